@@ -1,0 +1,361 @@
+//! From the catalog's tree to its types, with a sentence and a line for everything that is wrong.
+//!
+//! What belongs to one target only (its Argo CD application, its place in a values file) is claimed while it is read.
+
+use super::yaml::{self, Entry, Node, Value, error};
+use super::{Allow, App, Catalog, CatalogError, Environment, LONGEST, NOBODY, nearest};
+use crate::command::quoted;
+use crate::image::{ImageName, TagRule};
+use crate::manifest::TagPath;
+use crate::names::{
+    AppName, ArgoApplication, EnvironmentName, FilePath, InvalidName, KubeName, RepoName, SlackChannel, SlackGroup,
+    SlackUser, Target,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The most entries of one list, and the most environments of one app.
+const MANY: usize = 100;
+
+pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
+    if text.len() > LONGEST {
+        return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
+    }
+    let root = yaml::parse(text)?;
+    let root = root.as_deref().map(|root| Fields::of("the catalog", root.line, root, &["apps"])).transpose()?;
+    let list = root.as_ref().and_then(|root| root.get("apps"));
+    let mut claims = Claims::default();
+    let mut apps = BTreeMap::new();
+    for entry in list.map(map_of).transpose()?.unwrap_or_default() {
+        let app = read_app(entry, &mut claims)?;
+        apps.insert(app.name.clone(), app);
+    }
+    if apps.is_empty() {
+        return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
+    }
+    Ok(Catalog { apps })
+}
+
+/// The keys that each environment has, or the app if there are no `environments`.
+const ENVIRONMENT_KEYS: [&str; 6] = ["values", "tag_at", "argocd", "allow", "deadline", "degraded_grace"];
+
+/// A map with known keys.
+struct Fields<'a> {
+    line: usize,
+    /// What it is, for sentences.
+    name: String,
+    entries: &'a [Entry],
+}
+
+impl<'a> Fields<'a> {
+    /// Checks that a node is a map with these keys only. An empty value is an empty map.
+    fn of(name: &str, line: usize, node: &'a Node, keys: &[&str]) -> Result<Self, CatalogError> {
+        let entries = entries_of(name, line, node)?;
+        if let Some(odd) = entries.iter().find(|entry| !keys.contains(&entry.key.as_str())) {
+            let hint = match nearest(&odd.key, keys.iter().copied()) {
+                _ if odd.key == "<<" => "merge keys are not supported; an alias of a whole value is".to_owned(),
+                Some(key) => format!("did you mean `{key}`?"),
+                None => format!("it can have {}", listed(keys)),
+            };
+            return Err(error(odd.line, format!("{name} cannot have {}: {hint}", quoted(&odd.key))));
+        }
+        Ok(Self { line, name: name.to_owned(), entries })
+    }
+
+    fn get(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    fn required(&self, key: &str) -> Result<&'a Entry, CatalogError> {
+        self.get(key).ok_or_else(|| error(self.line, format!("{} has no `{key}`", self.name)))
+    }
+}
+
+fn listed(keys: &[&str]) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    keys.join(", ")
+}
+
+fn entries_of<'a>(name: &str, line: usize, node: &'a Node) -> Result<&'a [Entry], CatalogError> {
+    match &node.value {
+        Value::Map(entries) => Ok(entries),
+        Value::Empty => Ok(&[]),
+        other => Err(error(line, format!("{name} must be a map, not {}", kind(other)))),
+    }
+}
+
+fn map_of(entry: &Entry) -> Result<&[Entry], CatalogError> {
+    entries_of(&quoted(&entry.key), entry.line, &entry.node)
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Empty => "empty",
+        Value::Text(_) => "text",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+    }
+}
+
+fn text_of(entry: &Entry) -> Result<&str, CatalogError> {
+    text(&format!("`{}`", entry.key), entry.line, &entry.node)
+}
+
+/// The text of an entry of a list.
+fn item_text<'a>(key: &str, node: &'a Node) -> Result<&'a str, CatalogError> {
+    text(&format!("an entry of `{key}`"), node.line, node)
+}
+
+fn text<'a>(name: &str, line: usize, node: &'a Node) -> Result<&'a str, CatalogError> {
+    match &node.value {
+        Value::Text(text) => Ok(text),
+        Value::Map(_) => {
+            Err(error(line, format!("{name} must be text, not a map; text that starts with `{{` needs quotes")))
+        }
+        other => Err(error(line, format!("{name} must be text, not {}", kind(other)))),
+    }
+}
+
+/// A value that is an identifier.
+fn name<T>(entry: &Entry, parse: fn(&str) -> Result<T, InvalidName>) -> Result<T, CatalogError> {
+    let text = text_of(entry)?;
+    parse(text).map_err(|wrong| error(entry.line, format!("{}: {} is {wrong}", quoted(&entry.key), quoted(text))))
+}
+
+/// A key that is an identifier.
+fn key_name<T>(entry: &Entry, parse: fn(&str) -> Result<T, InvalidName>) -> Result<T, CatalogError> {
+    parse(&entry.key).map_err(|wrong| error(entry.line, format!("{} is {wrong}", quoted(&entry.key))))
+}
+
+fn list_of(entry: &Entry) -> Result<Vec<&Node>, CatalogError> {
+    match &entry.node.value {
+        Value::List(items) if items.len() > MANY => {
+            Err(error(entry.line, format!("`{}` has more than {MANY} entries", entry.key)))
+        }
+        Value::List(items) => Ok(items.iter().map(AsRef::as_ref).collect()),
+        Value::Empty => Ok(Vec::new()),
+        other => Err(error(entry.line, format!("`{}` must be a list, not {}", entry.key, kind(other)))),
+    }
+}
+
+/// Which target has which application and which place: neither may belong to two.
+#[derive(Default)]
+struct Claims {
+    applications: BTreeMap<(Option<KubeName>, KubeName), Target>,
+    places: BTreeMap<(FilePath, TagPath), Target>,
+}
+
+impl Claims {
+    fn claim(&mut self, target: &Target, line: usize, environment: &Environment) -> Result<(), CatalogError> {
+        let ArgoApplication { name, namespace, .. } = &environment.argocd;
+        if let Some(other) = self.applications.insert((namespace.clone(), name.clone()), target.clone()) {
+            let problem = format!(
+                "`{other}` and `{target}` are the same Argo CD application `{name}`: each needs its own `argocd: {{application: …}}`"
+            );
+            return Err(error(line, problem));
+        }
+        for tag_at in &environment.tag_at {
+            let values = &environment.values;
+            match self.places.insert((values.clone(), tag_at.clone()), target.clone()) {
+                Some(other) if other == *target => {
+                    return Err(error(line, format!("`tag_at` of `{target}` names `{tag_at}` twice")));
+                }
+                Some(other) => {
+                    return Err(error(
+                        line,
+                        format!("`{other}` and `{target}` have their tag in the same place, `{tag_at}` in `{values}`"),
+                    ));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_app(entry: &Entry, claims: &mut Claims) -> Result<App, CatalogError> {
+    let app = key_name(entry, AppName::parse)?;
+    let keys = [&["repo", "image", "tag", "environments"][..], &ENVIRONMENT_KEYS].concat();
+    let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &keys)?;
+    let repo = name(fields.required("repo")?, RepoName::parse)?;
+    let image = name(fields.required("image")?, ImageName::parse)?;
+    let tag_rule = match fields.get("tag") {
+        Some(rule) => TagRule::parse(text_of(rule)?).map_err(|wrong| error(rule.line, format!("`tag`: {wrong}")))?,
+        None => TagRule::default(),
+    };
+    let mut environments = BTreeMap::new();
+    let mut add = |environment: EnvironmentName, fields: &Fields<'_>, defaults: &Common| {
+        let target = Target { app: app.clone(), environment };
+        let environment = read_environment(&target, fields, defaults)?;
+        claims.claim(&target, fields.line, &environment)?;
+        environments.insert(target.environment, environment);
+        Ok(())
+    };
+    match fields.get("environments") {
+        None => {
+            let default = EnvironmentName::parse("default").map_err(|wrong| error(entry.line, wrong.to_string()))?;
+            add(default, &fields, &Common::default())?;
+        }
+        Some(list) => {
+            if let Some(odd) = ["values", "argocd"].iter().find_map(|key| fields.get(key)) {
+                return Err(error(
+                    odd.line,
+                    format!("`{}` cannot stand beside `environments`: each environment has its own", odd.key),
+                ));
+            }
+            let defaults = read_common(&fields)?;
+            let entries = map_of(list)?;
+            if entries.is_empty() || entries.len() > MANY {
+                return Err(error(list.line, format!("`environments` must name 1 to {MANY} environments")));
+            }
+            for entry in entries {
+                let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &ENVIRONMENT_KEYS)?;
+                add(key_name(entry, EnvironmentName::parse)?, &fields, &defaults)?;
+            }
+        }
+    }
+    Ok(App { name: app, repo, image, tag_rule, environments })
+}
+
+fn read_environment(target: &Target, fields: &Fields<'_>, defaults: &Common) -> Result<Environment, CatalogError> {
+    let own = read_common(fields)?;
+    let values = match fields.get("values") {
+        Some(values) => name(values, FilePath::parse)?,
+        None => FilePath::parse(&format!("{}/values.yaml", target.app))
+            .map_err(|wrong| error(fields.line, wrong.to_string()))?,
+    };
+    Ok(Environment {
+        values,
+        tag_at: own.tag_at.or_else(|| defaults.tag_at.clone()).unwrap_or_else(|| vec![TagPath::default()]),
+        argocd: read_argocd(target, fields)?,
+        allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or(NOBODY),
+        deadline: own.deadline.or(defaults.deadline).unwrap_or(Duration::from_secs(600)),
+        degraded_grace: own.degraded_grace.or(defaults.degraded_grace).unwrap_or(Duration::from_secs(10)),
+    })
+}
+
+fn read_argocd(target: &Target, fields: &Fields<'_>) -> Result<ArgoApplication, CatalogError> {
+    let argocd = match fields.get("argocd") {
+        Some(entry) => Fields::of("`argocd`", entry.line, &entry.node, &["application", "project", "namespace"])?,
+        None => Fields { line: fields.line, name: String::new(), entries: &[] },
+    };
+    let kube_name = |key: &str| argocd.get(key).map(|entry| name(entry, KubeName::parse)).transpose();
+    let default = |text: &str| {
+        let problem = format!(
+            "{} cannot be the name of an Argo CD application: name it with `argocd: {{application: …}}`",
+            quoted(text)
+        );
+        KubeName::parse(text).map_err(|_| error(argocd.line, problem))
+    };
+    Ok(ArgoApplication {
+        name: kube_name("application")?.map_or_else(|| default(target.app.as_str()), Ok)?,
+        project: kube_name("project")?.map_or_else(|| default("default"), Ok)?,
+        namespace: kube_name("namespace")?,
+    })
+}
+
+/// What an app may say once for all its environments.
+#[derive(Default)]
+struct Common {
+    tag_at: Option<Vec<TagPath>>,
+    allow: Option<Allow>,
+    deadline: Option<Duration>,
+    degraded_grace: Option<Duration>,
+}
+
+fn read_common(fields: &Fields<'_>) -> Result<Common, CatalogError> {
+    let duration = |key, range| fields.get(key).map(|entry| read_duration(entry, range)).transpose();
+    Ok(Common {
+        tag_at: fields.get("tag_at").map(read_tag_at).transpose()?,
+        allow: fields.get("allow").map(read_allow).transpose()?,
+        deadline: duration("deadline", ("30s", "2h"))?,
+        degraded_grace: duration("degraded_grace", ("0s", "10m"))?,
+    })
+}
+
+fn read_tag_at(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
+    if let Value::Text(_) = &entry.node.value {
+        return Ok(vec![name(entry, TagPath::parse)?]);
+    }
+    let paths = list_of(entry)?;
+    if paths.is_empty() {
+        return Err(error(entry.line, "`tag_at` is empty: leave it out for `image.tag`"));
+    }
+    let path = |node: &Node| {
+        let text = item_text("tag_at", node)?;
+        TagPath::parse(text).map_err(|wrong| error(node.line, format!("`tag_at`: {} is {wrong}", quoted(text))))
+    };
+    paths.into_iter().map(path).collect()
+}
+
+fn read_allow(entry: &Entry) -> Result<Allow, CatalogError> {
+    match &entry.node.value {
+        Value::Text(text) if text == "anyone" => return Ok(Allow::Anyone),
+        Value::List(items) if items.is_empty() => return Ok(NOBODY),
+        Value::Text(_) | Value::List(_) => {
+            return Err(error(
+                entry.line,
+                "`allow` is the word `anyone`, or a map of `users`, `groups` and `channels`",
+            ));
+        }
+        Value::Empty | Value::Map(_) => {}
+    }
+    let fields = Fields::of("`allow`", entry.line, &entry.node, &["users", "groups", "channels"])?;
+    let users = read_ids(&fields, "users", ("user", &['U', 'W']), SlackUser::parse)?;
+    let groups = read_ids(&fields, "groups", ("user group", &['S']), SlackGroup::parse)?;
+    let channels = read_ids(&fields, "channels", ("channel", &['C', 'G', 'D']), SlackChannel::parse)?;
+    // Somebody who takes the last user out of a list must not open the channel to everybody.
+    let lists = [("users", users.is_empty()), ("groups", groups.is_empty()), ("channels", channels.is_empty())];
+    if lists.iter().any(|(_, empty)| !empty)
+        && let Some((key, line)) =
+            lists.iter().filter(|(_, empty)| *empty).find_map(|(key, _)| Some((key, fields.get(key)?.line)))
+    {
+        return Err(error(line, format!("`{key}` is empty beside a list that is not: fill it, or leave it out")));
+    }
+    Ok(Allow::Listed { users, groups, channels })
+}
+
+/// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would never match.
+fn read_ids<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    (what, letters): (&str, &[char]),
+    parse: fn(&str) -> Result<T, InvalidName>,
+) -> Result<Vec<T>, CatalogError> {
+    let id = |node: &Node| {
+        let text = item_text(key, node)?;
+        let like = format!("a Slack {what} id such as `{}0123ABCDE`", letters.first().unwrap_or(&'U'));
+        let wrong = || error(node.line, format!("`{key}`: {} is not {like}", quoted(text)));
+        if text.starts_with(letters) { parse(text).map_err(|_| wrong()) } else { Err(wrong()) }
+    };
+    fields.get(key).map(list_of).transpose()?.unwrap_or_default().into_iter().map(id).collect()
+}
+
+fn read_duration(entry: &Entry, (shortest, longest): (&str, &str)) -> Result<Duration, CatalogError> {
+    let text = text_of(entry)?;
+    let Some(duration) = parse_duration(text) else {
+        return Err(error(
+            entry.line,
+            format!("`{}`: {} is not a time such as `90s`, `10m` or `1h30m`", entry.key, quoted(text)),
+        ));
+    };
+    if Some(duration) < parse_duration(shortest) || Some(duration) > parse_duration(longest) {
+        return Err(error(entry.line, format!("`{}` must be from {shortest} to {longest}", entry.key)));
+    }
+    Ok(duration)
+}
+
+/// `1h30m`, `10m`, `90s`: hours, minutes and seconds in this order, each at most once.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut seconds) = (text, 0u64);
+    for (unit, size) in [('h', 3600), ('m', 60), ('s', 1)] {
+        if let Some((digits, after)) = rest.split_once(unit) {
+            if digits.len() > 6 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            seconds = seconds.saturating_add(digits.parse::<u64>().ok()?.saturating_mul(size));
+            rest = after;
+        }
+    }
+    (!text.is_empty() && rest.is_empty()).then(|| Duration::from_secs(seconds))
+}

@@ -1,0 +1,921 @@
+//! The heart: what is known of one deployment (its facts), the state that follows from them, and what to do next.
+//!
+//! A [`State`] is computed and never stored. There is no shared record, because there is no compare-and-swap: each fact
+//! is one key, written whole by one role, and nobody rewrites another role's key.
+//!
+//! ```text
+//!            request          commit            committed            push             watch.ask
+//!  (typed) ─────────▶ Accepted ──────▶ Committing ───────▶ Committed ─────▶ Relayed ──────────▶ Syncing ──▶ Live
+//!                        │                 │                    │              │                   │
+//!                        └──── end: Refused, Failed, Cancelled  └── watch.last_word: Failed, Superseded, TimedOut
+//!                        └──── watch.last_word, 6 min after the request: Failed, Unknown
+//! ```
+//!
+//! # Races, by name
+//!
+//! - **The webhook overtakes the mutation's answer.** The relay finds an attempt whose base is the push's `before` and reads
+//!   `committed` again for 6 s. Never there: it answers 202; the watch goes on without a webhook 15 s after `committed`.
+//! - **The process dies after the mutation, before `committed`.** The attempt was saved first, with the base and every new
+//!   blob. Whoever resumes looks for exactly that commit, see [`CommitFact::is_ours`]; "nothing was changed" is not said before.
+//! - **Two carriers of one request** (a lease that ran out while its holder slept). Both use the same `expectedHeadOid` or a
+//!   later one; GitHub lets one win, the other gets `STALE_DATA` and finds the winner's commit by its attempt.
+//! - **Two requests for one target.** The second waits for the target's lease, then reads `current`. If the lease failed
+//!   them, both may commit; before every sync the watch reads `current`, so an older commit never follows a newer one.
+//! - **`end` and `committed` both written** (a carrier froze before its mutation was sent, another one ended it). The
+//!   commit is in Git, so `committed` wins over `end`, and the deployment goes on.
+//! - **The watch ends by time while the commit lands.** `last_word` wins; the words say that the commit may land, and typing
+//!   the command again goes on with it.
+//! - **Two watches** (Redis was flushed). Both ask for the same commit with the same id; Argo CD has one operation per
+//!   application and the second sees its own id in it. Messages are rendered from the same facts, so they say the same.
+
+use crate::argocd::{AppSnapshot, Health, Phase};
+use crate::clock::{Timestamp, millis};
+use crate::command::DeployWords;
+use crate::fault::Fault;
+use crate::github::Reference;
+use crate::image::{Digest, ImageName, ImageRef, Tag};
+use crate::names::{
+    ArgoApplication, BlobSha, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, MessageTs, RepoName,
+    SlackChannel, SlackTeam, SlackUser, Target,
+};
+use crate::refusal::Refusal;
+use crate::slack::ResponseUrl;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One key of a deployment: which, and who writes it is in design and in each type's sentence.
+pub trait Fact: Serialize + DeserializeOwned {
+    /// The last part of its key.
+    const NAME: &'static str;
+}
+
+macro_rules! fact {
+    ($type:ident, $name:literal) => {
+        impl Fact for $type {
+            const NAME: &'static str = $name;
+        }
+    };
+}
+
+/// `request`: what a person asked for. slack-command writes it once, at accept, and the same click writes the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFact {
+    /// Slack's own time of the request.
+    pub at: Timestamp,
+    /// Who.
+    pub user: SlackUser,
+    /// The asker's name as Slack sent it: for the commit's text only.
+    pub user_name: String,
+    /// Where.
+    pub channel: SlackChannel,
+    /// Which workspace.
+    pub team: SlackTeam,
+    /// The workspace's part of `<domain>.slack.com`, for links; empty when Slack did not send it.
+    pub team_domain: String,
+    /// What, as typed and parsed. The catalog says later whether it exists.
+    pub words: DeployWords,
+    /// The last resort for speaking.
+    pub response_url: ResponseUrl,
+}
+fact!(RequestFact, "request");
+
+/// What is deployed, as GitHub knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The app's repository.
+    pub repo: RepoName,
+    /// What was asked for.
+    pub reference: Reference,
+    /// The branch behind it.
+    pub branch: BranchName,
+    /// Its newest commit when we asked.
+    pub head: CommitSha,
+    /// Title of the pull request, or first line of the commit.
+    pub title: String,
+    /// Who opened the pull request.
+    pub author: Option<GitHubLogin>,
+    /// The page to look at.
+    pub url: Option<String>,
+}
+
+/// A commit of somebody else that will be synced together with ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rider {
+    /// The commit.
+    pub sha: CommitSha,
+    /// Who, as GitHub or the commit says.
+    pub who: String,
+    /// Its first line.
+    pub headline: String,
+}
+
+/// What rides along with our commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Riders {
+    /// The target was never deployed by us, so there is nothing to compare with.
+    FirstDeploy,
+    /// These, newest first; `more`: the live commit is further back than we looked.
+    Since {
+        /// At most 100.
+        commits: Vec<Rider>,
+        /// There are more than these.
+        more: bool,
+    },
+}
+
+/// One call of the mutation: saved before it is sent, so that its commit can be recognised whatever happens then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The parent that the commit would have.
+    pub base: CommitSha,
+    /// When.
+    pub at: Timestamp,
+    /// The blob that each file would have.
+    pub files: BTreeMap<FilePath, BlobSha>,
+}
+
+/// `commit`: everything that was decided before the mutation, frozen, so that relay and poller never read the catalog.
+/// slack-command writes it under the target's lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitFact {
+    /// What goes where.
+    pub target: Target,
+    /// From what.
+    pub source: Source,
+    /// The image.
+    pub image: ImageName,
+    /// The tag that goes into the values file.
+    pub tag: Tag,
+    /// The tag that was there.
+    pub before: String,
+    /// What the registry said it is.
+    pub digest: Option<Digest>,
+    /// The GitOps repository.
+    pub gitops_repo: RepoName,
+    /// Its branch.
+    pub gitops_branch: BranchName,
+    /// Its page, for links.
+    pub gitops_url: String,
+    /// The values file.
+    pub values: FilePath,
+    /// The Argo CD application.
+    pub argocd: ArgoApplication,
+    /// How long after `committed` we give up.
+    pub deadline: Duration,
+    /// How long `Degraded` is borne.
+    pub degraded_grace: Duration,
+    /// Whose commits ride along.
+    pub riders: Riders,
+    /// All calls of the mutation so far.
+    pub attempts: Vec<Attempt>,
+}
+fact!(CommitFact, "commit");
+
+/// A commit that may be ours, as GitHub describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// All parents.
+    pub parents: &'a [CommitSha],
+    /// How many files it changed; unknown counts as no.
+    pub changed_files: Option<u32>,
+    /// The blobs at our paths in it.
+    pub blobs: &'a BTreeMap<FilePath, BlobSha>,
+    /// GitHub signed it.
+    pub signed_by_github: bool,
+    /// Its author is the account of our token.
+    pub by_us: bool,
+}
+
+impl CommitFact {
+    /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's base, every file
+    /// has the attempt's content, nothing else changed, and GitHub signed it or says that we are its author.
+    pub fn is_ours(&self, candidate: &Candidate<'_>) -> bool {
+        self.attempts.iter().any(|attempt| {
+            candidate.parents == std::slice::from_ref(&attempt.base)
+                && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.files.len()))
+                && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
+                && (candidate.signed_by_github || candidate.by_us)
+        })
+    }
+
+    /// The image with its tag.
+    pub fn image_ref(&self) -> ImageRef {
+        ImageRef { name: self.image.clone(), tag: self.tag.clone() }
+    }
+}
+
+/// `committed`: the commit is on the branch. slack-command writes it once, without a lease: it is true whoever says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFact {
+    /// The commit.
+    pub sha: CommitSha,
+    /// When we knew.
+    pub at: Timestamp,
+    /// The wanted tag was there already, by an earlier commit of ours.
+    pub reused: bool,
+}
+fact!(CommittedFact, "committed");
+
+/// How a deployment ended before its commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum End {
+    /// We said no.
+    Refused {
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// Another system failed.
+    Failed {
+        /// Which and how.
+        fault: Fault,
+    },
+    /// Somebody cancelled it.
+    Cancelled {
+        /// Who; nobody: we did, because it could not be accepted.
+        by: Option<SlackUser>,
+    },
+}
+
+/// `end`: slack-command writes it when no mutation of ours can land any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndFact {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub end: End,
+}
+fact!(EndFact, "end");
+
+/// Where a message is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its channel, as Slack's answer named it.
+    pub channel: SlackChannel,
+    /// Its id.
+    pub ts: MessageTs,
+}
+
+/// What one speaker (slack-command, or the watch) knows of its side of the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    /// A call is in flight since then (or its caller died).
+    #[serde(default)]
+    pub speaking: Option<Timestamp>,
+    /// The message.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// Slack said that there can be no message, or no more edits of it: its error.
+    #[serde(default)]
+    pub lost: Option<String>,
+    /// The text that was told last, as a hash.
+    #[serde(default)]
+    pub told: Option<u64>,
+    /// The final words were told.
+    #[serde(default)]
+    pub told_end: bool,
+    /// Uses of the `response_url` so far; Slack allows five.
+    #[serde(default)]
+    pub response_url_uses: u8,
+}
+
+/// `message`: slack-command's voice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageFact(pub Voice);
+fact!(MessageFact, "message");
+
+/// `cancel`: a wish, never a state. slack-command writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelFact {
+    /// Who wishes it; nobody: the request could not be accepted as a whole.
+    pub by: Option<SlackUser>,
+    /// Since when.
+    pub at: Timestamp,
+}
+fact!(CancelFact, "cancel");
+
+/// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushFact {
+    /// GitHub's delivery id.
+    pub delivery: String,
+    /// When Argo CD had answered.
+    pub at: Timestamp,
+}
+fact!(PushFact, "push");
+
+/// Why a sync is not asked for yet, or again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Waiting {
+    /// Somebody else's operation runs.
+    OtherOperation {
+        /// Who started it, as Argo CD says.
+        by: Option<String>,
+    },
+    /// A sync window is closed.
+    SyncWindow,
+    /// Argo CD does not answer, or answers nonsense.
+    ArgoCd {
+        /// What happened.
+        fault: Fault,
+    },
+}
+
+/// How far the sync is, in words of Argo CD.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The operation has ended well; now it is about health.
+    pub synced: bool,
+    /// Health as Argo CD names it.
+    pub health: String,
+    /// The operation's own words ("waiting for healthy state of apps/Deployment/checkout").
+    pub message: String,
+    /// Resources applied so far, and all.
+    pub resources: Option<(u32, u32)>,
+    /// Which retry this is.
+    pub retry: u32,
+}
+
+/// What failed, in a form for a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Failure {
+    /// The operation failed; resources by name with Argo CD's own message.
+    Sync {
+        /// The operation's message.
+        message: String,
+        /// `Kind/name: message`, up to five.
+        resources: Vec<String>,
+    },
+    /// Synced, but unhealthy.
+    Degraded {
+        /// What Argo CD says about the health.
+        message: String,
+        /// `Kind/name: message`, up to five.
+        resources: Vec<String>,
+    },
+    /// Synced and healthy, but the application does not run our image.
+    OtherImage {
+        /// The image that should run.
+        wanted: String,
+        /// What runs.
+        runs: Vec<String>,
+    },
+    /// Our token may not sync (or read) it.
+    NoRight {
+        /// Argo CD's own words.
+        said: String,
+    },
+    /// Argo CD has no such application.
+    NoApplication,
+    /// The application is being deleted.
+    Deleting,
+    /// None of its sources is the GitOps repository.
+    NoSource,
+    /// Argo CD refused the sync for a reason of its own.
+    Refused {
+        /// Its words.
+        said: String,
+    },
+    /// The branch was rewritten after our commit.
+    BranchRewritten,
+    /// Nothing came of the request: no commit was begun.
+    NothingDone,
+    /// A fault that does not go away.
+    Fault {
+        /// Which.
+        fault: Fault,
+    },
+}
+
+/// The last word on a deployment, by the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LastWord {
+    /// Our commit is synced and healthy and runs our image.
+    Live {
+        /// Argo CD says `Suspended`: live, but paused.
+        paused: bool,
+        /// Pages of the app.
+        urls: Vec<String>,
+    },
+    /// It failed.
+    Failed {
+        /// How.
+        failure: Failure,
+    },
+    /// Something newer took its place.
+    Superseded {
+        /// By a newer deployment of ours.
+        by_deployment: Option<DeploymentId>,
+        /// Or by somebody in Argo CD.
+        by_person: Option<String>,
+    },
+    /// The deadline passed.
+    TimedOut {
+        /// What it was waiting for.
+        waiting: Option<Waiting>,
+        /// Its last health.
+        health: Option<String>,
+    },
+    /// We could not find out whether the commit landed.
+    Unknown,
+}
+
+/// `watch`: what the watch asked for, saw and said. sync-poller writes it, under the watch lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchFact {
+    /// When the sync was last asked for; saved before the asking.
+    #[serde(default)]
+    pub asked: Option<Timestamp>,
+    /// Argo CD took it: it said so, or our id was seen in its operation.
+    #[serde(default)]
+    pub taken: bool,
+    /// Why it has to wait.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    /// It was `Degraded` before we asked.
+    #[serde(default)]
+    pub degraded_before: bool,
+    /// `Degraded` since then, after our sync.
+    #[serde(default)]
+    pub degraded_since: Option<Timestamp>,
+    /// How often it was seen so.
+    #[serde(default)]
+    pub degraded_seen: u32,
+    /// When Argo CD was last asked to compare again because it had not done so after the sync.
+    #[serde(default)]
+    pub refreshed: Option<Timestamp>,
+    /// Auto-sync is switched on, which it should not be.
+    #[serde(default)]
+    pub automated: bool,
+    /// The last word, and when.
+    #[serde(default)]
+    pub last_word: Option<(Timestamp, LastWord)>,
+    /// The watch's voice.
+    #[serde(default)]
+    pub voice: Voice,
+}
+fact!(WatchFact, "watch");
+
+/// All facts of one deployment, as far as they are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// See [`RequestFact`].
+    pub request: Option<RequestFact>,
+    /// See [`CommitFact`].
+    pub commit: Option<CommitFact>,
+    /// See [`CommittedFact`].
+    pub committed: Option<CommittedFact>,
+    /// See [`EndFact`].
+    pub end: Option<EndFact>,
+    /// See [`MessageFact`].
+    pub message: Option<MessageFact>,
+    /// See [`CancelFact`].
+    pub cancel: Option<CancelFact>,
+    /// See [`PushFact`].
+    pub push: Option<PushFact>,
+    /// See [`WatchFact`].
+    pub watch: Option<WatchFact>,
+}
+
+/// Where a deployment stands: computed, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Asked for; nothing decided yet.
+    Accepted,
+    /// Decided; the commit is being made.
+    Committing,
+    /// The commit is on the branch.
+    Committed,
+    /// Argo CD has GitHub's webhook for it.
+    Relayed,
+    /// The sync was asked for.
+    Syncing,
+    /// Final: it runs.
+    Live,
+    /// Final: it failed.
+    Failed,
+    /// Final: we said no.
+    Refused,
+    /// Final: something newer took its place.
+    Superseded,
+    /// Final: the deadline passed.
+    TimedOut,
+    /// Final: somebody cancelled it.
+    Cancelled,
+    /// Final: nobody could find out whether the commit landed.
+    Unknown,
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Committing | Self::Committed | Self::Relayed | Self::Syncing)
+    }
+}
+
+impl Facts {
+    /// The fold: total, and independent of the order in which facts arrived. First the watch's last word, then `committed`, then
+    /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`.
+    pub fn state(&self) -> State {
+        let watch = self.watch.as_ref();
+        if let Some((_, word)) = watch.and_then(|watch| watch.last_word.as_ref()) {
+            return match word {
+                LastWord::Live { .. } => State::Live,
+                LastWord::Failed { .. } => State::Failed,
+                LastWord::Superseded { .. } => State::Superseded,
+                LastWord::TimedOut { .. } => State::TimedOut,
+                LastWord::Unknown => State::Unknown,
+            };
+        }
+        if self.committed.is_some() {
+            return match (watch.and_then(|watch| watch.asked), &self.push) {
+                (Some(_), _) => State::Syncing,
+                (None, Some(_)) => State::Relayed,
+                (None, None) => State::Committed,
+            };
+        }
+        match (&self.end, &self.commit) {
+            (Some(EndFact { end: End::Refused { .. }, .. }), _) => State::Refused,
+            (Some(EndFact { end: End::Failed { .. }, .. }), _) => State::Failed,
+            (Some(EndFact { end: End::Cancelled { .. }, .. }), _) => State::Cancelled,
+            (None, Some(_)) => State::Committing,
+            (None, None) => State::Accepted,
+        }
+    }
+
+    /// Whether the watch, and not slack-command, speaks now: after `committed`, and for an end by time.
+    pub fn watch_speaks(&self) -> bool {
+        self.committed.is_some() || self.watch.as_ref().is_some_and(|watch| watch.last_word.is_some())
+    }
+
+    /// Whether the final words were told by whoever had to.
+    pub fn end_is_told(&self) -> bool {
+        if self.watch_speaks() {
+            self.watch.as_ref().is_some_and(|watch| watch.voice.told_end)
+        } else {
+            self.end.is_some() && self.message.as_ref().is_some_and(|message| message.0.told_end)
+        }
+    }
+
+    /// The message that people see: the watch's own, if it had to write one, else slack-command's.
+    pub fn place(&self) -> Option<&Place> {
+        let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
+        watch.or_else(|| self.message.as_ref().and_then(|message| message.0.place.as_ref()))
+    }
+
+    /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's own domain.
+    pub fn link(&self) -> Option<String> {
+        let domain = self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
+        let place = self.place()?;
+        Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
+    }
+
+    /// Whether a target that names this deployment as `current` is busy: neither final nor older than its limit and two minutes.
+    pub fn keeps_busy(&self, now: Timestamp, tempo: &Tempo) -> bool {
+        if self.state().is_final() {
+            return false;
+        }
+        let (since, limit) = match (&self.committed, &self.commit, &self.request) {
+            (Some(committed), Some(commit), _) => (committed.at, commit.deadline),
+            (_, _, Some(request)) => (request.at, tempo.no_commit_limit()),
+            _ => return false,
+        };
+        now.since(since) < limit.saturating_add(Duration::from_secs(120))
+    }
+}
+
+/// Every period of ours that tests shorten, in milliseconds; the Spin variable `tempo` is a JSON object that replaces some.
+/// Time limits of calls and the lives of leases are not here: they are about other systems.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tempo {
+    /// How long a committed deployment waits for its webhook.
+    pub webhook_patience: u64,
+    /// How long the relay waits for `committed` when the webhook overtook it.
+    pub overtaking: u64,
+    /// How long a request waits for the target's lease.
+    pub target_wait: u64,
+    /// How often it tries.
+    pub target_retry: u64,
+    /// How long the catalog is cached.
+    pub catalog_age: u64,
+    /// How often the guardian looks whether somebody watches.
+    pub guardian: u64,
+    /// How often `/healthz` resumes.
+    pub resume: u64,
+    /// How long one watch lasts.
+    pub watch: u64,
+    /// How often the watch takes the news.
+    pub news: u64,
+    /// How often it loads all facts again in case news were lost.
+    pub reload: u64,
+    /// Between two polls where the stream fails.
+    pub poll: u64,
+    /// A stream without a first event for this long counts as failed.
+    pub first_event: u64,
+    /// After a sync without an answer: when to look again.
+    pub look_again: u64,
+    /// A message that is being posted for longer than this is given up.
+    pub posting: u64,
+    /// Between two edits of one message, final words apart.
+    pub edit_gap: u64,
+    /// After this long without `committed` or `end`, the watch ends it.
+    pub no_commit: u64,
+    /// No mutation is sent later than this.
+    pub no_mutation: u64,
+    /// slack-command writes no `end` later than this.
+    pub no_end: u64,
+    /// Between two looks at an unknown outcome.
+    pub settle: u64,
+    /// At least this long `Degraded` when it was so before we asked.
+    pub degraded_before: u64,
+    /// Between two content writes on github.com.
+    pub write_gap: u64,
+}
+
+impl Default for Tempo {
+    fn default() -> Self {
+        Self {
+            webhook_patience: 15_000,
+            overtaking: 6_000,
+            target_wait: 10_000,
+            target_retry: 500,
+            catalog_age: 30_000,
+            guardian: 5_000,
+            resume: 5_000,
+            watch: 25_000,
+            news: 250,
+            reload: 10_000,
+            poll: 2_000,
+            first_event: 3_000,
+            look_again: 3_000,
+            posting: 10_000,
+            edit_gap: 700,
+            no_commit: 360_000,
+            no_mutation: 180_000,
+            no_end: 300_000,
+            settle: 2_000,
+            degraded_before: 60_000,
+            write_gap: 1_000,
+        }
+    }
+}
+
+impl Tempo {
+    /// Reads the Spin variable; empty means the defaults.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.trim().is_empty() { Some(Self::default()) } else { serde_json::from_str(text).ok() }
+    }
+
+    /// How long a deployment may stay without `committed`.
+    pub fn no_commit_limit(&self) -> Duration {
+        Duration::from_millis(self.no_commit)
+    }
+}
+
+/// What the watch does next with a deployment, before it looks at Argo CD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: slack-command ends it and tells it, or it was told.
+    LeaveAlone,
+    /// Nothing before that moment, unless its facts change.
+    WaitUntil(Timestamp),
+    /// Say this last word.
+    Say(LastWord),
+    /// Tell the last word that is there.
+    Tell,
+    /// Look at Argo CD and sync; `refresh`: tell it about the commit first.
+    Sync {
+        /// No webhook was relayed, so Argo CD may not know the commit.
+        refresh: bool,
+    },
+}
+
+/// Argo CD compares once right after a sync. With times of whole seconds that may carry the same second as the sync's end, which
+/// proves nothing, and its next comparison of its own may be minutes away.
+pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
+
+/// Decides from the facts alone.
+pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
+    let watch = facts.watch.as_ref();
+    if watch.is_some_and(|watch| watch.last_word.is_some()) {
+        return if facts.end_is_told() { Next::LeaveAlone } else { Next::Tell };
+    }
+    let Some(request) = &facts.request else { return Next::LeaveAlone };
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
+        if facts.end.is_some() {
+            return Next::LeaveAlone;
+        }
+        let limit = request.at.after(tempo.no_commit_limit());
+        return match (now < limit, &facts.commit) {
+            (true, _) => Next::WaitUntil(limit),
+            (false, Some(commit)) if !commit.attempts.is_empty() => Next::Say(LastWord::Unknown),
+            (false, _) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
+        };
+    };
+    let deadline = committed.at.after(commit.deadline);
+    if now >= deadline {
+        let waiting = watch.and_then(|watch| watch.waiting.clone());
+        let health = watch.and_then(|watch| watch.progress.as_ref()).map(|progress| progress.health.clone());
+        return Next::Say(LastWord::TimedOut { waiting, health });
+    }
+    let asked = watch.is_some_and(|watch| watch.asked.is_some());
+    let patience = committed.at.after(Duration::from_millis(tempo.webhook_patience));
+    if asked || facts.push.is_some() {
+        Next::Sync { refresh: false }
+    } else if committed.reused || now >= patience {
+        Next::Sync { refresh: true }
+    } else {
+        Next::WaitUntil(patience.min(deadline))
+    }
+}
+
+/// What to do about one look at the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the sync.
+    Ask,
+    /// Wait for something to change.
+    Wait(Option<Waiting>),
+    /// Look again at that moment, even if nothing changes.
+    LookAgainAt(Timestamp),
+    /// Ours is under way.
+    Follow(Progress),
+    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`REFRESH_AFTER`].
+    Refresh(Progress),
+    /// It is over.
+    Over(LastWord),
+}
+
+/// Reads Argo CD's answer in the light of what we asked for. Updates what it remembers of `Degraded` in `watch`.
+pub fn step(id: &DeploymentId, facts: &Facts, watch: &mut WatchFact, app: &AppSnapshot, now: Timestamp, tempo: &Tempo) -> Step {
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Step::Wait(None) };
+    watch.automated = app.automated;
+    if app.deleting {
+        return Step::Over(LastWord::Failed { failure: Failure::Deleting });
+    }
+    // Argo CD's times are whole seconds, ours are not.
+    let asked = watch.asked.map(|at| Timestamp::from_seconds(at.seconds()));
+    let on_ours = |revisions: &[String]| revisions.iter().any(|revision| revision == committed.sha.as_str());
+    let is_ours = |deploy_id: &Option<DeploymentId>, revisions: &[String]| {
+        deploy_id.as_ref() == Some(id) || (app.automated && deploy_id.is_none() && on_ours(revisions))
+    };
+
+    if let Some(operation) = &app.operation {
+        let ours = is_ours(&operation.deploy_id, &operation.revisions);
+        if ours {
+            watch.taken = true;
+            return Step::Follow(progress(app, false));
+        }
+        // A foreign operation. If it began after ours was taken, ours is over: in the history, or superseded.
+        let began_after = app.last.as_ref().and_then(|last| last.started).zip(asked).is_some_and(|(began, asked)| began > asked);
+        if watch.taken && began_after {
+            return superseded_or_live(commit, committed, app, asked, operation.by.clone());
+        }
+        return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
+    }
+
+    let Some(last) = app.last.as_ref() else { return not_seen(watch, now, tempo) };
+    if !is_ours(&last.deploy_id, &last.revisions) {
+        if last.phase == Phase::Running || last.phase == Phase::Terminating {
+            return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
+        }
+        let began_after = last.started.zip(asked).is_some_and(|(began, asked)| began > asked);
+        if watch.taken && began_after {
+            return superseded_or_live(commit, committed, app, asked, last.by.clone());
+        }
+        return not_seen(watch, now, tempo);
+    }
+    watch.taken = true;
+    match last.phase {
+        Phase::Failed | Phase::Error => Step::Over(LastWord::Failed {
+            failure: Failure::Sync { message: last.message.clone(), resources: failing(app) },
+        }),
+        Phase::Succeeded => {
+            // A success on another commit (several sources, or a lying answer) is not ours to call live.
+            if !last.revisions.is_empty() && !on_ours(&last.revisions) {
+                return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
+            }
+            health(commit, watch, app, last.finished, now, tempo)
+        }
+        Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
+    }
+}
+
+/// No trace of our operation: ask, but after an ask without an answer look again first.
+fn not_seen(watch: &mut WatchFact, now: Timestamp, tempo: &Tempo) -> Step {
+    match watch.asked {
+        Some(at) if now.since(at) < Duration::from_millis(tempo.look_again) => {
+            Step::LookAgainAt(at.after(Duration::from_millis(tempo.look_again)))
+        }
+        _ => Step::Ask,
+    }
+}
+
+/// A foreign operation came after ours. If the history proves that ours succeeded and our image runs, it is live all the same.
+fn superseded_or_live(
+    commit: &CommitFact,
+    committed: &CommittedFact,
+    app: &AppSnapshot,
+    asked: Option<Timestamp>,
+    by: Option<String>,
+) -> Step {
+    let in_history = app.history.iter().any(|(at, revisions)| {
+        at.zip(asked).is_some_and(|(at, asked)| at >= asked) && revisions.iter().any(|r| r == committed.sha.as_str())
+    });
+    if in_history && app.health == Health::Healthy && crate::image::is_image_of(&app.images, &commit.image_ref()) {
+        return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
+    }
+    Step::Over(LastWord::Superseded { by_deployment: None, by_person: by })
+}
+
+/// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
+fn health(
+    commit: &CommitFact,
+    watch: &mut WatchFact,
+    app: &AppSnapshot,
+    finished: Option<Timestamp>,
+    now: Timestamp,
+    tempo: &Tempo,
+) -> Step {
+    let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
+    if app.health != Health::Degraded {
+        watch.degraded_since = None;
+        watch.degraded_seen = 0;
+    }
+    if !reconciled {
+        let since = watch.refreshed.max(finished).unwrap_or(now);
+        return if now.since(since) >= REFRESH_AFTER {
+            watch.refreshed = Some(now);
+            Step::Refresh(progress(app, true))
+        } else {
+            Step::Follow(progress(app, true))
+        };
+    }
+    match app.health {
+        Health::Healthy | Health::Suspended => {
+            let wanted = commit.image_ref();
+            if crate::image::is_image_of(&app.images, &wanted) {
+                Step::Over(LastWord::Live { paused: app.health == Health::Suspended, urls: app.urls.clone() })
+            } else {
+                let runs = app.images.iter().take(5).cloned().collect();
+                Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted: wanted.to_string(), runs } })
+            }
+        }
+        Health::Degraded => {
+            let since = *watch.degraded_since.get_or_insert(now);
+            watch.degraded_seen = watch.degraded_seen.saturating_add(1);
+            let grace = if watch.degraded_before {
+                commit.degraded_grace.max(Duration::from_millis(tempo.degraded_before))
+            } else {
+                commit.degraded_grace
+            };
+            if now.since(since) >= grace && watch.degraded_seen >= 2 {
+                let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
+                return Step::Over(LastWord::Failed { failure });
+            }
+            Step::LookAgainAt(since.after(grace))
+        }
+        Health::Progressing | Health::Missing | Health::Unknown => Step::Follow(progress(app, true)),
+    }
+}
+
+fn progress(app: &AppSnapshot, synced: bool) -> Progress {
+    let last = app.last.as_ref();
+    let applied = last.map(|last| {
+        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
+        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
+    });
+    Progress {
+        synced,
+        health: app.health.to_string(),
+        message: last.map(|last| last.message.clone()).unwrap_or_default(),
+        resources: applied.filter(|(_, all)| *all > 0),
+        retry: last.map(|last| last.retry_count).unwrap_or_default(),
+    }
+}
+
+/// Failing resources by name with Argo CD's own message: at most five.
+fn failing(app: &AppSnapshot) -> Vec<String> {
+    app.failing.iter().take(5).cloned().collect()
+}
+
+/// A hash of what was told, so that the same words are not told twice. Not cryptographic: a collision costs one edit.
+pub fn words_hash(words: &str) -> u64 {
+    // FNV-1a: stable across builds, unlike the standard library's hasher, because it is stored.
+    words.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// How long until a moment, at least zero.
+pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_millis(moment.0.saturating_sub(now.0).min(millis(Duration::from_secs(3600))))
+}

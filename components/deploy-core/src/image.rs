@@ -1,0 +1,486 @@
+//! Image names, tags, digests, and the rule that makes a tag of a branch and a commit.
+//!
+//! An image has several spellings (`nginx` is `docker.io/library/nginx`). We print the one that the catalog has, because
+//! people compare it with their own files, and compare by registry and repository.
+
+use crate::names::{BranchName, CommitSha, InvalidName};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The registry that a name without a host means, as people write it; its API answers on another host.
+const DOCKER_HUB: &str = "docker.io";
+
+/// Gives a type with `parse` and `as_str` the rest of what an identifier has: serde as a string, and `Display`.
+macro_rules! text {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.as_str().to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+/// An image without a tag: a registry and a repository in it, as it is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageName {
+    text: String,
+    host: String,
+    repository: String,
+}
+
+impl ImageName {
+    /// Reads a name the way Docker does: the part before the first slash is a host if it looks like one.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let (host, path) = match text.split_once('/') {
+            Some((first, rest)) if first == "localhost" || first.contains(['.', ':']) => (first, rest),
+            _ => (DOCKER_HUB, text),
+        };
+        let host = match host.to_ascii_lowercase() {
+            old if old == "index.docker.io" => DOCKER_HUB.to_owned(),
+            host => host,
+        };
+        let repository = match path.contains('/') {
+            false if host == DOCKER_HUB => format!("library/{path}"),
+            _ => path.to_owned(),
+        };
+        if text.len() > 255 || !is_host(&host) || !repository.split('/').all(is_repository_part) {
+            return Err(InvalidName("image name (registry/repository in lower case, without a tag)"));
+        }
+        Ok(Self { text: text.to_owned(), host, repository })
+    }
+
+    /// The text, as configured.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The registry, with its port if it has one: `ghcr.io`, `docker.io`, `127.0.0.1:5000`.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The host that answers the registry's API; only Docker Hub's differs from its name.
+    pub fn api_host(&self) -> &str {
+        if self.host == DOCKER_HUB { "registry-1.docker.io" } else { &self.host }
+    }
+
+    /// The repository in the registry: `acme/checkout`, `library/nginx`.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Whether both names mean the same image, however they are written.
+    pub fn is(&self, other: &Self) -> bool {
+        self.host == other.host && self.repository == other.repository
+    }
+}
+
+text!(ImageName);
+
+fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+    };
+    let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.split('.').all(part),
+    };
+    host_ok
+        && port.is_none_or(|port| {
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        })
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`, from the OCI distribution specification.
+fn is_repository_part(part: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let separators = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).filter(|text| !text.is_empty());
+    part.bytes().next().is_some_and(is_word)
+        && part.bytes().next_back().is_some_and(is_word)
+        && separators.into_iter().all(|text| matches!(text, "." | "_" | "__") || text.bytes().all(|b| b == b'-'))
+}
+
+/// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Tag(String);
+
+impl Tag {
+    /// Checks the text.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let valid =
+            !text.is_empty() && text.len() <= 128 && text.chars().all(is_tag_char) && !text.starts_with(['.', '-']);
+        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidName("image tag")) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+text!(Tag);
+
+fn is_tag_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// The content of an image: `sha256:` and 64 hexadecimal digits in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+impl Digest {
+    /// Checks the text.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let is_hex =
+            |hex: &str| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if text.strip_prefix("sha256:").is_some_and(is_hex) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName("image digest"))
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `sha256:` and the first twelve digits: what people read.
+    pub fn short(&self) -> &str {
+        self.0.get(..19).unwrap_or(&self.0)
+    }
+}
+
+text!(Digest);
+
+/// An image that can be deployed: its name and one tag of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// The image.
+    pub name: ImageName,
+    /// The tag.
+    pub tag: Tag,
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.tag)
+    }
+}
+
+/// Whether `wanted` is among the images that Argo CD reports (`status.summary.images`), which are spelled as in the pods.
+pub fn is_image_of(images: &[String], wanted: &ImageRef) -> bool {
+    images.iter().any(|image| {
+        let (text, digest) = match image.split_once('@') {
+            Some((text, _)) => (text, true),
+            None => (image.as_str(), false),
+        };
+        let (name, tag) = match text.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, tag),
+            _ if digest => return false, // pinned by its digest alone: which tag that was cannot be known
+            _ => (text, "latest"),
+        };
+        tag == wanted.tag.as_str() && ImageName::parse(name).is_ok_and(|name| name.is(&wanted.name))
+    })
+}
+
+/// How CI names the image of a commit: a template with `{branch}`, `{sha}` and `{sha:N}`.
+///
+/// A branch is written the way docker/metadata-action writes it: every run of characters that a tag may not have becomes
+/// one `-`. Two branches may become the same text, so the rule must name the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRule(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Literal(String),
+    Branch,
+    /// The first digits of the commit's id: how many.
+    Sha(usize),
+}
+
+impl TagRule {
+    /// Reads a template. The error is a sentence about it, without the template.
+    pub fn parse(template: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = template;
+        while !rest.is_empty() {
+            let (literal, after) = rest.split_once('{').map_or((rest, None), |(literal, after)| (literal, Some(after)));
+            if let Some(odd) = literal.chars().find(|c| !is_tag_char(*c)) {
+                return Err(format!("an image tag cannot have {odd:?}"));
+            }
+            if !literal.is_empty() {
+                parts.push(Part::Literal(literal.to_owned()));
+            }
+            let Some(after) = after else { break };
+            let (placeholder, after) = after.split_once('}').ok_or("a `{` has no `}`")?;
+            parts.push(match placeholder.split_once(':') {
+                None if placeholder == "branch" => Part::Branch,
+                None if placeholder == "sha" => Part::Sha(40),
+                Some(("sha", digits)) => match digits.parse() {
+                    Ok(digits @ 7..=40) => Part::Sha(digits),
+                    _ => return Err("`{sha:N}` needs a number of digits from 7 to 40".to_owned()),
+                },
+                _ => return Err("the placeholders are `{branch}`, `{sha}` and `{sha:7}`".to_owned()),
+            });
+            rest = after;
+        }
+        if !parts.iter().any(|part| matches!(part, Part::Sha(_))) {
+            return Err("it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit".to_owned());
+        }
+        Ok(Self(parts))
+    }
+
+    /// The tag of a commit on a branch; if that is not a valid tag, the text that was made.
+    pub fn make(&self, branch: &BranchName, head: &CommitSha) -> Result<Tag, String> {
+        let made: String = self
+            .0
+            .iter()
+            .map(|part| match part {
+                Part::Literal(text) => text.clone(),
+                Part::Branch => as_tag_text(branch.as_str()),
+                Part::Sha(digits) => head.as_str().chars().take(*digits).collect(),
+            })
+            .collect();
+        Tag::parse(&made).map_err(|_| made)
+    }
+}
+
+/// `{branch}-{sha:7}`.
+impl Default for TagRule {
+    fn default() -> Self {
+        Self(vec![Part::Branch, Part::Literal("-".to_owned()), Part::Sha(7)])
+    }
+}
+
+fn as_tag_text(branch: &str) -> String {
+    let mut text = String::with_capacity(branch.len());
+    let mut in_run = false;
+    for c in branch.chars() {
+        if is_tag_char(c) {
+            text.push(c);
+        } else if !in_run {
+            text.push('-');
+        }
+        in_run = !is_tag_char(c);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn image(name: &str, tag: &str) -> ImageRef {
+        ImageRef { name: ImageName::parse(name).unwrap(), tag: Tag::parse(tag).unwrap() }
+    }
+
+    #[test]
+    fn an_image_name_means_a_registry_and_a_repository() {
+        let check = |text: &str, host: &str, api_host: &str, repository: &str| {
+            let name = ImageName::parse(text).unwrap();
+            assert_eq!((name.host(), name.api_host(), name.repository()), (host, api_host, repository), "{text}");
+            assert_eq!(name.to_string(), text);
+            assert_eq!(serde_json::from_str::<ImageName>(&serde_json::to_string(&name).unwrap()).unwrap(), name);
+        };
+        let hub = "registry-1.docker.io";
+        check("ghcr.io/acme/checkout", "ghcr.io", "ghcr.io", "acme/checkout");
+        check("GHCR.io/acme/checkout", "ghcr.io", "ghcr.io", "acme/checkout");
+        check("nginx", "docker.io", hub, "library/nginx");
+        check("acme/checkout", "docker.io", hub, "acme/checkout");
+        check("docker.io/nginx", "docker.io", hub, "library/nginx");
+        check("index.docker.io/library/nginx", "docker.io", hub, "library/nginx");
+        check("localhost/x", "localhost", "localhost", "x");
+        check("localhost:5000/x", "localhost:5000", "localhost:5000", "x");
+        check("127.0.0.1:5000/acme/checkout", "127.0.0.1:5000", "127.0.0.1:5000", "acme/checkout");
+        check("[::1]:5000/x", "[::1]:5000", "[::1]:5000", "x");
+        let google = "europe-west1-docker.pkg.dev";
+        check("europe-west1-docker.pkg.dev/p/r/a__b.c-d---e_f", google, google, "p/r/a__b.c-d---e_f");
+    }
+
+    #[test]
+    fn what_is_not_an_image_name() {
+        for text in [
+            "",
+            "/",
+            "ghcr.io/",
+            "/x",
+            "Acme/checkout",
+            "ghcr.io/Acme/x",
+            "ghcr.io/acme/x:v1",
+            "nginx:1",
+            "ghcr.io/a//b",
+            "ghcr.io/-a",
+            "ghcr.io/a-",
+            "ghcr.io/a..b",
+            "ghcr.io/a___b",
+            "ghcr.io/a._b",
+            "https://ghcr.io/a",
+            "ghcr.io:0/a",
+            "ghcr.io:+80/a",
+            "ghcr.io:x/a",
+            "-a.b/c",
+            "a..b/c",
+            "[::1/x",
+            "ghcr.io/a@sha256:00",
+            "ghcr.io/ü",
+            " nginx",
+            &format!("ghcr.io/{}", "a".repeat(255)),
+        ] {
+            assert!(ImageName::parse(text).is_err(), "{text:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn tags_and_digests_follow_the_specification() {
+        for text in ["a", "_", "1.20", "Main-abc1234", "_.-", &"a".repeat(128)] {
+            assert_eq!(Tag::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", ".a", "-a", "a/b", "a b", "a:b", "a\n", "ä", &"a".repeat(129)] {
+            assert!(Tag::parse(text).is_err(), "{text:?} should be refused");
+        }
+        let digest = Digest::parse(&format!("sha256:{}", "0123456789abcdef".repeat(4))).unwrap();
+        assert_eq!(digest.short(), "sha256:0123456789ab");
+        for text in [
+            "",
+            "sha256:",
+            &"0".repeat(71),
+            &format!("sha256:{}", "G".repeat(64)),
+            &format!("sha256:{}", "A".repeat(64)),
+        ] {
+            assert!(Digest::parse(text).is_err(), "{text:?} should be refused");
+        }
+        assert!(serde_json::from_str::<Tag>("\"a b\"").is_err());
+    }
+
+    fn made(rule: &str, branch: &str) -> Result<String, String> {
+        let head = CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap();
+        TagRule::parse(rule).unwrap().make(&BranchName::parse(branch).unwrap(), &head).map(|tag| tag.to_string())
+    }
+
+    #[test]
+    fn a_branch_is_written_as_docker_metadata_action_does() {
+        for (branch, tag) in [
+            ("main", "main-0123456"),
+            ("my/branch", "my-branch-0123456"),
+            ("Feature/X", "Feature-X-0123456"),
+            ("dependabot/npm_and_yarn/@types/node-20.1", "dependabot-npm_and_yarn-types-node-20.1-0123456"),
+            ("a#@!b", "a-b-0123456"),
+            ("a-/b", "a--b-0123456"),
+            ("a--b", "a--b-0123456"),
+            ("fix/größe", "fix-gr-e-0123456"),
+            ("12e", "12e-0123456"),
+        ] {
+            assert_eq!(made("{branch}-{sha:7}", branch).as_deref(), Ok(tag), "{branch}");
+        }
+        assert_eq!(TagRule::default(), TagRule::parse("{branch}-{sha:7}").unwrap());
+    }
+
+    #[test]
+    fn other_rules_work_too() {
+        assert_eq!(made("sha-{sha:12}", "main").as_deref(), Ok("sha-0123456789ab"));
+        assert_eq!(made("{sha}", "main").as_deref(), Ok("0123456789abcdef0123456789abcdef01234567"));
+        assert_eq!(made("pre_{branch}.{branch}_{sha:8}x", "a/b").as_deref(), Ok("pre_a-b.a-b_01234567x"));
+    }
+
+    #[test]
+    fn a_branch_that_makes_no_tag_is_said_with_what_it_made() {
+        assert_eq!(made("{branch}-{sha:7}", "ümlaut"), Err("-mlaut-0123456".to_owned()));
+        let long = "a".repeat(121);
+        assert_eq!(made("{branch}-{sha:7}", &long), Err(format!("{long}-0123456")));
+        assert!(made("{branch}-{sha:7}", &"a".repeat(120)).is_ok());
+    }
+
+    #[test]
+    fn a_broken_rule_is_explained() {
+        let check = |rule: &str, problem: &str| assert_eq!(TagRule::parse(rule).unwrap_err(), problem, "{rule}");
+        check("", "it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit");
+        check("{branch}", "it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit");
+        check("{branch}/{sha}", "an image tag cannot have '/'");
+        check("{sha}}", "an image tag cannot have '}'");
+        check("{sha", "a `{` has no `}`");
+        check("{sha:6}", "`{sha:N}` needs a number of digits from 7 to 40");
+        check("{sha:41}", "`{sha:N}` needs a number of digits from 7 to 40");
+        check("{sha:}", "`{sha:N}` needs a number of digits from 7 to 40");
+        check("{commit}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
+        check("{branch:3}{sha}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
+        check("{{sha}}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
+    }
+
+    #[test]
+    fn an_image_is_recognised_however_it_is_spelled() {
+        let check = |images: &[&str], name: &str, tag: &str, expected: bool| {
+            let images: Vec<String> = images.iter().map(|image| (*image).to_owned()).collect();
+            assert_eq!(is_image_of(&images, &image(name, tag)), expected, "{name}:{tag} in {images:?}");
+        };
+        let digest = format!("sha256:{}", "0".repeat(64));
+        check(&["redis:7", "ghcr.io/acme/checkout:main-1"], "ghcr.io/acme/checkout", "main-1", true);
+        check(&["ghcr.io/acme/checkout:main-2"], "ghcr.io/acme/checkout", "main-1", false);
+        check(
+            &["ghcr.io/acme/checkout2:main-1", "quay.io/acme/checkout:main-1"],
+            "ghcr.io/acme/checkout",
+            "main-1",
+            false,
+        );
+        check(&[&format!("ghcr.io/acme/checkout:main-1@{digest}")], "ghcr.io/acme/checkout", "main-1", true);
+        check(&[&format!("ghcr.io/acme/checkout@{digest}")], "ghcr.io/acme/checkout", "latest", false);
+        check(&["docker.io/library/nginx:1"], "nginx", "1", true);
+        check(&["nginx:1"], "index.docker.io/nginx", "1", true);
+        check(&["nginx"], "nginx", "latest", true);
+        check(&["localhost:5000/x"], "localhost:5000/x", "latest", true);
+        check(&["127.0.0.1:5000/x:1"], "127.0.0.1:5000/x", "1", true);
+        check(&["", ":", "@", "a/b/:"], "nginx", "latest", false);
+        check(&[], "nginx", "latest", false);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,60}", rule in "[a-z{}:0-9./-]{0,30}", name in "[a-zA-Z0-9.:/@_\\[\\]-]{0,40}") {
+            for text in [&text, &name] {
+                let _ = ImageName::parse(text);
+                is_image_of(std::slice::from_ref(text), &image("nginx", "1"));
+            }
+            let _ = TagRule::parse(&rule);
+            let _ = TagRule::parse(&text);
+        }
+
+        #[test]
+        fn a_made_tag_is_valid_or_an_error(branch in "[a-zA-Z/._@é#-]{1,130}", sha in "[0-9a-f]{40}", digits in 7usize..=40) {
+            if let Ok(branch) = BranchName::parse(&branch) {
+                let sha = CommitSha::parse(&sha).unwrap();
+                match TagRule::parse(&format!("{{branch}}-{{sha:{digits}}}")).unwrap().make(&branch, &sha) {
+                    Ok(tag) => {
+                        prop_assert!(Tag::parse(tag.as_str()).is_ok());
+                        prop_assert!(tag.as_str().ends_with(sha.as_str().get(..digits).unwrap()));
+                    }
+                    Err(made) => prop_assert!(Tag::parse(&made).is_err()),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! One line of JSON per event, for operators. Never the sentence that people read, never a secret, a token, a signature or a body.
+
+use crate::names::DeploymentId;
+use serde_json::{Map, Value};
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line(Map<String, Value>);
+
+impl Line {
+    /// An event by its name, such as `committed`.
+    pub fn new(event: &str) -> Self {
+        Self(Map::from_iter([("event".to_owned(), Value::from(event))]))
+    }
+
+    /// An event that an operator should look at.
+    pub fn error(event: &str) -> Self {
+        Self::new(event).with("level", "error")
+    }
+
+    /// Of this deployment.
+    pub fn of(self, id: &DeploymentId) -> Self {
+        self.with("deployment", id.as_str())
+    }
+
+    /// With one more field.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With one more field, as its type's `Debug` or serialised form says.
+    pub fn with_json(self, name: &str, value: &impl serde::Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.with(name, value)
+    }
+
+    /// The line, without a line break.
+    pub fn text(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+/// Where the lines go.
+pub trait Log {
+    /// Writes one line.
+    fn log(&self, line: Line);
+}
+
+/// All the seams together: what a story needs of the world.
+pub trait World: crate::http::Http + crate::store::KeyValue + crate::store::Redis + crate::clock::Clock + Log {}
+
+impl<T: crate::http::Http + crate::store::KeyValue + crate::store::Redis + crate::clock::Clock + Log> World for T {}

@@ -1,0 +1,171 @@
+//! Every reason why we say no. The person can do something about each, and the sentence (in `message`) says what.
+//!
+//! A refusal is stored in the fact `end`, so it holds what its sentence needs and nothing else.
+
+use crate::catalog::CatalogError;
+use crate::image::{ImageName, Tag};
+use crate::manifest::EditRefusal;
+use crate::names::{BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target};
+use serde::{Deserialize, Serialize};
+
+/// Where a pull request or branch cannot be deployed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Refusal {
+    /// The words are not a command; how it is typed follows.
+    Syntax {
+        /// What is wrong with them: "the pull request or branch is missing".
+        problem: String,
+    },
+    /// No such app.
+    UnknownApp {
+        /// What was typed.
+        typed: String,
+        /// The nearest name.
+        did_you_mean: Option<String>,
+        /// Up to ten names that exist.
+        known: Vec<String>,
+    },
+    /// The app has no such environment.
+    UnknownEnvironment {
+        /// The app.
+        app: String,
+        /// What was typed; empty: none was typed and there is no `default`.
+        typed: String,
+        /// The nearest name.
+        did_you_mean: Option<String>,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// Not among those whom the catalog allows.
+    NotAllowed {
+        /// What.
+        target: Target,
+        /// Nobody is allowed at all (an empty list).
+        nobody: bool,
+        /// The asker may, but not from this channel.
+        wrong_channel: bool,
+    },
+    /// The request comes from another workspace.
+    OtherWorkspace,
+    /// The catalog cannot be used.
+    BrokenCatalog {
+        /// Its path.
+        path: FilePath,
+        /// What is wrong, and on which line.
+        error: CatalogError,
+    },
+    /// There is no catalog.
+    NoCatalog {
+        /// Where it should be.
+        path: FilePath,
+        /// In which repository.
+        repo: RepoName,
+        /// On which branch.
+        branch: BranchName,
+    },
+    /// No such pull request, or we may not see it.
+    NoSuchPullRequest {
+        /// Number.
+        number: PullRequestNumber,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// Closed or merged.
+    PullRequestNotOpen {
+        /// Number.
+        number: PullRequestNumber,
+        /// It was merged, not just closed.
+        merged: bool,
+        /// Its base branch: what to deploy instead.
+        base: Option<BranchName>,
+    },
+    /// From a fork: its image is not built by our CI, and a branch name there proves nothing.
+    FromFork {
+        /// Number.
+        number: PullRequestNumber,
+    },
+    /// No such branch.
+    NoSuchBranch {
+        /// What was typed.
+        branch: BranchName,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// No such repository, or our token may not see it.
+    NoSuchRepository {
+        /// Repository.
+        repo: RepoName,
+    },
+    /// The GitOps repository has no such branch.
+    NoGitOpsBranch {
+        /// Repository.
+        repo: RepoName,
+        /// Branch.
+        branch: BranchName,
+    },
+    /// The branch and commit make no valid tag (too long, or starting with `.` or `-`).
+    NoValidTag {
+        /// What the rule made.
+        made: String,
+    },
+    /// The registry has no image with that tag.
+    NoImage {
+        /// The image.
+        image: ImageName,
+        /// The tag that was tried.
+        tag: Tag,
+        /// The commit it would be of.
+        head: CommitSha,
+    },
+    /// The values file is missing.
+    NoValuesFile {
+        /// Its path.
+        path: FilePath,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// The values file cannot be edited safely.
+    Edit {
+        /// Its path.
+        path: FilePath,
+        /// Why.
+        why: EditRefusal,
+    },
+    /// The wanted tag is already there, but by a commit that is not ours.
+    AlreadyWritten {
+        /// The tag.
+        tag: Tag,
+        /// Who wrote it, if GitHub knows.
+        by: Option<GitHubLogin>,
+        /// In which commit.
+        commit: CommitSha,
+    },
+    /// Another deployment of the target is under way.
+    Busy {
+        /// What.
+        target: Target,
+        /// Whose.
+        by: Option<SlackUser>,
+        /// The other deployment.
+        id: Option<DeploymentId>,
+        /// Link to its message.
+        link: Option<String>,
+    },
+    /// The target is locked.
+    Locked {
+        /// What.
+        target: Target,
+        /// Who locked it.
+        by: SlackUser,
+        /// Why.
+        reason: String,
+    },
+    /// The files of the GitOps branch changed again and again while we tried.
+    KeepsMoving {
+        /// How often we tried.
+        attempts: u32,
+    },
+    /// The catalog changed between our reading it and the commit, so that the target is another now.
+    CatalogChanged,
+}

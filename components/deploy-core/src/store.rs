@@ -1,0 +1,540 @@
+//! Seam 2: what we remember. Facts in a key-value store; leases, wake-ups and hints in Redis.
+//!
+//! The key-value store is the truth: it has no compare-and-swap, so one role writes a key and nobody else. Redis makes
+//! duplicates rare and waiting short, and may forget everything at any moment; nothing here relies on it for safety.
+
+use crate::clock::{Clock, Timestamp, millis};
+use crate::deployment::{Fact, Facts};
+use crate::names::{ArgoApplication, CommitSha, DeploymentId};
+use futures::future::{Either, select};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::pin::pin;
+use std::time::Duration;
+
+/// The store or Redis did not do it (in time). Whether a write took effect is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub &'static str);
+
+/// Spin's key-value store.
+pub trait KeyValue {
+    /// Reads a key.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes a key whole.
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+    /// Deletes a key; it may be absent.
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+    /// Every key of the store. Slow: only to rebuild what Redis lost.
+    async fn keys(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// One value of a Redis answer, as far as we need them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Nil.
+    Nil,
+    /// A status such as `OK`.
+    Status(String),
+    /// A number.
+    Int(i64),
+    /// A bulk string.
+    Text(String),
+}
+
+/// Redis: one command, its arguments, a flat list of values. The implementation has a time limit of [`REDIS_TIMEOUT`].
+pub trait Redis {
+    /// Runs a command. Arguments are sent as binary strings.
+    async fn run(&self, command: &str, arguments: &[&str]) -> Result<Vec<Reply>, StoreError>;
+}
+
+/// How long a Redis command may take before it counts as failed. Spin itself has no limit.
+pub const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Prefix of all our keys, in both stores: Spin's Redis backend has no namespace.
+pub const PREFIX: &str = "deploy-bot/";
+
+/// The channel of the wake-ups; `spin.toml` names it too.
+pub const WAKE: &str = "deploy-bot/wake";
+
+const IN_FLIGHT: &str = "deploy-bot/in-flight";
+/// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
+const SENTINEL: &str = "whole";
+const NEWS: &str = "deploy-bot/news";
+
+// ---- facts ----
+
+/// The format of values that this build writes, and the only one that it reads.
+const VERSION: u64 = 1;
+
+fn fact_key(id: &DeploymentId, name: &str) -> String {
+    format!("{PREFIX}deployment/{id}/{name}")
+}
+
+/// Writes `{"version": 1, …value}`.
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut value = serde_json::to_value(value).map_err(|_| StoreError("a value that is not JSON"))?;
+    let object = value.as_object_mut().ok_or(StoreError("a value that is not a JSON object"))?;
+    object.insert("version".to_owned(), VERSION.into());
+    serde_json::to_vec(&value).map_err(|_| StoreError("a value that is not JSON"))
+}
+
+/// Reads it; another version is an error, so that the key is left alone.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| StoreError("a stored value is not JSON"))?;
+    if value.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
+        return Err(StoreError("a stored value has a version that this build does not know"));
+    }
+    serde_json::from_value(value).map_err(|_| StoreError("a stored value does not have the fields of its version"))
+}
+
+async fn read<T: DeserializeOwned>(store: &impl KeyValue, key: &str) -> Result<Option<T>, StoreError> {
+    store.get(key).await?.map(|bytes| decode(&bytes)).transpose()
+}
+
+async fn write(store: &impl KeyValue, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
+    store.set(key, &encode(value)?).await
+}
+
+/// Reads one fact.
+pub async fn load_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<Option<F>, StoreError> {
+    read(store, &fact_key(id, F::NAME)).await
+}
+
+/// Writes one fact. Only its own role may.
+pub async fn save_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId, fact: &F) -> Result<(), StoreError> {
+    write(store, &fact_key(id, F::NAME), fact).await
+}
+
+/// Reads all facts of a deployment, at the same time.
+pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
+    let first = futures::future::try_join4(
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+    );
+    let second = futures::future::try_join4(
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+    );
+    let ((request, commit, committed, end), (message, cancel, push, watch)) = futures::future::try_join(first, second).await?;
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch })
+}
+
+/// The names of all facts.
+const FACTS: [&str; 8] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch"];
+
+async fn delete_facts(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+    for name in FACTS {
+        store.delete(&fact_key(id, name)).await?;
+    }
+    Ok(())
+}
+
+// ---- keys of a target and of the branch ----
+
+/// `live`: what runs. sync-poller writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveVersion {
+    /// The deployment.
+    pub id: DeploymentId,
+    /// Its commit.
+    pub sha: CommitSha,
+}
+
+/// `current`: whose turn it is. slack-command writes it, under the target's lease; it is never cleared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentDeployment {
+    /// The deployment.
+    pub id: DeploymentId,
+}
+
+/// `lock`: nobody may deploy. Written by the lock commands, under their own lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetLock {
+    /// Who locked it.
+    pub by: crate::names::SlackUser,
+    /// Why.
+    pub reason: String,
+    /// Until when, if not for good.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+/// The branch was forced or deleted. github-relay writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchRewritten {
+    /// When we heard of it.
+    pub at: Timestamp,
+    /// Its head before, as the push said.
+    pub before: String,
+    /// Its head after it.
+    pub after: String,
+}
+
+/// The catalog as last read. slack-command writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedCatalog {
+    /// When.
+    pub at: Timestamp,
+    /// Its blob.
+    pub blob: crate::names::BlobSha,
+    /// Its text.
+    pub text: String,
+}
+
+/// Ids, oldest first, of which only the newest are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ring {
+    ids: Vec<DeploymentId>,
+}
+
+/// How many deployments a target, and the ring of early ends, remember.
+pub const REMEMBERED: usize = 50;
+
+/// A key of its own type.
+pub trait Key {
+    /// What it holds.
+    type Value: Serialize + DeserializeOwned;
+    /// Its full name.
+    fn name(&self) -> String;
+}
+
+macro_rules! target_key {
+    ($(#[$doc:meta])* $type:ident, $value:ty, $name:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $type<'a>(pub &'a ArgoApplication);
+
+        impl Key for $type<'_> {
+            type Value = $value;
+            fn name(&self) -> String {
+                format!("{PREFIX}target/{}/{}", target_name(self.0), $name)
+            }
+        }
+    };
+}
+
+target_key! {
+    /// See [`CurrentDeployment`].
+    Current, CurrentDeployment, "current"
+}
+target_key! {
+    /// See [`LiveVersion`].
+    Live, LiveVersion, "live"
+}
+target_key! {
+    /// See [`TargetLock`].
+    Lock, TargetLock, "lock"
+}
+target_key! {
+    /// The last deployments of a target.
+    History, Ring, "history"
+}
+
+/// A target by its Argo CD application, which may belong to one target only.
+pub fn target_name(application: &ArgoApplication) -> String {
+    let namespace = application.namespace.as_ref().map_or("-", |namespace| namespace.as_str());
+    format!("{namespace}/{}", application.name)
+}
+
+macro_rules! single_key {
+    ($(#[$doc:meta])* $type:ident, $value:ty, $name:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $type;
+
+        impl Key for $type {
+            type Value = $value;
+            fn name(&self) -> String {
+                format!("{PREFIX}{}", $name)
+            }
+        }
+    };
+}
+
+single_key! {
+    /// See [`BranchRewritten`].
+    Rewritten, BranchRewritten, "branch/rewritten"
+}
+single_key! {
+    /// See [`CachedCatalog`].
+    CatalogCache, CachedCatalog, "catalog"
+}
+single_key! {
+    /// Deployments that ended before they had a target's lease.
+    EarlyEnds, Ring, "early-ends"
+}
+
+/// Reads a key.
+pub async fn load_key<K: Key>(store: &impl KeyValue, key: K) -> Result<Option<K::Value>, StoreError> {
+    read(store, &key.name()).await
+}
+
+/// Writes a key. Only its own role may.
+pub async fn save_key<K: Key>(store: &impl KeyValue, key: K, value: &K::Value) -> Result<(), StoreError> {
+    write(store, &key.name(), value).await
+}
+
+/// Adds an id to a ring, under the lease that guards it. What falls out is deleted with all its facts, unless `keep` says that it
+/// is still named somewhere (`current`, `live`, `in-flight`); then it stays in the ring.
+pub async fn remember<K: Key<Value = Ring> + Copy>(
+    store: &impl KeyValue,
+    key: K,
+    id: &DeploymentId,
+    keep: &[DeploymentId],
+) -> Result<(), StoreError> {
+    let mut ring = load_key(store, key).await?.unwrap_or_default();
+    if ring.ids.contains(id) {
+        return Ok(());
+    }
+    ring.ids.push(id.clone());
+    let mut excess = ring.ids.len().saturating_sub(REMEMBERED);
+    let mut forgotten = Vec::new();
+    ring.ids.retain(|old| {
+        let forget = excess > 0 && old != id && !keep.contains(old);
+        if forget {
+            excess = excess.saturating_sub(1);
+            forgotten.push(old.clone());
+        }
+        !forget
+    });
+    // Deleted first: a crash in between leaves an id without facts, which the next time deletes again, and never facts without an id.
+    for old in &forgotten {
+        delete_facts(store, old).await?;
+    }
+    save_key(store, key, &ring).await
+}
+
+// ---- leases ----
+
+/// Proof, with a local deadline, that we were given a name for a while. It makes duplicates rare; it is never the only safety.
+pub struct Lease<'w, W> {
+    world: &'w W,
+    key: String,
+    token: String,
+    life: Duration,
+    /// On the clock that does not jump; counted from before the command was sent.
+    deadline: Cell<Duration>,
+}
+
+/// The lease is not ours any more, or not for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease was lost")]
+pub struct LeaseLost;
+
+/// Renews if the token is still ours.
+const RENEW: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";
+/// Releases if the token is still ours.
+const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
+
+fn lease_key(name: &str) -> String {
+    format!("{PREFIX}lease/{name}")
+}
+
+/// A token that nobody else has: 128 bits from the seeds of the standard library's hasher, which are random.
+fn token() -> String {
+    let half = || RandomState::new().build_hasher().finish();
+    format!("{:016x}{:016x}", half(), half())
+}
+
+impl<'w, W: Redis + Clock> Lease<'w, W> {
+    /// Takes it if it is free.
+    pub async fn take(world: &'w W, name: &str, life: Duration) -> Result<Option<Self>, StoreError> {
+        let (key, token) = (lease_key(name), token());
+        let before = world.elapsed();
+        let reply = world.run("SET", &[&key, &token, "NX", "PX", &millis(life).to_string()]).await?;
+        let taken = matches!(reply.first(), Some(Reply::Status(status)) if status == "OK");
+        Ok(taken.then(|| Self { world, key, token, life, deadline: Cell::new(before.saturating_add(life)) }))
+    }
+
+    /// Whether it is ours for at least `limit` more, by our own clock.
+    pub fn check(&self, limit: Duration) -> Result<(), LeaseLost> {
+        if self.world.elapsed().saturating_add(limit) <= self.deadline.get() { Ok(()) } else { Err(LeaseLost) }
+    }
+
+    /// Renews it now.
+    pub async fn renew(&self) -> Result<(), LeaseLost> {
+        let before = self.world.elapsed();
+        let life = millis(self.life).to_string();
+        match self.world.run("EVAL", &[RENEW, "1", &self.key, &self.token, &life]).await {
+            Ok(reply) if reply.first() == Some(&Reply::Int(1)) => {
+                self.deadline.set(before.saturating_add(self.life));
+                Ok(())
+            }
+            _ => Err(LeaseLost),
+        }
+    }
+
+    /// [`Lease::check`], after a renewal where the time left is too short.
+    pub async fn ensure(&self, limit: Duration) -> Result<(), LeaseLost> {
+        if self.check(limit).is_err() {
+            self.renew().await?;
+        }
+        self.check(limit)
+    }
+
+    /// Does the work and renews the lease every `period` beside it. A failed renewal ends the work at once.
+    pub async fn during<T>(&self, period: Duration, work: impl Future<Output = T>) -> Result<T, LeaseLost> {
+        let renewals = async {
+            loop {
+                self.world.sleep(period).await;
+                if self.renew().await.is_err() {
+                    return;
+                }
+            }
+        };
+        match select(pin!(work), pin!(renewals)).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(((), _)) => Err(LeaseLost),
+        }
+    }
+
+    /// Gives it back. If that fails it runs out by itself.
+    pub async fn release(self) {
+        let _ = self.world.run("EVAL", &[RELEASE, "1", &self.key, &self.token]).await;
+    }
+}
+
+/// Whether somebody holds the lease.
+pub async fn is_held(world: &impl Redis, name: &str) -> Result<bool, StoreError> {
+    Ok(world.run("EXISTS", &[&lease_key(name)]).await?.first() == Some(&Reply::Int(1)))
+}
+
+/// Takes a name for a while without ever giving it back: "at most once per `life`".
+pub async fn once_per(world: &impl Redis, name: &str, life: Duration) -> Result<bool, StoreError> {
+    let reply = world.run("SET", &[&lease_key(name), "1", "NX", "PX", &millis(life).to_string()]).await?;
+    Ok(matches!(reply.first(), Some(Reply::Status(status)) if status == "OK"))
+}
+
+// ---- hints and wake-ups ----
+
+/// The ids in flight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// The sentinel is there: the set is whole.
+    pub whole: bool,
+    /// All ids, oldest first.
+    pub ids: Vec<DeploymentId>,
+}
+
+/// Reads the ids in flight.
+pub async fn in_flight(world: &impl Redis) -> Result<InFlight, StoreError> {
+    let mut all = InFlight::default();
+    for reply in world.run("ZRANGE", &[IN_FLIGHT, "0", "-1"]).await? {
+        match reply {
+            Reply::Text(text) | Reply::Status(text) if text == SENTINEL => all.whole = true,
+            Reply::Text(text) | Reply::Status(text) => all.ids.extend(DeploymentId::parse(&text).ok()),
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+/// Adds an id: until its last word is told.
+pub async fn add_in_flight(world: &impl Redis, id: &DeploymentId, accepted: Timestamp) -> Result<(), StoreError> {
+    world.run("ZADD", &[IN_FLIGHT, &accepted.0.to_string(), id.as_str()]).await.map(drop)
+}
+
+/// Takes an id out: its last word was told.
+pub async fn leave_flight(world: &impl Redis, id: &DeploymentId) -> Result<(), StoreError> {
+    world.run("ZREM", &[IN_FLIGHT, id.as_str()]).await.map(drop)
+}
+
+/// Marks the set as whole.
+pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
+    world.run("ZADD", &[IN_FLIGHT, "0", SENTINEL]).await.map(drop)
+}
+
+/// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
+pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), StoreError> {
+    let start = format!("{PREFIX}deployment/");
+    let ids: Vec<DeploymentId> = KeyValue::keys(world)
+        .await?
+        .iter()
+        .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.strip_suffix("/request")?).ok())
+        .collect();
+    for id in ids {
+        // One that cannot be read is left alone: it is of another version, and not ours to end.
+        let Ok(facts) = load(world, &id).await else { continue };
+        if let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) {
+            add_in_flight(world, &id, request.at).await?;
+        }
+    }
+    mark_whole(world).await
+}
+
+/// Says that facts of this deployment changed, and wakes a watch. Returns how many processes heard it.
+pub async fn announce(world: &impl Redis, id: &DeploymentId) -> Result<i64, StoreError> {
+    world.run("SADD", &[NEWS, id.as_str()]).await?;
+    wake(world).await
+}
+
+/// Wakes a watch. Carries no work: it may be lost or arrive twice.
+pub async fn wake(world: &impl Redis) -> Result<i64, StoreError> {
+    match world.run("PUBLISH", &[WAKE, "wake"]).await?.first() {
+        Some(Reply::Int(heard)) => Ok(*heard),
+        _ => Ok(0),
+    }
+}
+
+/// Takes the news: at most 1,000 ids at a time.
+pub async fn take_news(world: &impl Redis) -> Result<Vec<DeploymentId>, StoreError> {
+    let replies = world.run("SPOP", &[NEWS, "1000"]).await?;
+    Ok(replies
+        .into_iter()
+        .filter_map(|reply| match reply {
+            Reply::Text(text) | Reply::Status(text) => DeploymentId::parse(&text).ok(),
+            _ => None,
+        })
+        .collect())
+}
+
+/// How urgent words are, when Slack allows no more than about 50 edits a minute for the whole workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// The last word: never dropped, but it may wait for the next minute.
+    Final,
+    /// The first words after the commit.
+    First,
+    /// Everything in between.
+    Progress,
+}
+
+/// Counts one edit against the installation's budget of this minute. Redis down: allowed, Slack's own 429 is the limit then.
+pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> bool {
+    let key = format!("{PREFIX}edits/{}", now.seconds() / 60);
+    let budget = match urgency {
+        Urgency::Final => 50,
+        Urgency::First => 40,
+        Urgency::Progress => 30,
+    };
+    const COUNT: &str = "local n = tonumber(redis.call('GET', KEYS[1]) or '0') if n >= tonumber(ARGV[1]) then return 0 end \
+        redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], 120) return 1";
+    match world.run("EVAL", &[COUNT, "1", &key, &budget.to_string()]).await {
+        Ok(reply) => reply.first() != Some(&Reply::Int(0)),
+        Err(_) => true,
+    }
+}
+
+// ---- the queue at the branch ----
+
+/// Joins the queue of those who wait to write to the branch; returns the place, 0 for the first.
+pub async fn queue_place(world: &impl Redis, branch: &str, id: &DeploymentId, accepted: Timestamp) -> Result<u64, StoreError> {
+    let key = format!("{PREFIX}queue/{branch}");
+    world.run("ZADD", &[&key, &accepted.0.to_string(), id.as_str()]).await?;
+    world.run("PEXPIRE", &[&key, "600000"]).await?;
+    match world.run("ZRANK", &[&key, id.as_str()]).await?.first() {
+        Some(Reply::Int(rank)) => Ok(u64::try_from(*rank).unwrap_or_default()),
+        _ => Ok(0),
+    }
+}
+
+/// Leaves it.
+pub async fn leave_queue(world: &impl Redis, branch: &str, id: &DeploymentId) -> Result<(), StoreError> {
+    world.run("ZREM", &[&format!("{PREFIX}queue/{branch}"), id.as_str()]).await.map(drop)
+}

@@ -1,0 +1,125 @@
+//! The seams of deploy-core on Spin: HTTP out, key-value store, Redis, time, variables, log lines. The only library that names
+//! spin-sdk.
+//!
+//! What Spin does not have is added here once, so that no caller can forget it: a time and a size limit on every call.
+//! Natively this crate is empty: it exists only inside the .wasm.
+#![cfg(target_family = "wasm")]
+
+mod http;
+mod redis;
+
+pub use http::{Incoming, answer, inbound};
+
+use deploy_core::clock::{Clock, Timestamp, millis};
+use deploy_core::log::{Line, Log};
+use deploy_core::names::Secret;
+use deploy_core::settings::Variables;
+use deploy_core::store::{KeyValue, StoreError};
+use futures::future::{Either, select};
+use spin_sdk::key_value;
+use std::cell::RefCell;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long the key-value store may take. Spin has no limit of its own, and the store may be on Redis.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The world as Spin offers it to one component.
+pub struct Spin {
+    started: Instant,
+    store: RefCell<Option<Rc<key_value::Store>>>,
+    redis: redis::Client,
+}
+
+impl Spin {
+    /// Opens nothing yet: the store and Redis are opened by their first use, so a forged request costs neither.
+    pub fn new(redis_url: Secret) -> Self {
+        Self { started: Instant::now(), store: RefCell::new(None), redis: redis::Client::new(redis_url) }
+    }
+
+    async fn store(&self) -> Result<Rc<key_value::Store>, StoreError> {
+        let open = self.store.borrow().clone();
+        if let Some(store) = open {
+            return Ok(store);
+        }
+        let store = Rc::new(key_value::Store::open_default().await.map_err(store_error)?);
+        *self.store.borrow_mut() = Some(store.clone());
+        Ok(store)
+    }
+}
+
+/// Puts a limit on anything; `None`: it took longer, and was dropped.
+async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(work), pin!(spin_sdk::time::sleep(limit))).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(((), _)) => None,
+    }
+}
+
+// Spin's own text may hold the address of the store, password included, so it goes nowhere.
+fn store_error(error: key_value::Error) -> StoreError {
+    match error {
+        key_value::Error::AccessDenied => StoreError("the component may not use the key-value store"),
+        key_value::Error::NoSuchStore => StoreError("there is no key-value store `default`"),
+        _ => StoreError("the key-value store failed"),
+    }
+}
+
+const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in time");
+
+impl KeyValue for Spin {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        within(STORE_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) }).await.ok_or(STORE_SLOW)?
+    }
+
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        within(STORE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) }).await.ok_or(STORE_SLOW)?
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        within(STORE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) }).await.ok_or(STORE_SLOW)?
+    }
+
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        // All at once: a `get` while the keys are still coming deadlocks Spin's SQLite store.
+        let all = async { self.store().await?.get_keys().await.collect().await.map_err(store_error) };
+        within(STORE_TIMEOUT.saturating_mul(15), all).await.ok_or(STORE_SLOW)?
+    }
+}
+
+impl Clock for Spin {
+    fn now(&self) -> Timestamp {
+        Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        spin_sdk::time::sleep(duration).await;
+    }
+}
+
+impl Log for Spin {
+    fn log(&self, line: Line) {
+        println!("{}", line.text());
+    }
+}
+
+/// Reads these variables. One that Spin cannot give counts as empty: whoever needs it will name it.
+pub async fn variables(names: &[&'static str]) -> Variables {
+    let read = names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.unwrap_or_default()) });
+    Variables(futures::future::join_all(read).await.into_iter().collect())
+}
+
+/// Writes a log line where there is no world yet: when a setting is missing.
+pub fn log(line: &Line) {
+    println!("{}", line.text());
+}
+
+/// Starts work that goes on after the answer; Spin keeps it running until the process ends.
+pub fn spawn(work: impl Future<Output = ()> + 'static) {
+    spin_sdk::wasip3::spawn(work);
+}

@@ -1,0 +1,270 @@
+//! Verify, recognise, relay, wake: exactly the push that the bot itself made reaches Argo CD, byte for byte.
+//!
+//! The `Deploy-Id` in a commit's message only *finds* a deployment; it proves nothing, because anyone who can push can copy it. The
+//! proof is that GitHub signed the webhook and that `after` is the very commit that is recorded in `committed`.
+//!
+//! Forged, foreign and people's pushes are the common case and must stay cheap: neither the store nor Redis is touched before the
+//! signature, the repository, the branch and a `Deploy-Id` are known.
+
+use deploy_core::argocd::{self, RelayHeaders};
+use deploy_core::clock::Clock;
+use deploy_core::deployment::{CommitFact, CommittedFact, PushFact};
+use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode};
+use deploy_core::log::{Line, World};
+use deploy_core::message;
+use deploy_core::names::{CommitSha, DeploymentId};
+use deploy_core::settings::{GithubRelaySettings, SettingError, Variables};
+use deploy_core::signature::{GitHubMac, sign_sha1, sign_sha256};
+use deploy_core::store::{self, BranchRewritten, Rewritten, StoreError};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// The most that we keep of a push. Ours has one commit and a few KiB; a larger one is verified and answered, never kept.
+const KEEP: usize = 1 << 20;
+
+/// Between two looks for `committed`, when the webhook overtook it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A push that is GitHub's: exactly the bytes, or nothing where they were too many.
+pub(crate) struct Verified {
+    headers: RelayHeaders,
+    body: Option<Vec<u8>>,
+}
+
+/// What we read of a push. Everything has a default: an absent field makes the push somebody else's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Push {
+    r#ref: String,
+    before: String,
+    after: String,
+    created: bool,
+    deleted: bool,
+    forced: bool,
+    repository: Repository,
+    commits: Vec<PushedCommit>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Repository {
+    full_name: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PushedCommit {
+    message: String,
+}
+
+fn ignored(reason: &str) -> Answer {
+    Answer::reason(StatusCode::OK, "ignored", reason)
+}
+
+/// A secret or setting is missing: GitHub shows the delivery as failed, and it can be sent again.
+pub(crate) fn unready() -> Answer {
+    Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "unready", "a setting is missing or malformed")
+}
+
+/// The log line about a setting: the variable's name, never its value.
+pub(crate) fn setting_line(error: &SettingError) -> Line {
+    Line::error("setting").with("variable", error.variable).with("problem", error.problem)
+}
+
+/// Proves that the request is GitHub's, in one pass over the body. The error is the answer, and a log line where an operator has to know.
+pub(crate) async fn verify(head: &Inbound, body: &mut impl Chunks, variables: &Variables) -> Result<Verified, (Answer, Option<Line>)> {
+    let refuse = |status, reason: &str| (Answer::reason(status, "refused", reason), None);
+    if head.path != "/github/webhook" {
+        return Err(refuse(StatusCode::NOT_FOUND, "no such route"));
+    }
+    if head.method != Method::POST {
+        return Err(refuse(StatusCode::METHOD_NOT_ALLOWED, "POST only"));
+    }
+    if !head.content_type_is("application/json") {
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json only"));
+    }
+    let keys = GithubRelaySettings::keys(variables).map_err(|error| (unready(), Some(setting_line(&error))))?;
+    let Some(signature) = head.header("x-hub-signature-256") else {
+        return Err(refuse(StatusCode::UNAUTHORIZED, "the signature is missing"));
+    };
+    let mut mac = GitHubMac::new(&keys);
+    let mut kept = Some(Vec::new());
+    loop {
+        match body.chunk().await {
+            Ok(Some(chunk)) => {
+                mac.update(&chunk);
+                kept = kept.filter(|kept: &Vec<u8>| kept.len().saturating_add(chunk.len()) <= KEEP);
+                if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(&chunk);
+                }
+            }
+            Ok(None) => break,
+            Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
+        }
+    }
+    mac.verify(signature).map_err(|error| (Answer::reason(StatusCode::UNAUTHORIZED, "refused", &error.to_string()), None))?;
+    let text = |name: &str| head.header(name).unwrap_or_default().to_owned();
+    let headers = RelayHeaders {
+        event: text("x-github-event"),
+        delivery: text("x-github-delivery"),
+        sha1: head.header("x-hub-signature").map(str::to_owned),
+        sha256: signature.to_owned(),
+        content_type: text("content-type"),
+    };
+    Ok(Verified { headers, body: kept })
+}
+
+/// Recognises our own push and relays it; answers everything else with the reason.
+pub(crate) async fn push(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
+    match verified.headers.event.as_str() {
+        "push" => {}
+        "ping" => return Answer::reason(StatusCode::OK, "pong", "the webhook is set up"),
+        _ => return ignored("not a push"),
+    }
+    let Some(body) = verified.body else { return ignored("larger than any push of the bot") };
+    let Ok(push) = serde_json::from_slice::<Push>(&body) else {
+        return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
+    };
+    match recognise(settings, &push) {
+        Kind::Foreign(reason) => ignored(reason),
+        Kind::Rewritten => rewritten(world, &push).await,
+        Kind::Candidate(id, after) => candidate(world, settings, verified.headers, body, &push, id, after).await,
+    }
+}
+
+/// What a push is, as far as it can be known without asking anybody.
+enum Kind {
+    /// Not ours, and why.
+    Foreign(&'static str),
+    /// Our branch was forced or deleted.
+    Rewritten,
+    /// It names a deployment; whether it is that deployment's commit is to be proven.
+    Candidate(DeploymentId, CommitSha),
+}
+
+fn recognise(settings: &GithubRelaySettings, push: &Push) -> Kind {
+    if !settings.gitops.repo.is(&push.repository.full_name) {
+        return Kind::Foreign("another repository");
+    }
+    if push.r#ref.strip_prefix("refs/heads/") != Some(settings.gitops.branch.as_str()) {
+        return Kind::Foreign("another branch");
+    }
+    if push.forced || push.deleted {
+        return Kind::Rewritten;
+    }
+    if push.created {
+        return Kind::Foreign("the branch was created");
+    }
+    let [commit] = push.commits.as_slice() else { return Kind::Foreign("not exactly one commit") };
+    let Some(id) = message::deploy_id(&commit.message) else { return Kind::Foreign("a person's push") };
+    match CommitSha::parse(&push.after) {
+        Ok(after) => Kind::Candidate(id, after),
+        Err(_) => Kind::Foreign("not a commit"),
+    }
+}
+
+/// The branch is not what it was: the watch must not sync a commit that may be gone.
+async fn rewritten(world: &impl World, push: &Push) -> Answer {
+    let fact = BranchRewritten { at: world.now(), before: short(&push.before), after: short(&push.after) };
+    world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
+    match store::save_key(world, Rewritten, &fact).await {
+        Ok(()) => ignored("the branch was rewritten"),
+        Err(error) => failed(world, None, error),
+    }
+}
+
+/// At most a commit id's length of outside text goes into a key.
+fn short(text: &str) -> String {
+    text.chars().filter(char::is_ascii_hexdigit).take(40).collect()
+}
+
+fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> Answer {
+    let line = Line::error("relay_failed").with("cause", error.0);
+    world.log(match id {
+        Some(id) => line.of(id),
+        None => line,
+    });
+    Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "the store did not answer")
+}
+
+async fn candidate(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    headers: RelayHeaders,
+    body: Vec<u8>,
+    push: &Push,
+    id: DeploymentId,
+    after: CommitSha,
+) -> Answer {
+    match prove(world, settings, push, &id, &after).await {
+        Ok(Proof::Ours) => relay(world, settings, headers, body, &id).await,
+        Ok(Proof::Not(reason)) => {
+            world.log(Line::error("not_our_push").of(&id).with("reason", reason));
+            ignored(reason)
+        }
+        Ok(Proof::NotYet) => {
+            world.log(Line::new("push_before_committed").of(&id));
+            Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")
+        }
+        Err(error) => failed(world, Some(&id), error),
+    }
+}
+
+enum Proof {
+    Ours,
+    Not(&'static str),
+    /// An attempt of ours has this base, but its outcome is not recorded.
+    NotYet,
+}
+
+/// `after` must be what `committed` says. The webhook may be here before the mutation's answer: then it is looked for again.
+async fn prove(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    push: &Push,
+    id: &DeploymentId,
+    after: &CommitSha,
+) -> Result<Proof, StoreError> {
+    let until = world.elapsed().saturating_add(Duration::from_millis(settings.tempo.overtaking));
+    loop {
+        if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
+            return Ok(if committed.sha == *after { Proof::Ours } else { Proof::Not("not the commit that the bot made") });
+        }
+        let commit = store::load_fact::<CommitFact>(world, id).await?;
+        if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
+            return Ok(Proof::Not("no commit of the bot was expected here"));
+        }
+        if world.elapsed() >= until {
+            return Ok(Proof::NotYet);
+        }
+        world.sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Relays once. `push` is saved after Argo CD's 200, so a delivery that failed half way may come again.
+async fn relay(world: &impl World, settings: &GithubRelaySettings, mut headers: RelayHeaders, body: Vec<u8>, id: &DeploymentId) -> Answer {
+    match store::load_fact::<PushFact>(world, id).await {
+        Ok(None) => {}
+        Ok(Some(_)) => return Answer::reason(StatusCode::OK, "relayed", "it was relayed before"),
+        Err(error) => return failed(world, Some(id), error),
+    }
+    if let Some(key) = &settings.resign {
+        headers.sha256 = sign_sha256(key, &body);
+        headers.sha1 = Some(sign_sha1(key, &body));
+    }
+    if let Err(fault) = argocd::webhook(world, &settings.argocd, body, &headers).await {
+        world.log(Line::error("relay_failed").of(id).with_json("fault", &fault));
+        // GitHub shows it as failed, and it can be sent again; the watch goes on without it.
+        return Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "Argo CD did not take it");
+    }
+    let fact = PushFact { delivery: headers.delivery.chars().take(64).collect(), at: world.now() };
+    if let Err(error) = store::save_fact(world, id, &fact).await {
+        return failed(world, Some(id), error);
+    }
+    world.log(Line::new("relayed").of(id).with("delivery", fact.delivery.as_str()));
+    if let Err(error) = store::announce(world, id).await {
+        // The watch reloads all facts now and then, so this costs time only.
+        world.log(Line::error("not_announced").of(id).with("cause", error.0));
+    }
+    Answer::reason(StatusCode::OK, "relayed", "the bot's own commit")
+}

@@ -1,0 +1,45 @@
+//! The door of github-relay: turns what Spin hands in into calls of the story in `handle`. Wasm only; no decisions.
+
+mod handle;
+
+#[cfg(target_family = "wasm")]
+mod door {
+    use crate::handle;
+    use deploy_core::settings::{GithubRelaySettings, Variables};
+    use deploy_spin::Spin;
+    use spin_sdk::http::{IntoResponse, Request};
+    use spin_sdk::http_service;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    thread_local! {
+        /// One world for all requests of the instance, so that they share its connections. No request's data is in it.
+        static WORLD: RefCell<Option<Rc<Spin>>> = const { RefCell::new(None) };
+    }
+
+    fn world(settings: &GithubRelaySettings) -> Rc<Spin> {
+        WORLD.with_borrow_mut(|world| world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone())
+    }
+
+    #[http_service]
+    async fn handle(request: Request) -> impl IntoResponse {
+        let (head, mut body) = deploy_spin::inbound(request);
+        let variables: Variables = deploy_spin::variables(GithubRelaySettings::NAMES).await;
+        let answer = match handle::verify(&head, &mut body, &variables).await {
+            Ok(verified) => match GithubRelaySettings::read(&variables) {
+                Ok(settings) => handle::push(&*world(&settings), &settings, verified).await,
+                Err(error) => {
+                    deploy_spin::log(&handle::setting_line(&error));
+                    handle::unready()
+                }
+            },
+            Err((answer, line)) => {
+                if let Some(line) = line {
+                    deploy_spin::log(&line);
+                }
+                answer
+            }
+        };
+        deploy_spin::answer(answer)
+    }
+}

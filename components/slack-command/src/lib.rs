@@ -1,0 +1,88 @@
+//! The door of slack-command: turns what Spin hands in into calls of the story in `handle` and `carry`. Wasm only; no decisions.
+
+mod accept;
+mod carry;
+mod speaker;
+
+#[cfg(target_family = "wasm")]
+mod door {
+    use crate::accept::{self, Accepted};
+    use crate::carry;
+    use deploy_core::http::Inbound;
+    use deploy_core::names::DeploymentId;
+    use deploy_core::settings::{SlackCommandSettings, Variables};
+    use deploy_spin::Spin;
+    use spin_sdk::http::{IntoResponse, Request};
+    use spin_sdk::http_service;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    thread_local! {
+        /// One world for all requests of the instance, so that they share its connections. No request's data is in it.
+        static WORLD: RefCell<Option<Rc<Spin>>> = const { RefCell::new(None) };
+    }
+
+    fn world(settings: &SlackCommandSettings) -> Rc<Spin> {
+        WORLD.with_borrow_mut(|world| world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone())
+    }
+
+    fn carry_out(settings: &Rc<SlackCommandSettings>, id: DeploymentId) {
+        let (settings, world) = (settings.clone(), world(settings));
+        deploy_spin::spawn(async move { carry::carry_out(&*world, &settings, &id).await });
+    }
+
+    #[http_service]
+    async fn handle(request: Request) -> impl IntoResponse {
+        let (head, mut body) = deploy_spin::inbound(request);
+        let variables = deploy_spin::variables(SlackCommandSettings::NAMES).await;
+        deploy_spin::answer(match head.path.as_str() {
+            "/slack/command" | "/slack/interaction" => slack(head, &mut body, &variables).await,
+            "/healthz" => health(&head, &variables).await,
+            _ => accept::not_found(),
+        })
+    }
+
+    async fn slack(head: Inbound, body: &mut impl deploy_core::http::Chunks, variables: &Variables) -> deploy_core::http::Answer {
+        let verified = match accept::verify(&head, body, variables, deploy_spin::now()).await {
+            Ok(verified) => verified,
+            Err((answer, line)) => {
+                if let Some(line) = line {
+                    deploy_spin::log(&line);
+                }
+                return answer;
+            }
+        };
+        let settings = match SlackCommandSettings::read(variables) {
+            Ok(settings) => Rc::new(settings),
+            Err(error) => {
+                deploy_spin::log(&accept::setting_line(&error));
+                return accept::setting_answer(&error);
+            }
+        };
+        let Accepted { answer, carry } = accept::accept(&*world(&settings), &settings, verified).await;
+        if let Some(id) = carry {
+            carry_out(&settings, id);
+        }
+        answer
+    }
+
+    async fn health(head: &Inbound, variables: &Variables) -> deploy_core::http::Answer {
+        let settings = SlackCommandSettings::keys(variables).and_then(|_| SlackCommandSettings::read(variables));
+        let settings = match settings {
+            Ok(settings) => Rc::new(settings),
+            Err(error) => {
+                deploy_spin::log(&accept::setting_line(&error));
+                return accept::unready(head, &error);
+            }
+        };
+        let world = world(&settings);
+        let answer = accept::health(&*world, head).await;
+        // Resuming goes on after the answer: a probe is answered at once.
+        deploy_spin::spawn(async move {
+            for id in carry::to_resume(&*world, &settings).await {
+                carry_out(&settings, id);
+            }
+        });
+        answer
+    }
+}

@@ -1,0 +1,489 @@
+//! One deployment in a watch: from its facts to the sync of exactly its commit, and to its last word.
+//!
+//! What to do is decided in `deploy_core::deployment` ([`deployment::next`] from the facts, [`deployment::step`] from Argo CD's answer);
+//! here it is done: save first, then ask; save first, then speak.
+
+use crate::voice::Voice;
+use crate::watch::Watch;
+use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
+use deploy_core::clock::{Clock, Timestamp};
+use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Step, Waiting, WatchFact};
+use deploy_core::fault::{Cause, Changed, Fault, System};
+use deploy_core::log::{Line, World};
+use deploy_core::names::{CommitSha, DeploymentId};
+use deploy_core::store::{self, Current, Live, LiveVersion, Rewritten, StoreError};
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::stream::{LocalBoxStream, StreamExt};
+use std::cell::RefCell;
+use std::pin::pin;
+use std::time::Duration;
+
+/// What asking for a sync, or a call to Slack, may take: the lease must hold this long before it is made.
+pub(crate) const CALL: Duration = Duration::from_secs(5);
+
+/// How a follower ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing is left to do for a watch.
+    Settled,
+    /// The next watch goes on.
+    GoesOn,
+}
+
+type Nudges = mpsc::UnboundedReceiver<()>;
+
+/// Follows one deployment until its last word is told, or the watch closes.
+pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nudges: Nudges) -> Ended {
+    let follower = Follower { watch, world: watch.world, id, facts: RefCell::default(), nudges: futures::lock::Mutex::new(nudges) };
+    match follower.run().await {
+        Ok(ended) => ended,
+        Err(error) => {
+            watch.world.log(Line::error("not_followed").of(id).with("cause", error.0));
+            // Left alone for this watch: an unknown version, or a store that fails.
+            watch.world.sleep(Duration::from_secs(1)).await;
+            Ended::GoesOn
+        }
+    }
+}
+
+pub(crate) struct Follower<'a, W> {
+    pub(crate) watch: &'a Watch<'a, W>,
+    pub(crate) world: &'a W,
+    pub(crate) id: &'a DeploymentId,
+    pub(crate) facts: RefCell<Facts>,
+    nudges: futures::lock::Mutex<Nudges>,
+}
+
+/// One look at Argo CD, or what came instead.
+enum Look {
+    /// The application as it is.
+    App(Box<AppSnapshot>),
+    /// Something else may have changed: the facts, the time, the end of the watch.
+    Nudge,
+    /// No look from here any more: open another.
+    Failed(ArgoError),
+}
+
+/// Where looks come from.
+type Looks<'s> = LocalBoxStream<'s, Result<Box<AppSnapshot>, ArgoError>>;
+
+impl<W: World> Follower<'_, W> {
+    async fn run(&self) -> Result<Ended, StoreError> {
+        loop {
+            self.reload().await?;
+            let next = deployment::next(&self.facts.borrow(), self.world.now(), &self.watch.settings.tempo);
+            match next {
+                Next::LeaveAlone => return Ok(Ended::Settled),
+                Next::WaitUntil(moment) => {
+                    let committed = self.facts.borrow().committed.is_some();
+                    if committed {
+                        Voice::new(self).tell(false).await?;
+                    }
+                    self.wait(moment).await;
+                }
+                Next::Say(word) => self.say(word).await?,
+                Next::Tell => {
+                    if Voice::new(self).tell(true).await? {
+                        store::leave_flight(self.world, self.id).await?;
+                        return Ok(Ended::Settled);
+                    }
+                    self.wait(self.world.now().after(Duration::from_millis(self.watch.settings.tempo.edit_gap))).await;
+                }
+                Next::Sync { refresh } => self.sync(refresh).await?,
+            }
+            if self.watch.closing.get() {
+                return Ok(Ended::GoesOn);
+            }
+        }
+    }
+
+    /// Loads all facts; our own is what we saved last.
+    async fn reload(&self) -> Result<(), StoreError> {
+        let facts = store::load(self.world, self.id).await?;
+        *self.facts.borrow_mut() = facts;
+        Ok(())
+    }
+
+    /// Waits for a moment or a nudge.
+    async fn wait(&self, moment: Timestamp) {
+        let mut nudges = self.nudges.lock().await;
+        select(pin!(nudges.next()), pin!(self.world.sleep(deployment::until(moment, self.world.now())))).await;
+    }
+
+    /// Changes our fact and saves it, if it changed.
+    pub(crate) async fn save(&self, change: impl FnOnce(&mut WatchFact)) -> Result<(), StoreError> {
+        let before = self.facts.borrow().watch.clone();
+        let mut fact = before.clone().unwrap_or_default();
+        change(&mut fact);
+        if before.as_ref() == Some(&fact) {
+            return Ok(());
+        }
+        self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
+        self.facts.borrow_mut().watch = Some(fact.clone());
+        store::save_fact(self.world, self.id, &fact).await
+    }
+
+    /// Saves the last word. Telling it comes after.
+    async fn say(&self, word: LastWord) -> Result<(), StoreError> {
+        let live = {
+            let facts = self.facts.borrow();
+            let live = facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
+            live.map(|(committed, commit)| (committed.sha.clone(), commit.argocd.clone()))
+        };
+        if let Some((sha, argocd)) = live {
+            self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
+            store::save_key(self.world, Live(&argocd), &LiveVersion { id: self.id.clone(), sha }).await?;
+        }
+        self.world.log(Line::new("last_word").of(self.id).with_json("word", &word));
+        let now = self.world.now();
+        self.save(|fact| fact.last_word = Some((now, word))).await
+    }
+
+    /// From the commit to the last word, as long as this watch lasts. Argo CD is followed and the message is edited at the same time.
+    async fn sync(&self, refresh: bool) -> Result<(), StoreError> {
+        let (changed, mut changes) = mpsc::unbounded();
+        let observe = async {
+            let done = self.observe(refresh, &changed).await;
+            drop(changed);
+            done
+        };
+        let voice = Voice::new(self);
+        let speak = async {
+            while changes.next().await.is_some() {
+                while changes.try_recv().is_ok() {}
+                let over = self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.last_word.is_some());
+                if over {
+                    continue; // The last word is told by its own step, at once.
+                }
+                voice.tell(false).await?;
+            }
+            Ok(())
+        };
+        let (observed, spoken) = futures::future::join(pin!(observe), pin!(speak)).await;
+        observed.and(spoken)
+    }
+
+    async fn observe(&self, refresh: bool, changed: &mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
+        let (commit, sha, deadline) = {
+            let facts = self.facts.borrow();
+            let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Ok(()) };
+            (commit.clone(), committed.sha.clone(), committed.at.after(commit.deadline))
+        };
+        let signal = || drop(changed.unbounded_send(()));
+        signal();
+        let argocd = &self.watch.settings.argocd;
+        if refresh && let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, &commit.argocd, CALL).await {
+            // The sync itself does not need it; whatever is wrong shows at the next look.
+            self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
+        }
+        let mut looks: Option<Looks<'_>> = None;
+        let mut polling = false;
+        let mut again: Option<Timestamp> = None;
+        loop {
+            let from = match &mut looks {
+                Some(looks) => looks,
+                None => looks.insert(if polling { self.polls(&commit) } else { self.events(&commit) }),
+            };
+            let until = again.map_or(deadline, |again| again.min(deadline));
+            let look = self.look(from, until).await;
+            if self.watch.closing.get() || self.world.now() >= deadline {
+                return Ok(());
+            }
+            let mut snapshot = match look {
+                Look::App(snapshot) => snapshot,
+                Look::Nudge if again.is_some_and(|again| self.world.now() >= again) => {
+                    again = None;
+                    match argocd::get(self.world, argocd, &commit.argocd).await {
+                        Ok(snapshot) => Box::new(snapshot),
+                        Err(error) => match self.no_look(error).await? {
+                            Flow::Over => return Ok(()),
+                            _ => {
+                                again = Some(self.soon());
+                                signal();
+                                continue;
+                            }
+                        },
+                    }
+                }
+                Look::Nudge => {
+                    // Only the message's place is of interest now; our own fact is newer here than in the store.
+                    let message = store::load_fact(self.world, self.id).await?;
+                    self.facts.borrow_mut().message = message;
+                    signal();
+                    continue;
+                }
+                Look::Failed(error) => {
+                    looks = None;
+                    polling = true;
+                    if let Flow::Over = self.no_look(error).await? {
+                        return Ok(());
+                    }
+                    signal();
+                    self.wait(self.soon()).await;
+                    continue;
+                }
+            };
+            loop {
+                let flow = self.handle(&commit, &sha, &snapshot).await?;
+                signal();
+                match flow {
+                    Flow::Over => return Ok(()),
+                    Flow::Wait => {
+                        again = None;
+                        break;
+                    }
+                    Flow::LookAgain(moment) => {
+                        again = Some(moment);
+                        break;
+                    }
+                    Flow::Now(newer) => snapshot = newer,
+                }
+            }
+        }
+    }
+
+    fn soon(&self) -> Timestamp {
+        self.world.now().after(Duration::from_millis(self.watch.settings.tempo.poll))
+    }
+
+    /// The next look, a nudge, or the moment.
+    async fn look(&self, looks: &mut Looks<'_>, until: Timestamp) -> Look {
+        let mut nudges = self.nudges.lock().await;
+        let other = select(pin!(nudges.next()), pin!(self.world.sleep(deployment::until(until, self.world.now()))));
+        match select(pin!(looks.next()), pin!(other)).await {
+            Either::Left((Some(Ok(snapshot)), _)) => Look::App(snapshot),
+            Either::Left((Some(Err(error)), _)) => Look::Failed(error),
+            Either::Left((None, _)) => Look::Failed(stream_fault(Cause::Broken)),
+            Either::Right(_) => Look::Nudge,
+        }
+    }
+
+    /// Argo CD's event stream. It counts as failed without a first event in time, because it stays silent where a right is missing.
+    fn events<'s>(&'s self, commit: &'s CommitFact) -> Looks<'s> {
+        let first = Duration::from_millis(self.watch.settings.tempo.first_event);
+        let open = async move {
+            let opened = argocd::events(self.world, &self.watch.settings.argocd, &commit.argocd);
+            match select(pin!(opened), pin!(self.world.sleep(first))).await {
+                Either::Left((opened, _)) => opened,
+                Either::Right(_) => Err(stream_fault(Cause::TimedOut)),
+            }
+        };
+        futures::stream::once(open)
+            .flat_map(move |opened| match opened {
+                Ok(stream) => futures::stream::unfold(Some((stream, true)), move |state| async move {
+                    let (mut stream, is_first) = state?;
+                    loop {
+                        let event = if is_first {
+                            match select(pin!(stream.next()), pin!(self.world.sleep(first))).await {
+                                Either::Left((event, _)) => event,
+                                Either::Right(_) => return Some((Err(stream_fault(Cause::TimedOut)), None)),
+                            }
+                        } else {
+                            stream.next().await
+                        };
+                        return match event {
+                            Ok(Some(Event::App { kind: Kind::Deleted, .. })) => Some((Err(ArgoError::NoApplication), None)),
+                            Ok(Some(Event::App { snapshot, .. })) => Some((Ok(snapshot), Some((stream, false)))),
+                            Ok(Some(Event::KeepAlive)) => continue,
+                            Ok(Some(Event::Error { message, .. })) => Some((Err(stream_fault(Cause::Said { said: message })), None)),
+                            Ok(None) => Some((Err(stream_fault(Cause::Broken)), None)),
+                            Err(error) => Some((Err(stream_fault(error.into())), None)),
+                        };
+                    }
+                })
+                .boxed_local(),
+                Err(error) => futures::stream::once(async move { Err(error) }).boxed_local(),
+            })
+            .boxed_local()
+    }
+
+    /// A GET now and then, where the stream fails.
+    fn polls<'s>(&'s self, commit: &'s CommitFact) -> Looks<'s> {
+        let argocd = &self.watch.settings.argocd;
+        futures::stream::unfold(false, move |waited| async move {
+            if waited {
+                self.world.sleep(Duration::from_millis(self.watch.settings.tempo.poll)).await;
+            }
+            Some((argocd::get(self.world, argocd, &commit.argocd).await.map(Box::new), true))
+        })
+        .boxed_local()
+    }
+
+    /// A look that failed: some reasons are final, the others are waited out until the deadline.
+    async fn no_look(&self, error: ArgoError) -> Result<Flow, StoreError> {
+        let failure = match error {
+            ArgoError::NoRight(said) => Failure::NoRight { said },
+            ArgoError::NoApplication => Failure::NoApplication,
+            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized() },
+            ArgoError::Fault(fault) => {
+                // A stream that ends is normal: the next look tells whether Argo CD is well.
+                if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
+                    self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
+                    self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await?;
+                }
+                return Ok(Flow::Wait);
+            }
+        };
+        self.say(LastWord::Failed { failure }).await?;
+        Ok(Flow::Over)
+    }
+
+    /// One look, in the light of what we asked for.
+    async fn handle(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
+        let now = self.world.now();
+        let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
+        let step = deployment::step(self.id, &self.facts.borrow(), &mut fact, snapshot, now, &self.watch.settings.tempo);
+        match step {
+            Step::Ask => {
+                self.save(|watch| *watch = fact).await?;
+                self.ask(commit, sha, snapshot).await
+            }
+            Step::Wait(waiting) => {
+                fact.waiting = waiting;
+                self.save(|watch| *watch = fact).await?;
+                // Events tell when it changes; should one be lost, look by ourselves.
+                Ok(Flow::LookAgain(now.after(Duration::from_millis(self.watch.settings.tempo.reload))))
+            }
+            Step::LookAgainAt(moment) => {
+                self.save(|watch| *watch = fact).await?;
+                Ok(Flow::LookAgain(moment))
+            }
+            Step::Follow(progress) => {
+                fact.waiting = None;
+                let ended = progress.synced;
+                fact.progress = Some(progress);
+                self.save(|watch| *watch = fact).await?;
+                // After the sync's end a comparison may be due that nobody announces.
+                Ok(if ended { Flow::LookAgain(now.after(deployment::REFRESH_AFTER)) } else { Flow::Wait })
+            }
+            Step::Refresh(progress) => {
+                fact.waiting = None;
+                fact.progress = Some(progress);
+                self.save(|watch| *watch = fact).await?;
+                match argocd::refresh(self.world, &self.watch.settings.argocd, &commit.argocd, CALL).await {
+                    Ok(newer) => Ok(Flow::Now(Box::new(newer))),
+                    Err(error) => match self.no_look(error).await? {
+                        Flow::Over => Ok(Flow::Over),
+                        _ => Ok(Flow::LookAgain(self.soon())),
+                    },
+                }
+            }
+            Step::Over(word) => {
+                self.save(|watch| *watch = fact).await?;
+                self.say(word).await?;
+                Ok(Flow::Over)
+            }
+        }
+    }
+
+    /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
+    async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
+        let committed_at = self.facts.borrow().committed.as_ref().map(|committed| committed.at).unwrap_or_default();
+        let (current, rewritten) = futures::future::try_join(
+            store::load_key(self.world, Current(&commit.argocd)),
+            store::load_key(self.world, Rewritten),
+        )
+        .await?;
+        let over = if current.as_ref().is_none_or(|current| current.id != *self.id) {
+            // Never an older commit after a newer one.
+            Some(LastWord::Superseded { by_deployment: current.map(|current| current.id), by_person: None })
+        } else if rewritten.is_some_and(|rewritten| rewritten.at > committed_at) {
+            Some(LastWord::Failed { failure: Failure::BranchRewritten })
+        } else {
+            None
+        };
+        if let Some(word) = over {
+            self.say(word).await?;
+            return Ok(Flow::Over);
+        }
+        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, sha) else {
+            self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
+            return Ok(Flow::Over);
+        };
+        let before = self.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
+        let now = self.world.now();
+        self.save(|watch| {
+            if watch.asked.is_none() {
+                watch.degraded_before = snapshot.health == Health::Degraded;
+            }
+            watch.asked = Some(now);
+        })
+        .await?;
+        self.watch.lease.ensure(CALL).await.map_err(|_| LOST)?;
+        let wish = SyncRequest { revision, deployment: self.id };
+        let outcome = argocd::sync(self.world, &self.watch.settings.argocd, &commit.argocd, &wish).await;
+        self.outcome(outcome, before).await
+    }
+
+    /// `before`: when we had asked earlier; goes back into the fact where Argo CD certainly did not take this one.
+    async fn outcome(&self, outcome: SyncOutcome, before: Option<Timestamp>) -> Result<Flow, StoreError> {
+        let failure = match outcome {
+            SyncOutcome::Taken(snapshot) => {
+                self.world.log(Line::new("sync_taken").of(self.id));
+                self.save(|watch| {
+                    watch.taken = true;
+                    watch.waiting = None;
+                })
+                .await?;
+                return Ok(Flow::Now(snapshot));
+            }
+            SyncOutcome::InProgress => return self.not_taken(before, Some(Waiting::OtherOperation { by: None })).await,
+            SyncOutcome::Window(_) => return self.not_taken(before, Some(Waiting::SyncWindow)).await,
+            SyncOutcome::AutoSync(said) => {
+                self.world.log(Line::error("auto_sync_is_on").of(self.id).with("argocd", said.as_str()));
+                self.save(|watch| watch.automated = true).await?;
+                return self.not_taken(before, None).await;
+            }
+            SyncOutcome::NotDone(fault) => {
+                self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
+                return self.not_taken(before, Some(Waiting::ArgoCd { fault })).await;
+            }
+            SyncOutcome::Unknown(fault) => {
+                self.world.log(Line::error("sync_unknown").of(self.id).with_json("fault", &fault));
+                self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await?;
+                let moment = self.world.now().after(Duration::from_millis(self.watch.settings.tempo.look_again));
+                return Ok(Flow::LookAgain(moment));
+            }
+            SyncOutcome::NoRight(said) => Failure::NoRight { said },
+            SyncOutcome::NoApplication => Failure::NoApplication,
+            SyncOutcome::Deleting => Failure::Deleting,
+            SyncOutcome::Refused(said) => Failure::Refused { said },
+            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized() },
+        };
+        self.say(LastWord::Failed { failure }).await?;
+        Ok(Flow::Over)
+    }
+
+    async fn not_taken(&self, before: Option<Timestamp>, waiting: Option<Waiting>) -> Result<Flow, StoreError> {
+        self.save(|watch| {
+            watch.asked = before;
+            watch.waiting = waiting;
+        })
+        .await?;
+        Ok(Flow::LookAgain(self.soon()))
+    }
+}
+
+/// What follows from a look.
+enum Flow {
+    /// The last word is saved.
+    Over,
+    /// Wait for the next look.
+    Wait,
+    /// The same, but not beyond that moment.
+    LookAgain(Timestamp),
+    /// This one is newer: look at it now.
+    Now(Box<AppSnapshot>),
+}
+
+const LOST: StoreError = StoreError("the watch lease was lost");
+const STREAM: &str = "follow the application";
+
+fn stream_fault(cause: Cause) -> ArgoError {
+    ArgoError::Fault(Fault::new(System::ArgoCd, STREAM, cause).changed(Changed::Yes))
+}
+
+fn unauthorized() -> Fault {
+    Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes)
+}

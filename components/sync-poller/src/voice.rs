@@ -1,0 +1,162 @@
+//! The watch's voice: edits the one message of a deployment from the commit on. Save, then speak.
+//!
+//! The message is slack-command's until then. If it is not there (still being posted for too long, deleted, the channel archived), the
+//! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
+
+use crate::follow::{CALL, Follower};
+use deploy_core::clock::Clock;
+use deploy_core::deployment::{Facts, Place, words_hash};
+use deploy_core::log::{Line, World};
+use deploy_core::message;
+use deploy_core::slack::{self, Audience, Message, Original, SlackError};
+use deploy_core::store::{self, StoreError, Urgency};
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Final words that could not be told for this long are given up, with an error in the log.
+const GIVE_UP: Duration = Duration::from_secs(3600);
+
+pub(crate) struct Voice<'f, 'w, W> {
+    follower: &'f Follower<'w, W>,
+    /// When the last edit was made, so that one message is not edited too often.
+    edited: Cell<Option<Duration>>,
+}
+
+/// What came of one attempt.
+enum Told {
+    At(Option<Place>),
+    ByResponseUrl,
+    NotYet,
+    Never,
+}
+
+impl<'f, 'w, W: World> Voice<'f, 'w, W> {
+    pub(crate) fn new(follower: &'f Follower<'w, W>) -> Self {
+        Self { follower, edited: Cell::new(None) }
+    }
+
+    fn facts(&self) -> Facts {
+        self.follower.facts.borrow().clone()
+    }
+
+    /// Tells what the facts say now. `last`: these are the final words. Returns whether final words are told.
+    pub(crate) async fn tell(&self, last: bool) -> Result<bool, StoreError> {
+        let world = self.follower.world;
+        if !last && let Some(edited) = self.edited.get() {
+            let gap = Duration::from_millis(self.follower.watch.settings.tempo.edit_gap);
+            let passed = world.elapsed().saturating_sub(edited);
+            world.sleep(gap.saturating_sub(passed)).await;
+        }
+        let facts = self.facts();
+        let watch = facts.watch.clone().unwrap_or_default();
+        if watch.voice.told_end || (!last && watch.last_word.is_some()) {
+            return Ok(watch.voice.told_end);
+        }
+        let words = message::deployment(&facts, None);
+        let hash = words_hash(&format!("{}{}", words.text, words.blocks));
+        if watch.voice.told == Some(hash) && !last {
+            return Ok(false);
+        }
+        // Saved first: if we die now, the same words may be told once more, which does no harm.
+        self.follower.watch.lease.ensure(CALL).await.map_err(|_| StoreError("the watch lease was lost"))?;
+        let told = self.speak(&facts, &words, last).await?;
+        self.edited.set(Some(world.elapsed()));
+        let give_up = watch.last_word.as_ref().is_some_and(|(at, _)| world.now().since(*at) >= GIVE_UP);
+        let (told_hash, told_end) = match &told {
+            Told::At(_) | Told::ByResponseUrl => (Some(hash), last),
+            Told::NotYet => (watch.voice.told, last && give_up),
+            Told::Never => (Some(hash), last),
+        };
+        if told_end && matches!(told, Told::NotYet | Told::Never) {
+            world.log(Line::error("nobody_told").of(self.follower.id));
+        }
+        self.follower
+            .save(|fact| {
+                fact.voice.told = told_hash;
+                fact.voice.told_end = told_end;
+                match told {
+                    Told::At(place) => fact.voice.place = place.or(fact.voice.place.take()),
+                    Told::ByResponseUrl => fact.voice.response_url_uses = fact.voice.response_url_uses.saturating_add(1),
+                    Told::NotYet | Told::Never => {}
+                }
+            })
+            .await?;
+        Ok(told_end)
+    }
+
+    async fn speak(&self, facts: &Facts, words: &Message, last: bool) -> Result<Told, StoreError> {
+        let (world, id) = (self.follower.world, self.follower.id);
+        let slack = &self.follower.watch.settings.slack;
+        let Some(request) = &facts.request else { return Ok(Told::Never) };
+        let watch = facts.watch.clone().unwrap_or_default();
+        let theirs = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
+        let posting = Duration::from_millis(self.follower.watch.settings.tempo.posting);
+        if watch.voice.place.is_none() && theirs.speaking.is_some_and(|since| world.now().since(since) < posting) {
+            // A call of slack-command's is on its way: read again whether it has arrived.
+            world.sleep(Duration::from_millis(100)).await;
+            let message = store::load_fact(world, id).await?;
+            self.follower.facts.borrow_mut().message = message;
+            return Ok(Told::NotYet);
+        }
+        let may_post = watch.voice.lost.is_none() && (theirs.lost.is_none() || watch.voice.place.is_some());
+        if may_post {
+            if let Some(place) = facts.place() {
+                let urgency = match (last, watch.voice.told) {
+                    (true, _) => Urgency::Final,
+                    (false, None) => Urgency::First,
+                    (false, Some(_)) => Urgency::Progress,
+                };
+                if !store::may_edit(world, world.now(), urgency).await {
+                    // The budget of this minute is used up; final words wait, others make room for newer ones.
+                    world.sleep(Duration::from_secs(1)).await;
+                    return Ok(Told::NotYet);
+                }
+                match slack::update(world, slack, &place.channel, &place.ts, words).await {
+                    Ok(()) => return Ok(Told::At(None)),
+                    Err(SlackError::Gone(why)) => world.log(Line::new("message_gone").of(id).with("slack", why.as_str())),
+                    Err(error) => return self.failed(error, last).await,
+                }
+            }
+            match slack::post(world, slack, &request.channel, words, None).await {
+                Ok(place) => return Ok(Told::At(Some(place))),
+                Err(SlackError::Gone(why)) => {
+                    world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
+                    self.follower.save(|fact| fact.voice.lost = Some(why)).await?;
+                }
+                Err(error) => return self.failed(error, last).await,
+            }
+        }
+        let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
+        if used >= if last { 5 } else { 4 } {
+            return Ok(if last { Told::Never } else { Told::NotYet });
+        }
+        match slack::respond(world, &request.response_url, words, Audience::Asker, Original::Keep).await {
+            Ok(()) => Ok(Told::ByResponseUrl),
+            Err(SlackError::Gone(_)) => Ok(Told::Never),
+            Err(error) => self.failed(error, last).await,
+        }
+    }
+
+    /// A failure that passes is waited out; one that does not is said to the operator, and the `response_url` needs no token.
+    async fn failed(&self, error: SlackError, last: bool) -> Result<Told, StoreError> {
+        let (world, id) = (self.follower.world, self.follower.id);
+        match error {
+            SlackError::RateLimited(wait) => {
+                world.log(Line::new("slack_rate_limited").of(id).with("seconds", wait.as_secs()));
+                world.sleep(wait.clamp(Duration::from_secs(1), Duration::from_secs(30))).await;
+                Ok(Told::NotYet)
+            }
+            SlackError::Unreachable(fault) => {
+                world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                world.sleep(Duration::from_secs(1)).await;
+                Ok(Told::NotYet)
+            }
+            SlackError::Refused(fault) => {
+                world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                self.follower.save(|fact| fact.voice.lost = Some("refused".to_owned())).await?;
+                Ok(Told::NotYet)
+            }
+            SlackError::Gone(_) => Ok(if last { Told::Never } else { Told::NotYet }),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One watch: follows every deployment in flight at the same time, for at most 25 s, because the trigger is serial.
+//!
+//! At most one watch at a time in the installation, by the lease `watch`; a failed renewal ends it at once. A watch that ends wakes
+//! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
+
+use crate::follow::{self, Ended};
+use deploy_core::clock::Clock;
+use deploy_core::log::{Line, World};
+use deploy_core::names::DeploymentId;
+use deploy_core::settings::SyncPollerSettings;
+use deploy_core::store::{self, Lease, LeaseLost, StoreError};
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
+
+/// Life of the lease `watch`.
+const LIFE: Duration = Duration::from_secs(10);
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_secs(3);
+
+/// What all followers share.
+pub(crate) struct Watch<'a, W> {
+    pub(crate) world: &'a W,
+    pub(crate) settings: &'a SyncPollerSettings,
+    pub(crate) lease: &'a Lease<'a, W>,
+    /// Time is up: come to an end at the next safe point.
+    pub(crate) closing: Cell<bool>,
+}
+
+/// Watches, if nobody else does.
+pub(crate) async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
+    let lease = match Lease::take(world, "watch", LIFE).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return,
+        Err(error) => return world.log(Line::error("not_watching").with("cause", error.0)),
+    };
+    let watch = Watch { world, settings, lease: &lease, closing: Cell::new(false) };
+    let left = lease.during(RENEW, watch.run()).await;
+    lease.release().await;
+    match left {
+        Ok(Ok(settled)) => {
+            // Read again after the release: what came in between has nobody else to wake a watch for it.
+            let in_flight = store::in_flight(world).await.unwrap_or_default();
+            if in_flight.ids.iter().any(|id| !settled.contains(id)) {
+                let _ = store::wake(world).await;
+            }
+        }
+        Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.0)),
+        Err(LeaseLost) => world.log(Line::error("watch_lost")),
+    }
+}
+
+impl<W: World> Watch<'_, W> {
+    /// Until the time is up or nothing is left. Returns the ids that need no watch: slack-command's to end and tell.
+    async fn run(&self) -> Result<BTreeSet<DeploymentId>, StoreError> {
+        let tempo = &self.settings.tempo;
+        let until = self.world.elapsed().saturating_add(Duration::from_millis(tempo.watch));
+        let mut reload = self.world.elapsed().saturating_add(Duration::from_millis(tempo.reload));
+        let mut nudges: BTreeMap<DeploymentId, mpsc::UnboundedSender<()>> = BTreeMap::new();
+        let mut settled = BTreeSet::new();
+        let mut followers = FuturesUnordered::new();
+        let mut new = store::in_flight(self.world).await?.ids;
+        loop {
+            for id in new.drain(..) {
+                settled.remove(&id);
+                // Whoever is followed already is told to look; a follower that has just ended is started again.
+                let known = nudges.get(&id).is_some_and(|nudge| nudge.unbounded_send(()).is_ok());
+                if !known && !self.closing.get() {
+                    let (nudge, heard) = mpsc::unbounded();
+                    nudges.insert(id.clone(), nudge);
+                    followers.push(async move { (id.clone(), follow::follow(self, &id, heard).await) });
+                }
+            }
+            if followers.is_empty() {
+                return Ok(settled);
+            }
+            match select(pin!(followers.next()), pin!(self.world.sleep(Duration::from_millis(tempo.news)))).await {
+                Either::Left((Some((id, ended)), _)) => {
+                    nudges.remove(&id);
+                    if ended == Ended::Settled {
+                        settled.insert(id);
+                    }
+                }
+                Either::Left((None, _)) | Either::Right(_) => {}
+            }
+            let now = self.world.elapsed();
+            if now >= until && !self.closing.replace(true) {
+                nudges.values().for_each(|nudge| drop(nudge.unbounded_send(())));
+            }
+            if !self.closing.get() {
+                new = store::take_news(self.world).await?;
+                if now >= reload {
+                    // In case news were lost.
+                    reload = now.saturating_add(Duration::from_millis(tempo.reload));
+                    new.extend(store::in_flight(self.world).await?.ids.into_iter().filter(|id| !settled.contains(id)));
+                }
+            }
+        }
+    }
+}

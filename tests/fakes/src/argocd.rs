@@ -1,0 +1,779 @@
+//! Argo CD: its API server, its webhook, and (in `operation.rs`) its application controller.
+//!
+//! What you would get wrong: a sync that was accepted has done nothing yet; a sync that succeeded has not made
+//! anything healthy yet; a webhook that was answered 200 may have refreshed nothing; `Content-Type` must be exactly
+//! `application/json` on everything but GET; without `project` a missing application is "permission denied".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Answer, Millis, Request, Response, StandIn, StreamId};
+
+mod app;
+mod clock;
+mod operation;
+mod script;
+mod stream;
+mod webhook;
+
+pub use app::{App, Layout, Source, TagAt, Window};
+pub use script::{End, Health, Script};
+
+use app::{Operation, resolve};
+use operation::{Due, Event};
+use stream::Stream;
+
+/// The repositories that Argo CD reads. Whoever drives the stand-ins connects it with GitHub's.
+pub trait Git: Send {
+    /// The commit of a branch, of a tag, of `HEAD`, of a short sha.
+    fn head(&self, repo_url: &str, revision: &str) -> Option<String>;
+    /// A file at a commit.
+    fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>>;
+}
+
+/// Which Argo CD it is, as far as webhooks show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// 2.13 or newer: reads `X-Hub-Signature-256` only.
+    Current,
+    /// Older: reads `X-Hub-Signature` only.
+    Sha1,
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// See applications.
+    Get,
+    /// Sync and terminate.
+    Sync,
+    /// Sync to something else than the target revision, where that needs a right.
+    Override,
+}
+
+/// How event streams behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// As they should.
+    Normal,
+    /// Open, but nothing is ever sent.
+    Silent,
+}
+
+/// Who started an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Initiator {
+    User(String),
+    Automated,
+}
+
+impl Initiator {
+    fn json(&self) -> Value {
+        match self {
+            Self::User(name) => json!({"username": name}),
+            Self::Automated => json!({"automated": true}),
+        }
+    }
+}
+
+/// A request for a sync, whatever became of it.
+#[derive(Clone, Debug)]
+pub struct SyncAsked {
+    /// When.
+    pub at: Millis,
+    /// The application's name, from the path.
+    pub app: String,
+    /// The whole body.
+    pub body: Value,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+impl SyncAsked {
+    /// `revision`, or the only one of `revisions`.
+    pub fn revision(&self) -> Option<&str> {
+        let one = self.body["revisions"].as_array().filter(|all| all.len() == 1).and_then(|all| all[0].as_str());
+        self.body["revision"].as_str().or(one)
+    }
+
+    /// The value of an info.
+    pub fn info(&self, name: &str) -> Option<&str> {
+        self.body["infos"].as_array()?.iter().find(|info| info["name"] == name)?["value"].as_str()
+    }
+
+    /// Whether pruning was asked for.
+    pub fn prune(&self) -> bool {
+        self.body["prune"] == true
+    }
+
+    /// The retry strategy that was sent, or null.
+    pub fn retry_strategy(&self) -> &Value {
+        &self.body["retryStrategy"]
+    }
+}
+
+/// A webhook that arrived.
+#[derive(Clone, Debug)]
+pub struct WebhookReceived {
+    /// When.
+    pub at: Millis,
+    /// All headers.
+    pub headers: http::HeaderMap,
+    /// The exact bytes.
+    pub body: Vec<u8>,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+type Key = (String, String);
+
+/// The installation. Its public fields are settings; change them at any time.
+pub struct ArgoCd {
+    /// The bot's token. Anything else is a bad session.
+    pub token: String,
+    /// The name of the bot's account.
+    pub account: String,
+    /// What the account may do in which project (`*`: in all).
+    pub rights: BTreeSet<(Right, String)>,
+    /// `--rootpath`, such as `/argocd`; usually empty.
+    pub root_path: String,
+    /// `webhook.github.secret`; empty: webhooks are not verified.
+    pub webhook_secret: String,
+    /// Which headers of a webhook count.
+    pub version: Version,
+    /// How long after a webhook its applications are refreshed; `None`: never, the queue was lost.
+    pub webhook_takes: Option<Millis>,
+    /// How long a refresh takes that a client waits for; `None`: for ever.
+    pub refresh_takes: Option<Millis>,
+    /// How streams behave.
+    pub streams: Streams,
+    /// Every stream is closed so long after it was opened.
+    pub cut_streams_after: Option<Millis>,
+    /// Namespaces besides `argocd` in which applications are allowed (`application.namespaces`).
+    pub namespaces: BTreeSet<String>,
+    /// `application.sync.requireOverridePrivilegeForRevisionSync`.
+    pub require_override: bool,
+    git: Box<dyn Git>,
+    apps: BTreeMap<Key, App>,
+    agenda: Vec<Due>,
+    counter: u64,
+    open: BTreeMap<StreamId, Stream>,
+    blocked: BTreeMap<StreamId, (Key, u64)>,
+    asked: Vec<SyncAsked>,
+    received: Vec<WebhookReceived>,
+    revoked: bool,
+}
+
+impl ArgoCd {
+    /// An installation without applications, whose account may see and sync everything.
+    pub fn new(git: Box<dyn Git>, token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            account: "deploy-bot".to_owned(),
+            rights: [Right::Get, Right::Sync].into_iter().map(|right| (right, "*".to_owned())).collect(),
+            root_path: String::new(),
+            webhook_secret: String::new(),
+            version: Version::Current,
+            webhook_takes: Some(250),
+            refresh_takes: Some(300),
+            streams: Streams::Normal,
+            cut_streams_after: None,
+            namespaces: BTreeSet::new(),
+            require_override: false,
+            git,
+            apps: BTreeMap::new(),
+            agenda: Vec::new(),
+            counter: 0,
+            open: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            asked: Vec::new(),
+            received: Vec::new(),
+            revoked: false,
+        }
+    }
+
+    // ---- the installation ----
+
+    /// Adds an application that runs what is in Git now, healthy and in sync.
+    pub fn add(&mut self, now: Millis, mut app: App) {
+        let key = (app.namespace.clone(), app.name.clone());
+        app.now.created = now;
+        (app.now.health, app.now.health_since) = (Health::Healthy, now);
+        if let Ok(revisions) = app.resolve(&*self.git) {
+            app.now.live = app.render(&*self.git, &revisions).ok();
+        }
+        self.apps.insert(key.clone(), app);
+        self.reconcile(now, &key, None);
+    }
+
+    /// Adds an application that was never synced.
+    pub fn add_undeployed(&mut self, now: Millis, mut app: App) {
+        let key = (app.namespace.clone(), app.name.clone());
+        (app.now.created, app.now.health_since) = (now, now);
+        self.apps.insert(key.clone(), app);
+        self.reconcile(now, &key, None);
+    }
+
+    /// An application by its name, to change what it is or how its syncs go.
+    pub fn app(&mut self, name: &str) -> &mut App {
+        let key = self.key(name);
+        self.apps.get_mut(&key).unwrap_or_else(|| panic!("no application {name}"))
+    }
+
+    /// Removes an application for good.
+    pub fn remove(&mut self, name: &str) {
+        let key = self.key(name);
+        self.tell(&key, "DELETED");
+        self.apps.remove(&key);
+    }
+
+    /// The controller looks again (as it does every three minutes), or finds the health changed.
+    pub fn look(&mut self, now: Millis, name: &str, health: Option<Health>) {
+        self.catch_up(now);
+        self.reconcile(now, &self.key(name), health);
+    }
+
+    /// From now on the token is refused.
+    pub fn revoke_token(&mut self) {
+        self.revoked = true;
+    }
+
+    /// Every open stream breaks with this error.
+    pub fn fail_streams(&mut self, message: &str) {
+        for stream in self.open.values_mut() {
+            stream.fail(14, 503, message, "Service Unavailable");
+        }
+    }
+
+    // ---- what people do in its web interface ----
+
+    /// A person syncs, to the target revision or to another one.
+    pub fn person_syncs(&mut self, now: Millis, name: &str, revision: Option<&str>) -> Result<(), String> {
+        self.catch_up(now);
+        let key = self.key(name);
+        let app = self.apps.get(&key).ok_or("no such application")?;
+        let mut revisions = app.resolve(&*self.git)?;
+        if let (Some(revision), Some(slot)) = (revision, revisions.get_mut(app.tag_at.source)) {
+            *slot = resolve(&*self.git, &app.sources[app.tag_at.source], revision)?;
+        }
+        self.set_operation(now, &key, Operation::plain(revisions, Initiator::User("admin".to_owned())))
+    }
+
+    /// A person terminates the operation under way; says whether there was one.
+    pub fn person_terminates(&mut self, now: Millis, name: &str) -> bool {
+        self.catch_up(now);
+        let key = self.key(name);
+        self.terminate(now, &key)
+    }
+
+    // ---- what a test looks at ----
+
+    /// Every sync that was asked for.
+    pub fn syncs(&self) -> &[SyncAsked] {
+        &self.asked
+    }
+
+    /// Every webhook that arrived.
+    pub fn webhooks(&self) -> &[WebhookReceived] {
+        &self.received
+    }
+
+    /// The tag that the cluster runs.
+    pub fn live_tag(&self, name: &str) -> Option<&str> {
+        self.apps.get(&self.key(name))?.now.live.as_deref()
+    }
+
+    /// The Application object as the API shows it.
+    pub fn application(&self, name: &str) -> Value {
+        self.apps.get(&self.key(name)).map(App::json).unwrap_or_default()
+    }
+
+    /// How many event streams are open.
+    pub fn open_streams(&self) -> usize {
+        self.open.len()
+    }
+
+    // ---- inside ----
+
+    fn key(&self, name: &str) -> Key {
+        let found = self.apps.keys().find(|(_, known)| known == name);
+        found.cloned().unwrap_or_else(|| ("argocd".to_owned(), name.to_owned()))
+    }
+
+    /// After every change of an application: a new version, an event for whoever watches.
+    fn touch(&mut self, key: &Key) {
+        self.counter += 1;
+        if let Some(app) = self.apps.get_mut(key) {
+            app.now.version = self.counter;
+        }
+        self.tell(key, "MODIFIED");
+    }
+
+    fn tell(&mut self, key: &Key, kind: &str) {
+        let Some(app) = self.apps.get(key) else { return };
+        if !self.may(Right::Get, &app.project) || self.streams == Streams::Silent {
+            return;
+        }
+        let application = app.json();
+        for stream in self.open.values_mut().filter(|stream| shows(stream, app)) {
+            stream.push(&app.name, kind, &application);
+        }
+    }
+
+    fn may(&self, right: Right, project: &str) -> bool {
+        [project, "*"].iter().any(|project| self.rights.contains(&(right, (*project).to_owned())))
+    }
+
+    /// Who is asking.
+    fn session(&self, request: &Request) -> Result<(), Refused> {
+        let token = request.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+        if token == self.token && !token.is_empty() {
+            if self.revoked {
+                let why = format!("account {} does not have token with id 3f2a", self.account);
+                return Err(Refused(16, format!("invalid session: {why}")));
+            }
+            return Ok(());
+        }
+        // What does not even look like a token is as good as none.
+        if token.split('.').count() != 3 {
+            return Err(Refused(16, "no session information".to_owned()));
+        }
+        Err(Refused(16, "invalid session: token signature is invalid: signature is invalid".to_owned()))
+    }
+
+    /// Finds an application the way Argo CD does it without giving away what exists.
+    fn find(&self, right: Right, project: &str, namespace: &str, name: &str) -> Result<Key, Refused> {
+        let denied = || Refused(7, "permission denied".to_owned());
+        let missing = || Refused(5, format!("applications.argoproj.io \"{name}\" not found"));
+        if !project.is_empty() && !self.may(right, project) {
+            return Err(denied());
+        }
+        let namespace = if namespace.is_empty() { "argocd" } else { namespace };
+        if namespace != "argocd" && !self.namespaces.contains(namespace) {
+            return Err(denied());
+        }
+        let key = (namespace.to_owned(), name.to_owned());
+        let unseen = if project.is_empty() { denied() } else { missing() };
+        match self.apps.get(&key) {
+            Some(app) if self.may(right, &app.project) && (project.is_empty() || project == app.project) => Ok(key),
+            _ => Err(unseen),
+        }
+    }
+
+    fn denied(&self, right: &str, app: &App) -> Refused {
+        let place = if app.namespace == "argocd" { String::new() } else { format!("{}/", app.namespace) };
+        let object = format!("{}/{place}{}", app.project, app.name);
+        let account = &self.account;
+        let why = format!("applications, {right}, {object}, sub: {account}, iat: 2023-11-14T22:13:20Z");
+        Refused(7, format!("permission denied: {why}"))
+    }
+
+    fn sync(&mut self, now: Millis, name: &str, request: &Request) -> Result<Value, Refused> {
+        self.session(request)?;
+        let body = if request.body.is_empty() { b"{}".as_slice() } else { &request.body };
+        let wanted: SyncRequest =
+            serde_json::from_slice(body).map_err(|error| Refused(3, format!("json: cannot unmarshal: {error}")))?;
+        let key = self.find(
+            Right::Get,
+            wanted.project.as_deref().unwrap_or_default(),
+            wanted.app_namespace.as_deref().unwrap_or_default(),
+            name,
+        )?;
+        let Some(app) = self.apps.get(&key) else { return Err(Refused(13, "gone".to_owned())) };
+        // The window is looked at before the right to sync.
+        match app.window {
+            Window::Open => {}
+            Window::Closed => return Err(Refused(7, "cannot sync: blocked by sync window".to_owned())),
+            Window::Invalid => return Err(Refused(7, format!("cannot sync: invalid sync window: {BAD_SCHEDULE}"))),
+        }
+        if !self.may(Right::Sync, &app.project) {
+            return Err(self.denied("sync", app));
+        }
+        if app.deleting {
+            return Err(Refused(9, "application is deleting".to_owned()));
+        }
+        let revisions = self.revisions(app, &wanted)?;
+        let value = |value: Option<Value>| value.unwrap_or_default();
+        let operation = Operation {
+            revisions,
+            prune: wanted.prune.unwrap_or(false),
+            dry_run: wanted.dry_run.unwrap_or(false),
+            sync_options: value(wanted.sync_options)["items"].take(),
+            strategy: value(wanted.strategy),
+            resources: value(wanted.resources),
+            infos: wanted.infos.map(|infos| json!(infos)).unwrap_or_default(),
+            retry: wanted.retry_strategy.map(|retry| json!(retry)).unwrap_or_else(|| app.retry.clone()),
+            by: Initiator::User(self.account.clone()),
+        };
+        self.set_operation(now, &key, operation).map_err(|error| Refused(9, error))?;
+        Ok(self.apps.get(&key).map(App::json).unwrap_or_default())
+    }
+
+    fn revisions(&self, app: &App, wanted: &SyncRequest) -> Result<Vec<String>, Refused> {
+        let dry_run = wanted.dry_run == Some(true);
+        let mut explicit: Vec<Option<&str>> = vec![None; app.sources.len()];
+        match app.layout {
+            Layout::Single => explicit[0] = wanted.revision.as_deref().filter(|revision| !revision.is_empty()),
+            // With several sources a plain `revision` means nothing.
+            Layout::Multi => {
+                for (index, position) in wanted.source_positions.iter().flatten().enumerate() {
+                    let source = usize::try_from(*position).ok().and_then(|position| position.checked_sub(1));
+                    let Some(slot) = source.and_then(|source| explicit.get_mut(source)) else {
+                        return Err(Refused(2, "source position is out of range".to_owned()));
+                    };
+                    let Some(revision) = wanted.revisions.as_ref().and_then(|revisions| revisions.get(index)) else {
+                        let length = wanted.revisions.as_ref().map_or(0, Vec::len);
+                        let panic = format!("runtime error: index out of range [{index}] with length {length}");
+                        return Err(Refused(13, panic));
+                    };
+                    *slot = Some(revision.as_str()).filter(|revision| !revision.is_empty());
+                }
+            }
+        }
+        let mut revisions = Vec::new();
+        for (source, explicit) in app.sources.iter().zip(explicit) {
+            if let Some(revision) = explicit.filter(|revision| *revision != source.revision()) {
+                if self.require_override && !self.may(Right::Override, &app.project) {
+                    return Err(self.denied("override", app));
+                }
+                if app.automated && !dry_run {
+                    let target = &source.target_revision;
+                    return Err(Refused(
+                        9,
+                        match app.layout {
+                            Layout::Single => format!("Cannot sync to {revision}: auto-sync currently set to {target}"),
+                            Layout::Multi => format!(
+                                "Cannot sync source {} to {revision}: auto-sync currently set to {target}",
+                                source.repo_url
+                            ),
+                        },
+                    ));
+                }
+            }
+            let revision = resolve(&*self.git, source, explicit.unwrap_or(source.revision()));
+            revisions.push(revision.map_err(|error| Refused(9, error))?);
+        }
+        Ok(revisions)
+    }
+
+    fn get(&mut self, now: Millis, name: &str, request: &Request) -> Result<Answer, Refused> {
+        self.session(request)?;
+        let query = request.query();
+        let key = self.find_by_query(Right::Get, name, &query)?;
+        if !query.contains_key("refresh") {
+            let application = self.apps.get(&key).map(App::json).unwrap_or_default();
+            return Ok(Answer::Whole(Response::json(200, &application)));
+        }
+        if let Some(app) = self.apps.get_mut(&key) {
+            app.now.refresh = true;
+        }
+        self.touch(&key);
+        let id = self.fresh_id();
+        self.blocked.insert(id, (key.clone(), self.apps[&key].now.version));
+        if let Some(takes) = self.refresh_takes {
+            self.later(now + takes, &key, Event::Reconcile(None));
+        }
+        Ok(Answer::Later(id))
+    }
+
+    fn find_by_query(&self, right: Right, name: &str, query: &BTreeMap<String, String>) -> Result<Key, Refused> {
+        let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+        let project = if text("project").is_empty() { text("projects") } else { text("project") };
+        self.find(right, project, text("appNamespace"), name)
+    }
+
+    fn terminate_operation(&mut self, now: Millis, name: &str, request: &Request) -> Result<Value, Refused> {
+        self.session(request)?;
+        let key = self.find_by_query(Right::Sync, name, &request.query())?;
+        if !self.terminate(now, &key) {
+            return Err(Refused(3, "Unable to terminate operation. No operation is in progress".to_owned()));
+        }
+        Ok(json!({}))
+    }
+
+    fn sync_windows(&self, name: &str, request: &Request) -> Result<Value, Refused> {
+        self.session(request)?;
+        let key = self.find_by_query(Right::Get, name, &request.query())?;
+        match self.apps[&key].window {
+            Window::Open => Ok(json!({"canSync": true})),
+            Window::Closed => {
+                let window = json!({"kind": "deny", "schedule": "0 22 * * *", "duration": "8h", "manualSync": false});
+                Ok(json!({"canSync": false, "activeWindows": [window], "assignedWindows": [window]}))
+            }
+            Window::Invalid => Err(Refused(2, format!("invalid sync windows: {BAD_SCHEDULE}"))),
+        }
+    }
+
+    fn watch(&mut self, now: Millis, request: &Request) -> Answer {
+        if let Err(Refused(code, message)) = self.session(request) {
+            return Answer::Whole(Response::json(401, &stream::error_chunk(code, 401, &message, "Unauthorized")));
+        }
+        let namespace = request.query().get("appNamespace").cloned().filter(|namespace| !namespace.is_empty());
+        let mut stream = Stream::open(now, request, namespace.unwrap_or_else(|| "argocd".to_owned()));
+        let head = Response {
+            status: 200,
+            headers: vec![("content-type".to_owned(), stream.content_type().to_owned())],
+            body: Vec::new(),
+        };
+        // With a resource version, only the watch of a single application starts with what is there.
+        if self.streams == Streams::Normal && (stream.min_version == 0 || !stream.name.is_empty()) {
+            for app in self.apps.values().filter(|app| self.may(Right::Get, &app.project)) {
+                if shows(&stream, app) {
+                    stream.push(&app.name, "ADDED", &app.json());
+                }
+            }
+        }
+        let id = self.fresh_id();
+        self.open.insert(id, stream);
+        Answer::Stream(head, id)
+    }
+
+    fn webhook(&mut self, now: Millis, request: &Request) -> Response {
+        let read = webhook::read(request, &self.webhook_secret, self.version);
+        let response = match read {
+            Err(response) => response,
+            Ok(push) => {
+                let concerned: Vec<Key> = self
+                    .apps
+                    .iter()
+                    .filter(|((namespace, _), app)| {
+                        let enabled = namespace == "argocd" || self.namespaces.contains(namespace);
+                        enabled && push.as_ref().is_some_and(|push| push.concerns(app))
+                    })
+                    .map(|(key, _)| key.clone())
+                    .collect();
+                for key in concerned {
+                    if let Some(takes) = self.webhook_takes {
+                        self.later(now + takes, &key, Event::Reconcile(None));
+                    }
+                }
+                Response { status: 200, headers: Vec::new(), body: Vec::new() }
+            }
+        };
+        let (headers, body, status) = (request.headers.clone(), request.body.clone(), response.status);
+        self.received.push(WebhookReceived { at: now, headers, body, status });
+        response
+    }
+
+    fn user_info(&self, request: &Request) -> Value {
+        match self.session(request) {
+            Ok(()) => json!({"loggedIn": true, "username": self.account, "iss": "argocd"}),
+            Err(_) => json!({}),
+        }
+    }
+
+    fn version_info(&self, request: &Request) -> Value {
+        let version = match self.version {
+            Version::Current => "v3.5.1+37ee009",
+            Version::Sha1 => "v2.12.11+1111111",
+        };
+        match self.session(request) {
+            Ok(()) => json!({"Version": version, "Platform": "linux/amd64", "GoVersion": "go1.25.1"}),
+            Err(_) => json!({"Version": version}),
+        }
+    }
+
+    fn fresh_id(&mut self) -> StreamId {
+        self.counter += 1;
+        StreamId(self.counter)
+    }
+
+    fn route<'a>(&self, request: &'a Request) -> Route<'a> {
+        let root = self.root_path.trim_matches('/');
+        let path = match root {
+            "" => Some(request.path()),
+            root => request.path().strip_prefix('/').and_then(|path| path.strip_prefix(root)),
+        };
+        let Some(path) = path.filter(|path| path.starts_with('/')) else { return Route::Unknown };
+        let get = request.method == http::Method::GET;
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        match parts.as_slice() {
+            ["api", "webhook"] => Route::Webhook,
+            ["api", "version"] if get => Route::Version,
+            ["api", "v1", "session", "userinfo"] if get => Route::UserInfo,
+            ["api", "v1", "stream", "applications"] if get => Route::Watch,
+            ["api", "v1", "applications", name] if get => Route::Get(name),
+            ["api", "v1", "applications", name, "syncwindows"] if get => Route::Windows(name),
+            ["api", "v1", "applications", name, "sync"] if request.method == http::Method::POST => Route::Sync(name),
+            ["api", "v1", "applications", name, "operation"] if request.method == http::Method::DELETE => {
+                Route::Terminate(name)
+            }
+            _ => Route::Unknown,
+        }
+    }
+}
+
+enum Route<'a> {
+    Webhook,
+    Version,
+    UserInfo,
+    Watch,
+    Get(&'a str),
+    Windows(&'a str),
+    Sync(&'a str),
+    Terminate(&'a str),
+    Unknown,
+}
+
+impl StandIn for ArgoCd {
+    fn name_of(&self, request: &Request) -> String {
+        let name = match self.route(request) {
+            Route::Webhook => "webhook",
+            Route::Get(_) if request.query().contains_key("refresh") => "refresh",
+            Route::Get(_) => "get",
+            Route::Sync(_) => "sync",
+            Route::Watch => "stream",
+            Route::Terminate(_) => "terminate",
+            Route::Windows(_) => "windows",
+            Route::Version => "version",
+            Route::UserInfo => "userinfo",
+            Route::Unknown => "unexpected",
+        };
+        format!("argocd.{name}")
+    }
+
+    fn answer(&mut self, now: Millis, request: &Request) -> Answer {
+        self.catch_up(now);
+        let route = self.route(request);
+        if matches!(route, Route::Webhook) {
+            return Answer::Whole(self.webhook(now, request));
+        }
+        let sync = if let Route::Sync(name) = route { Some(name.to_owned()) } else { None };
+        let media_type = request.header("content-type");
+        let answer = if request.method != http::Method::GET && !media_type.eq_ignore_ascii_case("application/json") {
+            Answer::Whole(Response::text(415, "Invalid content type\n"))
+        } else {
+            let unary = |result: Result<Value, Refused>| {
+                Answer::Whole(result.map_or_else(Refused::response, |body| Response::json(200, &body)))
+            };
+            match route {
+                Route::Version => unary(Ok(self.version_info(request))),
+                Route::UserInfo => unary(Ok(self.user_info(request))),
+                Route::Watch => self.watch(now, request),
+                Route::Get(name) => match self.get(now, name, request) {
+                    Ok(answer) => answer,
+                    Err(refused) => Answer::Whole(refused.response()),
+                },
+                Route::Windows(name) => unary(self.sync_windows(name, request)),
+                Route::Sync(name) => unary(self.sync(now, name, request)),
+                Route::Terminate(name) => unary(self.terminate_operation(now, name, request)),
+                Route::Webhook | Route::Unknown => Answer::Whole(Response::text(404, "Not Found\n")),
+            }
+        };
+        if let (Some(app), Answer::Whole(response)) = (sync, &answer) {
+            let body = serde_json::from_slice(&request.body).unwrap_or_default();
+            self.asked.push(SyncAsked { at: now, app, body, status: response.status });
+        }
+        answer
+    }
+
+    fn tick(&mut self, now: Millis) {
+        self.catch_up(now);
+    }
+
+    fn stream(&mut self, now: Millis, id: StreamId) -> Option<Vec<u8>> {
+        self.catch_up(now);
+        let cut = self.cut_streams_after;
+        let stream = self.open.get_mut(&id)?;
+        stream.ended |= cut.is_some_and(|after| now >= stream.opened + after);
+        let bytes = stream.take(now);
+        if bytes.is_none() {
+            self.open.remove(&id);
+        }
+        bytes
+    }
+
+    fn stream_closed(&mut self, id: StreamId) {
+        self.open.remove(&id);
+        self.blocked.remove(&id);
+    }
+
+    fn waiting(&mut self, now: Millis, id: StreamId) -> Option<Response> {
+        self.catch_up(now);
+        let (key, version) = self.blocked.get(&id)?;
+        let app = self.apps.get(key).filter(|app| app.now.version > *version && !app.now.refresh)?;
+        let response = Response::json(200, &app.json());
+        self.blocked.remove(&id);
+        Some(response)
+    }
+}
+
+fn shows(stream: &Stream, app: &App) -> bool {
+    let named = stream.name.is_empty() || (stream.name == app.name && stream.namespace == app.namespace);
+    let project = stream.projects.is_empty() || stream.projects.contains(&app.project);
+    named && project && app.now.version >= stream.min_version
+}
+
+const BAD_SCHEDULE: &str = "cannot parse schedule '0 22 * *': expected exactly 5 fields, found 4: [0 22 * *]";
+
+/// A gRPC status: code and message.
+#[derive(Debug)]
+struct Refused(u32, String);
+
+impl Refused {
+    fn response(self) -> Response {
+        let Self(code, message) = self;
+        let status = match code {
+            3 | 9 | 11 => 400,
+            5 => 404,
+            7 => 403,
+            16 => 401,
+            14 => 503,
+            _ => 500,
+        };
+        Response::json(status, &json!({"error": message, "code": code, "message": message}))
+    }
+}
+
+/// The body of a sync: unknown fields are ignored, wrong types are not.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncRequest {
+    revision: Option<String>,
+    prune: Option<bool>,
+    dry_run: Option<bool>,
+    strategy: Option<Value>,
+    resources: Option<Value>,
+    sync_options: Option<Value>,
+    retry_strategy: Option<RetryStrategy>,
+    infos: Option<Vec<Info>>,
+    source_positions: Option<Vec<i64>>,
+    revisions: Option<Vec<String>>,
+    app_namespace: Option<String>,
+    project: Option<String>,
+}
+
+#[derive(Deserialize, serde::Serialize)]
+struct Info {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    value: String,
+}
+
+#[derive(Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RetryStrategy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backoff: Option<Backoff>,
+}
+
+#[derive(Deserialize, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Backoff {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factor: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_duration: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

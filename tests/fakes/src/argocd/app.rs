@@ -1,0 +1,502 @@
+//! One application: what it is meant to be, what is live, and the operation that is under way.
+//!
+//! What you would get wrong: an operation is over when `operation` is gone, not when `finishedAt` is set (a back-off
+//! sets it too); sync status, images and health are those of the last reconcile, which comes after the operation.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::clock::rfc3339;
+use super::script::{Health, Script};
+use super::{Git, Initiator};
+use crate::Millis;
+
+/// Where manifests come from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The repository.
+    pub repo_url: String,
+    /// Branch, tag, sha, `HEAD` or empty.
+    pub target_revision: String,
+    /// The folder in it.
+    pub path: Option<String>,
+    /// The name by which other sources refer to its files (`$values`).
+    pub reference: Option<String>,
+    /// A Helm chart of a chart repository instead of Git: its revision is the chart's version.
+    pub chart: Option<String>,
+}
+
+impl Source {
+    /// A source in Git.
+    pub fn new(repo_url: &str, target_revision: &str) -> Self {
+        let (repo_url, target_revision) = (repo_url.to_owned(), target_revision.to_owned());
+        Self { repo_url, target_revision, path: None, reference: None, chart: None }
+    }
+
+    /// With its folder.
+    pub fn at(mut self, path: &str) -> Self {
+        self.path = Some(path.to_owned());
+        self
+    }
+
+    /// As a source of values only, under this name.
+    pub fn named(mut self, reference: &str) -> Self {
+        self.reference = Some(reference.to_owned());
+        self
+    }
+
+    /// A chart of a chart repository.
+    pub fn chart(repo_url: &str, chart: &str, version: &str) -> Self {
+        Self { chart: Some(chart.to_owned()), ..Self::new(repo_url, version) }
+    }
+
+    pub(super) fn revision(&self) -> &str {
+        if self.target_revision.is_empty() { "HEAD" } else { &self.target_revision }
+    }
+
+    fn json(&self) -> Value {
+        let mut json = json!({"repoURL": self.repo_url});
+        let fields = [("path", &self.path), ("ref", &self.reference), ("chart", &self.chart)];
+        for (name, value) in fields {
+            if let Some(value) = value {
+                json[name] = json!(value);
+            }
+        }
+        if !self.target_revision.is_empty() {
+            json["targetRevision"] = json!(self.target_revision);
+        }
+        json
+    }
+}
+
+/// `spec.source` or `spec.sources`. One source in `sources` still counts as several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `spec.source`.
+    Single,
+    /// `spec.sources`.
+    Multi,
+}
+
+/// Where the image's tag is.
+#[derive(Clone, Debug)]
+pub struct TagAt {
+    /// Which source, from 0.
+    pub source: usize,
+    /// The file, from the root of that source's repository.
+    pub file: String,
+    /// The place in it, such as `image.tag` or `services[0].image.tag`.
+    pub key: String,
+}
+
+/// What the project's sync windows say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Sync is allowed.
+    Open,
+    /// It is not; an operation that has begun waits.
+    Closed,
+    /// Somebody mistyped the schedule.
+    Invalid,
+}
+
+/// An application. The public fields are its specification and what goes wrong with it; change them at any time.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// The namespace of the Application object.
+    pub namespace: String,
+    /// Its project.
+    pub project: String,
+    /// `source` or `sources`.
+    pub layout: Layout,
+    /// Where its manifests come from.
+    pub sources: Vec<Source>,
+    /// Where the tag of its image is.
+    pub tag_at: TagAt,
+    /// The image without the tag.
+    pub image: String,
+    /// Whether `syncPolicy.automated` is set.
+    pub automated: bool,
+    /// `syncPolicy.retry`, or null.
+    pub retry: Value,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// How its operations go.
+    pub script: Script,
+    /// Its sync window.
+    pub window: Window,
+    /// Whether somebody is deleting it.
+    pub deleting: bool,
+    /// A resource that is no longer in Git: it stays OutOfSync until a sync prunes it.
+    pub leftover: bool,
+    /// Whether something keeps changing the live state: always OutOfSync.
+    pub drifting: bool,
+    /// What `status.summary.images` shows instead of the truth.
+    pub images: Option<Vec<String>>,
+    /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
+    pub conditions: Vec<(String, String)>,
+    pub(super) now: Status,
+}
+
+/// What Argo CD knows of an application.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Status {
+    pub(super) version: u64,
+    pub(super) created: Millis,
+    pub(super) refresh: bool,
+    pub(super) operation: Option<Operation>,
+    pub(super) state: Option<State>,
+    /// The tag that the cluster runs, and what it was before the operation under way.
+    pub(super) live: Option<String>,
+    pub(super) sync: &'static str,
+    pub(super) revisions: Vec<String>,
+    pub(super) health: Health,
+    pub(super) health_since: Millis,
+    pub(super) images: Vec<String>,
+    pub(super) comparison_error: Option<String>,
+    pub(super) reconciled: Option<Millis>,
+    pub(super) history: Vec<Value>,
+    pub(super) deployed: u64,
+    /// What automated sync tried last, so that it does not try again.
+    pub(super) tried: Vec<String>,
+}
+
+/// A sync that was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Operation {
+    pub(super) revisions: Vec<String>,
+    pub(super) prune: bool,
+    pub(super) dry_run: bool,
+    pub(super) sync_options: Value,
+    pub(super) strategy: Value,
+    pub(super) resources: Value,
+    pub(super) infos: Value,
+    pub(super) retry: Value,
+    pub(super) by: Initiator,
+}
+
+/// `status.operationState`.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    pub(super) phase: &'static str,
+    pub(super) message: String,
+    pub(super) started: Millis,
+    pub(super) finished: Option<Millis>,
+    pub(super) retries: u64,
+    pub(super) result: Option<Value>,
+    /// Whether the cluster was touched, and whether that changed anything.
+    pub(super) applied: bool,
+    pub(super) changed: bool,
+    pub(super) operation: Operation,
+}
+
+impl App {
+    /// An application in project `default` with `values.yaml` in its source's folder and the tag at `image.tag`.
+    pub fn new(name: &str, source: Source) -> Self {
+        let file = format!("{}/values.yaml", source.path.as_deref().unwrap_or_default());
+        Self {
+            name: name.to_owned(),
+            namespace: "argocd".to_owned(),
+            project: "default".to_owned(),
+            layout: Layout::Single,
+            sources: vec![source],
+            tag_at: TagAt { source: 0, file: file.trim_start_matches('/').to_owned(), key: "image.tag".to_owned() },
+            image: format!("ghcr.io/acme/{name}"),
+            automated: false,
+            retry: Value::Null,
+            annotations: BTreeMap::new(),
+            script: Script::default(),
+            window: Window::Open,
+            deleting: false,
+            leftover: false,
+            drifting: false,
+            images: None,
+            conditions: Vec::new(),
+            now: Status::default(),
+        }
+    }
+
+    /// An application with several sources; `tag_at` says which of them holds the tag.
+    pub fn multi(name: &str, sources: Vec<Source>, tag_at: TagAt) -> Self {
+        let source = Source::new("", "");
+        Self { layout: Layout::Multi, sources, tag_at, ..Self::new(name, source) }
+    }
+
+    /// The revision of every source at its target, as Argo CD finds it now.
+    pub(super) fn resolve(&self, git: &dyn Git) -> Result<Vec<String>, String> {
+        self.sources.iter().map(|source| resolve(git, source, source.revision())).collect()
+    }
+
+    /// The tag that the manifests of these revisions have.
+    pub(super) fn render(&self, git: &dyn Git, revisions: &[String]) -> Result<String, String> {
+        let TagAt { source: index, file, key } = &self.tag_at;
+        let failed = |why: String| {
+            let (nth, all) = (index + 1, self.sources.len());
+            format!(
+                "Failed to load target state: failed to generate manifest for source {nth} of {all}: \
+                 rpc error: code = Unknown desc = {why}"
+            )
+        };
+        let (Some(source), Some(revision)) = (self.sources.get(*index), revisions.get(*index)) else {
+            return Err(failed("source is missing".to_owned()));
+        };
+        let bytes = git
+            .file(&source.repo_url, revision, file)
+            .ok_or_else(|| failed(format!("open {file}: no such file or directory at {revision}")))?;
+        tag(&bytes, key).map_err(failed)
+    }
+
+    pub(super) fn error_conditions(&self) -> Vec<String> {
+        let bad = |kind: &str| matches!(kind, "ComparisonError" | "InvalidSpecError");
+        self.conditions
+            .iter()
+            .filter(|(kind, _)| bad(kind))
+            .map(|(kind, message)| format!("{kind}: {message}"))
+            .collect()
+    }
+
+    /// `{"revision": ..}` or `{"revisions": [..]}`, with the sources beside it.
+    pub(super) fn revisions_json(&self, revisions: &[String]) -> Value {
+        let sources: Vec<Value> = self.sources.iter().map(Source::json).collect();
+        match self.layout {
+            Layout::Single => json!({
+                "revision": revisions.first().cloned().unwrap_or_default(),
+                "source": sources.first().cloned().unwrap_or_default(),
+            }),
+            Layout::Multi => json!({"revisions": revisions, "sources": sources}),
+        }
+    }
+
+    /// The full Application object.
+    pub(super) fn json(&self) -> Value {
+        let now = &self.now;
+        let mut annotations: BTreeMap<&str, &str> =
+            self.annotations.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if now.refresh {
+            annotations.insert("argocd.argoproj.io/refresh", "normal");
+        }
+        let mut metadata = json!({
+            "name": self.name, "namespace": self.namespace, "resourceVersion": now.version.to_string(),
+            "uid": format!("00000000-0000-4000-8000-{:012x}", self.name.len()), "generation": now.version,
+            "creationTimestamp": rfc3339(now.created),
+        });
+        if !annotations.is_empty() {
+            metadata["annotations"] = json!(annotations);
+        }
+        if self.deleting {
+            metadata["deletionTimestamp"] = json!(rfc3339(now.created));
+        }
+        let destination = json!({"server": "https://kubernetes.default.svc", "namespace": self.name});
+        let mut spec = json!({"project": self.project, "destination": destination});
+        let sources: Vec<Value> = self.sources.iter().map(Source::json).collect();
+        let mut compared = json!({"destination": destination});
+        for target in [&mut spec, &mut compared] {
+            match self.layout {
+                Layout::Single => target["source"] = sources.first().cloned().unwrap_or_default(),
+                Layout::Multi => target["sources"] = json!(sources),
+            }
+        }
+        if self.automated {
+            spec["syncPolicy"]["automated"] = json!({});
+        }
+        if !self.retry.is_null() {
+            spec["syncPolicy"]["retry"] = self.retry.clone();
+        }
+        let mut sync = json!({"status": now.sync, "comparedTo": compared});
+        match self.layout {
+            Layout::Single if now.revisions.is_empty() => {}
+            Layout::Single => sync["revision"] = json!(now.revisions.first()),
+            Layout::Multi => sync["revisions"] = json!(now.revisions),
+        }
+        let mut status = json!({
+            "sync": sync,
+            "health": {"status": now.health.name(), "lastTransitionTime": rfc3339(now.health_since)},
+            "resources": self.resources(),
+            "summary": {"images": now.images},
+            "sourceType": "Helm",
+            "controllerNamespace": "argocd",
+        });
+        if let Some(at) = now.reconciled {
+            status["reconciledAt"] = json!(rfc3339(at));
+        }
+        if !now.history.is_empty() {
+            status["history"] = json!(now.history);
+        }
+        let error = now.comparison_error.iter().map(|message| ("ComparisonError", message.as_str()));
+        let set = self.conditions.iter().map(|(kind, message)| (kind.as_str(), message.as_str()));
+        let conditions: Vec<Value> = error
+            .chain(set)
+            .map(|(kind, message)| {
+                let since = rfc3339(now.reconciled.unwrap_or(now.created));
+                json!({"type": kind, "message": message, "lastTransitionTime": since})
+            })
+            .collect();
+        if !conditions.is_empty() {
+            status["conditions"] = json!(conditions);
+        }
+        if let Some(state) = &now.state {
+            status["operationState"] = self.state_json(state);
+        }
+        let mut application = json!({"metadata": metadata, "spec": spec, "status": status});
+        if let Some(operation) = &now.operation {
+            application["operation"] = self.operation_json(operation);
+        }
+        application
+    }
+
+    fn operation_json(&self, operation: &Operation) -> Value {
+        let mut sync = self.revisions_json(&operation.revisions);
+        let fields = [
+            ("syncOptions", &operation.sync_options),
+            ("syncStrategy", &operation.strategy),
+            ("resources", &operation.resources),
+        ];
+        for (name, value) in fields {
+            if !value.is_null() {
+                sync[name] = value.clone();
+            }
+        }
+        // Go leaves out what is false.
+        for (name, value) in [("prune", operation.prune), ("dryRun", operation.dry_run)] {
+            if value {
+                sync[name] = json!(true);
+            }
+        }
+        let mut json = json!({"sync": sync, "initiatedBy": operation.by.json()});
+        if !operation.infos.is_null() {
+            json["info"] = operation.infos.clone();
+        }
+        json["retry"] = if operation.retry.is_null() { json!({}) } else { operation.retry.clone() };
+        json
+    }
+
+    fn state_json(&self, state: &State) -> Value {
+        let mut json = json!({
+            "operation": self.operation_json(&state.operation),
+            "phase": state.phase,
+            "startedAt": rfc3339(state.started),
+        });
+        if !state.message.is_empty() {
+            json["message"] = json!(state.message);
+        }
+        if let Some(at) = state.finished {
+            json["finishedAt"] = json!(rfc3339(at));
+        }
+        if state.retries > 0 {
+            json["retryCount"] = json!(state.retries);
+        }
+        if let Some(result) = &state.result {
+            json["syncResult"] = result.clone();
+        }
+        json
+    }
+
+    /// `status.resources`.
+    fn resources(&self) -> Value {
+        let now = &self.now;
+        let sync = if now.sync == "Synced" { "Synced" } else { "OutOfSync" };
+        let mut health = json!({"status": now.health.name()});
+        let name = &self.name;
+        let message = match now.health {
+            Health::Degraded => format!("Deployment \"{name}\" exceeded its progress deadline"),
+            Health::Progressing => {
+                "Waiting for rollout to finish: 1 old replicas are pending termination...".to_owned()
+            }
+            Health::Suspended => "Deployment is paused".to_owned(),
+            _ => String::new(),
+        };
+        if !message.is_empty() {
+            health["message"] = json!(message);
+        }
+        let mut resources = vec![
+            json!({"version": "v1", "kind": "Service", "namespace": name, "name": name, "status": "Synced",
+                "health": {"status": "Healthy"}}),
+            json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name,
+                "status": sync, "health": health}),
+        ];
+        if self.leftover {
+            resources.push(json!({"version": "v1", "kind": "ConfigMap", "namespace": name, "name": "old-config",
+                "status": "OutOfSync", "requiresPruning": true}));
+        }
+        json!(resources)
+    }
+
+    /// `syncResult.resources` after an attempt; `failure` is the Deployment's.
+    pub(super) fn results(&self, prune: bool, failure: Option<&str>) -> Value {
+        let name = &self.name;
+        let (status, phase, message) = match failure {
+            None => ("Synced", "Running", format!("deployment.apps/{name} configured")),
+            Some(message) => ("SyncFailed", "Failed", message.to_owned()),
+        };
+        let mut results = vec![
+            json!({"group": "", "version": "v1", "kind": "Service", "namespace": name, "name": name,
+                "status": "Synced", "message": format!("service/{name} unchanged"), "hookPhase": "Running", "syncPhase": "Sync"}),
+            json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name,
+                "status": status, "message": message, "hookPhase": phase, "syncPhase": "Sync"}),
+        ];
+        if self.leftover {
+            let (status, message) =
+                if prune { ("Pruned", "pruned") } else { ("PruneSkipped", "ignored (requires pruning)") };
+            results.push(
+                json!({"group": "", "version": "v1", "kind": "ConfigMap", "namespace": name, "name": "old-config",
+                "status": status, "message": message, "hookPhase": "Succeeded", "syncPhase": "Sync"}),
+            );
+        }
+        json!(results)
+    }
+}
+
+/// A revision as Argo CD resolves it: a full sha is taken as it is, without asking whether it exists.
+pub(super) fn resolve(git: &dyn Git, source: &Source, revision: &str) -> Result<String, String> {
+    let is_sha = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if source.chart.is_some() || is_sha {
+        return Ok(revision.to_owned());
+    }
+    git.head(&source.repo_url, revision).ok_or_else(|| {
+        format!(
+            "error resolving repo revision: rpc error: code = Unknown desc = unable to resolve '{revision}' to a commit SHA"
+        )
+    })
+}
+
+/// The scalar at the place, as Helm prints it: an unquoted `72044e0` is a number and loses its tail.
+fn tag(bytes: &[u8], key: &str) -> Result<String, String> {
+    let values: serde_yaml::Value =
+        serde_yaml::from_slice(bytes).map_err(|error| format!("error unmarshaling values: {error}"))?;
+    let mut at = &values;
+    for segment in key.replace('[', ".").replace(']', "").split('.') {
+        let next = match segment.parse::<usize>() {
+            Ok(index) => at.get(index),
+            Err(_) => at.get(segment),
+        };
+        at = next.ok_or_else(|| format!("nil pointer evaluating interface {{}}.{segment}"))?;
+    }
+    match at {
+        serde_yaml::Value::String(text) => Ok(text.clone()),
+        serde_yaml::Value::Number(number) => Ok(number.as_f64().unwrap_or_default().to_string()),
+        serde_yaml::Value::Bool(value) => Ok(value.to_string()),
+        _ => Err(format!("{key} is not a scalar")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_a_tag_as_helm_does() {
+        let check = |yaml: &str, key: &str, expected: Option<&str>| {
+            assert_eq!(tag(yaml.as_bytes(), key).ok().as_deref(), expected, "{yaml}");
+        };
+        check("image: {tag: main-0123456} # c", "image.tag", Some("main-0123456"));
+        check("services:\n- image:\n    tag: \"12e-1234567\"\n", "services[0].image.tag", Some("12e-1234567"));
+        check("image: {tag: 72044e0}", "image.tag", Some("72044"));
+        check("image: {tag: 1.20}", "image.tag", Some("1.2"));
+        check("image: {}", "image.tag", None);
+        check("image: [", "image.tag", None);
+        check("image: {tag: [a]}", "image.tag", None);
+    }
+}
