@@ -57,6 +57,11 @@ impl GitHub {
         request.bearer(&self.token).header(header::USER_AGENT, "deploy-bot")
     }
 
+    /// Whether it is github.com, which limits content writes.
+    pub fn is_public(&self) -> bool {
+        self.url.host() == "api.github.com"
+    }
+
     /// github.com has a host for its API; an Enterprise Server has paths.
     fn has_api_host(&self) -> bool {
         self.url.host().starts_with("api.")

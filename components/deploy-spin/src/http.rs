@@ -74,9 +74,7 @@ fn http_error(code: &ErrorCode) -> HttpError {
         | ErrorCode::DestinationUnavailable
         | ErrorCode::DestinationIpProhibited
         | ErrorCode::DestinationIpUnroutable
-        | ErrorCode::TlsCertificateError
-        | ErrorCode::TlsAlertReceived(_)
-        | ErrorCode::TlsProtocolError => HttpError::NotConnected,
+        | ErrorCode::TlsCertificateError => HttpError::NotConnected,
         // Before the connection stood, nothing was sent.
         ErrorCode::ConnectionTimeout => HttpError::NotConnected,
         ErrorCode::ConnectionReadTimeout

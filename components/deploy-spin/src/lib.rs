@@ -90,7 +90,7 @@ impl KeyValue for Spin {
 
 impl Clock for Spin {
     fn now(&self) -> Timestamp {
-        Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default())
+        now()
     }
 
     fn elapsed(&self) -> Duration {
@@ -112,6 +112,11 @@ impl Log for Spin {
 pub async fn variables(names: &[&'static str]) -> Variables {
     let read = names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.unwrap_or_default()) });
     Variables(futures::future::join_all(read).await.into_iter().collect())
+}
+
+/// The time, where there is no world yet.
+pub fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default())
 }
 
 /// Writes a log line where there is no world yet: when a setting is missing.

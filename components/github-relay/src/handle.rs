@@ -7,7 +7,6 @@
 //! signature, the repository, the branch and a `Deploy-Id` are known.
 
 use deploy_core::argocd::{self, RelayHeaders};
-use deploy_core::clock::Clock;
 use deploy_core::deployment::{CommitFact, CommittedFact, PushFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use deploy_core::log::{Line, World};

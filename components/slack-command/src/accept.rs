@@ -1,7 +1,7 @@
 //! Within Slack's three seconds: prove that the request is Slack's, understand it, save it, answer. No call to another system but
 //! our own store and Redis, and neither before the signature is checked.
 
-use deploy_core::clock::{Clock, Timestamp};
+use deploy_core::clock::Timestamp;
 use deploy_core::command::Command;
 use deploy_core::deployment::{CancelFact, RequestFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
@@ -83,7 +83,8 @@ pub(crate) async fn verify(
         .map_err(|error| (Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "unready", "a secret is not set"), Some(setting_line(&error))))?;
     let timestamp = head.header("x-slack-request-timestamp").unwrap_or_default();
     let signature = head.header("x-slack-signature").unwrap_or_default();
-    slack_signed(&keys, timestamp, &body, signature, now)
+    // Slack's own time, so that the same click writes the same bytes on every replica.
+    let at = slack_signed(&keys, timestamp, &body, signature, now)
         .map_err(|error| (Answer::reason(StatusCode::UNAUTHORIZED, "refused", &error.to_string()), None))?;
     if head.path == "/slack/interaction" {
         let interaction = Interaction::parse(&body).map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
@@ -93,8 +94,6 @@ pub(crate) async fn verify(
         Ok(Incoming::SslCheck) => Err((Answer::empty(StatusCode::OK), None)),
         Ok(Incoming::Command(command)) => {
             let id = deployment_id(&keys.current, &command.team, &command.trigger_id);
-            // Slack's own time, so that the same click writes the same bytes on every replica.
-            let at = timestamp.trim().parse().map(Timestamp::from_seconds).unwrap_or(now);
             Ok(Verified::Command(Box::new(command), id, at))
         }
         Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),

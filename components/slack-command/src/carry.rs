@@ -5,7 +5,7 @@
 
 use crate::speaker::Speaker;
 use deploy_core::catalog::{App, Catalog, Decision, Environment};
-use deploy_core::clock::{Clock, Timestamp};
+use deploy_core::clock::Timestamp;
 use deploy_core::command::What;
 use deploy_core::deployment::{
     Attempt, Candidate, CancelFact, CommitFact, CommittedFact, End, EndFact, Facts, RequestFact, Rider, Riders, Source,
@@ -152,7 +152,7 @@ impl<W: World> Carrier<'_, W> {
         }
         let speaker = Speaker::new(self.world, self.settings, self.id, &facts);
         if facts.end.is_none() {
-            let (say, mut heard) = mpsc::unbounded();
+            let (say, mut heard) = mpsc::unbounded::<(Facts, Option<Note>)>();
             let first = facts.clone();
             // The first words are posted beside the work, never before it.
             let speak = async {

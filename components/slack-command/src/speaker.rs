@@ -3,13 +3,12 @@
 //! Every call is announced in the fact `message` before it is made (`speaking`), so that the watch, which takes over after the
 //! commit, never edits while one of our calls may still be on its way.
 
-use deploy_core::clock::Clock;
 use deploy_core::deployment::{Facts, MessageFact, Place, Voice, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SlackCommandSettings;
-use deploy_core::slack::{self, Audience, SlackError};
+use deploy_core::slack::{self, Audience, Original, SlackError};
 use deploy_core::store::{self, Urgency};
 use std::cell::RefCell;
 
@@ -91,7 +90,9 @@ impl<'a, W: World> Speaker<'a, W> {
                     }
                     slack::update(http, slack, &place.channel, &place.ts, words).await.map(|()| place.clone())
                 }
-                None => slack::post(http, slack, &request.channel, words, None).await,
+                None => slack::post(http, slack, &request.channel, words, None)
+                    .await
+                    .map(|ts| Place { channel: request.channel.clone(), ts }),
             };
             match result {
                 Ok(place) => return Told::At(place),
@@ -121,7 +122,7 @@ impl<'a, W: World> Speaker<'a, W> {
         if before.response_url_uses >= if last { 5 } else { 3 } {
             return if last { Told::Never } else { Told::No };
         }
-        match slack::respond(http, &request.response_url, words, Audience::Asker, false).await {
+        match slack::respond(http, &request.response_url, words, Audience::Asker, Original::Keep).await {
             Ok(()) => Told::ByResponseUrl,
             Err(SlackError::Gone(_)) if last => {
                 self.world.log(Line::error("nobody_told").of(self.id));

@@ -6,7 +6,7 @@
 use crate::voice::Voice;
 use crate::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
-use deploy_core::clock::{Clock, Timestamp};
+use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Step, Waiting, WatchFact};
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::log::{Line, World};
@@ -193,7 +193,6 @@ impl<W: World> Follower<'_, W> {
             let mut snapshot = match look {
                 Look::App(snapshot) => snapshot,
                 Look::Nudge if again.is_some_and(|again| self.world.now() >= again) => {
-                    again = None;
                     match argocd::get(self.world, argocd, &commit.argocd).await {
                         Ok(snapshot) => Box::new(snapshot),
                         Err(error) => match self.no_look(error).await? {
@@ -250,8 +249,8 @@ impl<W: World> Follower<'_, W> {
     /// The next look, a nudge, or the moment.
     async fn look(&self, looks: &mut Looks<'_>, until: Timestamp) -> Look {
         let mut nudges = self.nudges.lock().await;
-        let other = select(pin!(nudges.next()), pin!(self.world.sleep(deployment::until(until, self.world.now()))));
-        match select(pin!(looks.next()), pin!(other)).await {
+        let (nudged, timer) = (pin!(nudges.next()), pin!(self.world.sleep(deployment::until(until, self.world.now()))));
+        match select(looks.next(), select(nudged, timer)).await {
             Either::Left((Some(Ok(snapshot)), _)) => Look::App(snapshot),
             Either::Left((Some(Err(error)), _)) => Look::Failed(error),
             Either::Left((None, _)) => Look::Failed(stream_fault(Cause::Broken)),

@@ -4,7 +4,6 @@
 //! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
 
 use crate::follow::{CALL, Follower};
-use deploy_core::clock::Clock;
 use deploy_core::deployment::{Facts, Place, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
@@ -118,7 +117,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 }
             }
             match slack::post(world, slack, &request.channel, words, None).await {
-                Ok(place) => return Ok(Told::At(Some(place))),
+                Ok(ts) => return Ok(Told::At(Some(Place { channel: request.channel.clone(), ts }))),
                 Err(SlackError::Gone(why)) => {
                     world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
                     self.follower.save(|fact| fact.voice.lost = Some(why)).await?;

@@ -4,7 +4,6 @@
 //! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
 
 use crate::follow::{self, Ended};
-use deploy_core::clock::Clock;
 use deploy_core::log::{Line, World};
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SyncPollerSettings;

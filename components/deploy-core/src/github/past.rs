@@ -19,6 +19,8 @@ const MAX_COMMITS: usize = 50;
 /// The newest commits of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
+    /// Who we are.
+    pub viewer: GitHubLogin,
     /// The branch's head at the same moment.
     pub head: CommitSha,
     /// Newest first.
@@ -56,6 +58,7 @@ pub fn history_request(
 ) -> Request {
     let query = format!(
         "query($owner: String!, $name: String!, $ref: String!, $path: String, $since: GitTimestamp!{}) {{
+  viewer {{ login }}
   gitops: repository(owner: $owner, name: $name) {{
     ref(qualifiedName: $ref) {{ target {{ oid ... on Commit {{
       history(first: {MAX_COMMITS}, path: $path, since: $since) {{ {} }}
@@ -82,7 +85,8 @@ pub fn read_history(paths: &[FilePath], response: &Response) -> Result<History, 
     })?;
     let read = || {
         let commits = read_past(head, "history", paths)?;
-        Ok(History { head: commit_sha(head, "/oid")?, complete: commits.len() < MAX_COMMITS, commits })
+        let viewer = login(&data, "/viewer/login").ok_or("our own login")?;
+        Ok(History { viewer, head: commit_sha(head, "/oid")?, complete: commits.len() < MAX_COMMITS, commits })
     };
     read().map_err(|part| nonsense(SETTLE, part))
 }
