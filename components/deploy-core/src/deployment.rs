@@ -112,7 +112,7 @@ pub struct Rider {
 
 /// What rides along with our commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Riders {
     /// The target was never deployed by us, so there is nothing to compare with.
     FirstDeploy,
@@ -218,14 +218,33 @@ pub struct CommittedFact {
 }
 fact!(CommittedFact, "committed");
 
+/// A [`Refusal`] as JSON. Only slack-command, which tells it, understands it again: the other components read the facts too, and
+/// need not carry the code for every reason there is. One that this build does not know is told without its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoredRefusal(serde_json::Value);
+
+impl StoredRefusal {
+    /// The reason, if this build knows it.
+    pub fn read(&self) -> Option<Refusal> {
+        serde_json::from_value(self.0.clone()).ok()
+    }
+}
+
+impl From<&Refusal> for StoredRefusal {
+    fn from(refusal: &Refusal) -> Self {
+        Self(serde_json::to_value(refusal).unwrap_or_default())
+    }
+}
+
 /// How a deployment ended before its commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// We said no.
     Refused {
         /// Why.
-        refusal: Box<Refusal>,
+        refusal: StoredRefusal,
     },
     /// Another system failed.
     Failed {
@@ -309,7 +328,7 @@ fact!(PushFact, "push");
 
 /// Why a sync is not asked for yet, or again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Waiting {
     /// Somebody else's operation runs.
     OtherOperation {
@@ -342,7 +361,7 @@ pub struct Progress {
 
 /// What failed, in a form for a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// The operation failed; resources by name with Argo CD's own message.
     Sync {
@@ -394,7 +413,7 @@ pub enum Failure {
 
 /// The last word on a deployment, by the watch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum LastWord {
     /// Our commit is synced and healthy and runs our image.
     Live {

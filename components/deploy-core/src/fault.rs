@@ -39,7 +39,7 @@ pub enum Changed {
 
 /// What went wrong, in a form that a person can act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// `allowed_outbound_hosts` does not allow the address (or one of its entries does not parse).
     Denied,

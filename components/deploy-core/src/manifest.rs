@@ -117,7 +117,7 @@ impl From<TagPath> for String {
 
 /// Why a values file cannot be edited safely. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum EditRefusal {
     /// No document of the file has the path.
     PathMissing {
@@ -1010,6 +1010,8 @@ mod tests {
             {"kind":"no_value","path":"image.tag","line":1}
         "a:\n-\n- b\n"
             {"kind":"no_value","path":"a[0]","line":2}
+        "{\"tag\":#\n}\n"
+            {"kind":"no_value","path":"tag","line":1}
         "##);
         insta::assert_snapshot!(refusals(&[
             ("image.tag", "a: &a x\nimage:\n  tag: *a\n"),

@@ -8,7 +8,7 @@ pub use sentence::{fault, refusal};
 
 use crate::command::{DeployWords, USAGE};
 use crate::deployment::{
-    CommitFact, End, Facts, Failure, LastWord, RequestFact, Rider, Riders, State, Waiting, WatchFact,
+    CommitFact, End, Facts, Failure, LastWord, RequestFact, Rider, Riders, Waiting, WatchFact,
 };
 use crate::github::Reference;
 use crate::names::DeploymentId;
@@ -112,10 +112,22 @@ pub fn deploy_id(message: &str) -> Option<DeploymentId> {
 
 // ---- the message of a deployment ----
 
-/// The one message of a deployment, from its facts alone.
-pub fn deployment(facts: &Facts, note: Option<&Note>) -> Message {
+/// The one message of a deployment up to its commit, or its `end`: slack-command's part. From the facts alone, and what is only
+/// known for a moment.
+pub fn before_commit(facts: &Facts, note: Option<&Note>) -> Message {
+    match &facts.end {
+        Some(end) => whole(facts, ended(&end.end)),
+        None => whole(facts, waiting_for_commit(note)),
+    }
+}
+
+/// The same message from the commit on, or from an end by time: the watch's part.
+pub fn after_commit(facts: &Facts) -> Message {
+    whole(facts, status(facts))
+}
+
+fn whole(facts: &Facts, (mark, status): (&str, String)) -> Message {
     let title = title(facts);
-    let (mark, status) = status(facts, note);
     let mut blocks = vec![section(&format!("{mark} *{title}*  {status}"))];
     let details = details(facts);
     if !details.is_empty() {
@@ -153,45 +165,48 @@ fn title(facts: &Facts) -> String {
     }
 }
 
-fn status(facts: &Facts, note: Option<&Note>) -> (&'static str, String) {
+fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
+    let text = match note {
+        Some(Note::Queue { ahead: 1 }) => "waits for its turn at the GitOps branch: one other deploy first.".to_owned(),
+        Some(Note::Queue { ahead }) => format!("waits for its turn at the GitOps branch: {ahead} other deploys first."),
+        Some(Note::Settling) => {
+            "I do not know yet whether my commit landed: GitHub did not answer. I am finding out.".to_owned()
+        }
+        None => "accepted.".to_owned(),
+    };
+    (":hourglass_flowing_sand:", text)
+}
+
+fn ended(end: &End) -> (&'static str, String) {
+    match end {
+        End::Refused { refusal } => match refusal.read() {
+            Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
+            None => (":no_entry:", "not deployed. Nothing was changed. Please type it again to see why.".to_owned()),
+        },
+        End::Failed { fault } => (":x:", sentence::fault(fault)),
+        End::Cancelled { by: Some(by) } => (":no_entry:", format!("cancelled by <@{by}>. Nothing was changed.")),
+        End::Cancelled { by: None } => {
+            (":no_entry:", "not accepted. Nothing was changed. Please type it again.".to_owned())
+        }
+    }
+}
+
+fn status(facts: &Facts) -> (&'static str, String) {
     let watch = facts.watch.as_ref();
     if let Some((_, word)) = watch.and_then(|watch| watch.last_word.as_ref()) {
         return last_word(facts, word);
     }
-    let sha = facts.committed.as_ref().map(|committed| code(committed.sha.short())).unwrap_or_default();
-    match facts.state() {
-        State::Accepted | State::Committing => {
-            let text = match note {
-                Some(Note::Queue { ahead: 1 }) => "waits for its turn at the GitOps branch: one other deploy first.".to_owned(),
-                Some(Note::Queue { ahead }) => {
-                    format!("waits for its turn at the GitOps branch: {ahead} other deploys first.")
-                }
-                Some(Note::Settling) => "I do not know yet whether my commit landed: GitHub did not answer. I am finding out.".to_owned(),
-                None => "accepted.".to_owned(),
-            };
-            (":hourglass_flowing_sand:", text)
-        }
-        State::Committed | State::Relayed => {
-            let reused = facts.committed.as_ref().is_some_and(|committed| committed.reused);
-            let text = if reused {
-                format!("the tag is in the values file already, by my commit {sha}. Syncing that one.")
-            } else {
-                format!("committed {sha}.")
-            };
-            (":hourglass_flowing_sand:", with_waiting(text, watch))
-        }
-        State::Syncing => (":arrows_counterclockwise:", with_waiting(format!("syncing {sha}{}", syncing(watch)), watch)),
-        State::Refused | State::Failed | State::Cancelled => match facts.end.as_ref().map(|end| &end.end) {
-            Some(End::Refused { refusal }) => (":no_entry:", sentence::refusal(refusal)),
-            Some(End::Failed { fault }) => (":x:", sentence::fault(fault)),
-            Some(End::Cancelled { by: Some(by) }) => (":no_entry:", format!("cancelled by <@{by}>. Nothing was changed.")),
-            Some(End::Cancelled { by: None }) | None => {
-                (":no_entry:", "not accepted. Nothing was changed. Please type it again.".to_owned())
-            }
-        },
-        // Their words come from the last word, above.
-        State::Live | State::Superseded | State::TimedOut | State::Unknown => (":grey_question:", String::new()),
+    let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
+    let sha = code(committed.sha.short());
+    if watch.is_some_and(|watch| watch.asked.is_some()) {
+        return (":arrows_counterclockwise:", with_waiting(format!("syncing {sha}{}", syncing(watch)), watch));
     }
+    let text = if committed.reused {
+        format!("the tag is in the values file already, by my commit {sha}. Syncing that one.")
+    } else {
+        format!("committed {sha}.")
+    };
+    (":hourglass_flowing_sand:", with_waiting(text, watch))
 }
 
 /// ` · 3 of 7 resources · waiting for …`

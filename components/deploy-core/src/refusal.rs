@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a pull request or branch cannot be deployed from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// The words are not a command; how it is typed follows.
     Syntax {

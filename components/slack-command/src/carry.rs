@@ -55,7 +55,7 @@ enum Stop {
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::End(End::Refused { refusal: Box::new(refusal) })
+        Self::End(End::Refused { refusal: (&refusal).into() })
     }
 }
 

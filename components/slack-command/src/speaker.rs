@@ -44,7 +44,7 @@ impl<'a, W: World> Speaker<'a, W> {
     /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words.
     pub(crate) async fn tell(&self, facts: &Facts, note: Option<message::Note>, last: bool) {
         let Some(request) = &facts.request else { return };
-        let words = message::deployment(facts, note.as_ref());
+        let words = message::before_commit(facts, note.as_ref());
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let before = self.voice.borrow().clone();
         if before.told_end || (before.told == Some(hash) && !last) {

@@ -51,7 +51,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         if watch.voice.told_end || (!last && watch.last_word.is_some()) {
             return Ok(watch.voice.told_end);
         }
-        let words = message::deployment(&facts, None);
+        let words = message::after_commit(&facts);
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         if watch.voice.told == Some(hash) && !last {
             return Ok(false);

@@ -21,10 +21,11 @@ use tokio::time::{Sleep, sleep};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    self, HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, ViewFn, WorkerExpiration, WorkerState, WorkerStatus,
 };
+use wasmtime_wasi_http::p3::WasiHttpView;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 
 use crate::App;
 use crate::instance::{Component, Data};
@@ -52,7 +53,7 @@ impl HandlerState for Instances {
         let mut store = self.component.store();
         let proxy = Proxy::P3(self.pre.instantiate_async(&mut store).await?);
         let expiration = Expiration(Box::pin(sleep(IDLE)));
-        Ok(Instance { store, proxy, view: Data::http, expiration, state: Worker(self.component.clone()) })
+        Ok(Instance { store, proxy, view: ViewFn::P3(Data::http), expiration, state: Worker(self.component.clone()) })
     }
 }
 
@@ -78,7 +79,7 @@ pub(crate) struct Worker(Arc<Component>);
 
 impl WorkerState for Worker {
     type StoreData = Data;
-    type RequestData = ();
+    type RequestId = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         match () {
@@ -99,7 +100,7 @@ impl WorkerState for Worker {
 
     fn drop(&self, _: Store<Data>, result: wasmtime::Result<()>) {
         if let Err(error) = result {
-            self.0.say(&format!("the instance died, with all its requests and background work: {error:?}"));
+            self.0.say(&format!("the instance died, with all its requests and background work: {}", error.root_cause()));
         }
     }
 }
@@ -124,7 +125,7 @@ pub(crate) async fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Erro
 }
 
 /// An error closes the connection without an answer, as in Spin.
-async fn answer(app: &App, mut request: Request<Incoming>, client: SocketAddr) -> anyhow::Result<Response<WasiBody>> {
+async fn answer(app: &App, mut request: Request<Incoming>, client: SocketAddr) -> anyhow::Result<handler::Response> {
     request.headers_mut().remove(header::CONNECTION);
     let path = request.uri().path().to_owned();
     if path == "/.well-known/spin/health" {
@@ -154,7 +155,7 @@ async fn answer(app: &App, mut request: Request<Incoming>, client: SocketAddr) -
         request.headers_mut().append(HeaderName::from_static(name), HeaderValue::try_from(value)?);
     }
 
-    let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
+    let request = request.map(|body| body.map_err(|_| ErrorCode::HttpProtocolError.into()).boxed_unsync());
     Ok(handler.handle((), request).await.unwrap_or_else(|error| {
         component.say(&format!("the request failed: {}", error.root_cause()));
         fixed(StatusCode::INTERNAL_SERVER_ERROR, "")
@@ -173,7 +174,7 @@ fn full_uri(request: &Request<Incoming>) -> anyhow::Result<Uri> {
     Ok(Uri::from_parts(parts)?)
 }
 
-fn fixed(status: StatusCode, text: &'static str) -> Response<WasiBody> {
+fn fixed(status: StatusCode, text: &'static str) -> handler::Response {
     let body = Full::new(Bytes::from_static(text.as_bytes())).map_err(|never: Infallible| match never {});
     let mut response = Response::new(body.boxed_unsync());
     *response.status_mut() = status;

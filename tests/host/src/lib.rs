@@ -6,7 +6,7 @@
 //! - No TLS: an allowed `https://` call fails as a TLS error. No service chaining, so `http://self` is denied.
 //! - It refuses what it does not copy: unknown keys in `spin.toml`, path parameters, stores other than `default`.
 //! - `get_keys` collects before it answers: reading while iterating does not deadlock, as it does on Spin's SQLite store.
-//! - Wasmtime is one version newer, values are not limited in size, HTTP/2 is not served.
+//! - Values are not limited in size, HTTP/2 is not served.
 //!
 //! Reading order: `manifest` (what `spin.toml` says), `allow`, this file, `inbound`, `instance`, `spin`, `outbound`, `world`.
 
