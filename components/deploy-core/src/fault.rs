@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum System {
     /// GitHub's API.
+    #[serde(rename = "github")]
     GitHub,
     /// The container registry.
     Registry,

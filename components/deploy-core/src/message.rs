@@ -30,18 +30,28 @@ pub enum Note {
 /// How long a piece of outside text may be.
 const SHORT: usize = 80;
 const LONG: usize = 300;
+/// In backticks: an image tag is never cut.
+const CODE: usize = 128;
 
 /// A section's text may have 3,000 characters; ours stays below, whatever outside text does.
 const SECTION: usize = 2900;
 
 /// In backticks.
 fn code(text: &str) -> String {
-    format!("`{}`", code_escape(text, SHORT))
+    format!("`{}`", code_escape(text, CODE))
 }
 
-/// Escaped and cut.
+/// Outside text: escaped and cut. A backtick in it could swallow what we write after it.
 fn words(text: &str, limit: usize) -> String {
-    escape(&clip(text, limit))
+    escape(&clip(text, limit)).replace('`', "'")
+}
+
+/// What somebody else said, as the end of a sentence: `: … ` without its full stop, or nothing.
+fn said(text: &str) -> String {
+    match words(text, LONG).trim_end_matches(['.', ' ']) {
+        "" => String::new(),
+        said => format!(": {said}"),
+    }
 }
 
 /// At most that many characters, on one line, with `…` where something was cut.
@@ -53,22 +63,27 @@ fn clip(text: &str, limit: usize) -> String {
     line.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A link, or the label alone where the address is none that a browser opens. The label is ours or escaped.
 fn link(url: &str, label: &str) -> String {
     // A link's address ends at `>` or `|`.
-    let url: String = url.chars().filter(|c| !c.is_whitespace() && !matches!(c, '<' | '>' | '|')).collect();
-    if url.starts_with("https://") || url.starts_with("http://") { format!("<{url}|{label}>") } else { label.to_owned() }
+    let clean: String = url.chars().filter(|c| !c.is_whitespace() && !matches!(c, '<' | '>' | '|')).collect();
+    let opens = clean.starts_with("https://") || clean.starts_with("http://");
+    if opens && clean.len() <= LONGEST_URL { format!("<{}|{label}>", escape(&clean)) } else { label.to_owned() }
 }
+
+/// A longer address would push the rest of the message out of Slack's limits.
+const LONGEST_URL: usize = 500;
 
 // ---- answers to the command itself ----
 
 /// The immediate answer to an accepted command; only the asker sees it.
 pub fn accepted(words: &DeployWords) -> String {
-    format!("Accepted: deploy {}. What happens shows up in this channel.", code(&words.to_string()))
+    format!("Accepted: deploy {}. I report in this channel.", code(&words.to_string()))
 }
 
 /// The immediate answer when the request could not be saved.
 pub fn not_accepted() -> String {
-    "I could not accept this: my store or Redis did not answer. Nothing was changed. Please type it again in a minute.".to_owned()
+    "I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.".to_owned()
 }
 
 /// How the command is typed.
@@ -134,7 +149,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String)) -> Message {
         blocks.push(context(&details.join("  ·  ")));
     }
     blocks.extend(riders(facts).map(|text| context(&text)));
-    Message { text: clip(&format!("{title}: {status}"), 1000), blocks: Value::Array(blocks) }
+    Message { text: clip(&format!("{title} – {status}"), 1000), blocks: Value::Array(blocks) }
 }
 
 fn section(text: &str) -> Value {
@@ -167,8 +182,8 @@ fn title(facts: &Facts) -> String {
 
 fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
-        Some(Note::Queue { ahead: 1 }) => "waits for its turn at the GitOps branch: one other deploy first.".to_owned(),
-        Some(Note::Queue { ahead }) => format!("waits for its turn at the GitOps branch: {ahead} other deploys first."),
+        Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy writes to the GitOps branch first.".to_owned(),
+        Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys write to the GitOps branch first."),
         Some(Note::Settling) => {
             "I do not know yet whether my commit landed: GitHub did not answer. I am finding out.".to_owned()
         }
@@ -186,7 +201,7 @@ fn ended(end: &End) -> (&'static str, String) {
         End::Failed { fault } => (":x:", sentence::fault(fault)),
         End::Cancelled { by: Some(by) } => (":no_entry:", format!("cancelled by <@{by}>. Nothing was changed.")),
         End::Cancelled { by: None } => {
-            (":no_entry:", "not accepted. Nothing was changed. Please type it again.".to_owned())
+            (":no_entry:", "not accepted. Nothing was changed. Please type the command again.".to_owned())
         }
     }
 }
@@ -199,127 +214,154 @@ fn status(facts: &Facts) -> (&'static str, String) {
     let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
     let sha = code(committed.sha.short());
     if watch.is_some_and(|watch| watch.asked.is_some()) {
-        return (":arrows_counterclockwise:", with_waiting(format!("syncing {sha}{}", syncing(watch)), watch));
+        return (":arrows_counterclockwise:", with_waiting(syncing(&sha, watch), watch));
     }
     let text = if committed.reused {
-        format!("the tag is in the values file already, by my commit {sha}. Syncing that one.")
+        format!("the values file has this tag already, by my commit {sha}. I sync that one.")
     } else {
         format!("committed {sha}.")
     };
     (":hourglass_flowing_sand:", with_waiting(text, watch))
 }
 
-/// ` · 3 of 7 resources · waiting for …`
-fn syncing(watch: Option<&WatchFact>) -> String {
-    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return ".".to_owned() };
-    let mut parts = Vec::new();
+/// How far the sync is.
+fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
+    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("syncing {sha}.") };
     if progress.synced {
-        parts.push(format!("synced, now {}", words(&progress.health.to_lowercase(), SHORT)));
-    } else {
-        parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
-        parts.extend(Some(words(&progress.message, LONG)).filter(|message| !message.is_empty()));
-        parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
+        return format!("synced {sha}; its health is {}.", words(&progress.health.to_lowercase(), SHORT));
     }
-    if parts.is_empty() { ".".to_owned() } else { format!(": {}.", parts.join(", ").trim_end_matches('.')) }
+    let mut parts = Vec::new();
+    parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
+    parts.extend(Some(words(&progress.message, LONG)).filter(|message| !message.is_empty()));
+    parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
+    if parts.is_empty() {
+        return format!("syncing {sha}.");
+    }
+    format!("syncing {sha}: {}.", parts.join(", ").trim_end_matches('.'))
 }
 
 fn with_waiting(text: String, watch: Option<&WatchFact>) -> String {
     let mut text = text;
-    if let Some(waiting) = watch.and_then(|watch| watch.waiting.as_ref()) {
-        text = format!("{text} {}", waiting_words(waiting));
-    }
+    text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
+        Some(Waiting::ArgoCd { fault }) => format!(" I keep trying: {}.", sentence::cause(fault.system, &fault.cause)),
+        Some(waiting) => format!(" Waiting{}.", waiting_for(waiting)),
+        None => String::new(),
+    });
     if watch.is_some_and(|watch| watch.automated) {
-        text = format!("{text} Auto-sync is switched on for this application, which it should not be: I only watch.");
+        text.push_str(" Auto-sync is on for this application, although it should be off: I only watch.");
     }
     text
 }
 
-fn waiting_words(waiting: &Waiting) -> String {
+/// The end of a sentence.
+fn waiting_for(waiting: &Waiting) -> String {
     match waiting {
         Waiting::OtherOperation { by: Some(by) } if !by.is_empty() => {
-            format!("Waits for another operation in Argo CD, started by {}.", words(by, SHORT))
+            format!(" for another operation in Argo CD, started by {}", words(by, SHORT))
         }
-        Waiting::OtherOperation { .. } => "Waits for another operation in Argo CD.".to_owned(),
-        Waiting::SyncWindow => "Waits for a sync window of Argo CD to open.".to_owned(),
-        Waiting::ArgoCd { fault } => format!("Argo CD: {}. I keep trying.", sentence::cause(fault.system, &fault.cause)),
+        Waiting::OtherOperation { .. } => " for another operation in Argo CD".to_owned(),
+        Waiting::SyncWindow => " for a sync window in Argo CD to open".to_owned(),
+        Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
     }
 }
 
-/// What a failure after the commit always says.
-const COMMITTED_ONLY: &str = "The values file is changed";
+/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun.
+fn changed(facts: &Facts, asked: bool) -> String {
+    let sha = facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
+    let cluster = if asked { "the cluster may be too, in part" } else { "the cluster is not" };
+    format!("The values file is changed{sha}; {cluster}.")
+}
 
 fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
-    let sha = facts.committed.as_ref().map(|committed| committed.sha.short().to_owned()).unwrap_or_default();
-    let not_synced = format!("{COMMITTED_ONLY} ({}), the cluster is not.", code(&sha));
-    let maybe_synced = format!("{COMMITTED_ONLY} ({}); the cluster may be, in part.", code(&sha));
-    let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken);
-    let changed = if asked { &maybe_synced } else { &not_synced };
+    let taken = facts.watch.as_ref().is_some_and(|watch| watch.taken);
+    // An ask without an answer may have been taken.
+    let asked = taken || facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some());
     match word {
         LastWord::Live { paused, urls } => {
             let tag = facts.commit.as_ref().map(|commit| code(commit.tag.as_str())).unwrap_or_default();
-            let page = urls.first().map(|url| format!(" {}", link(url, "Open it"))).unwrap_or_default();
+            let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
+            let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             if *paused {
-                (":double_vertical_bar:", format!("is live but paused: {tag}. Argo CD says Suspended.{page}"))
+                (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended.{page}"))
             } else {
                 (":white_check_mark:", format!("is live: {tag}.{page}"))
             }
         }
-        LastWord::Failed { failure } => (":x:", failed(failure, &not_synced, &maybe_synced)),
+        LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, taken))),
         LastWord::Superseded { by_deployment: Some(_), .. } => {
-            (":fast_forward:", format!("superseded by a newer deploy. {changed}"))
+            (":fast_forward:", format!("superseded by a newer deploy. {}", changed(facts, asked)))
         }
         LastWord::Superseded { by_deployment: None, by_person } => {
             let who = by_person.as_deref().filter(|who| !who.is_empty()).map_or("somebody".to_owned(), |who| words(who, SHORT));
-            (":fast_forward:", format!("superseded: {who} synced something else in Argo CD. {changed} Look there before you deploy again."))
+            let changed = changed(facts, asked);
+            let text = format!("superseded: {who} synced something else in Argo CD. {changed} Look there before you deploy again.");
+            (":fast_forward:", text)
         }
         LastWord::TimedOut { waiting, health } => {
             let why = match (waiting, health) {
-                (Some(waiting), _) => format!(" {}", waiting_words(waiting)),
+                (Some(waiting @ Waiting::ArgoCd { .. }), _) => waiting_for(waiting),
+                (Some(waiting), _) => format!(" waiting{}", waiting_for(waiting)),
                 (None, Some(health)) if !health.is_empty() => {
-                    format!(" The application was {} to the end.", words(&health.to_lowercase(), SHORT))
+                    format!(": its health is still {}", words(&health.to_lowercase(), SHORT))
                 }
                 _ => String::new(),
             };
-            (":alarm_clock:", format!("timed out.{why} {changed} Argo CD shows what it is waiting for; type the command again to go on."))
+            let changed = changed(facts, asked);
+            let text = format!("timed out{why}. {changed} Argo CD shows what holds it up. Type the command again to go on.");
+            (":alarm_clock:", text)
         }
         LastWord::Unknown => (
             ":grey_question:",
-            "I do not know whether my commit landed: GitHub did not say in time. Type it again: if it landed, I go on with it.".to_owned(),
+            "I do not know whether my commit landed: GitHub did not say in time. Type the command again: if it landed, I go on with it."
+                .to_owned(),
         ),
     }
 }
 
-fn failed(failure: &Failure, not_synced: &str, maybe_synced: &str) -> String {
+fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
     match failure {
-        Failure::Sync { message, resources } => {
-            format!("the sync failed: {}.{} {maybe_synced}", words(message, LONG), list(resources))
-        }
-        Failure::Degraded { message, resources } => {
-            let said = if message.is_empty() { String::new() } else { format!(": {}", words(message, LONG)) };
-            format!("is synced but degraded{said}.{} The cluster runs the new version; look at the failing part.", list(resources))
-        }
-        Failure::OtherImage { wanted, runs } => format!(
-            "is synced and healthy, but the application does not run {}: check `tag_at` in the catalog. It runs {}.",
-            code(wanted),
-            if runs.is_empty() { "nothing that it names".to_owned() } else { runs.iter().map(|image| code(image)).collect::<Vec<_>>().join(", ") },
+        Failure::Sync { message, resources } => format!(
+            "the sync failed{}. {changed} Fix what failed, then type the command again.{}",
+            said(message),
+            list(resources)
         ),
-        Failure::NoRight { said } => format!(
-            "Argo CD does not let me: {}. {not_synced} Somebody who runs Argo CD has to give my account `get` and `sync` on this application.",
-            words(said, LONG)
+        Failure::Degraded { message, resources } => format!(
+            "is synced, but degraded{}. The cluster runs the new version: fix it, or deploy an earlier one.{}",
+            said(message),
+            list(resources)
+        ),
+        Failure::OtherImage { wanted, runs } => {
+            let runs = match runs.as_slice() {
+                [] => "Argo CD names no image of it".to_owned(),
+                runs => format!("it runs {}", runs.iter().map(|image| code(image)).collect::<Vec<_>>().join(", ")),
+            };
+            let sha = facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
+            format!(
+                "is synced and healthy, but does not run `{}`: {runs}. The values file is changed{sha}. Check `tag_at` of this app in the catalog.",
+                code_escape(wanted, LONG),
+            )
+        }
+        Failure::NoRight { said: why } => format!(
+            "Argo CD does not allow it{}. {changed} Whoever runs Argo CD has to give my account `get` and `sync` on this application.",
+            said(why)
         ),
         Failure::NoApplication => format!(
-            "Argo CD has no such application. {not_synced} Check `argocd` of this app in the catalog, or create the application."
+            "Argo CD has no such application. {changed} Check `argocd` of this app in the catalog, or create the application."
         ),
-        Failure::Deleting => format!("the application is being deleted in Argo CD. {not_synced}"),
+        Failure::Deleting => {
+            format!("Argo CD is deleting the application. {changed} Type the command again when there is a new one.")
+        }
         Failure::NoSource => format!(
-            "none of the application's sources is the GitOps repository, so I cannot sync my commit. {not_synced} Check the application's `repoURL`."
+            "none of the application's sources is the GitOps repository, so I cannot sync my commit. {changed} Check the application's `repoURL`."
         ),
-        Failure::Refused { said } => format!("Argo CD refused the sync: {}. {not_synced}", words(said, LONG)),
+        Failure::Refused { said: why } => {
+            format!("Argo CD refused the sync{}. {changed} Fix that, then type the command again.", said(why))
+        }
         Failure::BranchRewritten => format!(
-            "the GitOps branch was rewritten after my commit, so I do not sync it. {not_synced} Check the branch, then type the command again."
+            "the GitOps branch was rewritten after my commit, so I do not sync it. {changed} Check the branch, then type the command again."
         ),
-        Failure::NothingDone => "nobody carried it out in time. Nothing was changed. Please type it again.".to_owned(),
-        Failure::Fault { fault } => format!("{} {not_synced}", sentence::could_not(fault)),
+        Failure::NothingDone => "I did not get to it in time. Nothing was changed. Please type the command again.".to_owned(),
+        Failure::Fault { fault } => format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause)),
     }
 }
 
@@ -354,7 +396,7 @@ fn details(facts: &Facts) -> Vec<String> {
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref()?;
     match &commit.riders {
-        Riders::FirstDeploy => Some("First deploy of this app by me: whatever is in its folder goes live with it.".to_owned()),
+        Riders::FirstDeploy => Some("My first deploy of this app: whatever else is in its folder goes live with it.".to_owned()),
         Riders::Since { commits, more } => {
             let last: Vec<&Rider> = commits.iter().take(3).collect();
             let count = commits.len();

@@ -15,11 +15,16 @@ use deploy_core::names::{CommitSha, DeploymentId};
 use deploy_core::settings::{GithubRelaySettings, SettingError, Variables};
 use deploy_core::signature::{GitHubMac, sign_sha1, sign_sha256};
 use deploy_core::store::{self, BranchRewritten, Rewritten, StoreError};
+use futures::future::{Either, select};
 use serde::Deserialize;
+use std::pin::pin;
 use std::time::Duration;
 
 /// The most that we keep of a push. Ours has one commit and a few KiB; a larger one is verified and answered, never kept.
 const KEEP: usize = 1 << 20;
+
+/// GitHub gives up after 10 s and never sends a push again by itself, so our answer must be there before that.
+const LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks for `committed`, when the webhook overtook it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -113,8 +118,19 @@ pub(crate) async fn verify(head: &Inbound, body: &mut impl Chunks, variables: &V
     Ok(Verified { headers, body: kept })
 }
 
-/// Recognises our own push and relays it; answers everything else with the reason.
+/// Recognises our own push and relays it; answers everything else with the reason. Within [`LIMIT`].
 pub(crate) async fn push(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
+    match select(pin!(answer(world, settings, verified)), pin!(world.sleep(LIMIT))).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => {
+            // Whatever was under way may have taken effect: the delivery can come again, and the watch goes on without it.
+            world.log(Line::error("relay_failed").with("cause", "it took too long"));
+            Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "it took too long")
+        }
+    }
+}
+
+async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
     match verified.headers.event.as_str() {
         "push" => {}
         "ping" => return Answer::reason(StatusCode::OK, "pong", "the webhook is set up"),

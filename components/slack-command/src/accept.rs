@@ -27,8 +27,8 @@ const SAVE_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) enum Verified {
     /// A slash command, with the id that its click has on every replica, and Slack's own time.
     Command(Box<SlashCommand>, DeploymentId, Timestamp),
-    /// A click on a message.
-    Interaction(Box<Interaction>),
+    /// A click on a message. No message of ours has a button yet.
+    Interaction,
 }
 
 /// What to answer, and which deployment to carry out after the answer.
@@ -87,8 +87,10 @@ pub(crate) async fn verify(
     let at = slack_signed(&keys, timestamp, &body, signature, now)
         .map_err(|error| (Answer::reason(StatusCode::UNAUTHORIZED, "refused", &error.to_string()), None))?;
     if head.path == "/slack/interaction" {
-        let interaction = Interaction::parse(&body).map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
-        return Ok(Verified::Interaction(Box::new(interaction)));
+        return match Interaction::parse(&body) {
+            Ok(_) => Ok(Verified::Interaction),
+            Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
+        };
     }
     match SlashCommand::parse(&body) {
         Ok(Incoming::SslCheck) => Err((Answer::empty(StatusCode::OK), None)),
@@ -104,8 +106,7 @@ pub(crate) async fn verify(
 pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, verified: Verified) -> Accepted {
     let (command, id, at) = match verified {
         Verified::Command(command, id, at) => (command, id, at),
-        // No message of ours has a button yet.
-        Verified::Interaction(_) => return Accepted { answer: Answer::empty(StatusCode::OK), carry: None },
+        Verified::Interaction => return Accepted { answer: Answer::empty(StatusCode::OK), carry: None },
     };
     if settings.team.as_ref().is_some_and(|team| *team != command.team) {
         return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));

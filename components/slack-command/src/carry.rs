@@ -25,6 +25,7 @@ use deploy_core::slack::{self, SlackError};
 use deploy_core::store::{self, CachedCatalog, CatalogCache, Current, EarlyEnds, History, Lease, LeaseLost, Live, Lock, StoreError};
 use futures::StreamExt;
 use futures::channel::mpsc;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -126,7 +127,7 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.0)),
     };
-    let carrier = Carrier { world, settings, id, lease: &lease };
+    let carrier = Carrier { world, settings, id, lease: &lease, remembered: Cell::new(false) };
     match lease.during(RENEW, carrier.run()).await {
         Ok(Ok(())) => {}
         Ok(Err(why)) => world.log(Line::error("left").of(id).with("cause", why)),
@@ -140,6 +141,8 @@ struct Carrier<'a, W> {
     settings: &'a SlackCommandSettings,
     id: &'a DeploymentId,
     lease: &'a Lease<'a, W>,
+    /// It stands in its target's history, so that its facts are deleted one day.
+    remembered: Cell<bool>,
 }
 
 impl<W: World> Carrier<'_, W> {
@@ -196,6 +199,9 @@ impl<W: World> Carrier<'_, W> {
                 if now >= request.at.after(Duration::from_millis(self.tempo().no_end)) {
                     return Err("too late to end it: the watch will");
                 }
+                if !self.remembered.get() {
+                    self.remember_early().await;
+                }
                 self.lease.ensure(WRITE).await.map_err(|_| "the lease was lost")?;
                 let fact = EndFact { at: now, end };
                 store::save_fact(self.world, self.id, &fact).await.map_err(|error| error.0)?;
@@ -243,14 +249,7 @@ impl<W: World> Carrier<'_, W> {
     async fn to_commit(&self, request: &RequestFact, facts: &mut Facts, say: &Say) -> Result<(), Stop> {
         self.wishes(request, facts).await?;
         let (blob, catalog) = self.catalog().await?;
-        let decided = self.authorise(request, &catalog).await;
-        let (target, app, environment) = match decided {
-            Ok(decided) => decided,
-            Err(stop) => {
-                self.remember_early().await;
-                return Err(stop);
-            }
-        };
+        let (target, app, environment) = self.authorise(request, &catalog).await?;
         let lease = self.target_lease(&target, environment).await?;
         let work = self.under_target(request, facts, say, Place { target: &target, app, environment, catalog: &blob, lease: &lease });
         let done = lease.during(RENEW, work).await;
@@ -381,7 +380,6 @@ impl<W: World> Carrier<'_, W> {
                 return Ok(lease);
             }
             if self.world.elapsed() >= until {
-                self.remember_early().await;
                 let other = match store::load_key(self.world, Current(&environment.argocd)).await? {
                     Some(current) if current.id != *self.id => Some(current.id),
                     _ => None,
@@ -426,7 +424,9 @@ impl<W: World> Carrier<'_, W> {
         keep.extend(store::load_key(self.world, Current(argocd)).await?.map(|current| current.id));
         keep.extend(store::load_key(self.world, Live(argocd)).await?.map(|live| live.id));
         place.lease.ensure(WRITE).await?;
-        Ok(store::remember(self.world, History(argocd), self.id, &keep).await?)
+        store::remember(self.world, History(argocd), self.id, &keep).await?;
+        self.remembered.set(true);
+        Ok(())
     }
 
     /// Everything that needs the target's lease.

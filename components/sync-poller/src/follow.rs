@@ -3,7 +3,7 @@
 //! What to do is decided in `deploy_core::deployment` ([`deployment::next`] from the facts, [`deployment::step`] from Argo CD's answer);
 //! here it is done: save first, then ask; save first, then speak.
 
-use crate::voice::Voice;
+use crate::voice::{Said, Voice};
 use crate::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
 use deploy_core::clock::Timestamp;
@@ -15,7 +15,7 @@ use deploy_core::store::{self, Current, Live, LiveVersion, Rewritten, StoreError
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::stream::{LocalBoxStream, StreamExt};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -77,14 +77,12 @@ impl<W: World> Follower<'_, W> {
                 Next::LeaveAlone => return Ok(Ended::Settled),
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
-                    if committed {
-                        Voice::new(self).tell(false).await?;
-                    }
-                    self.wait(moment).await;
+                    let said = if committed { Voice::new(self).tell(false).await? } else { Said::Done };
+                    self.wait(if said == Said::Done { moment } else { moment.min(self.soon()) }).await;
                 }
                 Next::Say(word) => self.say(word).await?,
                 Next::Tell => {
-                    if Voice::new(self).tell(true).await? {
+                    if Voice::new(self).tell(true).await? == Said::Done {
                         store::leave_flight(self.world, self.id).await?;
                         return Ok(Ended::Settled);
                     }
@@ -143,20 +141,23 @@ impl<W: World> Follower<'_, W> {
     /// From the commit to the last word, as long as this watch lasts. Argo CD is followed and the message is edited at the same time.
     async fn sync(&self, refresh: bool) -> Result<(), StoreError> {
         let (changed, mut changes) = mpsc::unbounded();
+        let observed = Cell::new(false);
         let observe = async {
             let done = self.observe(refresh, &changed).await;
+            observed.set(true);
             drop(changed);
             done
         };
         let voice = Voice::new(self);
         let speak = async {
             while changes.next().await.is_some() {
-                while changes.try_recv().is_ok() {}
-                let over = self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.last_word.is_some());
-                if over {
-                    continue; // The last word is told by its own step, at once.
+                // The last word is told by its own step, at once; what comes before it is not worth a call then.
+                while !observed.get() {
+                    while changes.try_recv().is_ok() {}
+                    if voice.tell(false).await? == Said::Done {
+                        break;
+                    }
                 }
-                voice.tell(false).await?;
             }
             Ok(())
         };

@@ -21,11 +21,21 @@ pub(crate) struct Voice<'f, 'w, W> {
     edited: Cell<Option<Duration>>,
 }
 
+/// What came of telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The words are told, or there is nobody to tell.
+    Done,
+    /// Not this time: to be tried again.
+    NotYet,
+}
+
 /// What came of one attempt.
 enum Told {
     At(Option<Place>),
     ByResponseUrl,
     NotYet,
+    /// These words never; final ones with an error in the log.
     Never,
 }
 
@@ -38,8 +48,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         self.follower.facts.borrow().clone()
     }
 
-    /// Tells what the facts say now. `last`: these are the final words. Returns whether final words are told.
-    pub(crate) async fn tell(&self, last: bool) -> Result<bool, StoreError> {
+    /// Tells what the facts say now. `last`: these are the final words.
+    pub(crate) async fn tell(&self, last: bool) -> Result<Said, StoreError> {
         let world = self.follower.world;
         if !last && let Some(edited) = self.edited.get() {
             let gap = Duration::from_millis(self.follower.watch.settings.tempo.edit_gap);
@@ -49,12 +59,12 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         let facts = self.facts();
         let watch = facts.watch.clone().unwrap_or_default();
         if watch.voice.told_end || (!last && watch.last_word.is_some()) {
-            return Ok(watch.voice.told_end);
+            return Ok(Said::Done);
         }
         let words = message::after_commit(&facts);
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         if watch.voice.told == Some(hash) && !last {
-            return Ok(false);
+            return Ok(Said::Done);
         }
         // Saved first: if we die now, the same words may be told once more, which does no harm.
         self.follower.watch.lease.ensure(CALL).await.map_err(|_| StoreError("the watch lease was lost"))?;
@@ -80,7 +90,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 }
             })
             .await?;
-        Ok(told_end)
+        Ok(if told_hash == Some(hash) || told_end { Said::Done } else { Said::NotYet })
     }
 
     async fn speak(&self, facts: &Facts, words: &Message, last: bool) -> Result<Told, StoreError> {
@@ -113,7 +123,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 match slack::update(world, slack, &place.channel, &place.ts, words).await {
                     Ok(()) => return Ok(Told::At(None)),
                     Err(SlackError::Gone(why)) => world.log(Line::new("message_gone").of(id).with("slack", why.as_str())),
-                    Err(error) => return self.failed(error, last).await,
+                    Err(error) => return self.failed(error).await,
                 }
             }
             match slack::post(world, slack, &request.channel, words, None).await {
@@ -122,22 +132,23 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                     world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
                     self.follower.save(|fact| fact.voice.lost = Some(why)).await?;
                 }
-                Err(error) => return self.failed(error, last).await,
+                Err(error) => return self.failed(error).await,
             }
         }
         let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
         if used >= if last { 5 } else { 4 } {
-            return Ok(if last { Told::Never } else { Told::NotYet });
+            // Slack takes five; the last one is kept for the final words.
+            return Ok(Told::Never);
         }
         match slack::respond(world, &request.response_url, words, Audience::Asker, Original::Keep).await {
             Ok(()) => Ok(Told::ByResponseUrl),
             Err(SlackError::Gone(_)) => Ok(Told::Never),
-            Err(error) => self.failed(error, last).await,
+            Err(error) => self.failed(error).await,
         }
     }
 
     /// A failure that passes is waited out; one that does not is said to the operator, and the `response_url` needs no token.
-    async fn failed(&self, error: SlackError, last: bool) -> Result<Told, StoreError> {
+    async fn failed(&self, error: SlackError) -> Result<Told, StoreError> {
         let (world, id) = (self.follower.world, self.follower.id);
         match error {
             SlackError::RateLimited(wait) => {
@@ -155,7 +166,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 self.follower.save(|fact| fact.voice.lost = Some("refused".to_owned())).await?;
                 Ok(Told::NotYet)
             }
-            SlackError::Gone(_) => Ok(if last { Told::Never } else { Told::NotYet }),
+            SlackError::Gone(_) => Ok(Told::Never),
         }
     }
 }

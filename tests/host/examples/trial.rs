@@ -16,7 +16,15 @@ async fn call(addr: std::net::SocketAddr, path: &str, extra: &str) -> String {
     s.write_all(format!("GET {path} HTTP/1.1\r\nHost: bot.example:80\r\nConnection: close\r\n{extra}\r\n").as_bytes()).await.unwrap();
     let mut out = Vec::new();
     let _ = s.read_to_end(&mut out).await;
-    String::from_utf8_lossy(&out).into_owned()
+    let text = String::from_utf8_lossy(&out).into_owned();
+    match text.split_once("\r\n\r\n") {
+        Some((head, mut rest)) if head.contains("chunked") => {
+            let mut body = String::new();
+            while let Some((n, r)) = rest.split_once("\r\n") { let n = usize::from_str_radix(n, 16).unwrap(); if n == 0 { break } body += &r[..n]; rest = &r[n + 2..]; }
+            format!("{head}\r\n\r\n{body}")
+        }
+        _ => text,
+    }
 }
 
 async fn stand_in() -> std::net::SocketAddr {
@@ -165,7 +173,7 @@ async fn main() -> anyhow::Result<()> {
     println!("start errors: {:#}", host::start(options(&[("api", "x"), ("nope", "1")], None, None)).await.err().unwrap());
     println!("start errors: {:#}", host::start(options(&[], None, Some(&["who"]))).await.err().unwrap());
     let host = host::start(options(&[], Some(redis.clone()), None)).await?;
-    println!("REDIS LOST");
+    println!("REDIS LOST"); get(host.address(), "/spawn?ms=3000").await;
     let _ = redis::cmd("SHUTDOWN").arg("NOSAVE").query_async::<()>(&mut c).await;
     println!("ended: {}", tokio::time::timeout(Duration::from_secs(5), host.ended()).await?);
     println!("connect: {:?}", TcpStream::connect(host.address()).await.map(|_| ()));

@@ -99,7 +99,9 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, _: Store<Data>, result: wasmtime::Result<()>) {
-        if let Err(error) = result {
+        // Wasmtime calls it a panic too when the host is being stopped.
+        let stopped = |error: &wasmtime::Error| error.to_string() == "worker panicked" && !std::thread::panicking();
+        if let Some(error) = result.err().filter(|error| !stopped(error)) {
             self.0.say(&format!("the instance died, with all its requests and background work: {}", error.root_cause()));
         }
     }

@@ -1,1 +1,328 @@
-//! To be written.
+//! The bot as real wasm, two real Redis processes, and the systems around it as stand-ins on loopback: what
+//! `cargo run` plays with and what the end-to-end tests assert on. Both speak HTTP and Redis only, so the bot may run
+//! in the built-in host or in a real Spin.
+//!
+//! Reading order: this file, `world` (what there is to deploy), `serve`, `bot`, `journal`, then `redis`, `wasm`, `spin`.
+
+pub mod bot;
+pub mod journal;
+pub mod redis;
+pub mod serve;
+pub mod spin;
+pub mod wasm;
+pub mod world;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use fakes::argocd::ArgoCd;
+use fakes::github::GitHub;
+use fakes::registry::Registry;
+use fakes::slack::Slack;
+use fakes::{Millis, Outgoing, StandIn};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use crate::bot::{Bot, Exchange};
+use crate::journal::Journal;
+use crate::redis::{Install, Redis};
+use crate::serve::Server;
+use crate::spin::Spin;
+
+/// Milliseconds since the Unix epoch.
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as Millis
+}
+
+/// A test that failed while it held a lock should not hide why.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What runs the components.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// The built-in host.
+    #[default]
+    BuiltIn,
+    /// This `spin` binary.
+    Spin(PathBuf),
+}
+
+impl Runner {
+    /// `SPIN=<path>` in the environment names a binary; otherwise the built-in host.
+    pub fn from_environment() -> Self {
+        let path = std::env::var_os("SPIN").filter(|path| !path.is_empty());
+        path.map_or(Self::BuiltIn, |path| Self::Spin(path.into()))
+    }
+}
+
+/// What the stand-ins begin with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Seed {
+    /// The company of [`world`].
+    #[default]
+    Company,
+    /// Nothing but the bot's accounts.
+    Nothing,
+}
+
+/// How to start a sandbox.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What runs the bot.
+    pub runner: Runner,
+    /// The Spin variable `tempo`: members of `Tempo`, in milliseconds; `None`: as in production.
+    pub tempo: Option<Value>,
+    /// Other Spin variables, instead of the sandbox's own.
+    pub variables: BTreeMap<String, String>,
+    /// What there is to begin with.
+    pub seed: Seed,
+    /// How long every request to a stand-in waits before it takes effect.
+    pub latency: Duration,
+    /// Whether missing programs may be installed.
+    pub install: Install,
+}
+
+enum Running {
+    BuiltIn(host::Host),
+    Spin(Spin),
+}
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// The whole thing, running. Dropping it ends every process and closes every connection.
+pub struct Sandbox {
+    // The order matters when it is dropped: the bot first.
+    running: Option<Running>,
+    /// The bot's address, and every exchange with it.
+    pub bot: Bot,
+    /// Slack.
+    pub slack: Server<Slack>,
+    /// GitHub.
+    pub github: Server<GitHub>,
+    /// The container registry.
+    pub registry: Server<Registry>,
+    /// Argo CD.
+    pub argocd: Server<ArgoCd>,
+    /// Everything that happened.
+    pub journal: Journal,
+    /// The Redis of leases and wake-ups.
+    pub redis: Redis,
+    /// The Redis behind the key-value store.
+    pub store: Redis,
+    /// The Spin variables; a change takes effect at the next start of the bot.
+    pub variables: BTreeMap<String, String>,
+    runner: Runner,
+    lines: Lines,
+    clock: AbortHandle,
+}
+
+impl Sandbox {
+    /// Builds the components and starts everything.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let install = options.install;
+        let (redis, store) = tokio::try_join!(Redis::start(install), Redis::start(install))?;
+        tokio::task::spawn_blocking(move || wasm::build(install)).await??;
+
+        let (on_slack, slack_url) = listen().await?;
+        let (on_github, github_url) = listen().await?;
+        let (on_registry, registry_url) = listen().await?;
+        let (on_argocd, argocd_url) = listen().await?;
+        let registry_host = registry_url.trim_start_matches("http://");
+
+        let mut slack = Slack::new(world::SLACK_SIGNING_SECRET, world::SLACK_BOT_TOKEN, &slack_url);
+        let mut github = GitHub::new(world::GITHUB_TOKEN, world::BOT_LOGIN);
+        let mut registry = Registry::new(&registry_url);
+        if options.seed == Seed::Company {
+            world::slack(&mut slack);
+            world::code(&mut github, &mut registry, registry_host);
+        }
+        let github = Arc::new(Mutex::new(github));
+        let mut argocd = ArgoCd::new(Box::new(world::GitOf(github.clone())), world::ARGOCD_TOKEN);
+        argocd.webhook_secret = world::WEBHOOK_SECRET.to_owned();
+        if options.seed == Seed::Company {
+            world::applications(&mut argocd, registry_host);
+        }
+
+        let credentials = json!({ registry_host: {
+            "username": world::REGISTRY_USER, "password": world::REGISTRY_PASSWORD,
+        }});
+        let own = [
+            ("slack_signing_secret", world::SLACK_SIGNING_SECRET.to_owned()),
+            ("slack_bot_token", world::SLACK_BOT_TOKEN.to_owned()),
+            ("slack_team_id", world::TEAM.to_owned()),
+            ("slack_url", slack_url),
+            ("github_token", world::GITHUB_TOKEN.to_owned()),
+            ("github_url", github_url),
+            ("github_webhook_secret", world::WEBHOOK_SECRET.to_owned()),
+            ("gitops_repo", world::GITOPS.to_owned()),
+            ("registry_url", registry_url),
+            ("registry_credentials", credentials.to_string()),
+            ("argocd_url", argocd_url),
+            ("argocd_token", world::ARGOCD_TOKEN.to_owned()),
+            ("redis_url", redis.url()),
+            ("redis_origin", redis.url()),
+            ("tempo", options.tempo.map(|tempo| tempo.to_string()).unwrap_or_default()),
+        ];
+        let mut variables: BTreeMap<String, String> =
+            own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        variables.extend(options.variables);
+
+        let journal = Journal::default();
+        let bot = Bot::new(journal.clone());
+        let (slack, registry, argocd) = (shared(slack), shared(registry), shared(argocd));
+        let stand_ins: Vec<Arc<Mutex<dyn StandIn>>> =
+            vec![slack.clone(), github.clone(), registry.clone(), argocd.clone()];
+        let clock = tokio::spawn(bot::run(stand_ins, bot.clone())).abort_handle();
+        let mut sandbox = Self {
+            running: None,
+            bot,
+            slack: Server::start(on_slack, "slack", slack, journal.clone())?,
+            github: Server::start(on_github, "github", github, journal.clone())?,
+            registry: Server::start(on_registry, "registry", registry, journal.clone())?,
+            argocd: Server::start(on_argocd, "argocd", argocd, journal.clone())?,
+            journal,
+            redis,
+            store,
+            variables,
+            runner: options.runner,
+            lines: Lines::default(),
+            clock,
+        };
+        sandbox.latency(options.latency);
+        sandbox.start_bot().await?;
+        Ok(sandbox)
+    }
+
+    /// How long every request to a stand-in waits from now on.
+    pub fn latency(&self, latency: Duration) {
+        self.slack.latency(latency);
+        self.github.latency(latency);
+        self.registry.latency(latency);
+        self.argocd.latency(latency);
+    }
+
+    /// Starts the bot, on its old port if it had one.
+    pub async fn start_bot(&mut self) -> anyhow::Result<()> {
+        let lines = self.lines.clone();
+        let log: host::Log = Arc::new(move |component: &str, line: &str| {
+            lock(&lines).push(format!("{component}: {line}"));
+        });
+        let manifest = wasm::root().join("spin.toml");
+        let listen = self.bot.address().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let (address, running) = match &self.runner {
+            Runner::BuiltIn => {
+                let options = host::Options {
+                    manifest,
+                    variables: self.variables.clone(),
+                    key_value_redis: Some(self.store.url()),
+                    components: None,
+                    listen,
+                    log,
+                };
+                let host = host::start(options).await.context("the built-in host")?;
+                (host.address(), Running::BuiltIn(host))
+            }
+            Runner::Spin(program) => {
+                let (manifest, variables) = (&*manifest, &self.variables);
+                let (redis, store) = (&self.redis, &self.store);
+                let options = spin::Options { program, manifest, variables, redis, store, listen, log };
+                let spin = Spin::start(options).await.with_context(|| format!("spin up\n{}", self.log()))?;
+                (spin.address(), Running::Spin(spin))
+            }
+        };
+        self.bot.moved(address);
+        self.running = Some(running);
+        Ok(())
+    }
+
+    /// Ends the bot as SIGTERM does: its requests and its background work die.
+    pub async fn stop_bot(&mut self) {
+        match self.running.take() {
+            Some(Running::BuiltIn(host)) => host.stop().await,
+            Some(Running::Spin(spin)) => spin.stop().await,
+            None => {}
+        }
+    }
+
+    /// Ends the bot and starts it again on the same port.
+    pub async fn restart_bot(&mut self) -> anyhow::Result<()> {
+        self.stop_bot().await;
+        self.start_bot().await
+    }
+
+    /// A person types `/deploy <text>` and sees the answer.
+    pub async fn command(&self, user: &str, channel: &str, text: &str) -> Exchange {
+        let outgoing = self.slack.lock().command(now(), user, channel, text);
+        self.send(&outgoing).await
+    }
+
+    /// A person clicks a button of a message; `None` if it has no such button.
+    pub async fn click(&self, user: &str, channel: &str, ts: &str, action_id: &str) -> Option<Exchange> {
+        let outgoing = self.slack.lock().click(now(), user, channel, ts, action_id)?;
+        Some(self.send(&outgoing).await)
+    }
+
+    /// Sends what the Slack stand-in made, and shows the person the bot's answer.
+    pub async fn send(&self, outgoing: &Outgoing) -> Exchange {
+        let exchange = self.bot.send(outgoing).await;
+        // Without an answer Slack says that the dispatch failed.
+        let status = exchange.status.unwrap_or(0);
+        self.slack.lock().answered(now(), outgoing, status, exchange.body.as_bytes());
+        exchange
+    }
+
+    /// Looks every few milliseconds until there is something to see; the error says what there was not, and what happened.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let begun = Instant::now();
+        loop {
+            if let Some(seen) = look(self) {
+                return Ok(seen);
+            }
+            if begun.elapsed() > limit {
+                bail!("no {what} within {limit:?}\n{}\n{}", self.journal, self.log());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What the bot wrote to its log, one line each, with the component's name.
+    pub fn log(&self) -> String {
+        lock(&self.lines).join("\n")
+    }
+
+    /// Ends everything and waits for it.
+    pub async fn stop(mut self) {
+        self.stop_bot().await;
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.clock.abort();
+    }
+}
+
+fn shared<T>(value: T) -> Arc<Mutex<T>> {
+    Arc::new(Mutex::new(value))
+}
+
+/// A listener on loopback, and its origin.
+async fn listen() -> anyhow::Result<(TcpListener, String)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    Ok((listener, origin))
+}

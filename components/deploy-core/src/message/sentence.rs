@@ -1,6 +1,6 @@
 //! One sentence for each refusal and each fault: what happened, did anything change, what to do.
 
-use super::{LONG, SHORT, clip, code, words};
+use super::{LONG, SHORT, clip, code, said, words};
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::manifest::EditRefusal;
 use crate::refusal::Refusal;
@@ -9,12 +9,15 @@ use crate::slack::escape;
 /// What every refusal ends with, before what to do: a refusal never changes anything.
 const NOTHING: &str = "Nothing was changed.";
 
-fn did_you_mean(nearest: Option<&str>, known: &[String]) -> String {
+/// `has`: "It has".
+fn did_you_mean(nearest: Option<&str>, has: &str, known: &[String]) -> String {
+    // No more than ten are handed in, so with ten there may be more.
+    let more = if known.len() >= 10 { ", …" } else { "." };
     let known: Vec<String> = known.iter().map(|name| code(name)).collect();
     match (nearest, known.is_empty()) {
         (Some(nearest), _) => format!("Did you mean {}?", code(nearest)),
-        (None, false) => format!("There is {}.", known.join(", ")),
-        (None, true) => "There is none.".to_owned(),
+        (None, false) => format!("{has} {}{more}", known.join(", ")),
+        (None, true) => format!("{has} none."),
     }
 }
 
@@ -27,15 +30,18 @@ pub fn refusal(refusal: &Refusal) -> String {
         }
         Refusal::UnknownApp { typed, did_you_mean: nearest, known } => (
             format!("there is no app {} in the catalog.", code(typed)),
-            did_you_mean(nearest.as_deref(), known),
+            did_you_mean(nearest.as_deref(), "The catalog has", known),
         ),
-        Refusal::UnknownEnvironment { app, typed, did_you_mean: nearest, known } if typed.is_empty() => (
-            format!("{} has several environments.", code(app)),
-            format!("Name one, like {}. {}", code(&format!("{app}@{}", known.first().map_or("production", String::as_str))), did_you_mean(nearest.as_deref(), known)),
-        ),
+        Refusal::UnknownEnvironment { app, typed, known, .. } if typed.is_empty() => {
+            let example = format!("{app}@{}", known.first().map_or("production", String::as_str));
+            (
+                format!("{} has several environments.", code(app)),
+                format!("Name one, like {}. {}", code(&example), did_you_mean(None, "It has", known)),
+            )
+        }
         Refusal::UnknownEnvironment { app, typed, did_you_mean: nearest, known } => (
             format!("{} has no environment {}.", code(app), code(typed)),
-            did_you_mean(nearest.as_deref(), known),
+            did_you_mean(nearest.as_deref(), "It has", known),
         ),
         Refusal::NotAllowed { target, nobody: true, .. } => (
             format!("nobody may deploy {target}: its `allow` in the catalog is empty."),
@@ -54,30 +60,36 @@ pub fn refusal(refusal: &Refusal) -> String {
             "Ask your administrators which bot deploys here.".to_owned(),
         ),
         Refusal::BrokenCatalog { path, error } => {
-            let line = error.line.map(|line| format!(", line {line}")).unwrap_or_default();
+            let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
             (
-                format!("the catalog {}{line}: {}.", code(path.as_str()), escape(clip(&error.problem, LONG).trim_end_matches('.'))),
-                "Mend it on the GitOps branch, then type the command again.".to_owned(),
+                format!("the catalog {} is broken{line}: {problem}.", code(path.as_str())),
+                "Fix it on the GitOps branch, then type the command again.".to_owned(),
             )
         }
         Refusal::NoCatalog { path, repo, branch } => (
             format!("there is no {} on {} of {repo}.", code(path.as_str()), code(branch.as_str())),
             "Add the catalog there, then type the command again.".to_owned(),
         ),
-        Refusal::NoSuchPullRequest { number, repo } => {
-            (format!("{repo} has no pull request {number}."), "Check the number; a branch goes by its name.".to_owned())
-        }
+        Refusal::NoSuchPullRequest { number, repo } => (
+            format!("{repo} has no pull request {number}."),
+            format!("Check the number. A branch of that name is typed `branch:{}`.", number.0),
+        ),
         Refusal::PullRequestNotOpen { number, merged, base } => {
-            let what = if *merged { "is merged" } else { "is closed" };
-            let instead = base.as_ref().map(|base| format!("Deploy {} instead, or reopen it.", code(base.as_str())));
-            (format!("pull request {number} {what}."), instead.unwrap_or_else(|| "Reopen it, or deploy a branch.".to_owned()))
+            let branch = base.as_ref().map_or("a branch".to_owned(), |base| code(base.as_str()));
+            // One that is merged cannot be opened again.
+            if *merged {
+                (format!("pull request {number} is merged already."), format!("Deploy {branch} instead."))
+            } else {
+                (format!("pull request {number} is closed."), format!("Reopen it, or deploy {branch}."))
+            }
         }
         Refusal::FromFork { number } => (
             format!("pull request {number} comes from a fork, whose image our CI does not build."),
             "Push its branch to the app's own repository and deploy that.".to_owned(),
         ),
         Refusal::NoSuchBranch { branch, repo } => {
-            (format!("{repo} has no branch {}.", code(branch.as_str())), "Check its name; a pull request goes by its number.".to_owned())
+            (format!("{repo} has no branch {}.", code(branch.as_str())), "Check the name. For a pull request, type its number.".to_owned())
         }
         Refusal::NoSuchRepository { repo } => (
             format!("GitHub shows me no repository {repo}."),
@@ -92,8 +104,8 @@ pub fn refusal(refusal: &Refusal) -> String {
             "Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).".to_owned(),
         ),
         Refusal::NoImage { image, tag, head } => (
-            format!("there is no image {} for commit {}.", code(&format!("{image}:{tag}")), code(head.short())),
-            "Wait until its build has pushed it, then type the command again.".to_owned(),
+            format!("the registry has no tag {} of {} (commit {}).", code(tag.as_str()), code(image.as_str()), code(head.short())),
+            "Wait until the build has pushed it, then type the command again.".to_owned(),
         ),
         Refusal::NoValuesFile { path, repo } => (
             format!("there is no {} in {repo}.", code(path.as_str())),
@@ -113,19 +125,19 @@ pub fn refusal(refusal: &Refusal) -> String {
         Refusal::Busy { target, by, link, .. } => {
             let by = by.as_ref().map_or("another deploy".to_owned(), |by| format!("a deploy by <@{by}>"));
             let seen = link.as_ref().map(|link| format!(" ({})", super::link(link, "see it"))).unwrap_or_default();
-            (format!("{target} is busy with {by}{seen}."), "Type it again when that one has ended.".to_owned())
+            (format!("{target} is busy with {by}{seen}."), "Type the command again when that one has ended.".to_owned())
         }
         Refusal::Locked { target, by, reason } => (
-            format!("{target} is locked by <@{by}>: {}.", words(reason, LONG)),
+            format!("{target} is locked by <@{by}>{}.", said(reason)),
             "Ask them to unlock it.".to_owned(),
         ),
         Refusal::KeepsMoving { attempts } => (
             format!("the GitOps branch moved each of the {attempts} times that I tried to commit."),
-            "Type it again when it is quieter there.".to_owned(),
+            "Type the command again when it is quieter there.".to_owned(),
         ),
         Refusal::CatalogChanged => (
             "the catalog kept changing while I worked.".to_owned(),
-            "Type it again when it is settled.".to_owned(),
+            "Type the command again when it is settled.".to_owned(),
         ),
     };
     format!("not deployed: {what} {NOTHING} {todo}")
@@ -134,7 +146,7 @@ pub fn refusal(refusal: &Refusal) -> String {
 /// What is wrong with the values file, and what to do about it.
 fn edit(why: &EditRefusal) -> (String, String) {
     let at = |path: &str, line: usize| format!("{} (line {line})", code(path));
-    let tag_at = || "Mend the file, or point `tag_at` of this app somewhere else.".to_owned();
+    let tag_at = || "Fix the file, or point `tag_at` of this app somewhere else.".to_owned();
     match why {
         EditRefusal::PathMissing { path, exists, line } => {
             let far = match (exists.is_empty(), line) {
@@ -148,7 +160,7 @@ fn edit(why: &EditRefusal) -> (String, String) {
             (format!("{} has no value", at(path, *line)), "Write any quoted value there once.".to_owned())
         }
         EditRefusal::NotAString { path, line, tag } => {
-            (format!("{} has the explicit type {}, which is no string", at(path, *line), code(tag)), tag_at())
+            (format!("{} has the explicit type {}, which is not a string", at(path, *line), code(tag)), tag_at())
         }
         EditRefusal::Alias { path, line } => {
             (format!("{} is written elsewhere and only referred to by an alias", at(path, *line)), tag_at())
@@ -170,7 +182,7 @@ fn edit(why: &EditRefusal) -> (String, String) {
             (format!("{} is a block or stands on several lines", at(path, *line)), "Write it on one line.".to_owned())
         }
         EditRefusal::Syntax { line, problem } => {
-            (format!("line {line} is not plain YAML ({})", words(problem, SHORT)), "Mend that line.".to_owned())
+            (format!("line {line} is not plain YAML ({})", words(problem, SHORT)), "Fix that line.".to_owned())
         }
         EditRefusal::NotUtf8 { line } => (format!("line {line} is not UTF-8"), "Save it as UTF-8.".to_owned()),
         EditRefusal::Truncated => ("GitHub gives me only a part of it".to_owned(), "Make it smaller.".to_owned()),
@@ -206,22 +218,22 @@ pub(super) fn cause(system: System, cause: &Cause) -> String {
         Cause::NotConnected => format!("{name} cannot be reached"),
         Cause::TimedOut => format!("{name} did not answer in time"),
         Cause::Broken => format!("the connection to {name} broke"),
-        Cause::TooLarge => format!("{name} answered more than I read"),
+        Cause::TooLarge => format!("the answer of {name} is too long"),
         Cause::Status { status } => format!("{name} answered with status {status}"),
+        Cause::Unauthorized if system == System::Registry => format!("{name} does not accept my credentials"),
         Cause::Unauthorized => format!("{name} does not accept my token"),
-        Cause::Forbidden { said } if said.is_empty() => format!("{name} says that I may not"),
-        Cause::Forbidden { said } => format!("{name} says that I may not: {}", words(said, LONG)),
+        Cause::Forbidden { said: why } => format!("{name} does not allow it{}", said(why)),
         Cause::RateLimited { seconds: Some(seconds) } => format!("{name} limits how often I may ask (again in {seconds} s)"),
         Cause::RateLimited { seconds: None } => format!("{name} limits how often I may ask"),
         Cause::Nonsense { part } => format!("{name} answered something that I do not understand ({})", words(part, SHORT)),
-        Cause::Said { said } => format!("{name} says: {}", words(said, LONG)),
+        Cause::Said { said: what } => format!("{name} says{}", said(what)),
         Cause::Setting { variable } => format!("the variable {} is missing or malformed", code(variable)),
     }
 }
 
 /// "I could not …: …."
 pub(super) fn could_not(fault: &Fault) -> String {
-    format!("I could not {}: {}.", words(&fault.doing, LONG), cause(fault.system, &fault.cause).trim_end_matches('.'))
+    format!("I could not {}: {}.", words(&fault.doing, LONG), cause(fault.system, &fault.cause))
 }
 
 /// The sentence about a fault before the commit, or about a setting.
@@ -231,11 +243,15 @@ pub fn fault(fault: &Fault) -> String {
         Changed::Yes => "The values file is changed.",
         Changed::Unknown => "I do not know yet whether anything was changed.",
     };
-    let todo = match &fault.cause {
+    format!("{} {changed} {}", could_not(fault), todo(&fault.cause))
+}
+
+/// What to do about a fault.
+pub(super) fn todo(cause: &Cause) -> &'static str {
+    match cause {
         Cause::Denied | Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Setting { .. } => {
-            "Whoever runs me has to mend that; then type the command again."
+            "Whoever runs me has to fix that. Then type the command again."
         }
-        _ => "Type the command again in a minute; if it stays, tell whoever runs me.",
-    };
-    format!("{} {changed} {todo}", could_not(fault))
+        _ => "Type the command again in a minute. If that does not help, tell whoever runs me.",
+    }
 }

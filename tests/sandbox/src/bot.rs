@@ -1,0 +1,135 @@
+//! The bot as the outside sees it: an address that takes requests. Here is also the clock of the stand-ins, which makes
+//! them move and sends what they have to send.
+//!
+//! What you would get wrong: GitHub sends a webhook once. While the bot is down it is lost, as in life.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use fakes::{Millis, Outgoing, StandIn};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use crate::journal::{Journal, Outcome};
+use crate::serve::BEAT;
+use crate::{lock, now};
+
+/// GitHub gives up on a webhook after this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request to the bot, and what it answered.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// When it was sent.
+    pub at: Millis,
+    /// The path.
+    pub path: String,
+    /// The status; `None` if there was no answer.
+    pub status: Option<u16>,
+    /// The body of the answer, or why there was none.
+    pub body: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Where the bot is, and every exchange with it; clones are the same bot.
+#[derive(Clone, Default)]
+pub struct Bot {
+    address: Arc<Mutex<Option<SocketAddr>>>,
+    exchanges: Arc<Mutex<Vec<Exchange>>>,
+    journal: Journal,
+}
+
+impl Bot {
+    pub(crate) fn new(journal: Journal) -> Self {
+        Self { journal, ..Self::default() }
+    }
+
+    pub(crate) fn moved(&self, address: SocketAddr) {
+        *lock(&self.address) = Some(address);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *lock(&self.address)
+    }
+
+    /// Every exchange so far, in the order of the answers.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        lock(&self.exchanges).clone()
+    }
+
+    /// Sends any request. The address is the bot's, whatever the URI says.
+    pub async fn request(&self, request: http::Request<Vec<u8>>) -> Exchange {
+        let (at, begun) = (now(), Instant::now());
+        let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+        let target = format!("{} {path}", request.method());
+        self.journal.add("bot", "bot.asked", &target, Outcome::Open);
+        let answer = match self.address() {
+            Some(address) => timeout(PATIENCE, exchange(address, request)).await.context("no answer in time"),
+            None => Err(anyhow::anyhow!("it was never started")),
+        };
+        let (status, body) = match answer.and_then(|answer| answer) {
+            Ok((status, body)) => (Some(status), body),
+            Err(error) => (None, format!("{error:#}")),
+        };
+        self.journal.add("bot", "bot.answered", &target, status.map_or(Outcome::HungUp, Outcome::Status));
+        let exchange = Exchange { at, path, status, body, took: begun.elapsed() };
+        lock(&self.exchanges).push(exchange.clone());
+        exchange
+    }
+
+    /// Sends what a stand-in wants to send.
+    pub async fn send(&self, outgoing: &Outgoing) -> Exchange {
+        let mut request = http::Request::post(&outgoing.path);
+        for (name, value) in &outgoing.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(outgoing.body.clone()).expect("stand-ins make valid requests");
+        self.request(request).await
+    }
+}
+
+/// One request on a connection of its own: answers on used connections are slower in Spin.
+async fn exchange(address: SocketAddr, request: http::Request<Vec<u8>>) -> anyhow::Result<(u16, String)> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = request.map(|body| Full::new(Bytes::from(body)));
+    let host = http::HeaderValue::from_str(&address.to_string())?;
+    request.headers_mut().entry(http::header::HOST).or_insert(host);
+    let response = sender.send_request(request).await?;
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await?.to_bytes();
+    connection.abort();
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Lets the stand-ins move, and sends what is due; for ever.
+pub(crate) async fn run(stand_ins: Vec<Arc<Mutex<dyn StandIn>>>, bot: Bot) {
+    let mut beat = interval(BEAT);
+    let mut waiting: Vec<Outgoing> = Vec::new();
+    let mut sending = JoinSet::new();
+    loop {
+        beat.tick().await;
+        let now = now();
+        for stand_in in &stand_ins {
+            let mut stand_in = lock(stand_in);
+            stand_in.tick(now);
+            waiting.extend(stand_in.take_outgoing());
+        }
+        while sending.try_join_next().is_some() {}
+        let due: Vec<Outgoing> = waiting.extract_if(.., |outgoing| outgoing.at <= now).collect();
+        for outgoing in due {
+            let bot = bot.clone();
+            sending.spawn(async move { bot.send(&outgoing).await });
+        }
+    }
+}

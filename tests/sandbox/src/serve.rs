@@ -1,0 +1,337 @@
+//! One HTTP server on loopback for each stand-in. It plays the faults; the stand-in only says what is true.
+//!
+//! What you would get wrong: Argo CD reads GitHub while it is locked. Whoever needs both locks Argo CD first.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fakes::{Answer, Fault, Faults, Request, Response, StandIn, StreamId};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method};
+use http_body::{Body, Frame};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Interval, Sleep, interval, sleep};
+
+use crate::journal::{Journal, Outcome, Ticket};
+use crate::{lock, now};
+
+/// How often what moves by itself is looked at.
+pub(crate) const BEAT: Duration = Duration::from_millis(10);
+
+/// A stand-in and its server. Dropping it closes every connection.
+pub struct Server<S: StandIn + 'static> {
+    address: SocketAddr,
+    carried: Arc<Carried<S>>,
+    accepting: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Carried<S> {
+    system: &'static str,
+    stand_in: Arc<Mutex<S>>,
+    faults: Mutex<Faults>,
+    latency: Mutex<Duration>,
+    journal: Journal,
+}
+
+impl<S: StandIn + 'static> Server<S> {
+    /// Serves a stand-in on this listener.
+    pub fn start(
+        listener: TcpListener,
+        system: &'static str,
+        stand_in: Arc<Mutex<S>>,
+        journal: Journal,
+    ) -> io::Result<Self> {
+        let (faults, latency) = Default::default();
+        let carried = Arc::new(Carried { system, stand_in, faults, latency, journal });
+        let address = listener.local_addr()?;
+        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, carried.clone()))));
+        Ok(Self { address, carried, accepting })
+    }
+
+    /// `http://127.0.0.1:4100`.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The stand-in itself. Do not hold it across an await, and never take Argo CD's while you hold GitHub's.
+    pub fn lock(&self) -> MutexGuard<'_, S> {
+        lock(&self.carried.stand_in)
+    }
+
+    /// From now on the next `times` calls of that name go wrong (`*` at the end matches any ending).
+    pub fn fault(&self, call: &str, fault: Fault, times: u32) {
+        lock(&self.carried.faults).add(call, fault, times);
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn mend(&self) {
+        lock(&self.carried.faults).clear();
+    }
+
+    /// From now on every request waits this long before it takes effect.
+    pub fn latency(&self, latency: Duration) {
+        *lock(&self.carried.latency) = latency;
+    }
+
+    /// Closes every connection, and refuses new ones.
+    pub async fn down(&self) {
+        let accepting = lock(&self.accepting).take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+            let _ = accepting.await;
+        }
+    }
+
+    /// Listens again where it did before [`Server::down`].
+    pub async fn up(&self) -> io::Result<()> {
+        let listener = TcpListener::bind(self.address).await?;
+        *lock(&self.accepting) = Some(tokio::spawn(accept(listener, self.carried.clone())));
+        Ok(())
+    }
+}
+
+impl<S: StandIn> Drop for Server<S> {
+    fn drop(&mut self) {
+        if let Some(accepting) = lock(&self.accepting).take() {
+            accepting.abort();
+        }
+    }
+}
+
+/// Accepts for ever; the connections die with it.
+async fn accept<S: StandIn + 'static>(listener: TcpListener, carried: Arc<Carried<S>>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        while connections.try_join_next().is_some() {}
+        connections.spawn(connection(stream, carried.clone()));
+    }
+}
+
+async fn connection<S: StandIn + 'static>(stream: TcpStream, carried: Arc<Carried<S>>) {
+    // Without it every answer on a connection that is used again takes 40 ms.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| answer(carried.clone(), request));
+    // An error here is a fault that was played, or a client that went away.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// An error closes the connection without an answer.
+async fn answer<S: StandIn + 'static>(
+    carried: Arc<Carried<S>>,
+    request: hyper::Request<Incoming>,
+) -> io::Result<hyper::Response<AnyBody>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
+    let target = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let request = Request { method: head.method, target, headers: head.headers, body };
+
+    let call = lock(&carried.stand_in).name_of(&request);
+    let ticket = carried.journal.begin(carried.system, &call, &format!("{} {}", request.method, request.target));
+    let latency = *lock(&carried.latency);
+    sleep(latency).await;
+
+    let fault = lock(&carried.faults).next(&call);
+    let name = fault.as_ref().map(name_of);
+    let ends = |status: u16| name.map_or(Outcome::Status(status), Outcome::Fault);
+    match &fault {
+        Some(Fault::DropBefore) => return Err(close(&ticket, ends(0))),
+        Some(Fault::HangBefore(time)) => {
+            sleep(*time).await;
+            return Err(close(&ticket, ends(0)));
+        }
+        Some(Fault::Instead(response)) => {
+            ticket.end(ends(response.status));
+            return whole(&request.method, response.clone());
+        }
+        _ => {}
+    }
+
+    let answer = lock(&carried.stand_in).answer(now(), &request);
+    let open = |id| Open { stand_in: carried.stand_in.clone(), id: Some(id) };
+    let (response, stream) = match answer {
+        Answer::Whole(response) => (response, None),
+        Answer::Stream(response, id) => (response, Some(open(id))),
+        Answer::Later(id) => (open(id).wait().await, None),
+    };
+
+    match fault {
+        Some(Fault::DropAfter) => return Err(close(&ticket, ends(0))),
+        Some(Fault::HangAfter(time)) => {
+            sleep(time).await;
+            return Err(close(&ticket, ends(0)));
+        }
+        Some(Fault::Slow(time)) => sleep(time).await,
+        _ => {}
+    }
+    ticket.end(ends(response.status));
+    let is_cut = fault == Some(Fault::Truncate);
+    match (fault, stream) {
+        (Some(Fault::AnswerAfter(other)), _) => whole(&request.method, other),
+        (_, Some(open)) => {
+            let frames = Frames { open, beat: interval(BEAT), cuts_after_first: is_cut, cut: None };
+            Ok(response_head(&response)?.body(frames.boxed_unsync()).map_err(io::Error::other)?)
+        }
+        (_, None) if is_cut => {
+            let half = Bytes::copy_from_slice(&response.body[..response.body.len() / 2]);
+            let length = response.body.len().max(1);
+            let head = response_head(&response)?.header(CONTENT_LENGTH, length);
+            head.body(Half { half: Some(half), cut: None }.boxed_unsync()).map_err(io::Error::other)
+        }
+        (_, None) => whole(&request.method, response),
+    }
+}
+
+fn close(ticket: &Ticket, outcome: Outcome) -> io::Error {
+    ticket.end(outcome);
+    cut()
+}
+
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "a fault that is played")
+}
+
+fn name_of(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::DropBefore => "DropBefore",
+        Fault::DropAfter => "DropAfter",
+        Fault::HangBefore(_) => "HangBefore",
+        Fault::HangAfter(_) => "HangAfter",
+        Fault::Instead(_) => "Instead",
+        Fault::AnswerAfter(_) => "AnswerAfter",
+        Fault::Truncate => "Truncate",
+        Fault::Slow(_) => "Slow",
+    }
+}
+
+/// Status and headers, but for the length.
+fn response_head(response: &Response) -> io::Result<http::response::Builder> {
+    let mut head = hyper::Response::builder().status(response.status);
+    for (name, value) in response.headers.iter().filter(|(name, _)| name != "content-length") {
+        head = head.header(name, HeaderValue::from_bytes(value.as_bytes()).map_err(io::Error::other)?);
+    }
+    Ok(head)
+}
+
+fn whole(method: &Method, response: Response) -> io::Result<hyper::Response<AnyBody>> {
+    let mut head = response_head(&response)?;
+    if method == Method::HEAD {
+        // As long as the answer to a GET would be, though nothing follows.
+        let said = response.headers.iter().find(|(name, _)| name == "content-length");
+        head = head.header(CONTENT_LENGTH, said.map_or_else(|| response.body.len().to_string(), |(_, n)| n.clone()));
+    }
+    let body = Full::new(Bytes::from(response.body)).map_err(|never: Infallible| match never {});
+    head.body(body.boxed_unsync()).map_err(io::Error::other)
+}
+
+/// A stream or a blocked request; tells the stand-in when the client hangs up.
+struct Open<S: StandIn> {
+    stand_in: Arc<Mutex<S>>,
+    id: Option<StreamId>,
+}
+
+impl<S: StandIn> Open<S> {
+    async fn wait(mut self) -> Response {
+        let mut beat = interval(BEAT);
+        loop {
+            beat.tick().await;
+            let Some(id) = self.id else { std::future::pending().await };
+            let response = lock(&self.stand_in).waiting(now(), id);
+            if let Some(response) = response {
+                self.id = None;
+                return response;
+            }
+        }
+    }
+
+    /// New bytes; `None` at the end.
+    fn more(&mut self) -> Option<Vec<u8>> {
+        let more = lock(&self.stand_in).stream(now(), self.id?);
+        if more.is_none() {
+            self.id = None;
+        }
+        more
+    }
+}
+
+impl<S: StandIn> Drop for Open<S> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            lock(&self.stand_in).stream_closed(id);
+        }
+    }
+}
+
+/// What was sent reaches the client before the connection breaks only if the server comes round once more.
+fn poll_cut(sleeping: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<io::Error> {
+    ready!(sleeping.get_or_insert_with(|| Box::pin(sleep(BEAT))).as_mut().poll(cx));
+    Poll::Ready(cut())
+}
+
+/// The body of an open stream.
+struct Frames<S: StandIn> {
+    open: Open<S>,
+    beat: Interval,
+    cuts_after_first: bool,
+    cut: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: StandIn> Body for Frames<S> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        loop {
+            if self.cut.is_some() {
+                return poll_cut(&mut self.cut, cx).map(|error| Some(Err(error)));
+            }
+            match self.open.more() {
+                None => return Poll::Ready(None),
+                Some(bytes) if bytes.is_empty() => {
+                    ready!(self.beat.poll_tick(cx));
+                }
+                Some(bytes) => {
+                    if self.cuts_after_first {
+                        self.cut = Some(Box::pin(sleep(BEAT)));
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
+                }
+            }
+        }
+    }
+}
+
+/// The first half of a body.
+struct Half {
+    half: Option<Bytes>,
+    cut: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for Half {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.half.take().filter(|half| !half.is_empty()) {
+            Some(half) => Poll::Ready(Some(Ok(Frame::data(half)))),
+            None => poll_cut(&mut self.cut, cx).map(|error| Some(Err(error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
