@@ -731,14 +731,16 @@ pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
     }
     let Some(request) = &facts.request else { return Next::LeaveAlone };
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
-        if facts.end.is_some() {
+        if facts.end.is_some() && facts.committed.is_none() {
             return Next::LeaveAlone;
         }
         let limit = request.at.after(tempo.no_commit_limit());
-        return match (now < limit, &facts.commit) {
+        // `committed` without its `commit` cannot be followed, but it must never be told as "nothing was changed".
+        let begun = facts.committed.is_some() || facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
+        return match (now < limit, begun) {
             (true, _) => Next::WaitUntil(limit),
-            (false, Some(commit)) if !commit.attempts.is_empty() => Next::Say(LastWord::Unknown),
-            (false, _) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
+            (false, true) => Next::Say(LastWord::Unknown),
+            (false, false) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
         };
     };
     let deadline = committed.at.after(commit.deadline);
@@ -938,3 +940,6 @@ pub fn words_hash(words: &str) -> u64 {
 pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(moment.0.saturating_sub(now.0).min(millis(Duration::from_secs(3600))))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

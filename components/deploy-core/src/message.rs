@@ -196,7 +196,7 @@ fn ended(end: &End) -> (&'static str, String) {
     match end {
         End::Refused { refusal } => match refusal.read() {
             Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
-            None => (":no_entry:", "not deployed. Nothing was changed. Please type it again to see why.".to_owned()),
+            None => (":no_entry:", "not deployed. Nothing was changed. Type the command again to see why.".to_owned()),
         },
         End::Failed { fault } => (":x:", sentence::fault(fault)),
         End::Cancelled { by: Some(by) } => (":no_entry:", format!("cancelled by <@{by}>. Nothing was changed.")),
@@ -426,3 +426,6 @@ fn riders(facts: &Facts) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

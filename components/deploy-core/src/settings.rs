@@ -74,9 +74,9 @@ impl Variables {
         if text.len() < 16 {
             return Err(SettingError::new(name, "is missing or shorter than 16 bytes"));
         }
-        // A token travels in a header, where control characters and spaces would cut it or make it vanish.
-        if text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
-            return Err(SettingError::new(name, "contains a space or a control character"));
+        // A token travels in a header, where any other character would cut it or make it vanish.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SettingError::new(name, "contains a space or a character that no header may hold"));
         }
         Ok(Secret::new(text))
     }
@@ -97,9 +97,12 @@ impl Variables {
             Ok(origin) if origin.as_str().starts_with("redis") => Ok(()),
             _ => Err(()),
         })?;
-        self.required("redis_url", |text| match text.starts_with("redis://") || text.starts_with("rediss://") {
-            true => Ok(Secret::new(text)),
-            false => Err(()),
+        self.required("redis_url", |text| {
+            let (scheme, rest) = text.split_once("://").filter(|(scheme, _)| scheme.starts_with("redis")).ok_or(())?;
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            // Neither scheme nor host may be malformed; user, password and database are for Redis to judge.
+            Origin::parse(&format!("{scheme}://{host}")).map(|_| Secret::new(text)).map_err(drop)
         })
     }
 

@@ -1,1 +1,215 @@
-//! To be written.
+//! What the end-to-end tests share: a room in which a deploy happens, and what must be true when everybody has left it.
+//!
+//! Everything here speaks HTTP and Redis only, so the same tests run on the built-in host and, with `SPIN=<path>`, through a real
+//! `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again and says what it had waited for.
+
+use anyhow::{Result, bail};
+use sandbox::bot::Exchange;
+use sandbox::{Options, Runner, Sandbox, world};
+use serde_json::{Value, json};
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+/// How long anything may take in a test. Generous, because two cores may be shared; nobody waits that long when all is well.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Shorter periods of the bot's own, so that tests need not wait; limits of other systems stay as they are.
+pub fn tempo() -> Value {
+    json!({
+        "webhook_patience": 1_500, "target_wait": 3_000, "target_retry": 100, "guardian": 400, "resume": 300, "watch": 4_000,
+        "reload": 1_000, "poll": 200, "first_event": 1_500, "look_again": 400, "settle": 200, "edit_gap": 100,
+        "degraded_before": 3_000,
+    })
+}
+
+/// A sandbox, and how people talk in it.
+pub struct Room(Sandbox);
+
+impl Deref for Room {
+    type Target = Sandbox;
+    fn deref(&self) -> &Sandbox {
+        &self.0
+    }
+}
+
+impl DerefMut for Room {
+    fn deref_mut(&mut self) -> &mut Sandbox {
+        &mut self.0
+    }
+}
+
+/// Runs a test in the ordinary room: the company of `sandbox::world`, the bot with a shorter tempo. At the end nothing may be left.
+pub fn room(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+    room_with(Options { tempo: Some(tempo()), ..Options::default() }, test);
+}
+
+/// The same with other options.
+pub fn room_with(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+    run(options, test, true);
+}
+
+/// The same for tests in which the bot cannot be whole at the end (a store that is gone, say).
+pub fn broken_room(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+    run(options, test, false);
+}
+
+fn run(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>, tidy: bool) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let options = Options { runner: Runner::from_environment(), ..options };
+        let mut room = Room(Sandbox::start(options).await.expect("the sandbox starts"));
+        let mut result = test(&mut room).await;
+        if result.is_ok() && tidy {
+            result = room.nothing_left().await;
+        }
+        let (journal, log) = (room.journal.to_string(), room.log());
+        room.0.stop().await;
+        if let Err(error) = result {
+            panic!("{error:#}\n--- what happened\n{journal}\n--- the bot's log\n{log}");
+        }
+    });
+}
+
+impl Room {
+    /// Alice types `/deploy <text>` in #deploys.
+    pub async fn alice(&self, text: &str) -> Exchange {
+        self.command(world::ALICE, world::DEPLOYS, text).await
+    }
+
+    /// Bob does.
+    pub async fn bob(&self, text: &str) -> Exchange {
+        self.command(world::BOB, world::DEPLOYS, text).await
+    }
+
+    /// All messages of the bot in #deploys as people read them now, oldest first.
+    pub fn messages(&self) -> Vec<String> {
+        let slack = self.slack.lock();
+        slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message)).collect()
+    }
+
+    /// The only message of the bot, as people read it now.
+    pub fn message(&self) -> String {
+        let messages = self.messages();
+        assert_eq!(messages.len(), 1, "one message per deployment: {messages:#?}");
+        messages.into_iter().next().unwrap_or_default()
+    }
+
+    /// Waits until some message in #deploys says this, and returns it as people read it.
+    pub async fn says(&self, words: &str) -> Result<String> {
+        let what = format!("message that says {words:?}");
+        let look = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let rendered = slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message));
+            rendered.into_iter().find(|text| text.contains(words))
+        };
+        match self.0.until(&what, PATIENCE, look).await {
+            Ok(text) => Ok(text),
+            Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
+        }
+    }
+
+    /// A file on the GitOps branch now.
+    pub fn file(&self, path: &str) -> Vec<u8> {
+        self.github.lock().file_at(world::GITOPS, "main", path).unwrap_or_default()
+    }
+
+    /// How many commits the GitOps branch has.
+    pub fn commits(&self) -> usize {
+        self.github.lock().commits(world::GITOPS, "main").len()
+    }
+
+    /// The tag that CI gave the newest commit of a branch.
+    pub fn tag(&self, app: &str, branch: &str) -> String {
+        world::tag(&self.github.lock(), app, branch)
+    }
+
+    /// The names of the calls to the stand-ins since a place in the journal.
+    pub fn calls(&self, since: usize) -> Vec<String> {
+        self.journal.calls_since(since)
+    }
+
+    /// All keys of the key-value store.
+    pub async fn keys(&self) -> Result<Vec<String>> {
+        let mut connection = redis::Client::open(self.store.url())?.get_multiplexed_async_connection().await?;
+        Ok(redis::cmd("KEYS").arg("*").query_async(&mut connection).await?)
+    }
+
+    /// A fact, as JSON.
+    pub async fn key(&self, key: &str) -> Result<Option<Value>> {
+        let mut connection = redis::Client::open(self.store.url())?.get_multiplexed_async_connection().await?;
+        let text: Option<String> = redis::cmd("GET").arg(key).query_async(&mut connection).await?;
+        Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
+    }
+
+    /// Runs a command on the Redis of leases and wake-ups.
+    pub async fn redis<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
+        let mut connection = redis::Client::open(self.redis.url())?.get_multiplexed_async_connection().await?;
+        let mut cmd = redis::cmd(command.first().copied().unwrap_or_default());
+        for argument in command.iter().skip(1) {
+            cmd.arg(*argument);
+        }
+        Ok(cmd.query_async(&mut connection).await?)
+    }
+
+    /// Nothing is left over: no id in flight, no lease, no stream, no key without an owner, no request that a system did not know.
+    pub async fn nothing_left(&self) -> Result<()> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let mut left = Vec::new();
+            let in_flight: Vec<String> = self.redis(&["ZRANGE", "deploy-bot/in-flight", "0", "-1"]).await?;
+            left.extend(in_flight.into_iter().filter(|id| id != "whole").map(|id| format!("in flight: {id}")));
+            let leases: Vec<String> = self.redis(&["KEYS", "deploy-bot/lease/*"]).await?;
+            // `resume` is no lease of anybody: it says "not again so soon" and runs out.
+            left.extend(leases.into_iter().filter(|key| !key.ends_with("/resume")));
+            let streams = self.argocd.lock().open_streams();
+            if streams > 0 {
+                left.push(format!("{streams} open streams"));
+            }
+            if left.is_empty() {
+                break;
+            }
+            if std::time::Instant::now() > deadline {
+                bail!("left over: {left:#?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let entries = self.journal.entries();
+        if let Some(entry) = entries.iter().find(|entry| entry.call.ends_with(".unexpected")) {
+            bail!("a request that {} does not know: {}", entry.system, entry.target);
+        }
+        self.owned().await
+    }
+
+    /// Every key is a single one of ours, or belongs to a deployment that a history or the ring of early ends remembers.
+    async fn owned(&self) -> Result<()> {
+        let keys = self.keys().await?;
+        let mut remembered = Vec::new();
+        for key in &keys {
+            if key.ends_with("/history") || key == "deploy-bot/early-ends" {
+                let ring = self.key(key).await?.unwrap_or_default();
+                remembered.extend(ring["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)));
+            }
+        }
+        for key in &keys {
+            let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
+                Some((id, _)) => remembered.iter().any(|known| known == id),
+                None => {
+                    key.starts_with("deploy-bot/target/")
+                        || ["deploy-bot/catalog", "deploy-bot/early-ends", "deploy-bot/branch/rewritten"].contains(&key.as_str())
+                }
+            };
+            if !owned {
+                bail!("a key without an owner: {key}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The lines that differ between two texts of the same number of lines, as `(old, new)`.
+pub fn changed_lines(old: &[u8], new: &[u8]) -> Vec<(String, String)> {
+    let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).split('\n').map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (lines(old), lines(new));
+    assert_eq!(old.len(), new.len(), "no line is added or removed");
+    old.into_iter().zip(new).filter(|(old, new)| old != new).collect()
+}

@@ -143,7 +143,15 @@ async fn main() -> anyhow::Result<()> {
     println!("40 at once in {:?}: {:?}", t.elapsed(), r);
     for _ in 0..130 { get(a, "/x/slow?ms=0").await; }
     println!("no host header: {:?}", { let mut s = TcpStream::connect(a).await?; s.write_all(b"GET /echo HTTP/1.1\r\nConnection: close\r\n\r\n").await?; let mut o = vec![]; let _ = s.read_to_end(&mut o).await; String::from_utf8_lossy(&o).into_owned() });
-    println!("big body: {:?}", { let mut s = TcpStream::connect(a).await?; s.write_all(b"POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\ncontent-length: 20000000\r\n\r\n").await?; s.write_all(&vec![b'x'; 20_000_000]).await?; let mut o = vec![]; let _ = s.read_to_end(&mut o).await; String::from_utf8_lossy(&o).lines().last().map(|s| s.to_string()) });
+    println!("big body: {:?}", { let mut s = TcpStream::connect(a).await?; s.write_all(b"POST /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\ncontent-length: 20000000\r\n\r\n").await?; s.write_all(&vec![b'x'; 20_000_000]).await?; let mut o = vec![]; let _ = s.read_to_end(&mut o).await; String::from_utf8_lossy(&o).contains("body 20000000") });
+    {
+        let blpop = format!("/x/blpop?url={redis}");
+        get(a, "/x/slow?ms=0").await;
+        let b = tokio::spawn(async move { get(a, &blpop).await });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in 0..4 { let t = Instant::now(); println!("during blpop: {:?} {:?}", get(a, "/x/slow?ms=20").await.lines().last(), t.elapsed()); }
+        println!("blpop: {:?}", b.await?.lines().last());
+    }
     println!("REDIS TRIGGER");
     let client = redis::Client::open(&*redis)?;
     let mut c = client.get_multiplexed_async_connection().await?;

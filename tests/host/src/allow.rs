@@ -247,11 +247,47 @@ mod tests {
             reason.unwrap_or_else(|| "fine".into())
         };
         let all = [
-            "{{ empty }}", "https://{{ empty }}", "{{ api }}", "{{ path }}", "{{ password }}", "{{ nowhere }}", "{{ api",
-            "", "http://", "slack.com", "https://slack.com/api", "ftp://slack.com", "https://slack.*", "https://*.*.com",
-            "https://*.1.2.3.4", "https://slack.com:x", "https://sl ack.com", "https+x://slack.com:1", "redis://u@h",
+            "{{ empty }}",
+            "https://{{ empty }}",
+            "{{ api }}",
+            "{{ path }}",
+            "{{ password }}",
+            "{{ nowhere }}",
+            "{{ api",
+            "",
+            "http://",
+            "slack.com",
+            "https://slack.com/api",
+            "ftp://slack.com",
+            "https://slack.*",
+            "https://*.*.com",
+            "https://*.1.2.3.4",
+            "https://slack.com:x",
+            "https://sl ack.com",
+            "https+x://slack.com:1",
+            "redis://u@h",
         ];
         let report: String = all.iter().map(|entry| format!("{entry:22} {}\n", check(entry))).collect();
-        insta::assert_snapshot!(report, @"");
+        insta::assert_snapshot!(report, @r#"
+            {{ empty }}            fine
+            https://{{ empty }}    fine
+            {{ api }}              fine
+            {{ path }}             allowed_outbound_hosts has "{{ path }}": a path is not allowed
+            {{ password }}         allowed_outbound_hosts has "{{ password }}": the host is not valid: invalid international domain name
+            {{ nowhere }}          allowed_outbound_hosts has "{{ nowhere }}": no such variable
+            {{ api                 allowed_outbound_hosts has "{{ api": '{{' is never closed
+                                   allowed_outbound_hosts has "": there is no scheme
+            http://                allowed_outbound_hosts has "http://": the host is not valid: empty host
+            slack.com              allowed_outbound_hosts has "slack.com": there is no scheme
+            https://slack.com/api  allowed_outbound_hosts has "https://slack.com/api": a path is not allowed
+            ftp://slack.com        allowed_outbound_hosts has "ftp://slack.com": this scheme needs a port
+            https://slack.*        allowed_outbound_hosts has "https://slack.*": a wildcard may only be the first label
+            https://*.*.com        allowed_outbound_hosts has "https://*.*.com": a wildcard may only be the first label
+            https://*.1.2.3.4      allowed_outbound_hosts has "https://*.1.2.3.4": what follows the wildcard is no domain
+            https://slack.com:x    allowed_outbound_hosts has "https://slack.com:x": the port is not a number: invalid digit found in string
+            https://sl ack.com     allowed_outbound_hosts has "https://sl ack.com": the host is not valid: invalid international domain name
+            https+x://slack.com:1  allowed_outbound_hosts has "https+x://slack.com:1": the scheme may have letters only
+            redis://u@h            allowed_outbound_hosts has "redis://u@h": the host is not valid: invalid international domain name
+            "#);
     }
 }

@@ -21,7 +21,8 @@ use tokio::time::{Sleep, sleep};
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    self, HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, ViewFn, WorkerExpiration, WorkerState, WorkerStatus,
+    self, HandlerState, Instance, Proxy, ProxyHandler, ShouldAccept, ViewFn, WorkerExpiration, WorkerState,
+    WorkerStatus,
 };
 use wasmtime_wasi_http::p3::WasiHttpView;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
@@ -102,7 +103,8 @@ impl WorkerState for Worker {
         // Wasmtime calls it a panic too when the host is being stopped.
         let stopped = |error: &wasmtime::Error| error.to_string() == "worker panicked" && !std::thread::panicking();
         if let Some(error) = result.err().filter(|error| !stopped(error)) {
-            self.0.say(&format!("the instance died, with all its requests and background work: {}", error.root_cause()));
+            self.0
+                .say(&format!("the instance died, with all its requests and background work: {}", error.root_cause()));
         }
     }
 }

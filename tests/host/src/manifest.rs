@@ -172,7 +172,11 @@ impl Manifest {
         for trigger in file.trigger.redis.into_iter().filter(|trigger| chosen(&trigger.component)) {
             let address = trigger.address.as_ref().or(default_address.as_ref());
             let address = render(address.context("a Redis trigger has no address")?)?;
-            subscriptions.push(Subscription { address, channel: render(&trigger.channel)?, component: trigger.component });
+            subscriptions.push(Subscription {
+                address,
+                channel: render(&trigger.channel)?,
+                component: trigger.component,
+            });
         }
         let routes: Vec<_> = file.trigger.http.into_iter().filter(|route| chosen(&route.component)).collect();
         for (index, Route { route, .. }) in routes.iter().enumerate() {
@@ -336,7 +340,22 @@ mod tests {
             refused(&[("token", "t"), ("tokn", "t")], None),
             refused(&[("token", "t")], Some(&["nobody"])),
         ];
-        insta::assert_snapshot!(report.join("\n"), @"");
+        insta::assert_snapshot!(report.join("\n"), @r#"
+            component "web": allowed_outbound_hosts has "{{ url }}": a path is not allowed
+            component "web": allowed_outbound_hosts has "http://h/path": a path is not allowed
+            loads
+            variable "fixed" of component "web": there is no variable "none"
+            variable "fixed" of component "web": '{{' is never closed
+            "Fixed": a name has lower-case letters, digits and single underscores between them
+            component "web": unknown key-value store "other"
+            route "/a/:id": path parameters are not copied by this host
+            route "/a" is there twice
+            a trigger names "nobody", which is not among the components
+            "token" is neither required nor has a default
+            the required variable "token" has no value
+            a value is given for "tokn", which is not among the [variables]
+            there is no component "nobody"
+            "#);
     }
 
     #[test]
@@ -347,7 +366,21 @@ mod tests {
             None => format!("{path} -> nothing\n"),
         };
         let paths = ["/", "/a", "/a/", "//a", "/A", "/ab", "/a/c", "/a/c/", "/a/b", "/a/b/", "/a/b/c/d", "/a/bc", ""];
-        insta::assert_snapshot!(paths.map(check).concat(), @"");
+        insta::assert_snapshot!(paths.map(check).concat(), @r#"
+            / -> nothing
+            /a -> /a ""
+            /a/ -> /a ""
+            //a -> /a ""
+            /A -> nothing
+            /ab -> nothing
+            /a/c -> /a/... "/c"
+            /a/c/ -> /a/... "/c/"
+            /a/b -> /a/b/... ""
+            /a/b/ -> /a/b/... "/"
+            /a/b/c/d -> /a/b/... "/c/d"
+            /a/bc -> /a/... "/bc"
+             -> nothing
+            "#);
     }
 
     #[test]

@@ -115,9 +115,12 @@ impl tower_service::Service<Uri> for Connector {
         let host = uri.host().unwrap_or_default().to_owned();
         let port = uri.port_u16().unwrap_or(80);
         Box::pin(async move {
-            let unknown = || ErrorCode::DnsError(DnsErrorPayload { rcode: Some("address not available".into()), info_code: Some(0) });
+            let unknown = || {
+                ErrorCode::DnsError(DnsErrorPayload { rcode: Some("address not available".into()), info_code: Some(0) })
+            };
             let addresses: Vec<_> = lookup_host(format!("{host}:{port}")).await.map_err(|_| unknown())?.collect();
-            let stream = timeout(limit, TcpStream::connect(&*addresses)).await.map_err(|_| ErrorCode::ConnectionTimeout)?;
+            let stream =
+                timeout(limit, TcpStream::connect(&*addresses)).await.map_err(|_| ErrorCode::ConnectionTimeout)?;
             Ok(TokioIo::new(stream.map_err(|_| ErrorCode::ConnectionRefused)?))
         })
     }

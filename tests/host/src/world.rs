@@ -34,7 +34,10 @@ impl World {
         let id = resolve.select_world(&[package], Some(world))?;
         let name = |(key, _): (&WorldKey, &WorldItem)| without_patch(&resolve.name_world_key(key));
         let world = &resolve.worlds[id];
-        Ok(World { imports: world.imports.iter().map(name).collect(), exports: world.exports.iter().map(name).collect() })
+        Ok(World {
+            imports: world.imports.iter().map(name).collect(),
+            exports: world.exports.iter().map(name).collect(),
+        })
     }
 
     fn differences(&self, built: &World) -> Vec<String> {
@@ -79,13 +82,32 @@ mod tests {
                 &["wasi:sockets/tcp@0.2.6", "wasi:filesystem/types@0.2.6", "spin:redis/redis@4.0.0", "wasi:http/types@0.2.3"],
                 &["wasi:http/handler@0.3.0"],
             ),
-            @""
+            @r#"
+            import spin:redis/redis@4.0
+            import wasi:filesystem/types@0.2
+            import wasi:http/types@0.2
+            import wasi:sockets/tcp@0.2
+            export wasi:http/handler@0.3
+            no export spin:redis/inbound-redis@3.0
+            "#
         );
     }
 
     #[test]
     fn each_world_has_one_way_in() {
         let exports = ["slack-command", "github-relay", "sync-poller"].map(|world| load(world).exports);
-        insta::assert_debug_snapshot!(exports, @"");
+        insta::assert_debug_snapshot!(exports, @r#"
+            [
+                {
+                    "wasi:http/handler@0.3",
+                },
+                {
+                    "wasi:http/handler@0.3",
+                },
+                {
+                    "spin:redis/inbound-redis@3.0",
+                },
+            ]
+            "#);
     }
 }

@@ -126,7 +126,9 @@ pub(crate) fn code(github: &mut GitHub, registry: &mut Registry, host: &str) {
 pub(crate) fn applications(argocd: &mut ArgoCd, host: &str) {
     for (app, ..) in APPS {
         let source = Source::new(&format!("https://github.com/{GITOPS}"), "main").at(app);
-        argocd.add(now(), App { image: format!("{host}/acme/{app}"), ..App::new(app, source) });
+        let mut application = App::new(app, source);
+        application.image = format!("{host}/acme/{app}");
+        argocd.add(now(), application);
     }
 }
 

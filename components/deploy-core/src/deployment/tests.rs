@@ -1,0 +1,838 @@
+//! One deployment as an example, then each decision as a table: facts and a look go in, what to do comes out.
+
+use super::*;
+use crate::argocd::{Operation, OperationState, Resource};
+use crate::command::What;
+use crate::fault::{Cause, System};
+use crate::names::{AppName, EnvironmentName, KubeName, Origin, PullRequestNumber};
+use proptest::prelude::*;
+
+// ---- The example: `/deploy checkout 42`, typed at T0 ----
+
+pub(crate) const T0: Timestamp = Timestamp::from_seconds(1_787_301_763);
+
+pub(crate) fn at(seconds: u64) -> Timestamp {
+    T0.after(Duration::from_secs(seconds))
+}
+
+pub(crate) fn id(digit: char) -> DeploymentId {
+    DeploymentId::parse(&digit.to_string().repeat(32)).unwrap()
+}
+
+pub(crate) fn sha(digit: char) -> CommitSha {
+    CommitSha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+pub(crate) fn blob(digit: char) -> BlobSha {
+    BlobSha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+pub(crate) fn user(text: &str) -> SlackUser {
+    SlackUser::parse(text).unwrap()
+}
+
+pub(crate) fn path(text: &str) -> FilePath {
+    FilePath::parse(text).unwrap()
+}
+
+pub(crate) fn application() -> ArgoApplication {
+    let name = |text| KubeName::parse(text).unwrap();
+    ArgoApplication { name: name("checkout"), project: name("default"), namespace: None }
+}
+
+pub(crate) fn request() -> RequestFact {
+    let slack = Origin::parse("https://slack.com").unwrap();
+    RequestFact {
+        at: T0,
+        user: user("U2CERLKJA"),
+        user_name: "alice".to_owned(),
+        channel: SlackChannel::parse("C0G9QF9GW").unwrap(),
+        team: SlackTeam::parse("T1DC2JH3J").unwrap(),
+        team_domain: "acme".to_owned(),
+        words: DeployWords { app: "checkout".to_owned(), environment: None, what: What::PullRequest(PullRequestNumber(42)) },
+        response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
+    }
+}
+
+pub(crate) fn commit() -> CommitFact {
+    CommitFact {
+        target: Target {
+            app: AppName::parse("checkout").unwrap(),
+            environment: EnvironmentName::parse("default").unwrap(),
+        },
+        source: Source {
+            repo: RepoName::parse("acme/checkout").unwrap(),
+            reference: Reference::PullRequest(PullRequestNumber(42)),
+            branch: BranchName::parse("faster-cart").unwrap(),
+            head: sha('a'),
+            title: "Make the cart faster".to_owned(),
+            author: Some(GitHubLogin::parse("bob").unwrap()),
+            url: Some("https://github.com/acme/checkout/pull/42".to_owned()),
+        },
+        image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
+        tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+        before: "main-1234567".to_owned(),
+        digest: None,
+        gitops_repo: RepoName::parse("acme/gitops").unwrap(),
+        gitops_branch: BranchName::parse("main").unwrap(),
+        gitops_url: "https://github.com/acme/gitops".to_owned(),
+        values: path("checkout/values.yaml"),
+        argocd: application(),
+        deadline: Duration::from_secs(600),
+        degraded_grace: Duration::from_secs(10),
+        riders: Riders::Since { commits: Vec::new(), more: false },
+        attempts: vec![attempt()],
+    }
+}
+
+/// On top of `b…`, the values file becomes the blob `c…`.
+fn attempt() -> Attempt {
+    Attempt { base: sha('b'), at: at(2), files: BTreeMap::from([(path("checkout/values.yaml"), blob('c'))]) }
+}
+
+pub(crate) fn committed() -> CommittedFact {
+    CommittedFact { sha: sha('d'), at: at(3), reused: false }
+}
+
+pub(crate) fn push() -> PushFact {
+    PushFact { delivery: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(), at: at(4) }
+}
+
+pub(crate) fn cancelled() -> EndFact {
+    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) } }
+}
+
+pub(crate) fn place(ts: &str) -> Place {
+    Place { channel: SlackChannel::parse("C0G9QF9GW").unwrap(), ts: MessageTs::parse(ts).unwrap() }
+}
+
+/// All that is known after GitHub's webhook, before anything was asked of Argo CD.
+pub(crate) fn relayed() -> Facts {
+    Facts {
+        request: Some(request()),
+        commit: Some(commit()),
+        committed: Some(committed()),
+        push: Some(push()),
+        ..Facts::default()
+    }
+}
+
+pub(crate) fn live() -> LastWord {
+    LastWord::Live { paused: false, urls: Vec::new() }
+}
+
+fn said(word: LastWord) -> WatchFact {
+    WatchFact { last_word: Some((at(60), word)), ..WatchFact::default() }
+}
+
+// ---- The fold ----
+
+/// A fact on its way into the store.
+#[derive(Clone, Debug)]
+enum Arrival {
+    Request,
+    Commit,
+    Committed,
+    End(EndFact),
+    Message,
+    Cancel,
+    Push,
+    Watch(WatchFact),
+}
+
+impl Facts {
+    fn arrive(&mut self, arrival: &Arrival) {
+        match arrival.clone() {
+            Arrival::Request => self.request = Some(request()),
+            Arrival::Commit => self.commit = Some(commit()),
+            Arrival::Committed => self.committed = Some(committed()),
+            Arrival::End(end) => self.end = Some(end),
+            Arrival::Message => self.message = Some(MessageFact::default()),
+            Arrival::Cancel => self.cancel = Some(CancelFact { by: None, at: at(1) }),
+            Arrival::Push => self.push = Some(push()),
+            Arrival::Watch(watch) => self.watch = Some(watch),
+        }
+    }
+}
+
+fn ends() -> [(End, State); 3] {
+    let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
+    [
+        (End::Refused { refusal: (&Refusal::CatalogChanged).into() }, State::Refused),
+        (End::Failed { fault }, State::Failed),
+        (End::Cancelled { by: None }, State::Cancelled),
+    ]
+}
+
+fn last_words() -> [(LastWord, State); 5] {
+    [
+        (live(), State::Live),
+        (LastWord::Failed { failure: Failure::NoSource }, State::Failed),
+        (LastWord::Superseded { by_deployment: None, by_person: None }, State::Superseded),
+        (LastWord::TimedOut { waiting: None, health: None }, State::TimedOut),
+        (LastWord::Unknown, State::Unknown),
+    ]
+}
+
+/// Some of the facts, in some order.
+fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+    let end = prop::sample::select(ends().map(|(end, _)| end).to_vec());
+    let word = prop::option::of(prop::sample::select(last_words().map(|(word, _)| word).to_vec()));
+    let watch = (any::<bool>(), word).prop_map(|(asked, word)| WatchFact {
+        asked: asked.then(|| at(5)),
+        last_word: word.map(|word| (at(60), word)),
+        ..WatchFact::default()
+    });
+    (end, watch, prop::collection::vec(any::<bool>(), 8))
+        .prop_map(|(end, watch, there)| {
+            let end = Arrival::End(EndFact { at: at(5), end });
+            let all = [
+                Arrival::Request,
+                Arrival::Commit,
+                Arrival::Committed,
+                end,
+                Arrival::Message,
+                Arrival::Cancel,
+                Arrival::Push,
+                Arrival::Watch(watch),
+            ];
+            all.into_iter().zip(there).filter_map(|(fact, there)| there.then_some(fact)).collect::<Vec<_>>()
+        })
+        .prop_shuffle()
+}
+
+/// What the documentation says, in the words of the documentation: by priority, whatever else is there.
+fn documented(facts: &[Arrival]) -> State {
+    let find = |wanted: &dyn Fn(&Arrival) -> Option<State>| facts.iter().find_map(wanted);
+    let last_word = |fact: &Arrival| match fact {
+        Arrival::Watch(WatchFact { last_word: Some((_, word)), .. }) => {
+            last_words().into_iter().find(|(known, _)| known == word).map(|(_, state)| state)
+        }
+        _ => None,
+    };
+    let asked = facts.iter().any(|fact| matches!(fact, Arrival::Watch(WatchFact { asked: Some(_), .. })));
+    let pushed = facts.iter().any(|fact| matches!(fact, Arrival::Push));
+    let committed = |fact: &Arrival| {
+        let state = if asked {
+            State::Syncing
+        } else if pushed {
+            State::Relayed
+        } else {
+            State::Committed
+        };
+        matches!(fact, Arrival::Committed).then_some(state)
+    };
+    let end = |fact: &Arrival| match fact {
+        Arrival::End(fact) => ends().into_iter().find(|(known, _)| *known == fact.end).map(|(_, state)| state),
+        _ => None,
+    };
+    let commit = |fact: &Arrival| matches!(fact, Arrival::Commit).then_some(State::Committing);
+    find(&last_word).or(find(&committed)).or(find(&end)).or(find(&commit)).unwrap_or(State::Accepted)
+}
+
+proptest! {
+    #[test]
+    fn the_fold_is_total_and_knows_no_order(arrivals in arrivals()) {
+        let mut facts = Facts::default();
+        for (count, arrival) in (1..).zip(&arrivals) {
+            let (before, end_only) = (facts.state(), facts.end.is_some() && !facts.watch_speaks());
+            facts.arrive(arrival);
+            prop_assert_eq!(facts.state(), documented(&arrivals[..count]));
+            if before.is_final() && facts.state() != before {
+                // That the watch never says a last word over an `end` is for `next`: see the test below.
+                prop_assert!(end_only && matches!(arrival, Arrival::Committed | Arrival::Watch(_)), "{:?}", arrival);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_decides_never_speaks_over_an_end_and_never_twice(arrivals in arrivals(), seconds in 0_u64..2000) {
+        let mut facts = Facts::default();
+        arrivals.iter().for_each(|arrival| facts.arrive(arrival));
+        let next = next(&facts, at(seconds), &Tempo::default());
+        let word = facts.watch.as_ref().is_some_and(|watch| watch.last_word.is_some());
+        match next {
+            Next::Say(LastWord::Failed { .. }) => prop_assert!(facts.committed.is_none() && facts.end.is_none() && !word),
+            Next::Say(_) => prop_assert!((facts.committed.is_some() || facts.end.is_none()) && !word),
+            Next::Tell => prop_assert!(word),
+            Next::Sync { .. } => prop_assert!(facts.committed.is_some() && facts.commit.is_some() && !word),
+            Next::LeaveAlone | Next::WaitUntil(_) => {}
+        }
+    }
+}
+
+#[test]
+fn an_end_gives_way_to_the_commit_and_to_nothing_else_that_is_written_later() {
+    let mut facts = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
+    assert_eq!(facts.state(), State::Cancelled);
+    for arrival in [Arrival::Commit, Arrival::Push, Arrival::Cancel, Arrival::Message, Arrival::Watch(WatchFact::default())] {
+        facts.arrive(&arrival);
+        assert_eq!(facts.state(), State::Cancelled, "{arrival:?}");
+    }
+    facts.arrive(&Arrival::Committed);
+    assert_eq!(facts.state(), State::Relayed);
+}
+
+#[test]
+fn whoever_speaks_last_is_asked_whether_the_end_was_told() {
+    let told = Voice { told_end: true, ..Voice::default() };
+    let mut facts = Facts { request: Some(request()), ..Facts::default() };
+    assert!(!facts.watch_speaks() && !facts.end_is_told());
+    facts.end = Some(cancelled());
+    assert!(!facts.end_is_told());
+    facts.message = Some(MessageFact(told.clone()));
+    assert!(facts.end_is_told());
+    // The commit landed after all: what slack-command told was not the end.
+    facts.committed = Some(committed());
+    assert!(facts.watch_speaks() && !facts.end_is_told());
+    facts.watch = Some(WatchFact { voice: told, ..said(live()) });
+    assert!(facts.end_is_told());
+}
+
+// ---- Where the message is ----
+
+#[test]
+fn the_message_of_the_watch_outranks_the_other() {
+    let voice = |ts| Voice { place: Some(place(ts)), ..Voice::default() };
+    let mut facts = Facts { request: Some(request()), ..Facts::default() };
+    assert_eq!(facts.link(), None);
+    facts.message = Some(MessageFact(voice("1503435956.000247")));
+    assert_eq!(facts.link().unwrap(), "https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247");
+    facts.watch = Some(WatchFact::default());
+    assert_eq!(facts.place(), Some(&place("1503435956.000247")));
+    facts.watch = Some(WatchFact { voice: voice("1503435999.000100"), ..WatchFact::default() });
+    assert_eq!(facts.link().unwrap(), "https://acme.slack.com/archives/C0G9QF9GW/p1503435999000100");
+    facts.request.as_mut().unwrap().team_domain.clear();
+    assert_eq!(facts.link(), None);
+}
+
+// ---- Busy ----
+
+#[test]
+fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
+    let check = |facts: &Facts, seconds: u64, expected: bool| {
+        assert_eq!(facts.keeps_busy(at(seconds), &Tempo::default()), expected, "{:?} after {seconds} s", facts.state());
+    };
+    let accepted = Facts { request: Some(request()), ..Facts::default() };
+    check(&accepted, 0, true);
+    check(&accepted, 360 + 119, true);
+    check(&accepted, 360 + 120, false);
+    let committing = Facts { commit: Some(commit()), ..accepted.clone() };
+    check(&committing, 360 + 119, true);
+    check(&committing, 360 + 120, false);
+    // From the commit on, which was at 3 s, its own deadline counts.
+    check(&relayed(), 3 + 600 + 119, true);
+    check(&relayed(), 3 + 600 + 120, false);
+    let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
+    check(&ended, 6, false);
+    check(&Facts { committed: Some(committed()), commit: Some(commit()), ..ended }, 6, true);
+    check(&Facts { watch: Some(said(live())), ..relayed() }, 61, false);
+    // Nothing is known of it: its facts were deleted.
+    check(&Facts::default(), 0, false);
+}
+
+// ---- Next ----
+
+fn check_next(facts: &Facts, seconds: u64, expected: Next) {
+    assert_eq!(next(facts, at(seconds), &Tempo::default()), expected, "{:?} after {seconds} s", facts.state());
+}
+
+#[test]
+fn before_the_commit_the_watch_only_looks_at_the_clock() {
+    let accepted = Facts { request: Some(request()), ..Facts::default() };
+    let untried = Facts { commit: Some(CommitFact { attempts: Vec::new(), ..commit() }), ..accepted.clone() };
+    let tried = Facts { commit: Some(commit()), ..accepted.clone() };
+    let nothing_done = Next::Say(LastWord::Failed { failure: Failure::NothingDone });
+    for facts in [&accepted, &untried, &tried] {
+        check_next(facts, 0, Next::WaitUntil(at(360)));
+        check_next(facts, 359, Next::WaitUntil(at(360)));
+    }
+    check_next(&accepted, 360, nothing_done.clone());
+    check_next(&untried, 360, nothing_done);
+    check_next(&tried, 360, Next::Say(LastWord::Unknown));
+    for facts in [&accepted, &untried, &tried] {
+        let ended = Facts { end: Some(cancelled()), ..facts.clone() };
+        check_next(&ended, 10, Next::LeaveAlone);
+        check_next(&ended, 3600, Next::LeaveAlone);
+    }
+    check_next(&Facts::default(), 3600, Next::LeaveAlone);
+    // A `commit` that got lost: nobody can follow it, and nobody may say that nothing was changed.
+    let lost = Facts { committed: Some(committed()), ..accepted };
+    check_next(&lost, 10, Next::WaitUntil(at(360)));
+    check_next(&lost, 360, Next::Say(LastWord::Unknown));
+}
+
+#[test]
+fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
+    let unpushed = Facts { push: None, ..relayed() };
+    check_next(&relayed(), 5, Next::Sync { refresh: false });
+    check_next(&unpushed, 4, Next::WaitUntil(at(3 + 15)));
+    check_next(&unpushed, 17, Next::WaitUntil(at(3 + 15)));
+    check_next(&unpushed, 18, Next::Sync { refresh: true });
+    let reused = Facts { committed: Some(CommittedFact { reused: true, ..committed() }), ..unpushed.clone() };
+    check_next(&reused, 4, Next::Sync { refresh: true });
+    check_next(&Facts { push: Some(push()), ..reused }, 4, Next::Sync { refresh: false });
+    let asked = Facts { watch: Some(WatchFact { asked: Some(at(4)), ..WatchFact::default() }), ..unpushed.clone() };
+    check_next(&asked, 5, Next::Sync { refresh: false });
+    // An `end` that was written by mistake does not stop it.
+    check_next(&Facts { end: Some(cancelled()), ..relayed() }, 5, Next::Sync { refresh: false });
+    // A deadline that is shorter than the patience.
+    let short = Facts { commit: Some(CommitFact { deadline: Duration::from_secs(5), ..commit() }), ..unpushed };
+    check_next(&short, 4, Next::WaitUntil(at(3 + 5)));
+}
+
+#[test]
+fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
+    check_next(&relayed(), 602, Next::Sync { refresh: false });
+    check_next(&relayed(), 603, Next::Say(LastWord::TimedOut { waiting: None, health: None }));
+    let watch = WatchFact {
+        waiting: Some(Waiting::SyncWindow),
+        progress: Some(Progress { health: "Progressing".to_owned(), ..Progress::default() }),
+        ..WatchFact::default()
+    };
+    let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some("Progressing".to_owned()) };
+    check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+}
+
+#[test]
+fn a_last_word_is_told_once() {
+    for (word, _) in last_words() {
+        let mut facts = Facts { watch: Some(said(word)), ..relayed() };
+        check_next(&facts, 61, Next::Tell);
+        check_next(&facts, 7200, Next::Tell);
+        facts.watch.as_mut().unwrap().voice.told_end = true;
+        check_next(&facts, 61, Next::LeaveAlone);
+    }
+}
+
+// ---- Step ----
+
+/// One application over time, and what the watch remembers of it.
+struct Scene {
+    facts: Facts,
+    watch: WatchFact,
+    app: AppSnapshot,
+}
+
+impl Scene {
+    /// Healthy and running the old image; nothing was asked of it.
+    fn quiet() -> Self {
+        let app = AppSnapshot {
+            health: Health::Healthy,
+            reconciled: Some(at(1)),
+            images: vec!["ghcr.io/acme/checkout:main-1234567".to_owned()],
+            urls: vec!["https://checkout.acme.example".to_owned()],
+            ..AppSnapshot::default()
+        };
+        Self { facts: relayed(), watch: WatchFact::default(), app }
+    }
+
+    /// The sync was asked for at 5.4 s and Argo CD took it.
+    fn taken() -> Self {
+        let asked = Some(Timestamp(at(5).0 + 400));
+        Self { watch: WatchFact { asked, taken: true, ..WatchFact::default() }, ..Self::quiet() }
+    }
+
+    /// Ours ended well at 8 s; Argo CD compared at `reconciled`, and found this health.
+    fn succeeded(reconciled: u64, health: Health) -> Self {
+        let mut scene = Self::taken();
+        scene.app.last = Some(OperationState { finished: Some(at(8)), ..ours(Phase::Succeeded) });
+        scene.app.reconciled = Some(at(reconciled));
+        scene.app.health = health;
+        scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+        scene
+    }
+
+    fn step(&mut self, seconds: u64) -> Step {
+        step(&id('1'), &self.facts, &mut self.watch, &self.app, at(seconds), &Tempo::default())
+    }
+}
+
+/// The newest operation, begun at 5 s for us.
+fn ours(phase: Phase) -> OperationState {
+    OperationState {
+        deploy_id: Some(id('1')),
+        phase,
+        started: Some(at(5)),
+        revisions: vec![sha('d').to_string()],
+        ..OperationState::default()
+    }
+}
+
+/// The newest operation, begun by eve for something else.
+fn foreign(phase: Phase, started: u64) -> OperationState {
+    OperationState {
+        phase,
+        started: Some(at(started)),
+        revisions: vec![sha('e').to_string()],
+        by: Some("eve".to_owned()),
+        ..OperationState::default()
+    }
+}
+
+fn behind_eve() -> Step {
+    Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) }))
+}
+
+fn superseded_by_eve() -> Step {
+    Step::Over(LastWord::Superseded { by_deployment: None, by_person: Some("eve".to_owned()) })
+}
+
+fn health_is(step: Step, health: &str) {
+    match step {
+        Step::Follow(progress) if progress.synced && progress.health == health => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn without_a_trace_of_ours_it_asks() {
+    let mut scene = Scene::quiet();
+    assert_eq!(scene.step(5), Step::Ask);
+    for phase in [Phase::Succeeded, Phase::Failed, Phase::Error, Phase::Other] {
+        scene.app.last = Some(foreign(phase, 1));
+        assert_eq!(scene.step(5), Step::Ask, "{phase:?}");
+    }
+    // An earlier deployment synced the very same commit: that was not ours.
+    scene.app.last = Some(OperationState { deploy_id: Some(id('2')), ..ours(Phase::Succeeded) });
+    assert_eq!(scene.step(5), Step::Ask);
+    // Nor was a person's sync to it.
+    scene.app.last = Some(OperationState { deploy_id: None, ..ours(Phase::Succeeded) });
+    assert_eq!(scene.step(5), Step::Ask);
+    assert!(!scene.watch.taken);
+}
+
+#[test]
+fn without_a_commit_or_with_an_application_that_goes_away_it_does_not_ask() {
+    let mut scene = Scene::quiet();
+    scene.app.deleting = true;
+    assert_eq!(scene.step(5), Step::Over(LastWord::Failed { failure: Failure::Deleting }));
+    scene.facts.committed = None;
+    assert_eq!(scene.step(5), Step::Wait(None));
+}
+
+#[test]
+fn after_an_ask_without_an_answer_it_looks_again_before_it_asks_again() {
+    let mut scene = Scene::quiet();
+    scene.watch.asked = Some(at(5));
+    assert_eq!(scene.step(5), Step::LookAgainAt(at(8)));
+    assert_eq!(scene.step(7), Step::LookAgainAt(at(8)));
+    assert_eq!(scene.step(8), Step::Ask);
+    // The same with an operation of before.
+    scene.app.last = Some(foreign(Phase::Succeeded, 1));
+    assert_eq!(scene.step(7), Step::LookAgainAt(at(8)));
+    assert_eq!(scene.step(8), Step::Ask);
+}
+
+#[test]
+fn an_ask_without_an_answer_is_known_by_our_id() {
+    let mut scene = Scene::quiet();
+    scene.watch.asked = Some(at(5));
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    assert!(matches!(scene.step(6), Step::Follow(_)));
+    assert!(scene.watch.taken);
+    let mut scene = Scene::quiet();
+    scene.watch.asked = Some(at(5));
+    scene.app.last = Some(ours(Phase::Running));
+    assert!(matches!(scene.step(6), Step::Follow(_)));
+    assert!(scene.watch.taken);
+}
+
+#[test]
+fn ours_is_followed_while_it_runs() {
+    let mut scene = Scene::taken();
+    let resource = |status: &str| Resource { status: status.to_owned(), ..Resource::default() };
+    for phase in [Phase::Running, Phase::Terminating, Phase::Other] {
+        scene.app.last = Some(OperationState {
+            message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
+            retry_count: 1,
+            resources: vec![resource("Synced"), resource("Synced"), resource("")],
+            // Between two tries `finishedAt` is set: the phase decides.
+            finished: Some(at(7)),
+            ..ours(phase)
+        });
+        let expected = Progress {
+            synced: false,
+            health: "Healthy".to_owned(),
+            message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
+            resources: Some((2, 3)),
+            retry: 1,
+        };
+        assert_eq!(scene.step(60), Step::Follow(expected), "{phase:?}");
+    }
+    // While Argo CD still has the request itself, the state beside it may be of before.
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    scene.app.last = Some(OperationState { finished: Some(at(8)), ..ours(Phase::Succeeded) });
+    assert!(matches!(scene.step(60), Step::Follow(Progress { synced: false, .. })));
+}
+
+#[test]
+fn ours_that_failed_says_what_failed() {
+    for phase in [Phase::Failed, Phase::Error] {
+        let mut scene = Scene::taken();
+        scene.app.last = Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
+        scene.app.failing = (1..=7).map(|n| format!("Job/migrate-{n}: exit code 1")).collect();
+        let Step::Over(LastWord::Failed { failure: Failure::Sync { message, resources } }) = scene.step(9) else {
+            panic!("{phase:?}");
+        };
+        assert_eq!(message, "one or more objects failed to apply");
+        assert_eq!(resources, scene.app.failing[..5]);
+    }
+}
+
+#[test]
+fn a_success_on_another_commit_is_not_ours_to_call_live() {
+    let mut scene = Scene::succeeded(9, Health::Healthy);
+    scene.app.last.as_mut().unwrap().revisions = vec![sha('e').to_string()];
+    scene.app.last.as_mut().unwrap().by = Some("eve".to_owned());
+    assert_eq!(scene.step(10), superseded_by_eve());
+    // Of several sources, one is the GitOps repository.
+    scene.app.last.as_mut().unwrap().revisions = vec!["1.2.3".to_owned(), sha('d').to_string()];
+    assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
+}
+
+#[test]
+fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync() {
+    for reconciled in [1, 7, 8] {
+        let mut scene = Scene::succeeded(reconciled, Health::Healthy);
+        health_is(scene.step(8), "Healthy");
+        health_is(scene.step(9), "Healthy");
+        assert!(matches!(scene.step(10), Step::Refresh(Progress { synced: true, .. })));
+        assert_eq!(scene.watch.refreshed, Some(at(10)));
+        // Not every look is a reason to ask for the next comparison.
+        health_is(scene.step(11), "Healthy");
+        assert!(matches!(scene.step(12), Step::Refresh(_)));
+        scene.app.reconciled = Some(at(9));
+        let urls = vec!["https://checkout.acme.example".to_owned()];
+        assert_eq!(scene.step(12), Step::Over(LastWord::Live { paused: false, urls }));
+    }
+    let mut never = Scene::succeeded(9, Health::Healthy);
+    never.app.reconciled = None;
+    health_is(never.step(9), "Healthy");
+    assert!(matches!(never.step(10), Step::Refresh(_)));
+}
+
+#[test]
+fn each_health_after_our_sync() {
+    assert!(matches!(Scene::succeeded(9, Health::Healthy).step(9), Step::Over(LastWord::Live { paused: false, .. })));
+    assert!(matches!(Scene::succeeded(9, Health::Suspended).step(9), Step::Over(LastWord::Live { paused: true, .. })));
+    for health in [Health::Progressing, Health::Missing, Health::Unknown] {
+        health_is(Scene::succeeded(9, health).step(300), &health.to_string());
+    }
+}
+
+#[test]
+fn healthy_without_our_image_is_not_live() {
+    for health in [Health::Healthy, Health::Suspended] {
+        let mut scene = Scene::succeeded(9, health);
+        scene.app.images = (1..=7).map(|n| format!("ghcr.io/acme/checkout:main-{n}")).collect();
+        let runs = scene.app.images[..5].to_vec();
+        let wanted = "ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned();
+        assert_eq!(scene.step(9), Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted, runs } }));
+    }
+}
+
+#[test]
+fn degraded_is_borne_for_its_grace_and_seen_twice() {
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.app.health_message = "back-off restarting failed container".to_owned();
+    scene.app.failing = vec!["Deployment/checkout: 1 of 2 replicas".to_owned()];
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    assert_eq!(scene.step(18), Step::LookAgainAt(at(19)));
+    let failure = Failure::Degraded {
+        message: "back-off restarting failed container".to_owned(),
+        resources: vec!["Deployment/checkout: 1 of 2 replicas".to_owned()],
+    };
+    assert_eq!(scene.step(19), Step::Over(LastWord::Failed { failure }));
+
+    // One look is never enough, however late and however short the grace.
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.facts.commit.as_mut().unwrap().degraded_grace = Duration::ZERO;
+    assert_eq!(scene.step(100), Step::LookAgainAt(at(100)));
+    assert!(matches!(scene.step(100), Step::Over(_)));
+}
+
+#[test]
+fn degraded_that_recovers_starts_anew() {
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    scene.app.health = Health::Progressing;
+    health_is(scene.step(18), "Progressing");
+    assert_eq!((scene.watch.degraded_since, scene.watch.degraded_seen), (None, 0));
+    scene.app.health = Health::Degraded;
+    assert_eq!(scene.step(20), Step::LookAgainAt(at(30)));
+    scene.app.health = Health::Healthy;
+    assert!(matches!(scene.step(25), Step::Over(LastWord::Live { .. })));
+}
+
+#[test]
+fn what_was_degraded_before_gets_a_minute_at_least() {
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.watch.degraded_before = true;
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(69)));
+    assert_eq!(scene.step(68), Step::LookAgainAt(at(69)));
+    assert!(matches!(scene.step(69), Step::Over(LastWord::Failed { failure: Failure::Degraded { .. } })));
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.watch.degraded_before = true;
+    scene.facts.commit.as_mut().unwrap().degraded_grace = Duration::from_secs(90);
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(99)));
+}
+
+#[test]
+fn a_foreign_operation_is_waited_for() {
+    // Asked for, but not begun: nothing tells whether that was before or after ours.
+    let mut scene = Scene::quiet();
+    scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
+    assert_eq!(scene.step(6), behind_eve());
+    // Begun before we asked, or while we do not know whether ours was taken.
+    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), false, 9), (Some(at(5)), true, 5)] {
+        let mut scene = Scene::quiet();
+        (scene.watch.asked, scene.watch.taken) = (asked, taken);
+        scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
+        scene.app.last = Some(foreign(Phase::Running, started));
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        scene.app.operation = None;
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        scene.app.last = Some(foreign(Phase::Terminating, started));
+        assert_eq!(scene.step(9), behind_eve());
+        scene.app.last = Some(foreign(Phase::Succeeded, started));
+        assert_eq!(scene.step(9), Step::Ask, "{asked:?} {taken} {started}");
+    }
+}
+
+#[test]
+fn a_foreign_operation_after_ours_supersedes_it() {
+    let mut scene = Scene::taken();
+    scene.app.last = Some(foreign(Phase::Running, 9));
+    scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
+    assert_eq!(scene.step(9), superseded_by_eve());
+    scene.app.operation = None;
+    scene.app.last = Some(foreign(Phase::Succeeded, 9));
+    assert_eq!(scene.step(9), superseded_by_eve());
+}
+
+#[test]
+fn the_history_may_prove_that_ours_succeeded_before_it_was_superseded() {
+    let proven = || {
+        let mut scene = Scene::taken();
+        scene.app.last = Some(foreign(Phase::Succeeded, 9));
+        scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+        // Ours was asked for at 5.4 s; Argo CD has whole seconds.
+        scene.app.history = vec![(Some(at(1)), vec![sha('f').to_string()]), (Some(at(5)), vec![sha('d').to_string()])];
+        scene
+    };
+    assert!(matches!(proven().step(9), Step::Over(LastWord::Live { paused: false, .. })));
+    let spoilt: [fn(&mut Scene); 5] = [
+        |scene| scene.app.health = Health::Degraded,
+        |scene| scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()],
+        |scene| scene.app.history[1].0 = Some(at(4)),
+        |scene| scene.app.history[1].0 = None,
+        |scene| scene.app.history[1].1 = vec![sha('e').to_string()],
+    ];
+    for spoil in spoilt {
+        let mut scene = proven();
+        spoil(&mut scene);
+        assert_eq!(scene.step(9), superseded_by_eve());
+    }
+}
+
+#[test]
+fn auto_sync_counts_on_exactly_our_commit() {
+    let automatic = |revision: char| OperationState {
+        deploy_id: None,
+        revisions: vec![sha(revision).to_string()],
+        finished: Some(at(8)),
+        ..ours(Phase::Succeeded)
+    };
+    let mut scene = Scene::succeeded(9, Health::Healthy);
+    scene.watch = WatchFact::default();
+    scene.app.automated = true;
+    scene.app.last = Some(automatic('d'));
+    assert!(matches!(scene.step(9), Step::Over(LastWord::Live { .. })));
+    assert!(scene.watch.automated && scene.watch.taken);
+
+    scene.watch = WatchFact::default();
+    scene.app.last = Some(automatic('e'));
+    assert_eq!(scene.step(9), Step::Ask);
+    // An operation of another deployment is that deployment's, auto-sync or not.
+    scene.app.last = Some(OperationState { deploy_id: Some(id('2')), ..automatic('d') });
+    assert_eq!(scene.step(9), Step::Ask);
+
+    scene.app.operation = Some(Operation { revisions: vec![sha('d').to_string()], ..Operation::default() });
+    assert!(matches!(scene.step(9), Step::Follow(_)));
+    scene.app.automated = false;
+    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: None })));
+    assert!(!scene.watch.automated);
+}
+
+// ---- Which commit is ours ----
+
+#[test]
+fn a_commit_is_ours_only_if_all_of_it_is() {
+    let fact = commit();
+    let (ours, base, files) = (sha('b'), sha('e'), fact.attempts[0].files.clone());
+    let two_files = BTreeMap::from([(path("checkout/values.yaml"), blob('c')), (path("README.md"), blob('e'))]);
+    let wrong = BTreeMap::from([(path("checkout/values.yaml"), blob('e'))]);
+    let elsewhere = BTreeMap::from([(path("search/values.yaml"), blob('c'))]);
+    let (one, other) = (std::slice::from_ref(&ours), std::slice::from_ref(&base));
+    let merge = [ours.clone(), base.clone()];
+    let good = Candidate { parents: one, changed_files: Some(1), blobs: &files, signed_by_github: true, by_us: true };
+    for (why, candidate, expected) in [
+        ("signed and by us", good.clone(), true),
+        ("only signed", Candidate { by_us: false, ..good.clone() }, true),
+        ("only by us", Candidate { signed_by_github: false, ..good.clone() }, true),
+        ("neither", Candidate { signed_by_github: false, by_us: false, ..good.clone() }, false),
+        ("other base", Candidate { parents: other, ..good.clone() }, false),
+        ("a merge", Candidate { parents: &merge, ..good.clone() }, false),
+        ("no parent", Candidate { parents: &[], ..good.clone() }, false),
+        ("another file too", Candidate { changed_files: Some(2), blobs: &two_files, ..good.clone() }, false),
+        ("nothing changed", Candidate { changed_files: Some(0), ..good.clone() }, false),
+        ("count unknown", Candidate { changed_files: None, ..good.clone() }, false),
+        ("other content", Candidate { blobs: &wrong, ..good.clone() }, false),
+        ("other file", Candidate { blobs: &elsewhere, ..good.clone() }, false),
+        ("no file", Candidate { blobs: &BTreeMap::new(), ..good.clone() }, false),
+    ] {
+        assert_eq!(fact.is_ours(&candidate), expected, "{why}");
+    }
+    // Any attempt will do, but one attempt has to fit as a whole.
+    let second = Attempt { base: base.clone(), files: wrong.clone(), ..attempt() };
+    let twice = CommitFact { attempts: vec![attempt(), second], ..commit() };
+    assert!(twice.is_ours(&good));
+    assert!(twice.is_ours(&Candidate { parents: other, blobs: &wrong, ..good.clone() }));
+    assert!(!twice.is_ours(&Candidate { parents: other, ..good.clone() }));
+    assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&good));
+}
+
+// ---- Small things ----
+
+#[test]
+fn a_stored_refusal_of_another_build_has_no_reason() {
+    let stored: StoredRefusal = (&Refusal::OtherWorkspace).into();
+    assert_eq!(stored.read(), Some(Refusal::OtherWorkspace));
+    let newer: StoredRefusal = serde_json::from_str(r#"{"kind": "full_moon", "phase": 3}"#).unwrap();
+    assert_eq!(newer.read(), None);
+}
+
+#[test]
+fn the_hash_of_words_is_the_published_one_because_it_is_stored() {
+    assert_eq!(words_hash(""), 0xcbf2_9ce4_8422_2325);
+    assert_eq!(words_hash("a"), 0xaf63_dc4c_8601_ec8c);
+    assert_eq!(words_hash("foobar"), 0x8594_4171_f739_67e8);
+}
+
+#[test]
+fn tempo_is_json_that_replaces_some_periods() {
+    assert_eq!(Tempo::parse(" "), Some(Tempo::default()));
+    assert_eq!(Tempo::parse("{}"), Some(Tempo::default()));
+    assert_eq!(Tempo::parse(r#"{"poll": 20}"#), Some(Tempo { poll: 20, ..Tempo::default() }));
+    for bad in [r#"{"pol": 20}"#, r#"{"poll": -1}"#, "[]x", "20"] {
+        assert_eq!(Tempo::parse(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn until_is_never_negative_and_never_endless() {
+    assert_eq!(until(at(5), at(3)), Duration::from_secs(2));
+    assert_eq!(until(at(3), at(5)), Duration::ZERO);
+    assert_eq!(until(Timestamp(u64::MAX), at(0)), Duration::from_secs(3600));
+}

@@ -1,0 +1,3 @@
+//! The end-to-end tests, one binary. Read `one_deploy` first.
+
+mod one_deploy;
