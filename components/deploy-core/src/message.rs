@@ -78,7 +78,7 @@ const LONGEST_URL: usize = 500;
 
 /// The immediate answer to an accepted command; only the asker sees it.
 pub fn accepted(words: &DeployWords) -> String {
-    format!("Accepted: deploy {}. I report in this channel.", code(&words.to_string()))
+    format!("Accepted: deploy {}. Follow it in this channel.", code(&words.to_string()))
 }
 
 /// The immediate answer when the request could not be saved.
@@ -232,12 +232,12 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     }
     let mut parts = Vec::new();
     parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
-    parts.extend(Some(words(&progress.message, LONG)).filter(|message| !message.is_empty()));
+    parts.extend(Some(words(&progress.message, LONG).trim_end_matches('.').to_owned()).filter(|message| !message.is_empty()));
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
     if parts.is_empty() {
         return format!("syncing {sha}.");
     }
-    format!("syncing {sha}: {}.", parts.join(", ").trim_end_matches('.'))
+    format!("syncing {sha}: {}.", parts.join(", "))
 }
 
 fn with_waiting(text: String, watch: Option<&WatchFact>) -> String {
@@ -268,7 +268,12 @@ fn waiting_for(waiting: &Waiting) -> String {
 /// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun.
 fn changed(facts: &Facts, asked: bool) -> String {
     let sha = facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
-    let cluster = if asked { "the cluster may be too, in part" } else { "the cluster is not" };
+    let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
+    let cluster = match (synced, asked) {
+        (true, _) => "so is the cluster",
+        (false, true) => "the cluster may be too, in part",
+        (false, false) => "the cluster is not",
+    };
     format!("The values file is changed{sha}; {cluster}.")
 }
 
@@ -392,9 +397,9 @@ fn details(facts: &Facts) -> Vec<String> {
     parts
 }
 
-/// Whose commits ride along: said before the sync, and true after it.
+/// Whose commits ride along: said before the sync, and true after it. Nothing does where there is no commit to ride with.
 fn riders(facts: &Facts) -> Option<String> {
-    let commit = facts.commit.as_ref()?;
+    let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
     match &commit.riders {
         Riders::FirstDeploy => Some("My first deploy of this app: whatever else is in its folder goes live with it.".to_owned()),
         Riders::Since { commits, more } => {
@@ -414,13 +419,17 @@ fn riders(facts: &Facts) -> Option<String> {
             if others > 0 {
                 names.push(format!("{others} more"));
             }
+            let who = match names.split_last() {
+                Some((last, [])) => last.clone(),
+                Some((last, names)) => format!("{} and {last}", names.join(", ")),
+                None => String::new(),
+            };
             let lines: Vec<String> =
                 last.iter().map(|rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT))).collect();
             let at_least = if *more { "at least " } else { "" };
             let noun = if count == 1 { "commit" } else { "commits" };
             Some(format!(
-                "Rides along: {at_least}{count} {noun} by {} since the live version: {}",
-                names.join(", "),
+                "Rides along: {at_least}{count} {noun} by {who} since the live version: {}",
                 lines.join("; ")
             ))
         }

@@ -70,15 +70,21 @@ const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in
 
 impl KeyValue for Spin {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        within(STORE_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) }).await.ok_or(STORE_SLOW)?
+        within(STORE_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) })
+            .await
+            .ok_or(STORE_SLOW)?
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        within(STORE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) }).await.ok_or(STORE_SLOW)?
+        within(STORE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) })
+            .await
+            .ok_or(STORE_SLOW)?
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        within(STORE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) }).await.ok_or(STORE_SLOW)?
+        within(STORE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) })
+            .await
+            .ok_or(STORE_SLOW)?
     }
 
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
@@ -110,7 +116,8 @@ impl Log for Spin {
 
 /// Reads these variables. One that Spin cannot give counts as empty: whoever needs it will name it.
 pub async fn variables(names: &[&'static str]) -> Variables {
-    let read = names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.unwrap_or_default()) });
+    let read =
+        names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.unwrap_or_default()) });
     Variables(futures::future::join_all(read).await.into_iter().collect())
 }
 

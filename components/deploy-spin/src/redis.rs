@@ -55,7 +55,9 @@ impl Redis for Spin {
             Some(Err(error)) => {
                 self.redis.forget();
                 Err(match error {
-                    Error::InvalidAddress => StoreError("Redis was denied by allowed_outbound_hosts, or its address is malformed"),
+                    Error::InvalidAddress => {
+                        StoreError("Redis was denied by allowed_outbound_hosts, or its address is malformed")
+                    }
                     Error::TooManyConnections => StoreError("too many connections to Redis"),
                     _ => StoreError("Redis failed"),
                 })

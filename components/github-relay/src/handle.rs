@@ -76,7 +76,11 @@ pub(crate) fn setting_line(error: &SettingError) -> Line {
 }
 
 /// Proves that the request is GitHub's, in one pass over the body. The error is the answer, and a log line where an operator has to know.
-pub(crate) async fn verify(head: &Inbound, body: &mut impl Chunks, variables: &Variables) -> Result<Verified, (Answer, Option<Line>)> {
+pub(crate) async fn verify(
+    head: &Inbound,
+    body: &mut impl Chunks,
+    variables: &Variables,
+) -> Result<Verified, (Answer, Option<Line>)> {
     let refuse = |status, reason: &str| (Answer::reason(status, "refused", reason), None);
     if head.path != "/github/webhook" {
         return Err(refuse(StatusCode::NOT_FOUND, "no such route"));
@@ -106,7 +110,8 @@ pub(crate) async fn verify(head: &Inbound, body: &mut impl Chunks, variables: &V
             Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
         }
     }
-    mac.verify(signature).map_err(|error| (Answer::reason(StatusCode::UNAUTHORIZED, "refused", &error.to_string()), None))?;
+    mac.verify(signature)
+        .map_err(|error| (Answer::reason(StatusCode::UNAUTHORIZED, "refused", &error.to_string()), None))?;
     let text = |name: &str| head.header(name).unwrap_or_default().to_owned();
     let headers = RelayHeaders {
         event: text("x-github-event"),
@@ -243,7 +248,11 @@ async fn prove(
     let until = world.elapsed().saturating_add(Duration::from_millis(settings.tempo.overtaking));
     loop {
         if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
-            return Ok(if committed.sha == *after { Proof::Ours } else { Proof::Not("not the commit that the bot made") });
+            return Ok(if committed.sha == *after {
+                Proof::Ours
+            } else {
+                Proof::Not("not the commit that the bot made")
+            });
         }
         let commit = store::load_fact::<CommitFact>(world, id).await?;
         if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
@@ -257,7 +266,13 @@ async fn prove(
 }
 
 /// Relays once. `push` is saved after Argo CD's 200, so a delivery that failed half way may come again.
-async fn relay(world: &impl World, settings: &GithubRelaySettings, mut headers: RelayHeaders, body: Vec<u8>, id: &DeploymentId) -> Answer {
+async fn relay(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    mut headers: RelayHeaders,
+    body: Vec<u8>,
+    id: &DeploymentId,
+) -> Answer {
     match store::load_fact::<PushFact>(world, id).await {
         Ok(None) => {}
         Ok(Some(_)) => return Answer::reason(StatusCode::OK, "relayed", "it was relayed before"),

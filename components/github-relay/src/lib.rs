@@ -1,4 +1,8 @@
 //! The door of github-relay: turns what Spin hands in into calls of the story in `handle`. Wasm only; no decisions.
+#![cfg_attr(
+    not(target_family = "wasm"),
+    allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
+)]
 
 mod handle;
 
@@ -18,7 +22,9 @@ mod door {
     }
 
     fn world(settings: &GithubRelaySettings) -> Rc<Spin> {
-        WORLD.with_borrow_mut(|world| world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone())
+        WORLD.with_borrow_mut(|world| {
+            world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone()
+        })
     }
 
     #[http_service]

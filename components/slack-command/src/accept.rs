@@ -79,8 +79,9 @@ pub(crate) async fn verify(
     if matches!(SlashCommand::parse(&body), Ok(Incoming::SslCheck)) {
         return Err((Answer::empty(StatusCode::OK), None));
     }
-    let keys = SlackCommandSettings::keys(variables)
-        .map_err(|error| (Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "unready", "a secret is not set"), Some(setting_line(&error))))?;
+    let keys = SlackCommandSettings::keys(variables).map_err(|error| {
+        (Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "unready", "a secret is not set"), Some(setting_line(&error)))
+    })?;
     let timestamp = head.header("x-slack-request-timestamp").unwrap_or_default();
     let signature = head.header("x-slack-signature").unwrap_or_default();
     // Slack's own time, so that the same click writes the same bytes on every replica.
@@ -118,7 +119,12 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
     };
     let response_url = match slack::ResponseUrl::parse(command.response_url.expose(), &settings.slack.url) {
         Ok(url) => url,
-        Err(_) => return Accepted { answer: Answer::reason(StatusCode::BAD_REQUEST, "refused", "response_url is not Slack's"), carry: None },
+        Err(_) => {
+            return Accepted {
+                answer: Answer::reason(StatusCode::BAD_REQUEST, "refused", "response_url is not Slack's"),
+                carry: None,
+            };
+        }
     };
     let request = RequestFact {
         at,
@@ -141,7 +147,12 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
     };
     match saved {
         Ok(()) => {
-            world.log(Line::new("accepted").of(&id).with("user", request.user.as_str()).with("channel", request.channel.as_str()));
+            world.log(
+                Line::new("accepted")
+                    .of(&id)
+                    .with("user", request.user.as_str())
+                    .with("channel", request.channel.as_str()),
+            );
             Accepted { answer: self::words(&message::accepted(&request.words)), carry: Some(id) }
         }
         Err(error) => {

@@ -8,11 +8,13 @@ use deploy_core::catalog::{App, Catalog, Decision, Environment};
 use deploy_core::clock::Timestamp;
 use deploy_core::command::What;
 use deploy_core::deployment::{
-    Attempt, Candidate, CancelFact, CommitFact, CommittedFact, End, EndFact, Facts, RequestFact, Rider, Riders, Source,
+    Attempt, CancelFact, Candidate, CommitFact, CommittedFact, End, EndFact, Facts, RequestFact, Rider, Riders, Source,
     Tempo, WatchFact,
 };
 use deploy_core::fault::{Cause, Changed, Fault, System};
-use deploy_core::github::{self, CommitOutcome, FileState, NewCommit, PrState, Question, ReadError, Reference, Snapshot, SourceState};
+use deploy_core::github::{
+    self, CommitOutcome, FileState, NewCommit, PrState, Question, ReadError, Reference, Snapshot, SourceState,
+};
 use deploy_core::image::ImageRef;
 use deploy_core::log::{Line, World};
 use deploy_core::manifest::{self, Edit};
@@ -22,7 +24,9 @@ use deploy_core::refusal::Refusal;
 use deploy_core::registry::{self, ImageState};
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, SlackError};
-use deploy_core::store::{self, CachedCatalog, CatalogCache, Current, EarlyEnds, History, Lease, LeaseLost, Live, Lock, StoreError};
+use deploy_core::store::{
+    self, CachedCatalog, CatalogCache, Current, EarlyEnds, History, Lease, LeaseLost, Live, Lock, StoreError,
+};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use std::cell::Cell;
@@ -41,6 +45,8 @@ const MUTATION: Duration = Duration::from_secs(8);
 const WRITE: Duration = Duration::from_secs(2);
 /// How often a request waits for the branch's lease.
 const BRANCH_RETRY: Duration = Duration::from_millis(100);
+/// How much earlier than the work the answer to Slack sets out.
+const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
 
@@ -122,6 +128,8 @@ fn carry_lease(id: &DeploymentId) -> String {
 
 /// Carries a deployment out: to `committed` or `end`, told; then guards it until its last word.
 pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id: &DeploymentId) {
+    // The answer to Slack is still on its way out of this instance: it goes first.
+    world.sleep(HEAD_START).await;
     let lease = match Lease::take(world, &carry_lease(id), LIFE).await {
         Ok(Some(lease)) => lease,
         Ok(None) => return,
@@ -251,7 +259,12 @@ impl<W: World> Carrier<'_, W> {
         let (blob, catalog) = self.catalog().await?;
         let (target, app, environment) = self.authorise(request, &catalog).await?;
         let lease = self.target_lease(&target, environment).await?;
-        let work = self.under_target(request, facts, say, Place { target: &target, app, environment, catalog: &blob, lease: &lease });
+        let work = self.under_target(
+            request,
+            facts,
+            say,
+            Place { target: &target, app, environment, catalog: &blob, lease: &lease },
+        );
         let done = lease.during(RENEW, work).await;
         lease.release().await;
         done?
@@ -286,7 +299,9 @@ impl<W: World> Carrier<'_, W> {
     async fn catalog(&self) -> Result<(deploy_core::names::BlobSha, Catalog), Stop> {
         let now = self.world.now();
         let cached = store::load_key(self.world, CatalogCache).await.unwrap_or_default();
-        let fresh = cached.filter(|cached| now.since(cached.at) < Duration::from_millis(self.tempo().catalog_age) && cached.at <= now);
+        let fresh = cached.filter(|cached| {
+            now.since(cached.at) < Duration::from_millis(self.tempo().catalog_age) && cached.at <= now
+        });
         let cached = match fresh {
             Some(cached) => cached,
             None => {
@@ -306,7 +321,12 @@ impl<W: World> Carrier<'_, W> {
         let gitops = &self.settings.gitops;
         let path = &self.settings.catalog_path;
         let FileState::File { blob, text, .. } = state else {
-            return Err(Refusal::NoCatalog { path: path.clone(), repo: gitops.repo.clone(), branch: gitops.branch.clone() }.into());
+            return Err(Refusal::NoCatalog {
+                path: path.clone(),
+                repo: gitops.repo.clone(),
+                branch: gitops.branch.clone(),
+            }
+            .into());
         };
         let text = self.exact_text(path, blob, text.as_deref()).await?;
         let cached = CachedCatalog { at: self.world.now(), blob: blob.clone(), text };
@@ -315,7 +335,12 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// The exact bytes of a blob as text: as the query gave them, or raw where GitHub changed them on the way.
-    async fn exact_text(&self, path: &FilePath, blob: &deploy_core::names::BlobSha, text: Option<&str>) -> Result<String, Stop> {
+    async fn exact_text(
+        &self,
+        path: &FilePath,
+        blob: &deploy_core::names::BlobSha,
+        text: Option<&str>,
+    ) -> Result<String, Stop> {
         if let Some(text) = text {
             return Ok(text.to_owned());
         }
@@ -328,19 +353,26 @@ impl<W: World> Carrier<'_, W> {
         let gitops = &self.settings.gitops;
         match error {
             ReadError::NoRepository => Refusal::NoSuchRepository { repo: gitops.repo.clone() }.into(),
-            ReadError::NoBranch => Refusal::NoGitOpsBranch { repo: gitops.repo.clone(), branch: gitops.branch.clone() }.into(),
+            ReadError::NoBranch => {
+                Refusal::NoGitOpsBranch { repo: gitops.repo.clone(), branch: gitops.branch.clone() }.into()
+            }
             ReadError::Fault(fault) => fault.into(),
         }
     }
 
     /// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
-    async fn authorise<'c>(&self, request: &RequestFact, catalog: &'c Catalog) -> Result<(Target, &'c App, &'c Environment), Stop> {
+    async fn authorise<'c>(
+        &self,
+        request: &RequestFact,
+        catalog: &'c Catalog,
+    ) -> Result<(Target, &'c App, &'c Environment), Stop> {
         let words = &request.words;
         let (target, app, environment) = catalog.find(&words.app, words.environment.as_deref())?;
         if let What::PullRequestOf { repo, number } = &words.what
             && !app.repo.is(repo.as_str())
         {
-            let problem = format!("{number} is a pull request of {repo}, but {} is built from {}", target.app, app.repo);
+            let problem =
+                format!("{number} is a pull request of {repo}, but {} is built from {}", target.app, app.repo);
             return Err(Refusal::Syntax { problem }.into());
         }
         let mut groups: Vec<SlackGroup> = Vec::new();
@@ -365,7 +397,9 @@ impl<W: World> Carrier<'_, W> {
             Err(SlackError::RateLimited(wait)) => {
                 Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }).into())
             }
-            Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => Err(fault.changed(Changed::Nothing).into()),
+            Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
+                Err(fault.changed(Changed::Nothing).into())
+            }
             // A group that is gone has no members.
             Err(SlackError::Gone(_)) => Ok(false),
         }
@@ -430,7 +464,13 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// Everything that needs the target's lease.
-    async fn under_target(&self, request: &RequestFact, facts: &mut Facts, say: &Say, place: Place<'_, W>) -> Result<(), Stop> {
+    async fn under_target(
+        &self,
+        request: &RequestFact,
+        facts: &mut Facts,
+        say: &Say,
+        place: Place<'_, W>,
+    ) -> Result<(), Stop> {
         self.remember(&place).await?;
         let argocd = &place.environment.argocd;
         if let Some(lock) = store::load_key(self.world, Lock(argocd)).await?
@@ -544,7 +584,8 @@ impl<W: World> Carrier<'_, W> {
         let since = Timestamp(request.at.0.saturating_sub(300_000));
         let paths = std::slice::from_ref(&commit.values);
         let github = &self.settings.github;
-        let history = github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
+        let history =
+            github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
         let found = history.commits.iter().find(|past| commit.is_ours(&candidate(past, &history.viewer)));
         match found {
             Some(past) => Ok(Some(past.sha.clone())),
@@ -591,18 +632,26 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// Source, tag, image, edit. What an earlier attempt fixed stays fixed: two attempts must never differ in what they deploy.
-    async fn prepare(&self, request: &RequestFact, facts: &Facts, place: &Place<'_, W>, snapshot: &Snapshot) -> Result<Prepared, Stop> {
+    async fn prepare(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        place: &Place<'_, W>,
+        snapshot: &Snapshot,
+    ) -> Result<Prepared, Stop> {
         let (app, environment) = (place.app, place.environment);
         let FileState::File { blob, text, .. } = &snapshot.values else {
             let repo = self.settings.gitops.repo.clone();
             return Err(Refusal::NoValuesFile { path: environment.values.clone(), repo }.into());
         };
-        let begun = facts.commit.clone().filter(|commit| !commit.attempts.is_empty() && commit.values == environment.values);
+        let begun =
+            facts.commit.clone().filter(|commit| !commit.attempts.is_empty() && commit.values == environment.values);
         let mut commit = match begun {
             Some(commit) => commit,
             None => {
                 let source = source(snapshot, request, app)?;
-                let tag = app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
+                let tag =
+                    app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
                 let image = ImageRef { name: app.image.clone(), tag };
                 let digest = match registry::image_digest(self.world, &self.settings.registry, &image).await? {
                     ImageState::Found(digest) => digest,
@@ -658,7 +707,8 @@ impl<W: World> Carrier<'_, W> {
                 return Ok((past.sha.clone(), id != *self.id));
             }
         }
-        Err(Refusal::AlreadyWritten { tag: commit.tag.clone(), by: past.author.clone(), commit: past.sha.clone() }.into())
+        Err(Refusal::AlreadyWritten { tag: commit.tag.clone(), by: past.author.clone(), commit: past.sha.clone() }
+            .into())
     }
 
     /// Saves what was decided, then takes the turn: `current` is us from here on.
@@ -679,7 +729,12 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// Waits for its turn at the branch. Also says whether it had to wait.
-    async fn branch_lease(&self, request: &RequestFact, facts: &Facts, say: &Say) -> Result<(Lease<'_, W>, bool), Stop> {
+    async fn branch_lease(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        say: &Say,
+    ) -> Result<(Lease<'_, W>, bool), Stop> {
         let name = self.branch_name();
         let mut told = None;
         let mut waited = false;

@@ -1,4 +1,8 @@
-//! The door of slack-command: turns what Spin hands in into calls of the story in `handle` and `carry`. Wasm only; no decisions.
+//! The door of slack-command: turns what Spin hands in into calls of the story in `accept` and `carry`. Wasm only; no decisions.
+#![cfg_attr(
+    not(target_family = "wasm"),
+    allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
+)]
 
 mod accept;
 mod carry;
@@ -23,7 +27,9 @@ mod door {
     }
 
     fn world(settings: &SlackCommandSettings) -> Rc<Spin> {
-        WORLD.with_borrow_mut(|world| world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone())
+        WORLD.with_borrow_mut(|world| {
+            world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone()
+        })
     }
 
     fn carry_out(settings: &Rc<SlackCommandSettings>, id: DeploymentId) {
@@ -42,7 +48,11 @@ mod door {
         })
     }
 
-    async fn slack(head: Inbound, body: &mut impl deploy_core::http::Chunks, variables: &Variables) -> deploy_core::http::Answer {
+    async fn slack(
+        head: Inbound,
+        body: &mut impl deploy_core::http::Chunks,
+        variables: &Variables,
+    ) -> deploy_core::http::Answer {
         let verified = match accept::verify(&head, body, variables, deploy_spin::now()).await {
             Ok(verified) => verified,
             Err((answer, line)) => {

@@ -79,7 +79,13 @@ impl<'a, W: World> Speaker<'a, W> {
         }
     }
 
-    async fn speak(&self, request: &deploy_core::deployment::RequestFact, before: &Voice, words: &slack::Message, last: bool) -> Told {
+    async fn speak(
+        &self,
+        request: &deploy_core::deployment::RequestFact,
+        before: &Voice,
+        words: &slack::Message,
+        last: bool,
+    ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
         if before.lost.is_none() {
             let result = match &before.place {

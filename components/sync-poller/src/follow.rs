@@ -35,7 +35,13 @@ type Nudges = mpsc::UnboundedReceiver<()>;
 
 /// Follows one deployment until its last word is told, or the watch closes.
 pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nudges: Nudges) -> Ended {
-    let follower = Follower { watch, world: watch.world, id, facts: RefCell::default(), nudges: futures::lock::Mutex::new(nudges) };
+    let follower = Follower {
+        watch,
+        world: watch.world,
+        id,
+        facts: RefCell::default(),
+        nudges: futures::lock::Mutex::new(nudges),
+    };
     match follower.run().await {
         Ok(ended) => ended,
         Err(error) => {
@@ -126,7 +132,8 @@ impl<W: World> Follower<'_, W> {
     async fn say(&self, word: LastWord) -> Result<(), StoreError> {
         let live = {
             let facts = self.facts.borrow();
-            let live = facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
+            let live =
+                facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
             live.map(|(committed, commit)| (committed.sha.clone(), commit.argocd.clone()))
         };
         if let Some((sha, argocd)) = live {
@@ -174,7 +181,8 @@ impl<W: World> Follower<'_, W> {
         let signal = || drop(changed.unbounded_send(()));
         signal();
         let argocd = &self.watch.settings.argocd;
-        if refresh && let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, &commit.argocd, CALL).await {
+        if refresh && let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, &commit.argocd, CALL).await
+        {
             // The sync itself does not need it; whatever is wrong shows at the next look.
             self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
         }
@@ -283,10 +291,14 @@ impl<W: World> Follower<'_, W> {
                             stream.next().await
                         };
                         return match event {
-                            Ok(Some(Event::App { kind: Kind::Deleted, .. })) => Some((Err(ArgoError::NoApplication), None)),
+                            Ok(Some(Event::App { kind: Kind::Deleted, .. })) => {
+                                Some((Err(ArgoError::NoApplication), None))
+                            }
                             Ok(Some(Event::App { snapshot, .. })) => Some((Ok(snapshot), Some((stream, false)))),
                             Ok(Some(Event::KeepAlive)) => continue,
-                            Ok(Some(Event::Error { message, .. })) => Some((Err(stream_fault(Cause::Said { said: message })), None)),
+                            Ok(Some(Event::Error { message, .. })) => {
+                                Some((Err(stream_fault(Cause::Said { said: message })), None))
+                            }
                             Ok(None) => Some((Err(stream_fault(Cause::Broken)), None)),
                             Err(error) => Some((Err(stream_fault(error.into())), None)),
                         };
@@ -333,7 +345,8 @@ impl<W: World> Follower<'_, W> {
     async fn handle(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
         let now = self.world.now();
         let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
-        let step = deployment::step(self.id, &self.facts.borrow(), &mut fact, snapshot, now, &self.watch.settings.tempo);
+        let step =
+            deployment::step(self.id, &self.facts.borrow(), &mut fact, snapshot, now, &self.watch.settings.tempo);
         match step {
             Step::Ask => {
                 self.save(|watch| *watch = fact).await?;

@@ -1,5 +1,9 @@
 //! The door of sync-poller: a wake-up starts a watch. Wasm only; no decisions. Spin drops the instance when this returns, so
 //! everything is awaited.
+#![cfg_attr(
+    not(target_family = "wasm"),
+    allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
+)]
 
 mod follow;
 mod voice;
@@ -20,7 +24,9 @@ mod door {
         match SyncPollerSettings::read(&deploy_spin::variables(SyncPollerSettings::NAMES).await) {
             Ok(settings) => crate::watch::watch(&Spin::new(settings.redis_url.clone()), &settings).await,
             Err(error) => {
-                deploy_spin::log(&Line::error("setting").with("variable", error.variable).with("problem", error.problem));
+                deploy_spin::log(
+                    &Line::error("setting").with("variable", error.variable).with("problem", error.problem),
+                );
             }
         }
         Ok(())

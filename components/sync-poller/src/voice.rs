@@ -85,7 +85,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 fact.voice.told_end = told_end;
                 match told {
                     Told::At(place) => fact.voice.place = place.or(fact.voice.place.take()),
-                    Told::ByResponseUrl => fact.voice.response_url_uses = fact.voice.response_url_uses.saturating_add(1),
+                    Told::ByResponseUrl => {
+                        fact.voice.response_url_uses = fact.voice.response_url_uses.saturating_add(1)
+                    }
                     Told::NotYet | Told::Never => {}
                 }
             })
@@ -122,7 +124,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 }
                 match slack::update(world, slack, &place.channel, &place.ts, words).await {
                     Ok(()) => return Ok(Told::At(None)),
-                    Err(SlackError::Gone(why)) => world.log(Line::new("message_gone").of(id).with("slack", why.as_str())),
+                    Err(SlackError::Gone(why)) => {
+                        world.log(Line::new("message_gone").of(id).with("slack", why.as_str()))
+                    }
                     Err(error) => return self.failed(error).await,
                 }
             }

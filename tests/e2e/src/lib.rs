@@ -54,7 +54,8 @@ pub fn broken_room(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result
 }
 
 fn run(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>, tidy: bool) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let options = Options { runner: Runner::from_environment(), ..options };
         let mut room = Room(Sandbox::start(options).await.expect("the sandbox starts"));
@@ -187,7 +188,9 @@ impl Room {
         for key in &keys {
             if key.ends_with("/history") || key == "deploy-bot/early-ends" {
                 let ring = self.key(key).await?.unwrap_or_default();
-                remembered.extend(ring["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)));
+                remembered.extend(
+                    ring["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)),
+                );
             }
         }
         for key in &keys {
@@ -195,7 +198,8 @@ impl Room {
                 Some((id, _)) => remembered.iter().any(|known| known == id),
                 None => {
                     key.starts_with("deploy-bot/target/")
-                        || ["deploy-bot/catalog", "deploy-bot/early-ends", "deploy-bot/branch/rewritten"].contains(&key.as_str())
+                        || ["deploy-bot/catalog", "deploy-bot/early-ends", "deploy-bot/branch/rewritten"]
+                            .contains(&key.as_str())
                 }
             };
             if !owned {

@@ -1,17 +1,18 @@
 //! The `spin:*` imports: key-value, variables and Redis. Every one is asynchronous and blocks no other task of the instance.
-//! The trap: current versions of the Redis client give up after 0.5 s by default; Spin's has no limits, so they are taken off.
+//! The trap: this version of the Redis client gives up after 0.5 s by default; Spin's has no limits, so they are taken off.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Value, cmd};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, RedisError, Value, cmd};
 use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, StreamReader};
 
 use crate::instance::Data;
 use crate::manifest::check_name;
-use bindings::spin::key_value::key_value;
-use bindings::spin::redis::redis as outbound_redis;
+use bindings::spin::key_value::key_value as store;
+use bindings::spin::redis::redis as outbound;
+use bindings::spin::redis::redis::{RedisParameter, RedisResult};
 use bindings::spin::variables::variables;
 
 /// Generated from the WIT texts of spin-sdk.
@@ -43,8 +44,12 @@ pub(crate) mod bindings {
 /// The size of Spin's table of Redis connections, for each instance.
 const REDIS_CONNECTIONS: usize = 1024;
 
-type Result<T, E> = wasmtime::Result<std::result::Result<T, E>>;
 type Access<T> = Accessor<T, HasSelf<Data>>;
+type Store = Resource<KeyValue>;
+type Connection = Resource<MultiplexedConnection>;
+/// The outer error kills the instance, the inner one is the component's to handle.
+type Stored<T> = wasmtime::Result<Result<T, store::Error>>;
+type Asked<T> = wasmtime::Result<Result<T, outbound::Error>>;
 
 pub(crate) fn add_to_linker(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     bindings::RedisTrigger::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)
@@ -54,20 +59,30 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
 #[derive(Clone)]
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub enum KeyValue {
+    /// Until the host ends.
     Memory(Arc<Mutex<BTreeMap<String, Vec<u8>>>>),
     /// As Spin's Redis backend: raw keys, no prefix, the whole database.
     Redis(Arc<RedisStore>),
 }
 
-pub(crate) struct RedisStore {
+/// One connection for all, opened again after it broke.
+#[expect(unreachable_pub, reason = "KeyValue shows it")]
+pub struct RedisStore {
     client: Client,
-    /// One connection for all; opened again after it broke.
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
 }
 
+impl KeyValue {
+    pub(crate) fn new(redis: Option<&str>) -> anyhow::Result<KeyValue> {
+        let Some(url) = redis else { return Ok(KeyValue::Memory(Arc::default())) };
+        let store = RedisStore { client: Client::open(url)?, connection: Default::default() };
+        Ok(KeyValue::Redis(Arc::new(store)))
+    }
+}
+
 impl RedisStore {
-    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> std::result::Result<T, key_value::Error> {
-        let other = |error: redis::RedisError| key_value::Error::Other(error.to_string());
+    async fn query<A: FromRedisValue>(&self, command: &Cmd) -> Result<A, store::Error> {
+        let other = |error: RedisError| store::Error::Other(error.to_string());
         let mut connection = {
             let mut slot = self.connection.lock().await;
             match &*slot {
@@ -76,76 +91,23 @@ impl RedisStore {
             }
         };
         let answer = command.query_async(&mut connection).await;
-        if answer.as_ref().is_err_and(|error| error.is_unrecoverable_error()) {
+        if answer.as_ref().is_err_and(RedisError::is_unrecoverable_error) {
             *self.connection.lock().await = None;
         }
         answer.map_err(other)
     }
-}
 
-impl KeyValue {
-    pub(crate) fn new(redis: Option<&str>) -> anyhow::Result<KeyValue> {
-        Ok(match redis {
-            None => KeyValue::Memory(Arc::default()),
-            Some(url) => {
-                KeyValue::Redis(Arc::new(RedisStore { client: Client::open(url)?, connection: Default::default() }))
-            }
-        })
-    }
-
-    async fn get(&self, key: &str) -> std::result::Result<Option<Vec<u8>>, key_value::Error> {
-        match self {
-            KeyValue::Memory(map) => Ok(locked(map).get(key).cloned()),
-            KeyValue::Redis(store) => store.query(cmd("GET").arg(key)).await,
-        }
-    }
-
-    async fn set(&self, key: String, value: Vec<u8>) -> std::result::Result<(), key_value::Error> {
-        match self {
-            KeyValue::Memory(map) => {
-                locked(map).insert(key, value);
-                Ok(())
-            }
-            KeyValue::Redis(store) => store.query(cmd("SET").arg(key).arg(value)).await,
-        }
-    }
-
-    async fn delete(&self, key: &str) -> std::result::Result<(), key_value::Error> {
-        match self {
-            KeyValue::Memory(map) => {
-                locked(map).remove(key);
-                Ok(())
-            }
-            KeyValue::Redis(store) => store.query(cmd("DEL").arg(key)).await,
-        }
-    }
-
-    async fn exists(&self, key: &str) -> std::result::Result<bool, key_value::Error> {
-        match self {
-            KeyValue::Memory(map) => Ok(locked(map).contains_key(key)),
-            KeyValue::Redis(store) => store.query(cmd("EXISTS").arg(key)).await,
-        }
-    }
-
-    async fn keys(&self) -> std::result::Result<Vec<String>, key_value::Error> {
-        let store = match self {
-            KeyValue::Memory(map) => return Ok(locked(map).keys().cloned().collect()),
-            KeyValue::Redis(store) => store,
-        };
+    async fn keys(&self) -> Result<Vec<String>, store::Error> {
         let (mut keys, mut cursor) = (Vec::new(), 0_u64);
         loop {
-            let (next, page): (u64, Vec<String>) = store.query(cmd("SCAN").arg(cursor)).await?;
+            let (next, page): (u64, Vec<String>) = self.query(cmd("SCAN").arg(cursor)).await?;
             keys.extend(page);
-            cursor = next;
-            if cursor == 0 {
+            if next == 0 {
                 return Ok(keys);
             }
+            cursor = next;
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn connect(client: &Client) -> redis::RedisResult<MultiplexedConnection> {
@@ -153,67 +115,81 @@ async fn connect(client: &Client) -> redis::RedisResult<MultiplexedConnection> {
     client.get_multiplexed_async_connection_with_config(&config).await
 }
 
-/// A resource of the instance, cloned so that nothing is borrowed while waiting.
-fn resource<T, R: Clone + Send + 'static>(accessor: &Access<T>, resource: &Resource<R>) -> wasmtime::Result<R> {
-    accessor.with(|mut access| Ok(access.get().table.get(resource)?.clone()))
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl key_value::Host for Data {}
-impl key_value::HostStore for Data {}
+/// A resource of the instance, cloned so that nothing is borrowed while waiting.
+fn resource<T, R: Clone + Send + 'static>(accessor: &Access<T>, handle: &Resource<R>) -> wasmtime::Result<R> {
+    accessor.with(|mut access| Ok(access.get().table.get(handle)?.clone()))
+}
 
-impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<Data> {
-    async fn open(accessor: &Access<T>, label: String) -> Result<Resource<KeyValue>, key_value::Error> {
+impl store::Host for Data {}
+impl store::HostStore for Data {}
+
+impl<T: Send> store::HostStoreWithStore<T> for HasSelf<Data> {
+    async fn open(accessor: &Access<T>, label: String) -> Stored<Store> {
         let component = accessor.with(|mut access| access.get().component.clone());
         if !component.settings.stores.contains(&label) {
-            return Ok(Err(key_value::Error::AccessDenied));
+            return Ok(Err(store::Error::AccessDenied));
         }
         if let KeyValue::Redis(store) = &component.key_value {
-            // As Spin does; whether it works shows at the first real command.
+            // As Spin does; whether Redis is there shows at the first real command.
             let _ = store.query::<()>(&cmd("PING")).await;
         }
         accessor.with(|mut access| Ok(Ok(access.get().table.push(component.key_value.clone())?)))
     }
 
-    async fn get(
-        accessor: &Access<T>,
-        store: Resource<KeyValue>,
-        key: String,
-    ) -> Result<Option<Vec<u8>>, key_value::Error> {
-        Ok(resource(accessor, &store)?.get(&key).await)
+    async fn get(accessor: &Access<T>, store: Store, key: String) -> Stored<Option<Vec<u8>>> {
+        Ok(match resource(accessor, &store)? {
+            KeyValue::Memory(map) => Ok(locked(&map).get(&key).cloned()),
+            KeyValue::Redis(store) => store.query(cmd("GET").arg(key)).await,
+        })
     }
 
-    async fn set(
-        accessor: &Access<T>,
-        store: Resource<KeyValue>,
-        key: String,
-        value: Vec<u8>,
-    ) -> Result<(), key_value::Error> {
-        Ok(resource(accessor, &store)?.set(key, value).await)
+    async fn set(accessor: &Access<T>, store: Store, key: String, value: Vec<u8>) -> Stored<()> {
+        Ok(match resource(accessor, &store)? {
+            KeyValue::Memory(map) => {
+                locked(&map).insert(key, value);
+                Ok(())
+            }
+            KeyValue::Redis(store) => store.query(cmd("SET").arg(key).arg(value)).await,
+        })
     }
 
-    async fn delete(accessor: &Access<T>, store: Resource<KeyValue>, key: String) -> Result<(), key_value::Error> {
-        Ok(resource(accessor, &store)?.delete(&key).await)
+    async fn delete(accessor: &Access<T>, store: Store, key: String) -> Stored<()> {
+        Ok(match resource(accessor, &store)? {
+            KeyValue::Memory(map) => {
+                locked(&map).remove(&key);
+                Ok(())
+            }
+            KeyValue::Redis(store) => store.query(cmd("DEL").arg(key)).await,
+        })
     }
 
-    async fn exists(accessor: &Access<T>, store: Resource<KeyValue>, key: String) -> Result<bool, key_value::Error> {
-        Ok(resource(accessor, &store)?.exists(&key).await)
+    async fn exists(accessor: &Access<T>, store: Store, key: String) -> Stored<bool> {
+        Ok(match resource(accessor, &store)? {
+            KeyValue::Memory(map) => Ok(locked(&map).contains_key(&key)),
+            KeyValue::Redis(store) => store.query(cmd("EXISTS").arg(key)).await,
+        })
     }
 
     async fn get_keys(
         accessor: &Access<T>,
-        store: Resource<KeyValue>,
-    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<std::result::Result<(), key_value::Error>>)> {
-        let (keys, outcome) = match resource(accessor, &store)?.keys().await {
-            Ok(keys) => (keys, Ok(())),
-            Err(error) => (Vec::new(), Err(error)),
+        store: Store,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), store::Error>>)> {
+        let keys = match resource(accessor, &store)? {
+            KeyValue::Memory(map) => Ok(locked(&map).keys().cloned().collect()),
+            KeyValue::Redis(store) => store.keys().await,
         };
+        let (keys, outcome) = keys.map_or_else(|error| (Vec::new(), Err(error)), |keys| (keys, Ok(())));
         accessor.with(|mut access| {
             let keys = StreamReader::new(&mut access, keys)?;
             Ok((keys, FutureReader::new(&mut access, async { wasmtime::error::Ok(outcome) })?))
         })
     }
 
-    async fn drop(accessor: &Access<T>, store: Resource<KeyValue>) -> wasmtime::Result<()> {
+    async fn drop(accessor: &Access<T>, store: Store) -> wasmtime::Result<()> {
         accessor.with(|mut access| access.get().table.delete(store).map(drop))?;
         Ok(())
     }
@@ -222,145 +198,97 @@ impl<T: Send> key_value::HostStoreWithStore<T> for HasSelf<Data> {
 impl variables::Host for Data {}
 
 impl<T: Send> variables::HostWithStore<T> for HasSelf<Data> {
-    async fn get(accessor: &Access<T>, name: String) -> Result<String, variables::Error> {
+    async fn get(accessor: &Access<T>, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
         if let Err(error) = check_name(&name) {
             return Ok(Err(variables::Error::InvalidName(error.to_string())));
         }
-        Ok(accessor.with(|mut access| {
-            let component = &access.get().component;
-            let value = component.settings.variables.get(&name).cloned();
-            value.ok_or_else(|| variables::Error::Undefined(format!("no variable for {:?}.{name:?}", component.id)))
-        }))
+        let component = accessor.with(|mut access| access.get().component.clone());
+        let value = component.settings.variables.get(&name).cloned();
+        Ok(value.ok_or_else(|| variables::Error::Undefined(format!("no variable for {:?}.{name:?}", component.id))))
     }
 }
 
-impl outbound_redis::Host for Data {}
-impl outbound_redis::HostConnection for Data {}
+impl outbound::Host for Data {}
+impl outbound::HostConnection for Data {}
 
-/// Sends one command and converts the answer.
-async fn ask<T, A: FromRedisValue>(
-    accessor: &Access<T>,
-    connection: Resource<MultiplexedConnection>,
-    command: &mut Cmd,
-) -> Result<A, outbound_redis::Error> {
+/// Sends one command and waits for its answer.
+async fn ask<T, A: FromRedisValue>(accessor: &Access<T>, connection: Connection, command: &mut Cmd) -> Asked<A> {
     let mut connection = resource(accessor, &connection)?;
-    Ok(command.query_async(&mut connection).await.map_err(|error| outbound_redis::Error::Other(error.to_string())))
+    Ok(command.query_async(&mut connection).await.map_err(|error| outbound::Error::Other(error.to_string())))
 }
 
-impl<T: Send> outbound_redis::HostConnectionWithStore<T> for HasSelf<Data> {
-    async fn open(
-        accessor: &Access<T>,
-        address: String,
-    ) -> Result<Resource<MultiplexedConnection>, outbound_redis::Error> {
+impl<T: Send> outbound::HostConnectionWithStore<T> for HasSelf<Data> {
+    async fn open(accessor: &Access<T>, address: String) -> Asked<Connection> {
         let component = accessor.with(|mut access| access.get().component.clone());
         if !component.may_call(&address, "redis") {
-            return Ok(Err(outbound_redis::Error::InvalidAddress));
+            return Ok(Err(outbound::Error::InvalidAddress));
         }
-        let Ok(client) = Client::open(address) else { return Ok(Err(outbound_redis::Error::InvalidAddress)) };
+        let Ok(client) = Client::open(address) else { return Ok(Err(outbound::Error::InvalidAddress)) };
         let connection = match connect(&client).await {
             Ok(connection) => connection,
-            Err(error) => return Ok(Err(outbound_redis::Error::Other(error.to_string()))),
+            Err(error) => return Ok(Err(outbound::Error::Other(error.to_string()))),
         };
         accessor.with(|mut access| {
             let data = access.get();
             if data.redis_connections == REDIS_CONNECTIONS {
-                return Ok(Err(outbound_redis::Error::TooManyConnections));
+                return Ok(Err(outbound::Error::TooManyConnections));
             }
             data.redis_connections += 1;
             Ok(Ok(data.table.push(connection)?))
         })
     }
 
-    async fn publish(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        channel: String,
-        payload: Vec<u8>,
-    ) -> Result<(), outbound_redis::Error> {
-        ask(accessor, connection, cmd("PUBLISH").arg(channel).arg(payload)).await
+    async fn publish(accessor: &Access<T>, on: Connection, channel: String, payload: Vec<u8>) -> Asked<()> {
+        ask(accessor, on, cmd("PUBLISH").arg(channel).arg(payload)).await
     }
 
-    async fn get(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        key: String,
-    ) -> Result<Option<Vec<u8>>, outbound_redis::Error> {
-        ask(accessor, connection, cmd("GET").arg(key)).await
+    async fn get(accessor: &Access<T>, on: Connection, key: String) -> Asked<Option<Vec<u8>>> {
+        ask(accessor, on, cmd("GET").arg(key)).await
     }
 
-    async fn set(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        key: String,
-        value: Vec<u8>,
-    ) -> Result<(), outbound_redis::Error> {
-        ask(accessor, connection, cmd("SET").arg(key).arg(value)).await
+    async fn set(accessor: &Access<T>, on: Connection, key: String, value: Vec<u8>) -> Asked<()> {
+        ask(accessor, on, cmd("SET").arg(key).arg(value)).await
     }
 
-    async fn incr(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        key: String,
-    ) -> Result<i64, outbound_redis::Error> {
-        ask(accessor, connection, cmd("INCRBY").arg(key).arg(1)).await
+    async fn incr(accessor: &Access<T>, on: Connection, key: String) -> Asked<i64> {
+        ask(accessor, on, cmd("INCRBY").arg(key).arg(1)).await
     }
 
-    async fn del(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        keys: Vec<String>,
-    ) -> Result<u32, outbound_redis::Error> {
-        ask(accessor, connection, cmd("DEL").arg(keys)).await
+    async fn del(accessor: &Access<T>, on: Connection, keys: Vec<String>) -> Asked<u32> {
+        ask(accessor, on, cmd("DEL").arg(keys)).await
     }
 
-    async fn sadd(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        key: String,
-        values: Vec<String>,
-    ) -> Result<u32, outbound_redis::Error> {
-        ask(accessor, connection, cmd("SADD").arg(key).arg(values)).await
+    async fn sadd(accessor: &Access<T>, on: Connection, key: String, values: Vec<String>) -> Asked<u32> {
+        ask(accessor, on, cmd("SADD").arg(key).arg(values)).await
     }
 
-    async fn smembers(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        key: String,
-    ) -> Result<Vec<String>, outbound_redis::Error> {
-        ask(accessor, connection, cmd("SMEMBERS").arg(key)).await
+    async fn smembers(accessor: &Access<T>, on: Connection, key: String) -> Asked<Vec<String>> {
+        ask(accessor, on, cmd("SMEMBERS").arg(key)).await
     }
 
-    async fn srem(
-        accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
-        key: String,
-        values: Vec<String>,
-    ) -> Result<u32, outbound_redis::Error> {
-        ask(accessor, connection, cmd("SREM").arg(key).arg(values)).await
+    async fn srem(accessor: &Access<T>, on: Connection, key: String, values: Vec<String>) -> Asked<u32> {
+        ask(accessor, on, cmd("SREM").arg(key).arg(values)).await
     }
 
     async fn execute(
         accessor: &Access<T>,
-        connection: Resource<MultiplexedConnection>,
+        on: Connection,
         command: String,
-        arguments: Vec<outbound_redis::RedisParameter>,
-    ) -> Result<Vec<outbound_redis::RedisResult>, outbound_redis::Error> {
+        arguments: Vec<RedisParameter>,
+    ) -> Asked<Vec<RedisResult>> {
         let mut command = cmd(&command);
         for argument in arguments {
             match argument {
-                outbound_redis::RedisParameter::Int64(number) => command.arg(number),
-                outbound_redis::RedisParameter::Binary(bytes) => command.arg(bytes),
+                RedisParameter::Int64(number) => command.arg(number),
+                RedisParameter::Binary(bytes) => command.arg(bytes),
             };
         }
-        let answer = ask(accessor, connection, &mut command).await?;
-        Ok(answer.and_then(|answer: Value| {
-            let mut results = Vec::new();
-            flatten(answer, &mut results)?;
-            Ok(results)
-        }))
+        let mut results = Vec::new();
+        let answer: Result<Value, _> = ask(accessor, on, &mut command).await?;
+        Ok(answer.and_then(|answer| flatten(answer, &mut results)).map(|()| results))
     }
 
-    async fn drop(accessor: &Access<T>, connection: Resource<MultiplexedConnection>) -> wasmtime::Result<()> {
+    async fn drop(accessor: &Access<T>, connection: Connection) -> wasmtime::Result<()> {
         accessor.with(|mut access| {
             let data = access.get();
             data.redis_connections -= 1;
@@ -371,11 +299,7 @@ impl<T: Send> outbound_redis::HostConnectionWithStore<T> for HasSelf<Data> {
 }
 
 /// Spin flattens nested arrays.
-fn flatten(
-    value: Value,
-    into: &mut Vec<outbound_redis::RedisResult>,
-) -> std::result::Result<(), outbound_redis::Error> {
-    use outbound_redis::RedisResult;
+fn flatten(value: Value, into: &mut Vec<RedisResult>) -> Result<(), outbound::Error> {
     into.push(match value {
         Value::Nil => RedisResult::Nil,
         Value::Int(number) => RedisResult::Int64(number),
@@ -387,7 +311,7 @@ fn flatten(
         Value::Array(values) | Value::Set(values) => {
             return values.into_iter().try_for_each(|value| flatten(value, into));
         }
-        other => return Err(outbound_redis::Error::Other(format!("this answer is not supported: {other:?}"))),
+        _ => return Err(outbound::Error::Other("this kind of answer is not supported".into())),
     });
     Ok(())
 }

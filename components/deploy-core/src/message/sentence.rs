@@ -60,7 +60,7 @@ pub fn refusal(refusal: &Refusal) -> String {
             "Ask your administrators which bot deploys here.".to_owned(),
         ),
         Refusal::BrokenCatalog { path, error } => {
-            let line = error.line.map(|line| format!(" in line {line}")).unwrap_or_default();
+            let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
             let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
             (
                 format!("the catalog {} is broken{line}: {problem}.", code(path.as_str())),
@@ -169,14 +169,14 @@ fn edit(why: &EditRefusal) -> (String, String) {
             (format!("{} is anchored, and line {line} uses it too, so an edit would change both", code(path)), tag_at())
         }
         EditRefusal::OnlyMerged { path, line } => {
-            (format!("{} comes only from a merge key `<<` (line {line})", code(path)), "Write the key out there once.".to_owned())
+            (format!("{} comes only from a merge key `<<` (line {line})", code(path)), "Write the key into the file itself.".to_owned())
         }
         EditRefusal::DuplicateKey { path, key, line } => (
-            format!("on the way to {} the key {} stands twice (again in line {line})", code(path), code(key)),
+            format!("on the way to {} the key {} stands twice (again on line {line})", code(path), code(key)),
             "Remove one of them.".to_owned(),
         ),
         EditRefusal::SeveralDocuments { path, line } => {
-            (format!("several of its documents have {} (again in line {line})", code(path)), tag_at())
+            (format!("several of its documents have {} (again on line {line})", code(path)), tag_at())
         }
         EditRefusal::MultiLine { path, line } => {
             (format!("{} is a block or stands on several lines", at(path, *line)), "Write it on one line.".to_owned())

@@ -171,7 +171,7 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     not allowed: not deployed: checkout@production may not be deployed from this channel. Nothing was changed. Type it in one of the channels that the catalog names.
     not allowed: not deployed: you may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
     other workspace: not deployed: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
-    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken in line 7: `repo` is missing. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken on line 7: `repo` is missing. Nothing was changed. Fix it on the GitOps branch, then type the command again.
     broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken: it has no apps. Nothing was changed. Fix it on the GitOps branch, then type the command again.
     no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then type the command again.
     no such pull request: not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
@@ -256,9 +256,9 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     not a string: `image.tag` (line 3) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     alias: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     used elsewhere: `image.tag` is anchored, and line 3 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    only merged: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key out there once.
-    duplicate key: on the way to `image.tag` the key `image` stands twice (again in line 3). Nothing was changed. Remove one of them.
-    several documents: several of its documents have `image.tag` (again in line 3). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+    only merged: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key into the file itself.
+    duplicate key: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
+    several documents: several of its documents have `image.tag` (again on line 3). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     several lines: `image.tag` (line 3) is a block or stands on several lines. Nothing was changed. Write it on one line.
     syntax: line 3 is not plain YAML (tabs are not allowed as indentation). Nothing was changed. Fix that line.
     not UTF-8: line 3 is not UTF-8. Nothing was changed. Save it as UTF-8.
@@ -455,7 +455,7 @@ fn how_far_the_sync_is() {
     ]), @"
     asked: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`.
     begun: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`.
-    applying: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`: 3 of 7 resources, waiting for healthy state of apps/Deployment/checkout., retry 1.
+    applying: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`: 3 of 7 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
     progressing: :arrows_counterclockwise: *checkout #42*  synced `ddddddd`; its health is progressing.
     unknown: :arrows_counterclockwise: *checkout #42*  synced `ddddddd`; its health is unknown.
     ");
@@ -503,6 +503,7 @@ fn every_last_word() {
     let superseded = |by: Option<&str>| LastWord::Superseded { by_deployment: None, by_person: by.map(str::to_owned) };
     let timed_out = |waiting, health: Option<&str>| LastWord::TimedOut { waiting, health: health.map(str::to_owned) };
     let newer = || LastWord::Superseded { by_deployment: Some(id('2')), by_person: None };
+    let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
     let (before, unanswered) = (WatchFact::default(), WatchFact { taken: false, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
@@ -514,7 +515,8 @@ fn every_last_word() {
         ("timed out, no answer to the ask", last(timed_out(Some(no_answer()), None), unanswered)),
         ("timed out in the queue", last(timed_out(Some(Waiting::OtherOperation { by: None }), None), before.clone())),
         ("timed out before the window", last(timed_out(Some(Waiting::SyncWindow), None), before.clone())),
-        ("timed out by health", last(timed_out(None, Some("Progressing")), asked())),
+        ("timed out while it ran", last(timed_out(None, Some("Progressing")), asked())),
+        ("timed out by health", last(timed_out(None, Some("Progressing")), synced)),
         ("unknown", last(LastWord::Unknown, before)),
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
@@ -526,7 +528,8 @@ fn every_last_word() {
     timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out: the connection to Argo CD broke. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Type the command again to go on.
     timed out in the queue: :alarm_clock: *checkout #42*  timed out waiting for another operation in Argo CD. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Type the command again to go on.
     timed out before the window: :alarm_clock: *checkout #42*  timed out waiting for a sync window in Argo CD to open. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Type the command again to go on.
-    timed out by health: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Type the command again to go on.
+    timed out while it ran: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Type the command again to go on.
+    timed out by health: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); so is the cluster. Argo CD shows what holds it up. Type the command again to go on.
     unknown: :grey_question: *checkout #42*  I do not know whether my commit landed: GitHub did not say in time. Type the command again: if it landed, I go on with it.
     ");
 }
@@ -604,14 +607,19 @@ fn whose_commits_ride_along() {
     assert_eq!(riders(Vec::new(), false), None);
     let one = vec![rider("eve", "Raise the memory limit")];
     let many: Vec<Rider> = ["eve", "bob", "eve", "kim", "lee", "max", "joe", "ann"].map(|who| rider(who, "Tune")).to_vec();
+    let two = vec![rider("eve", "Tune"), rider("bob", "Tune")];
     let first = Facts { commit: Some(CommitFact { riders: Riders::FirstDeploy, ..commit() }), ..relayed() };
+    let ended = Facts { end: Some(cancelled()), committed: None, ..first.clone() };
+    assert!(!show(&before_commit(&ended, None)).contains("goes live"));
     insta::assert_snapshot!(list_of([
         ("one", riders(one, false).unwrap()),
+        ("two", riders(two, false).unwrap()),
         ("many", riders(many, true).unwrap()),
         ("first", after_commit(&first).blocks[2]["elements"][0]["text"].to_string()),
     ]), @r#"
     one: "Rides along: 1 commit by eve since the live version: `eeeeeee` Raise the memory limit"
-    many: "Rides along: at least 8 commits by eve, bob, kim, lee, max, 2 more since the live version: `eeeeeee` Tune; `eeeeeee` Tune; `eeeeeee` Tune"
+    two: "Rides along: 2 commits by eve and bob since the live version: `eeeeeee` Tune; `eeeeeee` Tune"
+    many: "Rides along: at least 8 commits by eve, bob, kim, lee, max and 2 more since the live version: `eeeeeee` Tune; `eeeeeee` Tune; `eeeeeee` Tune"
     first: "My first deploy of this app: whatever else is in its folder goes live with it."
     "#);
 }
@@ -620,7 +628,7 @@ fn whose_commits_ride_along() {
 
 #[test]
 fn answers_to_the_command_itself() {
-    insta::assert_snapshot!(accepted(&request().words), @"Accepted: deploy `checkout #42`. I report in this channel.");
+    insta::assert_snapshot!(accepted(&request().words), @"Accepted: deploy `checkout #42`. Follow it in this channel.");
     insta::assert_snapshot!(not_accepted(), @"I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.");
     insta::assert_snapshot!(help(), @"
     I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.
