@@ -593,7 +593,8 @@ impl Facts {
 
     /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's own domain.
     pub fn link(&self) -> Option<String> {
-        let domain = self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
+        let domain =
+            self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
         let place = self.place()?;
         Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
     }
@@ -736,7 +737,8 @@ pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
         }
         let limit = request.at.after(tempo.no_commit_limit());
         // `committed` without its `commit` cannot be followed, but it must never be told as "nothing was changed".
-        let begun = facts.committed.is_some() || facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
+        let begun =
+            facts.committed.is_some() || facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
         return match (now < limit, begun) {
             (true, _) => Next::WaitUntil(limit),
             (false, true) => Next::Say(LastWord::Unknown),
@@ -778,8 +780,17 @@ pub enum Step {
 }
 
 /// Reads Argo CD's answer in the light of what we asked for. Updates what it remembers of `Degraded` in `watch`.
-pub fn step(id: &DeploymentId, facts: &Facts, watch: &mut WatchFact, app: &AppSnapshot, now: Timestamp, tempo: &Tempo) -> Step {
-    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Step::Wait(None) };
+pub fn step(
+    id: &DeploymentId,
+    facts: &Facts,
+    watch: &mut WatchFact,
+    app: &AppSnapshot,
+    now: Timestamp,
+    tempo: &Tempo,
+) -> Step {
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
+        return Step::Wait(None);
+    };
     watch.automated = app.automated;
     if app.deleting {
         return Step::Over(LastWord::Failed { failure: Failure::Deleting });
@@ -798,7 +809,8 @@ pub fn step(id: &DeploymentId, facts: &Facts, watch: &mut WatchFact, app: &AppSn
             return Step::Follow(progress(app, false));
         }
         // A foreign operation. If it began after ours was taken, ours is over: in the history, or superseded.
-        let began_after = app.last.as_ref().and_then(|last| last.started).zip(asked).is_some_and(|(began, asked)| began > asked);
+        let began_after =
+            app.last.as_ref().and_then(|last| last.started).zip(asked).is_some_and(|(began, asked)| began > asked);
         if watch.taken && began_after {
             return superseded_or_live(commit, committed, app, asked, operation.by.clone());
         }
@@ -942,4 +954,5 @@ pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
 pub(crate) mod tests;

@@ -123,3 +123,23 @@ impl From<HttpError> for Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_http_has_its_own_cause() {
+        let causes =
+            [HttpError::Denied, HttpError::NotConnected, HttpError::TimedOut, HttpError::TooLarge, HttpError::Broken];
+        let expected = [Cause::Denied, Cause::NotConnected, Cause::TimedOut, Cause::TooLarge, Cause::Broken];
+        assert_eq!(causes.map(Cause::from), expected);
+    }
+
+    #[test]
+    fn nothing_is_changed_until_somebody_says_so() {
+        let fault = Fault::new(System::GitHub, "read", Cause::Broken);
+        assert_eq!(fault.changed, Changed::Nothing);
+        assert_eq!(fault.changed(Changed::Unknown).changed, Changed::Unknown);
+    }
+}

@@ -230,3 +230,134 @@ pub async fn read_body(body: &mut impl Chunks, limit: usize) -> Result<Option<Ve
     }
     Ok(Some(whole))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn inbound(headers: &[(&str, &[u8])]) -> Inbound {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            map.append(name, HeaderValue::from_bytes(value).unwrap());
+        }
+        Inbound { method: Method::POST, path: "/slack/command".to_owned(), query: String::new(), headers: map }
+    }
+
+    #[test]
+    fn a_header_given_twice_counts_as_absent() {
+        let one = inbound(&[("X-Hub-Signature-256", b"sha256=aa")]);
+        assert_eq!(one.header("x-hub-signature-256"), Some("sha256=aa"));
+        assert_eq!(one.header("X-HUB-Signature-256"), Some("sha256=aa"));
+        assert_eq!(one.header("x-hub-signature"), None);
+        assert_eq!(one.header("not a header's name"), None);
+        let same: &[(&str, &[u8])] = &[("x-a", b"1"), ("X-A", b"1")];
+        assert_eq!(inbound(same).header("x-a"), None);
+        assert_eq!(inbound(&[("x-a", b"1"), ("x-a", b"2"), ("x-b", b"3")]).header("x-b"), Some("3"));
+        assert_eq!(inbound(&[("x-a", b"")]).header("x-a"), Some(""));
+        assert_eq!(inbound(&[("x-a", b"caf\xe9")]).header("x-a"), None);
+    }
+
+    #[test]
+    fn content_types() {
+        let is_json = |value: &[u8]| inbound(&[("content-type", value)]).content_type_is("application/json");
+        for fine in ["application/json", "application/json; charset=utf-8", "Application/JSON ;x", " application/json"]
+        {
+            assert!(is_json(fine.as_bytes()), "{fine}");
+        }
+        for bad in ["application/jsonp", "text/plain; application/json", "application/x-www-form-urlencoded", ";", ""] {
+            assert!(!is_json(bad.as_bytes()), "{bad}");
+        }
+        assert!(!inbound(&[]).content_type_is("application/json"));
+        let twice: &[(&str, &[u8])] = &[("content-type", b"application/json"), ("content-type", b"application/json")];
+        assert!(!inbound(twice).content_type_is("application/json"));
+    }
+
+    /// A body in pieces; an error where it breaks.
+    struct Pieces(Vec<Result<Vec<u8>, HttpError>>);
+
+    impl Chunks for Pieces {
+        async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+            if self.0.is_empty() { Ok(None) } else { self.0.remove(0).map(Some) }
+        }
+    }
+
+    fn read(pieces: &[usize], limit: usize) -> (Option<usize>, usize) {
+        let mut body = Pieces(pieces.iter().map(|size| Ok(vec![b'x'; *size])).collect());
+        let read = read_body(&mut body, limit).now_or_never().unwrap().unwrap();
+        (read.map(|whole| whole.len()), body.0.len())
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_its_limit() {
+        assert_eq!(read(&[], 0), (Some(0), 0));
+        assert_eq!(read(&[3, 0, 7], 10), (Some(10), 0));
+        assert_eq!(read(&[3, 0, 8], 10), (None, 0));
+        assert_eq!(read(&[11], 10), (None, 0));
+        // What follows the limit is not read at all.
+        assert_eq!(read(&[6, 6, 6, 6], 10), (None, 2));
+        let mut broken = Pieces(vec![Ok(b"{".to_vec()), Err(HttpError::Broken)]);
+        assert_eq!(read_body(&mut broken, 10).now_or_never(), Some(Err(HttpError::Broken)));
+    }
+
+    #[test]
+    fn debug_shows_no_address_no_header_and_no_body() {
+        let request = Request::post_json("https://hooks.slack.com/hush", &serde_json::json!({ "text": "hush" }))
+            .bearer(&Secret::new("hush"))
+            .header(header::COOKIE, "hush");
+        assert_eq!(format!("{request:?}"), "Request(POST .., 15 bytes)");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::SET_COOKIE, HeaderValue::from_static("hush"));
+        let response = Response { status: StatusCode::OK, headers, body: b"hush".to_vec() };
+        assert_eq!(format!("{response:?}"), "Response(200 OK, 4 bytes)");
+    }
+
+    #[test]
+    fn a_request_is_built_with_its_limits() {
+        let request = Request::get("https://a.example");
+        assert_eq!((request.timeout, request.max_answer), (Duration::from_secs(5), 1 << 20));
+        let request = request.timeout(Duration::from_secs(8)).max_answer(10);
+        assert_eq!((request.timeout, request.max_answer), (Duration::from_secs(8), 10));
+    }
+
+    #[test]
+    fn headers_of_a_request() {
+        let request = Request::post_json("https://a.example", &1).bearer(&Secret::new("token"));
+        assert_eq!(request.headers.get(header::CONTENT_TYPE).unwrap(), "application/json");
+        let bearer = request.headers.get(header::AUTHORIZATION).unwrap();
+        assert!(bearer == "Bearer token" && bearer.is_sensitive());
+        // The last one counts, and what no header may hold is left out.
+        let request = Request::get("https://a.example").header(header::ACCEPT, "a").header(header::ACCEPT, "b");
+        assert_eq!(request.headers.get_all(header::ACCEPT).iter().collect::<Vec<_>>(), ["b"]);
+        let request = Request::get("https://a.example").header(header::ACCEPT, "a\r\nx-evil: 1");
+        assert!(request.headers.is_empty());
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds() {
+        let response = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(value))]);
+            Response { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Vec::new() }.retry_after()
+        };
+        assert_eq!(response(" 30 "), Some(Duration::from_secs(30)));
+        for other in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT"] {
+            assert_eq!(response(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_two_errors_are_certain() {
+        let all =
+            [HttpError::Denied, HttpError::NotConnected, HttpError::TimedOut, HttpError::TooLarge, HttpError::Broken];
+        assert_eq!(all.map(HttpError::nothing_happened), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn an_answer_gives_one_reason() {
+        let answer = Answer::reason(StatusCode::OK, "ignored", "not \"ours\"");
+        assert_eq!(answer.content_type, "application/json");
+        assert_eq!(answer.body, br#"{"outcome":"ignored","reason":"not \"ours\""}"#);
+        assert!(Answer::empty(StatusCode::NOT_FOUND).body.is_empty());
+    }
+}

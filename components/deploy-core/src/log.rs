@@ -51,3 +51,35 @@ pub trait Log {
 pub trait World: crate::http::Http + crate::store::KeyValue + crate::store::Redis + crate::clock::Clock + Log {}
 
 impl<T: crate::http::Http + crate::store::KeyValue + crate::store::Redis + crate::clock::Clock + Log> World for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Cause, Fault, System};
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
+        let id = DeploymentId::parse(&"1".repeat(32)).unwrap();
+        let fault =
+            Fault::new(System::GitHub, "read", Cause::Said { said: "two\nlines \u{2028} \"quoted\"".to_owned() });
+        let line = Line::error("github").of(&id).with("seconds", 3).with_json("fault", &fault).text();
+        assert!(!line.contains('\n'));
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "event": "github",
+                "level": "error",
+                "deployment": id.as_str(),
+                "seconds": 3,
+                "fault": {
+                    "doing": "read",
+                    "system": "github",
+                    "changed": "nothing",
+                    "cause": { "said": { "said": "two\nlines \u{2028} \"quoted\"" } },
+                },
+            })
+        );
+        assert_eq!(Line::new("committed").text(), r#"{"event":"committed"}"#);
+    }
+}

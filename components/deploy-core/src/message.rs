@@ -7,9 +7,7 @@ mod sentence;
 pub use sentence::{fault, refusal};
 
 use crate::command::{DeployWords, USAGE};
-use crate::deployment::{
-    CommitFact, End, Facts, Failure, LastWord, RequestFact, Rider, Riders, Waiting, WatchFact,
-};
+use crate::deployment::{CommitFact, End, Facts, Failure, LastWord, RequestFact, Rider, Riders, Waiting, WatchFact};
 use crate::github::Reference;
 use crate::names::DeploymentId;
 use crate::slack::{Message, code_escape, escape};
@@ -182,8 +180,12 @@ fn title(facts: &Facts) -> String {
 
 fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
-        Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy writes to the GitOps branch first.".to_owned(),
-        Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys write to the GitOps branch first."),
+        Some(Note::Queue { ahead: 1 }) => {
+            "waiting for its turn: one other deploy writes to the GitOps branch first.".to_owned()
+        }
+        Some(Note::Queue { ahead }) => {
+            format!("waiting for its turn: {ahead} other deploys write to the GitOps branch first.")
+        }
         Some(Note::Settling) => {
             "I do not know yet whether my commit landed: GitHub did not answer. I am finding out.".to_owned()
         }
@@ -232,7 +234,9 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     }
     let mut parts = Vec::new();
     parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
-    parts.extend(Some(words(&progress.message, LONG).trim_end_matches('.').to_owned()).filter(|message| !message.is_empty()));
+    parts.extend(
+        Some(words(&progress.message, LONG).trim_end_matches('.').to_owned()).filter(|message| !message.is_empty()),
+    );
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
     if parts.is_empty() {
         return format!("syncing {sha}.");
@@ -267,7 +271,8 @@ fn waiting_for(waiting: &Waiting) -> String {
 
 /// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun.
 fn changed(facts: &Facts, asked: bool) -> String {
-    let sha = facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
+    let sha =
+        facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let cluster = match (synced, asked) {
         (true, _) => "so is the cluster",
@@ -340,7 +345,11 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
                 [] => "Argo CD names no image of it".to_owned(),
                 runs => format!("it runs {}", runs.iter().map(|image| code(image)).collect::<Vec<_>>().join(", ")),
             };
-            let sha = facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
+            let sha = facts
+                .committed
+                .as_ref()
+                .map(|committed| format!(" ({})", code(committed.sha.short())))
+                .unwrap_or_default();
             format!(
                 "is synced and healthy, but does not run `{}`: {runs}. The values file is changed{sha}. Check `tag_at` of this app in the catalog.",
                 code_escape(wanted, LONG),
@@ -365,8 +374,12 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::BranchRewritten => format!(
             "the GitOps branch was rewritten after my commit, so I do not sync it. {changed} Check the branch, then type the command again."
         ),
-        Failure::NothingDone => "I did not get to it in time. Nothing was changed. Please type the command again.".to_owned(),
-        Failure::Fault { fault } => format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause)),
+        Failure::NothingDone => {
+            "I did not get to it in time. Nothing was changed. Please type the command again.".to_owned()
+        }
+        Failure::Fault { fault } => {
+            format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause))
+        }
     }
 }
 
@@ -401,7 +414,9 @@ fn details(facts: &Facts) -> Vec<String> {
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
     match &commit.riders {
-        Riders::FirstDeploy => Some("My first deploy of this app: whatever else is in its folder goes live with it.".to_owned()),
+        Riders::FirstDeploy => {
+            Some("My first deploy of this app: whatever else is in its folder goes live with it.".to_owned())
+        }
         Riders::Since { commits, more } => {
             let last: Vec<&Rider> = commits.iter().take(3).collect();
             let count = commits.len();
@@ -424,17 +439,16 @@ fn riders(facts: &Facts) -> Option<String> {
                 Some((last, names)) => format!("{} and {last}", names.join(", ")),
                 None => String::new(),
             };
-            let lines: Vec<String> =
-                last.iter().map(|rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT))).collect();
+            let lines: Vec<String> = last
+                .iter()
+                .map(|rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT)))
+                .collect();
             let at_least = if *more { "at least " } else { "" };
             let noun = if count == 1 { "commit" } else { "commits" };
-            Some(format!(
-                "Rides along: {at_least}{count} {noun} by {who} since the live version: {}",
-                lines.join("; ")
-            ))
+            Some(format!("Rides along: {at_least}{count} {noun} by {who} since the live version: {}", lines.join("; ")))
         }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,9 @@
 use crate::catalog::CatalogError;
 use crate::image::{ImageName, Tag};
 use crate::manifest::EditRefusal;
-use crate::names::{BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target};
+use crate::names::{
+    BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target,
+};
 use serde::{Deserialize, Serialize};
 
 /// Where a pull request or branch cannot be deployed from.

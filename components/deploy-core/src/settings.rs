@@ -50,19 +50,23 @@ impl Variables {
         }
     }
 
-    fn optional<T, E>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, SettingError> {
+    fn optional<T, E>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, SettingError> {
         if self.text(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
     }
 
     /// An origin over HTTP. A trailing slash is fine for Spin, so it is fine here.
     fn origin(&self, name: &'static str) -> Result<Origin, SettingError> {
-        self.required(name, |text| Origin::parse(text.strip_suffix('/').unwrap_or(text))).and_then(|origin| {
-            if origin.as_str().starts_with("http") {
-                Ok(origin)
-            } else {
-                Err(SettingError::new(name, "is not http:// or https://"))
-            }
-        })
+        match self.text(name) {
+            "" => Err(SettingError::new(name, "is not set")),
+            text => Origin::parse(text.strip_suffix('/').unwrap_or(text))
+                .ok()
+                .filter(|origin| origin.as_str().starts_with("http"))
+                .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most")),
+        }
     }
 
     fn optional_origin(&self, name: &'static str) -> Result<Option<Origin>, SettingError> {
@@ -271,8 +275,16 @@ pub struct SyncPollerSettings {
 
 impl SyncPollerSettings {
     /// The variables it reads.
-    pub const NAMES: &'static [&'static str] =
-        &["argocd_url", "argocd_root_path", "argocd_token", "slack_bot_token", "slack_url", "redis_url", "redis_origin", "tempo"];
+    pub const NAMES: &'static [&'static str] = &[
+        "argocd_url",
+        "argocd_root_path",
+        "argocd_token",
+        "slack_bot_token",
+        "slack_url",
+        "redis_url",
+        "redis_origin",
+        "tempo",
+    ];
 
     /// All of them.
     pub fn read(variables: &Variables) -> Result<Self, SettingError> {
@@ -286,5 +298,305 @@ impl SyncPollerSettings {
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
             tempo: variables.tempo()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNING: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    const PREVIOUS: &str = "00000000000000000000000000000000";
+
+    /// Everything set, as an operator would.
+    fn good() -> Variables {
+        Variables(BTreeMap::from(
+            [
+                ("slack_signing_secret", SIGNING),
+                ("slack_signing_secret_previous", ""),
+                ("slack_bot_token", "xoxb-0000000000-hush"),
+                ("slack_url", "https://slack.com"),
+                ("slack_team_id", ""),
+                ("github_token", "github_pat_0000000000hush"),
+                ("github_url", "https://api.github.com"),
+                ("github_webhook_secret", SIGNING),
+                ("github_webhook_secret_previous", ""),
+                ("gitops_repo", "acme/gitops"),
+                ("gitops_branch", "main"),
+                ("catalog_path", "deploy-bot.yaml"),
+                ("registry_url", ""),
+                ("registry_token_url", ""),
+                ("registry_credentials", "{}"),
+                ("argocd_url", "https://argocd.acme.example"),
+                ("argocd_root_path", ""),
+                ("argocd_token", "eyJhbGciOiJIUzI1NiJ9.hush"),
+                ("argocd_webhook_secret", ""),
+                ("redis_url", "redis://127.0.0.1:6379"),
+                ("redis_origin", "redis://127.0.0.1:6379"),
+                ("tempo", ""),
+            ]
+            .map(|(name, value)| (name, value.to_owned())),
+        ))
+    }
+
+    fn with(name: &'static str, value: &str) -> Variables {
+        let mut variables = good();
+        assert!(variables.0.insert(name, value.to_owned()).is_some(), "{name}");
+        variables
+    }
+
+    /// What one component makes of its variables: all that it reads, keys too.
+    type Read = fn(&Variables) -> Result<(), SettingError>;
+
+    const COMPONENTS: [(&[&str], Read); 3] = [
+        (SlackCommandSettings::NAMES, |variables| {
+            SlackCommandSettings::keys(variables)?;
+            SlackCommandSettings::read(variables).map(drop)
+        }),
+        (GithubRelaySettings::NAMES, |variables| {
+            GithubRelaySettings::keys(variables)?;
+            GithubRelaySettings::read(variables).map(drop)
+        }),
+        (SyncPollerSettings::NAMES, |variables| SyncPollerSettings::read(variables).map(drop)),
+    ];
+
+    #[test]
+    fn every_component_reads_its_own_variables_and_no_others() {
+        for (names, read) in COMPONENTS {
+            let mut own = good();
+            own.0.retain(|name, _| names.contains(name));
+            assert_eq!(own.0.len(), names.len(), "{names:?}");
+            assert_eq!(read(&own), Ok(()));
+            for (name, error) in names.iter().map(|name| {
+                let mut without = good();
+                without.0.insert(*name, "\u{7f} no such thing".to_owned());
+                (name, read(&without).unwrap_err())
+            }) {
+                assert_eq!(error.variable, *name, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let may_be_empty = [
+            "slack_signing_secret_previous",
+            "github_webhook_secret_previous",
+            "slack_team_id",
+            "registry_url",
+            "registry_token_url",
+            "argocd_root_path",
+            "argocd_webhook_secret",
+            "tempo",
+        ];
+        for (names, read) in COMPONENTS {
+            for name in names.iter().copied() {
+                for blank in [None, Some(""), Some(" \t\r\n")] {
+                    let mut variables = good();
+                    match blank {
+                        None => variables.0.remove(name),
+                        Some(blank) => variables.0.insert(name, blank.to_owned()),
+                    };
+                    let missing = read(&variables).err().map(|error| error.variable);
+                    assert_eq!(missing, (!may_be_empty.contains(&name)).then_some(name), "{blank:?}");
+                }
+            }
+        }
+    }
+
+    /// Reads all components; the errors must agree.
+    fn error(name: &'static str, value: &str) -> Option<String> {
+        let variables = with(name, value);
+        let errors: Vec<Option<String>> = COMPONENTS
+            .iter()
+            .filter(|(names, _)| names.contains(&name))
+            .map(|(_, read)| {
+                read(&variables).err().map(|error| {
+                    assert_eq!(error.variable, name);
+                    // Neither the log, nor the person, nor a Debug sees any of the value: the bad ones below say so themselves.
+                    for told in [error.to_string(), format!("{error:?}"), format!("{:?}", error.fault("deploy"))] {
+                        assert!(!told.contains("hush"), "{told}");
+                    }
+                    error.to_string()
+                })
+            })
+            .collect();
+        assert!(!errors.is_empty() && errors.iter().all(|error| *error == errors[0]), "{errors:?}");
+        errors[0].clone()
+    }
+
+    fn check(name: &'static str, fine: &[&str], bad: &[&str]) {
+        for value in fine {
+            assert_eq!(error(name, value), None, "{value:?}");
+        }
+        for value in bad {
+            assert!(error(name, value).is_some(), "{name}: {value:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn an_address_is_an_origin() {
+        let bad = [
+            "https://hush.example/api",
+            "https://hush.example//",
+            "https://user:hush@hush.example",
+            "hush.example",
+            "//hush.example",
+            "https://",
+            "https://hush.example:0",
+            "https://hush.example:99999",
+            "https://hush.example?x=1",
+            "https://hush.example#x",
+            "https://hush example",
+            "ftp://hush.example",
+            "redis://hush.example",
+        ];
+        for name in ["slack_url", "github_url", "argocd_url", "registry_url", "registry_token_url"] {
+            let fine = [
+                "https://a.example",
+                "https://a.example/",
+                " https://a.example:8443 ",
+                "http://127.0.0.1:5000",
+                "http://[::1]:80",
+            ];
+            check(name, &fine, &bad);
+        }
+        let slack =
+            SlackCommandSettings::read(&with("slack_url", "https://a.example/")).map(|settings| settings.slack.url);
+        assert_eq!(slack.unwrap().as_str(), "https://a.example");
+    }
+
+    #[test]
+    fn redis_may_have_a_password_but_its_origin_may_not() {
+        check(
+            "redis_url",
+            &[
+                "redis://127.0.0.1:6379",
+                "redis://:hush@redis:6379/1",
+                "rediss://user:hush@redis",
+                "redis://[::1]/2?x=y",
+            ],
+            &[
+                "hush:6379",
+                "http://hush",
+                "redis://",
+                "redis://:hush@",
+                "redis://hush:0",
+                "redis:///hush",
+                "redis://hush b",
+            ],
+        );
+        check(
+            "redis_origin",
+            &["redis://127.0.0.1:6379", "redis://redis/", "rediss://redis"],
+            &["redis://:hush@redis:6379", "redis://hush/1", "hush", "http://hush", "redis://hush:0"],
+        );
+        let settings = SyncPollerSettings::read(&with("redis_url", " redis://:hush@redis:6379/1 ")).unwrap();
+        assert_eq!(settings.redis_url.expose(), "redis://:hush@redis:6379/1");
+    }
+
+    #[test]
+    fn a_short_secret_counts_as_missing() {
+        let fifteen = "hush56789012345";
+        for name in ["slack_signing_secret", "slack_signing_secret_previous", "slack_bot_token", "github_token"] {
+            check(name, &["hush567890123456"], &[fifteen, &format!(" {fifteen} "), "x"]);
+        }
+        for name in ["github_webhook_secret", "github_webhook_secret_previous", "argocd_token", "argocd_webhook_secret"]
+        {
+            check(name, &["hush567890123456"], &[fifteen, &format!("{fifteen}\n"), "x"]);
+        }
+    }
+
+    #[test]
+    fn a_token_is_what_a_header_can_hold() {
+        for name in ["slack_bot_token", "github_token", "argocd_token"] {
+            check(
+                name,
+                &["hush567890123456\n", " hush567890123456"],
+                &["hush567890 123456", "hush567890\n123456", "hush567890\u{7f}123456", "hüsh567890123456"],
+            );
+        }
+        // A signing secret is never sent, so it may be a sentence.
+        check("slack_signing_secret", &["hüsh and keep it to yourself"], &[]);
+    }
+
+    #[test]
+    fn a_secret_can_be_rotated() {
+        let keys = |previous| SlackCommandSettings::keys(&with("slack_signing_secret_previous", previous));
+        assert!(keys("").unwrap().previous.is_none());
+        assert!(keys(PREVIOUS).unwrap().previous.is_some());
+        let keys = GithubRelaySettings::keys(&with("github_webhook_secret_previous", PREVIOUS)).unwrap();
+        let body = b"{}";
+        let signs = |secret: &str| crate::signature::sign_sha256(&SigningKey::new(&Secret::new(secret)).unwrap(), body);
+        for (secret, expected) in [(SIGNING, true), (PREVIOUS, true), ("11111111111111111111111111111111", false)] {
+            let mut mac = crate::signature::GitHubMac::new(&keys);
+            mac.update(body);
+            assert_eq!(mac.verify(&signs(secret)).is_ok(), expected, "{secret}");
+        }
+    }
+
+    #[test]
+    fn names_and_paths() {
+        check("gitops_repo", &["acme/gitops"], &["hush", "acme/hush/x", "https://github.com/acme/hush"]);
+        check("gitops_branch", &["main", "release/1"], &["hush b", "refs/hush/", "-hush"]);
+        check("catalog_path", &["deploy-bot.yaml", "ops/deploy-bot.yaml"], &["/hush.yaml", "../hush", "hush//b"]);
+        check("slack_team_id", &["T1DC2JH3J"], &["hush", "T1hush"]);
+        check(
+            "argocd_root_path",
+            &["/", "argocd", "/argocd/", "/a/b.c_d-e"],
+            &["/hush?b", "/hush b", "/hüsh", "/hush%2f"],
+        );
+        let root = |path| SyncPollerSettings::read(&with("argocd_root_path", path)).unwrap().argocd.root_path;
+        assert_eq!([root(""), root("/"), root("argocd"), root("/a/b/")], ["", "", "/argocd", "/a/b"]);
+    }
+
+    #[test]
+    fn json_variables() {
+        check("tempo", &["{}", r#"{"poll": 20}"#], &["hush", r#"{"hush": 1}"#, r#"{"poll": "20"}"#]);
+        let read = GithubRelaySettings::read(&with("tempo", r#"{"overtaking": 20}"#)).unwrap();
+        assert_eq!(read.tempo, Tempo { overtaking: 20, ..Tempo::default() });
+        check(
+            "registry_credentials",
+            &["{}", r#"{"ghcr.io": {"username": "x", "password": "hush"}}"#],
+            &["hush", "[]", r#"{"ghcr.io": "hush"}"#, r#"{"ghcr.io": {"username": "hush"}}"#],
+        );
+    }
+
+    #[test]
+    fn the_two_that_face_the_internet_have_no_argo_cd_token() {
+        assert!(!SlackCommandSettings::NAMES.iter().any(|name| name.contains("argocd")));
+        assert!(!GithubRelaySettings::NAMES.contains(&"argocd_token"));
+        assert!(GithubRelaySettings::read(&good()).unwrap().argocd.token.is_none());
+        assert!(GithubRelaySettings::read(&good()).unwrap().resign.is_none());
+        assert!(SyncPollerSettings::read(&good()).unwrap().argocd.token.is_some());
+        assert!(!SyncPollerSettings::NAMES.iter().any(|name| name.contains("github") || name.contains("signing")));
+    }
+
+    #[test]
+    fn errors_as_operators_read_them() {
+        let told = [
+            error("gitops_repo", ""),
+            error("argocd_url", "https://hush.example/api"),
+            error("argocd_url", "redis://hush.example"),
+            error("redis_url", "hush"),
+            error("slack_signing_secret", ""),
+            error("slack_bot_token", ""),
+            error("slack_bot_token", "xoxb-0000 hush-0000"),
+            error("argocd_webhook_secret", "hush"),
+            error("argocd_root_path", "/?hush"),
+            error("tempo", "hush"),
+        ];
+        insta::assert_snapshot!(told.map(Option::unwrap).join("\n"), @"
+        the variable gitops_repo is not set
+        the variable argocd_url is not http://host or https://host, with a port at most
+        the variable argocd_url is not http://host or https://host, with a port at most
+        the variable redis_url is malformed
+        the variable slack_signing_secret is missing or shorter than 16 bytes
+        the variable slack_bot_token is missing or shorter than 16 bytes
+        the variable slack_bot_token contains a space or a character that no header may hold
+        the variable argocd_webhook_secret is shorter than 16 bytes
+        the variable argocd_root_path is malformed
+        the variable tempo is malformed
+        ");
     }
 }

@@ -18,6 +18,17 @@ use std::time::Duration;
 #[error("{0}")]
 pub struct StoreError(pub &'static str);
 
+impl StoreError {
+    /// The value is there, but this build cannot read it: it is left alone, and trying again does not help.
+    pub fn is_unreadable(&self) -> bool {
+        [NOT_JSON, OTHER_VERSION, OTHER_FIELDS].contains(self)
+    }
+}
+
+const NOT_JSON: StoreError = StoreError("a stored value is not JSON");
+const OTHER_VERSION: StoreError = StoreError("a stored value has a version that this build does not know");
+const OTHER_FIELDS: StoreError = StoreError("a stored value does not have the fields of its version");
+
 /// Spin's key-value store.
 pub trait KeyValue {
     /// Reads a key.
@@ -82,11 +93,12 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
 
 /// Reads it; another version is an error, so that the key is left alone.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| StoreError("a stored value is not JSON"))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|_| NOT_JSON)?;
     if value.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
-        return Err(StoreError("a stored value has a version that this build does not know"));
+        return Err(OTHER_VERSION);
     }
-    serde_json::from_value(value).map_err(|_| StoreError("a stored value does not have the fields of its version"))
+    serde_json::from_value(value).map_err(|_| OTHER_FIELDS)
 }
 
 async fn read<T: DeserializeOwned>(store: &impl KeyValue, key: &str) -> Result<Option<T>, StoreError> {
@@ -121,7 +133,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
         load_fact(store, id),
         load_fact(store, id),
     );
-    let ((request, commit, committed, end), (message, cancel, push, watch)) = futures::future::try_join(first, second).await?;
+    let ((request, commit, committed, end), (message, cancel, push, watch)) =
+        futures::future::try_join(first, second).await?;
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch })
 }
 
@@ -328,9 +341,11 @@ pub struct Lease<'w, W> {
 pub struct LeaseLost;
 
 /// Renews if the token is still ours.
-const RENEW: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";
+const RENEW: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";
 /// Releases if the token is still ours.
-const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
+const RELEASE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end";
 
 fn lease_key(name: &str) -> String {
     format!("{PREFIX}lease/{name}")
@@ -505,6 +520,10 @@ pub enum Urgency {
     Progress,
 }
 
+/// Counts up to a limit; the key dies with its minute.
+const COUNT: &str = "local n = tonumber(redis.call('GET', KEYS[1]) or '0') if n >= tonumber(ARGV[1]) then return 0 end \
+    redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], 120) return 1";
+
 /// Counts one edit against the installation's budget of this minute. Redis down: allowed, Slack's own 429 is the limit then.
 pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> bool {
     let key = format!("{PREFIX}edits/{}", now.seconds() / 60);
@@ -513,8 +532,6 @@ pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> b
         Urgency::First => 40,
         Urgency::Progress => 30,
     };
-    const COUNT: &str = "local n = tonumber(redis.call('GET', KEYS[1]) or '0') if n >= tonumber(ARGV[1]) then return 0 end \
-        redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], 120) return 1";
     match world.run("EVAL", &[COUNT, "1", &key, &budget.to_string()]).await {
         Ok(reply) => reply.first() != Some(&Reply::Int(0)),
         Err(_) => true,
@@ -524,7 +541,12 @@ pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> b
 // ---- the queue at the branch ----
 
 /// Joins the queue of those who wait to write to the branch; returns the place, 0 for the first.
-pub async fn queue_place(world: &impl Redis, branch: &str, id: &DeploymentId, accepted: Timestamp) -> Result<u64, StoreError> {
+pub async fn queue_place(
+    world: &impl Redis,
+    branch: &str,
+    id: &DeploymentId,
+    accepted: Timestamp,
+) -> Result<u64, StoreError> {
     let key = format!("{PREFIX}queue/{branch}");
     world.run("ZADD", &[&key, &accepted.0.to_string(), id.as_str()]).await?;
     world.run("PEXPIRE", &[&key, "600000"]).await?;
@@ -538,3 +560,7 @@ pub async fn queue_place(world: &impl Redis, branch: &str, id: &DeploymentId, ac
 pub async fn leave_queue(world: &impl Redis, branch: &str, id: &DeploymentId) -> Result<(), StoreError> {
     world.run("ZREM", &[&format!("{PREFIX}queue/{branch}"), id.as_str()]).await.map(drop)
 }
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
+mod tests;

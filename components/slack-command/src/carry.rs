@@ -30,7 +30,7 @@ use deploy_core::store::{
 use futures::StreamExt;
 use futures::channel::mpsc;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Life of `carry/<id>` and of the target's lease.
@@ -111,7 +111,12 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
     for id in &in_flight.ids {
         // One that cannot be read is left alone, and does not keep the others from being resumed.
         let Ok(facts) = store::load(world, id).await else { continue };
-        let ours = facts.request.is_some() && !facts.watch_speaks() && !facts.end_is_told();
+        if facts.request.is_none() {
+            // Nothing is left of it: there is nobody to tell.
+            store::leave_flight(world, id).await?;
+            continue;
+        }
+        let ours = !facts.watch_speaks() && !facts.end_is_told();
         if ours && !store::is_held(world, &carry_lease(id)).await? {
             resume.push(id.clone());
         }
@@ -255,7 +260,7 @@ impl<W: World> Carrier<'_, W> {
 
     /// From the catalog to the commit.
     async fn to_commit(&self, request: &RequestFact, facts: &mut Facts, say: &Say) -> Result<(), Stop> {
-        self.wishes(request, facts).await?;
+        self.wishes(request).await?;
         let (blob, catalog) = self.catalog().await?;
         let (target, app, environment) = self.authorise(request, &catalog).await?;
         let lease = self.target_lease(&target, environment).await?;
@@ -271,7 +276,7 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// A wish to cancel, or a watch that ended it, is heeded at every step.
-    async fn wishes(&self, request: &RequestFact, facts: &Facts) -> Result<(), Stop> {
+    async fn wishes(&self, request: &RequestFact) -> Result<(), Stop> {
         let (cancel, watch) = futures::future::try_join(
             store::load_fact::<CancelFact>(self.world, self.id),
             store::load_fact::<WatchFact>(self.world, self.id),
@@ -284,13 +289,7 @@ impl<W: World> Carrier<'_, W> {
             return Err(Stop::End(End::Cancelled { by: cancel.by }));
         }
         if self.world.now() >= request.at.after(Duration::from_millis(self.tempo().no_mutation)) {
-            let fault = Fault::new(System::GitHub, "commit the new tag in time", Cause::TimedOut);
-            // Nothing may land after this: every attempt so far was settled before we got here.
-            return Err(if facts.commit.as_ref().is_none_or(|commit| commit.attempts.is_empty()) {
-                Stop::from(fault)
-            } else {
-                Stop::Leave("too late for another mutation")
-            });
+            return Err(Fault::new(System::GitHub, "commit the new tag in time", Cause::TimedOut).into());
         }
         Ok(())
     }
@@ -484,12 +483,15 @@ impl<W: World> Carrier<'_, W> {
         {
             return Err(self.busy(place.target, Some(current.id)).await.into());
         }
-        // A commit that was begun before a crash is settled before anything else.
-        let mut unsettled = facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
-        let mut branch: Option<Lease<'_, W>> = None;
-        let done = self.commit_loop(request, facts, say, &place, &mut unsettled, &mut branch).await;
+        let mut turn = Turn { branch: None, doubt: Doubt::default() };
+        if let Some(commit) = &facts.commit {
+            // Attempts from before a crash: settled before anything else.
+            turn.doubt.unsettled = !commit.attempts.is_empty();
+            turn.doubt.bases = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
+        }
+        let done = self.commit_loop(request, facts, say, &place, &mut turn).await;
         let _ = store::leave_queue(self.world, &self.branch_name(), self.id).await;
-        if let Some(lease) = branch {
+        if let Some(lease) = turn.branch {
             if done.is_ok() && self.settings.github.is_public() {
                 // GitHub asks for a second between two writes, so the next one gets the branch then.
                 self.world.sleep(Duration::from_millis(self.tempo().write_gap)).await;
@@ -503,84 +505,144 @@ impl<W: World> Carrier<'_, W> {
         format!("branch/{}/{}", self.settings.gitops.repo, self.settings.gitops.branch)
     }
 
-    /// Read, decide, commit; again while the branch moves under us.
+    /// Read, decide, commit; again while the branch moves under us. It ends a deployment only when no mutation of ours can land.
     async fn commit_loop<'s>(
         &'s self,
         request: &RequestFact,
         facts: &mut Facts,
         say: &Say,
         place: &Place<'_, W>,
-        unsettled: &mut bool,
-        branch: &mut Option<Lease<'s, W>>,
+        turn: &mut Turn<'s, W>,
     ) -> Result<(), Stop> {
-        for _ in 0..TRIES {
-            if *unsettled {
-                match self.settle(request, facts).await {
-                    Ok(Some(sha)) => return self.committed(facts, sha, false).await,
-                    Ok(None) => *unsettled = false,
-                    Err(fault) => {
-                        self.world.log(Line::error("unsettled").of(self.id).with_json("fault", &fault));
-                        let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
-                        self.too_late_to_settle(request)?;
-                        self.world.sleep(Duration::from_millis(self.tempo().settle)).await;
-                        continue;
-                    }
+        let mut rounds = 0_u32;
+        while rounds < TRIES {
+            if turn.doubt.unsettled {
+                if let Some(sha) = self.settle(request, facts, say, &mut turn.doubt).await? {
+                    return self.committed(facts, sha, false).await;
                 }
+                continue;
             }
-            self.wishes(request, facts).await?;
-            let snapshot = self.read(request, place).await?;
-            self.same_catalog(place, &snapshot).await?;
-            let Prepared { mut commit, edit } = self.prepare(request, facts, place, &snapshot).await?;
-            if !edit.changed {
-                let (sha, reused) = self.already_there(&commit, &snapshot).await?;
-                self.save_commit(facts, place, commit).await?;
-                return self.committed(facts, sha, reused).await;
-            }
-            let content = edit.text.into_bytes();
-            commit.attempts.push(Attempt {
-                base: snapshot.head.clone(),
-                at: self.world.now(),
-                files: BTreeMap::from([(commit.values.clone(), manifest::blob_sha(&content))]),
-            });
-            if branch.is_none() {
-                let (lease, waited) = self.branch_lease(request, facts, say).await?;
-                *branch = Some(lease);
-                if waited {
-                    // Others wrote meanwhile: what we read is old.
-                    continue;
+            rounds = rounds.saturating_add(1);
+            match self.round(request, facts, say, place, turn).await {
+                Ok(None) => {}
+                Ok(Some((sha, reused))) => return self.committed(facts, sha, reused).await,
+                Err(Stop::End(_)) if !turn.doubt.bases.is_empty() => {
+                    // An earlier mutation may still land on its base: first that has to be out of the question.
+                    self.doubt(request, facts, say).await?;
+                    turn.doubt.unsettled = true;
                 }
-            }
-            self.save_commit(facts, place, commit).await?;
-            self.wishes(request, facts).await?;
-            self.still_current(place).await?;
-            match self.mutate(request, facts, place, branch.as_ref(), &snapshot.head, content).await? {
-                CommitOutcome::Done(sha) => return self.committed(facts, sha, false).await,
-                CommitOutcome::Stale => {}
-                CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
-                    let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60));
-                    self.world.log(Line::new("github_rate_limited").of(self.id).with("seconds", wait.as_secs()));
-                    if let Some(lease) = branch.take() {
-                        lease.release().await;
-                    }
-                    self.world.sleep(wait).await;
-                }
-                CommitOutcome::NotDone(fault) => return Err(fault.into()),
-                CommitOutcome::Unknown(fault) => {
-                    self.world.log(Line::error("commit_unknown").of(self.id).with_json("fault", &fault));
-                    let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
-                    *unsettled = true;
-                }
+                Err(stop) => return Err(stop),
             }
         }
-        if *unsettled {
-            return Err(Stop::Leave("it is not known whether the commit landed"));
+        if turn.doubt.bases.is_empty() {
+            Err(Refusal::KeepsMoving { attempts: TRIES }.into())
+        } else {
+            Err(Stop::Leave("it is not known whether the commit landed"))
         }
-        Err(Refusal::KeepsMoving { attempts: TRIES }.into())
     }
 
-    /// Whether the mutation of an earlier attempt landed. The error: not to be known now.
-    async fn settle(&self, request: &RequestFact, facts: &Facts) -> Result<Option<CommitSha>, Fault> {
-        let Some(commit) = &facts.commit else { return Ok(None) };
+    /// One read, one decision and at most one mutation. `None`: again.
+    async fn round<'s>(
+        &'s self,
+        request: &RequestFact,
+        facts: &mut Facts,
+        say: &Say,
+        place: &Place<'_, W>,
+        turn: &mut Turn<'s, W>,
+    ) -> Result<Option<(CommitSha, bool)>, Stop> {
+        self.wishes(request).await?;
+        let snapshot = self.read(request, place).await?;
+        self.same_catalog(place, &snapshot).await?;
+        let Prepared { mut commit, edit } = self.prepare(request, facts, place, &snapshot).await?;
+        if !edit.changed {
+            let written = self.already_there(&commit, &snapshot).await?;
+            self.save_commit(facts, place, commit).await?;
+            return Ok(Some(written));
+        }
+        let content = edit.text.into_bytes();
+        commit.attempts.push(Attempt {
+            base: snapshot.head.clone(),
+            at: self.world.now(),
+            files: BTreeMap::from([(commit.values.clone(), manifest::blob_sha(&content))]),
+        });
+        if turn.branch.is_none() {
+            let (lease, waited) = self.branch_lease(request, facts, say).await?;
+            turn.branch = Some(lease);
+            if waited {
+                // Others wrote meanwhile: what we read is old.
+                return Ok(None);
+            }
+        }
+        self.save_commit(facts, place, commit).await?;
+        self.wishes(request).await?;
+        self.still_current(place).await?;
+        match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, content).await? {
+            CommitOutcome::Done(sha) => return Ok(Some((sha, false))),
+            // After an attempt without an answer the branch may have moved by that very attempt.
+            CommitOutcome::Stale => turn.doubt.unsettled = !turn.doubt.bases.is_empty(),
+            CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
+                let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60));
+                self.world.log(Line::new("github_rate_limited").of(self.id).with("seconds", wait.as_secs()));
+                if let Some(lease) = turn.branch.take() {
+                    lease.release().await;
+                }
+                self.world.sleep(wait).await;
+            }
+            CommitOutcome::NotDone(fault) => return Err(fault.into()),
+            CommitOutcome::Unknown(fault) => {
+                self.world.log(Line::error("commit_unknown").of(self.id).with_json("fault", &fault));
+                let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
+                turn.doubt.unsettled = true;
+                turn.doubt.bases.insert(snapshot.head);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds out whether the mutation of an earlier attempt landed. `None`: not so far, and the next round may be tried.
+    async fn settle(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        say: &Say,
+        doubt: &mut Doubt,
+    ) -> Result<Option<CommitSha>, Stop> {
+        match self.look_for_commit(request, facts).await {
+            Ok((Some(sha), _)) => return Ok(Some(sha)),
+            Ok((None, head)) => {
+                // A mutation whose base is not the head any more can never land. One whose base still is may: then the same again,
+                // because only one of them can win.
+                doubt.bases.retain(|base| *base == head);
+                doubt.unsettled = false;
+            }
+            Err(fault) => {
+                self.world.log(Line::error("unsettled").of(self.id).with_json("fault", &fault));
+                self.doubt(request, facts, say).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that it is not known, and waits a little; not for ever.
+    async fn doubt(&self, request: &RequestFact, facts: &Facts, say: &Say) -> Result<(), Stop> {
+        let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
+        if self.world.now() >= request.at.after(Duration::from_millis(self.tempo().no_end)) {
+            return Err(Stop::Leave("it is not known whether the commit landed"));
+        }
+        self.world.sleep(Duration::from_millis(self.tempo().settle)).await;
+        Ok(())
+    }
+
+    /// The commit of an attempt on the branch, if it is there, and the branch's head.
+    async fn look_for_commit(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+    ) -> Result<(Option<CommitSha>, CommitSha), Fault> {
+        let Some(commit) = &facts.commit else {
+            let part = "no attempt was made".to_owned();
+            return Err(Fault::new(System::Store, "find out whether my commit landed", Cause::Nonsense { part }));
+        };
         let since = Timestamp(request.at.0.saturating_sub(300_000));
         let paths = std::slice::from_ref(&commit.values);
         let github = &self.settings.github;
@@ -588,17 +650,10 @@ impl<W: World> Carrier<'_, W> {
             github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
         let found = history.commits.iter().find(|past| commit.is_ours(&candidate(past, &history.viewer)));
         match found {
-            Some(past) => Ok(Some(past.sha.clone())),
-            None if history.complete => Ok(None),
+            Some(past) => Ok((Some(past.sha.clone()), history.head)),
+            None if history.complete => Ok((None, history.head)),
             None => Err(Fault::new(System::GitHub, "find out whether my commit landed", Cause::TooLarge)),
         }
-    }
-
-    fn too_late_to_settle(&self, request: &RequestFact) -> Result<(), Stop> {
-        if self.world.now() >= request.at.after(Duration::from_millis(self.tempo().no_end)) {
-            return Err(Stop::Leave("it is not known whether the commit landed"));
-        }
-        Ok(())
     }
 
     /// The one query.
@@ -748,7 +803,7 @@ impl<W: World> Carrier<'_, W> {
                 told = Some(ahead);
                 let _ = say.unbounded_send((facts.clone(), Some(Note::Queue { ahead })));
             }
-            self.wishes(request, facts).await?;
+            self.wishes(request).await?;
             self.world.sleep(BRANCH_RETRY).await;
         }
     }
@@ -804,6 +859,22 @@ struct Place<'a, W> {
     environment: &'a Environment,
     catalog: &'a deploy_core::names::BlobSha,
     lease: &'a Lease<'a, W>,
+}
+
+/// What a deployment holds while it tries to commit.
+struct Turn<'a, W> {
+    /// The branch's lease, once it was our turn.
+    branch: Option<Lease<'a, W>>,
+    doubt: Doubt,
+}
+
+/// Mutations whose outcome we do not know.
+#[derive(Default)]
+struct Doubt {
+    /// It has to be looked up before anything else is done.
+    unsettled: bool,
+    /// The bases on which one of them may still land.
+    bases: BTreeSet<CommitSha>,
 }
 
 /// What would be committed.

@@ -46,7 +46,9 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
         Ok(ended) => ended,
         Err(error) => {
             watch.world.log(Line::error("not_followed").of(id).with("cause", error.0));
-            // Left alone for this watch: an unknown version, or a store that fails.
+            if error.is_unreadable() {
+                return Ended::Settled;
+            }
             watch.world.sleep(Duration::from_secs(1)).await;
             Ended::GoesOn
         }

@@ -6,7 +6,7 @@
 //! - No TLS: an allowed `https://` call fails as a TLS error. No service chaining, so `http://self` is denied.
 //! - It refuses what it does not copy: unknown keys in `spin.toml`, path parameters, stores other than `default`.
 //! - `get_keys` collects before it answers: reading while iterating does not deadlock, as it does on Spin's SQLite store.
-//! - Values are not limited in size, HTTP/2 is not served.
+//! - The texts of Redis errors come from a newer client, values are not limited in size, HTTP/2 is not served.
 //!
 //! Reading order: `manifest` (what `spin.toml` says), `allow`, this file, `inbound`, `instance`, `spin`, `outbound`, `world`.
 
@@ -163,13 +163,15 @@ impl App {
     }
 }
 
+type Subscriber = (Arc<Component>, RedisTriggerPre<Data>);
+
 /// Subscribes to the channels of one Redis. The future takes messages one after the other and resolves when Redis is lost.
 async fn subscribe(
     address: &str,
     subscriptions: &[Subscription],
     components: &HashMap<String, Arc<Component>>,
 ) -> anyhow::Result<Running> {
-    let mut channels: HashMap<String, Vec<(Arc<Component>, RedisTriggerPre<Data>)>> = HashMap::new();
+    let mut channels: HashMap<String, Vec<Subscriber>> = HashMap::new();
     for subscription in subscriptions {
         let component = components[&subscription.component].clone();
         let trigger = RedisTriggerPre::new(component.pre.clone()).map_err(anyhow::Error::from)?;

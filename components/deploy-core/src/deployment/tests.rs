@@ -49,7 +49,11 @@ pub(crate) fn request() -> RequestFact {
         channel: SlackChannel::parse("C0G9QF9GW").unwrap(),
         team: SlackTeam::parse("T1DC2JH3J").unwrap(),
         team_domain: "acme".to_owned(),
-        words: DeployWords { app: "checkout".to_owned(), environment: None, what: What::PullRequest(PullRequestNumber(42)) },
+        words: DeployWords {
+            app: "checkout".to_owned(),
+            environment: None,
+            what: What::PullRequest(PullRequestNumber(42)),
+        },
         response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
     }
 }
@@ -129,6 +133,7 @@ fn said(word: LastWord) -> WatchFact {
 
 /// A fact on its way into the store.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "eight at a time")]
 enum Arrival {
     Request,
     Commit,
@@ -265,7 +270,9 @@ proptest! {
 fn an_end_gives_way_to_the_commit_and_to_nothing_else_that_is_written_later() {
     let mut facts = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
     assert_eq!(facts.state(), State::Cancelled);
-    for arrival in [Arrival::Commit, Arrival::Push, Arrival::Cancel, Arrival::Message, Arrival::Watch(WatchFact::default())] {
+    for arrival in
+        [Arrival::Commit, Arrival::Push, Arrival::Cancel, Arrival::Message, Arrival::Watch(WatchFact::default())]
+    {
         facts.arrive(&arrival);
         assert_eq!(facts.state(), State::Cancelled, "{arrival:?}");
     }
@@ -570,7 +577,8 @@ fn ours_is_followed_while_it_runs() {
 fn ours_that_failed_says_what_failed() {
     for phase in [Phase::Failed, Phase::Error] {
         let mut scene = Scene::taken();
-        scene.app.last = Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
+        scene.app.last =
+            Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
         scene.app.failing = (1..=7).map(|n| format!("Job/migrate-{n}: exit code 1")).collect();
         let Step::Over(LastWord::Failed { failure: Failure::Sync { message, resources } }) = scene.step(9) else {
             panic!("{phase:?}");
@@ -685,7 +693,9 @@ fn a_foreign_operation_is_waited_for() {
     scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
     assert_eq!(scene.step(6), behind_eve());
     // Begun before we asked, or while we do not know whether ours was taken.
-    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), false, 9), (Some(at(5)), true, 5)] {
+    for (asked, taken, started) in
+        [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), false, 9), (Some(at(5)), true, 5)]
+    {
         let mut scene = Scene::quiet();
         (scene.watch.asked, scene.watch.taken) = (asked, taken);
         scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });

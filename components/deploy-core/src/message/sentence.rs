@@ -26,7 +26,9 @@ pub fn refusal(refusal: &Refusal) -> String {
     let (what, todo) = match refusal {
         Refusal::Syntax { problem } => {
             let problem = escape(&clip(problem, LONG));
-            return format!("I did not understand that: {problem}. {NOTHING} Type it like `/deploy checkout 42`, or `/deploy help`.");
+            return format!(
+                "I did not understand that: {problem}. {NOTHING} Type it like `/deploy checkout 42`, or `/deploy help`."
+            );
         }
         Refusal::UnknownApp { typed, did_you_mean: nearest, known } => (
             format!("there is no app {} in the catalog.", code(typed)),
@@ -51,10 +53,9 @@ pub fn refusal(refusal: &Refusal) -> String {
             format!("{target} may not be deployed from this channel."),
             "Type it in one of the channels that the catalog names.".to_owned(),
         ),
-        Refusal::NotAllowed { target, .. } => (
-            format!("you may not deploy {target}."),
-            "Whoever owns the catalog can add you to its `allow`.".to_owned(),
-        ),
+        Refusal::NotAllowed { target, .. } => {
+            (format!("you may not deploy {target}."), "Whoever owns the catalog can add you to its `allow`.".to_owned())
+        }
         Refusal::OtherWorkspace => (
             "I serve another Slack workspace.".to_owned(),
             "Ask your administrators which bot deploys here.".to_owned(),
@@ -88,9 +89,10 @@ pub fn refusal(refusal: &Refusal) -> String {
             format!("pull request {number} comes from a fork, whose image our CI does not build."),
             "Push its branch to the app's own repository and deploy that.".to_owned(),
         ),
-        Refusal::NoSuchBranch { branch, repo } => {
-            (format!("{repo} has no branch {}.", code(branch.as_str())), "Check the name. For a pull request, type its number.".to_owned())
-        }
+        Refusal::NoSuchBranch { branch, repo } => (
+            format!("{repo} has no branch {}.", code(branch.as_str())),
+            "Check the name. For a pull request, type its number.".to_owned(),
+        ),
         Refusal::NoSuchRepository { repo } => (
             format!("GitHub shows me no repository {repo}."),
             "Check its name in the catalog, and that my GitHub token may read it.".to_owned(),
@@ -104,7 +106,12 @@ pub fn refusal(refusal: &Refusal) -> String {
             "Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).".to_owned(),
         ),
         Refusal::NoImage { image, tag, head } => (
-            format!("the registry has no tag {} of {} (commit {}).", code(tag.as_str()), code(image.as_str()), code(head.short())),
+            format!(
+                "the registry has no tag {} of {} (commit {}).",
+                code(tag.as_str()),
+                code(image.as_str()),
+                code(head.short())
+            ),
             "Wait until the build has pushed it, then type the command again.".to_owned(),
         ),
         Refusal::NoValuesFile { path, repo } => (
@@ -118,7 +125,11 @@ pub fn refusal(refusal: &Refusal) -> String {
         Refusal::AlreadyWritten { tag, by, commit } => {
             let by = by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             (
-                format!("{} was already written by {by} in {}, and I sync only my own commits.", code(tag.as_str()), code(commit.short())),
+                format!(
+                    "{} was already written by {by} in {}, and I sync only my own commits.",
+                    code(tag.as_str()),
+                    code(commit.short())
+                ),
                 "Revert that commit, then type the command again.".to_owned(),
             )
         }
@@ -127,10 +138,9 @@ pub fn refusal(refusal: &Refusal) -> String {
             let seen = link.as_ref().map(|link| format!(" ({})", super::link(link, "see it"))).unwrap_or_default();
             (format!("{target} is busy with {by}{seen}."), "Type the command again when that one has ended.".to_owned())
         }
-        Refusal::Locked { target, by, reason } => (
-            format!("{target} is locked by <@{by}>{}.", said(reason)),
-            "Ask them to unlock it.".to_owned(),
-        ),
+        Refusal::Locked { target, by, reason } => {
+            (format!("{target} is locked by <@{by}>{}.", said(reason)), "Ask them to unlock it.".to_owned())
+        }
         Refusal::KeepsMoving { attempts } => (
             format!("the GitOps branch moved each of the {attempts} times that I tried to commit."),
             "Type the command again when it is quieter there.".to_owned(),
@@ -153,7 +163,10 @@ fn edit(why: &EditRefusal) -> (String, String) {
                 (false, Some(line)) => format!(", only {} (line {line})", code(exists)),
                 _ => String::new(),
             };
-            (format!("it has no {}{far}", code(path)), "Add it there, or set `tag_at` of this app in the catalog.".to_owned())
+            (
+                format!("it has no {}{far}", code(path)),
+                "Add it there, or set `tag_at` of this app in the catalog.".to_owned(),
+            )
         }
         EditRefusal::NotAScalar { path, line } => (format!("{} is not a single value", at(path, *line)), tag_at()),
         EditRefusal::NoValue { path, line } => {
@@ -168,9 +181,10 @@ fn edit(why: &EditRefusal) -> (String, String) {
         EditRefusal::UsedElsewhere { path, line } => {
             (format!("{} is anchored, and line {line} uses it too, so an edit would change both", code(path)), tag_at())
         }
-        EditRefusal::OnlyMerged { path, line } => {
-            (format!("{} comes only from a merge key `<<` (line {line})", code(path)), "Write the key into the file itself.".to_owned())
-        }
+        EditRefusal::OnlyMerged { path, line } => (
+            format!("{} comes only from a merge key `<<` (line {line})", code(path)),
+            "Write the key into the file itself.".to_owned(),
+        ),
         EditRefusal::DuplicateKey { path, key, line } => (
             format!("on the way to {} the key {} stands twice (again on line {line})", code(path), code(key)),
             "Remove one of them.".to_owned(),
@@ -190,7 +204,9 @@ fn edit(why: &EditRefusal) -> (String, String) {
             (format!("it has {bytes} bytes, and I edit at most {limit}"), "Make it smaller.".to_owned())
         }
         EditRefusal::UnsafeTag => ("the tag has characters that YAML would have to escape".to_owned(), report()),
-        EditRefusal::Unproven { path } => (format!("I could not prove that only {} would change", code(path)), report()),
+        EditRefusal::Unproven { path } => {
+            (format!("I could not prove that only {} would change", code(path)), report())
+        }
     }
 }
 
@@ -223,9 +239,13 @@ pub(super) fn cause(system: System, cause: &Cause) -> String {
         Cause::Unauthorized if system == System::Registry => format!("{name} does not accept my credentials"),
         Cause::Unauthorized => format!("{name} does not accept my token"),
         Cause::Forbidden { said: why } => format!("{name} does not allow it{}", said(why)),
-        Cause::RateLimited { seconds: Some(seconds) } => format!("{name} limits how often I may ask (again in {seconds} s)"),
+        Cause::RateLimited { seconds: Some(seconds) } => {
+            format!("{name} limits how often I may ask (again in {seconds} s)")
+        }
         Cause::RateLimited { seconds: None } => format!("{name} limits how often I may ask"),
-        Cause::Nonsense { part } => format!("{name} answered something that I do not understand ({})", words(part, SHORT)),
+        Cause::Nonsense { part } => {
+            format!("{name} answered something that I do not understand ({})", words(part, SHORT))
+        }
         Cause::Said { said: what } => format!("{name} says{}", said(what)),
         Cause::Setting { variable } => format!("the variable {} is missing or malformed", code(variable)),
     }

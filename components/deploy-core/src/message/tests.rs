@@ -74,7 +74,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
     }
 }
 
-fn every_refusal() -> Vec<Refusal> {
+pub(crate) fn every_refusal() -> Vec<Refusal> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let catalog = || path("deploy-bot.yaml");
     vec![
@@ -85,7 +85,11 @@ fn every_refusal() -> Vec<Refusal> {
             known: names(&["checkout", "search"]),
         },
         Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: names(&["checkout", "search"]) },
-        Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: ('a'..='j').map(String::from).collect() },
+        Refusal::UnknownApp {
+            typed: "x".to_owned(),
+            did_you_mean: None,
+            known: ('a'..='j').map(String::from).collect(),
+        },
         Refusal::UnknownEnvironment {
             app: "checkout".to_owned(),
             typed: "prod".to_owned(),
@@ -112,7 +116,10 @@ fn every_refusal() -> Vec<Refusal> {
             path: catalog(),
             error: CatalogError { line: Some(7), problem: "`repo` is missing".to_owned() },
         },
-        Refusal::BrokenCatalog { path: catalog(), error: CatalogError { line: None, problem: "it has no apps.".to_owned() } },
+        Refusal::BrokenCatalog {
+            path: catalog(),
+            error: CatalogError { line: None, problem: "it has no apps.".to_owned() },
+        },
         Refusal::NoCatalog { path: catalog(), repo: repo("acme/gitops"), branch: branch("main") },
         Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") },
         Refusal::PullRequestNotOpen { number: PULL, merged: true, base: Some(branch("main")) },
@@ -156,7 +163,8 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
     assert_eq!(names.len(), 22, "one of each");
     for one in &all {
-        let (before, after) = refusal(one).split_once(" Nothing was changed. ").map(|(a, b)| (a.len(), b.len())).unwrap();
+        let (before, after) =
+            refusal(one).split_once(" Nothing was changed. ").map(|(a, b)| (a.len(), b.len())).unwrap();
         assert!(before > 0 && after > 0, "{one:?}");
     }
     insta::assert_snapshot!(list_of(all.iter().map(|one| (refusal_name(one), refusal(one)))), @"
@@ -302,10 +310,25 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
         (System::Registry, "log in to the registry", Cause::Unauthorized, Changed::Nothing),
         (System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized, Changed::Yes),
         (System::GitHub, read, Cause::Forbidden { said: String::new() }, Changed::Nothing),
-        (System::GitHub, read, Cause::Forbidden { said: text("Resource not accessible by integration.") }, Changed::Nothing),
+        (
+            System::GitHub,
+            read,
+            Cause::Forbidden { said: text("Resource not accessible by integration.") },
+            Changed::Nothing,
+        ),
         (System::GitHub, read, Cause::RateLimited { seconds: Some(30) }, Changed::Nothing),
-        (System::Slack, "read the members of a Slack user group", Cause::RateLimited { seconds: None }, Changed::Nothing),
-        (System::Slack, "read the members of a Slack user group", Cause::Nonsense { part: text("JSON") }, Changed::Nothing),
+        (
+            System::Slack,
+            "read the members of a Slack user group",
+            Cause::RateLimited { seconds: None },
+            Changed::Nothing,
+        ),
+        (
+            System::Slack,
+            "read the members of a Slack user group",
+            Cause::Nonsense { part: text("JSON") },
+            Changed::Nothing,
+        ),
         (System::GitHub, read, Cause::Said { said: text("Something went wrong.") }, Changed::Nothing),
         (System::Store, "save the request", Cause::Said { said: text("the disk is full") }, Changed::Nothing),
         (System::Redis, "take the target", Cause::TimedOut, Changed::Nothing),
@@ -376,7 +399,8 @@ fn notes_are_said_while_they_are_true() {
 #[test]
 fn an_end_before_the_commit() {
     let ended = |end| before_commit(&Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }, None);
-    let refused = End::Refused { refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into() };
+    let refused =
+        End::Refused { refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into() };
     insta::assert_snapshot!(show(&ended(refused)), @"
     checkout #42 – not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
     [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
@@ -585,7 +609,10 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
 #[test]
 fn an_end_by_time_has_its_own_words() {
     let failed = LastWord::Failed { failure: Failure::NothingDone };
-    let facts = |word| Facts { watch: Some(WatchFact { last_word: Some((at(360), word)), ..WatchFact::default() }), ..accepted_facts() };
+    let facts = |word| Facts {
+        watch: Some(WatchFact { last_word: Some((at(360), word)), ..WatchFact::default() }),
+        ..accepted_facts()
+    };
     insta::assert_snapshot!(show(&after_commit(&facts(failed))), @"
     checkout #42 – I did not get to it in time. Nothing was changed. Please type the command again.
     [section] :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
@@ -601,12 +628,14 @@ fn an_end_by_time_has_its_own_words() {
 fn whose_commits_ride_along() {
     let rider = |who: &str, headline: &str| Rider { sha: sha('e'), who: who.to_owned(), headline: headline.to_owned() };
     let riders = |commits, more| {
-        let facts = Facts { commit: Some(CommitFact { riders: Riders::Since { commits, more }, ..commit() }), ..relayed() };
+        let facts =
+            Facts { commit: Some(CommitFact { riders: Riders::Since { commits, more }, ..commit() }), ..relayed() };
         after_commit(&facts).blocks.as_array().unwrap().get(2).map(|block| block["elements"][0]["text"].to_string())
     };
     assert_eq!(riders(Vec::new(), false), None);
     let one = vec![rider("eve", "Raise the memory limit")];
-    let many: Vec<Rider> = ["eve", "bob", "eve", "kim", "lee", "max", "joe", "ann"].map(|who| rider(who, "Tune")).to_vec();
+    let many: Vec<Rider> =
+        ["eve", "bob", "eve", "kim", "lee", "max", "joe", "ann"].map(|who| rider(who, "Tune")).to_vec();
     let two = vec![rider("eve", "Tune"), rider("bob", "Tune")];
     let first = Facts { commit: Some(CommitFact { riders: Riders::FirstDeploy, ..commit() }), ..relayed() };
     let ended = Facts { end: Some(cancelled()), committed: None, ..first.clone() };
@@ -764,7 +793,10 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         fact.source.title = s();
         fact.source.url = Some(format!("https://evil.example/{evil}"));
         fact.before = s();
-        fact.riders = Riders::Since { commits: (0..100).map(|n| Rider { who: format!("{n}{evil}"), ..rider.clone() }).collect(), more: true };
+        fact.riders = Riders::Since {
+            commits: (0..100).map(|n| Rider { who: format!("{n}{evil}"), ..rider.clone() }).collect(),
+            more: true,
+        };
         let fault = Fault::new(System::ArgoCd, &evil, Cause::Said { said: s() });
         let failures = [
             Failure::Sync { message: s(), resources: vec![s(); 5] },
@@ -784,12 +816,24 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         ]);
         for word in words {
             let about = format!("{word:?}").chars().take(60).collect::<String>();
-            check_message(&after_commit(&Facts { watch: Some(WatchFact { last_word: Some((at(60), word)), ..asked() }), ..facts.clone() }), &about);
+            check_message(
+                &after_commit(&Facts {
+                    watch: Some(WatchFact { last_word: Some((at(60), word)), ..asked() }),
+                    ..facts.clone()
+                }),
+                &about,
+            );
         }
-        let progress = Progress { health: s(), message: s(), resources: Some((u32::MAX, u32::MAX)), ..Progress::default() };
+        let progress =
+            Progress { health: s(), message: s(), resources: Some((u32::MAX, u32::MAX)), ..Progress::default() };
         for synced in [false, true] {
             let progress = Some(Progress { synced, ..progress.clone() });
-            let watch = WatchFact { progress, waiting: Some(Waiting::OtherOperation { by: Some(s()) }), automated: true, ..asked() };
+            let watch = WatchFact {
+                progress,
+                waiting: Some(Waiting::OtherOperation { by: Some(s()) }),
+                automated: true,
+                ..asked()
+            };
             check_message(&after_commit(&Facts { watch: Some(watch), ..facts.clone() }), "progress");
         }
         let refusals = [
@@ -799,7 +843,10 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             Refusal::UnknownEnvironment { app: s(), typed: String::new(), did_you_mean: None, known: vec![s(); 10] },
             Refusal::NoValidTag { made: s() },
             Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::Syntax { line: 1, problem: s() } },
-            Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::DuplicateKey { path: s(), key: s(), line: 1 } },
+            Refusal::Edit {
+                path: path("checkout/values.yaml"),
+                why: EditRefusal::DuplicateKey { path: s(), key: s(), line: 1 },
+            },
             Refusal::Locked { target: target(), by: user("U7"), reason: s() },
             Refusal::Busy { target: target(), by: None, id: None, link: Some(format!("https://evil.example/{evil}")) },
         ];

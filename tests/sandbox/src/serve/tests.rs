@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -49,12 +47,8 @@ async fn server() -> Server<Echo> {
     Server::start(listener, "echo", Arc::default(), Journal::default()).unwrap()
 }
 
-fn address<S: StandIn>(server: &Server<S>) -> SocketAddr {
-    server.address
-}
-
 async fn open(server: &Server<Echo>, line: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address(server)).await.unwrap();
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(format!("{line} HTTP/1.1\r\nhost: here\r\n\r\n").as_bytes()).await.unwrap();
     stream
 }
@@ -161,14 +155,14 @@ async fn the_stand_in_learns_that_a_client_hung_up() {
             read(&mut stream, "\r\n\r\n").await;
         }
         let asked = async {
-            while server.carried.journal.entries().len() < id {
+            while server.lock().effects < id {
                 tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(5), asked).await.expect("never asked");
         drop(stream);
         let closed = async {
-            while server.lock().closed != [StreamId(id as u64)] {
+            while server.lock().closed != [StreamId(id.into())] {
                 tokio::task::yield_now().await;
             }
         };
@@ -202,7 +196,7 @@ async fn a_server_that_is_down_refuses_and_comes_back_on_its_port() {
     read(&mut stream, "\r\n\r\n").await;
     server.down().await;
     assert_eq!(read(&mut stream, "").await, "");
-    assert_eq!(TcpStream::connect(address(&server)).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(TcpStream::connect(server.address).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     server.up().await.unwrap();
     assert_eq!(body(&read(&mut open(&server, "GET /call").await, "effect").await), "effect 2");
 }
