@@ -47,11 +47,18 @@ impl Timestamp {
             return None;
         }
         // Days from civil date (Howard Hinnant's algorithm), with March as the first month.
-        let (y, m) = if month > 2 { (year, month.checked_sub(3)?) } else { (year.checked_sub(1)?, month.checked_add(9)?) };
+        let (y, m) =
+            if month > 2 { (year, month.checked_sub(3)?) } else { (year.checked_sub(1)?, month.checked_add(9)?) };
         let day_of_year = m.checked_mul(153)?.checked_add(2)?.checked_div(5)?.checked_add(day)?.checked_sub(1)?;
         let leap_days = (y / 4).checked_sub(y / 100)?.checked_add(y / 400)?;
         let days = y.checked_mul(365)?.checked_add(leap_days)?.checked_add(day_of_year)?.checked_sub(719_468)?;
-        let seconds = days.checked_mul(24)?.checked_add(hour)?.checked_mul(60)?.checked_add(minute)?.checked_mul(60)?.checked_add(second)?;
+        let seconds = days
+            .checked_mul(24)?
+            .checked_add(hour)?
+            .checked_mul(60)?
+            .checked_add(minute)?
+            .checked_mul(60)?
+            .checked_add(second)?;
         let millis = format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?;
         Some(Self(seconds.checked_mul(1000)?.checked_add(millis)?))
     }
@@ -62,7 +69,11 @@ impl Timestamp {
         let days = (self.seconds() / 86_400).saturating_add(719_468);
         let era = days / 146_097;
         let day_of_era = days % 146_097;
-        let year_of_era = day_of_era.saturating_sub(day_of_era / 1460).saturating_add(day_of_era / 36_524).saturating_sub(day_of_era / 146_096) / 365;
+        let year_of_era = day_of_era
+            .saturating_sub(day_of_era / 1460)
+            .saturating_add(day_of_era / 36_524)
+            .saturating_sub(day_of_era / 146_096)
+            / 365;
         let day_of_year = day_of_era.saturating_sub(
             year_of_era.saturating_mul(365).saturating_add(year_of_era / 4).saturating_sub(year_of_era / 100),
         );
@@ -109,7 +120,14 @@ mod tests {
             assert_eq!(Timestamp::from_seconds(seconds).to_rfc3339(), text);
         }
         assert_eq!(Timestamp::from_rfc3339("1970-01-01T00:00:01.25Z"), Some(Timestamp(1250)));
-        for bad in ["", "2026-08-21", "2026-13-01T00:00:00Z", "2026-08-21T08:42:43+02:00", "2026-08-21T08:42:43.xZ", "yesterday"] {
+        for bad in [
+            "",
+            "2026-08-21",
+            "2026-13-01T00:00:00Z",
+            "2026-08-21T08:42:43+02:00",
+            "2026-08-21T08:42:43.xZ",
+            "yesterday",
+        ] {
             assert_eq!(Timestamp::from_rfc3339(bad), None, "{bad}");
         }
     }

@@ -349,7 +349,7 @@ pub enum Waiting {
 pub struct Progress {
     /// The operation has ended well; now it is about health.
     pub synced: bool,
-    /// Health as Argo CD names it.
+    /// Health as Argo CD names it; empty after the operation until Argo CD has compared again.
     pub health: String,
     /// The operation's own words ("waiting for healthy state of apps/Deployment/checkout").
     pub message: String,
@@ -543,7 +543,8 @@ impl State {
 
 impl Facts {
     /// The fold: total, and independent of the order in which facts arrived. First the watch's last word, then `committed`, then
-    /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`.
+    /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`: the watch says no
+    /// last word over an `end`, see [`next`].
     pub fn state(&self) -> State {
         let watch = self.watch.as_ref();
         if let Some((_, word)) = watch.and_then(|watch| watch.last_word.as_ref()) {
@@ -811,7 +812,7 @@ pub fn step(
         // A foreign operation. If it began after ours was taken, ours is over: in the history, or superseded.
         let began_after =
             app.last.as_ref().and_then(|last| last.started).zip(asked).is_some_and(|(began, asked)| began > asked);
-        if watch.taken && began_after {
+        if began_after {
             return superseded_or_live(commit, committed, app, asked, operation.by.clone());
         }
         return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
@@ -823,7 +824,7 @@ pub fn step(
             return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
         }
         let began_after = last.started.zip(asked).is_some_and(|(began, asked)| began > asked);
-        if watch.taken && began_after {
+        if began_after {
             return superseded_or_live(commit, committed, app, asked, last.by.clone());
         }
         return not_seen(watch, now, tempo);
@@ -838,7 +839,7 @@ pub fn step(
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
                 return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
             }
-            health(commit, watch, app, last.finished, now, tempo)
+            health(commit, watch, app, last.finished.or(last.started), now, tempo)
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
@@ -886,12 +887,14 @@ fn health(
         watch.degraded_seen = 0;
     }
     if !reconciled {
+        // What health says now may still be about the version before.
+        let unproven = Progress { health: String::new(), ..progress(app, true) };
         let since = watch.refreshed.max(finished).unwrap_or(now);
         return if now.since(since) >= REFRESH_AFTER {
             watch.refreshed = Some(now);
-            Step::Refresh(progress(app, true))
+            Step::Refresh(unproven)
         } else {
-            Step::Follow(progress(app, true))
+            Step::Follow(unproven)
         };
     }
     match app.health {

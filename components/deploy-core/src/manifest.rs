@@ -981,37 +981,37 @@ mod tests {
             ("tag", "{\"tag\":#\n}\n"),
         ]), @r##"
         ""
-            {"kind":"path_missing","path":"image.tag","exists":"","line":null}
+            {"path_missing":{"path":"image.tag","exists":"","line":null}}
         "# nothing\n"
-            {"kind":"path_missing","path":"image.tag","exists":"","line":null}
+            {"path_missing":{"path":"image.tag","exists":"","line":null}}
         "replicas: 1\n"
-            {"kind":"path_missing","path":"image.tag","exists":"","line":null}
+            {"path_missing":{"path":"image.tag","exists":"","line":null}}
         "a: 1\nimage:\n  name: x\n"
-            {"kind":"path_missing","path":"image.tag","exists":"image","line":2}
+            {"path_missing":{"path":"image.tag","exists":"image","line":2}}
         "image: x\n"
-            {"kind":"path_missing","path":"image.tag","exists":"image","line":1}
+            {"path_missing":{"path":"image.tag","exists":"image","line":1}}
         "image:\n- tag: x\n"
-            {"kind":"path_missing","path":"image.tag","exists":"image","line":1}
+            {"path_missing":{"path":"image.tag","exists":"image","line":1}}
         "images:\n- tag: x\n- tag: y\n"
-            {"kind":"path_missing","path":"images[2].tag","exists":"images","line":1}
+            {"path_missing":{"path":"images[2].tag","exists":"images","line":1}}
         "a: 1\n---\nb: 1\n"
-            {"kind":"path_missing","path":"image.tag","exists":"","line":null}
+            {"path_missing":{"path":"image.tag","exists":"","line":null}}
         "image:\n  tag:\n    name: x\n"
-            {"kind":"not_a_scalar","path":"image.tag","line":2}
+            {"not_a_scalar":{"path":"image.tag","line":2}}
         "image:\n  tag: [x]\n"
-            {"kind":"not_a_scalar","path":"image.tag","line":2}
+            {"not_a_scalar":{"path":"image.tag","line":2}}
         "image:\n  tag: {{ .Values.tag }}\n"
-            {"kind":"not_a_scalar","path":"image.tag","line":2}
+            {"not_a_scalar":{"path":"image.tag","line":2}}
         "image:\n  tag: !!int 12\n"
-            {"kind":"not_a_string","path":"image.tag","line":2,"tag":"!!int"}
+            {"not_a_string":{"path":"image.tag","line":2,"tag":"!!int"}}
         "image:\n  tag: !vault x\n"
-            {"kind":"not_a_string","path":"image.tag","line":2,"tag":"!vault"}
+            {"not_a_string":{"path":"image.tag","line":2,"tag":"!vault"}}
         "image: {tag}\n"
-            {"kind":"no_value","path":"image.tag","line":1}
+            {"no_value":{"path":"image.tag","line":1}}
         "a:\n-\n- b\n"
-            {"kind":"no_value","path":"a[0]","line":2}
+            {"no_value":{"path":"a[0]","line":2}}
         "{\"tag\":#\n}\n"
-            {"kind":"no_value","path":"tag","line":1}
+            {"no_value":{"path":"tag","line":1}}
         "##);
         insta::assert_snapshot!(refusals(&[
             ("image.tag", "a: &a x\nimage:\n  tag: *a\n"),
@@ -1027,27 +1027,27 @@ mod tests {
             ("image.tag", "image:\n  tag: x\n---\nimage:\n  tag: y\n"),
         ]), @r#"
         "a: &a x\nimage:\n  tag: *a\n"
-            {"kind":"alias","path":"image.tag","line":3}
+            {"alias":{"path":"image.tag","line":3}}
         "a: &a {tag: x}\nimage: *a\n"
-            {"kind":"alias","path":"image.tag","line":2}
+            {"alias":{"path":"image.tag","line":2}}
         "a: &a tag\nimage:\n  tag: x\n  *a : y\n"
-            {"kind":"alias","path":"image.tag","line":4}
+            {"alias":{"path":"image.tag","line":4}}
         "image:\n  tag: &a x\nb:\n  c: *a\n"
-            {"kind":"used_elsewhere","path":"image.tag","line":4}
+            {"used_elsewhere":{"path":"image.tag","line":4}}
         "image: &a\n  tag: x\nb:\n  <<: *a\n"
-            {"kind":"used_elsewhere","path":"image.tag","line":4}
+            {"used_elsewhere":{"path":"image.tag","line":4}}
         "image: &a\n  self: *a\n  tag: x\n"
-            {"kind":"used_elsewhere","path":"image.tag","line":2}
+            {"used_elsewhere":{"path":"image.tag","line":2}}
         "a: &a {tag: x}\nimage:\n  <<: *a\n"
-            {"kind":"only_merged","path":"image.tag","line":3}
+            {"only_merged":{"path":"image.tag","line":3}}
         "a: &a {image: {tag: x}}\n<<: *a\n"
-            {"kind":"only_merged","path":"image.tag","line":2}
+            {"only_merged":{"path":"image.tag","line":2}}
         "image:\n  tag: x\n  tag: y\n"
-            {"kind":"duplicate_key","path":"image.tag","key":"image.tag","line":3}
+            {"duplicate_key":{"path":"image.tag","key":"image.tag","line":3}}
         "image:\n  tag: x\nb: 1\n\"image\": {tag: y}\n"
-            {"kind":"duplicate_key","path":"image.tag","key":"image","line":4}
+            {"duplicate_key":{"path":"image.tag","key":"image","line":4}}
         "image:\n  tag: x\n---\nimage:\n  tag: y\n"
-            {"kind":"several_documents","path":"image.tag","line":5}
+            {"several_documents":{"path":"image.tag","line":5}}
         "#);
         insta::assert_snapshot!(refusals(&[
             ("image.tag", "image:\n  tag: |\n    x\n"),
@@ -1063,27 +1063,27 @@ mod tests {
             ("image.tag", "%TAG !e! tag:example.com,2000:\n---\nimage:\n  tag: x\n"),
         ]), @r#"
         "image:\n  tag: |\n    x\n"
-            {"kind":"multi_line","path":"image.tag","line":2}
+            {"multi_line":{"path":"image.tag","line":2}}
         "image:\n  tag: >-\n    x\n"
-            {"kind":"multi_line","path":"image.tag","line":2}
+            {"multi_line":{"path":"image.tag","line":2}}
         "image:\n  tag: x\n    y\n"
-            {"kind":"multi_line","path":"image.tag","line":2}
+            {"multi_line":{"path":"image.tag","line":2}}
         "image:\n  tag: \"x\n    y\"\n"
-            {"kind":"multi_line","path":"image.tag","line":2}
+            {"multi_line":{"path":"image.tag","line":2}}
         "image:\n  tag: !!str # c\n    \"x\"\n"
-            {"kind":"multi_line","path":"image.tag","line":2}
+            {"multi_line":{"path":"image.tag","line":2}}
         "image:\n\ttag: x\n"
-            {"kind":"syntax","line":2,"problem":"tabs disallowed within this context (block indentation)"}
+            {"syntax":{"line":2,"problem":"tabs disallowed within this context (block indentation)"}}
         "a: 1\nimage:\n  tag: \"x\n"
-            {"kind":"syntax","line":3,"problem":"while scanning a quoted scalar, found unexpected end of stream"}
+            {"syntax":{"line":3,"problem":"while scanning a quoted scalar, found unexpected end of stream"}}
         "image:\n  tag: x\n{{- if .Values.a }}\nb: 1\n{{- end }}\n"
-            {"kind":"syntax","line":3,"problem":"\"-\" is only valid inside a block"}
+            {"syntax":{"line":3,"problem":"\"-\" is only valid inside a block"}}
         "image:\n  tag: *x\n"
-            {"kind":"syntax","line":2,"problem":"while parsing node, found unknown anchor"}
+            {"syntax":{"line":2,"problem":"while parsing node, found unknown anchor"}}
         "image:\n  tag: x\0y\n"
-            {"kind":"syntax","line":2,"problem":"found unprintable character"}
+            {"syntax":{"line":2,"problem":"found unprintable character"}}
         "%TAG !e! tag:example.com,2000:\n---\nimage:\n  tag: x\n"
-            {"kind":"syntax","line":1,"problem":"a directive other than %YAML"}
+            {"syntax":{"line":1,"problem":"a directive other than %YAML"}}
         "#);
     }
 
@@ -1207,7 +1207,7 @@ mod tests {
     fn refusals_can_be_stored() {
         let why = refusal("image:\n  tag: x\n  tag: y\n", "image.tag");
         let json = serde_json::to_string(&why).unwrap();
-        insta::assert_snapshot!(json, @r#"{"kind":"duplicate_key","path":"image.tag","key":"image.tag","line":3}"#);
+        insta::assert_snapshot!(json, @r#"{"duplicate_key":{"path":"image.tag","key":"image.tag","line":3}}"#);
         assert_eq!(serde_json::from_str::<EditRefusal>(&json).unwrap(), why);
     }
 

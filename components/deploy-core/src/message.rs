@@ -102,11 +102,10 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         name => format!("{name} ({})", request.user),
     };
     let headline = clip(&format!("Deploy {} {}", commit.target, commit.tag), 72);
+    // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would notify her.
     let source = match &commit.source.reference {
-        Reference::PullRequest(number) => {
-            format!("{}{number} ({}): {}", commit.source.repo, commit.source.branch, commit.source.title)
-        }
-        Reference::Branch(branch) => format!("{} {branch}: {}", commit.source.repo, commit.source.title),
+        Reference::PullRequest(number) => format!("{}{number} ({})", commit.source.repo, commit.source.branch),
+        Reference::Branch(branch) => format!("{} {branch}", commit.source.repo),
     };
     let body = format!(
         "{}\n\nSource-Commit: {}\nRequested-By: {}\n{TRAILER}{id}",
@@ -229,6 +228,9 @@ fn status(facts: &Facts) -> (&'static str, String) {
 /// How far the sync is.
 fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("syncing {sha}.") };
+    if progress.synced && progress.health.is_empty() {
+        return format!("synced {sha}; Argo CD is looking at its health.");
+    }
     if progress.synced {
         return format!("synced {sha}; its health is {}.", words(&progress.health.to_lowercase(), SHORT));
     }
@@ -283,9 +285,8 @@ fn changed(facts: &Facts, asked: bool) -> String {
 }
 
 fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
-    let taken = facts.watch.as_ref().is_some_and(|watch| watch.taken);
     // An ask without an answer may have been taken.
-    let asked = taken || facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some());
+    let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some());
     match word {
         LastWord::Live { paused, urls } => {
             let tag = facts.commit.as_ref().map(|commit| code(commit.tag.as_str())).unwrap_or_default();
@@ -297,7 +298,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
                 (":white_check_mark:", format!("is live: {tag}.{page}"))
             }
         }
-        LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, taken))),
+        LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
         LastWord::Superseded { by_deployment: Some(_), .. } => {
             (":fast_forward:", format!("superseded by a newer deploy. {}", changed(facts, asked)))
         }

@@ -320,7 +320,17 @@ mod tests {
         check(
             Origin::parse,
             &["https://slack.com", "http://127.0.0.1:5000", "http://[::1]:80", "redis://localhost:6379"],
-            &["", "slack.com", "https://", "https://slack.com/api", "https://u:p@h", "https://h:0", "ftp://h", "https://h:99999", "https://h?x"],
+            &[
+                "",
+                "slack.com",
+                "https://",
+                "https://slack.com/api",
+                "https://u:p@h",
+                "https://h:0",
+                "ftp://h",
+                "https://h:99999",
+                "https://h?x",
+            ],
         );
     }
 

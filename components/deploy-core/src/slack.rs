@@ -30,7 +30,10 @@ pub enum FormError {
 
 /// What arrives at the address of the slash command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(clippy::large_enum_variant, reason = "one per request, and nearly always the large one; only 64-bit targets mind")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one per request, and nearly always the large one; only 64-bit targets mind"
+)]
 pub enum Incoming {
     /// Slack checks our certificate, perhaps without a signature: answer 200 and do nothing.
     SslCheck,

@@ -93,8 +93,7 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
 
 /// Reads it; another version is an error, so that the key is left alone.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|_| NOT_JSON)?;
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| NOT_JSON)?;
     if value.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
         return Err(OTHER_VERSION);
     }

@@ -466,6 +466,8 @@ impl<W: World> Follower<'_, W> {
             SyncOutcome::Refused(said) => Failure::Refused { said },
             SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized() },
         };
+        // Certainly not taken: the words say what changed by whether we had asked.
+        self.save(|watch| watch.asked = before).await?;
         self.say(LastWord::Failed { failure }).await?;
         Ok(Flow::Over)
     }

@@ -70,7 +70,7 @@ impl Bot {
         let (at, begun) = (now(), Instant::now());
         let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
         let target = format!("{} {path}", request.method());
-        self.journal.add("bot", "bot.asked", &target, Outcome::Open);
+        self.journal.add("bot", "bot.asked", &target, Outcome::Mark);
         let answer = match self.address() {
             Some(address) => timeout(PATIENCE, exchange(address, request)).await.context("no answer in time"),
             None => Err(anyhow::anyhow!("it was never started")),

@@ -98,7 +98,10 @@ fn answered(exchange: &Exchange) -> Line {
 fn relayed(exchange: &Exchange) -> Line {
     let took = exchange.took.as_millis();
     let status = exchange.status.map_or("nothing".to_owned(), |status| status.to_string());
-    (exchange.at, format!("webhook: GitHub tells the bot of the push; answered {status} after {took} ms: {}", exchange.body))
+    (
+        exchange.at,
+        format!("webhook: GitHub tells the bot of the push; answered {status} after {took} ms: {}", exchange.body),
+    )
 }
 
 /// A call of the bot's, if it is one that the story is about.

@@ -13,7 +13,7 @@ use sandbox::redis::{Install, on_path};
 use sandbox::{Options, Runner, Sandbox};
 
 const USAGE: &str = "\
-usage: cargo run [-- [demo] [--host built-in|spin] [--no-install]]
+usage: cargo run [-- [demo] [--host spin] [--no-install]]
 
   demo          deploy pull request 42 of checkout, print the timeline, exit 0 only if it went live
   --host spin   run the components with the `spin` on the PATH, as in production
@@ -38,8 +38,7 @@ fn parse(arguments: &[&str]) -> anyhow::Result<Arguments> {
             "--help" | "-h" => parsed.help = true,
             "--host" => match rest.next() {
                 Some(&"spin") => parsed.spin = true,
-                Some(&"built-in") => parsed.spin = false,
-                _ => bail!("--host takes built-in or spin"),
+                _ => bail!("the only other host is spin: --host spin"),
             },
             other => bail!("unknown argument {other:?}"),
         }
@@ -89,12 +88,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let work = async {
         let sandbox = Sandbox::start(Options { runner: runner.clone(), install, ..Options::default() }).await?;
         introduce(&sandbox, &runner);
-        let code = match arguments.demo {
-            true => demo::play(&sandbox).await?,
-            false => {
-                return prompt::talk(sandbox, at_terminal).await;
-            }
-        };
+        if !arguments.demo {
+            return prompt::talk(sandbox, at_terminal).await;
+        }
+        let code = demo::play(&sandbox).await?;
         sandbox.stop().await;
         Ok(code)
     };
@@ -155,8 +152,8 @@ mod tests {
         assert_eq!(parse(&[]).unwrap(), Arguments::default());
         for (wrong, why) in [
             (&["--demo"][..], "unknown argument \"--demo\""),
-            (&["--host"], "--host takes built-in or spin"),
-            (&["--host", "docker"], "--host takes built-in or spin"),
+            (&["--host"], "the only other host is spin: --host spin"),
+            (&["--host", "docker"], "the only other host is spin: --host spin"),
         ] {
             assert_eq!(parse(wrong).unwrap_err().to_string(), why);
         }

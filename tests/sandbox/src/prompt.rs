@@ -216,8 +216,7 @@ impl Screen {
 
     /// The channel as it is now; without a terminal, only what changed in it.
     fn show(&mut self, shown: &mut BTreeMap<usize, String>, messages: &[String]) {
-        let changed: Vec<usize> =
-            (0..messages.len()).filter(|nth| shown.get(nth) != Some(&messages[*nth])).collect();
+        let changed: Vec<usize> = (0..messages.len()).filter(|nth| shown.get(nth) != Some(&messages[*nth])).collect();
         if changed.is_empty() && (self.drawn > 0 || !self.at_terminal) {
             return;
         }
@@ -291,8 +290,11 @@ mod tests {
 
     #[test]
     fn the_mark_says_whether_it_is_the_last_word() {
-        for (mark, expected) in [(":hourglass_flowing_sand:", false), (":arrows_counterclockwise:", false), (":x:", true)] {
-            let section = json!({"type": "section", "text": {"type": "mrkdwn", "text": format!("{mark} *checkout 42*")}});
+        for (mark, expected) in
+            [(":hourglass_flowing_sand:", false), (":arrows_counterclockwise:", false), (":x:", true)]
+        {
+            let section =
+                json!({"type": "section", "text": {"type": "mrkdwn", "text": format!("{mark} *checkout 42*")}});
             let edit = Edit { at: 0, text: String::new(), blocks: vec![section] };
             assert_eq!(is_final(&edit), expected, "{mark}");
         }

@@ -160,3 +160,24 @@ fn ask(command: &str) -> anyhow::Result<bool> {
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "" | "y" | "yes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_redis_that_was_down_comes_back_empty_on_its_port() {
+        let redis = Redis::start(Install::Unattended).await.unwrap();
+        let url = redis.url();
+        let set = redis::cmd("SET").arg("key").arg("value").query_async::<()>(&mut redis.connect().await.unwrap()).await;
+        set.unwrap();
+        redis.down();
+        assert!(redis.connect().await.is_err());
+        redis.up().await.unwrap();
+        let keys = redis::cmd("DBSIZE").query_async::<u64>(&mut redis.connect().await.unwrap()).await;
+        assert_eq!((redis.url(), keys.unwrap()), (url.clone(), 0));
+        drop(redis);
+        let gone = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await;
+        assert!(gone.is_err());
+    }
+}

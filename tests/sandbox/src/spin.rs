@@ -66,8 +66,7 @@ impl Spin {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut process =
-            command.spawn().with_context(|| format!("{} does not run", options.program.display()))?;
+        let mut process = command.spawn().with_context(|| format!("{} does not run", options.program.display()))?;
         follow(process.stdout.take(), options.log.clone());
         follow(process.stderr.take(), options.log);
 

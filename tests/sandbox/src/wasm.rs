@@ -24,7 +24,10 @@ pub fn root() -> PathBuf {
 /// Builds all components, once per process. It blocks; several processes at once wait for each other at cargo's lock.
 pub fn build(install: Install) -> anyhow::Result<()> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
-    BUILT.get_or_init(|| try_build(install).map_err(|error| format!("{error:#}"))).clone().map_err(|error| anyhow!(error))
+    BUILT
+        .get_or_init(|| try_build(install).map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!(error))
 }
 
 fn try_build(install: Install) -> anyhow::Result<()> {

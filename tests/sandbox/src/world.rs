@@ -133,9 +133,8 @@ pub(crate) fn applications(argocd: &mut ArgoCd, host: &str) {
 }
 
 fn catalog(host: &str) -> String {
-    let apps = APPS.map(|(app, ..)| {
-        format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: anyone\n")
-    });
+    let apps = APPS
+        .map(|(app, ..)| format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: anyone\n"));
     format!("# What may be deployed from Slack, and by whom.\napps:\n{}", apps.concat())
 }
 

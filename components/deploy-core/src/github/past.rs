@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn walked(nodes: &[Value]) -> Value {
-        json!({ "data": { "gitops": { "ref": { "target": { "oid": sha("d"), "history": { "nodes": nodes } } } } } })
+        json!({ "data": { "viewer": { "login": "deploy-bot[bot]" }, "gitops": { "ref": { "target": { "oid": sha("d"), "history": { "nodes": nodes } } } } } })
     }
 
     fn touched(nodes: [Value; 2]) -> Value {
@@ -247,9 +247,18 @@ mod tests {
         let script = Script::new(Ok(ok(&walked(&[node()]))));
         let since = Timestamp::from_seconds(1_787_301_763);
         let (outcome, request) = script.run(history(&script, &gh, &repo, &branch, &paths, since));
-        assert_eq!(outcome, Ok(History { head: sha("d"), commits: vec![past()], complete: true }));
+        assert_eq!(
+            outcome,
+            Ok(History {
+                viewer: GitHubLogin::parse("deploy-bot[bot]").unwrap(),
+                head: sha("d"),
+                commits: vec![past()],
+                complete: true
+            })
+        );
         insta::assert_snapshot!(show(&request).split_once("\n\n").unwrap().1, @r#"
         query($owner: String!, $name: String!, $ref: String!, $path: String, $since: GitTimestamp!, $path0: String!, $path1: String!) {
+          viewer { login }
           gitops: repository(owner: $owner, name: $name) {
             ref(qualifiedName: $ref) { target { oid ... on Commit {
               history(first: 50, path: $path, since: $since) { nodes { oid message parents(first: 2) { nodes { oid } } signature { isValid wasSignedByGitHub } author { user { login } } changedFilesIfAvailable file0: file(path: $path0) { object { ... on Blob { oid } } } file1: file(path: $path1) { object { ... on Blob { oid } } } } }

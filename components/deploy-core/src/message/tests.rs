@@ -681,7 +681,7 @@ fn the_text_of_a_commit() {
     insta::assert_snapshot!(whole_commit(&request(), &commit()), @"
     Deploy checkout faster-cart-aaaaaaa
 
-    acme/checkout#42 (faster-cart): Make the cart faster
+    acme/checkout#42 (faster-cart)
 
     Source-Commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
     Requested-By: alice (U2CERLKJA)
@@ -694,7 +694,7 @@ fn the_text_of_a_commit() {
     insta::assert_snapshot!(whole_commit(&nameless, &fact), @"
     Deploy checkout@production faster-cart-aaaaaaa
 
-    acme/checkout faster-cart: Make the cart faster
+    acme/checkout faster-cart
 
     Source-Commit: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
     Requested-By: U2CERLKJA

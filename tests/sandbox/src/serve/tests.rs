@@ -93,12 +93,9 @@ async fn a_connection_is_used_again() {
 #[tokio::test]
 async fn a_dropped_call_gets_no_answer_and_says_whether_it_took_effect() {
     let short = Duration::from_millis(1);
-    for (fault, effects) in [
-        (Fault::DropBefore, 0),
-        (Fault::HangBefore(short), 0),
-        (Fault::DropAfter, 1),
-        (Fault::HangAfter(short), 1),
-    ] {
+    for (fault, effects) in
+        [(Fault::DropBefore, 0), (Fault::HangBefore(short), 0), (Fault::DropAfter, 1), (Fault::HangAfter(short), 1)]
+    {
         let name = name_of(&fault);
         assert_eq!(with_fault(fault, "").await, (String::new(), effects, Outcome::Fault(name)));
     }
