@@ -909,29 +909,31 @@ fn riders(snapshot: &Snapshot) -> Riders {
 }
 
 /// What is to be deployed, or why it cannot be.
-fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Refusal> {
+fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Stop> {
     let repo = app.repo.clone();
     match &snapshot.source {
-        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }),
+        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
         SourceState::NoPullRequest => match &request.words.what {
             What::PullRequest(number) | What::PullRequestOf { number, .. } => {
-                Err(Refusal::NoSuchPullRequest { number: *number, repo })
+                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
             }
-            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }),
+            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
         },
         SourceState::NoBranch => match &request.words.what {
-            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }),
+            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
             What::PullRequest(number) | What::PullRequestOf { number, .. } => {
-                Err(Refusal::NoSuchPullRequest { number: *number, repo })
+                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
             }
         },
         SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
             match open {
-                PrState::Open if *from_fork => return Err(Refusal::FromFork { number: *number }),
+                PrState::Open if *from_fork => return Err(Refusal::FromFork { number: *number }.into()),
                 PrState::Open => {}
                 PrState::Closed | PrState::Merged => {
                     let merged = *open == PrState::Merged;
-                    return Err(Refusal::PullRequestNotOpen { number: *number, merged, base: Some(base.clone()) });
+                    return Err(
+                        Refusal::PullRequestNotOpen { number: *number, merged, base: Some(base.clone()) }.into()
+                    );
                 }
             }
             Ok(Source {

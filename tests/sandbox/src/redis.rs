@@ -169,7 +169,8 @@ mod tests {
     async fn a_redis_that_was_down_comes_back_empty_on_its_port() {
         let redis = Redis::start(Install::Unattended).await.unwrap();
         let url = redis.url();
-        let set = redis::cmd("SET").arg("key").arg("value").query_async::<()>(&mut redis.connect().await.unwrap()).await;
+        let set =
+            redis::cmd("SET").arg("key").arg("value").query_async::<()>(&mut redis.connect().await.unwrap()).await;
         set.unwrap();
         redis.down();
         assert!(redis.connect().await.is_err());
