@@ -1,0 +1,323 @@
+//! Commit: under the target's lease, read and decide, then one mutation; again while the branch moves; and find out what became of a
+//! mutation without an answer.
+
+use super::decide::{Place, Prepared, candidate};
+use super::{BRANCH_RETRY, Carrier, Say, Stop, TRIES, WRITE};
+use deploy_core::clock::Timestamp;
+use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact};
+use deploy_core::fault::{Cause, Fault, System};
+use deploy_core::github::{self, CommitOutcome, NewCommit};
+use deploy_core::log::{Line, World};
+use deploy_core::manifest;
+use deploy_core::message::{self, Note};
+use deploy_core::names::CommitSha;
+use deploy_core::refusal::Refusal;
+use deploy_core::store::{self, Current, Lease, LeaseLost, Lock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What a mutation may take: a lease must hold this long before it is sent.
+const MUTATION: Duration = Duration::from_secs(8);
+/// Life of the branch's lease.
+const BRANCH_LIFE: Duration = Duration::from_secs(10);
+impl<W: World> Carrier<'_, W> {
+    /// Everything that needs the target's lease.
+    pub(super) async fn under_target(
+        &self,
+        request: &RequestFact,
+        facts: &mut Facts,
+        say: &Say,
+        place: Place<'_, W>,
+    ) -> Result<(), Stop> {
+        self.remember(&place).await?;
+        let argocd = &place.environment.argocd;
+        if let Some(lock) = store::load_key(self.world, Lock(argocd)).await?
+            && lock.until.is_none_or(|until| self.world.now() < until)
+        {
+            return Err(Refusal::Locked { target: place.target.clone(), by: lock.by, reason: lock.reason }.into());
+        }
+        if let Some(current) = store::load_key(self.world, Current(argocd)).await?
+            && current.id != *self.id
+            && store::load(self.world, &current.id).await?.keeps_busy(self.world.now(), self.tempo())
+        {
+            return Err(self.busy(place.target, Some(current.id)).await.into());
+        }
+        let mut turn = Turn { branch: None, doubt: Doubt::default() };
+        if let Some(commit) = &facts.commit {
+            // Attempts from before a crash: settled before anything else.
+            turn.doubt.unsettled = !commit.attempts.is_empty();
+            turn.doubt.bases = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
+        }
+        let done = self.commit_loop(request, facts, say, &place, &mut turn).await;
+        let _ = store::leave_queue(self.world, &self.branch_name(), self.id).await;
+        if let Some(lease) = turn.branch {
+            if done.is_ok() && self.settings.github.is_public() {
+                // GitHub asks for a second between two writes, so the next one gets the branch then.
+                self.world.sleep(Duration::from_millis(self.tempo().write_gap)).await;
+            }
+            lease.release().await;
+        }
+        done
+    }
+
+    pub(super) fn branch_name(&self) -> String {
+        format!("branch/{}/{}", self.settings.gitops.repo, self.settings.gitops.branch)
+    }
+
+    /// Read, decide, commit; again while the branch moves under us. It ends a deployment only when no mutation of ours can land.
+    pub(super) async fn commit_loop<'s>(
+        &'s self,
+        request: &RequestFact,
+        facts: &mut Facts,
+        say: &Say,
+        place: &Place<'_, W>,
+        turn: &mut Turn<'s, W>,
+    ) -> Result<(), Stop> {
+        let mut rounds = 0_u32;
+        while rounds < TRIES {
+            if turn.doubt.unsettled {
+                if let Some(sha) = self.settle(request, facts, say, &mut turn.doubt).await? {
+                    return self.committed(facts, sha, false).await;
+                }
+                continue;
+            }
+            rounds = rounds.saturating_add(1);
+            match self.round(request, facts, say, place, turn).await {
+                Ok(None) => {}
+                Ok(Some((sha, reused))) => return self.committed(facts, sha, reused).await,
+                Err(Stop::End(_)) if !turn.doubt.bases.is_empty() => {
+                    // An earlier mutation may still land on its base: first that has to be out of the question.
+                    self.doubt(request, facts, say).await?;
+                    turn.doubt.unsettled = true;
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        if turn.doubt.bases.is_empty() {
+            Err(Refusal::KeepsMoving { attempts: TRIES }.into())
+        } else {
+            Err(Stop::Leave("it is not known whether the commit landed"))
+        }
+    }
+
+    /// One read, one decision and at most one mutation. `None`: again.
+    pub(super) async fn round<'s>(
+        &'s self,
+        request: &RequestFact,
+        facts: &mut Facts,
+        say: &Say,
+        place: &Place<'_, W>,
+        turn: &mut Turn<'s, W>,
+    ) -> Result<Option<(CommitSha, bool)>, Stop> {
+        self.wishes(request).await?;
+        let snapshot = self.read(request, place).await?;
+        self.same_catalog(place, &snapshot).await?;
+        let Prepared { mut commit, edit } = self.prepare(request, facts, place, &snapshot).await?;
+        if !edit.changed {
+            let written = self.already_there(&commit, &snapshot).await?;
+            self.save_commit(facts, place, commit).await?;
+            return Ok(Some(written));
+        }
+        let content = edit.text.into_bytes();
+        commit.attempts.push(Attempt {
+            base: snapshot.head.clone(),
+            at: self.world.now(),
+            files: BTreeMap::from([(commit.values.clone(), manifest::blob_sha(&content))]),
+        });
+        if turn.branch.is_none() {
+            let (lease, waited) = self.branch_lease(request, facts, say).await?;
+            turn.branch = Some(lease);
+            if waited {
+                // Others wrote meanwhile: what we read is old.
+                return Ok(None);
+            }
+        }
+        self.save_commit(facts, place, commit).await?;
+        self.wishes(request).await?;
+        self.still_current(place).await?;
+        match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, content).await? {
+            CommitOutcome::Done(sha) => return Ok(Some((sha, false))),
+            // After an attempt without an answer the branch may have moved by that very attempt.
+            CommitOutcome::Stale => turn.doubt.unsettled = !turn.doubt.bases.is_empty(),
+            CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
+                let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60));
+                self.world.log(Line::new("github_rate_limited").of(self.id).with("seconds", wait.as_secs()));
+                if let Some(lease) = turn.branch.take() {
+                    lease.release().await;
+                }
+                self.world.sleep(wait).await;
+            }
+            CommitOutcome::NotDone(fault) => return Err(fault.into()),
+            CommitOutcome::Unknown(fault) => {
+                self.world.log(Line::error("commit_unknown").of(self.id).with_json("fault", &fault));
+                let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
+                turn.doubt.unsettled = true;
+                turn.doubt.bases.insert(snapshot.head);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds out whether the mutation of an earlier attempt landed. `None`: not so far, and the next round may be tried.
+    pub(super) async fn settle(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        say: &Say,
+        doubt: &mut Doubt,
+    ) -> Result<Option<CommitSha>, Stop> {
+        match self.look_for_commit(request, facts).await {
+            Ok((Some(sha), _)) => return Ok(Some(sha)),
+            Ok((None, head)) => {
+                // A mutation whose base is not the head any more can never land. One whose base still is may: then the same again,
+                // because only one of them can win.
+                doubt.bases.retain(|base| *base == head);
+                doubt.unsettled = false;
+            }
+            Err(fault) => {
+                self.world.log(Line::error("unsettled").of(self.id).with_json("fault", &fault));
+                self.doubt(request, facts, say).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that it is not known, and waits a little; not for ever.
+    pub(super) async fn doubt(&self, request: &RequestFact, facts: &Facts, say: &Say) -> Result<(), Stop> {
+        let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
+        if self.world.now() >= request.at.after(Duration::from_millis(self.tempo().no_end)) {
+            return Err(Stop::Leave("it is not known whether the commit landed"));
+        }
+        self.world.sleep(Duration::from_millis(self.tempo().settle)).await;
+        Ok(())
+    }
+
+    /// The commit of an attempt on the branch, if it is there, and the branch's head.
+    pub(super) async fn look_for_commit(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+    ) -> Result<(Option<CommitSha>, CommitSha), Fault> {
+        let Some(commit) = &facts.commit else {
+            let part = "no attempt was made".to_owned();
+            return Err(Fault::new(System::Store, "find out whether my commit landed", Cause::Nonsense { part }));
+        };
+        let since = Timestamp(request.at.0.saturating_sub(300_000));
+        let paths = std::slice::from_ref(&commit.values);
+        let github = &self.settings.github;
+        let history =
+            github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
+        let found = history.commits.iter().find(|past| commit.is_ours(&candidate(past, &history.viewer)));
+        match found {
+            Some(past) => Ok((Some(past.sha.clone()), history.head)),
+            None if history.complete => Ok((None, history.head)),
+            None => Err(Fault::new(System::GitHub, "find out whether my commit landed", Cause::TooLarge)),
+        }
+    }
+
+    /// Saves what was decided, then takes the turn: `current` is us from here on.
+    pub(super) async fn save_commit(
+        &self,
+        facts: &mut Facts,
+        place: &Place<'_, W>,
+        commit: CommitFact,
+    ) -> Result<(), Stop> {
+        self.lease.check(WRITE)?;
+        place.lease.ensure(WRITE).await?;
+        store::save_fact(self.world, self.id, &commit).await?;
+        facts.commit = Some(commit);
+        let current = store::CurrentDeployment { id: self.id.clone() };
+        Ok(store::save_key(self.world, Current(&place.environment.argocd), &current).await?)
+    }
+
+    pub(super) async fn still_current(&self, place: &Place<'_, W>) -> Result<(), Stop> {
+        match store::load_key(self.world, Current(&place.environment.argocd)).await? {
+            Some(current) if current.id == *self.id => Ok(()),
+            _ => Err(Stop::Leave("another deployment has taken the turn")),
+        }
+    }
+
+    /// Waits for its turn at the branch. Also says whether it had to wait.
+    pub(super) async fn branch_lease(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        say: &Say,
+    ) -> Result<(Lease<'_, W>, bool), Stop> {
+        let name = self.branch_name();
+        let mut told = None;
+        let mut waited = false;
+        loop {
+            if let Some(lease) = Lease::take(self.world, &name, BRANCH_LIFE).await? {
+                return Ok((lease, waited));
+            }
+            waited = true;
+            let ahead = store::queue_place(self.world, &name, self.id, request.at).await?;
+            if told != Some(ahead) && ahead > 0 {
+                told = Some(ahead);
+                let _ = say.unbounded_send((facts.clone(), Some(Note::Queue { ahead })));
+            }
+            self.wishes(request).await?;
+            self.world.sleep(BRANCH_RETRY).await;
+        }
+    }
+
+    /// One mutation, with all three leases good for as long as it may take.
+    pub(super) async fn mutate(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        place: &Place<'_, W>,
+        branch: Option<&Lease<'_, W>>,
+        base: &CommitSha,
+        content: Vec<u8>,
+    ) -> Result<CommitOutcome, Stop> {
+        let Some(commit) = &facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
+        let (headline, body) = message::commit_text(request, commit, self.id);
+        let files = [(commit.values.clone(), content)];
+        let new = NewCommit {
+            repo: &commit.gitops_repo,
+            branch: &commit.gitops_branch,
+            base,
+            headline: &headline,
+            body: &body,
+            files: &files,
+        };
+        self.lease.ensure(MUTATION).await?;
+        place.lease.ensure(MUTATION).await?;
+        branch.ok_or(LeaseLost)?.ensure(MUTATION).await?;
+        Ok(github::commit(self.world, &self.settings.github, &new).await)
+    }
+
+    /// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
+    pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
+        let fact = CommittedFact { sha, at: self.world.now(), reused };
+        store::save_fact(self.world, self.id, &fact).await?;
+        self.world.log(Line::new("committed").of(self.id).with("sha", fact.sha.as_str()).with("reused", reused));
+        facts.committed = Some(fact);
+        if let Some(request) = &facts.request {
+            // Again: whoever ended this one by mistake may have taken it out.
+            let _ = store::add_in_flight(self.world, self.id, request.at).await;
+        }
+        if store::announce(self.world, self.id).await == Ok(0) {
+            self.world.log(Line::error("nobody_watches").of(self.id));
+        }
+        Ok(())
+    }
+}
+
+/// What a deployment holds while it tries to commit.
+pub(super) struct Turn<'a, W> {
+    /// The branch's lease, once it was our turn.
+    pub(super) branch: Option<Lease<'a, W>>,
+    pub(super) doubt: Doubt,
+}
+
+/// Mutations whose outcome we do not know.
+#[derive(Default)]
+pub(super) struct Doubt {
+    /// It has to be looked up before anything else is done.
+    pub(super) unsettled: bool,
+    /// The bases on which one of them may still land.
+    pub(super) bases: BTreeSet<CommitSha>,
+}

@@ -1,0 +1,370 @@
+//! Decide: what is asked for, whether it may be, and what exactly would be committed. Reads the catalog, GitHub and the registry, writes
+//! nothing outside our own store.
+
+use super::{Carrier, LIFE, Stop, WRITE};
+use deploy_core::catalog::{App, Catalog, Decision, Environment};
+use deploy_core::command::What;
+use deploy_core::deployment::{Candidate, CommitFact, Facts, RequestFact, Rider, Riders, Source};
+use deploy_core::fault::{Cause, Changed, Fault, System};
+use deploy_core::github::{self, FileState, PrState, Question, ReadError, Reference, Snapshot, SourceState};
+use deploy_core::image::ImageRef;
+use deploy_core::log::World;
+use deploy_core::manifest::{self, Edit};
+use deploy_core::message;
+use deploy_core::names::{BlobSha, CommitSha, DeploymentId, FilePath, GitHubLogin, SlackGroup, Target};
+use deploy_core::refusal::Refusal;
+use deploy_core::registry::{self, ImageState};
+use deploy_core::slack::{self, SlackError};
+use deploy_core::store::{self, CachedCatalog, CatalogCache, Current, History, Lease, Live};
+use std::time::Duration;
+
+impl<W: World> Carrier<'_, W> {
+    /// The catalog, from the cache while it is fresh.
+    pub(super) async fn catalog(&self) -> Result<(BlobSha, Catalog), Stop> {
+        let now = self.world.now();
+        let cached = store::load_key(self.world, CatalogCache).await.unwrap_or_default();
+        let fresh = cached.filter(|cached| {
+            now.since(cached.at) < Duration::from_millis(self.tempo().catalog_age) && cached.at <= now
+        });
+        let cached = match fresh {
+            Some(cached) => cached,
+            None => {
+                let (gitops, path) = (&self.settings.gitops, &self.settings.catalog_path);
+                let state = github::catalog(self.world, &self.settings.github, &gitops.repo, &gitops.branch, path)
+                    .await
+                    .map_err(|error| self.read_error(error))?;
+                self.cache_catalog(&state).await?
+            }
+        };
+        let catalog = Catalog::parse(&cached.text)
+            .map_err(|error| Refusal::BrokenCatalog { path: self.settings.catalog_path.clone(), error })?;
+        Ok((cached.blob, catalog))
+    }
+
+    pub(super) async fn cache_catalog(&self, state: &FileState) -> Result<CachedCatalog, Stop> {
+        let gitops = &self.settings.gitops;
+        let path = &self.settings.catalog_path;
+        let FileState::File { blob, text, .. } = state else {
+            return Err(Refusal::NoCatalog {
+                path: path.clone(),
+                repo: gitops.repo.clone(),
+                branch: gitops.branch.clone(),
+            }
+            .into());
+        };
+        let text = self.exact_text(path, blob, text.as_deref()).await?;
+        let cached = CachedCatalog { at: self.world.now(), blob: blob.clone(), text };
+        store::save_key(self.world, CatalogCache, &cached).await?;
+        Ok(cached)
+    }
+
+    /// The exact bytes of a blob as text: as the query gave them, or raw where GitHub changed them on the way.
+    pub(super) async fn exact_text(&self, path: &FilePath, blob: &BlobSha, text: Option<&str>) -> Result<String, Stop> {
+        if let Some(text) = text {
+            return Ok(text.to_owned());
+        }
+        let bytes = github::raw_blob(self.world, &self.settings.github, &self.settings.gitops.repo, blob).await?;
+        let text = manifest::text_of(&bytes).map_err(|why| Refusal::Edit { path: path.clone(), why })?;
+        Ok(text.to_owned())
+    }
+
+    pub(super) fn read_error(&self, error: ReadError) -> Stop {
+        let gitops = &self.settings.gitops;
+        match error {
+            ReadError::NoRepository => Refusal::NoSuchRepository { repo: gitops.repo.clone() }.into(),
+            ReadError::NoBranch => {
+                Refusal::NoGitOpsBranch { repo: gitops.repo.clone(), branch: gitops.branch.clone() }.into()
+            }
+            ReadError::Fault(fault) => fault.into(),
+        }
+    }
+
+    /// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
+    pub(super) async fn authorise<'c>(
+        &self,
+        request: &RequestFact,
+        catalog: &'c Catalog,
+    ) -> Result<(Target, &'c App, &'c Environment), Stop> {
+        let words = &request.words;
+        let (target, app, environment) = catalog.find(&words.app, words.environment.as_deref())?;
+        if let What::PullRequestOf { repo, number } = &words.what
+            && !app.repo.is(repo.as_str())
+        {
+            let problem =
+                format!("{number} is a pull request of {repo}, but {} is built from {}", target.app, app.repo);
+            return Err(Refusal::Syntax { problem }.into());
+        }
+        let mut groups: Vec<SlackGroup> = Vec::new();
+        for group in environment.allow.groups() {
+            if self.is_member(request, group).await? {
+                groups.push(group.clone());
+            }
+        }
+        let refuse = |nobody, wrong_channel| Refusal::NotAllowed { target: target.clone(), nobody, wrong_channel };
+        match environment.allow.decide(&request.user, &groups, &request.channel) {
+            Decision::Allowed => Ok((target, app, environment)),
+            Decision::Nobody => Err(refuse(true, false).into()),
+            Decision::NotListed => Err(refuse(false, false).into()),
+            Decision::WrongChannel => Err(refuse(false, true).into()),
+        }
+    }
+
+    pub(super) async fn is_member(&self, request: &RequestFact, group: &SlackGroup) -> Result<bool, Stop> {
+        let doing = "read the members of a Slack user group";
+        match slack::group_members(self.world, &self.settings.slack, group).await {
+            Ok(members) => Ok(members.contains(&request.user)),
+            Err(SlackError::RateLimited(wait)) => {
+                Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }).into())
+            }
+            Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
+                Err(fault.changed(Changed::Nothing).into())
+            }
+            // A group that is gone has no members.
+            Err(SlackError::Gone(_)) => Ok(false),
+        }
+    }
+
+    /// Waits for the target's lease; when it does not come, says who has it.
+    pub(super) async fn target_lease(&self, target: &Target, environment: &Environment) -> Result<Lease<'_, W>, Stop> {
+        let name = format!("target/{}", store::target_name(&environment.argocd));
+        let until = self.world.elapsed().saturating_add(Duration::from_millis(self.tempo().target_wait));
+        loop {
+            if let Some(lease) = Lease::take(self.world, &name, LIFE).await? {
+                return Ok(lease);
+            }
+            if self.world.elapsed() >= until {
+                let other = match store::load_key(self.world, Current(&environment.argocd)).await? {
+                    Some(current) if current.id != *self.id => Some(current.id),
+                    _ => None,
+                };
+                return Err(self.busy(target, other).await.into());
+            }
+            self.world.sleep(Duration::from_millis(self.tempo().target_retry)).await;
+        }
+    }
+
+    pub(super) async fn busy(&self, target: &Target, other: Option<DeploymentId>) -> Refusal {
+        let facts = match &other {
+            Some(other) => store::load(self.world, other).await.unwrap_or_default(),
+            None => Facts::default(),
+        };
+        let by = facts.request.as_ref().map(|request| request.user.clone());
+        Refusal::Busy { target: target.clone(), by, link: facts.link(), id: other }
+    }
+
+    pub(super) async fn remember(&self, place: &Place<'_, W>) -> Result<(), Stop> {
+        let argocd = &place.environment.argocd;
+        let mut keep = store::in_flight(self.world).await?.ids;
+        keep.extend(store::load_key(self.world, Current(argocd)).await?.map(|current| current.id));
+        keep.extend(store::load_key(self.world, Live(argocd)).await?.map(|live| live.id));
+        place.lease.ensure(WRITE).await?;
+        store::remember(self.world, History(argocd), self.id, &keep).await?;
+        self.remembered.set(true);
+        Ok(())
+    }
+
+    /// The one query.
+    pub(super) async fn read(&self, request: &RequestFact, place: &Place<'_, W>) -> Result<Snapshot, Stop> {
+        let live = store::load_key(self.world, Live(&place.environment.argocd)).await?.map(|live| live.sha);
+        let reference = match &request.words.what {
+            What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
+            What::Branch(branch) => Reference::Branch(branch.clone()),
+        };
+        let question = Question {
+            gitops_repo: &self.settings.gitops.repo,
+            gitops_branch: &self.settings.gitops.branch,
+            values: &place.environment.values,
+            catalog: &self.settings.catalog_path,
+            live: live.as_ref(),
+            app_repo: &place.app.repo,
+            reference: &reference,
+        };
+        github::snapshot(self.world, &self.settings.github, &question).await.map_err(|error| self.read_error(error))
+    }
+
+    /// The catalog at the very commit that we build on must be the one that we decided by.
+    pub(super) async fn same_catalog(&self, place: &Place<'_, W>, snapshot: &Snapshot) -> Result<(), Stop> {
+        match &snapshot.catalog {
+            FileState::File { blob, .. } if blob == place.catalog => Ok(()),
+            state => {
+                self.cache_catalog(state).await?;
+                Err(Stop::CatalogMoved)
+            }
+        }
+    }
+
+    /// Source, tag, image, edit. What an earlier attempt fixed stays fixed: two attempts must never differ in what they deploy.
+    pub(super) async fn prepare(
+        &self,
+        request: &RequestFact,
+        facts: &Facts,
+        place: &Place<'_, W>,
+        snapshot: &Snapshot,
+    ) -> Result<Prepared, Stop> {
+        let (app, environment) = (place.app, place.environment);
+        let FileState::File { blob, text, .. } = &snapshot.values else {
+            let repo = self.settings.gitops.repo.clone();
+            return Err(Refusal::NoValuesFile { path: environment.values.clone(), repo }.into());
+        };
+        let begun =
+            facts.commit.clone().filter(|commit| !commit.attempts.is_empty() && commit.values == environment.values);
+        let mut commit = match begun {
+            Some(commit) => commit,
+            None => {
+                let source = source(snapshot, request, app)?;
+                let tag =
+                    app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
+                let image = ImageRef { name: app.image.clone(), tag };
+                let digest = match registry::image_digest(self.world, &self.settings.registry, &image).await? {
+                    ImageState::Found(digest) => digest,
+                    ImageState::Missing => {
+                        return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
+                    }
+                };
+                CommitFact {
+                    target: place.target.clone(),
+                    source,
+                    image: image.name,
+                    tag: image.tag,
+                    before: String::new(),
+                    digest,
+                    gitops_repo: self.settings.gitops.repo.clone(),
+                    gitops_branch: self.settings.gitops.branch.clone(),
+                    gitops_url: snapshot.url.clone(),
+                    values: environment.values.clone(),
+                    argocd: environment.argocd.clone(),
+                    deadline: environment.deadline,
+                    degraded_grace: environment.degraded_grace,
+                    riders: Riders::FirstDeploy,
+                    attempts: Vec::new(),
+                }
+            }
+        };
+        let text = self.exact_text(&environment.values, blob, text.as_deref()).await?;
+        let edit = manifest::set_tag(&text, &environment.tag_at, commit.tag.as_str())
+            .map_err(|why| Refusal::Edit { path: environment.values.clone(), why })?;
+        commit.before = edit.before.first().cloned().unwrap_or_default();
+        if store::load_key(self.world, Live(&environment.argocd)).await?.is_some() {
+            commit.riders = riders(snapshot);
+        }
+        Ok(Prepared { commit, edit })
+    }
+
+    /// The wanted tag is in the file already. Ours to sync only if the last commit to the file is a recorded one of ours.
+    pub(super) async fn already_there(
+        &self,
+        commit: &CommitFact,
+        snapshot: &Snapshot,
+    ) -> Result<(CommitSha, bool), Stop> {
+        let paths = std::slice::from_ref(&commit.values);
+        let touches =
+            github::last_touch(self.world, &self.settings.github, &commit.gitops_repo, &snapshot.head, paths).await?;
+        let Some(past) = touches.get(&commit.values) else {
+            let part = "the last commit of the values file".to_owned();
+            return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
+        };
+        if let Some(id) = message::deploy_id(&past.message) {
+            let other = store::load(self.world, &id).await?;
+            let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
+            let same_target = other.commit.as_ref().filter(|other| other.argocd == commit.argocd);
+            if let Some(theirs) = same_target
+                && (recorded || theirs.is_ours(&candidate(past, &snapshot.viewer)))
+            {
+                return Ok((past.sha.clone(), id != *self.id));
+            }
+        }
+        Err(Refusal::AlreadyWritten { tag: commit.tag.clone(), by: past.author.clone(), commit: past.sha.clone() }
+            .into())
+    }
+}
+
+/// Where the work happens: the target as the catalog has it, and its lease.
+pub(super) struct Place<'a, W> {
+    pub(super) target: &'a Target,
+    pub(super) app: &'a App,
+    pub(super) environment: &'a Environment,
+    pub(super) catalog: &'a BlobSha,
+    pub(super) lease: &'a Lease<'a, W>,
+}
+
+/// What would be committed.
+pub(super) struct Prepared {
+    pub(super) commit: CommitFact,
+    pub(super) edit: Edit,
+}
+
+/// A commit as the question "is it ours?" wants it.
+pub(super) fn candidate<'a>(past: &'a github::PastCommit, viewer: &GitHubLogin) -> Candidate<'a> {
+    Candidate {
+        parents: &past.parents,
+        changed_files: past.changed_files,
+        blobs: &past.blobs,
+        signed_by_github: past.signed_by_github,
+        by_us: past.author.as_ref() == Some(viewer),
+    }
+}
+
+fn riders(snapshot: &Snapshot) -> Riders {
+    let commits = snapshot
+        .since_live
+        .iter()
+        // Our own commits below that path are deploys of other targets.
+        .filter(|touch| touch.login.as_ref() != Some(&snapshot.viewer))
+        .map(|touch| Rider {
+            sha: touch.sha.clone(),
+            who: touch.login.as_ref().map_or_else(|| touch.name.clone(), |login| login.to_string()),
+            headline: touch.headline.clone(),
+        })
+        .collect();
+    Riders::Since { commits, more: !snapshot.complete }
+}
+
+/// What is to be deployed, or why it cannot be.
+fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Stop> {
+    let repo = app.repo.clone();
+    match &snapshot.source {
+        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
+        SourceState::NoPullRequest => match &request.words.what {
+            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
+                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
+            }
+            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
+        },
+        SourceState::NoBranch => match &request.words.what {
+            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
+            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
+                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
+            }
+        },
+        SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
+            match open {
+                PrState::Open if *from_fork => return Err(Refusal::FromFork { number: *number }.into()),
+                PrState::Open => {}
+                PrState::Closed | PrState::Merged => {
+                    let merged = *open == PrState::Merged;
+                    return Err(
+                        Refusal::PullRequestNotOpen { number: *number, merged, base: Some(base.clone()) }.into()
+                    );
+                }
+            }
+            Ok(Source {
+                repo,
+                reference: Reference::PullRequest(*number),
+                branch: branch.clone(),
+                head: head.clone(),
+                title: title.clone(),
+                author: author.clone(),
+                url: Some(url.clone()),
+            })
+        }
+        SourceState::Branch { branch, head, title, .. } => Ok(Source {
+            repo,
+            reference: Reference::Branch(branch.clone()),
+            branch: branch.clone(),
+            head: head.clone(),
+            title: title.clone(),
+            author: None,
+            url: None,
+        }),
+    }
+}
