@@ -1,7 +1,7 @@
 //! One deployment as an example, then each decision as a table: facts and a look go in, what to do comes out.
 
 use super::*;
-use crate::argocd::{Operation, OperationState, Resource};
+use crate::argocd::{AppSnapshot, Health, Operation, OperationState, Phase, Resource};
 use crate::command::What;
 use crate::fault::{Cause, System};
 use crate::names::{AppName, EnvironmentName, KubeName, Origin, PullRequestNumber};
