@@ -228,7 +228,8 @@ impl<W: World> Carrier<'_, W> {
             self.world.sleep(Duration::from_millis(self.tempo().guardian)).await;
             let Ok(watch) = store::load_fact::<WatchFact>(self.world, self.id).await else { continue };
             if watch.is_some_and(|watch| watch.last_word.is_some() && watch.voice.told_end) {
-                return Ok(());
+                // The same click may have come again after the end, and is in flight since.
+                return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
             }
             if store::is_held(self.world, "watch").await == Ok(false) {
                 let _ = store::wake(self.world).await;

@@ -82,7 +82,13 @@ impl<W: World> Follower<'_, W> {
             self.reload().await?;
             let next = deployment::next(&self.facts.borrow(), self.world.now(), &self.watch.settings.tempo);
             match next {
-                Next::LeaveAlone => return Ok(Ended::Settled),
+                Next::LeaveAlone => {
+                    if self.facts.borrow().end_is_told() {
+                        // The same click came again after the end.
+                        store::leave_flight(self.world, self.id).await?;
+                    }
+                    return Ok(Ended::Settled);
+                }
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
                     let said = if committed { Voice::new(self).tell(false).await? } else { Said::Done };

@@ -4,6 +4,8 @@
 //! `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again and says what it had waited for.
 
 use anyhow::{Result, bail};
+use fakes::Millis;
+use fakes::argocd::{Health, Script};
 use sandbox::bot::Exchange;
 use sandbox::{Options, Runner, Sandbox, world};
 use serde_json::{Value, json};
@@ -20,6 +22,18 @@ pub fn tempo() -> Value {
         "reload": 1_000, "poll": 200, "first_event": 1_500, "look_again": 400, "settle": 200, "edit_gap": 100,
         "degraded_before": 3_000,
     })
+}
+
+/// A sync in no time, for tests that are not about how it goes. Argo CD's next look carries a later second than the sync's end.
+pub fn quick() -> Script {
+    Script {
+        begins: 10,
+        compares: 10,
+        ends: 10,
+        reconciles: 1000,
+        health: vec![(0, Health::Healthy)],
+        ..Script::default()
+    }
 }
 
 /// A sandbox, and how people talk in it.
@@ -107,6 +121,49 @@ impl Room {
             Ok(text) => Ok(text),
             Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
         }
+    }
+
+    /// Alice types a deploy in #deploys; its message, as people read it, when it says that the app is live.
+    pub async fn goes_live(&self, text: &str) -> Result<String> {
+        let mine = self.messages().len();
+        let answer = self.alice(text).await;
+        if answer.status != Some(200) || !answer.body.contains("Accepted") {
+            bail!("not accepted: {answer:?}");
+        }
+        let look = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let message = slack.messages(world::DEPLOYS).get(mine)?;
+            Some(slack.render(message)).filter(|text| text.contains("is live"))
+        };
+        match self.0.until(&format!("end of `/deploy {text}`"), PATIENCE, look).await {
+            Ok(text) => Ok(text),
+            Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
+        }
+    }
+
+    /// What the messages in #deploys have said so far: when, which message, and the words as people read them.
+    pub fn said(&self) -> Vec<(Millis, usize, String)> {
+        let slack = self.slack.lock();
+        let messages = slack.messages(world::DEPLOYS).iter().enumerate();
+        messages
+            .flat_map(|(n, message)| message.edits.iter().map(move |edit| (edit.at, n, edit)))
+            .map(|(at, n, edit)| (at, n, slack.render_edit(edit)))
+            .collect()
+    }
+
+    /// Every sync of the app goes by this script from now on.
+    pub fn script(&self, app: &str, script: Script) {
+        self.argocd.lock().app(app).script = script;
+    }
+
+    /// A person pushes a commit to a branch of the app's repository, and CI pushes its image; the image's tag.
+    pub fn builds(&self, app: &str, branch: &str, user: &str) -> String {
+        let repo = format!("acme/{app}");
+        let text = format!("by {user}, after {}", self.tag(app, branch));
+        self.github.lock().person_pushes(&repo, branch, user, &[("work.txt", &text)], "Work");
+        let tag = self.tag(app, branch);
+        self.registry.lock().push(&repo, &tag);
+        tag
     }
 
     /// A file on the GitOps branch now.

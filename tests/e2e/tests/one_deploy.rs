@@ -1,8 +1,12 @@
 //! One deploy, from Slack to Slack: read this first.
 
 use anyhow::Result;
-use e2e::{changed_lines, room};
-use sandbox::world;
+use e2e::{PATIENCE, changed_lines, quick, room, room_with};
+use fakes::argocd::{Health, Script};
+use sandbox::journal::{Entry, Outcome};
+use sandbox::{Options, now, world};
+use serde_json::Value;
+use std::time::Duration;
 
 /// Alice types `/deploy checkout 42`, and one message goes from "accepted" to "live".
 #[test]
@@ -35,6 +39,272 @@ fn a_pull_request_goes_live() {
         let revisions: Vec<_> = argocd.syncs().iter().map(|sync| sync.revision().map(str::to_owned)).collect();
         assert_eq!(revisions, [Some(commits[0].sha.clone())]);
         assert_eq!(argocd.live_tag("checkout"), Some(tag.as_str()));
+        Ok(())
+    });
+}
+
+/// A branch goes the same way. Whatever people's files look like, exactly the bytes of one scalar differ afterwards.
+#[test]
+fn only_the_tag_changes_however_the_file_is_written() {
+    // `TAG` is the scalar, with its quotes: as it was, and as it must be (`NEW` is the new tag).
+    let files = [
+        // Comments everywhere, an odd order, a second `tag`, text that looks like the old tag.
+        (
+            "# image.tag: old-0000000\nsidecar: { tag: old-0000000 }\n\n\nimage: # by hand?\n\n    # old-0000000\n    tag: TAG    # never by hand\n    repository: acme/x\nz: 1\na: 'old-0000000'\n",
+            "\"old-0000000\"",
+            "\"NEW\"",
+        ),
+        // As an editor on Windows leaves it: CRLF, no line break at the end, single quotes.
+        ("# Windows\r\nreplicas: 2\r\nimage:\r\n  repository: acme/x\r\n  tag: TAG", "'old-0000000'", "'NEW'"),
+        // A BOM, which GitHub's text does not show; both kinds of line breaks; blanks at the end of lines.
+        ("\u{feff}image:   \r\n  tag: TAG  \n  pullPolicy: Always\r\n\r\n", "\"old-0000000\"", "\"NEW\""),
+        // Flow style, on one line, without a line break at the end.
+        ("{ image: { repository: acme/x, tag: TAG, digest: null }, other: [1, 2] }", "'old-0000000'", "'NEW'"),
+        // A plain scalar gets quotes, because a tag may read as a number.
+        ("image:\n  tag: TAG\n", "old-0000000", "\"NEW\""),
+    ];
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let branch = room.builds("checkout", "release/2.x", "alice");
+        let pull_request = room.tag("checkout", "feature/totals");
+        for (n, (text, old, new)) in files.into_iter().enumerate() {
+            let (typed, tag) = if n % 2 == 0 { ("release/2.x", &branch) } else { ("42", &pull_request) };
+            room.github.lock().repo(world::GITOPS).file("checkout/values.yaml", text.replace("TAG", old));
+
+            room.goes_live(&format!("checkout {typed}")).await?;
+
+            let expected = text.replace("TAG", &new.replace("NEW", tag));
+            assert_eq!(String::from_utf8(room.file("checkout/values.yaml"))?, expected);
+            let newest = room.github.lock().commits(world::GITOPS, "main").remove(0);
+            assert_eq!(newest.changed(), ["checkout/values.yaml"]);
+            assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
+        }
+        Ok(())
+    });
+}
+
+/// The answer to Slack asks nobody: it is there before the first call to another system, and however slow they all are.
+#[test]
+fn the_answer_comes_before_any_call_to_another_system() {
+    room(async |room| -> Result<()> {
+        room.latency(Duration::from_secs(1));
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        let mut took = Vec::new();
+        for typed in ["checkout 42", "payments 7", "chekout 42"] {
+            let answer = room.alice(typed).await;
+            assert!(answer.body.contains("Accepted"), "{}", answer.body);
+            took.push(answer.took);
+            if took.len() == 1 {
+                let entries = room.journal.entries();
+                let order: Vec<&str> = entries.iter().map(|entry| entry.call.as_str()).take(2).collect();
+                assert_eq!(order, ["bot.asked", "bot.answered"]);
+            }
+        }
+        // The quickest of three: what a busy machine adds once is not what is measured here, a call of a second is in each of them.
+        let quickest = took.iter().min().copied().unwrap_or_default();
+        assert!(quickest < Duration::from_millis(300), "{took:?}");
+        // And slow systems only make it late.
+        let ends = |text: &String| text.contains("is live") || text.contains("Did you mean `checkout`?");
+        let all = |room: &sandbox::Sandbox| {
+            let slack = room.slack.lock();
+            let ended = slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message)).filter(ends);
+            (ended.count() == 3).then_some(())
+        };
+        room.until("end of all three", PATIENCE * 3, all).await?;
+        Ok(())
+    });
+}
+
+/// From the answer to the commit there are three round trips, one after the other: one query, one HEAD, one mutation. What people
+/// read is posted beside them.
+#[test]
+fn three_round_trips_lead_from_the_answer_to_the_commit() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // Somebody's deploy a moment ago, even a refused one, has left the catalog in the cache.
+        room.alice("chekout 42").await;
+        room.says("Did you mean `checkout`?").await?;
+
+        room.slack.latency(Duration::from_millis(700));
+        let since = room.journal.mark("checkout");
+        room.goes_live("checkout 42").await?;
+        let entries = from_answer_to_commit(&room.journal.entries()[since..]);
+        let path: Vec<&Entry> = entries.iter().filter(|entry| entry.system != "slack").collect();
+        let login = ["registry.head", "registry.token"];
+        assert_eq!(calls(&path), ["github.query", login[0], login[1], "registry.head", "github.commit"]);
+        for pair in path.windows(2) {
+            let ended = pair[0].at + pair[0].took.unwrap_or_default();
+            assert!(ended <= pair[1].at, "they are sequential, so each of them counts: {pair:?}");
+        }
+        // The registry's login is apart: its first answer only says where to log in, and a token comes from there.
+        let is_login = |entry: &Entry| entry.outcome == Outcome::Status(401) || entry.call == "registry.token";
+        let path: Vec<&Entry> = path.into_iter().filter(|entry| !is_login(entry)).collect();
+        assert_eq!(calls(&path), ["github.query", "registry.head", "github.commit"]);
+        // The message is on its way before the commit is, and the commit does not wait for it.
+        let post = entries.iter().find(|entry| entry.call == "slack.post").expect("a post before the commit");
+        let posted = room.journal.entries()[post.seq].took.map(|took| post.at + took);
+        assert!(posted.is_some_and(|posted| path[2].at < posted), "{post}\n{}", path[2]);
+        Ok(())
+    });
+}
+
+/// The calls to stand-ins after the answer to the command, up to the mutation.
+fn from_answer_to_commit(entries: &[Entry]) -> Vec<Entry> {
+    let to_stand_ins = entries.iter().filter(|entry| !matches!(entry.system, "bot" | "mark"));
+    let mut path: Vec<Entry> = to_stand_ins.cloned().collect();
+    let commit = path.iter().position(|entry| entry.call == "github.commit").expect("a mutation");
+    path.truncate(commit + 1);
+    path
+}
+
+fn calls(entries: &[&Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.call.clone()).collect()
+}
+
+/// Whatever changes in Argo CD is in the message within a second, at the pace of production: while the sync goes, two changes in quick
+/// succession, and the health after it.
+#[test]
+fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
+    const SECOND: u64 = 1000;
+    // Only what has nothing to do with it is quicker than in production: how soon the guardian goes home.
+    let options = Options { tempo: Some(serde_json::json!({ "guardian": 400 })), ..Options::default() };
+    room_with(options, async |room| -> Result<()> {
+        let step = |after, what: &str| (after, format!("waiting for {what}"));
+        room.script(
+            "checkout",
+            Script {
+                begins: 800,
+                steps: vec![
+                    step(1500, "completion of hook batch/Job/migrate"),
+                    step(150, "healthy state of apps/Deployment/cache"),
+                    step(1500, "healthy state of apps/Deployment/checkout"),
+                ],
+                ends: 1500,
+                reconciles: 1200,
+                health: vec![(0, Health::Progressing)],
+                ..Script::default()
+            },
+        );
+        room.alice("checkout 42").await;
+
+        // What Argo CD shows, and the words for it.
+        let changes: [(&str, &str, &str); 5] = [
+            ("/operation/initiatedBy/username", "deploy-bot", "syncing"),
+            (
+                "/status/operationState/message",
+                "waiting for completion of hook batch/Job/migrate",
+                "hook batch/Job/migrate",
+            ),
+            (
+                "/status/operationState/message",
+                "waiting for healthy state of apps/Deployment/cache",
+                "Deployment/cache",
+            ),
+            (
+                "/status/operationState/message",
+                "waiting for healthy state of apps/Deployment/checkout",
+                "Deployment/checkout",
+            ),
+            ("/status/operationState/phase", "Succeeded", "synced"),
+        ];
+        for (pointer, value, words) in changes {
+            let shows = |room: &sandbox::Sandbox| {
+                let application: Value = room.argocd.lock().application("checkout");
+                (application.pointer(pointer)? == value).then(now)
+            };
+            let changed = room.until(&format!("{value:?} at {pointer}"), PATIENCE, shows).await?;
+            let told = first_said(room, words).await?;
+            assert!(told <= changed + SECOND, "{words:?} after {} ms", told - changed);
+        }
+
+        // Then its health, of which Argo CD says something new at any time. Healthy only counts after a new comparison.
+        let is_compared = |room: &sandbox::Sandbox| {
+            let application = room.argocd.lock().application("checkout");
+            let time = |pointer| application.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+            (time("/status/reconciledAt") > time("/status/operationState/finishedAt")).then_some(())
+        };
+        room.until("comparison after the sync", PATIENCE, is_compared).await?;
+        for (health, words) in [
+            (Health::Degraded, "health is degraded"),
+            (Health::Progressing, "health is progressing"),
+            (Health::Healthy, "is live"),
+        ] {
+            let before = room.said().len();
+            let changed = now();
+            room.argocd.lock().look(changed, "checkout", Some(health));
+            let told = room
+                .until(words, PATIENCE, |_| {
+                    room.said().into_iter().skip(before).find(|(.., text)| text.contains(words))
+                })
+                .await?
+                .0;
+            assert!(told <= changed + SECOND, "{words:?} after {} ms", told - changed);
+        }
+        Ok(())
+    });
+}
+
+/// When a message first said this.
+async fn first_said(room: &e2e::Room, words: &str) -> Result<u64> {
+    let said = |_: &sandbox::Sandbox| room.said().into_iter().find(|(.., text)| text.contains(words));
+    Ok(room.until(&format!("message that says {words:?}"), PATIENCE, said).await?.0)
+}
+
+/// What is live already is not committed again: the bot finds its own commit and syncs that one.
+#[test]
+fn deploying_again_what_is_live_syncs_the_same_commit() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        let (commits, file) = (room.commits(), room.file("checkout/values.yaml"));
+        let sha = room.github.lock().commits(world::GITOPS, "main")[0].sha.clone();
+
+        room.goes_live("checkout 42").await?;
+        assert_eq!(room.commits(), commits);
+        assert_eq!(room.file("checkout/values.yaml"), file);
+        assert_eq!(room.github.lock().calls("github.commit"), 1);
+        let argocd = room.argocd.lock();
+        let revisions: Vec<_> = argocd.syncs().iter().map(|sync| sync.revision().unwrap_or_default()).collect();
+        assert_eq!(revisions, [&sha, &sha]);
+        let ids: Vec<_> = argocd.syncs().iter().map(|sync| sync.info("deploy-id").map(str::to_owned)).collect();
+        assert_ne!(ids[0], ids[1], "each of the two asked for its own sync");
+        drop(argocd);
+        let reason = |(_, n, text): (u64, usize, String)| n == 1 && text.contains("has this tag already, by my commit");
+        assert!(room.said().into_iter().any(reason), "{:#?}", room.said());
+        Ok(())
+    });
+}
+
+/// What people pushed below the app's path since the live commit goes live too: the message says how many commits, whose and which.
+#[test]
+fn the_message_names_whose_commits_ride_along() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // There is nothing to compare the first deploy with, and it says so.
+        let first = room.goes_live("checkout 42").await?;
+        assert!(first.contains("My first deploy of this app"), "{first}");
+
+        let push = |user: &str, path: &str, message: &str| {
+            room.github.lock().person_pushes(world::GITOPS, "main", user, &[(path, user)], message)
+        };
+        let carols = push("carol", "checkout/limits.yaml", "Double the memory\n\nIt was too little.");
+        push("bob", "payments/limits.yaml", "Not below that path");
+        let bobs = push("bob", "checkout/notes.md", "Say <!channel> why");
+        room.builds("checkout", "feature/totals", "alice");
+        let message = room.goes_live("checkout 42").await?;
+        let expected = format!(
+            "Rides along: 2 commits by bob and carol since the live version: `{}` Say <!channel> why; `{}` Double the memory",
+            &bobs[..7],
+            &carols[..7]
+        );
+        assert!(message.contains(&expected), "{message}");
+
+        // Now they are live: they ride along once.
+        room.builds("checkout", "feature/totals", "alice");
+        let message = room.goes_live("checkout 42").await?;
+        assert!(!message.contains("Rides along"), "{message}");
         Ok(())
     });
 }

@@ -213,6 +213,9 @@ fn health(
             }
         }
         Health::Degraded => {
+            // It may recover; meanwhile people read how it is.
+            watch.waiting = None;
+            watch.progress = Some(progress(app, true));
             let since = *watch.degraded_since.get_or_insert(now);
             watch.degraded_seen = watch.degraded_seen.saturating_add(1);
             let grace = if watch.degraded_before {

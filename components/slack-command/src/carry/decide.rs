@@ -1,7 +1,7 @@
 //! Decide: what is asked for, whether it may be, and what exactly would be committed. Reads the catalog, GitHub and the registry, writes
 //! nothing outside our own store.
 
-use super::{Carrier, LIFE, Stop, WRITE};
+use super::{BRANCH_RETRY, Carrier, LIFE, Stop, WRITE};
 use deploy_core::catalog::{App, Catalog, Decision, Environment};
 use deploy_core::command::What;
 use deploy_core::deployment::{Candidate, CommitFact, Facts, RequestFact, Rider, Riders, Source};
@@ -17,6 +17,9 @@ use deploy_core::registry::{self, ImageState};
 use deploy_core::slack::{self, SlackError};
 use deploy_core::store::{self, CachedCatalog, CatalogCache, Current, History, Lease, Live};
 use std::time::Duration;
+
+/// How long a refusal waits for the message that it links to.
+const POSTING: Duration = Duration::from_secs(3);
 
 impl<W: World> Carrier<'_, W> {
     /// The catalog, from the cache while it is fresh.
@@ -143,11 +146,20 @@ impl<W: World> Carrier<'_, W> {
         }
     }
 
+    /// With whose it is, and a link to that message: worth a moment if it is still being posted.
     pub(super) async fn busy(&self, target: &Target, other: Option<DeploymentId>) -> Refusal {
-        let facts = match &other {
-            Some(other) => store::load(self.world, other).await.unwrap_or_default(),
-            None => Facts::default(),
-        };
+        let mut facts = Facts::default();
+        if let Some(other) = &other {
+            let until = self.world.elapsed().saturating_add(POSTING);
+            loop {
+                facts = store::load(self.world, other).await.unwrap_or_default();
+                let is_posting = facts.message.as_ref().is_some_and(|message| message.0.speaking.is_some());
+                if facts.place().is_some() || !is_posting || self.world.elapsed() >= until {
+                    break;
+                }
+                self.world.sleep(BRANCH_RETRY).await;
+            }
+        }
         let by = facts.request.as_ref().map(|request| request.user.clone());
         Refusal::Busy { target: target.clone(), by, link: facts.link(), id: other }
     }

@@ -1,0 +1,139 @@
+//! Several people at the same moment, or one person whose click arrives several times.
+
+use anyhow::Result;
+use e2e::{PATIENCE, Room, quick, room};
+use sandbox::{Sandbox, now, world};
+use std::time::Duration;
+
+/// Waits until each of so many messages ends with one of these words.
+async fn all_say(room: &Room, count: usize, ends: &[&str]) -> Result<Vec<String>> {
+    let look = |_: &Sandbox| {
+        let messages = room.messages();
+        let is_over = |text: &String| ends.iter().any(|end| text.contains(end));
+        (messages.len() == count && messages.iter().all(is_over)).then_some(messages)
+    };
+    match room.until(&format!("end of {count} deployments"), PATIENCE, look).await {
+        Ok(messages) => Ok(messages),
+        Err(error) => Err(error.context(format!("{:#?}", room.messages()))),
+    }
+}
+
+/// Two people deploy the same app at the same moment. One of them wins; the other one is told who, with a link to that message, and
+/// nothing of theirs happens. So it is when Slack is slow, too.
+#[test]
+fn of_two_deploys_of_one_app_one_wins() {
+    for slack in [Duration::ZERO, Duration::from_millis(800)] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", quick());
+            room.builds("checkout", "main", "bob");
+            room.slack.latency(slack);
+            let commits = room.commits();
+            let (one, two) = tokio::join!(room.alice("checkout 42"), room.bob("checkout main"));
+            assert_eq!((one.status, two.status), (Some(200), Some(200)));
+
+            let messages = all_say(room, 2, &["is live", "is busy"]).await?;
+            let winner = messages.iter().position(|text| text.contains("is live")).expect("a winner");
+            let (won, lost) = (&messages[winner], &messages[1 - winner]);
+            let (name, tag) = match won.contains("checkout #42") {
+                true => ("@alice", room.tag("checkout", "feature/totals")),
+                false => ("@bob", room.tag("checkout", "main")),
+            };
+            assert!(lost.contains(&format!("is busy with a deploy by {name} (see it)")), "{lost}");
+            assert!(lost.contains("Nothing was changed."), "{lost}");
+            let slack = room.slack.lock();
+            let [first, second] = slack.messages(world::DEPLOYS) else { panic!("two messages") };
+            let (won, lost) = if winner == 0 { (first, second) } else { (second, first) };
+            let link = format!("https://t0acme.slack.com/archives/{}/p{}", world::DEPLOYS, won.ts.replace('.', ""));
+            assert!(lost.now().blocks.iter().any(|block| block.to_string().contains(&link)), "{:?}", lost.now());
+            drop(slack);
+
+            assert_eq!(room.commits(), commits + 1);
+            let argocd = room.argocd.lock();
+            assert_eq!(argocd.syncs().len(), 1);
+            assert_eq!(argocd.live_tag("checkout"), Some(tag.as_str()));
+            Ok(())
+        });
+    }
+}
+
+/// Two apps at the same moment share a branch, not a fate: both go live, by a commit each, and nobody reads of a collision.
+#[test]
+fn two_apps_at_the_same_moment_both_go_live() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.script("payments", quick());
+        let (one, two) = tokio::join!(room.alice("checkout 42"), room.bob("payments 7"));
+        assert_eq!((one.status, two.status), (Some(200), Some(200)));
+        all_say(room, 2, &["is live"]).await?;
+
+        let commits = room.github.lock().commits(world::GITOPS, "main");
+        let mut changed: Vec<Vec<String>> = commits[..2].iter().map(|commit| commit.changed()).collect();
+        changed.sort();
+        assert_eq!(changed, [["checkout/values.yaml"], ["payments/values.yaml"]]);
+        let argocd = room.argocd.lock();
+        for (app, branch) in [("checkout", "feature/totals"), ("payments", "feature/refunds")] {
+            assert_eq!(argocd.live_tag(app), Some(room.tag(app, branch).as_str()));
+        }
+        assert_eq!(argocd.syncs().len(), 2);
+        drop(argocd);
+        for (_, _, text) in room.said() {
+            for bad in ["not deployed", "I do not know", "I could not", "failed", ":x:", "STALE"] {
+                assert!(!text.contains(bad), "{text}");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// A person pushes to the branch between our reading it and our commit. GitHub refuses that commit; the bot reads again and commits on
+/// top, and what the person wrote stays.
+#[test]
+fn a_push_between_reading_and_committing_is_built_upon() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // The HEAD at the registry comes between the two.
+        room.registry.latency(Duration::from_millis(300));
+        room.alice("checkout 42").await;
+        let asks = |room: &Sandbox| room.journal.entries().iter().any(|entry| entry.system == "registry").then_some(());
+        room.until("question to the registry", PATIENCE, asks).await?;
+        let files = [("checkout/limits.yaml", "memory: 1Gi\n")];
+        let theirs = room.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Limit the memory");
+        room.says("is live").await?;
+
+        let commits = room.github.lock().commits(world::GITOPS, "main");
+        assert_eq!(commits[0].parents, [theirs]);
+        assert_eq!(commits[0].changed(), ["checkout/values.yaml"]);
+        assert_eq!(room.file("checkout/limits.yaml"), b"memory: 1Gi\n");
+        assert_eq!(room.github.lock().calls("github.commit"), 2, "the first one was refused");
+        assert_eq!(room.argocd.lock().syncs().len(), 1);
+        Ok(())
+    });
+}
+
+/// An impatient proxy delivers the same click four times at once: four answers, one deployment, one message, one commit, one sync.
+#[test]
+fn the_same_click_four_times_is_one_deployment() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let commits = room.commits();
+        let click = room.slack.lock().command(now(), world::ALICE, world::DEPLOYS, "checkout 42");
+        let (a, b, c, d) = tokio::join!(room.send(&click), room.send(&click), room.send(&click), room.send(&click));
+        for answer in [a, b, c, d] {
+            assert_eq!(answer.status, Some(200));
+            assert!(answer.body.contains("Accepted"), "{}", answer.body);
+        }
+        room.says("is live").await?;
+        // And once more when all is over.
+        let repeated = room.slack.lock().repeat(now(), &click);
+        assert_eq!(room.send(&repeated).await.status, Some(200));
+        room.goes_live("checkout 42").await?;
+
+        assert_eq!(room.messages().len(), 2, "the second one is the second deploy's");
+        assert_eq!(room.commits(), commits + 1);
+        assert_eq!(room.github.lock().calls("github.commit"), 1);
+        assert_eq!(room.argocd.lock().syncs().len(), 2);
+        let ids: Vec<String> = room.keys().await?.into_iter().filter(|key| key.ends_with("/request")).collect();
+        assert_eq!(ids.len(), 2, "{ids:?}");
+        Ok(())
+    });
+}

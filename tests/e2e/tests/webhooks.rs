@@ -1,0 +1,153 @@
+//! GitHub's webhook for our own commit: early, late, lost, or more than once.
+
+use anyhow::Result;
+use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use fakes::Fault;
+use sandbox::bot::Exchange;
+use sandbox::{Options, Sandbox, world};
+use std::time::Duration;
+
+/// Every answer to GitHub so far.
+fn answers(room: &Sandbox) -> Vec<Exchange> {
+    room.bot.exchanges().into_iter().filter(|exchange| exchange.path == "/github/webhook").collect()
+}
+
+async fn answer(room: &Room, nth: usize) -> Result<Exchange> {
+    room.until(&format!("answer number {nth} to GitHub"), PATIENCE, |room| answers(room).get(nth).cloned()).await
+}
+
+/// GitHub sends the webhook as soon as the branch moves; the answer to the mutation may take longer. The push is recognised all the
+/// same, by the attempt that was saved before, and relayed byte for byte as soon as the answer is there.
+#[test]
+fn a_webhook_that_overtakes_the_mutation_is_recognised() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.github.fault("github.commit", Fault::Slow(Duration::from_secs(1)), 1);
+        room.goes_live("checkout 42").await?;
+
+        let entries = room.journal.entries();
+        let mutation = entries.iter().find(|entry| entry.call == "github.commit").expect("a mutation");
+        let answered = mutation.at + mutation.took.unwrap_or_default();
+        let pushes = answers(room);
+        assert_eq!(pushes.len(), 1, "{pushes:?}");
+        assert!(pushes[0].at < answered, "it came first");
+        assert_eq!(pushes[0].status, Some(200));
+        assert!(pushes[0].body.contains("the bot's own commit"), "{}", pushes[0].body);
+
+        // One commit, and Argo CD got exactly what GitHub had sent.
+        assert_eq!(room.github.lock().calls("github.commit"), 1);
+        let sent = room.github.lock().deliveries().last().cloned().expect("a delivery");
+        let argocd = room.argocd.lock();
+        let got = argocd.webhooks();
+        assert_eq!(got.len(), 1);
+        assert_eq!(got[0].body, sent.body);
+        assert!(got[0].at >= answered, "nothing is relayed before the commit is proven");
+        for name in ["x-github-event", "x-github-delivery", "x-hub-signature", "x-hub-signature-256", "content-type"] {
+            let was = sent.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+            assert_eq!(got[0].headers.get(name).and_then(|value| value.to_str().ok()), was, "{name}");
+        }
+        Ok(())
+    });
+}
+
+/// GitHub waits ten seconds for an answer, so the relay does not wait for ever: it says "later", and the deployment goes its way
+/// without the webhook.
+#[test]
+fn a_webhook_that_is_far_too_early_does_not_stop_the_deployment() {
+    let mut tempo = tempo();
+    tempo["overtaking"] = 200.into();
+    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.github.fault("github.commit", Fault::Slow(Duration::from_secs(1)), 1);
+        room.goes_live("checkout 42").await?;
+        let push = answer(room, 0).await?;
+        assert_eq!(push.status, Some(202), "{}", push.body);
+        assert!(room.argocd.lock().webhooks().is_empty());
+        Ok(())
+    });
+}
+
+/// A webhook is a hint. Without it the watch waits a while, then makes Argo CD look at Git itself, and syncs.
+#[test]
+fn a_webhook_that_never_comes_does_not_stop_the_deployment() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.github.lock().webhook(world::GITOPS).lost = 1;
+        let since = room.journal.mark("lost");
+        let message = room.goes_live("checkout 42").await?;
+        assert!(answers(room).is_empty());
+        let calls: Vec<String> = room
+            .calls(since)
+            .into_iter()
+            .filter(|call| ["argocd.refresh", "argocd.sync"].contains(&call.as_str()))
+            .collect();
+        assert_eq!(calls[..2], ["argocd.refresh", "argocd.sync"], "first it is told that there is something new");
+
+        // Somebody presses "Redeliver" in GitHub when all is over: relayed, because Argo CD never had it. Nothing else happens.
+        let lost = room.github.lock().deliveries()[0].guid.clone();
+        room.github.lock().redeliver(&lost);
+        let late = answer(room, 0).await?;
+        assert_eq!((late.status, late.body.contains("relayed")), (Some(200), true), "{}", late.body);
+        nothing_more_happens(room, &message, 1).await
+    });
+}
+
+/// The same delivery again, while the sync goes and long after it: Argo CD hears of it once.
+#[test]
+fn the_same_webhook_three_times_syncs_once() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.alice("checkout 42").await;
+        assert!(answer(room, 0).await?.body.contains("the bot's own commit"));
+        let guid = room.github.lock().deliveries()[0].guid.clone();
+        room.github.lock().redeliver(&guid);
+        let again = answer(room, 1).await?;
+        assert_eq!((again.status, again.body.contains("it was relayed before")), (Some(200), true), "{}", again.body);
+        let message = room.says("is live").await?;
+
+        room.github.lock().redeliver(&guid);
+        let late = answer(room, 2).await?;
+        assert_eq!((late.status, late.body.contains("it was relayed before")), (Some(200), true), "{}", late.body);
+        nothing_more_happens(room, &message, 1).await
+    });
+}
+
+/// Three at the same moment: Argo CD may hear of the same commit more than once, which does no harm there, but it is synced once.
+#[test]
+fn the_same_webhook_three_times_at_once_syncs_once() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.github.lock().webhook(world::GITOPS).duplicates = 2;
+        let message = room.goes_live("checkout 42").await?;
+        for nth in 0..3 {
+            let push = answer(room, nth).await?;
+            assert_eq!((push.status, push.body.contains("relayed")), (Some(200), true), "{}", push.body);
+        }
+        room.github.lock().webhook(world::GITOPS).duplicates = 0;
+        let relayed = room.argocd.lock().webhooks().len();
+        nothing_more_happens(room, &message, relayed).await
+    });
+}
+
+/// Another deploy goes live, by the same watch: had there been anything left to do for the first one, it would be done by then. Argo CD
+/// was told `relayed` times of the first one.
+async fn nothing_more_happens(room: &Room, message: &str, relayed: usize) -> Result<()> {
+    let said = room.said().len();
+    room.goes_live("payments 7").await?;
+    assert_eq!(room.messages()[0], message);
+    assert!(
+        room.said()[..said].iter().all(|(_, n, _)| *n == 0)
+            && room.said().iter().filter(|(_, n, _)| *n == 0).count() == said
+    );
+    let argocd = room.argocd.lock();
+    assert_eq!(argocd.webhooks().len(), relayed + 1, "the last one is the other app's");
+    let syncs: Vec<&str> = argocd.syncs().iter().map(|sync| sync.app.as_str()).collect();
+    assert_eq!(syncs, ["checkout", "payments"]);
+    Ok(())
+}
