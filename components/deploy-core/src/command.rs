@@ -83,7 +83,7 @@ impl Command {
     /// The word `deploy` in front is left out if two words follow it: with one, it is the app, so an app called `deploy` can be deployed.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         if text.chars().nth(LONGEST).is_some() {
-            return Err(syntax(format!("that is longer than {LONGEST} characters")));
+            return Err(syntax(format!("it is longer than {LONGEST} characters")));
         }
         let text = unescape(text);
         let all: Vec<&str> = text.split(is_blank).map(bare).filter(|word| !word.is_empty()).collect();
@@ -338,7 +338,7 @@ mod tests {
             ("checkout branch:", "no: `branch:` is neither a pull request nor the name of a branch"),
             ("checkout a`b:c", "no: `a'b:c` is neither a pull request nor the name of a branch"),
         ]);
-        assert_eq!(understood(&"é".repeat(1001)), "no: that is longer than 1000 characters");
+        assert_eq!(understood(&"é".repeat(1001)), "no: it is longer than 1000 characters");
         let long = understood(&"é".repeat(1000));
         assert_eq!(long, format!("no: the pull request or branch is missing after `{}…`", "é".repeat(60)));
     }

@@ -5,9 +5,13 @@
 use crate::catalog::CatalogError;
 use crate::image::{ImageName, Tag};
 use crate::manifest::EditRefusal;
+<<<<<<< ours
 use crate::names::{
     BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target,
 };
+=======
+use crate::names::{AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target};
+>>>>>>> theirs
 use serde::{Deserialize, Serialize};
 
 /// Where a pull request or branch cannot be deployed from.
@@ -65,6 +69,17 @@ pub enum Refusal {
         repo: RepoName,
         /// On which branch.
         branch: BranchName,
+    },
+    /// The link is to a pull request of a repository that the app is not built from.
+    OtherRepository {
+        /// Number.
+        number: PullRequestNumber,
+        /// The repository in the link.
+        repo: RepoName,
+        /// The app.
+        app: AppName,
+        /// The app's own repository.
+        own: RepoName,
     },
     /// No such pull request, or we may not see it.
     NoSuchPullRequest {

@@ -245,15 +245,27 @@ impl<W: World> Carrier<'_, W> {
     /// From the catalog to the commit.
     async fn to_commit(&self, request: &RequestFact, facts: &mut Facts, say: &Say) -> Result<(), Stop> {
         self.wishes(request).await?;
-        let (blob, catalog) = self.catalog().await?;
-        let (target, app, environment) = self.authorise(request, &catalog).await?;
+        let cached = self.cached_catalog().await;
+        let mut allowed = None;
+        if let Some((blob, catalog)) = &cached {
+            match self.authorise(request, catalog).await {
+                Ok(found) => allowed = Some((blob, found)),
+                // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
+                Err(Stop::End(End::Refused { .. })) => {}
+                Err(other) => return Err(other),
+            }
+        }
+        let read;
+        let (catalog, (target, app, environment)) = match allowed {
+            Some(allowed) => allowed,
+            None => {
+                read = self.read_catalog().await?;
+                (&read.0, self.authorise(request, &read.1).await?)
+            }
+        };
         let lease = self.target_lease(&target, environment).await?;
-        let work = self.under_target(
-            request,
-            facts,
-            say,
-            decide::Place { target: &target, app, environment, catalog: &blob, lease: &lease },
-        );
+        let place = decide::Place { target: &target, app, environment, catalog, lease: &lease };
+        let work = self.under_target(request, facts, say, place);
         let done = lease.during(RENEW, work).await;
         lease.release().await;
         done?

@@ -46,13 +46,14 @@ pub fn refusal(refusal: &Refusal) -> String {
             did_you_mean(nearest.as_deref(), "It has", known),
         ),
         Refusal::NotAllowed { target, nobody: true, .. } => (
-            format!("nobody may deploy {target}: its `allow` in the catalog is empty."),
+            format!("nobody may deploy {target}: its `allow` in the catalog names nobody."),
             "Whoever owns the catalog can add people, or `allow: anyone`.".to_owned(),
         ),
         Refusal::NotAllowed { target, wrong_channel: true, .. } => (
             format!("{target} may not be deployed from this channel."),
             "Type it in one of the channels that the catalog names.".to_owned(),
         ),
+<<<<<<< ours
         Refusal::NotAllowed { target, .. } => {
             (format!("you may not deploy {target}."), "Whoever owns the catalog can add you to its `allow`.".to_owned())
         }
@@ -60,6 +61,16 @@ pub fn refusal(refusal: &Refusal) -> String {
             "I serve another Slack workspace.".to_owned(),
             "Ask your administrators which bot deploys here.".to_owned(),
         ),
+=======
+        Refusal::NotAllowed { target, .. } => (
+            format!("you may not deploy {target}."),
+            "Whoever owns the catalog can add you to its `allow`.".to_owned(),
+        ),
+        // Said to the asker alone, without a title in front of it.
+        Refusal::OtherWorkspace => {
+            return format!("I serve another Slack workspace. {NOTHING} Ask your administrators which bot deploys here.");
+        }
+>>>>>>> theirs
         Refusal::BrokenCatalog { path, error } => {
             let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
             let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
@@ -71,6 +82,10 @@ pub fn refusal(refusal: &Refusal) -> String {
         Refusal::NoCatalog { path, repo, branch } => (
             format!("there is no {} on {} of {repo}.", code(path.as_str()), code(branch.as_str())),
             "Add the catalog there, then type the command again.".to_owned(),
+        ),
+        Refusal::OtherRepository { number, repo, app, own } => (
+            format!("{repo}{number} is no pull request of {}, which is built from {own}.", code(app.as_str())),
+            "Check the app and the link.".to_owned(),
         ),
         Refusal::NoSuchPullRequest { number, repo } => (
             format!("{repo} has no pull request {number}."),
@@ -95,7 +110,7 @@ pub fn refusal(refusal: &Refusal) -> String {
         ),
         Refusal::NoSuchRepository { repo } => (
             format!("GitHub shows me no repository {repo}."),
-            "Check its name in the catalog, and that my GitHub token may read it.".to_owned(),
+            "Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.".to_owned(),
         ),
         Refusal::NoGitOpsBranch { repo, branch } => (
             format!("{repo} has no branch {}.", code(branch.as_str())),
@@ -181,6 +196,7 @@ fn edit(why: &EditRefusal) -> (String, String) {
         EditRefusal::UsedElsewhere { path, line } => {
             (format!("{} is anchored, and line {line} uses it too, so an edit would change both", code(path)), tag_at())
         }
+<<<<<<< ours
         EditRefusal::OnlyMerged { path, line } => (
             format!("{} comes only from a merge key `<<` (line {line})", code(path)),
             "Write the key into the file itself.".to_owned(),
@@ -189,6 +205,15 @@ fn edit(why: &EditRefusal) -> (String, String) {
             format!("on the way to {} the key {} stands twice (again on line {line})", code(path), code(key)),
             "Remove one of them.".to_owned(),
         ),
+=======
+        EditRefusal::OnlyMerged { path, line } => {
+            (format!("{} comes only from a merge key `<<` (line {line})", code(path)), "Write the key into the file itself.".to_owned())
+        }
+        EditRefusal::DuplicateKey { path, key, line } => {
+            let way = if key == path { String::new() } else { format!("on the way to {} ", code(path)) };
+            (format!("{way}the key {} stands twice (again on line {line})", code(key)), "Remove one of them.".to_owned())
+        }
+>>>>>>> theirs
         EditRefusal::SeveralDocuments { path, line } => {
             (format!("several of its documents have {} (again on line {line})", code(path)), tag_at())
         }

@@ -56,6 +56,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::OtherWorkspace => "other workspace",
         Refusal::BrokenCatalog { .. } => "broken catalog",
         Refusal::NoCatalog { .. } => "no catalog",
+        Refusal::OtherRepository { .. } => "other repository",
         Refusal::NoSuchPullRequest { .. } => "no such pull request",
         Refusal::PullRequestNotOpen { .. } => "pull request not open",
         Refusal::FromFork { .. } => "from a fork",
@@ -121,6 +122,12 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
             error: CatalogError { line: None, problem: "it has no apps.".to_owned() },
         },
         Refusal::NoCatalog { path: catalog(), repo: repo("acme/gitops"), branch: branch("main") },
+        Refusal::OtherRepository {
+            number: PULL,
+            repo: repo("acme/payments"),
+            app: AppName::parse("checkout").unwrap(),
+            own: repo("acme/checkout"),
+        },
         Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") },
         Refusal::PullRequestNotOpen { number: PULL, merged: true, base: Some(branch("main")) },
         Refusal::PullRequestNotOpen { number: PULL, merged: false, base: Some(branch("main")) },
@@ -161,7 +168,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 22, "one of each");
+    assert_eq!(names.len(), 23, "one of each");
     for one in &all {
         let (before, after) =
             refusal(one).split_once(" Nothing was changed. ").map(|(a, b)| (a.len(), b.len())).unwrap();
@@ -175,20 +182,21 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     unknown environment: not deployed: `checkout` has no environment `prod`. Nothing was changed. Did you mean `production`?
     unknown environment: not deployed: `checkout` has no environment `moon`. Nothing was changed. It has `production`, `staging`.
     unknown environment: not deployed: `checkout` has several environments. Nothing was changed. Name one, like `checkout@production`. It has `production`, `staging`.
-    not allowed: not deployed: nobody may deploy checkout@production: its `allow` in the catalog is empty. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
+    not allowed: not deployed: nobody may deploy checkout@production: its `allow` in the catalog names nobody. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
     not allowed: not deployed: checkout@production may not be deployed from this channel. Nothing was changed. Type it in one of the channels that the catalog names.
     not allowed: not deployed: you may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
-    other workspace: not deployed: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
+    other workspace: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
     broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken on line 7: `repo` is missing. Nothing was changed. Fix it on the GitOps branch, then type the command again.
     broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken: it has no apps. Nothing was changed. Fix it on the GitOps branch, then type the command again.
     no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then type the command again.
+    other repository: not deployed: acme/payments#42 is no pull request of `checkout`, which is built from acme/checkout. Nothing was changed. Check the app and the link.
     no such pull request: not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
     pull request not open: not deployed: pull request #42 is merged already. Nothing was changed. Deploy `main` instead.
     pull request not open: not deployed: pull request #42 is closed. Nothing was changed. Reopen it, or deploy `main`.
     pull request not open: not deployed: pull request #42 is merged already. Nothing was changed. Deploy a branch instead.
     from a fork: not deployed: pull request #42 comes from a fork, whose image our CI does not build. Nothing was changed. Push its branch to the app's own repository and deploy that.
     no such branch: not deployed: acme/checkout has no branch `faster-cart`. Nothing was changed. Check the name. For a pull request, type its number.
-    no such repository: not deployed: GitHub shows me no repository acme/checkout. Nothing was changed. Check its name in the catalog, and that my GitHub token may read it.
+    no such repository: not deployed: GitHub shows me no repository acme/checkout. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
     no GitOps branch: not deployed: acme/gitops has no branch `main`. Nothing was changed. Whoever runs me has to check `gitops_branch`.
     no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which is not a valid image tag. Nothing was changed. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
     no image: not deployed: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Nothing was changed. Wait until the build has pushed it, then type the command again.

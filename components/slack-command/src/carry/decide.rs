@@ -2,16 +2,16 @@
 //! nothing outside our own store.
 
 use super::{BRANCH_RETRY, Carrier, LIFE, Stop, WRITE};
-use deploy_core::catalog::{App, Catalog, Decision, Environment};
+use deploy_core::catalog::{App, Catalog, CatalogError, Decision, Environment};
 use deploy_core::command::What;
 use deploy_core::deployment::{Candidate, CommitFact, Facts, RequestFact, Rider, Riders, Source};
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::github::{self, FileState, PrState, Question, ReadError, Reference, Snapshot, SourceState};
 use deploy_core::image::ImageRef;
 use deploy_core::log::World;
-use deploy_core::manifest::{self, Edit};
+use deploy_core::manifest::{self, Edit, EditRefusal};
 use deploy_core::message;
-use deploy_core::names::{BlobSha, CommitSha, DeploymentId, FilePath, GitHubLogin, SlackGroup, Target};
+use deploy_core::names::{BlobSha, CommitSha, DeploymentId, GitHubLogin, SlackGroup, Target};
 use deploy_core::refusal::Refusal;
 use deploy_core::registry::{self, ImageState};
 use deploy_core::slack::{self, SlackError};
@@ -22,53 +22,64 @@ use std::time::Duration;
 const POSTING: Duration = Duration::from_secs(3);
 
 impl<W: World> Carrier<'_, W> {
-    /// The catalog, from the cache while it is fresh.
-    pub(super) async fn catalog(&self) -> Result<(BlobSha, Catalog), Stop> {
+    /// The catalog as we last read it, if that is not long ago.
+    pub(super) async fn cached_catalog(&self) -> Option<(BlobSha, Catalog)> {
         let now = self.world.now();
-        let cached = store::load_key(self.world, CatalogCache).await.unwrap_or_default();
-        let fresh = cached.filter(|cached| {
-            now.since(cached.at) < Duration::from_millis(self.tempo().catalog_age) && cached.at <= now
-        });
-        let cached = match fresh {
-            Some(cached) => cached,
-            None => {
-                let (gitops, path) = (&self.settings.gitops, &self.settings.catalog_path);
-                let state = github::catalog(self.world, &self.settings.github, &gitops.repo, &gitops.branch, path)
-                    .await
-                    .map_err(|error| self.read_error(error))?;
-                self.cache_catalog(&state).await?
-            }
-        };
-        let catalog = Catalog::parse(&cached.text)
-            .map_err(|error| Refusal::BrokenCatalog { path: self.settings.catalog_path.clone(), error })?;
+        let cached = store::load_key(self.world, CatalogCache).await.ok().flatten()?;
+        let fresh = now.since(cached.at) < Duration::from_millis(self.tempo().catalog_age) && cached.at <= now;
+        let catalog = Catalog::parse(&cached.text).ok().filter(|_| fresh)?;
+        Some((cached.blob, catalog))
+    }
+
+    /// The catalog as it is on the branch now.
+    pub(super) async fn read_catalog(&self) -> Result<(BlobSha, Catalog), Stop> {
+        let (gitops, path) = (&self.settings.gitops, &self.settings.catalog_path);
+        let state = github::catalog(self.world, &self.settings.github, &gitops.repo, &gitops.branch, path)
+            .await
+            .map_err(|error| self.read_error(error))?;
+        let cached = self.cache_catalog(&state).await?;
+        let catalog = Catalog::parse(&cached.text).map_err(|error| self.broken_catalog(error))?;
         Ok((cached.blob, catalog))
     }
 
-    pub(super) async fn cache_catalog(&self, state: &FileState) -> Result<CachedCatalog, Stop> {
-        let gitops = &self.settings.gitops;
-        let path = &self.settings.catalog_path;
-        let FileState::File { blob, text, .. } = state else {
-            return Err(Refusal::NoCatalog {
-                path: path.clone(),
-                repo: gitops.repo.clone(),
-                branch: gitops.branch.clone(),
-            }
-            .into());
+    async fn cache_catalog(&self, state: &FileState) -> Result<CachedCatalog, Stop> {
+        let FileState::File { blob, text, size } = state else {
+            let gitops = &self.settings.gitops;
+            let (path, repo, branch) = (self.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
+            return Err(Refusal::NoCatalog { path, repo, branch }.into());
         };
-        let text = self.exact_text(path, blob, text.as_deref()).await?;
+        let text = self.exact_text(blob, text.as_deref(), *size).await?.map_err(|why| {
+            let (line, problem) = match why {
+                EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
+                _ => (None, "it is too large"),
+            };
+            self.broken_catalog(CatalogError { line, problem: problem.to_owned() })
+        })?;
         let cached = CachedCatalog { at: self.world.now(), blob: blob.clone(), text };
         store::save_key(self.world, CatalogCache, &cached).await?;
         Ok(cached)
     }
 
+    fn broken_catalog(&self, error: CatalogError) -> Refusal {
+        Refusal::BrokenCatalog { path: self.settings.catalog_path.clone(), error }
+    }
+
     /// The exact bytes of a blob as text: as the query gave them, or raw where GitHub changed them on the way.
-    pub(super) async fn exact_text(&self, path: &FilePath, blob: &BlobSha, text: Option<&str>) -> Result<String, Stop> {
+    async fn exact_text(
+        &self,
+        blob: &BlobSha,
+        text: Option<&str>,
+        size: u64,
+    ) -> Result<Result<String, EditRefusal>, Fault> {
         if let Some(text) = text {
-            return Ok(text.to_owned());
+            return Ok(Ok(text.to_owned()));
+        }
+        let (bytes, limit) = (usize::try_from(size).unwrap_or(usize::MAX), manifest::LARGEST);
+        if bytes > limit {
+            return Ok(Err(EditRefusal::TooLarge { bytes, limit }));
         }
         let bytes = github::raw_blob(self.world, &self.settings.github, &self.settings.gitops.repo, blob).await?;
-        let text = manifest::text_of(&bytes).map_err(|why| Refusal::Edit { path: path.clone(), why })?;
-        Ok(text.to_owned())
+        Ok(manifest::text_of(&bytes).map(str::to_owned))
     }
 
     pub(super) fn read_error(&self, error: ReadError) -> Stop {
@@ -93,9 +104,8 @@ impl<W: World> Carrier<'_, W> {
         if let What::PullRequestOf { repo, number } = &words.what
             && !app.repo.is(repo.as_str())
         {
-            let problem =
-                format!("{number} is a pull request of {repo}, but {} is built from {}", target.app, app.repo);
-            return Err(Refusal::Syntax { problem }.into());
+            let (repo, own) = (repo.clone(), app.repo.clone());
+            return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
         }
         let mut groups: Vec<SlackGroup> = Vec::new();
         for group in environment.allow.groups() {
@@ -214,7 +224,7 @@ impl<W: World> Carrier<'_, W> {
         snapshot: &Snapshot,
     ) -> Result<Prepared, Stop> {
         let (app, environment) = (place.app, place.environment);
-        let FileState::File { blob, text, .. } = &snapshot.values else {
+        let FileState::File { blob, text, size } = &snapshot.values else {
             let repo = self.settings.gitops.repo.clone();
             return Err(Refusal::NoValuesFile { path: environment.values.clone(), repo }.into());
         };
@@ -252,9 +262,9 @@ impl<W: World> Carrier<'_, W> {
                 }
             }
         };
-        let text = self.exact_text(&environment.values, blob, text.as_deref()).await?;
-        let edit = manifest::set_tag(&text, &environment.tag_at, commit.tag.as_str())
-            .map_err(|why| Refusal::Edit { path: environment.values.clone(), why })?;
+        let refuse = |why| Refusal::Edit { path: environment.values.clone(), why };
+        let text = self.exact_text(blob, text.as_deref(), *size).await?.map_err(refuse)?;
+        let edit = manifest::set_tag(&text, &environment.tag_at, commit.tag.as_str()).map_err(refuse)?;
         commit.before = edit.before.first().cloned().unwrap_or_default();
         if store::load_key(self.world, Live(&environment.argocd)).await?.is_some() {
             commit.riders = riders(snapshot);
