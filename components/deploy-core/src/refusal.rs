@@ -5,13 +5,9 @@
 use crate::catalog::CatalogError;
 use crate::image::{ImageName, Tag};
 use crate::manifest::EditRefusal;
-<<<<<<< ours
 use crate::names::{
-    BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target,
+    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target,
 };
-=======
-use crate::names::{AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target};
->>>>>>> theirs
 use serde::{Deserialize, Serialize};
 
 /// Where a pull request or branch cannot be deployed from.

@@ -53,24 +53,15 @@ pub fn refusal(refusal: &Refusal) -> String {
             format!("{target} may not be deployed from this channel."),
             "Type it in one of the channels that the catalog names.".to_owned(),
         ),
-<<<<<<< ours
         Refusal::NotAllowed { target, .. } => {
             (format!("you may not deploy {target}."), "Whoever owns the catalog can add you to its `allow`.".to_owned())
         }
-        Refusal::OtherWorkspace => (
-            "I serve another Slack workspace.".to_owned(),
-            "Ask your administrators which bot deploys here.".to_owned(),
-        ),
-=======
-        Refusal::NotAllowed { target, .. } => (
-            format!("you may not deploy {target}."),
-            "Whoever owns the catalog can add you to its `allow`.".to_owned(),
-        ),
         // Said to the asker alone, without a title in front of it.
         Refusal::OtherWorkspace => {
-            return format!("I serve another Slack workspace. {NOTHING} Ask your administrators which bot deploys here.");
+            return format!(
+                "I serve another Slack workspace. {NOTHING} Ask your administrators which bot deploys here."
+            );
         }
->>>>>>> theirs
         Refusal::BrokenCatalog { path, error } => {
             let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
             let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
@@ -196,24 +187,17 @@ fn edit(why: &EditRefusal) -> (String, String) {
         EditRefusal::UsedElsewhere { path, line } => {
             (format!("{} is anchored, and line {line} uses it too, so an edit would change both", code(path)), tag_at())
         }
-<<<<<<< ours
         EditRefusal::OnlyMerged { path, line } => (
             format!("{} comes only from a merge key `<<` (line {line})", code(path)),
             "Write the key into the file itself.".to_owned(),
         ),
-        EditRefusal::DuplicateKey { path, key, line } => (
-            format!("on the way to {} the key {} stands twice (again on line {line})", code(path), code(key)),
-            "Remove one of them.".to_owned(),
-        ),
-=======
-        EditRefusal::OnlyMerged { path, line } => {
-            (format!("{} comes only from a merge key `<<` (line {line})", code(path)), "Write the key into the file itself.".to_owned())
-        }
         EditRefusal::DuplicateKey { path, key, line } => {
             let way = if key == path { String::new() } else { format!("on the way to {} ", code(path)) };
-            (format!("{way}the key {} stands twice (again on line {line})", code(key)), "Remove one of them.".to_owned())
+            (
+                format!("{way}the key {} stands twice (again on line {line})", code(key)),
+                "Remove one of them.".to_owned(),
+            )
         }
->>>>>>> theirs
         EditRefusal::SeveralDocuments { path, line } => {
             (format!("several of its documents have {} (again on line {line})", code(path)), tag_at())
         }
