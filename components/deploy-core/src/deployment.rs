@@ -298,6 +298,9 @@ pub struct Voice {
     /// The final words were told.
     #[serde(default)]
     pub told_end: bool,
+    /// Posts without an answer: each may have left a message that nobody edits.
+    #[serde(default)]
+    pub unsure_posts: u8,
     /// Uses of the `response_url` so far; Slack allows five.
     #[serde(default)]
     pub response_url_uses: u8,

@@ -116,6 +116,11 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     (headline, body)
 }
 
+/// Whether a commit's first line is one that [`commit_text`] writes.
+pub fn is_deploy_headline(headline: &str) -> bool {
+    headline.starts_with("Deploy ")
+}
+
 /// The deployment that a commit's message names in its last line. It finds a deployment and proves nothing.
 pub fn deploy_id(message: &str) -> Option<DeploymentId> {
     let last = message.trim_end().lines().next_back()?;

@@ -179,6 +179,11 @@ pub enum Refusal {
         /// How often we tried.
         attempts: u32,
     },
+    /// The request is too old to be carried out: nobody expects it any more.
+    TooLate {
+        /// How old a request may be.
+        minutes: u64,
+    },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
 }

@@ -473,8 +473,13 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), St
         .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.strip_suffix("/request")?).ok())
         .collect();
     for id in ids {
-        // One that cannot be read is left alone: it is of another version, and not ours to end.
-        let Ok(facts) = load(world, &id).await else { continue };
+        let facts = match load(world, &id).await {
+            Ok(facts) => facts,
+            // Left alone: it is of another version, and not ours to end.
+            Err(error) if error.is_unreadable() => continue,
+            // The set would be marked as whole without it.
+            Err(error) => return Err(error),
+        };
         if let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) {
             add_in_flight(world, &id, request.at).await?;
         }

@@ -8,16 +8,17 @@ mod decide;
 
 use crate::speaker::Speaker;
 use deploy_core::deployment::{CancelFact, End, EndFact, Facts, RequestFact, Tempo, WatchFact};
-use deploy_core::fault::{Cause, Fault, System};
+use deploy_core::fault::Fault;
 use deploy_core::log::{Line, World};
 use deploy_core::message::Note;
-use deploy_core::names::DeploymentId;
+use deploy_core::names::{CommitSha, DeploymentId};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::store::{self, EarlyEnds, Lease, LeaseLost, StoreError};
 use futures::StreamExt;
 use futures::channel::mpsc;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Life of `carry/<id>` and of the target's lease.
@@ -28,6 +29,8 @@ const RENEW: Duration = Duration::from_secs(5);
 const WRITE: Duration = Duration::from_secs(2);
 /// How often a request waits for the branch's lease.
 const BRANCH_RETRY: Duration = Duration::from_millis(100);
+/// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
+const ABANDONED: Duration = Duration::from_secs(30);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
@@ -86,7 +89,8 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         return Ok(Vec::new());
     }
     let mut in_flight = store::in_flight(world).await?;
-    if !in_flight.whole {
+    let lost = !in_flight.whole;
+    if lost {
         store::rebuild_in_flight(world).await?;
         in_flight = store::in_flight(world).await?;
     }
@@ -94,12 +98,17 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
     for id in &in_flight.ids {
         // One that cannot be read is left alone, and does not keep the others from being resumed.
         let Ok(facts) = store::load(world, id).await else { continue };
-        if facts.request.is_none() {
-            // Nothing is left of it: there is nobody to tell.
+        let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
+            // Nothing is left to do, or nobody is left to tell.
             store::leave_flight(world, id).await?;
             continue;
+        };
+        let begun = facts.commit.is_some() || facts.end.is_some() || facts.watch_speaks();
+        if lost && !begun && world.now().since(request.at) >= ABANDONED {
+            // Its carrier is gone, and the asker was perhaps told that it is not accepted: it is not begun now.
+            store::save_fact(world, id, &CancelFact { by: None, at: world.now() }).await?;
         }
-        let ours = !facts.watch_speaks() && !facts.end_is_told();
+        let ours = !facts.watch_speaks();
         if ours && !store::is_held(world, &carry_lease(id)).await? {
             resume.push(id.clone());
         }
@@ -123,7 +132,8 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.0)),
     };
-    let carrier = Carrier { world, settings, id, lease: &lease, remembered: Cell::new(false) };
+    let carrier =
+        Carrier { world, settings, id, lease: &lease, remembered: Cell::new(false), doubt: RefCell::default() };
     match lease.during(RENEW, carrier.run()).await {
         Ok(Ok(())) => {}
         Ok(Err(why)) => world.log(Line::error("left").of(id).with("cause", why)),
@@ -139,6 +149,17 @@ struct Carrier<'a, W> {
     lease: &'a Lease<'a, W>,
     /// It stands in its target's history, so that its facts are deleted one day.
     remembered: Cell<bool>,
+    doubt: RefCell<Doubt>,
+}
+
+/// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment never ends with "nothing was
+/// changed", whatever else goes wrong.
+#[derive(Default)]
+struct Doubt {
+    /// It has to be looked up before anything else is done.
+    unsettled: bool,
+    /// The bases on which one of them may still land.
+    bases: BTreeSet<CommitSha>,
 }
 
 impl<W: World> Carrier<'_, W> {
@@ -149,21 +170,34 @@ impl<W: World> Carrier<'_, W> {
         if facts.watch_speaks() {
             return self.guard(&facts).await;
         }
+        if let Some(commit) = &facts.commit {
+            // Attempts from before a crash are settled before anything else.
+            let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
+            *self.doubt.borrow_mut() = Doubt { unsettled: !bases.is_empty(), bases };
+        }
         let speaker = Speaker::new(self.world, self.settings, self.id, &facts);
         if facts.end.is_none() {
             let (say, mut heard) = mpsc::unbounded::<(Facts, Option<Note>)>();
             let first = facts.clone();
             // The first words are posted beside the work, never before it.
+            let worked = Cell::new(false);
             let speak = async {
                 speaker.tell(&first, None, false).await;
                 while let Some(mut latest) = heard.next().await {
                     while let Ok(newer) = heard.try_recv() {
                         latest = newer;
                     }
-                    speaker.tell(&latest.0, latest.1, false).await;
+                    // What was on the way while the work ended is stale, and after the commit the message is the watch's.
+                    if !worked.get() {
+                        speaker.tell(&latest.0, latest.1, false).await;
+                    }
                 }
             };
-            let work = async { self.work(&request, &mut facts, say).await };
+            let work = async {
+                let done = self.work(&request, &mut facts, say).await;
+                worked.set(true);
+                done
+            };
             let (done, ()) = futures::future::join(work, speak).await;
             done?;
         }
@@ -175,6 +209,9 @@ impl<W: World> Carrier<'_, W> {
 
     /// The work up to `committed` or `end`, whichever is saved in `facts` then.
     async fn work(&self, request: &RequestFact, facts: &mut Facts, say: Say) -> Result<(), &'static str> {
+        if let Some(sha) = self.settled(request, facts, &say).await? {
+            return self.committed(facts, sha, false).await.map_err(|_| "the commit could not be recorded");
+        }
         let mut stop = Stop::CatalogMoved;
         for _ in 0..TRIES {
             match self.to_commit(request, facts, &say).await {
@@ -190,6 +227,14 @@ impl<W: World> Carrier<'_, W> {
             Stop::Leave(why) => Err(why),
             Stop::CatalogMoved => Err("the catalog moved"),
             Stop::End(end) => {
+                // An earlier mutation may still land on its base: first that has to be out of the question.
+                while !self.doubt.borrow().bases.is_empty() {
+                    self.doubt.borrow_mut().unsettled = true;
+                    if let Some(sha) = self.settled(request, facts, &say).await? {
+                        return self.committed(facts, sha, false).await.map_err(|_| "the commit could not be recorded");
+                    }
+                    self.doubtful(request, facts, &say).await?;
+                }
                 let now = self.world.now();
                 // Later than this the watch ends it, so that two roles never race with different words.
                 if now >= request.at.after(Duration::from_millis(self.tempo().no_end)) {
@@ -285,7 +330,9 @@ impl<W: World> Carrier<'_, W> {
             return Err(Stop::End(End::Cancelled { by: cancel.by }));
         }
         if self.world.now() >= request.at.after(Duration::from_millis(self.tempo().no_mutation)) {
-            return Err(Fault::new(System::GitHub, "commit the new tag in time", Cause::TimedOut).into());
+            let late = self.world.now().since(request.at).as_secs();
+            self.world.log(Line::error("too_late").of(self.id).with("seconds", late));
+            return Err(Refusal::TooLate { minutes: self.tempo().no_mutation / 60_000 }.into());
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! commit, never edits while one of our calls may still be on its way.
 
 use deploy_core::deployment::{Facts, MessageFact, Place, Voice, words_hash};
+use deploy_core::fault::Changed;
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
@@ -11,6 +12,7 @@ use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Original, SlackError};
 use deploy_core::store::{self, Urgency};
 use std::cell::RefCell;
+use std::time::Duration;
 
 /// The voice of one deployment.
 pub(crate) struct Speaker<'a, W> {
@@ -53,7 +55,12 @@ impl<'a, W: World> Speaker<'a, W> {
         if self.save(|voice| voice.speaking = Some(self.world.now())).await.is_err() {
             return;
         }
-        let told = self.speak(request, &before, &words, last).await;
+        let mut told = self.speak(request, &before, &words, last).await;
+        let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
+        if last && matches!(told, Told::No) && self.world.now().since(ended) >= GIVE_UP {
+            self.world.log(Line::error("nobody_told").of(self.id));
+            told = Told::Never;
+        }
         let saved = self
             .save(|voice| {
                 voice.speaking = None;
@@ -79,6 +86,36 @@ impl<'a, W: World> Speaker<'a, W> {
         }
     }
 
+    fn gone(&self, why: &str) {
+        self.world.log(Line::new("message_gone").of(self.id).with("slack", why));
+    }
+
+    /// A call that failed: not told this time, or (`None`) another way is left.
+    async fn failed(&self, error: SlackError, last: bool) -> Option<Told> {
+        match error {
+            SlackError::RateLimited(wait) => {
+                self.world.log(Line::new("slack_rate_limited").of(self.id).with("seconds", wait.as_secs()));
+                if last {
+                    self.world.sleep(wait.min(Duration::from_secs(60))).await;
+                }
+                Some(Told::No)
+            }
+            SlackError::Unreachable(fault) => {
+                self.world.log(Line::error("slack").of(self.id).with_json("fault", &fault));
+                Some(Told::No)
+            }
+            SlackError::Refused(fault) => {
+                self.world.log(Line::error("slack").of(self.id).with_json("fault", &fault));
+                self.voice.borrow_mut().lost = Some("refused".to_owned());
+                None
+            }
+            SlackError::Gone(why) => {
+                self.gone(&why);
+                None
+            }
+        }
+    }
+
     async fn speak(
         &self,
         request: &deploy_core::deployment::RequestFact,
@@ -87,40 +124,41 @@ impl<'a, W: World> Speaker<'a, W> {
         last: bool,
     ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
-        if before.lost.is_none() {
-            let result = match &before.place {
-                Some(place) => {
-                    let urgency = if last { Urgency::Final } else { Urgency::First };
-                    if !store::may_edit(self.world, self.world.now(), urgency).await && !last {
-                        return Told::No;
+        if let Some(place) = before.place.as_ref().filter(|_| before.lost.is_none()) {
+            let urgency = if last { Urgency::Final } else { Urgency::First };
+            if !store::may_edit(self.world, self.world.now(), urgency).await && !last {
+                return Told::No;
+            }
+            match slack::update(http, slack, &place.channel, &place.ts, words).await {
+                Ok(()) => return Told::At(place.clone()),
+                // Somebody deleted it, say: one new message takes its place.
+                Err(SlackError::Gone(why)) => self.gone(&why),
+                Err(error) => {
+                    if let Some(told) = self.failed(error, last).await {
+                        return told;
                     }
-                    slack::update(http, slack, &place.channel, &place.ts, words).await.map(|()| place.clone())
                 }
-                None => slack::post(http, slack, &request.channel, words, None)
-                    .await
-                    .map(|ts| Place { channel: request.channel.clone(), ts }),
-            };
-            match result {
-                Ok(place) => return Told::At(place),
-                Err(SlackError::RateLimited(wait)) if !last => {
-                    self.world.log(Line::new("slack_rate_limited").of(self.id).with("seconds", wait.as_secs()));
-                    return Told::No;
-                }
-                Err(SlackError::RateLimited(wait)) => {
-                    self.world.sleep(wait.min(std::time::Duration::from_secs(60))).await;
-                    return Told::No;
-                }
-                Err(SlackError::Unreachable(fault)) => {
-                    self.world.log(Line::error("slack").of(self.id).with_json("fault", &fault));
-                    return Told::No;
-                }
+            }
+        }
+        if self.voice.borrow().lost.is_none() {
+            match slack::post(http, slack, &request.channel, words, None).await {
+                Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
-                    self.world.log(Line::new("message_gone").of(self.id).with("slack", why.as_str()));
+                    self.gone(&why);
                     self.voice.borrow_mut().lost = Some(why);
                 }
-                Err(SlackError::Refused(fault)) => {
-                    self.world.log(Line::error("slack").of(self.id).with_json("fault", &fault));
-                    self.voice.borrow_mut().lost = Some("refused".to_owned());
+                Err(error) => {
+                    if matches!(&error, SlackError::Unreachable(fault) if fault.changed != Changed::Nothing) {
+                        // It may be there all the same. One more try, then no more messages that nobody would edit.
+                        let mut voice = self.voice.borrow_mut();
+                        voice.unsure_posts = voice.unsure_posts.saturating_add(1);
+                        if voice.unsure_posts >= MOST_UNSURE_POSTS {
+                            voice.lost = Some("no answer".to_owned());
+                        }
+                    }
+                    if let Some(told) = self.failed(error, last).await {
+                        return told;
+                    }
                 }
             }
         }
@@ -138,6 +176,12 @@ impl<'a, W: World> Speaker<'a, W> {
         }
     }
 }
+
+/// How many posts without an answer are borne.
+const MOST_UNSURE_POSTS: u8 = 2;
+
+/// Final words that could not be told for this long are given up, with an error in the log.
+const GIVE_UP: Duration = Duration::from_secs(3600);
 
 /// What came of it.
 enum Told {

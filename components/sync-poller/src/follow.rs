@@ -7,7 +7,7 @@ use crate::voice::{Said, Voice};
 use crate::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Step, Waiting, WatchFact};
+use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Riders, Step, Waiting, WatchFact};
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::log::{Line, World};
 use deploy_core::names::{CommitSha, DeploymentId};
@@ -21,6 +21,9 @@ use std::time::Duration;
 
 /// What asking for a sync, or a call to Slack, may take: the lease must hold this long before it is made.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
+
+/// How long the sync waits for the message that says whose commits ride along.
+const RIDERS: Duration = Duration::from_secs(3);
 
 /// How a follower ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -422,6 +425,7 @@ impl<W: World> Follower<'_, W> {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };
+        self.riders_told(commit).await;
         let before = self.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
         let now = self.world.now();
         self.save(|watch| {
@@ -435,6 +439,16 @@ impl<W: World> Follower<'_, W> {
         let wish = SyncRequest { revision, deployment: self.id };
         let outcome = argocd::sync(self.world, &self.watch.settings.argocd, &commit.argocd, &wish).await;
         self.outcome(outcome, before).await
+    }
+
+    /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
+    async fn riders_told(&self, commit: &CommitFact) {
+        let any = matches!(&commit.riders, Riders::Since { commits, .. } if !commits.is_empty());
+        let until = self.world.elapsed().saturating_add(RIDERS);
+        let told = || self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
+        while any && !told() && self.world.elapsed() < until {
+            self.world.sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// `before`: when we had asked earlier; goes back into the fact where Argo CD certainly did not take this one.

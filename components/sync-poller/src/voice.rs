@@ -5,6 +5,7 @@
 
 use crate::follow::{CALL, Follower};
 use deploy_core::deployment::{Facts, Place, words_hash};
+use deploy_core::fault::Changed;
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// Final words that could not be told for this long are given up, with an error in the log.
 const GIVE_UP: Duration = Duration::from_secs(3600);
+
+/// How many posts without an answer are borne.
+const MOST_UNSURE_POSTS: u8 = 2;
 
 pub(crate) struct Voice<'f, 'w, W> {
     follower: &'f Follower<'w, W>,
@@ -136,7 +140,20 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                     world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
                     self.follower.save(|fact| fact.voice.lost = Some(why)).await?;
                 }
-                Err(error) => return self.failed(error).await,
+                Err(error) => {
+                    if matches!(&error, SlackError::Unreachable(fault) if fault.changed != Changed::Nothing) {
+                        // It may be there all the same. One more try, then no more messages that nobody would edit.
+                        self.follower
+                            .save(|fact| {
+                                fact.voice.unsure_posts = fact.voice.unsure_posts.saturating_add(1);
+                                if fact.voice.unsure_posts >= MOST_UNSURE_POSTS {
+                                    fact.voice.lost = Some("no answer".to_owned());
+                                }
+                            })
+                            .await?;
+                    }
+                    return self.failed(error).await;
+                }
             }
         }
         let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);

@@ -151,6 +151,10 @@ pub fn refusal(refusal: &Refusal) -> String {
             format!("the GitOps branch moved each of the {attempts} times that I tried to commit."),
             "Type the command again when it is quieter there.".to_owned(),
         ),
+        Refusal::TooLate { minutes } => (
+            format!("I did not get to it within {minutes} minutes."),
+            "Type it again; if it stays, tell whoever runs me.".to_owned(),
+        ),
         Refusal::CatalogChanged => (
             "the catalog kept changing while I worked.".to_owned(),
             "Type the command again when it is settled.".to_owned(),

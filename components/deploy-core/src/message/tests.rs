@@ -71,6 +71,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Busy { .. } => "busy",
         Refusal::Locked { .. } => "locked",
         Refusal::KeepsMoving { .. } => "keeps moving",
+        Refusal::TooLate { .. } => "too late",
         Refusal::CatalogChanged => "catalog changed",
     }
 }
@@ -160,6 +161,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::Locked { target: target(), by: user("U1"), reason: "Load test until noon.".to_owned() },
         Refusal::Locked { target: target(), by: user("U1"), reason: String::new() },
         Refusal::KeepsMoving { attempts: 5 },
+        Refusal::TooLate { minutes: 3 },
         Refusal::CatalogChanged,
     ]
 }
@@ -168,7 +170,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 23, "one of each");
+    assert_eq!(names.len(), 24, "one of each");
     for one in &all {
         let (before, after) =
             refusal(one).split_once(" Nothing was changed. ").map(|(a, b)| (a.len(), b.len())).unwrap();
@@ -209,6 +211,7 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     locked: not deployed: checkout@production is locked by <@U1>: Load test until noon. Nothing was changed. Ask them to unlock it.
     locked: not deployed: checkout@production is locked by <@U1>. Nothing was changed. Ask them to unlock it.
     keeps moving: not deployed: the GitOps branch moved each of the 5 times that I tried to commit. Nothing was changed. Type the command again when it is quieter there.
+    too late: not deployed: I did not get to it within 3 minutes. Nothing was changed. Type it again; if it stays, tell whoever runs me.
     catalog changed: not deployed: the catalog kept changing while I worked. Nothing was changed. Type the command again when it is settled.
     ");
 }

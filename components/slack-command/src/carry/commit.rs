@@ -4,7 +4,7 @@
 use super::decide::{Place, Prepared, candidate};
 use super::{BRANCH_RETRY, Carrier, Say, Stop, TRIES, WRITE};
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact};
+use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders};
 use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::github::{self, CommitOutcome, NewCommit};
 use deploy_core::log::{Line, World};
@@ -12,8 +12,8 @@ use deploy_core::manifest;
 use deploy_core::message::{self, Note};
 use deploy_core::names::CommitSha;
 use deploy_core::refusal::Refusal;
-use deploy_core::store::{self, Current, Lease, LeaseLost, Lock};
-use std::collections::{BTreeMap, BTreeSet};
+use deploy_core::store::{self, Current, CurrentDeployment, Lease, LeaseLost, Lock};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a mutation may take: a lease must hold this long before it is sent.
@@ -42,12 +42,10 @@ impl<W: World> Carrier<'_, W> {
         {
             return Err(self.busy(place.target, Some(current.id)).await.into());
         }
-        let mut turn = Turn { branch: None, doubt: Doubt::default() };
-        if let Some(commit) = &facts.commit {
-            // Attempts from before a crash: settled before anything else.
-            turn.doubt.unsettled = !commit.attempts.is_empty();
-            turn.doubt.bases = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
-        }
+        // Our turn from here on: whoever waits for the target's lease can be told whose it is.
+        place.lease.ensure(WRITE).await?;
+        store::save_key(self.world, Current(argocd), &CurrentDeployment { id: self.id.clone() }).await?;
+        let mut turn = Turn { branch: None };
         let done = self.commit_loop(request, facts, say, &place, &mut turn).await;
         let _ = store::leave_queue(self.world, &self.branch_name(), self.id).await;
         if let Some(lease) = turn.branch {
@@ -73,34 +71,21 @@ impl<W: World> Carrier<'_, W> {
         place: &Place<'_, W>,
         turn: &mut Turn<'s, W>,
     ) -> Result<(), Stop> {
-        let mut rounds = 0_u32;
-        while rounds < TRIES {
-            if turn.doubt.unsettled {
-                if let Some(sha) = self.settle(request, facts, say, &mut turn.doubt).await? {
-                    return self.committed(facts, sha, false).await;
-                }
-                continue;
+        let mut moved = 0_u32;
+        while moved < TRIES {
+            if let Some(sha) = self.settled(request, facts, say).await.map_err(Stop::Leave)? {
+                return self.committed(facts, sha, false).await;
             }
-            rounds = rounds.saturating_add(1);
-            match self.round(request, facts, say, place, turn).await {
-                Ok(None) => {}
-                Ok(Some((sha, reused))) => return self.committed(facts, sha, reused).await,
-                Err(Stop::End(_)) if !turn.doubt.bases.is_empty() => {
-                    // An earlier mutation may still land on its base: first that has to be out of the question.
-                    self.doubt(request, facts, say).await?;
-                    turn.doubt.unsettled = true;
-                }
-                Err(stop) => return Err(stop),
+            match self.round(request, facts, say, place, turn).await? {
+                Round::Written { sha, reused } => return self.committed(facts, sha, reused).await,
+                Round::Moved => moved = moved.saturating_add(1),
+                Round::Again => {}
             }
         }
-        if turn.doubt.bases.is_empty() {
-            Err(Refusal::KeepsMoving { attempts: TRIES }.into())
-        } else {
-            Err(Stop::Leave("it is not known whether the commit landed"))
-        }
+        Err(Refusal::KeepsMoving { attempts: TRIES }.into())
     }
 
-    /// One read, one decision and at most one mutation. `None`: again.
+    /// One read, one decision and at most one mutation.
     pub(super) async fn round<'s>(
         &'s self,
         request: &RequestFact,
@@ -108,15 +93,21 @@ impl<W: World> Carrier<'_, W> {
         say: &Say,
         place: &Place<'_, W>,
         turn: &mut Turn<'s, W>,
-    ) -> Result<Option<(CommitSha, bool)>, Stop> {
+    ) -> Result<Round, Stop> {
         self.wishes(request).await?;
         let snapshot = self.read(request, place).await?;
         self.same_catalog(place, &snapshot).await?;
         let Prepared { mut commit, edit } = self.prepare(request, facts, place, &snapshot).await?;
         if !edit.changed {
-            let written = self.already_there(&commit, &snapshot).await?;
+            let (sha, reused) = self.already_there(&commit, &snapshot).await?;
+            // Only what is in that commit or before it rides along: what people pushed later stays where it is.
+            if let Riders::Since { commits, .. } = &mut commit.riders {
+                let later = snapshot.since_live.iter().take_while(|touch| touch.sha != sha).count();
+                let later: Vec<_> = snapshot.since_live.iter().take(later).map(|touch| touch.sha.clone()).collect();
+                commits.retain(|rider| !later.contains(&rider.sha));
+            }
             self.save_commit(facts, place, commit).await?;
-            return Ok(Some(written));
+            return Ok(Round::Written { sha, reused });
         }
         let content = edit.text.into_bytes();
         commit.attempts.push(Attempt {
@@ -129,16 +120,27 @@ impl<W: World> Carrier<'_, W> {
             turn.branch = Some(lease);
             if waited {
                 // Others wrote meanwhile: what we read is old.
-                return Ok(None);
+                return Ok(Round::Again);
             }
+        }
+        if let Some(lease) = &turn.branch
+            && lease.ensure(MUTATION).await.is_err()
+        {
+            // It ran out while we read or settled: take our place again.
+            turn.branch = None;
+            return Ok(Round::Again);
         }
         self.save_commit(facts, place, commit).await?;
         self.wishes(request).await?;
         self.still_current(place).await?;
         match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, content).await? {
-            CommitOutcome::Done(sha) => return Ok(Some((sha, false))),
+            CommitOutcome::Done(sha) => return Ok(Round::Written { sha, reused: false }),
             // After an attempt without an answer the branch may have moved by that very attempt.
-            CommitOutcome::Stale => turn.doubt.unsettled = !turn.doubt.bases.is_empty(),
+            CommitOutcome::Stale => {
+                let mut doubt = self.doubt.borrow_mut();
+                doubt.unsettled = !doubt.bases.is_empty();
+                return Ok(Round::Moved);
+            }
             CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
                 let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60));
                 self.world.log(Line::new("github_rate_limited").of(self.id).with("seconds", wait.as_secs()));
@@ -151,42 +153,46 @@ impl<W: World> Carrier<'_, W> {
             CommitOutcome::Unknown(fault) => {
                 self.world.log(Line::error("commit_unknown").of(self.id).with_json("fault", &fault));
                 let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
-                turn.doubt.unsettled = true;
-                turn.doubt.bases.insert(snapshot.head);
+                let mut doubt = self.doubt.borrow_mut();
+                doubt.unsettled = true;
+                doubt.bases.insert(snapshot.head);
             }
         }
-        Ok(None)
+        Ok(Round::Again)
     }
 
-    /// Finds out whether the mutation of an earlier attempt landed. `None`: not so far, and the next round may be tried.
-    pub(super) async fn settle(
+    /// Settles what is unsettled: the commit of an earlier attempt, if it landed. Returns only when that is known, and not for ever. What is
+    /// left in `bases` then is not there yet, but may still land.
+    pub(super) async fn settled(
         &self,
         request: &RequestFact,
         facts: &Facts,
         say: &Say,
-        doubt: &mut Doubt,
-    ) -> Result<Option<CommitSha>, Stop> {
-        match self.look_for_commit(request, facts).await {
-            Ok((Some(sha), _)) => return Ok(Some(sha)),
-            Ok((None, head)) => {
-                // A mutation whose base is not the head any more can never land. One whose base still is may: then the same again,
-                // because only one of them can win.
-                doubt.bases.retain(|base| *base == head);
-                doubt.unsettled = false;
-            }
-            Err(fault) => {
-                self.world.log(Line::error("unsettled").of(self.id).with_json("fault", &fault));
-                self.doubt(request, facts, say).await?;
+    ) -> Result<Option<CommitSha>, &'static str> {
+        while self.doubt.borrow().unsettled {
+            match self.look_for_commit(request, facts).await {
+                Ok((Some(sha), _)) => return Ok(Some(sha)),
+                Ok((None, head)) => {
+                    // A mutation whose base is not the head any more can never land. One whose base still is may: then the same
+                    // again, because only one of them can win.
+                    let mut doubt = self.doubt.borrow_mut();
+                    doubt.bases.retain(|base| *base == head);
+                    doubt.unsettled = false;
+                }
+                Err(fault) => {
+                    self.world.log(Line::error("unsettled").of(self.id).with_json("fault", &fault));
+                    self.doubtful(request, facts, say).await?;
+                }
             }
         }
         Ok(None)
     }
 
     /// Says that it is not known, and waits a little; not for ever.
-    pub(super) async fn doubt(&self, request: &RequestFact, facts: &Facts, say: &Say) -> Result<(), Stop> {
+    pub(super) async fn doubtful(&self, request: &RequestFact, facts: &Facts, say: &Say) -> Result<(), &'static str> {
         let _ = say.unbounded_send((facts.clone(), Some(Note::Settling)));
         if self.world.now() >= request.at.after(Duration::from_millis(self.tempo().no_end)) {
-            return Err(Stop::Leave("it is not known whether the commit landed"));
+            return Err("it is not known whether the commit landed");
         }
         self.world.sleep(Duration::from_millis(self.tempo().settle)).await;
         Ok(())
@@ -226,7 +232,7 @@ impl<W: World> Carrier<'_, W> {
         place.lease.ensure(WRITE).await?;
         store::save_fact(self.world, self.id, &commit).await?;
         facts.commit = Some(commit);
-        let current = store::CurrentDeployment { id: self.id.clone() };
+        let current = CurrentDeployment { id: self.id.clone() };
         Ok(store::save_key(self.world, Current(&place.environment.argocd), &current).await?)
     }
 
@@ -310,14 +316,19 @@ impl<W: World> Carrier<'_, W> {
 pub(super) struct Turn<'a, W> {
     /// The branch's lease, once it was our turn.
     pub(super) branch: Option<Lease<'a, W>>,
-    pub(super) doubt: Doubt,
 }
 
-/// Mutations whose outcome we do not know.
-#[derive(Default)]
-pub(super) struct Doubt {
-    /// It has to be looked up before anything else is done.
-    pub(super) unsettled: bool,
-    /// The bases on which one of them may still land.
-    pub(super) bases: BTreeSet<CommitSha>,
+/// How one round ended.
+pub(super) enum Round {
+    /// The tag is on the branch.
+    Written {
+        /// By this commit.
+        sha: CommitSha,
+        /// It was there before.
+        reused: bool,
+    },
+    /// The branch moved under us.
+    Moved,
+    /// For another reason nothing is decided yet.
+    Again,
 }

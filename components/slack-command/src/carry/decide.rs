@@ -140,20 +140,30 @@ impl<W: World> Carrier<'_, W> {
     /// Waits for the target's lease; when it does not come, says who has it.
     pub(super) async fn target_lease(&self, target: &Target, environment: &Environment) -> Result<Lease<'_, W>, Stop> {
         let name = format!("target/{}", store::target_name(&environment.argocd));
-        let until = self.world.elapsed().saturating_add(Duration::from_millis(self.tempo().target_wait));
+        let wait = Duration::from_millis(self.tempo().target_wait);
+        let begun = self.world.elapsed();
         loop {
             if let Some(lease) = Lease::take(self.world, &name, LIFE).await? {
                 return Ok(lease);
             }
-            if self.world.elapsed() >= until {
-                let other = match store::load_key(self.world, Current(&environment.argocd)).await? {
-                    Some(current) if current.id != *self.id => Some(current.id),
-                    _ => None,
-                };
-                return Err(self.busy(target, other).await.into());
+            let waited = self.world.elapsed().saturating_sub(begun);
+            if waited >= wait {
+                let other = self.holder(environment).await?;
+                // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
+                if other.is_some() || waited >= wait.saturating_add(LIFE) {
+                    return Err(self.busy(target, other).await.into());
+                }
             }
             self.world.sleep(Duration::from_millis(self.tempo().target_retry)).await;
         }
+    }
+
+    /// The other deployment whose turn it is.
+    async fn holder(&self, environment: &Environment) -> Result<Option<DeploymentId>, Stop> {
+        let current = store::load_key(self.world, Current(&environment.argocd)).await?;
+        let Some(current) = current.filter(|current| current.id != *self.id) else { return Ok(None) };
+        let busy = store::load(self.world, &current.id).await?.keeps_busy(self.world.now(), self.tempo());
+        Ok(busy.then_some(current.id))
     }
 
     /// With whose it is, and a link to that message: worth a moment if it is still being posted.
@@ -215,7 +225,7 @@ impl<W: World> Carrier<'_, W> {
         }
     }
 
-    /// Source, tag, image, edit. What an earlier attempt fixed stays fixed: two attempts must never differ in what they deploy.
+    /// Source, tag, image, edit. While an earlier attempt may still land, what it fixed stays fixed.
     pub(super) async fn prepare(
         &self,
         request: &RequestFact,
@@ -228,8 +238,17 @@ impl<W: World> Carrier<'_, W> {
             let repo = self.settings.gitops.repo.clone();
             return Err(Refusal::NoValuesFile { path: environment.values.clone(), repo }.into());
         };
-        let begun =
-            facts.commit.clone().filter(|commit| !commit.attempts.is_empty() && commit.values == environment.values);
+        let earlier = facts.commit.as_ref();
+        let attempts = earlier.map(|commit| commit.attempts.clone()).unwrap_or_default();
+        let begun = match earlier {
+            Some(commit) if !self.doubt.borrow().bases.is_empty() => {
+                if commit.values != environment.values || commit.argocd != environment.argocd {
+                    return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
+                }
+                Some(commit.clone())
+            }
+            _ => None,
+        };
         let mut commit = match begun {
             Some(commit) => commit,
             None => {
@@ -258,7 +277,7 @@ impl<W: World> Carrier<'_, W> {
                     deadline: environment.deadline,
                     degraded_grace: environment.degraded_grace,
                     riders: Riders::FirstDeploy,
-                    attempts: Vec::new(),
+                    attempts,
                 }
             }
         };
@@ -330,8 +349,9 @@ fn riders(snapshot: &Snapshot) -> Riders {
     let commits = snapshot
         .since_live
         .iter()
-        // Our own commits below that path are deploys of other targets.
-        .filter(|touch| touch.login.as_ref() != Some(&snapshot.viewer))
+        // Our own commits below that path are deploys of other targets. The account alone does not tell: with a personal token it is
+        // also a person's.
+        .filter(|touch| touch.login.as_ref() != Some(&snapshot.viewer) || !message::is_deploy_headline(&touch.headline))
         .map(|touch| Rider {
             sha: touch.sha.clone(),
             who: touch.login.as_ref().map_or_else(|| touch.name.clone(), |login| login.to_string()),
