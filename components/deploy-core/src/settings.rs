@@ -114,6 +114,11 @@ impl Variables {
         Tempo::parse(self.text("tempo")).ok_or(SettingError::new("tempo", "is malformed"))
     }
 
+    /// Where Argo CD is; without a token.
+    fn argocd(&self) -> Result<ArgoCd, SettingError> {
+        Ok(ArgoCd { url: self.origin("argocd_url")?, root_path: self.root_path()?, token: None })
+    }
+
     fn root_path(&self) -> Result<String, SettingError> {
         match self.text("argocd_root_path").trim_matches('/') {
             "" => Ok(String::new()),
@@ -179,6 +184,8 @@ impl SlackCommandSettings {
         "registry_url",
         "registry_token_url",
         "registry_credentials",
+        "argocd_url",
+        "argocd_root_path",
         "redis_url",
         "redis_origin",
         "tempo",
@@ -189,8 +196,10 @@ impl SlackCommandSettings {
         variables.keys("slack_signing_secret", "slack_signing_secret_previous")
     }
 
-    /// Everything else.
+    /// Everything else. Where Argo CD is, is only checked: we may not call it, but the components that do face nobody to whom they
+    /// could say that they cannot, and they would find out after the commit.
     pub fn read(variables: &Variables) -> Result<Self, SettingError> {
+        variables.argocd()?;
         Ok(Self {
             redis_url: variables.redis()?,
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
@@ -254,7 +263,7 @@ impl GithubRelaySettings {
         Ok(Self {
             redis_url: variables.redis()?,
             gitops: GitOps::read(variables)?,
-            argocd: ArgoCd { url: variables.origin("argocd_url")?, root_path: variables.root_path()?, token: None },
+            argocd: variables.argocd()?,
             resign,
             tempo: variables.tempo()?,
         })
@@ -290,11 +299,7 @@ impl SyncPollerSettings {
     pub fn read(variables: &Variables) -> Result<Self, SettingError> {
         Ok(Self {
             redis_url: variables.redis()?,
-            argocd: ArgoCd {
-                url: variables.origin("argocd_url")?,
-                root_path: variables.root_path()?,
-                token: Some(variables.secret("argocd_token")?),
-            },
+            argocd: ArgoCd { token: Some(variables.secret("argocd_token")?), ..variables.argocd()? },
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
             tempo: variables.tempo()?,
         })

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use std::pin::pin;
 use std::time::Duration;
 
-/// The most that we keep of a push. Ours has one commit and a few KiB; a larger one is verified and answered, never kept.
+/// The most that we keep of a push. Ours has one commit and a few KiB; of a larger one only the outline is kept.
 const KEEP: usize = 1 << 20;
 
 /// GitHub gives up after 10 s and never sends a push again by itself, so our answer must be there before that.
@@ -29,10 +29,61 @@ const LIMIT: Duration = Duration::from_secs(8);
 /// Between two looks for `committed`, when the webhook overtook it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A push that is GitHub's: exactly the bytes, or nothing where they were too many.
+/// A push that is GitHub's.
 pub(crate) struct Verified {
     headers: RelayHeaders,
-    body: Option<Vec<u8>>,
+    body: Kept,
+}
+
+/// What is kept of a body while it streams in.
+enum Kept {
+    /// Exactly the bytes.
+    Whole(Vec<u8>),
+    /// They were too many: enough to recognise a rewritten branch, and never relayed.
+    Outline(Outline),
+}
+
+impl Kept {
+    fn take(self, piece: &[u8]) -> Self {
+        match self {
+            Self::Whole(mut bytes) if bytes.len().saturating_add(piece.len()) <= KEEP => {
+                bytes.extend_from_slice(piece);
+                Self::Whole(bytes)
+            }
+            Self::Whole(bytes) => Self::Outline(Outline::default().take(&bytes).take(piece)),
+            Self::Outline(outline) => Self::Outline(outline.take(piece)),
+        }
+    }
+}
+
+/// A JSON text without what is inside of its arrays: commits and file names are what makes a push large.
+#[derive(Default)]
+struct Outline {
+    json: Vec<u8>,
+    arrays: u32,
+    in_string: bool,
+    after_backslash: bool,
+}
+
+impl Outline {
+    fn take(mut self, piece: &[u8]) -> Self {
+        for byte in piece {
+            let in_array = self.arrays > 0;
+            match (self.in_string, *byte) {
+                _ if self.after_backslash => self.after_backslash = false,
+                (true, b'\\') => self.after_backslash = true,
+                (_, b'"') => self.in_string = !self.in_string,
+                (false, b'[') => self.arrays = self.arrays.saturating_add(1),
+                (false, b']') => self.arrays = self.arrays.saturating_sub(1),
+                _ => {}
+            }
+            // Cut off where even this is too long: then it is no JSON any more.
+            if (!in_array || self.arrays == 0) && self.json.len() < KEEP {
+                self.json.push(*byte);
+            }
+        }
+        self
+    }
 }
 
 /// What we read of a push. Everything has a default: an absent field makes the push somebody else's.
@@ -96,15 +147,12 @@ pub(crate) async fn verify(
         return Err(refuse(StatusCode::UNAUTHORIZED, "the signature is missing"));
     };
     let mut mac = GitHubMac::new(&keys);
-    let mut kept = Some(Vec::new());
+    let mut kept = Kept::Whole(Vec::new());
     loop {
         match body.chunk().await {
             Ok(Some(chunk)) => {
                 mac.update(&chunk);
-                kept = kept.filter(|kept: &Vec<u8>| kept.len().saturating_add(chunk.len()) <= KEEP);
-                if let Some(kept) = &mut kept {
-                    kept.extend_from_slice(&chunk);
-                }
+                kept = kept.take(&chunk);
             }
             Ok(None) => break,
             Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
@@ -141,7 +189,15 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         "ping" => return Answer::reason(StatusCode::OK, "pong", "the webhook is set up"),
         _ => return ignored("not a push"),
     }
-    let Some(body) = verified.body else { return ignored("larger than any push of the bot") };
+    let body = match verified.body {
+        Kept::Whole(body) => body,
+        Kept::Outline(outline) => {
+            return match serde_json::from_slice(&outline.json).map(|push| (recognise(settings, &push), push)) {
+                Ok((Kind::Rewritten, push)) => rewritten(world, &push).await,
+                _ => ignored("larger than any push of the bot"),
+            };
+        }
+    };
     let Ok(push) = serde_json::from_slice::<Push>(&body) else {
         return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
     };
@@ -297,4 +353,36 @@ async fn relay(
         world.log(Line::error("not_announced").of(id).with("cause", error.0));
     }
     Answer::reason(StatusCode::OK, "relayed", "the bot's own commit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outline_has_everything_but_what_is_in_arrays() {
+        let check = |json: &str, expected: &str| {
+            let at_once = Outline::default().take(json.as_bytes());
+            let in_pieces = json.as_bytes().chunks(1).fold(Outline::default(), Outline::take);
+            assert_eq!(String::from_utf8_lossy(&at_once.json), expected, "{json}");
+            assert_eq!(at_once.json, in_pieces.json, "{json}");
+        };
+        check(r#"{"forced":true,"commits":[{"id":"a"}]}"#, r#"{"forced":true,"commits":[]}"#);
+        check(r#"{"commits":[[1],["]"],"\"]"],"forced":true}"#, r#"{"commits":[],"forced":true}"#);
+        check(r#"{"ref":"a[b","x":"\\","commits":[1]}"#, r#"{"ref":"a[b","x":"\\","commits":[]}"#);
+        check(
+            r#"{"head_commit":{"added":["a","b"],"id":"c"},"after":"d"}"#,
+            r#"{"head_commit":{"added":[],"id":"c"},"after":"d"}"#,
+        );
+    }
+
+    #[test]
+    fn a_large_push_becomes_an_outline_and_a_small_one_stays_whole() {
+        let half = vec![b'x'; KEEP / 2];
+        assert!(matches!(Kept::Whole(Vec::new()).take(&half).take(&half), Kept::Whole(bytes) if bytes.len() == KEEP));
+        let Kept::Outline(outline) = Kept::Whole(half.clone()).take(&half).take(b"x").take(&half) else {
+            panic!("more than {KEEP} bytes")
+        };
+        assert_eq!(outline.json.len(), KEEP, "no more than that is ever kept");
+    }
 }

@@ -12,7 +12,7 @@ mod speaker;
 mod door {
     use crate::accept::{self, Accepted};
     use crate::carry;
-    use deploy_core::http::Inbound;
+    use deploy_core::http::{Inbound, StatusCode};
     use deploy_core::names::DeploymentId;
     use deploy_core::settings::{SlackCommandSettings, Variables};
     use deploy_spin::Spin;
@@ -87,6 +87,9 @@ mod door {
         };
         let world = world(&settings);
         let answer = accept::health(&*world, head).await;
+        if answer.status == StatusCode::METHOD_NOT_ALLOWED {
+            return answer;
+        }
         // Resuming goes on after the answer: a probe is answered at once.
         deploy_spin::spawn(async move {
             for id in carry::to_resume(&*world, &settings).await {

@@ -3,6 +3,8 @@
 //! Everything here speaks HTTP and Redis only, so the same tests run on the built-in host and, with `SPIN=<path>`, through a real
 //! `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again and says what it had waited for.
 
+pub mod access;
+
 use anyhow::{Result, bail};
 use fakes::Millis;
 use fakes::argocd::{Health, Script};

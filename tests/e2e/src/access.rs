@@ -1,0 +1,80 @@
+//! What reaches the two Redis processes: proof that a request cost the bot nothing.
+//!
+//! What you would get wrong: looking is a command, too. One connection to each is kept, and what looking itself costs is not counted.
+
+use anyhow::Result;
+use redis::aio::MultiplexedConnection;
+use sandbox::Sandbox;
+use std::collections::BTreeMap;
+
+/// Counts since it was begun.
+pub struct Accesses {
+    leases: Counter,
+    store: Counter,
+}
+
+impl Accesses {
+    /// Counts from now on. Nothing else may be going on.
+    pub async fn since_now(room: &Sandbox) -> Result<Self> {
+        Ok(Self {
+            leases: Counter::new(room.redis.connect().await?).await?,
+            store: Counter::new(room.store.connect().await?).await?,
+        })
+    }
+
+    /// The commands that the Redis of leases and wake-ups got, with how often; `connect` is a new connection.
+    pub async fn redis(&mut self) -> Result<BTreeMap<String, u64>> {
+        self.leases.since().await
+    }
+
+    /// The same of the Redis behind the key-value store.
+    pub async fn store(&mut self) -> Result<BTreeMap<String, u64>> {
+        self.store.since().await
+    }
+
+    /// Nothing reached either since it was begun.
+    pub async fn none(&mut self) -> Result<()> {
+        let (redis, store) = (self.redis().await?, self.store().await?);
+        anyhow::ensure!(redis.is_empty() && store.is_empty(), "Redis got {redis:?}, the store {store:?}");
+        Ok(())
+    }
+}
+
+struct Counter {
+    connection: MultiplexedConnection,
+    before: BTreeMap<String, u64>,
+}
+
+impl Counter {
+    async fn new(connection: MultiplexedConnection) -> Result<Self> {
+        let mut counter = Self { connection, before: BTreeMap::new() };
+        counter.before = counter.read().await?;
+        Ok(counter)
+    }
+
+    async fn since(&mut self) -> Result<BTreeMap<String, u64>> {
+        let now = self.read().await?;
+        let more = |(name, count): (String, u64)| {
+            let before = self.before.get(&name).copied().unwrap_or_default();
+            (count > before).then(|| (name, count - before))
+        };
+        Ok(now.into_iter().filter_map(more).collect())
+    }
+
+    async fn read(&mut self) -> Result<BTreeMap<String, u64>> {
+        let info: String = redis::cmd("INFO").arg("all").query_async(&mut self.connection).await?;
+        let count = |line: &str| {
+            if let Some(connections) = line.strip_prefix("total_connections_received:") {
+                return Some(("connect".to_owned(), connections.parse().ok()?));
+            }
+            let (name, rest) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            let counts = name != "info" && !OPENING.iter().any(|opening| name.starts_with(opening));
+            counts.then_some(())?;
+            Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+        };
+        Ok(info.lines().filter_map(count).collect())
+    }
+}
+
+/// What clients say while they connect; that is counted as `connect`.
+const OPENING: [&str; 5] = ["client", "hello", "auth", "select", "ping"];
