@@ -85,17 +85,45 @@ fn suspended_is_live_but_paused() {
     });
 }
 
+/// The bot asks Argo CD to try three times, after 10 s and after 20 s more.
 #[test]
-fn a_sync_that_fails_names_what_failed() {
+fn a_sync_that_fails_for_good_names_what_failed() {
     room(async |room| {
-        let script = Script::failing("spec.selector: field is immutable");
-        follows(room, Script { begins: 20, compares: 20, ends: 50, ..script });
+        follows(room, Script { begins: 20, compares: 20, ends: 50, ..Script::failing("field is immutable") });
         room.alice("checkout 42").await;
-        let message = room.says("the sync failed").await?;
-        assert!(message.contains("• Deployment/checkout: spec.selector: field is immutable"), "{message}");
-        let sha = head(room);
-        let changed = format!("The values file is changed (`{}`); the cluster may be too, in part.", &sha[..7]);
+        room.says("retry 1").await?;
+        room.until("failure", PATIENCE * 3, |_| room.message().contains("the sync failed").then_some(())).await?;
+        let message = room.message();
+        assert!(message.contains("reason: field is immutable (retried 2 times)"), "{message}");
+        assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
+        let changed = format!("The values file is changed (`{}`); the cluster may be too, in part.", &head(room)[..7]);
         assert!(message.contains(&changed), "{message}");
+        assert_eq!(taken(room), [head(room)], "once by the bot");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sync_that_fails_once_goes_on() {
+    room(async |room| {
+        follows(room, Script { failures: 1, ..then(&[(0, Health::Healthy)]) });
+        room.alice("checkout 42").await;
+        room.says("retry 1").await?;
+        room.says("is live").await?;
+        assert_eq!(taken(room), [head(room)], "once by the bot");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sync_that_somebody_terminates_has_failed() {
+    room(async |room| {
+        follows(room, Script::failing("field is immutable"));
+        room.alice("checkout 42").await;
+        room.says("retry 1").await?;
+        assert!(room.argocd.lock().person_terminates(sandbox::now(), "checkout"));
+        let message = room.says("the sync failed: Operation terminated").await?;
+        assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
         Ok(())
     });
 }

@@ -6,9 +6,10 @@ use fakes::argocd::{Right, Streams};
 use fakes::github::{Access, Protection, StaleAnswer};
 use fakes::slack::{Bot, Kind};
 use fakes::{Fault, Response};
+use sandbox::journal::Outcome;
 use sandbox::world::{self, ALICE, DEPLOYS, GITOPS};
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NOTHING: &str = "Nothing was changed.";
 
@@ -55,6 +56,12 @@ async fn whispered(room: &Room, words: &str) -> Result<()> {
 fn one_commit(room: &Room, before: usize) {
     assert_eq!(room.commits(), before + 1, "one commit only");
     assert_eq!(room.argocd.lock().live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
+}
+
+/// How many faults were played so far.
+fn played(room: &Room) -> usize {
+    let entries = room.journal.entries();
+    entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Fault(_))).count()
 }
 
 fn calls_of(room: &Room, name: &str) -> usize {
@@ -289,6 +296,7 @@ fn slack_fails_a_few_times_and_one_message_tells_it_all() {
         room.slack.fault("slack.update", Fault::DropAfter, 1);
         room.alice("checkout 42").await;
         room.says("is live").await?;
+        assert_eq!(played(room), 4, "{}", room.journal);
         assert_eq!(room.messages().len(), 1);
         one_commit(room, before);
         Ok(())
@@ -507,14 +515,15 @@ fn redis_fails_while_somebody_types_and_nothing_is_carried_out_later() {
         let before = room.commits();
         // Redis refuses every write, then it does not answer at all.
         let full: &[&str] = &["CONFIG", "SET", "maxmemory", "1"];
-        let hung: &[&str] = &["CLIENT", "PAUSE", "2000", "ALL"];
+        let hung: &[&str] = &["CLIENT", "PAUSE", "1500", "ALL"];
         for trouble in [full, hung] {
             room.redis::<String>(trouble).await?;
             let answer = room.alice("checkout 42").await;
             assert_eq!(answer.status, Some(200), "anything else shows people dispatch_failed");
             assert!(answer.body.contains("I could not accept this"), "{}", answer.body);
             assert!(answer.body.contains(NOTHING), "{}", answer.body);
-            room.redis::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await?;
+            // Until Redis answers again.
+            while room.redis::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await.is_err() {}
         }
         // As after a restart of Redis: everything that may be in flight is looked up in the store, and must not be carried out.
         room.redis::<String>(&["FLUSHALL"]).await?;
@@ -530,6 +539,31 @@ fn redis_fails_while_somebody_types_and_nothing_is_carried_out_later() {
         room.alice("checkout 42").await;
         room.says("is live").await?;
         one_commit(room, before);
+        Ok(())
+    });
+}
+
+/// Losing Redis ends Spin. Slack tells Alice that the dispatch failed, and what she typed is not carried out by the next life.
+#[test]
+fn redis_is_gone_and_takes_the_bot_with_it() {
+    room(async |room| {
+        let before = room.commits();
+        room.redis.down();
+        let probe = || http::Request::get("/healthz").body(Vec::new()).unwrap_or_default();
+        let begun = Instant::now();
+        while room.bot.request(probe()).await.status.is_some() {
+            assert!(begun.elapsed() < PATIENCE, "it lives without Redis");
+        }
+        room.alice("checkout 42").await;
+        assert!(whispers(room).iter().any(|text| text.contains("dispatch_failed")), "{:?}", whispers(room));
+        room.stop_bot().await;
+        room.redis.up().await?;
+        room.start_bot().await?;
+        assert_eq!(room.bot.request(probe()).await.status, Some(200));
+        room.bob("payments 7").await;
+        room.says("is live").await?;
+        assert_eq!(room.commits(), before + 1, "Bob's");
+        assert_eq!(room.messages().len(), 1);
         Ok(())
     });
 }
