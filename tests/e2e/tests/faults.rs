@@ -148,9 +148,8 @@ fn github_limits_the_writes_and_the_commit_waits() {
 /// The commit landed, but the bot has no answer: it finds its commit on the branch, and never says that nothing was changed.
 #[test]
 fn a_commit_without_an_answer_is_found() {
-    for fault in [Fault::DropAfter, Fault::Truncate, Fault::AnswerAfter(html()), {
-        Fault::AnswerAfter(Response::text(502, "Bad Gateway"))
-    }] {
+    let bad_gateway = Fault::AnswerAfter(Response::text(502, "Bad Gateway"));
+    for fault in [Fault::DropAfter, Fault::Truncate, Fault::AnswerAfter(html()), bad_gateway] {
         room(async |room| {
             let before = room.commits();
             room.github.fault("github.commit", fault, 1);
@@ -252,7 +251,7 @@ fn the_registry_fails_and_nothing_was_changed() {
             ("registry.head", status(500), "the registry answered with status 500"),
             ("registry.head", status(429), "the registry limits how often I may ask"),
             // A challenge that names no place to log in.
-            ("registry.head", status(401), "the registry"),
+            ("registry.head", status(401), "the registry does not accept my credentials"),
             ("registry.token", status(500), "the registry answered with status 500"),
             ("registry.token", status(401), "the registry does not accept my credentials"),
             ("registry.token", Fault::Instead(html()), "the registry answered something that I do not understand"),
@@ -262,7 +261,7 @@ fn the_registry_fails_and_nothing_was_changed() {
         }
         // The password was changed.
         room.registry.lock().user(world::REGISTRY_USER, "another-password");
-        fails(room, "the registry").await
+        fails(room, "the registry does not accept my credentials").await
     });
 }
 
@@ -318,11 +317,11 @@ fn where_the_bot_cannot_post_the_asker_is_told() {
     };
     let archived = |room: &Room| room.slack.lock().channel(DEPLOYS).archived = true;
     let revoked = |room: &Room| room.slack.lock().revoke_token();
-    let cases: [(&str, &dyn Fn(&Room)); 4] = [
-        ("not_in_channel", &not_invited),
-        ("channel_not_found", &private),
-        ("is_archived", &archived),
-        ("token_revoked", &revoked),
+    let cases: [(&str, fn(&Room)); 4] = [
+        ("not_in_channel", not_invited),
+        ("channel_not_found", private),
+        ("is_archived", archived),
+        ("token_revoked", revoked),
     ];
     for (name, arrange) in cases {
         room(async |room| {
