@@ -317,7 +317,8 @@ fn where_the_bot_cannot_post_the_asker_is_told() {
     };
     let archived = |room: &Room| room.slack.lock().channel(DEPLOYS).archived = true;
     let revoked = |room: &Room| room.slack.lock().revoke_token();
-    let cases: [(&str, fn(&Room)); 4] = [
+    type Arrange = fn(&Room);
+    let cases: [(&str, Arrange); 4] = [
         ("not_in_channel", not_invited),
         ("channel_not_found", private),
         ("is_archived", archived),
