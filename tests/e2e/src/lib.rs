@@ -104,6 +104,13 @@ impl Room {
         slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message)).collect()
     }
 
+    /// Everything that people could read in #deploys so far: every state of every message, deleted ones too.
+    pub fn told(&self) -> Vec<String> {
+        let slack = self.slack.lock();
+        let edits = slack.messages(world::DEPLOYS).iter().flat_map(|message| &message.edits);
+        edits.map(|edit| slack.render_edit(edit)).collect()
+    }
+
     /// The only message of the bot, as people read it now.
     pub fn message(&self) -> String {
         let messages = self.messages();

@@ -2,8 +2,11 @@
 
 mod one_deploy;
 
+mod argocd;
 mod door;
+mod faults;
 mod pushes;
+mod resume;
 mod settings;
 mod structure;
 mod together;

@@ -1,0 +1,307 @@
+//! What Argo CD makes of the commit, and what the message says about it.
+
+use e2e::{PATIENCE, Room, room};
+use fakes::argocd::{App, Health, Script, Source, TagAt, Window};
+use sandbox::world::{self, GITOPS};
+use serde_json::json;
+
+const GITOPS_URL: &str = "https://github.com/acme/gitops";
+
+/// A sync that is quick, and the health after it. A reconciliation counts only from the next whole second on.
+fn then(health: &[(u64, Health)]) -> Script {
+    Script { begins: 20, compares: 20, ends: 50, reconciles: 1100, ..Script::then(health) }
+}
+
+fn follows(room: &Room, script: Script) {
+    room.argocd.lock().app("checkout").script = script;
+}
+
+/// Carol adds a line to checkout's entry in the catalog.
+fn in_the_catalog(room: &Room, line: &str) {
+    let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+    let catalog = catalog.replacen("allow: anyone\n", &format!("allow: anyone\n    {line}\n"), 1);
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Change the catalog");
+}
+
+fn head(room: &Room) -> String {
+    room.github.lock().head(GITOPS, "main").unwrap_or_default()
+}
+
+/// The revisions that Argo CD took a sync to.
+fn taken(room: &Room) -> Vec<String> {
+    let argocd = room.argocd.lock();
+    let taken = argocd.syncs().iter().filter(|sync| sync.status == 200);
+    taken.filter_map(|sync| sync.revision().map(str::to_owned)).collect()
+}
+
+#[test]
+fn healthy_without_our_image_is_not_live() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.argocd.lock().app("checkout").images = Some(vec!["ghcr.io/acme/checkout:old".to_owned()]);
+        room.alice("checkout 42").await;
+        let message = room.says("is synced and healthy, but does not run").await?;
+        assert!(message.contains(&room.tag("checkout", "feature/totals")), "{message}");
+        assert!(message.contains("it runs `ghcr.io/acme/checkout:old`"), "{message}");
+        assert!(message.contains(&format!("The values file is changed (`{}`)", &head(room)[..7])), "{message}");
+        assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+#[test]
+fn degraded_for_good_is_a_failure() {
+    room(async |room| {
+        in_the_catalog(room, "degraded_grace: 1s");
+        follows(room, then(&[(0, Health::Progressing), (300, Health::Degraded)]));
+        room.alice("checkout 42").await;
+        let message = room.says("is synced, but degraded").await?;
+        let resource = "• Deployment/checkout: Deployment \"checkout\" exceeded its progress deadline";
+        assert!(message.contains(resource), "{message}");
+        assert!(message.contains("The cluster runs the new version"), "{message}");
+        Ok(())
+    });
+}
+
+#[test]
+fn degraded_for_a_second_is_borne() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Degraded), (1000, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        assert!(!room.told().iter().any(|text| text.contains("but degraded")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+#[test]
+fn suspended_is_live_but_paused() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Suspended)]));
+        room.alice("checkout 42").await;
+        let message = room.says("is live, but paused").await?;
+        assert!(message.contains(&room.tag("checkout", "feature/totals")), "{message}");
+        Ok(())
+    });
+}
+
+/// The bot asks Argo CD to try three times, after 10 s and after 20 s more.
+#[test]
+fn a_sync_that_fails_for_good_names_what_failed() {
+    room(async |room| {
+        follows(room, Script { begins: 20, compares: 20, ends: 50, ..Script::failing("field is immutable") });
+        room.alice("checkout 42").await;
+        room.says("retry 1").await?;
+        room.until("failure", PATIENCE * 3, |_| room.message().contains("the sync failed").then_some(())).await?;
+        let message = room.message();
+        assert!(message.contains("reason: field is immutable (retried 2 times)"), "{message}");
+        assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
+        let changed = format!("The values file is changed (`{}`); the cluster may be too, in part.", &head(room)[..7]);
+        assert!(message.contains(&changed), "{message}");
+        assert_eq!(taken(room), [head(room)], "once by the bot");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sync_that_fails_once_goes_on() {
+    room(async |room| {
+        follows(room, Script { failures: 1, ..then(&[(0, Health::Healthy)]) });
+        room.alice("checkout 42").await;
+        room.says("retry 1").await?;
+        room.says("is live").await?;
+        assert_eq!(taken(room), [head(room)], "once by the bot");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sync_that_somebody_terminates_has_failed() {
+    room(async |room| {
+        follows(room, Script::failing("field is immutable"));
+        room.alice("checkout 42").await;
+        room.says("retry 1").await?;
+        assert!(room.argocd.lock().person_terminates(sandbox::now(), "checkout"));
+        let message = room.says("the sync failed: Operation terminated").await?;
+        assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_operation_of_somebody_else_is_waited_out() {
+    room(async |room| {
+        room.argocd.lock().app("checkout").script = Script { ends: 3000, ..then(&[(0, Health::Healthy)]) };
+        room.argocd.lock().person_syncs(sandbox::now(), "checkout", None).map_err(anyhow::Error::msg)?;
+        room.alice("checkout 42").await;
+        room.says("Waiting for another operation in Argo CD, started by admin").await?;
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.says("is live").await?;
+        assert_eq!(taken(room), [head(room)]);
+        Ok(())
+    });
+}
+
+#[test]
+fn somebody_elses_sync_after_ours_supersedes_it() {
+    room(async |room| {
+        let old = head(room);
+        follows(room, then(&[(0, Health::Progressing), (60_000, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        room.says("its health is progressing").await?;
+        room.argocd.lock().person_syncs(sandbox::now(), "checkout", Some(&old)).map_err(anyhow::Error::msg)?;
+        let message = room.says("superseded: admin synced something else in Argo CD").await?;
+        assert!(message.contains("Look there before you deploy again"), "{message}");
+        assert_eq!(taken(room), [head(room)], "it does not fight");
+        Ok(())
+    });
+}
+
+#[test]
+fn auto_sync_that_is_on_by_mistake_is_said_and_watched() {
+    room(async |room| {
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.app("checkout").automated = true;
+            argocd.app("checkout").script = Script { ends: 1000, ..then(&[(0, Health::Healthy)]) };
+        }
+        room.alice("checkout 42").await;
+        room.says("Auto-sync is on for this application").await?;
+        room.says("is live").await?;
+        assert_eq!(taken(room), [""; 0], "Argo CD itself synced");
+        Ok(())
+    });
+}
+
+#[test]
+fn of_several_sources_only_ours_is_synced_at_our_commit() {
+    room(async |room| {
+        {
+            let image = room.argocd.lock().app("checkout").image.clone();
+            let sources = vec![
+                Source::chart("https://charts.acme.example", "web", "1.4.2"),
+                Source::new(GITOPS_URL, "main").named("values"),
+            ];
+            let tag_at = TagAt { source: 1, file: "checkout/values.yaml".to_owned(), key: "image.tag".to_owned() };
+            let mut app = App::multi("checkout", sources, tag_at);
+            (app.image, app.script) = (image, then(&[(0, Health::Healthy)]));
+            room.argocd.lock().add(sandbox::now(), app);
+        }
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        let argocd = room.argocd.lock();
+        let asked: Vec<_> = argocd.syncs().iter().map(|sync| &sync.body).collect();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert_eq!(asked[0]["sourcePositions"], json!([2]), "{asked:?}");
+        assert_eq!(asked[0]["revisions"], json!([room.github.lock().head(GITOPS, "main")]), "{asked:?}");
+        assert_eq!(asked[0].get("revision"), None, "{asked:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_application_of_another_repository_is_not_synced() {
+    room(async |room| {
+        let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
+        room.argocd.lock().add(sandbox::now(), App::new("checkout", elsewhere));
+        room.alice("checkout 42").await;
+        let message = room.says("none of the application's sources is the GitOps repository").await?;
+        assert!(message.contains("the cluster is not."), "{message}");
+        assert!(room.argocd.lock().syncs().is_empty());
+        Ok(())
+    });
+}
+
+/// What Carol pushed below the app's path since the live commit goes live too; the message says so before the sync and after it.
+#[test]
+fn the_message_names_whose_commits_ride_along() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        let first = room.says("is live").await?;
+        assert!(first.contains("My first deploy of this app"), "{first}");
+        {
+            let mut github = room.github.lock();
+            github.person_pushes(GITOPS, "main", "carol", &[("checkout/limits.yaml", "cpu: 1\n")], "Raise the limits");
+            github.person_pushes(GITOPS, "main", "carol", &[("payments/limits.yaml", "cpu: 1\n")], "Not of checkout");
+        }
+        // Payments' own commit by the bot is no rider of checkout's.
+        room.alice("checkout main").await;
+        let live = format!("is live: `{}`", room.tag("checkout", "main"));
+        let message = room.says(&live).await?;
+        assert!(message.contains("Rides along: 1 commit by carol since the live version"), "{message}");
+        assert!(message.contains("Raise the limits"), "{message}");
+        assert!(!message.contains("Not of checkout"), "{message}");
+        let told = room.told();
+        let before = told.iter().position(|text| text.contains("Rides along"));
+        assert!(before < told.iter().position(|text| text.contains(&live)), "{told:#?}");
+        Ok(())
+    });
+}
+
+/// Carol rewrites the branch while the bot waits for its turn in Argo CD, so its commit is not on the branch any more.
+#[test]
+fn a_commit_that_was_rewritten_away_is_not_synced() {
+    room(async |room| {
+        let old = head(room);
+        room.argocd.lock().app("checkout").script = Script { ends: 4000, ..then(&[(0, Health::Healthy)]) };
+        room.argocd.lock().person_syncs(sandbox::now(), "checkout", None).map_err(anyhow::Error::msg)?;
+        room.alice("checkout 42").await;
+        room.says("Waiting for another operation").await?;
+        room.github.lock().force_push(
+            GITOPS,
+            "main",
+            "carol",
+            &old,
+            &[fakes::github::NewCommit::new("Begin again", &[("README.md", "Again.\n")])],
+        );
+        let message = room.says("the GitOps branch was rewritten after my commit, so I do not sync it").await?;
+        assert!(message.contains("the cluster is not."), "{message}");
+        assert_eq!(taken(room), [""; 0]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_closed_sync_window_is_waited_for() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.argocd.lock().app("checkout").window = Window::Closed;
+        room.alice("checkout 42").await;
+        room.says("Waiting for a sync window in Argo CD to open").await?;
+        assert_eq!(taken(room), [""; 0]);
+        room.argocd.lock().app("checkout").window = Window::Open;
+        room.says("is live").await?;
+        assert_eq!(taken(room), [head(room)]);
+        Ok(())
+    });
+}
+
+/// The shortest deadline that a catalog can set is 30 s: the only test that waits so long.
+#[test]
+fn a_sync_window_that_never_opens_times_out() {
+    room(async |room| {
+        in_the_catalog(room, "deadline: 30s");
+        room.argocd.lock().app("checkout").window = Window::Closed;
+        room.alice("checkout 42").await;
+        room.says("Waiting for a sync window in Argo CD to open").await?;
+        room.until("timed out", PATIENCE * 2, |_| room.message().contains("timed out").then_some(())).await?;
+        let message = room.message();
+        assert!(message.contains("timed out waiting for a sync window in Argo CD to open."), "{message}");
+        assert!(message.contains("; the cluster is not."), "{message}");
+        assert!(message.contains("Type the command again to go on."), "{message}");
+
+        // She does: the commit is there already, and now it goes live.
+        room.argocd.lock().app("checkout").window = Window::Open;
+        follows(room, then(&[(0, Health::Healthy)]));
+        let commits = room.commits();
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        assert_eq!(room.commits(), commits);
+        assert_eq!(
+            room.argocd.lock().live_tag("checkout"),
+            Some(world::tag(&room.github.lock(), "checkout", "feature/totals").as_str())
+        );
+        Ok(())
+    });
+}

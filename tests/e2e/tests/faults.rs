@@ -1,0 +1,587 @@
+//! Another system fails. The message says which and why, and what was changed: nothing, or exactly what it says.
+
+use anyhow::{Context, Result};
+use e2e::{PATIENCE, Room, room};
+use fakes::argocd::{Right, Streams};
+use fakes::github::{Access, Protection, StaleAnswer};
+use fakes::slack::{Bot, Kind};
+use fakes::{Fault, Response};
+use sandbox::journal::Outcome;
+use sandbox::world::{self, ALICE, DEPLOYS, GITOPS};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+const NOTHING: &str = "Nothing was changed.";
+
+fn status(status: u16) -> Fault {
+    Fault::Instead(Response::json(status, &json!({ "message": "the words of the system" })))
+}
+
+fn html() -> Response {
+    Response { body: b"<html>Good morning</html>".to_vec(), ..Response::text(200, "") }
+}
+
+/// Alice types `/deploy checkout 42`; the new message, once it says these words.
+async fn becomes(room: &Room, words: &str) -> Result<String> {
+    let before = room.messages().len();
+    let answer = room.alice("checkout 42").await;
+    assert!(answer.body.contains("Accepted"), "{}", answer.body);
+    let what = format!("message that says {words:?}");
+    let look = |_: &sandbox::Sandbox| room.messages().get(before).filter(|text| text.contains(words)).cloned();
+    room.until(&what, PATIENCE, look).await.with_context(|| format!("{:#?}", room.messages()))
+}
+
+/// The same, when it has to end without a change of anything.
+async fn fails(room: &Room, words: &str) -> Result<()> {
+    let commits = room.commits();
+    let message = becomes(room, NOTHING).await?;
+    assert!(message.contains(words), "{words:?} is not in {message}");
+    assert_eq!(room.commits(), commits, "{message}");
+    Ok(())
+}
+
+/// What only Alice saw, newest last.
+fn whispers(room: &sandbox::Sandbox) -> Vec<String> {
+    let slack = room.slack.lock();
+    slack.ephemerals(ALICE).into_iter().map(|message| slack.render(message)).collect()
+}
+
+/// Waits until only Alice reads this.
+async fn whispered(room: &Room, words: &str) -> Result<()> {
+    let look = |room: &sandbox::Sandbox| whispers(room).iter().any(|text| text.contains(words)).then_some(());
+    room.until(&format!("whisper that says {words:?}"), PATIENCE, look).await
+}
+
+/// The commits of the bot after a deploy of checkout: one, and the cluster runs it.
+fn one_commit(room: &Room, before: usize) {
+    assert_eq!(room.commits(), before + 1, "one commit only");
+    assert_eq!(room.argocd.lock().live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
+}
+
+/// How many faults were played so far.
+fn played(room: &Room) -> usize {
+    let entries = room.journal.entries();
+    entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Fault(_))).count()
+}
+
+fn calls_of(room: &Room, name: &str) -> usize {
+    room.calls(0).iter().filter(|call| *call == name).count()
+}
+
+// ---- GitHub ----
+
+#[test]
+fn github_fails_before_the_commit_and_nothing_was_changed() {
+    room(async |room| {
+        room.slack.lock().limits = None;
+        room.github.down().await;
+        fails(room, "GitHub cannot be reached").await?;
+        room.github.up().await?;
+
+        // Once for the catalog, and once, when it is cached, for the one query.
+        for _ in ["the catalog", "the one query"] {
+            let errors = json!({ "data": null, "errors": [{ "message": "Something went wrong" }] });
+            for (fault, words) in [
+                (Fault::DropBefore, "the connection to GitHub broke"),
+                (Fault::Truncate, "the connection to GitHub broke"),
+                (status(500), "GitHub answered with status 500"),
+                (status(401), "GitHub does not accept my token"),
+                (status(403), "GitHub does not allow it: the words of the system"),
+                (status(429), "GitHub limits how often I may ask"),
+                (Fault::Instead(html()), "GitHub answered something that I do not understand (JSON)"),
+                (Fault::Instead(Response::json(200, &json!({}))), "something that I do not understand (data)"),
+                (Fault::Instead(Response::json(200, &json!([]))), "something that I do not understand (data)"),
+                (Fault::Instead(Response::json(200, &errors)), "GitHub says: Something went wrong"),
+            ] {
+                room.github.fault("github.query", fault, 1);
+                fails(room, words).await?;
+            }
+            // A refusal of the one query leaves the catalog in the cache.
+            room.alice("checkout 999").await;
+            room.says("no pull request").await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn github_that_hangs_is_given_up() {
+    room(async |room| {
+        room.github.fault("github.query", Fault::HangBefore(Duration::from_secs(15)), 1);
+        fails(room, "GitHub did not answer in time").await
+    });
+}
+
+#[test]
+fn github_refuses_the_commit_and_nothing_was_changed() {
+    room(async |room| {
+        room.slack.lock().limits = None;
+        for (fault, words) in [
+            (status(401), "GitHub does not accept my token"),
+            (status(403), "GitHub does not allow it: the words of the system"),
+            (status(422), "GitHub says: the words of the system"),
+        ] {
+            room.github.fault("github.commit", fault, 1);
+            fails(room, words).await?;
+        }
+        room.github.lock().repo(GITOPS).access(Access::Read);
+        fails(room, "GitHub does not allow it: Resource not accessible by integration").await?;
+        room.github.lock().repo(GITOPS).access(Access::Write).protect(Protection::Classic);
+        fails(room, "Changes must be made through a pull request").await?;
+        room.github.lock().repo(GITOPS).protect(Protection::Ruleset);
+        fails(room, "Repository rule violations found").await
+    });
+}
+
+#[test]
+fn github_limits_the_writes_and_the_commit_waits() {
+    room(async |room| {
+        let before = room.commits();
+        let Fault::Instead(limited) = status(429) else { return Ok(()) };
+        room.github.fault("github.commit", Fault::Instead(limited.with("retry-after", "1")), 1);
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+        Ok(())
+    });
+}
+
+/// The commit landed, but the bot has no answer: it finds its commit on the branch, and never says that nothing was changed.
+#[test]
+fn a_commit_without_an_answer_is_found() {
+    let bad_gateway = Fault::AnswerAfter(Response::text(502, "Bad Gateway"));
+    for fault in [Fault::DropAfter, Fault::Truncate, Fault::AnswerAfter(html()), bad_gateway] {
+        room(async |room| {
+            let before = room.commits();
+            room.github.fault("github.commit", fault, 1);
+            becomes(room, "is live").await?;
+            one_commit(room, before);
+            assert_eq!(calls_of(room, "github.commit"), 1, "it was not tried again");
+            assert!(!room.told().iter().any(|text| text.contains(NOTHING)), "{:#?}", room.told());
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn while_it_is_unknown_whether_the_commit_landed_the_message_says_so() {
+    room(async |room| {
+        let before = room.commits();
+        room.github.fault("github.commit", Fault::DropAfter, 1);
+        room.alice("checkout 42").await;
+        // The commit is there, and GitHub fails from now on.
+        room.until("commit", PATIENCE, |room| {
+            let landed = room.github.lock().commits(GITOPS, "main").len() > before;
+            landed.then(|| room.github.fault("github.query", status(502), 1000))
+        })
+        .await?;
+        room.says("I do not know yet whether my commit landed").await?;
+        room.github.mend();
+        room.says("is live").await?;
+        one_commit(room, before);
+        assert_eq!(room.messages().len(), 1);
+        assert!(!room.told().iter().any(|text| text.contains(NOTHING)), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_commit_that_hangs_is_found_when_the_time_is_up() {
+    room(async |room| {
+        let before = room.commits();
+        room.github.fault("github.commit", Fault::HangAfter(Duration::from_secs(20)), 1);
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+        assert_eq!(calls_of(room, "github.commit"), 1, "it was not tried again");
+        Ok(())
+    });
+}
+
+/// Nothing landed and the bot has no answer: it looks, finds nothing, and commits once more.
+#[test]
+fn a_commit_that_did_not_land_is_made_again() {
+    for fault in [Fault::DropBefore, Fault::Instead(Response::text(502, "Bad Gateway")), Fault::Instead(html())] {
+        room(async |room| {
+            let before = room.commits();
+            room.github.fault("github.commit", fault, 1);
+            becomes(room, "is live").await?;
+            one_commit(room, before);
+            assert_eq!(calls_of(room, "github.commit"), 2);
+            Ok(())
+        });
+    }
+}
+
+/// Carol pushes another file between the bot's reading and its commit, so the commit is refused, and made again on top of hers.
+#[test]
+fn a_push_in_between_is_built_upon() {
+    for stale in [StaleAnswer::Checked, StaleAnswer::LostRace] {
+        room(async |room| {
+            let before = room.commits();
+            room.github.lock().stale_answer = stale;
+            room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(500)), 1);
+            room.alice("checkout 42").await;
+            room.until("look at the registry", PATIENCE, |room| {
+                room.journal.calls_since(0).iter().any(|call| call == "registry.head").then_some(())
+            })
+            .await?;
+            let theirs =
+                room.github.lock().person_pushes(GITOPS, "main", "carol", &[("NOTES.md", "Hello")], "Add notes");
+            room.says("is live").await?;
+            let commits = room.github.lock().commits(GITOPS, "main");
+            assert_eq!(commits.len(), before + 2, "one of hers, one of the bot");
+            assert_eq!(commits[0].parents, [theirs]);
+            assert_eq!(commits[0].changed(), ["checkout/values.yaml"]);
+            assert_eq!(calls_of(room, "github.commit"), 2);
+            Ok(())
+        });
+    }
+}
+
+// ---- the registry ----
+
+#[test]
+fn the_registry_fails_and_nothing_was_changed() {
+    room(async |room| {
+        room.slack.lock().limits = None;
+        room.registry.down().await;
+        fails(room, "the registry cannot be reached").await?;
+        room.registry.up().await?;
+        for (call, fault, words) in [
+            ("registry.head", Fault::DropBefore, "the connection to the registry broke"),
+            ("registry.head", status(500), "the registry answered with status 500"),
+            ("registry.head", status(429), "the registry limits how often I may ask"),
+            // A challenge that names no place to log in.
+            ("registry.head", status(401), "the registry does not accept my credentials"),
+            ("registry.token", status(500), "the registry answered with status 500"),
+            ("registry.token", status(401), "the registry does not accept my credentials"),
+            ("registry.token", Fault::Instead(html()), "the registry answered something that I do not understand"),
+        ] {
+            room.registry.fault(call, fault, 1);
+            fails(room, words).await?;
+        }
+        // The password was changed.
+        room.registry.lock().user(world::REGISTRY_USER, "another-password");
+        fails(room, "the registry does not accept my credentials").await
+    });
+}
+
+// ---- Slack ----
+
+#[test]
+fn slack_is_down_and_the_message_comes_when_it_is_back() {
+    room(async |room| {
+        let before = room.commits();
+        room.slack.down().await;
+        room.alice("checkout 42").await;
+        // The work does not wait for the message.
+        room.until("sync", PATIENCE, |room| (!room.argocd.lock().syncs().is_empty()).then_some(())).await?;
+        assert_eq!(room.messages().len(), 0);
+        room.slack.up().await?;
+        room.says("is live").await?;
+        assert_eq!(room.messages().len(), 1);
+        one_commit(room, before);
+        Ok(())
+    });
+}
+
+#[test]
+fn slack_fails_a_few_times_and_one_message_tells_it_all() {
+    room(async |room| {
+        let before = room.commits();
+        let limited = Response::json(429, &json!({ "ok": false, "error": "ratelimited" })).with("retry-after", "1");
+        room.slack.fault("slack.post", status(500), 1);
+        room.slack.fault("slack.update", Fault::Instead(limited), 1);
+        room.slack.fault("slack.update", status(503), 1);
+        room.slack.fault("slack.update", Fault::DropAfter, 1);
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        assert_eq!(played(room), 4, "{}", room.journal);
+        assert_eq!(room.messages().len(), 1);
+        one_commit(room, before);
+        Ok(())
+    });
+}
+
+/// The bot cannot write to the channel, so the asker alone reads how it goes, to the end.
+#[test]
+fn where_the_bot_cannot_post_the_asker_is_told() {
+    let not_invited = |room: &Room| {
+        let mut slack = room.slack.lock();
+        slack.scopes.remove("chat:write.public");
+        slack.channel(DEPLOYS).bot = Bot::Outside;
+    };
+    let private = |room: &Room| {
+        let mut slack = room.slack.lock();
+        slack.channel(DEPLOYS).kind = Kind::Private;
+        slack.channel(DEPLOYS).bot = Bot::Outside;
+    };
+    let archived = |room: &Room| room.slack.lock().channel(DEPLOYS).archived = true;
+    let revoked = |room: &Room| room.slack.lock().revoke_token();
+    type Arrange = fn(&Room);
+    let cases: [(&str, Arrange); 4] = [
+        ("not_in_channel", not_invited),
+        ("channel_not_found", private),
+        ("is_archived", archived),
+        ("token_revoked", revoked),
+    ];
+    for (name, arrange) in cases {
+        room(async |room| {
+            let before = room.commits();
+            arrange(room);
+            room.alice("checkout 42").await;
+            whispered(room, "is live").await.context(name)?;
+            assert_eq!(room.messages().len(), 0, "{name}");
+            one_commit(room, before);
+            // A refusal reaches her too.
+            room.alice("checkout 999").await;
+            whispered(room, "no pull request").await.context(name)
+        });
+    }
+}
+
+#[test]
+fn a_message_that_somebody_deleted_is_written_anew() {
+    room(async |room| {
+        room.argocd.lock().app("checkout").script.ends = 2000;
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        let ts = room.slack.lock().messages(DEPLOYS)[0].ts.clone();
+        room.slack.lock().delete_message(sandbox::now(), DEPLOYS, &ts);
+        room.says("is live").await?;
+        let slack = room.slack.lock();
+        let deleted: Vec<bool> = slack.messages(DEPLOYS).iter().map(|message| message.deleted.is_some()).collect();
+        assert_eq!(deleted, [true, false]);
+        Ok(())
+    });
+}
+
+// ---- Argo CD ----
+
+/// The statuses that GitHub got for its webhooks.
+fn relayed(room: &sandbox::Sandbox) -> Vec<u16> {
+    let exchanges = room.bot.exchanges();
+    exchanges.iter().filter(|exchange| exchange.path == "/github/webhook").filter_map(|e| e.status).collect()
+}
+
+#[test]
+fn argo_cd_does_not_take_the_webhook_and_the_deploy_goes_on_without() {
+    room(async |room| {
+        let before = room.commits();
+        room.argocd.fault("argocd.webhook", status(503), 1);
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+        assert_eq!(relayed(room), [503], "GitHub shows the delivery as failed");
+        assert_eq!(calls_of(room, "argocd.refresh"), 1, "Argo CD is told about the commit in another way");
+
+        // The next time Argo CD's secret is another one.
+        room.argocd.lock().webhook_secret = "not the secret of GitHub".to_owned();
+        room.alice("checkout main").await;
+        let main = room.tag("checkout", "main");
+        room.says(&format!("is live: `{main}`")).await?;
+        assert_eq!(relayed(room), [503, 503]);
+        Ok(())
+    });
+}
+
+#[test]
+fn argo_cd_is_down_and_the_deploy_goes_on_when_it_is_back() {
+    room(async |room| {
+        let before = room.commits();
+        room.argocd.down().await;
+        becomes(room, "I keep trying: Argo CD cannot be reached").await?;
+        assert_eq!(relayed(room), [503]);
+        room.argocd.up().await?;
+        room.says("is live").await?;
+        one_commit(room, before);
+        Ok(())
+    });
+}
+
+/// What everybody reads whose commit is in Git and whose cluster is untouched.
+async fn committed_only(room: &Room, words: &str) -> Result<()> {
+    let (before, live) = (room.commits(), room.argocd.lock().live_tag("checkout").map(str::to_owned));
+    let message = becomes(room, "the cluster is not.").await?;
+    assert!(message.contains(words), "{words:?} is not in {message}");
+    assert!(!message.contains(NOTHING), "{message}");
+    let sha = room.github.lock().head(GITOPS, "main").unwrap_or_default();
+    assert_eq!(room.commits(), before + 1);
+    assert!(message.contains(&format!("The values file is changed (`{}`)", &sha[..7])), "{message}");
+    let argocd = room.argocd.lock();
+    assert!(argocd.syncs().iter().all(|sync| sync.status != 200), "nothing was synced");
+    assert_eq!(argocd.live_tag("checkout").map(str::to_owned), live);
+    Ok(())
+}
+
+#[test]
+fn argo_cd_refuses_the_sync_because_of_rights() {
+    room(async |room| {
+        room.argocd.lock().rights.retain(|(right, _)| *right != Right::Sync);
+        committed_only(room, "Argo CD does not allow it: permission denied: applications, sync, default/checkout").await
+    });
+}
+
+#[test]
+fn argo_cd_shows_the_bot_nothing() {
+    room(async |room| {
+        room.argocd.lock().rights.clear();
+        committed_only(room, "Argo CD does not allow it: permission denied").await
+    });
+}
+
+#[test]
+fn argo_cd_has_no_such_application() {
+    room(async |room| {
+        room.argocd.lock().app("checkout").project = "another".to_owned();
+        committed_only(room, "Argo CD has no such application").await
+    });
+}
+
+#[test]
+fn argo_cd_is_deleting_the_application() {
+    room(async |room| {
+        room.argocd.lock().app("checkout").deleting = true;
+        committed_only(room, "Argo CD is deleting the application").await
+    });
+}
+
+#[test]
+fn the_token_for_argo_cd_was_revoked() {
+    room(async |room| {
+        room.argocd.lock().revoke_token();
+        committed_only(room, "Argo CD does not accept my token").await
+    });
+}
+
+#[test]
+fn a_sync_whose_answer_is_lost_is_not_asked_for_twice() {
+    room(async |room| {
+        let before = room.commits();
+        room.argocd.fault("argocd.sync", Fault::DropAfter, 1);
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+        assert_eq!(room.argocd.lock().syncs().len(), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_sync_that_failed_without_effect_is_asked_for_again() {
+    room(async |room| {
+        let before = room.commits();
+        room.argocd.fault("argocd.sync", status(500), 1);
+        room.argocd.fault("argocd.sync", Fault::Instead(html()), 1);
+        room.argocd.fault("argocd.sync", Fault::DropBefore, 1);
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+        assert_eq!(room.argocd.lock().syncs().len(), 1, "only the fourth arrived");
+        assert_eq!(calls_of(room, "argocd.sync"), 4);
+        Ok(())
+    });
+}
+
+#[test]
+fn without_event_streams_argo_cd_is_polled() {
+    room(async |room| {
+        let before = room.commits();
+        room.argocd.fault("argocd.stream", status(500), 1000);
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+        Ok(())
+    });
+}
+
+#[test]
+fn event_streams_that_stay_silent_or_break_are_survived() {
+    room(async |room| {
+        let before = room.commits();
+        room.argocd.lock().streams = Streams::Silent;
+        becomes(room, "is live").await?;
+        one_commit(room, before);
+
+        room.argocd.lock().streams = Streams::Normal;
+        room.argocd.lock().cut_streams_after = Some(1000);
+        room.alice("payments 7").await;
+        let payments = room.tag("payments", "feature/refunds");
+        room.says(&format!("is live: `{payments}`")).await?;
+        Ok(())
+    });
+}
+
+// ---- Redis and the store ----
+
+#[test]
+fn redis_fails_while_somebody_types_and_nothing_is_carried_out_later() {
+    room(async |room| {
+        let before = room.commits();
+        // Redis refuses every write, then it does not answer at all.
+        let full: &[&str] = &["CONFIG", "SET", "maxmemory", "1"];
+        let hung: &[&str] = &["CLIENT", "PAUSE", "1500", "ALL"];
+        for trouble in [full, hung] {
+            room.redis::<String>(trouble).await?;
+            let answer = room.alice("checkout 42").await;
+            assert_eq!(answer.status, Some(200), "anything else shows people dispatch_failed");
+            assert!(answer.body.contains("I could not accept this"), "{}", answer.body);
+            assert!(answer.body.contains(NOTHING), "{}", answer.body);
+            // Until Redis answers again.
+            while room.redis::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await.is_err() {}
+        }
+        // As after a restart of Redis: everything that may be in flight is looked up in the store, and must not be carried out.
+        room.redis::<String>(&["FLUSHALL"]).await?;
+        let probe = http::Request::get("/healthz").body(Vec::new())?;
+        assert_eq!(room.bot.request(probe).await.status, Some(200));
+        room.until("word about both", PATIENCE, |_| {
+            let ended =
+                room.messages().iter().filter(|text| text.contains("not accepted. Nothing was changed.")).count();
+            (ended == 2).then_some(())
+        })
+        .await?;
+        // The same again, and this time it is.
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        one_commit(room, before);
+        Ok(())
+    });
+}
+
+/// Losing Redis ends Spin. Slack tells Alice that the dispatch failed, and what she typed is not carried out by the next life.
+#[test]
+fn redis_is_gone_and_takes_the_bot_with_it() {
+    room(async |room| {
+        let before = room.commits();
+        room.redis.down();
+        let probe = || http::Request::get("/healthz").body(Vec::new()).unwrap_or_default();
+        let begun = Instant::now();
+        while room.bot.request(probe()).await.status.is_some() {
+            assert!(begun.elapsed() < PATIENCE, "it lives without Redis");
+        }
+        room.alice("checkout 42").await;
+        assert!(whispers(room).iter().any(|text| text.contains("dispatch_failed")), "{:?}", whispers(room));
+        room.stop_bot().await;
+        room.redis.up().await?;
+        room.start_bot().await?;
+        assert_eq!(room.bot.request(probe()).await.status, Some(200));
+        room.bob("payments 7").await;
+        room.says("is live").await?;
+        assert_eq!(room.commits(), before + 1, "Bob's");
+        assert_eq!(room.messages().len(), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn the_store_fails_while_somebody_types_and_nothing_is_carried_out_later() {
+    room(async |room| {
+        let before = room.commits();
+        room.store.down();
+        let answer = room.alice("checkout 42").await;
+        assert_eq!(answer.status, Some(200), "anything else shows people dispatch_failed");
+        assert!(answer.body.contains("I could not accept this"), "{}", answer.body);
+        assert!(answer.body.contains(NOTHING), "{}", answer.body);
+        room.store.up().await?;
+        room.restart_bot().await?;
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        one_commit(room, before);
+        Ok(())
+    });
+}
