@@ -156,10 +156,10 @@ fn token_request(registry: &Registry, image: &ImageName, challenge: &Challenge) 
         .ok_or_else(|| fault(Cause::Nonsense { part: "where to log in".to_owned() }))?;
     // The address is put together from our own text for the origin, so nobody downstream can read another host out of it.
     let servers = registry.token_servers(image);
-    let server = servers
-        .iter()
-        .find(|server| is_at(&realm, server))
-        .ok_or_else(|| fault(Cause::Said { said: "the registry asks to log in at another host".to_owned() }))?;
+    let server = servers.iter().find(|server| is_at(&realm, server)).ok_or_else(|| {
+        let cause = Cause::Setting { variable: "registry_token_url".to_owned() };
+        Fault::new(System::Registry, "log in to the registry at the other host that it names", cause)
+    })?;
     let path = realm.path_and_query().map_or("/", |path| path.as_str());
     let mut query = form_urlencoded::Serializer::new(String::new());
     if let Some(service) = challenge.parameter("service") {
@@ -518,8 +518,7 @@ mod tests {
             ("127.0.0.1:5000/a", "https://127.0.0.1:5000/token"),
         ] {
             let outcome = ask(&registry, name, realm);
-            let refused =
-                matches!(&outcome, Err(Fault { cause: Cause::Said { said }, .. }) if said.contains("another host"));
+            let refused = matches!(&outcome, Err(Fault { cause: Cause::Setting { variable }, .. }) if variable == "registry_token_url");
             assert!(
                 refused || matches!(&outcome, Err(Fault { cause: Cause::Nonsense { .. }, .. })),
                 "{realm}: {outcome:?}"

@@ -248,7 +248,7 @@ pub enum SlackError {
     Unreachable(Fault),
     /// Try again after this long.
     RateLimited(Duration),
-    /// This message, channel or `response_url` cannot be used; another may. Slack's own name for the reason.
+    /// This message, channel, user group or `response_url` cannot be used; another may. Slack's own name for the reason.
     Gone(String),
     /// Trying again does not help: the token, a right, or what we sent.
     Refused(Fault),
@@ -478,6 +478,7 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
         | "used_url"
         | "expired_url"
         | "messages_tab_disabled"
+        | "no_such_subteam"
         | "method_not_supported_for_channel_type" => SlackError::Gone(error),
         restricted if restricted.starts_with("restricted_action") => SlackError::Gone(error),
         // "Some aspect of the operation may have succeeded": https://docs.slack.dev/reference/methods/chat.postMessage

@@ -291,15 +291,11 @@ impl<W: World> Carrier<'_, W> {
     async fn to_commit(&self, request: &RequestFact, facts: &mut Facts, say: &Say) -> Result<(), Stop> {
         self.wishes(request).await?;
         let cached = self.cached_catalog().await;
-        let mut allowed = None;
-        if let Some((blob, catalog)) = &cached {
-            match self.authorise(request, catalog).await {
-                Ok(found) => allowed = Some((blob, found)),
-                // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
-                Err(Stop::End(End::Refused { .. })) => {}
-                Err(other) => return Err(other),
-            }
-        }
+        // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
+        let allowed = match &cached {
+            Some((blob, catalog)) => self.authorise(request, catalog).await.ok().map(|found| (blob, found)),
+            None => None,
+        };
         let read;
         let (catalog, (target, app, environment)) = match allowed {
             Some(allowed) => allowed,

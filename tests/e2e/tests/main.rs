@@ -6,6 +6,8 @@ mod argocd;
 mod door;
 mod faults;
 mod pushes;
+mod refusals;
+mod registry;
 mod resume;
 mod settings;
 mod structure;

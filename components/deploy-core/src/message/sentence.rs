@@ -65,8 +65,9 @@ pub fn refusal(refusal: &Refusal) -> String {
         Refusal::BrokenCatalog { path, error } => {
             let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
             let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
+            let stop = if problem.ends_with('?') { "" } else { "." };
             (
-                format!("the catalog {} is broken{line}: {problem}.", code(path.as_str())),
+                format!("the catalog {} is broken{line}: {problem}{stop}", code(path.as_str())),
                 "Fix it on the GitOps branch, then type the command again.".to_owned(),
             )
         }
@@ -249,7 +250,9 @@ pub(super) fn cause(system: System, cause: &Cause) -> String {
         Cause::Broken => format!("the connection to {name} broke"),
         Cause::TooLarge => format!("the answer of {name} is too long"),
         Cause::Status { status } => format!("{name} answered with status {status}"),
-        Cause::Unauthorized if system == System::Registry => format!("{name} does not accept my credentials"),
+        Cause::Unauthorized if system == System::Registry => {
+            "my credentials for it are missing or not accepted".to_owned()
+        }
         Cause::Unauthorized => format!("{name} does not accept my token"),
         Cause::Forbidden { said: why } => format!("{name} does not allow it{}", said(why)),
         Cause::RateLimited { seconds: Some(seconds) } => {

@@ -357,7 +357,7 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
     broken: I could not commit the new image tag: the connection to GitHub broke. I do not know yet whether anything was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
     too large: I could not look for the image in the registry: the answer of the registry is too long. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
     status: I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    unauthorized: I could not log in to the registry: the registry does not accept my credentials. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+    unauthorized: I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
     unauthorized: I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed. Whoever runs me has to fix that. Then type the command again.
     forbidden: I could not read the GitOps repository: GitHub does not allow it. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
     forbidden: I could not read the GitOps repository: GitHub does not allow it: Resource not accessible by integration. Nothing was changed. Whoever runs me has to fix that. Then type the command again.

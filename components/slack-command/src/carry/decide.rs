@@ -8,7 +8,7 @@ use deploy_core::deployment::{Candidate, CommitFact, Facts, RequestFact, Rider, 
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::github::{self, FileState, PrState, Question, ReadError, Reference, Snapshot, SourceState};
 use deploy_core::image::ImageRef;
-use deploy_core::log::World;
+use deploy_core::log::{Line, World};
 use deploy_core::manifest::{self, Edit, EditRefusal};
 use deploy_core::message;
 use deploy_core::names::{BlobSha, CommitSha, DeploymentId, GitHubLogin, SlackGroup, Target};
@@ -107,14 +107,16 @@ impl<W: World> Carrier<'_, W> {
             let (repo, own) = (repo.clone(), app.repo.clone());
             return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
         }
-        let mut groups: Vec<SlackGroup> = Vec::new();
+        let decide = |groups: &[SlackGroup]| environment.allow.decide(&request.user, groups, &request.channel);
+        let mut decision = decide(&[]);
+        // Slack is asked only about those whom the catalog does not name, and no longer than until one group has them.
         for group in environment.allow.groups() {
-            if self.is_member(request, group).await? {
-                groups.push(group.clone());
+            if decision == Decision::NotListed && self.is_member(request, group).await? {
+                decision = decide(std::slice::from_ref(group));
             }
         }
         let refuse = |nobody, wrong_channel| Refusal::NotAllowed { target: target.clone(), nobody, wrong_channel };
-        match environment.allow.decide(&request.user, &groups, &request.channel) {
+        match decision {
             Decision::Allowed => Ok((target, app, environment)),
             Decision::Nobody => Err(refuse(true, false).into()),
             Decision::NotListed => Err(refuse(false, false).into()),
@@ -133,7 +135,11 @@ impl<W: World> Carrier<'_, W> {
                 Err(fault.changed(Changed::Nothing).into())
             }
             // A group that is gone has no members.
-            Err(SlackError::Gone(_)) => Ok(false),
+            Err(SlackError::Gone(why)) => {
+                let line = Line::error("no_such_group").of(self.id);
+                self.world.log(line.with("group", group.as_str()).with("slack", why.as_str()));
+                Ok(false)
+            }
         }
     }
 

@@ -1,0 +1,666 @@
+//! Every no has its own sentence: what is wrong, that nothing was changed, and what to do about it.
+//!
+//! The sentences are read here as people read them in #deploys, after the whole way through the real components.
+
+use anyhow::Result;
+use e2e::{PATIENCE, Room, changed_lines, room, room_with, tempo};
+use fakes::github::{Access, Head, NewCommit, Person, PullRequest, PullRequestState};
+use fakes::slack::{Bot, Kind};
+use sandbox::{Options, world};
+use serde_json::{Value, json};
+
+const VALUES: &str = "checkout/values.yaml";
+const CATALOG: &str = "deploy-bot.yaml";
+
+/// A message with what differs from run to run replaced: the registry's port, and the ids of commits.
+fn steady(room: &Room, text: &str) -> String {
+    let mut text = text.replace(room.registry.origin().trim_start_matches("http://"), "registry.test");
+    let github = room.github.lock();
+    for (repo, branch) in [(world::GITOPS, "main"), ("acme/checkout", "main"), ("acme/checkout", "feature/totals")] {
+        for commit in github.commits(repo, branch) {
+            text = text.replace(&commit.sha[..7], "<sha>");
+        }
+    }
+    text
+}
+
+/// Somebody types it and is refused: the last word of the bot's one message about it. Nothing is changed anywhere.
+async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Result<String> {
+    let (commits, said) = (room.commits(), room.slack.lock().messages(channel).len());
+    let since = room.journal.mark(text);
+    let answer = room.command(user, channel, text).await;
+    assert!(answer.body.contains("Accepted: deploy"), "{text}: {answer:?}");
+    let last_word = |room: &sandbox::Sandbox| {
+        let slack = room.slack.lock();
+        let message = slack.messages(channel).get(said).map(|message| slack.render(message));
+        message.filter(|message| !message.contains("hourglass"))
+    };
+    let message = room.until(&format!("last word about {text:?}"), PATIENCE, last_word).await?;
+    assert_eq!(room.slack.lock().messages(channel).len(), said + 1, "one message for one request");
+    assert!(message.contains("Nothing was changed."), "{message}");
+    assert_eq!(room.commits(), commits, "{text}: no commit");
+    let calls = room.calls(since);
+    assert!(!calls.iter().any(|call| call == "github.commit" || call.starts_with("argocd.")), "{text}: {calls:?}");
+    Ok(steady(room, &message))
+}
+
+/// Alice is, in #deploys.
+async fn refused(room: &Room, text: &str) -> Result<String> {
+    refused_to(room, world::ALICE, world::DEPLOYS, text).await
+}
+
+/// Alice deploys checkout's pull request: nothing of what was refused before is in the way.
+async fn deploys(room: &Room) -> Result<()> {
+    let (tag, before, commits) = (room.tag("checkout", "feature/totals"), room.file(VALUES), room.commits());
+    room.alice("checkout 42").await;
+    room.says("is live").await?;
+    assert_eq!(room.commits(), commits + 1);
+    let changed = changed_lines(&before, &room.file(VALUES));
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert!(changed[0].1.contains(&tag), "{changed:?}");
+    Ok(())
+}
+
+/// Many people in one room type faster than Slack lets a bot post; here it is not about that.
+fn without_limits(room: &Room) {
+    room.slack.lock().limits = None;
+}
+
+/// Bob pushes this file to the GitOps branch.
+fn bob_writes(room: &Room, path: &str, content: impl AsRef<[u8]>) {
+    let mut commit = NewCommit::new(&format!("Write {path}"), &[]);
+    commit.files.push((path.to_owned(), Some(content.as_ref().to_vec())));
+    room.github.lock().push(world::GITOPS, "main", "bob", &[commit]);
+}
+
+/// A catalog whose only app is checkout, with these lines below it.
+fn checkout(room: &Room, lines: &str) -> String {
+    let host = room.registry.origin().trim_start_matches("http://").to_owned();
+    format!("apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n{lines}")
+}
+
+/// What the asker alone reads at once, and that it is all that happened.
+async fn answered(room: &Room, text: &str) -> Result<String> {
+    let since = room.journal.mark(text);
+    let answer = room.alice(text).await;
+    assert_eq!(answer.status, Some(200), "{text}");
+    let body: Value = serde_json::from_str(&answer.body)?;
+    assert_eq!(body["response_type"], "ephemeral", "{text}");
+    assert_eq!(room.calls(since), Vec::<String>::new(), "{text}: nobody else was asked");
+    assert_eq!(room.keys().await?, Vec::<String>::new(), "{text}: no record");
+    assert_eq!(room.messages(), Vec::<String>::new(), "{text}: nothing in the channel");
+    let slack = room.slack.lock();
+    let whispered = slack.ephemerals(world::ALICE).last().map(|message| slack.render(message));
+    Ok(whispered.unwrap_or_default())
+}
+
+#[test]
+fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
+    room(async |room| -> Result<()> {
+        let mut said = Vec::new();
+        for text in [
+            "checkout",
+            "checkout 42 now",
+            "@production 42",
+            "checkout@ 42",
+            "checkout 0",
+            "checkout #99999999999999999999",
+            "checkout feature..totals",
+            "checkout https://github.com/acme/checkout/issues/42",
+            "https://github.com/acme/checkout/pull/42",
+            "checkout <!channel>",
+        ] {
+            said.push(format!("{text}: {}", answered(room, text).await?));
+        }
+        said.push(format!("(very long): {}", answered(room, &"x".repeat(1001)).await?));
+        insta::assert_snapshot!(said.join("\n"), @"
+        checkout: I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout 42 now: I did not understand that: I did not expect `now` after `42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        @production 42: I did not understand that: the app is missing before `@production`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout@ 42: I did not understand that: the environment is missing after `checkout@`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout 0: I did not understand that: `#0` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout #99999999999999999999: I did not understand that: `#99999999999999999999` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout feature..totals: I did not understand that: `feature..totals` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout https://github.com/acme/checkout/issues/42: I did not understand that: `https://github.com/acme/checkout/issues/42` is not a link to a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        https://github.com/acme/checkout/pull/42: I did not understand that: the app is missing: it comes before the link. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout <!channel>: I did not understand that: `<!channel>` is not a link to a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        (very long): I did not understand that: it is longer than 1000 characters. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        ");
+
+        let help = answered(room, "help").await?;
+        insta::assert_snapshot!(help, @"
+        I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.
+        • `/deploy checkout 42`: deploy pull request 42 of the app `checkout` (`#42` or its link do as well)
+        • `/deploy checkout feature/x`: deploy the newest commit of a branch
+        • `/deploy checkout@production main`: the same, to an environment of the app
+        • `/deploy checkout branch:42`: deploy a branch whose name is a number
+        • `/deploy help`: show this
+        ");
+        assert_eq!(answered(room, "").await?, help);
+        Ok(())
+    });
+}
+
+#[test]
+fn people_of_another_workspace_are_sent_away() {
+    room(async |room| -> Result<()> {
+        room.slack.lock().users.get_mut(world::ALICE).expect("alice").team = "T0OTHER".to_owned();
+        insta::assert_snapshot!(answered(room, "checkout 42").await?, @"I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_name_that_the_catalog_does_not_have() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        insta::assert_snapshot!(refused(room, "chekout 42").await?, @"
+        :no_entry: *chekout #42*  not deployed: there is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "billing 42").await?, @"
+        :no_entry: *billing #42*  not deployed: there is no app `billing` in the catalog. Nothing was changed. The catalog has `checkout`, `payments`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout@staging 42").await?, @"
+        :no_entry: *checkout@staging #42*  not deployed: `checkout` has no environment `staging`. Nothing was changed. It has `default`.
+        asked by @alice
+        ");
+
+        let environments = "    allow: anyone
+    environments:
+      staging: { values: staging/values.yaml, argocd: { application: checkout-staging } }
+      production: { values: checkout/values.yaml }
+";
+        bob_writes(room, CATALOG, checkout(room, environments));
+        insta::assert_snapshot!(refused(room, "checkout@prodution 42").await?, @"
+        :no_entry: *checkout@prodution #42*  not deployed: `checkout` has no environment `prodution`. Nothing was changed. Did you mean `production`?
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout@qa 42").await?, @"
+        :no_entry: *checkout@qa #42*  not deployed: `checkout` has no environment `qa`. Nothing was changed. It has `production`, `staging`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: `checkout` has several environments. Nothing was changed. Name one, like `checkout@production`. It has `production`, `staging`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "payments 7").await?, @"
+        :no_entry: *payments #7*  not deployed: there is no app `payments` in the catalog. Nothing was changed. The catalog has `checkout`.
+        asked by @alice
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn who_may_deploy_is_said_by_the_catalog() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        {
+            let mut slack = room.slack.lock();
+            slack.add_channel("C0RANDOM", "random", Kind::Public, Bot::Member);
+            slack.groups.insert("S0BACKEND".to_owned(), vec![world::BOB.to_owned()]);
+        }
+        // An empty list means nobody, and so does none at all.
+        bob_writes(room, CATALOG, checkout(room, "    allow: {}\n"));
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: nobody may deploy checkout: its `allow` in the catalog names nobody. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
+        asked by @alice
+        ");
+        bob_writes(room, CATALOG, checkout(room, ""));
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: nobody may deploy checkout: its `allow` in the catalog names nobody. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
+        asked by @alice
+        ");
+
+        bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        asked by @alice
+        ");
+
+        bob_writes(room, CATALOG, checkout(room, "    allow: { groups: [S0BACKEND] }\n"));
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        asked by @alice
+        ");
+        // Who is in the group gets further, and whoever joins it does so at once.
+        insta::assert_snapshot!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        asked by @bob
+        ");
+        room.slack.lock().groups.insert("S0BACKEND".to_owned(), vec![world::ALICE.to_owned()]);
+        insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        asked by @bob
+        ");
+        // Whoever is named needs no group, and Slack is not asked.
+        bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB], groups: [S0BACKEND] }\n"));
+        refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?;
+        let since = room.journal.mark("the catalog is remembered");
+        assert!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?.contains("no pull request"));
+        assert!(!room.calls(since).contains(&"slack.group".to_owned()));
+        // A group that Slack does not know has no members; the log names it.
+        room.slack.lock().groups.clear();
+        insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        asked by @alice
+        ");
+        assert!(room.log().contains("no_such_group"), "{}", room.log());
+
+        bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE], channels: [C0DEPLOYS] }\n"));
+        insta::assert_snapshot!(refused_to(room, world::ALICE, "C0RANDOM", "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: checkout may not be deployed from this channel. Nothing was changed. Type it in one of the channels that the catalog names.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused_to(room, world::BOB, "C0RANDOM", "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        asked by @bob
+        ");
+        insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        asked by @alice
+        ");
+
+        bob_writes(room, CATALOG, checkout(room, "    allow: anyone\n"));
+        insta::assert_snapshot!(refused_to(room, world::CAROL, "C0RANDOM", "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        asked by @carol
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_pull_request_or_branch_that_cannot_be_deployed() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        {
+            let mut github = room.github.lock();
+            let with = |number, state, head| PullRequest {
+                state,
+                head,
+                ..PullRequest::new(number, &format!("work-{number}"))
+            };
+            let fork = || Head::Fork("mallory/checkout".to_owned());
+            github
+                .repo("acme/checkout")
+                .pull_request(with(43, PullRequestState::Closed, Head::SameRepository))
+                .pull_request(with(44, PullRequestState::Merged, Head::SameRepository))
+                .pull_request(with(45, PullRequestState::Open, fork()))
+                .pull_request(with(46, PullRequestState::Open, Head::DeletedFork))
+                .pull_request(with(47, PullRequestState::Closed, fork()));
+        }
+        insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout 43").await?, @"
+        :no_entry: *checkout #43*  not deployed: pull request #43 is closed. Nothing was changed. Reopen it, or deploy `main`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout #44").await?, @"
+        :no_entry: *checkout #44*  not deployed: pull request #44 is merged already. Nothing was changed. Deploy `main` instead.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout 45").await?, @"
+        :no_entry: *checkout #45*  not deployed: pull request #45 comes from a fork, whose image our CI does not build. Nothing was changed. Push its branch to the app's own repository and deploy that.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout 46").await?, @"
+        :no_entry: *checkout #46*  not deployed: pull request #46 comes from a fork, whose image our CI does not build. Nothing was changed. Push its branch to the app's own repository and deploy that.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout 47").await?, @"
+        :no_entry: *checkout #47*  not deployed: pull request #47 is closed. Nothing was changed. Reopen it, or deploy `main`.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout https://github.com/acme/payments/pull/7").await?, @"
+        :no_entry: *checkout acme/payments#7*  not deployed: acme/payments#7 is no pull request of `checkout`, which is built from acme/checkout. Nothing was changed. Check the app and the link.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout feature/nothing").await?, @"
+        :no_entry: *checkout feature/nothing*  not deployed: acme/checkout has no branch `feature/nothing`. Nothing was changed. Check the name. For a pull request, type its number.
+        asked by @alice
+        ");
+        insta::assert_snapshot!(refused(room, "checkout branch:42").await?, @"
+        :no_entry: *checkout 42*  not deployed: acme/checkout has no branch `42`. Nothing was changed. Check the name. For a pull request, type its number.
+        asked by @alice
+        ");
+
+        room.github.lock().repo("acme/checkout").access(Access::None);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: GitHub shows me no repository acme/checkout. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
+        asked by @alice
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_image_that_is_not_there() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        let tag = room.tag("checkout", "feature/totals");
+        room.registry.lock().remove_tag("acme/checkout", &tag);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: the registry has no tag `feature-totals-<sha>` of `registry.test/acme/checkout` (commit `<sha>`). Nothing was changed. Wait until the build has pushed it, then type the command again.
+        asked by @alice
+        ");
+
+        // Another app's image of that tag is none of this app.
+        room.registry.lock().push("acme/payments", &tag);
+        assert!(refused(room, "checkout 42").await?.contains("the registry has no tag `feature-totals-<sha>`"));
+
+        let long = "x".repeat(140);
+        room.github.lock().repo("acme/checkout").branch(&long).commit("Too long a name", &[("a.txt", "a")]);
+        let message = refused(room, &format!("checkout {long}")).await?;
+        insta::assert_snapshot!(message.replace(&"x".repeat(30), "x(30)"), @"
+        :no_entry: *checkout x(30)x(30)xxxxxxxxxx…*  not deployed: branch and commit make `x(30)x(30)x(30)x(30)xxxxxxx…`, which is not a valid image tag. Nothing was changed. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
+        asked by @alice
+        ");
+
+        // As soon as the build has pushed it, the same command works.
+        room.registry.lock().push("acme/checkout", &tag);
+        deploys(room).await
+    });
+}
+
+#[test]
+fn a_values_file_that_cannot_be_edited_safely_is_left_as_it_is() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        let good = room.file(VALUES);
+        let too_large = format!("image:\n  tag: \"1\"\n# {}\n", "x".repeat(1 << 20));
+        let cases: [(&str, &[u8]); 19] = [
+            ("path missing", b"image:\n  repository: acme/checkout\n"),
+            ("nothing of the path", b"replicaCount: 1\n"),
+            ("empty file", b""),
+            ("a list", b"image:\n  tag: [main]\n"),
+            ("a template", b"image:\n  tag: {{ .Values.tag }}\n"),
+            ("no value", b"image: { tag }\n"),
+            ("another type", b"image:\n  tag: !!int 5\n"),
+            ("an alias", b"shared: &tag main\nimage:\n  tag: *tag\n"),
+            ("an alias on the way", b"shared: &image { tag: main }\nimage: *image\n"),
+            ("an anchor with aliases", b"image:\n  tag: &tag main\nsidecar:\n  tag: *tag\n"),
+            ("from a merge key only", b"shared: &image { tag: main }\nimage:\n  <<: *image\n"),
+            ("a duplicate key", b"image:\n  tag: one\n  tag: two\n"),
+            ("a duplicate key on the way", b"image:\n  tag: one\nimage:\n  pullPolicy: Always\n"),
+            ("several documents", b"image:\n  tag: one\n---\nimage:\n  tag: two\n"),
+            ("a block", b"image:\n  tag: |\n    main\n"),
+            ("several lines", b"image:\n  tag: main\n    and more\n"),
+            ("a tab", b"image:\n\ttag: main\n"),
+            ("not UTF-8", b"# gr\xf6\xdfe\nimage:\n  tag: main\n"),
+            ("too large", too_large.as_bytes()),
+        ];
+        let mut said = Vec::new();
+        for (name, file) in cases {
+            bob_writes(room, VALUES, file);
+            let message = refused(room, "checkout 42").await?;
+            assert!(room.file(VALUES) == file, "{name}: the file is changed");
+            said.push(format!("{name}: {message}"));
+        }
+        insta::assert_snapshot!(said.join("\n"), @"
+        path missing: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`, only `image` (line 1). Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
+        asked by @alice
+        nothing of the path: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
+        asked by @alice
+        empty file: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
+        asked by @alice
+        a list: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        a template: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        no value: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 1) has no value. Nothing was changed. Write any quoted value there once.
+        asked by @alice
+        another type: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        an alias: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        an alias on the way: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        an anchor with aliases: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` is anchored, and line 4 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        from a merge key only: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key into the file itself.
+        asked by @alice
+        a duplicate key: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: the key `image.tag` stands twice (again on line 3). Nothing was changed. Remove one of them.
+        asked by @alice
+        a duplicate key on the way: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
+        asked by @alice
+        several documents: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: several of its documents have `image.tag` (again on line 5). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        asked by @alice
+        a block: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is a block or stands on several lines. Nothing was changed. Write it on one line.
+        asked by @alice
+        several lines: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is a block or stands on several lines. Nothing was changed. Write it on one line.
+        asked by @alice
+        a tab: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: line 2 is not plain YAML (tabs disallowed within this context (block indentation)). Nothing was changed. Fix that line.
+        asked by @alice
+        not UTF-8: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: line 1 is not UTF-8. Nothing was changed. Save it as UTF-8.
+        asked by @alice
+        too large: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has 1048597 bytes, and I edit at most 1048576. Nothing was changed. Make it smaller.
+        asked by @alice
+        ");
+
+        // Mended, it can be deployed at once.
+        bob_writes(room, VALUES, good);
+        deploys(room).await
+    });
+}
+
+#[test]
+fn a_values_file_that_is_missing() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        let mut gone = NewCommit::new("Move it", &[]);
+        gone.files.push((VALUES.to_owned(), None));
+        room.github.lock().push(world::GITOPS, "main", "bob", &[gone]);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
+        asked by @alice
+        ");
+        // A folder is no file.
+        bob_writes(room, "checkout/values.yaml/readme.md", "moved");
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
+        asked by @alice
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        let tag = room.tag("checkout", "feature/totals");
+        let by_hand = format!("image:\n  tag: \"{tag}\"\n");
+        bob_writes(room, VALUES, &by_hand);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by bob in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
+        asked by @alice
+        ");
+
+        // A copied trailer proves nothing, and neither does the bot's own name.
+        let copied = "Deploy checkout\n\nDeploy-Id: 0123456789abcdef0123456789abcdef";
+        let written = format!("# again\n{by_hand}");
+        room.github.lock().person_pushes(world::GITOPS, "main", world::BOT_LOGIN, &[(VALUES, &written)], copied);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by acme-deploy-bot[bot] in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
+        asked by @alice
+        ");
+
+        // An author whom GitHub does not know.
+        let nobody =
+            Person { name: "A script".to_owned(), email: "root@build.example".to_owned(), ..Person::account("x") };
+        let commit = NewCommit { author: Some(nobody), ..NewCommit::new("Write the tag", &[(VALUES, &by_hand)]) };
+        room.github.lock().push(world::GITOPS, "main", "bob", &[commit]);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by somebody in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
+        asked by @alice
+        ");
+        assert_eq!(room.file(VALUES), by_hand.as_bytes());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_catalog_that_cannot_be_used() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        let good = room.file(CATALOG);
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let twice = format!("{}  checkout:\n    repo: acme/other\n    image: acme/other\n", checkout(room, ""));
+        let shared = format!(
+            "{}  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    argocd: {{ application: checkout }}\n",
+            checkout(room, "")
+        );
+        let same_place = format!(
+            "{}  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    values: checkout/values.yaml\n",
+            checkout(room, "")
+        );
+        let misspelt = checkout(room, "    alow: anyone\n");
+        let not_utf8 = [b"# gr\xf6\xdfe\n".as_slice(), &good].concat();
+        let cases: [(&str, &[u8]); 8] = [
+            ("not YAML", b"apps:\n  checkout: [\n"),
+            ("an unknown key", misspelt.as_bytes()),
+            ("a wrong type", b"apps:\n  - checkout\n"),
+            ("no apps", b"apps: {}\n"),
+            ("an app twice", twice.as_bytes()),
+            ("two targets, one application", shared.as_bytes()),
+            ("two targets, one place", same_place.as_bytes()),
+            ("not UTF-8", &not_utf8),
+        ];
+        let mut said = Vec::new();
+        for (name, catalog) in cases {
+            bob_writes(room, CATALOG, catalog);
+            said.push(format!("{name}: {}", refused(room, "checkout 42").await?));
+        }
+        insta::assert_snapshot!(said.join("\n"), @"
+        not YAML: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 3: this is not YAML: while parsing a node, did not find expected node content. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        an unknown key: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` cannot have `alow`: did you mean `allow`? Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        a wrong type: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: `apps` must be a map, not a list. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        no apps: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it has no apps. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        an app twice: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` is given twice, first in line 2. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        two targets, one application: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        two targets, one place: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        not UTF-8: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it is not UTF-8. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        asked by @alice
+        ");
+
+        let mut gone = NewCommit::new("Remove the catalog", &[]);
+        gone.files.push((CATALOG.to_owned(), None));
+        room.github.lock().push(world::GITOPS, "main", "bob", &[gone]);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then type the command again.
+        asked by @alice
+        ");
+
+        // "Fix it, then type the command again": and it works at once, whatever was remembered.
+        bob_writes(room, CATALOG, b"apps: {}\n");
+        refused(room, "checkout 42").await?;
+        bob_writes(room, CATALOG, good);
+        deploys(room).await
+    });
+}
+
+#[test]
+fn a_catalog_that_changed_a_moment_ago_counts() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE] }\n"));
+        // From here on the catalog is remembered for 30 s.
+        assert!(refused(room, "checkout 99").await?.contains("no pull request"));
+        let remembered = room.key("deploy-bot/catalog").await?.unwrap_or_default();
+
+        // Alice is taken out: what is remembered would still let her, the commit step sees that it is old.
+        bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        asked by @alice
+        ");
+        let history = room.key("deploy-bot/target/-/checkout/history").await?.unwrap_or_default();
+        assert_eq!(history["ids"].as_array().map(Vec::len), Some(2), "she got as far as the target's lease");
+        let now = room.key("deploy-bot/catalog").await?.unwrap_or_default();
+        assert_ne!(now["blob"], remembered["blob"]);
+
+        // Alice is let in: what is remembered would refuse her, so it is read again before anybody is refused.
+        bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE] }\n"));
+        deploys(room).await
+    });
+}
+
+#[test]
+fn a_locked_target_says_who_locked_it_and_why() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        let lock = async |until: Option<u64>| -> Result<()> {
+            let lock =
+                json!({ "version": 1, "by": world::CAROL, "reason": "Release freeze until Monday.", "until": until });
+            let mut store = redis::Client::open(room.store.url())?.get_multiplexed_async_connection().await?;
+            let mut set = redis::cmd("SET");
+            Ok(set.arg("deploy-bot/target/-/checkout/lock").arg(lock.to_string()).exec_async(&mut store).await?)
+        };
+        lock(None).await?;
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: checkout is locked by @carol: Release freeze until Monday. Nothing was changed. Ask them to unlock it.
+        asked by @alice
+        ");
+        lock(Some(sandbox::now() + 600_000)).await?;
+        insta::assert_snapshot!(refused(room, "checkout main").await?, @"
+        :no_entry: *checkout main*  not deployed: checkout is locked by @carol: Release freeze until Monday. Nothing was changed. Ask them to unlock it.
+        asked by @alice
+        ");
+        // Another target is not locked, and a lock that has run out locks nothing.
+        assert!(refused(room, "payments 99").await?.contains("no pull request"));
+        lock(Some(sandbox::now() - 1)).await?;
+        deploys(room).await
+    });
+}
+
+#[test]
+fn a_gitops_branch_or_repository_that_is_not_there() {
+    let variables = [("gitops_branch".to_owned(), "release".to_owned())].into();
+    room_with(Options { tempo: Some(tempo()), variables, ..Options::default() }, async |room| -> Result<()> {
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: acme/gitops has no branch `release`. Nothing was changed. Whoever runs me has to check `gitops_branch`.
+        asked by @alice
+        ");
+        room.github.lock().repo(world::GITOPS).access(Access::None);
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: GitHub shows me no repository acme/gitops. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
+        asked by @alice
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn sixty_refusals_leave_fifty_records() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        for number in 0..60 {
+            refused(room, &format!("app-{number} 42")).await?;
+        }
+        let ids = |key: &str| key.strip_prefix("deploy-bot/deployment/")?.split_once('/').map(|(id, _)| id.to_owned());
+        let keys = room.keys().await?;
+        let mut remembered: Vec<String> = keys.iter().filter_map(|key| ids(key)).collect();
+        remembered.sort();
+        remembered.dedup();
+        assert_eq!(remembered.len(), 50, "{keys:#?}");
+        // Request, message and end of each, and the ring itself, and the catalog.
+        assert_eq!(keys.len(), 50 * 3 + 2, "{keys:#?}");
+        Ok(())
+    });
+}

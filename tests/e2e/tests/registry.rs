@@ -1,0 +1,216 @@
+//! Is the image there? The bot asks one registry or another, and each wants to be asked in its own way.
+//!
+//! Most of these stop right behind the question, because the values file has no place for a tag: "the values file" in the refusal
+//! means that the image was found, and is quicker than a deploy.
+
+use anyhow::Result;
+use e2e::{PATIENCE, Room, room};
+use fakes::Fault;
+use fakes::registry::{Denial, Kind, Login, TokenMember};
+use sandbox::world;
+
+const REPOSITORY: &str = "acme/checkout";
+
+/// A room where nobody may deploy checkout for want of a tag in its values file.
+fn stop_behind_the_question(room: &Room) {
+    room.slack.lock().limits = None;
+    room.github.lock().repo(world::GITOPS).file("checkout/values.yaml", "replicaCount: 1\n");
+}
+
+/// The last word about checkout's pull request, and what the registry was asked for it.
+async fn ask(room: &Room) -> Result<(String, Vec<String>)> {
+    let (commits, said) = (room.commits(), room.messages().len());
+    let since = room.journal.mark("ask");
+    room.alice("checkout 42").await;
+    let last_word = |room: &sandbox::Sandbox| {
+        let slack = room.slack.lock();
+        let message = slack.messages(world::DEPLOYS).get(said).map(|message| slack.render(message));
+        message.filter(|message| !message.contains("hourglass"))
+    };
+    let message = room.until("last word", PATIENCE, last_word).await?;
+    assert_eq!(room.commits(), commits, "{message}");
+    assert!(message.contains("Nothing was changed."), "{message}");
+    let calls = room.calls(since).into_iter().filter(|call| call.starts_with("registry.")).collect();
+    Ok((message, calls))
+}
+
+/// The image is found, after exactly these calls.
+async fn found(room: &Room, calls: &[&str]) -> Result<()> {
+    let (message, asked) = ask(room).await?;
+    assert!(message.contains("I cannot edit `checkout/values.yaml` safely"), "{message}");
+    assert_eq!(asked, calls);
+    Ok(())
+}
+
+/// The bot starts again with these credentials.
+async fn with_credentials(room: &mut Room, credentials: &str) -> Result<()> {
+    // Nobody probes `/healthz` here, so nobody would resume what a restart interrupts.
+    room.nothing_left().await?;
+    room.variables.insert("registry_credentials".to_owned(), credentials.to_owned());
+    room.restart_bot().await
+}
+
+const ROUND_TRIP: [&str; 3] = ["registry.head", "registry.token", "registry.head"];
+
+#[test]
+fn the_bot_logs_in_as_the_registry_wants_it() {
+    room(async |room| -> Result<()> {
+        stop_behind_the_question(room);
+        // Private: a token for the credentials, spelled as this registry spells it.
+        for member in [TokenMember::Both, TokenMember::Token, TokenMember::AccessToken] {
+            room.registry.lock().token_member = member;
+            found(room, &ROUND_TRIP).await?;
+        }
+        // Basic credentials, and no login at all.
+        room.registry.lock().login = Login::Basic;
+        found(room, &["registry.head", "registry.head"]).await?;
+        room.registry.lock().login = Login::Nothing;
+        found(room, &["registry.head"]).await?;
+
+        // Public: a token for everybody, without credentials.
+        with_credentials(room, "{}").await?;
+        room.registry.lock().login = Login::Token;
+        room.registry.lock().private(REPOSITORY, false);
+        found(room, &ROUND_TRIP).await
+    });
+}
+
+#[test]
+fn every_kind_of_manifest_is_an_image() {
+    room(async |room| -> Result<()> {
+        stop_behind_the_question(room);
+        let tag = room.tag("checkout", "feature/totals");
+        for kind in [Kind::OciIndex, Kind::OciManifest, Kind::DockerList, Kind::DockerManifest] {
+            room.registry.lock().push_as(REPOSITORY, &tag, kind);
+            found(room, &ROUND_TRIP).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_registry_that_lets_nobody_in_is_said_in_words() {
+    room(async |room| -> Result<()> {
+        stop_behind_the_question(room);
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let wrong =
+            format!(r#"{{"{host}": {{"username": "{}", "password": "not-the-password"}}}}"#, world::REGISTRY_USER);
+        with_credentials(room, &wrong).await?;
+        let (message, calls) = ask(room).await?;
+        assert_eq!(calls, ["registry.head", "registry.token"]);
+        insta::assert_snapshot!(message, @"
+        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        ");
+        room.registry.lock().login = Login::Basic;
+        let (message, calls) = ask(room).await?;
+        assert_eq!(calls, ["registry.head", "registry.head"]);
+        insta::assert_snapshot!(message, @"
+        :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        ");
+        assert!(!room.log().contains("not-the-password"), "no password in the log");
+
+        // A private image and no credentials: each registry refuses in its own way.
+        with_credentials(room, "{}").await?;
+        let (message, calls) = ask(room).await?;
+        assert_eq!(calls, ["registry.head"]);
+        insta::assert_snapshot!(message, @"
+        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        ");
+        room.registry.lock().login = Login::Token;
+        let mut said = Vec::new();
+        for denial in [Denial::EmptyToken, Denial::Forbidden, Denial::AtTokenEndpoint] {
+            room.registry.lock().denial = denial;
+            said.push(format!("{denial:?}: {}", ask(room).await?.0));
+        }
+        insta::assert_snapshot!(said.join("\n"), @"
+        EmptyToken: :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        Forbidden: :x: *checkout #42*  I could not look for the image in the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        AtTokenEndpoint: :x: *checkout #42*  I could not log in to the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn credentials_go_to_no_place_that_the_registry_makes_up() {
+    room(async |room| -> Result<()> {
+        stop_behind_the_question(room);
+        // GitHub's address is one that the bot may reach: that alone is no reason to tell it the registry's password.
+        let github = room.github.origin();
+        let bot = room.registry.origin().replace("://", "://deploy-bot@");
+        let mut said = Vec::new();
+        for realm in ["https://evil.example/token", &format!("{github}/token"), &format!("{bot}/token"), "nonsense", ""]
+        {
+            room.registry.lock().realm = Some(realm.to_owned());
+            let since = room.journal.mark(realm);
+            let (message, calls) = ask(room).await?;
+            assert_eq!(calls, ["registry.head"], "{realm}");
+            let elsewhere: Vec<String> =
+                room.calls(since).into_iter().filter(|call| call.ends_with(".unexpected")).collect();
+            assert_eq!(elsewhere, Vec::<String>::new(), "{realm}");
+            said.push(message);
+        }
+        insta::assert_snapshot!(said.join("\n"), @"
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        asked by @alice
+        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (where to log in). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        asked by @alice
+        ");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_registry_that_has_enough_or_is_in_trouble() {
+    room(async |room| -> Result<()> {
+        stop_behind_the_question(room);
+        {
+            let mut registry = room.registry.lock();
+            (registry.throttled, registry.retry_after_seconds) = (1, 7);
+        }
+        let (message, calls) = ask(room).await?;
+        assert_eq!(calls, ["registry.head"]);
+        insta::assert_snapshot!(message, @"
+        :x: *checkout #42*  I could not look for the image in the registry: the registry limits how often I may ask (again in 7 s). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        asked by @alice
+        ");
+
+        room.registry.fault("registry.head", Fault::Instead(fakes::Response::text(502, "bad gateway")), 1);
+        insta::assert_snapshot!(ask(room).await?.0, @"
+        :x: *checkout #42*  I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        asked by @alice
+        ");
+        room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 1);
+        insta::assert_snapshot!(ask(room).await?.0, @"
+        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (the token). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        asked by @alice
+        ");
+        room.registry.down().await;
+        insta::assert_snapshot!(ask(room).await?.0, @"
+        :x: *checkout #42*  I could not look for the image in the registry: the registry cannot be reached. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        asked by @alice
+        ");
+        room.registry.up().await?;
+
+        // When it is over, the same command deploys.
+        let values = "image:\n  tag: \"begin\"\n";
+        room.github.lock().repo(world::GITOPS).file("checkout/values.yaml", values);
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        let written = String::from_utf8_lossy(&room.file("checkout/values.yaml")).into_owned();
+        assert_eq!(written, values.replace("begin", &room.tag("checkout", "feature/totals")));
+        Ok(())
+    });
+}
