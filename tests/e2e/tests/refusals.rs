@@ -495,8 +495,7 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         ");
 
         // An author whom GitHub does not know.
-        let nobody =
-            Person { name: "A script".to_owned(), email: "root@build.example".to_owned(), ..Person::account("x") };
+        let nobody = Person { name: "A script".to_owned(), email: "root@build.example".to_owned() };
         let commit = NewCommit { author: Some(nobody), ..NewCommit::new("Write the tag", &[(VALUES, &by_hand)]) };
         room.github.lock().push(world::GITOPS, "main", "bob", &[commit]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
