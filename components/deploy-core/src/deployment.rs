@@ -457,6 +457,9 @@ pub struct WatchFact {
     /// When the sync was last asked for; saved before the asking.
     #[serde(default)]
     pub asked: Option<Timestamp>,
+    /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
+    #[serde(default)]
+    pub last_before: Option<Timestamp>,
     /// Argo CD took it: it said so, or our id was seen in its operation.
     #[serde(default)]
     pub taken: bool,

@@ -219,7 +219,7 @@ fn status(facts: &Facts) -> (&'static str, String) {
     }
     let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
     let sha = code(committed.sha.short());
-    if watch.is_some_and(|watch| watch.asked.is_some()) {
+    if watch.is_some_and(|watch| watch.asked.is_some() || watch.taken) {
         return (":arrows_counterclockwise:", with_waiting(syncing(&sha, watch), watch));
     }
     let text = if committed.reused {
@@ -291,14 +291,14 @@ fn changed(facts: &Facts, asked: bool) -> String {
 
 fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
     // An ask without an answer may have been taken.
-    let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some());
+    let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some() || watch.automated);
     match word {
         LastWord::Live { paused, urls } => {
             let tag = facts.commit.as_ref().map(|commit| code(commit.tag.as_str())).unwrap_or_default();
             let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             if *paused {
-                (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended.{page}"))
+                (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended, so some of it may not run the new version yet.{page}"))
             } else {
                 (":white_check_mark:", format!("is live: {tag}.{page}"))
             }
@@ -378,7 +378,8 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             format!("Argo CD refused the sync{}. {changed} Fix that, then type the command again.", said(why))
         }
         Failure::BranchRewritten => format!(
-            "the GitOps branch was rewritten after my commit, so I do not sync it. {changed} Check the branch, then type the command again."
+            "the GitOps branch was rewritten after my commit{}, which may be gone from it, so I did not ask for a sync. Check the branch, then type the command again.",
+            facts.committed.as_ref().map(|committed| format!(" {}", code(committed.sha.short()))).unwrap_or_default()
         ),
         Failure::NothingDone => {
             "I did not get to it in time. Nothing was changed. Please type the command again.".to_owned()

@@ -73,6 +73,7 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 /// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
+const QUIET: &str = "deploy-bot/edits/quiet";
 
 // ---- facts ----
 
@@ -525,7 +526,7 @@ pub enum Urgency {
 }
 
 /// Counts up to a limit; the key dies with its minute.
-const COUNT: &str = "local n = tonumber(redis.call('GET', KEYS[1]) or '0') if n >= tonumber(ARGV[1]) then return 0 end \
+const COUNT: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end local n = tonumber(redis.call('GET', KEYS[1]) or '0') if n >= tonumber(ARGV[1]) then return 0 end \
     redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], 120) return 1";
 
 /// Counts one edit against the installation's budget of this minute. Redis down: allowed, Slack's own 429 is the limit then.
@@ -536,10 +537,15 @@ pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> b
         Urgency::First => 40,
         Urgency::Progress => 30,
     };
-    match world.run("EVAL", &[COUNT, "1", &key, &budget.to_string()]).await {
+    match world.run("EVAL", &[COUNT, "2", &key, QUIET, &budget.to_string()]).await {
         Ok(reply) => reply.first() != Some(&Reply::Int(0)),
         Err(_) => true,
     }
+}
+
+/// Slack said 429: no edits by anybody of the installation for so long.
+pub async fn quiet_slack(world: &impl Redis, wait: Duration) {
+    let _ = world.run("SET", &[QUIET, "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
 // ---- the queue at the branch ----

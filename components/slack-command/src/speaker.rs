@@ -95,6 +95,7 @@ impl<'a, W: World> Speaker<'a, W> {
         match error {
             SlackError::RateLimited(wait) => {
                 self.world.log(Line::new("slack_rate_limited").of(self.id).with("seconds", wait.as_secs()));
+                store::quiet_slack(self.world, wait).await;
                 if last {
                     self.world.sleep(wait.min(Duration::from_secs(60))).await;
                 }
@@ -181,7 +182,7 @@ impl<'a, W: World> Speaker<'a, W> {
 const MOST_UNSURE_POSTS: u8 = 2;
 
 /// Final words that could not be told for this long are given up, with an error in the log.
-const GIVE_UP: Duration = Duration::from_secs(3600);
+const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
 /// What came of it.
 enum Told {

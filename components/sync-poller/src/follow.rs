@@ -22,6 +22,9 @@ use std::time::Duration;
 /// What asking for a sync, or a call to Slack, may take: the lease must hold this long before it is made.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
 
+/// Before a stream that ended is opened again.
+const REOPEN: Duration = Duration::from_millis(200);
+
 /// How long the sync waits for the message that says whose commits ride along.
 const RIDERS: Duration = Duration::from_secs(3);
 
@@ -45,15 +48,19 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
         facts: RefCell::default(),
         nudges: futures::lock::Mutex::new(nudges),
     };
-    match follower.run().await {
-        Ok(ended) => ended,
-        Err(error) => {
-            watch.world.log(Line::error("not_followed").of(id).with("cause", error.0));
-            if error.is_unreadable() {
-                return Ended::Settled;
+    loop {
+        match follower.run().await {
+            Ok(ended) => return ended,
+            Err(error) => {
+                watch.world.log(Line::error("not_followed").of(id).with("cause", error.0));
+                if error.is_unreadable() {
+                    return Ended::Settled;
+                }
             }
-            watch.world.sleep(Duration::from_secs(1)).await;
-            Ended::GoesOn
+        }
+        watch.world.sleep(Duration::from_secs(1)).await;
+        if watch.closing.get() {
+            return Ended::GoesOn;
         }
     }
 }
@@ -172,15 +179,19 @@ impl<W: World> Follower<'_, W> {
                 // The last word is told by its own step, at once; what comes before it is not worth a call then.
                 while !observed.get() {
                     while changes.try_recv().is_ok() {}
-                    if voice.tell(false).await? == Said::Done {
-                        break;
+                    match voice.tell(false).await {
+                        Ok(Said::Done) => break,
+                        Ok(Said::NotYet) => {}
+                        Err(error) => {
+                            self.world.log(Line::error("not_told").of(self.id).with("cause", error.0));
+                            self.world.sleep(Duration::from_secs(1)).await;
+                        }
                     }
                 }
             }
-            Ok(())
         };
-        let (observed, spoken) = futures::future::join(pin!(observe), pin!(speak)).await;
-        observed.and(spoken)
+        let (observed, ()) = futures::future::join(pin!(observe), pin!(speak)).await;
+        observed
     }
 
     async fn observe(&self, refresh: bool, changed: &mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
@@ -198,7 +209,7 @@ impl<W: World> Follower<'_, W> {
             self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
         }
         let mut looks: Option<Looks<'_>> = None;
-        let mut polling = false;
+        let (mut polling, mut streamed) = (false, false);
         let mut again: Option<Timestamp> = None;
         loop {
             let from = match &mut looks {
@@ -211,7 +222,10 @@ impl<W: World> Follower<'_, W> {
                 return Ok(());
             }
             let mut snapshot = match look {
-                Look::App(snapshot) => snapshot,
+                Look::App(snapshot) => {
+                    streamed = !polling;
+                    snapshot
+                }
                 Look::Nudge if again.is_some_and(|again| self.world.now() >= again) => {
                     match argocd::get(self.world, argocd, &commit.argocd).await {
                         Ok(snapshot) => Box::new(snapshot),
@@ -234,12 +248,18 @@ impl<W: World> Follower<'_, W> {
                 }
                 Look::Failed(error) => {
                     looks = None;
-                    polling = true;
                     if let Flow::Over = self.no_look(error).await? {
                         return Ok(());
                     }
                     signal();
-                    self.wait(self.soon()).await;
+                    if polling {
+                        self.wait(self.soon()).await;
+                    } else if streamed {
+                        // Argo CD may end a stream at any time: it worked, so it is opened again.
+                        self.wait(self.world.now().after(REOPEN)).await;
+                    }
+                    polling |= !streamed;
+                    streamed = false;
                     continue;
                 }
             };
@@ -256,7 +276,11 @@ impl<W: World> Follower<'_, W> {
                         again = Some(moment);
                         break;
                     }
-                    Flow::Now(newer) => snapshot = newer,
+                    Flow::Now(newer) => {
+                        // What lies in the stream is older than this.
+                        looks = None;
+                        snapshot = newer;
+                    }
                 }
             }
         }
@@ -403,6 +427,7 @@ impl<W: World> Follower<'_, W> {
 
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
     async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
+        self.riders_told(commit).await;
         let committed_at = self.facts.borrow().committed.as_ref().map(|committed| committed.at).unwrap_or_default();
         let (current, rewritten) = futures::future::try_join(
             store::load_key(self.world, Current(&commit.argocd)),
@@ -425,12 +450,12 @@ impl<W: World> Follower<'_, W> {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };
-        self.riders_told(commit).await;
         let before = self.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
         let now = self.world.now();
         self.save(|watch| {
             if watch.asked.is_none() {
                 watch.degraded_before = snapshot.health == Health::Degraded;
+                watch.last_before = snapshot.last.as_ref().and_then(|last| last.started);
             }
             watch.asked = Some(now);
         })
@@ -446,7 +471,7 @@ impl<W: World> Follower<'_, W> {
         let any = matches!(&commit.riders, Riders::Since { commits, .. } if !commits.is_empty());
         let until = self.world.elapsed().saturating_add(RIDERS);
         let told = || self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
-        while any && !told() && self.world.elapsed() < until {
+        while any && !told() && !self.watch.closing.get() && self.world.elapsed() < until {
             self.world.sleep(Duration::from_millis(20)).await;
         }
     }

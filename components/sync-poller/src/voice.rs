@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 /// Final words that could not be told for this long are given up, with an error in the log.
-const GIVE_UP: Duration = Duration::from_secs(3600);
+const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
 /// How many posts without an answer are borne.
 const MOST_UNSURE_POSTS: u8 = 2;
@@ -89,10 +89,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 fact.voice.told_end = told_end;
                 match told {
                     Told::At(place) => fact.voice.place = place.or(fact.voice.place.take()),
-                    Told::ByResponseUrl => {
-                        fact.voice.response_url_uses = fact.voice.response_url_uses.saturating_add(1)
-                    }
-                    Told::NotYet | Told::Never => {}
+                    Told::ByResponseUrl | Told::NotYet | Told::Never => {}
                 }
             })
             .await?;
@@ -161,9 +158,17 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             // Slack takes five; the last one is kept for the final words.
             return Ok(Told::Never);
         }
+        // Counted first: an answer that is lost is a use all the same.
+        self.follower
+            .save(|fact| fact.voice.response_url_uses = fact.voice.response_url_uses.saturating_add(1))
+            .await?;
         match slack::respond(world, &request.response_url, words, Audience::Asker, Original::Keep).await {
             Ok(()) => Ok(Told::ByResponseUrl),
             Err(SlackError::Gone(_)) => Ok(Told::Never),
+            Err(SlackError::Refused(fault)) => {
+                world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                Ok(Told::Never)
+            }
             Err(error) => self.failed(error).await,
         }
     }
@@ -174,7 +179,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         match error {
             SlackError::RateLimited(wait) => {
                 world.log(Line::new("slack_rate_limited").of(id).with("seconds", wait.as_secs()));
-                world.sleep(wait.clamp(Duration::from_secs(1), Duration::from_secs(30))).await;
+                store::quiet_slack(world, wait).await;
+                world.sleep(Duration::from_secs(1)).await;
                 Ok(Told::NotYet)
             }
             SlackError::Unreachable(fault) => {

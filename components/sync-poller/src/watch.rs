@@ -39,18 +39,22 @@ pub(crate) async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
     };
     let watch = Watch { world, settings, lease: &lease, closing: Cell::new(false) };
     let left = lease.during(RENEW, watch.run()).await;
-    lease.release().await;
     match left {
         Ok(Ok(settled)) => {
+            lease.release().await;
             // Read again after the release: what came in between has nobody else to wake a watch for it.
-            let in_flight = store::in_flight(world).await.unwrap_or_default();
-            if in_flight.ids.iter().any(|id| !settled.contains(id)) {
+            let in_flight = store::in_flight(world).await;
+            if in_flight.map_or(true, |in_flight| in_flight.ids.iter().any(|id| !settled.contains(id))) {
                 let _ = store::wake(world).await;
             }
+            return;
         }
         Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.0)),
         Err(LeaseLost) => world.log(Line::error("watch_lost")),
     }
+    // Calls of ours may still be on their way: the lease is not given back but runs out, and then somebody goes on.
+    world.sleep(LIFE).await;
+    let _ = store::wake(world).await;
 }
 
 impl<W: World> Watch<'_, W> {
@@ -91,11 +95,19 @@ impl<W: World> Watch<'_, W> {
                 nudges.values().for_each(|nudge| drop(nudge.unbounded_send(())));
             }
             if !self.closing.get() {
-                new = store::take_news(self.world).await?;
+                // Redis may hiccup: whether we go on is for the lease to say.
+                new = store::take_news(self.world).await.unwrap_or_default();
                 if now >= reload {
                     // In case news were lost.
                     reload = now.saturating_add(Duration::from_millis(tempo.reload));
-                    new.extend(store::in_flight(self.world).await?.ids.into_iter().filter(|id| !settled.contains(id)));
+                    new.extend(
+                        store::in_flight(self.world)
+                            .await
+                            .unwrap_or_default()
+                            .ids
+                            .into_iter()
+                            .filter(|id| !settled.contains(id)),
+                    );
                 }
             }
         }

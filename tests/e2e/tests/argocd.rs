@@ -255,7 +255,7 @@ fn a_commit_that_was_rewritten_away_is_not_synced() {
             &old,
             &[fakes::github::NewCommit::new("Begin again", &[("README.md", "Again.\n")])],
         );
-        let message = room.says("the GitOps branch was rewritten after my commit, so I do not sync it").await?;
+        let message = room.says("so I did not ask for a sync").await?;
         assert!(message.contains("the cluster is not."), "{message}");
         assert_eq!(taken(room), [""; 0]);
         Ok(())

@@ -251,9 +251,9 @@ fn the_registry_fails_and_nothing_was_changed() {
             ("registry.head", status(500), "the registry answered with status 500"),
             ("registry.head", status(429), "the registry limits how often I may ask"),
             // A challenge that names no place to log in.
-            ("registry.head", status(401), "the registry does not accept my credentials"),
+            ("registry.head", status(401), "my credentials for it are missing or not accepted"),
             ("registry.token", status(500), "the registry answered with status 500"),
-            ("registry.token", status(401), "the registry does not accept my credentials"),
+            ("registry.token", status(401), "my credentials for it are missing or not accepted"),
             ("registry.token", Fault::Instead(html()), "the registry answered something that I do not understand"),
         ] {
             room.registry.fault(call, fault, 1);
@@ -261,7 +261,7 @@ fn the_registry_fails_and_nothing_was_changed() {
         }
         // The password was changed.
         room.registry.lock().user(world::REGISTRY_USER, "another-password");
-        fails(room, "the registry does not accept my credentials").await
+        fails(room, "my credentials for it are missing or not accepted").await
     });
 }
 

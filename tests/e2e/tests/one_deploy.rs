@@ -127,7 +127,8 @@ fn three_round_trips_lead_from_the_answer_to_the_commit() {
         room.alice("chekout 42").await;
         room.says("Did you mean `checkout`?").await?;
 
-        room.slack.latency(Duration::from_millis(700));
+        room.github.latency(Duration::from_millis(100));
+        room.slack.latency(Duration::from_millis(1_500));
         let since = room.journal.mark("checkout");
         room.goes_live("checkout 42").await?;
         let entries = from_answer_to_commit(&room.journal.entries()[since..]);

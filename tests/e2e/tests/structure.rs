@@ -195,7 +195,7 @@ fn lifted(folder: &Path, lints: &[&str]) -> Result<Vec<String>> {
             continue;
         }
         let source = std::fs::read_to_string(&path)?;
-        let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code = source.split("#[cfg(test)]\n").next().unwrap_or_default();
         // Attributes may span lines: each is looked at from `#[` or `#![` to its end.
         for attribute in code.split('#').filter(|part| part.starts_with('[') || part.starts_with("![")) {
             let attribute = attribute.split(']').next().unwrap_or_default().trim_start_matches(['!', '[']);

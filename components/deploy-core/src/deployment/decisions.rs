@@ -101,8 +101,9 @@ pub fn step(
     if app.deleting {
         return Step::Over(LastWord::Failed { failure: Failure::Deleting });
     }
-    // Argo CD's times are whole seconds, ours are not.
-    let asked = watch.asked.map(|at| Timestamp::from_seconds(at.seconds()));
+    // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
+    let asked = watch.asked.is_some();
+    let began_after = |started: Option<Timestamp>| asked && started > watch.last_before;
     let on_ours = |revisions: &[String]| revisions.iter().any(|revision| revision == committed.sha.as_str());
     let is_ours = |deploy_id: &Option<DeploymentId>, revisions: &[String]| {
         deploy_id.as_ref() == Some(id) || (app.automated && deploy_id.is_none() && on_ours(revisions))
@@ -114,11 +115,12 @@ pub fn step(
             watch.taken = true;
             return Step::Follow(progress(app, false));
         }
-        // A foreign operation. If it began after ours was taken, ours is over: in the history, or superseded.
-        let began_after =
-            app.last.as_ref().and_then(|last| last.started).zip(asked).is_some_and(|(began, asked)| began > asked);
-        if began_after {
-            return superseded_or_live(commit, committed, app, asked, operation.by.clone());
+        // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
+        if began_after(app.last.as_ref().and_then(|last| last.started)) {
+            if in_history(committed, app, watch.last_before) && on_ours(&operation.revisions) {
+                return Step::Follow(progress(app, false)); // The same commit once more.
+            }
+            return superseded_or_live(commit, committed, app, watch.last_before, operation.by.clone());
         }
         return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
     }
@@ -128,9 +130,12 @@ pub fn step(
         if last.phase == Phase::Running || last.phase == Phase::Terminating {
             return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
         }
-        let began_after = last.started.zip(asked).is_some_and(|(began, asked)| began > asked);
-        if began_after {
-            return superseded_or_live(commit, committed, app, asked, last.by.clone());
+        if began_after(last.started) {
+            let proven = in_history(committed, app, watch.last_before);
+            if proven && last.phase == Phase::Succeeded && on_ours(&last.revisions) {
+                return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+            }
+            return superseded_or_live(commit, committed, app, watch.last_before, last.by.clone());
         }
         return not_seen(watch, now, tempo);
     }
@@ -165,16 +170,23 @@ fn superseded_or_live(
     commit: &CommitFact,
     committed: &CommittedFact,
     app: &AppSnapshot,
-    asked: Option<Timestamp>,
+    last_before: Option<Timestamp>,
     by: Option<String>,
 ) -> Step {
-    let in_history = app.history.iter().any(|(at, revisions)| {
-        at.zip(asked).is_some_and(|(at, asked)| at >= asked) && revisions.iter().any(|r| r == committed.sha.as_str())
-    });
-    if in_history && app.health == Health::Healthy && crate::image::is_image_of(&app.images, &commit.image_ref()) {
+    if in_history(committed, app, last_before)
+        && app.health == Health::Healthy
+        && crate::image::is_image_of(&app.images, &commit.image_ref())
+    {
         return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
     }
     Step::Over(LastWord::Superseded { by_deployment: None, by_person: by })
+}
+
+/// Whether the application's history proves that our commit was synced. A commit that was there before may be in it from then.
+fn in_history(committed: &CommittedFact, app: &AppSnapshot, last_before: Option<Timestamp>) -> bool {
+    app.history.iter().any(|(at, revisions)| {
+        (!committed.reused || *at > last_before) && revisions.iter().any(|revision| revision == committed.sha.as_str())
+    })
 }
 
 /// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
@@ -203,10 +215,12 @@ fn health(
         };
     }
     match app.health {
-        Health::Healthy | Health::Suspended => {
+        // Whatever is paused may not run the new version yet, so its images prove nothing.
+        Health::Suspended => Step::Over(LastWord::Live { paused: true, urls: app.urls.clone() }),
+        Health::Healthy => {
             let wanted = commit.image_ref();
             if crate::image::is_image_of(&app.images, &wanted) {
-                Step::Over(LastWord::Live { paused: app.health == Health::Suspended, urls: app.urls.clone() })
+                Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() })
             } else {
                 let runs = app.images.iter().take(5).cloned().collect();
                 Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted: wanted.to_string(), runs } })

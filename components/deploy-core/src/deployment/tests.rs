@@ -437,7 +437,8 @@ impl Scene {
     /// The sync was asked for at 5.4 s and Argo CD took it.
     fn taken() -> Self {
         let asked = Some(Timestamp(at(5).0 + 400));
-        Self { watch: WatchFact { asked, taken: true, ..WatchFact::default() }, ..Self::quiet() }
+        let last_before = Some(at(1));
+        Self { watch: WatchFact { asked, last_before, taken: true, ..WatchFact::default() }, ..Self::quiet() }
     }
 
     /// Ours ended well at 8 s; Argo CD compared at `reconciled`, and found this health.
@@ -527,6 +528,7 @@ fn after_an_ask_without_an_answer_it_looks_again_before_it_asks_again() {
     assert_eq!(scene.step(8), Step::Ask);
     // The same with an operation of before.
     scene.app.last = Some(foreign(Phase::Succeeded, 1));
+    scene.watch.last_before = Some(at(1));
     assert_eq!(scene.step(7), Step::LookAgainAt(at(8)));
     assert_eq!(scene.step(8), Step::Ask);
 }
@@ -631,13 +633,15 @@ fn each_health_after_our_sync() {
 
 #[test]
 fn healthy_without_our_image_is_not_live() {
-    for health in [Health::Healthy, Health::Suspended] {
-        let mut scene = Scene::succeeded(9, health);
-        scene.app.images = (1..=7).map(|n| format!("ghcr.io/acme/checkout:main-{n}")).collect();
-        let runs = scene.app.images[..5].to_vec();
-        let wanted = "ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned();
-        assert_eq!(scene.step(9), Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted, runs } }));
-    }
+    let mut scene = Scene::succeeded(9, Health::Healthy);
+    scene.app.images = (1..=7).map(|n| format!("ghcr.io/acme/checkout:main-{n}")).collect();
+    let runs = scene.app.images[..5].to_vec();
+    let wanted = "ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned();
+    assert_eq!(scene.step(9), Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted, runs } }));
+    // What is paused before its new pods shows the old image only, and that is no fault of the catalog.
+    let mut paused = Scene::succeeded(9, Health::Suspended);
+    paused.app.images = vec!["ghcr.io/acme/checkout:main-1".to_owned()];
+    assert!(matches!(paused.step(9), Step::Over(LastWord::Live { paused: true, .. })));
 }
 
 #[test]
@@ -692,10 +696,11 @@ fn a_foreign_operation_is_waited_for() {
     let mut scene = Scene::quiet();
     scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
     assert_eq!(scene.step(6), behind_eve());
-    // Begun before we asked.
-    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), true, 5)] {
+    // Begun before we asked, by Argo CD's own clock, however far that is from ours.
+    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), true, 50)] {
         let mut scene = Scene::quiet();
         (scene.watch.asked, scene.watch.taken) = (asked, taken);
+        scene.watch.last_before = asked.map(|_| at(started));
         scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
         scene.app.last = Some(foreign(Phase::Running, started));
         assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
@@ -710,6 +715,11 @@ fn a_foreign_operation_is_waited_for() {
 
 #[test]
 fn a_foreign_operation_after_ours_supersedes_it() {
+    // Argo CD's clock may be behind ours: what counts is what was there when we asked.
+    let mut behind = Scene::taken();
+    behind.watch.asked = Some(at(500));
+    behind.app.last = Some(foreign(Phase::Succeeded, 9));
+    assert_eq!(behind.step(501), superseded_by_eve());
     // Whether or not we know that ours was taken: it may have been, and what came after it is newer.
     for taken in [true, false] {
         let mut scene = Scene::taken();
@@ -729,16 +739,18 @@ fn the_history_may_prove_that_ours_succeeded_before_it_was_superseded() {
         let mut scene = Scene::taken();
         scene.app.last = Some(foreign(Phase::Succeeded, 9));
         scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
-        // Ours was asked for at 5.4 s; Argo CD has whole seconds.
         scene.app.history = vec![(Some(at(1)), vec![sha('f').to_string()]), (Some(at(5)), vec![sha('d').to_string()])];
         scene
     };
     assert!(matches!(proven().step(9), Step::Over(LastWord::Live { paused: false, .. })));
-    let spoilt: [fn(&mut Scene); 5] = [
+    let spoilt: [fn(&mut Scene); 4] = [
         |scene| scene.app.health = Health::Degraded,
         |scene| scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()],
-        |scene| scene.app.history[1].0 = Some(at(4)),
-        |scene| scene.app.history[1].0 = None,
+        // A commit that was there before may be in the history from then.
+        |scene| {
+            scene.facts.committed.as_mut().unwrap().reused = true;
+            scene.app.history[1].0 = Some(at(1));
+        },
         |scene| scene.app.history[1].1 = vec![sha('e').to_string()],
     ];
     for spoil in spoilt {
@@ -746,6 +758,24 @@ fn the_history_may_prove_that_ours_succeeded_before_it_was_superseded() {
         spoil(&mut scene);
         assert_eq!(scene.step(9), superseded_by_eve());
     }
+}
+
+#[test]
+fn the_same_commit_once_more_by_somebody_is_still_ours() {
+    let mut scene = Scene::taken();
+    scene.app.history = vec![(Some(at(8)), vec![sha('d').to_string()])];
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    let again = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
+    let revisions = again.revisions.clone();
+    scene.app.operation = Some(Operation { by: again.by.clone(), revisions, ..Operation::default() });
+    scene.app.last = Some(again.clone());
+    assert!(matches!(scene.step(9), Step::Follow(_)));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { phase: Phase::Succeeded, finished: Some(at(10)), ..again });
+    (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Progressing);
+    health_is(scene.step(11), "Progressing");
+    scene.app.health = Health::Healthy;
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
 }
 
 #[test]

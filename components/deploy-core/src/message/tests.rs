@@ -555,7 +555,7 @@ fn every_last_word() {
         ("unknown", last(LastWord::Unknown, before)),
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
-    paused: :double_vertical_bar: *checkout #42*  is live, but paused: `faster-cart-aaaaaaa`. Argo CD says Suspended.
+    paused: :double_vertical_bar: *checkout #42*  is live, but paused: `faster-cart-aaaaaaa`. Argo CD says Suspended, so some of it may not run the new version yet.
     superseded by ours: :fast_forward: *checkout #42*  superseded by a newer deploy. The values file is changed (`ddddddd`); the cluster is not.
     superseded by eve: :fast_forward: *checkout #42*  superseded: eve synced something else in Argo CD. The values file is changed (`ddddddd`); the cluster may be too, in part. Look there before you deploy again.
     superseded by somebody: :fast_forward: *checkout #42*  superseded: somebody synced something else in Argo CD. The values file is changed (`ddddddd`); the cluster may be too, in part. Look there before you deploy again.
@@ -611,7 +611,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     deleting: :x: *checkout #42*  Argo CD is deleting the application. The values file is changed (`ddddddd`); the cluster is not. Type the command again when there is a new one.
     no source: :x: *checkout #42*  none of the application's sources is the GitOps repository, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL`.
     refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. The values file is changed (`ddddddd`); the cluster is not. Fix that, then type the command again.
-    branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit, so I do not sync it. The values file is changed (`ddddddd`); the cluster is not. Check the branch, then type the command again.
+    branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit `ddddddd`, which may be gone from it, so I did not ask for a sync. Check the branch, then type the command again.
     nothing done: :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
     fault: :x: *checkout #42*  I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed (`ddddddd`); the cluster is not. Whoever runs me has to fix that. Then type the command again.
     ");

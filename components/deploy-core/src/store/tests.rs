@@ -115,7 +115,7 @@ impl Redis for Memory {
                 }
                 number(usize::from(ours))
             }
-            ("EVAL", [COUNT, "1", key, limit]) => {
+            ("EVAL", [COUNT, "2", key, _quiet, limit]) => {
                 let count: u64 = text(&redis, key).map_or(0, |count| count.parse().unwrap());
                 let free = count < limit.parse().unwrap();
                 if free {
@@ -369,6 +369,7 @@ fn every_fact_is_read_as_it_was_written() {
     for word in words {
         same(&WatchFact {
             asked: Some(at(5)),
+            last_before: Some(at(1)),
             taken: true,
             waiting: Some(Waiting::ArgoCd { fault: fault.clone() }),
             progress: Some(Progress {
