@@ -481,7 +481,10 @@ impl<W: World> Follower<'_, W> {
         let failure = match outcome {
             SyncOutcome::Taken(snapshot) => {
                 self.world.log(Line::new("sync_taken").of(self.id));
+                let now = self.world.now();
                 self.save(|watch| {
+                    // Counted from the answer: the next events may still be older than it.
+                    watch.asked = Some(now);
                     watch.taken = true;
                     watch.waiting = None;
                 })
