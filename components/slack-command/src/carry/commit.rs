@@ -221,7 +221,7 @@ impl<W: World> Carrier<'_, W> {
         }
     }
 
-    /// Saves what was decided, then takes the turn: `current` is us from here on.
+    /// Saves what was decided. The turn was taken before, once: written again here, it would take it back from whoever has it now.
     pub(super) async fn save_commit(
         &self,
         facts: &mut Facts,
@@ -232,8 +232,7 @@ impl<W: World> Carrier<'_, W> {
         place.lease.ensure(WRITE).await?;
         store::save_fact(self.world, self.id, &commit).await?;
         facts.commit = Some(commit);
-        let current = CurrentDeployment { id: self.id.clone() };
-        Ok(store::save_key(self.world, Current(&place.environment.argocd), &current).await?)
+        Ok(())
     }
 
     pub(super) async fn still_current(&self, place: &Place<'_, W>) -> Result<(), Stop> {
