@@ -6,7 +6,7 @@
 mod commit;
 mod decide;
 
-use crate::speaker::Speaker;
+use super::speaker::Speaker;
 use deploy_core::deployment::{CancelFact, End, EndFact, Facts, RequestFact, Tempo, WatchFact};
 use deploy_core::fault::Fault;
 use deploy_core::log::{Line, World};

@@ -4,8 +4,8 @@
     allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
 )]
 
-mod accept;
-mod carry;
+pub(crate) mod accept;
+pub(crate) mod carry;
 mod speaker;
 
 #[cfg(target_family = "wasm")]

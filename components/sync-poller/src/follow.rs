@@ -3,8 +3,8 @@
 //! What to do is decided in `deploy_core::deployment` ([`deployment::next`] from the facts, [`deployment::step`] from Argo CD's answer);
 //! here it is done: save first, then ask; save first, then speak.
 
-use crate::voice::{Said, Voice};
-use crate::watch::Watch;
+use super::voice::{Said, Voice};
+use super::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
 use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Riders, Step, Waiting, WatchFact};

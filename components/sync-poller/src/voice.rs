@@ -3,7 +3,7 @@
 //! The message is slack-command's until then. If it is not there (still being posted for too long, deleted, the channel archived), the
 //! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
 
-use crate::follow::{CALL, Follower};
+use super::follow::{CALL, Follower};
 use deploy_core::deployment::{Facts, Place, words_hash};
 use deploy_core::fault::Changed;
 use deploy_core::log::{Line, World};
