@@ -214,8 +214,8 @@ fn ended(end: &End) -> (&'static str, String) {
 
 fn status(facts: &Facts) -> (&'static str, String) {
     let watch = facts.watch.as_ref();
-    if let Some((_, word)) = watch.and_then(|watch| watch.last_word.as_ref()) {
-        return last_word(facts, word);
+    if let Some(outcome) = &facts.outcome {
+        return last_word(facts, &outcome.word);
     }
     let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
     let sha = code(committed.sha.short());

@@ -7,7 +7,7 @@ mod commit;
 mod decide;
 
 use super::speaker::Speaker;
-use deploy_core::deployment::{CancelFact, End, EndFact, Facts, RequestFact, Tempo, WatchFact};
+use deploy_core::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact, Tempo};
 use deploy_core::fault::Fault;
 use deploy_core::log::{Line, World};
 use deploy_core::message::Note;
@@ -33,6 +33,10 @@ const BRANCH_RETRY: Duration = Duration::from_millis(100);
 const ABANDONED: Duration = Duration::from_secs(30);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
+/// How long after a request was not accepted what was saved of it is removed: later than any write of it can land.
+const FORGET_AFTER: Duration = Duration::from_secs(35);
+/// How often that is tried. Then the next rebuild of `in-flight` finds it, and it ends as not accepted.
+const FORGET_TRIES: u32 = 20;
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
 
@@ -100,6 +104,10 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         let Ok(facts) = store::load(world, id).await else { continue };
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
+            if facts.request.is_some() && facts.commit.is_none() {
+                // It may stand in no ring: the watch has ended it before it had a target.
+                remember_early(world, id).await?;
+            }
             store::leave_flight(world, id).await?;
             continue;
         };
@@ -121,6 +129,27 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
 
 fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
+}
+
+/// Removes a request that was not accepted, once no write of it can be on its way any more. The same click may have been accepted by
+/// another replica, which then ends it as cancelled: that one is left alone.
+pub(crate) async fn forget(world: &impl World, id: &DeploymentId) {
+    for _ in 0..FORGET_TRIES {
+        world.sleep(FORGET_AFTER).await;
+        let forgotten = async {
+            let facts = store::load(world, id).await?;
+            let in_flight = store::in_flight(world).await?.ids.contains(id);
+            if in_flight || facts.commit.is_some() || facts.end.is_some() {
+                Ok(())
+            } else {
+                store::forget(world, id).await
+            }
+        };
+        match forgotten.await {
+            Ok(()) => return,
+            Err(error) => world.log(Line::error("not_forgotten").of(id).with("cause", error.0)),
+        }
+    }
 }
 
 /// Carries a deployment out: to `committed` or `end`, told; then guards it until its last word.
@@ -241,7 +270,8 @@ impl<W: World> Carrier<'_, W> {
                     return Err("too late to end it: the watch will");
                 }
                 if !self.remembered.get() {
-                    self.remember_early().await;
+                    // Without it its keys would stay for ever; whoever resumes tries again.
+                    remember_early(self.world, self.id).await.map_err(|error| error.0)?;
                 }
                 self.lease.ensure(WRITE).await.map_err(|_| "the lease was lost")?;
                 let fact = EndFact { at: now, end };
@@ -271,8 +301,8 @@ impl<W: World> Carrier<'_, W> {
         let until = committed.at.after(commit.deadline).after(Duration::from_secs(120));
         while self.world.now() < until {
             self.world.sleep(Duration::from_millis(self.tempo().guardian)).await;
-            let Ok(watch) = store::load_fact::<WatchFact>(self.world, self.id).await else { continue };
-            if watch.is_some_and(|watch| watch.last_word.is_some() && watch.voice.told_end) {
+            let Ok(facts) = store::load(self.world, self.id).await else { continue };
+            if facts.end_is_told() {
                 // The same click may have come again after the end, and is in flight since.
                 return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
             }
@@ -314,12 +344,12 @@ impl<W: World> Carrier<'_, W> {
 
     /// A wish to cancel, or a watch that ended it, is heeded at every step.
     async fn wishes(&self, request: &RequestFact) -> Result<(), Stop> {
-        let (cancel, watch) = futures::future::try_join(
+        let (cancel, outcome) = futures::future::try_join(
             store::load_fact::<CancelFact>(self.world, self.id),
-            store::load_fact::<WatchFact>(self.world, self.id),
+            store::load_fact::<OutcomeFact>(self.world, self.id),
         )
         .await?;
-        if watch.is_some_and(|watch| watch.last_word.is_some()) {
+        if outcome.is_some() {
             return Err(Stop::Leave("the watch has ended it"));
         }
         if let Some(cancel) = cancel {
@@ -332,23 +362,18 @@ impl<W: World> Carrier<'_, W> {
         }
         Ok(())
     }
+}
 
-    /// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
-    async fn remember_early(&self) {
-        let kept = async {
-            let lease = loop {
-                match Lease::take(self.world, "early-ends", LIFE).await? {
-                    Some(lease) => break lease,
-                    None => self.world.sleep(BRANCH_RETRY).await,
-                }
-            };
-            let keep = store::in_flight(self.world).await?.ids;
-            let done = store::remember(self.world, EarlyEnds, self.id, &keep).await;
-            lease.release().await;
-            done
-        };
-        if let Err(error) = kept.await {
-            self.world.log(Line::error("not_remembered").of(self.id).with("cause", error.0));
+/// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
+async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
+    let lease = loop {
+        match Lease::take(world, "early-ends", LIFE).await? {
+            Some(lease) => break lease,
+            None => world.sleep(BRANCH_RETRY).await,
         }
-    }
+    };
+    let keep = store::in_flight(world).await?.ids;
+    let done = store::remember(world, EarlyEnds, id, &keep).await;
+    lease.release().await;
+    done
 }

@@ -3,8 +3,7 @@
 //! Every call is announced in the fact `message` before it is made (`speaking`), so that the watch, which takes over after the
 //! commit, never edits while one of our calls may still be on its way.
 
-use deploy_core::deployment::{Facts, MessageFact, Place, Voice, words_hash};
-use deploy_core::fault::Changed;
+use deploy_core::deployment::{Facts, MessageFact, Place, Voice, until, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
@@ -56,6 +55,13 @@ impl<'a, W: World> Speaker<'a, W> {
             return;
         }
         let mut told = self.speak(request, &before, &words, last).await;
+        let unsure = self.voice.borrow().unsure_edit;
+        if let (true, Told::At(place), Some(unsure)) = (last, &told, unsure) {
+            // What was given up may land after the final words: when it can no more, they are told once more.
+            self.world.sleep(until(unsure.after(slack::LATE_EDIT), self.world.now())).await;
+            let now = Voice { place: Some(place.clone()), ..before };
+            told = self.speak(request, &now, &words, last).await;
+        }
         let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
         if last && matches!(told, Told::No) && self.world.now().since(ended) >= GIVE_UP {
             self.world.log(Line::error("nobody_told").of(self.id));
@@ -135,6 +141,9 @@ impl<'a, W: World> Speaker<'a, W> {
                 // Somebody deleted it, say: one new message takes its place.
                 Err(SlackError::Gone(why)) => self.gone(&why),
                 Err(error) => {
+                    if error.is_unsure() {
+                        self.voice.borrow_mut().unsure_edit = Some(self.world.now());
+                    }
                     if let Some(told) = self.failed(error, last).await {
                         return told;
                     }
@@ -149,7 +158,7 @@ impl<'a, W: World> Speaker<'a, W> {
                     self.voice.borrow_mut().lost = Some(why);
                 }
                 Err(error) => {
-                    if matches!(&error, SlackError::Unreachable(fault) if fault.changed != Changed::Nothing) {
+                    if error.is_unsure() {
                         // It may be there all the same. One more try, then no more messages that nobody would edit.
                         let mut voice = self.voice.borrow_mut();
                         voice.unsure_posts = voice.unsure_posts.saturating_add(1);

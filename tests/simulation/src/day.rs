@@ -247,7 +247,9 @@ impl Plan<'_> {
                 town.note(|| format!("{system:?} is down for {length:?}"));
                 town.weather.borrow_mut().down.insert(system);
                 let up = town.clone();
-                town.kernel.after(length, move || { up.weather.borrow_mut().down.remove(&system); });
+                town.kernel.after(length, move || {
+                    up.weather.borrow_mut().down.remove(&system);
+                });
             });
         }
     }

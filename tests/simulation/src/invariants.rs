@@ -18,9 +18,14 @@ pub(crate) struct Excuses {
 
 /// Writes down in the town what is not true.
 pub(crate) fn check(town: &Town, excuses: Excuses) {
+    if !town.broken.borrow().is_empty() {
+        // The run was stopped there: what follows from that says nothing.
+        return;
+    }
     for (id, accepted) in town.answered.borrow().clone() {
         match town.facts(&id).filter(|facts| facts.request.is_some()) {
-            Some(facts) => ended_and_told(town, &id, &facts, accepted, excuses),
+            Some(facts) if accepted => ended_and_told(town, &id, &facts, excuses),
+            Some(_) => {}
             None if accepted => town.broke(format!("I1: {id} was accepted and is forgotten")),
             None => {}
         }
@@ -44,7 +49,7 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
 }
 
 /// I1: one final state, and the person has read it.
-fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, accepted: bool, excuses: Excuses) {
+fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuses) {
     let state = facts.state();
     if !state.is_final() {
         return town.broke(format!("I1: {id} is {state:?} for good"));
@@ -69,7 +74,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, accepted: bool,
     let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
     let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text);
     let given_up = town.gave_up_telling.borrow().contains(id);
-    if in_channel || whispered || (given_up && excuses.slack) || !accepted {
+    if in_channel || whispered || (given_up && excuses.slack) {
         return;
     }
     town.broke(format!("I1: {id} is {state:?}, and nobody can read it: {:?}", words.text));
@@ -79,8 +84,10 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, accepted: bool,
 fn nothing_left(town: &Town) {
     let now = town.now();
     for key in town.redis.borrow_mut().keys(now) {
-        let expected = ["deploy-bot/in-flight", "deploy-bot/lease/resume", "deploy-bot/quiet"].contains(&key.as_str())
-            || key.starts_with("deploy-bot/edits/");
+        // News are hints: the next watch takes them.
+        let expected =
+            ["in-flight", "news", "lease/resume", "quiet"].iter().any(|name| key == format!("deploy-bot/{name}"))
+                || key.starts_with("deploy-bot/edits/");
         if !expected {
             town.broke(format!("I6: {key} is left in Redis"));
         }

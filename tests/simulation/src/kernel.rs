@@ -150,7 +150,9 @@ impl Kernel {
 
     pub(crate) async fn sleep(&self, delay: Duration) {
         let (ring, rung) = oneshot::channel();
-        self.after(delay, move || { let _ = ring.send(()); });
+        self.after(delay, move || {
+            let _ = ring.send(());
+        });
         let _ = rung.await;
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{CancelFact, Facts, State};
+use deploy_core::deployment::{CancelFact, Facts, LastWord, OutcomeFact, State};
 use deploy_core::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
 use deploy_core::image::ImageRef;
 use deploy_core::log::{Line, Log};
@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 
 use crate::kernel::{Kernel, OUTSIDE, ProcessId};
 use crate::redis::Redis;
+use crate::stories::slack_command::accept::Then;
 use crate::stories::{github_relay, slack_command, sync_poller};
 use crate::weather::{Trouble, Weather};
 use crate::world::{Open, Peek, Role, World};
@@ -199,8 +200,7 @@ impl Town {
             argocd.add(now, application);
         }
 
-        let credentials =
-            json!({ REGISTRY: { "username": "deploy-bot", "password": "password-of-the-simulation" } });
+        let credentials = json!({ REGISTRY: { "username": "deploy-bot", "password": "password-of-the-simulation" } });
         let variables = Variables(BTreeMap::from([
             ("slack_signing_secret", SECRET.to_owned()),
             ("slack_bot_token", "xoxb-token-of-the-simulation".to_owned()),
@@ -300,8 +300,8 @@ impl Town {
                 self.clone().webhook(outgoing);
             }
         }
-        for app in &self.apps {
-            self.look_at(app);
+        if self.now().is_multiple_of(500) {
+            self.apps.iter().for_each(|app| self.look_at(app));
         }
         let kernel = self.kernel.clone();
         kernel.after(Duration::from_millis(100), move || self.beat());
@@ -527,8 +527,16 @@ impl Town {
             Err((answer, _)) => return answer,
         };
         let accepted = slack_command::accept::accept(&world, &self.command, verified).await;
-        if let Some(id) = accepted.carry {
-            self.carry_out(process, n, id);
+        match accepted.then {
+            Then::Nothing => {}
+            Then::CarryOut(id) => self.carry_out(process, n, id),
+            Then::Forget(id) => {
+                let town = self.clone();
+                self.kernel.spawn(process, async move {
+                    let world = World::new(town, process, n, Role::SlackCommand);
+                    slack_command::carry::forget(&world, &id).await;
+                });
+            }
         }
         accepted.answer
     }
@@ -569,8 +577,7 @@ impl Town {
 
     /// A wake-up reaches every poller that is subscribed, or is lost on the way; how many heard it.
     pub(crate) fn publish(self: &Rc<Self>) -> usize {
-        let heard: Vec<usize> =
-            (0..self.pollers.len()).filter(|n| self.pollers[*n].process.get().is_some()).collect();
+        let heard: Vec<usize> = (0..self.pollers.len()).filter(|n| self.pollers[*n].process.get().is_some()).collect();
         for n in &heard {
             if self.kernel.chance(self.weather.borrow().wakes_lost) {
                 continue;
@@ -649,7 +656,8 @@ impl Town {
                 Came::Whole(response)
             }
             (_, came) => {
-                let status = if let Came::Whole(response) = &came { response.status.to_string() } else { "…".to_owned() };
+                let status =
+                    if let Came::Whole(response) = &came { response.status.to_string() } else { "…".to_owned() };
                 self.note(|| format!("{call}: {status}"));
                 came
             }
@@ -707,7 +715,8 @@ impl Town {
         let made = self.made.borrow();
         let revision = asked.revision().unwrap_or_default().to_owned();
         let Some(at) = made.iter().position(|made| made.sha == revision && made.app == asked.app) else {
-            return self.broke(format!("I3: {} was synced to {revision:?}, which the bot did not make for it", asked.app));
+            return self
+                .broke(format!("I3: {} was synced to {revision:?}, which the bot did not make for it", asked.app));
         };
         let taken = |sha: &str| {
             let argocd = lock(&self.argocd);
@@ -767,21 +776,24 @@ impl Town {
         let state = facts.state();
         let by_end = !facts.watch_speaks();
         let before = self.states.borrow_mut().insert(id.clone(), (state, by_end));
+        if state == State::Live && before.is_none_or(|(before, _)| before != state) {
+            self.check_live(&id, &facts);
+        }
         let Some((before, was_by_end)) = before.filter(|(before, _)| before.is_final() && *before != state) else {
             return;
         };
         if !was_by_end || facts.committed.is_none() {
             self.broke(format!("I1: {id} was {before:?}, and is {state:?} now"));
         }
-        if let Some((_, deploy_core::deployment::LastWord::Live { .. })) =
-            facts.watch.as_ref().and_then(|watch| watch.last_word.as_ref())
-        {
-            self.check_live(&id, &facts);
-        }
     }
 
     /// I4: never "live" without our commit healthy.
-    pub(crate) fn check_live(&self, id: &DeploymentId, facts: &Facts) {
+    fn check_live(&self, id: &DeploymentId, facts: &Facts) {
+        let paused = |outcome: &OutcomeFact| matches!(outcome.word, LastWord::Live { paused: true, .. });
+        if facts.outcome.as_ref().is_some_and(paused) {
+            // The new version may not run before somebody resumes it.
+            return;
+        }
         let Some(commit) = &facts.commit else { return self.broke(format!("I4: {id} is live without a commit")) };
         let ImageRef { tag, .. } = commit.image_ref();
         let app = commit.argocd.name.to_string();
@@ -794,7 +806,11 @@ impl Town {
     /// A watch begins or ends its work: see I5.
     pub(crate) fn watching(&self, watch: u64, works: bool) {
         let mut watching = self.watching.borrow_mut();
-        if works { watching.insert(watch) } else { watching.remove(&watch) };
+        if works {
+            watching.insert(watch)
+        } else {
+            watching.remove(&watch)
+        };
         self.most_watching.set(self.most_watching.get().max(watching.len()));
     }
 

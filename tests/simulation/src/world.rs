@@ -31,7 +31,7 @@ impl Role {
     pub(crate) fn writer(key: &str) -> Self {
         match key.rsplit('/').next() {
             Some("push" | "rewritten") => Self::GithubRelay,
-            Some("watch" | "live") => Self::SyncPoller,
+            Some("watch" | "outcome" | "live") => Self::SyncPoller,
             _ => Self::SlackCommand,
         }
     }
@@ -56,7 +56,6 @@ pub(crate) struct World {
     number: u64,
 }
 
-const STORE_LIMIT: Duration = Duration::from_secs(2);
 const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in time");
 const REDIS_SLOW: StoreError = StoreError("Redis did not answer in time");
 const REDIS_GONE: StoreError = StoreError("Redis failed");
@@ -88,14 +87,18 @@ impl World {
     }
 
     /// An operation on the store.
-    async fn store<T: 'static>(&self, effect: impl FnOnce(&Town) -> T + 'static) -> Result<T, StoreError> {
+    async fn store<T: 'static>(
+        &self,
+        limit: Duration,
+        effect: impl FnOnce(&Town) -> T + 'static,
+    ) -> Result<T, StoreError> {
         let (there, back) = self.ways(Duration::from_millis(3));
         let town = self.town.clone();
         let fails = self.kernel().chance(self.town.weather.borrow().store_fails);
         let without_effect = fails && self.kernel().chance(0.5);
         let effect = move || if without_effect { None } else { Some(effect(&town)).filter(|_| !fails) };
         let done = self.kernel().operation(self.process, there, back, effect);
-        self.within(STORE_LIMIT, done).await.ok_or(STORE_SLOW)?.ok_or(StoreError("the key-value store failed"))
+        self.within(limit, done).await.ok_or(STORE_SLOW)?.ok_or(StoreError("the key-value store failed"))
     }
 
     async fn call(&self, request: Request) -> Result<(Response, Body), HttpError> {
@@ -213,21 +216,21 @@ impl Chunks for Body {
 impl KeyValue for World {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let key = key.to_owned();
-        self.store(move |town| town.store.borrow().get(&key).cloned()).await
+        self.store(store::READ_TIMEOUT, move |town| town.store.borrow().get(&key).cloned()).await
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         let (key, value, role) = (key.to_owned(), value.to_vec(), self.role);
-        self.store(move |town| town.write(role, &key, Some(value))).await
+        self.store(store::WRITE_TIMEOUT, move |town| town.write(role, &key, Some(value))).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let (key, role) = (key.to_owned(), self.role);
-        self.store(move |town| town.write(role, &key, None)).await
+        self.store(store::WRITE_TIMEOUT, move |town| town.write(role, &key, None)).await
     }
 
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
-        self.store(|town| town.store.borrow().keys().cloned().collect()).await
+        self.store(store::READ_TIMEOUT * 15, |town| town.store.borrow().keys().cloned().collect()).await
     }
 }
 
