@@ -595,6 +595,13 @@ impl Facts {
         self.committed.is_some() || self.watch.as_ref().is_some_and(|watch| watch.last_word.is_some())
     }
 
+    /// Since when the commit may have been on the branch: the answer that it is there came later.
+    pub fn written_at(&self) -> Option<Timestamp> {
+        let committed = self.committed.as_ref()?;
+        let attempt = self.commit.as_ref().and_then(|commit| commit.attempts.last()).filter(|_| !committed.reused);
+        Some(attempt.map_or(committed.at, |attempt| attempt.at))
+    }
+
     /// Whether the final words were told by whoever had to.
     pub fn end_is_told(&self) -> bool {
         if self.watch_speaks() {
