@@ -441,7 +441,7 @@ impl<W: World> Follower<'_, W> {
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
     async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
         self.riders_told(commit).await;
-        let committed_at = self.facts.borrow().committed.as_ref().map(|committed| committed.at).unwrap_or_default();
+        let written_at = self.facts.borrow().written_at().unwrap_or_default();
         let (current, rewritten) = futures::future::try_join(
             store::load_key(self.world, Current(&commit.argocd)),
             store::load_key(self.world, Rewritten),
@@ -450,7 +450,7 @@ impl<W: World> Follower<'_, W> {
         let over = if current.as_ref().is_none_or(|current| current.id != *self.id) {
             // Never an older commit after a newer one.
             Some(LastWord::Superseded { by_deployment: current.map(|current| current.id), by_person: None })
-        } else if rewritten.is_some_and(|rewritten| rewritten.at > committed_at) {
+        } else if rewritten.is_some_and(|rewritten| rewritten.at > written_at) {
             Some(LastWord::Failed { failure: Failure::BranchRewritten })
         } else {
             None

@@ -5,6 +5,7 @@ mod one_deploy;
 mod argocd;
 mod door;
 mod faults;
+mod people;
 mod pushes;
 mod refusals;
 mod registry;
