@@ -141,7 +141,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
 /// The names of all facts.
 const FACTS: [&str; 8] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch"];
 
-async fn delete_facts(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+/// Deletes all facts of a deployment that nobody names any more.
+pub async fn delete_facts(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
     for name in FACTS {
         store.delete(&fact_key(id, name)).await?;
     }

@@ -14,6 +14,7 @@ use deploy_core::signature::{deployment_id, slack_signed};
 use deploy_core::slack::{self, Incoming, Interaction, SlashCommand};
 use deploy_core::store;
 use futures::future::{Either, select};
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -136,10 +137,13 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
         words,
         response_url,
     };
+    let begun = Cell::new(false);
     let save = async {
-        // The fact first: an id in flight without a request would be a promise without words.
-        store::save_fact(world, &id, &request).await?;
-        store::add_in_flight(world, &id, request.at).await
+        // In flight first: whoever dies in between leaves an id without a request, which the next to resume takes out again. The other
+        // way round it would be a request that nobody finds, neither to carry it out nor to delete it.
+        store::add_in_flight(world, &id, request.at).await?;
+        begun.set(true);
+        store::save_fact(world, &id, &request).await
     };
     let saved = match select(pin!(save), pin!(world.sleep(SAVE_LIMIT))).await {
         Either::Left((result, _)) => result,
@@ -157,9 +161,11 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
         }
         Err(error) => {
             world.log(Line::error("not_accepted").of(&id).with("cause", error.0));
-            // Whoever finds the request later must not carry it out: the person was told that it is not accepted.
-            let cancel = CancelFact { by: None, at: world.now() };
-            let _ = select(pin!(store::save_fact(world, &id, &cancel)), pin!(world.sleep(SAVE_LIMIT))).await;
+            if begun.get() {
+                // Whoever finds the request later must not carry it out: the person was told that it is not accepted.
+                let cancel = CancelFact { by: None, at: world.now() };
+                let _ = select(pin!(store::save_fact(world, &id, &cancel)), pin!(world.sleep(SAVE_LIMIT))).await;
+            }
             Accepted::say(&message::not_accepted())
         }
     }

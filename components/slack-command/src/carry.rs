@@ -31,6 +31,8 @@ const WRITE: Duration = Duration::from_secs(2);
 const BRANCH_RETRY: Duration = Duration::from_millis(100);
 /// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
 const ABANDONED: Duration = Duration::from_secs(30);
+/// A request that is not there after this long never will be: whoever accepts gives up saving it after a second.
+const SAVING: Duration = Duration::from_secs(2);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
@@ -97,9 +99,18 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
     let mut resume = Vec::new();
     for id in &in_flight.ids {
         // One that cannot be read is left alone, and does not keep the others from being resumed.
-        let Ok(facts) = store::load(world, id).await else { continue };
+        let Ok(mut facts) = store::load(world, id).await else { continue };
+        if facts.request.is_none() {
+            // It may be being saved just now.
+            world.sleep(SAVING).await;
+            let Ok(again) = store::load(world, id).await else { continue };
+            facts = again;
+        }
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
+            if facts.request.is_none() && facts.commit.is_none() {
+                store::delete_facts(world, id).await?;
+            }
             store::leave_flight(world, id).await?;
             continue;
         };
