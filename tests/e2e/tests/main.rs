@@ -3,12 +3,13 @@
 mod one_deploy;
 
 mod argocd;
+mod crashes;
 mod door;
 mod faults;
+mod healthz;
 mod pushes;
 mod refusals;
 mod registry;
-mod resume;
 mod settings;
 mod structure;
 mod together;
