@@ -150,7 +150,7 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
 /// The names of all facts.
 const FACTS: [&str; 9] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome"];
 
-/// Deletes all facts of a deployment.
+/// Deletes all facts of a deployment that nobody names any more.
 pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
     for name in FACTS {
         store.delete(&fact_key(id, name)).await?;

@@ -31,12 +31,13 @@ const WRITE: Duration = Duration::from_secs(2);
 const BRANCH_RETRY: Duration = Duration::from_millis(100);
 /// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
 const ABANDONED: Duration = Duration::from_secs(30);
+/// A request that is not there after this long never will be: whoever accepts gives up saving it after a second.
+const SAVING: Duration = Duration::from_secs(2);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
-/// How long after a request was not accepted what was saved of it is removed: later than any write of it can land.
-const FORGET_AFTER: Duration = Duration::from_secs(35);
-/// How often that is tried. Then the next rebuild of `in-flight` finds it, and it ends as not accepted.
-const FORGET_TRIES: u32 = 20;
+/// How often it is tried to take back a request that was not accepted; how long after the one before.
+const TAKE_BACK_TRIES: u32 = 100;
+const TAKE_BACK_AGAIN: Duration = Duration::from_secs(5);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
 
@@ -101,10 +102,18 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
     let mut resume = Vec::new();
     for id in &in_flight.ids {
         // One that cannot be read is left alone, and does not keep the others from being resumed.
-        let Ok(facts) = store::load(world, id).await else { continue };
+        let Ok(mut facts) = store::load(world, id).await else { continue };
+        if facts.request.is_none() {
+            // It may be being saved just now.
+            world.sleep(SAVING).await;
+            let Ok(again) = store::load(world, id).await else { continue };
+            facts = again;
+        }
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
-            if facts.request.is_some() && facts.commit.is_none() {
+            if facts.request.is_none() && facts.commit.is_none() {
+                store::forget(world, id).await?;
+            } else if facts.commit.is_none() {
                 // It may stand in no ring: the watch has ended it before it had a target.
                 remember_early(world, id).await?;
             }
@@ -131,24 +140,25 @@ fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
 }
 
-/// Removes a request that was not accepted, once no write of it can be on its way any more. The same click may have been accepted by
-/// another replica, which then ends it as cancelled: that one is left alone.
-pub(crate) async fn forget(world: &impl World, id: &DeploymentId) {
-    for _ in 0..FORGET_TRIES {
-        world.sleep(FORGET_AFTER).await;
-        let forgotten = async {
-            let facts = store::load(world, id).await?;
-            let in_flight = store::in_flight(world).await?.ids.contains(id);
-            if in_flight || facts.commit.is_some() || facts.end.is_some() {
-                Ok(())
-            } else {
-                store::forget(world, id).await
-            }
+/// A request that was not accepted, of which a part may be saved: nobody may carry it out. Then it goes back among those in flight, and
+/// whoever resumes ends it if it is there, or removes what is left of it. The same click may have been accepted by another replica, which
+/// then ends it as cancelled.
+pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
+    let at = world.now();
+    // Nobody resumes what is not in flight.
+    let _ = store::leave_flight(world, id).await;
+    for _ in 0..TAKE_BACK_TRIES {
+        let taken_back = async {
+            store::save_fact(world, id, &CancelFact { by: None, at }).await?;
+            // Writes that were given up may still land.
+            world.sleep(store::WRITE_TIMEOUT).await;
+            store::add_in_flight(world, id, at).await
         };
-        match forgotten.await {
+        match taken_back.await {
             Ok(()) => return,
-            Err(error) => world.log(Line::error("not_forgotten").of(id).with("cause", error.0)),
+            Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.0)),
         }
+        world.sleep(TAKE_BACK_AGAIN).await;
     }
 }
 

@@ -73,9 +73,9 @@ mod door {
         match then {
             Then::Nothing => {}
             Then::CarryOut(id) => carry_out(&settings, id),
-            Then::Forget(id) => {
+            Then::TakeBack(id) => {
                 let world = world(&settings);
-                deploy_spin::spawn(async move { carry::forget(&*world, &id).await });
+                deploy_spin::spawn(async move { carry::take_back(&*world, &id).await });
             }
         }
         answer

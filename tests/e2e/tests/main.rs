@@ -3,13 +3,16 @@
 mod one_deploy;
 
 mod argocd;
+mod crashes;
 mod door;
 mod faults;
+mod healthz;
 mod people;
 mod pushes;
+mod redis;
 mod refusals;
 mod registry;
-mod resume;
+mod replicas;
 mod settings;
 mod structure;
 mod together;

@@ -166,6 +166,7 @@ pub struct ArgoCd {
     agenda: Vec<Due>,
     counter: u64,
     open: BTreeMap<StreamId, Stream>,
+    watched_twice: Millis,
     blocked: BTreeMap<StreamId, (Key, u64)>,
     asked: Vec<SyncAsked>,
     received: Vec<WebhookReceived>,
@@ -196,6 +197,7 @@ impl ArgoCd {
             agenda: Vec::new(),
             counter: 0,
             open: BTreeMap::new(),
+            watched_twice: 0,
             blocked: BTreeMap::new(),
             asked: Vec::new(),
             received: Vec::new(),
@@ -310,6 +312,12 @@ impl ArgoCd {
     /// How many event streams are open.
     pub fn open_streams(&self) -> usize {
         self.open.len()
+    }
+
+    /// The longest time for which two event streams of one application were open at once. That a client hung up is seen a moment later,
+    /// so a little of it means nothing.
+    pub fn watched_twice(&self) -> Millis {
+        self.watched_twice
     }
 
     // ---- inside ----
@@ -698,6 +706,13 @@ impl StandIn for ArgoCd {
 
     fn tick(&mut self, now: Millis) {
         self.catch_up(now);
+        let mut newest: BTreeMap<&str, (usize, Millis)> = BTreeMap::new();
+        for stream in self.open.values().filter(|stream| !stream.ended) {
+            let (count, opened) = newest.entry(&stream.name).or_default();
+            (*count, *opened) = (*count + 1, (*opened).max(stream.opened));
+        }
+        let twice = newest.values().filter(|(count, _)| *count > 1).map(|(_, opened)| now.saturating_sub(*opened));
+        self.watched_twice = self.watched_twice.max(twice.max().unwrap_or_default());
     }
 
     fn stream(&mut self, now: Millis, id: StreamId) -> Option<Vec<u8>> {

@@ -136,11 +136,13 @@ pub struct Limits {
     pub update_burst: u64,
     /// The steady rate of `chat.update`.
     pub updates_per_minute: u64,
+    /// How long a minute is: a test need not wait for a real one. What it tells to wait for is whole seconds all the same.
+    pub minute: Millis,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { post_burst: 3, update_burst: 10, updates_per_minute: 50 }
+        Self { post_burst: 3, update_burst: 10, updates_per_minute: 50, minute: 60_000 }
     }
 }
 
@@ -580,7 +582,7 @@ impl Slack {
             _ => {}
         }
         if let Some(limits) = self.limits
-            && let Some(seconds) = self.too_soon(now, format!("post {id}"), 1000, limits.post_burst)
+            && let Some(seconds) = self.too_soon(now, format!("post {id}"), limits.minute / 60, limits.post_burst)
         {
             return Err(rate_limited(seconds));
         }
@@ -600,7 +602,7 @@ impl Slack {
 
     fn update(&mut self, now: Millis, values: &Value) -> Result<Value, Refused> {
         if let Some(limits) = self.limits {
-            let every = 60_000 / limits.updates_per_minute.max(1);
+            let every = limits.minute / limits.updates_per_minute.max(1);
             if let Some(seconds) = self.too_soon(now, "update".to_owned(), every, limits.update_burst) {
                 return Err(rate_limited(seconds));
             }

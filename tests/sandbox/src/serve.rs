@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Interval, Sleep, interval, sleep};
 
+use crate::hold::{Held, Holds, Moment};
 use crate::journal::{Journal, Outcome, Ticket};
 use crate::{lock, now};
 
@@ -41,6 +42,7 @@ struct Carried<S> {
     system: &'static str,
     stand_in: Arc<Mutex<S>>,
     faults: Mutex<Faults>,
+    holds: Mutex<Holds>,
     latency: Mutex<Duration>,
     journal: Journal,
 }
@@ -53,8 +55,8 @@ impl<S: StandIn + 'static> Server<S> {
         stand_in: Arc<Mutex<S>>,
         journal: Journal,
     ) -> io::Result<Self> {
-        let (faults, latency) = Default::default();
-        let carried = Arc::new(Carried { system, stand_in, faults, latency, journal });
+        let (faults, holds, latency) = Default::default();
+        let carried = Arc::new(Carried { system, stand_in, faults, holds, latency, journal });
         let address = listener.local_addr()?;
         let accepting = Mutex::new(Some(tokio::spawn(accept(listener, carried.clone()))));
         Ok(Self { address, carried, accepting })
@@ -73,6 +75,16 @@ impl<S: StandIn + 'static> Server<S> {
     /// From now on the next `times` calls of that name go wrong (`*` at the end matches any ending).
     pub fn fault(&self, call: &str, fault: Fault, times: u32) {
         lock(&self.carried.faults).add(call, fault, times);
+    }
+
+    /// The `nth` call of that name from now on is held at that moment, until what is returned is dropped.
+    pub fn hold(&self, moment: Moment, call: &str, nth: u32) -> Held {
+        lock(&self.carried.holds).add(moment, call, "", nth)
+    }
+
+    /// The same of the next call of that name whose body has these words.
+    pub fn hold_saying(&self, moment: Moment, call: &str, words: &str) -> Held {
+        lock(&self.carried.holds).add(moment, call, words, 1)
     }
 
     /// Nothing goes wrong any more.
@@ -146,6 +158,10 @@ async fn answer<S: StandIn + 'static>(
     if !latency.is_zero() {
         sleep(latency).await;
     }
+    let caught = lock(&carried.holds).next(&call, &request.body);
+    if let Some(caught) = &caught {
+        caught.wait(Moment::Before).await;
+    }
 
     let fault = lock(&carried.faults).next(&call);
     let name = fault.as_ref().map(name_of);
@@ -170,6 +186,9 @@ async fn answer<S: StandIn + 'static>(
         Answer::Stream(response, id) => (response, Some(open(id))),
         Answer::Later(id) => (open(id).wait().await, None),
     };
+    if let Some(caught) = &caught {
+        caught.wait(Moment::After).await;
+    }
 
     match fault {
         Some(Fault::DropAfter) => return Err(close(&ticket, ends(0))),

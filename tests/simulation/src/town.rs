@@ -530,11 +530,11 @@ impl Town {
         match accepted.then {
             Then::Nothing => {}
             Then::CarryOut(id) => self.carry_out(process, n, id),
-            Then::Forget(id) => {
+            Then::TakeBack(id) => {
                 let town = self.clone();
                 self.kernel.spawn(process, async move {
                     let world = World::new(town, process, n, Role::SlackCommand);
-                    slack_command::carry::forget(&world, &id).await;
+                    slack_command::carry::take_back(&world, &id).await;
                 });
             }
         }
