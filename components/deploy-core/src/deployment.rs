@@ -320,6 +320,16 @@ pub struct Voice {
     pub response_url_uses: u8,
 }
 
+impl Voice {
+    /// Why [`Voice::lost`] after posts without an answer. Slack has not refused, so the final words may still be posted.
+    pub const NO_ANSWER: &'static str = "no answer";
+
+    /// Whether a message may be written or edited: not where Slack refused it, and after posts without an answer only at the end.
+    pub fn may_write(&self, last: bool) -> bool {
+        self.lost.as_deref().is_none_or(|why| last && why == Self::NO_ANSWER)
+    }
+}
+
 /// `message`: slack-command's voice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -150,6 +150,12 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
 /// The names of all facts.
 const FACTS: [&str; 9] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome"];
 
+/// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
+/// cancel keeps it from being carried out.
+pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
+    facts.request.is_none() && facts.cancel.as_ref().is_none_or(|cancel| now.since(cancel.at) > WRITE_TIMEOUT)
+}
+
 /// Deletes all facts of a deployment that nobody names any more.
 pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
     for name in FACTS {
@@ -476,7 +482,7 @@ pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
 }
 
 /// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
-pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), StoreError> {
+pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Result<(), StoreError> {
     let start = format!("{PREFIX}deployment/");
     let ids: BTreeSet<DeploymentId> = KeyValue::keys(world)
         .await?
@@ -491,8 +497,7 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), St
             // The set would be marked as whole without it.
             Err(error) => return Err(error),
         };
-        if facts.request.is_none() {
-            // It was not accepted, and whoever would have removed the rest died.
+        if is_left_over(&facts, world.now()) {
             forget(world, &id).await?;
         }
         // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.

@@ -111,7 +111,10 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         }
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
-            if facts.request.is_none() && facts.commit.is_none() {
+            if facts.request.is_none() {
+                if !store::is_left_over(&facts, world.now()) {
+                    continue;
+                }
                 store::forget(world, id).await?;
             } else if facts.commit.is_none() {
                 // It may stand in no ring: the watch has ended it before it had a target.

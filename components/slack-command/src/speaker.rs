@@ -10,7 +10,7 @@ use deploy_core::names::DeploymentId;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Original, SlackError};
 use deploy_core::store::{self, Urgency};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 /// The voice of one deployment.
@@ -19,6 +19,8 @@ pub(crate) struct Speaker<'a, W> {
     settings: &'a SlackCommandSettings,
     id: &'a DeploymentId,
     voice: RefCell<Voice>,
+    /// What we know of the voice is not in the store yet.
+    unsaved: Cell<bool>,
 }
 
 impl<'a, W: World> Speaker<'a, W> {
@@ -26,11 +28,12 @@ impl<'a, W: World> Speaker<'a, W> {
         let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
         // Ours alone, and we hold the lease: whoever spoke before us is gone.
         voice.speaking = None;
-        Self { world, settings, id, voice: RefCell::new(voice) }
+        Self { world, settings, id, voice: RefCell::new(voice), unsaved: Cell::new(false) }
     }
 
+    /// Told, and saved that it was.
     pub(crate) fn end_is_told(&self) -> bool {
-        self.voice.borrow().told_end
+        self.voice.borrow().told_end && !self.unsaved.get()
     }
 
     async fn save(&self, change: impl FnOnce(&mut Voice)) -> Result<(), store::StoreError> {
@@ -39,7 +42,10 @@ impl<'a, W: World> Speaker<'a, W> {
             change(&mut voice);
             voice.clone()
         };
-        store::save_fact(self.world, self.id, &MessageFact(voice)).await
+        self.unsaved.set(true);
+        store::save_fact(self.world, self.id, &MessageFact(voice)).await?;
+        self.unsaved.set(false);
+        Ok(())
     }
 
     /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words.
@@ -48,6 +54,11 @@ impl<'a, W: World> Speaker<'a, W> {
         let words = message::before_commit(facts, note.as_ref());
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let before = self.voice.borrow().clone();
+        if before.told_end && self.unsaved.get() {
+            // Only that it was told is not saved yet.
+            let _ = self.save(|_| {}).await;
+            return;
+        }
         if before.told_end || (before.told == Some(hash) && !last) {
             return;
         }
@@ -131,7 +142,7 @@ impl<'a, W: World> Speaker<'a, W> {
         last: bool,
     ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
-        if let Some(place) = before.place.as_ref().filter(|_| before.lost.is_none()) {
+        if let Some(place) = before.place.as_ref().filter(|_| before.may_write(last)) {
             let urgency = if last { Urgency::Final } else { Urgency::First };
             if !store::may_edit(self.world, self.world.now(), urgency).await && !last {
                 return Told::No;
@@ -150,7 +161,8 @@ impl<'a, W: World> Speaker<'a, W> {
                 }
             }
         }
-        if self.voice.borrow().lost.is_none() {
+        let may_post = self.voice.borrow().may_write(last);
+        if may_post {
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -163,7 +175,7 @@ impl<'a, W: World> Speaker<'a, W> {
                         let mut voice = self.voice.borrow_mut();
                         voice.unsure_posts = voice.unsure_posts.saturating_add(1);
                         if voice.unsure_posts >= MOST_UNSURE_POSTS {
-                            voice.lost = Some("no answer".to_owned());
+                            voice.lost = Some(Voice::NO_ANSWER.to_owned());
                         }
                     }
                     if let Some(told) = self.failed(error, last).await {
@@ -172,8 +184,11 @@ impl<'a, W: World> Speaker<'a, W> {
                 }
             }
         }
-        // No message of ours there: the response_url reaches the asker in any channel, five times; the last is kept for the end.
+        // No message of ours there: the response_url reaches the asker in any channel, five times; two are kept for the end.
         if before.response_url_uses >= if last { 5 } else { 3 } {
+            if last {
+                self.world.log(Line::error("nobody_told").of(self.id));
+            }
             return if last { Told::Never } else { Told::No };
         }
         match slack::respond(http, &request.response_url, words, Audience::Asker, Original::Keep).await {

@@ -118,7 +118,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             self.follower.facts.borrow_mut().message = message;
             return Ok(Told::NotYet);
         }
-        let may_post = watch.voice.lost.is_none() && (theirs.lost.is_none() || watch.voice.place.is_some());
+        let may_post = watch.voice.may_write(last) && (theirs.may_write(last) || watch.voice.place.is_some());
         if may_post {
             if let Some(place) = facts.place() {
                 let urgency = match (last, watch.voice.told) {
@@ -157,7 +157,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                             .save(|fact| {
                                 fact.voice.unsure_posts = fact.voice.unsure_posts.saturating_add(1);
                                 if fact.voice.unsure_posts >= MOST_UNSURE_POSTS {
-                                    fact.voice.lost = Some("no answer".to_owned());
+                                    fact.voice.lost = Some(deployment::Voice::NO_ANSWER.to_owned());
                                 }
                             })
                             .await?;
@@ -167,8 +167,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
-        if used >= if last { 5 } else { 4 } {
-            // Slack takes five; the last one is kept for the final words.
+        if used >= if last { 5 } else { 3 } {
+            // Slack takes five; two are kept for the final words, because one may be lost on the way.
             return Ok(Told::Never);
         }
         // Counted first: an answer that is lost is a use all the same.

@@ -756,6 +756,9 @@ impl Town {
         if let Some(value) = &value {
             self.note(|| format!("{key} = {}", String::from_utf8_lossy(value)));
         }
+        if value.is_none() {
+            self.note(|| format!("{key} is deleted"));
+        }
         match value {
             Some(value) => self.store.borrow_mut().insert(key.to_owned(), value),
             None => self.store.borrow_mut().remove(key),

@@ -251,6 +251,9 @@ impl Redis for World {
                 vec![Reply::Int(i64::try_from(town.publish()).unwrap_or(i64::MAX))]
             } else {
                 let reply = town.redis.borrow_mut().run(town.now(), &name, &arguments);
+                if ["ZADD", "ZREM", "SET"].contains(&name.as_str()) {
+                    town.note(|| format!("{name} {}: {reply:?}", arguments.join(" ")));
+                }
                 if is_watch && name == "SET" && matches!(reply.first(), Some(Reply::Status(_))) {
                     town.watching(number, true);
                 } else if is_watch && arguments.iter().any(|text| text.contains("'DEL'")) {
