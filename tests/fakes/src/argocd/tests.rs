@@ -499,7 +499,9 @@ fn a_stream_shows_a_cache_that_lags_behind() {
     sync(&mut argocd, NOW + 1000, &json!({"revision": sha}));
     let after = open(&mut argocd, NOW + 1000, fields, "*/*");
     let nothing = r#"{"result":{"application":{},"type":"ADDED"}}"#;
-    let operation = format!(r#"{{"result":{{"application":{{"operation":{{"sync":{{"revision":"{sha}"}}}}}},"type":"MODIFIED"}}}}"#);
+    let operation = format!(
+        r#"{{"result":{{"application":{{"operation":{{"sync":{{"revision":"{sha}"}}}}}},"type":"MODIFIED"}}}}"#
+    );
     for id in [before, after] {
         assert_eq!(take(&mut argocd, NOW + 1040, id), [nothing]);
         assert_eq!(take(&mut argocd, NOW + 1050, id), [operation.clone()]);

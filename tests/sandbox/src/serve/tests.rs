@@ -134,7 +134,11 @@ async fn a_head_answer_says_the_length_of_what_does_not_come() {
 async fn a_stream_brings_what_comes_and_ends() {
     let server = server().await;
     let mut stream = open(&server, "GET /stream").await;
-    assert_eq!(tokio::time::timeout(BEAT * 5, stream.read_u8()).await.ok().map(|read| read.is_ok()), None, "no head yet");
+    assert_eq!(
+        tokio::time::timeout(BEAT * 5, stream.read_u8()).await.ok().map(|read| read.is_ok()),
+        None,
+        "no head yet"
+    );
     server.lock().pending = b"one".to_vec();
     let text = read(&mut stream, "one\r\n").await;
     assert!(text.contains("transfer-encoding: chunked"), "{text}");
