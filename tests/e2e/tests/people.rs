@@ -125,7 +125,7 @@ fn people_push_and_revert_after_the_commit_and_exactly_that_commit_is_synced() {
         carol_replaces(room, &tag, &before);
         opens(room);
         room.says(&format!("is live: `{tag}`")).await?;
-        assert_eq!(taken(room), [ours.clone()]);
+        assert_eq!(taken(room), [ours.as_str()]);
         assert_eq!(relayed(room), [ours], "Argo CD was told of no push of hers");
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
         assert_eq!(written(room), before, "her revert stays until somebody deploys again");
@@ -186,7 +186,7 @@ fn a_branch_that_is_forced_back_after_the_sync_was_asked_for_changes_nothing() {
         room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
         let tag = room.tag("checkout", "feature/totals");
         room.says(&format!("is live: `{tag}`")).await?;
-        assert_eq!(taken(room), [ours.clone()]);
+        assert_eq!(taken(room), [ours.as_str()]);
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
 
         // The live commit is not on the branch any more, and the next deploy copes with that.
@@ -265,7 +265,7 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
                     (Some(world::BOT_LOGIN), vec![theirs]),
                     "{what}"
                 );
-                assert_eq!(taken(room)[synced..], [ours.sha.clone()], "{what}");
+                assert_eq!(taken(room)[synced..], [ours.sha.as_str()], "{what}");
                 assert!(relayed(room)[told..].iter().all(|after| *after == ours.sha), "{what}");
             }
         }
@@ -318,7 +318,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
     room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
         room.script("checkout", quick());
         let old = head(room);
-        room.github.fault("github.commit", Fault::DropAfter, 1);
+        room.github.fault("github.commit", Fault::HangAfter(Duration::from_secs(1)), 1);
         room.alice("checkout 42").await;
         let landed = |room: &Sandbox| {
             let head = room.github.lock().head(GITOPS, "main").filter(|head| *head != old)?;
@@ -333,7 +333,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
         let main = room.tag("checkout", "main");
         room.says(&format!("is live: `{main}`")).await?;
         let commits = room.github.lock().commits(GITOPS, "main");
-        assert_eq!(commits[0].parents, [hers.clone()], "his is on top of hers");
+        assert_eq!(commits[0].parents, [hers.as_str()], "his is on top of hers");
         assert_eq!(taken(room), [commits[0].sha.clone()]);
         assert!(room.messages()[0].contains("I do not know whether my commit landed"), "{:#?}", room.messages());
 
