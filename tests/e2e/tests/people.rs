@@ -226,7 +226,7 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
             let Pushed { what, same_content, on_the_web, copied } = case;
             let tag = room.builds("checkout", "feature/totals", "alice");
             let (messages, synced, told) = (room.messages().len(), taken(room).len(), relayed(room).len());
-            let id = down_in_committing(room).await?;
+            let id = down_in_committing(room, Fault::HangBefore(Duration::from_secs(20))).await?;
 
             let words = format!("Deploy checkout {tag}\n\nacme/checkout#42 (feature/totals)\n\nDeploy-Id: {id}");
             let files = if same_content {
@@ -273,11 +273,30 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
     });
 }
 
-/// Alice deploys checkout #42, and the bot dies when it has sent its commit, which GitHub never gets. The id of the deployment.
-async fn down_in_committing(room: &mut Room) -> Result<String> {
+/// The commit landed, and the bot died before it knew. Its own commit is found, and not the copy that Carol pushed on top of it.
+#[test]
+fn a_copy_on_top_of_the_bots_own_commit_is_not_taken_for_it() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let old = head(room);
+        down_in_committing(room, Fault::HangAfter(Duration::from_secs(20))).await?;
+        let ours = room.github.lock().commits(GITOPS, "main")[0].clone();
+        assert_eq!(ours.parents, [old]);
+        let copy =
+            NewCommit { on_the_web: true, ..NewCommit::new(&ours.message, &[(VALUES, &values(room)), ("a", "a")]) };
+        room.github.lock().push(GITOPS, "main", "carol", &[copy]);
+        room.start_bot().await?;
+        probe(room, "end", |_| room.messages().iter().any(|text| text.contains("is live")).then_some(())).await?;
+        assert_eq!(taken(room), [ours.sha]);
+        Ok(())
+    });
+}
+
+/// Alice deploys checkout #42, and the bot dies when it has sent its commit and has no answer. The id of the deployment.
+async fn down_in_committing(room: &mut Room, fault: Fault) -> Result<String> {
     let known: Vec<String> = room.keys().await?;
-    let since = room.journal.mark("deploy");
-    room.github.fault("github.commit", Fault::HangBefore(Duration::from_secs(20)), 1);
+    let (since, base) = (room.journal.mark("deploy"), head(room));
+    room.github.fault("github.commit", fault, 1);
     room.alice("checkout 42").await;
     let sends =
         |room: &Sandbox| room.journal.calls_since(since).iter().any(|call| call == "github.commit").then_some(());
@@ -290,7 +309,7 @@ async fn down_in_committing(room: &mut Room) -> Result<String> {
     let commit = room.keys().await?.into_iter().find(|key| key.ends_with("/commit") && !known.contains(key));
     let commit = commit.context("the attempt was saved")?;
     let fact = room.key(&commit).await?.unwrap_or_default();
-    assert_eq!(fact["attempts"][0]["base"], json!(head(room)), "{fact}");
+    assert_eq!(fact["attempts"][0]["base"], json!(base), "{fact}");
     Ok(commit.trim_start_matches("deploy-bot/deployment/").trim_end_matches("/commit").to_owned())
 }
 
