@@ -411,7 +411,7 @@ pub enum Failure {
     NoApplication,
     /// The application is being deleted.
     Deleting,
-    /// None of its sources is the GitOps repository.
+    /// None of its sources follows the GitOps branch.
     NoSource,
     /// Argo CD refused the sync for a reason of its own.
     Refused {

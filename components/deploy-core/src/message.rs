@@ -375,7 +375,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             format!("Argo CD is deleting the application. {changed} Type the command again when there is a new one.")
         }
         Failure::NoSource => format!(
-            "none of the application's sources is the GitOps repository, so I cannot sync my commit. {changed} Check the application's `repoURL`."
+            "none of the application's sources follows the GitOps branch, so I cannot sync my commit. {changed} Check the application's `repoURL` and `targetRevision`."
         ),
         Failure::Refused { said: why } => {
             format!("Argo CD refused the sync{}. {changed} Fix that, then type the command again.", said(why))

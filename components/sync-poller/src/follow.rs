@@ -449,7 +449,7 @@ impl<W: World> Follower<'_, W> {
             self.say(word).await?;
             return Ok(Flow::Over);
         }
-        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, sha) else {
+        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, &commit.gitops_branch, sha) else {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };

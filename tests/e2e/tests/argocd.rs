@@ -224,17 +224,20 @@ fn auto_sync_that_is_on_by_mistake_is_said_and_watched() {
     });
 }
 
-/// Wherever the GitOps repository stands among the sources, and however often: it is pinned there, and the others are left alone.
+/// Wherever the GitOps repository stands among the sources, and however often: it is pinned there, and the others are left alone, also
+/// those of the same repository that somebody keeps at a tag.
 #[test]
 fn of_several_sources_only_ours_are_synced_at_our_commit() {
     let chart = || Source::chart("https://charts.acme.example", "web", "1.4.2");
     let ours = || Source::new(GITOPS_URL, "main");
+    let first = "0123456789012345678901234567890123456789".to_owned();
     let cases = [
         ("the only one", vec![ours().at("checkout")], json!([1])),
         ("first", vec![ours().named("values"), chart()], json!([1])),
         ("second", vec![chart(), ours().named("values")], json!([2])),
         ("by ssh", vec![chart(), Source::new("git@github.com:acme/gitops.git", "main").named("values")], json!([2])),
         ("twice", vec![ours().at("checkout"), chart(), ours().named("values")], json!([1, 3])),
+        ("once at a tag", vec![Source::new(GITOPS_URL, &first).at("charts"), ours().named("values")], json!([2])),
     ];
     room(async |room| {
         room.slack.lock().limits = None;
@@ -267,15 +270,22 @@ fn of_several_sources_only_ours_are_synced_at_our_commit() {
     });
 }
 
+/// Synced at our commit, it would get whatever is on the GitOps branch instead of what it follows.
 #[test]
-fn an_application_of_another_repository_is_not_synced() {
+fn an_application_that_follows_something_else_is_not_synced() {
+    let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
+    let staging = Source::new(GITOPS_URL, "staging").at("checkout");
     room(async |room| {
-        let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
-        room.argocd.lock().add(sandbox::now(), App::new("checkout", elsewhere));
-        room.alice("checkout 42").await;
-        let message = room.says("none of the application's sources is the GitOps repository").await?;
-        assert!(message.contains("the cluster is not."), "{message}");
-        assert!(room.argocd.lock().syncs().is_empty());
+        room.github.lock().repo(GITOPS).branch("staging");
+        for (n, source) in [elsewhere, staging].into_iter().enumerate() {
+            room.argocd.lock().add(sandbox::now(), App::new("checkout", source));
+            room.alice(if n == 0 { "checkout 42" } else { "checkout main" }).await;
+            let words = "none of the application's sources follows the GitOps branch";
+            let says = |_: &sandbox::Sandbox| room.messages().get(n).filter(|text| text.contains(words)).cloned();
+            let message = room.until(words, PATIENCE, says).await?;
+            assert!(message.contains("the cluster is not."), "{message}");
+            assert!(room.argocd.lock().syncs().is_empty());
+        }
         Ok(())
     });
 }
