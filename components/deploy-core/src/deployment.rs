@@ -309,6 +309,9 @@ pub struct Voice {
     /// The final words were told.
     #[serde(default)]
     pub told_end: bool,
+    /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
+    #[serde(default)]
+    pub replaced: bool,
     /// Posts without an answer: each may have left a message that nobody edits.
     #[serde(default)]
     pub unsure_posts: u8,
@@ -423,7 +426,7 @@ pub enum Failure {
     NoApplication,
     /// The application is being deleted.
     Deleting,
-    /// None of its sources is the GitOps repository.
+    /// None of its sources follows the GitOps branch.
     NoSource,
     /// Argo CD refused the sync for a reason of its own.
     Refused {

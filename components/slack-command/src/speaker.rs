@@ -75,8 +75,10 @@ impl<'a, W: World> Speaker<'a, W> {
         }
         let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
         if last && matches!(told, Told::No) && self.world.now().since(ended) >= GIVE_UP {
-            self.world.log(Line::error("nobody_told").of(self.id));
             told = Told::Never;
+        }
+        if last && matches!(told, Told::Never) {
+            self.world.log(Line::error("nobody_told").of(self.id));
         }
         let saved = self
             .save(|voice| {
@@ -144,13 +146,20 @@ impl<'a, W: World> Speaker<'a, W> {
         let (http, slack) = (self.world, &self.settings.slack);
         if let Some(place) = before.place.as_ref().filter(|_| before.may_write(last)) {
             let urgency = if last { Urgency::Final } else { Urgency::First };
-            if !store::may_edit(self.world, self.world.now(), urgency).await && !last {
+            if !store::may_edit(self.world, self.world.now(), urgency).await {
                 return Told::No;
             }
             match slack::update(http, slack, &place.channel, &place.ts, words).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
-                Err(SlackError::Gone(why)) => self.gone(&why),
+                Err(SlackError::Gone(why)) => {
+                    self.gone(&why);
+                    if before.replaced && !last {
+                        // So as not to fill a channel in which nothing can be edited.
+                        return Told::No;
+                    }
+                    self.voice.borrow_mut().replaced = true;
+                }
                 Err(error) => {
                     if error.is_unsure() {
                         self.voice.borrow_mut().unsure_edit = Some(self.world.now());
@@ -163,6 +172,9 @@ impl<'a, W: World> Speaker<'a, W> {
         }
         let may_post = self.voice.borrow().may_write(last);
         if may_post {
+            if store::is_quiet(self.world).await {
+                return Told::No;
+            }
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -186,17 +198,11 @@ impl<'a, W: World> Speaker<'a, W> {
         }
         // No message of ours there: the response_url reaches the asker in any channel, five times; two are kept for the end.
         if before.response_url_uses >= if last { 5 } else { 3 } {
-            if last {
-                self.world.log(Line::error("nobody_told").of(self.id));
-            }
             return if last { Told::Never } else { Told::No };
         }
         match slack::respond(http, &request.response_url, words, Audience::Asker, Original::Keep).await {
             Ok(()) => Told::ByResponseUrl,
-            Err(SlackError::Gone(_)) if last => {
-                self.world.log(Line::error("nobody_told").of(self.id));
-                Told::Never
-            }
+            Err(SlackError::Gone(_)) if last => Told::Never,
             Err(_) => Told::No,
         }
     }

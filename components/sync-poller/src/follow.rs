@@ -318,6 +318,8 @@ impl<W: World> Follower<'_, W> {
     /// Argo CD's event stream. It counts as failed without a first event in time, because it stays silent where a right is missing.
     fn events<'s>(&'s self, commit: &'s CommitFact) -> Looks<'s> {
         let first = Duration::from_millis(self.watch.settings.tempo.first_event);
+        // A moment, not a time since the last sign of life: those may come often.
+        let first_by = self.world.elapsed().saturating_add(first);
         let open = async move {
             let opened = argocd::events(self.world, &self.watch.settings.argocd, &commit.argocd);
             match select(pin!(opened), pin!(self.world.sleep(first))).await {
@@ -331,7 +333,8 @@ impl<W: World> Follower<'_, W> {
                     let (mut stream, is_first) = state?;
                     loop {
                         let event = if is_first {
-                            match select(pin!(stream.next()), pin!(self.world.sleep(first))).await {
+                            let left = first_by.saturating_sub(self.world.elapsed());
+                            match select(pin!(stream.next()), pin!(self.world.sleep(left))).await {
                                 Either::Left((event, _)) => event,
                                 Either::Right(_) => return Some((Err(stream_fault(Cause::TimedOut)), None)),
                             }
@@ -375,7 +378,7 @@ impl<W: World> Follower<'_, W> {
         let failure = match error {
             ArgoError::NoRight(said) => Failure::NoRight { said },
             ArgoError::NoApplication => Failure::NoApplication,
-            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized() },
+            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized(STREAM) },
             ArgoError::Fault(fault) => {
                 // A stream that ends is normal: the next look tells whether Argo CD is well.
                 if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
@@ -459,7 +462,7 @@ impl<W: World> Follower<'_, W> {
             self.say(word).await?;
             return Ok(Flow::Over);
         }
-        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, sha) else {
+        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, &commit.gitops_branch, sha) else {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };
@@ -525,7 +528,7 @@ impl<W: World> Follower<'_, W> {
             SyncOutcome::NoApplication => Failure::NoApplication,
             SyncOutcome::Deleting => Failure::Deleting,
             SyncOutcome::Refused(said) => Failure::Refused { said },
-            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized() },
+            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized("ask Argo CD for the sync") },
         };
         // Certainly not taken: the words say what changed by whether we had asked.
         self.save(|watch| watch.asked = before).await?;
@@ -562,6 +565,6 @@ fn stream_fault(cause: Cause) -> ArgoError {
     ArgoError::Fault(Fault::new(System::ArgoCd, STREAM, cause).changed(Changed::Yes))
 }
 
-fn unauthorized() -> Fault {
-    Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes)
+fn unauthorized(doing: &str) -> Fault {
+    Fault::new(System::ArgoCd, doing, Cause::Unauthorized).changed(Changed::Yes)
 }

@@ -4,10 +4,8 @@ use anyhow::{Context, Result};
 use e2e::{PATIENCE, Room, room};
 use fakes::argocd::{Right, Streams};
 use fakes::github::{Access, Protection, StaleAnswer};
-use fakes::slack::{Bot, Kind};
 use fakes::{Fault, Response};
-use sandbox::journal::Outcome;
-use sandbox::world::{self, ALICE, DEPLOYS, GITOPS};
+use sandbox::world::{self, ALICE, GITOPS};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -46,22 +44,10 @@ fn whispers(room: &sandbox::Sandbox) -> Vec<String> {
     slack.ephemerals(ALICE).into_iter().map(|message| slack.render(message)).collect()
 }
 
-/// Waits until only Alice reads this.
-async fn whispered(room: &Room, words: &str) -> Result<()> {
-    let look = |room: &sandbox::Sandbox| whispers(room).iter().any(|text| text.contains(words)).then_some(());
-    room.until(&format!("whisper that says {words:?}"), PATIENCE, look).await
-}
-
 /// The commits of the bot after a deploy of checkout: one, and the cluster runs it.
 fn one_commit(room: &Room, before: usize) {
     assert_eq!(room.commits(), before + 1, "one commit only");
     assert_eq!(room.argocd.lock().live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
-}
-
-/// How many faults were played so far.
-fn played(room: &Room) -> usize {
-    let entries = room.journal.entries();
-    entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Fault(_))).count()
 }
 
 fn calls_of(room: &Room, name: &str) -> usize {
@@ -262,96 +248,6 @@ fn the_registry_fails_and_nothing_was_changed() {
         // The password was changed.
         room.registry.lock().user(world::REGISTRY_USER, "another-password");
         fails(room, "my credentials for it are missing or not accepted").await
-    });
-}
-
-// ---- Slack ----
-
-#[test]
-fn slack_is_down_and_the_message_comes_when_it_is_back() {
-    room(async |room| {
-        let before = room.commits();
-        room.slack.down().await;
-        room.alice("checkout 42").await;
-        // The work does not wait for the message.
-        room.until("sync", PATIENCE, |room| (!room.argocd.lock().syncs().is_empty()).then_some(())).await?;
-        assert_eq!(room.messages().len(), 0);
-        room.slack.up().await?;
-        room.says("is live").await?;
-        assert_eq!(room.messages().len(), 1);
-        one_commit(room, before);
-        Ok(())
-    });
-}
-
-#[test]
-fn slack_fails_a_few_times_and_one_message_tells_it_all() {
-    room(async |room| {
-        let before = room.commits();
-        let limited = Response::json(429, &json!({ "ok": false, "error": "ratelimited" })).with("retry-after", "1");
-        room.slack.fault("slack.post", status(500), 1);
-        room.slack.fault("slack.update", Fault::Instead(limited), 1);
-        room.slack.fault("slack.update", status(503), 1);
-        room.slack.fault("slack.update", Fault::DropAfter, 1);
-        room.alice("checkout 42").await;
-        room.says("is live").await?;
-        assert_eq!(played(room), 4, "{}", room.journal);
-        assert_eq!(room.messages().len(), 1);
-        one_commit(room, before);
-        Ok(())
-    });
-}
-
-/// The bot cannot write to the channel, so the asker alone reads how it goes, to the end.
-#[test]
-fn where_the_bot_cannot_post_the_asker_is_told() {
-    let not_invited = |room: &Room| {
-        let mut slack = room.slack.lock();
-        slack.scopes.remove("chat:write.public");
-        slack.channel(DEPLOYS).bot = Bot::Outside;
-    };
-    let private = |room: &Room| {
-        let mut slack = room.slack.lock();
-        slack.channel(DEPLOYS).kind = Kind::Private;
-        slack.channel(DEPLOYS).bot = Bot::Outside;
-    };
-    let archived = |room: &Room| room.slack.lock().channel(DEPLOYS).archived = true;
-    let revoked = |room: &Room| room.slack.lock().revoke_token();
-    type Arrange = fn(&Room);
-    let cases: [(&str, Arrange); 4] = [
-        ("not_in_channel", not_invited),
-        ("channel_not_found", private),
-        ("is_archived", archived),
-        ("token_revoked", revoked),
-    ];
-    for (name, arrange) in cases {
-        room(async |room| {
-            let before = room.commits();
-            arrange(room);
-            room.alice("checkout 42").await;
-            whispered(room, "is live").await.context(name)?;
-            assert_eq!(room.messages().len(), 0, "{name}");
-            one_commit(room, before);
-            // A refusal reaches her too.
-            room.alice("checkout 999").await;
-            whispered(room, "no pull request").await.context(name)
-        });
-    }
-}
-
-#[test]
-fn a_message_that_somebody_deleted_is_written_anew() {
-    room(async |room| {
-        room.argocd.lock().app("checkout").script.ends = 2000;
-        room.alice("checkout 42").await;
-        room.says("syncing").await?;
-        let ts = room.slack.lock().messages(DEPLOYS)[0].ts.clone();
-        room.slack.lock().delete_message(sandbox::now(), DEPLOYS, &ts);
-        room.says("is live").await?;
-        let slack = room.slack.lock();
-        let deleted: Vec<bool> = slack.messages(DEPLOYS).iter().map(|message| message.deleted.is_some()).collect();
-        assert_eq!(deleted, [true, false]);
-        Ok(())
     });
 }
 

@@ -51,9 +51,9 @@ impl GitOf {
     }
 }
 
-/// `https://github.com/acme/gitops.git` is `acme/gitops`.
+/// `https://github.com/acme/gitops.git` is `acme/gitops`, and so is `git@github.com:acme/gitops.git`.
 fn repo(repo_url: &str) -> Option<&str> {
-    let path = repo_url.strip_prefix("https://github.com/")?;
+    let path = repo_url.strip_prefix("https://github.com/").or_else(|| repo_url.strip_prefix("git@github.com:"))?;
     Some(path.strip_suffix(".git").unwrap_or(path))
 }
 

@@ -393,13 +393,16 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
 fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
     check_next(&relayed(), 602, Next::Sync { refresh: false });
     check_next(&relayed(), 603, Next::Say(LastWord::TimedOut { waiting: None, health: None }));
-    let watch = WatchFact {
-        waiting: Some(Waiting::SyncWindow),
-        progress: Some(Progress { health: "Progressing".to_owned(), ..Progress::default() }),
-        ..WatchFact::default()
-    };
-    let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some("Progressing".to_owned()) };
-    check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+    // Until the sync is through, health is that of the version before.
+    for (synced, health) in [(true, Some("Progressing".to_owned())), (false, None)] {
+        let watch = WatchFact {
+            waiting: Some(Waiting::SyncWindow),
+            progress: Some(Progress { synced, health: "Progressing".to_owned(), ..Progress::default() }),
+            ..WatchFact::default()
+        };
+        let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health };
+        check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+    }
 }
 
 #[test]

@@ -615,7 +615,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     no right any more: :x: *checkout #42*  Argo CD does not allow it. The values file is changed (`ddddddd`); the cluster may be too, in part. Whoever runs Argo CD has to give my account `get` and `sync` on this application.
     no application: :x: *checkout #42*  Argo CD has no such application. The values file is changed (`ddddddd`); the cluster is not. Check `argocd` of this app in the catalog, or create the application.
     deleting: :x: *checkout #42*  Argo CD is deleting the application. The values file is changed (`ddddddd`); the cluster is not. Type the command again when there is a new one.
-    no source: :x: *checkout #42*  none of the application's sources is the GitOps repository, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL`.
+    no source: :x: *checkout #42*  none of the application's sources follows the GitOps branch, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL` and `targetRevision`.
     refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. The values file is changed (`ddddddd`); the cluster is not. Fix that, then type the command again.
     branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit `ddddddd`, which may be gone from it, so I did not ask for a sync. Check the branch, then type the command again.
     nothing done: :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
