@@ -390,7 +390,9 @@ pub fn read_sync(response: Response) -> SyncOutcome {
         };
     }
     match read_error(&response, SYNC) {
-        ArgoError::NoRight(said) if said.starts_with("cannot sync:") => SyncOutcome::Window(said),
+        ArgoError::NoRight(said) if said.starts_with("cannot sync: blocked by") => SyncOutcome::Window(said),
+        // A window whose schedule Argo CD cannot read does not open by itself.
+        ArgoError::NoRight(said) if said.starts_with("cannot sync:") => SyncOutcome::Refused(said),
         ArgoError::NoRight(said) => SyncOutcome::NoRight(said),
         ArgoError::NoApplication => SyncOutcome::NoApplication,
         ArgoError::Unauthorized => SyncOutcome::Unauthorized,
@@ -650,6 +652,8 @@ mod tests {
         check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::Unauthorized);
         let window = "cannot sync: blocked by sync window";
         check(403, &error_body(7, window), SyncOutcome::Window(said(window)));
+        let invalid = "cannot sync: invalid sync window: cannot parse schedule";
+        check(403, &error_body(7, invalid), SyncOutcome::Refused(said(invalid)));
         let right =
             "permission denied: applications, sync, default/checkout, sub: deploybot, iat: 2026-08-21T08:42:43Z";
         check(403, &error_body(7, right), SyncOutcome::NoRight(said(right)));

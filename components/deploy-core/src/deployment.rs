@@ -185,22 +185,31 @@ pub struct Candidate<'a> {
     pub changed_files: Option<u32>,
     /// The blobs at our paths in it.
     pub blobs: &'a BTreeMap<FilePath, BlobSha>,
-    /// GitHub signed it.
+    /// The deployment that its message names.
+    pub deploy_id: Option<DeploymentId>,
+    /// GitHub signed it, which it also does for what a person edits on its pages.
     pub signed_by_github: bool,
-    /// Its author is the account of our token.
-    pub by_us: bool,
+    /// This GitHub signs every commit that is made through it; an Enterprise Server need not.
+    pub always_signed: bool,
+    /// Whether its author is the account of our token; not known where GitHub knows no account.
+    pub by_us: Option<bool>,
 }
 
 impl CommitFact {
     /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's base, every file
-    /// has the attempt's content, nothing else changed, and GitHub signed it or says that we are its author.
-    pub fn is_ours(&self, candidate: &Candidate<'_>) -> bool {
-        self.attempts.iter().any(|attempt| {
-            candidate.parents == std::slice::from_ref(&attempt.base)
-                && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.files.len()))
-                && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
-                && (candidate.signed_by_github || candidate.by_us)
-        })
+    /// has the attempt's content, nothing else changed, it names this deployment, GitHub signed it, and nobody else is its author.
+    pub fn is_ours(&self, id: &DeploymentId, candidate: &Candidate<'_>) -> bool {
+        let made_by_us = match candidate.by_us {
+            Some(by_us) => by_us && (candidate.signed_by_github || !candidate.always_signed),
+            None => candidate.signed_by_github,
+        };
+        made_by_us
+            && candidate.deploy_id.as_ref() == Some(id)
+            && self.attempts.iter().any(|attempt| {
+                candidate.parents == std::slice::from_ref(&attempt.base)
+                    && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.files.len()))
+                    && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
+            })
     }
 
     /// The image with its tag.
@@ -298,6 +307,9 @@ pub struct Voice {
     /// The final words were told.
     #[serde(default)]
     pub told_end: bool,
+    /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
+    #[serde(default)]
+    pub replaced: bool,
     /// Posts without an answer: each may have left a message that nobody edits.
     #[serde(default)]
     pub unsure_posts: u8,
@@ -584,6 +596,13 @@ impl Facts {
     /// Whether the watch, and not slack-command, speaks now: after `committed`, and for an end by time.
     pub fn watch_speaks(&self) -> bool {
         self.committed.is_some() || self.watch.as_ref().is_some_and(|watch| watch.last_word.is_some())
+    }
+
+    /// Since when the commit may have been on the branch: the answer that it is there came later.
+    pub fn written_at(&self) -> Option<Timestamp> {
+        let committed = self.committed.as_ref()?;
+        let attempt = self.commit.as_ref().and_then(|commit| commit.attempts.last()).filter(|_| !committed.reused);
+        Some(attempt.map_or(committed.at, |attempt| attempt.at))
     }
 
     /// Whether the final words were told by whoever had to.

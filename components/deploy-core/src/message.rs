@@ -320,7 +320,10 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
                 (None, Some(health)) if !health.is_empty() => {
                     format!(": its health is still {}", words(&health.to_lowercase(), SHORT))
                 }
-                _ => String::new(),
+                _ => match facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()) {
+                    Some(progress) if !progress.synced => format!(": its sync is not through{}", said(&progress.message)),
+                    _ => String::new(),
+                },
             };
             let changed = changed(facts, asked);
             let text = format!("timed out{why}. {changed} Argo CD shows what holds it up. Type the command again to go on.");

@@ -544,6 +544,11 @@ pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> b
     }
 }
 
+/// Whether Slack said 429 and its time is not over: then nothing is written either. Redis down: no.
+pub async fn is_quiet(world: &impl Redis) -> bool {
+    matches!(world.run("EXISTS", &[QUIET]).await, Ok(reply) if reply.first() == Some(&Reply::Int(1)))
+}
+
 /// Slack said 429: no edits by anybody of the installation for so long.
 pub async fn quiet_slack(world: &impl Redis, wait: Duration) {
     let _ = world.run("SET", &[QUIET, "1", "PX", &millis(wait).max(1).to_string()]).await;

@@ -266,7 +266,7 @@ impl<W: World> Carrier<'_, W> {
 
     /// Tells the end, saves that it was told, and only then lets the id go.
     async fn tell_end(&self, speaker: &Speaker<'_, W>, facts: &Facts) -> Result<(), &'static str> {
-        for _ in 0..10 {
+        for _ in 0..40 {
             speaker.tell(facts, None, true).await;
             if speaker.end_is_told() {
                 return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);

@@ -58,8 +58,10 @@ impl<'a, W: World> Speaker<'a, W> {
         let mut told = self.speak(request, &before, &words, last).await;
         let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
         if last && matches!(told, Told::No) && self.world.now().since(ended) >= GIVE_UP {
-            self.world.log(Line::error("nobody_told").of(self.id));
             told = Told::Never;
+        }
+        if last && matches!(told, Told::Never) {
+            self.world.log(Line::error("nobody_told").of(self.id));
         }
         let saved = self
             .save(|voice| {
@@ -127,13 +129,20 @@ impl<'a, W: World> Speaker<'a, W> {
         let (http, slack) = (self.world, &self.settings.slack);
         if let Some(place) = before.place.as_ref().filter(|_| before.lost.is_none()) {
             let urgency = if last { Urgency::Final } else { Urgency::First };
-            if !store::may_edit(self.world, self.world.now(), urgency).await && !last {
+            if !store::may_edit(self.world, self.world.now(), urgency).await {
                 return Told::No;
             }
             match slack::update(http, slack, &place.channel, &place.ts, words).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
-                Err(SlackError::Gone(why)) => self.gone(&why),
+                Err(SlackError::Gone(why)) => {
+                    self.gone(&why);
+                    if before.replaced && !last {
+                        // So as not to fill a channel in which nothing can be edited.
+                        return Told::No;
+                    }
+                    self.voice.borrow_mut().replaced = true;
+                }
                 Err(error) => {
                     if let Some(told) = self.failed(error, last).await {
                         return told;
@@ -142,6 +151,9 @@ impl<'a, W: World> Speaker<'a, W> {
             }
         }
         if self.voice.borrow().lost.is_none() {
+            if store::is_quiet(self.world).await {
+                return Told::No;
+            }
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -169,10 +181,7 @@ impl<'a, W: World> Speaker<'a, W> {
         }
         match slack::respond(http, &request.response_url, words, Audience::Asker, Original::Keep).await {
             Ok(()) => Told::ByResponseUrl,
-            Err(SlackError::Gone(_)) if last => {
-                self.world.log(Line::error("nobody_told").of(self.id));
-                Told::Never
-            }
+            Err(SlackError::Gone(_)) if last => Told::Never,
             Err(_) => Told::No,
         }
     }

@@ -305,6 +305,8 @@ impl<W: World> Follower<'_, W> {
     /// Argo CD's event stream. It counts as failed without a first event in time, because it stays silent where a right is missing.
     fn events<'s>(&'s self, commit: &'s CommitFact) -> Looks<'s> {
         let first = Duration::from_millis(self.watch.settings.tempo.first_event);
+        // A moment, not a time since the last sign of life: those may come often.
+        let first_by = self.world.elapsed().saturating_add(first);
         let open = async move {
             let opened = argocd::events(self.world, &self.watch.settings.argocd, &commit.argocd);
             match select(pin!(opened), pin!(self.world.sleep(first))).await {
@@ -318,7 +320,8 @@ impl<W: World> Follower<'_, W> {
                     let (mut stream, is_first) = state?;
                     loop {
                         let event = if is_first {
-                            match select(pin!(stream.next()), pin!(self.world.sleep(first))).await {
+                            let left = first_by.saturating_sub(self.world.elapsed());
+                            match select(pin!(stream.next()), pin!(self.world.sleep(left))).await {
                                 Either::Left((event, _)) => event,
                                 Either::Right(_) => return Some((Err(stream_fault(Cause::TimedOut)), None)),
                             }
@@ -362,7 +365,7 @@ impl<W: World> Follower<'_, W> {
         let failure = match error {
             ArgoError::NoRight(said) => Failure::NoRight { said },
             ArgoError::NoApplication => Failure::NoApplication,
-            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized() },
+            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized(STREAM) },
             ArgoError::Fault(fault) => {
                 // A stream that ends is normal: the next look tells whether Argo CD is well.
                 if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
@@ -428,7 +431,7 @@ impl<W: World> Follower<'_, W> {
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
     async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
         self.riders_told(commit).await;
-        let committed_at = self.facts.borrow().committed.as_ref().map(|committed| committed.at).unwrap_or_default();
+        let written_at = self.facts.borrow().written_at().unwrap_or_default();
         let (current, rewritten) = futures::future::try_join(
             store::load_key(self.world, Current(&commit.argocd)),
             store::load_key(self.world, Rewritten),
@@ -437,7 +440,7 @@ impl<W: World> Follower<'_, W> {
         let over = if current.as_ref().is_none_or(|current| current.id != *self.id) {
             // Never an older commit after a newer one.
             Some(LastWord::Superseded { by_deployment: current.map(|current| current.id), by_person: None })
-        } else if rewritten.is_some_and(|rewritten| rewritten.at > committed_at) {
+        } else if rewritten.is_some_and(|rewritten| rewritten.at > written_at) {
             Some(LastWord::Failed { failure: Failure::BranchRewritten })
         } else {
             None
@@ -512,7 +515,7 @@ impl<W: World> Follower<'_, W> {
             SyncOutcome::NoApplication => Failure::NoApplication,
             SyncOutcome::Deleting => Failure::Deleting,
             SyncOutcome::Refused(said) => Failure::Refused { said },
-            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized() },
+            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized("ask Argo CD for the sync") },
         };
         // Certainly not taken: the words say what changed by whether we had asked.
         self.save(|watch| watch.asked = before).await?;
@@ -549,6 +552,6 @@ fn stream_fault(cause: Cause) -> ArgoError {
     ArgoError::Fault(Fault::new(System::ArgoCd, STREAM, cause).changed(Changed::Yes))
 }
 
-fn unauthorized() -> Fault {
-    Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes)
+fn unauthorized(doing: &str) -> Fault {
+    Fault::new(System::ArgoCd, doing, Cause::Unauthorized).changed(Changed::Yes)
 }

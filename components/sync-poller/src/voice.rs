@@ -126,10 +126,19 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 match slack::update(world, slack, &place.channel, &place.ts, words).await {
                     Ok(()) => return Ok(Told::At(None)),
                     Err(SlackError::Gone(why)) => {
-                        world.log(Line::new("message_gone").of(id).with("slack", why.as_str()))
+                        world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
+                        if watch.voice.replaced && !last {
+                            // So as not to fill a channel in which nothing can be edited.
+                            return Ok(Told::Never);
+                        }
+                        self.follower.save(|fact| fact.voice.replaced = true).await?;
                     }
                     Err(error) => return self.failed(error).await,
                 }
+            }
+            if store::is_quiet(world).await {
+                world.sleep(Duration::from_secs(1)).await;
+                return Ok(Told::NotYet);
             }
             match slack::post(world, slack, &request.channel, words, None).await {
                 Ok(ts) => return Ok(Told::At(Some(Place { channel: request.channel.clone(), ts }))),

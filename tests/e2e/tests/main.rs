@@ -7,6 +7,7 @@ mod crashes;
 mod door;
 mod faults;
 mod healthz;
+mod people;
 mod pushes;
 mod redis;
 mod refusals;

@@ -58,8 +58,10 @@ pub enum Right {
 pub enum Streams {
     /// As they should.
     Normal,
-    /// Open, but nothing is ever sent.
+    /// Open, but there are never any events.
     Silent,
+    /// What is there at the beginning, and never an event again.
+    Frozen,
 }
 
 /// Who started an operation.
@@ -151,6 +153,10 @@ pub struct ArgoCd {
     pub streams: Streams,
     /// Every stream is closed so long after it was opened.
     pub cut_streams_after: Option<Millis>,
+    /// How often a stream has a sign of life.
+    pub keep_alive: Millis,
+    /// How far the cache that streams show lags behind: what a stream begins with may be older than an answer that came before it.
+    pub cache_lag: Millis,
     /// Namespaces besides `argocd` in which applications are allowed (`application.namespaces`).
     pub namespaces: BTreeSet<String>,
     /// `application.sync.requireOverridePrivilegeForRevisionSync`.
@@ -165,6 +171,7 @@ pub struct ArgoCd {
     asked: Vec<SyncAsked>,
     received: Vec<WebhookReceived>,
     revoked: bool,
+    clock: Millis,
 }
 
 impl ArgoCd {
@@ -181,6 +188,8 @@ impl ArgoCd {
             refresh_takes: Some(300),
             streams: Streams::Normal,
             cut_streams_after: None,
+            keep_alive: 15_000,
+            cache_lag: 0,
             namespaces: BTreeSet::new(),
             require_override: false,
             git,
@@ -193,6 +202,7 @@ impl ArgoCd {
             asked: Vec::new(),
             received: Vec::new(),
             revoked: false,
+            clock: 0,
         }
     }
 
@@ -229,6 +239,13 @@ impl ArgoCd {
         let key = self.key(name);
         self.tell(&key, "DELETED");
         self.apps.remove(&key);
+    }
+
+    /// Somebody deletes an application. It has a finalizer: it stays, marked, until what it deployed is gone.
+    pub fn person_deletes(&mut self, now: Millis, name: &str) {
+        self.catch_up(now);
+        self.app(name).deleting = true;
+        self.touch(&self.key(name));
     }
 
     /// The controller looks again (as it does every three minutes), or finds the health changed.
@@ -320,13 +337,19 @@ impl ArgoCd {
     }
 
     fn tell(&mut self, key: &Key, kind: &str) {
+        let (shown_at, clock) = (self.clock + self.cache_lag, self.clock);
+        let Some(app) = self.apps.get_mut(key) else { return };
+        let application = app.json();
+        app.now.cached.push_back((shown_at, application.clone()));
+        while app.now.cached.get(1).is_some_and(|(at, _)| *at <= clock) {
+            app.now.cached.pop_front();
+        }
         let Some(app) = self.apps.get(key) else { return };
-        if !self.may(Right::Get, &app.project) || self.streams == Streams::Silent {
+        if !self.may(Right::Get, &app.project) || self.streams != Streams::Normal {
             return;
         }
-        let application = app.json();
         for stream in self.open.values_mut().filter(|stream| shows(stream, app)) {
-            stream.push(&app.name, kind, &application);
+            stream.push(shown_at, &app.name, kind, &application);
         }
     }
 
@@ -412,7 +435,10 @@ impl ArgoCd {
             strategy: value(wanted.strategy),
             resources: value(wanted.resources),
             infos: wanted.infos.map(|infos| json!(infos)).unwrap_or_default(),
-            retry: wanted.retry_strategy.map(|retry| json!(retry)).unwrap_or_else(|| app.retry.clone()),
+            retry: match wanted.retry_strategy {
+                Some(retry) if !app.keeps_its_retry => json!(retry),
+                _ => app.retry.clone(),
+            },
             by: Initiator::User(self.account.clone()),
         };
         self.set_operation(now, &key, operation).map_err(|error| Refused(9, error))?;
@@ -519,17 +545,18 @@ impl ArgoCd {
             return Answer::Whole(Response::json(401, &stream::error_chunk(code, 401, &message, "Unauthorized")));
         }
         let namespace = request.query().get("appNamespace").cloned().filter(|namespace| !namespace.is_empty());
-        let mut stream = Stream::open(now, request, namespace.unwrap_or_else(|| "argocd".to_owned()));
+        let namespace = namespace.unwrap_or_else(|| "argocd".to_owned());
+        let mut stream = Stream::open(now, request, namespace, self.keep_alive);
         let head = Response {
             status: 200,
             headers: vec![("content-type".to_owned(), stream.content_type().to_owned())],
             body: Vec::new(),
         };
         // With a resource version, only the watch of a single application starts with what is there.
-        if self.streams == Streams::Normal && (stream.min_version == 0 || !stream.name.is_empty()) {
+        if self.streams != Streams::Silent && (stream.min_version == 0 || !stream.name.is_empty()) {
             for app in self.apps.values().filter(|app| self.may(Right::Get, &app.project)) {
                 if shows(&stream, app) {
-                    stream.push(&app.name, "ADDED", &app.json());
+                    begin_with(&mut stream, now, app, self.streams);
                 }
             }
         }
@@ -712,6 +739,18 @@ impl StandIn for ArgoCd {
         let response = Response::json(200, &app.json());
         self.blocked.remove(&id);
         Some(response)
+    }
+}
+
+/// What the cache has of an application now, and then what is on its way there.
+fn begin_with(stream: &mut Stream, now: Millis, app: &App, streams: Streams) {
+    let there = app.now.cached.iter().rposition(|(at, _)| *at <= now).unwrap_or_default();
+    let mut cached = app.now.cached.iter().skip(there);
+    if let Some((_, application)) = cached.next() {
+        stream.push(now, &app.name, "ADDED", application);
+    }
+    if streams == Streams::Normal {
+        cached.for_each(|(at, application)| stream.push(*at, &app.name, "MODIFIED", application));
     }
 }
 

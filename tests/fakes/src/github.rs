@@ -368,6 +368,11 @@ impl GitHub {
         repository.map(|repository| repository.objects.log(&head).into_iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Any commit that was ever written: GitHub hands out those that no branch has any more, too.
+    pub fn commit(&self, repo: &str, sha: &str) -> Option<&Commit> {
+        self.repositories.get(&repo.to_lowercase())?.objects.commits.get(sha)
+    }
+
     /// The commit that a branch points to.
     pub fn head(&self, repo: &str, branch: &str) -> Option<String> {
         self.repositories.get(&repo.to_lowercase())?.branches.get(branch).cloned()

@@ -199,12 +199,17 @@ async fn answer<S: StandIn + 'static>(
         Some(Fault::Slow(time)) => sleep(time).await,
         _ => {}
     }
+    let stream = match stream {
+        // The head goes out with the first bytes, not before.
+        Some(mut open) => Some((open.first().await, open)),
+        None => None,
+    };
     ticket.end(ends(response.status));
     let is_cut = fault == Some(Fault::Truncate);
     match (fault, stream) {
         (Some(Fault::AnswerAfter(other)), _) => whole(&request.method, other),
-        (_, Some(open)) => {
-            let frames = Frames { open, beat: interval(BEAT), cuts_after_first: is_cut, cut: None };
+        (_, Some((first, open))) => {
+            let frames = Frames { first, open, beat: interval(BEAT), cuts_after_first: is_cut, cut: None };
             Ok(response_head(&response)?.body(frames.boxed_unsync()).map_err(io::Error::other)?)
         }
         (_, None) if is_cut => {
@@ -279,6 +284,17 @@ impl<S: StandIn> Open<S> {
         }
     }
 
+    /// The first bytes, when there are any; `None` if it ends without.
+    async fn first(&mut self) -> Option<Vec<u8>> {
+        let mut beat = interval(BEAT);
+        loop {
+            match self.more() {
+                Some(bytes) if bytes.is_empty() => beat.tick().await,
+                first => return first,
+            };
+        }
+    }
+
     /// New bytes; `None` at the end.
     fn more(&mut self) -> Option<Vec<u8>> {
         let more = lock(&self.stand_in).stream(now(), self.id?);
@@ -305,6 +321,7 @@ fn poll_cut(sleeping: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Pol
 
 /// The body of an open stream.
 struct Frames<S: StandIn> {
+    first: Option<Vec<u8>>,
     open: Open<S>,
     beat: Interval,
     cuts_after_first: bool,
@@ -320,7 +337,7 @@ impl<S: StandIn> Body for Frames<S> {
             if self.cut.is_some() {
                 return poll_cut(&mut self.cut, cx).map(|error| Some(Err(error)));
             }
-            match self.open.more() {
+            match self.first.take().or_else(|| self.open.more()) {
                 None => return Poll::Ready(None),
                 Some(bytes) if bytes.is_empty() => {
                     ready!(self.beat.poll_tick(cx));

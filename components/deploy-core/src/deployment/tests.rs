@@ -392,13 +392,16 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
 fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
     check_next(&relayed(), 602, Next::Sync { refresh: false });
     check_next(&relayed(), 603, Next::Say(LastWord::TimedOut { waiting: None, health: None }));
-    let watch = WatchFact {
-        waiting: Some(Waiting::SyncWindow),
-        progress: Some(Progress { health: "Progressing".to_owned(), ..Progress::default() }),
-        ..WatchFact::default()
-    };
-    let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some("Progressing".to_owned()) };
-    check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+    // Until the sync is through, health is that of the version before.
+    for (synced, health) in [(true, Some("Progressing".to_owned())), (false, None)] {
+        let watch = WatchFact {
+            waiting: Some(Waiting::SyncWindow),
+            progress: Some(Progress { synced, health: "Progressing".to_owned(), ..Progress::default() }),
+            ..WatchFact::default()
+        };
+        let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health };
+        check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+    }
 }
 
 #[test]
@@ -818,12 +821,26 @@ fn a_commit_is_ours_only_if_all_of_it_is() {
     let elsewhere = BTreeMap::from([(path("search/values.yaml"), blob('c'))]);
     let (one, other) = (std::slice::from_ref(&ours), std::slice::from_ref(&base));
     let merge = [ours.clone(), base.clone()];
-    let good = Candidate { parents: one, changed_files: Some(1), blobs: &files, signed_by_github: true, by_us: true };
+    let good = Candidate {
+        parents: one,
+        changed_files: Some(1),
+        blobs: &files,
+        deploy_id: Some(id('1')),
+        signed_by_github: true,
+        always_signed: true,
+        by_us: Some(true),
+    };
+    let unsigned = Candidate { signed_by_github: false, ..good.clone() };
     for (why, candidate, expected) in [
         ("signed and by us", good.clone(), true),
-        ("only signed", Candidate { by_us: false, ..good.clone() }, true),
-        ("only by us", Candidate { signed_by_github: false, ..good.clone() }, true),
-        ("neither", Candidate { signed_by_github: false, by_us: false, ..good.clone() }, false),
+        ("signed, by no account", Candidate { by_us: None, ..good.clone() }, true),
+        ("made on GitHub's pages by somebody else", Candidate { by_us: Some(false), ..good.clone() }, false),
+        ("unsigned, in our name", unsigned.clone(), false),
+        ("unsigned, by us, where GitHub need not sign", Candidate { always_signed: false, ..unsigned.clone() }, true),
+        ("unsigned, by no account", Candidate { always_signed: false, by_us: None, ..unsigned.clone() }, false),
+        ("unsigned, by somebody else", Candidate { always_signed: false, by_us: Some(false), ..unsigned }, false),
+        ("of another deployment", Candidate { deploy_id: Some(id('2')), ..good.clone() }, false),
+        ("of no deployment", Candidate { deploy_id: None, ..good.clone() }, false),
         ("other base", Candidate { parents: other, ..good.clone() }, false),
         ("a merge", Candidate { parents: &merge, ..good.clone() }, false),
         ("no parent", Candidate { parents: &[], ..good.clone() }, false),
@@ -834,15 +851,15 @@ fn a_commit_is_ours_only_if_all_of_it_is() {
         ("other file", Candidate { blobs: &elsewhere, ..good.clone() }, false),
         ("no file", Candidate { blobs: &BTreeMap::new(), ..good.clone() }, false),
     ] {
-        assert_eq!(fact.is_ours(&candidate), expected, "{why}");
+        assert_eq!(fact.is_ours(&id('1'), &candidate), expected, "{why}");
     }
     // Any attempt will do, but one attempt has to fit as a whole.
     let second = Attempt { base: base.clone(), files: wrong.clone(), ..attempt() };
     let twice = CommitFact { attempts: vec![attempt(), second], ..commit() };
-    assert!(twice.is_ours(&good));
-    assert!(twice.is_ours(&Candidate { parents: other, blobs: &wrong, ..good.clone() }));
-    assert!(!twice.is_ours(&Candidate { parents: other, ..good.clone() }));
-    assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&good));
+    assert!(twice.is_ours(&id('1'), &good));
+    assert!(twice.is_ours(&id('1'), &Candidate { parents: other, blobs: &wrong, ..good.clone() }));
+    assert!(!twice.is_ours(&id('1'), &Candidate { parents: other, ..good.clone() }));
+    assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&id('1'), &good));
 }
 
 // ---- Small things ----

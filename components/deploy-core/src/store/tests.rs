@@ -339,6 +339,7 @@ fn every_fact_is_read_as_it_was_written() {
         lost: Some("channel_not_found".to_owned()),
         told: Some(u64::MAX),
         told_end: true,
+        replaced: true,
         unsure_posts: 2,
         response_url_uses: 5,
     };

@@ -1,7 +1,7 @@
 //! Commit: under the target's lease, read and decide, then one mutation; again while the branch moves; and find out what became of a
 //! mutation without an answer.
 
-use super::decide::{Place, Prepared, candidate};
+use super::decide::{Place, Prepared};
 use super::{BRANCH_RETRY, Carrier, Say, Stop, TRIES, WRITE};
 use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders};
@@ -213,7 +213,7 @@ impl<W: World> Carrier<'_, W> {
         let github = &self.settings.github;
         let history =
             github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
-        let found = history.commits.iter().find(|past| commit.is_ours(&candidate(past, &history.viewer)));
+        let found = history.commits.iter().find(|past| commit.is_ours(self.id, &self.candidate(past, &history.viewer)));
         match found {
             Some(past) => Ok((Some(past.sha.clone()), history.head)),
             None if history.complete => Ok((None, history.head)),
