@@ -4,8 +4,11 @@ mod one_deploy;
 
 mod argocd;
 mod door;
+mod fault_table;
 mod faults;
+mod promise;
 mod pushes;
+mod readme;
 mod refusals;
 mod registry;
 mod resume;
