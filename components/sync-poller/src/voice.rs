@@ -154,8 +154,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
-        if used >= if last { 5 } else { 4 } {
-            // Slack takes five; the last one is kept for the final words.
+        if !last && used >= 4 {
+            // Slack takes five; the last one is kept for the final words. Those are tried until Slack itself says that they were used up:
+            // not every try that is counted has reached it.
             return Ok(Told::Never);
         }
         // Counted first: an answer that is lost is a use all the same.

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use deploy_core::deployment::{Facts, State};
 use e2e::table::{self, Ending, Row, Step, TROUBLES, Trouble};
-use e2e::{PATIENCE, Room, quick, room_with, tempo};
+use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::argocd::Script;
 use fakes::{Fault, Response};
 use sandbox::journal::Outcome;
@@ -129,6 +129,30 @@ async fn lane(room: &Room, row: &Row, cells: &[(Trouble, Ending)]) -> Result<()>
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
     Ok(())
+}
+
+// ---- what does not pass at once ----
+
+/// A call that never reached Slack has used nothing up, and what Slack would not take any more is for Slack to say.
+#[test]
+fn slack_is_down_for_long_and_the_asker_is_whispered_to_when_it_is_back() {
+    room(async |room| {
+        room.slack.lock().channel(DEPLOYS).archived = true;
+        room.script("checkout", Script { ends: 1500, ..quick() });
+        let id = types(room, Step::ResponseUrl).await?;
+        until(room, &id, "whisper about the sync", |facts| facts.watch.as_ref().is_some_and(|w| w.taken)).await?;
+        room.slack.down().await;
+        room.until("a few tries", PATIENCE, |room| {
+            let tries = room.log().lines().filter(|line| line.contains("not_connected")).count();
+            (tries >= 6).then_some(())
+        })
+        .await?;
+        room.slack.up().await?;
+        let facts = until(room, &id, "last word that is told", Facts::end_is_told).await?;
+        let read = room.read_of(&facts);
+        assert!(read.last().is_some_and(|text| text.contains("is live")), "{read:#?}");
+        Ok(())
+    });
 }
 
 // ---- what is seen ----
