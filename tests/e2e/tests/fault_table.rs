@@ -155,6 +155,39 @@ fn slack_is_down_for_long_and_the_asker_is_whispered_to_when_it_is_back() {
     });
 }
 
+/// GitHub answers no commit for minutes, and has made none. It is tried again and again, but not faster than GitHub allows; in the end
+/// nobody knows whether one of them may still land, and so it is said.
+#[test]
+fn a_commit_that_is_never_answered_is_not_hammered_and_ends_as_unknown() {
+    let mut tempo = tempo();
+    for (name, millis) in [("no_mutation", 6_000), ("no_end", 7_000), ("no_commit", 8_000), ("settle", 500)] {
+        tempo[name] = json!(millis);
+    }
+    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| {
+        let commits = room.commits();
+        room.github.fault("github.commit", Fault::Instead(Response::text(503, "")), 1000);
+        let id = types(room, Step::Commit).await?;
+        let begun = Instant::now();
+        while !room.facts(&id).await?.end_is_told() {
+            // The probe is what wakes the watch: nobody else has a commit for it.
+            room.bot.request(http::Request::get("/healthz").body(Vec::new())?).await;
+            ensure!(begun.elapsed() < PATIENCE * 2, "no last word that is told");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let facts = room.facts(&id).await?;
+        assert_eq!(facts.state(), State::Unknown);
+        let tried = room.calls(0).iter().filter(|call| *call == "github.commit").count();
+        assert!((2..=12).contains(&tried), "{tried} times in 6 s");
+        let read = room.read_of(&facts);
+        assert!(read.iter().any(|text| text.contains("I do not know yet whether my commit landed")), "{read:#?}");
+        assert!(read.last().is_some_and(|text| text.contains("I do not know whether my commit landed")), "{read:#?}");
+        assert_eq!(room.commits(), commits);
+        // Typed again, when GitHub is well.
+        room.github.mend();
+        room.goes_live("checkout 42").await.map(drop)
+    });
+}
+
 // ---- what is seen ----
 
 /// What came of one cell.
