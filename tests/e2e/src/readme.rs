@@ -1,7 +1,7 @@
 //! The page `tests/README.md`: what is tried and how it ends, made of the fault table and of the names of the tests. A test holds the
 //! page to what is made here; `UPDATE_README=1` writes it.
 
-use crate::table::{Ending, ROWS, Row, TROUBLES};
+use crate::table::{Ending, LASTING, Lasting, ROWS, Row, TROUBLES};
 use anyhow::{Context, Result};
 use deploy_core::deployment::State;
 use std::fmt::Write;
@@ -19,6 +19,7 @@ pub fn page() -> Result<String> {
     let mut page = INTRODUCTION.to_owned();
     overview(&mut page)?;
     details(&mut page)?;
+    lasting(&mut page)?;
     let count: usize = files.iter().map(|file| file.scenarios.len()).sum();
     write!(page, "\n## All end-to-end scenarios\n\n{count} of them; each name is a test in `e2e/tests/`.\n")?;
     for File { name, about, scenarios } in &files {
@@ -73,6 +74,16 @@ What each of them means, by step:
 |---|---|---|---|---|---|---|---|
 ";
 
+const ABOUT_WHAT_LASTS: &str = "
+## What does not pass
+
+A call answers with status 503 until the deployment has ended. Then the system is well again, and the person types the same command once
+more: it goes live, with one commit in all.
+
+| what | stored | commits | messages | the last words say | before that | and then |
+|---|---|---|---|---|---|---|
+";
+
 /// Steps and troubles on one page.
 fn overview(page: &mut String) -> Result<()> {
     page.push_str(ABOUT_THE_TABLE);
@@ -125,6 +136,17 @@ fn details(page: &mut String) -> Result<()> {
         let said = trouble.cause("GitHub");
         let more = if said.ends_with(' ') { "*its own words*" } else { "" };
         writeln!(page, "| {} | {said}{more} |", trouble.name())?;
+    }
+    Ok(())
+}
+
+/// What does not pass.
+fn lasting(page: &mut String) -> Result<()> {
+    page.push_str(ABOUT_WHAT_LASTS);
+    for Lasting { name, ending, .. } in &LASTING {
+        let Ending { stored, commits, messages, says, meanwhile, how, .. } = ending;
+        let (says, before) = (quoted(&says.replace('*', " … ")), quoted(meanwhile));
+        writeln!(page, "| {name} | {} | {commits} | {messages} | {says} | {before} | {how} |", word(*stored))?;
     }
     Ok(())
 }

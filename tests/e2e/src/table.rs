@@ -388,3 +388,68 @@ pub const ROWS: [Row; 17] = [
         not: "",
     },
 ];
+
+/// A call that answers with status 503 until the deployment has ended.
+#[derive(Debug)]
+pub struct Lasting {
+    /// The calls, as the stand-ins name them.
+    pub calls: &'static [&'static str],
+    /// What that is on the page.
+    pub name: &'static str,
+    /// How it ends.
+    pub ending: Ending,
+}
+
+/// What does not pass.
+pub const LASTING: [Lasting; 5] = [
+    Lasting {
+        calls: &["slack.post"],
+        name: "no message can be posted",
+        ending: Ending { messages: 0, how: "the asker is whispered to", ..LIVE },
+    },
+    Lasting {
+        calls: &["github.commit"],
+        name: "no commit is answered, and none lands",
+        ending: Ending {
+            stored: State::Unknown,
+            commits: 0,
+            says: "I do not know whether my commit landed",
+            meanwhile: "I do not know yet whether my commit landed",
+            how: "typed again, it commits",
+            ..LIVE
+        },
+    },
+    Lasting {
+        calls: &["github.query"],
+        name: "the commit landed, and GitHub answers nothing any more",
+        ending: Ending {
+            stored: State::Unknown,
+            says: "I do not know whether my commit landed",
+            meanwhile: "I do not know yet whether my commit landed",
+            how: "typed again, it goes on with that commit",
+            ..LIVE
+        },
+    },
+    Lasting {
+        calls: &["argocd.sync"],
+        name: "no sync is taken",
+        ending: Ending {
+            stored: State::TimedOut,
+            says: "timed out: Argo CD answered with status 503. The values file is changed",
+            meanwhile: "I keep trying: Argo CD answered with status 503",
+            how: "typed again, it goes on with that commit",
+            ..LIVE
+        },
+    },
+    Lasting {
+        calls: &["argocd.stream", "argocd.get", "argocd.refresh"],
+        name: "the application cannot be seen",
+        ending: Ending {
+            stored: State::TimedOut,
+            says: "timed out: Argo CD answered with status 503. The values file is changed*the cluster is not.",
+            meanwhile: "I keep trying: Argo CD answered with status 503",
+            how: "typed again, it goes on with that commit",
+            ..LIVE
+        },
+    },
+];

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use deploy_core::deployment::{Facts, State};
-use e2e::table::{self, Ending, Row, Step, TROUBLES, Trouble};
+use e2e::table::{self, Ending, Lasting, Row, Step, TROUBLES, Trouble};
 use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::argocd::Script;
 use fakes::{Fault, Response};
@@ -133,6 +133,70 @@ async fn lane(room: &Room, row: &Row, cells: &[(Trouble, Ending)]) -> Result<()>
 
 // ---- what does not pass at once ----
 
+#[test]
+fn what_does_not_pass_ends_in_words_and_goes_on_when_it_is_typed_again() {
+    std::thread::scope(|scope| {
+        for what in &table::LASTING {
+            scope.spawn(move || room_with(impatient(), async |room| lasts(room, what).await.context(what.name)));
+        }
+    });
+}
+
+/// Soon enough the bot gives up what has no commit.
+fn impatient() -> Options {
+    let mut tempo = tempo();
+    for (name, millis) in [("no_mutation", 6_000), ("no_end", 7_000), ("no_commit", 8_000), ("settle", 500)] {
+        tempo[name] = json!(millis);
+    }
+    Options { tempo: Some(tempo), ..Options::default() }
+}
+
+async fn lasts(room: &Room, what: &Lasting) -> Result<()> {
+    room.slack.lock().limits = None;
+    room.script("checkout", quick());
+    // The shortest that a catalog may say.
+    let catalog = String::from_utf8(room.file("deploy-bot.yaml"))?.replace("anyone", "anyone\n    deadline: 30s");
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Be quick");
+    let before = room.commits();
+    if what.calls.contains(&"github.query") {
+        // The catalog and the one query are read, and the commit lands.
+        fault(room, "github.query", Fault::Slow(Duration::ZERO), 2);
+        fault(room, "github.commit", Fault::DropAfter, 1);
+    }
+    for call in what.calls {
+        fault(room, call, Fault::Instead(Response::text(503, "")), u32::MAX);
+    }
+    let id = types(room, Step::Commit).await?;
+    let facts = told_with_probes(room, &id).await?;
+    let seen = seen(room, &id, &facts, 0, 0);
+    ends(what.ending, what.ending.says, what.ending.meanwhile, &seen).with_context(|| format!("{:#?}", seen.read))?;
+    room.nothing_left().await?;
+    // Not as fast as it fails: GitHub allows 80 writes a minute.
+    let tried = room.calls(0).iter().filter(|call| *call == "github.commit").count();
+    ensure!((1..=12).contains(&tried), "{tried} commits were tried in 6 s");
+
+    room.github.mend();
+    room.slack.mend();
+    room.argocd.mend();
+    room.goes_live("checkout 42").await?;
+    ensure!(room.commits() == before + 1, "{} commits in all", room.commits() - before);
+    Ok(())
+}
+
+/// Waits for the last word, and probes meanwhile: nobody else wakes a watch for what has no commit.
+async fn told_with_probes(room: &Room, id: &str) -> Result<Facts> {
+    let begun = Instant::now();
+    loop {
+        let facts = room.facts(id).await?;
+        if facts.end_is_told() {
+            return Ok(facts);
+        }
+        ensure!(begun.elapsed() < PATIENCE * 4, "no last word that is told: {facts:#?}");
+        room.bot.request(http::Request::get("/healthz").body(Vec::new())?).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// A call that never reached Slack has used nothing up, and what Slack would not take any more is for Slack to say.
 #[test]
 fn slack_is_down_for_long_and_the_asker_is_whispered_to_when_it_is_back() {
@@ -155,39 +219,6 @@ fn slack_is_down_for_long_and_the_asker_is_whispered_to_when_it_is_back() {
     });
 }
 
-/// GitHub answers no commit for minutes, and has made none. It is tried again and again, but not faster than GitHub allows; in the end
-/// nobody knows whether one of them may still land, and so it is said.
-#[test]
-fn a_commit_that_is_never_answered_is_not_hammered_and_ends_as_unknown() {
-    let mut tempo = tempo();
-    for (name, millis) in [("no_mutation", 6_000), ("no_end", 7_000), ("no_commit", 8_000), ("settle", 500)] {
-        tempo[name] = json!(millis);
-    }
-    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| {
-        let commits = room.commits();
-        room.github.fault("github.commit", Fault::Instead(Response::text(503, "")), 1000);
-        let id = types(room, Step::Commit).await?;
-        let begun = Instant::now();
-        while !room.facts(&id).await?.end_is_told() {
-            // The probe is what wakes the watch: nobody else has a commit for it.
-            room.bot.request(http::Request::get("/healthz").body(Vec::new())?).await;
-            ensure!(begun.elapsed() < PATIENCE * 2, "no last word that is told");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let facts = room.facts(&id).await?;
-        assert_eq!(facts.state(), State::Unknown);
-        let tried = room.calls(0).iter().filter(|call| *call == "github.commit").count();
-        assert!((2..=12).contains(&tried), "{tried} times in 6 s");
-        let read = room.read_of(&facts);
-        assert!(read.iter().any(|text| text.contains("I do not know yet whether my commit landed")), "{read:#?}");
-        assert!(read.last().is_some_and(|text| text.contains("I do not know whether my commit landed")), "{read:#?}");
-        assert_eq!(room.commits(), commits);
-        // Typed again, when GitHub is well.
-        room.github.mend();
-        room.goes_live("checkout 42").await.map(drop)
-    });
-}
-
 // ---- what is seen ----
 
 /// What came of one cell.
@@ -201,16 +232,18 @@ struct Seen {
 }
 
 fn compare(row: &Row, trouble: Trouble, ending: Ending, seen: &Seen) -> Result<()> {
+    let calls = ending.calls;
+    ensure!(calls == 0 || seen.calls == calls, "{} calls, not {calls}", seen.calls);
+    ends(ending, &row.says(trouble, ending), &row.meanwhile(trouble, ending), seen)
+}
+
+fn ends(ending: Ending, says: &str, meanwhile: &str, seen: &Seen) -> Result<()> {
     let (last, before) = seen.read.split_last().context("nobody could read anything")?;
     ensure!(seen.stored == ending.stored, "{:?} is stored, not {:?}", seen.stored, ending.stored);
     ensure!(seen.commits == ending.commits, "{} commits, not {}", seen.commits, ending.commits);
     ensure!(seen.messages == ending.messages, "{} messages, not {}", seen.messages, ending.messages);
-    let calls = ending.calls;
-    ensure!(calls == 0 || seen.calls == calls, "{} calls, not {calls}", seen.calls);
-    let says = row.says(trouble, ending);
-    ensure!(has(last, &says), "it does not say {says:?}");
-    let meanwhile = row.meanwhile(trouble, ending);
-    ensure!(before.iter().any(|text| has(text, &meanwhile)), "it never said {meanwhile:?}");
+    ensure!(has(last, says), "it does not say {says:?}");
+    ensure!(before.iter().any(|text| has(text, meanwhile)), "it never said {meanwhile:?}");
     Ok(())
 }
 
@@ -322,16 +355,20 @@ async fn cell_of(room: &Room, step: Step, trouble: Trouble) -> Result<Seen> {
         (asked.len() == answered.len()).then_some(())
     })
     .await?;
+    Ok(seen(room, &id, &facts, messages, calls.len()))
+}
+
+fn seen(room: &Room, id: &str, facts: &Facts, messages_before: usize, calls: usize) -> Seen {
     let commits = room.github.lock().commits(GITOPS, "main");
     let ours = |message: &str| message.ends_with(&format!("Deploy-Id: {id}"));
     let by_us = commits.iter().filter(|commit| commit.author.login().as_deref() == Some(BOT_LOGIN));
-    Ok(Seen {
+    Seen {
         stored: facts.state(),
         commits: by_us.filter(|commit| ours(&commit.message)).count(),
-        messages: room.messages().len() - messages,
-        calls: calls.len(),
-        read: room.read_of(&facts),
-    })
+        messages: room.messages().len() - messages_before,
+        calls,
+        read: room.read_of(facts),
+    }
 }
 
 /// Alice types the command; the id of the deployment.
