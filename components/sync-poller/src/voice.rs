@@ -176,8 +176,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
-        if used >= if last { 5 } else { 3 } {
-            // Slack takes five; two are kept for the final words, because one may be lost on the way.
+        if !last && used >= 3 {
+            // Slack takes five; two are kept for the final words, because one may be lost on the way. Those are tried until Slack itself
+            // says that they were used up: not every try that is counted has reached it.
             return Ok(Told::Never);
         }
         // Counted first: an answer that is lost is a use all the same.
