@@ -275,7 +275,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     not a string: `image.tag` (line 3) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     alias: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     used elsewhere: `image.tag` is anchored, and line 3 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    only merged: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key into the file itself.
+    only merged: `image.tag` comes only from a merge key `&lt;&lt;` (line 3). Nothing was changed. Write the key into the file itself.
     duplicate key: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
     several documents: several of its documents have `image.tag` (again on line 3). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     several lines: `image.tag` (line 3) is a block or stands on several lines. Nothing was changed. Write it on one line.
