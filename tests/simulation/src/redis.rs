@@ -64,7 +64,7 @@ impl Redis {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let int = |number: usize| vec![Reply::Int(i64::try_from(number).unwrap_or(i64::MAX))];
         let ends = |ms: &str| Some(now + ms.parse::<u64>().expect("milliseconds"));
-        let reply = match (command, arguments.as_slice()) {
+        match (command, arguments.as_slice()) {
             ("SET", [key, value, rest @ ..]) => {
                 let life = match rest {
                     ["NX", "PX", life] if self.keys.contains_key(*key) => {
@@ -147,7 +147,6 @@ impl Redis {
                 None => Vec::new(),
             },
             (command, arguments) => panic!("a command that this Redis does not know: {command} {arguments:?}"),
-        };
-        reply
+        }
     }
 }

@@ -341,6 +341,7 @@ fn every_fact_is_read_as_it_was_written() {
         told_end: true,
         replaced: true,
         unsure_posts: 2,
+        unsure_edit: Some(at(2)),
         response_url_uses: 5,
     };
     same(&MessageFact::default());
