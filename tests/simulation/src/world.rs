@@ -251,8 +251,9 @@ impl Redis for World {
                 vec![Reply::Int(i64::try_from(town.publish()).unwrap_or(i64::MAX))]
             } else {
                 let reply = town.redis.borrow_mut().run(town.now(), &name, &arguments);
-                if ["ZADD", "ZREM", "SET"].contains(&name.as_str()) {
-                    town.note(|| format!("{name} {}: {reply:?}", arguments.join(" ")));
+                if let ("ZADD" | "ZREM" | "SET", Some(key)) = (name.as_str(), arguments.first()) {
+                    // Without the value: a lease's token is random, and the same seed is the same journal.
+                    town.note(|| format!("{name} {key}: {reply:?}"));
                 }
                 if is_watch && name == "SET" && matches!(reply.first(), Some(Reply::Status(_))) {
                     town.watching(number, true);
