@@ -26,7 +26,7 @@ const LIFE: Duration = Duration::from_secs(15);
 /// How often both are renewed.
 const RENEW: Duration = Duration::from_secs(5);
 /// What a write to the store may take.
-const WRITE: Duration = Duration::from_secs(2);
+pub(crate) const WRITE: Duration = Duration::from_secs(2);
 /// How often a request waits for the branch's lease.
 const BRANCH_RETRY: Duration = Duration::from_millis(100);
 /// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
@@ -153,6 +153,9 @@ pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
     for _ in 0..TAKE_BACK_TRIES {
         let taken_back = async {
             store::save_fact(world, id, &CancelFact { by: None, at }).await?;
+            store::add_in_flight(world, id, at).await?;
+            // Again later: that it left may be on its way still.
+            world.sleep(store::WRITE_TIMEOUT).await;
             store::add_in_flight(world, id, at).await
         };
         match taken_back.await {
@@ -215,7 +218,7 @@ impl<W: World> Carrier<'_, W> {
             let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
             *self.doubt.borrow_mut() = Doubt { unsettled: !bases.is_empty(), bases };
         }
-        let speaker = Speaker::new(self.world, self.settings, self.id, &facts);
+        let speaker = Speaker::new(self.world, self.settings, self.id, self.lease, &facts);
         if facts.end.is_none() {
             let (say, mut heard) = mpsc::unbounded::<(Facts, Option<Note>)>();
             let first = facts.clone();

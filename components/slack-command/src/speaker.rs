@@ -3,13 +3,14 @@
 //! Every call is announced in the fact `message` before it is made (`speaking`), so that the watch, which takes over after the
 //! commit, never edits while one of our calls may still be on its way.
 
+use super::carry::WRITE;
 use deploy_core::deployment::{Facts, MessageFact, Place, Voice, until, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Original, SlackError};
-use deploy_core::store::{self, Urgency};
+use deploy_core::store::{self, Lease, Urgency};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
@@ -18,17 +19,24 @@ pub(crate) struct Speaker<'a, W> {
     world: &'a W,
     settings: &'a SlackCommandSettings,
     id: &'a DeploymentId,
+    lease: &'a Lease<'a, W>,
     voice: RefCell<Voice>,
     /// What we know of the voice is not in the store yet.
     unsaved: Cell<bool>,
 }
 
 impl<'a, W: World> Speaker<'a, W> {
-    pub(crate) fn new(world: &'a W, settings: &'a SlackCommandSettings, id: &'a DeploymentId, facts: &Facts) -> Self {
+    pub(crate) fn new(
+        world: &'a W,
+        settings: &'a SlackCommandSettings,
+        id: &'a DeploymentId,
+        lease: &'a Lease<'a, W>,
+        facts: &Facts,
+    ) -> Self {
         let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
         // Ours alone, and we hold the lease: whoever spoke before us is gone.
         voice.speaking = None;
-        Self { world, settings, id, voice: RefCell::new(voice), unsaved: Cell::new(false) }
+        Self { world, settings, id, lease, voice: RefCell::new(voice), unsaved: Cell::new(false) }
     }
 
     /// Told, and saved that it was.
@@ -43,6 +51,8 @@ impl<'a, W: World> Speaker<'a, W> {
             voice.clone()
         };
         self.unsaved.set(true);
+        // Whoever slept for long may have been replaced, and what the other has told since is not to be taken back.
+        self.lease.ensure(WRITE).await.map_err(|_| LOST)?;
         store::save_fact(self.world, self.id, &MessageFact(voice)).await?;
         self.unsaved.set(false);
         Ok(())
@@ -207,6 +217,8 @@ impl<'a, W: World> Speaker<'a, W> {
         }
     }
 }
+
+const LOST: store::StoreError = store::StoreError("the lease was lost");
 
 /// How many posts without an answer are borne.
 const MOST_UNSURE_POSTS: u8 = 2;

@@ -140,7 +140,8 @@ impl Git for GitOf {
     }
 
     fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>> {
-        self.find(repo_url, |commit| commit.sha == sha)?.files.get(path).map(|bytes| bytes.to_vec())
+        let repo = repo_url.strip_prefix("https://github.com/")?;
+        lock(&self.0).commit(repo, sha)?.files.get(path).map(|bytes| bytes.to_vec())
     }
 }
 
@@ -680,7 +681,12 @@ impl Town {
     }
 
     fn look_for_commits(&self) {
-        let Some(head) = lock(&self.github).commits(GITOPS, "main").into_iter().next() else { return };
+        let head = {
+            let github = lock(&self.github);
+            let head = github.head(GITOPS, "main").unwrap_or_default();
+            github.commit(GITOPS, &head).cloned()
+        };
+        let Some(head) = head else { return };
         let mut made = self.made.borrow_mut();
         let is_bots = head.author.login().as_deref() == Some(BOT);
         if !is_bots || made.iter().any(|made| made.sha == head.sha) {
