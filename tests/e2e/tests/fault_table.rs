@@ -319,10 +319,7 @@ async fn cell_of(room: &Room, step: Step, trouble: Trouble) -> Result<Seen> {
     if step == Step::Refresh {
         room.github.lock().webhook(GITOPS).lost = 1;
     }
-    // Nobody spoke this minute: the bot's budget of edits is not what a cell is about.
-    for counter in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/edits/*"]).await? {
-        room.redis::<i64>(&["DEL", &counter]).await?;
-    }
+    room.nobody_spoke().await?;
     let messages = room.messages().len();
     let mark = room.journal.entries().len();
     let id = match trouble {
