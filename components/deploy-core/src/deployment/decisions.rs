@@ -119,8 +119,13 @@ pub fn step(
         }
         // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
         if began_after(app.last.as_ref().and_then(|last| last.started)) {
-            if in_history(committed, app, watch.last_before) && on_ours(&operation.revisions) {
-                return Step::Follow(progress(app, false)); // The same commit once more.
+            if on_ours(&operation.revisions) {
+                // The same commit once more, or in place of ours, whose question was lost: as good as ours if it succeeds.
+                return if in_history(committed, app, watch.last_before) {
+                    Step::Follow(progress(app, false))
+                } else {
+                    Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }))
+                };
             }
             return superseded_or_live(commit, committed, app, watch.last_before, operation.by.clone());
         }
@@ -134,8 +139,13 @@ pub fn step(
         }
         if began_after(last.started) {
             let proven = in_history(committed, app, watch.last_before);
-            if proven && last.phase == Phase::Succeeded && on_ours(&last.revisions) {
-                return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+            match on_ours(&last.revisions) {
+                true if proven && last.phase == Phase::Succeeded => {
+                    return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+                }
+                // Theirs failed, and of ours nothing was ever seen.
+                true if !proven && !watch.taken => return not_seen(watch, now, tempo),
+                _ => {}
             }
             return superseded_or_live(commit, committed, app, watch.last_before, last.by.clone());
         }

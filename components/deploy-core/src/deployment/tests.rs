@@ -781,6 +781,30 @@ fn the_same_commit_once_more_by_somebody_is_still_ours() {
     assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
 }
 
+/// Our question was lost, and somebody synced the same commit at that moment.
+#[test]
+fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_it_fails() {
+    let mut scene = Scene::taken();
+    scene.watch.taken = false;
+    let theirs = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
+    let revisions = theirs.revisions.clone();
+    scene.app.operation = Some(Operation { by: theirs.by.clone(), revisions, ..Operation::default() });
+    scene.app.last = Some(theirs.clone());
+    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) })));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { phase: Phase::Failed, finished: Some(at(10)), ..theirs.clone() });
+    assert_eq!(scene.step(60), Step::Ask);
+    // Had ours been taken, theirs would be the newer one.
+    scene.watch.taken = true;
+    assert_eq!(scene.step(60), superseded_by_eve());
+    scene.watch.taken = false;
+    scene.app.last = Some(OperationState { phase: Phase::Succeeded, finished: Some(at(10)), ..theirs });
+    scene.app.history = vec![(Some(at(10)), vec![sha('d').to_string()])];
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Healthy);
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
+}
+
 #[test]
 fn auto_sync_counts_on_exactly_our_commit() {
     let automatic = |revision: char| OperationState {
