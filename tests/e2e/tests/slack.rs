@@ -332,6 +332,24 @@ fn a_first_message_without_an_answer_is_written_once_more_and_the_end_is_told() 
     });
 }
 
+/// The first message hangs on its way, and nobody knows whether it is there: the commit and the sync do not wait for it, and the end is told.
+#[test]
+fn a_first_message_that_hangs_holds_nothing_up() {
+    room(async |room| {
+        let before = room.commits();
+        room.script("checkout", quick());
+        room.slack.fault("slack.post", Fault::HangBefore(Duration::from_secs(20)), 1);
+        room.alice("checkout 42").await;
+        let ended = |room: &Sandbox| room.log().contains("last_word").then_some(());
+        room.until("end, untold", PATIENCE, ended).await?;
+        assert_eq!(room.messages().len(), 0);
+        one_commit(room, before);
+        room.says("is live").await?;
+        assert_eq!(room.messages().len(), 1);
+        Ok(())
+    });
+}
+
 /// No channel, and no `response_url` either, because it is used up or its half hour is over: nobody can be told, and the log says so.
 #[test]
 fn where_nobody_can_be_told_the_deploy_goes_on_and_the_log_says_so() {
