@@ -484,7 +484,7 @@ pub struct WatchFact {
     /// It was `Degraded` before we asked.
     #[serde(default)]
     pub degraded_before: bool,
-    /// `Degraded` since then, after our sync.
+    /// `Degraded`, or still with another image although not in sync, since then, after our sync.
     #[serde(default)]
     pub degraded_since: Option<Timestamp>,
     /// How often it was seen so.

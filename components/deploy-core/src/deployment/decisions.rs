@@ -3,7 +3,7 @@
 //! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
 
 use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, Tempo, Waiting, WatchFact};
-use crate::argocd::{AppSnapshot, Health, Phase};
+use crate::argocd::{AppSnapshot, Health, Phase, SyncStatus};
 use crate::clock::Timestamp;
 use crate::names::DeploymentId;
 use std::time::Duration;
@@ -211,7 +211,10 @@ fn health(
     tempo: &Tempo,
 ) -> Step {
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    if app.health != Health::Degraded {
+    let other_image = app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &commit.image_ref());
+    // Its picture of the cluster may be older than what it has just applied.
+    let behind = other_image && app.sync_status == SyncStatus::OutOfSync;
+    if app.health != Health::Degraded && !behind {
         watch.degraded_since = None;
         watch.degraded_seen = 0;
     }
@@ -229,16 +232,9 @@ fn health(
     match app.health {
         // Whatever is paused may not run the new version yet, so its images prove nothing.
         Health::Suspended => Step::Over(LastWord::Live { paused: true, urls: app.urls.clone() }),
-        Health::Healthy => {
-            let wanted = commit.image_ref();
-            if crate::image::is_image_of(&app.images, &wanted) {
-                Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() })
-            } else {
-                let runs = app.images.iter().take(5).cloned().collect();
-                Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted: wanted.to_string(), runs } })
-            }
-        }
-        Health::Degraded => {
+        Health::Healthy if !other_image => Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() }),
+        Health::Healthy if !behind => Step::Over(LastWord::Failed { failure: not_our_image(commit, app) }),
+        Health::Healthy | Health::Degraded => {
             // It may recover; meanwhile people read how it is.
             watch.waiting = None;
             watch.progress = Some(progress(app, true));
@@ -250,13 +246,22 @@ fn health(
                 commit.degraded_grace
             };
             if now.since(since) >= grace && watch.degraded_seen >= 2 {
-                let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
+                let failure = if other_image {
+                    not_our_image(commit, app)
+                } else {
+                    Failure::Degraded { message: app.health_message.clone(), resources: failing(app) }
+                };
                 return Step::Over(LastWord::Failed { failure });
             }
             Step::LookAgainAt(since.after(grace))
         }
         Health::Progressing | Health::Missing | Health::Unknown => Step::Follow(progress(app, true)),
     }
+}
+
+fn not_our_image(commit: &CommitFact, app: &AppSnapshot) -> Failure {
+    let runs = app.images.iter().take(5).cloned().collect();
+    Failure::OtherImage { wanted: commit.image_ref().to_string(), runs }
 }
 
 fn progress(app: &AppSnapshot, synced: bool) -> Progress {

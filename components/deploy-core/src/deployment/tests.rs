@@ -1,7 +1,7 @@
 //! One deployment as an example, then each decision as a table: facts and a look go in, what to do comes out.
 
 use super::*;
-use crate::argocd::{AppSnapshot, Health, Operation, OperationState, Phase, Resource};
+use crate::argocd::{AppSnapshot, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use crate::command::What;
 use crate::fault::{Cause, System};
 use crate::names::{AppName, EnvironmentName, KubeName, Origin, PullRequestNumber};
@@ -645,6 +645,24 @@ fn healthy_without_our_image_is_not_live() {
     let mut paused = Scene::succeeded(9, Health::Suspended);
     paused.app.images = vec!["ghcr.io/acme/checkout:main-1".to_owned()];
     assert!(matches!(paused.step(9), Step::Over(LastWord::Live { paused: true, .. })));
+}
+
+/// Out of sync right after the sync: Argo CD's picture of the cluster may be older than what it has just applied.
+#[test]
+fn another_image_while_out_of_sync_is_borne_for_a_while() {
+    let behind = || {
+        let mut scene = Scene::succeeded(9, Health::Healthy);
+        scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()];
+        scene.app.sync_status = SyncStatus::OutOfSync;
+        scene
+    };
+    let mut scene = behind();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
+    let mut scene = behind();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    assert!(matches!(scene.step(19), Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } })));
 }
 
 #[test]
