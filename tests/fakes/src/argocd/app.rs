@@ -124,6 +124,9 @@ pub struct App {
     pub retry: Value,
     /// Whether that is used whatever a sync asks for.
     pub keeps_its_retry: bool,
+    /// How long after something was applied the controller's own cache of the cluster does not have it yet: a comparison in that time shows
+    /// the images and the health from before.
+    pub cluster_lag: Millis,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// How its operations go.
@@ -153,6 +156,10 @@ pub(super) struct Status {
     pub(super) state: Option<State>,
     /// The tag that the cluster runs, and what it was before the operation under way.
     pub(super) live: Option<String>,
+    /// The tag that it ran before, and until when the controller's cache says so.
+    pub(super) before: Option<(Option<String>, Millis)>,
+    /// The health of the new version, as long as no comparison has shown it.
+    pub(super) rollout: Option<Health>,
     pub(super) sync: &'static str,
     pub(super) revisions: Vec<String>,
     pub(super) health: Health,
@@ -214,6 +221,7 @@ impl App {
             automated: false,
             retry: Value::Null,
             keeps_its_retry: false,
+            cluster_lag: 0,
             annotations: BTreeMap::new(),
             script: Script::default(),
             window: Window::Open,
