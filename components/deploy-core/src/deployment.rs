@@ -490,6 +490,9 @@ pub struct WatchFact {
     /// How often it was seen so.
     #[serde(default)]
     pub degraded_seen: u32,
+    /// When it was first seen that the sync has ended.
+    #[serde(default)]
+    pub ended_seen: Option<Timestamp>,
     /// When Argo CD was last asked to compare again because it had not done so after the sync.
     #[serde(default)]
     pub refreshed: Option<Timestamp>,

@@ -221,7 +221,9 @@ fn health(
     if !reconciled {
         // What health says now may still be about the version before.
         let unproven = Progress { health: String::new(), ..progress(app, true) };
-        let since = watch.refreshed.max(finished).unwrap_or(now);
+        // By our own clock, not by when Argo CD says that it ended.
+        let ended = *watch.ended_seen.get_or_insert(now);
+        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
         return if now.since(since) >= REFRESH_AFTER {
             watch.refreshed = Some(now);
             Step::Refresh(unproven)
