@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::app::{Operation, State, Window};
-use super::clock::{duration, kitchen, rfc3339};
+use super::clock::{duration, kitchen};
 use super::script::{End, Health};
 use super::{ArgoCd, Initiator, Key};
 use crate::Millis;
@@ -278,8 +278,8 @@ impl ArgoCd {
         if phase == "Succeeded" && !state.operation.dry_run && !partial {
             let mut entry = app.revisions_json(&state.operation.revisions);
             entry["id"] = json!(app.now.deployed);
-            entry["deployStartedAt"] = json!(rfc3339(state.started));
-            entry["deployedAt"] = json!(rfc3339(at));
+            entry["deployStartedAt"] = json!(app.time(state.started));
+            entry["deployedAt"] = json!(app.time(at));
             entry["initiatedBy"] = state.operation.by.json();
             app.now.deployed += 1;
             app.now.history.push(entry);
