@@ -507,9 +507,14 @@ impl<W: World> Follower<'_, W> {
             }
             SyncOutcome::Unknown(fault) => {
                 self.world.log(Line::error("sync_unknown").of(self.id).with_json("fault", &fault));
-                self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await?;
-                let moment = self.world.now().after(Duration::from_millis(self.watch.settings.tempo.look_again));
-                return Ok(Flow::LookAgain(moment));
+                let now = self.world.now();
+                self.save(|watch| {
+                    // Counted from here: what lies in the stream is from while we waited for the answer.
+                    watch.asked = Some(now);
+                    watch.waiting = Some(Waiting::ArgoCd { fault });
+                })
+                .await?;
+                return Ok(Flow::LookAgain(now.after(Duration::from_millis(self.watch.settings.tempo.look_again))));
             }
             SyncOutcome::NoRight(said) => Failure::NoRight { said },
             SyncOutcome::NoApplication => Failure::NoApplication,
