@@ -24,7 +24,7 @@ fn an_operation_that_begins_between_the_look_and_the_question_is_waited_out() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 1500, ..quick() });
         let old = head(room);
-        room.argocd.latency(Duration::from_millis(400));
+        room.argocd.latency(Duration::from_millis(700));
         room.alice("checkout 42").await;
         let asks = |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());
         room.until("question on its way", PATIENCE, asks).await?;
@@ -136,7 +136,7 @@ fn when_the_question_is_lost_and_somebody_syncs_it_depends_on_what() {
         room(async |room| -> Result<()> {
             room.script("checkout", Script { ends: 1000, ..quick() });
             let old = head(room);
-            room.argocd.fault("argocd.sync", Fault::HangBefore(Duration::from_millis(300)), 1);
+            room.argocd.fault("argocd.sync", Fault::HangBefore(Duration::from_secs(1)), 1);
             room.alice("checkout 42").await;
             let asks =
                 |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());

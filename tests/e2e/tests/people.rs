@@ -50,7 +50,7 @@ fn relayed(room: &Room) -> Vec<String> {
 /// Alice deploys checkout from this branch or pull request, and the bot has read Git but not yet committed.
 async fn has_read(room: &Room, what: &str) -> Result<()> {
     let since = room.journal.mark("deploy");
-    room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(600)), 1);
+    room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(1)), 1);
     room.alice(&format!("checkout {what}")).await;
     let asks =
         |room: &Sandbox| room.journal.calls_since(since).iter().any(|call| call == "registry.head").then_some(());

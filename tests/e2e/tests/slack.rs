@@ -173,13 +173,13 @@ fn a_message_that_somebody_deletes_before_the_commit_is_written_anew() {
     room(async |room| {
         let before = room.commits();
         room.script("checkout", quick());
-        room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(800)), 1);
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(1500)), 1);
         room.alice("checkout 42").await;
         deletes(room, 0).await?;
         says_in(room, 1, "is live").await?;
         one_commit(room, before);
 
-        room.github.fault("github.query", Fault::Slow(Duration::from_millis(800)), 1);
+        room.github.fault("github.query", Fault::Slow(Duration::from_millis(1500)), 1);
         room.alice("checkout 999").await;
         deletes(room, 2).await?;
         says_in(room, 3, "no pull request").await?;
@@ -225,7 +225,7 @@ fn when_the_channel_is_lost_during_the_sync_the_asker_is_told() {
     room(async |room| {
         room.slack.lock().limits = None;
         for (n, (why, happens)) in cases.into_iter().enumerate() {
-            room.script("checkout", Script { ends: 800, ..quick() });
+            room.script("checkout", Script { ends: 1200, ..quick() });
             let (what, branch) = if n % 2 == 0 { ("42", "feature/totals") } else { ("main", "main") };
             room.alice(&format!("checkout {what}")).await;
             says_in(room, n, "syncing").await?;
