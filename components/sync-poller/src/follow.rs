@@ -221,12 +221,14 @@ impl<W: World> Follower<'_, W> {
             if self.watch.closing.get() || self.world.now() >= deadline {
                 return Ok(());
             }
+            let mut asked_for = polling;
             let mut snapshot = match look {
                 Look::App(snapshot) => {
                     streamed = !polling;
                     snapshot
                 }
                 Look::Nudge if again.is_some_and(|again| self.world.now() >= again) => {
+                    asked_for = true;
                     match argocd::get(self.world, argocd, &commit.argocd).await {
                         Ok(snapshot) => Box::new(snapshot),
                         Err(error) => match self.no_look(error).await? {
@@ -264,7 +266,7 @@ impl<W: World> Follower<'_, W> {
                 }
             };
             loop {
-                let flow = self.handle(&commit, &sha, &snapshot).await?;
+                let flow = self.handle(&commit, &sha, &snapshot, asked_for).await?;
                 signal();
                 match flow {
                     Flow::Over => return Ok(()),
@@ -279,7 +281,7 @@ impl<W: World> Follower<'_, W> {
                     Flow::Now(newer) => {
                         // What lies in the stream is older than this.
                         looks = None;
-                        snapshot = newer;
+                        (snapshot, asked_for) = (newer, true);
                     }
                 }
             }
@@ -379,13 +381,24 @@ impl<W: World> Follower<'_, W> {
         Ok(Flow::Over)
     }
 
-    /// One look, in the light of what we asked for.
-    async fn handle(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
+    /// One look, in the light of what we asked for. `asked_for`: it is Argo CD's answer and not from a stream, which may be behind.
+    async fn handle(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        snapshot: &AppSnapshot,
+        asked_for: bool,
+    ) -> Result<Flow, StoreError> {
         let now = self.world.now();
         let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
         let step =
             deployment::step(self.id, &self.facts.borrow(), &mut fact, snapshot, now, &self.watch.settings.tempo);
         match step {
+            Step::Ask if fact.asked.is_some() && !asked_for => {
+                // Not a second time because of what may be old news.
+                self.save(|watch| *watch = fact).await?;
+                Ok(Flow::LookAgain(now))
+            }
             Step::Ask => {
                 self.save(|watch| *watch = fact).await?;
                 self.ask(commit, sha, snapshot).await
