@@ -499,12 +499,15 @@ pub struct WatchFact {
     /// It was `Degraded` before we asked.
     #[serde(default)]
     pub degraded_before: bool,
-    /// `Degraded` since then, after our sync.
+    /// `Degraded`, or still with another image although not in sync, since then, after our sync.
     #[serde(default)]
     pub degraded_since: Option<Timestamp>,
     /// How often it was seen so.
     #[serde(default)]
     pub degraded_seen: u32,
+    /// When it was first seen that the sync has ended.
+    #[serde(default)]
+    pub ended_seen: Option<Timestamp>,
     /// When Argo CD was last asked to compare again because it had not done so after the sync.
     #[serde(default)]
     pub refreshed: Option<Timestamp>,

@@ -234,12 +234,14 @@ impl<W: World> Follower<'_, W> {
             if self.watch.closing.get() || self.world.now() >= deadline {
                 return Ok(());
             }
+            let mut asked_for = polling;
             let mut snapshot = match look {
                 Look::App(snapshot) => {
                     streamed = !polling;
                     snapshot
                 }
                 Look::Nudge if again.is_some_and(|again| self.world.now() >= again) => {
+                    asked_for = true;
                     match argocd::get(self.world, argocd, &commit.argocd).await {
                         Ok(snapshot) => Box::new(snapshot),
                         Err(error) => match self.no_look(error).await? {
@@ -277,7 +279,7 @@ impl<W: World> Follower<'_, W> {
                 }
             };
             loop {
-                let flow = self.handle(&commit, &sha, &snapshot).await?;
+                let flow = self.handle(&commit, &sha, &snapshot, asked_for).await?;
                 signal();
                 match flow {
                     Flow::Over => return Ok(()),
@@ -292,7 +294,7 @@ impl<W: World> Follower<'_, W> {
                     Flow::Now(newer) => {
                         // What lies in the stream is older than this.
                         looks = None;
-                        snapshot = newer;
+                        (snapshot, asked_for) = (newer, true);
                     }
                 }
             }
@@ -392,13 +394,24 @@ impl<W: World> Follower<'_, W> {
         Ok(Flow::Over)
     }
 
-    /// One look, in the light of what we asked for.
-    async fn handle(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
+    /// One look, in the light of what we asked for. `asked_for`: it is Argo CD's answer and not from a stream, which may be behind.
+    async fn handle(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        snapshot: &AppSnapshot,
+        asked_for: bool,
+    ) -> Result<Flow, StoreError> {
         let now = self.world.now();
         let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
         let step =
             deployment::step(self.id, &self.facts.borrow(), &mut fact, snapshot, now, &self.watch.settings.tempo);
         match step {
+            Step::Ask if fact.asked.is_some() && !asked_for => {
+                // Not a second time because of what may be old news.
+                self.save(|watch| *watch = fact).await?;
+                Ok(Flow::LookAgain(now))
+            }
             Step::Ask => {
                 self.save(|watch| *watch = fact).await?;
                 self.ask(commit, sha, snapshot).await
@@ -520,9 +533,14 @@ impl<W: World> Follower<'_, W> {
             }
             SyncOutcome::Unknown(fault) => {
                 self.world.log(Line::error("sync_unknown").of(self.id).with_json("fault", &fault));
-                self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await?;
-                let moment = self.world.now().after(Duration::from_millis(self.watch.settings.tempo.look_again));
-                return Ok(Flow::LookAgain(moment));
+                let now = self.world.now();
+                self.save(|watch| {
+                    // Counted from here: what lies in the stream is from while we waited for the answer.
+                    watch.asked = Some(now);
+                    watch.waiting = Some(Waiting::ArgoCd { fault });
+                })
+                .await?;
+                return Ok(Flow::LookAgain(now.after(Duration::from_millis(self.watch.settings.tempo.look_again))));
             }
             SyncOutcome::NoRight(said) => Failure::NoRight { said },
             SyncOutcome::NoApplication => Failure::NoApplication,

@@ -49,6 +49,42 @@ fn healthy_without_our_image_is_not_live() {
     });
 }
 
+/// Argo CD's own picture of the cluster may be seconds behind what it has just applied: the first comparison after the sync then shows the
+/// old image, and its good health.
+#[test]
+fn a_comparison_that_still_shows_the_old_version_is_not_the_end() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Progressing), (500, Health::Healthy)]));
+        room.argocd.lock().app("checkout").cluster_lag = 3000;
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        assert!(!room.told().iter().any(|text| text.contains("does not run")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// Clocks differ: Argo CD's times are compared with each other, never with the bot's own. Its one comparison after the sync is in the same
+/// second, which proves nothing, so the bot has to ask for another in time.
+#[test]
+fn a_clock_of_argo_cd_that_is_wrong_changes_nothing() {
+    const HOUR: i64 = 3_600_000;
+    room(async |room| {
+        for (n, ahead) in [HOUR, -HOUR].into_iter().enumerate() {
+            {
+                let mut argocd = room.argocd.lock();
+                argocd.app("checkout").clock_ahead = ahead;
+                // The comparison comes with the end, and no other by itself.
+                argocd.app("checkout").script = Script { reconciles: 0, ..then(&[(0, Health::Healthy)]) };
+                argocd.webhook_takes = None;
+            }
+            let what = if n == 0 { "42" } else { "main" };
+            room.goes_live(&format!("checkout {what}")).await?;
+        }
+        assert_eq!(taken(room).len(), 2);
+        Ok(())
+    });
+}
+
 #[test]
 fn degraded_for_good_is_a_failure() {
     room(async |room| {

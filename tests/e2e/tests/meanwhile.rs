@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, quick, room};
+use fakes::Fault;
 use fakes::argocd::{Script, Streams, Window};
 use sandbox::world::GITOPS;
 use sandbox::{Sandbox, now};
@@ -23,7 +24,7 @@ fn an_operation_that_begins_between_the_look_and_the_question_is_waited_out() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 1500, ..quick() });
         let old = head(room);
-        room.argocd.latency(Duration::from_millis(400));
+        room.argocd.latency(Duration::from_millis(700));
         room.alice("checkout 42").await;
         let asks = |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());
         room.until("question on its way", PATIENCE, asks).await?;
@@ -126,4 +127,35 @@ fn a_sync_of_another_commit_before_ours_does_not_supersede_it() {
         assert_eq!(asked(room), [(200, head(room))]);
         Ok(())
     });
+}
+
+/// The bot's question is lost on its way, and somebody syncs at that moment: the bot's commit, which is as good, or another one, which is not.
+#[test]
+fn when_the_question_is_lost_and_somebody_syncs_it_depends_on_what() {
+    for same in [true, false] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", Script { ends: 1000, ..quick() });
+            let old = head(room);
+            room.argocd.fault("argocd.sync", Fault::HangBefore(Duration::from_secs(1)), 1);
+            room.alice("checkout 42").await;
+            let asks =
+                |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());
+            room.until("question on its way", PATIENCE, asks).await?;
+            let ours = head(room);
+            let revision = if same { &ours } else { &old };
+            room.argocd.lock().person_syncs(now(), "checkout", Some(revision)).map_err(anyhow::Error::msg)?;
+            let tag = room.tag("checkout", "feature/totals");
+            if same {
+                room.says(&format!("is live: `{tag}`")).await?;
+                assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
+                assert!(!room.told().iter().any(|text| text.contains("superseded")), "{:#?}", room.told());
+            } else {
+                let message = room.says("superseded: admin synced something else in Argo CD").await?;
+                assert!(message.contains("Look there before you deploy again."), "{message}");
+                assert_ne!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
+            }
+            assert_eq!(asked(room), [], "it does not fight");
+            Ok(())
+        });
+    }
 }

@@ -173,13 +173,13 @@ fn a_message_that_somebody_deletes_before_the_commit_is_written_anew() {
     room(async |room| {
         let before = room.commits();
         room.script("checkout", quick());
-        room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(800)), 1);
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(1500)), 1);
         room.alice("checkout 42").await;
         deletes(room, 0).await?;
         says_in(room, 1, "is live").await?;
         one_commit(room, before);
 
-        room.github.fault("github.query", Fault::Slow(Duration::from_millis(800)), 1);
+        room.github.fault("github.query", Fault::Slow(Duration::from_millis(1500)), 1);
         room.alice("checkout 999").await;
         deletes(room, 2).await?;
         says_in(room, 3, "no pull request").await?;
@@ -225,7 +225,7 @@ fn when_the_channel_is_lost_during_the_sync_the_asker_is_told() {
     room(async |room| {
         room.slack.lock().limits = None;
         for (n, (why, happens)) in cases.into_iter().enumerate() {
-            room.script("checkout", Script { ends: 800, ..quick() });
+            room.script("checkout", Script { ends: 1200, ..quick() });
             let (what, branch) = if n % 2 == 0 { ("42", "feature/totals") } else { ("main", "main") };
             room.alice(&format!("checkout {what}")).await;
             says_in(room, n, "syncing").await?;
@@ -328,6 +328,24 @@ fn a_first_message_without_an_answer_is_written_once_more_and_the_end_is_told() 
             messages[2..].iter().all(|text| !text.contains("not deployed") && !text.contains(":x:")),
             "{messages:#?}"
         );
+        Ok(())
+    });
+}
+
+/// The first message hangs on its way, and nobody knows whether it is there: the commit and the sync do not wait for it, and the end is told.
+#[test]
+fn a_first_message_that_hangs_holds_nothing_up() {
+    room(async |room| {
+        let before = room.commits();
+        room.script("checkout", quick());
+        room.slack.fault("slack.post", Fault::HangBefore(Duration::from_secs(20)), 1);
+        room.alice("checkout 42").await;
+        let ended = |room: &Sandbox| room.log().contains("last_word").then_some(());
+        room.until("end, untold", PATIENCE, ended).await?;
+        assert_eq!(room.messages().len(), 0);
+        one_commit(room, before);
+        room.says("is live").await?;
+        assert_eq!(room.messages().len(), 1);
         Ok(())
     });
 }

@@ -79,6 +79,21 @@ fn streams_that_are_cut_all_the_time_and_lag_behind_show_every_step() {
     });
 }
 
+/// The stream shows what was before the sync, long after it was taken and even after it ended: that is no reason to ask once more.
+#[test]
+fn a_stream_that_is_seconds_behind_does_not_make_the_bot_ask_twice() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // The bot looks again by itself after 400 ms here, after 3 s in life.
+        room.argocd.lock().cache_lag = 1500;
+        // Something happened right before, of which the stream tells when the sync is over.
+        room.argocd.lock().look(sandbox::now(), "checkout", Some(Health::Progressing));
+        room.goes_live("checkout 42").await?;
+        once(room);
+        Ok(())
+    });
+}
+
 /// Its connections break, it is away for a while, and what was in its memory is gone; operations are in Kubernetes.
 #[test]
 fn argo_cd_restarts_during_the_sync_and_the_deploy_goes_on() {

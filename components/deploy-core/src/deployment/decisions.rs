@@ -3,7 +3,7 @@
 //! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
 
 use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, Tempo, Waiting, WatchFact};
-use crate::argocd::{AppSnapshot, Health, Phase};
+use crate::argocd::{AppSnapshot, Health, Phase, SyncStatus};
 use crate::clock::Timestamp;
 use crate::names::DeploymentId;
 use std::time::Duration;
@@ -119,8 +119,13 @@ pub fn step(
         }
         // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
         if began_after(app.last.as_ref().and_then(|last| last.started)) {
-            if in_history(committed, app, watch.last_before) && on_ours(&operation.revisions) {
-                return Step::Follow(progress(app, false)); // The same commit once more.
+            if on_ours(&operation.revisions) {
+                // The same commit once more, or in place of ours, whose question was lost: as good as ours if it succeeds.
+                return if in_history(committed, app, watch.last_before) {
+                    Step::Follow(progress(app, false))
+                } else {
+                    Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }))
+                };
             }
             return superseded_or_live(commit, committed, app, watch.last_before, operation.by.clone());
         }
@@ -134,8 +139,13 @@ pub fn step(
         }
         if began_after(last.started) {
             let proven = in_history(committed, app, watch.last_before);
-            if proven && last.phase == Phase::Succeeded && on_ours(&last.revisions) {
-                return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+            match on_ours(&last.revisions) {
+                true if proven && last.phase == Phase::Succeeded => {
+                    return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+                }
+                // Theirs failed, and of ours nothing was ever seen.
+                true if !proven && !watch.taken => return not_seen(watch, now, tempo),
+                _ => {}
             }
             return superseded_or_live(commit, committed, app, watch.last_before, last.by.clone());
         }
@@ -201,14 +211,19 @@ fn health(
     tempo: &Tempo,
 ) -> Step {
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    if app.health != Health::Degraded {
+    let other_image = app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &commit.image_ref());
+    // Its picture of the cluster may be older than what it has just applied.
+    let behind = other_image && app.sync_status == SyncStatus::OutOfSync;
+    if app.health != Health::Degraded && !behind {
         watch.degraded_since = None;
         watch.degraded_seen = 0;
     }
     if !reconciled {
         // What health says now may still be about the version before.
         let unproven = Progress { health: String::new(), ..progress(app, true) };
-        let since = watch.refreshed.max(finished).unwrap_or(now);
+        // By our own clock, not by when Argo CD says that it ended.
+        let ended = *watch.ended_seen.get_or_insert(now);
+        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
         return if now.since(since) >= REFRESH_AFTER {
             watch.refreshed = Some(now);
             Step::Refresh(unproven)
@@ -219,16 +234,9 @@ fn health(
     match app.health {
         // Whatever is paused may not run the new version yet, so its images prove nothing.
         Health::Suspended => Step::Over(LastWord::Live { paused: true, urls: app.urls.clone() }),
-        Health::Healthy => {
-            let wanted = commit.image_ref();
-            if crate::image::is_image_of(&app.images, &wanted) {
-                Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() })
-            } else {
-                let runs = app.images.iter().take(5).cloned().collect();
-                Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted: wanted.to_string(), runs } })
-            }
-        }
-        Health::Degraded => {
+        Health::Healthy if !other_image => Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() }),
+        Health::Healthy if !behind => Step::Over(LastWord::Failed { failure: not_our_image(commit, app) }),
+        Health::Healthy | Health::Degraded => {
             // It may recover; meanwhile people read how it is.
             watch.waiting = None;
             watch.progress = Some(progress(app, true));
@@ -240,13 +248,22 @@ fn health(
                 commit.degraded_grace
             };
             if now.since(since) >= grace && watch.degraded_seen >= 2 {
-                let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
+                let failure = if other_image {
+                    not_our_image(commit, app)
+                } else {
+                    Failure::Degraded { message: app.health_message.clone(), resources: failing(app) }
+                };
                 return Step::Over(LastWord::Failed { failure });
             }
             Step::LookAgainAt(since.after(grace))
         }
         Health::Progressing | Health::Missing | Health::Unknown => Step::Follow(progress(app, true)),
     }
+}
+
+fn not_our_image(commit: &CommitFact, app: &AppSnapshot) -> Failure {
+    let runs = app.images.iter().take(5).cloned().collect();
+    Failure::OtherImage { wanted: commit.image_ref().to_string(), runs }
 }
 
 fn progress(app: &AppSnapshot, synced: bool) -> Progress {

@@ -1,7 +1,7 @@
 //! One deployment as an example, then each decision as a table: facts and a look go in, what to do comes out.
 
 use super::*;
-use crate::argocd::{AppSnapshot, Health, Operation, OperationState, Phase, Resource};
+use crate::argocd::{AppSnapshot, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use crate::command::What;
 use crate::fault::{Cause, System};
 use crate::names::{AppName, EnvironmentName, KubeName, Origin, PullRequestNumber};
@@ -623,7 +623,15 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
     let mut never = Scene::succeeded(9, Health::Healthy);
     never.app.reconciled = None;
     health_is(never.step(9), "");
-    assert!(matches!(never.step(10), Step::Refresh(_)));
+    health_is(never.step(10), "");
+    assert!(matches!(never.step(11), Step::Refresh(_)));
+    // Argo CD's clock may be an hour ahead, or behind.
+    for finished in [3600, 0] {
+        let mut scene = Scene::succeeded(finished, Health::Healthy);
+        scene.app.last = Some(OperationState { finished: Some(at(finished)), ..ours(Phase::Succeeded) });
+        health_is(scene.step(9), "");
+        assert!(matches!(scene.step(11), Step::Refresh(_)));
+    }
 }
 
 #[test]
@@ -646,6 +654,24 @@ fn healthy_without_our_image_is_not_live() {
     let mut paused = Scene::succeeded(9, Health::Suspended);
     paused.app.images = vec!["ghcr.io/acme/checkout:main-1".to_owned()];
     assert!(matches!(paused.step(9), Step::Over(LastWord::Live { paused: true, .. })));
+}
+
+/// Out of sync right after the sync: Argo CD's picture of the cluster may be older than what it has just applied.
+#[test]
+fn another_image_while_out_of_sync_is_borne_for_a_while() {
+    let behind = || {
+        let mut scene = Scene::succeeded(9, Health::Healthy);
+        scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()];
+        scene.app.sync_status = SyncStatus::OutOfSync;
+        scene
+    };
+    let mut scene = behind();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
+    let mut scene = behind();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    assert!(matches!(scene.step(19), Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } })));
 }
 
 #[test]
@@ -779,6 +805,30 @@ fn the_same_commit_once_more_by_somebody_is_still_ours() {
     (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Progressing);
     health_is(scene.step(11), "Progressing");
     scene.app.health = Health::Healthy;
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
+}
+
+/// Our question was lost, and somebody synced the same commit at that moment.
+#[test]
+fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_it_fails() {
+    let mut scene = Scene::taken();
+    scene.watch.taken = false;
+    let theirs = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
+    let revisions = theirs.revisions.clone();
+    scene.app.operation = Some(Operation { by: theirs.by.clone(), revisions, ..Operation::default() });
+    scene.app.last = Some(theirs.clone());
+    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) })));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { phase: Phase::Failed, finished: Some(at(10)), ..theirs.clone() });
+    assert_eq!(scene.step(60), Step::Ask);
+    // Had ours been taken, theirs would be the newer one.
+    scene.watch.taken = true;
+    assert_eq!(scene.step(60), superseded_by_eve());
+    scene.watch.taken = false;
+    scene.app.last = Some(OperationState { phase: Phase::Succeeded, finished: Some(at(10)), ..theirs });
+    scene.app.history = vec![(Some(at(10)), vec![sha('d').to_string()])];
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Healthy);
     assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
 }
 

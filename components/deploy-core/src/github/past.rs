@@ -1,6 +1,7 @@
 //! What we read afterwards: which commits touched a file, and what it takes to recognise one of them as ours.
 //!
-//! The message of a commit proves nothing, anybody can write it: parents, blobs and signature do.
+//! The message of a commit proves nothing, anybody can write it; GitHub's signature alone neither, a commit made on its pages has one too.
+//! Parents, blobs, author and signature together do.
 
 use super::{
     GitHub, Part, ReadError, commit_sha, flag, login, nodes, nonsense, qualified, read_data, read_head, send, text,

@@ -384,6 +384,7 @@ fn every_fact_is_read_as_it_was_written() {
             degraded_before: true,
             degraded_since: Some(at(6)),
             degraded_seen: 2,
+            ended_seen: Some(at(6)),
             refreshed: Some(at(7)),
             automated: true,
             voice: voice.clone(),

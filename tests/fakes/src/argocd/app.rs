@@ -124,6 +124,11 @@ pub struct App {
     pub retry: Value,
     /// Whether that is used whatever a sync asks for.
     pub keeps_its_retry: bool,
+    /// How long after something was applied the controller's own cache of the cluster does not have it yet: a comparison in that time shows
+    /// the images and the health from before.
+    pub cluster_lag: Millis,
+    /// How many milliseconds Argo CD's clock is ahead of everybody else's.
+    pub clock_ahead: i64,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// How its operations go.
@@ -155,6 +160,10 @@ pub(super) struct Status {
     pub(super) live: Option<String>,
     /// The tags that were seen running well since, by a comparison after their sync.
     pub(super) well: BTreeSet<String>,
+    /// The tag that it ran before, and until when the controller's cache says so.
+    pub(super) before: Option<(Option<String>, Millis)>,
+    /// The health of the new version, as long as no comparison has shown it.
+    pub(super) rollout: Option<Health>,
     pub(super) sync: &'static str,
     pub(super) revisions: Vec<String>,
     pub(super) health: Health,
@@ -216,6 +225,8 @@ impl App {
             automated: false,
             retry: Value::Null,
             keeps_its_retry: false,
+            cluster_lag: 0,
+            clock_ahead: 0,
             annotations: BTreeMap::new(),
             script: Script::default(),
             window: Window::Open,
@@ -279,6 +290,11 @@ impl App {
         }
     }
 
+    /// A time as this Argo CD writes it.
+    pub(super) fn time(&self, at: Millis) -> String {
+        rfc3339(at.saturating_add_signed(self.clock_ahead))
+    }
+
     /// The full Application object.
     pub(super) fn json(&self) -> Value {
         let now = &self.now;
@@ -290,13 +306,13 @@ impl App {
         let mut metadata = json!({
             "name": self.name, "namespace": self.namespace, "resourceVersion": now.version.to_string(),
             "uid": format!("00000000-0000-4000-8000-{:012x}", self.name.len()), "generation": now.version,
-            "creationTimestamp": rfc3339(now.created),
+            "creationTimestamp": self.time(now.created),
         });
         if !annotations.is_empty() {
             metadata["annotations"] = json!(annotations);
         }
         if self.deleting {
-            metadata["deletionTimestamp"] = json!(rfc3339(now.created));
+            metadata["deletionTimestamp"] = json!(self.time(now.created));
         }
         let destination = json!({"server": "https://kubernetes.default.svc", "namespace": self.name});
         let mut spec = json!({"project": self.project, "destination": destination});
@@ -322,14 +338,14 @@ impl App {
         }
         let mut status = json!({
             "sync": sync,
-            "health": {"status": now.health.name(), "lastTransitionTime": rfc3339(now.health_since)},
+            "health": {"status": now.health.name(), "lastTransitionTime": self.time(now.health_since)},
             "resources": self.resources(),
             "summary": {"images": now.images},
             "sourceType": "Helm",
             "controllerNamespace": "argocd",
         });
         if let Some(at) = now.reconciled {
-            status["reconciledAt"] = json!(rfc3339(at));
+            status["reconciledAt"] = json!(self.time(at));
         }
         if !now.history.is_empty() {
             status["history"] = json!(now.history);
@@ -339,7 +355,7 @@ impl App {
         let conditions: Vec<Value> = error
             .chain(set)
             .map(|(kind, message)| {
-                let since = rfc3339(now.reconciled.unwrap_or(now.created));
+                let since = self.time(now.reconciled.unwrap_or(now.created));
                 json!({"type": kind, "message": message, "lastTransitionTime": since})
             })
             .collect();
@@ -386,13 +402,13 @@ impl App {
         let mut json = json!({
             "operation": self.operation_json(&state.operation),
             "phase": state.phase,
-            "startedAt": rfc3339(state.started),
+            "startedAt": self.time(state.started),
         });
         if !state.message.is_empty() {
             json["message"] = json!(state.message);
         }
         if let Some(at) = state.finished {
-            json["finishedAt"] = json!(rfc3339(at));
+            json["finishedAt"] = json!(self.time(at));
         }
         if state.retries > 0 {
             json["retryCount"] = json!(state.retries);

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::app::{Operation, State, Window};
-use super::clock::{duration, kitchen, rfc3339};
+use super::clock::{duration, kitchen};
 use super::script::{End, Health};
 use super::{ArgoCd, Initiator, Key};
 use crate::Millis;
@@ -152,7 +152,10 @@ impl ArgoCd {
     }
 
     fn step(&mut self, at: Millis, key: &Key, index: usize) {
-        if index == 0 && self.apply(key) {
+        if index == 0 && self.apply(at, key) {
+            if let Some(app) = self.apps.get_mut(key) {
+                app.now.rollout = Some(Health::Progressing);
+            }
             self.later(at + 200, key, Event::Reconcile(Some(Health::Progressing)));
         }
         let Some(app) = self.apps.get_mut(key) else { return };
@@ -166,7 +169,7 @@ impl ArgoCd {
     }
 
     /// The cluster gets what the operation's revision says; whether that is something new.
-    fn apply(&mut self, key: &Key) -> bool {
+    fn apply(&mut self, at: Millis, key: &Key) -> bool {
         let Some(app) = self.apps.get_mut(key) else { return false };
         let Some(state) = &app.now.state else { return false };
         if state.operation.dry_run || state.applied {
@@ -174,6 +177,11 @@ impl ArgoCd {
         }
         let Some(tag) = state.rendered.clone() else { return false };
         let changed = app.now.live.as_ref() != Some(&tag);
+        if changed {
+            app.now.before = Some((app.now.live.take(), at + app.cluster_lag));
+            // Never the new images with the health of the old ones.
+            app.now.rollout = app.script.health.first().filter(|(after, _)| *after == 0).map(|(_, health)| *health);
+        }
         app.now.live = Some(tag);
         if let Some(state) = &mut app.now.state {
             (state.applied, state.changed) = (true, changed);
@@ -197,7 +205,7 @@ impl ArgoCd {
         let prune = state.operation.prune;
         match end {
             End::Succeeded => {
-                self.apply(key);
+                self.apply(at, key);
                 let Some(app) = self.apps.get_mut(key) else { return };
                 let results = app.results(prune, None);
                 if let Some(state) = &mut app.now.state {
@@ -270,8 +278,8 @@ impl ArgoCd {
         if phase == "Succeeded" && !state.operation.dry_run && !partial {
             let mut entry = app.revisions_json(&state.operation.revisions);
             entry["id"] = json!(app.now.deployed);
-            entry["deployStartedAt"] = json!(rfc3339(state.started));
-            entry["deployedAt"] = json!(rfc3339(at));
+            entry["deployStartedAt"] = json!(app.time(state.started));
+            entry["deployedAt"] = json!(app.time(at));
             entry["initiatedBy"] = state.operation.by.json();
             app.now.deployed += 1;
             app.now.history.push(entry);
@@ -302,16 +310,31 @@ impl ArgoCd {
         let now = &mut app.now;
         now.refresh = false;
         now.reconciled = Some(at);
-        let health = health.unwrap_or(now.health);
+        now.before.take_if(|(_, until)| *until <= at);
+        let live = now.before.as_ref().map_or(&now.live, |(before, _)| before).clone();
+        let health = match (&now.before, health) {
+            (Some((_, until)), Some(_)) => {
+                let until = *until;
+                self.later(until, key, Event::Reconcile(health));
+                return self.reconcile(at, key, None);
+            }
+            (Some(_), None) => now.health,
+            (None, Some(health)) => {
+                now.rollout = None;
+                health
+            }
+            (None, None) => now.rollout.unwrap_or(now.health),
+        };
         if health != now.health {
             (now.health, now.health_since) = (health, at);
         }
         // Right after a sync the health may still be the one before it.
-        let settled = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
-        if now.operation.is_none() && settled && matches!(health, Health::Healthy | Health::Suspended) {
+        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
+        let sees_it = now.operation.is_none() && over && now.before.is_none();
+        if sees_it && matches!(health, Health::Healthy | Health::Suspended) {
             now.well.extend(now.live.clone());
         }
-        let truth = now.live.iter().map(|tag| format!("{}:{tag}", app.image)).collect();
+        let truth = live.iter().map(|tag| format!("{}:{tag}", app.image)).collect();
         now.images = app.images.clone().unwrap_or(truth);
         match found {
             Err(message) => {
@@ -320,7 +343,7 @@ impl ArgoCd {
             }
             Ok((revisions, tag)) => {
                 now.comparison_error = None;
-                let same = now.live.as_ref() == Some(&tag) && !app.leftover && !app.drifting;
+                let same = live.as_ref() == Some(&tag) && !app.leftover && !app.drifting;
                 now.sync = if same { "Synced" } else { "OutOfSync" };
                 now.revisions = revisions;
             }
