@@ -10,7 +10,7 @@ use deploy_core::message;
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Original, SlackError};
-use deploy_core::store::{self, Urgency};
+use deploy_core::store::{self, Speech, Urgency};
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -43,17 +43,24 @@ impl<'a, W: World> Speaker<'a, W> {
         store::save_fact(self.world, self.id, &MessageFact(voice)).await
     }
 
-    /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words.
-    pub(crate) async fn tell(&self, facts: &Facts, note: Option<message::Note>, last: bool) {
-        let Some(request) = &facts.request else { return };
+    /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words. Says whether they have to wait
+    /// because others speak: then they can be told later.
+    pub(crate) async fn tell(&self, facts: &Facts, note: Option<message::Note>, last: bool) -> bool {
+        let Some(request) = &facts.request else { return false };
         let words = message::before_commit(facts, note.as_ref());
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let before = self.voice.borrow().clone();
         if before.told_end || (before.told == Some(hash) && !last) {
-            return;
+            return false;
+        }
+        let speech = if before.place.is_some() { Speech::Edit } else { Speech::Post(&request.channel) };
+        let urgency = if last { Urgency::Final } else { Urgency::First };
+        let minute = self.settings.tempo.minute;
+        if before.lost.is_none() && !store::may_speak(self.world, minute, speech, urgency).await {
+            return true;
         }
         if self.save(|voice| voice.speaking = Some(self.world.now())).await.is_err() {
-            return;
+            return false;
         }
         let mut told = self.speak(request, &before, &words, last).await;
         let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
@@ -86,6 +93,7 @@ impl<'a, W: World> Speaker<'a, W> {
         if saved.is_err() {
             self.world.log(Line::error("not_saved").of(self.id).with("fact", "message"));
         }
+        false
     }
 
     fn gone(&self, why: &str) {
@@ -93,11 +101,11 @@ impl<'a, W: World> Speaker<'a, W> {
     }
 
     /// A call that failed: not told this time, or (`None`) another way is left.
-    async fn failed(&self, error: SlackError, last: bool) -> Option<Told> {
+    async fn failed(&self, error: SlackError, speech: Speech<'_>, last: bool) -> Option<Told> {
         match error {
             SlackError::RateLimited(wait) => {
                 self.world.log(Line::new("slack_rate_limited").of(self.id).with("seconds", wait.as_secs()));
-                store::quiet_slack(self.world, wait).await;
+                store::quiet_slack(self.world, speech, wait).await;
                 if last {
                     self.world.sleep(wait.min(Duration::from_secs(60))).await;
                 }
@@ -128,10 +136,6 @@ impl<'a, W: World> Speaker<'a, W> {
     ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
         if let Some(place) = before.place.as_ref().filter(|_| before.lost.is_none()) {
-            let urgency = if last { Urgency::Final } else { Urgency::First };
-            if !store::may_edit(self.world, self.world.now(), urgency).await {
-                return Told::No;
-            }
             match slack::update(http, slack, &place.channel, &place.ts, words).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
@@ -144,16 +148,13 @@ impl<'a, W: World> Speaker<'a, W> {
                     self.voice.borrow_mut().replaced = true;
                 }
                 Err(error) => {
-                    if let Some(told) = self.failed(error, last).await {
+                    if let Some(told) = self.failed(error, Speech::Edit, last).await {
                         return told;
                     }
                 }
             }
         }
         if self.voice.borrow().lost.is_none() {
-            if store::is_quiet(self.world).await {
-                return Told::No;
-            }
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -169,7 +170,7 @@ impl<'a, W: World> Speaker<'a, W> {
                             voice.lost = Some("no answer".to_owned());
                         }
                     }
-                    if let Some(told) = self.failed(error, last).await {
+                    if let Some(told) = self.failed(error, Speech::Post(&request.channel), last).await {
                         return told;
                     }
                 }
