@@ -7,6 +7,7 @@ mod crashes;
 mod door;
 mod faults;
 mod healthz;
+mod load;
 mod people;
 mod pushes;
 mod redis;
