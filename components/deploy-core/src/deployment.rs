@@ -716,6 +716,8 @@ pub struct Tempo {
     pub degraded_before: u64,
     /// Between two content writes on github.com.
     pub write_gap: u64,
+    /// Slack's minute: its limits are so many a minute.
+    pub minute: u64,
 }
 
 impl Default for Tempo {
@@ -742,6 +744,7 @@ impl Default for Tempo {
             settle: 2_000,
             degraded_before: 60_000,
             write_gap: 1_000,
+            minute: 60_000,
         }
     }
 }

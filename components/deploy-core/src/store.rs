@@ -5,7 +5,7 @@
 
 use crate::clock::{Clock, Timestamp, millis};
 use crate::deployment::{Fact, Facts};
-use crate::names::{ArgoApplication, CommitSha, DeploymentId};
+use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
@@ -81,7 +81,6 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 /// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
-const QUIET: &str = "deploy-bot/edits/quiet";
 
 // ---- facts ----
 
@@ -535,43 +534,69 @@ pub async fn take_news(world: &impl Redis) -> Result<Vec<DeploymentId>, StoreErr
         .collect())
 }
 
-/// How urgent words are, when Slack allows no more than about 50 edits a minute for the whole workspace.
+/// How urgent words are, when Slack does not take all at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// The last word: never dropped, but it may wait for the next minute.
+    /// The last word: never dropped, but it may have to wait.
     Final,
-    /// The first words after the commit.
+    /// The first words, and the first after the commit.
     First,
     /// Everything in between.
     Progress,
 }
 
-/// Counts up to a limit; the key dies with its minute.
-const COUNT: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end local n = tonumber(redis.call('GET', KEYS[1]) or '0') if n >= tonumber(ARGV[1]) then return 0 end \
-    redis.call('INCR', KEYS[1]) redis.call('EXPIRE', KEYS[1], 120) return 1";
+/// What Slack limits, each by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech<'a> {
+    /// Edits in the workspace: about 50 a minute.
+    Edit,
+    /// Messages in one channel: one a second.
+    Post(&'a SlackChannel),
+}
 
-/// Counts one edit against the installation's budget of this minute. Redis down: allowed, Slack's own 429 is the limit then.
-pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> bool {
-    let key = format!("{PREFIX}edits/{}", now.seconds() / 60);
-    let budget = match urgency {
-        Urgency::Final => 50,
-        Urgency::First => 40,
-        Urgency::Progress => 30,
-    };
-    match world.run("EVAL", &[COUNT, "2", &key, QUIET, &budget.to_string()]).await {
+impl Speech<'_> {
+    fn key(self) -> String {
+        match self {
+            Self::Edit => format!("{PREFIX}edits"),
+            Self::Post(channel) => format!("{PREFIX}posts/{channel}"),
+        }
+    }
+
+    fn quiet(self) -> String {
+        format!("{}/quiet", self.key())
+    }
+
+    /// How many a minute, evenly, and how many of them at once. What is not urgent leaves room for what is.
+    const fn pace(self, urgency: Urgency) -> (u64, u64) {
+        match (self, urgency) {
+            (Self::Edit, Urgency::Final) => (50, 9),
+            (Self::Edit, Urgency::First) => (50, 6),
+            (Self::Edit, Urgency::Progress) => (50, 4),
+            (Self::Post(_), Urgency::Final) => (60, 3),
+            (Self::Post(_), Urgency::First | Urgency::Progress) => (60, 2),
+        }
+    }
+}
+
+/// Each that is let through moves the moment at which the pace is kept again; who comes too early for that is not let through.
+const PACE: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) \
+    local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) if due - now > ARGV[1] * (ARGV[2] - 1) then return 0 end \
+    redis.call('SET', KEYS[1], string.format('%.0f', due + ARGV[1]), 'PX', 120000) return 1";
+
+/// Whether it is our turn to speak: all of the installation share one pace, and are quiet when Slack said so. `minute`: how long Slack's
+/// minute is. Redis down: yes, Slack's own 429 is the limit then.
+pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> bool {
+    let (a_minute, at_once) = speech.pace(urgency);
+    let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
+    match world.run("EVAL", &[PACE, "2", &speech.key(), &speech.quiet(), &step, &at_once.to_string()]).await {
         Ok(reply) => reply.first() != Some(&Reply::Int(0)),
         Err(_) => true,
     }
 }
 
-/// Whether Slack said 429 and its time is not over: then nothing is written either. Redis down: no.
-pub async fn is_quiet(world: &impl Redis) -> bool {
-    matches!(world.run("EXISTS", &[QUIET]).await, Ok(reply) if reply.first() == Some(&Reply::Int(1)))
-}
-
-/// Slack said 429: no edits by anybody of the installation for so long.
-pub async fn quiet_slack(world: &impl Redis, wait: Duration) {
-    let _ = world.run("SET", &[QUIET, "1", "PX", &millis(wait).max(1).to_string()]).await;
+/// Slack said 429: nobody of the installation speaks so for so long.
+pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
+    let _ = world.run("SET", &[&speech.quiet(), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
 // ---- the queue at the branch ----

@@ -17,8 +17,10 @@ use deploy_core::settings::SlackCommandSettings;
 use deploy_core::store::{self, EarlyEnds, Lease, LeaseLost, StoreError};
 use futures::StreamExt;
 use futures::channel::mpsc;
+use futures::future::{Either, pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 /// Life of `carry/<id>` and of the target's lease.
@@ -33,6 +35,8 @@ const BRANCH_RETRY: Duration = Duration::from_millis(100);
 const ABANDONED: Duration = Duration::from_secs(30);
 /// A request that is not there after this long never will be: whoever accepts gives up saving it after a second.
 const SAVING: Duration = Duration::from_secs(2);
+/// How long words that have to wait for others are held back.
+const TURN: Duration = Duration::from_secs(1);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
 /// How often it is tried to take back a request that was not accepted; how long after the one before.
@@ -225,14 +229,22 @@ impl<W: World> Carrier<'_, W> {
             // The first words are posted beside the work, never before it.
             let worked = Cell::new(false);
             let speak = async {
-                speaker.tell(&first, None, false).await;
-                while let Some(mut latest) = heard.next().await {
+                let mut latest = (first, None);
+                loop {
+                    let waits = speaker.tell(&latest.0, latest.1.clone(), false).await;
+                    // What has to wait is tried again, unless there is something newer to say.
+                    let turn = if waits { Either::Left(self.world.sleep(TURN)) } else { Either::Right(pending()) };
+                    match select(heard.next(), pin!(turn)).await {
+                        Either::Left((Some(newer), _)) => latest = newer,
+                        Either::Left((None, _)) => break,
+                        Either::Right(_) => {}
+                    }
                     while let Ok(newer) = heard.try_recv() {
                         latest = newer;
                     }
                     // What was on the way while the work ended is stale, and after the commit the message is the watch's.
-                    if !worked.get() {
-                        speaker.tell(&latest.0, latest.1, false).await;
+                    if worked.get() {
+                        break;
                     }
                 }
             };

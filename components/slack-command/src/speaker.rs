@@ -10,7 +10,7 @@ use deploy_core::message;
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Original, SlackError};
-use deploy_core::store::{self, Lease, Urgency};
+use deploy_core::store::{self, Lease, Speech, Urgency};
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
@@ -58,22 +58,29 @@ impl<'a, W: World> Speaker<'a, W> {
         Ok(())
     }
 
-    /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words.
-    pub(crate) async fn tell(&self, facts: &Facts, note: Option<message::Note>, last: bool) {
-        let Some(request) = &facts.request else { return };
+    /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words. Says whether they have to wait
+    /// because others speak: then they can be told later.
+    pub(crate) async fn tell(&self, facts: &Facts, note: Option<message::Note>, last: bool) -> bool {
+        let Some(request) = &facts.request else { return false };
         let words = message::before_commit(facts, note.as_ref());
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let before = self.voice.borrow().clone();
         if before.told_end && self.unsaved.get() {
             // Only that it was told is not saved yet.
             let _ = self.save(|_| {}).await;
-            return;
+            return false;
         }
         if before.told_end || (before.told == Some(hash) && !last) {
-            return;
+            return false;
+        }
+        let speech = if before.place.is_some() { Speech::Edit } else { Speech::Post(&request.channel) };
+        let urgency = if last { Urgency::Final } else { Urgency::First };
+        let minute = self.settings.tempo.minute;
+        if before.may_write(last) && !store::may_speak(self.world, minute, speech, urgency).await {
+            return true;
         }
         if self.save(|voice| voice.speaking = Some(self.world.now())).await.is_err() {
-            return;
+            return false;
         }
         let mut told = self.speak(request, &before, &words, last).await;
         let unsure = self.voice.borrow().unsure_edit;
@@ -113,6 +120,7 @@ impl<'a, W: World> Speaker<'a, W> {
         if saved.is_err() {
             self.world.log(Line::error("not_saved").of(self.id).with("fact", "message"));
         }
+        false
     }
 
     fn gone(&self, why: &str) {
@@ -120,11 +128,11 @@ impl<'a, W: World> Speaker<'a, W> {
     }
 
     /// A call that failed: not told this time, or (`None`) another way is left.
-    async fn failed(&self, error: SlackError, last: bool) -> Option<Told> {
+    async fn failed(&self, error: SlackError, speech: Speech<'_>, last: bool) -> Option<Told> {
         match error {
             SlackError::RateLimited(wait) => {
                 self.world.log(Line::new("slack_rate_limited").of(self.id).with("seconds", wait.as_secs()));
-                store::quiet_slack(self.world, wait).await;
+                store::quiet_slack(self.world, speech, wait).await;
                 if last {
                     self.world.sleep(wait.min(Duration::from_secs(60))).await;
                 }
@@ -155,10 +163,6 @@ impl<'a, W: World> Speaker<'a, W> {
     ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
         if let Some(place) = before.place.as_ref().filter(|_| before.may_write(last)) {
-            let urgency = if last { Urgency::Final } else { Urgency::First };
-            if !store::may_edit(self.world, self.world.now(), urgency).await {
-                return Told::No;
-            }
             match slack::update(http, slack, &place.channel, &place.ts, words).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
@@ -174,7 +178,7 @@ impl<'a, W: World> Speaker<'a, W> {
                     if error.is_unsure() {
                         self.voice.borrow_mut().unsure_edit = Some(self.world.now());
                     }
-                    if let Some(told) = self.failed(error, last).await {
+                    if let Some(told) = self.failed(error, Speech::Edit, last).await {
                         return told;
                     }
                 }
@@ -191,9 +195,6 @@ impl<'a, W: World> Speaker<'a, W> {
         }
         let may_post = self.voice.borrow().may_write(last);
         if may_post {
-            if store::is_quiet(self.world).await {
-                return Told::No;
-            }
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -209,7 +210,7 @@ impl<'a, W: World> Speaker<'a, W> {
                             voice.lost = Some(Voice::NO_ANSWER.to_owned());
                         }
                     }
-                    if let Some(told) = self.failed(error, last).await {
+                    if let Some(told) = self.failed(error, Speech::Post(&request.channel), last).await {
                         return told;
                     }
                 }

@@ -8,7 +8,7 @@ use deploy_core::deployment::{self, Facts, Place, RequestFact, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
-use deploy_core::store::{self, StoreError, Urgency};
+use deploy_core::store::{self, Speech, StoreError, Urgency};
 use std::cell::Cell;
 use std::time::Duration;
 
@@ -128,17 +128,20 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         if may_post {
+            let urgency = match (last, watch.voice.told) {
+                (true, _) => Urgency::Final,
+                (false, None) => Urgency::First,
+                (false, Some(_)) => Urgency::Progress,
+            };
+            let minute = self.follower.watch.settings.tempo.minute;
+            let post = Speech::Post(&request.channel);
+            let speech = if facts.place().is_some() { Speech::Edit } else { post };
+            if !store::may_speak(world, minute, speech, urgency).await {
+                // Others speak; final words wait, all others make room for newer ones.
+                world.sleep(Duration::from_secs(1)).await;
+                return Ok(Told::NotYet);
+            }
             if let Some(place) = facts.place() {
-                let urgency = match (last, watch.voice.told) {
-                    (true, _) => Urgency::Final,
-                    (false, None) => Urgency::First,
-                    (false, Some(_)) => Urgency::Progress,
-                };
-                if !store::may_edit(world, world.now(), urgency).await {
-                    // The budget of this minute is used up; final words wait, others make room for newer ones.
-                    world.sleep(Duration::from_secs(1)).await;
-                    return Ok(Told::NotYet);
-                }
                 match slack::update(world, slack, &place.channel, &place.ts, words).await {
                     Ok(()) => return Ok(Told::At(None)),
                     Err(SlackError::Gone(why)) => {
@@ -153,13 +156,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                         if error.is_unsure() {
                             self.follower.save(|fact| fact.voice.unsure_edit = Some(world.now())).await?;
                         }
-                        return self.failed(error).await;
+                        return self.failed(error, Speech::Edit).await;
                     }
                 }
-            }
-            if store::is_quiet(world).await {
-                world.sleep(Duration::from_secs(1)).await;
-                return Ok(Told::NotYet);
             }
             match slack::post(world, slack, &request.channel, words, None).await {
                 Ok(ts) => return Ok(Told::At(Some(Place { channel: request.channel.clone(), ts }))),
@@ -179,7 +178,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                             })
                             .await?;
                     }
-                    return self.failed(error).await;
+                    return self.failed(error, post).await;
                 }
             }
         }
@@ -208,17 +207,17 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));
                 Ok(Told::Never)
             }
-            Err(error) => self.failed(error).await,
+            Err(error) => self.failed(error, Speech::Post(&request.channel)).await,
         }
     }
 
     /// A failure that passes is waited out; one that does not is said to the operator, and the `response_url` needs no token.
-    async fn failed(&self, error: SlackError) -> Result<Told, StoreError> {
+    async fn failed(&self, error: SlackError, speech: Speech<'_>) -> Result<Told, StoreError> {
         let (world, id) = (self.follower.world, self.follower.id);
         match error {
             SlackError::RateLimited(wait) => {
                 world.log(Line::new("slack_rate_limited").of(id).with("seconds", wait.as_secs()));
-                store::quiet_slack(world, wait).await;
+                store::quiet_slack(world, speech, wait).await;
                 world.sleep(Duration::from_secs(1)).await;
                 Ok(Told::NotYet)
             }

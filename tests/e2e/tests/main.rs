@@ -8,6 +8,7 @@ mod door;
 mod fault_table;
 mod faults;
 mod healthz;
+mod load;
 mod meanwhile;
 mod people;
 mod promise;

@@ -104,13 +104,15 @@ impl Redis {
                 }
                 int(usize::from(ours))
             }
-            ("EVAL", [script, "2", counter, quiet, limit]) if script.contains("INCR") => {
-                let count: u64 = self.text(now, counter).and_then(|text| text.parse().ok()).unwrap_or_default();
-                if self.keys.contains_key(*quiet) || count >= limit.parse().expect("a limit") {
+            ("EVAL", [script, "2", pace, quiet, step, at_once]) if script.contains("'TIME'") => {
+                let due = self.text(now, pace).and_then(|text| text.parse().ok()).unwrap_or(now).max(now);
+                let step: u64 = step.parse().expect("milliseconds");
+                let at_once: u64 = at_once.parse().expect("a number");
+                if self.keys.contains_key(*quiet) || due - now > step * (at_once - 1) {
                     return int(0);
                 }
-                let value = (Value::Text((count + 1).to_string()), Some(now + 120_000));
-                self.keys.insert((*counter).to_owned(), value);
+                let value = (Value::Text((due + step).to_string()), Some(now + 120_000));
+                self.keys.insert((*pace).to_owned(), value);
                 int(1)
             }
             ("ZADD", [key, score, member]) => {

@@ -115,14 +115,20 @@ impl Redis for Memory {
                 }
                 number(usize::from(ours))
             }
-            ("EVAL", [COUNT, "2", key, _quiet, limit]) => {
-                let count: u64 = text(&redis, key).map_or(0, |count| count.parse().unwrap());
-                let free = count < limit.parse().unwrap();
+            ("EVAL", [PACE, "2", key, quiet, step, at_once]) => {
+                let (step, at_once): (u64, u64) = (step.parse().unwrap(), at_once.parse().unwrap());
+                let now = millis(now);
+                let due = text(&redis, key).map_or(0, |due| due.parse().unwrap()).max(now);
+                let free = !redis.contains_key(*quiet) && due - now <= step * (at_once - 1);
                 if free {
-                    let value = Stored::Text((count + 1).to_string());
+                    let value = Stored::Text((due + step).to_string());
                     redis.insert((*key).to_owned(), Entry { value, dies: life("120000") });
                 }
                 number(usize::from(free))
+            }
+            ("SET", [key, value, "PX", ms]) => {
+                redis.insert((*key).to_owned(), Entry { value: Stored::Text((*value).to_owned()), dies: life(ms) });
+                Reply::Status("OK".to_owned())
             }
             ("EXISTS", [key]) => number(usize::from(redis.contains_key(*key))),
             ("PEXPIRE", [key, ms]) => match redis.get_mut(*key) {
@@ -768,25 +774,40 @@ fn news_are_taken_once_and_wake_somebody() {
     assert_eq!(memory.run(take_news(&memory)), Ok(vec![]));
 }
 
-// ---- The budget of edits ----
+// ---- The pace of Slack ----
 
 #[test]
-fn final_words_have_the_largest_budget_of_a_minute() {
+fn edits_keep_slacks_pace_and_leave_room_for_final_words() {
     let memory = Memory::default();
-    let edit = |seconds, urgency| memory.run(may_edit(&memory, Timestamp::from_seconds(seconds), urgency));
-    let edits = |urgency| (0..100).take_while(|_| edit(120, urgency)).count();
-    assert_eq!(edits(Urgency::Progress), 30);
-    assert_eq!(edits(Urgency::First), 10);
-    assert_eq!(edits(Urgency::Final), 10);
-    assert_eq!(edits(Urgency::Final), 0);
-    assert!(!edit(179, Urgency::Final));
-    // The next minute has its own.
-    assert!(edit(180, Urgency::Progress));
-    // The count of a minute dies: no key stays for good.
-    memory.pass(121);
-    assert_eq!(edits(Urgency::Progress), 30);
+    let edit = |urgency| memory.run(may_speak(&memory, 60_000, Speech::Edit, urgency));
+    let edits = |urgency| (0..100).take_while(|_| edit(urgency)).count();
+    assert_eq!(edits(Urgency::Progress), 4);
+    assert_eq!(edits(Urgency::First), 2);
+    assert_eq!(edits(Urgency::Final), 3);
+    // From then on one every 1.2 s; while final words wait, nothing else gets through.
+    memory.pass(6);
+    assert_eq!(edits(Urgency::Progress), 0);
+    assert_eq!(edits(Urgency::Final), 5);
+    memory.pass(60);
+    assert_eq!(edits(Urgency::Progress), 4);
     memory.redis_is_down.set(true);
-    assert!(edit(120, Urgency::Progress), "Slack's own limit is what is left");
+    assert!(edit(Urgency::Progress), "Slack's own limit is what is left");
+}
+
+#[test]
+fn a_channel_that_is_full_does_not_hold_up_edits_or_other_channels() {
+    let memory = Memory::default();
+    let [one, other] = ["C1", "C2"].map(|channel| SlackChannel::parse(channel).unwrap());
+    let may = |speech, urgency| memory.run(may_speak(&memory, 60_000, speech, urgency));
+    assert_eq!((0..9).take_while(|_| may(Speech::Post(&one), Urgency::First)).count(), 2);
+    assert!(may(Speech::Post(&one), Urgency::Final));
+    memory.pass(60);
+    memory.run(quiet_slack(&memory, Speech::Post(&one), secs(30)));
+    assert!(!may(Speech::Post(&one), Urgency::Final));
+    assert!(may(Speech::Post(&other), Urgency::First));
+    assert!(may(Speech::Edit, Urgency::Progress));
+    memory.pass(91);
+    assert!(may(Speech::Post(&one), Urgency::First));
 }
 
 // ---- The queue ----

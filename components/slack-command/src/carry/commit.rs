@@ -4,7 +4,7 @@
 use super::decide::{Place, Prepared};
 use super::{BRANCH_RETRY, Carrier, Say, Stop, TRIES, WRITE};
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders};
+use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders, until};
 use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::github::{self, CommitOutcome, NewCommit};
 use deploy_core::log::{Line, World};
@@ -147,7 +147,9 @@ impl<W: World> Carrier<'_, W> {
                 return Ok(Round::Moved);
             }
             CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
-                let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60));
+                // Not beyond the moment after which nothing is committed any more: then it is told.
+                let last = request.at.after(Duration::from_millis(self.tempo().no_mutation));
+                let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, self.world.now()));
                 self.world.log(Line::new("github_rate_limited").of(self.id).with("seconds", wait.as_secs()));
                 if let Some(lease) = turn.branch.take() {
                     lease.release().await;
@@ -268,7 +270,9 @@ impl<W: World> Carrier<'_, W> {
                 let _ = say.unbounded_send((facts.clone(), Some(Note::Queue { ahead })));
             }
             self.wishes(request).await?;
-            self.world.sleep(BRANCH_RETRY).await;
+            // Whoever stands far behind need not look often, and those in front get there first.
+            let rounds = u32::try_from(ahead.min(20)).unwrap_or_default().saturating_add(1);
+            self.world.sleep(BRANCH_RETRY.saturating_mul(rounds)).await;
         }
     }
 

@@ -1,0 +1,177 @@
+//! A hundred targets deployed at the same moment by a hundred people, on one branch and in one channel, with the limits of GitHub and
+//! Slack in force. A minute of theirs is shorter here, and so is the bot's own.
+//!
+//! What you would get wrong: GitHub counts what it refuses for nobody, but who asks on and on is shut out for longer. Slack's limits are one
+//! for posts in a channel and another for edits in the workspace.
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Room, quick, room_with, tempo};
+use fakes::argocd::{App, Source};
+use fakes::slack::Limits;
+use sandbox::bot::Exchange;
+use sandbox::world::{DEPLOYS, GITOPS};
+use sandbox::{Options, Sandbox, now};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How many apps, and people.
+const ALL: usize = 100;
+
+/// How long a minute is.
+const MINUTE: u64 = 12_000;
+
+fn app(n: usize) -> String {
+    format!("app-{n:02}")
+}
+
+fn person(n: usize) -> String {
+    format!("U0PERSON{n:02}")
+}
+
+/// So many apps, each with its repository, its image and its application, and somebody who works on it.
+fn grow(room: &Room, count: usize) {
+    let host = room.registry.origin().trim_start_matches("http://").to_owned();
+    let mut catalog = "apps:\n".to_owned();
+    let mut files = Vec::new();
+    for n in 0..count {
+        let name = app(n);
+        catalog += &format!("  {name}:\n    repo: acme/{name}\n    image: {host}/acme/{name}\n    allow: anyone\n");
+        let before = {
+            let mut github = room.github.lock();
+            github.repo(&format!("acme/{name}")).commit("Begin", &[("README.md", &name)]);
+            sandbox::world::tag(&github, &name, "main")
+        };
+        room.registry.lock().push(&format!("acme/{name}"), &before);
+        files.push((format!("{name}/values.yaml"), format!("image:\n  tag: \"{before}\"\n")));
+    }
+    files.push(("deploy-bot.yaml".to_owned(), catalog));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    room.github.lock().repo(GITOPS).commit("Grow", &files);
+    for n in 0..count {
+        let name = app(n);
+        let source = Source::new(&format!("https://github.com/{GITOPS}"), "main").at(&name);
+        let mut application = App::new(&name, source);
+        application.image = format!("{host}/acme/{name}");
+        application.script = quick();
+        let only_its_folder = ("argocd.argoproj.io/manifest-generate-paths".to_owned(), ".".to_owned());
+        application.annotations.extend([only_its_folder]);
+        room.argocd.lock().add(now(), application);
+        room.slack.lock().add_user(&person(n), &format!("person-{n:02}"));
+        room.builds(&name, "main", "alice");
+    }
+}
+
+/// Everybody types at the same moment.
+async fn everybody_types(room: &Room, count: usize) -> Vec<Exchange> {
+    let mut typing = JoinSet::new();
+    for n in 0..count {
+        let click = room.slack.lock().command(now(), &person(n), DEPLOYS, &format!("{} main", app(n)));
+        let bot = room.bot.clone();
+        typing.spawn(async move { (bot.send(&click).await, click) });
+    }
+    let mut answers = Vec::new();
+    while let Some(answered) = typing.join_next().await {
+        let (exchange, click) = answered.expect("nobody panics");
+        room.slack.lock().answered(now(), &click, exchange.status.unwrap_or(0), exchange.body.as_bytes());
+        answers.push(exchange);
+    }
+    answers
+}
+
+/// What everybody reads about their deploy in the end, once all of them are over.
+async fn all_over(room: &Room, count: usize, ends: &[&str]) -> Result<Vec<String>> {
+    let over = |room: &Sandbox| {
+        let slack = room.slack.lock();
+        let all: Vec<String> = slack.messages(DEPLOYS).iter().map(|message| slack.render(message)).collect();
+        let is_over = |text: &String| ends.iter().any(|end| text.contains(end));
+        (all.len() == count && all.iter().all(is_over)).then_some(all)
+    };
+    let all = room.until("end of all", Duration::from_secs(120), over).await;
+    all.with_context(|| format!("{:#?}", room.messages()))
+}
+
+/// Progress is told only while no end of another deploy has been waiting to be told for longer than a moment.
+async fn finals_go_first(room: &Room) -> Result<()> {
+    let mut waited = Vec::new();
+    for key in room.keys().await?.iter().filter(|key| key.ends_with("/watch")) {
+        let watch = room.key(key).await?.context("a fact that was there")?;
+        let message = room.key(&key.replace("/watch", "/message")).await?.unwrap_or_default();
+        let place = [&watch["voice"]["place"], &message["place"]].into_iter().find_map(|place| place["ts"].as_str());
+        let slack = room.slack.lock();
+        let mine = slack.messages(DEPLOYS).iter().find(|mine| Some(mine.ts.as_str()) == place);
+        let mine = mine.context("a message for each")?;
+        // Those that had a message wait for their turn to edit.
+        let since = watch["last_word"][0].as_u64().unwrap_or_default().max(mine.edits[0].at);
+        waited.push((since, mine.edits.last().map_or(since, |edit| edit.at)));
+    }
+    let slack = room.slack.lock();
+    let progress = slack.messages(DEPLOYS).iter().flat_map(|message| &message.edits[1..message.edits.len().max(2) - 1]);
+    let overtaken =
+        progress.map(|edit| waited.iter().filter(|(since, told)| since + 2_500 < edit.at && edit.at < *told).count());
+    let most = overtaken.max().unwrap_or_default();
+    ensure!(most < 10, "progress was told while {most} ends had waited for 2.5 s");
+    Ok(())
+}
+
+#[test]
+fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github_and_slack() {
+    let mut tempo = tempo();
+    tempo["minute"] = MINUTE.into();
+    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+        grow(room, ALL);
+        room.github.lock().minute = MINUTE;
+        room.slack.lock().limits = Some(Limits { minute: MINUTE, ..Limits::default() });
+        let (commits, memory) = (room.commits(), room.memory());
+        let answers = everybody_types(room, ALL).await;
+        for answer in &answers {
+            ensure!(answer.body.contains("Accepted") && answer.took < Duration::from_secs(3), "{answer:?}");
+        }
+        all_over(room, ALL, &["is live"]).await?;
+        let most = room.memory();
+        room.all_told().await?;
+
+        ensure!(room.commits() == commits + ALL, "a commit each: {}", room.commits() - commits);
+        for n in 0..ALL {
+            ensure!(room.syncs(&app(n)) == 1, "{} was synced {} times", app(n), room.syncs(&app(n)));
+            ensure!(room.argocd.lock().live_tag(&app(n)) == Some(&room.tag(&app(n), "main")), "{}", app(n));
+        }
+        let refused = room.github.lock().limited();
+        ensure!((1..2 * ALL as u64).contains(&refused), "GitHub's limit was met, and not run against: {refused}");
+        let limited = room.slack.lock().limited();
+        ensure!(limited < 20, "Slack said {limited} times that it was too much");
+        let told = room.told();
+        ensure!(told.iter().any(|text| text.contains("waiting for its turn")), "nobody was told their place");
+        for bad in ["I do not know", "failed", "Nothing was changed", "timed out"] {
+            ensure!(!told.iter().any(|text| text.contains(bad)), "{bad:?}");
+        }
+        finals_go_first(room).await?;
+        if let (Some(before), Some(most)) = (memory, most) {
+            let grown = most.saturating_sub(before) >> 20;
+            ensure!(grown < 400, "it took {grown} MiB more");
+        }
+        Ok(())
+    });
+}
+
+/// GitHub takes far less than is asked for, and there is a time after which nothing is committed any more: whoever waited in vain is told
+/// so, and nothing of theirs was changed.
+#[test]
+fn those_who_wait_in_vain_for_githubs_limit_are_told_at_their_deadline_and_the_others_go_live() {
+    const SOME: usize = 12;
+    let mut tempo = tempo();
+    tempo["no_mutation"] = 4_000.into();
+    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+        grow(room, SOME);
+        {
+            let mut github = room.github.lock();
+            (github.writes_per_minute, github.minute) = (3, 8_000);
+        }
+        room.slack.lock().limits = Some(Limits { minute: 6_000, ..Limits::default() });
+        let commits = room.commits();
+        everybody_types(room, SOME).await;
+        let all = all_over(room, SOME, &["is live", "Nothing was changed"]).await?;
+        let live = all.iter().filter(|text| text.contains("is live")).count();
+        ensure!(live == 3 && room.commits() == commits + live, "{all:#?}");
+        room.all_told().await
+    });
+}
