@@ -9,6 +9,7 @@ use crate::names::{ArgoApplication, CommitSha, DeploymentId};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::time::Duration;
@@ -29,7 +30,14 @@ const NOT_JSON: StoreError = StoreError("a stored value is not JSON");
 const OTHER_VERSION: StoreError = StoreError("a stored value has a version that this build does not know");
 const OTHER_FIELDS: StoreError = StoreError("a stored value does not have the fields of its version");
 
-/// Spin's key-value store.
+/// How long the store may take to read a key. Spin itself has no limit, and the store may be on Redis.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long it may take to write one. Much longer: a write that was given up may take effect all the same, after whatever was written
+/// next. Leases are renewed meanwhile, and a lease that is lost ends the wait.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Spin's key-value store. The implementation keeps to [`READ_TIMEOUT`] and [`WRITE_TIMEOUT`].
 pub trait KeyValue {
     /// Reads a key.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -127,21 +135,29 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
         load_fact(store, id),
         load_fact(store, id),
     );
-    let second = futures::future::try_join4(
+    let second = futures::future::try_join5(
+        load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
     );
-    let ((request, commit, committed, end), (message, cancel, push, watch)) =
+    let ((request, commit, committed, end), (message, cancel, push, watch, outcome)) =
         futures::future::try_join(first, second).await?;
-    Ok(Facts { request, commit, committed, end, message, cancel, push, watch })
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome })
 }
 
 /// The names of all facts.
-const FACTS: [&str; 8] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch"];
+const FACTS: [&str; 9] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome"];
 
-async fn delete_facts(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+/// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
+/// cancel keeps it from being carried out.
+pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
+    facts.request.is_none() && facts.cancel.as_ref().is_none_or(|cancel| now.since(cancel.at) > WRITE_TIMEOUT)
+}
+
+/// Deletes all facts of a deployment that nobody names any more.
+pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
     for name in FACTS {
         store.delete(&fact_key(id, name)).await?;
     }
@@ -318,7 +334,7 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     });
     // Deleted first: a crash in between leaves an id without facts, which the next time deletes again, and never facts without an id.
     for old in &forgotten {
-        delete_facts(store, old).await?;
+        forget(store, old).await?;
     }
     save_key(store, key, &ring).await
 }
@@ -466,12 +482,12 @@ pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
 }
 
 /// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
-pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), StoreError> {
+pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Result<(), StoreError> {
     let start = format!("{PREFIX}deployment/");
-    let ids: Vec<DeploymentId> = KeyValue::keys(world)
+    let ids: BTreeSet<DeploymentId> = KeyValue::keys(world)
         .await?
         .iter()
-        .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.strip_suffix("/request")?).ok())
+        .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.split_once('/')?.0).ok())
         .collect();
     for id in ids {
         let facts = match load(world, &id).await {
@@ -481,7 +497,12 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), St
             // The set would be marked as whole without it.
             Err(error) => return Err(error),
         };
-        if let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) {
+        if is_left_over(&facts, world.now()) {
+            forget(world, &id).await?;
+        }
+        // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.
+        let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
+        if let Some(request) = facts.request.as_ref().filter(|_| left) {
             add_in_flight(world, &id, request.at).await?;
         }
     }
@@ -541,6 +562,11 @@ pub async fn may_edit(world: &impl Redis, now: Timestamp, urgency: Urgency) -> b
         Ok(reply) => reply.first() != Some(&Reply::Int(0)),
         Err(_) => true,
     }
+}
+
+/// Whether Slack said 429 and its time is not over: then nothing is written either. Redis down: no.
+pub async fn is_quiet(world: &impl Redis) -> bool {
+    matches!(world.run("EXISTS", &[QUIET]).await, Ok(reply) if reply.first() == Some(&Reply::Int(1)))
 }
 
 /// Slack said 429: no edits by anybody of the installation for so long.

@@ -3,11 +3,13 @@
 //! What to do is decided in `deploy_core::deployment` ([`deployment::next`] from the facts, [`deployment::step`] from Argo CD's answer);
 //! here it is done: save first, then ask; save first, then speak.
 
-use crate::voice::{Said, Voice};
-use crate::watch::Watch;
+use super::voice::{Said, Voice};
+use super::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Riders, Step, Waiting, WatchFact};
+use deploy_core::deployment::{
+    self, CommitFact, Facts, Failure, LastWord, Next, OutcomeFact, Riders, Step, Waiting, WatchFact,
+};
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::log::{Line, World};
 use deploy_core::names::{CommitSha, DeploymentId};
@@ -95,7 +97,7 @@ impl<W: World> Follower<'_, W> {
                 Next::LeaveAlone => {
                     if self.facts.borrow().end_is_told() {
                         // The same click came again after the end.
-                        store::leave_flight(self.world, self.id).await?;
+                        self.leave_flight().await?;
                     }
                     return Ok(Ended::Settled);
                 }
@@ -107,7 +109,7 @@ impl<W: World> Follower<'_, W> {
                 Next::Say(word) => self.say(word).await?,
                 Next::Tell => {
                     if Voice::new(self).tell(true).await? == Said::Done {
-                        store::leave_flight(self.world, self.id).await?;
+                        self.leave_flight().await?;
                         return Ok(Ended::Settled);
                     }
                     self.wait(self.world.now().after(Duration::from_millis(self.watch.settings.tempo.edit_gap))).await;
@@ -118,6 +120,12 @@ impl<W: World> Follower<'_, W> {
                 return Ok(Ended::GoesOn);
             }
         }
+    }
+
+    /// Its last word is told. One that never had a target stands in no ring yet, which slack-command alone writes: it takes that one out.
+    async fn leave_flight(&self) -> Result<(), StoreError> {
+        let had_target = self.facts.borrow().commit.is_some();
+        if had_target { store::leave_flight(self.world, self.id).await } else { Ok(()) }
     }
 
     /// Loads all facts; our own is what we saved last.
@@ -158,9 +166,14 @@ impl<W: World> Follower<'_, W> {
             self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
             store::save_key(self.world, Live(&argocd), &LiveVersion { id: self.id.clone(), sha }).await?;
         }
-        self.world.log(Line::new("last_word").of(self.id).with_json("word", &word));
-        let now = self.world.now();
-        self.save(|fact| fact.last_word = Some((now, word))).await
+        let outcome = OutcomeFact { at: self.world.now(), word };
+        self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
+        // Once, whoever said it first: another watch, if the lease failed us.
+        if store::load_fact::<OutcomeFact>(self.world, self.id).await?.is_none() {
+            self.world.log(Line::new("last_word").of(self.id).with_json("word", &outcome.word));
+            store::save_fact(self.world, self.id, &outcome).await?;
+        }
+        Ok(())
     }
 
     /// From the commit to the last word, as long as this watch lasts. Argo CD is followed and the message is edited at the same time.
@@ -305,6 +318,8 @@ impl<W: World> Follower<'_, W> {
     /// Argo CD's event stream. It counts as failed without a first event in time, because it stays silent where a right is missing.
     fn events<'s>(&'s self, commit: &'s CommitFact) -> Looks<'s> {
         let first = Duration::from_millis(self.watch.settings.tempo.first_event);
+        // A moment, not a time since the last sign of life: those may come often.
+        let first_by = self.world.elapsed().saturating_add(first);
         let open = async move {
             let opened = argocd::events(self.world, &self.watch.settings.argocd, &commit.argocd);
             match select(pin!(opened), pin!(self.world.sleep(first))).await {
@@ -318,7 +333,8 @@ impl<W: World> Follower<'_, W> {
                     let (mut stream, is_first) = state?;
                     loop {
                         let event = if is_first {
-                            match select(pin!(stream.next()), pin!(self.world.sleep(first))).await {
+                            let left = first_by.saturating_sub(self.world.elapsed());
+                            match select(pin!(stream.next()), pin!(self.world.sleep(left))).await {
                                 Either::Left((event, _)) => event,
                                 Either::Right(_) => return Some((Err(stream_fault(Cause::TimedOut)), None)),
                             }
@@ -362,7 +378,7 @@ impl<W: World> Follower<'_, W> {
         let failure = match error {
             ArgoError::NoRight(said) => Failure::NoRight { said },
             ArgoError::NoApplication => Failure::NoApplication,
-            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized() },
+            ArgoError::Unauthorized => Failure::Fault { fault: unauthorized(STREAM) },
             ArgoError::Fault(fault) => {
                 // A stream that ends is normal: the next look tells whether Argo CD is well.
                 if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
@@ -428,7 +444,7 @@ impl<W: World> Follower<'_, W> {
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
     async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
         self.riders_told(commit).await;
-        let committed_at = self.facts.borrow().committed.as_ref().map(|committed| committed.at).unwrap_or_default();
+        let written_at = self.facts.borrow().written_at().unwrap_or_default();
         let (current, rewritten) = futures::future::try_join(
             store::load_key(self.world, Current(&commit.argocd)),
             store::load_key(self.world, Rewritten),
@@ -437,7 +453,7 @@ impl<W: World> Follower<'_, W> {
         let over = if current.as_ref().is_none_or(|current| current.id != *self.id) {
             // Never an older commit after a newer one.
             Some(LastWord::Superseded { by_deployment: current.map(|current| current.id), by_person: None })
-        } else if rewritten.is_some_and(|rewritten| rewritten.at > committed_at) {
+        } else if rewritten.is_some_and(|rewritten| rewritten.at > written_at) {
             Some(LastWord::Failed { failure: Failure::BranchRewritten })
         } else {
             None
@@ -446,7 +462,7 @@ impl<W: World> Follower<'_, W> {
             self.say(word).await?;
             return Ok(Flow::Over);
         }
-        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, sha) else {
+        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, &commit.gitops_branch, sha) else {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };
@@ -512,7 +528,7 @@ impl<W: World> Follower<'_, W> {
             SyncOutcome::NoApplication => Failure::NoApplication,
             SyncOutcome::Deleting => Failure::Deleting,
             SyncOutcome::Refused(said) => Failure::Refused { said },
-            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized() },
+            SyncOutcome::Unauthorized => Failure::Fault { fault: unauthorized("ask Argo CD for the sync") },
         };
         // Certainly not taken: the words say what changed by whether we had asked.
         self.save(|watch| watch.asked = before).await?;
@@ -549,6 +565,6 @@ fn stream_fault(cause: Cause) -> ArgoError {
     ArgoError::Fault(Fault::new(System::ArgoCd, STREAM, cause).changed(Changed::Yes))
 }
 
-fn unauthorized() -> Fault {
-    Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes)
+fn unauthorized(doing: &str) -> Fault {
+    Fault::new(System::ArgoCd, doing, Cause::Unauthorized).changed(Changed::Yes)
 }

@@ -3,13 +3,23 @@
 mod one_deploy;
 
 mod argocd;
+mod crashes;
 mod door;
+mod fault_table;
 mod faults;
+mod healthz;
+mod meanwhile;
+mod people;
+mod promise;
 mod pushes;
+mod readme;
+mod redis;
 mod refusals;
 mod registry;
-mod resume;
+mod replicas;
 mod settings;
+mod slack;
+mod streams;
 mod structure;
 mod together;
 mod webhooks;

@@ -1,9 +1,12 @@
 //! GitHub's webhook for our own commit: early, late, lost, or more than once.
 
 use anyhow::Result;
+use e2e::restart::{Before, Messages};
 use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::Fault;
+use fakes::argocd::Script;
 use sandbox::bot::Exchange;
+use sandbox::hold::Moment;
 use sandbox::{Options, Sandbox, world};
 use std::time::Duration;
 
@@ -94,6 +97,59 @@ fn a_webhook_that_never_comes_does_not_stop_the_deployment() {
     });
 }
 
+/// It comes when the bot has stopped waiting for it: in the middle of the sync. It is relayed, because Argo CD never had it, and the sync
+/// is not asked for again.
+#[test]
+fn a_webhook_that_comes_during_the_sync_is_relayed_and_changes_nothing_else() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 3000, ..quick() });
+        room.script("payments", quick());
+        room.github.lock().webhook(world::GITOPS).delay = Duration::from_secs(3);
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        assert!(answers(room).is_empty(), "it is not there yet");
+        let late = answer(room, 0).await?;
+        assert!(room.message().contains("syncing"), "{}", room.message());
+        assert_eq!((late.status, late.body.contains("the bot's own commit")), (Some(200), true), "{}", late.body);
+        let message = room.says("is live").await?;
+        room.github.lock().webhook(world::GITOPS).delay = Duration::ZERO;
+        nothing_more_happens(room, &message, 1).await
+    });
+}
+
+/// The push of the second commit arrives before that of the first, and a person's in between: each of the bot's is recognised, relayed
+/// and synced by itself.
+#[test]
+fn webhooks_in_the_wrong_order_are_each_recognised() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.github.lock().webhook(world::GITOPS).lost = 1;
+        let landed = |room: &Sandbox| (room.github.lock().calls("github.commit") == 1).then_some(());
+        room.alice("checkout 42").await;
+        room.until("first commit", PATIENCE, landed).await?;
+        room.github.lock().person_pushes(world::GITOPS, "main", "carol", &[("NOTES.md", "Hello")], "Add notes");
+        room.bob("payments 7").await;
+        answer(room, 1).await?;
+        let first = room.github.lock().deliveries()[0].guid.clone();
+        room.github.lock().redeliver(&first);
+        answer(room, 2).await?;
+        for app in [("checkout", "feature/totals"), ("payments", "feature/refunds")] {
+            room.says(&format!("is live: `{}`", room.tag(app.0, app.1))).await?;
+        }
+        let commits = room.github.lock().commits(world::GITOPS, "main");
+        let argocd = room.argocd.lock();
+        let body = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        let relayed: Vec<_> = argocd.webhooks().iter().map(|push| body(&push.body)["after"].clone()).collect();
+        assert_eq!(relayed, [commits[0].sha.as_str(), &commits[2].sha], "the second one first, and not Carol's");
+        let mut synced: Vec<_> = argocd.syncs().iter().map(|sync| (sync.app.as_str(), sync.revision())).collect();
+        synced.sort();
+        assert_eq!(synced, [("checkout", Some(commits[2].sha.as_str())), ("payments", Some(&commits[0].sha))]);
+        Ok(())
+    });
+}
+
 /// The same delivery again, while the sync goes and long after it: Argo CD hears of it once.
 #[test]
 fn the_same_webhook_three_times_syncs_once() {
@@ -132,6 +188,147 @@ fn the_same_webhook_three_times_at_once_syncs_once() {
         room.github.lock().webhook(world::GITOPS).duplicates = 0;
         let relayed = room.argocd.lock().webhooks().len();
         nothing_more_happens(room, &message, relayed).await
+    });
+}
+
+// ---- the bot is down, or starts ----
+
+/// It is killed right after the commit took effect: GitHub's webhook finds nobody and is lost, as GitHub never sends it again by itself.
+#[test]
+fn a_webhook_sent_while_the_bot_is_down_is_lost_and_the_deploy_goes_live_without_it() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        let before = dies_after_the_commit(room, Duration::ZERO).await?;
+        let lost = |room: &Sandbox| answers(room).first().filter(|push| push.status.is_none()).map(drop);
+        room.until("webhook that is lost", PATIENCE, lost).await?;
+        room.start_bot().await?;
+        room.goes_on(&before, Messages::One).await?;
+        assert!(room.argocd.lock().webhooks().is_empty(), "nothing was relayed");
+
+        // Hours later, and after another restart, somebody presses "Redeliver": Argo CD never had it, so it is relayed, and that is all.
+        let message = room.message();
+        room.restart_bot().await?;
+        let guid = room.github.lock().deliveries()[0].guid.clone();
+        room.github.lock().redeliver(&guid);
+        let late = answer(room, 1).await?;
+        assert_eq!((late.status, late.body.contains("relayed")), (Some(200), true), "{}", late.body);
+        nothing_more_happens(room, &message, 1).await
+    });
+}
+
+/// The webhook is on its way while the bot is down, and arrives, again and again, while it starts and before anybody has probed it.
+#[test]
+fn a_webhook_that_arrives_again_and_again_while_the_bot_starts_is_taken_once() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let before = dies_after_the_commit(room, Duration::from_secs(3600)).await?;
+        let guid = room.github.lock().deliveries()[0].guid.clone();
+        for n in 0..40 {
+            room.github.lock().redeliver_after(&guid, Duration::from_millis(50 * n));
+        }
+        room.until("webhook that is lost", PATIENCE, |room| answers(room).first().map(drop)).await?;
+        room.start_bot().await?;
+        room.goes_on(&before, Messages::One).await?;
+        room.until("answer to each of them", PATIENCE, |room| (answers(room).len() == 40).then_some(())).await?;
+        let all = answers(room);
+        assert!(
+            all.iter().any(|push| push.status.is_none()) && all.iter().any(|push| push.status.is_some()),
+            "{all:#?}"
+        );
+        for push in all.iter().filter_map(|push| Some((push.status?, &push.body))) {
+            // Before it is proven that the commit landed it is "later"; afterwards it is relayed, once.
+            assert!(matches!(push.0, 200 | 202), "{push:?}");
+        }
+        let relayed = room.argocd.lock().webhooks().len();
+        assert!(relayed <= 8, "those that waited for the proof at the same time, at most: {relayed}");
+        room.went_live_once(&before, Messages::One).await?;
+        Ok(())
+    });
+}
+
+/// Checkout's commit is on the branch and nobody knows it: everything died just then. The webhook goes out so long after it.
+async fn dies_after_the_commit(room: &mut Room, delay: Duration) -> Result<Before> {
+    let before = room.before_a_deploy("checkout", "feature/totals");
+    room.github.lock().webhook(world::GITOPS).delay = delay;
+    let asked = room.github.hold(Moment::Before, "github.query", 1);
+    let landed = room.github.hold(Moment::After, "github.commit", 1);
+    room.alice("checkout 42").await;
+    asked.reached().await?;
+    let [id] = &room.in_flight().await?[..] else { anyhow::bail!("one in flight") };
+    room.saved(id, "message", |message| message["place"].is_object()).await?;
+    // From now on it has no answer, so GitHub's webhook cannot be recognised before everything is dead.
+    asked.release();
+    landed.reached().await?;
+    room.kill_bot().await;
+    room.the_leases_of_the_dead_run_out().await?;
+    Ok(before)
+}
+
+/// The pushes of two deploys arrive in the wrong order.
+#[test]
+fn webhooks_in_the_wrong_order_sync_each_commit_once() {
+    let mut tempo = tempo();
+    tempo["webhook_patience"] = 20_000.into();
+    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.github.lock().webhook(world::GITOPS).lost = 2;
+        room.alice("checkout 42").await;
+        let first = |room: &Sandbox| (room.github.lock().deliveries().len() == 1).then_some(());
+        room.until("first push", PATIENCE, first).await?;
+        room.bob("payments 7").await;
+        let second = |room: &Sandbox| (room.github.lock().deliveries().len() == 2).then_some(());
+        room.until("second push", PATIENCE, second).await?;
+        for nth in [1, 0] {
+            let guid = room.github.lock().deliveries()[nth].guid.clone();
+            room.github.lock().redeliver(&guid);
+            let push = answer(room, 1 - nth).await?;
+            assert_eq!((push.status, push.body.contains("relayed")), (Some(200), true), "{}", push.body);
+        }
+        let live = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let all = slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message));
+            (all.filter(|text| text.contains("is live")).count() == 2).then_some(())
+        };
+        room.until("word that both are live", PATIENCE, live).await?;
+        assert_eq!((room.syncs("checkout"), room.syncs("payments")), (1, 1));
+        Ok(())
+    });
+}
+
+/// The dangerous one: the push of an old deploy comes, with the same delivery id, when a newer deploy of the same app is live. Argo CD
+/// may hear of it; the older commit is not synced again.
+#[test]
+fn the_webhook_of_an_older_deploy_hours_later_does_not_bring_it_back() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.github.lock().webhook(world::GITOPS).lost = 1;
+        room.goes_live("checkout 42").await?;
+        room.builds("checkout", "main", "bob");
+        room.goes_live("checkout main").await?;
+        let live = room.tag("checkout", "main");
+        let syncs = room.syncs("checkout");
+        let (older, newer) = {
+            let github = room.github.lock();
+            (github.deliveries()[0].guid.clone(), github.deliveries()[1].guid.clone())
+        };
+        room.restart_bot().await?;
+        for guid in [&older, &newer, &older] {
+            let nth = answers(room).len();
+            room.github.lock().redeliver(guid);
+            let push = answer(room, nth).await?;
+            assert_eq!((push.status, push.body.contains("relayed")), (Some(200), true), "{}", push.body);
+        }
+        // Another deploy, by the same watch: had there been anything left to do, it would be done by then.
+        room.goes_live("payments 7").await?;
+        assert_eq!(room.syncs("checkout"), syncs);
+        assert_eq!(room.argocd.lock().live_tag("checkout"), Some(live.as_str()));
+        Ok(())
     });
 }
 

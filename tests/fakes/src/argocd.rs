@@ -58,8 +58,10 @@ pub enum Right {
 pub enum Streams {
     /// As they should.
     Normal,
-    /// Open, but nothing is ever sent.
+    /// Open, but there are never any events.
     Silent,
+    /// What is there at the beginning, and never an event again.
+    Frozen,
 }
 
 /// Who started an operation.
@@ -151,6 +153,10 @@ pub struct ArgoCd {
     pub streams: Streams,
     /// Every stream is closed so long after it was opened.
     pub cut_streams_after: Option<Millis>,
+    /// How often a stream has a sign of life.
+    pub keep_alive: Millis,
+    /// How far the cache that streams show lags behind: what a stream begins with may be older than an answer that came before it.
+    pub cache_lag: Millis,
     /// Namespaces besides `argocd` in which applications are allowed (`application.namespaces`).
     pub namespaces: BTreeSet<String>,
     /// `application.sync.requireOverridePrivilegeForRevisionSync`.
@@ -160,10 +166,12 @@ pub struct ArgoCd {
     agenda: Vec<Due>,
     counter: u64,
     open: BTreeMap<StreamId, Stream>,
+    watched_twice: Millis,
     blocked: BTreeMap<StreamId, (Key, u64)>,
     asked: Vec<SyncAsked>,
     received: Vec<WebhookReceived>,
     revoked: bool,
+    clock: Millis,
 }
 
 impl ArgoCd {
@@ -180,6 +188,8 @@ impl ArgoCd {
             refresh_takes: Some(300),
             streams: Streams::Normal,
             cut_streams_after: None,
+            keep_alive: 15_000,
+            cache_lag: 0,
             namespaces: BTreeSet::new(),
             require_override: false,
             git,
@@ -187,10 +197,12 @@ impl ArgoCd {
             agenda: Vec::new(),
             counter: 0,
             open: BTreeMap::new(),
+            watched_twice: 0,
             blocked: BTreeMap::new(),
             asked: Vec::new(),
             received: Vec::new(),
             revoked: false,
+            clock: 0,
         }
     }
 
@@ -227,6 +239,13 @@ impl ArgoCd {
         let key = self.key(name);
         self.tell(&key, "DELETED");
         self.apps.remove(&key);
+    }
+
+    /// Somebody deletes an application. It has a finalizer: it stays, marked, until what it deployed is gone.
+    pub fn person_deletes(&mut self, now: Millis, name: &str) {
+        self.catch_up(now);
+        self.app(name).deleting = true;
+        self.touch(&self.key(name));
     }
 
     /// The controller looks again (as it does every three minutes), or finds the health changed.
@@ -285,6 +304,11 @@ impl ArgoCd {
         self.apps.get(&self.key(name))?.now.live.as_deref()
     }
 
+    /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended.
+    pub fn ran_well(&self, name: &str, tag: &str) -> bool {
+        self.apps.get(&self.key(name)).is_some_and(|app| app.now.well.contains(tag))
+    }
+
     /// The Application object as the API shows it.
     pub fn application(&self, name: &str) -> Value {
         self.apps.get(&self.key(name)).map(App::json).unwrap_or_default()
@@ -293,6 +317,12 @@ impl ArgoCd {
     /// How many event streams are open.
     pub fn open_streams(&self) -> usize {
         self.open.len()
+    }
+
+    /// The longest time for which two event streams of one application were open at once. That a client hung up is seen a moment later,
+    /// so a little of it means nothing.
+    pub fn watched_twice(&self) -> Millis {
+        self.watched_twice
     }
 
     // ---- inside ----
@@ -312,13 +342,19 @@ impl ArgoCd {
     }
 
     fn tell(&mut self, key: &Key, kind: &str) {
+        let (shown_at, clock) = (self.clock + self.cache_lag, self.clock);
+        let Some(app) = self.apps.get_mut(key) else { return };
+        let application = app.json();
+        app.now.cached.push_back((shown_at, application.clone()));
+        while app.now.cached.get(1).is_some_and(|(at, _)| *at <= clock) {
+            app.now.cached.pop_front();
+        }
         let Some(app) = self.apps.get(key) else { return };
-        if !self.may(Right::Get, &app.project) || self.streams == Streams::Silent {
+        if !self.may(Right::Get, &app.project) || self.streams != Streams::Normal {
             return;
         }
-        let application = app.json();
         for stream in self.open.values_mut().filter(|stream| shows(stream, app)) {
-            stream.push(&app.name, kind, &application);
+            stream.push(shown_at, &app.name, kind, &application);
         }
     }
 
@@ -404,7 +440,10 @@ impl ArgoCd {
             strategy: value(wanted.strategy),
             resources: value(wanted.resources),
             infos: wanted.infos.map(|infos| json!(infos)).unwrap_or_default(),
-            retry: wanted.retry_strategy.map(|retry| json!(retry)).unwrap_or_else(|| app.retry.clone()),
+            retry: match wanted.retry_strategy {
+                Some(retry) if !app.keeps_its_retry => json!(retry),
+                _ => app.retry.clone(),
+            },
             by: Initiator::User(self.account.clone()),
         };
         self.set_operation(now, &key, operation).map_err(|error| Refused(9, error))?;
@@ -511,17 +550,18 @@ impl ArgoCd {
             return Answer::Whole(Response::json(401, &stream::error_chunk(code, 401, &message, "Unauthorized")));
         }
         let namespace = request.query().get("appNamespace").cloned().filter(|namespace| !namespace.is_empty());
-        let mut stream = Stream::open(now, request, namespace.unwrap_or_else(|| "argocd".to_owned()));
+        let namespace = namespace.unwrap_or_else(|| "argocd".to_owned());
+        let mut stream = Stream::open(now, request, namespace, self.keep_alive);
         let head = Response {
             status: 200,
             headers: vec![("content-type".to_owned(), stream.content_type().to_owned())],
             body: Vec::new(),
         };
         // With a resource version, only the watch of a single application starts with what is there.
-        if self.streams == Streams::Normal && (stream.min_version == 0 || !stream.name.is_empty()) {
+        if self.streams != Streams::Silent && (stream.min_version == 0 || !stream.name.is_empty()) {
             for app in self.apps.values().filter(|app| self.may(Right::Get, &app.project)) {
                 if shows(&stream, app) {
-                    stream.push(&app.name, "ADDED", &app.json());
+                    begin_with(&mut stream, now, app, self.streams);
                 }
             }
         }
@@ -671,6 +711,13 @@ impl StandIn for ArgoCd {
 
     fn tick(&mut self, now: Millis) {
         self.catch_up(now);
+        let mut newest: BTreeMap<&str, (usize, Millis)> = BTreeMap::new();
+        for stream in self.open.values().filter(|stream| !stream.ended) {
+            let (count, opened) = newest.entry(&stream.name).or_default();
+            (*count, *opened) = (*count + 1, (*opened).max(stream.opened));
+        }
+        let twice = newest.values().filter(|(count, _)| *count > 1).map(|(_, opened)| now.saturating_sub(*opened));
+        self.watched_twice = self.watched_twice.max(twice.max().unwrap_or_default());
     }
 
     fn stream(&mut self, now: Millis, id: StreamId) -> Option<Vec<u8>> {
@@ -697,6 +744,18 @@ impl StandIn for ArgoCd {
         let response = Response::json(200, &app.json());
         self.blocked.remove(&id);
         Some(response)
+    }
+}
+
+/// What the cache has of an application now, and then what is on its way there.
+fn begin_with(stream: &mut Stream, now: Millis, app: &App, streams: Streams) {
+    let there = app.now.cached.iter().rposition(|(at, _)| *at <= now).unwrap_or_default();
+    let mut cached = app.now.cached.iter().skip(there);
+    if let Some((_, application)) = cached.next() {
+        stream.push(now, &app.name, "ADDED", application);
+    }
+    if streams == Streams::Normal {
+        cached.for_each(|(at, application)| stream.push(*at, &app.name, "MODIFIED", application));
     }
 }
 

@@ -234,10 +234,15 @@ pub struct GitHub {
     now: Millis,
     rate: Rate,
     writes: VecDeque<Millis>,
+    limited: u64,
     /// The origin of the web pages (`html_url`), which is what Argo CD compares with its own `repoURL`.
     pub web: String,
-    /// The secondary limit: so many mutations that create content in any 60 s.
+    /// The secondary limit: so many mutations that create content in any minute.
     pub writes_per_minute: usize,
+    /// And so many in any hour.
+    pub writes_per_hour: usize,
+    /// How long a minute of both is: a test need not wait for a real one. What it tells to wait for is whole seconds all the same.
+    pub minute: Millis,
     /// How it says that a branch has moved.
     pub stale_answer: StaleAnswer,
 }
@@ -256,8 +261,11 @@ impl GitHub {
             now: 0,
             rate: Rate { limit: 5000, used: 0, resets_at: 0 },
             writes: VecDeque::new(),
+            limited: 0,
             web: "https://github.com".to_owned(),
             writes_per_minute: 80,
+            writes_per_hour: 500,
+            minute: 60_000,
             stale_answer: StaleAnswer::Checked,
         }
     }
@@ -360,6 +368,11 @@ impl GitHub {
         repository.map(|repository| repository.objects.log(&head).into_iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Any commit that was ever written: GitHub hands out those that no branch has any more, too.
+    pub fn commit(&self, repo: &str, sha: &str) -> Option<&Commit> {
+        self.repositories.get(&repo.to_lowercase())?.objects.commits.get(sha)
+    }
+
     /// The commit that a branch points to.
     pub fn head(&self, repo: &str, branch: &str) -> Option<String> {
         self.repositories.get(&repo.to_lowercase())?.branches.get(branch).cloned()
@@ -368,6 +381,11 @@ impl GitHub {
     /// How often a call was made, by the name that [`StandIn::name_of`] gives it.
     pub fn calls(&self, name: &str) -> u64 {
         self.calls.get(name).copied().unwrap_or_default()
+    }
+
+    /// How often a mutation was refused because there were too many.
+    pub fn limited(&self) -> u64 {
+        self.limited
     }
 
     /// All calls, by name.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -160,10 +161,14 @@ async fn answer(app: &App, mut request: Request<Incoming>, client: SocketAddr) -
     }
 
     let request = request.map(|body| body.map_err(|_| ErrorCode::HttpProtocolError.into()).boxed_unsync());
-    Ok(handler.handle((), request).await.unwrap_or_else(|error| {
-        component.say(&format!("the request failed: {}", error.root_cause()));
-        fixed(StatusCode::INTERNAL_SERVER_ERROR, "")
-    }))
+    match handler.handle((), request).await {
+        Ok(response) => Ok(response),
+        Err(_) if app.is_dead.load(Ordering::SeqCst) => anyhow::bail!("the host was killed"),
+        Err(error) => {
+            component.say(&format!("the request failed: {}", error.root_cause()));
+            Ok(fixed(StatusCode::INTERNAL_SERVER_ERROR, ""))
+        }
+    }
 }
 
 /// The scheme is ours, the authority is the `Host` header's.

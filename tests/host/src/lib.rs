@@ -21,6 +21,7 @@ mod world;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -74,8 +75,9 @@ pub async fn start(options: Options) -> anyhow::Result<Host> {
     // A runtime of its own is what lets everything die at once, background work of the components too.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     std::thread::Builder::new().name("host".into()).spawn(move || {
+        let is_dead = Arc::new(AtomicBool::new(false));
         let reason = runtime.block_on(async {
-            let (address, running) = match App::start(options).await {
+            let (address, running) = match App::start(options, is_dead.clone()).await {
                 Ok(app) => app,
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -88,6 +90,8 @@ pub async fn start(options: Options) -> anyhow::Result<Host> {
                 _ = stopping => "it was stopped".into(),
             }
         });
+        // A process that was killed answers nobody, not even that it was.
+        is_dead.store(true, Ordering::SeqCst);
         runtime.shutdown_timeout(Duration::from_secs(5));
         end.send_replace(Some(reason));
     })?;
@@ -119,13 +123,14 @@ impl Host {
 struct App {
     manifest: Manifest,
     handlers: HashMap<String, Handler>,
+    is_dead: Arc<AtomicBool>,
 }
 
 type Running = futures::future::BoxFuture<'static, String>;
 
 impl App {
     /// Where it listens, and a future that resolves when a trigger ended, with the reason.
-    async fn start(options: Options) -> anyhow::Result<(SocketAddr, Running)> {
+    async fn start(options: Options, is_dead: Arc<AtomicBool>) -> anyhow::Result<(SocketAddr, Running)> {
         let mut manifest = Manifest::load(&options.manifest, &options.variables, options.components.as_deref())?;
         let key_value = KeyValue::new(options.key_value_redis.as_deref())?;
         let clients = outbound::clients();
@@ -156,7 +161,7 @@ impl App {
             }
             let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
             address = listener.local_addr()?;
-            let app = Arc::new(App { manifest, handlers });
+            let app = Arc::new(App { manifest, handlers, is_dead });
             running.push(inbound::serve(app, listener).map(|error| format!("cannot accept: {error}")).boxed());
         }
         Ok((address, select_all(running).map(|(reason, ..)| reason).boxed()))

@@ -36,28 +36,60 @@ pub struct Exchange {
     pub body: String,
     /// How long it took.
     pub took: Duration,
+    /// The replica that was asked.
+    pub replica: usize,
 }
 
-/// Where the bot is, and every exchange with it; clones are the same bot.
-#[derive(Clone, Default)]
+/// Where the bot is, and every exchange with it; clones are the same bot. Requests go to its replicas in turn, past those that are down.
+#[derive(Clone)]
 pub struct Bot {
-    address: Arc<Mutex<Option<SocketAddr>>>,
+    replicas: Arc<Mutex<Replicas>>,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
     journal: Journal,
 }
 
+#[derive(Default)]
+struct Replicas {
+    all: Vec<Replica>,
+    turn: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Replica {
+    address: Option<SocketAddr>,
+    up: bool,
+}
+
 impl Bot {
-    pub(crate) fn new(journal: Journal) -> Self {
-        Self { journal, ..Self::default() }
+    pub(crate) fn new(replicas: usize, journal: Journal) -> Self {
+        let replicas = Replicas { all: vec![Replica::default(); replicas], turn: 0 };
+        Self { replicas: Arc::new(Mutex::new(replicas)), exchanges: Arc::default(), journal }
     }
 
-    pub(crate) fn moved(&self, address: SocketAddr) {
-        *lock(&self.address) = Some(address);
+    pub(crate) fn is_up(&self, replica: usize, address: SocketAddr) {
+        lock(&self.replicas).all[replica] = Replica { address: Some(address), up: true };
     }
 
-    /// Where it listens.
+    pub(crate) fn is_down(&self, replica: usize) {
+        lock(&self.replicas).all[replica].up = false;
+    }
+
+    /// Where it listens; of several replicas, the first.
     pub fn address(&self) -> Option<SocketAddr> {
-        *lock(&self.address)
+        self.address_of(0)
+    }
+
+    pub(crate) fn address_of(&self, replica: usize) -> Option<SocketAddr> {
+        lock(&self.replicas).all.get(replica)?.address
+    }
+
+    /// Who gets the next request; the first if none is up.
+    fn next(&self) -> usize {
+        let mut replicas = lock(&self.replicas);
+        let (count, turn) = (replicas.all.len(), replicas.turn);
+        let next = (turn..turn + count).map(|turn| turn % count).find(|replica| replicas.all[*replica].up);
+        replicas.turn = next.unwrap_or_default() + 1;
+        next.unwrap_or_default()
     }
 
     /// Every exchange so far, in the order of the answers.
@@ -71,7 +103,8 @@ impl Bot {
         let path = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
         let target = format!("{} {path}", request.method());
         self.journal.add("bot", "bot.asked", &target, Outcome::Mark);
-        let answer = match self.address() {
+        let replica = self.next();
+        let answer = match self.address_of(replica) {
             Some(address) => timeout(PATIENCE, exchange(address, request)).await.context("no answer in time"),
             None => Err(anyhow::anyhow!("it was never started")),
         };
@@ -80,7 +113,7 @@ impl Bot {
             Err(error) => (None, format!("{error:#}")),
         };
         self.journal.add("bot", "bot.answered", &target, status.map_or(Outcome::HungUp, Outcome::Status));
-        let exchange = Exchange { at, path, status, body, took: begun.elapsed() };
+        let exchange = Exchange { at, path, status, body, took: begun.elapsed(), replica };
         lock(&self.exchanges).push(exchange.clone());
         exchange
     }

@@ -5,6 +5,7 @@
 //! Reading order: this file, `world` (what there is to deploy), `serve`, `bot`, `journal`, then `redis`, `wasm`, `spin`.
 
 pub mod bot;
+pub mod hold;
 pub mod journal;
 pub mod redis;
 pub mod serve;
@@ -27,7 +28,7 @@ use fakes::{Millis, Outgoing, StandIn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::bot::{Bot, Exchange};
 use crate::journal::Journal;
@@ -89,6 +90,8 @@ pub struct Options {
     pub latency: Duration,
     /// Whether missing programs may be installed.
     pub install: Install,
+    /// How many replicas of the bot there are, on one store and one Redis; 0 counts as one.
+    pub replicas: usize,
 }
 
 enum Running {
@@ -101,7 +104,7 @@ type Lines = Arc<Mutex<Vec<String>>>;
 /// The whole thing, running. Dropping it ends every process and closes every connection.
 pub struct Sandbox {
     // The order matters when it is dropped: the bot first.
-    running: Option<Running>,
+    running: Vec<Option<Running>>,
     /// The bot's address, and every exchange with it.
     pub bot: Bot,
     /// Slack.
@@ -177,13 +180,14 @@ impl Sandbox {
         variables.extend(options.variables);
 
         let journal = Journal::default();
-        let bot = Bot::new(journal.clone());
+        let replicas = options.replicas.max(1);
+        let bot = Bot::new(replicas, journal.clone());
         let (slack, registry, argocd) = (shared(slack), shared(registry), shared(argocd));
         let stand_ins: Vec<Arc<Mutex<dyn StandIn>>> =
             vec![slack.clone(), github.clone(), registry.clone(), argocd.clone()];
         let clock = tokio::spawn(bot::run(stand_ins, bot.clone())).abort_handle();
         let mut sandbox = Self {
-            running: None,
+            running: (0..replicas).map(|_| None).collect(),
             bot,
             slack: Server::start(on_slack, "slack", slack, journal.clone())?,
             github: Server::start(on_github, "github", github, journal.clone())?,
@@ -210,14 +214,24 @@ impl Sandbox {
         self.argocd.latency(latency);
     }
 
-    /// Starts the bot, on its old port if it had one.
+    /// Starts every replica of the bot that does not run, each on its old port if it had one.
     pub async fn start_bot(&mut self) -> anyhow::Result<()> {
+        for replica in 0..self.running.len() {
+            if self.running[replica].is_none() {
+                self.start_replica(replica).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn start_replica(&mut self, replica: usize) -> anyhow::Result<()> {
         let lines = self.lines.clone();
+        let who = if self.running.len() > 1 { format!("replica {replica}: ") } else { String::new() };
         let log: host::Log = Arc::new(move |component: &str, line: &str| {
-            lock(&lines).push(format!("{component}: {line}"));
+            lock(&lines).push(format!("{who}{component}: {line}"));
         });
         let manifest = wasm::root().join("spin.toml");
-        let listen = self.bot.address().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let listen = self.bot.address_of(replica).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let (address, running) = match &self.runner {
             Runner::BuiltIn => {
                 let options = host::Options {
@@ -234,23 +248,79 @@ impl Sandbox {
             Runner::Spin(program) => {
                 let (manifest, variables) = (&*manifest, &self.variables);
                 let (redis, store) = (&self.redis, &self.store);
-                let options = spin::Options { program, manifest, variables, redis, store, listen, log };
+                let subscribers = self.running.iter().flatten().count() + 1;
+                let options = spin::Options { program, manifest, variables, redis, subscribers, store, listen, log };
                 let spin = Spin::start(options).await.with_context(|| format!("spin up\n{}", self.log()))?;
                 (spin.address(), Running::Spin(spin))
             }
         };
-        self.bot.moved(address);
-        self.running = Some(running);
+        self.bot.is_up(replica, address);
+        self.running[replica] = Some(running);
         Ok(())
     }
 
     /// Ends the bot as SIGTERM does: its requests and its background work die.
     pub async fn stop_bot(&mut self) {
-        match self.running.take() {
+        for replica in 0..self.running.len() {
+            self.bot.is_down(replica);
+            match self.running[replica].take() {
+                Some(Running::BuiltIn(host)) => host.stop().await,
+                Some(Running::Spin(spin)) => spin.stop().await,
+                None => {}
+            }
+        }
+    }
+
+    /// Kills the bot as SIGKILL does: at whatever point it is, all of it at once, without a goodbye.
+    pub async fn kill_bot(&mut self) {
+        for replica in 0..self.running.len() {
+            self.kill_replica(replica).await;
+        }
+    }
+
+    /// Kills one replica so.
+    pub async fn kill_replica(&mut self, replica: usize) {
+        self.bot.is_down(replica);
+        match self.running[replica].take() {
+            // Its tasks are dropped where they stand, and a component that is dropped runs no more code.
             Some(Running::BuiltIn(host)) => host.stop().await,
-            Some(Running::Spin(spin)) => spin.stop().await,
+            Some(Running::Spin(spin)) => spin.kill().await,
             None => {}
         }
+    }
+
+    /// Waits until the bot has ended by itself, as it does when it loses Redis.
+    pub async fn bot_ends(&mut self) -> anyhow::Result<()> {
+        for replica in 0..self.running.len() {
+            let Some(running) = self.running[replica].as_mut() else { continue };
+            let ended = async {
+                match running {
+                    Running::BuiltIn(host) => drop(host.ended().await),
+                    Running::Spin(spin) => {
+                        while spin.is_running() {
+                            sleep(Duration::from_millis(20)).await;
+                        }
+                    }
+                }
+            };
+            timeout(Duration::from_secs(20), ended).await.context("the bot did not end by itself")?;
+            self.kill_replica(replica).await;
+        }
+        Ok(())
+    }
+
+    /// Whether no replica of the bot runs.
+    pub fn is_dead(&self) -> bool {
+        self.running.iter().all(Option::is_none)
+    }
+
+    /// How much memory the bot has, in bytes; in the built-in host that of this whole process. `None` where the system does not tell.
+    pub fn memory(&self) -> Option<u64> {
+        let of = |running: &Running| match running {
+            Running::BuiltIn(_) => spin::memory_of(&[std::process::id()]),
+            Running::Spin(spin) => spin.memory(),
+        };
+        self.running.iter().flatten().map(of).max().flatten()
     }
 
     /// Ends the bot and starts it again on the same port.

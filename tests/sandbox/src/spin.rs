@@ -31,6 +31,8 @@ pub struct Options<'a> {
     pub variables: &'a BTreeMap<String, String>,
     /// The Redis of leases and wake-ups.
     pub redis: &'a Redis,
+    /// How many processes are subscribed to it when this one is.
+    pub subscribers: usize,
     /// The Redis behind the key-value store.
     pub store: &'a Redis,
     /// Where to listen; port 0 picks one.
@@ -71,7 +73,7 @@ impl Spin {
         follow(process.stderr.take(), options.log);
 
         let mut spin = Self { process, address, _directory: directory };
-        spin.wait_until_ready(options.redis).await?;
+        spin.wait_until_ready(options.redis, options.subscribers).await?;
         Ok(spin)
     }
 
@@ -89,16 +91,39 @@ impl Spin {
         }
     }
 
+    /// Kills the group; returns when nothing of it listens any more.
+    pub async fn kill(self) {
+        let address = self.address;
+        drop(self);
+        // Its children are not ours to wait for.
+        let begun = Instant::now();
+        while TcpStream::connect(address).await.is_ok() && begun.elapsed() < Duration::from_secs(5) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The memory of all its processes, in bytes.
+    pub fn memory(&self) -> Option<u64> {
+        let group = self.process.id().to_string();
+        let members = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let in_group = |process: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            // After the name, which may hold anything: state, parent, group.
+            stat.rsplit(')').next().is_some_and(|rest| rest.split_whitespace().nth(2) == Some(&*group))
+        };
+        memory_of(&members.filter(in_group).collect::<Vec<u32>>())
+    }
+
     /// Whether it still runs; it ends by itself when it loses Redis.
     pub fn is_running(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    async fn wait_until_ready(&mut self, redis: &Redis) -> anyhow::Result<()> {
+    async fn wait_until_ready(&mut self, redis: &Redis, subscribers: usize) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < STARTING {
             ensure!(self.is_running(), "spin up ended while it started");
-            if TcpStream::connect(self.address).await.is_ok() && is_subscribed(redis).await {
+            if TcpStream::connect(self.address).await.is_ok() && subscribers <= subscribed(redis).await {
                 return Ok(());
             }
             sleep(Duration::from_millis(50)).await;
@@ -120,11 +145,23 @@ impl Drop for Spin {
     }
 }
 
-async fn is_subscribed(redis: &Redis) -> bool {
-    let Ok(mut connection) = redis.connect().await else { return false };
-    let channels: redis::RedisResult<Vec<String>> =
-        redis::cmd("PUBSUB").arg("CHANNELS").query_async(&mut connection).await;
-    channels.is_ok_and(|channels| !channels.is_empty())
+/// How many processes are subscribed.
+async fn subscribed(redis: &Redis) -> usize {
+    let Ok(mut connection) = redis.connect().await else { return 0 };
+    let clients: redis::RedisResult<String> =
+        redis::cmd("CLIENT").arg("LIST").arg("TYPE").arg("PUBSUB").query_async(&mut connection).await;
+    clients.map_or(0, |clients| clients.lines().count())
+}
+
+/// What these processes have in memory together, in bytes; `None` where the system does not tell.
+pub(crate) fn memory_of(processes: &[u32]) -> Option<u64> {
+    let of = |process: &u32| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    let all: Vec<u64> = processes.iter().filter_map(of).collect();
+    (!all.is_empty()).then(|| all.iter().sum())
 }
 
 /// Hands lines to the log until the other side closes.

@@ -51,9 +51,9 @@ impl GitOf {
     }
 }
 
-/// `https://github.com/acme/gitops.git` is `acme/gitops`.
+/// `https://github.com/acme/gitops.git` is `acme/gitops`, and so is `git@github.com:acme/gitops.git`.
 fn repo(repo_url: &str) -> Option<&str> {
-    let path = repo_url.strip_prefix("https://github.com/")?;
+    let path = repo_url.strip_prefix("https://github.com/").or_else(|| repo_url.strip_prefix("git@github.com:"))?;
     Some(path.strip_suffix(".git").unwrap_or(path))
 }
 
@@ -69,8 +69,8 @@ impl Git for GitOf {
     }
 
     fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>> {
-        let commit = self.find(repo_url, |commit| commit.sha == sha)?;
-        commit.files.get(path).map(|bytes| bytes.to_vec())
+        let github = lock(&self.0);
+        github.commit(repo(repo_url)?, sha)?.files.get(path).map(|bytes| bytes.to_vec())
     }
 }
 
@@ -124,6 +124,8 @@ pub(crate) fn code(github: &mut GitHub, registry: &mut Registry, host: &str) {
 
 /// The applications, live and healthy. Argo CD's lock is held, GitHub's must not be.
 pub(crate) fn applications(argocd: &mut ArgoCd, host: &str) {
+    // Streams are a little behind, as in life.
+    argocd.cache_lag = 30;
     for (app, ..) in APPS {
         let source = Source::new(&format!("https://github.com/{GITOPS}"), "main").at(app);
         let mut application = App::new(app, source);

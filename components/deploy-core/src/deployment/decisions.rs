@@ -33,7 +33,7 @@ pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
 /// Decides from the facts alone.
 pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
     let watch = facts.watch.as_ref();
-    if watch.is_some_and(|watch| watch.last_word.is_some()) {
+    if facts.outcome.is_some() {
         return if facts.end_is_told() { Next::LeaveAlone } else { Next::Tell };
     }
     let Some(request) = &facts.request else { return Next::LeaveAlone };
@@ -54,7 +54,9 @@ pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
     let deadline = committed.at.after(commit.deadline);
     if now >= deadline {
         let waiting = watch.and_then(|watch| watch.waiting.clone());
-        let health = watch.and_then(|watch| watch.progress.as_ref()).map(|progress| progress.health.clone());
+        // Before the sync is through, health is about the version before.
+        let synced = watch.and_then(|watch| watch.progress.as_ref()).filter(|progress| progress.synced);
+        let health = synced.map(|progress| progress.health.clone());
         return Next::Say(LastWord::TimedOut { waiting, health });
     }
     let asked = watch.is_some_and(|watch| watch.asked.is_some());

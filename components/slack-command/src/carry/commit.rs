@@ -1,7 +1,7 @@
 //! Commit: under the target's lease, read and decide, then one mutation; again while the branch moves; and find out what became of a
 //! mutation without an answer.
 
-use super::decide::{Place, Prepared, candidate};
+use super::decide::{Place, Prepared};
 use super::{BRANCH_RETRY, Carrier, Say, Stop, TRIES, WRITE};
 use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders};
@@ -75,6 +75,11 @@ impl<W: World> Carrier<'_, W> {
         while moved < TRIES {
             if let Some(sha) = self.settled(request, facts, say).await.map_err(Stop::Leave)? {
                 return self.committed(facts, sha, false).await;
+            }
+            if let Some(commit) = facts.commit.as_ref().filter(|_| !self.doubt.borrow().bases.is_empty()) {
+                // The same again, but each time a little later: GitHub is not well, and allows 80 writes a minute.
+                let tries = u64::try_from(commit.attempts.len().min(5)).unwrap_or_default();
+                self.world.sleep(Duration::from_millis(self.tempo().settle.saturating_mul(tries))).await;
             }
             match self.round(request, facts, say, place, turn).await? {
                 Round::Written { sha, reused } => return self.committed(facts, sha, reused).await,
@@ -213,7 +218,7 @@ impl<W: World> Carrier<'_, W> {
         let github = &self.settings.github;
         let history =
             github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
-        let found = history.commits.iter().find(|past| commit.is_ours(&candidate(past, &history.viewer)));
+        let found = history.commits.iter().find(|past| commit.is_ours(self.id, &self.candidate(past, &history.viewer)));
         match found {
             Some(past) => Ok((Some(past.sha.clone()), history.head)),
             None if history.complete => Ok((None, history.head)),

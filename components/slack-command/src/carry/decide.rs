@@ -315,13 +315,26 @@ impl<W: World> Carrier<'_, W> {
             let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
             let same_target = other.commit.as_ref().filter(|other| other.argocd == commit.argocd);
             if let Some(theirs) = same_target
-                && (recorded || theirs.is_ours(&candidate(past, &snapshot.viewer)))
+                && (recorded || theirs.is_ours(&id, &self.candidate(past, &snapshot.viewer)))
             {
                 return Ok((past.sha.clone(), id != *self.id));
             }
         }
         Err(Refusal::AlreadyWritten { tag: commit.tag.clone(), by: past.author.clone(), commit: past.sha.clone() }
             .into())
+    }
+
+    /// A commit as the question "is it ours?" wants it.
+    pub(super) fn candidate<'p>(&self, past: &'p github::PastCommit, viewer: &GitHubLogin) -> Candidate<'p> {
+        Candidate {
+            parents: &past.parents,
+            changed_files: past.changed_files,
+            blobs: &past.blobs,
+            deploy_id: message::deploy_id(&past.message),
+            signed_by_github: past.signed_by_github,
+            always_signed: self.settings.github.is_public(),
+            by_us: past.author.as_ref().map(|author| author == viewer),
+        }
     }
 }
 
@@ -338,17 +351,6 @@ pub(super) struct Place<'a, W> {
 pub(super) struct Prepared {
     pub(super) commit: CommitFact,
     pub(super) edit: Edit,
-}
-
-/// A commit as the question "is it ours?" wants it.
-pub(super) fn candidate<'a>(past: &'a github::PastCommit, viewer: &GitHubLogin) -> Candidate<'a> {
-    Candidate {
-        parents: &past.parents,
-        changed_files: past.changed_files,
-        blobs: &past.blobs,
-        signed_by_github: past.signed_by_github,
-        by_us: past.author.as_ref() == Some(viewer),
-    }
 }
 
 fn riders(snapshot: &Snapshot) -> Riders {

@@ -3,7 +3,7 @@
 //! What you would get wrong: an operation is over when `operation` is gone, not when `finishedAt` is set (a back-off
 //! sets it too); sync status, images and health are those of the last reconcile, which comes after the operation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -122,6 +122,8 @@ pub struct App {
     pub automated: bool,
     /// `syncPolicy.retry`, or null.
     pub retry: Value,
+    /// Whether that is used whatever a sync asks for.
+    pub keeps_its_retry: bool,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
     /// How its operations go.
@@ -151,6 +153,8 @@ pub(super) struct Status {
     pub(super) state: Option<State>,
     /// The tag that the cluster runs, and what it was before the operation under way.
     pub(super) live: Option<String>,
+    /// The tags that were seen running well since, by a comparison after their sync.
+    pub(super) well: BTreeSet<String>,
     pub(super) sync: &'static str,
     pub(super) revisions: Vec<String>,
     pub(super) health: Health,
@@ -162,6 +166,8 @@ pub(super) struct Status {
     pub(super) deployed: u64,
     /// What automated sync tried last, so that it does not try again.
     pub(super) tried: Vec<String>,
+    /// What the API server's cache has, and from when on: what is there now, and what is on its way.
+    pub(super) cached: VecDeque<(Millis, Value)>,
 }
 
 /// A sync that was asked for.
@@ -187,6 +193,8 @@ pub(super) struct State {
     pub(super) finished: Option<Millis>,
     pub(super) retries: u64,
     pub(super) result: Option<Value>,
+    /// The tag in the manifests that the comparison made.
+    pub(super) rendered: Option<String>,
     /// Whether the cluster was touched, and whether that changed anything.
     pub(super) applied: bool,
     pub(super) changed: bool,
@@ -207,6 +215,7 @@ impl App {
             image: format!("ghcr.io/acme/{name}"),
             automated: false,
             retry: Value::Null,
+            keeps_its_retry: false,
             annotations: BTreeMap::new(),
             script: Script::default(),
             window: Window::Open,

@@ -41,10 +41,12 @@ impl ArgoCd {
     pub(super) fn catch_up(&mut self, now: Millis) {
         loop {
             let due = self.agenda.iter().enumerate().filter(|(_, due)| due.at <= now);
-            let Some((index, _)) = due.min_by_key(|(_, due)| (due.at, due.order)) else { return };
+            let Some((index, _)) = due.min_by_key(|(_, due)| (due.at, due.order)) else { break };
             let due = self.agenda.swap_remove(index);
+            self.clock = due.at;
             self.happen(due.at, &due.app, due.event);
         }
+        self.clock = self.clock.max(now);
     }
 
     fn happen(&mut self, at: Millis, key: &Key, event: Event) {
@@ -94,6 +96,7 @@ impl ArgoCd {
             finished: None,
             retries: 0,
             result: None,
+            rendered: None,
             applied: false,
             changed: false,
             operation,
@@ -110,7 +113,11 @@ impl ArgoCd {
             None => return,
         };
         let mut errors = app.error_conditions();
-        errors.extend(rendered.err().map(|message| format!("ComparisonError: {message}")));
+        let (rendered, error) = match rendered {
+            Ok(tag) => (Some(tag), None),
+            Err(message) => (None, Some(format!("ComparisonError: {message}"))),
+        };
+        errors.extend(error);
         let closed = app.window != Window::Open;
         let (steps, ends) = (app.script.steps.clone(), app.script.ends);
         let Some(state) = &mut app.now.state else { return };
@@ -130,6 +137,7 @@ impl ArgoCd {
         if let Some(state) = &mut app.now.state {
             state.message = String::new();
             state.result = Some(result);
+            state.rendered = rendered;
         }
         if !errors.is_empty() {
             return self.attempt_failed(at, key, "Error", errors.join(";"));
@@ -164,7 +172,7 @@ impl ArgoCd {
         if state.operation.dry_run || state.applied {
             return false;
         }
-        let Ok(tag) = app.render(&*self.git, &state.operation.revisions) else { return false };
+        let Some(tag) = state.rendered.clone() else { return false };
         let changed = app.now.live.as_ref() != Some(&tag);
         app.now.live = Some(tag);
         if let Some(state) = &mut app.now.state {
@@ -297,6 +305,11 @@ impl ArgoCd {
         let health = health.unwrap_or(now.health);
         if health != now.health {
             (now.health, now.health_since) = (health, at);
+        }
+        // Right after a sync the health may still be the one before it.
+        let settled = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
+        if now.operation.is_none() && settled && matches!(health, Health::Healthy | Health::Suspended) {
+            now.well.extend(now.live.clone());
         }
         let truth = now.live.iter().map(|tag| format!("{}:{tag}", app.image)).collect();
         now.images = app.images.clone().unwrap_or(truth);

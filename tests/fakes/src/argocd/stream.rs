@@ -3,7 +3,7 @@
 //! The projection has a quirk that is copied here: a key is kept when its path is a mere *text* prefix of a wanted
 //! one, so asking for `result.application.operationX` shows an emptied `result.application.operation`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -20,13 +20,16 @@ pub(super) struct Stream {
     pub(super) ended: bool,
     fields: Fields,
     server_sent_events: bool,
+    keep_alive: Millis,
     kept_alive: Millis,
     last: BTreeMap<String, String>,
+    /// Events that the cache does not have yet: from when on, the application's name, the event.
+    coming: VecDeque<(Millis, String, Value)>,
     pending: Vec<u8>,
 }
 
 impl Stream {
-    pub(super) fn open(now: Millis, request: &Request, namespace: String) -> Self {
+    pub(super) fn open(now: Millis, request: &Request, namespace: String, keep_alive: Millis) -> Self {
         let query = request.query();
         let text = |name: &str| query.get(name).cloned().unwrap_or_default();
         let projects = [text("project"), text("projects")].into_iter().filter(|project| !project.is_empty()).collect();
@@ -39,7 +42,9 @@ impl Stream {
             ended: false,
             fields: Fields::parse(&text("fields")),
             server_sent_events: request.header("accept") == "text/event-stream",
+            keep_alive,
             kept_alive: now,
+            coming: VecDeque::new(),
             last: BTreeMap::new(),
             pending: Vec::new(),
         }
@@ -49,14 +54,20 @@ impl Stream {
         if self.server_sent_events { "text/event-stream" } else { "application/json" }
     }
 
-    /// One event of an application, unless it looks like the last one.
-    pub(super) fn push(&mut self, name: &str, kind: &str, application: &Value) {
+    /// One event of an application, from that moment on, unless it looks like the last one then.
+    pub(super) fn push(&mut self, at: Millis, name: &str, kind: &str, application: &Value) {
         let mut event = json!({"result": {"type": kind, "application": application}});
         self.fields.project("", &mut event);
-        let text = event.to_string();
-        if self.last.get(name) != Some(&text) {
-            self.write(&text);
-            self.last.insert(name.to_owned(), text);
+        self.coming.push_back((at, name.to_owned(), event));
+    }
+
+    fn come(&mut self, now: Millis) {
+        while let Some((_, name, event)) = self.coming.pop_front_if(|(at, ..)| *at <= now) {
+            let text = event.to_string();
+            if self.last.get(&name) != Some(&text) {
+                self.write(&text);
+                self.last.insert(name, text);
+            }
         }
     }
 
@@ -74,8 +85,9 @@ impl Stream {
 
     /// What there is to send now; `None` when there is no more and never will be.
     pub(super) fn take(&mut self, now: Millis) -> Option<Vec<u8>> {
-        while self.server_sent_events && now >= self.kept_alive + 15_000 {
-            self.kept_alive += 15_000;
+        self.come(now);
+        while self.server_sent_events && now >= self.kept_alive + self.keep_alive {
+            self.kept_alive += self.keep_alive;
             self.pending.extend_from_slice(b":\n");
         }
         let bytes = std::mem::take(&mut self.pending);

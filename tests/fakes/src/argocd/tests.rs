@@ -485,7 +485,43 @@ fn a_stream_starts_with_the_present_and_shows_only_changes() {
     let first = events.iter().map(status).find(|status| status["summary"]["images"] == new).unwrap();
     assert_eq!(first["health"]["status"], "Progressing");
     argocd.remove("checkout");
-    assert!(take(&mut argocd, NOW, id)[0].contains("DELETED"));
+    assert!(take(&mut argocd, NOW + 10_000, id)[0].contains("DELETED"));
+}
+
+/// The answer to a sync is newer than what a stream begins with right after it.
+#[test]
+fn a_stream_shows_a_cache_that_lags_behind() {
+    let (mut argocd, repository) = installation();
+    let sha = repository.commit("main-0000002");
+    argocd.cache_lag = 50;
+    let fields = "name=checkout&fields=result.type,result.application.operation.sync.revision";
+    let before = open(&mut argocd, NOW + 1000, fields, "*/*");
+    sync(&mut argocd, NOW + 1000, &json!({"revision": sha}));
+    let after = open(&mut argocd, NOW + 1000, fields, "*/*");
+    let nothing = r#"{"result":{"application":{},"type":"ADDED"}}"#;
+    let operation = format!(
+        r#"{{"result":{{"application":{{"operation":{{"sync":{{"revision":"{sha}"}}}}}},"type":"MODIFIED"}}}}"#
+    );
+    for id in [before, after] {
+        assert_eq!(take(&mut argocd, NOW + 1040, id), [nothing]);
+        assert_eq!(take(&mut argocd, NOW + 1050, id), [operation.as_str()]);
+    }
+    let now = open(&mut argocd, NOW + 1060, fields, "*/*");
+    assert_eq!(take(&mut argocd, NOW + 1060, now), [operation.replace("MODIFIED", "ADDED")]);
+}
+
+#[test]
+fn an_application_may_keep_its_own_retry_and_take_a_newer_commit() {
+    let (mut argocd, repository) = installation();
+    let sha = repository.commit("main-0000002");
+    let app = argocd.app("checkout");
+    app.retry = json!({"limit": 1, "refresh": true, "backoff": {"duration": "1s"}});
+    (app.keeps_its_retry, app.script.failures) = (true, 1);
+    sync(&mut argocd, NOW, &json!({"revision": sha, "retryStrategy": {"limit": 0}}));
+    argocd.tick(NOW + 1000);
+    repository.commit("main-0000003");
+    argocd.tick(NOW + 10_000);
+    assert_eq!(argocd.live_tag("checkout"), Some("main-0000003"));
 }
 
 #[test]
@@ -516,6 +552,12 @@ fn a_stream_can_be_kept_alive_cut_silent_or_broken() {
     let silent = open(&mut argocd, NOW + 50_000, "name=checkout", "*/*");
     argocd.look(NOW + 50_000, "checkout", Some(Health::Degraded));
     assert_eq!(argocd.stream(NOW + 50_000, silent), Some(Vec::new()));
+    argocd.streams = Streams::Frozen;
+    argocd.keep_alive = 100;
+    let frozen = open(&mut argocd, NOW + 50_000, "name=checkout&fields=result.type", "text/event-stream");
+    argocd.look(NOW + 50_000, "checkout", Some(Health::Healthy));
+    let added = b"data: {\"result\":{\"type\":\"ADDED\"}} \n\n\n:\n:\n".to_vec();
+    assert_eq!(argocd.stream(NOW + 50_200, frozen), Some(added));
     argocd.streams = Streams::Normal;
     argocd.rights.clear();
     let unseen = open(&mut argocd, NOW + 50_000, "name=checkout", "*/*");

@@ -130,18 +130,25 @@ impl GitHub {
         Response::json(200, &answer)
     }
 
-    /// Content may be created so many times a minute, whatever becomes of it.
+    /// Content may be created so many times a minute, and so many times an hour, whatever becomes of it.
     fn secondary_limit(&mut self) -> Option<Response> {
-        let now = self.now;
-        self.writes.retain(|at| now < at + 60_000);
-        if self.writes.len() < self.writes_per_minute {
+        let (now, minute) = (self.now, self.minute);
+        let hour = 60 * minute;
+        self.writes.retain(|at| now < at + hour);
+        // How long until the oldest of so many writes is out of its window.
+        let wait = |limit: usize, window: Millis| {
+            let oldest = self.writes.len().checked_sub(limit).and_then(|n| self.writes.get(n)).map(|at| at + window);
+            if limit == 0 { window } else { oldest.unwrap_or(now).saturating_sub(now) }
+        };
+        let wait = wait(self.writes_per_minute, minute).max(wait(self.writes_per_hour, hour));
+        if wait == 0 {
             self.writes.push_back(now);
             return None;
         }
-        let wait = self.writes.front().map_or(60, |first| (first + 60_000 - now).div_ceil(1000));
+        self.limited += 1;
         let text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. \
                     If you reach out to GitHub Support for help, please include the request ID E2E0:1:2:3:4.";
-        Some(message(403, text).with("retry-after", &wait.to_string()))
+        Some(message(403, text).with("retry-after", &wait.div_ceil(1000).to_string()))
     }
 
     fn contents(&self, request: &Request, key: &str, path: &str) -> Response {

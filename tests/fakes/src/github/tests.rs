@@ -632,6 +632,15 @@ fn content_may_be_made_so_often_a_minute() {
     assert!(data(&mut github, "{ viewer { login } }").is_object(), "reading goes on");
     github.tick(NOW + 60_000);
     assert!(commit(&mut github, &head, "three").get("errors").is_none());
+    assert_eq!(github.limited(), 1);
+
+    // The limit of the hour is another one, and holds longer.
+    github.writes_per_hour = 3;
+    let head = github.head(GITOPS, "main").unwrap();
+    let refused = post(&mut github, COMMIT, commit_input(&head, "four"));
+    assert_eq!((refused.status, header(&refused.headers, "retry-after")), (403, "3540"));
+    github.tick(NOW + 3_600_000);
+    assert!(commit(&mut github, &head, "four").get("errors").is_none());
 }
 
 #[test]

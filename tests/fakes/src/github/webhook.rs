@@ -147,8 +147,14 @@ impl GitHub {
 
     /// Sends a delivery again, unchanged.
     pub fn redeliver(&mut self, guid: &str) {
+        self.redeliver_after(guid, Duration::ZERO);
+    }
+
+    /// The same, so long from now.
+    pub fn redeliver_after(&mut self, guid: &str, time: Duration) {
+        let at = self.clock() + time.as_millis() as Millis;
         let delivery = self.deliveries.iter().find(|delivery| delivery.guid == guid);
-        let outgoing = delivery.unwrap_or_else(|| panic!("no delivery {guid}")).outgoing(self.clock());
+        let outgoing = delivery.unwrap_or_else(|| panic!("no delivery {guid}")).outgoing(at);
         self.outgoing.push(outgoing);
     }
 }

@@ -1,0 +1,425 @@
+//! People push to the GitOps repository while the bot deploys: what they wrote stays, and only the bot's own commit is ever synced.
+
+use anyhow::{Context, Result};
+use e2e::{PATIENCE, Room, changed_lines, quick, room, room_with, tempo};
+use fakes::Fault;
+use fakes::argocd::{Script, Window};
+use fakes::github::NewCommit;
+use sandbox::world::{self, GITOPS};
+use sandbox::{Options, Sandbox, now};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const VALUES: &str = "checkout/values.yaml";
+
+fn head(room: &Room) -> String {
+    room.github.lock().head(GITOPS, "main").unwrap_or_default()
+}
+
+fn values(room: &Room) -> String {
+    String::from_utf8_lossy(&room.file(VALUES)).into_owned()
+}
+
+/// The tag that stands in checkout's values file.
+fn written(room: &Room) -> String {
+    values(room).split("tag: \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+/// Carol pushes checkout's values file with something else in it.
+fn carol_replaces(room: &Room, old: &str, new: &str) -> String {
+    let text = values(room);
+    assert!(text.contains(old), "{old:?} is not in {text}");
+    let text = text.replace(old, new);
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[(VALUES, &text)], "Change the values")
+}
+
+/// The revisions that Argo CD took a sync to, oldest first.
+fn taken(room: &Room) -> Vec<String> {
+    let argocd = room.argocd.lock();
+    let taken = argocd.syncs().iter().filter(|sync| sync.status == 200);
+    taken.filter_map(|sync| sync.revision().map(str::to_owned)).collect()
+}
+
+/// What Argo CD was told of: the heads of the pushes that were relayed.
+fn relayed(room: &Room) -> Vec<String> {
+    let body = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let argocd = room.argocd.lock();
+    argocd.webhooks().iter().filter_map(|push| body(&push.body)["after"].as_str().map(str::to_owned)).collect()
+}
+
+/// Alice deploys checkout from this branch or pull request, and the bot has read Git but not yet committed.
+async fn has_read(room: &Room, what: &str) -> Result<()> {
+    let since = room.journal.mark("deploy");
+    room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(600)), 1);
+    room.alice(&format!("checkout {what}")).await;
+    let asks =
+        |room: &Sandbox| room.journal.calls_since(since).iter().any(|call| call == "registry.head").then_some(());
+    room.until("question to the registry", PATIENCE, asks).await
+}
+
+/// Alice deploys checkout #42, and its commit waits for a sync window.
+async fn waits_for_its_sync(room: &Room) -> Result<String> {
+    room.argocd.lock().app("checkout").window = Window::Closed;
+    room.alice("checkout 42").await;
+    room.says("Waiting for a sync window").await?;
+    Ok(head(room))
+}
+
+fn opens(room: &Room) {
+    room.argocd.lock().app("checkout").window = Window::Open;
+}
+
+// ---- before the commit ----
+
+/// Each time the commit is refused, because the branch has moved, and made again on top of what Carol pushed.
+#[test]
+fn what_a_person_changes_in_the_values_file_before_the_commit_stays_or_is_named() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // Another line of the file.
+        let old = room.file(VALUES);
+        has_read(room, "42").await?;
+        let hers = carol_replaces(room, "replicaCount: 2", "replicaCount: 5");
+        let (before, tag) = (written(room), room.tag("checkout", "feature/totals"));
+        room.says(&format!("is live: `{tag}`")).await?;
+        let commits = room.github.lock().commits(GITOPS, "main");
+        assert_eq!(commits[0].parents, [hers]);
+        let both = changed_lines(&old, &room.file(VALUES));
+        assert_eq!(both.len(), 2, "her line and the bot's, and nothing else: {both:#?}");
+        assert!(values(room).contains("replicaCount: 5"));
+        assert_ne!(before, tag);
+
+        // The very line: the newer wish wins, and the message says what was there.
+        has_read(room, "main").await?;
+        let hers = carol_replaces(room, &tag, "by-hand-1234567");
+        let main = room.tag("checkout", "main");
+        let message = room.says(&format!("is live: `{main}`")).await?;
+        assert!(message.contains(&format!("`by-hand-1234567` → `{main}`")), "{message}");
+        assert_eq!(room.github.lock().commits(GITOPS, "main")[0].parents, [hers]);
+
+        // The very tag: then it is her commit and not the bot's, and it is not synced.
+        let synced = taken(room).len();
+        has_read(room, "42").await?;
+        let hers = carol_replaces(room, &main, &tag);
+        let message = room.says("was already written by carol").await?;
+        assert!(message.contains("Nothing was changed."), "{message}");
+        assert_eq!(head(room), hers, "no commit on top of it");
+        assert_eq!(taken(room).len(), synced);
+        Ok(())
+    });
+}
+
+// ---- between the commit and the sync ----
+
+#[test]
+fn people_push_and_revert_after_the_commit_and_exactly_that_commit_is_synced() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let before = written(room);
+        let ours = waits_for_its_sync(room).await?;
+        let tag = room.tag("checkout", "feature/totals");
+        carol_replaces(room, "replicaCount: 2", "replicaCount: 5");
+        carol_replaces(room, &tag, "by-hand-1234567");
+        carol_replaces(room, "by-hand-1234567", &tag);
+        // And at last a revert of the bot's commit.
+        carol_replaces(room, &tag, &before);
+        opens(room);
+        room.says(&format!("is live: `{tag}`")).await?;
+        assert_eq!(taken(room), [ours.as_str()]);
+        assert_eq!(relayed(room), [ours], "Argo CD was told of no push of hers");
+        assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
+        assert_eq!(written(room), before, "her revert stays until somebody deploys again");
+
+        // Then it is a new commit, not the reverted one.
+        room.goes_live("checkout 42").await?;
+        assert_eq!(written(room), tag);
+        assert_eq!(taken(room).last(), Some(&head(room)));
+        Ok(())
+    });
+}
+
+/// Back to where the branch was before the bot's commit, and nothing on top.
+#[test]
+fn a_branch_that_is_forced_back_before_the_sync_is_not_synced_and_typing_again_goes_on() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let old = head(room);
+        waits_for_its_sync(room).await?;
+        room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
+        // Before every ask the bot looks whether its commit may be gone, whatever the window says.
+        let message = room.says("so I did not ask for a sync").await?;
+        assert!(message.contains("may be gone from it"), "{message}");
+        assert_eq!(taken(room), [""; 0]);
+
+        opens(room);
+        room.goes_live("checkout 42").await?;
+        assert_eq!(taken(room), [head(room)]);
+        Ok(())
+    });
+}
+
+/// The bot learns late that its commit landed; by then the branch was forced back.
+#[test]
+fn a_branch_that_is_forced_back_before_the_answer_to_the_commit_is_not_synced() {
+    room(async |room| -> Result<()> {
+        let old = head(room);
+        room.github.fault("github.commit", Fault::Slow(Duration::from_millis(1500)), 1);
+        room.alice("checkout 42").await;
+        let landed = |room: &Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
+        room.says("so I did not ask for a sync").await?;
+        assert_eq!(taken(room), [""; 0]);
+        Ok(())
+    });
+}
+
+/// Argo CD has it already; GitHub still hands out commits that no branch has any more. What runs is what the message says.
+#[test]
+fn a_branch_that_is_forced_back_after_the_sync_was_asked_for_changes_nothing() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 1500, ..quick() });
+        let old = head(room);
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        let ours = head(room);
+        room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
+        let tag = room.tag("checkout", "feature/totals");
+        room.says(&format!("is live: `{tag}`")).await?;
+        assert_eq!(taken(room), [ours.as_str()]);
+        assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
+
+        // The live commit is not on the branch any more, and the next deploy copes with that.
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        assert_eq!(written(room), tag);
+        assert_eq!(taken(room), [ours, head(room)]);
+        Ok(())
+    });
+}
+
+// ---- whose commit it is, after a crash ----
+
+/// What a person may push while the bot is down in the middle of its commit.
+struct Pushed {
+    what: &'static str,
+    /// The very content that the bot was going to write, on the very commit that it was going to build on.
+    same_content: bool,
+    /// In the browser: then GitHub signs it.
+    on_the_web: bool,
+    /// With the words of the bot's own message.
+    copied: bool,
+}
+
+/// The attempt is saved, the commit was never made, and the bot is down. Whatever people push then is theirs.
+#[test]
+fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
+    const CASES: [Pushed; 4] = [
+        Pushed { what: "the same, unsigned", same_content: true, on_the_web: false, copied: true },
+        Pushed { what: "the same, signed by GitHub", same_content: true, on_the_web: true, copied: true },
+        Pushed { what: "the same by chance, signed by GitHub", same_content: true, on_the_web: true, copied: false },
+        Pushed { what: "the id alone", same_content: false, on_the_web: false, copied: true },
+    ];
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        for case in CASES {
+            let Pushed { what, same_content, on_the_web, copied } = case;
+            let tag = room.builds("checkout", "feature/totals", "alice");
+            let (messages, synced, told) = (room.messages().len(), taken(room).len(), relayed(room).len());
+            let id = down_in_committing(room, Fault::HangBefore(Duration::from_secs(20))).await?;
+
+            let words = format!("Deploy checkout {tag}\n\nacme/checkout#42 (feature/totals)\n\nDeploy-Id: {id}");
+            let files = if same_content {
+                (VALUES, values(room).replace(&written(room), &tag))
+            } else {
+                ("NOTES.md", format!("Notes on {tag}"))
+            };
+            let message = if copied { &words } else { "Set the tag by hand" };
+            let commit = NewCommit { on_the_web, ..NewCommit::new(message, &[(files.0, &files.1)]) };
+            let theirs = room.github.lock().push(GITOPS, "main", "carol", &[commit]);
+
+            room.start_bot().await?;
+            let end = if same_content { "was already written by carol" } else { "is live" };
+            let message = probe(room, &format!("{end:?} ({what})"), |room| {
+                let slack = room.slack.lock();
+                let message = slack.messages(world::DEPLOYS).get(messages)?;
+                Some(slack.render(message)).filter(|text| text.contains(end))
+            })
+            .await?;
+            // Somebody presses "Redeliver": her push is as little the bot's as before.
+            let delivery = room.github.lock().deliveries().iter().rfind(|sent| sent.json()["after"] == theirs).cloned();
+            let guid = delivery.context("her push")?.guid;
+            let answered = room.bot.exchanges().len();
+            room.github.lock().redeliver(&guid);
+            room.until("answer to GitHub", PATIENCE, |room| (room.bot.exchanges().len() > answered).then_some(()))
+                .await?;
+
+            if same_content {
+                assert!(message.contains("Nothing was changed."), "{what}: {message}");
+                assert_eq!((head(room), taken(room).len()), (theirs, synced), "{what}");
+                assert_eq!(relayed(room).len(), told, "{what}");
+            } else {
+                let ours = room.github.lock().commits(GITOPS, "main")[0].clone();
+                assert_eq!(
+                    (ours.author.login().as_deref(), ours.parents),
+                    (Some(world::BOT_LOGIN), vec![theirs]),
+                    "{what}"
+                );
+                assert_eq!(taken(room)[synced..], [ours.sha.as_str()], "{what}");
+                assert!(relayed(room)[told..].iter().all(|after| *after == ours.sha), "{what}");
+            }
+        }
+        Ok(())
+    });
+}
+
+/// The commit landed, and the bot died before it knew. Its own commit is found, and not the copy that Carol pushed on top of it.
+#[test]
+fn a_copy_on_top_of_the_bots_own_commit_is_not_taken_for_it() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let old = head(room);
+        down_in_committing(room, Fault::HangAfter(Duration::from_secs(20))).await?;
+        let ours = room.github.lock().commits(GITOPS, "main")[0].clone();
+        assert_eq!(ours.parents, [old]);
+        let copy =
+            NewCommit { on_the_web: true, ..NewCommit::new(&ours.message, &[(VALUES, &values(room)), ("a", "a")]) };
+        room.github.lock().push(GITOPS, "main", "carol", &[copy]);
+        room.start_bot().await?;
+        probe(room, "end", |_| room.messages().iter().any(|text| text.contains("is live")).then_some(())).await?;
+        assert_eq!(taken(room), [ours.sha]);
+        Ok(())
+    });
+}
+
+/// Alice deploys checkout #42, and the bot dies when it has sent its commit and has no answer. The id of the deployment.
+async fn down_in_committing(room: &mut Room, fault: Fault) -> Result<String> {
+    let known: Vec<String> = room.keys().await?;
+    let (since, base) = (room.journal.mark("deploy"), head(room));
+    room.github.fault("github.commit", fault, 1);
+    room.alice("checkout 42").await;
+    let sends =
+        |room: &Sandbox| room.journal.calls_since(since).iter().any(|call| call == "github.commit").then_some(());
+    room.until("commit on its way", PATIENCE, sends).await?;
+    room.stop_bot().await;
+    // In life the leases of the dead run out after 15 s.
+    for lease in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/*"]).await? {
+        room.redis::<i64>(&["DEL", &lease]).await?;
+    }
+    let commit = room.keys().await?.into_iter().find(|key| key.ends_with("/commit") && !known.contains(key));
+    let commit = commit.context("the attempt was saved")?;
+    let fact = room.key(&commit).await?.unwrap_or_default();
+    assert_eq!(fact["attempts"][0]["base"], json!(base), "{fact}");
+    Ok(commit.trim_start_matches("deploy-bot/deployment/").trim_end_matches("/commit").to_owned())
+}
+
+/// Probes `/healthz` every 300 ms, as whoever runs the bot does, until there is something to see.
+async fn probe<T>(room: &Room, what: &str, mut look: impl FnMut(&Sandbox) -> Option<T>) -> Result<T> {
+    let begun = std::time::Instant::now();
+    loop {
+        room.bot.request(http::Request::get("/healthz").body(Vec::new())?).await;
+        match room.until(what, Duration::from_millis(300), &mut look).await {
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error.context(format!("{:#?}", room.messages()))),
+            Err(_) => {}
+            Ok(seen) => return Ok(seen),
+        }
+    }
+}
+
+// ---- a newer commit of the bot ----
+
+/// GitHub does not say in time what became of Alice's commit, so her deployment ends without a sync. Then Bob deploys something else:
+/// his commit is on top of hers, which had landed, and hers is not synced after it.
+#[test]
+fn an_older_commit_is_not_synced_after_a_newer_one() {
+    let mut tempo = tempo();
+    (tempo["no_mutation"], tempo["no_end"], tempo["no_commit"]) = (4_000.into(), 5_000.into(), 6_000.into());
+    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let old = head(room);
+        room.github.fault("github.commit", Fault::HangAfter(Duration::from_secs(1)), 1);
+        room.alice("checkout 42").await;
+        let landed = |room: &Sandbox| {
+            let head = room.github.lock().head(GITOPS, "main").filter(|head| *head != old)?;
+            room.github.fault("github.query", Fault::DropBefore, 1000);
+            Some(head)
+        };
+        let hers = room.until("commit", PATIENCE, landed).await?;
+        let unknown = |_: &Sandbox| room.messages()[0].contains("I do not know whether my commit landed").then_some(());
+        probe(room, "end by time", unknown).await?;
+        room.github.mend();
+        room.bob("checkout main").await;
+        let main = room.tag("checkout", "main");
+        room.says(&format!("is live: `{main}`")).await?;
+        let commits = room.github.lock().commits(GITOPS, "main");
+        assert_eq!(commits[0].parents, [hers.as_str()], "his is on top of hers");
+        assert_eq!(taken(room), [commits[0].sha.clone()]);
+        assert!(room.messages()[0].contains("I do not know whether my commit landed"), "{:#?}", room.messages());
+
+        // As it says there: she types it again, and her version goes live by a newer commit.
+        room.goes_live("checkout 42").await?;
+        assert_eq!(taken(room), [commits[0].sha.clone(), head(room)]);
+        assert!(!taken(room).contains(&hers));
+        Ok(())
+    });
+}
+
+/// While Alice's commit waits for its sync, another one takes the turn: what happens when her carrier was frozen longer than its leases
+/// live. Hers is superseded before it is asked for; had it been asked for before, it is followed to its end.
+#[test]
+fn a_commit_that_lost_its_turn_is_synced_only_if_it_was_asked_for_before() {
+    for asked_before in [false, true] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", Script { ends: 1500, ..quick() });
+            let ours = if asked_before {
+                room.alice("checkout 42").await;
+                room.says("syncing").await?;
+                head(room)
+            } else {
+                waits_for_its_sync(room).await?
+            };
+            let newer = json!({ "version": 1, "id": "00112233445566778899aabbccddeeff" });
+            let mut store = room.store.connect().await?;
+            let turn = "deploy-bot/target/-/checkout/current";
+            redis::cmd("SET").arg(turn).arg(newer.to_string()).query_async::<()>(&mut store).await?;
+            opens(room);
+            if asked_before {
+                room.says("is live").await?;
+                assert_eq!(taken(room), [ours]);
+            } else {
+                let message = room.says("superseded by a newer deploy").await?;
+                assert!(message.contains("the cluster is not."), "{message}");
+                assert_eq!(taken(room), [""; 0]);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Somebody syncs Alice's commit by hand before the bot does, and again after it: it is her version either way.
+#[test]
+fn the_same_commit_synced_by_somebody_else_is_no_harm() {
+    room(async |room| -> Result<()> {
+        // Without a webhook there is time before the bot asks.
+        room.github.lock().webhook(GITOPS).lost = 1;
+        room.script("checkout", Script { ends: 2500, ..quick() });
+        let old = head(room);
+        room.alice("checkout 42").await;
+        let landed = |room: &Sandbox| room.github.lock().head(GITOPS, "main").filter(|head| *head != old);
+        let ours = room.until("commit", PATIENCE, landed).await?;
+        room.argocd.lock().person_syncs(now(), "checkout", Some(&ours)).map_err(anyhow::Error::msg)?;
+        room.says("Waiting for another operation in Argo CD, started by admin").await?;
+        room.until("sync by the bot", PATIENCE, |_| (taken(room) == [ours.clone()]).then_some(())).await?;
+        let ended = |room: &Sandbox| {
+            let application = room.argocd.lock().application("checkout");
+            let state = &application["status"]["operationState"];
+            (state["operation"]["initiatedBy"]["username"] == "deploy-bot" && state["phase"] == "Succeeded")
+                .then_some(())
+        };
+        room.until("end of the bot's sync", PATIENCE, ended).await?;
+        room.argocd.lock().person_syncs(now(), "checkout", Some(&ours)).map_err(anyhow::Error::msg)?;
+        room.says("is live").await?;
+        assert_eq!(taken(room), [ours], "the bot asked once");
+        Ok(())
+    });
+}

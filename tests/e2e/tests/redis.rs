@@ -1,0 +1,384 @@
+//! Redis forgets, hangs or is gone, wake-ups are lost or come by the thousand, leases are taken away from holders who live. The truth is
+//! in the store: whoever probes `/healthz` makes the deployment go on, once.
+//!
+//! What you would get wrong: a Redis that is gone takes the bot with it, as Spin has it, and comes back empty.
+
+use Moment::{After, Before as Ahead};
+use anyhow::{Context, Result, ensure};
+use e2e::access::Accesses;
+use e2e::restart::Messages;
+use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use fakes::argocd::{Health, Script};
+use sandbox::hold::{Held, Moment};
+use sandbox::{Options, Sandbox, now, world};
+
+type Hold = fn(&Room) -> Held;
+
+/// Healthy two seconds after the sync.
+fn slowly_healthy() -> Script {
+    Script { health: vec![(0, Health::Progressing), (2000, Health::Healthy)], ..quick() }
+}
+
+async fn accepted(room: &Room, text: &str) -> Result<()> {
+    let answer = room.alice(text).await;
+    ensure!(answer.body.contains("Accepted"), "{answer:?}");
+    Ok(())
+}
+
+// ---- it forgets ----
+
+/// Everything in Redis is gone at once, while the bot lives on and a call is under way.
+#[test]
+fn redis_forgets_everything_at_any_step_and_the_deploy_goes_live_once() {
+    let steps: [(&str, Hold); 10] = [
+        ("while it reads", |room| room.github.hold(Ahead, "github.query", 1)),
+        ("before the commit", |room| room.github.hold(Ahead, "github.commit", 1)),
+        ("after the commit", |room| room.github.hold(After, "github.commit", 1)),
+        ("while it posts", |room| room.slack.hold(Ahead, "slack.post", 1)),
+        ("while it relays", |room| room.argocd.hold(Ahead, "argocd.webhook", 1)),
+        ("while it opens the stream", |room| room.argocd.hold(After, "argocd.stream", 1)),
+        ("before the sync", |room| room.argocd.hold(Ahead, "argocd.sync", 1)),
+        ("after the sync", |room| room.argocd.hold(After, "argocd.sync", 1)),
+        ("while it waits for health", |room| room.slack.hold_saying(Ahead, "slack.update", "progressing")),
+        ("while it tells the end", |room| room.slack.hold_saying(After, "slack.update", "is live")),
+    ];
+    for steps in steps.chunks(5) {
+        room(async |room| -> Result<()> {
+            for (what, hold) in steps {
+                let waits = what.contains("health");
+                room.script("checkout", if waits { slowly_healthy() } else { quick() });
+                let before = room.before_a_deploy("checkout", "feature/totals");
+                let held = hold(room);
+                accepted(room, "checkout 42").await?;
+                held.reached().await?;
+                room.redis::<String>(&["FLUSHALL"]).await?;
+                held.release();
+                room.goes_on(&before, Messages::One).await.with_context(|| format!("flushed {what}"))?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// What was in flight is found in the store again, and counted.
+#[test]
+fn after_redis_forgot_everything_healthz_counts_what_is_in_flight() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 3000, ..quick() });
+        let before = room.before_a_deploy("checkout", "feature/totals");
+        accepted(room, "checkout 42").await?;
+        room.says("syncing").await?;
+        room.redis::<String>(&["FLUSHALL"]).await?;
+        let counted = |room: &Sandbox| {
+            let exchanges = room.bot.exchanges();
+            let last = exchanges.iter().rfind(|exchange| exchange.path == "/healthz")?;
+            last.body.contains("\"in_flight\":1").then_some(())
+        };
+        room.probe("deployment in flight", counted).await?;
+        room.goes_on(&before, Messages::One).await?;
+        Ok(())
+    });
+}
+
+/// Redis ends and takes the bot with it; when both are back, Redis knows nothing.
+#[test]
+fn redis_is_started_again_empty_and_the_deploy_goes_live_once() {
+    let steps: [(&str, Hold); 4] = [
+        ("before the commit", |room| room.github.hold(Ahead, "github.commit", 1)),
+        ("after the commit", |room| room.github.hold(After, "github.commit", 1)),
+        ("after the sync", |room| room.argocd.hold(After, "argocd.sync", 1)),
+        ("while it waits for health", |room| room.slack.hold_saying(After, "slack.update", "progressing")),
+    ];
+    room(async |room| -> Result<()> {
+        for (what, hold) in steps {
+            room.script("checkout", slowly_healthy());
+            let before = room.before_a_deploy("checkout", "feature/totals");
+            let held = hold(room);
+            accepted(room, "checkout 42").await?;
+            held.reached().await?;
+            room.redis.down();
+            room.bot_ends().await?;
+            drop(held);
+            room.redis.up().await?;
+            room.start_bot().await?;
+            room.goes_on(&before, Messages::One).await.with_context(|| format!("it ended {what}"))?;
+        }
+        Ok(())
+    });
+}
+
+/// For 30 s there is no Redis and so no bot. What was begun goes on; what was accepted and not begun is too old to be begun now, and its
+/// asker, who was promised something, is told so.
+#[test]
+fn redis_is_unreachable_for_half_a_minute_and_what_was_accepted_before_is_told_its_end() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.script("payments", quick());
+        let before = room.before_a_deploy("checkout", "feature/totals");
+        let committed = room.github.hold(After, "github.commit", 1);
+        accepted(room, "checkout 42").await?;
+        committed.reached().await?;
+        let begins = room.github.hold(Ahead, "github.query", 1);
+        let answer = room.bob("payments 7").await;
+        ensure!(answer.body.contains("Accepted"), "{answer:?}");
+        begins.reached().await?;
+        room.until("second message", PATIENCE, |room| {
+            (room.slack.lock().messages(world::DEPLOYS).len() == 2).then_some(())
+        })
+        .await?;
+
+        room.redis.down();
+        let gone = now();
+        room.bot_ends().await?;
+        drop((committed, begins));
+        let refused = room.alice("checkout 42").await;
+        ensure!(refused.status.is_none(), "nobody is there: {refused:?}");
+        room.until("half a minute", PATIENCE * 3, |_| (now() >= gone + 30_000).then_some(())).await?;
+        room.redis.up().await?;
+        room.start_bot().await?;
+        room.probe("word that it is live", |room| before.is_live(room)).await?;
+        room.all_told().await?;
+        let messages = room.messages();
+        ensure!(messages.len() == 2, "{messages:#?}");
+        ensure!(messages[0].contains("is live"), "{messages:#?}");
+        ensure!(messages[1].contains("Nothing was changed. Please type the command again."), "{messages:#?}");
+        ensure!(room.syncs("checkout") == 1 && room.syncs("payments") == 0);
+        Ok(())
+    });
+}
+
+/// Neither the store nor Redis answers for a while: whoever holds a lease stops, and the next one goes on.
+#[test]
+fn the_store_or_redis_hangs_during_the_sync_and_the_deploy_goes_live_once() {
+    for hangs in [|room: &Room| room.store.url(), |room: &Room| room.redis.url()] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", Script { ends: 2000, ..quick() });
+            let before = room.before_a_deploy("checkout", "feature/totals");
+            accepted(room, "checkout 42").await?;
+            room.says("syncing").await?;
+            let mut connection = redis::Client::open(hangs(room))?.get_multiplexed_async_connection().await?;
+            let pause = redis::cmd("CLIENT").arg(&["PAUSE", "4000", "ALL"]).to_owned();
+            pause.query_async::<()>(&mut connection).await?;
+            room.probe("word that it is live", |room| before.is_live(room)).await?;
+            room.all_told().await?;
+            room.went_live_once(&before, Messages::One).await?;
+            Ok(())
+        });
+    }
+}
+
+// ---- wake-ups ----
+
+/// Nobody may publish for a while, so the wake-up after the commit reaches nobody. The guardian, which looks now and then whether
+/// somebody watches, makes up for it.
+#[test]
+fn a_lost_wake_up_is_made_up_for_by_the_guardian() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let before = room.before_a_deploy("checkout", "feature/totals");
+        room.github.lock().webhook(world::GITOPS).lost = 1;
+        wake_ups_are_lost(room, true).await?;
+        accepted(room, "checkout 42").await?;
+        room.until("commit", PATIENCE, |room| room.log().contains("\"committed\"").then_some(())).await?;
+        ensure!(room.redis::<i64>(&["EXISTS", "deploy-bot/lease/watch"]).await? == 0, "nobody watches");
+        wake_ups_are_lost(room, false).await?;
+        room.until("word that it is live", PATIENCE, |room| before.is_live(room)).await?;
+        room.all_told().await?;
+        room.went_live_once(&before, Messages::One).await?;
+        Ok(())
+    });
+}
+
+/// And when the guardian is dead, too, `/healthz` does.
+#[test]
+fn a_lost_wake_up_is_made_up_for_by_healthz_when_the_guardian_is_dead() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let before = room.before_a_deploy("checkout", "feature/totals");
+        wake_ups_are_lost(room, true).await?;
+        accepted(room, "checkout 42").await?;
+        room.until("commit", PATIENCE, |room| room.log().contains("\"committed\"").then_some(())).await?;
+        room.kill_bot().await;
+        wake_ups_are_lost(room, false).await?;
+        room.the_leases_of_the_dead_run_out().await?;
+        room.start_bot().await?;
+        room.goes_on(&before, Messages::One).await?;
+        Ok(())
+    });
+}
+
+async fn wake_ups_are_lost(room: &Room, lost: bool) -> Result<()> {
+    let rule = if lost { "-publish" } else { "+publish" };
+    room.redis::<String>(&["ACL", "SETUSER", "default", rule]).await?;
+    Ok(())
+}
+
+/// A thousand wake-ups in the middle of a sync are one watch after the other, and never two; nothing is done twice, and when all is over
+/// nobody wakes anybody any more.
+#[test]
+fn a_thousand_wake_ups_at_once_are_one_watch_at_a_time() {
+    room_with(Options { tempo: Some(tempo()), replicas: 2, ..Options::default() }, async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 3000, ..quick() });
+        let before = room.before_a_deploy("checkout", "feature/totals");
+        accepted(room, "checkout 42").await?;
+        room.says("syncing").await?;
+        let mut connection = room.redis.connect().await?;
+        let mut wake_ups = redis::pipe();
+        for _ in 0..1000 {
+            wake_ups.cmd("PUBLISH").arg("deploy-bot/wake").arg("wake").ignore();
+        }
+        wake_ups.query_async::<()>(&mut connection).await?;
+        room.until("word that it is live", PATIENCE, |room| before.is_live(room)).await?;
+        room.all_told().await?;
+        room.went_live_once(&before, Messages::One).await?;
+        // Two would have watched the application for all the time of the sync.
+        let twice = room.argocd.lock().watched_twice();
+        ensure!(twice < 1500, "two watches for {twice} ms");
+
+        // Whoever took such a wake-up looked once, and woke nobody.
+        room.nothing_left().await?;
+        let mut accesses = Accesses::since_now(room).await?;
+        room.redis::<i64>(&["PUBLISH", "deploy-bot/wake", "wake"]).await?;
+        let mut seen = accesses.redis().await?;
+        let begun = std::time::Instant::now();
+        while seen.get("zrange").copied().unwrap_or_default() < 2 && begun.elapsed() < PATIENCE {
+            seen = accesses.redis().await?;
+        }
+        ensure!(seen.get("publish") == Some(&1), "only ours: {seen:?}");
+        Ok(())
+    });
+}
+
+// ---- leases ----
+
+/// Redis gives the name to somebody else, or forgets it, while its holder lives and works. With one replica there is nobody else, so
+/// whoever notices stops, and goes on when the thief has gone.
+#[test]
+fn a_lease_that_was_lost_while_its_holder_works_changes_nothing() {
+    let points: [(&str, Hold); 4] = [
+        ("carry/*", |room| room.registry.hold(Ahead, "registry.head", 1)),
+        ("target/*", |room| room.registry.hold(After, "registry.head", 1)),
+        ("branch/*", |room| room.github.hold(Ahead, "github.commit", 1)),
+        ("carry/*", |room| room.github.hold(After, "github.commit", 1)),
+    ];
+    for stolen in [true, false] {
+        room(async |room| -> Result<()> {
+            for (lease, hold) in points {
+                room.script("checkout", quick());
+                let before = room.before_a_deploy("checkout", "feature/totals");
+                let held = hold(room);
+                accepted(room, "checkout 42").await?;
+                held.reached().await?;
+                let names = lose(room, lease, stolen).await?;
+                held.release();
+                // Of a lease that nobody has, a second carrier may be born, and post, too.
+                let messages = if stolen { Messages::One } else { Messages::OneMoreAtMost };
+                room.goes_on(&before, messages).await.with_context(|| format!("{names:?} lost, {stolen}"))?;
+                // So that the room is empty at the end.
+                thieves_go(room).await?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// The holder sleeps over the loss: it is still at its call when its lease is somebody else's, and the call is given up before it ever
+/// takes effect. The next one does the work.
+#[test]
+fn a_holder_that_sleeps_over_the_loss_of_its_lease_stops_before_it_does_harm() {
+    for lease in ["carry/*", "target/*", "branch/*"] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", quick());
+            let before = room.before_a_deploy("checkout", "feature/totals");
+            let held = room.github.hold(Ahead, "github.commit", 1);
+            accepted(room, "checkout 42").await?;
+            held.reached().await?;
+            lose(room, lease, true).await?;
+            held.given_up().await?;
+            thieves_go(room).await?;
+            room.goes_on(&before, Messages::One).await?;
+            Ok(())
+        });
+    }
+}
+
+/// The lease of a carrier is gone and the same click comes again, so two carry the same deployment out at the same time. GitHub lets one
+/// of them commit; the other one finds that commit.
+#[test]
+fn two_carriers_of_one_deployment_make_one_commit() {
+    for first_wins in [true, false] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", quick());
+            let before = room.before_a_deploy("checkout", "feature/totals");
+            let late = room.github.hold(if first_wins { After } else { Ahead }, "github.commit", 1);
+            let click = room.slack.lock().command(now(), world::ALICE, world::DEPLOYS, "checkout 42");
+            room.send(&click).await;
+            late.reached().await?;
+            lose(room, "*", false).await?;
+            let other = if first_wins { None } else { Some(room.github.hold(After, "github.commit", 1)) };
+            let again = room.slack.lock().repeat(now(), &click);
+            room.send(&again).await;
+            match other {
+                // The other one's commit is on the branch when the late one's arrives there.
+                Some(other) => {
+                    other.reached().await?;
+                    late.release();
+                    room.until("refused commit", PATIENCE, |room| {
+                        let commits = room.journal.entries();
+                        let commits = commits.iter().filter(|entry| entry.call == "github.commit");
+                        (commits.filter(|entry| entry.took.is_some()).count() == 1).then_some(())
+                    })
+                    .await?;
+                    other.release();
+                }
+                // The other one finds it, and the late one hears of it later.
+                None => {
+                    room.until("word that it is live", PATIENCE, |room| before.is_live(room)).await?;
+                    late.release();
+                }
+            }
+            room.goes_on(&before, Messages::OneMoreAtMost).await?;
+            Ok(())
+        });
+    }
+}
+
+/// The watch notices at its next renewal that its lease is another's, stops, and comes back when calls of its own can be under way no more.
+#[test]
+fn a_watch_whose_lease_was_stolen_stops_and_the_next_one_goes_on() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let before = room.before_a_deploy("checkout", "feature/totals");
+        let held = room.argocd.hold(Ahead, "argocd.sync", 1);
+        accepted(room, "checkout 42").await?;
+        held.reached().await?;
+        lose(room, "watch", true).await?;
+        held.given_up().await?;
+        thieves_go(room).await?;
+        room.goes_on(&before, Messages::One).await?;
+        Ok(())
+    });
+}
+
+/// Takes these leases away: they are a thief's now, or nobody's. Their names.
+async fn lose(room: &Room, leases: &str, stolen: bool) -> Result<Vec<String>> {
+    let names: Vec<String> = room.redis(&["KEYS", &format!("deploy-bot/lease/{leases}")]).await?;
+    ensure!(!names.is_empty(), "nobody holds {leases}");
+    for name in &names {
+        match stolen {
+            true => room.redis::<String>(&["SET", name, "thief", "PX", "60000"]).await.map(drop)?,
+            false => room.redis::<i64>(&["DEL", name]).await.map(drop)?,
+        }
+    }
+    Ok(names)
+}
+
+/// The thieves give back what they took.
+async fn thieves_go(room: &Room) -> Result<()> {
+    for name in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/*"]).await? {
+        if room.redis::<Option<String>>(&["GET", &name]).await?.as_deref() == Some("thief") {
+            room.redis::<i64>(&["DEL", &name]).await?;
+        }
+    }
+    Ok(())
+}
