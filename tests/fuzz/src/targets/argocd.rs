@@ -4,12 +4,12 @@ use crate::parts::{Parts, pieces};
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::{World, response};
 use deploy_core::argocd::{
-    AppSnapshot, ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_sync, read_webhook,
-    which_sources,
+    AppSnapshot, AppSource, ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_sync,
+    read_webhook, which_sources,
 };
 use deploy_core::fault::{Cause, Changed, Fault};
 use deploy_core::http::HttpError;
-use deploy_core::names::{ArgoApplication, CommitSha, KubeName, Origin, RepoName, Secret};
+use deploy_core::names::{ArgoApplication, BranchName, CommitSha, KubeName, Origin, RepoName, Secret};
 use serde_json::Value;
 
 fn argocd() -> ArgoCd {
@@ -52,11 +52,13 @@ fn is_bounded(snapshot: &AppSnapshot) {
 
     let gitops = RepoName::parse("acme/gitops").expect("a repository");
     let commit = CommitSha::parse(&"a".repeat(40)).expect("a commit");
-    let ours = |url: &String| {
-        let url = url.to_ascii_lowercase();
-        url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git")
+    let branch = BranchName::parse("main").expect("a branch");
+    let ours = |source: &AppSource| {
+        let url = source.url.to_ascii_lowercase();
+        let follows = ["", "HEAD", "main", "refs/heads/main"].contains(&source.target.as_str());
+        follows && (url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git"))
     };
-    match which_sources(snapshot, &gitops, &commit) {
+    match which_sources(snapshot, &gitops, &branch, &commit) {
         Ok(Revision::Single(pinned)) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, false));
             assert!(snapshot.sources.iter().any(ours));
@@ -69,7 +71,11 @@ fn is_bounded(snapshot: &AppSnapshot) {
                 assert!(source.is_some_and(ours), "source {position} is not ours");
             }
         }
-        Err(_) => assert!(!snapshot.sources.iter().any(|url| url == "https://github.com/acme/gitops.git")),
+        Err(_) => {
+            let plain =
+                |source: &AppSource| source.url == "https://github.com/acme/gitops.git" && source.target == "main";
+            assert!(!snapshot.sources.iter().any(plain));
+        }
     }
 }
 
@@ -141,7 +147,8 @@ pub fn argocd_answer(data: &[u8]) {
             is_clipped(&said, 200);
         }
         SyncOutcome::AutoSync(said) | SyncOutcome::Refused(said) => {
-            assert!(status == 400 && (json.is_null() || json["code"].is_i64()));
+            let is_argo_cds = json.is_null() || json["code"].is_i64();
+            assert!((status == 400 && is_argo_cds) || (status == 403 && has_code(7)), "{status} {json}");
             is_clipped(&said, 200);
         }
         SyncOutcome::InProgress | SyncOutcome::Deleting => assert_eq!(status, 400),

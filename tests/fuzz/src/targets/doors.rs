@@ -141,14 +141,26 @@ pub fn slack_request(data: &[u8]) {
     }
     assert!(accepted.answer.status == StatusCode::OK || accepted.answer.status == StatusCode::BAD_REQUEST);
     assert!(!is_command || accepted.answer.status != StatusCode::OK || text.is_some(), "a person reads a sentence");
-    assert_eq!(accepted.carry.is_some(), !world.written.borrow().is_empty(), "carried on, if and only if it was saved");
+    assert_eq!(
+        carried(&accepted.then).is_some(),
+        !world.written.borrow().is_empty(),
+        "carried on, if and only if it was saved"
+    );
 
     // The same click on another replica: the same deployment, the same bytes.
     let other = World::default();
     if let Ok(verified) = verify() {
         let again = other.run(accept::accept(&other, &settings, verified));
-        assert_eq!((again.answer, again.carry), (accepted.answer, accepted.carry));
+        assert_eq!((&again.answer, carried(&again.then)), (&accepted.answer, carried(&accepted.then)));
         assert_eq!(other.store, world.store);
+    }
+}
+
+/// The deployment that is carried out after the answer.
+fn carried(then: &accept::Then) -> Option<&DeploymentId> {
+    match then {
+        accept::Then::CarryOut(id) => Some(id),
+        accept::Then::Nothing | accept::Then::TakeBack(_) => None,
     }
 }
 
@@ -199,19 +211,22 @@ fn see(body: &[u8]) -> Option<Seen> {
 /// Where the body is cut, the event, and what else is so, a line each; then the body of a webhook.
 ///
 /// `signed`: by GitHub; `committed`, `attempted`, `relayed`: these facts are in the store; `down`: Argo CD answers 503; `large`: the
-/// push has an array of more than a mebibyte in front.
+/// push has an array of more than a mebibyte in front, `long`: a string.
 pub fn push(data: &[u8]) {
     let mut parts = Parts(data);
     let (cuts, event, state) = (parts.line(), parts.text(), parts.text());
     let is = |word: &str| state.split(' ').any(|one| one == word);
     let mut body = parts.rest().to_vec();
-    let large = is("large") && body.first() == Some(&b'{') && body.len() > 2;
+    let large = (is("large") || is("long")) && body.first() == Some(&b'{') && body.len() > 2;
     if large {
         // What is in it must not be taken for the push's own.
-        let mut front = br#"{"filler":[["\"]",{"forced":true}],"#.to_vec();
-        front.extend_from_slice(&br#""0123456789abcdef","#.repeat((1 << 20) / 19 + 1));
-        front.extend_from_slice(b"[]],");
-        body.splice(0..1, front);
+        let (start, piece, end) = if is("large") {
+            (r#"{"filler":[["\"]",{"forced":true}],"#, r#""0123456789abcdef","#, "[]],")
+        } else {
+            (r#"{"filler":{"message":""#, r#"\",\"forced\":true,[]\\"#, r#""},"#)
+        };
+        let front = [start, &piece.repeat((1 << 20) / piece.len() + 1), end].concat();
+        body.splice(0..1, front.into_bytes());
     }
 
     let world = World::default();

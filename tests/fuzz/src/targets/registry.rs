@@ -81,7 +81,7 @@ pub fn registry(data: &[u8]) {
         assert!(authorization.is_empty() || may_see(&image.name, &request.url), "{} sees credentials", request.url);
         // And nobody else is even asked: a realm could name an address within the cluster.
         assert!(may_see(&image.name, &request.url), "{} was asked for {}", request.url, image.name);
-        assert!(!request.url.contains(HUSH));
+        keeps_secrets(data, &request.url);
         if let Some(token) = authorization.strip_prefix(b"Bearer ") {
             // Null: JSON that breaks the rules where nobody looks.
             let said: Value = serde_json::from_slice(body).unwrap_or_default();

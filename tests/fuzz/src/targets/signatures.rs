@@ -86,6 +86,9 @@ pub fn slack_signature(data: &[u8]) {
         assert!(!check(&foreign_keys(), &time, body, &signature, now), "with another secret");
         assert!(!check(&keys, &time, body, &mac, now), "without its version");
         let later = now.seconds().saturating_add(1);
+        if let Some(earlier) = now.seconds().checked_sub(301) {
+            assert!(!check(&keys, &time, body, &signature, Timestamp::from_seconds(earlier)), "from the future");
+        }
         if later < u64::MAX / 1000 {
             assert!(!check(&keys, &later.to_string(), body, &signature, now), "with another time");
             assert!(!check(&keys, &time, body, &signature, Timestamp::from_seconds(now.seconds() + 301)), "too late");

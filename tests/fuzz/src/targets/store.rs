@@ -6,8 +6,8 @@ use crate::promise::{is_plain_to_slack, is_short};
 use crate::world::{NOW, World};
 use deploy_core::argocd::AppSnapshot;
 use deploy_core::deployment::{
-    CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, PushFact, RequestFact,
-    State, Step, Tempo, WatchFact, next, step,
+    CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, OutcomeFact, PushFact,
+    RequestFact, State, Step, Tempo, WatchFact, next, step,
 };
 use deploy_core::message::{self, Note};
 use deploy_core::names::{ArgoApplication, DeploymentId, KubeName};
@@ -69,6 +69,7 @@ pub fn stored_value(data: &[u8]) {
     fact::<CancelFact>(data);
     fact::<PushFact>(data);
     fact::<WatchFact>(data);
+    fact::<OutcomeFact>(data);
     let name = |text| KubeName::parse(text).expect("a name");
     let application = ArgoApplication { name: name("checkout"), project: name("default"), namespace: None };
     key(Current(&application), data);
@@ -155,7 +156,7 @@ fn is_a_message(message: &Message) {
 /// Whatever is stored, the watch knows what to do, and a last word is the last.
 fn what_is_next(facts: &Facts) {
     let tempo = Tempo::default();
-    let said = facts.watch.as_ref().is_some_and(|watch| watch.last_word.is_some());
+    let said = facts.outcome.is_some();
     let decided = next(facts, NOW, &tempo);
     assert!(!said || matches!(decided, Next::LeaveAlone | Next::Tell), "{decided:?} after the last word");
     if let Next::Say(LastWord::Failed { .. }) = &decided {

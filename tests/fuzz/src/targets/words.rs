@@ -54,6 +54,15 @@ pub fn command(data: &[u8]) {
         }
         Err(other) => panic!("the form of a command cannot be refused as {other:?}"),
     }
+    // As Slack would send exactly this text: what is understood stands in it. (A `Σ` at the end of a word has a lower case of its own.)
+    if let Ok(Command::Deploy(words)) = Command::parse(&deploy_core::slack::escape(&text))
+        && !text.contains('Σ')
+    {
+        assert!(text.to_lowercase().contains(&words.app), "{text:?} was read as {words}");
+        if let What::Branch(branch) = &words.what {
+            assert!(text.contains(branch.as_str()), "{text:?} was read as {words}");
+        }
+    }
 }
 
 /// A name that was accepted is stored, read and printed as it stands.
