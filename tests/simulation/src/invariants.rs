@@ -88,7 +88,8 @@ fn nothing_left(town: &Town) {
         let expected = ["in-flight", "news", "lease/resume", "queue/branch/acme/gitops/main"]
             .iter()
             .any(|name| key == format!("deploy-bot/{name}"))
-            || key.starts_with("deploy-bot/edits") || key.starts_with("deploy-bot/posts/");
+            || key.starts_with("deploy-bot/edits")
+            || key.starts_with("deploy-bot/posts/");
         if !expected {
             town.broke(format!("I6: {key} is left in Redis"));
         }
