@@ -38,7 +38,8 @@ impl Report {
         let journal = town.journal.borrow();
         let line = |(at, what): &(u64, String)| format!("{:>10.3} s  {what}", *at as f64 / 1_000_000.0);
         let answered = town.answered.borrow();
-        let ends = answered.keys().filter_map(|id| Some(format!("{:?}", town.facts(id)?.state())));
+        let accepted = answered.iter().filter(|(_, accepted)| **accepted);
+        let ends = accepted.filter_map(|(id, _)| Some(format!("{:?}", town.facts(id)?.state())));
         Self {
             seed,
             climate,
