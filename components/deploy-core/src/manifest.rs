@@ -588,6 +588,13 @@ impl<'a> Walk<'a> {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
         let written = without_properties(whole);
+        // To YAML 1.1, which Helm reads, such a name ends earlier, and what is left of it belongs to the value.
+        let properties = whole.strip_suffix(written).unwrap_or_default();
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        if properties.split([' ', '\t']).filter_map(|one| one.strip_prefix('&')).any(|name| name.contains(odd)) {
+            let problem = "an anchor whose name has other characters than a-z, 0-9, - and _".to_owned();
+            return Err(EditRefusal::Syntax { line, problem });
+        }
         let begin = end.saturating_sub(written.len());
         let (form, begin, length) = match style {
             ScalarStyle::SingleQuoted => (Form::Single, begin, quoted(written, '\'')),
@@ -895,11 +902,11 @@ mod tests {
         b: ! &b 'main-abc1234' # c
         ---
         "#);
-        insta::assert_snapshot!(fences(&["a"], "a: &x\u{85}y !!str \u{85}z\n"), @r#"
+        insta::assert_snapshot!(fences(&["a"], "a: &xy !!str \u{85}z\n"), @r#"
         --- before: ["\u{85}z"]
-        a: &x\u{85}y !!str \u{85}z
+        a: &xy !!str \u{85}z
         --- after
-        a: &x\u{85}y !!str "main-abc1234"
+        a: &xy !!str "main-abc1234"
         ---
         "#);
         insta::assert_snapshot!(fences(&["a", "b.c"], "a:\nb: {c:, d: e}\n"), @r#"
@@ -1060,6 +1067,7 @@ mod tests {
             ("image.tag", "image:\n  tag: x\n{{- if .Values.a }}\nb: 1\n{{- end }}\n"),
             ("image.tag", "image:\n  tag: *x\n"),
             ("image.tag", "image:\n  tag: x\0y\n"),
+            ("image.tag", "image:\n  tag: !!str &v:1 x\n"),
             ("image.tag", "%TAG !e! tag:example.com,2000:\n---\nimage:\n  tag: x\n"),
         ]), @r#"
         "image:\n  tag: |\n    x\n"
@@ -1082,6 +1090,8 @@ mod tests {
             {"syntax":{"line":2,"problem":"while parsing node, found unknown anchor"}}
         "image:\n  tag: x\0y\n"
             {"syntax":{"line":2,"problem":"found unprintable character"}}
+        "image:\n  tag: !!str &v:1 x\n"
+            {"syntax":{"line":2,"problem":"an anchor whose name has other characters than a-z, 0-9, - and _"}}
         "%TAG !e! tag:example.com,2000:\n---\nimage:\n  tag: x\n"
             {"syntax":{"line":1,"problem":"a directive other than %YAML"}}
         "#);
