@@ -17,6 +17,13 @@
 //!   `committed` again for 6 s. Never there: it answers 202; the watch goes on without a webhook 15 s after `committed`.
 //! - **The process dies after the mutation, before `committed`.** The attempt was saved first, with the base and every new
 //!   blob. Whoever resumes looks for exactly that commit, see [`CommitFact::is_ours`]; "nothing was changed" is not said before.
+//! - **Somebody makes the same change meanwhile**, in the browser say, so that GitHub signs it, or with our words in its message. It
+//!   is theirs: the commit has to name this deployment and to have nobody else as its author. Then the tag is "already written".
+//! - **The branch is forced back before the mutation's answer is here.** A rewrite counts from the attempt on, see
+//!   [`Facts::written_at`]: no sync then.
+//! - **Argo CD's stream is behind**: it shows no operation although ours was taken, or has ended. Only an answer to a question of our
+//!   own is a reason to ask for the sync again.
+//! - **Argo CD's picture of the cluster is behind its own sync**: healthy, out of sync, with the old image. It is borne for a while.
 //! - **Two carriers of one request** (a lease that ran out while its holder slept). Both use the same `expectedHeadOid` or a
 //!   later one; GitHub lets one win, the other gets `STALE_DATA` and finds the winner's commit by its attempt.
 //! - **Two requests for one target.** The second waits for the target's lease, then reads `current`. If the lease failed
