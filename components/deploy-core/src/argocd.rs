@@ -5,7 +5,7 @@
 
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::http::{Http, Request, Response, header};
-use crate::names::{ArgoApplication, CommitSha, DeploymentId, Origin, RepoName, Secret};
+use crate::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, Origin, RepoName, Secret};
 use ::http::HeaderName;
 use serde::{Deserialize, Serialize};
 use snapshot::{Application, DEPLOY_ID, Info, SENTENCE, clip};
@@ -15,7 +15,7 @@ mod events;
 mod snapshot;
 
 pub use events::{Event, EventStream, Kind, events, events_request};
-pub use snapshot::{AppSnapshot, Health, Operation, OperationState, Phase, Resource, SyncStatus};
+pub use snapshot::{AppSnapshot, AppSource, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 
 /// Where Argo CD is, and who we are there.
 #[derive(Clone, Debug)]
@@ -198,7 +198,7 @@ fn query(app: &ArgoApplication) -> String {
 pub enum Revision {
     /// The application has one source.
     Single(CommitSha),
-    /// It has several; those that are the GitOps repository are pinned, the others follow their own target.
+    /// It has several; those that follow the GitOps branch are pinned, the others keep to their own target.
     Sources {
         /// Their positions, from 1.
         positions: Vec<u32>,
@@ -207,16 +207,26 @@ pub enum Revision {
     },
 }
 
-/// None of the application's sources is the GitOps repository.
+/// None of the application's sources follows the GitOps branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no source of the application is the GitOps repository")]
+#[error("no source of the application follows the GitOps branch")]
 pub struct NoSource;
 
-/// How to pin `commit` of the GitOps repository in this application.
-pub fn which_sources(snapshot: &AppSnapshot, gitops: &RepoName, commit: &CommitSha) -> Result<Revision, NoSource> {
+/// How to pin `commit` of the GitOps branch in this application. A source that somebody keeps at a tag or on another branch of the same
+/// repository is not ours to move.
+pub fn which_sources(
+    snapshot: &AppSnapshot,
+    gitops: &RepoName,
+    branch: &BranchName,
+    commit: &CommitSha,
+) -> Result<Revision, NoSource> {
+    let follows = |target: &str| {
+        // The default branch may well be ours: Argo CD does not say.
+        target.is_empty() || target == "HEAD" || target.strip_prefix("refs/heads/").unwrap_or(target) == branch.as_str()
+    };
     let positions: Vec<u32> = (1..)
         .zip(&snapshot.sources)
-        .filter(|(_, url)| is_repository(url, gitops))
+        .filter(|(_, source)| is_repository(&source.url, gitops) && follows(&source.target))
         .map(|(position, _)| position)
         .collect();
     match (positions.is_empty(), snapshot.multi_source) {
@@ -744,10 +754,16 @@ mod tests {
     #[test]
     fn a_commit_is_pinned_in_the_sources_that_are_ours() {
         let repo = RepoName::parse("acme/gitops").unwrap();
+        let branch = BranchName::parse("main").unwrap();
+        // `<url> at <target>`, `main` unless said.
         let check = |sources: &[&str], multi_source, expected| {
-            let sources = sources.iter().map(|url| (*url).to_owned()).collect();
+            let source = |text: &&str| {
+                let (url, target) = text.rsplit_once(" at ").unwrap_or((*text, "main"));
+                AppSource { url: url.to_owned(), target: target.to_owned() }
+            };
+            let sources = sources.iter().map(source).collect();
             let snapshot = AppSnapshot { sources, multi_source, ..AppSnapshot::default() };
-            assert_eq!(which_sources(&snapshot, &repo, &commit()), expected);
+            assert_eq!(which_sources(&snapshot, &repo, &branch, &commit()), expected, "{snapshot:?}");
         };
         let (ours, ours_too, chart) =
             ("https://github.com/acme/gitops", "git@github.com:acme/gitops.git", "https://charts.example");
@@ -755,6 +771,16 @@ mod tests {
         check(&[ours], false, Ok(Revision::Single(commit())));
         check(&[ours], true, pinned(vec![1]));
         check(&[chart, ours, chart, ours_too], true, pinned(vec![2, 4]));
+        let (by_default, by_head, in_full) =
+            (format!("{ours} at "), format!("{ours} at HEAD"), format!("{ours} at refs/heads/main"));
+        let elsewhere = ["v1.2", "staging", "refs/tags/main", "6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"];
+        check(&[&by_default, &by_head, &in_full], true, pinned(vec![1, 2, 3]));
+        for target in elsewhere {
+            let kept = format!("{ours} at {target}");
+            check(&[&kept, ours], true, pinned(vec![2]));
+            check(&[&kept, chart], true, Err(NoSource));
+            check(&[&kept], false, Err(NoSource));
+        }
         check(&[chart], false, Err(NoSource));
         check(&[chart, chart], true, Err(NoSource));
         check(&[], false, Err(NoSource));

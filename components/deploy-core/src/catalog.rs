@@ -527,7 +527,18 @@ apps:
             let below = format!("*x{}, ", level - 1).repeat(10);
             bomb.push_str(&format!("x{level}: &x{level} [{below}]\n"));
         }
-        assert_eq!(wrong(&bomb), "line 6: with its aliases written out, the catalog is too large");
+        assert_eq!(wrong(&bomb), "line 5: with its aliases written out, the catalog is too large");
+        // Long text, too: each app has paths of its own.
+        let paths = format!("'{}x', ", "a.".repeat(31)).repeat(100);
+        let apps: String = (0..1800).map(|n| format!("  a{n}: {{repo: a/b, image: c, tag_at: *t}}\n")).collect();
+        let long = format!("apps:\n  x: {{repo: a/b, image: c, tag_at: &t [{paths}]}}\n{apps}");
+        assert!(wrong(&long).ends_with("with its aliases written out, the catalog is too large"));
+        // And depth: the tree is dropped from within, one call for each level.
+        let mut chain = "x0: &x0 end\n".to_owned();
+        for level in 1..80 {
+            chain.push_str(&format!("x{level}: &x{level} {}*x{}{}\n", "[".repeat(40), level - 1, "]".repeat(40)));
+        }
+        assert_eq!(wrong(&chain), "line 3: this is nested too deeply");
         for deep in ["- ".repeat(LONGEST / 2), "? ".repeat(LONGEST / 2), "[".repeat(60)] {
             assert_eq!(wrong(&deep), "line 1: this is nested too deeply");
         }

@@ -7,8 +7,8 @@
 //!            request          commit            committed            push             watch.ask
 //!  (typed) ─────────▶ Accepted ──────▶ Committing ───────▶ Committed ─────▶ Relayed ──────────▶ Syncing ──▶ Live
 //!                        │                 │                    │              │                   │
-//!                        └──── end: Refused, Failed, Cancelled  └── watch.last_word: Failed, Superseded, TimedOut
-//!                        └──── watch.last_word, 6 min after the request: Failed, Unknown
+//!                        └──── end: Refused, Failed, Cancelled  └── outcome: Failed, Superseded, TimedOut
+//!                        └──── outcome, 6 min after the request: Failed, Unknown
 //! ```
 //!
 //! # Races, by name
@@ -23,10 +23,12 @@
 //!   them, both may commit; before every sync the watch reads `current`, so an older commit never follows a newer one.
 //! - **`end` and `committed` both written** (a carrier froze before its mutation was sent, another one ended it). The
 //!   commit is in Git, so `committed` wins over `end`, and the deployment goes on.
-//! - **The watch ends by time while the commit lands.** `last_word` wins; the words say that the commit may land, and typing
+//! - **The watch ends by time while the commit lands.** `outcome` wins; the words say that the commit may land, and typing
 //!   the command again goes on with it.
 //! - **Two watches** (Redis was flushed). Both ask for the same commit with the same id; Argo CD has one operation per
 //!   application and the second sees its own id in it. Messages are rendered from the same facts, so they say the same.
+//! - **A write that lands late** (its writer was killed, or lost its lease while the store was slow). It is an older state of one
+//!   key. The keys that decide (`committed`, `end`, `outcome`) are written once; an older `watch` or `message` costs an edit more.
 
 mod decisions;
 
@@ -313,9 +315,22 @@ pub struct Voice {
     /// Posts without an answer: each may have left a message that nobody edits.
     #[serde(default)]
     pub unsure_posts: u8,
+    /// The last edit without an answer: it may still land, over newer words.
+    #[serde(default)]
+    pub unsure_edit: Option<Timestamp>,
     /// Uses of the `response_url` so far; Slack allows five.
     #[serde(default)]
     pub response_url_uses: u8,
+}
+
+impl Voice {
+    /// Why [`Voice::lost`] after posts without an answer. Slack has not refused, so the final words may still be posted.
+    pub const NO_ANSWER: &'static str = "no answer";
+
+    /// Whether a message may be written or edited: not where Slack refused it, and after posts without an answer only at the end.
+    pub fn may_write(&self, last: bool) -> bool {
+        self.lost.as_deref().is_none_or(|why| last && why == Self::NO_ANSWER)
+    }
 }
 
 /// `message`: slack-command's voice.
@@ -411,7 +426,7 @@ pub enum Failure {
     NoApplication,
     /// The application is being deleted.
     Deleting,
-    /// None of its sources is the GitOps repository.
+    /// None of its sources follows the GitOps branch.
     NoSource,
     /// Argo CD refused the sync for a reason of its own.
     Refused {
@@ -496,14 +511,22 @@ pub struct WatchFact {
     /// Auto-sync is switched on, which it should not be.
     #[serde(default)]
     pub automated: bool,
-    /// The last word, and when.
-    #[serde(default)]
-    pub last_word: Option<(Timestamp, LastWord)>,
     /// The watch's voice.
     #[serde(default)]
     pub voice: Voice,
 }
 fact!(WatchFact, "watch");
+
+/// `outcome`: the last word. sync-poller writes it once, under the watch lease. A key of its own, because `watch` is written again and
+/// again: a write of it that was on its way for long must not take the last word back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeFact {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub word: LastWord,
+}
+fact!(OutcomeFact, "outcome");
 
 /// All facts of one deployment, as far as they are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -524,6 +547,8 @@ pub struct Facts {
     pub push: Option<PushFact>,
     /// See [`WatchFact`].
     pub watch: Option<WatchFact>,
+    /// See [`OutcomeFact`].
+    pub outcome: Option<OutcomeFact>,
 }
 
 /// Where a deployment stands: computed, never stored.
@@ -563,13 +588,12 @@ impl State {
 }
 
 impl Facts {
-    /// The fold: total, and independent of the order in which facts arrived. First the watch's last word, then `committed`, then
+    /// The fold: total, and independent of the order in which facts arrived. First `outcome`, then `committed`, then
     /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`: the watch says no
     /// last word over an `end`, see [`next`].
     pub fn state(&self) -> State {
-        let watch = self.watch.as_ref();
-        if let Some((_, word)) = watch.and_then(|watch| watch.last_word.as_ref()) {
-            return match word {
+        if let Some(outcome) = &self.outcome {
+            return match outcome.word {
                 LastWord::Live { .. } => State::Live,
                 LastWord::Failed { .. } => State::Failed,
                 LastWord::Superseded { .. } => State::Superseded,
@@ -578,7 +602,7 @@ impl Facts {
             };
         }
         if self.committed.is_some() {
-            return match (watch.and_then(|watch| watch.asked), &self.push) {
+            return match (self.watch.as_ref().and_then(|watch| watch.asked), &self.push) {
                 (Some(_), _) => State::Syncing,
                 (None, Some(_)) => State::Relayed,
                 (None, None) => State::Committed,
@@ -595,7 +619,7 @@ impl Facts {
 
     /// Whether the watch, and not slack-command, speaks now: after `committed`, and for an end by time.
     pub fn watch_speaks(&self) -> bool {
-        self.committed.is_some() || self.watch.as_ref().is_some_and(|watch| watch.last_word.is_some())
+        self.committed.is_some() || self.outcome.is_some()
     }
 
     /// Since when the commit may have been on the branch: the answer that it is there came later.
@@ -608,7 +632,7 @@ impl Facts {
     /// Whether the final words were told by whoever had to.
     pub fn end_is_told(&self) -> bool {
         if self.watch_speaks() {
-            self.watch.as_ref().is_some_and(|watch| watch.voice.told_end)
+            self.outcome.is_some() && self.watch.as_ref().is_some_and(|watch| watch.voice.told_end)
         } else {
             self.end.is_some() && self.message.as_ref().is_some_and(|message| message.0.told_end)
         }

@@ -208,6 +208,9 @@ pub fn is_image_of(images: &[String], wanted: &ImageRef) -> bool {
     })
 }
 
+/// The longest template. A tag has 128 characters at most.
+const LONGEST_RULE: usize = 256;
+
 /// How CI names the image of a commit: a template with `{branch}`, `{sha}` and `{sha:N}`.
 ///
 /// A branch is written the way docker/metadata-action writes it: every run of characters that a tag may not have becomes
@@ -226,6 +229,10 @@ enum Part {
 impl TagRule {
     /// Reads a template. The error is a sentence about it, without the template.
     pub fn parse(template: &str) -> Result<Self, String> {
+        // What it makes is stored and shown even if it is no tag, and each `{branch}` in it is a whole name.
+        if template.len() > LONGEST_RULE {
+            return Err(format!("it is longer than {LONGEST_RULE} characters"));
+        }
         let mut parts = Vec::new();
         let mut rest = template;
         while !rest.is_empty() {

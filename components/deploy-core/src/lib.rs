@@ -26,10 +26,10 @@
 //!            commit             committed             push             watch.asked
 //!  Accepted ────────▶ Committing ────────▶ Committed ──────▶ Relayed ─────────────▶ Syncing
 //!     └────────┬──────────┘                    └────────────────┼──────────────────────┘
-//!              │ end                                            │ watch.last_word
+//!              │ end                                            │ outcome
 //!              ▼                                                ▼
 //!   Refused · Failed · Cancelled                Live · Failed · Superseded · TimedOut
-//!     (6 min after the request, watch.last_word: Failed · Unknown)
+//!     (6 min after the request, outcome: Failed · Unknown)
 //! ```
 //!
 //! Only one final state is ever replaced: an `end`, by `committed`, because then the commit is in Git. [`deployment`] has the races.

@@ -214,8 +214,8 @@ fn ended(end: &End) -> (&'static str, String) {
 
 fn status(facts: &Facts) -> (&'static str, String) {
     let watch = facts.watch.as_ref();
-    if let Some((_, word)) = watch.and_then(|watch| watch.last_word.as_ref()) {
-        return last_word(facts, word);
+    if let Some(outcome) = &facts.outcome {
+        return last_word(facts, &outcome.word);
     }
     let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
     let sha = code(committed.sha.short());
@@ -375,7 +375,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             format!("Argo CD is deleting the application. {changed} Type the command again when there is a new one.")
         }
         Failure::NoSource => format!(
-            "none of the application's sources is the GitOps repository, so I cannot sync my commit. {changed} Check the application's `repoURL`."
+            "none of the application's sources follows the GitOps branch, so I cannot sync my commit. {changed} Check the application's `repoURL` and `targetRevision`."
         ),
         Failure::Refused { said: why } => {
             format!("Argo CD refused the sync{}. {changed} Fix that, then type the command again.", said(why))

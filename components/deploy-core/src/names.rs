@@ -177,13 +177,20 @@ fn is_origin(text: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
     };
+    // Spin takes a host whose last part is a number for an address, and denies every call of a component if it is none.
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let ends_in_number = last.starts_with(|c: char| c.is_ascii_digit())
+        && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X"));
     let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) => !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.'),
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None if ends_in_number => host.parse::<std::net::Ipv4Addr>().is_ok(),
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
     };
     matches!(scheme, "http" | "https" | "redis" | "rediss")
         && host_ok
-        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+        && port.is_none_or(|port| {
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        })
 }
 
 impl RepoName {
@@ -319,7 +326,13 @@ mod tests {
         check(KubeName::parse, &["checkout", "a.b-c"], &["", "A", "-a", "a-", "a_b"]);
         check(
             Origin::parse,
-            &["https://slack.com", "http://127.0.0.1:5000", "http://[::1]:80", "redis://localhost:6379"],
+            &[
+                "https://slack.com",
+                "http://127.0.0.1:5000",
+                "http://[::1]:80",
+                "redis://localhost:6379",
+                "http://redis-0.cache.7z:6379",
+            ],
             &[
                 "",
                 "slack.com",
@@ -330,6 +343,13 @@ mod tests {
                 "ftp://h",
                 "https://h:99999",
                 "https://h?x",
+                "https://h:+80",
+                "http://327.0.0.1:5000",
+                "http://127.1",
+                "http://10.0.0.1.",
+                "http://redis.0x1",
+                "http://[::1::]",
+                "http://[abc]:80",
             ],
         );
     }

@@ -98,7 +98,9 @@ impl Variables {
 
     fn redis(&self) -> Result<Secret, SettingError> {
         self.required("redis_origin", |text| match Origin::parse(text.strip_suffix('/').unwrap_or(text)) {
-            Ok(origin) if origin.as_str().starts_with("redis") => Ok(()),
+            Ok(origin) if origin.as_str().starts_with("redis:") => Ok(()),
+            // Spin does not know the port of this scheme, and denies every call without it.
+            Ok(origin) if origin.as_str().starts_with("rediss:") && !origin.as_str().ends_with(origin.host()) => Ok(()),
             _ => Err(()),
         })?;
         self.required("redis_url", |text| {
@@ -493,8 +495,16 @@ mod tests {
         );
         check(
             "redis_origin",
-            &["redis://127.0.0.1:6379", "redis://redis/", "rediss://redis"],
-            &["redis://:hush@redis:6379", "redis://hush/1", "hush", "http://hush", "redis://hush:0"],
+            &["redis://127.0.0.1:6379", "redis://redis/", "rediss://redis:6380", "rediss://[::1]:6380"],
+            &[
+                "redis://:hush@redis:6379",
+                "redis://hush/1",
+                "hush",
+                "http://hush",
+                "redis://hush:0",
+                "rediss://hush",
+                "rediss://[::1]",
+            ],
         );
         let settings = SyncPollerSettings::read(&with("redis_url", " redis://:hush@redis:6379/1 ")).unwrap();
         assert_eq!(settings.redis_url.expose(), "redis://:hush@redis:6379/1");

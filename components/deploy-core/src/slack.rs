@@ -254,6 +254,16 @@ pub enum SlackError {
     Refused(Fault),
 }
 
+impl SlackError {
+    /// Whether the call may have taken effect, or still may.
+    pub fn is_unsure(&self) -> bool {
+        matches!(self, Self::Unreachable(fault) if fault.changed != Changed::Nothing)
+    }
+}
+
+/// An edit that was given up has landed by then, or never will. Until then it may undo a newer one.
+pub const LATE_EDIT: Duration = Duration::from_secs(10);
+
 /// Posts a message, in a thread if one is named. If it is [`SlackError::Unreachable`], the message may be there nevertheless.
 pub async fn post(
     http: &impl Http,

@@ -9,6 +9,7 @@ use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::time::Duration;
@@ -29,7 +30,14 @@ const NOT_JSON: StoreError = StoreError("a stored value is not JSON");
 const OTHER_VERSION: StoreError = StoreError("a stored value has a version that this build does not know");
 const OTHER_FIELDS: StoreError = StoreError("a stored value does not have the fields of its version");
 
-/// Spin's key-value store.
+/// How long the store may take to read a key. Spin itself has no limit, and the store may be on Redis.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long it may take to write one. Much longer: a write that was given up may take effect all the same, after whatever was written
+/// next. Leases are renewed meanwhile, and a lease that is lost ends the wait.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Spin's key-value store. The implementation keeps to [`READ_TIMEOUT`] and [`WRITE_TIMEOUT`].
 pub trait KeyValue {
     /// Reads a key.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -73,6 +81,9 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 /// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
+/// When the pace is kept again, and that Slack wants quiet.
+const DUE: &str = "due";
+const QUIET: &str = "quiet";
 
 // ---- facts ----
 
@@ -126,22 +137,29 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
         load_fact(store, id),
         load_fact(store, id),
     );
-    let second = futures::future::try_join4(
+    let second = futures::future::try_join5(
+        load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
     );
-    let ((request, commit, committed, end), (message, cancel, push, watch)) =
+    let ((request, commit, committed, end), (message, cancel, push, watch, outcome)) =
         futures::future::try_join(first, second).await?;
-    Ok(Facts { request, commit, committed, end, message, cancel, push, watch })
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome })
 }
 
 /// The names of all facts.
-const FACTS: [&str; 8] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch"];
+const FACTS: [&str; 9] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome"];
+
+/// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
+/// cancel keeps it from being carried out.
+pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
+    facts.request.is_none() && facts.cancel.as_ref().is_none_or(|cancel| now.since(cancel.at) > WRITE_TIMEOUT)
+}
 
 /// Deletes all facts of a deployment that nobody names any more.
-pub async fn delete_facts(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
     for name in FACTS {
         store.delete(&fact_key(id, name)).await?;
     }
@@ -318,7 +336,7 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     });
     // Deleted first: a crash in between leaves an id without facts, which the next time deletes again, and never facts without an id.
     for old in &forgotten {
-        delete_facts(store, old).await?;
+        forget(store, old).await?;
     }
     save_key(store, key, &ring).await
 }
@@ -466,12 +484,12 @@ pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
 }
 
 /// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
-pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), StoreError> {
+pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Result<(), StoreError> {
     let start = format!("{PREFIX}deployment/");
-    let ids: Vec<DeploymentId> = KeyValue::keys(world)
+    let ids: BTreeSet<DeploymentId> = KeyValue::keys(world)
         .await?
         .iter()
-        .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.strip_suffix("/request")?).ok())
+        .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.split_once('/')?.0).ok())
         .collect();
     for id in ids {
         let facts = match load(world, &id).await {
@@ -481,7 +499,12 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue)) -> Result<(), St
             // The set would be marked as whole without it.
             Err(error) => return Err(error),
         };
-        if let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) {
+        if is_left_over(&facts, world.now()) {
+            forget(world, &id).await?;
+        }
+        // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.
+        let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
+        if let Some(request) = facts.request.as_ref().filter(|_| left) {
             add_in_flight(world, &id, request.at).await?;
         }
     }
@@ -535,15 +558,11 @@ pub enum Speech<'a> {
 }
 
 impl Speech<'_> {
-    fn key(self) -> String {
+    fn key(self, what: &str) -> String {
         match self {
-            Self::Edit => format!("{PREFIX}edits"),
-            Self::Post(channel) => format!("{PREFIX}posts/{channel}"),
+            Self::Edit => format!("{PREFIX}edits/{what}"),
+            Self::Post(channel) => format!("{PREFIX}posts/{channel}/{what}"),
         }
-    }
-
-    fn quiet(self) -> String {
-        format!("{}/quiet", self.key())
     }
 
     /// How many a minute, evenly, and how many of them at once. What is not urgent leaves room for what is.
@@ -568,7 +587,7 @@ const PACE: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end loca
 pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> bool {
     let (a_minute, at_once) = speech.pace(urgency);
     let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
-    match world.run("EVAL", &[PACE, "2", &speech.key(), &speech.quiet(), &step, &at_once.to_string()]).await {
+    match world.run("EVAL", &[PACE, "2", &speech.key(DUE), &speech.key(QUIET), &step, &at_once.to_string()]).await {
         Ok(reply) => reply.first() != Some(&Reply::Int(0)),
         Err(_) => true,
     }
@@ -576,7 +595,7 @@ pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urge
 
 /// Slack said 429: nobody of the installation speaks so for so long.
 pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
-    let _ = world.run("SET", &[&speech.quiet(), "1", "PX", &millis(wait).max(1).to_string()]).await;
+    let _ = world.run("SET", &[&speech.key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
 // ---- the queue at the branch ----

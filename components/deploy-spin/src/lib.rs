@@ -14,16 +14,13 @@ use deploy_core::clock::{Clock, Timestamp, millis};
 use deploy_core::log::{Line, Log};
 use deploy_core::names::Secret;
 use deploy_core::settings::Variables;
-use deploy_core::store::{KeyValue, StoreError};
+use deploy_core::store::{KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
 use futures::future::{Either, select};
 use spin_sdk::key_value;
 use std::cell::RefCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// How long the key-value store may take. Spin has no limit of its own, and the store may be on Redis.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The world as Spin offers it to one component.
 pub struct Spin {
@@ -70,19 +67,19 @@ const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in
 
 impl KeyValue for Spin {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        within(STORE_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) })
+        within(READ_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) })
             .await
             .ok_or(STORE_SLOW)?
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        within(STORE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) })
+        within(WRITE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) })
             .await
             .ok_or(STORE_SLOW)?
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        within(STORE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) })
+        within(WRITE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) })
             .await
             .ok_or(STORE_SLOW)?
     }
@@ -90,7 +87,7 @@ impl KeyValue for Spin {
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         // All at once: a `get` while the keys are still coming deadlocks Spin's SQLite store.
         let all = async { self.store().await?.get_keys().await.collect().await.map_err(store_error) };
-        within(STORE_TIMEOUT.saturating_mul(15), all).await.ok_or(STORE_SLOW)?
+        within(READ_TIMEOUT.saturating_mul(15), all).await.ok_or(STORE_SLOW)?
     }
 }
 

@@ -23,6 +23,9 @@ use std::time::Duration;
 /// The most that we keep of a push. Ours has one commit and a few KiB; of a larger one only the outline is kept.
 const KEEP: usize = 1 << 20;
 
+/// The longest string in an outline. What we read of a push is much shorter.
+const KEEP_OF_STRING: usize = 1024;
+
 /// GitHub gives up after 10 s and never sends a push again by itself, so our answer must be there before that.
 const LIMIT: Duration = Duration::from_secs(8);
 
@@ -56,13 +59,17 @@ impl Kept {
     }
 }
 
-/// A JSON text without what is inside of its arrays: commits and file names are what makes a push large.
+/// A JSON text without what is inside of its arrays and of long strings: commits, file names and messages are what makes a push large.
 #[derive(Default)]
 struct Outline {
     json: Vec<u8>,
     arrays: u32,
     in_string: bool,
     after_backslash: bool,
+    /// Where in `json` the string begins that was seen last.
+    string: usize,
+    /// It is too long: nothing of it is kept.
+    left_out: bool,
 }
 
 impl Outline {
@@ -72,14 +79,22 @@ impl Outline {
             match (self.in_string, *byte) {
                 _ if self.after_backslash => self.after_backslash = false,
                 (true, b'\\') => self.after_backslash = true,
-                (_, b'"') => self.in_string = !self.in_string,
+                (_, b'"') => {
+                    self.in_string = !self.in_string;
+                    self.string = self.json.len().saturating_add(1);
+                    self.left_out = false;
+                }
                 (false, b'[') => self.arrays = self.arrays.saturating_add(1),
                 (false, b']') => self.arrays = self.arrays.saturating_sub(1),
                 _ => {}
             }
             // Cut off where even this is too long: then it is no JSON any more.
-            if (!in_array || self.arrays == 0) && self.json.len() < KEEP {
+            if (!in_array || self.arrays == 0) && !self.left_out && self.json.len() < KEEP {
                 self.json.push(*byte);
+            }
+            if self.in_string && self.json.len().saturating_sub(self.string) > KEEP_OF_STRING {
+                self.json.truncate(self.string);
+                self.left_out = true;
             }
         }
         self
@@ -374,6 +389,12 @@ mod tests {
             r#"{"head_commit":{"added":["a","b"],"id":"c"},"after":"d"}"#,
             r#"{"head_commit":{"added":[],"id":"c"},"after":"d"}"#,
         );
+        let kept = "é".repeat(KEEP_OF_STRING / 2);
+        check(&format!(r#"{{"message":"{kept}"}}"#), &format!(r#"{{"message":"{kept}"}}"#));
+        for long in ["x", r"\u00e9", r#"\""#, "]"] {
+            check(&format!(r#"{{"message":"{kept}{long}","forced":true}}"#), r#"{"message":"","forced":true}"#);
+            check(&format!(r#"{{"message":"{long}{kept}","a":["{kept}x"]}}"#), r#"{"message":"","a":[]}"#);
+        }
     }
 
     #[test]

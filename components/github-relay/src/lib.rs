@@ -4,7 +4,7 @@
     allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
 )]
 
-mod handle;
+pub(crate) mod handle;
 
 #[cfg(target_family = "wasm")]
 mod door {

@@ -3,7 +3,7 @@
 
 use deploy_core::clock::Timestamp;
 use deploy_core::command::Command;
-use deploy_core::deployment::{CancelFact, RequestFact};
+use deploy_core::deployment::RequestFact;
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
@@ -32,15 +32,24 @@ pub(crate) enum Verified {
     Interaction,
 }
 
-/// What to answer, and which deployment to carry out after the answer.
+/// What to answer, and what to do after the answer.
 pub(crate) struct Accepted {
     pub(crate) answer: Answer,
-    pub(crate) carry: Option<DeploymentId>,
+    pub(crate) then: Then,
+}
+
+/// What an answer leaves to do.
+pub(crate) enum Then {
+    Nothing,
+    /// Carry it out: that was promised.
+    CarryOut(DeploymentId),
+    /// See that nobody carries it out: it was not accepted, but part of it may be saved.
+    TakeBack(DeploymentId),
 }
 
 impl Accepted {
     fn say(text: &str) -> Self {
-        Self { answer: words(text), carry: None }
+        Self { answer: words(text), then: Then::Nothing }
     }
 }
 
@@ -108,7 +117,7 @@ pub(crate) async fn verify(
 pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, verified: Verified) -> Accepted {
     let (command, id, at) = match verified {
         Verified::Command(command, id, at) => (command, id, at),
-        Verified::Interaction => return Accepted { answer: Answer::empty(StatusCode::OK), carry: None },
+        Verified::Interaction => return Accepted { answer: Answer::empty(StatusCode::OK), then: Then::Nothing },
     };
     if settings.team.as_ref().is_some_and(|team| *team != command.team) {
         return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));
@@ -123,7 +132,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
         Err(_) => {
             return Accepted {
                 answer: Answer::reason(StatusCode::BAD_REQUEST, "refused", "response_url is not Slack's"),
-                carry: None,
+                then: Then::Nothing,
             };
         }
     };
@@ -157,16 +166,12 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
                     .with("user", request.user.as_str())
                     .with("channel", request.channel.as_str()),
             );
-            Accepted { answer: self::words(&message::accepted(&request.words)), carry: Some(id) }
+            Accepted { answer: self::words(&message::accepted(&request.words)), then: Then::CarryOut(id) }
         }
         Err(error) => {
             world.log(Line::error("not_accepted").of(&id).with("cause", error.0));
-            if begun.get() {
-                // Whoever finds the request later must not carry it out: the person was told that it is not accepted.
-                let cancel = CancelFact { by: None, at: world.now() };
-                let _ = select(pin!(store::save_fact(world, &id, &cancel)), pin!(world.sleep(SAVE_LIMIT))).await;
-            }
-            Accepted::say(&message::not_accepted())
+            let then = if begun.get() { Then::TakeBack(id) } else { Then::Nothing };
+            Accepted { answer: self::words(&message::not_accepted()), then }
         }
     }
 }

@@ -6,8 +6,8 @@
 mod commit;
 mod decide;
 
-use crate::speaker::Speaker;
-use deploy_core::deployment::{CancelFact, End, EndFact, Facts, RequestFact, Tempo, WatchFact};
+use super::speaker::Speaker;
+use deploy_core::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact, Tempo};
 use deploy_core::fault::Fault;
 use deploy_core::log::{Line, World};
 use deploy_core::message::Note;
@@ -39,6 +39,9 @@ const SAVING: Duration = Duration::from_secs(2);
 const TURN: Duration = Duration::from_secs(1);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
+/// How often it is tried to take back a request that was not accepted; how long after the one before.
+const TAKE_BACK_TRIES: u32 = 100;
+const TAKE_BACK_AGAIN: Duration = Duration::from_secs(5);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
 
@@ -112,8 +115,14 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         }
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
-            if facts.request.is_none() && facts.commit.is_none() {
-                store::delete_facts(world, id).await?;
+            if facts.request.is_none() {
+                if !store::is_left_over(&facts, world.now()) {
+                    continue;
+                }
+                store::forget(world, id).await?;
+            } else if facts.commit.is_none() {
+                // It may stand in no ring: the watch has ended it before it had a target.
+                remember_early(world, id).await?;
             }
             store::leave_flight(world, id).await?;
             continue;
@@ -136,6 +145,28 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
 
 fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
+}
+
+/// A request that was not accepted, of which a part may be saved: nobody may carry it out. Then it goes back among those in flight, and
+/// whoever resumes ends it if it is there, or removes what is left of it. The same click may have been accepted by another replica, which
+/// then ends it as cancelled.
+pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
+    let at = world.now();
+    // Nobody resumes what is not in flight.
+    let _ = store::leave_flight(world, id).await;
+    for _ in 0..TAKE_BACK_TRIES {
+        let taken_back = async {
+            store::save_fact(world, id, &CancelFact { by: None, at }).await?;
+            // Writes that were given up may still land.
+            world.sleep(store::WRITE_TIMEOUT).await;
+            store::add_in_flight(world, id, at).await
+        };
+        match taken_back.await {
+            Ok(()) => return,
+            Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.0)),
+        }
+        world.sleep(TAKE_BACK_AGAIN).await;
+    }
 }
 
 /// Carries a deployment out: to `committed` or `end`, told; then guards it until its last word.
@@ -264,7 +295,8 @@ impl<W: World> Carrier<'_, W> {
                     return Err("too late to end it: the watch will");
                 }
                 if !self.remembered.get() {
-                    self.remember_early().await;
+                    // Without it its keys would stay for ever; whoever resumes tries again.
+                    remember_early(self.world, self.id).await.map_err(|error| error.0)?;
                 }
                 self.lease.ensure(WRITE).await.map_err(|_| "the lease was lost")?;
                 let fact = EndFact { at: now, end };
@@ -294,8 +326,8 @@ impl<W: World> Carrier<'_, W> {
         let until = committed.at.after(commit.deadline).after(Duration::from_secs(120));
         while self.world.now() < until {
             self.world.sleep(Duration::from_millis(self.tempo().guardian)).await;
-            let Ok(watch) = store::load_fact::<WatchFact>(self.world, self.id).await else { continue };
-            if watch.is_some_and(|watch| watch.last_word.is_some() && watch.voice.told_end) {
+            let Ok(facts) = store::load(self.world, self.id).await else { continue };
+            if facts.end_is_told() {
                 // The same click may have come again after the end, and is in flight since.
                 return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
             }
@@ -337,12 +369,12 @@ impl<W: World> Carrier<'_, W> {
 
     /// A wish to cancel, or a watch that ended it, is heeded at every step.
     async fn wishes(&self, request: &RequestFact) -> Result<(), Stop> {
-        let (cancel, watch) = futures::future::try_join(
+        let (cancel, outcome) = futures::future::try_join(
             store::load_fact::<CancelFact>(self.world, self.id),
-            store::load_fact::<WatchFact>(self.world, self.id),
+            store::load_fact::<OutcomeFact>(self.world, self.id),
         )
         .await?;
-        if watch.is_some_and(|watch| watch.last_word.is_some()) {
+        if outcome.is_some() {
             return Err(Stop::Leave("the watch has ended it"));
         }
         if let Some(cancel) = cancel {
@@ -355,23 +387,18 @@ impl<W: World> Carrier<'_, W> {
         }
         Ok(())
     }
+}
 
-    /// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
-    async fn remember_early(&self) {
-        let kept = async {
-            let lease = loop {
-                match Lease::take(self.world, "early-ends", LIFE).await? {
-                    Some(lease) => break lease,
-                    None => self.world.sleep(BRANCH_RETRY).await,
-                }
-            };
-            let keep = store::in_flight(self.world).await?.ids;
-            let done = store::remember(self.world, EarlyEnds, self.id, &keep).await;
-            lease.release().await;
-            done
-        };
-        if let Err(error) = kept.await {
-            self.world.log(Line::error("not_remembered").of(self.id).with("cause", error.0));
+/// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
+async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
+    let lease = loop {
+        match Lease::take(world, "early-ends", LIFE).await? {
+            Some(lease) => break lease,
+            None => world.sleep(BRANCH_RETRY).await,
         }
-    }
+    };
+    let keep = store::in_flight(world).await?.ids;
+    let done = store::remember(world, EarlyEnds, id, &keep).await;
+    lease.release().await;
+    done
 }

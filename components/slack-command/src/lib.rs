@@ -4,13 +4,13 @@
     allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
 )]
 
-mod accept;
-mod carry;
+pub(crate) mod accept;
+pub(crate) mod carry;
 mod speaker;
 
 #[cfg(target_family = "wasm")]
 mod door {
-    use crate::accept::{self, Accepted};
+    use crate::accept::{self, Accepted, Then};
     use crate::carry;
     use deploy_core::http::{Inbound, StatusCode};
     use deploy_core::names::DeploymentId;
@@ -69,9 +69,14 @@ mod door {
                 return accept::setting_answer(&error);
             }
         };
-        let Accepted { answer, carry } = accept::accept(&*world(&settings), &settings, verified).await;
-        if let Some(id) = carry {
-            carry_out(&settings, id);
+        let Accepted { answer, then } = accept::accept(&*world(&settings), &settings, verified).await;
+        match then {
+            Then::Nothing => {}
+            Then::CarryOut(id) => carry_out(&settings, id),
+            Then::TakeBack(id) => {
+                let world = world(&settings);
+                deploy_spin::spawn(async move { carry::take_back(&*world, &id).await });
+            }
         }
         answer
     }

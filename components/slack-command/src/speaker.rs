@@ -3,15 +3,14 @@
 //! Every call is announced in the fact `message` before it is made (`speaking`), so that the watch, which takes over after the
 //! commit, never edits while one of our calls may still be on its way.
 
-use deploy_core::deployment::{Facts, MessageFact, Place, Voice, words_hash};
-use deploy_core::fault::Changed;
+use deploy_core::deployment::{Facts, MessageFact, Place, Voice, until, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Original, SlackError};
 use deploy_core::store::{self, Speech, Urgency};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 /// The voice of one deployment.
@@ -20,6 +19,8 @@ pub(crate) struct Speaker<'a, W> {
     settings: &'a SlackCommandSettings,
     id: &'a DeploymentId,
     voice: RefCell<Voice>,
+    /// What we know of the voice is not in the store yet.
+    unsaved: Cell<bool>,
 }
 
 impl<'a, W: World> Speaker<'a, W> {
@@ -27,11 +28,12 @@ impl<'a, W: World> Speaker<'a, W> {
         let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
         // Ours alone, and we hold the lease: whoever spoke before us is gone.
         voice.speaking = None;
-        Self { world, settings, id, voice: RefCell::new(voice) }
+        Self { world, settings, id, voice: RefCell::new(voice), unsaved: Cell::new(false) }
     }
 
+    /// Told, and saved that it was.
     pub(crate) fn end_is_told(&self) -> bool {
-        self.voice.borrow().told_end
+        self.voice.borrow().told_end && !self.unsaved.get()
     }
 
     async fn save(&self, change: impl FnOnce(&mut Voice)) -> Result<(), store::StoreError> {
@@ -40,7 +42,10 @@ impl<'a, W: World> Speaker<'a, W> {
             change(&mut voice);
             voice.clone()
         };
-        store::save_fact(self.world, self.id, &MessageFact(voice)).await
+        self.unsaved.set(true);
+        store::save_fact(self.world, self.id, &MessageFact(voice)).await?;
+        self.unsaved.set(false);
+        Ok(())
     }
 
     /// Tells what the facts say now. The same words are not told twice. `last`: these are the final words. Says whether they have to wait
@@ -50,19 +55,31 @@ impl<'a, W: World> Speaker<'a, W> {
         let words = message::before_commit(facts, note.as_ref());
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let before = self.voice.borrow().clone();
+        if before.told_end && self.unsaved.get() {
+            // Only that it was told is not saved yet.
+            let _ = self.save(|_| {}).await;
+            return false;
+        }
         if before.told_end || (before.told == Some(hash) && !last) {
             return false;
         }
         let speech = if before.place.is_some() { Speech::Edit } else { Speech::Post(&request.channel) };
         let urgency = if last { Urgency::Final } else { Urgency::First };
         let minute = self.settings.tempo.minute;
-        if before.lost.is_none() && !store::may_speak(self.world, minute, speech, urgency).await {
+        if before.may_write(last) && !store::may_speak(self.world, minute, speech, urgency).await {
             return true;
         }
         if self.save(|voice| voice.speaking = Some(self.world.now())).await.is_err() {
             return false;
         }
         let mut told = self.speak(request, &before, &words, last).await;
+        let unsure = self.voice.borrow().unsure_edit;
+        if let (true, Told::At(place), Some(unsure)) = (last, &told, unsure) {
+            // What was given up may land after the final words: when it can no more, they are told once more.
+            self.world.sleep(until(unsure.after(slack::LATE_EDIT), self.world.now())).await;
+            let now = Voice { place: Some(place.clone()), ..before };
+            told = self.speak(request, &now, &words, last).await;
+        }
         let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
         if last && matches!(told, Told::No) && self.world.now().since(ended) >= GIVE_UP {
             told = Told::Never;
@@ -135,7 +152,7 @@ impl<'a, W: World> Speaker<'a, W> {
         last: bool,
     ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
-        if let Some(place) = before.place.as_ref().filter(|_| before.lost.is_none()) {
+        if let Some(place) = before.place.as_ref().filter(|_| before.may_write(last)) {
             match slack::update(http, slack, &place.channel, &place.ts, words).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
@@ -148,13 +165,17 @@ impl<'a, W: World> Speaker<'a, W> {
                     self.voice.borrow_mut().replaced = true;
                 }
                 Err(error) => {
+                    if error.is_unsure() {
+                        self.voice.borrow_mut().unsure_edit = Some(self.world.now());
+                    }
                     if let Some(told) = self.failed(error, Speech::Edit, last).await {
                         return told;
                     }
                 }
             }
         }
-        if self.voice.borrow().lost.is_none() {
+        let may_post = self.voice.borrow().may_write(last);
+        if may_post {
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -162,12 +183,12 @@ impl<'a, W: World> Speaker<'a, W> {
                     self.voice.borrow_mut().lost = Some(why);
                 }
                 Err(error) => {
-                    if matches!(&error, SlackError::Unreachable(fault) if fault.changed != Changed::Nothing) {
+                    if error.is_unsure() {
                         // It may be there all the same. One more try, then no more messages that nobody would edit.
                         let mut voice = self.voice.borrow_mut();
                         voice.unsure_posts = voice.unsure_posts.saturating_add(1);
                         if voice.unsure_posts >= MOST_UNSURE_POSTS {
-                            voice.lost = Some("no answer".to_owned());
+                            voice.lost = Some(Voice::NO_ANSWER.to_owned());
                         }
                     }
                     if let Some(told) = self.failed(error, Speech::Post(&request.channel), last).await {
@@ -176,7 +197,7 @@ impl<'a, W: World> Speaker<'a, W> {
                 }
             }
         }
-        // No message of ours there: the response_url reaches the asker in any channel, five times; the last is kept for the end.
+        // No message of ours there: the response_url reaches the asker in any channel, five times; two are kept for the end.
         if before.response_url_uses >= if last { 5 } else { 3 } {
             return if last { Told::Never } else { Told::No };
         }

@@ -3,11 +3,13 @@
 //! What to do is decided in `deploy_core::deployment` ([`deployment::next`] from the facts, [`deployment::step`] from Argo CD's answer);
 //! here it is done: save first, then ask; save first, then speak.
 
-use crate::voice::{Said, Voice};
-use crate::watch::Watch;
+use super::voice::{Said, Voice};
+use super::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{self, CommitFact, Facts, Failure, LastWord, Next, Riders, Step, Waiting, WatchFact};
+use deploy_core::deployment::{
+    self, CommitFact, Facts, Failure, LastWord, Next, OutcomeFact, Riders, Step, Waiting, WatchFact,
+};
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::log::{Line, World};
 use deploy_core::names::{CommitSha, DeploymentId};
@@ -95,7 +97,7 @@ impl<W: World> Follower<'_, W> {
                 Next::LeaveAlone => {
                     if self.facts.borrow().end_is_told() {
                         // The same click came again after the end.
-                        store::leave_flight(self.world, self.id).await?;
+                        self.leave_flight().await?;
                     }
                     return Ok(Ended::Settled);
                 }
@@ -107,7 +109,7 @@ impl<W: World> Follower<'_, W> {
                 Next::Say(word) => self.say(word).await?,
                 Next::Tell => {
                     if Voice::new(self).tell(true).await? == Said::Done {
-                        store::leave_flight(self.world, self.id).await?;
+                        self.leave_flight().await?;
                         return Ok(Ended::Settled);
                     }
                     self.wait(self.world.now().after(Duration::from_millis(self.watch.settings.tempo.edit_gap))).await;
@@ -118,6 +120,12 @@ impl<W: World> Follower<'_, W> {
                 return Ok(Ended::GoesOn);
             }
         }
+    }
+
+    /// Its last word is told. One that never had a target stands in no ring yet, which slack-command alone writes: it takes that one out.
+    async fn leave_flight(&self) -> Result<(), StoreError> {
+        let had_target = self.facts.borrow().commit.is_some();
+        if had_target { store::leave_flight(self.world, self.id).await } else { Ok(()) }
     }
 
     /// Loads all facts; our own is what we saved last.
@@ -158,9 +166,14 @@ impl<W: World> Follower<'_, W> {
             self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
             store::save_key(self.world, Live(&argocd), &LiveVersion { id: self.id.clone(), sha }).await?;
         }
-        self.world.log(Line::new("last_word").of(self.id).with_json("word", &word));
-        let now = self.world.now();
-        self.save(|fact| fact.last_word = Some((now, word))).await
+        let outcome = OutcomeFact { at: self.world.now(), word };
+        self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
+        // Once, whoever said it first: another watch, if the lease failed us.
+        if store::load_fact::<OutcomeFact>(self.world, self.id).await?.is_none() {
+            self.world.log(Line::new("last_word").of(self.id).with_json("word", &outcome.word));
+            store::save_fact(self.world, self.id, &outcome).await?;
+        }
+        Ok(())
     }
 
     /// From the commit to the last word, as long as this watch lasts. Argo CD is followed and the message is edited at the same time.
@@ -449,7 +462,7 @@ impl<W: World> Follower<'_, W> {
             self.say(word).await?;
             return Ok(Flow::Over);
         }
-        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, sha) else {
+        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, &commit.gitops_branch, sha) else {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };

@@ -7,7 +7,7 @@
 
 mod follow;
 mod voice;
-mod watch;
+pub(crate) mod watch;
 
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "the SDK's macro for Redis exports a function by name; nothing of ours is unsafe")]

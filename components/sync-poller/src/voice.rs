@@ -3,9 +3,8 @@
 //! The message is slack-command's until then. If it is not there (still being posted for too long, deleted, the channel archived), the
 //! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
 
-use crate::follow::{CALL, Follower};
-use deploy_core::deployment::{Facts, Place, words_hash};
-use deploy_core::fault::Changed;
+use super::follow::{CALL, Follower};
+use deploy_core::deployment::{self, Facts, Place, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
@@ -62,7 +61,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         }
         let facts = self.facts();
         let watch = facts.watch.clone().unwrap_or_default();
-        if watch.voice.told_end || (!last && watch.last_word.is_some()) {
+        if watch.voice.told_end || (!last && facts.outcome.is_some()) {
             return Ok(Said::Done);
         }
         let words = message::after_commit(&facts);
@@ -72,9 +71,18 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         }
         // Saved first: if we die now, the same words may be told once more, which does no harm.
         self.follower.watch.lease.ensure(CALL).await.map_err(|_| StoreError("the watch lease was lost"))?;
-        let told = self.speak(&facts, &words, last).await?;
+        let mut told = self.speak(&facts, &words, last).await?;
+        if last && matches!(told, Told::At(_)) {
+            let theirs = facts.message.as_ref().and_then(|message| message.0.unsure_edit);
+            if let Some(unsure) = self.facts().watch.and_then(|watch| watch.voice.unsure_edit).max(theirs) {
+                // What was given up may land after the final words: when it can no more, they are told once more.
+                world.sleep(deployment::until(unsure.after(slack::LATE_EDIT), world.now())).await;
+                self.follower.watch.lease.ensure(CALL).await.map_err(|_| StoreError("the watch lease was lost"))?;
+                told = self.speak(&self.facts(), &words, last).await?;
+            }
+        }
         self.edited.set(Some(world.elapsed()));
-        let give_up = watch.last_word.as_ref().is_some_and(|(at, _)| world.now().since(*at) >= GIVE_UP);
+        let give_up = facts.outcome.as_ref().is_some_and(|outcome| world.now().since(outcome.at) >= GIVE_UP);
         let (told_hash, told_end) = match &told {
             Told::At(_) | Told::ByResponseUrl => (Some(hash), last),
             Told::NotYet => (watch.voice.told, last && give_up),
@@ -110,7 +118,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             self.follower.facts.borrow_mut().message = message;
             return Ok(Told::NotYet);
         }
-        let may_post = watch.voice.lost.is_none() && (theirs.lost.is_none() || watch.voice.place.is_some());
+        let may_post = watch.voice.may_write(last) && (theirs.may_write(last) || watch.voice.place.is_some());
         if may_post {
             let urgency = match (last, watch.voice.told) {
                 (true, _) => Urgency::Final,
@@ -136,7 +144,12 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                         }
                         self.follower.save(|fact| fact.voice.replaced = true).await?;
                     }
-                    Err(error) => return self.failed(error, Speech::Edit).await,
+                    Err(error) => {
+                        if error.is_unsure() {
+                            self.follower.save(|fact| fact.voice.unsure_edit = Some(world.now())).await?;
+                        }
+                        return self.failed(error, Speech::Edit).await;
+                    }
                 }
             }
             match slack::post(world, slack, &request.channel, words, None).await {
@@ -146,13 +159,13 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                     self.follower.save(|fact| fact.voice.lost = Some(why)).await?;
                 }
                 Err(error) => {
-                    if matches!(&error, SlackError::Unreachable(fault) if fault.changed != Changed::Nothing) {
+                    if error.is_unsure() {
                         // It may be there all the same. One more try, then no more messages that nobody would edit.
                         self.follower
                             .save(|fact| {
                                 fact.voice.unsure_posts = fact.voice.unsure_posts.saturating_add(1);
                                 if fact.voice.unsure_posts >= MOST_UNSURE_POSTS {
-                                    fact.voice.lost = Some("no answer".to_owned());
+                                    fact.voice.lost = Some(deployment::Voice::NO_ANSWER.to_owned());
                                 }
                             })
                             .await?;
@@ -162,8 +175,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
-        if used >= if last { 5 } else { 4 } {
-            // Slack takes five; the last one is kept for the final words.
+        if !last && used >= 3 {
+            // Slack takes five; two are kept for the final words, because one may be lost on the way. Those are tried until Slack itself
+            // says that they were used up: not every try that is counted has reached it.
             return Ok(Told::Never);
         }
         // Counted first: an answer that is lost is a use all the same.

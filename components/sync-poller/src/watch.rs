@@ -3,7 +3,7 @@
 //! At most one watch at a time in the installation, by the lease `watch`; a failed renewal ends it at once. A watch that ends wakes
 //! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
 
-use crate::follow::{self, Ended};
+use super::follow::{self, Ended};
 use deploy_core::log::{Line, World};
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SyncPollerSettings;

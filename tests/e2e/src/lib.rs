@@ -4,7 +4,10 @@
 //! `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again and says what it had waited for.
 
 pub mod access;
+pub mod promise;
+pub mod readme;
 pub mod restart;
+pub mod table;
 
 use anyhow::{Result, bail};
 use fakes::Millis;
@@ -219,7 +222,8 @@ impl Room {
         Ok(cmd.query_async(&mut connection).await?)
     }
 
-    /// Nothing is left over: no id in flight, no lease, no stream, no key without an owner, no request that a system did not know.
+    /// Nothing is left over: no id in flight, no lease, no stream, no key without an owner, no request that a system did not know. And
+    /// the promise was kept, see [`promise`].
     pub async fn nothing_left(&self) -> Result<()> {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -245,7 +249,8 @@ impl Room {
         if let Some(entry) = entries.iter().find(|entry| entry.call.ends_with(".unexpected")) {
             bail!("a request that {} does not know: {}", entry.system, entry.target);
         }
-        self.owned().await
+        self.owned().await?;
+        self.promise().await
     }
 
     /// Every key is a single one of ours, or belongs to a deployment that a history or the ring of early ends remembers.

@@ -150,7 +150,8 @@ impl Room {
         let committed = self.fact(&id, "committed").await?.context("`committed` is not there")?;
         ensure!(committed["sha"] == sha.as_str(), "{committed}");
         let watch = self.fact(&id, "watch").await?.context("`watch` is not there")?;
-        ensure!(watch["last_word"][1].get("live").is_some() && watch["voice"]["told_end"] == true, "{watch}");
+        let outcome = self.fact(&id, "outcome").await?.context("`outcome` is not there")?;
+        ensure!(outcome["word"].get("live").is_some() && watch["voice"]["told_end"] == true, "{outcome} {watch}");
         let end = self.fact(&id, "end").await?;
         ensure!(end.is_none(), "a second end: {end:?}");
         Ok(id)

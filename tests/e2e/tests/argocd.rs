@@ -1,7 +1,7 @@
 //! What Argo CD makes of the commit, and what the message says about it.
 
 use e2e::{PATIENCE, Room, room};
-use fakes::argocd::{App, Health, Script, Source, TagAt, Window};
+use fakes::argocd::{App, Health, Script, Source, Streams, TagAt, Window};
 use sandbox::world::{self, GITOPS};
 use serde_json::json;
 
@@ -63,10 +63,26 @@ fn degraded_for_good_is_a_failure() {
     });
 }
 
+/// Its pods restart once, say.
 #[test]
-fn degraded_for_a_second_is_borne() {
+fn degraded_for_five_seconds_is_borne() {
     room(async |room| {
-        follows(room, then(&[(0, Health::Degraded), (1000, Health::Healthy)]));
+        follows(room, then(&[(0, Health::Degraded), (5000, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        room.says("its health is degraded").await?;
+        room.says("is live").await?;
+        assert!(!room.told().iter().any(|text| text.contains("but degraded")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// What was broken before our sync may take longer to become well than what our sync broke: 60 s in life, 3 s here.
+#[test]
+fn an_application_that_was_degraded_before_has_more_time() {
+    room(async |room| {
+        in_the_catalog(room, "degraded_grace: 1s");
+        room.argocd.lock().look(sandbox::now(), "checkout", Some(Health::Degraded));
+        follows(room, then(&[(0, Health::Degraded), (2000, Health::Healthy)]));
         room.alice("checkout 42").await;
         room.says("is live").await?;
         assert!(!room.told().iter().any(|text| text.contains("but degraded")), "{:#?}", room.told());
@@ -103,16 +119,51 @@ fn a_sync_that_fails_for_good_names_what_failed() {
     });
 }
 
+/// The application's own retry would take whatever is on the branch by then: the bot asks for one that does not.
 #[test]
-fn a_sync_that_fails_once_goes_on() {
+fn a_sync_that_fails_once_is_tried_again_on_the_same_commit() {
     room(async |room| {
         follows(room, Script { failures: 1, ..then(&[(0, Health::Healthy)]) });
+        room.argocd.lock().app("checkout").retry = json!({ "limit": 5, "refresh": true });
         room.alice("checkout 42").await;
         room.says("retry 1").await?;
-        room.says("is live").await?;
-        assert_eq!(taken(room), [head(room)], "once by the bot");
+        let (ours, tag) = (head(room), room.tag("checkout", "feature/totals"));
+        writes_by_hand(room, &tag);
+        room.says(&format!("is live: `{tag}`")).await?;
+        assert_eq!(taken(room), [ours], "once by the bot");
+        let argocd = room.argocd.lock();
+        assert_eq!(argocd.syncs()[0].retry_strategy()["refresh"], json!(false));
+        assert_eq!(argocd.live_tag("checkout"), Some(tag.as_str()));
         Ok(())
     });
+}
+
+/// Should Argo CD do so all the same, then what runs is not the bot's commit, and nobody reads that it is.
+#[test]
+fn a_retry_that_takes_a_newer_commit_is_not_called_live() {
+    room(async |room| {
+        follows(room, Script { failures: 1, ..then(&[(0, Health::Healthy)]) });
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.app("checkout").retry = json!({ "limit": 5, "refresh": true, "backoff": { "duration": "500ms" } });
+            argocd.app("checkout").keeps_its_retry = true;
+        }
+        room.alice("checkout 42").await;
+        room.says("retry 1").await?;
+        let tag = room.tag("checkout", "feature/totals");
+        writes_by_hand(room, &tag);
+        let message = room.says("superseded").await?;
+        assert!(message.contains("synced something else in Argo CD"), "{message}");
+        assert_eq!(room.argocd.lock().live_tag("checkout"), Some("by-hand-1234567"));
+        assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// Carol writes another tag over this one.
+fn writes_by_hand(room: &Room, tag: &str) {
+    let values = String::from_utf8_lossy(&room.file("checkout/values.yaml")).replace(tag, "by-hand-1234567");
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/values.yaml", &values)], "By hand");
 }
 
 #[test]
@@ -173,41 +224,68 @@ fn auto_sync_that_is_on_by_mistake_is_said_and_watched() {
     });
 }
 
+/// Wherever the GitOps repository stands among the sources, and however often: it is pinned there, and the others are left alone, also
+/// those of the same repository that somebody keeps at a tag.
 #[test]
-fn of_several_sources_only_ours_is_synced_at_our_commit() {
+fn of_several_sources_only_ours_are_synced_at_our_commit() {
+    let chart = || Source::chart("https://charts.acme.example", "web", "1.4.2");
+    let ours = || Source::new(GITOPS_URL, "main");
+    let first = "0123456789012345678901234567890123456789".to_owned();
+    let cases = [
+        ("the only one", vec![ours().at("checkout")], json!([1])),
+        ("first", vec![ours().named("values"), chart()], json!([1])),
+        ("second", vec![chart(), ours().named("values")], json!([2])),
+        ("by ssh", vec![chart(), Source::new("git@github.com:acme/gitops.git", "main").named("values")], json!([2])),
+        ("twice", vec![ours().at("checkout"), chart(), ours().named("values")], json!([1, 3])),
+        ("once at a tag", vec![Source::new(GITOPS_URL, &first).at("charts"), ours().named("values")], json!([2])),
+    ];
     room(async |room| {
-        {
+        room.slack.lock().limits = None;
+        for (n, (why, sources, positions)) in cases.into_iter().enumerate() {
             let image = room.argocd.lock().app("checkout").image.clone();
-            let sources = vec![
-                Source::chart("https://charts.acme.example", "web", "1.4.2"),
-                Source::new(GITOPS_URL, "main").named("values"),
-            ];
-            let tag_at = TagAt { source: 1, file: "checkout/values.yaml".to_owned(), key: "image.tag".to_owned() };
+            let source = sources.iter().rposition(|source| source.chart.is_none()).unwrap_or_default();
+            let tag_at = TagAt { source, file: "checkout/values.yaml".to_owned(), key: "image.tag".to_owned() };
             let mut app = App::multi("checkout", sources, tag_at);
             (app.image, app.script) = (image, then(&[(0, Health::Healthy)]));
             room.argocd.lock().add(sandbox::now(), app);
+            let (what, branch) = if n % 2 == 0 { ("42", "feature/totals") } else { ("main", "main") };
+            room.goes_live(&format!("checkout {what}")).await?;
+            let argocd = room.argocd.lock();
+            let body = &argocd.syncs().last().expect("a sync").body;
+            let head = room.github.lock().head(GITOPS, "main");
+            let revisions: Vec<_> = positions.as_array().into_iter().flatten().map(|_| &head).collect();
+            assert_eq!(
+                (&body["sourcePositions"], &body["revisions"]),
+                (&positions, &json!(revisions)),
+                "{why}: {body}"
+            );
+            assert_eq!(body.get("revision"), None, "{why}: {body}");
+            assert_eq!(
+                argocd.live_tag("checkout"),
+                Some(world::tag(&room.github.lock(), "checkout", branch).as_str()),
+                "{why}"
+            );
         }
-        room.alice("checkout 42").await;
-        room.says("is live").await?;
-        let argocd = room.argocd.lock();
-        let asked: Vec<_> = argocd.syncs().iter().map(|sync| &sync.body).collect();
-        assert_eq!(asked.len(), 1, "{asked:?}");
-        assert_eq!(asked[0]["sourcePositions"], json!([2]), "{asked:?}");
-        assert_eq!(asked[0]["revisions"], json!([room.github.lock().head(GITOPS, "main")]), "{asked:?}");
-        assert_eq!(asked[0].get("revision"), None, "{asked:?}");
         Ok(())
     });
 }
 
+/// Synced at our commit, it would get whatever is on the GitOps branch instead of what it follows.
 #[test]
-fn an_application_of_another_repository_is_not_synced() {
+fn an_application_that_follows_something_else_is_not_synced() {
+    let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
+    let staging = Source::new(GITOPS_URL, "staging").at("checkout");
     room(async |room| {
-        let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
-        room.argocd.lock().add(sandbox::now(), App::new("checkout", elsewhere));
-        room.alice("checkout 42").await;
-        let message = room.says("none of the application's sources is the GitOps repository").await?;
-        assert!(message.contains("the cluster is not."), "{message}");
-        assert!(room.argocd.lock().syncs().is_empty());
+        room.github.lock().repo(GITOPS).branch("staging");
+        for (n, source) in [elsewhere, staging].into_iter().enumerate() {
+            room.argocd.lock().add(sandbox::now(), App::new("checkout", source));
+            room.alice(if n == 0 { "checkout 42" } else { "checkout main" }).await;
+            let words = "none of the application's sources follows the GitOps branch";
+            let says = |_: &sandbox::Sandbox| room.messages().get(n).filter(|text| text.contains(words)).cloned();
+            let message = room.until(words, PATIENCE, says).await?;
+            assert!(message.contains("the cluster is not."), "{message}");
+            assert!(room.argocd.lock().syncs().is_empty());
+        }
         Ok(())
     });
 }
@@ -277,31 +355,89 @@ fn a_closed_sync_window_is_waited_for() {
     });
 }
 
-/// The shortest deadline that a catalog can set is 30 s: the only test that waits so long.
+/// The shortest deadline that a catalog can set is 30 s: the only test that waits so long, so everything that never ends waits here, and
+/// Argo CD's streams are silent the whole time.
 #[test]
-fn a_sync_window_that_never_opens_times_out() {
+fn what_never_ends_times_out_and_typing_again_goes_on() {
     room(async |room| {
-        in_the_catalog(room, "deadline: 30s");
-        room.argocd.lock().app("checkout").window = Window::Closed;
-        room.alice("checkout 42").await;
+        for app in ["basket", "search"] {
+            one_more(room, app);
+        }
+        let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml"))
+            .replace("allow: anyone\n", "allow: anyone\n    deadline: 30s\n");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Be quick");
+        {
+            let mut argocd = room.argocd.lock();
+            (argocd.streams, argocd.keep_alive) = (Streams::Frozen, 1000);
+            argocd.app("checkout").window = Window::Closed;
+            argocd.app("basket").script = then(&[(0, Health::Progressing)]);
+            // It ends, but too late.
+            argocd.app("search").script = Script { ends: 34_000, ..Script::with_waves("search") };
+        }
+        for text in ["checkout 42", "basket main", "search main"] {
+            room.alice(text).await;
+        }
         room.says("Waiting for a sync window in Argo CD to open").await?;
-        room.until("timed out", PATIENCE * 2, |_| room.message().contains("timed out").then_some(())).await?;
-        let message = room.message();
-        assert!(message.contains("timed out waiting for a sync window in Argo CD to open."), "{message}");
-        assert!(message.contains("; the cluster is not."), "{message}");
-        assert!(message.contains("Type the command again to go on."), "{message}");
+        room.says("its health is progressing").await?;
+        let all = |_: &sandbox::Sandbox| {
+            let messages = room.messages();
+            messages.iter().all(|text| text.contains("timed out")).then_some(messages)
+        };
+        let messages = room.until("timed out, all of them", PATIENCE * 3, all).await?;
+        for (app, why, cluster) in [
+            ("checkout", "timed out waiting for a sync window in Argo CD to open.", "the cluster is not."),
+            ("basket", "timed out: its health is still progressing.", "so is the cluster."),
+            (
+                "search",
+                "timed out: its sync is not through: waiting for healthy state of apps/Deployment/search.",
+                "the cluster may be too, in part.",
+            ),
+        ] {
+            let message = messages.iter().find(|text| text.contains(&format!("*{app} "))).expect(app);
+            assert!(message.contains(why) && message.contains(cluster), "{why:?}, {cluster:?}: {message}");
+            assert!(message.contains("Type the command again to go on."), "{message}");
+        }
 
-        // She does: the commit is there already, and now it goes live.
-        room.argocd.lock().app("checkout").window = Window::Open;
-        follows(room, then(&[(0, Health::Healthy)]));
+        // She does: the commits are there already, and now they go live; what still runs in Argo CD is waited for.
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.streams = Streams::Normal;
+            argocd.app("checkout").window = Window::Open;
+            for app in ["checkout", "basket", "search"] {
+                argocd.app(app).script = then(&[(0, Health::Healthy)]);
+            }
+            argocd.look(sandbox::now(), "basket", Some(Health::Healthy));
+        }
         let commits = room.commits();
-        room.alice("checkout 42").await;
-        room.says("is live").await?;
+        for text in ["checkout 42", "basket main", "search main"] {
+            room.alice(text).await;
+        }
+        room.says("Waiting for another operation in Argo CD, started by deploy-bot").await?;
+        for (app, branch) in [("checkout", "feature/totals"), ("basket", "main"), ("search", "main")] {
+            let tag = room.tag(app, branch);
+            room.says(&format!("is live: `{tag}`")).await?;
+            assert_eq!(room.argocd.lock().live_tag(app), Some(tag.as_str()), "{app}");
+        }
         assert_eq!(room.commits(), commits);
-        assert_eq!(
-            room.argocd.lock().live_tag("checkout"),
-            Some(world::tag(&room.github.lock(), "checkout", "feature/totals").as_str())
-        );
         Ok(())
     });
+}
+
+/// One more app of the company, built from its branch `main`.
+fn one_more(room: &Room, app: &str) {
+    let image = format!("{}/acme/{app}", room.registry.origin().trim_start_matches("http://"));
+    let values = format!("image:\n  repository: {image}\n  tag: \"none-0000000\"\n");
+    let entry = format!("  {app}:\n    repo: acme/{app}\n    image: {image}\n    allow: anyone\n");
+    let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned() + &entry;
+    let files = [("deploy-bot.yaml", catalog.as_str()), (&format!("{app}/values.yaml"), &values)];
+    {
+        let mut github = room.github.lock();
+        github.repo(&format!("acme/{app}")).commit("Begin", &[("README.md", app)]);
+        github.person_pushes(GITOPS, "main", "carol", &files, "One more app");
+    }
+    let tag = room.tag(app, "main");
+    room.registry.lock().push(&format!("acme/{app}"), &tag);
+    let mut application = App::new(app, Source::new(GITOPS_URL, "main").at(app));
+    application.image = image;
+    room.argocd.lock().add(sandbox::now(), application);
 }

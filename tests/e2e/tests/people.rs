@@ -125,7 +125,7 @@ fn people_push_and_revert_after_the_commit_and_exactly_that_commit_is_synced() {
         carol_replaces(room, &tag, &before);
         opens(room);
         room.says(&format!("is live: `{tag}`")).await?;
-        assert_eq!(taken(room), [ours.clone()]);
+        assert_eq!(taken(room), [ours.as_str()]);
         assert_eq!(relayed(room), [ours], "Argo CD was told of no push of hers");
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
         assert_eq!(written(room), before, "her revert stays until somebody deploys again");
@@ -186,7 +186,7 @@ fn a_branch_that_is_forced_back_after_the_sync_was_asked_for_changes_nothing() {
         room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
         let tag = room.tag("checkout", "feature/totals");
         room.says(&format!("is live: `{tag}`")).await?;
-        assert_eq!(taken(room), [ours.clone()]);
+        assert_eq!(taken(room), [ours.as_str()]);
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
 
         // The live commit is not on the branch any more, and the next deploy copes with that.
@@ -226,7 +226,7 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
             let Pushed { what, same_content, on_the_web, copied } = case;
             let tag = room.builds("checkout", "feature/totals", "alice");
             let (messages, synced, told) = (room.messages().len(), taken(room).len(), relayed(room).len());
-            let id = down_in_committing(room).await?;
+            let id = down_in_committing(room, Fault::HangBefore(Duration::from_secs(20))).await?;
 
             let words = format!("Deploy checkout {tag}\n\nacme/checkout#42 (feature/totals)\n\nDeploy-Id: {id}");
             let files = if same_content {
@@ -265,7 +265,7 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
                     (Some(world::BOT_LOGIN), vec![theirs]),
                     "{what}"
                 );
-                assert_eq!(taken(room)[synced..], [ours.sha.clone()], "{what}");
+                assert_eq!(taken(room)[synced..], [ours.sha.as_str()], "{what}");
                 assert!(relayed(room)[told..].iter().all(|after| *after == ours.sha), "{what}");
             }
         }
@@ -273,11 +273,30 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
     });
 }
 
-/// Alice deploys checkout #42, and the bot dies when it has sent its commit, which GitHub never gets. The id of the deployment.
-async fn down_in_committing(room: &mut Room) -> Result<String> {
+/// The commit landed, and the bot died before it knew. Its own commit is found, and not the copy that Carol pushed on top of it.
+#[test]
+fn a_copy_on_top_of_the_bots_own_commit_is_not_taken_for_it() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let old = head(room);
+        down_in_committing(room, Fault::HangAfter(Duration::from_secs(20))).await?;
+        let ours = room.github.lock().commits(GITOPS, "main")[0].clone();
+        assert_eq!(ours.parents, [old]);
+        let copy =
+            NewCommit { on_the_web: true, ..NewCommit::new(&ours.message, &[(VALUES, &values(room)), ("a", "a")]) };
+        room.github.lock().push(GITOPS, "main", "carol", &[copy]);
+        room.start_bot().await?;
+        probe(room, "end", |_| room.messages().iter().any(|text| text.contains("is live")).then_some(())).await?;
+        assert_eq!(taken(room), [ours.sha]);
+        Ok(())
+    });
+}
+
+/// Alice deploys checkout #42, and the bot dies when it has sent its commit and has no answer. The id of the deployment.
+async fn down_in_committing(room: &mut Room, fault: Fault) -> Result<String> {
     let known: Vec<String> = room.keys().await?;
-    let since = room.journal.mark("deploy");
-    room.github.fault("github.commit", Fault::HangBefore(Duration::from_secs(20)), 1);
+    let (since, base) = (room.journal.mark("deploy"), head(room));
+    room.github.fault("github.commit", fault, 1);
     room.alice("checkout 42").await;
     let sends =
         |room: &Sandbox| room.journal.calls_since(since).iter().any(|call| call == "github.commit").then_some(());
@@ -290,7 +309,7 @@ async fn down_in_committing(room: &mut Room) -> Result<String> {
     let commit = room.keys().await?.into_iter().find(|key| key.ends_with("/commit") && !known.contains(key));
     let commit = commit.context("the attempt was saved")?;
     let fact = room.key(&commit).await?.unwrap_or_default();
-    assert_eq!(fact["attempts"][0]["base"], json!(head(room)), "{fact}");
+    assert_eq!(fact["attempts"][0]["base"], json!(base), "{fact}");
     Ok(commit.trim_start_matches("deploy-bot/deployment/").trim_end_matches("/commit").to_owned())
 }
 
@@ -318,7 +337,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
     room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
         room.script("checkout", quick());
         let old = head(room);
-        room.github.fault("github.commit", Fault::DropAfter, 1);
+        room.github.fault("github.commit", Fault::HangAfter(Duration::from_secs(1)), 1);
         room.alice("checkout 42").await;
         let landed = |room: &Sandbox| {
             let head = room.github.lock().head(GITOPS, "main").filter(|head| *head != old)?;
@@ -333,7 +352,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
         let main = room.tag("checkout", "main");
         room.says(&format!("is live: `{main}`")).await?;
         let commits = room.github.lock().commits(GITOPS, "main");
-        assert_eq!(commits[0].parents, [hers.clone()], "his is on top of hers");
+        assert_eq!(commits[0].parents, [hers.as_str()], "his is on top of hers");
         assert_eq!(taken(room), [commits[0].sha.clone()]);
         assert!(room.messages()[0].contains("I do not know whether my commit landed"), "{:#?}", room.messages());
 

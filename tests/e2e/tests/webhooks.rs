@@ -4,6 +4,7 @@ use anyhow::Result;
 use e2e::restart::{Before, Messages};
 use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::Fault;
+use fakes::argocd::Script;
 use sandbox::bot::Exchange;
 use sandbox::hold::Moment;
 use sandbox::{Options, Sandbox, world};
@@ -93,6 +94,59 @@ fn a_webhook_that_never_comes_does_not_stop_the_deployment() {
         let late = answer(room, 0).await?;
         assert_eq!((late.status, late.body.contains("relayed")), (Some(200), true), "{}", late.body);
         nothing_more_happens(room, &message, 1).await
+    });
+}
+
+/// It comes when the bot has stopped waiting for it: in the middle of the sync. It is relayed, because Argo CD never had it, and the sync
+/// is not asked for again.
+#[test]
+fn a_webhook_that_comes_during_the_sync_is_relayed_and_changes_nothing_else() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 3000, ..quick() });
+        room.script("payments", quick());
+        room.github.lock().webhook(world::GITOPS).delay = Duration::from_secs(3);
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        assert!(answers(room).is_empty(), "it is not there yet");
+        let late = answer(room, 0).await?;
+        assert!(room.message().contains("syncing"), "{}", room.message());
+        assert_eq!((late.status, late.body.contains("the bot's own commit")), (Some(200), true), "{}", late.body);
+        let message = room.says("is live").await?;
+        room.github.lock().webhook(world::GITOPS).delay = Duration::ZERO;
+        nothing_more_happens(room, &message, 1).await
+    });
+}
+
+/// The push of the second commit arrives before that of the first, and a person's in between: each of the bot's is recognised, relayed
+/// and synced by itself.
+#[test]
+fn webhooks_in_the_wrong_order_are_each_recognised() {
+    room(async |room| -> Result<()> {
+        for app in ["checkout", "payments"] {
+            room.script(app, quick());
+        }
+        room.github.lock().webhook(world::GITOPS).lost = 1;
+        let landed = |room: &Sandbox| (room.github.lock().calls("github.commit") == 1).then_some(());
+        room.alice("checkout 42").await;
+        room.until("first commit", PATIENCE, landed).await?;
+        room.github.lock().person_pushes(world::GITOPS, "main", "carol", &[("NOTES.md", "Hello")], "Add notes");
+        room.bob("payments 7").await;
+        answer(room, 1).await?;
+        let first = room.github.lock().deliveries()[0].guid.clone();
+        room.github.lock().redeliver(&first);
+        answer(room, 2).await?;
+        for app in [("checkout", "feature/totals"), ("payments", "feature/refunds")] {
+            room.says(&format!("is live: `{}`", room.tag(app.0, app.1))).await?;
+        }
+        let commits = room.github.lock().commits(world::GITOPS, "main");
+        let argocd = room.argocd.lock();
+        let body = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        let relayed: Vec<_> = argocd.webhooks().iter().map(|push| body(&push.body)["after"].clone()).collect();
+        assert_eq!(relayed, [commits[0].sha.as_str(), &commits[2].sha], "the second one first, and not Carol's");
+        let mut synced: Vec<_> = argocd.syncs().iter().map(|sync| (sync.app.as_str(), sync.revision())).collect();
+        synced.sort();
+        assert_eq!(synced, [("checkout", Some(commits[2].sha.as_str())), ("payments", Some(&commits[0].sha))]);
+        Ok(())
     });
 }
 

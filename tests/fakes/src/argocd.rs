@@ -304,6 +304,11 @@ impl ArgoCd {
         self.apps.get(&self.key(name))?.now.live.as_deref()
     }
 
+    /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended.
+    pub fn ran_well(&self, name: &str, tag: &str) -> bool {
+        self.apps.get(&self.key(name)).is_some_and(|app| app.now.well.contains(tag))
+    }
+
     /// The Application object as the API shows it.
     pub fn application(&self, name: &str) -> Value {
         self.apps.get(&self.key(name)).map(App::json).unwrap_or_default()

@@ -157,6 +157,11 @@ pub enum Fault {
     Truncate,
     /// It takes effect, the answer takes this long.
     Slow(Duration),
+    /// It takes effect; the answer begins at once, then comes byte by byte with this pause before each, and never ends. (The answer to a
+    /// HEAD has no bytes, so it is as always.)
+    Trickle(Duration),
+    /// It takes effect; the answer has so many blanks more than it should, all at once: after its body, or before a stream's first line.
+    TooLong(usize),
 }
 
 /// Which calls go wrong: part of a stand-in's state.

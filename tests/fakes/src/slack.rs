@@ -109,6 +109,8 @@ pub struct Message {
     pub author: Author,
     /// The only person who sees it, if it is ephemeral.
     pub only_for: Option<String>,
+    /// The `response_url` that it came through, if it is ephemeral.
+    pub response_url: Option<String>,
     /// When a person deleted it.
     pub deleted: Option<Millis>,
     /// First how it was posted, then every update.
@@ -376,7 +378,7 @@ impl Slack {
         let failed = |error: &str| format!("{command} failed with the error \"{error}\"");
         if late || status != 200 {
             let error = if late { "operation_timeout" } else { "dispatch_failed" };
-            self.whisper(now, &to, failed(error), Vec::new());
+            self.whisper(now, url, &to, failed(error), Vec::new());
             return;
         }
         let text = String::from_utf8_lossy(body).into_owned();
@@ -390,20 +392,20 @@ impl Slack {
                 if answer.get("text").is_some() || answer.get("blocks").is_some() {
                     match self.respond(now, &self.path_of(url), &answer) {
                         Ok(()) => {}
-                        Err(_) => self.whisper(now, &to, failed("invalid_command_response"), Vec::new()),
+                        Err(_) => self.whisper(now, url, &to, failed("invalid_command_response"), Vec::new()),
                     }
                 }
             }
             _ if text.is_empty() => {}
-            _ => self.whisper(now, &to, text, Vec::new()),
+            _ => self.whisper(now, url, &to, text, Vec::new()),
         }
     }
 
     fn click_answered(&mut self, now: Millis, fields: &BTreeMap<String, String>, failed: bool) {
         let payload: Value = fields.get("payload").and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let path = self.path_of(payload["response_url"].as_str().unwrap_or_default());
-        if let (true, Some(to)) = (failed, self.response_urls.get(&path).cloned()) {
-            self.whisper(now, &to, "the button did not work: try again".to_owned(), Vec::new());
+        let url = payload["response_url"].as_str().unwrap_or_default();
+        if let (true, Some(to)) = (failed, self.response_urls.get(&self.path_of(url)).cloned()) {
+            self.whisper(now, url, &to, "the button did not work: try again".to_owned(), Vec::new());
         }
     }
 
@@ -490,19 +492,21 @@ impl Slack {
             thread_ts,
             author,
             only_for: None,
+            response_url: None,
             deleted: None,
             edits: vec![Edit { at: now, text, blocks }],
         });
         ts
     }
 
-    fn whisper(&mut self, now: Millis, to: &ResponseUrl, text: String, blocks: Vec<Value>) {
+    fn whisper(&mut self, now: Millis, url: &str, to: &ResponseUrl, text: String, blocks: Vec<Value>) {
         self.ephemerals.push(Message {
             ts: format!("{}.{:06}", now / 1000, self.ephemerals.len() + 1),
             channel: to.channel.clone(),
             thread_ts: None,
             author: Author::Bot,
             only_for: Some(to.user.clone()),
+            response_url: Some(url.to_owned()),
             deleted: None,
             edits: vec![Edit { at: now, text, blocks }],
         });
@@ -704,7 +708,8 @@ impl Slack {
             let ts = self.post(now, &to.channel, Author::Bot, None, text, blocks);
             Shown::InChannel(to.channel.clone(), ts)
         } else {
-            self.whisper(now, &to, text, blocks);
+            let url = format!("{}{path}", self.origin);
+            self.whisper(now, &url, &to, text, blocks);
             Shown::Ephemeral(self.ephemerals.len() - 1)
         };
         if let Some(to) = self.response_urls.get_mut(path) {

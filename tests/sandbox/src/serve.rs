@@ -2,10 +2,11 @@
 //!
 //! What you would get wrong: Argo CD reads GitHub while it is locked. Whoever needs both locks Argo CD first.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Interval, Sleep, interval, sleep};
 
@@ -39,6 +41,10 @@ pub struct Server<S: StandIn + 'static> {
 }
 
 struct Carried<S> {
+    /// All connections; they end with what is in here.
+    connections: Mutex<JoinSet<()>>,
+    /// Connections come to an end as soon as they have nothing to do.
+    closing: watch::Sender<bool>,
     system: &'static str,
     stand_in: Arc<Mutex<S>>,
     faults: Mutex<Faults>,
@@ -56,7 +62,8 @@ impl<S: StandIn + 'static> Server<S> {
         journal: Journal,
     ) -> io::Result<Self> {
         let (faults, holds, latency) = Default::default();
-        let carried = Arc::new(Carried { system, stand_in, faults, holds, latency, journal });
+        let (connections, closing) = (Mutex::default(), watch::Sender::new(false));
+        let carried = Arc::new(Carried { connections, closing, system, stand_in, faults, holds, latency, journal });
         let address = listener.local_addr()?;
         let accepting = Mutex::new(Some(tokio::spawn(accept(listener, carried.clone()))));
         Ok(Self { address, carried, accepting })
@@ -99,6 +106,18 @@ impl<S: StandIn + 'static> Server<S> {
 
     /// Closes every connection, and refuses new ones.
     pub async fn down(&self) {
+        self.deaf().await;
+        let mut connections = std::mem::take(&mut *lock(&self.carried.connections));
+        connections.shutdown().await;
+    }
+
+    /// Refuses new connections and closes idle ones. Requests and streams that are under way go on.
+    pub async fn refuse(&self) {
+        self.deaf().await;
+        self.carried.closing.send_replace(true);
+    }
+
+    async fn deaf(&self) {
         let accepting = lock(&self.accepting).take();
         if let Some(accepting) = accepting {
             accepting.abort();
@@ -106,9 +125,10 @@ impl<S: StandIn + 'static> Server<S> {
         }
     }
 
-    /// Listens again where it did before [`Server::down`].
+    /// Listens again where it did before [`Server::down`] or [`Server::refuse`].
     pub async fn up(&self) -> io::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
+        self.carried.closing.send_replace(false);
         *lock(&self.accepting) = Some(tokio::spawn(accept(listener, self.carried.clone())));
         Ok(())
     }
@@ -119,14 +139,15 @@ impl<S: StandIn> Drop for Server<S> {
         if let Some(accepting) = lock(&self.accepting).take() {
             accepting.abort();
         }
+        lock(&self.carried.connections).abort_all();
     }
 }
 
-/// Accepts for ever; the connections die with it.
+/// Accepts for ever.
 async fn accept<S: StandIn + 'static>(listener: TcpListener, carried: Arc<Carried<S>>) {
-    let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
+        let mut connections = lock(&carried.connections);
         while connections.try_join_next().is_some() {}
         connections.spawn(connection(stream, carried.clone()));
     }
@@ -136,8 +157,16 @@ async fn connection<S: StandIn + 'static>(stream: TcpStream, carried: Arc<Carrie
     // Without it every answer on a connection that is used again takes 40 ms.
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| answer(carried.clone(), request));
+    let mut closing = carried.closing.subscribe();
+    let mut serving = pin!(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     // An error here is a fault that was played, or a client that went away.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        () = async { drop(closing.wait_for(|closing| *closing).await) } => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
+    }
 }
 
 type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
@@ -208,8 +237,26 @@ async fn answer<S: StandIn + 'static>(
     let is_cut = fault == Some(Fault::Truncate);
     match (fault, stream) {
         (Some(Fault::AnswerAfter(other)), _) => whole(&request.method, other),
-        (_, Some((first, open))) => {
-            let frames = Frames { first, open, beat: interval(BEAT), cuts_after_first: is_cut, cut: None };
+        (Some(Fault::Trickle(pause)), stream) => {
+            let mut body = VecDeque::from(response.body.clone());
+            let mut stream = stream;
+            body.extend(
+                stream.as_mut().and_then(|(first, open)| first.take().or_else(|| open.more())).unwrap_or_default(),
+            );
+            let mut beat = interval(pause);
+            beat.reset();
+            let drops = Drops { body, beat, _stream: stream.map(|(_, open)| open) };
+            Ok(response_head(&response)?.body(drops.boxed_unsync()).map_err(io::Error::other)?)
+        }
+        (Some(Fault::TooLong(blanks)), None) => {
+            let mut response = response;
+            response.body.resize(response.body.len() + blanks, b' ');
+            whole(&request.method, response)
+        }
+        (fault, Some((first, open))) => {
+            let blanks =
+                if let Some(Fault::TooLong(blanks)) = fault { vec![b' '; blanks].into() } else { Bytes::new() };
+            let frames = Frames { first, open, blanks, beat: interval(BEAT), cuts_after_first: is_cut, cut: None };
             Ok(response_head(&response)?.body(frames.boxed_unsync()).map_err(io::Error::other)?)
         }
         (_, None) if is_cut => {
@@ -241,6 +288,8 @@ fn name_of(fault: &Fault) -> &'static str {
         Fault::AnswerAfter(_) => "AnswerAfter",
         Fault::Truncate => "Truncate",
         Fault::Slow(_) => "Slow",
+        Fault::Trickle(_) => "Trickle",
+        Fault::TooLong(_) => "TooLong",
     }
 }
 
@@ -323,6 +372,8 @@ fn poll_cut(sleeping: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Pol
 struct Frames<S: StandIn> {
     first: Option<Vec<u8>>,
     open: Open<S>,
+    /// They come first.
+    blanks: Bytes,
     beat: Interval,
     cuts_after_first: bool,
     cut: Option<Pin<Box<Sleep>>>,
@@ -337,6 +388,9 @@ impl<S: StandIn> Body for Frames<S> {
             if self.cut.is_some() {
                 return poll_cut(&mut self.cut, cx).map(|error| Some(Err(error)));
             }
+            if !self.blanks.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.blanks)))));
+            }
             match self.first.take().or_else(|| self.open.more()) {
                 None => return Poll::Ready(None),
                 Some(bytes) if bytes.is_empty() => {
@@ -350,6 +404,25 @@ impl<S: StandIn> Body for Frames<S> {
                 }
             }
         }
+    }
+}
+
+/// A body that comes byte by byte, and then blanks, for ever.
+struct Drops<S: StandIn> {
+    body: VecDeque<u8>,
+    beat: Interval,
+    /// Open for as long as the client listens.
+    _stream: Option<Open<S>>,
+}
+
+impl<S: StandIn> Body for Drops<S> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        ready!(self.beat.poll_tick(cx));
+        let byte = self.body.pop_front().unwrap_or(b' ');
+        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&[byte])))))
     }
 }
 

@@ -99,8 +99,11 @@ impl<B: Chunks> EventStream<B> {
             if let Some(line) = self.lines.next() {
                 return read_event(&line).map(Some);
             }
+            if self.lines.too_long {
+                return Err(HttpError::TooLarge);
+            }
             match self.body.chunk().await? {
-                Some(chunk) => self.lines.push(&chunk)?,
+                Some(chunk) => self.lines.push(&chunk),
                 None => return self.lines.end().map(|line| read_event(&line)).transpose(),
             }
         }
@@ -150,26 +153,30 @@ fn read_event(line: &[u8]) -> Result<Event, HttpError> {
 struct Lines {
     whole: VecDeque<Vec<u8>>,
     begun: Vec<u8>,
+    /// No line comes after those that are whole: the next one has no end in sight.
+    too_long: bool,
 }
 
 impl Lines {
-    fn push(&mut self, chunk: &[u8]) -> Result<(), HttpError> {
+    fn push(&mut self, chunk: &[u8]) {
         let mut parts = chunk.split(|byte| *byte == b'\n');
         let tail = parts.next_back().unwrap_or_default();
         for part in parts {
-            self.extend(part)?;
+            self.extend(part);
+            if self.too_long {
+                return;
+            }
             let line = self.end();
             self.whole.extend(line);
         }
-        self.extend(tail)
+        self.extend(tail);
     }
 
-    fn extend(&mut self, part: &[u8]) -> Result<(), HttpError> {
-        if self.begun.len().saturating_add(part.len()) > MAX_LINE {
-            return Err(HttpError::TooLarge);
+    fn extend(&mut self, part: &[u8]) {
+        self.too_long = self.too_long || self.begun.len().saturating_add(part.len()) > MAX_LINE;
+        if !self.too_long {
+            self.begun.extend_from_slice(part);
         }
-        self.begun.extend_from_slice(part);
-        Ok(())
     }
 
     fn next(&mut self) -> Option<Vec<u8>> {
@@ -282,6 +289,9 @@ mod tests {
         let signs_of_life = b":\n".repeat(1 << 20);
         let (events, end) = follow(&[&signs_of_life]);
         assert_eq!((events.len(), end), (1 << 20, Ok(())));
+        // What came before it in the same chunk is not lost.
+        let chunk = [b":\n".to_vec(), vec![b'x'; MAX_LINE + 1], b"\n:\n".to_vec()].concat();
+        assert_eq!(follow(&[&chunk]), (vec![Event::KeepAlive], Err(HttpError::TooLarge)));
     }
 
     #[test]
@@ -301,7 +311,7 @@ mod tests {
             let mut lines = Lines::default();
             let mut found = Vec::new();
             for pair in cuts.windows(2) {
-                lines.push(&text.as_bytes()[pair[0]..pair[1]]).unwrap();
+                lines.push(&text.as_bytes()[pair[0]..pair[1]]);
                 while let Some(line) = lines.next() {
                     found.push(String::from_utf8(line).unwrap());
                 }

@@ -32,8 +32,8 @@ pub struct AppSnapshot {
     pub images: Vec<String>,
     /// Its pages, for people.
     pub urls: Vec<String>,
-    /// The sources' repository URLs; a source's position is its index and 1.
-    pub sources: Vec<String>,
+    /// Its sources; a source's position is its index and 1.
+    pub sources: Vec<AppSource>,
     /// Whether it is made of `spec.sources`: then revisions are per source.
     pub multi_source: bool,
     /// Auto-sync is on, against our instructions.
@@ -48,6 +48,15 @@ pub struct AppSnapshot {
     pub resources_healthy: usize,
     /// `Kind/name: message` of each resource that was not applied, then of each that is degraded.
     pub failing: Vec<String>,
+}
+
+/// Where an application's manifests, or their values, come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppSource {
+    /// The repository's URL.
+    pub url: String,
+    /// The branch, tag or commit that it follows; empty is `HEAD`.
+    pub target: String,
 }
 
 /// An operation that is asked for or under way.
@@ -211,7 +220,9 @@ pub(super) const FIELDS: &[&str] = &[
     "operation.sync.revision",
     "operation.sync.revisions",
     "spec.source.repoURL",
+    "spec.source.targetRevision",
     "spec.sources.repoURL",
+    "spec.sources.targetRevision",
     "spec.sourceHydrator.syncSource",
     "spec.syncPolicy.automated",
     "status.conditions",
@@ -284,6 +295,8 @@ struct Spec {
 struct Source {
     #[serde(rename = "repoURL")]
     repo_url: String,
+    #[serde(rename = "targetRevision")]
+    target_revision: String,
 }
 
 #[derive(Deserialize)]
@@ -477,7 +490,10 @@ impl Application {
             failing,
             images: status.summary.images,
             urls: status.summary.external_urls,
-            sources: sources.into_iter().map(|source| source.repo_url).collect(),
+            sources: sources
+                .into_iter()
+                .map(|source| AppSource { url: source.repo_url, target: source.target_revision })
+                .collect(),
             multi_source,
             automated: spec
                 .sync_policy
@@ -695,7 +711,10 @@ pub(super) mod tests {
             conditions: texts(&["SharedResourceWarning: Service/checkout is part of applications a and b"]),
             images: texts(&["ghcr.io/acme/checkout:main-6b6ed4b"]),
             urls: texts(&["https://checkout.acme.example/"]),
-            sources: texts(&["https://github.com/acme/gitops.git"]),
+            sources: vec![AppSource {
+                url: "https://github.com/acme/gitops.git".to_owned(),
+                target: "main".to_owned(),
+            }],
             multi_source: false,
             automated: false,
             deleting: false,
@@ -747,7 +766,8 @@ pub(super) mod tests {
         several["status"]["sync"]["revisions"] = json!(["1.2.3", SHA]);
         let snapshot = read(several);
         assert!(snapshot.multi_source);
-        assert_eq!(snapshot.sources, ["https://charts.example", "git@github.com:acme/gitops.git"]);
+        let urls: Vec<&str> = snapshot.sources.iter().map(|source| source.url.as_str()).collect();
+        assert_eq!(urls, ["https://charts.example", "git@github.com:acme/gitops.git"]);
         assert_eq!(snapshot.compared, ["1.2.3", SHA]);
         assert_eq!(snapshot.last.unwrap().revisions, ["1.2.3", SHA]);
 
@@ -834,7 +854,7 @@ pub(super) mod tests {
     #[test]
     fn the_fields_that_we_ask_for_are_those_that_we_read() {
         let mut full = with("/operation", sample()["status"]["operationState"]["operation"].clone());
-        full["spec"]["sources"] = json!([{ "repoURL": "https://a" }]);
+        full["spec"]["sources"] = json!([{ "repoURL": "https://a", "targetRevision": "v1" }]);
         full["spec"]["syncPolicy"]["automated"] = json!({ "enabled": true });
         full["metadata"]["deletionTimestamp"] = json!("2026-08-21T08:42:43Z");
         full["status"]["sync"]["revisions"] = json!(["a"]);

@@ -10,16 +10,23 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-/// The most values that a catalog may have once its aliases are written out.
-const MOST_VALUES: usize = 200_000;
+/// The most values that a catalog may have once its aliases are written out; long text counts as several. Without aliases, no catalog
+/// has more: it would be too long.
+const MOST_VALUES: usize = 50_000;
 
-/// The deepest nesting. The parser limits only that in brackets; a tree as deep as the text allows would overflow the stack when it is dropped.
+/// So many bytes of a text count as one more value.
+const LONG_TEXT: usize = 16;
+
+/// The deepest nesting, aliases written out. The parser limits only that in brackets; a tree as deep as the text allows would overflow
+/// the stack when it is dropped.
 const DEEPEST: usize = 50;
 
 pub(super) struct Node {
     pub(super) line: usize,
     pub(super) value: Value,
     size: usize,
+    /// How many lists and maps are within each other here.
+    depth: usize,
 }
 
 pub(super) enum Value {
@@ -54,8 +61,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, CatalogError> {
             }
             Event::Scalar(text, style, anchor, _) => {
                 let empty = style == ScalarStyle::Plain && matches!(text.as_ref(), "" | "~" | "null");
+                let size = 1_usize.saturating_add(text.len() / LONG_TEXT);
                 let value = if empty { Value::Empty } else { Value::Text(text.into_owned()) };
-                tree.put(Rc::new(Node { line, value, size: 1 }), anchor, line)?;
+                tree.put(Rc::new(Node { line, value, size, depth: 0 }), anchor, line)?;
             }
             Event::Alias(anchor) => match tree.anchors.get(&anchor).cloned() {
                 Some(node) => tree.put(node, 0, line)?,
@@ -85,6 +93,7 @@ struct Open {
     line: usize,
     anchor: usize,
     size: usize,
+    depth: usize,
     inside: Inside,
 }
 
@@ -98,7 +107,7 @@ impl Tree {
         if self.open.len() >= DEEPEST {
             return Err(error(line, "this is nested too deeply"));
         }
-        self.open.push(Open { line, anchor, size: 1, inside });
+        self.open.push(Open { line, anchor, size: 1, depth: 0, inside });
         Ok(())
     }
 
@@ -107,10 +116,15 @@ impl Tree {
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
+        // Each alias can bring the depth of the one before it.
+        if self.open.len().saturating_add(node.depth) > DEEPEST {
+            return Err(error(line, "this is nested too deeply"));
+        }
         let Some(open) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
+        open.depth = open.depth.max(node.depth);
         open.size = open.size.saturating_add(node.size);
         if open.size > MOST_VALUES {
             return Err(error(line, "with its aliases written out, the catalog is too large"));
@@ -132,11 +146,11 @@ impl Tree {
     }
 
     fn close(&mut self) -> Result<(), CatalogError> {
-        let Some(Open { line, anchor, size, inside }) = self.open.pop() else { return Ok(()) };
+        let Some(Open { line, anchor, size, depth, inside }) = self.open.pop() else { return Ok(()) };
         let value = match inside {
             Inside::List(items) => Value::List(items),
             Inside::Map { entries, .. } => Value::Map(entries),
         };
-        self.put(Rc::new(Node { line, value, size }), anchor, line)
+        self.put(Rc::new(Node { line, value, size, depth: depth.saturating_add(1) }), anchor, line)
     }
 }

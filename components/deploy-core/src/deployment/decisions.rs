@@ -33,7 +33,7 @@ pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
 /// Decides from the facts alone.
 pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
     let watch = facts.watch.as_ref();
-    if watch.is_some_and(|watch| watch.last_word.is_some()) {
+    if facts.outcome.is_some() {
         return if facts.end_is_told() { Next::LeaveAlone } else { Next::Tell };
     }
     let Some(request) = &facts.request else { return Next::LeaveAlone };

@@ -125,15 +125,15 @@ pub(crate) fn live() -> LastWord {
     LastWord::Live { paused: false, urls: Vec::new() }
 }
 
-fn said(word: LastWord) -> WatchFact {
-    WatchFact { last_word: Some((at(60), word)), ..WatchFact::default() }
+fn said(word: LastWord) -> Option<OutcomeFact> {
+    Some(OutcomeFact { at: at(60), word })
 }
 
 // ---- The fold ----
 
 /// A fact on its way into the store.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "eight at a time")]
+#[expect(clippy::large_enum_variant, reason = "nine at a time")]
 enum Arrival {
     Request,
     Commit,
@@ -143,6 +143,7 @@ enum Arrival {
     Cancel,
     Push,
     Watch(WatchFact),
+    Outcome(OutcomeFact),
 }
 
 impl Facts {
@@ -156,6 +157,7 @@ impl Facts {
             Arrival::Cancel => self.cancel = Some(CancelFact { by: None, at: at(1) }),
             Arrival::Push => self.push = Some(push()),
             Arrival::Watch(watch) => self.watch = Some(watch),
+            Arrival::Outcome(outcome) => self.outcome = Some(outcome),
         }
     }
 }
@@ -182,14 +184,10 @@ fn last_words() -> [(LastWord, State); 5] {
 /// Some of the facts, in some order.
 fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
     let end = prop::sample::select(ends().map(|(end, _)| end).to_vec());
-    let word = prop::option::of(prop::sample::select(last_words().map(|(word, _)| word).to_vec()));
-    let watch = (any::<bool>(), word).prop_map(|(asked, word)| WatchFact {
-        asked: asked.then(|| at(5)),
-        last_word: word.map(|word| (at(60), word)),
-        ..WatchFact::default()
-    });
-    (end, watch, prop::collection::vec(any::<bool>(), 8))
-        .prop_map(|(end, watch, there)| {
+    let word = prop::sample::select(last_words().map(|(word, _)| word).to_vec());
+    let watch = any::<bool>().prop_map(|asked| WatchFact { asked: asked.then(|| at(5)), ..WatchFact::default() });
+    (end, watch, word, prop::collection::vec(any::<bool>(), 9))
+        .prop_map(|(end, watch, word, there)| {
             let end = Arrival::End(EndFact { at: at(5), end });
             let all = [
                 Arrival::Request,
@@ -200,6 +198,7 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
                 Arrival::Cancel,
                 Arrival::Push,
                 Arrival::Watch(watch),
+                Arrival::Outcome(OutcomeFact { at: at(60), word }),
             ];
             all.into_iter().zip(there).filter_map(|(fact, there)| there.then_some(fact)).collect::<Vec<_>>()
         })
@@ -210,7 +209,7 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
 fn documented(facts: &[Arrival]) -> State {
     let find = |wanted: &dyn Fn(&Arrival) -> Option<State>| facts.iter().find_map(wanted);
     let last_word = |fact: &Arrival| match fact {
-        Arrival::Watch(WatchFact { last_word: Some((_, word)), .. }) => {
+        Arrival::Outcome(OutcomeFact { word, .. }) => {
             last_words().into_iter().find(|(known, _)| known == word).map(|(_, state)| state)
         }
         _ => None,
@@ -245,7 +244,7 @@ proptest! {
             prop_assert_eq!(facts.state(), documented(&arrivals[..count]));
             if before.is_final() && facts.state() != before {
                 // That the watch never says a last word over an `end` is for `next`: see the test below.
-                prop_assert!(end_only && matches!(arrival, Arrival::Committed | Arrival::Watch(_)), "{:?}", arrival);
+                prop_assert!(end_only && matches!(arrival, Arrival::Committed | Arrival::Outcome(_)), "{:?}", arrival);
             }
         }
     }
@@ -255,7 +254,7 @@ proptest! {
         let mut facts = Facts::default();
         arrivals.iter().for_each(|arrival| facts.arrive(arrival));
         let next = next(&facts, at(seconds), &Tempo::default());
-        let word = facts.watch.as_ref().is_some_and(|watch| watch.last_word.is_some());
+        let word = facts.outcome.is_some();
         match next {
             Next::Say(LastWord::Failed { .. }) => prop_assert!(facts.committed.is_none() && facts.end.is_none() && !word),
             Next::Say(_) => prop_assert!((facts.committed.is_some() || facts.end.is_none()) && !word),
@@ -292,7 +291,9 @@ fn whoever_speaks_last_is_asked_whether_the_end_was_told() {
     // The commit landed after all: what slack-command told was not the end.
     facts.committed = Some(committed());
     assert!(facts.watch_speaks() && !facts.end_is_told());
-    facts.watch = Some(WatchFact { voice: told, ..said(live()) });
+    facts.watch = Some(WatchFact { voice: told, ..WatchFact::default() });
+    assert!(!facts.end_is_told(), "nothing final was said yet");
+    facts.outcome = said(live());
     assert!(facts.end_is_told());
 }
 
@@ -333,7 +334,7 @@ fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
     let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
     check(&ended, 6, false);
     check(&Facts { committed: Some(committed()), commit: Some(commit()), ..ended }, 6, true);
-    check(&Facts { watch: Some(said(live())), ..relayed() }, 61, false);
+    check(&Facts { outcome: said(live()), ..relayed() }, 61, false);
     // Nothing is known of it: its facts were deleted.
     check(&Facts::default(), 0, false);
 }
@@ -407,7 +408,7 @@ fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
 #[test]
 fn a_last_word_is_told_once() {
     for (word, _) in last_words() {
-        let mut facts = Facts { watch: Some(said(word)), ..relayed() };
+        let mut facts = Facts { watch: Some(WatchFact::default()), outcome: said(word), ..relayed() };
         check_next(&facts, 61, Next::Tell);
         check_next(&facts, 7200, Next::Tell);
         facts.watch.as_mut().unwrap().voice.told_end = true;

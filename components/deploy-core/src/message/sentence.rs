@@ -193,7 +193,7 @@ fn edit(why: &EditRefusal) -> (String, String) {
             (format!("{} is anchored, and line {line} uses it too, so an edit would change both", code(path)), tag_at())
         }
         EditRefusal::OnlyMerged { path, line } => (
-            format!("{} comes only from a merge key `<<` (line {line})", code(path)),
+            format!("{} comes only from a merge key `&lt;&lt;` (line {line})", code(path)),
             "Write the key into the file itself.".to_owned(),
         ),
         EditRefusal::DuplicateKey { path, key, line } => {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::catalog::CatalogError;
 use crate::deployment::tests::{at, cancelled, commit, id, live, path, relayed, request, sha, user};
-use crate::deployment::{EndFact, Progress};
+use crate::deployment::{EndFact, OutcomeFact, Progress};
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::{ImageName, Tag};
 use crate::manifest::EditRefusal;
@@ -275,7 +275,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     not a string: `image.tag` (line 3) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     alias: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     used elsewhere: `image.tag` is anchored, and line 3 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    only merged: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key into the file itself.
+    only merged: `image.tag` comes only from a merge key `&lt;&lt;` (line 3). Nothing was changed. Write the key into the file itself.
     duplicate key: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
     several documents: several of its documents have `image.tag` (again on line 3). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
     several lines: `image.tag` (line 3) is a block or stands on several lines. Nothing was changed. Write it on one line.
@@ -440,7 +440,11 @@ fn an_end_before_the_commit() {
 
 /// The first block of the watch's message with this fact.
 fn watched(watch: WatchFact) -> String {
-    let message = after_commit(&Facts { watch: Some(watch), ..relayed() });
+    words(&Facts { watch: Some(watch), ..relayed() })
+}
+
+fn words(facts: &Facts) -> String {
+    let message = after_commit(facts);
     message.blocks[0]["text"]["text"].as_str().unwrap().to_owned()
 }
 
@@ -518,17 +522,19 @@ fn what_a_deployment_waits_for() {
     ");
 }
 
+fn outcome(seconds: u64, word: LastWord) -> Option<OutcomeFact> {
+    Some(OutcomeFact { at: at(seconds), word })
+}
+
 fn last(word: LastWord, watch: WatchFact) -> String {
-    watched(WatchFact { last_word: Some((at(60), word)), ..watch })
+    words(&Facts { watch: Some(watch), outcome: outcome(60, word), ..relayed() })
 }
 
 #[test]
 fn every_last_word() {
     insta::assert_snapshot!(show(&after_commit(&Facts {
-        watch: Some(WatchFact {
-            last_word: Some((at(60), LastWord::Live { paused: false, urls: vec!["https://checkout.acme.example".to_owned()] })),
-            ..asked()
-        }),
+        watch: Some(asked()),
+        outcome: outcome(60, LastWord::Live { paused: false, urls: vec!["https://checkout.acme.example".to_owned()] }),
         ..relayed()
     })), @"
     checkout #42 – is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
@@ -609,7 +615,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     no right any more: :x: *checkout #42*  Argo CD does not allow it. The values file is changed (`ddddddd`); the cluster may be too, in part. Whoever runs Argo CD has to give my account `get` and `sync` on this application.
     no application: :x: *checkout #42*  Argo CD has no such application. The values file is changed (`ddddddd`); the cluster is not. Check `argocd` of this app in the catalog, or create the application.
     deleting: :x: *checkout #42*  Argo CD is deleting the application. The values file is changed (`ddddddd`); the cluster is not. Type the command again when there is a new one.
-    no source: :x: *checkout #42*  none of the application's sources is the GitOps repository, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL`.
+    no source: :x: *checkout #42*  none of the application's sources follows the GitOps branch, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL` and `targetRevision`.
     refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. The values file is changed (`ddddddd`); the cluster is not. Fix that, then type the command again.
     branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit `ddddddd`, which may be gone from it, so I did not ask for a sync. Check the branch, then type the command again.
     nothing done: :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
@@ -620,10 +626,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
 #[test]
 fn an_end_by_time_has_its_own_words() {
     let failed = LastWord::Failed { failure: Failure::NothingDone };
-    let facts = |word| Facts {
-        watch: Some(WatchFact { last_word: Some((at(360), word)), ..WatchFact::default() }),
-        ..accepted_facts()
-    };
+    let facts = |word| Facts { outcome: outcome(360, word), ..accepted_facts() };
     insta::assert_snapshot!(show(&after_commit(&facts(failed))), @"
     checkout #42 – I did not get to it in time. Nothing was changed. Please type the command again.
     [section] :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
@@ -828,10 +831,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         for word in words {
             let about = format!("{word:?}").chars().take(60).collect::<String>();
             check_message(
-                &after_commit(&Facts {
-                    watch: Some(WatchFact { last_word: Some((at(60), word)), ..asked() }),
-                    ..facts.clone()
-                }),
+                &after_commit(&Facts { watch: Some(asked()), outcome: outcome(60, word), ..facts.clone() }),
                 &about,
             );
         }

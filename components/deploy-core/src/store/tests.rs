@@ -5,8 +5,8 @@ use crate::deployment::tests::{
     T0, application, at, blob, cancelled, commit, committed, id, live, place, push, relayed, request, sha, user,
 };
 use crate::deployment::{
-    Attempt, CancelFact, CommitFact, CommittedFact, End, EndFact, Failure, LastWord, MessageFact, Progress, PushFact,
-    RequestFact, Rider, Riders, Voice, Waiting, WatchFact,
+    Attempt, CancelFact, CommitFact, CommittedFact, End, EndFact, Failure, LastWord, MessageFact, OutcomeFact,
+    Progress, PushFact, RequestFact, Rider, Riders, Voice, Waiting, WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::names::KubeName;
@@ -347,6 +347,7 @@ fn every_fact_is_read_as_it_was_written() {
         told_end: true,
         replaced: true,
         unsure_posts: 2,
+        unsure_edit: Some(at(2)),
         response_url_uses: 5,
     };
     same(&MessageFact::default());
@@ -391,9 +392,9 @@ fn every_fact_is_read_as_it_was_written() {
             degraded_seen: 2,
             refreshed: Some(at(7)),
             automated: true,
-            last_word: Some((at(8), word)),
             voice: voice.clone(),
         });
+        same(&OutcomeFact { at: at(8), word });
     }
 }
 
@@ -405,6 +406,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         message: Some(MessageFact::default()),
         cancel: Some(CancelFact { by: None, at: at(1) }),
         watch: Some(WatchFact::default()),
+        outcome: Some(OutcomeFact { at: at(8), word: live() }),
         ..relayed()
     };
     memory.run(async {
@@ -417,6 +419,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<CancelFact>(&memory, &id, all.cancel.as_ref().unwrap()).await.unwrap();
         save_fact::<PushFact>(&memory, &id, all.push.as_ref().unwrap()).await.unwrap();
         save_fact::<WatchFact>(&memory, &id, all.watch.as_ref().unwrap()).await.unwrap();
+        save_fact::<OutcomeFact>(&memory, &id, all.outcome.as_ref().unwrap()).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
     assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));

@@ -76,6 +76,11 @@ impl<W: World> Carrier<'_, W> {
             if let Some(sha) = self.settled(request, facts, say).await.map_err(Stop::Leave)? {
                 return self.committed(facts, sha, false).await;
             }
+            if let Some(commit) = facts.commit.as_ref().filter(|_| !self.doubt.borrow().bases.is_empty()) {
+                // The same again, but each time a little later: GitHub is not well, and allows 80 writes a minute.
+                let tries = u64::try_from(commit.attempts.len().min(5)).unwrap_or_default();
+                self.world.sleep(Duration::from_millis(self.tempo().settle.saturating_mul(tries))).await;
+            }
             match self.round(request, facts, say, place, turn).await? {
                 Round::Written { sha, reused } => return self.committed(facts, sha, reused).await,
                 Round::Moved => moved = moved.saturating_add(1),

@@ -306,6 +306,11 @@ impl ArgoCd {
         if health != now.health {
             (now.health, now.health_since) = (health, at);
         }
+        // Right after a sync the health may still be the one before it.
+        let settled = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
+        if now.operation.is_none() && settled && matches!(health, Health::Healthy | Health::Suspended) {
+            now.well.extend(now.live.clone());
+        }
         let truth = now.live.iter().map(|tag| format!("{}:{tag}", app.image)).collect();
         now.images = app.images.clone().unwrap_or(truth);
         match found {

@@ -504,7 +504,7 @@ fn a_stream_shows_a_cache_that_lags_behind() {
     );
     for id in [before, after] {
         assert_eq!(take(&mut argocd, NOW + 1040, id), [nothing]);
-        assert_eq!(take(&mut argocd, NOW + 1050, id), [operation.clone()]);
+        assert_eq!(take(&mut argocd, NOW + 1050, id), [operation.as_str()]);
     }
     let now = open(&mut argocd, NOW + 1060, fields, "*/*");
     assert_eq!(take(&mut argocd, NOW + 1060, now), [operation.replace("MODIFIED", "ADDED")]);

@@ -207,3 +207,47 @@ async fn a_server_that_is_down_refuses_and_comes_back_on_its_port() {
     server.up().await.unwrap();
     assert_eq!(body(&read(&mut open(&server, "GET /call").await, "effect").await), "effect 2");
 }
+
+#[tokio::test]
+async fn a_trickle_brings_the_answer_byte_by_byte_and_never_ends() {
+    let server = server().await;
+    server.fault("echo.call", Fault::Trickle(Duration::from_millis(1)), 1);
+    let mut stream = open(&server, "GET /call").await;
+    let text = read(&mut stream, "1\r\n1\r\n1\r\n \r\n1\r\n \r\n").await;
+    assert!(body(&text).starts_with("1\r\ne\r\n1\r\nf\r\n"), "{text}");
+    assert_eq!(server.lock().effects, 1);
+
+    server.fault("echo.stream", Fault::Trickle(Duration::from_millis(1)), 1);
+    server.lock().pending = b"one".to_vec();
+    let mut stream = open(&server, "GET /stream").await;
+    assert!(body(&read(&mut stream, " \r\n").await).starts_with("1\r\no\r\n1\r\nn\r\n1\r\ne\r\n1\r\n "));
+    assert!(server.lock().closed.is_empty(), "the client still listens");
+}
+
+#[tokio::test]
+async fn a_long_answer_is_as_long_as_it_says() {
+    let (text, effects, _) = with_fault(Fault::TooLong(5), "effect 1     ").await;
+    assert!(text.contains("content-length: 13\r\n"), "{text}");
+    assert_eq!(effects, 1);
+
+    let server = server().await;
+    server.fault("echo.stream", Fault::TooLong(5), 1);
+    server.lock().pending = b"one".to_vec();
+    let text = read(&mut open(&server, "GET /stream").await, "one\r\n").await;
+    assert_eq!(body(&text), "5\r\n     \r\n3\r\none\r\n");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_goes_on_with_its_streams() {
+    let server = server().await;
+    let (mut idle, mut stream) = (open(&server, "GET /call").await, open(&server, "GET /stream").await);
+    read(&mut idle, "effect").await;
+    read(&mut stream, "\r\n\r\n").await;
+    server.refuse().await;
+    assert_eq!(read(&mut idle, "").await, "", "an idle connection is closed");
+    assert_eq!(TcpStream::connect(server.address).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    server.lock().pending = b"one".to_vec();
+    assert_eq!(read(&mut stream, "one\r\n").await, "3\r\none\r\n");
+    server.up().await.unwrap();
+    assert!(read(&mut open(&server, "GET /call").await, "effect").await.contains("effect"));
+}

@@ -1,0 +1,198 @@
+//! What must be true when a test has ended, whatever it was about: the promise to people, held against what the stand-ins saw.
+//!
+//! | invariant | here |
+//! |---|---|
+//! | I1 | every accepted request has one final state, and the asker can read its final words now |
+//! | I2 | at most one commit for each `Deploy-Id`, and none for a request that was refused, cancelled or never begun |
+//! | I3 | Argo CD was asked only for commits that the bot made, and never for an older one after a newer one of the same target |
+//! | I4 | "is live" was said only of what Argo CD saw running well; "Nothing was changed" never of a request that has a commit |
+//! | I6 | no lease, nobody in flight or in a queue, no key without an owner, in both Redis processes |
+//!
+//! What you would get wrong: what people could read is looked up at Slack, never in the facts.
+
+use crate::Room;
+use anyhow::{Context, Result, ensure};
+use deploy_core::deployment::{Facts, LastWord};
+use deploy_core::message::{self, after_commit, before_commit};
+use deploy_core::names::DeploymentId;
+use deploy_core::store::{self, KeyValue, StoreError};
+use fakes::github::Commit;
+use fakes::slack::Message;
+use redis::aio::MultiplexedConnection;
+use sandbox::world;
+use std::collections::BTreeMap;
+
+const NOTHING: &str = "Nothing was changed";
+
+/// The Redis behind the key-value store, read as the bot reads it.
+struct Store(MultiplexedConnection);
+
+impl KeyValue for Store {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let got = redis::cmd("GET").arg(key).query_async(&mut self.0.clone()).await;
+        got.map_err(|_| StoreError("the store does not answer"))
+    }
+
+    async fn set(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError("tests only read"))
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError("tests only read"))
+    }
+
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        Err(StoreError("tests only read"))
+    }
+}
+
+impl Room {
+    /// All that is known of one deployment.
+    pub async fn facts(&self, id: &str) -> Result<Facts> {
+        let id = DeploymentId::parse(id).ok().with_context(|| format!("{id} is no id"))?;
+        Ok(store::load(&Store(self.store.connect().await?), &id).await?)
+    }
+
+    /// The ids of all deployments that the store knows.
+    pub async fn deployments(&self) -> Result<Vec<String>> {
+        let id = |key: String| Some(key.strip_prefix("deploy-bot/deployment/")?.strip_suffix("/request")?.to_owned());
+        Ok(self.keys().await?.into_iter().filter_map(id).collect())
+    }
+
+    /// Everything that people could read of one deployment so far: every state of each of its messages, oldest first.
+    pub fn read_of(&self, facts: &Facts) -> Vec<String> {
+        let voices = [facts.message.as_ref().map(|fact| &fact.0), facts.watch.as_ref().map(|fact| &fact.voice)];
+        let mut places: Vec<_> = voices.into_iter().filter_map(|voice| voice?.place.as_ref()).collect();
+        places.dedup();
+        let slack = self.slack.lock();
+        let mut messages: Vec<&Message> = Vec::new();
+        for place in places {
+            messages.extend(slack.messages(place.channel.as_str()).iter().filter(|m| m.ts == place.ts.as_str()));
+        }
+        let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
+        let url = response_url(facts);
+        messages.extend(slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url));
+        let mut edits: Vec<_> = messages.iter().flat_map(|message| &message.edits).collect();
+        edits.sort_by_key(|edit| edit.at);
+        edits.into_iter().map(|edit| slack.render_edit(edit)).collect()
+    }
+
+    /// The promise, for every deployment that the store knows. Nothing may be going on.
+    pub async fn promise(&self) -> Result<()> {
+        let commits = self.bots_commits();
+        let mut all = BTreeMap::new();
+        for id in self.deployments().await? {
+            let facts = self.facts(&id).await.with_context(|| format!("deployment {id}"))?;
+            let made = commits.iter().filter(|(of, ..)| *of == id).count();
+            self.kept(&id, &facts, made).with_context(|| format!("deployment {id}: {facts:#?}"))?;
+            all.insert(id, facts);
+        }
+        self.synced_only_own(&all, &commits)?;
+        self.only_known_keys_in_redis().await
+    }
+
+    /// The bot's commits on the GitOps branch, newest first: whose, and which. People may copy a `Deploy-Id`, even with its account;
+    /// GitHub signs what comes through its API.
+    fn bots_commits(&self) -> Vec<(String, Commit)> {
+        let commits = self.github.lock().commits(world::GITOPS, "main");
+        let ours =
+            |commit: &Commit| commit.signed_by_github && commit.author.login().as_deref() == Some(world::BOT_LOGIN);
+        let named = |commit: Commit| Some((message::deploy_id(&commit.message)?.to_string(), commit));
+        commits.into_iter().filter(ours).filter_map(named).collect()
+    }
+
+    /// I1, I2 and I4 for one deployment, for which so many commits were made.
+    fn kept(&self, id: &str, facts: &Facts, made: usize) -> Result<()> {
+        let state = facts.state();
+        ensure!(made <= 1, "I2: {made} commits");
+        // Whoever was told "I could not accept this" types it again, and this one may stay as it is.
+        let accepted = facts.cancel.as_ref().is_none_or(|cancel| cancel.by.is_some());
+        ensure!(state.is_final() || !accepted, "I1: {state:?} is not final");
+        if state.is_final() {
+            ensure!(facts.end_is_told(), "I1: it ended, and nobody has told it");
+            self.end_is_read(id, facts)?;
+        }
+        let by_end = facts.committed.is_none() && facts.end.is_some();
+        ensure!(made == 0 || accepted || facts.committed.is_some(), "I2: a commit for what was not accepted");
+        ensure!(made == 0 || !by_end, "I2: a commit, and yet it is {state:?}");
+        ensure!(!(by_end && facts.outcome.is_some()), "I1: two final states");
+
+        let read = self.read_of(facts);
+        let live = facts.outcome.as_ref().map(|outcome| (outcome.at, &outcome.word));
+        let live = live.is_some_and(|(_, word)| matches!(word, LastWord::Live { .. }));
+        ensure!(
+            live || !read.iter().any(|text| text.contains("is live")),
+            "I4: {state:?} was said to be live: {read:#?}"
+        );
+        if let Some(commit) = facts.commit.as_ref().filter(|_| live) {
+            let (app, tag) = (commit.argocd.name.as_str(), commit.tag.as_str());
+            ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
+        }
+        let changed = made > 0 || facts.committed.is_some();
+        let denied = read.iter().any(|text| text.contains(NOTHING));
+        ensure!(!changed || !denied, "I4: there is a commit, and it said: {read:#?}");
+        Ok(())
+    }
+
+    /// I1: the words that follow from the facts are what the asker can read now. The log says so where no way was left to tell them.
+    fn end_is_read(&self, id: &str, facts: &Facts) -> Result<()> {
+        let words = if facts.watch_speaks() { after_commit(facts) } else { before_commit(facts, None) };
+        let slack = self.slack.lock();
+        let place = facts.place().map(|place| (place.channel.as_str(), place.ts.as_str()));
+        let in_place = place.and_then(|(channel, ts)| slack.messages(channel).iter().find(|m| m.ts == ts));
+        let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
+        let url = response_url(facts);
+        let mut whispered = slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url);
+        let says = |message: &Message| message.text() == words.text;
+        // Somebody may delete a message that had told it.
+        if in_place.is_some_and(says) || whispered.any(says) {
+            return Ok(());
+        }
+        let is_said = |line: &str| line.contains("nobody_told") && line.contains(id);
+        ensure!(self.log().lines().any(is_said), "I1: nobody can read {:?}, only {in_place:#?}", words.text);
+        Ok(())
+    }
+
+    /// I3, by what Argo CD was asked.
+    fn synced_only_own(&self, all: &BTreeMap<String, Facts>, commits: &[(String, Commit)]) -> Result<()> {
+        let place = |sha: &str| commits.iter().position(|(_, commit)| commit.sha == sha);
+        let mut newest: BTreeMap<String, usize> = BTreeMap::new();
+        for sync in self.argocd.lock().syncs() {
+            let several = sync.body["revisions"].as_array().into_iter().flatten();
+            let revisions: Vec<&str> = several.chain([&sync.body["revision"]]).filter_map(|one| one.as_str()).collect();
+            let id = sync.info("deploy-id").unwrap_or_default();
+            let facts = all.get(id).with_context(|| format!("I3: a sync for nobody: {sync:?}"))?;
+            let committed = facts.committed.as_ref().map(|committed| committed.sha.as_str());
+            let ours = !revisions.is_empty() && revisions.iter().all(|revision| Some(*revision) == committed);
+            ensure!(ours, "I3: a sync of {revisions:?}, but the commit of {id} is {committed:?}");
+            // A commit that was rewritten away has no place any more.
+            let Some(place) = committed.and_then(place).filter(|_| sync.status == 200) else { continue };
+            let newest = newest.entry(sync.app.clone()).or_insert(place);
+            ensure!(place <= *newest, "I3: an older commit after a newer one: {sync:?}");
+            *newest = place;
+        }
+        Ok(())
+    }
+
+    /// I6, in the Redis of leases and wake-ups: only names that we know, and all but the two hints run out by themselves.
+    async fn only_known_keys_in_redis(&self) -> Result<()> {
+        for key in self.redis::<Vec<String>>(&["KEYS", "*"]).await? {
+            let name = key.strip_prefix("deploy-bot/").with_context(|| format!("I6: {key} in Redis"))?;
+            let hint = ["in-flight", "news"].contains(&name);
+            ensure!(
+                hint || ["lease/", "edits/", "posts/"].iter().any(|start| name.starts_with(start)),
+                "I6: {key} in Redis"
+            );
+            // -2: it has just run out.
+            let left: i64 = self.redis(&["PTTL", &key]).await?;
+            ensure!(hint || left != -1, "I6: {key} stays in Redis for ever");
+        }
+        Ok(())
+    }
+}
+
+/// The asker's own way to be answered, which the facts do not show.
+fn response_url(facts: &Facts) -> Option<String> {
+    let url = serde_json::to_value(&facts.request.as_ref()?.response_url).ok()?;
+    url.as_str().map(str::to_owned)
+}

@@ -1,0 +1,129 @@
+//! What other people do in Argo CD while the bot deploys: they sync, close windows, delete the application.
+
+use anyhow::Result;
+use e2e::{PATIENCE, Room, quick, room};
+use fakes::argocd::{Script, Streams, Window};
+use sandbox::world::GITOPS;
+use sandbox::{Sandbox, now};
+use std::time::Duration;
+
+fn head(room: &Room) -> String {
+    room.github.lock().head(GITOPS, "main").unwrap_or_default()
+}
+
+/// Every sync that the bot asked for: the answer's status and the revision.
+fn asked(room: &Room) -> Vec<(u16, String)> {
+    let argocd = room.argocd.lock();
+    argocd.syncs().iter().map(|sync| (sync.status, sync.revision().unwrap_or_default().to_owned())).collect()
+}
+
+/// Somebody is quicker by a moment: the bot saw no operation, but there is one when its question arrives.
+#[test]
+fn an_operation_that_begins_between_the_look_and_the_question_is_waited_out() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 1500, ..quick() });
+        let old = head(room);
+        room.argocd.latency(Duration::from_millis(400));
+        room.alice("checkout 42").await;
+        let asks = |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());
+        room.until("question on its way", PATIENCE, asks).await?;
+        room.argocd.lock().person_syncs(now(), "checkout", Some(&old)).map_err(anyhow::Error::msg)?;
+        room.argocd.latency(Duration::ZERO);
+        room.says("Waiting for another operation in Argo CD, started by admin").await?;
+        room.says("is live").await?;
+        assert_eq!(asked(room), [(400, head(room)), (200, head(room))]);
+        Ok(())
+    });
+}
+
+/// The window closes when Argo CD has the sync already: it waits by itself, and nobody asks again.
+#[test]
+fn a_window_that_closes_after_the_sync_was_taken_is_waited_for() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { compares: 1000, ..quick() });
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        room.argocd.lock().app("checkout").window = Window::Closed;
+        room.says("Sync operation blocked by sync window").await?;
+        room.argocd.lock().app("checkout").window = Window::Open;
+        room.says("is live").await?;
+        assert_eq!(asked(room), [(200, head(room))]);
+        Ok(())
+    });
+}
+
+/// Somebody mistyped the schedule of a window: that does not open by itself, so it is not waited for.
+#[test]
+fn a_sync_window_that_argo_cd_cannot_read_ends_the_deploy_in_words() {
+    room(async |room| -> Result<()> {
+        room.argocd.lock().app("checkout").window = Window::Invalid;
+        room.alice("checkout 42").await;
+        let message = room.says("Argo CD refused the sync: cannot sync: invalid sync window").await?;
+        assert!(message.contains("the cluster is not."), "{message}");
+        assert_eq!(asked(room).len(), 1);
+        Ok(())
+    });
+}
+
+/// Before the sync, during it, and during it without an event stream to say so.
+#[test]
+fn an_application_that_is_gone_ends_the_deploy_in_words() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 5000, ..quick() });
+        room.argocd.lock().remove("payments");
+        room.bob("payments 7").await;
+        let message = room.says("Argo CD has no such application").await?;
+        assert!(message.contains("the cluster is not."), "{message}");
+        assert_eq!(asked(room), []);
+
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        room.argocd.lock().remove("checkout");
+        let message = room.says("*checkout #42*  Argo CD has no such application").await?;
+        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        assert_eq!(asked(room).len(), 1);
+        Ok(())
+    });
+    room(async |room| -> Result<()> {
+        room.argocd.lock().streams = Streams::Silent;
+        room.script("checkout", Script { ends: 5000, ..quick() });
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        room.argocd.lock().remove("checkout");
+        let message = room.says("Argo CD has no such application").await?;
+        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        Ok(())
+    });
+}
+
+/// It has a finalizer, so it is still there, marked: whatever is synced now would be deleted with it.
+#[test]
+fn an_application_that_is_being_deleted_during_the_sync_ends_the_deploy_in_words() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 5000, ..quick() });
+        room.alice("checkout 42").await;
+        room.says("syncing").await?;
+        room.argocd.lock().person_deletes(now(), "checkout");
+        let message = room.says("Argo CD is deleting the application").await?;
+        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        assert_eq!(asked(room), [(200, head(room))]);
+        Ok(())
+    });
+}
+
+/// Somebody goes back to the old version before the bot has asked: the newer wish is the bot's, and it comes last.
+#[test]
+fn a_sync_of_another_commit_before_ours_does_not_supersede_it() {
+    room(async |room| -> Result<()> {
+        room.github.lock().webhook(GITOPS).lost = 1;
+        room.script("checkout", Script { ends: 500, ..quick() });
+        let old = head(room);
+        room.alice("checkout 42").await;
+        let landed = |room: &Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        room.argocd.lock().person_syncs(now(), "checkout", Some(&old)).map_err(anyhow::Error::msg)?;
+        room.says("is live").await?;
+        assert_eq!(asked(room), [(200, head(room))]);
+        Ok(())
+    });
+}

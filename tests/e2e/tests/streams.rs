@@ -1,0 +1,183 @@
+//! How Argo CD is followed: event streams that are silent, stale or cut, a token or a right that goes, a restart. What was asked for is
+//! followed to its end all the same, or the message says why not.
+
+use anyhow::Result;
+use e2e::{PATIENCE, Room, quick, room};
+use fakes::argocd::{Health, Right, Script, Streams};
+use fakes::{Fault, Response};
+use sandbox::Sandbox;
+use sandbox::world::GITOPS;
+use serde_json::json;
+
+fn head(room: &Room) -> String {
+    room.github.lock().head(GITOPS, "main").unwrap_or_default()
+}
+
+/// Alice's deploy of checkout #42 is being synced, and that takes so long.
+async fn is_syncing(room: &Room, ends: u64) -> Result<()> {
+    room.script("checkout", Script { ends, ..quick() });
+    room.alice("checkout 42").await;
+    room.says("syncing").await?;
+    Ok(())
+}
+
+/// It went live by one sync of one commit.
+fn once(room: &Room) {
+    let argocd = room.argocd.lock();
+    let asked: Vec<_> = argocd.syncs().iter().map(|sync| (sync.status, sync.revision().map(str::to_owned))).collect();
+    assert_eq!(asked, [(200, Some(head(room)))]);
+    assert_eq!(argocd.live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
+}
+
+/// Signs of life are no events: so it is where the right to look is missing, and where Argo CD's cache hangs.
+#[test]
+fn a_stream_with_nothing_but_signs_of_life_is_given_up_and_argo_cd_is_polled() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        {
+            let mut argocd = room.argocd.lock();
+            (argocd.streams, argocd.keep_alive) = (Streams::Silent, 200);
+        }
+        room.goes_live("checkout 42").await?;
+        once(room);
+        Ok(())
+    });
+}
+
+/// It begins well and then has signs of life only, for longer than everything else takes.
+#[test]
+fn a_stream_that_falls_silent_is_opened_again_by_the_next_watch() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        {
+            let mut argocd = room.argocd.lock();
+            (argocd.streams, argocd.keep_alive) = (Streams::Frozen, 200);
+        }
+        room.goes_live("checkout 42").await?;
+        once(room);
+        Ok(())
+    });
+}
+
+/// Several cuts during every step of the sync, one of them with an error, and a cache that is seconds behind.
+#[test]
+fn streams_that_are_cut_all_the_time_and_lag_behind_show_every_step() {
+    room(async |room| -> Result<()> {
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.cut_streams_after = Some(1000);
+            argocd.cache_lag = 300;
+            argocd.app("checkout").script = Script::with_waves("checkout");
+        }
+        room.alice("checkout 42").await;
+        room.says("hook batch/Job/migrate").await?;
+        room.argocd.lock().fail_streams("error reading from server: EOF");
+        room.says("healthy state of apps/Deployment/checkout").await?;
+        room.says("is live").await?;
+        once(room);
+        Ok(())
+    });
+}
+
+/// Its connections break, it is away for a while, and what was in its memory is gone; operations are in Kubernetes.
+#[test]
+fn argo_cd_restarts_during_the_sync_and_the_deploy_goes_on() {
+    room(async |room| -> Result<()> {
+        is_syncing(room, 2500).await?;
+        room.argocd.down().await;
+        room.says("I keep trying: Argo CD cannot be reached").await?;
+        room.argocd.lock().webhook_takes = None;
+        room.argocd.up().await?;
+        room.says("is live").await?;
+        once(room);
+        Ok(())
+    });
+}
+
+/// The same at the worst moment: between the question and its answer.
+#[test]
+fn argo_cd_restarts_while_it_is_asked_and_is_asked_once_more_only_if_it_forgot() {
+    for forgot in [true, false] {
+        room(async |room| -> Result<()> {
+            room.script("checkout", quick());
+            let fault = if forgot { Fault::DropBefore } else { Fault::DropAfter };
+            room.argocd.fault("argocd.sync", fault, 1);
+            room.alice("checkout 42").await;
+            let asked =
+                |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());
+            room.until("question", PATIENCE, asked).await?;
+            room.argocd.down().await;
+            room.says("I keep trying").await?;
+            room.argocd.up().await?;
+            room.says("is live").await?;
+            once(room);
+            Ok(())
+        });
+    }
+}
+
+/// Nobody can see any more how it ends. The message says so, and not that nothing was synced.
+#[test]
+fn a_token_that_is_revoked_during_the_sync_ends_the_following_in_words() {
+    room(async |room| -> Result<()> {
+        is_syncing(room, 2500).await?;
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.revoke_token();
+            argocd.fail_streams("error reading from server: EOF");
+        }
+        let message = room.says("Argo CD does not accept my token").await?;
+        assert!(message.contains("I could not follow the application"), "{message}");
+        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        assert!(message.contains("Whoever runs me has to fix that."), "{message}");
+        let tag = room.tag("checkout", "feature/totals");
+        let ends = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(tag.as_str())).then_some(());
+        room.until("end of the sync", PATIENCE, ends).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_right_that_is_taken_away_during_the_sync_ends_the_following_in_words() {
+    room(async |room| -> Result<()> {
+        is_syncing(room, 8000).await?;
+        room.argocd.lock().rights.retain(|(right, _)| *right != Right::Get);
+        let message = room.says("Argo CD does not allow it: permission denied").await?;
+        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        Ok(())
+    });
+}
+
+/// It may look, but its token is refused when it asks: nothing was taken, and it is not asked for again.
+#[test]
+fn a_token_that_is_refused_when_the_sync_is_asked_for_ends_it() {
+    room(async |room| -> Result<()> {
+        let why = "invalid session: account deploy-bot does not have token with id 3f2a";
+        let refused = Response::json(401, &json!({ "error": why, "code": 16, "message": why }));
+        room.argocd.fault("argocd.sync", Fault::Instead(refused), 1000);
+        room.alice("checkout 42").await;
+        let message = room.says("I could not ask Argo CD for the sync: Argo CD does not accept my token").await?;
+        assert!(message.contains("the cluster is not."), "{message}");
+        assert_eq!(room.calls(0).iter().filter(|call| *call == "argocd.sync").count(), 1);
+        Ok(())
+    });
+}
+
+/// Nothing of the application can be seen at all, and its health is bad the whole time: the facts and the clock still decide.
+#[test]
+fn a_silent_stream_does_not_hide_that_the_application_is_degraded() {
+    room(async |room| -> Result<()> {
+        let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+        let catalog = catalog.replacen("allow: anyone\n", "allow: anyone\n    degraded_grace: 1s\n", 1);
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Be strict");
+        room.script("checkout", Script { health: vec![(0, Health::Degraded)], ..quick() });
+        {
+            let mut argocd = room.argocd.lock();
+            (argocd.streams, argocd.keep_alive) = (Streams::Frozen, 200);
+        }
+        room.alice("checkout 42").await;
+        let message = room.says("is synced, but degraded").await?;
+        assert!(message.contains("• Deployment/checkout: "), "{message}");
+        Ok(())
+    });
+}

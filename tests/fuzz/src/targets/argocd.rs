@@ -1,0 +1,155 @@
+//! Argo CD's answers and its stream: the same events wherever chunks end, in words of bounded length.
+
+use crate::parts::{Parts, pieces};
+use crate::promise::{HUSH, is_short, keeps_secrets};
+use crate::world::{World, response};
+use deploy_core::argocd::{
+    AppSnapshot, ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_sync, read_webhook,
+    which_sources,
+};
+use deploy_core::fault::{Cause, Changed, Fault};
+use deploy_core::http::HttpError;
+use deploy_core::names::{ArgoApplication, CommitSha, KubeName, Origin, RepoName, Secret};
+use serde_json::Value;
+
+fn argocd() -> ArgoCd {
+    let url = Origin::parse("https://argocd.acme.example").expect("an origin");
+    ArgoCd { url, root_path: String::new(), token: Some(Secret::new(HUSH)) }
+}
+
+fn follow(chunks: Vec<Vec<u8>>) -> (Vec<Event>, Result<(), HttpError>) {
+    let name = |text| KubeName::parse(text).expect("a name");
+    let app = ArgoApplication { name: name("checkout"), project: name("default"), namespace: None };
+    let world = World::default();
+    world.stream.replace(chunks);
+    let mut stream = world.run(events(&world, &argocd(), &app)).unwrap_or_else(|error| panic!("{error:?}"));
+    let mut all = Vec::new();
+    loop {
+        match world.run(stream.next()) {
+            Ok(Some(event)) => all.push(event),
+            Ok(None) => return (all, Ok(())),
+            Err(error) => return (all, Err(error)),
+        }
+    }
+}
+
+fn is_clipped(text: &str, most: usize) {
+    is_short(text, most);
+    assert!(!text.contains("  ") && text.trim() == text, "{text:?}");
+}
+
+fn is_bounded(snapshot: &AppSnapshot) {
+    is_clipped(&snapshot.health_message, 200);
+    snapshot.conditions.iter().for_each(|condition| is_clipped(condition, 500));
+    assert!(snapshot.resources_healthy <= snapshot.resources_total);
+    if let Some(last) = &snapshot.last {
+        is_clipped(&last.message, 500);
+        last.resources.iter().for_each(|resource| is_clipped(&resource.message, 200));
+        is_clipped(last.by.as_deref().unwrap_or_default(), 200);
+    }
+    is_clipped(snapshot.operation.as_ref().and_then(|operation| operation.by.as_deref()).unwrap_or_default(), 200);
+    assert!(snapshot.multi_source || snapshot.sources.len() <= 1);
+
+    let gitops = RepoName::parse("acme/gitops").expect("a repository");
+    let commit = CommitSha::parse(&"a".repeat(40)).expect("a commit");
+    let ours = |url: &String| {
+        let url = url.to_ascii_lowercase();
+        url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git")
+    };
+    match which_sources(snapshot, &gitops, &commit) {
+        Ok(Revision::Single(pinned)) => {
+            assert_eq!((pinned, snapshot.multi_source), (commit, false));
+            assert!(snapshot.sources.iter().any(ours));
+        }
+        Ok(Revision::Sources { positions, commit: pinned }) => {
+            assert_eq!((pinned, snapshot.multi_source), (commit, true));
+            assert!(!positions.is_empty() && positions.is_sorted());
+            for position in positions {
+                let source = usize::try_from(position).ok().and_then(|at| snapshot.sources.get(at - 1));
+                assert!(source.is_some_and(ours), "source {position} is not ours");
+            }
+        }
+        Err(_) => assert!(!snapshot.sources.iter().any(|url| url == "https://github.com/acme/gitops.git")),
+    }
+}
+
+/// Where the stream is cut in the first line; then the stream.
+pub fn argocd_events(data: &[u8]) {
+    let mut parts = Parts(data);
+    let cuts = parts.line();
+    let stream = parts.rest();
+    let whole = follow(vec![stream.to_vec()]);
+    assert_eq!(follow(pieces(cuts, stream)), whole, "it depends on where chunks end");
+    if stream.len() < 2000 {
+        assert_eq!(follow(stream.chunks(1).map(<[u8]>::to_vec).collect()), whole, "byte by byte");
+    }
+    for event in &whole.0 {
+        match event {
+            Event::App { snapshot, .. } => is_bounded(snapshot),
+            Event::Error { message, .. } => is_clipped(message, 200),
+            Event::KeepAlive => {}
+        }
+    }
+    let lines = stream.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+    assert!(whole.0.len() <= lines);
+    assert_eq!(whole.0.len() == lines, whole.1.is_ok(), "every line is an event, or breaks the stream");
+}
+
+fn is_told_briefly(data: &[u8], fault: &Fault) {
+    keeps_secrets(data, fault);
+    if let Cause::Said { said } | Cause::Forbidden { said } = &fault.cause {
+        is_clipped(said, 200);
+    }
+}
+
+/// The HTTP status in the first line; then an answer to any of our calls.
+pub fn argocd_answer(data: &[u8]) {
+    let mut parts = Parts(data);
+    let status = u16::try_from(parts.number(200)).ok().filter(|status| (100..1000).contains(status)).unwrap_or(200);
+    let body = parts.rest();
+    // Null also stands for JSON that breaks the rules where nobody looks.
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let has_code = |code: i64| json.is_null() || json["code"] == code;
+    match read_application(response(status, body), "read the application") {
+        Ok(snapshot) => {
+            assert!(status == 200 && (json.is_null() || json["metadata"].is_object()), "{status} {json}");
+            is_bounded(&snapshot);
+        }
+        Err(ArgoError::NoRight(said)) => is_clipped(&said, 200),
+        Err(ArgoError::Fault(fault)) => {
+            assert_eq!(fault.changed, Changed::Nothing);
+            is_told_briefly(data, &fault);
+        }
+        Err(ArgoError::NoApplication | ArgoError::Unauthorized) => {}
+    }
+    match read_sync(response(status, body)) {
+        SyncOutcome::Taken(snapshot) => {
+            assert_eq!(status, 200);
+            is_bounded(&snapshot);
+        }
+        SyncOutcome::Unknown(fault) => {
+            assert_eq!(fault.changed, Changed::Unknown);
+            is_told_briefly(data, &fault);
+        }
+        SyncOutcome::NotDone(fault) => {
+            assert_eq!(fault.changed, Changed::Nothing);
+            assert!(![200, 408, 409].contains(&status) && status < 500, "{status} may come after the fact");
+            is_told_briefly(data, &fault);
+        }
+        SyncOutcome::Window(said) | SyncOutcome::NoRight(said) => {
+            assert!(status == 403 && has_code(7), "{status} {json}");
+            is_clipped(&said, 200);
+        }
+        SyncOutcome::AutoSync(said) | SyncOutcome::Refused(said) => {
+            assert!(status == 400 && (json.is_null() || json["code"].is_i64()));
+            is_clipped(&said, 200);
+        }
+        SyncOutcome::InProgress | SyncOutcome::Deleting => assert_eq!(status, 400),
+        SyncOutcome::NoApplication => assert!(status == 404 && has_code(5), "{status} {json}"),
+        SyncOutcome::Unauthorized => assert_eq!(status, 401),
+    }
+    match read_webhook(response(status, body)) {
+        Ok(()) => assert_eq!(status, 200),
+        Err(fault) => is_told_briefly(data, &fault),
+    }
+}

@@ -1,0 +1,116 @@
+//! The catalog: what is accepted can be written out and read again, and every error names a line that exists.
+
+use crate::parts::Parts;
+use crate::promise::{is_plain_to_slack, is_short};
+use deploy_core::catalog::{Allow, Catalog, Decision, Environment, LONGEST};
+use deploy_core::message;
+use deploy_core::names::{FilePath, SlackChannel, SlackUser};
+use deploy_core::refusal::Refusal;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The long form of an environment. JSON is YAML.
+fn written_out(environment: &Environment) -> Value {
+    let Environment { values, tag_at, argocd, allow, deadline, degraded_grace } = environment;
+    let mut all = json!({
+        "values": values,
+        "tag_at": tag_at,
+        "argocd": { "application": argocd.name, "project": argocd.project },
+        "deadline": format!("{}s", deadline.as_secs()),
+        "degraded_grace": format!("{}s", degraded_grace.as_secs()),
+    });
+    if let Some(namespace) = &argocd.namespace {
+        all["argocd"]["namespace"] = json!(namespace);
+    }
+    match allow {
+        Allow::Anyone => all["allow"] = json!("anyone"),
+        Allow::Listed { users, groups, channels } => {
+            for (key, list) in [("users", json!(users)), ("groups", json!(groups)), ("channels", json!(channels))] {
+                if list != json!([]) {
+                    all["allow"][key] = list;
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The text of `deploy-bot.yaml`.
+pub fn catalog(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let catalog = match Catalog::parse(&text) {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            let lines = text.matches(['\n', '\r']).count() + 2;
+            assert!(error.line.is_none_or(|line| (1..=lines).contains(&line)), "{error:?} of {lines} lines");
+            is_short(&error.problem, 500);
+            let path = FilePath::parse("deploy-bot.yaml").expect("a path");
+            let sentence = message::refusal(&Refusal::BrokenCatalog { path, error });
+            is_plain_to_slack(&sentence);
+            is_short(&sentence, 900);
+            return;
+        }
+    };
+    assert!(text.len() <= LONGEST && !catalog.apps.is_empty());
+
+    let mut again = json!({});
+    let (mut applications, mut places) = (BTreeSet::new(), BTreeSet::new());
+    for (name, app) in &catalog.apps {
+        assert_eq!(name, &app.name);
+        assert!(!app.environments.is_empty());
+        again["apps"][name.as_str()] = json!({ "repo": app.repo, "image": app.image });
+        for (environment_name, environment) in &app.environments {
+            again["apps"][name.as_str()]["environments"][environment_name.as_str()] = written_out(environment);
+            assert!((30..=7200).contains(&environment.deadline.as_secs()), "{:?}", environment.deadline);
+            assert!(environment.degraded_grace <= Duration::from_secs(600));
+            let argocd = &environment.argocd;
+            assert!(applications.insert((&argocd.namespace, &argocd.name)), "{} belongs to two targets", argocd.name);
+            assert!(!environment.tag_at.is_empty());
+            for tag_at in &environment.tag_at {
+                assert!(places.insert((&environment.values, tag_at)), "{tag_at} belongs to two targets");
+            }
+            let (user, channel) = (SlackUser::parse("U0"), SlackChannel::parse("C0"));
+            if let (Allow::Listed { users, groups, channels }, Ok(user), Ok(channel)) =
+                (&environment.allow, user, channel)
+                && users.is_empty()
+                && groups.is_empty()
+                && channels.is_empty()
+            {
+                assert_eq!(environment.allow.decide(&user, &[], &channel), Decision::Nobody);
+            }
+            let found = catalog.find(name.as_str(), Some(environment_name.as_str()));
+            assert_eq!(found.map(|(target, ..)| target.environment), Ok(environment_name.clone()));
+        }
+    }
+    let mut read = Catalog::parse(&again.to_string());
+    for (name, app) in read.iter_mut().flat_map(|read| &mut read.apps) {
+        // A rule for tags cannot be written out.
+        app.tag_rule = catalog.apps[name].tag_rule.clone();
+    }
+    if again.to_string().len() <= LONGEST {
+        assert_eq!(read.as_ref(), Ok(&catalog), "written out as {again}");
+    }
+}
+
+/// A name, an environment, a line each, as somebody typed them; then the text of `deploy-bot.yaml`.
+pub fn catalog_lookup(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (app, environment) = (parts.text(), parts.text());
+    let environment = Some(environment.as_ref()).filter(|environment| !environment.is_empty());
+    let Ok(catalog) = Catalog::parse(&parts.rest_text()) else { return };
+    match catalog.find(&app, environment) {
+        Ok((target, found, place)) => {
+            assert_eq!((target.app.as_str(), &found.name), (&*app, &target.app));
+            assert!(environment.is_none_or(|environment| target.environment.as_str() == environment));
+            assert_eq!(found.environments.get(&target.environment), Some(place));
+        }
+        Err(refusal) => {
+            if let Refusal::UnknownApp { did_you_mean: Some(near), .. } = &refusal {
+                assert!(catalog.apps.keys().any(|name| name.as_str() == near), "there is no {near}");
+            }
+            is_plain_to_slack(&message::refusal(&refusal));
+            is_short(&message::refusal(&refusal), 4000);
+        }
+    }
+}

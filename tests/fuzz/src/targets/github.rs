@@ -1,0 +1,213 @@
+//! GitHub's answers: no data is believed beside an error, text is the file's own, and nobody else's words become long.
+
+use crate::parts::Parts;
+use crate::promise::{HUSH, is_short, keeps_secrets};
+use crate::world::response;
+use deploy_core::clock::Timestamp;
+use deploy_core::fault::{Cause, Changed, Fault};
+use deploy_core::github::{
+    CommitOutcome, FileState, GitHub, Question, ReadError, Reference, SourceState, catalog_request, history_request,
+    read_catalog, read_commit, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
+};
+use deploy_core::http::Response;
+use deploy_core::manifest::blob_sha;
+use deploy_core::names::{BranchName, CommitSha, FilePath, Origin, PullRequestNumber, RepoName, Secret};
+use serde_json::Value;
+
+/// The HTTP status with headers behind it (`403 retry-after=60`) in the first line.
+fn answer(parts: &mut Parts<'_>) -> (Response, Value) {
+    let first = parts.text().into_owned();
+    let mut words = first.split(' ');
+    let status = words.next().and_then(|status| status.parse().ok()).filter(|status| (100..1000).contains(status));
+    let mut answer = response(status.unwrap_or(200), b"");
+    for (name, value) in words.filter_map(|word| word.split_once('=')) {
+        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
+            answer.headers.insert(name, value);
+        }
+    }
+    answer.body = parts.0.to_vec();
+    let body = serde_json::from_slice(&answer.body).unwrap_or_default();
+    (answer, body)
+}
+
+fn github() -> GitHub {
+    GitHub { url: Origin::parse("https://api.github.com").expect("an origin"), token: Secret::new(HUSH) }
+}
+
+fn is_told_briefly(data: &[u8], fault: &Fault) {
+    keeps_secrets(data, fault);
+    match &fault.cause {
+        Cause::Said { said } | Cause::Forbidden { said } => is_short(said, 200),
+        Cause::Nonsense { part } => is_short(part, 60),
+        _ => {}
+    }
+}
+
+/// Whether an answer has an error that is more than "this part is not there".
+fn has_other_errors(body: &Value) -> bool {
+    match &body["errors"] {
+        Value::Array(errors) => errors.iter().any(|error| error["type"] != "NOT_FOUND" && error["type"] != "FORBIDDEN"),
+        Value::Null => false,
+        _ => true,
+    }
+}
+
+fn is_file(file: &FileState) {
+    if let FileState::File { blob, text: Some(text), .. } = file {
+        assert_eq!(blob_sha(text.as_bytes()), *blob, "text that is not the file's");
+    }
+}
+
+fn read_error(data: &[u8], error: &ReadError) {
+    if let ReadError::Fault(fault) = error {
+        assert_eq!(fault.changed, Changed::Nothing);
+        is_told_briefly(data, fault);
+    }
+}
+
+/// The status, then what was asked for (`#42` or a branch) and the live commit, a line each; then the answer to the one question.
+pub fn github_snapshot(data: &[u8]) {
+    let mut parts = Parts(data);
+    let mut rest = Parts(data);
+    rest.line();
+    let (wanted, live) = (rest.text().into_owned(), rest.text().into_owned());
+    let (mut answer, _) = answer(&mut parts);
+    answer.body = rest.rest().to_vec();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+
+    let number = wanted.strip_prefix('#').and_then(|number| number.parse().ok()).map(PullRequestNumber);
+    let branch = |name: &str| BranchName::parse(name).unwrap_or_else(|_| BranchName::parse("main").expect("a branch"));
+    let reference = number.map_or_else(|| Reference::Branch(branch(&wanted)), Reference::PullRequest);
+    let repo = |name| RepoName::parse(name).expect("a repository");
+    let path = |name| FilePath::parse(name).expect("a path");
+    let live = CommitSha::parse(&live).ok();
+    let question = Question {
+        gitops_repo: &repo("acme/gitops"),
+        gitops_branch: &branch("main"),
+        values: &path("apps/checkout/values.yaml"),
+        catalog: &path("deploy-bot.yaml"),
+        live: live.as_ref(),
+        app_repo: &repo("acme/checkout"),
+        reference: &reference,
+    };
+    // What people typed travels in variables: the words of the query do not depend on it.
+    let query = |question: &Question<'_>| {
+        let request = snapshot_request(&github(), question);
+        keeps_secrets(data, &request);
+        serde_json::from_slice::<Value>(&request.body).expect("we write JSON")["query"].clone()
+    };
+    let plain = match &reference {
+        Reference::PullRequest(_) => Reference::PullRequest(PullRequestNumber(1)),
+        Reference::Branch(_) => Reference::Branch(branch("main")),
+    };
+    assert_eq!(query(&question), query(&Question { reference: &plain, ..question }));
+
+    match read_catalog(&answer) {
+        Ok(file) => is_file(&file),
+        Err(error) => read_error(data, &error),
+    }
+    let snapshot = match read_snapshot(&question, &answer) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return read_error(data, &error),
+    };
+    assert_eq!(answer.status, 200);
+    assert!(!has_other_errors(&body), "data beside an error was believed");
+    is_file(&snapshot.values);
+    is_file(&snapshot.catalog);
+    assert!(!snapshot.since_live.iter().any(|touch| Some(&touch.sha) == live.as_ref()));
+    assert!(!snapshot.complete || live.is_some());
+    for touch in &snapshot.since_live {
+        is_short(&touch.headline, 200);
+        is_short(&touch.name, 200);
+    }
+    match &snapshot.source {
+        SourceState::PullRequest { number: read, from_fork, title, checks, .. } => {
+            assert_eq!(Some(*read), number);
+            is_short(title, 200);
+            is_short(checks.as_deref().unwrap_or_default(), 200);
+            let pr = &body["data"]["app"]["pullRequest"];
+            let own = body["data"]["app"]["nameWithOwner"].as_str().zip(pr["headRepository"]["nameWithOwner"].as_str());
+            let same = own.is_some_and(|(own, head)| own.eq_ignore_ascii_case(head));
+            assert!(*from_fork || (same && pr["isCrossRepository"] == false), "a fork was taken for our own");
+        }
+        SourceState::Branch { title, checks, .. } => {
+            assert!(number.is_none());
+            is_short(title, 200);
+            is_short(checks.as_deref().unwrap_or_default(), 200);
+        }
+        SourceState::NoRepository | SourceState::NoPullRequest | SourceState::NoBranch => {}
+    }
+}
+
+/// The status in the first line; then the answer to "which commits touched these two files?".
+pub fn github_history(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (answer, body) = answer(&mut parts);
+    let paths = ["checkout/values.yaml", "checkout/canary.yaml"].map(|path| FilePath::parse(path).expect("a path"));
+    let repo = RepoName::parse("acme/gitops").expect("a repository");
+    let branch = BranchName::parse("main").expect("a branch");
+    keeps_secrets(data, &history_request(&github(), &repo, &branch, &paths, Timestamp(0)));
+    keeps_secrets(data, &catalog_request(&github(), &repo, &branch, &paths[0]));
+    match read_history(&paths, &answer) {
+        Ok(history) => {
+            assert!(answer.status == 200 && !has_other_errors(&body));
+            let nodes = body.pointer("/data/gitops/ref/target/history/nodes").and_then(Value::as_array);
+            let nodes = nodes.expect("commits come from a list");
+            assert_eq!((history.commits.len(), history.complete), (nodes.len(), nodes.len() < 50));
+            for (commit, node) in history.commits.iter().zip(nodes) {
+                assert_eq!(node["oid"], commit.sha.as_str());
+                let signature = &node["signature"];
+                let signed = signature["isValid"] == true && signature["wasSignedByGitHub"] == true;
+                assert_eq!(commit.signed_by_github, signed);
+                assert_eq!(commit.parents.len(), node["parents"]["nodes"].as_array().map_or(0, Vec::len));
+                for (n, path) in paths.iter().enumerate() {
+                    let blob = commit.blobs.get(path);
+                    assert!(blob.is_none_or(|blob| node[format!("file{n}")]["object"]["oid"] == blob.as_str()));
+                }
+            }
+        }
+        Err(fault) => is_told_briefly(data, &fault),
+    }
+    match read_last_touch(&paths, &answer) {
+        Ok(touches) => {
+            assert!(answer.status == 200 && !has_other_errors(&body));
+            assert!(touches.keys().all(|path| paths.contains(path)));
+        }
+        Err(fault) => is_told_briefly(data, &fault),
+    }
+    let blob = blob_sha(&answer.body);
+    assert_eq!(read_raw_blob(&blob, answer.clone()).is_ok(), answer.status == 200);
+    assert!(read_raw_blob(&blob_sha(b"another file"), answer).is_err());
+}
+
+/// The status in the first line; then the answer to the mutation.
+pub fn github_commit(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (answer, body) = answer(&mut parts);
+    let outcome = read_commit(&answer);
+    let oid = body.pointer("/data/createCommitOnBranch/commit/oid").and_then(Value::as_str);
+    let sha = oid.and_then(|oid| CommitSha::parse(oid).ok());
+    let status = answer.status.as_u16();
+    match &outcome {
+        CommitOutcome::Done(done) => assert_eq!((status, Some(done)), (200, sha.as_ref())),
+        CommitOutcome::Unknown(fault) => {
+            assert_eq!(fault.changed, Changed::Unknown);
+            is_told_briefly(data, fault);
+        }
+        CommitOutcome::NotDone(fault) => {
+            assert_eq!(fault.changed, Changed::Nothing);
+            is_told_briefly(data, fault);
+            assert!([200, 401, 403, 422, 429].contains(&status), "{status} may come after the fact");
+        }
+        CommitOutcome::Stale => assert_eq!(status, 200),
+    }
+    // "Nothing was changed" is said only where GitHub refused in a way that we know, and gave no data.
+    if status == 200 && matches!(outcome, CommitOutcome::NotDone(_) | CommitOutcome::Stale) {
+        assert!(body["data"].is_null() || body["data"]["createCommitOnBranch"].is_null(), "{body}");
+        let errors = match &body["errors"] {
+            Value::Array(errors) => errors.clone(),
+            one => vec![one.clone()],
+        };
+        assert!(!errors.is_empty() && errors.iter().all(|error| error["type"].is_string()), "{body}");
+    }
+}

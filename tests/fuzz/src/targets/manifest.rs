@@ -1,0 +1,147 @@
+//! The edit: every byte but the value's is the old one, another parser sees the same file with that value in it, what was set is
+//! read, and setting it twice is setting it once.
+
+use crate::parts::Parts;
+use crate::promise::is_plain_to_slack;
+use deploy_core::image::Tag;
+use deploy_core::manifest::{EditRefusal, LARGEST, TagPath, blob_sha, read_tags, set_tag, text_of};
+use deploy_core::message;
+use deploy_core::names::FilePath;
+use deploy_core::refusal::Refusal;
+use serde_yaml::Value;
+
+/// The text of a path, and back.
+pub fn tag_path(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(path) = TagPath::parse(&text) else { return };
+    assert!(text.len() <= 512);
+    let printed = path.to_string();
+    assert_eq!(TagPath::parse(&printed), Ok(path.clone()), "{text:?} is printed as {printed:?}");
+    assert_eq!(TagPath::parse(&printed).map(|again| again.to_string()), Ok(printed.clone()));
+    let stored = serde_json::to_string(&path).expect("it is stored");
+    assert_eq!(serde_json::from_str::<TagPath>(&stored).ok(), Some(path));
+}
+
+fn is_refused_in_words(text: &str, why: EditRefusal) {
+    if let EditRefusal::Syntax { line, .. } | EditRefusal::NotUtf8 { line } = &why {
+        let lines = text.matches(['\n', '\r']).count() + 2;
+        assert!((1..=lines).contains(line), "line {line} of {lines}");
+    }
+    // Both would be bugs of ours.
+    assert!(!matches!(why, EditRefusal::Unproven { .. }), "{why:?} for {text:?}");
+    let stored = serde_json::to_string(&why).expect("it is stored");
+    assert_eq!(serde_json::from_str::<EditRefusal>(&stored).ok().as_ref(), Some(&why));
+    assert!(stored.len() < 4000, "{stored}");
+    let path = FilePath::parse("checkout/values.yaml").expect("a path");
+    is_plain_to_slack(&message::refusal(&Refusal::Edit { path, why }));
+}
+
+/// Where the tags are (paths with blanks between them) and the new tag, a line each; then the file.
+pub fn manifest(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (paths, tag) = (parts.text(), parts.text());
+    let file = parts.rest();
+    let paths: Vec<TagPath> = paths.split(' ').filter_map(|path| TagPath::parse(path).ok()).take(4).collect();
+    let paths = if paths.is_empty() { vec![TagPath::default()] } else { paths };
+    let text = match text_of(file) {
+        Ok(text) => text,
+        Err(why) => {
+            assert!(std::str::from_utf8(file).is_err() || file.len() > LARGEST);
+            return is_refused_in_words(&String::from_utf8_lossy(file), why);
+        }
+    };
+    let tag = Tag::parse(&tag).map_or_else(|_| "main-abc1234".to_owned(), |tag| tag.to_string());
+
+    let read = read_tags(text, &paths);
+    let edit = match set_tag(text, &paths, &tag) {
+        Ok(edit) => edit,
+        Err(why) => {
+            assert_eq!(read, Err(why.clone()), "what is refused is not read either");
+            return is_refused_in_words(text, why);
+        }
+    };
+    assert_eq!(read.as_ref(), Ok(&edit.before));
+    assert_eq!(edit.changed, edit.text != text);
+    assert_eq!(read_tags(&edit.text, &paths), Ok(vec![tag.clone(); paths.len()]));
+    let twice = set_tag(&edit.text, &paths, &tag).expect("what was written can be written again");
+    assert_eq!((twice.text.as_str(), twice.changed), (edit.text.as_str(), false), "twice is once");
+    assert_eq!(blob_sha(edit.text.as_bytes()) == blob_sha(file), !edit.changed);
+    if let ([_], true) = (paths.as_slice(), edit.changed) {
+        // By way of another tag: nothing of that one is left.
+        let other = set_tag(text, &paths, "another-tag").expect("any tag can be written");
+        assert_eq!(set_tag(&other.text, &paths, &tag).map(|edit| edit.text).as_ref(), Ok(&edit.text));
+    }
+    if let [path] = paths.as_slice() {
+        only_one_value_differs(text, &edit.text, &tag);
+        another_parser_agrees(text, &edit.text, path, &tag);
+    }
+}
+
+/// What is left of the new text when both its ends that are the old text's are taken off, is part of the tag in quotes.
+fn only_one_value_differs(old: &str, new: &str, tag: &str) {
+    let (old, new) = (old.as_bytes(), new.as_bytes());
+    let same_start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let most = old.len().min(new.len()) - same_start;
+    let same_end = old.iter().rev().zip(new.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
+    let differs = &new[same_start..new.len() - same_end];
+    // A blank that was there already may be taken for the one that was written.
+    let written = [format!(" \"{tag}\""), format!("\"{tag}\" "), format!("'{tag}'")];
+    let is_part =
+        |whole: &String| differs.is_empty() || whole.as_bytes().windows(differs.len()).any(|part| part == differs);
+    assert!(written.iter().any(is_part), "{:?} was written", String::from_utf8_lossy(differs));
+}
+
+/// One step down: a key, or the number of an item.
+enum Step {
+    Key(String),
+    Item(usize),
+}
+
+/// The steps of a path as it is printed.
+fn steps(path: &TagPath) -> Vec<Step> {
+    let (text, mut steps) = (path.to_string(), Vec::new());
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+        if let Some((number, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            steps.push(Step::Item(number.parse().expect("a number stands in brackets")));
+            rest = after;
+        } else if let Some((key, after)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+            steps.push(Step::Key(key.to_owned()));
+            rest = after;
+        } else {
+            let (key, after) = rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()));
+            steps.push(Step::Key(key.to_owned()));
+            rest = after;
+        }
+    }
+    steps
+}
+
+/// libyaml reads both files. It is the parser behind Helm's and Argo CD's, in another language.
+fn another_parser_agrees(old: &str, new: &str, path: &TagPath, tag: &str) {
+    let Ok(mut before) = serde_yaml::from_str::<Value>(old) else { return };
+    // It reads YAML 1.1, where these end a line; and it takes no notice of a byte order mark within the text.
+    if old.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
+        return;
+    }
+    let after: Value = match serde_yaml::from_str(new) {
+        Ok(after) => after,
+        Err(error) => panic!("{old:?} became {new:?}, which libyaml does not read: {error}"),
+    };
+    let mut place = Some(&mut before);
+    for step in steps(path) {
+        place = place.and_then(|value| match (value, step) {
+            (Value::Mapping(map), Step::Key(key)) => map.get_mut(key.as_str()),
+            (Value::Sequence(list), Step::Item(item)) => list.get_mut(item),
+            _ => None,
+        });
+    }
+    // A key that is no text to libyaml (`1`, `on`) is not found.
+    let Some(place) = place else { return };
+    match place {
+        Value::Tagged(tagged) => tagged.value = Value::String(tag.to_owned()),
+        value => *value = Value::String(tag.to_owned()),
+    }
+    assert_eq!(before, after, "{old:?} became {new:?}");
+}

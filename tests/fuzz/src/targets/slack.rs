@@ -1,0 +1,184 @@
+//! What Slack sends: the form of a command, the payload of a click, the address for answers, and answers to our calls.
+
+use crate::parts::Parts;
+use crate::promise::{HUSH, is_short, keeps_secrets};
+use crate::world::response;
+use deploy_core::fault::{Cause, Fault};
+use deploy_core::names::{Origin, Secret, SlackUser};
+use deploy_core::slack::{
+    FormError, Incoming, Interaction, ResponseUrl, Slack, SlackError, SlashCommand, auth_test_request, code_escape,
+    escape, read_auth_test, read_group_members, read_post, read_respond, read_update,
+};
+use serde_json::{Value, json};
+use std::fmt::Debug;
+
+/// What another reader of forms sees in a field: once, and as text.
+fn field(body: &[u8], name: &str) -> Vec<String> {
+    let pairs = form_urlencoded::parse(body).filter(|(key, _)| key == name);
+    pairs.map(|(_, value)| value.into_owned()).collect()
+}
+
+fn is_about_the_form(error: FormError) {
+    is_short(&error.to_string(), 80);
+}
+
+/// The body at the address of the command.
+pub fn slack_form(data: &[u8]) {
+    let command = match SlashCommand::parse(data) {
+        Ok(Incoming::Command(command)) => command,
+        Ok(Incoming::SslCheck) => return assert_eq!(field(data, "ssl_check"), ["1"]),
+        Err(error) => return is_about_the_form(error),
+    };
+    let SlashCommand { team, team_domain, channel, user, user_name, command: slash, text, response_url, trigger_id } =
+        &command;
+    let fields = [
+        ("team_id", team.as_str()),
+        ("team_domain", team_domain),
+        ("channel_id", channel.as_str()),
+        ("user_id", user.as_str()),
+        ("user_name", user_name),
+        ("command", slash),
+        ("text", text),
+        ("response_url", response_url.expose()),
+        ("trigger_id", trigger_id),
+    ];
+    let mut again = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        let seen = field(data, name);
+        assert!(seen == [value] || (seen.is_empty() && value.is_empty()), "{name}: {value:?} or {seen:?}");
+        again.append_pair(name, value);
+    }
+    assert_eq!(SlashCommand::parse(again.finish().as_bytes()), Ok(Incoming::Command(command.clone())));
+    let printed = format!("{command:?}");
+    // A short one may be part of something else that is printed.
+    assert!(
+        response_url.expose().len() < 20
+            || !printed.contains(response_url.expose())
+            || fields.iter().any(|(name, value)| *name != "response_url" && value.contains(response_url.expose()))
+    );
+}
+
+/// The body at the address of the buttons: a form with its one field `payload`. The input is that field, or a whole form.
+pub fn slack_interaction(data: &[u8]) {
+    let encode =
+        |payload: &str| form_urlencoded::Serializer::new(String::new()).append_pair("payload", payload).finish();
+    let body = if data.starts_with(b"{") { encode(&String::from_utf8_lossy(data)).into_bytes() } else { data.to_vec() };
+    let click = match Interaction::parse(&body) {
+        Ok(click) => click,
+        Err(error) => return is_about_the_form(error),
+    };
+    let again = json!({
+        "type": "block_actions",
+        "team": { "id": click.team },
+        "user": { "id": click.user },
+        "channel": { "id": click.channel },
+        "actions": [{ "action_id": click.action_id, "value": click.value }],
+        "response_url": click.response_url.expose(),
+        "trigger_id": click.trigger_id,
+    });
+    assert_eq!(Interaction::parse(encode(&again.to_string()).as_bytes()), Ok(click));
+    // Null: JSON that breaks the rules where nobody looks.
+    let seen: Value = serde_json::from_str(&field(&body, "payload").concat()).unwrap_or_default();
+    assert!(seen.is_null() || seen["type"] == "block_actions", "{seen}");
+}
+
+/// `slack_url` in the first line; then an address for answers.
+pub fn response_url(data: &[u8]) {
+    let mut parts = Parts(data);
+    let slack = Origin::parse(&parts.text()).unwrap_or_else(|_| Origin::parse("https://slack.com").expect("an origin"));
+    let text = parts.rest_text();
+    let Ok(url) = ResponseUrl::parse(&text, &slack) else { return };
+    // What is no address is never called.
+    let Ok(address) = text.parse::<http::Uri>() else { return };
+    let hosts = [Some("hooks.slack.com"), Some(slack.host()).filter(|host| *host != "slack.com")];
+    assert!(hosts.contains(&address.host()), "{text:?} calls {:?}", address.host());
+    assert!(address.authority().is_some_and(|authority| !authority.as_str().contains('@')), "{text:?}");
+    assert!(address.scheme_str() == Some("https") || address.host() == Some(slack.host()), "{text:?}");
+    // A browser and we must not call different hosts.
+    assert_eq!(
+        url::Url::parse(&text).ok().and_then(|url| url.host_str().map(str::to_ascii_lowercase)).as_deref(),
+        address.host().map(str::to_ascii_lowercase).as_deref()
+    );
+    assert!(text.len() <= 2048);
+    assert_eq!(format!("{url:?}"), "ResponseUrl(..)");
+    let stored = serde_json::to_string(&url).expect("it is stored");
+    assert_eq!(serde_json::from_str::<ResponseUrl>(&stored).ok(), Some(url));
+}
+
+fn is_told_briefly(data: &[u8], error: &impl Debug, fault: Option<&Fault>) {
+    keeps_secrets(data, error);
+    assert!(format!("{error:?}").len() < 600, "{error:?}");
+    match fault.map(|fault| &fault.cause) {
+        Some(Cause::Said { said } | Cause::Forbidden { said }) => is_short(said, 200),
+        Some(Cause::Nonsense { part }) => is_short(part, 40),
+        _ => {}
+    }
+}
+
+fn did_it<T: Debug>(data: &[u8], outcome: Result<T, SlackError>, status: u16, said: &Value) -> Option<T> {
+    match outcome {
+        Ok(done) => {
+            assert!((200..300).contains(&status), "HTTP {status} is a success");
+            // `null`: the plain text `ok`, or JSON that breaks the rules where nobody looks.
+            assert!(said.is_null() || said.get("ok") == Some(&Value::Bool(true)), "{said} is a success");
+            Some(done)
+        }
+        Err(error) => {
+            let fault = match &error {
+                SlackError::Unreachable(fault) | SlackError::Refused(fault) => Some(fault),
+                SlackError::Gone(_) | SlackError::RateLimited(_) => None,
+            };
+            assert!(status != 429 || matches!(error, SlackError::RateLimited(_)), "{error:?}");
+            is_told_briefly(data, &error, fault);
+            None
+        }
+    }
+}
+
+/// The HTTP status and `Retry-After`, a line each; then the body of an answer of Slack's.
+pub fn slack_answer(data: &[u8]) {
+    let mut parts = Parts(data);
+    let (status, wait) = (parts.number(200), parts.text().into_owned());
+    let status = u16::try_from(status).ok().filter(|status| (100..1000).contains(status)).unwrap_or(200);
+    let body = parts.rest();
+    let answer = || {
+        let mut answer = response(status, body);
+        if let Ok(wait) = wait.parse() {
+            answer.headers.insert("retry-after", wait);
+        }
+        answer
+    };
+    let said: Value = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(ts) = did_it(data, read_post(answer()), status, &said) {
+        assert!(said.is_null() || said["ts"] == ts.as_str(), "{said}");
+    }
+    did_it(data, read_update(answer()), status, &said);
+    did_it(data, read_respond(answer()), status, &said);
+    if let Some(users) = did_it(data, read_group_members(answer()), status, &said) {
+        let all = said["users"].as_array().map(Vec::as_slice).unwrap_or_default();
+        assert!(users.len() <= all.len() && users.iter().map(SlackUser::as_str).all(|user| all.contains(&json!(user))));
+    }
+    if let Some(team) = did_it(data, read_auth_test(answer()), status, &said) {
+        assert!(said.is_null() || said["team_id"] == team.as_str(), "{said}");
+    }
+    let slack = Slack { url: Origin::parse("https://slack.com").expect("an origin"), token: Secret::new(HUSH) };
+    keeps_secrets(b"", &(&slack, auth_test_request(&slack)));
+}
+
+/// Outside text on its way into a message.
+pub fn slack_text(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let escaped = escape(&text);
+    assert!(!escaped.contains(['<', '>']));
+    assert_eq!(
+        escaped.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"),
+        text,
+        "people read what was there"
+    );
+    for limit in [1, 20, 128] {
+        let code = code_escape(&text, limit);
+        assert!(!code.contains(['<', '>', '`']) && !code.chars().any(char::is_control), "{code:?}");
+        let shown = code.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        assert!(shown.chars().count() <= limit, "{shown:?}");
+    }
+}

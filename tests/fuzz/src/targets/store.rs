@@ -1,0 +1,190 @@
+//! What is stored: any bytes are read or refused, what is read is written back with the same meaning, and any facts have a state
+//! and a message that Slack takes.
+
+use crate::parts::Parts;
+use crate::promise::{is_plain_to_slack, is_short};
+use crate::world::{NOW, World};
+use deploy_core::argocd::AppSnapshot;
+use deploy_core::deployment::{
+    CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, PushFact, RequestFact,
+    State, Step, Tempo, WatchFact, next, step,
+};
+use deploy_core::message::{self, Note};
+use deploy_core::names::{ArgoApplication, DeploymentId, KubeName};
+use deploy_core::slack::Message;
+use deploy_core::store::{
+    CatalogCache, Current, EarlyEnds, History, Key, Live, Lock, Reply, Rewritten, in_flight, load, load_fact, load_key,
+    rebuild_in_flight, remember, save_fact, save_key, take_news,
+};
+use serde_json::Value;
+use std::fmt::Debug;
+
+fn id() -> DeploymentId {
+    DeploymentId::parse("0123456789abcdef0123456789abcdef").expect("an id")
+}
+
+/// Whether the bytes are of this build's version: others are left alone.
+fn has_our_version(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value["version"] == 1)
+}
+
+fn fact<F: Fact + PartialEq + Debug>(bytes: &[u8]) {
+    let world = World::default();
+    let key = format!("deploy-bot/deployment/{}/{}", id(), F::NAME);
+    world.store.borrow_mut().insert(key.clone(), bytes.to_vec());
+    match world.run(load_fact::<F>(&world, &id())) {
+        Ok(fact) => {
+            assert!(has_our_version(bytes));
+            let fact = fact.expect("the key is there");
+            world.run(save_fact(&world, &id(), &fact)).expect("it was stored before");
+            assert_eq!(world.run(load_fact::<F>(&world, &id())), Ok(Some(fact)), "{}", F::NAME);
+        }
+        Err(error) => assert!(error.is_unreadable(), "{error}"),
+    }
+    // Reading changes nothing.
+    assert!(world.written.borrow().len() <= 1);
+}
+
+fn key<K: Key<Value: PartialEq + Debug> + Copy>(key: K, bytes: &[u8]) {
+    let world = World::default();
+    world.store.borrow_mut().insert(key.name(), bytes.to_vec());
+    match world.run(load_key(&world, key)) {
+        Ok(value) => {
+            assert!(has_our_version(bytes));
+            let value = value.expect("the key is there");
+            world.run(save_key(&world, key, &value)).expect("it was stored before");
+            assert_eq!(world.run(load_key(&world, key)), Ok(Some(value)), "{}", key.name());
+        }
+        Err(error) => assert!(error.is_unreadable(), "{error}"),
+    }
+}
+
+/// Any bytes, under any key.
+pub fn stored_value(data: &[u8]) {
+    fact::<RequestFact>(data);
+    fact::<CommitFact>(data);
+    fact::<CommittedFact>(data);
+    fact::<EndFact>(data);
+    fact::<MessageFact>(data);
+    fact::<CancelFact>(data);
+    fact::<PushFact>(data);
+    fact::<WatchFact>(data);
+    let name = |text| KubeName::parse(text).expect("a name");
+    let application = ArgoApplication { name: name("checkout"), project: name("default"), namespace: None };
+    key(Current(&application), data);
+    key(Live(&application), data);
+    key(Lock(&application), data);
+    key(Rewritten, data);
+    key(CatalogCache, data);
+    key(EarlyEnds, data);
+    key(History(&application), data);
+
+    // A ring that is full of anything keeps the newest, or is left alone.
+    let world = World::default();
+    world.store.borrow_mut().insert(EarlyEnds.name(), data.to_vec());
+    match world.run(remember(&world, EarlyEnds, &id(), &[])) {
+        Ok(()) => {
+            let ring = world.store.borrow().get(&EarlyEnds.name()).cloned().unwrap_or_default();
+            assert!(String::from_utf8_lossy(&ring).contains(id().as_str()));
+        }
+        Err(error) => {
+            assert!(error.is_unreadable() && world.store.borrow().get(&EarlyEnds.name()) == Some(&data.to_vec()))
+        }
+    }
+}
+
+/// An object of facts, each under its name, without versions.
+pub fn stored_facts(data: &[u8]) {
+    let Ok(Value::Object(all)) = serde_json::from_slice::<Value>(data) else { return };
+    let world = World::default();
+    for (name, mut fact) in all {
+        if let Some(fact) = fact.as_object_mut() {
+            fact.insert("version".to_owned(), 1.into());
+        }
+        let key = format!("deploy-bot/deployment/{}/{name}", id());
+        world.store.borrow_mut().insert(key, fact.to_string().into_bytes());
+    }
+    let facts = match world.run(load(&world, &id())) {
+        Ok(facts) => facts,
+        Err(error) => return assert!(error.is_unreadable(), "{error}"),
+    };
+    world.run(rebuild_in_flight(&world)).expect("every fact can be read");
+
+    let state = facts.state();
+    assert!(facts.committed.is_none() || !matches!(state, State::Accepted | State::Committing | State::Refused));
+    assert!(!facts.end_is_told() || state.is_final());
+    assert!(!(state.is_final() && facts.keeps_busy(NOW, &Tempo::default())));
+    let mut notes = vec![None, Some(Note::Settling)];
+    notes.extend([0, 1, u64::MAX].map(|ahead| Some(Note::Queue { ahead })));
+    for note in notes {
+        is_a_message(&message::before_commit(&facts, note.as_ref()));
+    }
+    is_a_message(&message::after_commit(&facts));
+    if let Some(link) = facts.link() {
+        assert!(link.starts_with("https://") && link.contains(".slack.com/archives/"), "{link}");
+    }
+    what_is_next(&facts);
+    if let (Some(request), Some(commit)) = (&facts.request, &facts.commit) {
+        let (headline, body) = message::commit_text(request, commit, &id());
+        is_short(&headline, 72);
+        // The trailer is ours whatever else is in the text, and there is no other.
+        assert_eq!(message::deploy_id(&format!("{headline}\n\n{body}")), Some(id()));
+        assert_eq!(body.lines().filter(|line| line.starts_with("Deploy-Id: ")).count(), 1, "{body}");
+        assert!(body.lines().count() == 5 && body.len() < 3000, "{body}");
+    }
+}
+
+/// What Slack takes, and nothing that it would read as a mention.
+fn is_a_message(message: &Message) {
+    is_short(&message.text, 1000);
+    is_plain_to_slack(&message.text);
+    let blocks = message.blocks.as_array().expect("blocks are a list");
+    assert!((1..=50).contains(&blocks.len()));
+    for block in blocks {
+        let text = match block["type"].as_str() {
+            Some("section") => block["text"]["text"].as_str(),
+            Some("context") => block["elements"][0]["text"].as_str(),
+            _ => None,
+        };
+        let text = text.expect("a section, or a context of one element");
+        assert!((1..=3000).contains(&text.chars().count()), "{} characters", text.chars().count());
+        is_plain_to_slack(text);
+    }
+}
+
+/// Whatever is stored, the watch knows what to do, and a last word is the last.
+fn what_is_next(facts: &Facts) {
+    let tempo = Tempo::default();
+    let said = facts.watch.as_ref().is_some_and(|watch| watch.last_word.is_some());
+    let decided = next(facts, NOW, &tempo);
+    assert!(!said || matches!(decided, Next::LeaveAlone | Next::Tell), "{decided:?} after the last word");
+    if let Next::Say(LastWord::Failed { .. }) = &decided {
+        assert!(facts.committed.is_none(), "nothing was changed, it would say");
+    }
+    let mut watch = facts.watch.clone().unwrap_or_default();
+    let step = step(&id(), facts, &mut watch, &AppSnapshot::default(), NOW, &tempo);
+    // An application that shows nothing proves nothing.
+    assert!(!matches!(step, Step::Over(LastWord::Live { .. })), "{step:?}");
+}
+
+/// Members of a set in Redis, a line each: what is no id is left out.
+pub fn redis_members(data: &[u8]) {
+    let mut parts = Parts(data);
+    let mut replies = Vec::new();
+    while !parts.0.is_empty() {
+        let text = parts.text().into_owned();
+        replies.push(match text.parse() {
+            Ok(number) => Reply::Int(number),
+            Err(_) if text.is_empty() => Reply::Nil,
+            Err(_) => Reply::Text(text),
+        });
+    }
+    let mut world = World::default();
+    world.replies = replies.clone();
+    let ids = |replies: &[Reply]| {
+        replies.iter().filter(|reply| matches!(reply, Reply::Text(text) if DeploymentId::parse(text).is_ok())).count()
+    };
+    let flight = world.run(in_flight(&world)).expect("Redis answered");
+    assert_eq!((flight.ids.len(), flight.whole), (ids(&replies), replies.contains(&Reply::Text("whole".to_owned()))));
+    assert_eq!(world.run(take_news(&world)).map(|news| news.len()), Ok(ids(&replies)));
+}

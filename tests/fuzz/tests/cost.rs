@@ -1,0 +1,236 @@
+//! What hostile input of the largest size costs: eight times the bytes may cost about eight times the work, whatever is in them.
+//!
+//! Work is time on the processor, not time on the wall, so a busy machine does not matter; something quadratic costs 64 times as much.
+
+use deploy_core::catalog::{Catalog, LONGEST};
+use deploy_core::manifest::{LARGEST, TagPath, set_tag};
+use std::time::Instant;
+
+/// Nanoseconds that this thread was on the processor.
+fn worked() -> u64 {
+    // Linux only; elsewhere the wall has to do.
+    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    schedule.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_else(|| {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    })
+}
+
+fn cost(run: &impl Fn(&[u8]), input: &[u8]) -> u64 {
+    let before = worked();
+    run(input);
+    worked() - before
+}
+
+/// `text` in front of as many copies of `piece` as fit into `size` bytes, then `end`.
+fn filled(text: &str, piece: &str, end: &str, size: usize) -> Vec<u8> {
+    let copies = size.saturating_sub(text.len() + end.len()) / piece.len();
+    [text.as_bytes(), piece.repeat(copies).as_bytes(), end.as_bytes()].concat()
+}
+
+/// Below this, what is measured is the clock.
+const NOTHING: u64 = 2_000_000;
+
+/// Checks each shape at an eighth of the size and at the size.
+fn costs_in_proportion(size: usize, shapes: &[(&str, &str, &str)], run: impl Fn(&[u8])) {
+    let mut slow = Vec::new();
+    for (text, piece, end) in shapes {
+        // Of two, because caches and page faults cost the first one more.
+        let input = filled(text, piece, end, size / 8);
+        let small = cost(&run, &input).min(cost(&run, &input));
+        let large = cost(&run, &filled(text, piece, end, size));
+        println!("{:>10} {:>12} us {text:?} {piece:?} {end:?}", small / 1000, large / 1000);
+        if large > small.max(NOTHING) * 24 {
+            slow.push(format!("{text:?}{piece:?}…{end:?}: {} us, then {} us", small / 1000, large / 1000));
+        }
+    }
+    assert!(slow.is_empty(), "eight times the bytes cost much more:\n{}", slow.join("\n"));
+}
+
+/// What makes parsers of YAML work.
+const YAML: &[(&str, &str, &str)] = &[
+    ("a: ", "[", ""),
+    ("a: ", "{a: ", ""),
+    ("a: ", "[", "]"),
+    ("a: [", "[],", "]"),
+    ("a: [", ",", "]"),
+    ("a: [", "a: b, ", "]"),
+    ("a: {", "a, ", "}"),
+    ("a: [[", "a,", "]: b]\n"),
+    ("a:\n  ", "- ", "x"),
+    ("a:\n", "- a\n", ""),
+    ("a:\n", "-\n", ""),
+    ("", "? ", "x"),
+    ("", "? a\n", ""),
+    ("", ": ", "x"),
+    ("", "a:\n", ""),
+    ("a: ", "a\n  ", ""),
+    ("a: ", "a\n\n  ", ""),
+    ("a: '", "''", "'\n"),
+    ("a: '", "a\n ", "'\n"),
+    ("a: \"", "\\n", "\"\n"),
+    ("a: \"", "\\\n", "\"\n"),
+    ("a: \"", "\\U0010ffff", "\"\n"),
+    ("a: |\n", "  a\n", ""),
+    ("a: |\n", "\n", "  a\n"),
+    ("a: >\n", "  a\n\n", ""),
+    ("a: &a x\nb: [", "*a, ", "]\n"),
+    ("a: [", "&a x, ", "]\n"),
+    ("a: ", "&a ", "x\n"),
+    ("a: [", "!!str x, ", "]\n"),
+    ("a: !<", "%41", "> x\n"),
+    ("a: !", "a", " x\n"),
+    ("a: 1\n", "---\na: 1\n", ""),
+    ("", "...\n", ""),
+    ("", "%YAML 1.2\n---\n", ""),
+    ("", "#\n", ""),
+    ("a: x ", "# ", "\n"),
+    ("", "\n", "a: x\n"),
+    ("", " ", "a: x\n"),
+    ("", "\t", "a: x\n"),
+    ("", "\r", "a: x\n"),
+    ("", "a", ": x\n"),
+    ("a: ", "é", "\n"),
+    ("a: ", "\u{feff}", "\n"),
+    ("", "<<: {}\n", ""),
+];
+
+#[test]
+fn the_edit_of_a_large_file_costs_in_proportion_whatever_is_in_it() {
+    let paths = [TagPath::default()];
+    let shapes: Vec<(String, &str, &str)> =
+        YAML.iter().map(|(text, piece, end)| (format!("image:\n  tag: x\n{text}"), *piece, *end)).collect();
+    let shapes: Vec<_> = shapes.iter().map(|(text, piece, end)| (text.as_str(), *piece, *end)).collect();
+    // An eighth of the largest is enough to tell.
+    costs_in_proportion(LARGEST / 8, &shapes, |file| {
+        let _ = set_tag(std::str::from_utf8(file).unwrap(), &paths, "main-abc1234");
+    });
+}
+
+/// A key that is a list is noticed at its `:`, and then put in front of all that was read of the list.
+#[test]
+fn long_lists_as_keys_within_long_lists_cost_in_proportion() {
+    let paths = [TagPath::default()];
+    let file = |size: usize| {
+        let half = "a,".repeat(size / 4);
+        format!("image: {{tag: x}}\nb: [{half}{}{half}{}]\n", "[".repeat(50), "]: x".repeat(50))
+    };
+    let edit = |file: &[u8]| assert!(set_tag(std::str::from_utf8(file).unwrap(), &paths, "main-abc1234").is_ok());
+    let (small, large) = (cost(&edit, file(LARGEST / 32).as_bytes()), cost(&edit, file(LARGEST / 4).as_bytes()));
+    println!("{} us, then {} us", small / 1000, large / 1000);
+    assert!(large < small.max(NOTHING) * 24, "{small} ns, then {large} ns");
+}
+
+#[test]
+fn a_large_catalog_costs_in_proportion_whatever_is_in_it() {
+    let own = [
+        ("apps:\n  x: &x {repo: a/b, image: c/d}\n", "  x: *x\n", ""),
+        ("x: &x {users: [U1]}\napps:\n  x:\n    repo: a/b\n    image: c\n    environments:\n", "      a: *x\n", ""),
+        ("apps:\n", "  x: {repo: a/b, image: c}\n", ""),
+    ];
+    costs_in_proportion(LONGEST / 4, &[YAML, &own].concat(), |text| {
+        let _ = Catalog::parse(std::str::from_utf8(text).unwrap());
+    });
+}
+
+#[test]
+fn a_catalog_of_many_apps_is_read_in_proportion() {
+    let many = |size: usize| {
+        let apps = (0..size / 40).map(|n| format!("  a{n}: {{repo: a/b, image: c}}\n")).collect::<String>();
+        format!("apps:\n{apps}")
+    };
+    let read = |text: &[u8]| assert!(Catalog::parse(std::str::from_utf8(text).unwrap()).is_ok());
+    let (small, large) = (cost(&read, many(LONGEST / 8).as_bytes()), cost(&read, many(LONGEST).as_bytes()));
+    assert!(large < small.max(NOTHING) * 24, "{small} ns, then {large} ns");
+}
+
+/// One alias of a few bytes may stand for much: all that a catalog says in memory is bounded.
+#[test]
+fn aliases_do_not_make_a_small_catalog_large() {
+    let paths: String = (0..100).map(|n| format!("'{}x{n}', ", "a.".repeat(31))).collect();
+    let apps: String = (0..1800).map(|n| format!("  a{n}: {{repo: a/b, image: c, tag_at: *t}}\n")).collect();
+    let paths = format!("apps:\n  x: {{repo: a/b, image: c, tag_at: &t [{paths}]}}\n{apps}");
+    let rule = "{branch}".repeat(16_000);
+    let apps: String = (0..1000).map(|n| format!("  a{n}: {{repo: a/b, image: c, tag: *t}}\n")).collect();
+    let rules = format!("apps:\n  x: {{repo: a/b, image: c, tag: &t '{rule}{{sha}}'}}\n{apps}");
+    for text in [paths, rules] {
+        assert!(text.len() < LONGEST);
+        let error = Catalog::parse(&text).unwrap_err();
+        assert!(error.problem.contains("the catalog is too large"), "{error:?}");
+    }
+}
+
+#[test]
+fn bodies_of_the_largest_size_cost_in_proportion_at_both_doors() {
+    let form = "team_id=T1&channel_id=C1&user_id=U1&command=/deploy&response_url=https://x&trigger_id=1&text=";
+    let shapes = [
+        ("", "&", ""),
+        ("", "=", ""),
+        ("", "text=&", ""),
+        ("", "%74ext&", ""),
+        (form, "%41", ""),
+        (form, "+", ""),
+        (form, "&amp;", ""),
+        (form, "%26amp%3b", ""),
+        (form, "<", ""),
+        (form, "@", ""),
+        (form, "a/", ""),
+    ];
+    costs_in_proportion(64 << 10, &shapes, fuzz::slack_form);
+    let shapes = [
+        ("payload=", "[", ""),
+        ("payload={\"type\":\"block_actions\",\"x\":", "[", ""),
+        ("{\"type\":\"block_actions\",\"x\":\"", "\\u0041", "\"}"),
+        ("{\"type\":\"block_actions\",\"actions\":[", "{\"action_id\":\"a\"},", "{\"action_id\":\"a\"}]}"),
+        ("{", "\"type\":\"block_actions\",", "\"type\":\"block_actions\"}"),
+    ];
+    costs_in_proportion(64 << 10, &shapes, fuzz::slack_interaction);
+    let shapes = [
+        ("\npush\nsigned\n{\"commits\":[", "{},", "{}]}"),
+        ("\npush\nsigned\n{\"commits\":", "[", ""),
+        ("\npush\nsigned\n{\"commits\":[\"", "\\\"", "\"]}"),
+        ("\npush\nsigned\n{\"commits\":[\"", "]", "\"]}"),
+        ("\npush\nsigned\n{\"a\":\"", "a", "\"}"),
+    ];
+    costs_in_proportion(2 << 20, &shapes, fuzz::push);
+}
+
+#[test]
+fn large_answers_of_other_systems_cost_in_proportion() {
+    let shapes = [
+        ("\n", ":\n", ""),
+        ("\n", "\n", ""),
+        ("\n", " ", "\n"),
+        ("\n", "data:{\"error\":{}}\n", ""),
+        ("\ndata:", "[", "\n"),
+        (
+            "\n{\"result\":{\"type\":\"ADDED\",\"application\":{\"metadata\":{\"name\":\"x\"},\"status\":{\"health\":{\"message\":\"",
+            "a ",
+            "\"}}}}}\n",
+        ),
+        ("\n{\"error\":{\"message\":\"", "\\n", "\"}}\n"),
+        (
+            "\n{\"result\":{\"type\":\"ADDED\",\"application\":{\"metadata\":{\"name\":\"x\"},\"status\":{\"resources\":[",
+            "{\"health\":{\"status\":\"Degraded\"}},",
+            "{}]}}}}\n",
+        ),
+    ];
+    costs_in_proportion(1 << 20, &shapes, fuzz::argocd_events);
+    let shapes = [
+        ("200\nmain\n\n{\"data\":", "[", ""),
+        ("200\nmain\n\n{\"errors\":[", "{\"type\":\"NOT_FOUND\",\"path\":[1]},", "{}]}"),
+        ("200\nmain\n\n{\"errors\":[{\"message\":\"", " a", "\"}]}"),
+        ("403\nmain\n\n{\"message\":\"", "rate ", "\"}"),
+    ];
+    costs_in_proportion(1 << 20, &shapes, fuzz::github_snapshot);
+    let shapes = [
+        ("ghcr.io/a/b\n401\nwww-authenticate: ", ",", "\n\n"),
+        ("ghcr.io/a/b\n401\nwww-authenticate: ", "a ", "\n\n"),
+        ("ghcr.io/a/b\n401\nwww-authenticate: ", "a=b,", "\n\n"),
+        ("ghcr.io/a/b\n401\nwww-authenticate: ", "Bearer a=\"b\",", "\n\n"),
+        ("ghcr.io/a/b\n401\nwww-authenticate: Bearer realm=\"", "\\", "\n\n"),
+        ("ghcr.io/a/b\n401\nwww-authenticate: Bearer realm=\"", "\",\"", "\n\n"),
+        ("ghcr.io/a/b\n401\n", "www-authenticate: Bearer\n", "\n\n"),
+    ];
+    costs_in_proportion(64 << 10, &shapes, fuzz::registry);
+}

@@ -1,0 +1,379 @@
+//! One seed, one day: what people do, what breaks, and the calm after it.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fakes::argocd::{End, Health, Script, Window};
+use fakes::slack::Limits;
+use fastrand::Rng;
+
+use crate::invariants::{Excuses, check};
+use crate::town::{CHANNEL, SYSTEMS, Town, lock};
+use crate::weather::Weather;
+use crate::world::Role;
+
+/// How a run went.
+pub struct Report {
+    /// Which it was.
+    pub seed: u64,
+    /// In what weather.
+    pub climate: String,
+    /// What should have been true and was not.
+    pub broken: Vec<String>,
+    /// Everything that happened, in order.
+    pub journal: Vec<String>,
+    /// Requests that were accepted.
+    pub accepted: usize,
+    /// Commits that the bot made.
+    pub commits: usize,
+    /// Keys in the store at the end.
+    pub keys: usize,
+    /// How the deployments ended, as `State` says, in order of their ids.
+    pub ends: Vec<String>,
+}
+
+impl Report {
+    fn new(seed: u64, climate: String, town: &Town) -> Self {
+        let journal = town.journal.borrow();
+        let line = |(at, what): &(u64, String)| format!("{:>10.3} s  {what}", *at as f64 / 1_000_000.0);
+        let answered = town.answered.borrow();
+        let ends = answered.keys().filter_map(|id| Some(format!("{:?}", town.facts(id)?.state())));
+        Self {
+            seed,
+            climate,
+            broken: town.broken.borrow().clone(),
+            journal: journal.iter().map(line).collect(),
+            accepted: answered.values().filter(|accepted| **accepted).count(),
+            commits: town.made.borrow().len(),
+            keys: town.store.borrow().len(),
+            ends: ends.collect(),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {} ({})", self.seed, self.climate)?;
+        for broken in &self.broken {
+            writeln!(f, "  {broken}")?;
+        }
+        Ok(())
+    }
+}
+
+/// While there is trouble.
+const TROUBLE: Duration = Duration::from_secs(120);
+/// Nothing may take longer than this after it: the deadline of a deployment is two minutes, its limit without a commit six.
+const SETTLE: Duration = Duration::from_secs(30 * 60);
+
+fn seconds(rng: &mut Rng, most: u64) -> Duration {
+    Duration::from_millis(rng.u64(0..most * 1000))
+}
+
+/// Plays a seed. The same seed is the same day, to the microsecond.
+pub fn day(seed: u64) -> Report {
+    let mut rng = Rng::with_seed(seed ^ 0x5eed_da75);
+    let mut weather = Weather::drawn(&mut rng);
+    let (apps, replicas) = (rng.usize(1..=3), rng.usize(1..=3));
+    let mut excuses = Excuses { leases: weather.slow > 0.0 || weather.redis_fails > 0.0, slack: false };
+    let climate = format!("{apps} apps, {replicas} replicas, {weather}");
+    let fair = rng.f64() < 0.1;
+    if fair {
+        weather.calm();
+    }
+    let town = Town::new(seed, apps, replicas, weather);
+    let mut plan = Plan { town: &town, rng };
+    plan.slack_limits();
+    plan.scripts();
+    plan.people();
+    if !fair {
+        plan.infrastructure(&mut excuses);
+        plan.other_people(&mut excuses);
+    }
+    {
+        let calm = town.clone();
+        town.kernel.after(TROUBLE, move || {
+            calm.note(|| "the weather is good from now on".to_owned());
+            calm.weather.borrow_mut().calm();
+        });
+    }
+    settle(&town, TROUBLE);
+    check(&town, excuses);
+    Report::new(seed, climate, &town)
+}
+
+/// Lets the trouble pass, waits until nothing is in flight, and a little longer than the longest lease.
+fn settle(town: &Rc<Town>, trouble: Duration) {
+    let run = |duration: Duration| {
+        let until = town.kernel.now() + duration.as_micros() as u64;
+        town.kernel.run_until(until, || !town.broken.borrow().is_empty());
+    };
+    run(trouble + Duration::from_secs(1));
+    let limit = town.kernel.now() + SETTLE.as_micros() as u64;
+    while town.kernel.now() < limit && town.broken.borrow().is_empty() {
+        run(Duration::from_secs(10));
+        let settled = town.ids().iter().all(|id| town.facts(id).is_some_and(|facts| facts.end_is_told()));
+        let flying = town.redis.borrow_mut().members("deploy-bot/in-flight").iter().any(|id| id != "whole");
+        if settled && !flying {
+            break;
+        }
+    }
+    // Whoever guards a deployment looks every five seconds; a lease lives for fifteen at most.
+    run(Duration::from_secs(40));
+}
+
+struct Plan<'t> {
+    town: &'t Rc<Town>,
+    rng: Rng,
+}
+
+impl Plan<'_> {
+    fn at(&self, when: Duration, what: impl FnOnce(&Rc<Town>) + 'static) {
+        let town = self.town.clone();
+        self.town.kernel.after(when, move || what(&town));
+    }
+
+    fn app(&mut self) -> String {
+        self.town.apps[self.rng.usize(..self.town.apps.len())].clone()
+    }
+
+    fn slack_limits(&mut self) {
+        if self.rng.f64() < 0.3 {
+            lock(&self.town.slack).limits = Some(Limits::default());
+        }
+    }
+
+    /// How each app's sync goes.
+    fn scripts(&mut self) {
+        for app in self.town.apps.clone() {
+            let script = self.script(&app);
+            lock(&self.town.argocd).app(&app).script = script;
+        }
+    }
+
+    fn script(&mut self, app: &str) -> Script {
+        let healthy = Script::default();
+        match self.rng.u8(..12) {
+            0 => Script::with_waves(app),
+            1 => Script::failing("field is immutable"),
+            2 => Script { failures: 1, ..healthy },
+            3 => Script::then(&[(0, Health::Degraded), (5000, Health::Healthy)]),
+            4 => Script::then(&[(0, Health::Progressing), (3000, Health::Degraded)]),
+            5 => Script::then(&[(0, Health::Progressing)]),
+            6 => Script::then(&[(0, Health::Suspended)]),
+            7 => Script { ends: 8000, health: vec![(0, Health::Healthy)], ..healthy },
+            8 => Script { end: End::Error("the repository cannot be read".to_owned()), ..healthy },
+            _ => healthy,
+        }
+    }
+
+    /// Commands, builds, wishes to cancel.
+    fn people(&mut self) {
+        for _ in 0..self.rng.usize(1..=7) {
+            let (when, app) = (seconds(&mut self.rng, 80), self.app());
+            let user = self.town.users[self.rng.usize(..self.town.users.len())].clone();
+            let text = match self.rng.u8(..10) {
+                0..=4 => format!("{app} 42"),
+                5..=7 => format!("{app} main"),
+                8 => format!("{app} 999"),
+                _ => format!("{app}x 42"),
+            };
+            let twice = self.rng.f64() < 0.15;
+            self.at(when, move |town| town.command(&user, &text, twice));
+        }
+        for _ in 0..self.rng.usize(..4) {
+            let (when, app) = (seconds(&mut self.rng, 80), self.app());
+            let branch = if self.rng.bool() { "main" } else { "feature/totals" };
+            self.at(when, move |town| drop(town.build(&app, branch)));
+        }
+        if self.rng.f64() < 0.2 {
+            let when = seconds(&mut self.rng, 80);
+            self.at(when, |town| {
+                let ids = town.ids();
+                if !ids.is_empty() {
+                    let id = town.kernel.draw(|rng| ids[rng.usize(..ids.len())].clone());
+                    town.cancel(id);
+                }
+            });
+        }
+    }
+
+    /// Processes die and freeze, Redis forgets and goes, systems are down.
+    fn infrastructure(&mut self, excuses: &mut Excuses) {
+        let replicas = self.town.https.len();
+        if self.rng.f64() < 0.4 {
+            for _ in 0..self.rng.usize(1..=4) {
+                let (when, n) = (seconds(&mut self.rng, 100), self.rng.usize(..replicas));
+                let back = Duration::from_millis(self.rng.u64(500..20_000));
+                let role = if self.rng.bool() { Role::SlackCommand } else { Role::SyncPoller };
+                self.at(when, move |town| town.kill(role, n, back));
+            }
+        }
+        if self.rng.f64() < 0.3 {
+            excuses.leases = true;
+            for _ in 0..self.rng.usize(1..=4) {
+                let (when, n) = (seconds(&mut self.rng, 100), self.rng.usize(..replicas));
+                let length = Duration::from_millis(self.rng.u64(500..40_000));
+                let poller = self.rng.bool();
+                self.at(when, move |town| {
+                    let services = if poller { &town.pollers } else { &town.https };
+                    if let Some(process) = services[n].process.get() {
+                        town.note(|| format!("a process freezes for {length:?}"));
+                        town.kernel.freeze(process, length);
+                    }
+                });
+            }
+        }
+        if self.rng.f64() < 0.2 {
+            excuses.leases = true;
+            for _ in 0..self.rng.usize(1..=3) {
+                let when = seconds(&mut self.rng, 100);
+                self.at(when, |town| {
+                    town.note(|| "Redis is flushed".to_owned());
+                    town.redis.borrow_mut().flush();
+                });
+            }
+        }
+        if self.rng.f64() < 0.15 {
+            excuses.leases = true;
+            let (when, length) = (seconds(&mut self.rng, 80), Duration::from_millis(self.rng.u64(200..35_000)));
+            self.at(when, move |town| town.redis_outage(length));
+        }
+        if self.rng.f64() < 0.25 {
+            let (when, length) = (seconds(&mut self.rng, 90), Duration::from_millis(self.rng.u64(500..40_000)));
+            let system = SYSTEMS[self.rng.usize(..SYSTEMS.len())];
+            self.at(when, move |town| {
+                town.note(|| format!("{system:?} is down for {length:?}"));
+                town.weather.borrow_mut().down.insert(system);
+                let up = town.clone();
+                town.kernel.after(length, move || {
+                    up.weather.borrow_mut().down.remove(&system);
+                });
+            });
+        }
+    }
+
+    /// Pushes by people, what they do in Argo CD, what they do to messages.
+    fn other_people(&mut self, excuses: &mut Excuses) {
+        if self.rng.f64() < 0.4 {
+            for _ in 0..self.rng.usize(1..=4) {
+                let (when, app, kind) = (seconds(&mut self.rng, 90), self.app(), self.rng.u8(..6));
+                self.at(when, move |town| push(town, &app, kind));
+            }
+        }
+        if self.rng.f64() < 0.1 {
+            let (when, back) = (seconds(&mut self.rng, 90), self.rng.usize(1..4));
+            self.at(when, move |town| town.force_push(back));
+        }
+        if self.rng.f64() < 0.25 {
+            for _ in 0..self.rng.usize(1..=3) {
+                let (when, app) = (seconds(&mut self.rng, 90), self.app());
+                self.at(when, move |town| {
+                    town.note(|| format!("admin syncs {app} in Argo CD"));
+                    let _ = lock(&town.argocd).person_syncs(town.now(), &app, None);
+                });
+            }
+        }
+        if self.rng.f64() < 0.15 {
+            let (when, app, length) = (seconds(&mut self.rng, 90), self.app(), seconds(&mut self.rng, 60));
+            self.at(when, move |town| {
+                lock(&town.argocd).app(&app).window = Window::Closed;
+                let town_later = town.clone();
+                town.kernel.after(length, move || lock(&town_later.argocd).app(&app).window = Window::Open);
+            });
+        }
+        if self.rng.f64() < 0.2 {
+            excuses.slack = true;
+            for _ in 0..self.rng.usize(1..=3) {
+                let when = seconds(&mut self.rng, 100);
+                self.at(when, |town| {
+                    let mut slack = lock(&town.slack);
+                    let last = slack.messages(CHANNEL).iter().rev().find(|message| message.deleted.is_none());
+                    if let Some(ts) = last.map(|message| message.ts.clone()) {
+                        town.note(|| format!("somebody deletes the message {ts}"));
+                        slack.delete_message(town.now(), CHANNEL, &ts);
+                    }
+                });
+            }
+        }
+        if self.rng.f64() < 0.1 {
+            excuses.slack = true;
+            let when = seconds(&mut self.rng, 100);
+            self.at(when, |town| {
+                town.note(|| "the channel is archived".to_owned());
+                lock(&town.slack).channel(CHANNEL).archived = true;
+            });
+        }
+    }
+}
+
+/// What a person may push to the GitOps repository.
+fn push(town: &Rc<Town>, app: &str, kind: u8) {
+    let path = format!("{app}/values.yaml");
+    let fresh = town.fresh();
+    match kind {
+        0 => town.push(&[("NOTES.md", &fresh)], "Take notes"),
+        1 => town.push(&[(&format!("{app}/limits.yaml"), &fresh)], "Raise the limits"),
+        // Another line of the same file.
+        2 => town.push(&[(&path, &format!("{}# {fresh}\n", town.values(app)))], "Comment"),
+        // The tag itself, by hand.
+        3 => {
+            let values = town.values(app);
+            let by_hand: Vec<String> = values
+                .lines()
+                .map(|line| if line.contains("tag:") { format!("  tag: \"by-hand-{fresh}\"") } else { line.to_owned() })
+                .collect();
+            town.push(&[(&path, &(by_hand.join("\n") + "\n"))], "Set the tag by hand");
+        }
+        // A copied Deploy-Id.
+        4 => {
+            let ids = town.ids();
+            let id = ids.last().map(ToString::to_string).unwrap_or_default();
+            let text = format!("{}# {fresh}\n", town.values(app));
+            town.push(&[(&path, &text)], &format!("Deploy {app}\n\nDeploy-Id: {id}"));
+        }
+        // The catalog, without a change of meaning.
+        _ => {
+            let file = lock(&town.github).file_at(crate::town::GITOPS, "main", "deploy-bot.yaml").unwrap_or_default();
+            let text = format!("{}# {fresh}\n", String::from_utf8_lossy(&file));
+            town.push(&[("deploy-bot.yaml", &text)], "Comment on the catalog");
+        }
+    }
+}
+
+/// So many people deploy so many targets at the same moment, with the limits of GitHub and Slack in force.
+pub fn crowd(seed: u64, targets: usize) -> Report {
+    let town = Town::new(seed, targets, 2, Weather::default());
+    lock(&town.slack).limits = Some(Limits::default());
+    for app in town.apps.clone() {
+        town.command("U0ALICE", &format!("{app} 42"), false);
+    }
+    settle(&town, Duration::from_secs(1));
+    check(&town, Excuses::default());
+    Report::new(seed, format!("{targets} targets at the same moment"), &town)
+}
+
+/// So many deployments and so many refusals, one after the other: the store must not grow with them.
+pub fn years(seed: u64, deployments: usize, refusals: usize) -> Report {
+    let town = Town::new(seed, 1, 1, Weather::default());
+    let mut left = (deployments, refusals);
+    while left != (0, 0) && town.broken.borrow().is_empty() {
+        if left.0 > 0 {
+            left.0 -= 1;
+            town.build("app-1", "main");
+            town.command("U0ALICE", "app-1 main", false);
+        }
+        let each = refusals.div_ceil(deployments.max(1)).min(left.1);
+        left.1 -= each;
+        for _ in 0..each {
+            town.command("U0BOB", "app-2 main", false);
+        }
+        settle(&town, Duration::ZERO);
+        // Nobody reads them again; a hundred thousand lines would.
+        town.journal.borrow_mut().clear();
+    }
+    settle(&town, Duration::ZERO);
+    check(&town, Excuses::default());
+    Report::new(seed, format!("{deployments} deployments, {refusals} refusals"), &town)
+}

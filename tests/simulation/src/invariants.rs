@@ -1,0 +1,121 @@
+//! What has to be true when all is settled. What has to be true at every moment is checked in `town`, when it happens.
+
+use deploy_core::deployment::{Facts, State};
+use deploy_core::message;
+use deploy_core::names::DeploymentId;
+use serde_json::Value;
+
+use crate::town::{CHANNEL, Town, lock};
+
+/// What of it depends on what happened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Excuses {
+    /// Leases may have failed their holders: several watches, or several deployments of a target at the same time, are excused.
+    pub(crate) leases: bool,
+    /// People deleted messages or shut the bot out: whoever could not be told is excused.
+    pub(crate) slack: bool,
+}
+
+/// Writes down in the town what is not true.
+pub(crate) fn check(town: &Town, excuses: Excuses) {
+    if !town.broken.borrow().is_empty() {
+        // The run was stopped there: what follows from that says nothing.
+        return;
+    }
+    for (id, accepted) in town.answered.borrow().clone() {
+        match town.facts(&id).filter(|facts| facts.request.is_some()) {
+            Some(facts) if accepted => ended_and_told(town, &id, &facts, excuses),
+            Some(_) => {}
+            None if accepted => town.broke(format!("I1: {id} was accepted and is forgotten")),
+            None => {}
+        }
+    }
+    for made in town.made.borrow().iter() {
+        let Some(facts) = town.facts(&made.id) else { continue };
+        match facts.state() {
+            State::Refused | State::Cancelled => {
+                town.broke(format!("I2: {} is {:?}, and has made {}", made.id, facts.state(), made.sha));
+            }
+            State::Failed if facts.committed.is_none() => {
+                town.broke(format!("I4: {} failed before its commit, and has made {}", made.id, made.sha));
+            }
+            _ => {}
+        }
+    }
+    if !excuses.leases && town.most_watching.get() > 1 {
+        town.broke(format!("I5: {} watches at the same time", town.most_watching.get()));
+    }
+    nothing_left(town);
+}
+
+/// I1: one final state, and the person has read it.
+fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuses) {
+    let state = facts.state();
+    if !state.is_final() {
+        return town.broke(format!("I1: {id} is {state:?} for good"));
+    }
+    if !facts.end_is_told() {
+        return town.broke(format!("I1: the end of {id} ({state:?}) is not told"));
+    }
+    let words = if facts.watch_speaks() { message::after_commit(facts) } else { message::before_commit(facts, None) };
+    let nothing = "Nothing was changed";
+    let has_commit = town.made.borrow().iter().any(|made| made.id == *id);
+    let slack = lock(&town.slack);
+    if let Some(place) = facts.place()
+        && let Some(message) = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())
+        && has_commit
+        && message.edits.iter().any(|edit| edit.text.contains(nothing))
+    {
+        return town.broke(format!("I4: {id} has a commit, and told that nothing was changed"));
+    }
+    let in_channel = facts.place().is_some_and(|place| {
+        slack.messages(CHANNEL).iter().any(|message| message.ts == place.ts.as_str() && message.text() == words.text)
+    });
+    let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
+    let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text);
+    let given_up = town.gave_up_telling.borrow().contains(id);
+    if in_channel || whispered || (given_up && excuses.slack) {
+        return;
+    }
+    town.broke(format!("I1: {id} is {state:?}, and nobody can read it: {:?}", words.text));
+}
+
+/// I6: no lease, nothing in flight, no key without an owner.
+fn nothing_left(town: &Town) {
+    let now = town.now();
+    for key in town.redis.borrow_mut().keys(now) {
+        // News are hints: the next watch takes them.
+        let expected =
+            ["in-flight", "news", "lease/resume", "quiet"].iter().any(|name| key == format!("deploy-bot/{name}"))
+                || ["edits/", "posts/"].iter().any(|start| key.starts_with(&format!("deploy-bot/{start}")));
+        if !expected {
+            town.broke(format!("I6: {key} is left in Redis"));
+        }
+    }
+    for id in town.redis.borrow_mut().members("deploy-bot/in-flight").iter().filter(|id| *id != "whole") {
+        town.broke(format!("I6: {id} is in flight for good"));
+    }
+    let streams = lock(&town.argocd).open_streams();
+    if streams > 0 {
+        town.broke(format!("I6: {streams} streams are open"));
+    }
+    let store = town.store.borrow();
+    let ids = |key: &String| -> Vec<String> {
+        let value: Value = serde_json::from_slice(&store[key]).unwrap_or_default();
+        value["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    };
+    let rings = store.keys().filter(|key| key.ends_with("/history") || key.ends_with("/early-ends"));
+    let remembered: Vec<String> = rings.flat_map(ids).collect();
+    for key in store.keys() {
+        let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
+            Some((id, _)) => remembered.iter().any(|known| known == id),
+            None => {
+                let singles = ["catalog", "early-ends", "branch/rewritten"].map(|name| format!("deploy-bot/{name}"));
+                key.starts_with("deploy-bot/target/") || singles.contains(key)
+            }
+        };
+        if !owned {
+            town.broke(format!("I6: {key} has no owner"));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Many days, each from its seed, and the three long stories.
+//!
+//! `SIMULATION_SEED=<n> cargo test -p simulation` plays one day alone and prints everything that happened in it;
+//! `SIMULATION_DAYS=<from>..<to>` plays others than the usual ones.
+
+use simulation::{Report, crowd, day, years};
+
+/// The days that every test run plays.
+const USUAL: std::ops::Range<u64> = 0..300;
+
+fn days() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("SIMULATION_DAYS") else { return USUAL };
+    let (from, to) = text.split_once("..").expect("SIMULATION_DAYS=<from>..<to>");
+    from.parse().expect("a number")..to.parse().expect("a number")
+}
+
+fn holds(report: &Report) {
+    let last = report.journal.len().saturating_sub(60);
+    assert!(report.broken.is_empty(), "{report}\n{}", report.journal[last..].join("\n"));
+}
+
+#[test]
+fn whatever_happens_every_promise_holds() {
+    if let Ok(seed) = std::env::var("SIMULATION_SEED") {
+        let report = day(seed.parse().expect("SIMULATION_SEED is a number"));
+        println!("{}", report.journal.join("\n"));
+        return assert!(report.broken.is_empty(), "{report}");
+    }
+    let (mut broken, mut ends) = (Vec::new(), std::collections::BTreeSet::new());
+    for report in days().map(day) {
+        ends.extend(report.ends.iter().cloned());
+        if !report.broken.is_empty() {
+            broken.push(report.to_string());
+        }
+    }
+    assert!(broken.is_empty(), "{} days went wrong:\n{}", broken.len(), broken.concat());
+    // Days on which nothing much happens would prove nothing.
+    if days() == USUAL {
+        let all = ["Cancelled", "Failed", "Live", "Refused", "Superseded", "TimedOut", "Unknown"];
+        assert_eq!(ends.iter().map(String::as_str).collect::<Vec<_>>(), all, "every end comes up");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_day() {
+    for seed in [3, 57, 239] {
+        let (one, other) = (day(seed), day(seed));
+        assert!(one.journal.len() > 50, "something happens: {one}");
+        assert_eq!(one.journal, other.journal, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_hundred_people_deploy_a_hundred_targets_at_the_same_moment_and_all_go_live() {
+    let report = crowd(1, 100);
+    holds(&report);
+    assert_eq!((report.accepted, report.commits), (100, 100), "{report}");
+    assert!(report.ends.iter().all(|end| end == "Live"), "{:?}", report.ends);
+}
+
+#[test]
+fn after_a_thousand_deployments_and_ten_thousand_refusals_the_store_is_as_small_as_after_a_hundred() {
+    let early = years(1, 100, 1_000);
+    holds(&early);
+    let late = years(1, 1_000, 10_000);
+    holds(&late);
+    assert_eq!((early.commits, late.commits), (100, 1_000));
+    assert!(late.keys <= early.keys, "{} keys after the first, {} after the others", early.keys, late.keys);
+}
