@@ -147,8 +147,8 @@ fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
 }
 
-/// A request that was not accepted, of which a part may be saved: nobody may carry it out. Then it goes back among those in flight, and
-/// whoever resumes ends it if it is there, or removes what is left of it. The same click may have been accepted by another replica, which
+/// A request that was not accepted, of which a part may be saved: nobody may carry it out. With the wish to cancel it goes back among those
+/// in flight, and whoever resumes ends it if it is there, or removes what is left of it. The same click may have been accepted by another replica, which
 /// then ends it as cancelled.
 pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
     let at = world.now();
@@ -157,8 +157,6 @@ pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
     for _ in 0..TAKE_BACK_TRIES {
         let taken_back = async {
             store::save_fact(world, id, &CancelFact { by: None, at }).await?;
-            // Writes that were given up may still land.
-            world.sleep(store::WRITE_TIMEOUT).await;
             store::add_in_flight(world, id, at).await
         };
         match taken_back.await {

@@ -174,6 +174,15 @@ impl<'a, W: World> Speaker<'a, W> {
                 }
             }
         }
+        let no_answer = self.voice.borrow().lost.as_deref() == Some(Voice::NO_ANSWER);
+        if last && no_answer && before.place.is_none() && before.response_url_uses < 5 {
+            // One more post may be one more message that nobody edits: the asker alone is told, as long as Slack takes that.
+            match slack::respond(http, &request.response_url, words, Audience::Asker, Original::Keep).await {
+                Ok(()) => return Told::ByResponseUrl,
+                Err(SlackError::Gone(_)) => {}
+                Err(_) => return Told::No,
+            }
+        }
         let may_post = self.voice.borrow().may_write(last);
         if may_post {
             match slack::post(http, slack, &request.channel, words, None).await {

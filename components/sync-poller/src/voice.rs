@@ -4,7 +4,7 @@
 //! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
 
 use super::follow::{CALL, Follower};
-use deploy_core::deployment::{self, Facts, Place, words_hash};
+use deploy_core::deployment::{self, Facts, Place, RequestFact, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
@@ -119,6 +119,14 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             return Ok(Told::NotYet);
         }
         let may_post = watch.voice.may_write(last) && (theirs.may_write(last) || watch.voice.place.is_some());
+        let no_answer = |voice: &deployment::Voice| voice.lost.as_deref() == Some(deployment::Voice::NO_ANSWER);
+        if last && facts.place().is_none() && (no_answer(&watch.voice) || no_answer(&theirs)) {
+            // One more post may be one more message that nobody edits: the asker alone is told, as long as Slack takes that.
+            match self.whisper(request, words, last).await? {
+                Told::Never => {}
+                told => return Ok(told),
+            }
+        }
         if may_post {
             let urgency = match (last, watch.voice.told) {
                 (true, _) => Urgency::Final,
@@ -174,7 +182,15 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 }
             }
         }
-        let used = theirs.response_url_uses.saturating_add(watch.voice.response_url_uses);
+        self.whisper(request, words, last).await
+    }
+
+    /// To the asker alone, where there is no message.
+    async fn whisper(&self, request: &RequestFact, words: &Message, last: bool) -> Result<Told, StoreError> {
+        let (world, id) = (self.follower.world, self.follower.id);
+        let facts = self.facts();
+        let theirs = facts.message.map(|message| message.0.response_url_uses).unwrap_or_default();
+        let used = theirs.saturating_add(facts.watch.map(|watch| watch.voice.response_url_uses).unwrap_or_default());
         if !last && used >= 3 {
             // Slack takes five; two are kept for the final words, because one may be lost on the way. Those are tried until Slack itself
             // says that they were used up: not every try that is counted has reached it.

@@ -222,6 +222,16 @@ impl Room {
         Ok(cmd.query_async(&mut connection).await?)
     }
 
+    /// As if nobody had spoken for a minute: for tests that are not about the pace at which the bot speaks to Slack.
+    pub async fn nobody_spoke(&self) -> Result<()> {
+        for pace in ["deploy-bot/edits*", "deploy-bot/posts*"] {
+            for key in self.redis::<Vec<String>>(&["KEYS", pace]).await? {
+                self.redis::<i64>(&["DEL", &key]).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing is left over: no id in flight, no lease, no stream, no key without an owner, no request that a system did not know. And
     /// the promise was kept, see [`promise`].
     pub async fn nothing_left(&self) -> Result<()> {

@@ -42,7 +42,7 @@ The suite has three layers; each tries what the one before cannot.
 1. **Pure**, beside the code in `components/`: tables, vendors' published examples, every message that people read, and properties such as
    \"any order of the facts folds to the same state\".
 2. **Simulation**, in `simulation/`: the bot's own code on stand-ins and a clock that only the simulation moves. A seed decides who goes next, what is lost, what comes
-   twice and who dies; a run that fails prints its seed, and the same seed is the same run.
+   twice and who dies; a day that goes wrong prints its seed, and `SIMULATION_SEED=<n> cargo test -p simulation` is the same day again.
 3. **End to end**, in `e2e/`: the real `.wasm`, two real Redis processes, stand-ins of Slack, GitHub, the registry and Argo CD on loopback (`fakes/`). `cargo test -p e2e`
    runs them on the built-in host, `SPIN=<path to a spin binary> cargo test -p e2e` on a real Spin. A test that fails prints every call and the bot's log.
 

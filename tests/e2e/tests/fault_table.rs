@@ -319,12 +319,7 @@ async fn cell_of(room: &Room, step: Step, trouble: Trouble) -> Result<Seen> {
     if step == Step::Refresh {
         room.github.lock().webhook(GITOPS).lost = 1;
     }
-    // Nobody has spoken lately: the pace that Slack wants is not what a cell is about.
-    for speech in ["deploy-bot/edits/*", "deploy-bot/posts/*"] {
-        for pace in room.redis::<Vec<String>>(&["KEYS", speech]).await? {
-            room.redis::<i64>(&["DEL", &pace]).await?;
-        }
-    }
+    room.nobody_spoke().await?;
     let messages = room.messages().len();
     let mark = room.journal.entries().len();
     let id = match trouble {

@@ -26,6 +26,8 @@ fn steady(room: &Room, text: &str) -> String {
 
 /// Somebody types it and is refused: the last word of the bot's one message about it. Nothing is changed anywhere.
 async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Result<String> {
+    // Many people in one room type faster than Slack lets a bot speak; here it is not about that.
+    room.nobody_spoke().await?;
     let (commits, said) = (room.commits(), room.slack.lock().messages(channel).len());
     let since = room.journal.mark(text);
     let answer = room.command(user, channel, text).await;
@@ -61,7 +63,7 @@ async fn deploys(room: &Room) -> Result<()> {
     Ok(())
 }
 
-/// Many people in one room type faster than Slack lets a bot post; here it is not about that.
+/// The same of Slack's own limits.
 fn without_limits(room: &Room) {
     room.slack.lock().limits = None;
 }
