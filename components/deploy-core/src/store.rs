@@ -81,6 +81,9 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 /// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
+/// When the pace is kept again, and that Slack wants quiet.
+const DUE: &str = "due";
+const QUIET: &str = "quiet";
 
 // ---- facts ----
 
@@ -555,15 +558,11 @@ pub enum Speech<'a> {
 }
 
 impl Speech<'_> {
-    fn key(self) -> String {
+    fn key(self, what: &str) -> String {
         match self {
-            Self::Edit => format!("{PREFIX}edits"),
-            Self::Post(channel) => format!("{PREFIX}posts/{channel}"),
+            Self::Edit => format!("{PREFIX}edits/{what}"),
+            Self::Post(channel) => format!("{PREFIX}posts/{channel}/{what}"),
         }
-    }
-
-    fn quiet(self) -> String {
-        format!("{}/quiet", self.key())
     }
 
     /// How many a minute, evenly, and how many of them at once. What is not urgent leaves room for what is.
@@ -588,7 +587,7 @@ const PACE: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end loca
 pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> bool {
     let (a_minute, at_once) = speech.pace(urgency);
     let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
-    match world.run("EVAL", &[PACE, "2", &speech.key(), &speech.quiet(), &step, &at_once.to_string()]).await {
+    match world.run("EVAL", &[PACE, "2", &speech.key(DUE), &speech.key(QUIET), &step, &at_once.to_string()]).await {
         Ok(reply) => reply.first() != Some(&Reply::Int(0)),
         Err(_) => true,
     }
@@ -596,7 +595,7 @@ pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urge
 
 /// Slack said 429: nobody of the installation speaks so for so long.
 pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
-    let _ = world.run("SET", &[&speech.quiet(), "1", "PX", &millis(wait).max(1).to_string()]).await;
+    let _ = world.run("SET", &[&speech.key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
 // ---- the queue at the branch ----

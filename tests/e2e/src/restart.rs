@@ -96,6 +96,18 @@ impl Room {
         Ok(())
     }
 
+    /// Probes `/healthz` until nothing is in flight: what never had a target leaves only with a probe.
+    pub async fn all_told_when_probed(&self) -> Result<()> {
+        let begun = Instant::now();
+        while !self.in_flight().await?.is_empty() {
+            ensure!(begun.elapsed() < PATIENCE, "still in flight: {:?}\n{}", self.in_flight().await?, self.log());
+            let health = self.get("/healthz").await;
+            ensure!(health.status == Some(200), "/healthz: {health:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
     /// Somebody works on a branch of an app, so that there is something to deploy; and how everything is before that.
     pub fn before_a_deploy(&self, app: &'static str, branch: &'static str) -> Before {
         self.builds(app, branch, "alice");

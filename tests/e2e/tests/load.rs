@@ -96,12 +96,13 @@ async fn finals_go_first(room: &Room) -> Result<()> {
     for key in room.keys().await?.iter().filter(|key| key.ends_with("/watch")) {
         let watch = room.key(key).await?.context("a fact that was there")?;
         let message = room.key(&key.replace("/watch", "/message")).await?.unwrap_or_default();
+        let outcome = room.key(&key.replace("/watch", "/outcome")).await?.context("the last word")?;
         let place = [&watch["voice"]["place"], &message["place"]].into_iter().find_map(|place| place["ts"].as_str());
         let slack = room.slack.lock();
         let mine = slack.messages(DEPLOYS).iter().find(|mine| Some(mine.ts.as_str()) == place);
         let mine = mine.context("a message for each")?;
         // Those that had a message wait for their turn to edit.
-        let since = watch["last_word"][0].as_u64().unwrap_or_default().max(mine.edits[0].at);
+        let since = outcome["at"].as_u64().unwrap_or_default().max(mine.edits[0].at);
         waited.push((since, mine.edits.last().map_or(since, |edit| edit.at)));
     }
     let slack = room.slack.lock();
