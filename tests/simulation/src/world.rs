@@ -56,6 +56,9 @@ pub(crate) struct World {
     number: u64,
 }
 
+/// Nothing is on its way for longer. A write that its sender has given up lands before the shortest lease (10 s) has run out: whoever comes
+/// next finds it, and does not write before it. Later than that, it would take back what was told since.
+const LATEST: Duration = Duration::from_secs(8);
 const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in time");
 const REDIS_SLOW: StoreError = StoreError("Redis did not answer in time");
 const REDIS_GONE: StoreError = StoreError("Redis failed");
@@ -75,7 +78,7 @@ impl World {
     fn ways(&self, usual: Duration) -> (Duration, Duration) {
         let kernel = self.kernel();
         let slow = kernel.chance(self.town.weather.borrow().slow);
-        let there = if slow { kernel.about(Duration::from_secs(12)) } else { kernel.about(usual) };
+        let there = if slow { kernel.about(LATEST) } else { kernel.about(usual) };
         (there, kernel.about(usual))
     }
 
