@@ -730,7 +730,9 @@ impl Town {
             earlier.iter().any(|sync| sync.status == 200 && sync.app == asked.app && sync.revision() == Some(sha))
         };
         let newer = made.iter().skip(at + 1).filter(|made| made.app == asked.app).find(|made| taken(&made.sha));
-        if let Some(newer) = newer {
+        // What somebody has rewritten away is not newer than anything.
+        let is_there = |sha: &str| lock(&self.github).commits(GITOPS, "main").iter().any(|commit| commit.sha == sha);
+        if let Some(newer) = newer.filter(|newer| is_there(&newer.sha)) {
             self.broke(format!("I3: {} was synced to {revision} after the newer {}", asked.app, newer.sha));
         }
         if asked.prune() || asked.retry_strategy()["refresh"] != false {
