@@ -114,7 +114,7 @@ fn settle(town: &Rc<Town>, trouble: Duration) {
     let limit = town.kernel.now() + SETTLE.as_micros() as u64;
     while town.kernel.now() < limit && town.broken.borrow().is_empty() {
         run(Duration::from_secs(10));
-        let settled = town.ids().iter().all(|id| town.facts(id).is_some_and(|facts| facts.end_is_told()));
+        let settled = town.ids().iter().all(|id| town.facts(id).is_some_and(|facts| facts.state().is_final()));
         let flying = town.redis.borrow_mut().members("deploy-bot/in-flight").iter().any(|id| id != "whole");
         if settled && !flying {
             break;
