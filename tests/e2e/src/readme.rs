@@ -37,23 +37,30 @@ const INTRODUCTION: &str = "\
 This page is for whoever has to trust the bot on a bad day. It is made from the tests themselves (`e2e/src/readme.rs`), and a test fails
 when the two differ; `UPDATE_README=1 cargo test -p e2e --test e2e readme` writes it anew.
 
-The suite has three layers; each tries what the one before cannot.
+The suite has four layers; each tries what the one before cannot.
 
 1. **Pure**, beside the code in `components/`: tables, vendors' published examples, every message that people read, and properties such as
    \"any order of the facts folds to the same state\".
-2. **Simulation**, in `simulation/`: the bot's own code on stand-ins and a clock that only the simulation moves. A seed decides who goes next, what is lost, what comes
-   twice and who dies; a day that goes wrong prints its seed, and `SIMULATION_SEED=<n> cargo test -p simulation` is the same day again.
-3. **End to end**, in `e2e/`: the real `.wasm`, two real Redis processes, stand-ins of Slack, GitHub, the registry and Argo CD on loopback (`fakes/`). `cargo test -p e2e`
+2. **Fuzz**, in `fuzz/`: everything that parses outside bytes, against a corpus and thousands of inputs made of it; [`fuzz/README.md`](fuzz/README.md) says
+   how to let libFuzzer go on from there.
+3. **Simulation**, in `simulation/`: the bot's own code, one to three replicas of each component, on stand-ins and a clock that only the simulation moves. A seed decides
+   who goes next, what is lost or comes twice, who dies, who freezes and wakes again, and what people do meanwhile. `cargo test -p simulation` plays 300 days; one that goes
+   wrong prints its seed, and `SIMULATION_SEED=<n> cargo test -p simulation` is the same day again, with everything that happened in it.
+   `SIMULATION_DAYS=300..10000` plays others. A hundred deploys at once, and years of them, are played there, too.
+4. **End to end**, in `e2e/`: the real `.wasm`, two real Redis processes, stand-ins of Slack, GitHub, the registry and Argo CD on loopback (`fakes/`). `cargo test -p e2e`
    runs them on the built-in host, `SPIN=<path to a spin binary> cargo test -p e2e` on a real Spin. A test that fails prints every call and the bot's log.
 
 The stand-ins are never kinder than the real systems, and whatever a scenario is about, at its end
-[`e2e/src/promise.rs`](e2e/src/promise.rs) looks whether the promise was kept:
+[`e2e/src/promise.rs`](e2e/src/promise.rs) looks whether the promise was kept, as [`simulation/src/invariants.rs`](simulation/src/invariants.rs) does after each day:
 
 - every accepted request has exactly one final state, and its asker can read its final words;
 - at most one commit for each request, and none for one that was refused or cancelled;
 - Argo CD was asked for nothing but the bot's own commits, and never for an older one after a newer one;
 - \"is live\" was only said of what Argo CD saw running well, \"nothing was changed\" never of a request with a commit;
 - nothing is left over: no lease, nobody in flight, no key without an owner.
+
+The simulation also looks at every single write and call: no component writes another one's key or calls a system that is not its own, and two
+watches never work at the same time unless Redis forgot or a process froze.
 ";
 
 const ABOUT_THE_TABLE: &str = "
