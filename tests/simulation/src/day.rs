@@ -216,10 +216,9 @@ impl Plan<'_> {
             for _ in 0..self.rng.usize(1..=4) {
                 let (when, n) = (seconds(&mut self.rng, 100), self.rng.usize(..replicas));
                 let length = Duration::from_millis(self.rng.u64(500..40_000));
-                let poller = self.rng.bool();
+                let role = if self.rng.bool() { Role::SyncPoller } else { Role::SlackCommand };
                 self.at(when, move |town| {
-                    let services = if poller { &town.pollers } else { &town.https };
-                    if let Some(process) = services[n].process.get() {
+                    if let Some(process) = town.service(role, n).process.get() {
                         town.note(|| format!("a process freezes for {length:?}"));
                         town.kernel.freeze(process, length);
                     }

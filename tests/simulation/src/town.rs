@@ -447,33 +447,32 @@ impl Town {
         (!alive.is_empty()).then(|| self.kernel.draw(|rng| alive[rng.usize(..alive.len())]))
     }
 
-    pub(crate) fn skew(&self, role: Role, n: usize) -> i64 {
-        if role == Role::SyncPoller { self.pollers[n].skew } else { self.https[n].skew }
+    /// The service in which a component runs.
+    pub(crate) fn service(&self, role: Role, n: usize) -> &Service {
+        if role == Role::SyncPoller { &self.pollers[n] } else { &self.https[n] }
     }
 
     /// Kills a service; it comes back after a while.
     pub(crate) fn kill(self: &Rc<Self>, role: Role, n: usize, back_after: Duration) {
-        let services = if role == Role::SyncPoller { &self.pollers } else { &self.https };
-        let Some(process) = services[n].process.take() else { return };
+        let Some(process) = self.service(role, n).process.take() else { return };
         self.note(|| format!("{role:?} {n} is killed"));
         self.kernel.kill(process);
-        services[n].waiting.set(0);
-        services[n].busy.set(false);
+        self.service(role, n).waiting.set(0);
+        self.service(role, n).busy.set(false);
         let town = self.clone();
         self.kernel.after(back_after, move || town.revive(role, n));
     }
 
     /// A service manager starts it again; a poller only while there is a Redis to subscribe to.
     fn revive(self: Rc<Self>, role: Role, n: usize) {
-        let services = if role == Role::SyncPoller { &self.pollers } else { &self.https };
-        if services[n].process.get().is_some() {
+        if self.service(role, n).process.get().is_some() {
             return;
         }
         if role == Role::SyncPoller && self.weather.borrow().redis_down {
             let (kernel, town) = (self.kernel.clone(), self);
             return kernel.after(Duration::from_secs(2), move || town.revive(role, n));
         }
-        services[n].start(&self.kernel);
+        self.service(role, n).start(&self.kernel);
         self.note(|| format!("{role:?} {n} starts again"));
     }
 

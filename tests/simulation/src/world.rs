@@ -65,7 +65,7 @@ const REDIS_GONE: StoreError = StoreError("Redis failed");
 
 impl World {
     pub(crate) fn new(town: Rc<Town>, process: ProcessId, n: usize, role: Role) -> Self {
-        let (skew, started) = (town.skew(role, n), town.kernel.now());
+        let (skew, started) = (town.service(role, n).skew, town.kernel.now());
         let number = town.kernel.draw(|rng| rng.u64(..));
         Self { town, process, role, skew, started, number }
     }
