@@ -327,8 +327,10 @@ impl<W: World> Carrier<'_, W> {
         let until = committed.at.after(commit.deadline).after(Duration::from_secs(120));
         while self.world.now() < until {
             self.world.sleep(Duration::from_millis(self.tempo().guardian)).await;
-            let Ok(facts) = store::load(self.world, self.id).await else { continue };
-            if facts.end_is_told() {
+            let outcome = store::load_fact::<OutcomeFact>(self.world, self.id).await;
+            if matches!(outcome, Ok(Some(_)))
+                && store::load(self.world, self.id).await.is_ok_and(|facts| facts.end_is_told())
+            {
                 // The same click may have come again after the end, and is in flight since.
                 return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
             }
