@@ -35,7 +35,11 @@
 //! - **Two watches** (Redis was flushed). Both ask for the same commit with the same id; Argo CD has one operation per
 //!   application and the second sees its own id in it. Messages are rendered from the same facts, so they say the same.
 //! - **A write that lands late** (its writer was killed, or lost its lease while the store was slow). It is an older state of one
-//!   key. The keys that decide (`committed`, `end`, `outcome`) are written once; an older `watch` or `message` costs an edit more.
+//!   key. The keys that decide (`committed`, `end`, `outcome`) are looked at before they are written; an older `watch` or `message` costs
+//!   an edit more. An older `commit` forgets an attempt: the lease of a carrier that was lost runs out before the next one begins.
+//! - **A holder freezes inside a call** (between its last look at the lease and the moment the request leaves). Nothing can fence that at
+//!   Slack or Argo CD: old words, or a sync of an older commit, may come after newer ones. Only a process that stands still for longer than
+//!   a lease lives, and then goes on, does so; the next deploy of that target mends it.
 
 mod decisions;
 

@@ -311,13 +311,14 @@ pub async fn save_key<K: Key>(store: &impl KeyValue, key: K, value: &K::Value) -
     write(store, &key.name(), value).await
 }
 
-/// Adds an id to a ring, under the lease that guards it. What falls out is deleted with all its facts, unless `keep` says that it
+/// Adds an id to a ring, under the lease that guards it, which is looked at before the ring is written. What falls out is deleted with all its facts, unless `keep` says that it
 /// is still named somewhere (`current`, `live`, `in-flight`); then it stays in the ring.
 pub async fn remember<K: Key<Value = Ring> + Copy>(
     store: &impl KeyValue,
     key: K,
     id: &DeploymentId,
     keep: &[DeploymentId],
+    still_ours: impl AsyncFnOnce() -> Result<(), LeaseLost>,
 ) -> Result<(), StoreError> {
     let mut ring = load_key(store, key).await?.unwrap_or_default();
     if ring.ids.contains(id) {
@@ -338,6 +339,8 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     for old in &forgotten {
         forget(store, old).await?;
     }
+    // What another has added since would be lost, and with it the only name of its keys.
+    still_ours().await.map_err(|_| StoreError("the lease was lost"))?;
     save_key(store, key, &ring).await
 }
 
@@ -491,6 +494,7 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Resul
         .iter()
         .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.split_once('/')?.0).ok())
         .collect();
+    let mut all: Vec<String> = [IN_FLIGHT, "0", SENTINEL].map(str::to_owned).into();
     for id in ids {
         let facts = match load(world, &id).await {
             Ok(facts) => facts,
@@ -505,10 +509,12 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Resul
         // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.
         let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
         if let Some(request) = facts.request.as_ref().filter(|_| left) {
-            add_in_flight(world, &id, request.at).await?;
+            all.extend([request.at.0.to_string(), id.to_string()]);
         }
     }
-    mark_whole(world).await
+    // In one command: Redis may forget again at any moment, and must not keep the word that the set is whole without the set.
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    world.run("ZADD", &all).await.map(drop)
 }
 
 /// Says that facts of this deployment changed, and wakes a watch. Returns how many processes heard it.

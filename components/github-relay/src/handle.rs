@@ -7,6 +7,7 @@
 //! signature, the repository, the branch and a `Deploy-Id` are known.
 
 use deploy_core::argocd::{self, RelayHeaders};
+use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{CommitFact, CommittedFact, PushFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use deploy_core::log::{Line, World};
@@ -119,6 +120,8 @@ struct Push {
 #[serde(default)]
 struct Repository {
     full_name: String,
+    /// In whole seconds, in the payload of a push.
+    pushed_at: serde_json::Value,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -256,7 +259,10 @@ fn recognise(settings: &GithubRelaySettings, push: &Push) -> Kind {
 
 /// The branch is not what it was: the watch must not sync a commit that may be gone.
 async fn rewritten(world: &impl World, push: &Push) -> Answer {
-    let fact = BranchRewritten { at: world.now(), before: short(&push.before), after: short(&push.after) };
+    // When it was pushed, not when we hear of it: a delivery that comes late says nothing about what was committed on top of it since.
+    let pushed = push.repository.pushed_at.as_u64().map(|seconds| Timestamp::from_seconds(seconds.saturating_add(1)));
+    let at = pushed.map_or(world.now(), |pushed| pushed.min(world.now()));
+    let fact = BranchRewritten { at, before: short(&push.before), after: short(&push.after) };
     world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
     match store::save_key(world, Rewritten, &fact).await {
         Ok(()) => ignored("the branch was rewritten"),

@@ -41,7 +41,7 @@ const TURN: Duration = Duration::from_secs(1);
 const HEAD_START: Duration = Duration::from_millis(15);
 /// How often it is tried to take back a request that was not accepted; how long after the one before.
 const TAKE_BACK_TRIES: u32 = 100;
-const TAKE_BACK_AGAIN: Duration = Duration::from_secs(5);
+const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
 
@@ -104,19 +104,23 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         in_flight = store::in_flight(world).await?;
     }
     let mut resume = Vec::new();
+    let mut waited = false;
     for id in &in_flight.ids {
         // One that cannot be read is left alone, and does not keep the others from being resumed.
         let Ok(mut facts) = store::load(world, id).await else { continue };
         if facts.request.is_none() {
-            // It may be being saved just now.
-            world.sleep(SAVING).await;
+            // It may be being saved just now. Once is enough for all: they were in flight before.
+            if !waited {
+                waited = true;
+                world.sleep(SAVING).await;
+            }
             let Ok(again) = store::load(world, id).await else { continue };
             facts = again;
         }
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
             if facts.request.is_none() {
-                if !store::is_left_over(&facts, world.now()) {
+                if !store::is_left_over(&facts, world.now()) || store::is_held(world, &carry_lease(id)).await? {
                     continue;
                 }
                 store::forget(world, id).await?;
@@ -147,23 +151,21 @@ fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
 }
 
-/// A request that was not accepted, of which a part may be saved: nobody may carry it out. With the wish to cancel it goes back among those
-/// in flight, and whoever resumes ends it if it is there, or removes what is left of it. The same click may have been accepted by another replica, which
-/// then ends it as cancelled.
+/// A request that was not accepted, but is in flight, and part of it may be saved: nobody may carry it out. Under the lease of its carrier,
+/// which keeps others from it meanwhile, it gets the wish to cancel; whoever resumes ends it, or removes what is left of it. The same click
+/// may have been accepted by another replica, which then ends it as cancelled.
 pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
-    let at = world.now();
-    // Nobody resumes what is not in flight.
-    let _ = store::leave_flight(world, id).await;
     for _ in 0..TAKE_BACK_TRIES {
         let taken_back = async {
-            store::save_fact(world, id, &CancelFact { by: None, at }).await?;
-            store::add_in_flight(world, id, at).await?;
-            // Again later: that it left may be on its way still.
-            world.sleep(store::WRITE_TIMEOUT).await;
-            store::add_in_flight(world, id, at).await
+            let Some(lease) = Lease::take(world, &carry_lease(id), LIFE).await? else { return Ok(false) };
+            let cancel = CancelFact { by: None, at: world.now() };
+            let saved = lease.during(RENEW, store::save_fact(world, id, &cancel)).await;
+            lease.release().await;
+            saved.map_err(|_| StoreError("a lease was lost"))?.map(|()| true)
         };
         match taken_back.await {
-            Ok(()) => return,
+            Ok(true) => return,
+            Ok(false) => {}
             Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.0)),
         }
         world.sleep(TAKE_BACK_AGAIN).await;
@@ -184,7 +186,10 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
     match lease.during(RENEW, carrier.run()).await {
         Ok(Ok(())) => {}
         Ok(Err(why)) => world.log(Line::error("left").of(id).with("cause", why)),
-        Err(LeaseLost) => world.log(Line::new("lease_lost").of(id)),
+        Err(LeaseLost) => {
+            // Calls of ours may still be on their way: it is not given back but runs out.
+            return world.log(Line::new("lease_lost").of(id));
+        }
     }
     lease.release().await;
 }
@@ -299,6 +304,12 @@ impl<W: World> Carrier<'_, W> {
                     // Without it its keys would stay for ever; whoever resumes tries again.
                     remember_early(self.world, self.id).await.map_err(|error| error.0)?;
                 }
+                // Once, whoever said it first: another carrier, if the lease failed us.
+                let known = store::load(self.world, self.id).await.map_err(|error| error.0)?;
+                if known.end.is_some() || known.watch_speaks() {
+                    *facts = known;
+                    return Ok(());
+                }
                 self.lease.ensure(WRITE).await.map_err(|_| "the lease was lost")?;
                 let fact = EndFact { at: now, end };
                 store::save_fact(self.world, self.id, &fact).await.map_err(|error| error.0)?;
@@ -401,7 +412,7 @@ async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), Sto
         }
     };
     let keep = store::in_flight(world).await?.ids;
-    let done = store::remember(world, EarlyEnds, id, &keep).await;
+    let done = store::remember(world, EarlyEnds, id, &keep, async || lease.ensure(WRITE).await).await;
     lease.release().await;
     done
 }

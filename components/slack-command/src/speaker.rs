@@ -163,6 +163,9 @@ impl<'a, W: World> Speaker<'a, W> {
     ) -> Told {
         let (http, slack) = (self.world, &self.settings.slack);
         if let Some(place) = before.place.as_ref().filter(|_| before.may_write(last)) {
+            if self.lease.ensure(CALL).await.is_err() {
+                return Told::No;
+            }
             match slack::update(http, slack, &place.channel, &place.ts, words).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
@@ -195,6 +198,9 @@ impl<'a, W: World> Speaker<'a, W> {
         }
         let may_post = self.voice.borrow().may_write(last);
         if may_post {
+            if self.lease.ensure(CALL).await.is_err() {
+                return Told::No;
+            }
             match slack::post(http, slack, &request.channel, words, None).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
@@ -228,6 +234,8 @@ impl<'a, W: World> Speaker<'a, W> {
     }
 }
 
+/// What a call to Slack may take: the lease must hold this long before it is made, or old words may come over newer ones.
+const CALL: Duration = Duration::from_secs(5);
 const LOST: store::StoreError = store::StoreError("the lease was lost");
 
 /// How many posts without an answer are borne.

@@ -576,7 +576,7 @@ enum Flow {
     Now(Box<AppSnapshot>),
 }
 
-const LOST: StoreError = StoreError("the watch lease was lost");
+pub(crate) const LOST: StoreError = StoreError("the watch lease was lost");
 const STREAM: &str = "follow the application";
 
 fn stream_fault(cause: Cause) -> ArgoError {

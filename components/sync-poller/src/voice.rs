@@ -3,7 +3,7 @@
 //! The message is slack-command's until then. If it is not there (still being posted for too long, deleted, the channel archived), the
 //! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
 
-use super::follow::{CALL, Follower};
+use super::follow::{CALL, Follower, LOST};
 use deploy_core::deployment::{self, Facts, Place, RequestFact, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
@@ -69,15 +69,13 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         if watch.voice.told == Some(hash) && !last {
             return Ok(Said::Done);
         }
-        // Saved first: if we die now, the same words may be told once more, which does no harm.
-        self.follower.watch.lease.ensure(CALL).await.map_err(|_| StoreError("the watch lease was lost"))?;
+        // If we die before it is saved that they were told, the same words are told once more, which does no harm.
         let mut told = self.speak(&facts, &words, last).await?;
         if last && matches!(told, Told::At(_)) {
             let theirs = facts.message.as_ref().and_then(|message| message.0.unsure_edit);
             if let Some(unsure) = self.facts().watch.and_then(|watch| watch.voice.unsure_edit).max(theirs) {
                 // What was given up may land after the final words: when it can no more, they are told once more.
                 world.sleep(deployment::until(unsure.after(slack::LATE_EDIT), world.now())).await;
-                self.follower.watch.lease.ensure(CALL).await.map_err(|_| StoreError("the watch lease was lost"))?;
                 told = self.speak(&self.facts(), &words, last).await?;
             }
         }
@@ -142,6 +140,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 return Ok(Told::NotYet);
             }
             if let Some(place) = facts.place() {
+                self.still_ours().await?;
                 match slack::update(world, slack, &place.channel, &place.ts, words).await {
                     Ok(()) => return Ok(Told::At(None)),
                     Err(SlackError::Gone(why)) => {
@@ -160,6 +159,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                     }
                 }
             }
+            self.still_ours().await?;
             match slack::post(world, slack, &request.channel, words, None).await {
                 Ok(ts) => return Ok(Told::At(Some(Place { channel: request.channel.clone(), ts }))),
                 Err(SlackError::Gone(why)) => {
@@ -183,6 +183,11 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         self.whisper(request, words, last).await
+    }
+
+    /// To be asked right before a call: whoever slept may have been replaced, and would put old words over newer ones.
+    async fn still_ours(&self) -> Result<(), StoreError> {
+        self.follower.watch.lease.ensure(CALL).await.map_err(|_| LOST)
     }
 
     /// To the asker alone, where there is no message.

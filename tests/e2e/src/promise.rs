@@ -113,7 +113,7 @@ impl Room {
             self.end_is_read(id, facts)?;
         }
         let by_end = facts.committed.is_none() && facts.end.is_some();
-        ensure!(made == 0 || accepted || facts.committed.is_some(), "I2: a commit for what was not accepted");
+        ensure!(made == 0 || accepted, "I2: a commit for what was not accepted");
         ensure!(made == 0 || !by_end, "I2: a commit, and yet it is {state:?}");
         ensure!(!(by_end && facts.outcome.is_some()), "I1: two final states");
 

@@ -137,7 +137,12 @@ fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github
             ensure!(room.argocd.lock().live_tag(&app(n)) == Some(&room.tag(&app(n), "main")), "{}", app(n));
         }
         let refused = room.github.lock().limited();
-        ensure!((1..2 * ALL as u64).contains(&refused), "GitHub's limit was met, and not run against: {refused}");
+        ensure!(refused < 2 * ALL as u64, "GitHub's limit was run against: {refused}");
+        // A machine that is too slow for so many commits within GitHub's minute does not meet its limit.
+        let times: Vec<u64> = room.github.lock().commits(GITOPS, "main").iter().map(|commit| commit.at).collect();
+        let within = |start: &u64| times.iter().filter(|at| (*start..start + MINUTE).contains(at)).count();
+        let busiest = times.iter().map(within).max().unwrap_or_default();
+        ensure!(refused > 0 || busiest < 80, "{busiest} commits within a minute, and GitHub's limit was not met");
         let limited = room.slack.lock().limited();
         ensure!(limited < 20, "Slack said {limited} times that it was too much");
         let told = room.told();

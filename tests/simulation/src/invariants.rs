@@ -45,6 +45,9 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
     if !excuses.leases && town.most_watching.get() > 1 {
         town.broke(format!("I5: {} watches at the same time", town.most_watching.get()));
     }
+    if !excuses.leases && town.most_flying.get() > 1 {
+        town.broke(format!("I5: {} deployments of one target at the same time", town.most_flying.get()));
+    }
     nothing_left(town);
 }
 

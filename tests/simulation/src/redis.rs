@@ -1,5 +1,5 @@
-//! The few commands of Redis that the bot uses, in memory and on virtual time. The end-to-end tests use a real one; what it answers to
-//! these commands was compared there.
+//! The few commands of Redis that the bot uses, in memory and on virtual time, as Redis documents them; any other is a panic. The scripts are
+//! known by what they contain. Whether a real Redis takes them is for the end-to-end tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -115,9 +115,13 @@ impl Redis {
                 self.keys.insert((*pace).to_owned(), value);
                 int(1)
             }
-            ("ZADD", [key, score, member]) => {
-                let score = score.parse().expect("a score");
-                int(usize::from(self.sorted(key).insert((*member).to_owned(), score).is_none()))
+            ("ZADD", [key, pairs @ ..]) if !pairs.is_empty() && pairs.len().is_multiple_of(2) => {
+                let mut added = 0;
+                for pair in pairs.chunks(2) {
+                    let score = pair[0].parse().expect("a score");
+                    added += usize::from(self.sorted(key).insert(pair[1].to_owned(), score).is_none());
+                }
+                int(added)
             }
             ("ZREM", [key, member]) => {
                 let sorted = self.sorted(key);

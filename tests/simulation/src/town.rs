@@ -57,7 +57,11 @@ pub(crate) const SYSTEMS: [System; 4] = [System::Slack, System::GitHub, System::
 
 impl System {
     fn origin(self) -> String {
-        format!("http://127.0.0.1:400{}", self as u8)
+        match self {
+            // So that its manners are asked for: a second between two writes.
+            Self::GitHub => "https://api.github.com".to_owned(),
+            _ => format!("http://127.0.0.1:400{}", self as u8),
+        }
     }
 
     /// Whose address this is, and what follows its origin.
@@ -109,12 +113,14 @@ pub(crate) struct Town {
     /// What Slack's answer told people: accepted, or not.
     pub(crate) answered: RefCell<BTreeMap<DeploymentId, bool>>,
     pub(crate) gave_up_telling: RefCell<BTreeSet<DeploymentId>>,
-    /// Which tags each app was seen healthy with.
+    /// Which tags each app was seen healthy with since the last sync of the bot.
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
     states: RefCell<BTreeMap<DeploymentId, (State, bool)>>,
     /// The most watches that were at work at the same time, and who is.
     watching: RefCell<BTreeSet<u64>>,
     pub(crate) most_watching: Cell<usize>,
+    /// The most deployments of one target that were between commit and last word at the same time.
+    pub(crate) most_flying: Cell<usize>,
     counter: Cell<u64>,
 }
 
@@ -251,6 +257,7 @@ impl Town {
             states: RefCell::default(),
             watching: RefCell::default(),
             most_watching: Cell::new(0),
+            most_flying: Cell::new(0),
             counter: Cell::new(0),
             kernel,
         });
@@ -709,6 +716,14 @@ impl Town {
             // An `end` is written only when nothing can land any more; the watch's own end by time may be overtaken.
             self.note(|| format!("{id} is {state:?} when its commit lands"));
         }
+        // I5: whoever commits must be the only one of that target on the way.
+        let others = made.iter().filter(|made| made.app == app && made.id != id);
+        let flying = others
+            .filter(|made| {
+                self.facts(&made.id).is_some_and(|facts| facts.request.is_some() && !facts.state().is_final())
+            })
+            .count();
+        self.most_flying.set(self.most_flying.get().max(flying + 1));
         made.push(Made { sha: head.sha, id, app });
     }
 
@@ -737,6 +752,8 @@ impl Town {
         if asked.prune() || asked.retry_strategy()["refresh"] != false {
             self.broke(format!("a sync that prunes, or follows newer revisions: {}", asked.body));
         }
+        // What it was healthy with before says nothing about this sync.
+        self.healthy.borrow_mut().retain(|(app, _)| *app != asked.app);
         self.note(|| format!("{} is synced to {revision}", asked.app));
     }
 
@@ -757,7 +774,9 @@ impl Town {
 
     pub(crate) fn write(&self, role: Role, key: &str, value: Option<Vec<u8>>) {
         // I7: one role for each key.
-        if value.is_some() && role != Role::writer(key) {
+        // A deployment that falls out of a ring is deleted whole, by the one that keeps the rings.
+        let allowed = if value.is_some() { Role::writer(key) } else { Role::SlackCommand };
+        if role != allowed {
             self.broke(format!("I7: {role:?} writes {key}"));
         }
         if let Some(value) = &value {

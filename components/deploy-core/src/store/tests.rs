@@ -479,7 +479,7 @@ fn fifty_are_remembered_and_the_facts_of_what_falls_out_are_deleted() {
         memory.run(async {
             save_fact(&memory, &numbered(n), &request()).await.unwrap();
             save_fact(&memory, &numbered(n), &WatchFact::default()).await.unwrap();
-            remember(&memory, history, &numbered(n), keep).await.unwrap();
+            remember(&memory, history, &numbered(n), keep, async || Ok(())).await.unwrap();
         });
     };
     for n in 0..REMEMBERED {
@@ -513,10 +513,10 @@ fn a_ring_of_which_everything_is_named_grows_rather_than_lose_anything() {
     let memory = Memory::default();
     let all: Vec<DeploymentId> = (0..60).map(numbered).collect();
     for id in &all {
-        memory.run(remember(&memory, EarlyEnds, id, &all)).unwrap();
+        memory.run(remember(&memory, EarlyEnds, id, &all, async || Ok(()))).unwrap();
     }
     assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids, all);
-    memory.run(remember(&memory, EarlyEnds, &numbered(60), &[])).unwrap();
+    memory.run(remember(&memory, EarlyEnds, &numbered(60), &[], async || Ok(()))).unwrap();
     assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids.len(), REMEMBERED);
 }
 
@@ -524,7 +524,7 @@ fn a_ring_of_which_everything_is_named_grows_rather_than_lose_anything() {
 fn a_ring_of_another_version_is_left_alone() {
     let memory = Memory::default();
     memory.put("deploy-bot/early-ends", r#"{"version":2,"ids":[]}"#);
-    assert!(memory.run(remember(&memory, EarlyEnds, &id('1'), &[])).is_err());
+    assert!(memory.run(remember(&memory, EarlyEnds, &id('1'), &[], async || Ok(()))).is_err());
     assert_eq!(memory.text("deploy-bot/early-ends"), r#"{"version":2,"ids":[]}"#);
 }
 

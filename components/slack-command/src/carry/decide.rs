@@ -195,8 +195,8 @@ impl<W: World> Carrier<'_, W> {
         let mut keep = store::in_flight(self.world).await?.ids;
         keep.extend(store::load_key(self.world, Current(argocd)).await?.map(|current| current.id));
         keep.extend(store::load_key(self.world, Live(argocd)).await?.map(|live| live.id));
-        place.lease.ensure(WRITE).await?;
-        store::remember(self.world, History(argocd), self.id, &keep).await?;
+        let still_ours = async || place.lease.ensure(WRITE).await;
+        store::remember(self.world, History(argocd), self.id, &keep, still_ours).await?;
         self.remembered.set(true);
         Ok(())
     }
