@@ -158,6 +158,35 @@ fn a_branch_that_is_forced_back_before_the_sync_is_not_synced_and_typing_again_g
     });
 }
 
+/// GitHub's webhook of a rewrite that was there before the bot read the branch comes late: it says nothing about the commit on top of it.
+#[test]
+fn the_late_webhook_of_a_rewrite_before_the_commit_does_not_stop_the_deploy() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let old = head(room);
+        let rewrite = {
+            let mut github = room.github.lock();
+            github.person_pushes(GITOPS, "main", "carol", &[("NOTES.md", "Hello")], "Take notes");
+            github.webhook(GITOPS).lost = 1;
+            github.force_push(GITOPS, "main", "carol", &old, &[]);
+            github.deliveries().last().map(|delivery| delivery.guid.clone()).unwrap_or_default()
+        };
+        // GitHub names the second of a push, no more.
+        let begun = sandbox::now();
+        room.until("later second", PATIENCE, |_| (sandbox::now() > begun + 2_000).then_some(())).await?;
+        waits_for_its_sync(room).await?;
+        room.github.lock().redeliver(&rewrite);
+        let heard = |room: &Sandbox| {
+            room.bot.exchanges().iter().any(|exchange| exchange.body.contains("the branch was rewritten")).then_some(())
+        };
+        room.until("answer to the late webhook", PATIENCE, heard).await?;
+        opens(room);
+        room.says("is live").await?;
+        assert_eq!(taken(room), [head(room)]);
+        Ok(())
+    });
+}
+
 /// The bot learns late that its commit landed; by then the branch was forced back.
 #[test]
 fn a_branch_that_is_forced_back_before_the_answer_to_the_commit_is_not_synced() {

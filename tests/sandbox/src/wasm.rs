@@ -17,7 +17,9 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// The workspace's root, where `spin.toml` is.
 pub fn root() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    // Cargo's word of now before that of when this was compiled: two checkouts may share one target directory.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = PathBuf::from(here);
     here.ancestors().nth(2).map(PathBuf::from).unwrap_or(here)
 }
 

@@ -675,6 +675,7 @@ impl Town {
         match call {
             "github.commit" => self.look_for_commits(),
             "argocd.sync" => self.check_sync(answer),
+            "argocd.webhook" => self.check_relayed(&request.body),
             "slack.update" | "slack.post" | "slack.response_url" => {
                 self.note(|| {
                     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
@@ -727,6 +728,14 @@ impl Town {
         made.push(Made { sha: head.sha, id, app });
     }
 
+    /// Only pushes of the bot's own commits are handed on.
+    fn check_relayed(&self, body: &[u8]) {
+        let push: Value = serde_json::from_slice(body).unwrap_or_default();
+        if !self.made.borrow().iter().any(|made| push["after"] == made.sha.as_str()) {
+            self.broke(format!("I3: a push was relayed that is not the bot's: {}", push["after"]));
+        }
+    }
+
     /// I3: only commits that the bot made for a request, and never an older one after a newer one of the same target.
     fn check_sync(&self, answer: &Answer) {
         let Answer::Whole(response) = answer else { return };
@@ -738,6 +747,11 @@ impl Town {
             return self
                 .broke(format!("I3: {} was synced to {revision:?}, which the bot did not make for it", asked.app));
         };
+        let asker = asked.info("deploy-id").and_then(|id| DeploymentId::parse(id).ok());
+        let committed = asker.and_then(|id| self.facts(&id)).and_then(|facts| facts.committed);
+        if committed.is_none_or(|committed| committed.sha.as_str() != revision) {
+            return self.broke(format!("I3: {} was synced to {revision} for nobody", asked.app));
+        }
         let taken = |sha: &str| {
             let argocd = lock(&self.argocd);
             let earlier = &argocd.syncs()[..argocd.syncs().len() - 1];
@@ -827,7 +841,9 @@ impl Town {
         let ImageRef { tag, .. } = commit.image_ref();
         let app = commit.argocd.name.to_string();
         self.look_at(&app);
-        if !self.healthy.borrow().contains(&(app.clone(), tag.to_string())) {
+        if !lock(&self.argocd).ran_well(&app, tag.as_str())
+            || !self.healthy.borrow().contains(&(app.clone(), tag.to_string()))
+        {
             self.broke(format!("I4: {id} is live, but {app} was never healthy with {tag}"));
         }
     }

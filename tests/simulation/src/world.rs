@@ -105,6 +105,10 @@ impl World {
     }
 
     async fn call(&self, request: Request) -> Result<(Response, Body), HttpError> {
+        if self.role == Role::SyncPoller {
+            // Whoever calls others is watching, whatever lease it holds.
+            self.town.watching(self.number, true);
+        }
         let Some((system, target)) = System::of(&request.url) else {
             self.town.broke(format!("{:?} calls an address that nobody has: {}", self.role, request.url));
             return Err(HttpError::Denied);

@@ -99,11 +99,12 @@ impl GitHub {
         after: Option<&str>,
         pusher: &str,
     ) {
+        let now = self.clock();
         let repository = &self.repositories[key];
         if repository.webhook.is_none() {
             return;
         }
-        let payload = push_payload(repository, &self.web, branch, before, after, pusher);
+        let payload = push_payload(repository, &self.web, branch, before, after, pusher, now);
         self.deliver(key, "push", &payload);
     }
 
@@ -166,6 +167,7 @@ fn push_payload(
     before: Option<&str>,
     after: Option<&str>,
     pusher: &str,
+    pushed_at: Millis,
 ) -> Value {
     let url = repository.url(web);
     let objects = &repository.objects;
@@ -205,8 +207,6 @@ fn push_payload(
         None => format!("{url}/compare/{branch}"),
         Some(_) => format!("{url}/compare/{}...{}", short(before), short(after)),
     };
-    let pushed_at =
-        head.map_or_else(|| objects.commits.values().map(|commit| commit.at).max().unwrap_or_default(), |head| head.at);
     json!({
         "ref": format!("refs/heads/{branch}"), "before": before.unwrap_or(NO_COMMIT), "after": after.unwrap_or(NO_COMMIT),
         "created": before.is_none(), "deleted": after.is_none(), "forced": is_forced, "base_ref": null, "compare": compare,
