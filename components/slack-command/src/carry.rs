@@ -161,7 +161,9 @@ pub(crate) async fn take_back(world: &impl World, id: &DeploymentId) {
             let cancel = CancelFact { by: None, at: world.now() };
             let saved = lease.during(RENEW, store::save_fact(world, id, &cancel)).await;
             lease.release().await;
-            saved.map_err(|_| StoreError("a lease was lost"))?.map(|()| true)
+            saved.map_err(|_| StoreError("a lease was lost"))??;
+            // Again: whoever resumes may have found nothing of it yet, and have taken it out.
+            store::add_in_flight(world, id, cancel.at).await.map(|()| true)
         };
         match taken_back.await {
             Ok(true) => return,
