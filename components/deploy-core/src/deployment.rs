@@ -531,6 +531,13 @@ pub struct WatchFact {
 }
 fact!(WatchFact, "watch");
 
+impl WatchFact {
+    /// Takes what a look at Argo CD has changed. What was told meanwhile stays.
+    pub fn seen(&mut self, looked: Self) {
+        *self = Self { voice: std::mem::take(&mut self.voice), ..looked };
+    }
+}
+
 /// `outcome`: the last word. sync-poller writes it once, under the watch lease. A key of its own, because `watch` is written again and
 /// again: a write of it that was on its way for long must not take the last word back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -120,10 +120,8 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
             if facts.request.is_none() {
-                if !store::is_left_over(&facts, world.now()) || store::is_held(world, &carry_lease(id)).await? {
-                    continue;
-                }
-                store::forget(world, id).await?;
+                forget_left_over(world, id).await?;
+                continue;
             } else if facts.commit.is_none() {
                 // It may stand in no ring: the watch has ended it before it had a target.
                 remember_early(world, id).await?;
@@ -145,6 +143,22 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         store::wake(world).await?;
     }
     Ok(resume)
+}
+
+/// Removes what is left of a request that was not accepted, but not while somebody takes it back.
+async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
+    let Some(lease) = Lease::take(world, &carry_lease(id), LIFE).await? else { return Ok(()) };
+    let forgotten = async {
+        let facts = store::load(world, id).await?;
+        if store::is_left_over(&facts, world.now()) {
+            store::forget(world, id).await?;
+            store::leave_flight(world, id).await?;
+        }
+        Ok(())
+    };
+    let forgotten = forgotten.await;
+    lease.release().await;
+    forgotten
 }
 
 fn carry_lease(id: &DeploymentId) -> String {

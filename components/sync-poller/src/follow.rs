@@ -49,6 +49,7 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
         id,
         facts: RefCell::default(),
         nudges: futures::lock::Mutex::new(nudges),
+        saving: futures::lock::Mutex::default(),
     };
     loop {
         match follower.run().await {
@@ -73,6 +74,7 @@ pub(crate) struct Follower<'a, W> {
     pub(crate) id: &'a DeploymentId,
     pub(crate) facts: RefCell<Facts>,
     nudges: futures::lock::Mutex<Nudges>,
+    saving: futures::lock::Mutex<()>,
 }
 
 /// One look at Argo CD, or what came instead.
@@ -143,13 +145,15 @@ impl<W: World> Follower<'_, W> {
 
     /// Changes our fact and saves it, if it changed.
     pub(crate) async fn save(&self, change: impl FnOnce(&mut WatchFact)) -> Result<(), StoreError> {
+        // One after the other: who follows Argo CD and who speaks would take back each other's part.
+        let _turn = self.saving.lock().await;
+        self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
         let before = self.facts.borrow().watch.clone();
         let mut fact = before.clone().unwrap_or_default();
         change(&mut fact);
         if before.as_ref() == Some(&fact) {
             return Ok(());
         }
-        self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
         self.facts.borrow_mut().watch = Some(fact.clone());
         store::save_fact(self.world, self.id, &fact).await
     }
@@ -409,35 +413,35 @@ impl<W: World> Follower<'_, W> {
         match step {
             Step::Ask if fact.asked.is_some() && !asked_for => {
                 // Not a second time because of what may be old news.
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 Ok(Flow::LookAgain(now))
             }
             Step::Ask => {
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 self.ask(commit, sha, snapshot).await
             }
             Step::Wait(waiting) => {
                 fact.waiting = waiting;
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 // Events tell when it changes; should one be lost, look by ourselves.
                 Ok(Flow::LookAgain(now.after(Duration::from_millis(self.watch.settings.tempo.reload))))
             }
             Step::LookAgainAt(moment) => {
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 Ok(Flow::LookAgain(moment))
             }
             Step::Follow(progress) => {
                 fact.waiting = None;
                 let ended = progress.synced;
                 fact.progress = Some(progress);
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 // After the sync's end a comparison may be due that nobody announces.
                 Ok(if ended { Flow::LookAgain(now.after(deployment::REFRESH_AFTER)) } else { Flow::Wait })
             }
             Step::Refresh(progress) => {
                 fact.waiting = None;
                 fact.progress = Some(progress);
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 match argocd::refresh(self.world, &self.watch.settings.argocd, &commit.argocd, CALL).await {
                     Ok(newer) => Ok(Flow::Now(Box::new(newer))),
                     Err(error) => match self.no_look(error).await? {
@@ -447,7 +451,7 @@ impl<W: World> Follower<'_, W> {
                 }
             }
             Step::Over(word) => {
-                self.save(|watch| *watch = fact).await?;
+                self.save(|watch| watch.seen(fact)).await?;
                 self.say(word).await?;
                 Ok(Flow::Over)
             }

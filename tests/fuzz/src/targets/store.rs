@@ -83,7 +83,7 @@ pub fn stored_value(data: &[u8]) {
     // A ring that is full of anything keeps the newest, or is left alone.
     let world = World::default();
     world.store.borrow_mut().insert(EarlyEnds.name(), data.to_vec());
-    match world.run(remember(&world, EarlyEnds, &id(), &[])) {
+    match world.run(remember(&world, EarlyEnds, &id(), &[], async || Ok(()))) {
         Ok(()) => {
             let ring = world.store.borrow().get(&EarlyEnds.name()).cloned().unwrap_or_default();
             assert!(String::from_utf8_lossy(&ring).contains(id().as_str()));
