@@ -503,8 +503,11 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Resul
             // The set would be marked as whole without it.
             Err(error) => return Err(error),
         };
-        if is_left_over(&facts, world.now()) {
-            forget(world, &id).await?;
+        match &facts.cancel {
+            _ if is_left_over(&facts, world.now()) => forget(world, &id).await?,
+            // Whoever resumes removes it when it is old enough.
+            Some(cancel) if facts.request.is_none() => all.extend([cancel.at.0.to_string(), id.to_string()]),
+            _ => {}
         }
         // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.
         let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
