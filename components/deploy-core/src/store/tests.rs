@@ -155,14 +155,17 @@ impl Redis for Memory {
                 set.retain(|member| !popped.contains(member));
                 return Ok(popped.into_iter().map(Reply::Text).collect());
             }
-            ("ZADD", [key, score, member]) => {
+            ("ZADD", [key, pairs @ ..]) => {
                 let empty = || Entry { value: Stored::Sorted(BTreeSet::new()), dies: None };
                 let Stored::Sorted(set) = &mut redis.entry((*key).to_owned()).or_insert_with(empty).value else {
                     panic!()
                 };
                 let before = set.len();
-                set.retain(|(_, old)| old != member);
-                set.insert((score.parse().unwrap(), (*member).to_owned()));
+                for pair in pairs.chunks(2) {
+                    let [score, member] = pair else { panic!("{pair:?}") };
+                    set.retain(|(_, old)| old != member);
+                    set.insert((score.parse().unwrap(), (*member).to_owned()));
+                }
                 number(set.len() - before)
             }
             ("ZREM" | "ZRANGE" | "ZRANK", [key, rest @ ..]) => {
