@@ -60,7 +60,7 @@ The stand-ins are never kinder than the real systems, and whatever a scenario is
 - nothing is left over: no lease, nobody in flight, no key without an owner.
 
 The simulation also looks at every single write and call: no component writes another one's key or calls a system that is not its own, and two
-watches never work at the same time unless Redis forgot or a process froze.
+watches, or two deployments of one target, are never at work at the same time unless Redis forgot or failed, a process froze, or a call took seconds.
 ";
 
 const ABOUT_THE_TABLE: &str = "

@@ -39,7 +39,7 @@ fn costs_in_proportion(size: usize, shapes: &[(&str, &str, &str)], run: impl Fn(
         let least = |input: &[u8], times: usize| (0..times).map(|_| cost(&run, input)).min().unwrap_or_default();
         let small = least(&filled(text, piece, end, size / 8), 3);
         let input = filled(text, piece, end, size);
-        let limit = small.max(NOTHING) * 32;
+        let limit = small.max(NOTHING) * 24;
         let mut large = cost(&run, &input);
         if large > limit {
             large = least(&input, 6);
