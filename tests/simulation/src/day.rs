@@ -29,6 +29,8 @@ pub struct Report {
     pub commits: usize,
     /// Keys in the store at the end.
     pub keys: usize,
+    /// Operations on something outside its process that anybody began.
+    pub operations: u64,
     /// How the deployments ended, as `State` says, in order of their ids.
     pub ends: Vec<String>,
 }
@@ -48,6 +50,7 @@ impl Report {
             accepted: answered.values().filter(|accepted| **accepted).count(),
             commits: town.made.borrow().len(),
             keys: town.store.borrow().len(),
+            operations: town.kernel.operations(),
             ends: ends.collect(),
         }
     }
@@ -77,7 +80,7 @@ pub fn day(seed: u64) -> Report {
     let mut rng = Rng::with_seed(seed ^ 0x5eed_da75);
     let mut weather = Weather::drawn(&mut rng);
     let (apps, replicas) = (rng.usize(1..=3), rng.usize(1..=3));
-    let mut excuses = Excuses { leases: weather.slow > 0.0 || weather.redis_fails > 0.0, slack: false };
+    let mut excuses = Excuses { leases: weather.slow > 0.0 || weather.redis_fails > 0.0, slack: false, ..Excuses::default() };
     let climate = format!("{apps} apps, {replicas} replicas, {weather}");
     let fair = rng.f64() < 0.1;
     if fair {
@@ -212,7 +215,7 @@ impl Plan<'_> {
             }
         }
         if self.rng.f64() < 0.3 {
-            excuses.leases = true;
+            (excuses.leases, excuses.frozen) = (true, true);
             for _ in 0..self.rng.usize(1..=4) {
                 let (when, n) = (seconds(&mut self.rng, 100), self.rng.usize(..replicas));
                 let length = Duration::from_millis(self.rng.u64(500..40_000));
@@ -352,6 +355,35 @@ pub fn crowd(seed: u64, targets: usize) -> Report {
     settle(&town, Duration::from_secs(1));
     check(&town, Excuses::default());
     Report::new(seed, format!("{targets} targets at the same moment"), &town)
+}
+
+/// A plain morning: one app is deployed three times, and requests in between are refused. The process of one operation freezes in the middle
+/// of it, for so long.
+pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
+    let town = Town::new(seed, 1, 2, Weather::default());
+    let mut climate = "a plain morning".to_owned();
+    if let Some((operation, length)) = freeze {
+        town.kernel.freeze_at(operation, length);
+        climate = format!("freezes for {length:?} inside operation {operation}");
+    }
+    let plan = Plan { town: &town, rng: Rng::with_seed(seed) };
+    let command = |at: u64, user: &'static str, text: &'static str| {
+        plan.at(Duration::from_millis(at), move |town| town.command(user, text, false));
+    };
+    command(100, "U0ALICE", "app-1 42");
+    command(9_000, "U0CAROL", "app-1 999");
+    command(20_000, "U0BOB", "app-1 main");
+    command(20_000, "U0CAROL", "app-9 999");
+    command(20_100, "U0CAROL", "app-8 999");
+    // Its turn is taken, and then it is refused.
+    command(33_000, "U0CAROL", "app-1 999");
+    command(45_000, "U0BOB", "app-1 main");
+    for build in [9_000, 40_000] {
+        plan.at(Duration::from_millis(build), |town| drop(town.build("app-1", "main")));
+    }
+    settle(&town, Duration::from_secs(100));
+    check(&town, Excuses { leases: freeze.is_some(), frozen: freeze.is_some(), slack: false });
+    Report::new(seed, climate, &town)
 }
 
 /// So many weeks: in each, four targets are deployed once, and forty requests are refused. The store must not grow with them.

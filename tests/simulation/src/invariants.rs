@@ -12,6 +12,8 @@ use crate::town::{CHANNEL, Town, lock};
 pub(crate) struct Excuses {
     /// Leases may have failed their holders: several watches, or several deployments of a target at the same time, are excused.
     pub(crate) leases: bool,
+    /// A process froze inside a call, perhaps: what it asked for late may have been done, and mended.
+    pub(crate) frozen: bool,
     /// People deleted messages or shut the bot out: whoever could not be told is excused.
     pub(crate) slack: bool,
 }
@@ -42,6 +44,7 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
             _ => {}
         }
     }
+    went_back(town, excuses);
     if !excuses.leases && town.most_watching.get() > 1 {
         town.broke(format!("I5: {} watches at the same time", town.most_watching.get()));
     }
@@ -49,6 +52,29 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
         town.broke(format!("I5: {} deployments of one target at the same time", town.most_flying.get()));
     }
     nothing_left(town);
+}
+
+/// I3: never an older commit after a newer one of the same target. Whoever froze inside the ask may do it: then somebody asks for the newer
+/// one again, and the cluster ends on it.
+fn went_back(town: &Town, excuses: Excuses) {
+    let argocd = lock(&town.argocd);
+    let (made, syncs) = (town.made.borrow(), argocd.syncs());
+    for (at, newer) in town.went_back.borrow().iter() {
+        let age = |sha: &str| made.iter().position(|made| made.sha == sha && made.app == newer.app);
+        let last = syncs[at + 1..].iter().rfind(|sync| sync.status == 200 && sync.app == newer.app);
+        let mended = last.and_then(|sync| age(sync.revision()?)) >= age(&newer.sha);
+        let (app, older, newest) = (&newer.app, syncs[*at].revision().unwrap_or_default(), &newer.sha);
+        if !excuses.frozen {
+            town.broke(format!("I3: {app} was synced to {older} after the newer {newest}"));
+        } else if !mended {
+            town.broke(format!("I3: {app} was synced to {older} after the newer {newest}, and stays there"));
+        }
+        let last = last.and_then(|sync| made.iter().find(|made| Some(made.sha.as_str()) == sync.revision()));
+        let tag = last.and_then(|made| town.facts(&made.id)?.commit).map(|commit| commit.tag.to_string());
+        if mended && tag.is_some() && argocd.live_tag(app) != tag.as_deref() {
+            town.broke(format!("I3: {app} was asked for {tag:?} last, and runs {:?}", argocd.live_tag(app)));
+        }
+    }
 }
 
 /// I1: one final state, and the person can read it. That it was told is also noted in the facts, but a holder that froze before it wrote may

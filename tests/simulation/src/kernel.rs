@@ -39,6 +39,9 @@ struct State {
     tasks: BTreeMap<u64, Task>,
     ready: Arc<Mutex<BTreeSet<u64>>>,
     processes: Vec<Process>,
+    /// How many operations were begun, and at which of them its process freezes for how long.
+    operations: u64,
+    freeze_at: Option<(u64, Duration)>,
 }
 
 struct Task {
@@ -78,6 +81,8 @@ impl Kernel {
             tasks: BTreeMap::new(),
             ready: Arc::default(),
             processes: vec![Process { alive: true, frozen_until: 0 }],
+            operations: 0,
+            freeze_at: None,
         })))
     }
 
@@ -129,6 +134,29 @@ impl Kernel {
         process.frozen_until = process.frozen_until.max(until);
     }
 
+    /// Freezes the process that begins the n-th operation (the first is 1) in the middle of it: its last look at everything lies behind it,
+    /// and the operation leaves when it wakes.
+    pub(crate) fn freeze_at(&self, operation: u64, duration: Duration) {
+        self.0.borrow_mut().freeze_at = Some((operation, duration));
+    }
+
+    /// How many operations were begun so far.
+    pub(crate) fn operations(&self) -> u64 {
+        self.0.borrow().operations
+    }
+
+    /// One more operation begins.
+    fn begin(&self, process: ProcessId) {
+        let freeze = {
+            let mut state = self.0.borrow_mut();
+            state.operations += 1;
+            state.freeze_at.filter(|(operation, _)| *operation == state.operations)
+        };
+        if let Some((_, duration)) = freeze {
+            self.freeze(process, duration);
+        }
+    }
+
     pub(crate) fn is_alive(&self, process: ProcessId) -> bool {
         self.0.borrow().processes[process.0].alive
     }
@@ -164,6 +192,7 @@ impl Kernel {
         back: Duration,
         effect: impl FnOnce() -> T + 'static,
     ) -> T {
+        self.begin(process);
         let (answer, answered) = oneshot::channel();
         let leaves = there / 2;
         self.leave(process, leaves, there.saturating_sub(leaves), back, Box::new(effect), answer);

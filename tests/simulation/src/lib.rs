@@ -15,4 +15,4 @@ mod town;
 mod weather;
 mod world;
 
-pub use day::{Report, crowd, day, years};
+pub use day::{Report, crowd, day, morning, years};

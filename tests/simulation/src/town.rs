@@ -112,6 +112,8 @@ pub(crate) struct Town {
     pub(crate) made: RefCell<Vec<Made>>,
     /// What Slack's answer told people: accepted, or not.
     pub(crate) answered: RefCell<BTreeMap<DeploymentId, bool>>,
+    /// Syncs of an older commit after a newer one of the same app: where in the list of all syncs, and after which.
+    pub(crate) went_back: RefCell<Vec<(usize, Made)>>,
     pub(crate) gave_up_telling: RefCell<BTreeSet<DeploymentId>>,
     /// Which tags each app was seen healthy with since the last sync of the bot.
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
@@ -252,6 +254,7 @@ impl Town {
             broken: RefCell::default(),
             made: RefCell::default(),
             answered: RefCell::default(),
+            went_back: RefCell::default(),
             gave_up_telling: RefCell::default(),
             healthy: RefCell::default(),
             states: RefCell::default(),
@@ -736,7 +739,7 @@ impl Town {
         }
     }
 
-    /// I3: only commits that the bot made for a request, and never an older one after a newer one of the same target.
+    /// I3: only commits that the bot made for a request. An older one after a newer one of the same target is noted, see `invariants`.
     fn check_sync(&self, answer: &Answer) {
         let Answer::Whole(response) = answer else { return };
         let asked = lock(&self.argocd).syncs().last().cloned();
@@ -761,7 +764,8 @@ impl Town {
         // What somebody has rewritten away is not newer than anything.
         let is_there = |sha: &str| lock(&self.github).commits(GITOPS, "main").iter().any(|commit| commit.sha == sha);
         if let Some(newer) = newer.filter(|newer| is_there(&newer.sha)) {
-            self.broke(format!("I3: {} was synced to {revision} after the newer {}", asked.app, newer.sha));
+            self.note(|| format!("{} is synced to {revision} after the newer {}", asked.app, newer.sha));
+            self.went_back.borrow_mut().push((lock(&self.argocd).syncs().len() - 1, newer.clone()));
         }
         if asked.prune() || asked.retry_strategy()["refresh"] != false {
             self.broke(format!("a sync that prunes, or follows newer revisions: {}", asked.body));
