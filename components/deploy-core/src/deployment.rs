@@ -43,7 +43,7 @@
 
 mod decisions;
 
-pub use decisions::{Next, REFRESH_AFTER, Step, next, step};
+pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, next, overtaken, step};
 
 use crate::clock::{Timestamp, millis};
 use crate::command::DeployWords;

@@ -36,7 +36,7 @@
 //!
 //! # Reading order
 //!
-//! [`deployment`] (the heart), [`command`], [`catalog`], [`image`], [`manifest`], [`refusal`], [`fault`], [`message`], then [`store`],
+//! [`deployment`] (the heart), [`command`], [`catalog`], [`image`], [`manifest`], [`refusal`], [`fault`], [`message`], then [`store`], [`late`],
 //! [`http`], [`signature`], [`settings`], then one module for each outside system: [`github`], [`registry`], [`argocd`], [`slack`].
 //! The stories that use them: slack-command's `accept` and `carry`, github-relay's `handle`, sync-poller's `watch` and `follow`.
 //!
@@ -60,6 +60,7 @@ pub mod fault;
 pub mod github;
 pub mod http;
 pub mod image;
+pub mod late;
 pub mod log;
 pub mod manifest;
 pub mod message;

@@ -393,6 +393,11 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         if self.world.elapsed().saturating_add(limit) <= self.deadline.get() { Ok(()) } else { Err(LeaseLost) }
     }
 
+    /// Whether it was ours for certain at that moment, by the clock that does not jump: a renewal that began later was granted.
+    pub fn was_held_at(&self, moment: Duration) -> bool {
+        moment.saturating_add(self.life) <= self.deadline.get()
+    }
+
     /// Renews it now.
     pub async fn renew(&self) -> Result<(), LeaseLost> {
         let before = self.world.elapsed();
@@ -430,9 +435,10 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         }
     }
 
-    /// Gives it back. If that fails it runs out by itself.
-    pub async fn release(self) {
-        let _ = self.world.run("EVAL", &[RELEASE, "1", &self.key, &self.token]).await;
+    /// Gives it back; if that fails it runs out by itself. Says whether it was ours for certain until then.
+    pub async fn release(self) -> bool {
+        let reply = self.world.run("EVAL", &[RELEASE, "1", &self.key, &self.token]).await;
+        reply.is_ok_and(|reply| reply.first() == Some(&Reply::Int(1)))
     }
 }
 

@@ -9,11 +9,13 @@ mod decide;
 use super::speaker::Speaker;
 use deploy_core::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact, Tempo};
 use deploy_core::fault::Fault;
+use deploy_core::late::{self, Calls};
 use deploy_core::log::{Line, World};
-use deploy_core::message::Note;
+use deploy_core::message::{self, Note};
 use deploy_core::names::{CommitSha, DeploymentId};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::SlackCommandSettings;
+use deploy_core::slack::{self, Message};
 use deploy_core::store::{self, EarlyEnds, Lease, LeaseLost, StoreError};
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -197,17 +199,45 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.0)),
     };
-    let carrier =
-        Carrier { world, settings, id, lease: &lease, remembered: Cell::new(false), doubt: RefCell::default() };
-    match lease.during(RENEW, carrier.run()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(why)) => world.log(Line::error("left").of(id).with("cause", why)),
+    let calls = Calls::default();
+    let carrier = Carrier {
+        world,
+        settings,
+        id,
+        lease: &lease,
+        calls: &calls,
+        remembered: Cell::new(false),
+        doubt: RefCell::default(),
+    };
+    let carried = lease.during(RENEW, carrier.run()).await;
+    let late = !calls.late(&lease).is_empty();
+    let held = match carried {
+        Ok(carried) => {
+            if let Err(why) = carried {
+                world.log(Line::error("left").of(id).with("cause", why));
+            }
+            lease.release().await
+        }
         Err(LeaseLost) => {
             // Calls of ours may still be on their way: it is not given back but runs out.
-            return world.log(Line::new("lease_lost").of(id));
+            world.log(Line::new("lease_lost").of(id));
+            false
         }
+    };
+    if late && !held {
+        // What we said last may come, or have come, over what another carrier or the watch has told since.
+        world.sleep(slack::LATE_EDIT).await;
+        late::tell_again(world, &settings.slack, settings.tempo.minute, id, last_words).await;
     }
-    lease.release().await;
+}
+
+/// The final words of a deployment, whoever has to tell them.
+fn last_words(facts: &Facts) -> Option<Message> {
+    match (&facts.outcome, &facts.end) {
+        (Some(_), _) => Some(message::after_commit(facts)),
+        (None, Some(_)) if facts.committed.is_none() => Some(message::before_commit(facts, None)),
+        _ => None,
+    }
 }
 
 struct Carrier<'a, W> {
@@ -215,6 +245,8 @@ struct Carrier<'a, W> {
     settings: &'a SlackCommandSettings,
     id: &'a DeploymentId,
     lease: &'a Lease<'a, W>,
+    /// Edits of the message.
+    calls: &'a Calls<()>,
     /// It stands in its target's history, so that its facts are deleted one day.
     remembered: Cell<bool>,
     doubt: RefCell<Doubt>,
@@ -243,7 +275,7 @@ impl<W: World> Carrier<'_, W> {
             let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
             *self.doubt.borrow_mut() = Doubt { unsettled: !bases.is_empty(), bases };
         }
-        let speaker = Speaker::new(self.world, self.settings, self.id, self.lease, &facts);
+        let speaker = Speaker::new(self.world, self.settings, self.id, self.lease, self.calls, &facts);
         if facts.end.is_none() {
             let (say, mut heard) = mpsc::unbounded::<(Facts, Option<Note>)>();
             let first = facts.clone();

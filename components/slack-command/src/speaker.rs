@@ -5,6 +5,7 @@
 
 use super::carry::WRITE;
 use deploy_core::deployment::{Facts, MessageFact, Place, Voice, until, words_hash};
+use deploy_core::late::Calls;
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
@@ -20,6 +21,7 @@ pub(crate) struct Speaker<'a, W> {
     settings: &'a SlackCommandSettings,
     id: &'a DeploymentId,
     lease: &'a Lease<'a, W>,
+    calls: &'a Calls<()>,
     voice: RefCell<Voice>,
     /// What we know of the voice is not in the store yet.
     unsaved: Cell<bool>,
@@ -31,12 +33,13 @@ impl<'a, W: World> Speaker<'a, W> {
         settings: &'a SlackCommandSettings,
         id: &'a DeploymentId,
         lease: &'a Lease<'a, W>,
+        calls: &'a Calls<()>,
         facts: &Facts,
     ) -> Self {
         let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
         // Ours alone, and we hold the lease: whoever spoke before us is gone.
         voice.speaking = None;
-        Self { world, settings, id, lease, voice: RefCell::new(voice), unsaved: Cell::new(false) }
+        Self { world, settings, id, lease, calls, voice: RefCell::new(voice), unsaved: Cell::new(false) }
     }
 
     /// Told, and saved that it was.
@@ -166,7 +169,8 @@ impl<'a, W: World> Speaker<'a, W> {
             if self.lease.ensure(CALL).await.is_err() {
                 return Told::No;
             }
-            match slack::update(http, slack, &place.channel, &place.ts, words).await {
+            let edit = slack::update(http, slack, &place.channel, &place.ts, words);
+            match self.calls.make(self.world, (), edit).await {
                 Ok(()) => return Told::At(place.clone()),
                 // Somebody deleted it, say: one new message takes its place.
                 Err(SlackError::Gone(why)) => {

@@ -11,6 +11,7 @@ use deploy_core::deployment::{
     self, CommitFact, Facts, Failure, LastWord, Next, OutcomeFact, Riders, Step, Waiting, WatchFact,
 };
 use deploy_core::fault::{Cause, Changed, Fault, System};
+use deploy_core::late::SLEPT;
 use deploy_core::log::{Line, World};
 use deploy_core::names::{CommitSha, DeploymentId};
 use deploy_core::store::{self, Current, Live, LiveVersion, Rewritten, StoreError};
@@ -450,6 +451,19 @@ impl<W: World> Follower<'_, W> {
                     },
                 }
             }
+            Step::Superseded { by } => {
+                self.save(|watch| watch.seen(fact)).await?;
+                let current = store::load_key(self.world, Current(&commit.argocd)).await?;
+                if current.as_ref().is_none_or(|current| current.id != *self.id) {
+                    self.say(LastWord::Superseded { by_deployment: Some(by), by_person: None }).await?;
+                    return Ok(Flow::Over);
+                }
+                if snapshot.operation.is_some() || !asked_for {
+                    return Ok(Flow::LookAgain(self.soon()));
+                }
+                self.world.log(Line::error("late_sync").of(&by).with("newer", self.id.as_str()).with("cause", SLEPT));
+                self.ask(commit, sha, snapshot).await
+            }
             Step::Over(word) => {
                 self.save(|watch| watch.seen(fact)).await?;
                 self.say(word).await?;
@@ -495,7 +509,8 @@ impl<W: World> Follower<'_, W> {
         .await?;
         self.watch.lease.ensure(CALL).await.map_err(|_| LOST)?;
         let wish = SyncRequest { revision, deployment: self.id };
-        let outcome = argocd::sync(self.world, &self.watch.settings.argocd, &commit.argocd, &wish).await;
+        let sync = argocd::sync(self.world, &self.watch.settings.argocd, &commit.argocd, &wish);
+        let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
         self.outcome(outcome, before).await
     }
 

@@ -6,6 +6,7 @@
 )]
 
 mod follow;
+mod mend;
 mod voice;
 pub(crate) mod watch;
 

@@ -141,7 +141,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
             if let Some(place) = facts.place() {
                 self.still_ours().await?;
-                match slack::update(world, slack, &place.channel, &place.ts, words).await {
+                let edit = slack::update(world, slack, &place.channel, &place.ts, words);
+                match self.follower.watch.words.make(world, id.clone(), edit).await {
                     Ok(()) => return Ok(Told::At(None)),
                     Err(SlackError::Gone(why)) => {
                         world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));

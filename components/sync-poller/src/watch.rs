@@ -4,6 +4,7 @@
 //! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
 
 use super::follow::{self, Ended};
+use deploy_core::late::Calls;
 use deploy_core::log::{Line, World};
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SyncPollerSettings;
@@ -26,8 +27,20 @@ pub(crate) struct Watch<'a, W> {
     pub(crate) world: &'a W,
     pub(crate) settings: &'a SyncPollerSettings,
     pub(crate) lease: &'a Lease<'a, W>,
+    /// Edits of messages, by deployment.
+    pub(crate) words: Calls<DeploymentId>,
+    /// Asks for a sync, by deployment.
+    pub(crate) syncs: Calls<DeploymentId>,
     /// Time is up: come to an end at the next safe point.
     pub(crate) closing: Cell<bool>,
+}
+
+/// What may have taken effect after a watch had lost its lease.
+pub(crate) struct Late {
+    /// Edits of the messages of these deployments.
+    pub(crate) words: Vec<DeploymentId>,
+    /// Asks for a sync of these.
+    pub(crate) syncs: Vec<DeploymentId>,
 }
 
 /// Watches, if nobody else does.
@@ -37,24 +50,39 @@ pub(crate) async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_watching").with("cause", error.0)),
     };
-    let watch = Watch { world, settings, lease: &lease, closing: Cell::new(false) };
+    let watch = Watch {
+        world,
+        settings,
+        lease: &lease,
+        words: Calls::default(),
+        syncs: Calls::default(),
+        closing: Cell::new(false),
+    };
     let left = lease.during(RENEW, watch.run()).await;
+    let late = Late { words: watch.words.late(&lease), syncs: watch.syncs.late(&lease) };
     match left {
         Ok(Ok(settled)) => {
-            lease.release().await;
+            let held = lease.release().await;
             // Read again after the release: what came in between has nobody else to wake a watch for it.
             let in_flight = store::in_flight(world).await;
             if in_flight.map_or(true, |in_flight| in_flight.ids.iter().any(|id| !settled.contains(id))) {
                 let _ = store::wake(world).await;
             }
-            return;
+            if held {
+                return;
+            }
         }
-        Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.0)),
-        Err(LeaseLost) => world.log(Line::error("watch_lost")),
+        left => {
+            match left {
+                Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.0)),
+                _ => world.log(Line::error("watch_lost")),
+            }
+            // Calls of ours may still be on their way: the lease is not given back but runs out, and then somebody goes on.
+            world.sleep(LIFE).await;
+            let _ = store::wake(world).await;
+        }
     }
-    // Calls of ours may still be on their way: the lease is not given back but runs out, and then somebody goes on.
-    world.sleep(LIFE).await;
-    let _ = store::wake(world).await;
+    late.mend(world, settings).await;
 }
 
 impl<W: World> Watch<'_, W> {

@@ -80,7 +80,8 @@ pub fn day(seed: u64) -> Report {
     let mut rng = Rng::with_seed(seed ^ 0x5eed_da75);
     let mut weather = Weather::drawn(&mut rng);
     let (apps, replicas) = (rng.usize(1..=3), rng.usize(1..=3));
-    let mut excuses = Excuses { leases: weather.slow > 0.0 || weather.redis_fails > 0.0, slack: false, ..Excuses::default() };
+    let mut excuses =
+        Excuses { leases: weather.slow > 0.0 || weather.redis_fails > 0.0, slack: false, ..Excuses::default() };
     let climate = format!("{apps} apps, {replicas} replicas, {weather}");
     let fair = rng.f64() < 0.1;
     if fair {

@@ -83,6 +83,11 @@ pub enum Step {
     Follow(Progress),
     /// Ours has ended, but Argo CD has not compared since: ask it to, see [`REFRESH_AFTER`].
     Refresh(Progress),
+    /// Another deployment's operation came after ours: a newer one's, or an older one's that came late. Whose turn it is tells.
+    Superseded {
+        /// Which.
+        by: DeploymentId,
+    },
     /// It is over.
     Over(LastWord),
 }
@@ -127,7 +132,7 @@ pub fn step(
                     Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }))
                 };
             }
-            return superseded_or_live(commit, committed, app, watch.last_before, operation.by.clone());
+            return superseded_or_live(commit, committed, app, watch.last_before, &operation.deploy_id, &operation.by);
         }
         return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
     }
@@ -147,7 +152,7 @@ pub fn step(
                 true if !proven && !watch.taken => return not_seen(watch, now, tempo),
                 _ => {}
             }
-            return superseded_or_live(commit, committed, app, watch.last_before, last.by.clone());
+            return superseded_or_live(commit, committed, app, watch.last_before, &last.deploy_id, &last.by);
         }
         return not_seen(watch, now, tempo);
     }
@@ -183,7 +188,8 @@ fn superseded_or_live(
     committed: &CommittedFact,
     app: &AppSnapshot,
     last_before: Option<Timestamp>,
-    by: Option<String>,
+    by_deployment: &Option<DeploymentId>,
+    by: &Option<String>,
 ) -> Step {
     if in_history(committed, app, last_before)
         && app.health == Health::Healthy
@@ -191,7 +197,10 @@ fn superseded_or_live(
     {
         return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
     }
-    Step::Over(LastWord::Superseded { by_deployment: None, by_person: by })
+    match by_deployment {
+        Some(other) => Step::Superseded { by: other.clone() },
+        None => Step::Over(LastWord::Superseded { by_deployment: None, by_person: by.clone() }),
+    }
 }
 
 /// Whether the application's history proves that our commit was synced. A commit that was there before may be in it from then.
@@ -284,4 +293,44 @@ fn progress(app: &AppSnapshot, synced: bool) -> Progress {
 /// Failing resources by name with Argo CD's own message: at most five.
 fn failing(app: &AppSnapshot) -> Vec<String> {
     app.failing.iter().take(5).cloned().collect()
+}
+
+/// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overtaken {
+    /// Nothing: it came over nothing newer, or that is mended.
+    No,
+    /// Look again when the operation that runs has ended.
+    Wait,
+    /// Ask for the sync of this one again.
+    By(DeploymentId),
+}
+
+/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the target's keys name. Only one that was
+/// asked for already is asked for again; any other is its own watch's, or was told that it is not synced.
+pub fn overtaken(
+    (late, facts): (&DeploymentId, &Facts),
+    others: &[(DeploymentId, Facts)],
+    rewritten: Option<Timestamp>,
+    app: &AppSnapshot,
+) -> Overtaken {
+    let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
+    let asked = |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+    let newer = others.iter().filter(|(_, other)| committed(other) > committed(facts) && asked(other));
+    let Some((newer, newer_facts)) = newer.max_by_key(|(_, other)| committed(other)) else { return Overtaken::No };
+    if rewritten > newer_facts.written_at() {
+        return Overtaken::No;
+    }
+    let last = app.last.as_ref();
+    let runs = last.is_some_and(|last| matches!(last.phase, Phase::Running | Phase::Terminating));
+    let whose = match &app.operation {
+        Some(operation) => operation.deploy_id.as_ref(),
+        None => last.and_then(|last| last.deploy_id.as_ref()),
+    };
+    match whose {
+        Some(whose) if whose == newer => Overtaken::No,
+        _ if runs || app.operation.is_some() => Overtaken::Wait,
+        Some(whose) if whose == late => Overtaken::By(newer.clone()),
+        _ => Overtaken::No,
+    }
 }
