@@ -240,6 +240,10 @@ pub struct CommittedFact {
     pub at: Timestamp,
     /// The wanted tag was there already, by an earlier commit of ours.
     pub reused: bool,
+    /// What was committed. From here on it counts, and not the key `commit`: a write of that one that was on its way for long must not
+    /// change what is looked for in the cluster. Absent in what an older build wrote.
+    #[serde(default)]
+    pub commit: Option<Box<CommitFact>>,
 }
 fact!(CommittedFact, "committed");
 

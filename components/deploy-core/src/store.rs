@@ -4,7 +4,7 @@
 //! duplicates rare and waiting short, and may forget everything at any moment; nothing here relies on it for safety.
 
 use crate::clock::{Clock, Timestamp, millis};
-use crate::deployment::{Fact, Facts};
+use crate::deployment::{CommittedFact, Fact, Facts};
 use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -146,7 +146,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     );
     let ((request, commit, committed, end), (message, cancel, push, watch, outcome)) =
         futures::future::try_join(first, second).await?;
-    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome })
+    let frozen = committed.as_ref().and_then(|committed: &CommittedFact| committed.commit.as_deref().cloned());
+    Ok(Facts { request, commit: frozen.or(commit), committed, end, message, cancel, push, watch, outcome })
 }
 
 /// The names of all facts.

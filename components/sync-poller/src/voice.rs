@@ -35,7 +35,8 @@ pub(crate) enum Said {
 
 /// What came of one attempt.
 enum Told {
-    At(Option<Place>),
+    /// In this message.
+    At(Place),
     ByResponseUrl,
     NotYet,
     /// These words never; final ones with an error in the log.
@@ -94,7 +95,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 fact.voice.told = told_hash;
                 fact.voice.told_end = told_end;
                 match told {
-                    Told::At(place) => fact.voice.place = place.or(fact.voice.place.take()),
+                    Told::At(place) => fact.voice.place = Some(place),
                     Told::ByResponseUrl | Told::NotYet | Told::Never => {}
                 }
             })
@@ -143,7 +144,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 self.still_ours().await?;
                 let edit = slack::update(world, slack, &place.channel, &place.ts, words);
                 match self.follower.watch.words.make(world, id.clone(), edit).await {
-                    Ok(()) => return Ok(Told::At(None)),
+                    // Ours from now on: a late write of the other voice must not lose the message.
+                    Ok(()) => return Ok(Told::At(place.clone())),
                     Err(SlackError::Gone(why)) => {
                         world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
                         if watch.voice.replaced && !last {
@@ -162,7 +164,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
             self.still_ours().await?;
             match slack::post(world, slack, &request.channel, words, None).await {
-                Ok(ts) => return Ok(Told::At(Some(Place { channel: request.channel.clone(), ts }))),
+                Ok(ts) => return Ok(Told::At(Place { channel: request.channel.clone(), ts })),
                 Err(SlackError::Gone(why)) => {
                     world.log(Line::new("message_gone").of(id).with("slack", why.as_str()));
                     self.follower.save(|fact| fact.voice.lost = Some(why)).await?;

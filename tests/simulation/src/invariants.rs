@@ -95,9 +95,12 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     {
         return town.broke(format!("I4: {id} has a commit, and told that nothing was changed"));
     }
-    let in_channel = facts.place().is_some_and(|place| {
-        slack.messages(CHANNEL).iter().any(|message| message.ts == place.ts.as_str() && message.text() == words.text)
-    });
+    // A late write may have taken back the note where the message is, too.
+    let noted = |ts: &str| match excuses.frozen {
+        true => town.places.borrow().contains(&(id.clone(), ts.to_owned())),
+        false => facts.place().is_some_and(|place| place.ts.as_str() == ts),
+    };
+    let in_channel = slack.messages(CHANNEL).iter().any(|message| noted(&message.ts) && message.text() == words.text);
     let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
     let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text);
     let given_up = town.gave_up_telling.borrow().contains(id);

@@ -117,6 +117,8 @@ pub(crate) struct Town {
     pub(crate) gave_up_telling: RefCell<BTreeSet<DeploymentId>>,
     /// Which tags each app was seen healthy with since the last sync of the bot.
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
+    /// Every message that was ever noted as a deployment's, by `ts`.
+    pub(crate) places: RefCell<BTreeSet<(DeploymentId, String)>>,
     states: RefCell<BTreeMap<DeploymentId, (State, bool)>>,
     /// The most watches that were at work at the same time, and who is.
     watching: RefCell<BTreeSet<u64>>,
@@ -257,6 +259,7 @@ impl Town {
             went_back: RefCell::default(),
             gave_up_telling: RefCell::default(),
             healthy: RefCell::default(),
+            places: RefCell::default(),
             states: RefCell::default(),
             watching: RefCell::default(),
             most_watching: Cell::new(0),
@@ -816,6 +819,7 @@ impl Town {
     /// I1: a final state stays, but for an `end` that a commit replaces.
     fn check_state(&self, id: DeploymentId) {
         let Some(facts) = self.facts(&id) else { return };
+        self.places.borrow_mut().extend(facts.place().map(|place| (id.clone(), place.ts.to_string())));
         if facts.request.is_none() {
             self.states.borrow_mut().remove(&id);
             return;

@@ -95,7 +95,7 @@ fn attempt() -> Attempt {
 }
 
 pub(crate) fn committed() -> CommittedFact {
-    CommittedFact { sha: sha('d'), at: at(3), reused: false }
+    CommittedFact { sha: sha('d'), at: at(3), reused: false, commit: None }
 }
 
 pub(crate) fn push() -> PushFact {

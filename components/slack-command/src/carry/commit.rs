@@ -305,7 +305,7 @@ impl<W: World> Carrier<'_, W> {
 
     /// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
     pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
-        let fact = CommittedFact { sha, at: self.world.now(), reused };
+        let fact = CommittedFact { sha, at: self.world.now(), reused, commit: facts.commit.clone().map(Box::new) };
         store::save_fact(self.world, self.id, &fact).await?;
         self.world.log(Line::new("committed").of(self.id).with("sha", fact.sha.as_str()).with("reused", reused));
         facts.committed = Some(fact);
