@@ -345,6 +345,21 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     save_key(store, key, &ring).await
 }
 
+/// The deployments that no ring names, after one may have been written late over what others had added. Scans.
+pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, StoreError> {
+    let (mut strays, mut named) = (BTreeSet::new(), BTreeSet::new());
+    for key in store.keys().await? {
+        let Some(name) = key.strip_prefix(PREFIX) else { continue };
+        if let Some(id) = name.strip_prefix("deployment/").and_then(|rest| rest.strip_suffix("/request")) {
+            strays.extend(DeploymentId::parse(id).ok());
+        } else if key == EarlyEnds.name() || (name.starts_with("target/") && name.ends_with("/history")) {
+            named.extend(read::<Ring>(store, &key).await?.unwrap_or_default().ids);
+        }
+    }
+    strays.retain(|id| !named.contains(id));
+    Ok(strays)
+}
+
 // ---- leases ----
 
 /// Proof, with a local deadline, that we were given a name for a while. It makes duplicates rare; it is never the only safety.

@@ -12,11 +12,11 @@ use deploy_core::fault::Fault;
 use deploy_core::late::{self, Calls};
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Note};
-use deploy_core::names::{CommitSha, DeploymentId};
+use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Message};
-use deploy_core::store::{self, EarlyEnds, Lease, LeaseLost, StoreError};
+use deploy_core::store::{self, Current, EarlyEnds, History, Key, Lease, LeaseLost, Live, Ring, StoreError};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::{Either, pending, select};
@@ -199,18 +199,19 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.0)),
     };
-    let calls = Calls::default();
+    let (calls, rings) = (Calls::default(), Calls::default());
     let carrier = Carrier {
         world,
         settings,
         id,
         lease: &lease,
         calls: &calls,
+        rings: &rings,
         remembered: Cell::new(false),
         doubt: RefCell::default(),
     };
     let carried = lease.during(RENEW, carrier.run()).await;
-    let late = !calls.late(&lease).is_empty();
+    let (late_words, late_ring) = (!calls.late(&lease).is_empty(), !rings.late(&lease).is_empty());
     let held = match carried {
         Ok(carried) => {
             if let Err(why) = carried {
@@ -224,9 +225,15 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
             false
         }
     };
-    if late && !held {
-        // What we said last may come, or have come, over what another carrier or the watch has told since.
-        world.sleep(slack::LATE_EDIT).await;
+    if held || !(late_words || late_ring) {
+        return;
+    }
+    world.sleep(slack::LATE_EDIT).await;
+    if late_ring && let Err(error) = adopt_strays(world).await {
+        world.log(Line::error("strays_not_adopted").of(id).with("cause", error.0));
+    }
+    if late_words {
+        // What we said last may have come over what another carrier or the watch has told since.
         late::tell_again(world, &settings.slack, settings.tempo.minute, id, last_words).await;
     }
 }
@@ -247,6 +254,8 @@ struct Carrier<'a, W> {
     lease: &'a Lease<'a, W>,
     /// Edits of the message.
     calls: &'a Calls<()>,
+    /// Writes of a ring.
+    rings: &'a Calls<()>,
     /// It stands in its target's history, so that its facts are deleted one day.
     remembered: Cell<bool>,
     doubt: RefCell<Doubt>,
@@ -350,7 +359,8 @@ impl<W: World> Carrier<'_, W> {
                 }
                 if !self.remembered.get() {
                     // Without it its keys would stay for ever; whoever resumes tries again.
-                    remember_early(self.world, self.id).await.map_err(|error| error.0)?;
+                    let remembered = self.rings.make(self.world, (), remember_early(self.world, self.id)).await;
+                    remembered.map_err(|error| error.0)?;
                 }
                 // Once, whoever said it first: another carrier, if the lease failed us.
                 let known = store::load(self.world, self.id).await.map_err(|error| error.0)?;
@@ -453,14 +463,50 @@ impl<W: World> Carrier<'_, W> {
 
 /// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
 async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
+    let keep = store::in_flight(world).await?.ids;
+    remember_in(world, "early-ends", EarlyEnds, id, &keep).await
+}
+
+/// Remembers a deployment in a ring, under the lease that guards it.
+async fn remember_in<K: Key<Value = Ring> + Copy>(
+    world: &impl World,
+    lease: &str,
+    ring: K,
+    id: &DeploymentId,
+    keep: &[DeploymentId],
+) -> Result<(), StoreError> {
     let lease = loop {
-        match Lease::take(world, "early-ends", LIFE).await? {
+        match Lease::take(world, lease, LIFE).await? {
             Some(lease) => break lease,
             None => world.sleep(BRANCH_RETRY).await,
         }
     };
-    let keep = store::in_flight(world).await?.ids;
-    let done = store::remember(world, EarlyEnds, id, &keep, async || lease.ensure(WRITE).await).await;
+    let done = store::remember(world, ring, id, keep, async || lease.ensure(WRITE).await).await;
     lease.release().await;
     done
+}
+
+/// A ring of ours may have been written late, over what others had added: whoever stands in no ring any more is remembered again.
+async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
+    let in_flight = store::in_flight(world).await?.ids;
+    for id in store::strays(world).await? {
+        match store::load(world, &id).await?.commit {
+            Some(commit) => {
+                let argocd = &commit.argocd;
+                let mut keep = in_flight.clone();
+                keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
+                keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+                remember_in(world, &target_lease(argocd), History(argocd), &id, &keep).await?;
+            }
+            // Whoever carries it remembers it yet.
+            None if in_flight.contains(&id) => continue,
+            None => remember_early(world, &id).await?,
+        }
+        world.log(Line::error("adopted").of(&id).with("cause", late::SLEPT));
+    }
+    Ok(())
+}
+
+fn target_lease(argocd: &ArgoApplication) -> String {
+    format!("target/{}", store::target_name(argocd))
 }

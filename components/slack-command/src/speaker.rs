@@ -205,7 +205,8 @@ impl<'a, W: World> Speaker<'a, W> {
             if self.lease.ensure(CALL).await.is_err() {
                 return Told::No;
             }
-            match slack::post(http, slack, &request.channel, words, None).await {
+            let post = slack::post(http, slack, &request.channel, words, None);
+            match self.calls.make(self.world, (), post).await {
                 Ok(ts) => return Told::At(Place { channel: request.channel.clone(), ts }),
                 Err(SlackError::Gone(why)) => {
                     self.gone(&why);

@@ -8,7 +8,7 @@ use deploy_core::late::Calls;
 use deploy_core::log::{Line, World};
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SyncPollerSettings;
-use deploy_core::store::{self, Lease, LeaseLost, StoreError};
+use deploy_core::store::{self, Lease, StoreError};
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};

@@ -13,6 +13,10 @@ fn sweep(length: Duration, operations: impl Iterator<Item = u64>) {
     let mut broken = Vec::new();
     for operation in operations {
         let report = morning(SEED, Some((operation, length)));
+        let other = report.ends.iter().find(|end| !["Live", "Refused"].contains(&end.as_str()));
+        if let Some(other) = other {
+            broken.push(format!("  one is {other}: {report}"));
+        }
         if !report.broken.is_empty() {
             broken.push(report.to_string());
         }

@@ -145,7 +145,7 @@ impl<W: World> Carrier<'_, W> {
 
     /// Waits for the target's lease; when it does not come, says who has it.
     pub(super) async fn target_lease(&self, target: &Target, environment: &Environment) -> Result<Lease<'_, W>, Stop> {
-        let name = format!("target/{}", store::target_name(&environment.argocd));
+        let name = super::target_lease(&environment.argocd);
         let wait = Duration::from_millis(self.tempo().target_wait);
         let begun = self.world.elapsed();
         loop {
@@ -196,7 +196,8 @@ impl<W: World> Carrier<'_, W> {
         keep.extend(store::load_key(self.world, Current(argocd)).await?.map(|current| current.id));
         keep.extend(store::load_key(self.world, Live(argocd)).await?.map(|live| live.id));
         let still_ours = async || place.lease.ensure(WRITE).await;
-        store::remember(self.world, History(argocd), self.id, &keep, still_ours).await?;
+        let remember = store::remember(self.world, History(argocd), self.id, &keep, still_ours);
+        self.rings.make(self.world, (), remember).await?;
         self.remembered.set(true);
         Ok(())
     }
