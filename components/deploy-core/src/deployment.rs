@@ -34,16 +34,22 @@
 //!   the command again goes on with it.
 //! - **Two watches** (Redis was flushed). Both ask for the same commit with the same id; Argo CD has one operation per
 //!   application and the second sees its own id in it. Messages are rendered from the same facts, so they say the same.
-//! - **A write that lands late** (its writer was killed, or lost its lease while the store was slow). It is an older state of one
+//! - **A write that lands late** (its writer was killed or frozen, or lost its lease while the store was slow). It is an older state of one
 //!   key. The keys that decide (`committed`, `end`, `outcome`) are looked at before they are written; an older `watch` or `message` costs
-//!   an edit more. An older `commit` forgets an attempt: the lease of a carrier that was lost runs out before the next one begins.
-//! - **A holder freezes inside a call** (between its last look at the lease and the moment the request leaves). Nothing can fence that at
-//!   Slack or Argo CD: old words, or a sync of an older commit, may come after newer ones. Only a process that stands still for longer than
-//!   a lease lives, and then goes on, does so; the next deploy of that target mends it.
+//!   an edit more. After the commit an older `commit` counts no more (`committed` has what was committed), nor does the other voice's note
+//!   where the message is. An older `current` is known by whom it names, see [`supersedes`]; a ring that lost ids gets them back.
+//! - **A holder freezes inside a call** (between its last look at the lease and the moment the request leaves), and goes on when others have
+//!   long taken over. Nothing can fence that at Slack or Argo CD: its old words come over newer ones, its sync of an older commit after a
+//!   newer one. Whoever wakes so finds its lease lost, waits until its calls can land no more, says so in the log and mends it without a
+//!   lease, which anybody may do: final words are told once more, because rendered from final facts they are the same whoever says them, and
+//!   the newer commit is asked for again in its own deployment's name, see [`overtaken`]. A watch that sees another deployment's operation
+//!   after its own asks again while it is still its turn. Between the late call and the mending people may read old words, and the cluster
+//!   may run the older version; if the process that woke is killed in between, nobody mends words, or a sync over one that is live, until
+//!   the next deploy. A post that came late is one message more.
 
 mod decisions;
 
-pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, next, overtaken, step};
+pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, next, overtaken, step, supersedes};
 
 use crate::clock::{Timestamp, millis};
 use crate::command::DeployWords;
@@ -242,7 +248,7 @@ pub struct CommittedFact {
     pub reused: bool,
     /// What was committed. From here on it counts, and not the key `commit`: a write of that one that was on its way for long must not
     /// change what is looked for in the cluster. Absent in what an older build wrote.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Box<CommitFact>>,
 }
 fact!(CommittedFact, "committed");

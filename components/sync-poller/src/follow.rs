@@ -453,9 +453,8 @@ impl<W: World> Follower<'_, W> {
             }
             Step::Superseded { by } => {
                 self.save(|watch| watch.seen(fact)).await?;
-                let current = store::load_key(self.world, Current(&commit.argocd)).await?;
-                if current.as_ref().is_none_or(|current| current.id != *self.id) {
-                    self.say(LastWord::Superseded { by_deployment: Some(by), by_person: None }).await?;
+                if let Some(word) = self.superseded(commit).await? {
+                    self.say(word).await?;
                     return Ok(Flow::Over);
                 }
                 if snapshot.operation.is_some() || !asked_for {
@@ -472,18 +471,30 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
+    /// The last word, if it is not our turn any more: never an older commit after a newer one.
+    async fn superseded(&self, commit: &CommitFact) -> Result<Option<LastWord>, StoreError> {
+        let current = store::load_key(self.world, Current(&commit.argocd)).await?.map(|current| current.id);
+        if let Some(other) = current.as_ref() {
+            if other == self.id {
+                return Ok(None);
+            }
+            let facts = store::load(self.world, other).await?;
+            if !deployment::supersedes(&facts, &self.facts.borrow()) {
+                self.world.log(Line::error("late_turn").of(self.id).with("older", other.as_str()).with("cause", SLEPT));
+                return Ok(None);
+            }
+        }
+        Ok(Some(LastWord::Superseded { by_deployment: current, by_person: None }))
+    }
+
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
     async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
         self.riders_told(commit).await;
         let written_at = self.facts.borrow().written_at().unwrap_or_default();
-        let (current, rewritten) = futures::future::try_join(
-            store::load_key(self.world, Current(&commit.argocd)),
-            store::load_key(self.world, Rewritten),
-        )
-        .await?;
-        let over = if current.as_ref().is_none_or(|current| current.id != *self.id) {
-            // Never an older commit after a newer one.
-            Some(LastWord::Superseded { by_deployment: current.map(|current| current.id), by_person: None })
+        let (superseded, rewritten) =
+            futures::future::try_join(self.superseded(commit), store::load_key(self.world, Rewritten)).await?;
+        let over = if superseded.is_some() {
+            superseded
         } else if rewritten.is_some_and(|rewritten| rewritten.at > written_at) {
             Some(LastWord::Failed { failure: Failure::BranchRewritten })
         } else {

@@ -295,6 +295,22 @@ fn failing(app: &AppSnapshot) -> Vec<String> {
     app.failing.iter().take(5).cloned().collect()
 }
 
+/// Whether the deployment that `current` names has taken the turn from ours. One that ended without a commit, or ended long before ours was
+/// asked for, has not: its carrier slept while it wrote its name there.
+pub fn supersedes(other: &Facts, ours: &Facts) -> bool {
+    if !other.state().is_final() {
+        return true;
+    }
+    match (&other.committed, &ours.request) {
+        (Some(committed), Some(request)) => committed.at.after(CLOCKS) > request.at,
+        (None, _) => false,
+        (_, None) => true,
+    }
+}
+
+/// By how much clocks of different machines may differ here.
+const CLOCKS: Duration = Duration::from_secs(10);
+
 /// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overtaken {

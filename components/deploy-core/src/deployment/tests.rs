@@ -946,3 +946,85 @@ fn until_is_never_negative_and_never_endless() {
     assert_eq!(until(at(3), at(5)), Duration::ZERO);
     assert_eq!(until(Timestamp(u64::MAX), at(0)), Duration::from_secs(3600));
 }
+
+// ---- what came late ----
+
+/// Of deployment 1, synced and overtaken by a newer one with the commit `f…`, whose sync was asked for.
+fn newer() -> Facts {
+    let committed = CommittedFact { sha: sha('f'), at: at(100), ..committed() };
+    let watch = WatchFact { asked: Some(at(101)), ..WatchFact::default() };
+    Facts { committed: Some(committed), watch: Some(watch), ..relayed() }
+}
+
+fn check_overtaken(newer: Facts, rewritten: Option<Timestamp>, app: &AppSnapshot, expected: &Overtaken) {
+    let others = [(id('2'), newer)];
+    assert_eq!(overtaken((&id('1'), &relayed()), &others, rewritten, app), *expected);
+}
+
+#[test]
+fn an_older_sync_that_came_after_a_newer_one_is_mended_by_asking_for_the_newer_again() {
+    let late = |phase| AppSnapshot { last: Some(ours(phase)), ..AppSnapshot::default() };
+    let mend = Overtaken::By(id('2'));
+    for phase in [Phase::Succeeded, Phase::Failed, Phase::Error] {
+        check_overtaken(newer(), None, &late(phase), &mend);
+    }
+    check_overtaken(newer(), None, &late(Phase::Running), &Overtaken::Wait);
+    let operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    check_overtaken(newer(), None, &AppSnapshot { operation, ..late(Phase::Succeeded) }, &Overtaken::Wait);
+    // Whoever has ended is asked for again as well: that one runs.
+    let ended = Facts { outcome: said(live()), ..newer() };
+    check_overtaken(ended, None, &late(Phase::Succeeded), &mend);
+    // The newest of several.
+    let newest = CommittedFact { at: at(200), ..newer().committed.unwrap() };
+    let others = [(id('2'), newer()), (id('3'), Facts { committed: Some(newest), ..newer() })];
+    let found = overtaken((&id('1'), &relayed()), &others, None, &late(Phase::Succeeded));
+    assert_eq!(found, Overtaken::By(id('3')));
+}
+
+#[test]
+fn what_came_over_nothing_newer_is_left_alone() {
+    let late = AppSnapshot { last: Some(ours(Phase::Succeeded)), ..AppSnapshot::default() };
+    let no = Overtaken::No;
+    assert_eq!(overtaken((&id('1'), &relayed()), &[], None, &late), no);
+    // It was before ours, is not committed, or its own watch has yet to ask for it.
+    let before = CommittedFact { at: at(1), ..committed() };
+    check_overtaken(Facts { committed: Some(before), ..newer() }, None, &late, &no);
+    check_overtaken(Facts { committed: None, ..newer() }, None, &late, &no);
+    check_overtaken(Facts { watch: None, ..newer() }, None, &late, &no);
+    // Its commit may be gone from the branch.
+    check_overtaken(newer(), Some(at(150)), &late, &no);
+    // Ours never came, or somebody has mended it: what runs, or ran last, is the newer one, or a person's.
+    let theirs = OperationState { deploy_id: Some(id('2')), ..ours(Phase::Succeeded) };
+    check_overtaken(newer(), None, &AppSnapshot { last: Some(theirs), ..AppSnapshot::default() }, &no);
+    let operation = Some(Operation { deploy_id: Some(id('2')), ..Operation::default() });
+    check_overtaken(newer(), None, &AppSnapshot { operation, ..late }, &no);
+    let eve = AppSnapshot { last: Some(foreign(Phase::Succeeded, 7)), ..AppSnapshot::default() };
+    check_overtaken(newer(), None, &eve, &no);
+}
+
+#[test]
+fn an_operation_of_another_deployment_after_ours_is_for_whose_turn_it_is_to_decide() {
+    let theirs = |phase, started| OperationState { deploy_id: Some(id('2')), ..foreign(phase, started) };
+    let mut scene = Scene::taken();
+    scene.app.last = Some(theirs(Phase::Succeeded, 7));
+    assert_eq!(scene.step(8), Step::Superseded { by: id('2') });
+    scene.app.operation =
+        Some(Operation { deploy_id: Some(id('2')), revisions: vec![sha('e').to_string()], ..Operation::default() });
+    assert_eq!(scene.step(8), Step::Superseded { by: id('2') });
+}
+
+#[test]
+fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
+    let ours = Facts { request: Some(RequestFact { at: at(100), ..request() }), ..relayed() };
+    let ended = |facts: Facts| Facts { outcome: said(live()), ..facts };
+    assert!(supersedes(&Facts::default(), &ours), "it has yet to say what it is");
+    assert!(supersedes(&Facts { request: Some(request()), ..Facts::default() }, &ours));
+    assert!(supersedes(&relayed(), &ours), "not final");
+    assert!(supersedes(&ended(newer()), &ours), "committed after ours was asked for");
+    let close = CommittedFact { at: at(91), ..committed() };
+    assert!(supersedes(&ended(Facts { committed: Some(close), ..relayed() }), &ours), "clocks differ");
+    // Its carrier wrote its name late.
+    assert!(!supersedes(&ended(relayed()), &ours), "ended long before");
+    let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
+    assert!(!supersedes(&refused, &ours), "ended without a commit");
+}

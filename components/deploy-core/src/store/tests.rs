@@ -9,6 +9,8 @@ use crate::deployment::{
     Progress, PushFact, RequestFact, Rider, Riders, Voice, Waiting, WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
+use crate::image::Tag;
+use crate::late::Calls;
 use crate::names::KubeName;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -431,6 +433,19 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
 }
 
 #[test]
+fn after_the_commit_a_late_write_of_what_is_committed_changes_nothing() {
+    let memory = Memory::default();
+    let older = CommitFact { tag: Tag::parse("faster-cart-bbbbbbb").unwrap(), attempts: Vec::new(), ..commit() };
+    let frozen = CommittedFact { commit: Some(Box::new(commit())), ..committed() };
+    memory.run(save_fact(&memory, &id('1'), &frozen)).unwrap();
+    memory.run(save_fact(&memory, &id('1'), &older)).unwrap();
+    assert_eq!(memory.run(load(&memory, &id('1'))).unwrap().commit, Some(commit()));
+    // Without it, as an older build writes it, the key counts.
+    memory.run(save_fact(&memory, &id('1'), &committed())).unwrap();
+    assert_eq!(memory.run(load(&memory, &id('1'))).unwrap().commit, Some(older));
+}
+
+#[test]
 fn the_same_click_writes_the_same_bytes() {
     let memory = Memory::default();
     memory.run(save_fact(&memory, &id('1'), &request())).unwrap();
@@ -531,6 +546,23 @@ fn a_ring_of_another_version_is_left_alone() {
     assert_eq!(memory.text("deploy-bot/early-ends"), r#"{"version":2,"ids":[]}"#);
 }
 
+#[test]
+fn whoever_fell_out_of_a_ring_by_a_late_write_is_found() {
+    let memory = Memory::default();
+    for n in 1..=4 {
+        memory.run(save_fact(&memory, &numbered(n), &request())).unwrap();
+    }
+    memory.run(save_fact(&memory, &numbered(5), &cancelled())).unwrap();
+    let app = application();
+    let remember = |n: usize| memory.run(remember(&memory, History(&app), &numbered(n), &[], async || Ok(())));
+    remember(1).unwrap();
+    let before = memory.text(&History(&app).name());
+    remember(2).unwrap();
+    memory.put(&History(&app).name(), &before);
+    memory.run(super::remember(&memory, EarlyEnds, &numbered(3), &[], async || Ok(()))).unwrap();
+    assert_eq!(memory.run(strays(&memory)), Ok(BTreeSet::from([numbered(2), numbered(4)])));
+}
+
 // ---- Leases ----
 
 fn take<'w>(memory: &'w Memory, name: &str) -> Option<Lease<'w, Memory>> {
@@ -620,6 +652,32 @@ fn a_holder_that_was_frozen_has_lost_it() {
     assert_eq!(other.check(secs(1)), Ok(()));
     memory.pass(1);
     assert_eq!(memory.run(is_held(&memory, "watch")), Ok(false));
+}
+
+#[test]
+fn a_call_may_have_come_late_unless_the_lease_was_renewed_after_its_answer_or_given_back() {
+    let memory = Memory::default();
+    let lease = take(&memory, "watch").unwrap();
+    let calls = Calls::default();
+    let answered = async |about: &'static str| calls.make(&memory, about, async {}).await;
+    memory.pass(1);
+    memory.run(answered("early"));
+    memory.pass(1);
+    assert_eq!(memory.run(lease.renew()), Ok(()));
+    memory.pass(1);
+    memory.run(answered("after the renewal"));
+    {
+        let mut dropped = pin!(calls.make(&memory, "on its way", std::future::pending::<()>()));
+        assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(calls.late(&lease), ["after the renewal", "on its way"]);
+    memory.pass(1);
+    assert_eq!(memory.run(lease.renew()), Ok(()));
+    assert_eq!(calls.late(&lease), ["on its way"]);
+    assert!(memory.run(lease.release()), "ours until then");
+    let frozen = take(&memory, "watch").unwrap();
+    memory.pass(11);
+    assert!(!memory.run(frozen.release()), "no more");
 }
 
 #[test]
