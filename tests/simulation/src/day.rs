@@ -31,6 +31,8 @@ pub struct Report {
     pub keys: usize,
     /// Operations on something outside its process that anybody began.
     pub operations: u64,
+    /// The longest time in which two watches both changed something.
+    pub overlap: Duration,
     /// How the deployments ended, as `State` says, in order of their ids.
     pub ends: Vec<String>,
 }
@@ -51,6 +53,7 @@ impl Report {
             commits: town.made.borrow().len(),
             keys: town.store.borrow().len(),
             operations: town.kernel.operations(),
+            overlap: town.longest_overlap(),
             ends: ends.collect(),
         }
     }
@@ -356,6 +359,26 @@ pub fn crowd(seed: u64, targets: usize) -> Report {
     settle(&town, Duration::from_secs(1));
     check(&town, Excuses::default());
     Report::new(seed, format!("{targets} targets at the same moment"), &town)
+}
+
+/// A day on which nothing goes wrong but that Redis forgets everything, several times.
+pub fn forgetful(seed: u64) -> Report {
+    let mut rng = Rng::with_seed(seed ^ 0xf1a5_4000);
+    let (apps, replicas) = (rng.usize(1..=3), rng.usize(2..=3));
+    let town = Town::new(seed, apps, replicas, Weather::default());
+    let mut plan = Plan { town: &town, rng };
+    plan.scripts();
+    plan.people();
+    for _ in 0..plan.rng.usize(2..=8) {
+        let when = seconds(&mut plan.rng, 90);
+        plan.at(when, |town| {
+            town.note(|| "Redis is flushed".to_owned());
+            town.redis.borrow_mut().flush();
+        });
+    }
+    settle(&town, TROUBLE);
+    check(&town, Excuses { leases: true, ..Excuses::default() });
+    Report::new(seed, format!("{apps} apps, {replicas} replicas, Redis forgets"), &town)
 }
 
 /// A plain morning: one app is deployed three times, and requests in between are refused. The process of one operation freezes in the middle

@@ -123,6 +123,8 @@ pub(crate) struct Town {
     /// The most watches that were at work at the same time, and who is.
     watching: RefCell<BTreeSet<u64>>,
     pub(crate) most_watching: Cell<usize>,
+    /// When each watch first and last changed something, in microseconds.
+    acted: RefCell<BTreeMap<u64, (u64, u64)>>,
     /// The most deployments of one target that were between commit and last word at the same time.
     pub(crate) most_flying: Cell<usize>,
     counter: Cell<u64>,
@@ -263,6 +265,7 @@ impl Town {
             states: RefCell::default(),
             watching: RefCell::default(),
             most_watching: Cell::new(0),
+            acted: RefCell::default(),
             most_flying: Cell::new(0),
             counter: Cell::new(0),
             kernel,
@@ -865,6 +868,20 @@ impl Town {
             watching.remove(&watch)
         };
         self.most_watching.set(self.most_watching.get().max(watching.len()));
+    }
+
+    /// A watch sets out to change something: in the store, in Slack or in Argo CD.
+    pub(crate) fn watch_acts(&self, watch: u64) {
+        let now = self.kernel.now();
+        self.acted.borrow_mut().entry(watch).or_insert((now, now)).1 = now;
+    }
+
+    /// The longest time in which two watches both changed something.
+    pub(crate) fn longest_overlap(&self) -> Duration {
+        let acted: Vec<(u64, u64)> = self.acted.borrow().values().copied().collect();
+        let pairs = acted.iter().enumerate().flat_map(|(n, one)| acted[n + 1..].iter().map(move |other| (one, other)));
+        let both = pairs.map(|(one, other)| one.1.min(other.1).saturating_sub(one.0.max(other.0)));
+        Duration::from_micros(both.max().unwrap_or_default())
     }
 
     pub(crate) fn line(&self, role: Role, line: &Line) {

@@ -3,13 +3,14 @@
 //! The time limits that `deploy-spin` puts on every call are here too, and with them what they leave behind: what was given up may take
 //! effect all the same.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deploy_core::clock::{Clock, Timestamp};
-use deploy_core::http::{Chunks, Http, HttpError, Request, Response, StatusCode};
+use deploy_core::http::{Chunks, Http, HttpError, Method, Request, Response, StatusCode};
 use deploy_core::log::{Line, Log};
 use deploy_core::store::{self, KeyValue, Redis, Reply, StoreError};
 use fakes::{StandIn, StreamId};
@@ -54,6 +55,8 @@ pub(crate) struct World {
     started: Micros,
     /// What it is to the town while it holds the lease `watch`.
     number: u64,
+    /// It was a watch, and has lost its lease.
+    over: Cell<bool>,
 }
 
 /// Nothing is on its way for longer. A write that its sender has given up lands before the shortest lease (10 s) has run out: whoever comes
@@ -67,7 +70,7 @@ impl World {
     pub(crate) fn new(town: Rc<Town>, process: ProcessId, n: usize, role: Role) -> Self {
         let (skew, started) = (town.service(role, n).skew, town.kernel.now());
         let number = town.kernel.draw(|rng| rng.u64(..));
-        Self { town, process, role, skew, started, number }
+        Self { town, process, role, skew, started, number, over: Cell::new(false) }
     }
 
     fn kernel(&self) -> &Kernel {
@@ -104,10 +107,20 @@ impl World {
         self.within(limit, done).await.ok_or(STORE_SLOW)?.ok_or(StoreError("the key-value store failed"))
     }
 
+    /// See [`Town::watch_acts`].
+    fn changes_something(&self) {
+        if self.role == Role::SyncPoller && !self.over.get() {
+            self.town.watch_acts(self.number);
+        }
+    }
+
     async fn call(&self, request: Request) -> Result<(Response, Body), HttpError> {
-        if self.role == Role::SyncPoller {
+        if self.role == Role::SyncPoller && !self.over.get() {
             // Whoever calls others is watching, whatever lease it holds.
             self.town.watching(self.number, true);
+        }
+        if request.method == Method::POST {
+            self.changes_something();
         }
         let Some((system, target)) = System::of(&request.url) else {
             self.town.broke(format!("{:?} calls an address that nobody has: {}", self.role, request.url));
@@ -227,6 +240,7 @@ impl KeyValue for World {
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.changes_something();
         let (key, value, role) = (key.to_owned(), value.to_vec(), self.role);
         self.store(store::WRITE_TIMEOUT, move |town| town.write(role, &key, Some(value))).await
     }
@@ -293,6 +307,11 @@ impl Clock for World {
 
 impl Log for World {
     fn log(&self, line: Line) {
+        if line.text().contains("\"watch_lost\"") {
+            // What it mends from now on is no watch's work.
+            self.over.set(true);
+            self.town.watching(self.number, false);
+        }
         self.town.line(self.role, &line);
     }
 }

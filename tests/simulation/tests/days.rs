@@ -3,7 +3,8 @@
 //! `SIMULATION_SEED=<n> cargo test -p simulation` plays one day alone and prints everything that happened in it;
 //! `SIMULATION_DAYS=<from>..<to>` plays others than the usual ones.
 
-use simulation::{Report, crowd, day, years};
+use simulation::{Report, crowd, day, forgetful, years};
+use std::time::Duration;
 
 /// The days that every test run plays, and days on which something went wrong once.
 const USUAL: std::ops::Range<u64> = 0..300;
@@ -69,4 +70,19 @@ fn after_a_thousand_deployments_and_ten_thousand_refusals_the_store_is_as_small_
     assert_eq!((early.commits, late.commits, of("Live"), of("Refused")), (240, 1_000, 1_000, 10_000));
     // Who posts first, the carrier or the watch, is chance: a key more or less.
     assert!(late.keys <= early.keys + 50, "{} keys after the first, {} after the others", early.keys, late.keys);
+}
+
+#[test]
+fn after_redis_forgot_everything_two_watches_work_for_no_longer_than_a_renewal_period_and_the_call_under_way() {
+    // The period of the lease `watch`, and the longest call that a watch makes.
+    let (period, call) = (Duration::from_secs(3), Duration::from_secs(5));
+    let mut longest = Duration::ZERO;
+    for seed in 0..150 {
+        let report = forgetful(seed);
+        holds(&report);
+        assert!(report.overlap <= period + call, "for {:?}: {report}", report.overlap);
+        longest = longest.max(report.overlap);
+    }
+    println!("two watches for at most {longest:?}");
+    assert!(longest > Duration::ZERO, "days on which two watches never meet prove nothing");
 }
