@@ -398,10 +398,15 @@ impl<W: World> Carrier<'_, W> {
             self.world.sleep(Duration::from_millis(self.tempo().guardian)).await;
             let outcome = store::load_fact::<OutcomeFact>(self.world, self.id).await;
             if matches!(outcome, Ok(Some(_)))
-                && store::load(self.world, self.id).await.is_ok_and(|facts| facts.end_is_told())
+                && let Ok(facts) = store::load(self.world, self.id).await
+                && let Some(request) = &facts.request
             {
-                // The same click may have come again after the end, and is in flight since.
-                return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
+                if facts.end_is_told() {
+                    // The same click may have come again after the end, and is in flight since.
+                    return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
+                }
+                // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
+                let _ = store::add_in_flight(self.world, self.id, request.at).await;
             }
             if store::is_held(self.world, "watch").await == Ok(false) {
                 let _ = store::wake(self.world).await;

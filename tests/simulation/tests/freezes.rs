@@ -53,6 +53,15 @@ fn by_hand() -> bool {
     true
 }
 
+/// Longer than the lease of the watch, and shorter than those of a carrier.
+#[test]
+fn a_process_that_freezes_for_11_seconds_inside_any_operation_changes_no_outcome() {
+    if std::env::var("SIMULATION_FREEZE").is_err() {
+        let (told, _) = freeze_inside_each_operation(6, Duration::from_secs(11));
+        assert!(told > 0, "mornings on which nothing comes late prove nothing");
+    }
+}
+
 #[test]
 fn a_process_that_freezes_for_20_seconds_inside_any_operation_changes_no_outcome() {
     if !by_hand() {
