@@ -12,8 +12,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How often it is tried to tell final words again, and how long after the time before.
-const TRIES: u32 = 20;
+/// How long it is tried to tell final words again, and how long after the time before: a watch that does so keeps the next one waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// Calls under a lease that change something elsewhere, each by what it is about; when it was answered, if it was.
@@ -52,7 +52,8 @@ pub async fn tell_again<W: World>(
     id: &DeploymentId,
     last_words: impl Fn(&Facts) -> Option<Message>,
 ) {
-    for _ in 0..TRIES {
+    let until = world.elapsed().saturating_add(PATIENCE);
+    while world.elapsed() < until {
         match store::load(world, id).await {
             Ok(facts) => {
                 let Some((words, place)) = last_words(&facts).zip(facts.place()) else { return };

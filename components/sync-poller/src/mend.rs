@@ -12,6 +12,7 @@ use deploy_core::message;
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SyncPollerSettings;
 use deploy_core::store::{self, Current, Live, Rewritten, StoreError};
+use futures::future::{join, join_all};
 use std::time::Duration;
 
 /// How often it is looked whether a late sync has to be mended, and how long after the look before: a sync may take its time.
@@ -19,15 +20,13 @@ const LOOKS: u32 = 60;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 impl Late {
-    /// Mends what may have come late: syncs first.
+    /// Mends what may have come late, all at the same time.
     pub(crate) async fn mend<W: World>(&self, world: &W, settings: &SyncPollerSettings) {
-        for id in &self.syncs {
-            mend_sync(world, settings, id).await;
-        }
-        for id in &self.words {
-            let last_words = |facts: &Facts| facts.outcome.is_some().then(|| message::after_commit(facts));
-            late::tell_again(world, &settings.slack, settings.tempo.minute, id, last_words).await;
-        }
+        let last_words = |facts: &Facts| facts.outcome.is_some().then(|| message::after_commit(facts));
+        let minute = settings.tempo.minute;
+        let words = self.words.iter().map(|id| late::tell_again(world, &settings.slack, minute, id, last_words));
+        let syncs = self.syncs.iter().map(|id| mend_sync(world, settings, id));
+        join(join_all(words), join_all(syncs)).await;
     }
 }
 

@@ -61,6 +61,9 @@ The stand-ins are never kinder than the real systems, and whatever a scenario is
 
 The simulation also looks at every single write and call: no component writes another one's key or calls a system that is not its own, and two
 watches, or two deployments of one target, are never at work at the same time unless Redis forgot or failed, a process froze, or a call took seconds.
+After Redis forgot everything, two watches change something for no longer than a renewal period and the call under way. And a process freezes
+inside the operations of a plain morning, one by one, between its last look at its leases and the moment the operation leaves
+(`simulation/tests/freezes.rs`): what it did late is mended, words as well as a sync of an older commit, and the outcome is as if it had not slept.
 ";
 
 const ABOUT_THE_TABLE: &str = "

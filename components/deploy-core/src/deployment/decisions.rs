@@ -2,7 +2,7 @@
 //!
 //! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
 
-use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, Tempo, Waiting, WatchFact};
+use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, State, Tempo, Waiting, WatchFact};
 use crate::argocd::{AppSnapshot, Health, Phase, SyncStatus};
 use crate::clock::Timestamp;
 use crate::names::DeploymentId;
@@ -303,7 +303,8 @@ pub fn supersedes(other: &Facts, ours: &Facts) -> bool {
     }
     match (&other.committed, &ours.request) {
         (Some(committed), Some(request)) => committed.at.after(CLOCKS) > request.at,
-        (None, _) => false,
+        // A commit of its own may have landed, or still may.
+        (None, _) => other.state() == State::Unknown,
         (_, None) => true,
     }
 }

@@ -1023,6 +1023,8 @@ fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
     assert!(supersedes(&ended(newer()), &ours), "committed after ours was asked for");
     let close = CommittedFact { at: at(91), ..committed() };
     assert!(supersedes(&ended(Facts { committed: Some(close), ..relayed() }), &ours), "clocks differ");
+    let unknown = Facts { committed: None, push: None, outcome: said(LastWord::Unknown), ..relayed() };
+    assert!(supersedes(&unknown, &ours), "its commit may have landed");
     // Its carrier wrote its name late.
     assert!(!supersedes(&ended(relayed()), &ours), "ended long before");
     let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
