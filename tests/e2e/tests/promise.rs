@@ -76,7 +76,7 @@ fn every_broken_promise_is_noticed() {
         let id = room.deployments().await?.pop().context("a deployment")?;
         let key = |fact: &str| format!("deploy-bot/deployment/{id}/{fact}");
         let fact = async |name: &str| room.key(&key(name)).await?.with_context(|| name.to_owned());
-        let (watch, commit, outcome) = (fact("watch").await?, fact("commit").await?, fact("outcome").await?);
+        let (watch, committed, outcome) = (fact("watch").await?, fact("committed").await?, fact("outcome").await?);
 
         room.redis::<i64>(&["HSET", "deploy-bot/lease/somebody", "a", "b"]).await?;
         broken(room, "I6: deploy-bot/lease/somebody stays in Redis for ever").await;
@@ -97,12 +97,12 @@ fn every_broken_promise_is_noticed() {
         edits(room, &last);
         room.promise().await?;
 
-        let mut other = commit.clone();
-        other["tag"] = json!("feature-totals-0000000");
-        writes(room, &key("commit"), &other).await?;
+        let mut other = committed.clone();
+        other["commit"]["tag"] = json!("feature-totals-0000000");
+        writes(room, &key("committed"), &other).await?;
         edits(room, &after_commit(&room.facts(&id).await?).text);
         broken(room, "I4: Argo CD never saw feature-totals-0000000 of checkout running well").await;
-        writes(room, &key("commit"), &commit).await?;
+        writes(room, &key("committed"), &committed).await?;
         edits(room, &last);
         room.promise().await?;
 
