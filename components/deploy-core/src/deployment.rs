@@ -37,7 +37,7 @@
 //! - **A write that lands late** (its writer was killed or frozen, or lost its lease while the store was slow). It is an older state of one
 //!   key. The keys that decide (`committed`, `end`, `outcome`) are looked at before they are written; an older `watch` or `message` costs
 //!   an edit more. After the commit an older `commit` counts no more (`committed` has what was committed), nor does the other voice's note
-//!   where the message is. An older `current` is known by whom it names, see [`supersedes`]; a ring that lost ids gets them back.
+//!   where the message is. An older `current` is known by whom it names, see [`turn`]; a ring that lost ids gets them back.
 //! - **A holder freezes inside a call** (between its last look at the lease and the moment the request leaves), and goes on when others have
 //!   long taken over. Nothing can fence that at Slack or Argo CD: its old words come over newer ones, its sync of an older commit after a
 //!   newer one. Whoever wakes so finds its lease lost, waits until its calls can land no more, says so in the log and mends it without a
@@ -49,7 +49,7 @@
 
 mod decisions;
 
-pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, next, overtaken, step, supersedes};
+pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, next, overtaken, step, turn};
 
 use crate::clock::{Timestamp, millis};
 use crate::command::DeployWords;

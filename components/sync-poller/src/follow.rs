@@ -8,7 +8,7 @@ use super::watch::Watch;
 use deploy_core::argocd::{self, AppSnapshot, ArgoError, Event, Health, Kind, SyncOutcome, SyncRequest};
 use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{
-    self, CommitFact, Facts, Failure, LastWord, Next, OutcomeFact, Riders, Step, Waiting, WatchFact,
+    self, CommitFact, Facts, Failure, LastWord, Next, OutcomeFact, Riders, Step, Turn, Waiting, WatchFact,
 };
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::late::SLEPT;
@@ -453,9 +453,8 @@ impl<W: World> Follower<'_, W> {
             }
             Step::Superseded { by } => {
                 self.save(|watch| watch.seen(fact)).await?;
-                if let Some(word) = self.superseded(commit).await? {
-                    self.say(word).await?;
-                    return Ok(Flow::Over);
+                if let Some(flow) = self.not_our_turn(commit).await? {
+                    return Ok(flow);
                 }
                 if snapshot.operation.is_some() || !asked_for {
                     return Ok(Flow::LookAgain(self.soon()));
@@ -471,37 +470,39 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    /// The last word, if it is not our turn any more: never an older commit after a newer one.
-    async fn superseded(&self, commit: &CommitFact) -> Result<Option<LastWord>, StoreError> {
+    /// What there is to do if it is not our turn: never an older commit after a newer one.
+    async fn not_our_turn(&self, commit: &CommitFact) -> Result<Option<Flow>, StoreError> {
         let current = store::load_key(self.world, Current(&commit.argocd)).await?.map(|current| current.id);
-        if let Some(other) = current.as_ref() {
-            if other == self.id {
-                return Ok(None);
+        if current.as_ref() == Some(self.id) {
+            return Ok(None);
+        }
+        let turn = match &current {
+            Some(other) => deployment::turn(&store::load(self.world, other).await?, &self.facts.borrow()),
+            None => Turn::Theirs,
+        };
+        match turn {
+            Turn::Ours => {
+                let other = current.as_ref().map(DeploymentId::as_str);
+                self.world.log(Line::error("late_turn").of(self.id).with("of", other).with("cause", SLEPT));
+                Ok(None)
             }
-            let facts = store::load(self.world, other).await?;
-            if !deployment::supersedes(&facts, &self.facts.borrow()) {
-                self.world.log(Line::error("late_turn").of(self.id).with("older", other.as_str()).with("cause", SLEPT));
-                return Ok(None);
+            Turn::Undecided => Ok(Some(Flow::LookAgain(self.soon()))),
+            Turn::Theirs => {
+                self.say(LastWord::Superseded { by_deployment: current, by_person: None }).await?;
+                Ok(Some(Flow::Over))
             }
         }
-        Ok(Some(LastWord::Superseded { by_deployment: current, by_person: None }))
     }
 
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
     async fn ask(&self, commit: &CommitFact, sha: &CommitSha, snapshot: &AppSnapshot) -> Result<Flow, StoreError> {
         self.riders_told(commit).await;
         let written_at = self.facts.borrow().written_at().unwrap_or_default();
-        let (superseded, rewritten) =
-            futures::future::try_join(self.superseded(commit), store::load_key(self.world, Rewritten)).await?;
-        let over = if superseded.is_some() {
-            superseded
-        } else if rewritten.is_some_and(|rewritten| rewritten.at > written_at) {
-            Some(LastWord::Failed { failure: Failure::BranchRewritten })
-        } else {
-            None
-        };
-        if let Some(word) = over {
-            self.say(word).await?;
+        if let Some(flow) = self.not_our_turn(commit).await? {
+            return Ok(flow);
+        }
+        if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
+            self.say(LastWord::Failed { failure: Failure::BranchRewritten }).await?;
             return Ok(Flow::Over);
         }
         let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, &commit.gitops_branch, sha) else {

@@ -295,17 +295,27 @@ fn failing(app: &AppSnapshot) -> Vec<String> {
     app.failing.iter().take(5).cloned().collect()
 }
 
+/// Whose turn it is when `current` names another deployment than ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Ours all the same.
+    Ours,
+    /// Theirs.
+    Theirs,
+    /// Theirs if it commits: that is not decided yet.
+    Undecided,
+}
+
 /// Whether the deployment that `current` names has taken the turn from ours. One that ended without a commit, or ended long before ours was
-/// asked for, has not: its carrier slept while it wrote its name there.
-pub fn supersedes(other: &Facts, ours: &Facts) -> bool {
-    if !other.state().is_final() {
-        return true;
-    }
-    match (&other.committed, &ours.request) {
-        (Some(committed), Some(request)) => committed.at.after(CLOCKS) > request.at,
-        // A commit of its own may have landed, or still may.
-        (None, _) => other.state() == State::Unknown,
-        (_, None) => true,
+/// asked for, has not: its carrier slept while it wrote its name there, or others were let in because another one did.
+pub fn turn(other: &Facts, ours: &Facts) -> Turn {
+    let is_final = other.state().is_final();
+    match (&other.committed, &other.request, &ours.request) {
+        (Some(committed), _, Some(request)) if is_final && committed.at.after(CLOCKS) <= request.at => Turn::Ours,
+        // In `Unknown` a commit of its own may have landed, or still may.
+        (None, Some(_), _) if is_final && other.state() != State::Unknown => Turn::Ours,
+        (None, Some(_), _) if !is_final => Turn::Undecided,
+        _ => Turn::Theirs,
     }
 }
 

@@ -1017,16 +1017,17 @@ fn an_operation_of_another_deployment_after_ours_is_for_whose_turn_it_is_to_deci
 fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
     let ours = Facts { request: Some(RequestFact { at: at(100), ..request() }), ..relayed() };
     let ended = |facts: Facts| Facts { outcome: said(live()), ..facts };
-    assert!(supersedes(&Facts::default(), &ours), "it has yet to say what it is");
-    assert!(supersedes(&Facts { request: Some(request()), ..Facts::default() }, &ours));
-    assert!(supersedes(&relayed(), &ours), "not final");
-    assert!(supersedes(&ended(newer()), &ours), "committed after ours was asked for");
+    let check = |other: &Facts, expected: Turn, why: &str| assert_eq!(turn(other, &ours), expected, "{why}");
+    check(&Facts::default(), Turn::Theirs, "nothing is known of it");
+    check(&Facts { request: Some(request()), ..Facts::default() }, Turn::Undecided, "it may commit");
+    check(&relayed(), Turn::Theirs, "not final");
+    check(&ended(newer()), Turn::Theirs, "committed after ours was asked for");
     let close = CommittedFact { at: at(91), ..committed() };
-    assert!(supersedes(&ended(Facts { committed: Some(close), ..relayed() }), &ours), "clocks differ");
+    check(&ended(Facts { committed: Some(close), ..relayed() }), Turn::Theirs, "clocks differ");
     let unknown = Facts { committed: None, push: None, outcome: said(LastWord::Unknown), ..relayed() };
-    assert!(supersedes(&unknown, &ours), "its commit may have landed");
+    check(&unknown, Turn::Theirs, "its commit may have landed");
     // Its carrier wrote its name late.
-    assert!(!supersedes(&ended(relayed()), &ours), "ended long before");
+    check(&ended(relayed()), Turn::Ours, "ended long before");
     let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
-    assert!(!supersedes(&refused, &ours), "ended without a commit");
+    check(&refused, Turn::Ours, "ended without a commit");
 }
