@@ -3,8 +3,11 @@
 //! It decides who may change a cluster, so nothing in it is guessed: what is unknown, given twice or claimed by two targets is
 //! an error with its line, and a list that is missing or empty allows nobody.
 
+mod gates;
 mod read;
 mod yaml;
+
+pub use gates::{Approvals, BranchGlob, Checks, ForeignChanges, Freeze, Gates, InvalidFreeze, People};
 
 use crate::image::{ImageName, TagRule};
 use crate::manifest::TagPath;
@@ -33,6 +36,8 @@ pub struct CatalogError {
 pub struct Catalog {
     /// The apps, by name; never empty.
     pub apps: BTreeMap<AppName, App>,
+    /// Who owns all of them: they may also lock everything.
+    pub owners: People,
 }
 
 /// One app.
@@ -61,6 +66,10 @@ pub struct Environment {
     pub argocd: ArgoApplication,
     /// Who may deploy it.
     pub allow: Allow,
+    /// Who may release other people's locks of it and override its freeze: its own list, else the app's, else the catalog's.
+    pub owners: People,
+    /// What else has to be so.
+    pub gates: Gates,
     /// How long a deployment may take, from its commit on.
     pub deadline: Duration,
     /// How long it may be degraded before it counts as failed.
@@ -165,7 +174,7 @@ impl Catalog {
 }
 
 /// The name that was probably meant: one that differs by a slip or two, or is the beginning of what was typed, or the other way round.
-fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let length = typed.chars().count();
     if length == 0 || length > 64 {
         return None;
@@ -200,6 +209,8 @@ fn edit_distance(from: &str, to: &str) -> usize {
 mod tests {
     use super::read::parse_duration;
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::names::BranchName;
     use proptest::prelude::*;
 
     const SHORTEST: &str = "
@@ -238,6 +249,49 @@ apps:
       production:
 ";
 
+    const GATED: &str = "
+owners: { users: [U1], groups: [S1] }
+apps:
+  checkout:
+    repo: acme/checkout
+    image: checkout
+    allow: anyone
+    owners: { groups: [S2] }
+    branches: [main, 'release/*']
+    checks: required
+    foreign_changes: refuse
+    approvals: { count: 2, groups: [S3], users: [U3] }
+    freeze:
+      - { from: 'Fri 16:00', until: 'Mon 08:00', zone: Europe/Berlin }
+      - { from: 22:00, until: 06:00, zone: America/New_York }
+    environments:
+      production:
+        argocd: { application: production }
+      staging:
+        tag_at: staging.tag
+        argocd: { application: staging }
+        owners: { users: [U4] }
+        branches: ['**']
+        checks: ignore
+        foreign_changes: warn
+        approvals: none
+        freeze: none
+      canary:
+        tag_at: canary.tag
+        argocd: { application: canary }
+        owners: {}
+        approvals: { users: [U5, U6], count: 2, expires: 30m }
+        freeze: [{ from: Sat 00:00, until: Mon 00:00, zone: UTC }]
+  cart:
+    repo: acme/cart
+    image: cart
+    branches: [trunk]
+  mail:
+    repo: acme/mail
+    image: mail
+    environments: { default: }
+";
+
     fn app(name: &str, rest: &str) -> String {
         format!("apps:\n  {name}:\n    repo: acme/x\n    image: acme/x\n{rest}")
     }
@@ -254,7 +308,7 @@ apps:
     }
 
     fn shown(environment: &Environment) -> String {
-        let Environment { values, tag_at, argocd, allow, deadline, degraded_grace } = environment;
+        let Environment { values, tag_at, argocd, allow, deadline, degraded_grace, .. } = environment;
         let tag_at: Vec<String> = tag_at.iter().map(ToString::to_string).collect();
         let namespace = argocd.namespace.as_ref().map(ToString::to_string);
         let allow = match allow {
@@ -297,6 +351,145 @@ apps:
         }
     }
 
+    fn shown_gates(environment: &Environment) -> String {
+        let Environment { owners, gates, .. } = environment;
+        let people = |People { users, groups }: &People| {
+            let ids = users.iter().map(ToString::to_string).chain(groups.iter().map(ToString::to_string));
+            ids.collect::<Vec<_>>().join(" ")
+        };
+        let branches: Vec<_> = gates.branches.iter().map(ToString::to_string).collect();
+        let approvals = gates
+            .approvals
+            .as_ref()
+            .map(|Approvals { count, by, expires }| format!("{count} of {} within {}s", people(by), expires.as_secs()));
+        let freeze: Vec<_> = gates.freeze.iter().map(ToString::to_string).collect();
+        format!(
+            "owners {}; branches {branches:?}; {:?}, {:?}; {approvals:?}; {freeze:?}",
+            people(owners),
+            gates.checks,
+            gates.foreign_changes
+        )
+    }
+
+    #[test]
+    fn an_environment_has_its_own_owners_and_gates_or_those_of_the_app() {
+        let catalog = Catalog::parse(GATED).unwrap();
+        let mut lines = Vec::new();
+        for app in catalog.apps.values() {
+            for (name, environment) in &app.environments {
+                lines.push(format!("{}@{name}: {}", app.name, shown_gates(environment)));
+            }
+        }
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        cart@default: owners U1 S1; branches ["trunk"]; Ignore, Warn; None; []
+        checkout@canary: owners ; branches ["main", "release/*"]; Required, Refuse; Some("2 of U5 U6 within 1800s"); ["Sat 00:00 to Mon 00:00 UTC"]
+        checkout@production: owners S2; branches ["main", "release/*"]; Required, Refuse; Some("2 of U3 S3 within 3600s"); ["Fri 16:00 to Mon 08:00 Europe/Berlin", "22:00 to 06:00 America/New_York"]
+        checkout@staging: owners U4; branches ["**"]; Ignore, Warn; None; []
+        mail@default: owners U1 S1; branches []; Ignore, Warn; None; []
+        "#);
+        assert!(catalog.owners.names(&SlackUser::parse("U1").unwrap()));
+        let shortest = Catalog::parse(SHORTEST).unwrap();
+        assert!(shortest.owners.is_empty());
+        let (_, _, environment) = shortest.find("checkout", None).unwrap();
+        assert!(environment.owners.is_empty() && environment.gates == Gates::default());
+        let any = BranchName::parse("any/branch").unwrap();
+        assert!(environment.gates.takes_branch(&any) && environment.gates.frozen_until(Timestamp(0)).is_none());
+        assert!(!catalog.find("cart", None).unwrap().2.gates.takes_branch(&any));
+    }
+
+    #[test]
+    fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
+        let all = [
+            format!("owners: [U1]{SHORTEST}"),
+            format!("owners: U1{SHORTEST}"),
+            format!("owners: {{ user: [U1] }}{SHORTEST}"),
+            format!("owners: {{ channels: [C1] }}{SHORTEST}"),
+            format!("owners: {{ users: [alice] }}{SHORTEST}"),
+            app("x", "    owners: { users: [], groups: [S1] }"),
+            app("x", "    branches: main"),
+            app("x", "    branches: []"),
+            app("x", "    branches:"),
+            app("x", "    branches:\n      - main\n      - 'release/[0-9]'"),
+            app("x", "    branches: [{ main: }]"),
+            app("x", "    branch: [main]"),
+            app("x", "    checks: require"),
+            app("x", "    checks: true"),
+            app("x", "    checks:"),
+            app("x", "    foreign_changes: ignore"),
+            app("x", "    approvals: 2"),
+            app("x", "    approvals:"),
+            app("x", "    approvals: []"),
+            app("x", "    approvals: { count: 2 }"),
+            app("x", "    approvals: { users: [], groups: [] }"),
+            app("x", "    approvals: { users: [], groups: [S1] }"),
+            app("x", "    approvals: { count: 0, groups: [S1] }"),
+            app("x", "    approvals: { count: 11, groups: [S1] }"),
+            app("x", "    approvals: { count: +1, groups: [S1] }"),
+            app("x", "    approvals: { count: [1], groups: [S1] }"),
+            app("x", "    approvals: { count: 2, users: [U1, U1] }"),
+            app("x", "    approvals: { groups: [S1], expires: 25h }"),
+            app("x", "    approvals: { groups: [S1], expires: 30s }"),
+            app("x", "    approvals: { groups: [S1], expire: 1h }"),
+            app("x", "    freeze: never"),
+            app("x", "    freeze: []"),
+            app("x", "    freeze:"),
+            app("x", "    freeze: { from: 10:00, until: 11:00, zone: UTC }"),
+            app("x", "    freeze: [weekends]"),
+            app("x", "    freeze: [{ from: 10:00, until: 11:00 }]"),
+            app("x", "    freeze: [{ from: 10:00, till: 11:00, zone: UTC }]"),
+            app("x", "    freeze:\n      - from: 10:00\n        until: 11:00\n        zone: Europe/Berln"),
+            app("x", "    freeze:\n      - from: 10:00\n        until: 10:00\n        zone: UTC"),
+            app("x", "    freeze:\n      - from: 25:00\n        until: 10:00\n        zone: UTC"),
+            app("x", &format!("    freeze: [{}]", "{ from: 10:00, until: 11:00, zone: UTC }, ".repeat(21))),
+            app("x", "    freeze: none\n    environments:\n      a: { freeze: [] }"),
+        ];
+        let all: Vec<String> = all.iter().map(|text| wrong(text)).collect();
+        insta::assert_snapshot!(all.join("\n"), @"
+        line 1: `owners` must be a map, not a list
+        line 1: `owners` must be a map, not text
+        line 1: `owners` cannot have `user`: did you mean `users`?
+        line 1: `owners` cannot have `channels`: it can have `users`, `groups`
+        line 1: `users`: `alice` is not a Slack user id such as `U0123ABCDE`
+        line 5: `users` is empty beside a list that is not: fill it, or leave it out
+        line 5: `branches` must be a list, not text
+        line 5: `branches` is empty: leave it out, or write `['**']`, for any branch
+        line 5: `branches` is empty: leave it out, or write `['**']`, for any branch
+        line 7: `branches`: `release/[0-9]` is not a pattern for branches such as `main`, `release/*` or `hotfix/**`
+        line 5: an entry of `branches` must be text, not a map; text that starts with `{` needs quotes
+        line 5: `x` cannot have `branch`: did you mean `branches`?
+        line 5: `checks` is `ignore` or `required`, not `require`
+        line 5: `checks` is `ignore` or `required`, not `true`
+        line 5: `checks` must be text, not empty
+        line 5: `foreign_changes` is `warn` or `refuse`, not `ignore`
+        line 5: `approvals` is the word `none`, or a map of `count`, `users`, `groups` and `expires`
+        line 5: `approvals` needs `users` or `groups` who may approve
+        line 5: `approvals` must be a map, not a list
+        line 5: `approvals` needs `users` or `groups` who may approve
+        line 5: `approvals` needs `users` or `groups` who may approve
+        line 5: `users` is empty beside a list that is not: fill it, or leave it out
+        line 5: `count` must be a number from 1 to 10
+        line 5: `count` must be a number from 1 to 10
+        line 5: `count` must be a number from 1 to 10
+        line 5: `count` must be text, not a list
+        line 5: `approvals` asks for 2 people and names only 1
+        line 5: `expires` must be from 1m to 24h
+        line 5: `expires` must be from 1m to 24h
+        line 5: `approvals` cannot have `expire`: did you mean `expires`?
+        line 5: `freeze` is the word `none`, or a list of windows with `from`, `until` and `zone`
+        line 5: `freeze` is empty: leave it out, or write `none`
+        line 5: `freeze` is empty: leave it out, or write `none`
+        line 5: `freeze` must be a list, not a map
+        line 5: an entry of `freeze` must be a map, not text
+        line 5: an entry of `freeze` has no `zone`
+        line 5: an entry of `freeze` cannot have `till`: it can have `from`, `until`, `zone`
+        line 8: `zone`: `Europe/Berln` is not a known time zone: did you mean `Europe/Berlin`?
+        line 7: `until`: `10:00` is the same as `from`
+        line 6: `from`: `25:00` is not a time such as `16:00` or `Fri 16:00`
+        line 5: `freeze` has more than 20 windows
+        line 7: `freeze` is empty: leave it out, or write `none`
+        ");
+    }
+
     #[test]
     fn a_catalog_without_apps_is_refused() {
         let texts = [
@@ -331,7 +524,7 @@ apps:
         let all = [
             app("x", "    repository: acme/x"),
             app("x", "    alow: anyone"),
-            app("x", "    owner: alice"),
+            app("x", "    colour: red"),
             app("x", "    argocd: { app: x }"),
             app("x", "    allow: { user: [U1] }"),
             app("x", "    environments:\n      production: { repo: acme/x }"),
@@ -342,12 +535,12 @@ apps:
         insta::assert_snapshot!(all.join("\n"), @"
         line 5: `x` cannot have `repository`: did you mean `repo`?
         line 5: `x` cannot have `alow`: did you mean `allow`?
-        line 5: `x` cannot have `owner`: it can have `repo`, `image`, `tag`, `environments`, `values`, `tag_at`, `argocd`, `allow`, `deadline`, `degraded_grace`
+        line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `environments`, `values`, `tag_at`, `argocd`, `allow`, `owners`, `branches`, `checks`, `foreign_changes`, `approvals`, `freeze`, `deadline`, `degraded_grace`
         line 5: `argocd` cannot have `app`: did you mean `application`?
         line 5: `allow` cannot have `user`: did you mean `users`?
-        line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `argocd`, `allow`, `deadline`, `degraded_grace`
+        line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `argocd`, `allow`, `owners`, `branches`, `checks`, `foreign_changes`, `approvals`, `freeze`, `deadline`, `degraded_grace`
         line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
-        line 7: the catalog cannot have `defaults`: it can have `apps`
+        line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`
         ");
     }
 
@@ -544,7 +737,7 @@ apps:
         }
         assert_eq!(wrong(&"[".repeat(LONGEST)), "line 1: this is not YAML: recursion limit exceeded");
         let keys: String = (0..20_000).map(|n| format!("k{n}: \n")).collect();
-        assert_eq!(wrong(&keys), "line 1: the catalog cannot have `k0`: it can have `apps`");
+        assert_eq!(wrong(&keys), "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`");
     }
 
     #[test]
@@ -682,9 +875,11 @@ apps:
         }
 
         #[test]
-        fn no_damage_to_a_good_catalog_makes_it_panic(at in 0..LONG.len(), length in 0usize..20, put in "[\\PC\n]{0,5}") {
-            if let (Some(before), Some(after)) = (LONG.get(..at), LONG.get(at.saturating_add(length)..)) {
-                let _ = Catalog::parse(&format!("{before}{put}{after}"));
+        fn no_damage_to_a_good_catalog_makes_it_panic(at in 0..GATED.len(), length in 0usize..20, put in "[\\PC\n]{0,5}") {
+            for good in [LONG, GATED] {
+                if let (Some(before), Some(after)) = (good.get(..at), good.get(at.saturating_add(length)..)) {
+                    let _ = Catalog::parse(&format!("{before}{put}{after}"));
+                }
             }
         }
     }

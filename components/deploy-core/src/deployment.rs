@@ -99,8 +99,80 @@ pub struct RequestFact {
     pub words: DeployWords,
     /// The last resort for speaking.
     pub response_url: ResponseUrl,
+    /// Not typed, but asked for with a button.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressed: Option<Pressed>,
 }
 fact!(RequestFact, "request");
+
+/// What a button of an earlier message says of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressed {
+    /// The deployment, or preview, whose message has the button.
+    pub of: DeploymentId,
+    /// The commit that was to be deployed when the button was shown: the button is void when the branch has moved.
+    #[serde(default)]
+    pub head: Option<CommitSha>,
+    /// Who approved it.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// The asker knows that this version was rolled back.
+    #[serde(default)]
+    pub knows_rolled_back: bool,
+    /// The message goes on in place of that one.
+    #[serde(default)]
+    pub place: Option<Place>,
+}
+
+/// Somebody said yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub user: SlackUser,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `approvals`: what people said to a deployment that needs others to agree. slack-command writes it, under the lease `approvals/<id>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalsFact {
+    /// Who said yes, each once.
+    #[serde(default)]
+    pub given: Vec<Approval>,
+    /// Who said no: then it is over.
+    #[serde(default)]
+    pub rejected: Option<Approval>,
+}
+fact!(ApprovalsFact, "approvals");
+
+/// `changes`: what is new in the deployed version, as far as GitHub could compare. slack-command writes it after the commit, for the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesFact {
+    /// The tag of the version before.
+    pub since: String,
+    /// How many commits are new.
+    pub ahead: u32,
+    /// How many commits of the version before are not in this one.
+    pub behind: u32,
+    /// The newest of them, at most ten.
+    pub commits: Vec<Change>,
+    /// GitHub's page of the comparison.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+fact!(ChangesFact, "changes");
+
+/// One commit of the app's own repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which.
+    pub sha: CommitSha,
+    /// Its first line.
+    pub headline: String,
+    /// Its author, where GitHub knows one.
+    #[serde(default)]
+    pub login: Option<GitHubLogin>,
+}
 
 /// What is deployed, as GitHub knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +219,15 @@ pub enum Riders {
     },
 }
 
+/// The version before a deploy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its tag.
+    pub tag: Tag,
+    /// Its commit in the app's repository.
+    pub head: CommitSha,
+}
+
 /// One call of the mutation: saved before it is sent, so that its commit can be recognised whatever happens then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
@@ -190,6 +271,18 @@ pub struct CommitFact {
     pub degraded_grace: Duration,
     /// Whose commits ride along.
     pub riders: Riders,
+    /// It brings an earlier version back.
+    #[serde(default)]
+    pub rollback: bool,
+    /// The version that is live until then.
+    #[serde(default)]
+    pub previous: Option<Previous>,
+    /// Who approved it.
+    #[serde(default)]
+    pub approved_by: Vec<SlackUser>,
+    /// A freeze was overridden, for this reason.
+    #[serde(default)]
+    pub overridden: Option<String>,
     /// All calls of the mutation so far.
     pub attempts: Vec<Attempt>,
 }
@@ -330,6 +423,9 @@ pub struct Voice {
     /// The final words were told.
     #[serde(default)]
     pub told_end: bool,
+    /// The asker was called to a failure, in a thread below the message: an edit notifies nobody. Saved before the call, so at most once.
+    #[serde(default)]
+    pub called: bool,
     /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
     #[serde(default)]
     pub replaced: bool,
@@ -580,6 +676,10 @@ pub struct Facts {
     pub watch: Option<WatchFact>,
     /// See [`OutcomeFact`].
     pub outcome: Option<OutcomeFact>,
+    /// See [`ApprovalsFact`].
+    pub approvals: Option<ApprovalsFact>,
+    /// See [`ChangesFact`].
+    pub changes: Option<ChangesFact>,
 }
 
 /// Where a deployment stands: computed, never stored.
@@ -653,6 +753,21 @@ impl Facts {
         self.committed.is_some() || self.outcome.is_some()
     }
 
+    /// Whether enough people have agreed to what was refused for want of that: then it goes on as another deployment, in the same message.
+    pub fn is_approved(&self) -> bool {
+        let Some((EndFact { end: End::Refused { refusal }, .. }, approvals)) =
+            self.end.as_ref().zip(self.approvals.as_ref())
+        else {
+            return false;
+        };
+        match refusal.read() {
+            Some(Refusal::NeedsApproval { count, .. }) => {
+                approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
+            }
+            _ => false,
+        }
+    }
+
     /// Since when the commit may have been on the branch: the answer that it is there came later.
     pub fn written_at(&self) -> Option<Timestamp> {
         let committed = self.committed.as_ref()?;
@@ -672,7 +787,10 @@ impl Facts {
     /// The message that people see: the watch's own, if it had to write one, else slack-command's.
     pub fn place(&self) -> Option<&Place> {
         let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
-        watch.or_else(|| self.message.as_ref().and_then(|message| message.0.place.as_ref()))
+        let message = self.message.as_ref().and_then(|message| message.0.place.as_ref());
+        // What went on from a button has a message already.
+        let before = self.request.as_ref().and_then(|request| request.pressed.as_ref()?.place.as_ref());
+        watch.or(message).or(before)
     }
 
     /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's own domain.

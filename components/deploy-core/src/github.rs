@@ -1,12 +1,20 @@
 //! GitHub: everything is read at one moment by one query, one commit is written, and afterwards we can find out whether it landed.
+//! Besides, two versions are compared for people to read, and GitHub is told of the deploy.
 //!
 //! GitHub reports errors with HTTP 200, so no data is believed before `errors` was looked at. A part that does not exist is null
 //! with a `NOT_FOUND` that names its path, and that is an ordinary answer; every other error is a fault.
 //! **Invariant:** text from outside travels in variables; a query's text is made of our own words and counters only.
 
+mod compare;
+mod deployments;
 mod past;
 mod question;
 
+pub use compare::{Change, Comparison, ComparisonPage, Paging, compare, compare_request, read_compare};
+pub use deployments::{
+    DeploymentState, DeploymentStatus, NewDeployment, create_deployment, create_deployment_request, deployment_status,
+    deployment_status_request, read_create_deployment, read_deployment_status,
+};
 pub use past::{
     History, PastCommit, history, history_request, last_touch, last_touch_request, read_history, read_last_touch,
 };
@@ -46,10 +54,21 @@ impl GitHub {
     }
 
     fn rest(&self, path: &str, accept: &str) -> Request {
+        self.versioned(Request::get(self.rest_url(path))).header(header::ACCEPT, accept)
+    }
+
+    fn rest_post(&self, path: &str, body: &Value) -> Request {
+        self.versioned(Request::post_json(self.rest_url(path), body))
+            .header(header::ACCEPT, "application/vnd.github+json")
+    }
+
+    fn rest_url(&self, path: &str) -> String {
         let root = if self.has_api_host() { "" } else { "/api/v3" };
-        self.common(Request::get(format!("{}{root}{path}", self.url)))
-            .header(header::ACCEPT, accept)
-            .header(HeaderName::from_static("x-github-api-version"), "2022-11-28")
+        format!("{}{root}{path}", self.url)
+    }
+
+    fn versioned(&self, request: Request) -> Request {
+        self.common(request).header(HeaderName::from_static("x-github-api-version"), "2022-11-28")
     }
 
     /// GitHub refuses requests without a user agent.
@@ -316,7 +335,7 @@ fn status_cause(response: &Response) -> Cause {
         429 => Cause::RateLimited { seconds: seconds(response) },
         403 if limited() => Cause::RateLimited { seconds: seconds(response) },
         403 => Cause::Forbidden { said },
-        422 if !said.is_empty() => Cause::Said { said },
+        409 | 422 if !said.is_empty() => Cause::Said { said },
         status => Cause::Status { status },
     }
 }

@@ -6,6 +6,7 @@
 //! | word | meaning |
 //! |---|---|
 //! | [`catalog::Catalog`], `App`, `Environment`, [`names::Target`] | what may be deployed, where, by whom; a target is one Argo CD application |
+//! | [`catalog::Gates`], owners | what else has to be so before a deployment; who may release locks and override a freeze |
 //! | [`command::Command`] | what a person typed, understood |
 //! | [`deployment::Source`] | what they want deployed: a repository, a pull request or branch, the commit at its head |
 //! | [`image::Tag`], `ImageRef`, `Digest` | the image that belongs to it |

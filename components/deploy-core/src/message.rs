@@ -2,16 +2,29 @@
 //!
 //! Outside text (branch names, titles, what Argo CD says) is escaped here and nowhere else: a branch may be called `<!channel>`.
 
+mod answer;
+mod button;
 mod sentence;
 
-pub use sentence::{fault, refusal};
+pub use answer::{
+    Preview, TargetStatus, approval_over, apps, cancelling, forgotten, history, locked, locked_already,
+    may_not_approve, not_locked, noted, nothing_to_cancel, plain, preview, status_of, too_late_to_cancel,
+    unknown_button, unlocked,
+};
+pub use button::{Button, Offer};
+pub use sentence::{declined, fault, refusal};
 
-use crate::command::{DeployWords, USAGE};
-use crate::deployment::{CommitFact, End, Facts, Failure, LastWord, RequestFact, Rider, Riders, Waiting, WatchFact};
+use crate::clock::Timestamp;
+use crate::command::{DeployWords, Verb, What};
+use crate::deployment::{
+    ChangesFact, CommitFact, End, Facts, Failure, LastWord, RequestFact, Rider, Riders, State, Waiting, WatchFact,
+};
 use crate::github::Reference;
 use crate::names::DeploymentId;
+use crate::refusal::Refusal;
 use crate::slack::{Message, code_escape, escape};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// What is only known for a moment and stands in no fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +44,18 @@ const LONG: usize = 300;
 /// In backticks: an image tag is never cut.
 const CODE: usize = 128;
 
-/// A section's text may have 3,000 characters; ours stays below, whatever outside text does.
+/// A section's text may have 3,000 characters, and a text in small print 2,000; ours stay below, whatever outside text does.
 const SECTION: usize = 2900;
+const SMALL: usize = 1900;
+/// The text that stands in notifications.
+const SUMMARY: usize = 1000;
 
 /// In backticks.
 fn code(text: &str) -> String {
-    format!("`{}`", code_escape(text, CODE))
+    match code_escape(text, CODE).trim() {
+        "" => "(nothing)".to_owned(),
+        text => format!("`{text}`"),
+    }
 }
 
 /// Outside text: escaped and cut. A backtick in it could swallow what we write after it.
@@ -61,10 +80,53 @@ fn clip(text: &str, limit: usize) -> String {
     line.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// Names as people list them, at most ten: `a`, `a and b`, `a, b or c`, `a, b and 3 more`.
+fn some(names: &[String], and: &str) -> String {
+    let more = names.len().saturating_sub(10);
+    let mut names: Vec<String> = names.iter().take(10).cloned().collect();
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, names)) => format!("{} {and} {last}", names.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// How long Slack finds a text: it never counts more than these units.
+fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// The last resort against Slack's limits: pieces are cut where they come in, so this does not happen to ordinary text. A mention or link
+/// is never cut in two.
+fn cut(text: &str, most: usize) -> String {
+    if length(text) <= most {
+        return text.to_owned();
+    }
+    let mut left = most.saturating_sub(1);
+    let mut kept: String = text
+        .chars()
+        .take_while(|c| {
+            let fits = c.len_utf16() <= left;
+            left = left.saturating_sub(c.len_utf16());
+            fits
+        })
+        .collect();
+    if let Some(open) = kept.rfind('<')
+        && !kept.get(open..).unwrap_or_default().contains('>')
+    {
+        kept.truncate(open);
+    }
+    kept.push('…');
+    kept
+}
+
 /// A link, or the label alone where the address is none that a browser opens. The label is ours or escaped.
 fn link(url: &str, label: &str) -> String {
-    // A link's address ends at `>` or `|`.
-    let clean: String = url.chars().filter(|c| !c.is_whitespace() && !matches!(c, '<' | '>' | '|')).collect();
+    // A link's address ends at `>` or `|`; a backtick in it could swallow what follows.
+    let clean: String = url.chars().filter(|c| !c.is_whitespace() && !matches!(c, '<' | '>' | '|' | '`')).collect();
     let opens = clean.starts_with("https://") || clean.starts_with("http://");
     if opens && clean.len() <= LONGEST_URL { format!("<{}|{label}>", escape(&clean)) } else { label.to_owned() }
 }
@@ -72,11 +134,19 @@ fn link(url: &str, label: &str) -> String {
 /// A longer address would push the rest of the message out of Slack's limits.
 const LONGEST_URL: usize = 500;
 
+/// A moment as the reader's own clock shows it; Slack does that.
+fn moment(at: Timestamp) -> String {
+    let utc = at.to_rfc3339();
+    let utc = utc.get(..16).unwrap_or_default().replace('T', " ");
+    format!("<!date^{}^{{date_short_pretty}} {{time}}|{utc} UTC>", at.seconds())
+}
+
 // ---- answers to the command itself ----
 
 /// The immediate answer to an accepted command; only the asker sees it.
 pub fn accepted(words: &DeployWords) -> String {
-    format!("Accepted: deploy {}. Follow it in this channel.", code(&words.to_string()))
+    let verb = if matches!(words.what, What::Rollback(_)) { "" } else { "deploy " };
+    format!("Accepted: {verb}{}. Follow it in this channel.", code(&words.to_string()))
 }
 
 /// The immediate answer when the request could not be saved.
@@ -84,15 +154,28 @@ pub fn not_accepted() -> String {
     "I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.".to_owned()
 }
 
-/// How the command is typed.
-pub fn help() -> String {
-    let lines: String = USAGE.iter().map(|(typed, meaning)| format!("\n• `{typed}`: {}", escape(meaning))).collect();
-    format!("I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.{lines}")
+/// How commands are typed: all of them in a line each, or one with examples.
+pub fn help(about: Option<Verb>) -> String {
+    let line = |typed: &str, meaning: &str| format!("\n• {}: {}", code(typed), escape(meaning));
+    match about {
+        None => {
+            let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
+            format!(
+                "I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.{lines}\nExamples of one command: `/deploy help rollback`"
+            )
+        }
+        Some(verb) => {
+            let lines: String = verb.examples().iter().map(|(typed, meaning)| line(typed, meaning)).collect();
+            format!("{}: {}{lines}", code(verb.usage()), escape(verb.meaning()))
+        }
+    }
 }
 
 // ---- the text of the commit ----
 
 const TRAILER: &str = "Deploy-Id: ";
+const DEPLOY: &str = "Deploy ";
+const ROLL_BACK: &str = "Roll back ";
 
 /// Headline and body of a deploy commit. Line breaks are stripped from everything but our own structure, so that the last line is ours.
 pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId) -> (String, String) {
@@ -101,14 +184,21 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         "" => request.user.to_string(),
         name => format!("{name} ({})", request.user),
     };
-    let headline = clip(&format!("Deploy {} {}", commit.target, commit.tag), 72);
+    let headline = match commit.rollback {
+        true => format!("{ROLL_BACK}{} to {}", commit.target, commit.tag),
+        false => format!("{DEPLOY}{} {}", commit.target, commit.tag),
+    };
+    let headline = clip(&headline, 72);
     // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would notify her.
     let source = match &commit.source.reference {
         Reference::PullRequest(number) => format!("{}{number} ({})", commit.source.repo, commit.source.branch),
         Reference::Branch(branch) => format!("{} {branch}", commit.source.repo),
     };
+    let approved: String = commit.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
+    let overridden = commit.overridden.as_ref().map(|reason| format!("Freeze-Overridden: {}\n", line(reason)));
+    let overridden = overridden.unwrap_or_default();
     let body = format!(
-        "{}\n\nSource-Commit: {}\nRequested-By: {}\n{TRAILER}{id}",
+        "{}\n\nSource-Commit: {}\nRequested-By: {}\n{approved}{overridden}{TRAILER}{id}",
         line(&source),
         commit.source.head,
         line(&who),
@@ -118,7 +208,7 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
 
 /// Whether a commit's first line is one that [`commit_text`] writes.
 pub fn is_deploy_headline(headline: &str) -> bool {
-    headline.starts_with("Deploy ")
+    headline.starts_with(DEPLOY) || headline.starts_with(ROLL_BACK)
 }
 
 /// The deployment that a commit's message names in its last line. It finds a deployment and proves nothing.
@@ -131,40 +221,161 @@ pub fn deploy_id(message: &str) -> Option<DeploymentId> {
 
 /// The one message of a deployment up to its commit, or its `end`: slack-command's part. From the facts alone, and what is only
 /// known for a moment.
-pub fn before_commit(facts: &Facts, note: Option<&Note>) -> Message {
-    match &facts.end {
-        Some(end) => whole(facts, ended(&end.end)),
-        None => whole(facts, waiting_for_commit(note)),
-    }
+pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
+    let said = match &facts.end {
+        Some(end) => ended(facts, &end.end),
+        None => waiting_for_commit(note),
+    };
+    whole(facts, said, &button::before_commit(id, facts))
 }
 
 /// The same message from the commit on, or from an end by time: the watch's part.
-pub fn after_commit(facts: &Facts) -> Message {
-    whole(facts, status(facts))
+pub fn after_commit(id: &DeploymentId, facts: &Facts) -> Message {
+    whole(facts, status(facts), &button::after_commit(id, facts))
 }
 
-fn whole(facts: &Facts, (mark, status): (&str, String)) -> Message {
+/// Calls the asker to a failure, in a thread below its message, because an edit notifies nobody.
+pub fn call_asker(facts: &Facts) -> Option<Message> {
+    let ended = match facts.state() {
+        State::Failed => "failed",
+        State::TimedOut => "timed out",
+        State::Unknown => "ended in doubt",
+        _ => return None,
+    };
+    let asker = &facts.request.as_ref()?.user;
+    Some(called(&format!("<@{asker}> {} {ended} and needs you: see above.", title(facts))))
+}
+
+/// Calls those who have to agree to a deploy, in the same way.
+pub fn call_approvers(facts: &Facts) -> Option<Message> {
+    let request = facts.request.as_ref().filter(|_| !is_rejected(facts))?;
+    let Refusal::NeedsApproval { users, groups, .. } = approval_wanted(facts)? else { return None };
+    let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
+    let users = users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>"));
+    let all: Vec<String> = groups.chain(users).take(10).collect();
+    let title = title(facts);
+    let text =
+        format!("{} {title}, asked for by <@{}>, waits for your approval: see above.", all.join(" "), request.user);
+    Some(called(text.trim_start()))
+}
+
+fn called(text: &str) -> Message {
+    Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }
+}
+
+/// The refusal that waits for people to agree.
+fn approval_wanted(facts: &Facts) -> Option<Refusal> {
+    match &facts.end.as_ref()?.end {
+        End::Refused { refusal } => refusal.read().filter(|refusal| matches!(refusal, Refusal::NeedsApproval { .. })),
+        _ => None,
+    }
+}
+
+fn is_rejected(facts: &Facts) -> bool {
+    facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some())
+}
+
+/// What stays the same stands above what comes later, so that nothing jumps while people read.
+fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> Message {
     let title = title(facts);
     let mut blocks = vec![section(&format!("{mark} *{title}*  {status}"))];
+    blocks.extend(overridden(facts).map(|text| section(&text)));
     let details = details(facts);
     if !details.is_empty() {
         blocks.push(context(&details.join("  ·  ")));
     }
+    blocks.extend(facts.changes.as_ref().map(new_in_it).filter(|text| !text.is_empty()).map(|text| context(&text)));
     blocks.extend(riders(facts).map(|text| context(&text)));
-    Message { text: clip(&format!("{title} – {status}"), 1000), blocks: Value::Array(blocks) }
+    blocks.extend(steps(facts).map(|text| context(&text)));
+    blocks.extend(button::row(buttons));
+    Message { text: cut(&format!("{title} – {status}"), SUMMARY), blocks: Value::Array(blocks) }
+}
+
+/// An emergency is said loudly.
+fn overridden(facts: &Facts) -> Option<String> {
+    let commit = facts.commit.as_ref()?;
+    let (reason, request) = (commit.overridden.as_ref()?, facts.request.as_ref()?);
+    Some(format!(":rotating_light: *Freeze overridden* by <@{}>{}.", request.user, said(reason)))
+}
+
+/// How far it is, with the time that each step took since it was asked for.
+fn steps(facts: &Facts) -> Option<String> {
+    let (request, committed) = (facts.request.as_ref()?, facts.committed.as_ref()?);
+    let watch = facts.watch.as_ref();
+    let after = |at: Timestamp| lasted(at.since(request.at));
+    let mut steps = vec![format!("✓ committed {}", after(committed.at))];
+    steps.extend(facts.push.as_ref().map(|push| format!("✓ Argo CD told {}", after(push.at))));
+    steps.extend(watch.and_then(|watch| watch.asked).map(|at| format!("✓ sync asked for {}", after(at))));
+    let synced = watch.and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
+    let ended = watch.and_then(|watch| watch.ended_seen).map(|at| format!(" {}", after(at)));
+    steps.extend((synced || ended.is_some()).then(|| format!("✓ synced{}", ended.unwrap_or_default())));
+    steps.extend(facts.outcome.as_ref().map(|outcome| {
+        let how = match outcome.word {
+            LastWord::Live { .. } => "✓ live",
+            LastWord::Failed { .. } => "✗ failed",
+            LastWord::Superseded { .. } => "✗ superseded",
+            LastWord::TimedOut { .. } => "✗ timed out",
+            LastWord::Unknown => "✗ given up",
+        };
+        format!("{how} {}", after(outcome.at))
+    }));
+    Some(steps.join("  ·  "))
+}
+
+/// `8 s`, `2 min 5 s`, `3 h 10 min`.
+fn lasted(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes, rest) {
+        (0, 0, rest) => format!("{rest} s"),
+        (0, minutes, 0) => format!("{minutes} min"),
+        (0, minutes, rest) => format!("{minutes} min {rest} s"),
+        (hours, 0, _) => format!("{hours} h"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// What is new in the deployed version: up to ten commits, then a link.
+fn new_in_it(changes: &ChangesFact) -> String {
+    let compare = changes.url.as_ref().map(|url| link(url, "compare")).filter(|link| link.starts_with('<'));
+    let compare = compare.map(|link| format!("  {link}")).unwrap_or_default();
+    let since = code(&changes.since);
+    let mut text = match (changes.ahead, changes.behind) {
+        (0, 0) => return String::new(),
+        (0, behind) => return format!("Goes back {} from {since}.{compare}", commits(behind)),
+        (ahead, 0) => format!("{} new since {since}.{compare}", commits(ahead)),
+        (ahead, behind) => {
+            format!("{} new since {since}, and {} of it left out.{compare}", commits(ahead), commits(behind))
+        }
+    };
+    let mut shown = 0_u32;
+    for change in changes.commits.iter().take(10) {
+        let who = change.login.as_ref().map(|login| format!(" – {}", words(login.as_str(), SHORT))).unwrap_or_default();
+        let line = format!("\n• {} {}{who}", code(change.sha.short()), words(&change.headline, SHORT));
+        if length(&text).saturating_add(length(&line)) > SMALL.saturating_sub(50) {
+            break;
+        }
+        text.push_str(&line);
+        shown = shown.saturating_add(1);
+    }
+    let more = changes.ahead.saturating_sub(shown);
+    if more > 0 && shown > 0 {
+        text.push_str(&format!("\n… and {more} more."));
+    }
+    text
+}
+
+fn commits(count: u32) -> String {
+    if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") }
 }
 
 fn section(text: &str) -> Value {
-    json!({ "type": "section", "text": { "type": "mrkdwn", "text": cut(text) } })
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": cut(text, SECTION) } })
 }
 
+/// In small print.
 fn context(text: &str) -> Value {
-    json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": cut(text) }] })
-}
-
-/// The last resort against Slack's limit: pieces are cut where they come in, so this does not happen to ordinary text.
-fn cut(text: &str) -> String {
-    if text.chars().count() <= SECTION { text.to_owned() } else { text.chars().take(SECTION).chain(['…']).collect() }
+    json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": cut(text, SMALL) }] })
 }
 
 /// `checkout #42`.
@@ -172,6 +383,7 @@ fn title(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
         (Some(commit), _) => {
             let reference = match &commit.source.reference {
+                _ if commit.rollback => format!("rollback to {}", code(commit.tag.as_str())),
                 Reference::PullRequest(number) => number.to_string(),
                 Reference::Branch(branch) => words(branch.as_str(), SHORT),
             };
@@ -198,18 +410,31 @@ fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     (":hourglass_flowing_sand:", text)
 }
 
-fn ended(end: &End) -> (&'static str, String) {
+fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
     match end {
         End::Refused { refusal } => match refusal.read() {
+            Some(refusal @ Refusal::NeedsApproval { .. }) => approvals(facts, &refusal),
             Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
             None => (":no_entry:", "not deployed. Nothing was changed. Type the command again to see why.".to_owned()),
         },
         End::Failed { fault } => (":x:", sentence::fault(fault)),
         End::Cancelled { by: Some(by) } => (":no_entry:", format!("cancelled by <@{by}>. Nothing was changed.")),
         End::Cancelled { by: None } => {
-            (":no_entry:", "not accepted. Nothing was changed. Please type the command again.".to_owned())
+            (":no_entry:", "not accepted. Nothing was changed. Please try again.".to_owned())
         }
     }
+}
+
+/// Who agreed so far.
+fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
+    let needs = sentence::refusal(refusal);
+    let approvals = facts.approvals.clone().unwrap_or_default();
+    if let Some(rejected) = approvals.rejected {
+        return (":no_entry:", format!("rejected by <@{}>. Nothing was changed.", rejected.user));
+    }
+    let given: Vec<String> = approvals.given.iter().map(|approval| format!("<@{}>", approval.user)).collect();
+    let given = if given.is_empty() { String::new() } else { format!(" Approved by {} so far.", some(&given, "and")) };
+    (":raised_hand:", format!("{needs}{given}"))
 }
 
 fn status(facts: &Facts) -> (&'static str, String) {
@@ -300,7 +525,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
             if *paused {
                 (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended, so some of it may not run the new version yet.{page}"))
             } else {
-                (":white_check_mark:", format!("is live: {tag}.{page}"))
+                (":white_check_mark:", format!("is live: {tag}.{page}{}", lock_of_rollback(facts)))
             }
         }
         LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
@@ -326,26 +551,35 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
                 },
             };
             let changed = changed(facts, asked);
-            let text = format!("timed out{why}. {changed} Argo CD shows what holds it up. Type the command again to go on.");
+            let text = format!("timed out{why}. {changed} Argo CD shows what holds it up. Try again to go on.");
             (":alarm_clock:", text)
         }
         LastWord::Unknown => (
             ":grey_question:",
-            "I do not know whether my commit landed: GitHub did not say in time. Type the command again: if it landed, I go on with it."
+            "I do not know whether my commit landed: GitHub did not say in time. Try again: if it landed, I go on with it."
                 .to_owned(),
         ),
     }
 }
 
+/// A rollback locks its target.
+fn lock_of_rollback(facts: &Facts) -> String {
+    match &facts.commit {
+        Some(commit) if commit.rollback => format!(
+            " {} is locked now, so that nobody brings the broken version back by accident. When it is mended: `/deploy unlock {}`.",
+            commit.target, commit.target
+        ),
+        _ => String::new(),
+    }
+}
+
 fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
     match failure {
-        Failure::Sync { message, resources } => format!(
-            "the sync failed{}. {changed} Fix what failed, then type the command again.{}",
-            said(message),
-            list(resources)
-        ),
+        Failure::Sync { message, resources } => {
+            format!("the sync failed{}. {changed} Fix what failed, then try again.{}", said(message), list(resources))
+        }
         Failure::Degraded { message, resources } => format!(
-            "is synced, but degraded{}. The cluster runs the new version: fix it, or deploy an earlier one.{}",
+            "is synced, but degraded{}. The cluster runs the new version: fix it, or roll back.{}",
             said(message),
             list(resources)
         ),
@@ -372,21 +606,19 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             "Argo CD has no such application. {changed} Check `argocd` of this app in the catalog, or create the application."
         ),
         Failure::Deleting => {
-            format!("Argo CD is deleting the application. {changed} Type the command again when there is a new one.")
+            format!("Argo CD is deleting the application. {changed} Try again when there is a new one.")
         }
         Failure::NoSource => format!(
             "none of the application's sources follows the GitOps branch, so I cannot sync my commit. {changed} Check the application's `repoURL` and `targetRevision`."
         ),
         Failure::Refused { said: why } => {
-            format!("Argo CD refused the sync{}. {changed} Fix that, then type the command again.", said(why))
+            format!("Argo CD refused the sync{}. {changed} Fix that, then try again.", said(why))
         }
         Failure::BranchRewritten => format!(
-            "the GitOps branch was rewritten after my commit{}, which may be gone from it, so I did not ask for a sync. Check the branch, then type the command again.",
+            "the GitOps branch was rewritten after my commit{}, which may be gone from it, so I did not ask for a sync. Check the branch, then try again.",
             facts.committed.as_ref().map(|committed| format!(" {}", code(committed.sha.short()))).unwrap_or_default()
         ),
-        Failure::NothingDone => {
-            "I did not get to it in time. Nothing was changed. Please type the command again.".to_owned()
-        }
+        Failure::NothingDone => "I did not get to it in time. Nothing was changed. Please try again.".to_owned(),
         Failure::Fault { fault } => {
             format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause))
         }
@@ -407,6 +639,10 @@ fn details(facts: &Facts) -> Vec<String> {
         } else {
             parts.push(code(commit.tag.as_str()));
         }
+        parts.extend(commit.approved_by.first().map(|_| {
+            let by: Vec<String> = commit.approved_by.iter().map(|by| format!("<@{by}>")).collect();
+            format!("approved by {}", some(&by, "and"))
+        }));
         let title = words(&commit.source.title, SHORT);
         parts.extend(match &commit.source.url {
             Some(url) if !title.is_empty() => Some(link(url, &title)),
@@ -429,7 +665,7 @@ fn riders(facts: &Facts) -> Option<String> {
         }
         Riders::Since { commits, more } => {
             let last: Vec<&Rider> = commits.iter().take(3).collect();
-            let count = commits.len();
+            let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
             if count == 0 {
                 return None;
             }
@@ -439,23 +675,15 @@ fn riders(facts: &Facts) -> Option<String> {
                     who.push(&rider.who);
                 }
             }
-            let others = who.len().saturating_sub(5);
-            let mut names: Vec<String> = who.iter().take(5).map(|who| words(who, 40)).collect();
-            if others > 0 {
-                names.push(format!("{others} more"));
-            }
-            let who = match names.split_last() {
-                Some((last, [])) => last.clone(),
-                Some((last, names)) => format!("{} and {last}", names.join(", ")),
-                None => String::new(),
-            };
+            let who: Vec<String> = who.iter().map(|who| words(who, 40)).collect();
+            let who = some(&who, "and");
             let lines: Vec<String> = last
                 .iter()
                 .map(|rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT)))
                 .collect();
             let at_least = if *more { "at least " } else { "" };
-            let noun = if count == 1 { "commit" } else { "commits" };
-            Some(format!("Rides along: {at_least}{count} {noun} by {who} since the live version: {}", lines.join("; ")))
+            let count = self::commits(count);
+            Some(format!("Rides along: {at_least}{count} by {who} since the live version: {}", lines.join("; ")))
         }
     }
 }

@@ -3,12 +3,25 @@
 //! A refusal is stored in the fact `end`, so it holds what its sentence needs and nothing else.
 
 use crate::catalog::CatalogError;
+use crate::clock::Timestamp;
+use crate::command::Verb;
 use crate::image::{ImageName, Tag};
 use crate::manifest::EditRefusal;
 use crate::names::{
-    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackUser, Target,
+    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackGroup,
+    SlackUser, Target,
 };
 use serde::{Deserialize, Serialize};
+
+/// A command that would be right, as it is typed after `/deploy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Probably this was meant.
+    DidYouMean(String),
+    /// One like it.
+    Like(String),
+}
 
 /// Where a pull request or branch cannot be deployed from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +31,12 @@ pub enum Refusal {
     Syntax {
         /// What is wrong with them: "the pull request or branch is missing".
         problem: String,
+        /// The verb, as far as one was understood: whose help says more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verb: Option<Verb>,
+        /// What would be right, where more can be said than an example.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        right: Option<Right>,
     },
     /// No such app.
     UnknownApp {
@@ -165,7 +184,7 @@ pub enum Refusal {
         /// Link to its message.
         link: Option<String>,
     },
-    /// The target is locked.
+    /// The target is locked, or everything is.
     Locked {
         /// What.
         target: Target,
@@ -173,6 +192,109 @@ pub enum Refusal {
         by: SlackUser,
         /// Why.
         reason: String,
+        /// Since when.
+        #[serde(default)]
+        since: Timestamp,
+        /// Until when, if not for good.
+        #[serde(default)]
+        until: Option<Timestamp>,
+        /// Not this target alone: everything.
+        #[serde(default)]
+        everything: bool,
+    },
+    /// This target takes other branches only.
+    BranchNotAllowed {
+        /// What.
+        target: Target,
+        /// Which branch it was.
+        branch: BranchName,
+        /// Those it takes.
+        allowed: Vec<String>,
+    },
+    /// The checks of that very commit have not succeeded.
+    ChecksNotPassed {
+        /// What.
+        target: Target,
+        /// Which commit.
+        head: CommitSha,
+        /// What GitHub says of them; nothing: there are none.
+        state: Option<String>,
+    },
+    /// Commits of people would ride along, and this target refuses that.
+    ForeignChanges {
+        /// What.
+        target: Target,
+        /// How many.
+        count: u32,
+        /// Whose, up to five.
+        by: Vec<String>,
+    },
+    /// Others have to agree first.
+    NeedsApproval {
+        /// What.
+        target: Box<Target>,
+        /// Which commit they agree to.
+        head: CommitSha,
+        /// Its tag.
+        tag: Tag,
+        /// How many have to.
+        count: u8,
+        /// Who may.
+        users: Vec<SlackUser>,
+        /// Or anyone of these groups.
+        groups: Vec<SlackGroup>,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Deploys are frozen at this time.
+    Frozen {
+        /// What.
+        target: Target,
+        /// Until when.
+        until: Timestamp,
+        /// There are people who may override it.
+        overridable: bool,
+    },
+    /// Only an owner may do that.
+    NotOwner {
+        /// Such as "override the freeze".
+        doing: String,
+        /// There are owners to ask.
+        owned: bool,
+    },
+    /// The branch has moved since the button was shown.
+    HeadMoved {
+        /// What was to be deployed.
+        was: CommitSha,
+        /// What is there now.
+        is: CommitSha,
+    },
+    /// There is no earlier version to go back to.
+    NoEarlierVersion {
+        /// Of what.
+        target: Target,
+    },
+    /// No such version in what we remember of the target.
+    UnknownVersion {
+        /// Of what.
+        target: Target,
+        /// What was typed.
+        typed: String,
+        /// Up to five that there are, newest first.
+        known: Vec<String>,
+    },
+    /// The version was rolled back: once more only if that is meant.
+    WasRolledBack {
+        /// Of what.
+        target: Box<Target>,
+        /// Which.
+        tag: Tag,
+        /// Its commit.
+        head: CommitSha,
+        /// By whom.
+        by: SlackUser,
+        /// When.
+        at: Timestamp,
     },
     /// The files of the GitOps branch changed again and again while we tried.
     KeepsMoving {
@@ -186,4 +308,27 @@ pub enum Refusal {
     },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
+}
+
+impl Refusal {
+    /// Whether the same words may be accepted later, without anybody typing others.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::NoImage { .. }
+                | Self::Busy { .. }
+                | Self::Locked { .. }
+                | Self::Frozen { .. }
+                | Self::ChecksNotPassed { .. }
+                | Self::ForeignChanges { .. }
+                | Self::KeepsMoving { .. }
+                | Self::TooLate { .. }
+                | Self::CatalogChanged
+                | Self::BrokenCatalog { .. }
+                | Self::NoCatalog { .. }
+                | Self::NoValuesFile { .. }
+                | Self::Edit { .. }
+                | Self::AlreadyWritten { .. }
+        )
+    }
 }

@@ -87,10 +87,16 @@ impl SlashCommand {
 /// A pressed button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interaction {
-    /// The workspace.
+    /// The workspace in which the message is.
     pub team: SlackTeam,
+    /// That workspace's part of `<domain>.slack.com`; empty if Slack did not send it.
+    pub team_domain: String,
     /// Who pressed it.
     pub user: SlackUser,
+    /// Their name, for texts only; empty if Slack did not send it.
+    pub user_name: String,
+    /// Their own workspace: another one in a channel that two workspaces share.
+    pub user_team: SlackTeam,
     /// Where.
     pub channel: SlackChannel,
     /// Which button.
@@ -115,7 +121,12 @@ impl Interaction {
             parse(&id.ok_or(FormError::Missing(name))?.id).map_err(|_| FormError::Malformed(name))
         }
         let action = payload.actions.into_iter().next().ok_or(FormError::Missing("payload.actions"))?;
+        let about_user = payload.user.as_ref();
+        let user_team = about_user.and_then(|user| user.team_id.clone()).ok_or(FormError::Missing("payload.user"))?;
         Ok(Self {
+            team_domain: payload.team.as_ref().and_then(|team| team.domain.clone()).unwrap_or_default(),
+            user_name: about_user.and_then(|user| user.username.clone().or(user.name.clone())).unwrap_or_default(),
+            user_team: SlackTeam::parse(&user_team).map_err(|_| FormError::Malformed("payload.user"))?,
             team: id(payload.team, "payload.team", SlackTeam::parse)?,
             user: id(payload.user, "payload.user", SlackUser::parse)?,
             channel: id(payload.channel, "payload.channel", SlackChannel::parse)?,
@@ -143,6 +154,11 @@ struct Payload {
 #[derive(Deserialize)]
 struct WithId {
     id: String,
+    domain: Option<String>,
+    /// Slack's own example of a pressed button has this one; real ones may have both.
+    username: Option<String>,
+    name: Option<String>,
+    team_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -762,6 +778,18 @@ mod tests {
             ("cancel", "0123", "1.2.3")
         );
         assert_eq!((read.team.as_str(), read.user.as_str(), read.channel.as_str()), ("T1", "U1", "C1"));
+        assert_eq!(
+            (read.team_domain.as_str(), read.user_name.as_str(), read.user_team.as_str()),
+            ("acme", "alice", "T1")
+        );
+
+        let named = |user: Value| {
+            let mut payload = payload.clone();
+            payload["user"] = user;
+            interaction(&payload).unwrap().user_name
+        };
+        assert_eq!(named(json!({ "id": "U1", "name": "alice", "team_id": "T1" })), "alice");
+        assert_eq!(named(json!({ "id": "U1", "team_id": "T1" })), "");
 
         let check = |name: &str, value: Value, expected| {
             let mut payload = payload.clone();
@@ -770,7 +798,9 @@ mod tests {
         };
         check("type", json!("view_submission"), FormError::Malformed("payload.type"));
         check("user", json!(null), FormError::Missing("payload.user"));
-        check("user", json!({ "id": "<!here>" }), FormError::Malformed("payload.user"));
+        check("user", json!({ "id": "U1" }), FormError::Missing("payload.user"));
+        check("user", json!({ "id": "U1", "team_id": "<!here>" }), FormError::Malformed("payload.user"));
+        check("user", json!({ "id": "<!here>", "team_id": "T1" }), FormError::Malformed("payload.user"));
         check("user", json!("U1"), FormError::Malformed("payload"));
         check("actions", json!([]), FormError::Missing("payload.actions"));
         check("response_url", json!(null), FormError::Missing("payload.response_url"));

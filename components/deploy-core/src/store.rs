@@ -5,7 +5,7 @@
 
 use crate::clock::{Clock, Timestamp, millis};
 use crate::deployment::{CommittedFact, Fact, Facts};
-use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel};
+use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel, SlackUser};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
@@ -144,14 +144,17 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
         load_fact(store, id),
         load_fact(store, id),
     );
-    let ((request, commit, committed, end), (message, cancel, push, watch, outcome)) =
-        futures::future::try_join(first, second).await?;
+    let third = futures::future::try_join(load_fact(store, id), load_fact(store, id));
+    let ((request, commit, committed, end), (message, cancel, push, watch, outcome), (approvals, changes)) =
+        futures::future::try_join3(first, second, third).await?;
     let frozen = committed.as_ref().and_then(|committed: &CommittedFact| committed.commit.as_deref().cloned());
-    Ok(Facts { request, commit: frozen.or(commit), committed, end, message, cancel, push, watch, outcome })
+    let commit = frozen.or(commit);
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })
 }
 
 /// The names of all facts.
-const FACTS: [&str; 9] = ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome"];
+const FACTS: [&str; 11] =
+    ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome", "approvals", "changes"];
 
 /// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
 /// cancel keeps it from being carried out.
@@ -185,16 +188,47 @@ pub struct CurrentDeployment {
     pub id: DeploymentId,
 }
 
-/// `lock`: nobody may deploy. Written by the lock commands, under their own lease.
+/// `lock`: nobody may deploy, to this target or to any. slack-command writes it, under the lease [`lock_lease`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetLock {
     /// Who locked it.
-    pub by: crate::names::SlackUser,
+    pub by: SlackUser,
     /// Why.
     pub reason: String,
+    /// Since when.
+    #[serde(default)]
+    pub at: Timestamp,
     /// Until when, if not for good.
     #[serde(default)]
     pub until: Option<Timestamp>,
+    /// A rollback locked it: another rollback may go on nevertheless.
+    #[serde(default)]
+    pub rollback: bool,
+}
+
+impl TargetLock {
+    /// Whether it is in force.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// `rolled-back`: versions of a target that were rolled back. slack-command writes it, under the lease [`lock_lease`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// Newest last, few.
+    pub versions: Vec<RolledBackVersion>,
+}
+
+/// A version that was rolled back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBackVersion {
+    /// Its tag.
+    pub tag: String,
+    /// By whom.
+    pub by: SlackUser,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// The branch was forced or deleted. github-relay writes it.
@@ -222,7 +256,8 @@ pub struct CachedCatalog {
 /// Ids, oldest first, of which only the newest are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
-    ids: Vec<DeploymentId>,
+    /// Oldest first.
+    pub ids: Vec<DeploymentId>,
 }
 
 /// How many deployments a target, and the ring of early ends, remember.
@@ -267,6 +302,15 @@ target_key! {
     /// The last deployments of a target.
     History, Ring, "history"
 }
+target_key! {
+    /// See [`RolledBack`].
+    RolledBackVersions, RolledBack, "rolled-back"
+}
+
+/// The lease under which the locks of a target (or, without one, the lock of everything) are changed.
+pub fn lock_lease(application: Option<&ArgoApplication>) -> String {
+    application.map_or("lock".to_owned(), |application| format!("lock/{}", target_name(application)))
+}
 
 /// A target by its Argo CD application, which may belong to one target only.
 pub fn target_name(application: &ArgoApplication) -> String {
@@ -294,6 +338,10 @@ single_key! {
     Rewritten, BranchRewritten, "branch/rewritten"
 }
 single_key! {
+    /// The lock of everything, see [`TargetLock`].
+    LockOfAll, TargetLock, "lock"
+}
+single_key! {
     /// See [`CachedCatalog`].
     CatalogCache, CachedCatalog, "catalog"
 }
@@ -310,6 +358,11 @@ pub async fn load_key<K: Key>(store: &impl KeyValue, key: K) -> Result<Option<K:
 /// Writes a key. Only its own role may.
 pub async fn save_key<K: Key>(store: &impl KeyValue, key: K, value: &K::Value) -> Result<(), StoreError> {
     write(store, &key.name(), value).await
+}
+
+/// Deletes a key. Only its own role may.
+pub async fn delete_key<K: Key>(store: &impl KeyValue, key: K) -> Result<(), StoreError> {
+    store.delete(&key.name()).await
 }
 
 /// Adds an id to a ring, under the lease that guards it, which is looked at before the ring is written. What falls out is deleted with all its facts, unless `keep` says that it

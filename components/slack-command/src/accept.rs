@@ -2,17 +2,17 @@
 //! our own store and Redis, and neither before the signature is checked.
 
 use deploy_core::clock::Timestamp;
-use deploy_core::command::Command;
-use deploy_core::deployment::RequestFact;
+use deploy_core::command::{Command, DeployWords};
+use deploy_core::deployment::{CommitFact, End, Facts, Pressed, RequestFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
-use deploy_core::message;
-use deploy_core::names::DeploymentId;
+use deploy_core::message::{self, Button};
+use deploy_core::names::{DeploymentId, SlackChannel, SlackTeam, SlackUser};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::{SettingError, SlackCommandSettings, Variables};
 use deploy_core::signature::{deployment_id, slack_signed};
-use deploy_core::slack::{self, Incoming, Interaction, SlashCommand};
-use deploy_core::store;
+use deploy_core::slack::{self, Incoming, Interaction, ResponseUrl, SlashCommand};
+use deploy_core::store::{self, StoreError};
 use futures::future::{Either, select};
 use std::cell::Cell;
 use std::pin::pin;
@@ -25,11 +25,28 @@ const BODY_LIMIT: usize = 64 << 10;
 const SAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// A request that is Slack's.
-pub(crate) enum Verified {
-    /// A slash command, with the id that its click has on every replica, and Slack's own time.
-    Command(Box<SlashCommand>, DeploymentId, Timestamp),
-    /// A click on a message. No message of ours has a button yet.
-    Interaction,
+pub(crate) struct Verified {
+    form: Form,
+    /// The same on every replica: of a command that of its click, of a button that of the button.
+    id: DeploymentId,
+    /// Slack's own time.
+    at: Timestamp,
+}
+
+enum Form {
+    Typed(Box<SlashCommand>),
+    Pressed(Box<Interaction>),
+}
+
+/// Who wants something, where, and how they are answered.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    pub(crate) user: SlackUser,
+    user_name: String,
+    pub(crate) channel: SlackChannel,
+    team: SlackTeam,
+    team_domain: String,
+    pub(crate) response_url: ResponseUrl,
 }
 
 /// What to answer, and what to do after the answer.
@@ -43,13 +60,38 @@ pub(crate) enum Then {
     Nothing,
     /// Carry it out: that was promised.
     CarryOut(DeploymentId),
-    /// See that nobody carries it out: it was not accepted, but part of it may be saved.
-    TakeBack(DeploymentId),
+    /// See that nobody carries it out: it was not accepted, but part of it may be saved. Whoever pressed a button is told so.
+    TakeBack(DeploymentId, Option<Box<Wish>>),
+    /// Find out, or change something small, and answer through the `response_url`.
+    Converse(Box<Wish>),
+}
+
+/// What is answered after the answer.
+pub(crate) struct Wish {
+    pub(crate) what: Wanted,
+    pub(crate) who: Asker,
+    /// Of the click; of a button, the id of the deployment that it may start.
+    pub(crate) id: DeploymentId,
+    pub(crate) at: Timestamp,
+}
+
+pub(crate) enum Wanted {
+    /// A command that deploys nothing.
+    Command(Command),
+    /// A button that deploys nothing by itself.
+    Button(Button),
+    /// Nothing but these words.
+    Words(String),
 }
 
 impl Accepted {
     fn say(text: &str) -> Self {
         Self { answer: words(text), then: Then::Nothing }
+    }
+
+    /// An empty answer now, and another one through the `response_url`.
+    fn later(what: Wanted, who: Asker, id: DeploymentId, at: Timestamp) -> Self {
+        Self { answer: Answer::empty(StatusCode::OK), then: Then::Converse(Box::new(Wish { what, who, id, at })) }
     }
 }
 
@@ -99,7 +141,12 @@ pub(crate) async fn verify(
         .map_err(|error| (Answer::reason(StatusCode::UNAUTHORIZED, "refused", &error.to_string()), None))?;
     if head.path == "/slack/interaction" {
         return match Interaction::parse(&body) {
-            Ok(_) => Ok(Verified::Interaction),
+            Ok(pressed) => {
+                // Each click has a trigger of its own; the same button is the same wish.
+                let button = format!("{}/{}", pressed.action_id, pressed.value);
+                let id = deployment_id(&keys.current, &pressed.team, &button);
+                Ok(Verified { form: Form::Pressed(Box::new(pressed)), id, at })
+            }
             Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
         };
     }
@@ -107,72 +154,182 @@ pub(crate) async fn verify(
         Ok(Incoming::SslCheck) => Err((Answer::empty(StatusCode::OK), None)),
         Ok(Incoming::Command(command)) => {
             let id = deployment_id(&keys.current, &command.team, &command.trigger_id);
-            Ok(Verified::Command(Box::new(command), id, at))
+            Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
         }
         Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
     }
 }
 
-/// Saves the request and answers. What the answer promises is carried out by whoever calls.
+/// Understands it. What is to be deployed is saved before the answer, which promises it; whoever calls carries it out. Everything else is
+/// done after the answer.
 pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, verified: Verified) -> Accepted {
-    let (command, id, at) = match verified {
-        Verified::Command(command, id, at) => (command, id, at),
-        Verified::Interaction => return Accepted { answer: Answer::empty(StatusCode::OK), then: Then::Nothing },
+    let Verified { form, id, at } = verified;
+    let (team, response_url) = match &form {
+        Form::Typed(command) => (&command.team, &command.response_url),
+        Form::Pressed(pressed) => (&pressed.team, &pressed.response_url),
     };
-    if settings.team.as_ref().is_some_and(|team| *team != command.team) {
-        return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));
-    }
-    let words = match Command::parse(&command.text) {
-        Ok(Command::Help) => return Accepted::say(&message::help()),
-        Ok(Command::Deploy(words)) => words,
-        Err(refusal) => return Accepted::say(&message::refusal(&refusal)),
+    let other_workspace = settings.team.as_ref().is_some_and(|ours| ours != team);
+    let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &settings.slack.url) else {
+        let answer = Answer::reason(StatusCode::BAD_REQUEST, "refused", "response_url is not Slack's");
+        return Accepted { answer, then: Then::Nothing };
     };
-    let response_url = match slack::ResponseUrl::parse(command.response_url.expose(), &settings.slack.url) {
-        Ok(url) => url,
-        Err(_) => {
-            return Accepted {
-                answer: Answer::reason(StatusCode::BAD_REQUEST, "refused", "response_url is not Slack's"),
-                then: Then::Nothing,
-            };
+    match form {
+        Form::Typed(command) => {
+            let SlashCommand { team, team_domain, channel, user, user_name, text, .. } = *command;
+            if other_workspace {
+                return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));
+            }
+            let who = Asker { user, user_name, channel, team, team_domain, response_url };
+            match Command::parse(&text) {
+                Ok(Command::Help(verb)) => Accepted::say(&message::help(verb)),
+                Ok(Command::Deploy(words) | Command::Rollback(words)) => {
+                    let request = who.request(at, words, None);
+                    let Saved { of, begun } = save(world, &id, async || Ok(Some(request))).await;
+                    match of {
+                        Ok(Some(request)) => {
+                            let answer = self::words(&message::accepted(&request.words));
+                            Accepted { answer, then: Then::CarryOut(id) }
+                        }
+                        _ => {
+                            let then = if begun { Then::TakeBack(id, None) } else { Then::Nothing };
+                            Accepted { answer: self::words(&message::not_accepted()), then }
+                        }
+                    }
+                }
+                Ok(command) => Accepted::later(Wanted::Command(command), who, id, at),
+                Err(refusal) => Accepted::say(&message::refusal(&refusal)),
+            }
         }
-    };
-    let request = RequestFact {
-        at,
-        user: command.user,
-        user_name: command.user_name,
-        channel: command.channel,
-        team: command.team,
-        team_domain: command.team_domain,
-        words,
-        response_url,
-    };
+        Form::Pressed(pressed) => {
+            // In a channel that two workspaces share, people of the other one see our buttons.
+            let foreign = other_workspace || pressed.user_team != pressed.team;
+            let Interaction { team, team_domain, user, user_name, channel, action_id, value, .. } = *pressed;
+            let who = Asker { user, user_name, channel, team, team_domain, response_url };
+            if foreign {
+                let words = message::refusal(&Refusal::OtherWorkspace);
+                return Accepted::later(Wanted::Words(words), who, id, at);
+            }
+            match Button::parse(&action_id, &value) {
+                None => Accepted::later(Wanted::Words(message::unknown_button()), who, id, at),
+                Some(button @ (Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock(_))) => {
+                    Accepted::later(Wanted::Button(button), who, id, at)
+                }
+                Some(button) => {
+                    let Saved { of, begun } = save(world, &id, async || {
+                        // Pressed before, by whomever: it is that deployment.
+                        let before = store::load_fact::<RequestFact>(world, &id).await?;
+                        if before.is_some() { Ok(before) } else { who.button_request(world, at, &button).await }
+                    })
+                    .await;
+                    match of {
+                        Ok(Some(_)) => Accepted { answer: Answer::empty(StatusCode::OK), then: Then::CarryOut(id) },
+                        Ok(None) => Accepted::later(Wanted::Words(message::forgotten()), who, id, at),
+                        Err(_) => {
+                            let what = Wanted::Words(message::not_accepted());
+                            let wish = Box::new(Wish { what, who, id: id.clone(), at });
+                            let then = if begun { Then::TakeBack(id, Some(wish)) } else { Then::Converse(wish) };
+                            Accepted { answer: Answer::empty(StatusCode::OK), then }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What came of saving a request.
+struct Saved {
+    /// The request, if there is one.
+    of: Result<Option<RequestFact>, StoreError>,
+    /// Part of it may be saved.
+    begun: bool,
+}
+
+/// Saves a request, within the second that we have before the answer.
+async fn save(
+    world: &impl World,
+    id: &DeploymentId,
+    make: impl AsyncFnOnce() -> Result<Option<RequestFact>, StoreError>,
+) -> Saved {
     let begun = Cell::new(false);
     let save = async {
+        let Some(request) = make().await? else { return Ok(None) };
         // In flight first: whoever dies in between leaves an id without a request, which the next to resume takes out again. The other
         // way round it would be a request that nobody finds, neither to carry it out nor to delete it.
-        store::add_in_flight(world, &id, request.at).await?;
+        store::add_in_flight(world, id, request.at).await?;
         begun.set(true);
-        store::save_fact(world, &id, &request).await
+        store::save_fact(world, id, &request).await?;
+        Ok(Some(request))
     };
-    let saved = match select(pin!(save), pin!(world.sleep(SAVE_LIMIT))).await {
+    let of = match select(pin!(save), pin!(world.sleep(SAVE_LIMIT))).await {
         Either::Left((result, _)) => result,
-        Either::Right(_) => Err(store::StoreError("saving took longer than a second")),
+        Either::Right(_) => Err(StoreError("saving took longer than a second")),
     };
-    match saved {
-        Ok(()) => {
-            world.log(
-                Line::new("accepted")
-                    .of(&id)
-                    .with("user", request.user.as_str())
-                    .with("channel", request.channel.as_str()),
-            );
-            Accepted { answer: self::words(&message::accepted(&request.words)), then: Then::CarryOut(id) }
+    match &of {
+        Ok(Some(request)) => {
+            let line = Line::new("accepted").of(id).with("user", request.user.as_str());
+            world.log(line.with("channel", request.channel.as_str()).with("words", request.words.to_string()));
         }
-        Err(error) => {
-            world.log(Line::error("not_accepted").of(&id).with("cause", error.0));
-            let then = if begun.get() { Then::TakeBack(id) } else { Then::Nothing };
-            Accepted { answer: self::words(&message::not_accepted()), then }
+        Ok(None) => {}
+        Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.0)),
+    }
+    Saved { of, begun: begun.get() }
+}
+
+impl Asker {
+    pub(crate) fn request(&self, at: Timestamp, words: DeployWords, pressed: Option<Pressed>) -> RequestFact {
+        RequestFact {
+            at,
+            user: self.user.clone(),
+            user_name: self.user_name.clone(),
+            channel: self.channel.clone(),
+            team: self.team.clone(),
+            team_domain: self.team_domain.clone(),
+            words,
+            response_url: self.response_url.clone(),
+            pressed,
         }
+    }
+
+    /// What a button asks for; nothing if the deployment below which it stands is forgotten by now.
+    async fn button_request(
+        &self,
+        world: &impl World,
+        at: Timestamp,
+        button: &Button,
+    ) -> Result<Option<RequestFact>, StoreError> {
+        let pressed = |of: &DeploymentId, head| Pressed {
+            of: of.clone(),
+            head,
+            approvals: Vec::new(),
+            knows_rolled_back: false,
+            place: None,
+        };
+        let asked = match button {
+            Button::Retry(of) => store::load_fact::<RequestFact>(world, of).await?.map(|before| {
+                let knows_rolled_back = before.pressed.is_some_and(|pressed| pressed.knows_rolled_back);
+                (before.words, Pressed { knows_rolled_back, ..pressed(of, None) })
+            }),
+            Button::RollBack(of) => store::load_fact::<CommitFact>(world, of)
+                .await?
+                .map(|commit| (DeployWords::roll_back(&commit.target), pressed(of, None))),
+            Button::DeployAnyway(of) => {
+                let Facts { request, end, .. } = store::load(world, of).await?;
+                let refused = end.and_then(|end| match end.end {
+                    End::Refused { refusal } => refusal.read(),
+                    _ => None,
+                });
+                match (request, refused) {
+                    (Some(before), Some(Refusal::WasRolledBack { head, .. })) => {
+                        Some((before.words, Pressed { knows_rolled_back: true, ..pressed(of, Some(head)) }))
+                    }
+                    _ => None,
+                }
+            }
+            Button::Deploy(offer) => Some((offer.words.clone(), pressed(&offer.of, offer.head.clone()))),
+            Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock(_) => None,
+        };
+        Ok(asked.map(|(words, pressed)| self.request(at, words, Some(pressed))))
     }
 }
 

@@ -6,7 +6,10 @@
 mod commit;
 mod decide;
 
+pub(crate) use decide::{Desk, Place};
+
 use super::speaker::Speaker;
+use commit::Held;
 use deploy_core::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact, Tempo};
 use deploy_core::fault::Fault;
 use deploy_core::late::{self, Calls};
@@ -22,6 +25,7 @@ use futures::channel::mpsc;
 use futures::future::{Either, pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::ops::Deref;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -48,7 +52,7 @@ const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
 const TRIES: u32 = 20;
 
 /// Why the work stops.
-enum Stop {
+pub(crate) enum Stop {
     /// The deployment ends here.
     End(End),
     /// We may not go on: a lease was lost, the store failed, or it is too late for an `end`. Whoever resumes, or the watch, goes on.
@@ -163,7 +167,7 @@ async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<(), S
     forgotten
 }
 
-fn carry_lease(id: &DeploymentId) -> String {
+pub(crate) fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
 }
 
@@ -201,9 +205,7 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
     };
     let (calls, rings) = (Calls::default(), Calls::default());
     let carrier = Carrier {
-        world,
-        settings,
-        id,
+        desk: Desk { world, settings, id },
         lease: &lease,
         calls: &calls,
         rings: &rings,
@@ -234,23 +236,23 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
     }
     if late_words {
         // What we said last may have come over what another carrier or the watch has told since.
-        late::tell_again(world, &settings.slack, settings.tempo.minute, id, last_words).await;
+        late::tell_again(world, &settings.slack, settings.tempo.minute, id, |facts| last_words(id, facts)).await;
     }
 }
 
 /// The final words of a deployment, whoever has to tell them.
-fn last_words(facts: &Facts) -> Option<Message> {
+fn last_words(id: &DeploymentId, facts: &Facts) -> Option<Message> {
     match (&facts.outcome, &facts.end) {
-        (Some(_), _) => Some(message::after_commit(facts)),
-        (None, Some(_)) if facts.committed.is_none() => Some(message::before_commit(facts, None)),
+        // It goes on as another deployment, whose message it is now.
+        _ if facts.is_approved() => None,
+        (Some(_), _) => Some(message::after_commit(id, facts)),
+        (None, Some(_)) if facts.committed.is_none() => Some(message::before_commit(id, facts, None)),
         _ => None,
     }
 }
 
 struct Carrier<'a, W> {
-    world: &'a W,
-    settings: &'a SlackCommandSettings,
-    id: &'a DeploymentId,
+    desk: Desk<'a, W>,
     lease: &'a Lease<'a, W>,
     /// Edits of the message.
     calls: &'a Calls<()>,
@@ -259,6 +261,13 @@ struct Carrier<'a, W> {
     /// It stands in its target's history, so that its facts are deleted one day.
     remembered: Cell<bool>,
     doubt: RefCell<Doubt>,
+}
+
+impl<'a, W> Deref for Carrier<'a, W> {
+    type Target = Desk<'a, W>;
+    fn deref(&self) -> &Desk<'a, W> {
+        &self.desk
+    }
 }
 
 /// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment never ends with "nothing was
@@ -319,6 +328,7 @@ impl<W: World> Carrier<'_, W> {
             done?;
         }
         if facts.committed.is_some() {
+            self.compare(&facts).await;
             return self.guard(&facts).await;
         }
         self.tell_end(&speaker, &facts).await
@@ -390,6 +400,15 @@ impl<W: World> Carrier<'_, W> {
         Err("the end could not be told yet")
     }
 
+    /// For the message: what is new in the version. The deploy does not wait for it.
+    async fn compare(&self, facts: &Facts) {
+        let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
+        let Some(changes) = self.changes(commit).await else { return };
+        if self.lease.ensure(WRITE).await.is_ok() && store::save_fact(self.world, self.id, &changes).await.is_ok() {
+            let _ = store::announce(self.world, self.id).await;
+        }
+    }
+
     /// Wakes the watch again until the last word, or until the watch would have said it.
     async fn guard(&self, facts: &Facts) -> Result<(), &'static str> {
         let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Ok(()) };
@@ -436,8 +455,8 @@ impl<W: World> Carrier<'_, W> {
                 (&read.0, self.authorise(request, &read.1).await?)
             }
         };
-        let lease = self.target_lease(&target, environment).await?;
-        let place = decide::Place { target: &target, app, environment, catalog, lease: &lease };
+        let lease = self.target_lease(request, &target, environment).await?;
+        let place = Held { place: Place { target: &target, app, environment, catalog }, lease: &lease };
         let work = self.under_target(request, facts, say, place);
         let done = lease.during(RENEW, work).await;
         lease.release().await;

@@ -6,12 +6,14 @@
 
 pub(crate) mod accept;
 pub(crate) mod carry;
+pub(crate) mod converse;
 mod speaker;
 
 #[cfg(target_family = "wasm")]
 mod door {
     use crate::accept::{self, Accepted, Then};
     use crate::carry;
+    use crate::converse;
     use deploy_core::http::{Inbound, StatusCode};
     use deploy_core::names::DeploymentId;
     use deploy_core::settings::{SlackCommandSettings, Variables};
@@ -73,9 +75,18 @@ mod door {
         match then {
             Then::Nothing => {}
             Then::CarryOut(id) => carry_out(&settings, id),
-            Then::TakeBack(id) => {
+            Then::Converse(wish) => {
                 let world = world(&settings);
-                deploy_spin::spawn(async move { carry::take_back(&*world, &id).await });
+                deploy_spin::spawn(async move { converse::converse(&*world, &settings, *wish).await });
+            }
+            Then::TakeBack(id, wish) => {
+                let world = world(&settings);
+                deploy_spin::spawn(async move {
+                    if let Some(wish) = wish {
+                        converse::converse(&*world, &settings, *wish).await;
+                    }
+                    carry::take_back(&*world, &id).await;
+                });
             }
         }
         answer

@@ -39,6 +39,9 @@ impl<'a, W: World> Speaker<'a, W> {
         let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
         // Ours alone, and we hold the lease: whoever spoke before us is gone.
         voice.speaking = None;
+        // Approved, say: it goes on in the message that it was asked for in.
+        let before = facts.request.as_ref().and_then(|request| request.pressed.as_ref()?.place.clone());
+        voice.place = voice.place.or(before);
         Self { world, settings, id, lease, calls, voice: RefCell::new(voice), unsaved: Cell::new(false) }
     }
 
@@ -65,7 +68,7 @@ impl<'a, W: World> Speaker<'a, W> {
     /// because others speak: then they can be told later.
     pub(crate) async fn tell(&self, facts: &Facts, note: Option<message::Note>, last: bool) -> bool {
         let Some(request) = &facts.request else { return false };
-        let words = message::before_commit(facts, note.as_ref());
+        let words = message::before_commit(self.id, facts, note.as_ref());
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let before = self.voice.borrow().clone();
         if before.told_end && self.unsaved.get() {
@@ -92,6 +95,9 @@ impl<'a, W: World> Speaker<'a, W> {
             self.world.sleep(until(unsure.after(slack::LATE_EDIT), self.world.now())).await;
             let now = Voice { place: Some(place.clone()), ..before };
             told = self.speak(request, &now, &words, last).await;
+        }
+        if let (true, Told::At(place)) = (last, &told) {
+            self.call(facts, place).await;
         }
         let ended = facts.end.as_ref().map_or(request.at, |end| end.at);
         if last && matches!(told, Told::No) && self.world.now().since(ended) >= GIVE_UP {
@@ -124,6 +130,24 @@ impl<'a, W: World> Speaker<'a, W> {
             self.world.log(Line::error("not_saved").of(self.id).with("fact", "message"));
         }
         false
+    }
+
+    /// Calls people to the end, once, if anybody has to come: an edit notifies nobody.
+    async fn call(&self, facts: &Facts, place: &Place) {
+        let words = message::call_asker(facts).or_else(|| message::call_approvers(facts));
+        let Some(words) = words.filter(|_| !self.voice.borrow().called) else { return };
+        let (speech, minute) = (Speech::Post(&place.channel), self.settings.tempo.minute);
+        while !store::may_speak(self.world, minute, speech, Urgency::First).await {
+            self.world.sleep(Duration::from_secs(1)).await;
+        }
+        // Saved first, so at most once: whoever dies in between has written the message all the same.
+        if self.save(|voice| voice.called = true).await.is_err() || self.lease.ensure(CALL).await.is_err() {
+            return;
+        }
+        if let Err(error) = slack::post(self.world, &self.settings.slack, &place.channel, &words, Some(&place.ts)).await
+        {
+            self.failed(error, speech, false).await;
+        }
     }
 
     fn gone(&self, why: &str) {

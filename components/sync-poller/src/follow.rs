@@ -260,9 +260,11 @@ impl<W: World> Follower<'_, W> {
                     }
                 }
                 Look::Nudge => {
-                    // Only the message's place is of interest now; our own fact is newer here than in the store.
-                    let message = store::load_fact(self.world, self.id).await?;
-                    self.facts.borrow_mut().message = message;
+                    // What others wrote for the message; our own fact is newer here than in the store.
+                    let facts = store::load(self.world, self.id).await?;
+                    let mut known = self.facts.borrow_mut();
+                    (known.message, known.push, known.changes) = (facts.message, facts.push, facts.changes);
+                    drop(known);
                     signal();
                     continue;
                 }

@@ -22,9 +22,11 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 impl Late {
     /// Mends what may have come late, all at the same time.
     pub(crate) async fn mend<W: World>(&self, world: &W, settings: &SyncPollerSettings) {
-        let last_words = |facts: &Facts| facts.outcome.is_some().then(|| message::after_commit(facts));
         let minute = settings.tempo.minute;
-        let words = self.words.iter().map(|id| late::tell_again(world, &settings.slack, minute, id, last_words));
+        let words = self.words.iter().map(async |id| {
+            let last_words = |facts: &Facts| facts.outcome.is_some().then(|| message::after_commit(id, facts));
+            late::tell_again(world, &settings.slack, minute, id, last_words).await;
+        });
         let syncs = self.syncs.iter().map(|id| mend_sync(world, settings, id));
         join(join_all(words), join_all(syncs)).await;
     }

@@ -65,7 +65,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         if watch.voice.told_end || (!last && facts.outcome.is_some()) {
             return Ok(Said::Done);
         }
-        let words = message::after_commit(&facts);
+        let words = message::after_commit(self.follower.id, &facts);
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         if watch.voice.told == Some(hash) && !last {
             return Ok(Said::Done);
@@ -79,6 +79,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 world.sleep(deployment::until(unsure.after(slack::LATE_EDIT), world.now())).await;
                 told = self.speak(&self.facts(), &words, last).await?;
             }
+        }
+        if let (true, Told::At(place)) = (last, &told) {
+            self.call(&facts, place).await?;
         }
         self.edited.set(Some(world.elapsed()));
         let give_up = facts.outcome.as_ref().is_some_and(|outcome| world.now().since(outcome.at) >= GIVE_UP);
@@ -101,6 +104,28 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             })
             .await?;
         Ok(if told_hash == Some(hash) || told_end { Said::Done } else { Said::NotYet })
+    }
+
+    /// Calls the asker to a failure, once: an edit notifies nobody.
+    async fn call(&self, facts: &Facts, place: &Place) -> Result<(), StoreError> {
+        let world = self.follower.world;
+        let Some(words) = message::call_asker(facts) else { return Ok(()) };
+        if self.facts().watch.is_some_and(|watch| watch.voice.called) {
+            return Ok(());
+        }
+        let (speech, minute) = (Speech::Post(&place.channel), self.follower.watch.settings.tempo.minute);
+        while !store::may_speak(world, minute, speech, Urgency::First).await {
+            world.sleep(Duration::from_secs(1)).await;
+        }
+        // Saved first, so at most once: whoever dies in between has edited the message all the same.
+        self.follower.save(|fact| fact.voice.called = true).await?;
+        self.still_ours().await?;
+        if let Err(error) =
+            slack::post(world, &self.follower.watch.settings.slack, &place.channel, &words, Some(&place.ts)).await
+        {
+            self.failed(error, speech).await?;
+        }
+        Ok(())
     }
 
     async fn speak(&self, facts: &Facts, words: &Message, last: bool) -> Result<Told, StoreError> {

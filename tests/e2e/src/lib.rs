@@ -280,8 +280,13 @@ impl Room {
                 Some((id, _)) => remembered.iter().any(|known| known == id),
                 None => {
                     key.starts_with("deploy-bot/target/")
-                        || ["deploy-bot/catalog", "deploy-bot/early-ends", "deploy-bot/branch/rewritten"]
-                            .contains(&key.as_str())
+                        || [
+                            "deploy-bot/catalog",
+                            "deploy-bot/early-ends",
+                            "deploy-bot/branch/rewritten",
+                            "deploy-bot/lock",
+                        ]
+                        .contains(&key.as_str())
                 }
             };
             if !owned {

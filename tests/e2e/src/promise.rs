@@ -72,7 +72,18 @@ impl Room {
         let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
         let url = response_url(facts);
         messages.extend(slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url));
-        let mut edits: Vec<_> = messages.iter().flat_map(|message| &message.edits).collect();
+        // In a message that it took over, what was said before is another's.
+        let pressed = facts.request.as_ref().and_then(|request| request.pressed.as_ref());
+        let since = pressed.and_then(|pressed| pressed.approvals.last()).map_or(0, |approval| approval.at.0);
+        // And once it is approved, what is said from then on is of the one that goes on.
+        let last =
+            facts.approvals.as_ref().filter(|_| facts.is_approved()).and_then(|approvals| approvals.given.last());
+        let until = last.map_or(u64::MAX, |approval| approval.at.0);
+        let mut edits: Vec<_> = messages
+            .iter()
+            .flat_map(|message| &message.edits)
+            .filter(|edit| since < edit.at && edit.at <= until)
+            .collect();
         edits.sort_by_key(|edit| edit.at);
         edits.into_iter().map(|edit| slack.render_edit(edit)).collect()
     }
@@ -136,7 +147,12 @@ impl Room {
 
     /// I1: the words that follow from the facts are what the asker can read now. The log says so where no way was left to tell them.
     fn end_is_read(&self, id: &str, facts: &Facts) -> Result<()> {
-        let words = if facts.watch_speaks() { after_commit(facts) } else { before_commit(facts, None) };
+        let of = DeploymentId::parse(id)?;
+        if facts.is_approved() {
+            // It went on as another deployment in the same message, which says what came of that.
+            return Ok(());
+        }
+        let words = if facts.watch_speaks() { after_commit(&of, facts) } else { before_commit(&of, facts, None) };
         let slack = self.slack.lock();
         let place = facts.place().map(|place| (place.channel.as_str(), place.ts.as_str()));
         let in_place = place.and_then(|(channel, ts)| slack.messages(channel).iter().find(|m| m.ts == ts));

@@ -431,7 +431,7 @@ fn what_never_ends_times_out_and_typing_again_goes_on() {
         ] {
             let message = messages.iter().find(|text| text.contains(&format!("*{app} "))).expect(app);
             assert!(message.contains(why) && message.contains(cluster), "{why:?}, {cluster:?}: {message}");
-            assert!(message.contains("Type the command again to go on."), "{message}");
+            assert!(message.contains("Try again to go on."), "{message}");
         }
 
         // She does: the commits are there already, and now they go live; what still runs in Argo CD is waited for.

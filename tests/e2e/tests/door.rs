@@ -8,6 +8,8 @@ use fakes::slack::{Forgery, signature};
 use fakes::{Millis, Outgoing};
 use http::{Method, Request};
 use sandbox::{now, world};
+use serde_json::json;
+use std::collections::BTreeMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -168,12 +170,14 @@ fn what_is_slacks_gets_an_answer_and_may_change_nothing_either() {
         let elsewhere = sign(COMMAND, elsewhere.into_bytes(), now(), world::SLACK_SIGNING_SECRET);
         check(room, &elsewhere, 200, "I serve another Slack workspace.").await?;
 
-        // A pressed button is taken note of; no message has one yet.
-        let click = concat!(
-            r#"{"type":"block_actions","team":{"id":"T0ACME"},"user":{"id":"U0ALICE"},"channel":{"id":"C0DEPLOYS"},"#,
-            r#""trigger_id":"1.2.3","response_url":"https://hooks.slack.com/actions/T0ACME/1/2","actions":[{"action_id":"cancel"}]}"#,
-        );
-        let body = format!("payload={}", click.replace('{', "%7B").replace('}', "%7D").replace('"', "%22"));
+        // A button that we do not know is answered too; what it would do stands in `conversation`.
+        let form: BTreeMap<String, String> = form_urlencoded::parse(genuine.as_bytes()).into_owned().collect();
+        let click = json!({
+            "type": "block_actions", "team": { "id": world::TEAM }, "user": { "id": world::ALICE, "team_id": world::TEAM },
+            "channel": { "id": world::DEPLOYS }, "trigger_id": "1.2.3", "response_url": form["response_url"],
+            "actions": [{ "action_id": "dance" }],
+        });
+        let body = form_urlencoded::Serializer::new(String::new()).append_pair("payload", &click.to_string()).finish();
         let click = sign(INTERACTION, body.into_bytes(), now(), world::SLACK_SIGNING_SECRET);
         check(room, &click, 200, "").await?;
         let forged = room.slack.lock().forge(&click, Forgery::WrongSecret);

@@ -3,6 +3,7 @@
 mod one_deploy;
 
 mod argocd;
+mod conversation;
 mod crashes;
 mod door;
 mod fault_table;

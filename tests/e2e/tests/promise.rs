@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use deploy_core::message::after_commit;
+use deploy_core::names::DeploymentId;
 use e2e::{Room, broken_room, quick, tempo};
 use fakes::{Request, StandIn};
 use redis::AsyncCommands;
@@ -100,7 +101,7 @@ fn every_broken_promise_is_noticed() {
         let mut other = committed.clone();
         other["commit"]["tag"] = json!("feature-totals-0000000");
         writes(room, &key("committed"), &other).await?;
-        edits(room, &after_commit(&room.facts(&id).await?).text);
+        edits(room, &after_commit(&DeploymentId::parse(&id)?, &room.facts(&id).await?).text);
         broken(room, "I4: Argo CD never saw feature-totals-0000000 of checkout running well").await;
         writes(room, &key("committed"), &committed).await?;
         edits(room, &last);

@@ -141,7 +141,7 @@ fn redis_is_unreachable_for_half_a_minute_and_what_was_accepted_before_is_told_i
         let messages = room.messages();
         ensure!(messages.len() == 2, "{messages:#?}");
         ensure!(messages[0].contains("is live"), "{messages:#?}");
-        ensure!(messages[1].contains("Nothing was changed. Please type the command again."), "{messages:#?}");
+        ensure!(messages[1].contains("Nothing was changed. Please try again."), "{messages:#?}");
         ensure!(room.syncs("checkout") == 1 && room.syncs("payments") == 0);
         Ok(())
     });

@@ -132,11 +132,17 @@ fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
         let help = answered(room, "help").await?;
         insta::assert_snapshot!(help, @"
         I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.
-        • `/deploy checkout 42`: deploy pull request 42 of the app `checkout` (`#42` or its link do as well)
-        • `/deploy checkout feature/x`: deploy the newest commit of a branch
-        • `/deploy checkout@production main`: the same, to an environment of the app
-        • `/deploy checkout branch:42`: deploy a branch whose name is a number
-        • `/deploy help`: show this
+        • `/deploy <app>[@environment] <pull request or branch> [override <reason>]`: deploy a pull request, or the newest commit of a branch
+        • `/deploy preview <app>[@environment] <pull request or branch>`: show what a deploy would change, and change nothing
+        • `/deploy status [<app>[@environment]]`: what is live and what is under way, of one app or of all
+        • `/deploy history <app>[@environment]`: what was deployed before, by whom, and how it ended
+        • `/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]`: go back to the last healthy version, or to the one that you name; that locks the app, too
+        • `/deploy cancel <app>[@environment]`: stop a deployment that is not committed yet
+        • `/deploy lock <app>[@environment] <reason> [for <time>]`: let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over
+        • `/deploy unlock <app>[@environment]`: let people deploy an app again, or everything with `all`
+        • `/deploy apps`: which apps and environments there are
+        • `/deploy help [<command>]`: this list, or more about one command
+        Examples of one command: `/deploy help rollback`
         ");
         assert_eq!(answered(room, "").await?, help);
         Ok(())
@@ -351,8 +357,9 @@ fn an_image_that_is_not_there() {
         let tag = room.tag("checkout", "feature/totals");
         room.registry.lock().remove_tag("acme/checkout", &tag);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: the registry has no tag `feature-totals-<sha>` of `registry.test/acme/checkout` (commit `<sha>`). Nothing was changed. Wait until the build has pushed it, then type the command again.
+        :no_entry: *checkout #42*  not deployed: the registry has no tag `feature-totals-<sha>` of `registry.test/acme/checkout` (commit `<sha>`). Nothing was changed. Wait until the build has pushed it, then try again.
         asked by @alice
+        [Retry]
         ");
 
         // Another app's image of that tag is none of this app.
@@ -410,42 +417,61 @@ fn a_values_file_that_cannot_be_edited_safely_is_left_as_it_is() {
         insta::assert_snapshot!(said.join("\n"), @"
         path missing: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`, only `image` (line 1). Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
         asked by @alice
+        [Retry]
         nothing of the path: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
         asked by @alice
+        [Retry]
         empty file: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
         asked by @alice
+        [Retry]
         a list: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         a template: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         no value: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 1) has no value. Nothing was changed. Write any quoted value there once.
         asked by @alice
+        [Retry]
         another type: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         an alias: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         an alias on the way: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         an anchor with aliases: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` is anchored, and line 4 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         from a merge key only: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key into the file itself.
         asked by @alice
+        [Retry]
         a duplicate key: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: the key `image.tag` stands twice (again on line 3). Nothing was changed. Remove one of them.
         asked by @alice
+        [Retry]
         a duplicate key on the way: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
         asked by @alice
+        [Retry]
         several documents: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: several of its documents have `image.tag` (again on line 5). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
         asked by @alice
+        [Retry]
         a block: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is a block or stands on several lines. Nothing was changed. Write it on one line.
         asked by @alice
+        [Retry]
         several lines: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is a block or stands on several lines. Nothing was changed. Write it on one line.
         asked by @alice
+        [Retry]
         a tab: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: line 2 is not plain YAML (tabs disallowed within this context (block indentation)). Nothing was changed. Fix that line.
         asked by @alice
+        [Retry]
         not UTF-8: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: line 1 is not UTF-8. Nothing was changed. Save it as UTF-8.
         asked by @alice
+        [Retry]
         too large: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has 1048597 bytes, and I edit at most 1048576. Nothing was changed. Make it smaller.
         asked by @alice
+        [Retry]
         ");
 
         // Mended, it can be deployed at once.
@@ -464,12 +490,14 @@ fn a_values_file_that_is_missing() {
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
         :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
         asked by @alice
+        [Retry]
         ");
         // A folder is no file.
         bob_writes(room, "checkout/values.yaml/readme.md", "moved");
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
         :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
         asked by @alice
+        [Retry]
         ");
         Ok(())
     });
@@ -483,8 +511,9 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let by_hand = format!("image:\n  tag: \"{tag}\"\n");
         bob_writes(room, VALUES, &by_hand);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by bob in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by bob in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
         asked by @alice
+        [Retry]
         ");
 
         // A copied trailer proves nothing, and neither does the bot's own name.
@@ -492,8 +521,9 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let written = format!("# again\n{by_hand}");
         room.github.lock().person_pushes(world::GITOPS, "main", world::BOT_LOGIN, &[(VALUES, &written)], copied);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by acme-deploy-bot[bot] in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by acme-deploy-bot[bot] in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
         asked by @alice
+        [Retry]
         ");
 
         // An author whom GitHub does not know.
@@ -501,8 +531,9 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let commit = NewCommit { author: Some(nobody), ..NewCommit::new("Write the tag", &[(VALUES, &by_hand)]) };
         room.github.lock().push(world::GITOPS, "main", "bob", &[commit]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by somebody in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by somebody in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
         asked by @alice
+        [Retry]
         ");
         assert_eq!(room.file(VALUES), by_hand.as_bytes());
         Ok(())
@@ -542,33 +573,42 @@ fn a_catalog_that_cannot_be_used() {
             said.push(format!("{name}: {}", refused(room, "checkout 42").await?));
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        not YAML: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 3: this is not YAML: while parsing a node, did not find expected node content. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        not YAML: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 3: this is not YAML: while parsing a node, did not find expected node content. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        an unknown key: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` cannot have `alow`: did you mean `allow`? Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        an unknown key: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` cannot have `alow`: did you mean `allow`? Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        a wrong type: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: `apps` must be a map, not a list. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        a wrong type: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: `apps` must be a map, not a list. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        no apps: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it has no apps. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        no apps: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it has no apps. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        an app twice: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` is given twice, first in line 2. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        an app twice: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` is given twice, first in line 2. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        two targets, one application: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        two targets, one application: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        two targets, one place: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        two targets, one place: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
-        not UTF-8: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it is not UTF-8. Nothing was changed. Fix it on the GitOps branch, then type the command again.
+        [Retry]
+        not UTF-8: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it is not UTF-8. Nothing was changed. Fix it on the GitOps branch, then try again.
         asked by @alice
+        [Retry]
         ");
 
         let mut gone = NewCommit::new("Remove the catalog", &[]);
         gone.files.push((CATALOG.to_owned(), None));
         room.github.lock().push(world::GITOPS, "main", "bob", &[gone]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then type the command again.
+        :no_entry: *checkout #42*  not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then try again.
         asked by @alice
+        [Retry]
         ");
 
-        // "Fix it, then type the command again": and it works at once, whatever was remembered.
+        // "Fix it, then try again": and it works at once, whatever was remembered.
         bob_writes(room, CATALOG, b"apps: {}\n");
         refused(room, "checkout 42").await?;
         bob_writes(room, CATALOG, good);
@@ -615,14 +655,13 @@ fn a_locked_target_says_who_locked_it_and_why() {
         };
         lock(None).await?;
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: checkout is locked by @carol: Release freeze until Monday. Nothing was changed. Ask them to unlock it.
+        :no_entry: *checkout #42*  not deployed: checkout is locked by @carol: Release freeze until Monday. Nothing was changed. They or an owner can end that: `/deploy unlock checkout`.
         asked by @alice
+        [Retry]  [Unlock]
         ");
         lock(Some(sandbox::now() + 600_000)).await?;
-        insta::assert_snapshot!(refused(room, "checkout main").await?, @"
-        :no_entry: *checkout main*  not deployed: checkout is locked by @carol: Release freeze until Monday. Nothing was changed. Ask them to unlock it.
-        asked by @alice
-        ");
+        let until = refused(room, "checkout main").await?;
+        assert!(until.contains("checkout is locked by @carol until 20"), "{until}");
         // Another target is not locked, and a lock that has run out locks nothing.
         assert!(refused(room, "payments 99").await?.contains("no pull request"));
         lock(Some(sandbox::now() - 1)).await?;

@@ -99,15 +99,17 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head", "registry.token"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
+        [Retry]
         ");
         room.registry.lock().login = Login::Basic;
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head", "registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
+        [Retry]
         ");
         assert!(!room.log().contains("not-the-password"), "no password in the log");
 
@@ -116,8 +118,9 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
+        [Retry]
         ");
         room.registry.lock().login = Login::Token;
         let mut said = Vec::new();
@@ -126,12 +129,15 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
             said.push(format!("{denial:?}: {}", ask(room).await?.0));
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        EmptyToken: :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        EmptyToken: :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
-        Forbidden: :x: *checkout #42*  I could not look for the image in the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        [Retry]
+        Forbidden: :x: *checkout #42*  I could not look for the image in the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
-        AtTokenEndpoint: :x: *checkout #42*  I could not log in to the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        [Retry]
+        AtTokenEndpoint: :x: *checkout #42*  I could not log in to the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
+        [Retry]
         ");
         Ok(())
     });
@@ -157,16 +163,21 @@ fn credentials_go_to_no_place_that_the_registry_makes_up() {
             said.push(message);
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        [Retry]
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        [Retry]
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+        [Retry]
+        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
         asked by @alice
-        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (where to log in). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        [Retry]
+        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (where to log in). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
         asked by @alice
+        [Retry]
         ");
         Ok(())
     });
@@ -183,24 +194,28 @@ fn a_registry_that_has_enough_or_is_in_trouble() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not look for the image in the registry: the registry limits how often I may ask (again in 7 s). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I could not look for the image in the registry: the registry limits how often I may ask (again in 7 s). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
         asked by @alice
+        [Retry]
         ");
 
         room.registry.fault("registry.head", Fault::Instead(fakes::Response::text(502, "bad gateway")), 1);
         insta::assert_snapshot!(ask(room).await?.0, @"
-        :x: *checkout #42*  I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
         asked by @alice
+        [Retry]
         ");
         room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 1);
         insta::assert_snapshot!(ask(room).await?.0, @"
-        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (the token). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (the token). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
         asked by @alice
+        [Retry]
         ");
         room.registry.down().await;
         insta::assert_snapshot!(ask(room).await?.0, @"
-        :x: *checkout #42*  I could not look for the image in the registry: the registry cannot be reached. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I could not look for the image in the registry: the registry cannot be reached. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
         asked by @alice
+        [Retry]
         ");
         room.registry.up().await?;
 

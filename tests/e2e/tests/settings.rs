@@ -169,7 +169,7 @@ fn no_secret_is_ever_said() {
         typed(room, "checkout 42").await;
         room.says("is live").await?;
         typed(room, "checkout 4711").await;
-        room.says("4711").await?;
+        room.says("no pull request #4711").await?;
         let refused = |status| Fault::Instead(Response::json(status, &json!({ "message": "Bad credentials" })));
         room.github.fault("github.query", refused(401), 1);
         typed(room, "payments 7").await;

@@ -4,6 +4,8 @@
 //! What is easy to get wrong: GraphQL errors come with HTTP 200. A webhook is queued by the push itself, so it goes out
 //! even when the answer to the mutation is lost, and it may go out first.
 
+mod compare;
+mod deployments;
 mod git;
 mod graphql;
 mod language;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+pub use deployments::{Deployment, DeploymentStatus};
 pub use git::{Commit, Files, Person, blob_sha};
 pub use webhook::{Delivery, Webhook, webhook_headers};
 
@@ -178,6 +181,9 @@ struct Repository {
     branches: BTreeMap<String, String>,
     objects: git::Objects,
     checks: BTreeMap<String, Checks>,
+    hides_checks: bool,
+    takes_deployments: bool,
+    deployments: Vec<Deployment>,
     pull_requests: BTreeMap<u64, PullRequest>,
     webhook: Option<Webhook>,
     access: Access,
@@ -279,6 +285,9 @@ impl GitHub {
             branches: BTreeMap::new(),
             objects: git::Objects::default(),
             checks: BTreeMap::new(),
+            hides_checks: false,
+            takes_deployments: true,
+            deployments: Vec::new(),
             pull_requests: BTreeMap::new(),
             webhook: None,
             access: Access::Write,
@@ -301,6 +310,15 @@ impl GitHub {
     pub fn pull_request(&mut self, repo: &str, number: u64) -> &mut PullRequest {
         let found = self.known_mut(&repo.to_lowercase()).pull_requests.get_mut(&number);
         found.unwrap_or_else(|| panic!("{repo} has no pull request {number}"))
+    }
+
+    /// The checks of any commit come to this; `None`: it has none.
+    pub fn checks(&mut self, repo: &str, sha: &str, checks: Option<Checks>) {
+        let all = &mut self.known_mut(&repo.to_lowercase()).checks;
+        match checks {
+            Some(checks) => all.insert(sha.to_owned(), checks),
+            None => all.remove(sha),
+        };
     }
 
     /// Somebody pushes one commit; its name. A branch that does not exist begins at the default branch.
@@ -548,6 +566,18 @@ impl Setup<'_> {
     /// What the token may do here; `Write` unless said.
     pub fn access(mut self, access: Access) -> Self {
         self.repository().access = access;
+        self
+    }
+
+    /// The token may not write deployments here (`deployments: write`).
+    pub fn no_deployments(mut self) -> Self {
+        self.repository().takes_deployments = false;
+        self
+    }
+
+    /// The token may not read checks here, as a fine-grained personal token never may.
+    pub fn hide_checks(mut self) -> Self {
+        self.repository().hides_checks = true;
         self
     }
 

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::{Answer, Millis, Outgoing, Request, Response, StandIn};
 
 mod blocks;
+mod notify;
 mod render;
 
 const BOT_USER: &str = "U0BOT";
@@ -76,6 +77,35 @@ pub struct Channel {
     last_ts: u64,
 }
 
+impl Channel {
+    /// A living message or reply.
+    fn find(&self, ts: &str) -> Option<&Message> {
+        let mut all = self.messages.iter().flat_map(|message| std::iter::once(message).chain(&message.thread));
+        all.find(|message| message.is(ts))
+    }
+
+    fn find_mut(&mut self, ts: &str) -> Option<&mut Message> {
+        for message in &mut self.messages {
+            if message.is(ts) {
+                return Some(message);
+            }
+            if let Some(reply) = message.thread.iter_mut().find(|reply| reply.is(ts)) {
+                return Some(reply);
+            }
+        }
+        None
+    }
+
+    /// What an app is told about its name, which is nothing for a private one.
+    fn told_name(&self) -> &str {
+        match self.kind {
+            Kind::Direct => "directmessage",
+            Kind::Private => "privategroup",
+            Kind::Public => &self.name,
+        }
+    }
+}
+
 /// Who wrote a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
@@ -115,9 +145,20 @@ pub struct Message {
     pub deleted: Option<Millis>,
     /// First how it was posted, then every update.
     pub edits: Vec<Edit>,
+    /// The replies to it, in order. They are not among the channel's messages.
+    pub thread: Vec<Message>,
 }
 
 impl Message {
+    /// The `action_id` of every button that it has now.
+    pub fn buttons(&self) -> Vec<&str> {
+        buttons(&self.now().blocks).filter_map(|(_, button)| button["action_id"].as_str()).collect()
+    }
+
+    fn is(&self, ts: &str) -> bool {
+        self.ts == ts && self.deleted.is_none()
+    }
+
     /// How it is now.
     pub fn now(&self) -> &Edit {
         self.edits.last().expect("a message is posted with its first edit")
@@ -242,6 +283,12 @@ impl Slack {
         self.users.insert(id.to_owned(), user);
     }
 
+    /// Adds a person of another workspace that shares a channel with this one.
+    pub fn add_stranger(&mut self, id: &str, name: &str, team: &str) {
+        let user = User { name: name.to_owned(), team: team.to_owned(), account: Account::Full };
+        self.users.insert(id.to_owned(), user);
+    }
+
     /// Adds a channel.
     pub fn add_channel(&mut self, id: &str, name: &str, kind: Kind, bot: Bot) {
         let channel = Channel { name: name.to_owned(), kind, bot, archived: false, messages: Vec::new(), last_ts: 0 };
@@ -260,15 +307,11 @@ impl Slack {
 
     // ---- what people do ----
 
-    /// A person types `/deploy <text>`.
+    /// A person types `/deploy <text>`. A stranger's command has the id of their own workspace; it only gets to us if the app
+    /// was installed there too.
     pub fn command(&mut self, now: Millis, user: &str, channel: &str, text: &str) -> Outgoing {
         let person = self.person(user).clone();
-        let channel_name = match self.channel(channel) {
-            Channel { kind: Kind::Direct, .. } => "directmessage".to_owned(),
-            // Slack tells an app nothing about the name of a private channel.
-            Channel { kind: Kind::Private, .. } => "privategroup".to_owned(),
-            public => public.name.clone(),
-        };
+        let channel_name = self.channel(channel).told_name().to_owned();
         let response_url = self.response_url(now, "commands", user, channel, None);
         let trigger_id = self.trigger_id(now);
         let body = form_urlencoded::Serializer::new(String::new())
@@ -294,40 +337,62 @@ impl Slack {
         Outgoing { at: now, ..outgoing.clone() }
     }
 
-    /// A person clicks the button with this `action_id`; `None` if they see no such button.
+    /// A person clicks the button with this `action_id` (and confirms it, if it asks), in a message or reply of the channel or
+    /// in an ephemeral message that only they see; `None` if they see no such button.
     pub fn click(&mut self, now: Millis, user: &str, channel: &str, ts: &str, action_id: &str) -> Option<Outgoing> {
         let person = self.person(user).clone();
-        let message = self.messages(channel).iter().find(|message| message.ts == ts && message.deleted.is_none())?;
-        let shown = message.now().clone();
+        let mine = |message: &Message| {
+            message.is(ts) && message.channel == channel && message.only_for.as_deref() == Some(user)
+        };
+        let (message, source) = match self.channels.get(channel).and_then(|channel| channel.find(ts)) {
+            Some(message) => (message, Shown::InChannel(channel.to_owned(), ts.to_owned())),
+            None => {
+                let index = self.ephemerals.iter().position(mine)?;
+                (&self.ephemerals[index], Shown::Ephemeral(index))
+            }
+        };
+        let (shown, thread_ts) = (message.now().clone(), message.thread_ts.clone());
+        let is_ephemeral = matches!(source, Shown::Ephemeral(_));
         let (block_id, button) = find_button(&shown.blocks, action_id)?;
-        let channel_name = self.channel(channel).name.clone();
-        let source = Shown::InChannel(channel.to_owned(), ts.to_owned());
+        let channel_name = self.channel(channel).told_name().to_owned();
         let response_url = self.response_url(now, "actions", user, channel, Some(source));
         let mut action = json!({
             "type": "button", "action_id": action_id, "block_id": block_id, "text": button["text"],
             "action_ts": format!("{}.{:06}", now / 1000, now % 1000 * 1000),
         });
-        for name in ["value", "style", "url"] {
+        for name in ["value", "style", "url", "confirm"] {
             if let Some(value) = button.get(name) {
                 action[name] = value.clone();
             }
         }
-        let payload = json!({
+        let mut container =
+            json!({"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": is_ephemeral});
+        if let Some(thread) = &thread_ts {
+            container["thread_ts"] = json!(thread);
+        }
+        let mut payload = json!({
             "type": "block_actions",
             "user": {"id": user, "username": person.name, "name": person.name, "team_id": person.team},
             "api_app_id": APP_ID,
             "token": "deprecated-verification-token",
-            "container": {"type": "message", "message_ts": ts, "channel_id": channel, "is_ephemeral": false},
+            "container": container,
             "trigger_id": self.trigger_id(now),
-            "team": {"id": person.team, "domain": person.team.to_lowercase()},
+            // Where the app is installed, whoever clicks: only `user.team_id` tells a stranger.
+            "team": {"id": self.team, "domain": self.team.to_lowercase()},
             "enterprise": null,
             "is_enterprise_install": false,
             "channel": {"id": channel, "name": channel_name},
-            "message": self.message_json(ts, &shown),
             "state": {"values": {}},
             "response_url": response_url,
             "actions": [action],
         });
+        // Slack does not keep ephemeral messages, so it cannot send one back.
+        if !is_ephemeral {
+            payload["message"] = self.message_json(ts, &shown);
+            if let Some(thread) = &thread_ts {
+                payload["message"]["thread_ts"] = json!(thread);
+            }
+        }
         let body =
             form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish();
         Some(self.outgoing(now, "/slack/interaction", body))
@@ -361,7 +426,7 @@ impl Slack {
 
     /// A person (or an administrator, or a retention rule) deletes a message.
     pub fn delete_message(&mut self, now: Millis, channel: &str, ts: &str) {
-        if let Some(message) = self.channel(channel).messages.iter_mut().find(|message| message.ts == ts) {
+        if let Some(message) = self.channel(channel).find_mut(ts) {
             message.deleted = Some(now);
         }
     }
@@ -411,7 +476,7 @@ impl Slack {
 
     // ---- what a test looks at ----
 
-    /// All messages of a channel, the deleted ones too, in order.
+    /// All messages of a channel, the deleted ones too, in order. Replies are in [`Message::thread`].
     pub fn messages(&self, channel: &str) -> &[Message] {
         self.channels.get(channel).map(|channel| channel.messages.as_slice()).unwrap_or_default()
     }
@@ -422,14 +487,34 @@ impl Slack {
         self.ephemerals.iter().filter(mine).collect()
     }
 
+    /// The messages and replies that notified this person when they were posted, in each channel in order: those that mention
+    /// them, a group that they are in, or everybody. Updates and ephemeral messages notify nobody.
+    pub fn mentions(&self, user: &str) -> Vec<&Message> {
+        let groups: Vec<&str> = self
+            .groups
+            .iter()
+            .filter(|(_, members)| members.iter().any(|member| member == user))
+            .map(|(id, _)| id.as_str())
+            .collect();
+        let all = self.channels.values().flat_map(|channel| &channel.messages);
+        let all = all.flat_map(|message| std::iter::once(message).chain(&message.thread));
+        all.filter(|message| message.edits.first().is_some_and(|edit| notify::notifies(edit, user, &groups))).collect()
+    }
+
     /// How often the bot was told `ratelimited`.
     pub fn limited(&self) -> u32 {
         self.limited
     }
 
-    /// A message as a person reads it, in plain text.
+    /// A message as a person reads it, in plain text; the replies below it, indented.
     pub fn render(&self, message: &Message) -> String {
-        self.render_edit(message.now())
+        let mut text = self.render_edit(message.now());
+        for reply in message.thread.iter().filter(|reply| reply.deleted.is_none()) {
+            for line in self.render_edit(reply.now()).lines() {
+                text += &format!("\n    {line}");
+            }
+        }
+        text
     }
 
     /// One state of a message as a person read it.
@@ -486,7 +571,10 @@ impl Slack {
         let channel = self.channel(channel_id);
         channel.last_ts = (now / 1000 * 1_000_000).max(channel.last_ts) + 100;
         let ts = format!("{}.{:06}", channel.last_ts / 1_000_000, channel.last_ts % 1_000_000);
-        channel.messages.push(Message {
+        let parent =
+            thread_ts.as_ref().and_then(|parent| channel.messages.iter_mut().find(|known| known.ts == *parent));
+        let list = parent.map(|parent| &mut parent.thread);
+        let message = Message {
             ts: ts.clone(),
             channel: channel_id.to_owned(),
             thread_ts,
@@ -495,13 +583,20 @@ impl Slack {
             response_url: None,
             deleted: None,
             edits: vec![Edit { at: now, text, blocks }],
-        });
+            thread: Vec::new(),
+        };
+        match list {
+            Some(thread) => thread.push(message),
+            None => channel.messages.push(message),
+        }
         ts
     }
 
     fn whisper(&mut self, now: Millis, url: &str, to: &ResponseUrl, text: String, blocks: Vec<Value>) {
+        // Never the ts of a message of a channel, which ends in two zeros.
+        let nth = self.ephemerals.len() % 10_000 * 100 + 50;
         self.ephemerals.push(Message {
-            ts: format!("{}.{:06}", now / 1000, self.ephemerals.len() + 1),
+            ts: format!("{}.{nth:06}", now / 1000),
             channel: to.channel.clone(),
             thread_ts: None,
             author: Author::Bot,
@@ -509,6 +604,7 @@ impl Slack {
             response_url: Some(url.to_owned()),
             deleted: None,
             edits: vec![Edit { at: now, text, blocks }],
+            thread: Vec::new(),
         });
     }
 
@@ -594,14 +690,18 @@ impl Slack {
         let text: String = text.unwrap_or_default().chars().take(40_000).collect();
         let thread_ts = values["thread_ts"].as_str().map(str::to_owned);
         if let Some(thread) = &thread_ts {
-            let known = self.messages(&id).iter().any(|message| message.ts == *thread && message.deleted.is_none());
-            if !known {
+            // A reply cannot be replied to.
+            if !self.messages(&id).iter().any(|message| message.is(thread)) {
                 return Err(refused("thread_not_found"));
             }
         }
-        let ts = self.post(now, &id, Author::Bot, thread_ts, text.clone(), blocks.clone().unwrap_or_default());
+        let ts = self.post(now, &id, Author::Bot, thread_ts.clone(), text.clone(), blocks.clone().unwrap_or_default());
         let edit = Edit { at: now, text, blocks: blocks.unwrap_or_default() };
-        Ok(json!({"channel": id, "ts": ts, "message": self.message_json(&ts, &edit)}))
+        let mut message = self.message_json(&ts, &edit);
+        if let Some(thread) = thread_ts {
+            message["thread_ts"] = json!(thread);
+        }
+        Ok(json!({"channel": id, "ts": ts, "message": message}))
     }
 
     fn update(&mut self, now: Millis, values: &Value) -> Result<Value, Refused> {
@@ -621,8 +721,7 @@ impl Slack {
         if channel.archived {
             return Err(refused("is_inactive"));
         }
-        let known = |message: &&mut Message| message.ts == ts && message.deleted.is_none();
-        let message = channel.messages.iter_mut().find(known).ok_or(refused("message_not_found"))?;
+        let message = channel.find_mut(&ts).ok_or(refused("message_not_found"))?;
         if message.author != Author::Bot {
             return Err(refused("cant_update_message"));
         }
@@ -720,11 +819,8 @@ impl Slack {
 
     fn shown(&mut self, shown: &Shown) -> Option<&mut Message> {
         match shown {
-            Shown::Ephemeral(index) => self.ephemerals.get_mut(*index),
-            Shown::InChannel(channel, ts) => {
-                let channel = self.channels.get_mut(channel)?;
-                channel.messages.iter_mut().find(|message| message.ts == *ts && message.deleted.is_none())
-            }
+            Shown::Ephemeral(index) => self.ephemerals.get_mut(*index).filter(|message| message.deleted.is_none()),
+            Shown::InChannel(channel, ts) => self.channels.get_mut(channel)?.find_mut(ts),
         }
     }
 }
@@ -842,14 +938,19 @@ impl Args {
     }
 }
 
-fn find_button(blocks: &[Value], action_id: &str) -> Option<(Value, Value)> {
-    blocks.iter().enumerate().find_map(|(index, block)| {
-        let elements = block["elements"].as_array().into_iter().flatten();
-        let button = elements.chain(block.get("accessory")).find(|element| element["action_id"] == action_id)?;
+/// Every button, with the id of its block.
+fn buttons(blocks: &[Value]) -> impl Iterator<Item = (Value, &Value)> {
+    blocks.iter().enumerate().flat_map(|(index, block)| {
         // Slack makes up the id of a block that has none.
         let id = block.get("block_id").cloned().unwrap_or_else(|| json!(format!("b{index}")));
-        Some((id, button.clone()))
+        let elements = block["elements"].as_array().into_iter().flatten().chain(block.get("accessory"));
+        elements.filter(|element| element["type"] == "button").map(move |button| (id.clone(), button))
     })
+}
+
+fn find_button(blocks: &[Value], action_id: &str) -> Option<(Value, Value)> {
+    let (id, button) = buttons(blocks).find(|(_, button)| button["action_id"] == action_id)?;
+    Some((id, button.clone()))
 }
 
 fn form_header() -> (String, String) {

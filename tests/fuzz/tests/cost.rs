@@ -149,6 +149,21 @@ fn a_catalog_of_many_apps_is_read_in_proportion() {
     assert!(large < small.max(NOTHING) * 24, "{small} ns, then {large} ns");
 }
 
+/// Each window of a freeze names a time zone: it is parsed once, not once for each window.
+#[test]
+fn a_catalog_of_many_freezes_is_read_in_proportion() {
+    let windows = "{from: 10:00, until: 11:00, zone: America/New_York}, ".repeat(20);
+    let many = |apps: usize| {
+        let apps = (1..apps).map(|n| format!("  a{n}: {{repo: a/b, image: c, freeze: *f}}\n")).collect::<String>();
+        format!("apps:\n  a0: {{repo: a/b, image: c, freeze: &f [{windows}]}}\n{apps}")
+    };
+    let read = |text: &[u8]| assert_eq!(Catalog::parse(std::str::from_utf8(text).unwrap()).map(|_| ()), Ok(()));
+    let (small, large) = (cost(&read, many(36).as_bytes()), cost(&read, many(288).as_bytes()));
+    println!("{} us, then {} us", small / 1000, large / 1000);
+    assert!(large < small.max(NOTHING) * 24, "{small} ns, then {large} ns");
+    assert!(Catalog::parse(&many(310)).is_err(), "this is the most");
+}
+
 /// One alias of a few bytes may stand for much: all that a catalog says in memory is bounded.
 #[test]
 fn aliases_do_not_make_a_small_catalog_large() {

@@ -23,7 +23,7 @@ use anyhow::{Context, bail};
 use fakes::argocd::ArgoCd;
 use fakes::github::GitHub;
 use fakes::registry::Registry;
-use fakes::slack::Slack;
+use fakes::slack::{Message, Slack};
 use fakes::{Millis, Outgoing, StandIn};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -335,10 +335,18 @@ impl Sandbox {
         self.send(&outgoing).await
     }
 
-    /// A person clicks a button of a message; `None` if it has no such button.
+    /// A person clicks a button of a message or of what only they see; `None` if they see no such button.
     pub async fn click(&self, user: &str, channel: &str, ts: &str, action_id: &str) -> Option<Exchange> {
         let outgoing = self.slack.lock().click(now(), user, channel, ts, action_id)?;
         Some(self.send(&outgoing).await)
+    }
+
+    /// A person presses a button of a message, of a reply or of what only they see, and sees the answer. It has to be there.
+    pub async fn press(&self, user: &str, on: &Message, action_id: &str) -> Exchange {
+        match self.click(user, &on.channel, &on.ts, action_id).await {
+            Some(exchange) => exchange,
+            None => panic!("{user} sees no button {action_id} in:\n{}", self.slack.lock().render(on)),
+        }
     }
 
     /// Sends what the Slack stand-in made, and shows the person the bot's answer.

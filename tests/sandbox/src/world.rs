@@ -21,6 +21,10 @@ pub const ALICE: &str = "U0ALICE";
 pub const BOB: &str = "U0BOB";
 /// Runs the platform.
 pub const CAROL: &str = "U0CAROL";
+/// Works for another company, in the same channel.
+pub const MALLORY: &str = "U0MALLORY";
+/// That company's workspace.
+pub const OTHER_TEAM: &str = "T0OTHER";
 /// The GitOps repository; its branch is `main`.
 pub const GITOPS: &str = "acme/gitops";
 
@@ -91,6 +95,7 @@ pub(crate) fn slack(slack: &mut Slack) {
     for (id, name) in [(ALICE, "alice"), (BOB, "bob"), (CAROL, "carol")] {
         slack.add_user(id, name);
     }
+    slack.add_stranger(MALLORY, "mallory", OTHER_TEAM);
     slack.add_channel(DEPLOYS, "deploys", Kind::Public, Bot::Member);
 }
 

@@ -84,7 +84,8 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     if !state.is_final() {
         return town.broke(format!("I1: {id} is {state:?} for good"));
     }
-    let words = if facts.watch_speaks() { message::after_commit(facts) } else { message::before_commit(facts, None) };
+    let words =
+        if facts.watch_speaks() { message::after_commit(id, facts) } else { message::before_commit(id, facts, None) };
     let nothing = "Nothing was changed";
     let has_commit = town.made.borrow().iter().any(|made| made.id == *id);
     let slack = lock(&town.slack);

@@ -546,11 +546,21 @@ impl Town {
         match accepted.then {
             Then::Nothing => {}
             Then::CarryOut(id) => self.carry_out(process, n, id),
-            Then::TakeBack(id) => {
+            Then::TakeBack(id, wish) => {
                 let town = self.clone();
                 self.kernel.spawn(process, async move {
-                    let world = World::new(town, process, n, Role::SlackCommand);
+                    let world = World::new(town.clone(), process, n, Role::SlackCommand);
+                    if let Some(wish) = wish {
+                        slack_command::converse::converse(&world, &town.command, *wish).await;
+                    }
                     slack_command::carry::take_back(&world, &id).await;
+                });
+            }
+            Then::Converse(wish) => {
+                let town = self.clone();
+                self.kernel.spawn(process, async move {
+                    let world = World::new(town.clone(), process, n, Role::SlackCommand);
+                    slack_command::converse::converse(&world, &town.command, *wish).await;
                 });
             }
         }

@@ -3,7 +3,10 @@
 //! What belongs to one target only (its Argo CD application, its place in a values file) is claimed while it is read.
 
 use super::yaml::{self, Entry, Node, Value, error};
-use super::{Allow, App, Catalog, CatalogError, Environment, LONGEST, NOBODY, nearest};
+use super::{
+    Allow, App, Approvals, BranchGlob, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, Gates,
+    LONGEST, NOBODY, People, nearest,
+};
 use crate::command::quoted;
 use crate::image::{ImageName, TagRule};
 use crate::manifest::TagPath;
@@ -11,7 +14,7 @@ use crate::names::{
     AppName, ArgoApplication, EnvironmentName, FilePath, InvalidName, KubeName, RepoName, SlackChannel, SlackGroup,
     SlackUser, Target,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The most entries of one list, and the most environments of one app.
@@ -22,22 +25,40 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
         return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
     }
     let root = yaml::parse(text)?;
-    let root = root.as_deref().map(|root| Fields::of("the catalog", root.line, root, &["apps"])).transpose()?;
+    let root =
+        root.as_deref().map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners"])).transpose()?;
+    let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
     let list = root.as_ref().and_then(|root| root.get("apps"));
     let mut claims = Claims::default();
     let mut apps = BTreeMap::new();
     for entry in list.map(map_of).transpose()?.unwrap_or_default() {
-        let app = read_app(entry, &mut claims)?;
+        let app = read_app(entry, &owners, &mut claims)?;
         apps.insert(app.name.clone(), app);
     }
     if apps.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps })
+    Ok(Catalog { apps, owners })
 }
 
 /// The keys that each environment has, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 6] = ["values", "tag_at", "argocd", "allow", "deadline", "degraded_grace"];
+const ENVIRONMENT_KEYS: [&str; 12] = [
+    "values",
+    "tag_at",
+    "argocd",
+    "allow",
+    "owners",
+    "branches",
+    "checks",
+    "foreign_changes",
+    "approvals",
+    "freeze",
+    "deadline",
+    "degraded_grace",
+];
+
+/// The most windows of one `freeze`.
+const MOST_WINDOWS: usize = 20;
 
 /// A map with known keys.
 struct Fields<'a> {
@@ -173,7 +194,7 @@ impl Claims {
     }
 }
 
-fn read_app(entry: &Entry, claims: &mut Claims) -> Result<App, CatalogError> {
+fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, CatalogError> {
     let app = key_name(entry, AppName::parse)?;
     let keys = [&["repo", "image", "tag", "environments"][..], &ENVIRONMENT_KEYS].concat();
     let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &keys)?;
@@ -194,7 +215,7 @@ fn read_app(entry: &Entry, claims: &mut Claims) -> Result<App, CatalogError> {
     match fields.get("environments") {
         None => {
             let default = EnvironmentName::parse("default").map_err(|wrong| error(entry.line, wrong.to_string()))?;
-            add(default, &fields, &Common::default())?;
+            add(default, &fields, &Common { owners: Some(owners.clone()), ..Common::default() })?;
         }
         Some(list) => {
             if let Some(odd) = ["values", "argocd"].iter().find_map(|key| fields.get(key)) {
@@ -203,7 +224,8 @@ fn read_app(entry: &Entry, claims: &mut Claims) -> Result<App, CatalogError> {
                     format!("`{}` cannot stand beside `environments`: each environment has its own", odd.key),
                 ));
             }
-            let defaults = read_common(&fields)?;
+            let mut defaults = read_common(&fields)?;
+            defaults.owners.get_or_insert_with(|| owners.clone());
             let entries = map_of(list)?;
             if entries.is_empty() || entries.len() > MANY {
                 return Err(error(list.line, format!("`environments` must name 1 to {MANY} environments")));
@@ -229,6 +251,14 @@ fn read_environment(target: &Target, fields: &Fields<'_>, defaults: &Common) -> 
         tag_at: own.tag_at.or_else(|| defaults.tag_at.clone()).unwrap_or_else(|| vec![TagPath::default()]),
         argocd: read_argocd(target, fields)?,
         allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or(NOBODY),
+        owners: own.owners.or_else(|| defaults.owners.clone()).unwrap_or_default(),
+        gates: Gates {
+            branches: own.branches.or_else(|| defaults.branches.clone()).unwrap_or_default(),
+            checks: own.checks.or(defaults.checks).unwrap_or_default(),
+            foreign_changes: own.foreign_changes.or(defaults.foreign_changes).unwrap_or_default(),
+            approvals: own.approvals.or_else(|| defaults.approvals.clone()).unwrap_or_default(),
+            freeze: own.freeze.or_else(|| defaults.freeze.clone()).unwrap_or_default(),
+        },
         deadline: own.deadline.or(defaults.deadline).unwrap_or(Duration::from_secs(600)),
         degraded_grace: own.degraded_grace.or(defaults.degraded_grace).unwrap_or(Duration::from_secs(10)),
     })
@@ -259,15 +289,30 @@ fn read_argocd(target: &Target, fields: &Fields<'_>) -> Result<ArgoApplication, 
 struct Common {
     tag_at: Option<Vec<TagPath>>,
     allow: Option<Allow>,
+    owners: Option<People>,
+    branches: Option<Vec<BranchGlob>>,
+    checks: Option<Checks>,
+    foreign_changes: Option<ForeignChanges>,
+    /// Within: none, if it says so.
+    approvals: Option<Option<Approvals>>,
+    freeze: Option<Vec<Freeze>>,
     deadline: Option<Duration>,
     degraded_grace: Option<Duration>,
 }
 
 fn read_common(fields: &Fields<'_>) -> Result<Common, CatalogError> {
     let duration = |key, range| fields.get(key).map(|entry| read_duration(entry, range)).transpose();
+    let checks = [("ignore", Checks::Ignore), ("required", Checks::Required)];
+    let foreign_changes = [("warn", ForeignChanges::Warn), ("refuse", ForeignChanges::Refuse)];
     Ok(Common {
         tag_at: fields.get("tag_at").map(read_tag_at).transpose()?,
         allow: fields.get("allow").map(read_allow).transpose()?,
+        owners: fields.get("owners").map(read_owners).transpose()?,
+        branches: fields.get("branches").map(read_branches).transpose()?,
+        checks: fields.get("checks").map(|entry| read_word(entry, checks)).transpose()?,
+        foreign_changes: fields.get("foreign_changes").map(|entry| read_word(entry, foreign_changes)).transpose()?,
+        approvals: fields.get("approvals").map(read_approvals).transpose()?,
+        freeze: fields.get("freeze").map(read_freeze).transpose()?,
         deadline: duration("deadline", ("30s", "2h"))?,
         degraded_grace: duration("degraded_grace", ("0s", "10m"))?,
     })
@@ -301,18 +346,133 @@ fn read_allow(entry: &Entry) -> Result<Allow, CatalogError> {
         Value::Empty | Value::Map(_) => {}
     }
     let fields = Fields::of("`allow`", entry.line, &entry.node, &["users", "groups", "channels"])?;
-    let users = read_ids(&fields, "users", ("user", &['U', 'W']), SlackUser::parse)?;
-    let groups = read_ids(&fields, "groups", ("user group", &['S']), SlackGroup::parse)?;
+    let People { users, groups } = read_people(&fields)?;
     let channels = read_ids(&fields, "channels", ("channel", &['C', 'G', 'D']), SlackChannel::parse)?;
-    // Somebody who takes the last user out of a list must not open the channel to everybody.
-    let lists = [("users", users.is_empty()), ("groups", groups.is_empty()), ("channels", channels.is_empty())];
+    none_empty_beside(
+        &fields,
+        &[("users", users.is_empty()), ("groups", groups.is_empty()), ("channels", channels.is_empty())],
+    )?;
+    Ok(Allow::Listed { users, groups, channels })
+}
+
+fn read_people(fields: &Fields<'_>) -> Result<People, CatalogError> {
+    let users = read_ids(fields, "users", ("user", &['U', 'W']), SlackUser::parse)?;
+    let groups = read_ids(fields, "groups", ("user group", &['S']), SlackGroup::parse)?;
+    Ok(People { users, groups })
+}
+
+/// Somebody who takes the last user out of a list must not open the channel to everybody.
+fn none_empty_beside(fields: &Fields<'_>, lists: &[(&str, bool)]) -> Result<(), CatalogError> {
+    let mut empty = lists.iter().filter(|(_, empty)| *empty);
     if lists.iter().any(|(_, empty)| !empty)
-        && let Some((key, line)) =
-            lists.iter().filter(|(_, empty)| *empty).find_map(|(key, _)| Some((key, fields.get(key)?.line)))
+        && let Some((key, line)) = empty.find_map(|(key, _)| Some((key, fields.get(key)?.line)))
     {
         return Err(error(line, format!("`{key}` is empty beside a list that is not: fill it, or leave it out")));
     }
-    Ok(Allow::Listed { users, groups, channels })
+    Ok(())
+}
+
+fn read_owners(entry: &Entry) -> Result<People, CatalogError> {
+    let fields = Fields::of("`owners`", entry.line, &entry.node, &["users", "groups"])?;
+    let owners = read_people(&fields)?;
+    none_empty_beside(&fields, &[("users", owners.users.is_empty()), ("groups", owners.groups.is_empty())])?;
+    Ok(owners)
+}
+
+fn read_branches(entry: &Entry) -> Result<Vec<BranchGlob>, CatalogError> {
+    let nodes = list_of(entry)?;
+    if nodes.is_empty() {
+        return Err(error(entry.line, "`branches` is empty: leave it out, or write `['**']`, for any branch"));
+    }
+    let glob = |node: &Node| {
+        let text = item_text("branches", node)?;
+        let problem = || {
+            format!(
+                "`branches`: {} is not a pattern for branches such as `main`, `release/*` or `hotfix/**`",
+                quoted(text)
+            )
+        };
+        BranchGlob::parse(text).ok_or_else(|| error(node.line, problem()))
+    };
+    nodes.into_iter().map(glob).collect()
+}
+
+/// One of two words.
+fn read_word<T: Copy>(entry: &Entry, words: [(&str, T); 2]) -> Result<T, CatalogError> {
+    let text = text_of(entry)?;
+    match words.iter().find(|(word, _)| *word == text) {
+        Some((_, meaning)) => Ok(*meaning),
+        None => {
+            let [(one, _), (other, _)] = words;
+            Err(error(entry.line, format!("`{}` is `{one}` or `{other}`, not {}", entry.key, quoted(text))))
+        }
+    }
+}
+
+/// Whether it is the word that takes back what the app says.
+fn is_none(entry: &Entry) -> bool {
+    matches!(&entry.node.value, Value::Text(text) if text == "none")
+}
+
+fn read_approvals(entry: &Entry) -> Result<Option<Approvals>, CatalogError> {
+    if is_none(entry) {
+        return Ok(None);
+    }
+    if let Value::Text(_) = entry.node.value {
+        return Err(error(
+            entry.line,
+            "`approvals` is the word `none`, or a map of `count`, `users`, `groups` and `expires`",
+        ));
+    }
+    let fields = Fields::of("`approvals`", entry.line, &entry.node, &["count", "users", "groups", "expires"])?;
+    let count = match fields.get("count") {
+        None => 1,
+        Some(count) => {
+            let digits = Some(text_of(count)?).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| (1..=10).contains(number));
+            number.ok_or_else(|| error(count.line, "`count` must be a number from 1 to 10"))?
+        }
+    };
+    let by = read_people(&fields)?;
+    none_empty_beside(&fields, &[("users", by.users.is_empty()), ("groups", by.groups.is_empty())])?;
+    if by.is_empty() {
+        return Err(error(entry.line, "`approvals` needs `users` or `groups` who may approve"));
+    }
+    let named = by.users.iter().collect::<BTreeSet<_>>().len();
+    if by.groups.is_empty() && named < usize::from(count) {
+        let problem = format!("`approvals` asks for {count} people and names only {named}");
+        return Err(error(entry.line, problem));
+    }
+    let expires = fields.get("expires").map(|entry| read_duration(entry, ("1m", "24h"))).transpose()?;
+    Ok(Some(Approvals { count, by, expires: expires.unwrap_or(Duration::from_secs(3600)) }))
+}
+
+fn read_freeze(entry: &Entry) -> Result<Vec<Freeze>, CatalogError> {
+    if is_none(entry) {
+        return Ok(Vec::new());
+    }
+    if let Value::Text(_) = entry.node.value {
+        return Err(error(
+            entry.line,
+            "`freeze` is the word `none`, or a list of windows with `from`, `until` and `zone`",
+        ));
+    }
+    let nodes = list_of(entry)?;
+    if nodes.is_empty() {
+        return Err(error(entry.line, "`freeze` is empty: leave it out, or write `none`"));
+    }
+    if nodes.len() > MOST_WINDOWS {
+        return Err(error(entry.line, format!("`freeze` has more than {MOST_WINDOWS} windows")));
+    }
+    let window = |node: &Node| {
+        let fields = Fields::of("an entry of `freeze`", node.line, node, &["from", "until", "zone"])?;
+        let (from, until, zone) = (fields.required("from")?, fields.required("until")?, fields.required("zone")?);
+        Freeze::parse(text_of(from)?, text_of(until)?, text_of(zone)?).map_err(|wrong| {
+            let line = fields.get(wrong.key).map_or(node.line, |entry| entry.line);
+            error(line, format!("`{}`: {}", wrong.key, wrong.problem))
+        })
+    };
+    nodes.into_iter().map(window).collect()
 }
 
 /// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would never match.

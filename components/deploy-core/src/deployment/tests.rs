@@ -53,8 +53,10 @@ pub(crate) fn request() -> RequestFact {
             app: "checkout".to_owned(),
             environment: None,
             what: What::PullRequest(PullRequestNumber(42)),
+            override_reason: None,
         },
         response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
+        pressed: None,
     }
 }
 
@@ -85,6 +87,10 @@ pub(crate) fn commit() -> CommitFact {
         deadline: Duration::from_secs(600),
         degraded_grace: Duration::from_secs(10),
         riders: Riders::Since { commits: Vec::new(), more: false },
+        rollback: false,
+        previous: None,
+        approved_by: Vec::new(),
+        overridden: None,
         attempts: vec![attempt()],
     }
 }

@@ -36,6 +36,8 @@ pub struct Question<'a> {
     pub app_repo: &'a RepoName,
     /// What to deploy of it.
     pub reference: &'a Reference,
+    /// A commit of it whose checks we want to know besides: that of a version from before, whose branch may be gone.
+    pub checks_of: Option<&'a CommitSha>,
 }
 
 /// Everything at one moment.
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub complete: bool,
     /// What is to be deployed.
     pub source: SourceState,
+    /// The checks of [`Question::checks_of`], as for a pull request.
+    pub checked: Option<String>,
 }
 
 /// A file at a commit.
@@ -174,14 +178,21 @@ const BRANCH: &str = "ref(qualifiedName: $appRef) {
       target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
     }";
 
+const CHECKED: &str = "
+    checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }";
+
 /// Builds the one query.
 pub fn snapshot_request(gh: &GitHub, question: &Question<'_>) -> Request {
     let (variable, source) = match question.reference {
         Reference::PullRequest(_) => ("$number: Int!", PULL_REQUEST),
         Reference::Branch(_) => ("$appRef: String!", BRANCH),
     };
+    let (checked_variable, checked) = match question.checks_of {
+        Some(_) => (", $checked: GitObjectID!", CHECKED),
+        None => ("", ""),
+    };
     let query = format!(
-        "query({SNAPSHOT_VARIABLES}, {variable}) {{
+        "query({SNAPSHOT_VARIABLES}, {variable}{checked_variable}) {{
   viewer {{ login }}
   gitops: repository(owner: $gitopsOwner, name: $gitopsName) {{
     url
@@ -193,7 +204,7 @@ pub fn snapshot_request(gh: &GitHub, question: &Question<'_>) -> Request {
   }}
   app: repository(owner: $appOwner, name: $appName) {{
     nameWithOwner
-    {source}
+    {source}{checked}
   }}
 }}"
     );
@@ -209,6 +220,9 @@ pub fn snapshot_request(gh: &GitHub, question: &Question<'_>) -> Request {
         "appName": question.app_repo.name(),
     });
     if let Some(variables) = variables.as_object_mut() {
+        if let Some(sha) = question.checks_of {
+            variables.insert("checked".to_owned(), json!(sha));
+        }
         match question.reference {
             // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the pull request.
             Reference::PullRequest(number) => {
@@ -235,6 +249,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             since_live,
             complete,
             source: read_source(&data, question)?,
+            checked: text(&data, "/app/checked/statusCheckRollup/state").map(words),
         })
     };
     read().map_err(|part| nonsense(READ, part).into())
@@ -417,6 +432,7 @@ mod tests {
                 live: self.live.as_ref(),
                 app_repo: &self.repos[1],
                 reference: &self.reference,
+                checks_of: None,
             }
         }
 
@@ -545,6 +561,39 @@ mod tests {
     }
 
     #[test]
+    fn the_checks_of_an_earlier_version_are_asked_for_besides() {
+        let (asked, gh, old) = (feature_branch(), gh(), sha("e"));
+        let question = Question { checks_of: Some(&old), ..asked.question() };
+        let request = snapshot_request(&gh, &question);
+        let query = body(&request)["query"].as_str().unwrap().to_owned();
+        assert!(query.lines().next().unwrap().ends_with("$appRef: String!, $checked: GitObjectID!) {"));
+        insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @r"
+        repository(owner: $appOwner, name: $appName) {
+            nameWithOwner
+            ref(qualifiedName: $appRef) {
+              target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
+            }
+            checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }
+          }
+        }
+        ");
+        assert_eq!(body(&request)["variables"]["checked"], json!(old));
+
+        let check = |part: Value, errors: Value, expected: Option<&str>| {
+            let mut answer = with_branch();
+            answer["data"]["app"]["checked"] = part;
+            answer["errors"] = errors;
+            let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
+            assert_eq!(snapshot.checked.as_deref(), expected);
+        };
+        check(json!({ "statusCheckRollup": { "state": "FAILURE" } }), json!([]), Some("FAILURE"));
+        check(json!({ "statusCheckRollup": null }), json!([]), None);
+        check(json!(null), json!([error("NOT_FOUND", &["app", "checked"], "m")]), None);
+        let hidden = error("FORBIDDEN", &["app", "checked", "statusCheckRollup"], "Resource not accessible");
+        check(json!({ "statusCheckRollup": null }), json!([hidden]), None);
+    }
+
+    #[test]
     fn outside_text_is_never_part_of_the_query() {
         let (plain, mut odd) = (feature_branch(), asked(Reference::Branch(branch("\"){viewer{login}}#"))));
         odd.files = [path("\"}/$x.yaml"), path("{}")];
@@ -645,6 +694,7 @@ mod tests {
                     "SUCCESS",
                 ),
             },
+            checked: None,
         }
         "#);
     }

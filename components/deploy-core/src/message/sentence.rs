@@ -1,10 +1,11 @@
 //! One sentence for each refusal and each fault: what happened, did anything change, what to do.
 
-use super::{LONG, SHORT, clip, code, said, words};
+use super::{LONG, SHORT, clip, code, moment, said, some, words};
+use crate::command::Verb;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::manifest::EditRefusal;
-use crate::refusal::Refusal;
-use crate::slack::escape;
+use crate::refusal::{Refusal, Right};
+use crate::slack::{code_escape, escape};
 
 /// What every refusal ends with, before what to do: a refusal never changes anything.
 const NOTHING: &str = "Nothing was changed.";
@@ -21,14 +22,47 @@ fn did_you_mean(nearest: Option<&str>, has: &str, known: &[String]) -> String {
     }
 }
 
-/// The sentence about a refusal.
+/// The sentence about a request to deploy that was refused.
 pub fn refusal(refusal: &Refusal) -> String {
-    let (what, todo) = match refusal {
-        Refusal::Syntax { problem } => {
+    let (what, todo) = reason(refusal);
+    match refusal {
+        Refusal::Syntax { .. } => format!("I did not understand that: {what} {NOTHING} {todo}"),
+        // Said to the asker alone, without a title in front of it.
+        Refusal::OtherWorkspace => format!("{what} {NOTHING} {todo}"),
+        // It may still come to it.
+        Refusal::NeedsApproval { .. } => format!("not deployed yet: {what} {NOTHING} {todo}"),
+        _ => format!("not deployed: {what} {NOTHING} {todo}"),
+    }
+}
+
+/// The same, about a request for anything else: it stands alone.
+pub fn declined(refusal: &Refusal) -> String {
+    let (what, todo) = reason(refusal);
+    match refusal {
+        Refusal::Syntax { .. } | Refusal::OtherWorkspace => self::refusal(refusal),
+        _ => format!("{} {NOTHING} {todo}", capital(&what)),
+    }
+}
+
+/// As the beginning of a sentence. Code stays as it is.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// What stands in the way, and what to do about it.
+pub(super) fn reason(refusal: &Refusal) -> (String, String) {
+    match refusal {
+        Refusal::Syntax { problem, verb, right } => {
             let problem = escape(&clip(problem, LONG));
-            return format!(
-                "I did not understand that: {problem}. {NOTHING} Type it like `/deploy checkout 42`, or `/deploy help`."
-            );
+            let typed = |text: &str| format!("`/deploy {}`", code_escape(text, LONG));
+            let help = verb.map_or("`/deploy help`".to_owned(), |verb| format!("`/deploy help {}`", verb.name()));
+            let right = match right {
+                Some(Right::DidYouMean(text)) => format!("Did you mean {}? If not, see {help}.", typed(text)),
+                Some(Right::Like(text)) => format!("Type it like {}, or {help}.", typed(text)),
+                None => format!("Type it like {}, or {help}.", code(verb.unwrap_or(Verb::Deploy).example())),
+            };
+            (format!("{problem}."), right)
         }
         Refusal::UnknownApp { typed, did_you_mean: nearest, known } => (
             format!("there is no app {} in the catalog.", code(typed)),
@@ -56,24 +90,22 @@ pub fn refusal(refusal: &Refusal) -> String {
         Refusal::NotAllowed { target, .. } => {
             (format!("you may not deploy {target}."), "Whoever owns the catalog can add you to its `allow`.".to_owned())
         }
-        // Said to the asker alone, without a title in front of it.
-        Refusal::OtherWorkspace => {
-            return format!(
-                "I serve another Slack workspace. {NOTHING} Ask your administrators which bot deploys here."
-            );
-        }
+        Refusal::OtherWorkspace => (
+            "I serve another Slack workspace.".to_owned(),
+            "Ask your administrators which bot deploys here.".to_owned(),
+        ),
         Refusal::BrokenCatalog { path, error } => {
             let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
             let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
             let stop = if problem.ends_with('?') { "" } else { "." };
             (
                 format!("the catalog {} is broken{line}: {problem}{stop}", code(path.as_str())),
-                "Fix it on the GitOps branch, then type the command again.".to_owned(),
+                "Fix it on the GitOps branch, then try again.".to_owned(),
             )
         }
         Refusal::NoCatalog { path, repo, branch } => (
             format!("there is no {} on {} of {repo}.", code(path.as_str()), code(branch.as_str())),
-            "Add the catalog there, then type the command again.".to_owned(),
+            "Add the catalog there, then try again.".to_owned(),
         ),
         Refusal::OtherRepository { number, repo, app, own } => (
             format!("{repo}{number} is no pull request of {}, which is built from {own}.", code(app.as_str())),
@@ -119,7 +151,7 @@ pub fn refusal(refusal: &Refusal) -> String {
                 code(image.as_str()),
                 code(head.short())
             ),
-            "Wait until the build has pushed it, then type the command again.".to_owned(),
+            "Wait until the build has pushed it, then try again.".to_owned(),
         ),
         Refusal::NoValuesFile { path, repo } => (
             format!("there is no {} in {repo}.", code(path.as_str())),
@@ -137,31 +169,119 @@ pub fn refusal(refusal: &Refusal) -> String {
                     code(tag.as_str()),
                     code(commit.short())
                 ),
-                "Revert that commit, then type the command again.".to_owned(),
+                "Revert that commit, then try again.".to_owned(),
             )
         }
         Refusal::Busy { target, by, link, .. } => {
             let by = by.as_ref().map_or("another deploy".to_owned(), |by| format!("a deploy by <@{by}>"));
             let seen = link.as_ref().map(|link| format!(" ({})", super::link(link, "see it"))).unwrap_or_default();
-            (format!("{target} is busy with {by}{seen}."), "Type the command again when that one has ended.".to_owned())
+            (format!("{target} is busy with {by}{seen}."), "Try again when that one has ended.".to_owned())
         }
-        Refusal::Locked { target, by, reason } => {
-            (format!("{target} is locked by <@{by}>{}.", said(reason)), "Ask them to unlock it.".to_owned())
+        Refusal::Locked { target, by, reason, since, until, everything } => {
+            let what = if *everything { "everything".to_owned() } else { target.to_string() };
+            let since = if since.0 == 0 { String::new() } else { format!(" since {}", moment(*since)) };
+            let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+            let scope = if *everything { "all".to_owned() } else { target.to_string() };
+            (
+                format!("{what} is locked by <@{by}>{since}{until}{}.", said(reason)),
+                format!("They or an owner can end that: `/deploy unlock {scope}`."),
+            )
         }
+        Refusal::BranchNotAllowed { target, branch, allowed } => {
+            let allowed: Vec<String> = allowed.iter().map(|glob| code(glob)).collect();
+            (
+                format!("{target} takes only {}, and this is {}.", allowed.join(", "), code(branch.as_str())),
+                "Merge it there, or deploy it to another environment.".to_owned(),
+            )
+        }
+        Refusal::ChecksNotPassed { target, head, state } => {
+            let (state, todo) = match state.as_deref() {
+                None => {
+                    ("it has none", "Check that CI reports on this commit, and that my GitHub token may read checks.")
+                }
+                Some("PENDING" | "EXPECTED") => ("they are still running", "Wait for them, then try again."),
+                Some(_) => ("they failed", "Fix what fails, then deploy the new commit."),
+            };
+            (
+                format!("{target} needs the checks of commit {} to succeed, but {state}.", code(head.short())),
+                todo.to_owned(),
+            )
+        }
+        Refusal::ForeignChanges { target, count, by } => {
+            let noun = if *count == 1 { "commit" } else { "commits" };
+            let by: Vec<String> = by.iter().map(|who| words(who, SHORT)).collect();
+            (
+                format!(
+                    "{count} unsynced {noun} by {} in the GitOps repository would go live with it, which {target} refuses.",
+                    some(&by, "and")
+                ),
+                "Revert them, or have them synced first.".to_owned(),
+            )
+        }
+        Refusal::NeedsApproval { tag, count, users, groups, until, .. } => {
+            let by: Vec<String> = groups
+                .iter()
+                .map(|group| format!("<!subteam^{group}>"))
+                .chain(users.iter().map(|user| format!("<@{user}>")))
+                .collect();
+            let noun = if *count == 1 { "approval" } else { "approvals" };
+            (
+                format!("{} needs {count} {noun} by {}.", code(tag.as_str()), some(&by, "or")),
+                format!("They can approve it until {}.", moment(*until)),
+            )
+        }
+        Refusal::Frozen { target, until, overridable } => (
+            format!("{target} is frozen until {}.", moment(*until)),
+            if *overridable {
+                "Try again then. In an emergency, an owner can add `override` and the reason to the command.".to_owned()
+            } else {
+                "Try again then.".to_owned()
+            },
+        ),
+        Refusal::NotOwner { doing, owned } => (
+            format!("only an owner may {doing}."),
+            if *owned {
+                "Ask one of the `owners` in the catalog.".to_owned()
+            } else {
+                "The catalog names no `owners` there: whoever keeps it can add some.".to_owned()
+            },
+        ),
+        Refusal::HeadMoved { was, is } => (
+            format!(
+                "the branch has moved from {} to {} since that button was shown.",
+                code(was.short()),
+                code(is.short())
+            ),
+            "Type the command again for the new commit.".to_owned(),
+        ),
+        Refusal::NoEarlierVersion { target } => (
+            format!("I remember no earlier healthy version of {target}."),
+            format!("`/deploy history {target}` shows what I remember; any branch can be deployed by its name."),
+        ),
+        Refusal::UnknownVersion { target, typed, known } => {
+            let known: Vec<String> = known.iter().map(|tag| code(tag)).collect();
+            let known = if known.is_empty() { String::new() } else { format!("I remember {}. ", known.join(", ")) };
+            (
+                format!("I remember no version {} of {target}.", code(typed)),
+                format!("{known}`/deploy history {target}` shows them all."),
+            )
+        }
+        Refusal::WasRolledBack { target, tag, by, at, .. } => (
+            format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag.as_str()), moment(*at)),
+            "Deploy a newer version, or press the button if you mean this one.".to_owned(),
+        ),
         Refusal::KeepsMoving { attempts } => (
             format!("the GitOps branch moved each of the {attempts} times that I tried to commit."),
-            "Type the command again when it is quieter there.".to_owned(),
+            "Try again when it is quieter there.".to_owned(),
         ),
         Refusal::TooLate { minutes } => (
             format!("I did not get to it within {minutes} minutes."),
-            "Type it again; if it stays, tell whoever runs me.".to_owned(),
+            "Try again. If that does not help, tell whoever runs me.".to_owned(),
         ),
-        Refusal::CatalogChanged => (
-            "the catalog kept changing while I worked.".to_owned(),
-            "Type the command again when it is settled.".to_owned(),
-        ),
-    };
-    format!("not deployed: {what} {NOTHING} {todo}")
+        Refusal::CatalogChanged => {
+            ("the catalog kept changing while I worked.".to_owned(), "Try again when it is settled.".to_owned())
+        }
+    }
 }
 
 /// What is wrong with the values file, and what to do about it.
@@ -286,8 +406,8 @@ pub fn fault(fault: &Fault) -> String {
 pub(super) fn todo(cause: &Cause) -> &'static str {
     match cause {
         Cause::Denied | Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Setting { .. } => {
-            "Whoever runs me has to fix that. Then type the command again."
+            "Whoever runs me has to fix that. Then try again."
         }
-        _ => "Type the command again in a minute. If that does not help, tell whoever runs me.",
+        _ => "Try again in a minute. If that does not help, tell whoever runs me.",
     }
 }

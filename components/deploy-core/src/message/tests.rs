@@ -1,14 +1,21 @@
 //! Every sentence, as people read it. Whoever changes one reads it here again.
 
+mod answers;
+mod limits;
+mod states;
+
 use super::*;
 use crate::catalog::CatalogError;
+use crate::command::{Command, Verb};
 use crate::deployment::tests::{at, cancelled, commit, id, live, path, relayed, request, sha, user};
 use crate::deployment::{EndFact, OutcomeFact, Progress};
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::{ImageName, Tag};
 use crate::manifest::EditRefusal;
-use crate::names::{AppName, BranchName, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, Target};
-use crate::refusal::Refusal;
+use crate::names::{
+    AppName, BranchName, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, SlackGroup, Target,
+};
+use crate::refusal::{Refusal, Right};
 
 /// A message on few lines: its text, then each block.
 fn show(message: &Message) -> String {
@@ -19,10 +26,20 @@ fn show(message: &Message) -> String {
                 block["elements"].as_array().unwrap().iter().map(|element| element["text"].as_str().unwrap()).collect();
             format!("[context] {}", elements.join(" | "))
         }
+        "actions" => {
+            let label = |element: &Value| element["text"]["text"].as_str().unwrap().to_owned();
+            let labels: Vec<String> = block["elements"].as_array().unwrap().iter().map(label).collect();
+            format!("[buttons] {}", labels.join(" | "))
+        }
         other => panic!("{other}"),
     };
     let blocks = message.blocks.as_array().unwrap().iter().map(block);
     std::iter::once(message.text.clone()).chain(blocks).collect::<Vec<_>>().join("\n")
+}
+
+/// Whoever is called to the end, as slack-command does it.
+fn call(facts: &Facts) -> Option<Message> {
+    call_asker(facts).or_else(|| call_approvers(facts))
 }
 
 /// Names and sentences, one below the other.
@@ -70,6 +87,16 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
         Refusal::Locked { .. } => "locked",
+        Refusal::BranchNotAllowed { .. } => "branch not allowed",
+        Refusal::ChecksNotPassed { .. } => "checks not passed",
+        Refusal::ForeignChanges { .. } => "foreign changes",
+        Refusal::NeedsApproval { .. } => "needs approval",
+        Refusal::Frozen { .. } => "frozen",
+        Refusal::NotOwner { .. } => "not an owner",
+        Refusal::HeadMoved { .. } => "head moved",
+        Refusal::NoEarlierVersion { .. } => "no earlier version",
+        Refusal::UnknownVersion { .. } => "unknown version",
+        Refusal::WasRolledBack { .. } => "was rolled back",
         Refusal::KeepsMoving { .. } => "keeps moving",
         Refusal::TooLate { .. } => "too late",
         Refusal::CatalogChanged => "catalog changed",
@@ -80,7 +107,21 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let catalog = || path("deploy-bot.yaml");
     vec![
-        Refusal::Syntax { problem: "the pull request or branch is missing after `checkout`".to_owned() },
+        Refusal::Syntax {
+            problem: "the pull request or branch is missing after `checkout`".to_owned(),
+            verb: None,
+            right: None,
+        },
+        Refusal::Syntax {
+            problem: "`stauts` is not a command".to_owned(),
+            verb: Some(Verb::Status),
+            right: Some(Right::DidYouMean("status checkout".to_owned())),
+        },
+        Refusal::Syntax {
+            problem: "the reason is missing after `checkout`".to_owned(),
+            verb: Some(Verb::Lock),
+            right: Some(Right::Like("lock checkout load test".to_owned())),
+        },
         Refusal::UnknownApp {
             typed: "chekout".to_owned(),
             did_you_mean: Some("checkout".to_owned()),
@@ -158,8 +199,55 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
             link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
         },
         Refusal::Busy { target: target(), by: None, id: None, link: None },
-        Refusal::Locked { target: target(), by: user("U1"), reason: "Load test until noon.".to_owned() },
-        Refusal::Locked { target: target(), by: user("U1"), reason: String::new() },
+        Refusal::Locked {
+            target: target(),
+            by: user("U1"),
+            reason: "Load test until noon.".to_owned(),
+            since: at(0),
+            until: Some(at(3600)),
+            everything: false,
+        },
+        Refusal::Locked {
+            target: target(),
+            by: user("U1"),
+            reason: String::new(),
+            since: Timestamp(0),
+            until: None,
+            everything: true,
+        },
+        Refusal::BranchNotAllowed {
+            target: target(),
+            branch: branch("faster-cart"),
+            allowed: names(&["main", "release/*"]),
+        },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: None },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some("PENDING".to_owned()) },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some("FAILURE".to_owned()) },
+        Refusal::ForeignChanges { target: target(), count: 2, by: names(&["bob", "carol"]) },
+        Refusal::NeedsApproval {
+            target: Box::new(target()),
+            head: sha('a'),
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            count: 2,
+            users: vec![user("U2")],
+            groups: vec![SlackGroup::parse("S1").unwrap()],
+            until: at(3600),
+        },
+        Refusal::Frozen { target: target(), until: at(3600), overridable: true },
+        Refusal::Frozen { target: target(), until: at(3600), overridable: false },
+        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true },
+        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: false },
+        Refusal::HeadMoved { was: sha('a'), is: sha('b') },
+        Refusal::NoEarlierVersion { target: target() },
+        Refusal::UnknownVersion { target: target(), typed: "v9".to_owned(), known: names(&["main-1234567"]) },
+        Refusal::UnknownVersion { target: target(), typed: "9".to_owned(), known: Vec::new() },
+        Refusal::WasRolledBack {
+            target: Box::new(target()),
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            head: sha('a'),
+            by: user("U1"),
+            at: at(0),
+        },
         Refusal::KeepsMoving { attempts: 5 },
         Refusal::TooLate { minutes: 3 },
         Refusal::CatalogChanged,
@@ -170,14 +258,17 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 24, "one of each");
+    assert_eq!(names.len(), 34, "one of each");
     for one in &all {
-        let (before, after) =
-            refusal(one).split_once(" Nothing was changed. ").map(|(a, b)| (a.len(), b.len())).unwrap();
-        assert!(before > 0 && after > 0, "{one:?}");
+        let sentence = refusal(one);
+        let (before, after) = sentence.split_once(" Nothing was changed. ").unwrap();
+        assert!(!before.is_empty() && !after.is_empty(), "{one:?}");
+        assert!(sentence.ends_with(['.', '?', '…']), "{sentence}");
     }
     insta::assert_snapshot!(list_of(all.iter().map(|one| (refusal_name(one), refusal(one)))), @"
     syntax: I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    syntax: I did not understand that: `stauts` is not a command. Nothing was changed. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
+    syntax: I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout load test`, or `/deploy help lock`.
     unknown app: not deployed: there is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
     unknown app: not deployed: there is no app `x` in the catalog. Nothing was changed. The catalog has `checkout`, `search`.
     unknown app: not deployed: there is no app `x` in the catalog. Nothing was changed. The catalog has `a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, `i`, `j`, …
@@ -188,9 +279,9 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     not allowed: not deployed: checkout@production may not be deployed from this channel. Nothing was changed. Type it in one of the channels that the catalog names.
     not allowed: not deployed: you may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
     other workspace: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
-    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken on line 7: `repo` is missing. Nothing was changed. Fix it on the GitOps branch, then type the command again.
-    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken: it has no apps. Nothing was changed. Fix it on the GitOps branch, then type the command again.
-    no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then type the command again.
+    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken on line 7: `repo` is missing. Nothing was changed. Fix it on the GitOps branch, then try again.
+    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken: it has no apps. Nothing was changed. Fix it on the GitOps branch, then try again.
+    no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then try again.
     other repository: not deployed: acme/payments#42 is no pull request of `checkout`, which is built from acme/checkout. Nothing was changed. Check the app and the link.
     no such pull request: not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
     pull request not open: not deployed: pull request #42 is merged already. Nothing was changed. Deploy `main` instead.
@@ -201,18 +292,33 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     no such repository: not deployed: GitHub shows me no repository acme/checkout. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
     no GitOps branch: not deployed: acme/gitops has no branch `main`. Nothing was changed. Whoever runs me has to check `gitops_branch`.
     no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which is not a valid image tag. Nothing was changed. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
-    no image: not deployed: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Nothing was changed. Wait until the build has pushed it, then type the command again.
+    no image: not deployed: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Nothing was changed. Wait until the build has pushed it, then try again.
     no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
     edit: not deployed: I cannot edit `checkout/values.yaml` safely: GitHub gives me only a part of it. Nothing was changed. Make it smaller.
-    already written: not deployed: `faster-cart-aaaaaaa` was already written by eve in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
-    already written: not deployed: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then type the command again.
-    busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Nothing was changed. Type the command again when that one has ended.
-    busy: not deployed: checkout@production is busy with another deploy. Nothing was changed. Type the command again when that one has ended.
-    locked: not deployed: checkout@production is locked by <@U1>: Load test until noon. Nothing was changed. Ask them to unlock it.
-    locked: not deployed: checkout@production is locked by <@U1>. Nothing was changed. Ask them to unlock it.
-    keeps moving: not deployed: the GitOps branch moved each of the 5 times that I tried to commit. Nothing was changed. Type the command again when it is quieter there.
-    too late: not deployed: I did not get to it within 3 minutes. Nothing was changed. Type it again; if it stays, tell whoever runs me.
-    catalog changed: not deployed: the catalog kept changing while I worked. Nothing was changed. Type the command again when it is settled.
+    already written: not deployed: `faster-cart-aaaaaaa` was already written by eve in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+    already written: not deployed: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+    busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Nothing was changed. Try again when that one has ended.
+    busy: not deployed: checkout@production is busy with another deploy. Nothing was changed. Try again when that one has ended.
+    locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. Nothing was changed. They or an owner can end that: `/deploy unlock checkout@production`.
+    locked: not deployed: everything is locked by <@U1>. Nothing was changed. They or an owner can end that: `/deploy unlock all`.
+    branch not allowed: not deployed: checkout@production takes only `main`, `release/*`, and this is `faster-cart`. Nothing was changed. Merge it there, or deploy it to another environment.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but it has none. Nothing was changed. Check that CI reports on this commit, and that my GitHub token may read checks.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but they are still running. Nothing was changed. Wait for them, then try again.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but they failed. Nothing was changed. Fix what fails, then deploy the new commit.
+    foreign changes: not deployed: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Nothing was changed. Revert them, or have them synced first.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. Nothing was changed. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Nothing was changed. Try again then. In an emergency, an owner can add `override` and the reason to the command.
+    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Nothing was changed. Try again then.
+    not an owner: not deployed: only an owner may lock everything. Nothing was changed. Ask one of the `owners` in the catalog.
+    not an owner: not deployed: only an owner may lock everything. Nothing was changed. The catalog names no `owners` there: whoever keeps it can add some.
+    head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since that button was shown. Nothing was changed. Type the command again for the new commit.
+    no earlier version: not deployed: I remember no earlier healthy version of checkout@production. Nothing was changed. `/deploy history checkout@production` shows what I remember; any branch can be deployed by its name.
+    unknown version: not deployed: I remember no version `v9` of checkout@production. Nothing was changed. I remember `main-1234567`. `/deploy history checkout@production` shows them all.
+    unknown version: not deployed: I remember no version `9` of checkout@production. Nothing was changed. `/deploy history checkout@production` shows them all.
+    was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Nothing was changed. Deploy a newer version, or press the button if you mean this one.
+    keeps moving: not deployed: the GitOps branch moved each of the 5 times that I tried to commit. Nothing was changed. Try again when it is quieter there.
+    too late: not deployed: I did not get to it within 3 minutes. Nothing was changed. Try again. If that does not help, tell whoever runs me.
+    catalog changed: not deployed: the catalog kept changing while I worked. Nothing was changed. Try again when it is settled.
     ");
 }
 
@@ -351,23 +457,23 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
         (cause_name(&cause), fault(&Fault::new(system, doing, cause).changed(changed)))
     });
     insta::assert_snapshot!(list_of(sentences), @"
-    denied: I could not read the GitOps repository: the address of GitHub is not among my allowed hosts. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
-    not connected: I could not read the GitOps repository: GitHub cannot be reached. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    timed out: I could not commit the new image tag: GitHub did not answer in time. I do not know yet whether anything was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    broken: I could not commit the new image tag: the connection to GitHub broke. I do not know yet whether anything was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    too large: I could not look for the image in the registry: the answer of the registry is too long. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    status: I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    unauthorized: I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
-    unauthorized: I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed. Whoever runs me has to fix that. Then type the command again.
-    forbidden: I could not read the GitOps repository: GitHub does not allow it. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
-    forbidden: I could not read the GitOps repository: GitHub does not allow it: Resource not accessible by integration. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
-    rate limited: I could not read the GitOps repository: GitHub limits how often I may ask (again in 30 s). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    rate limited: I could not read the members of a Slack user group: Slack limits how often I may ask. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    nonsense: I could not read the members of a Slack user group: Slack answered something that I do not understand (JSON). Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    said: I could not read the GitOps repository: GitHub says: Something went wrong. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    said: I could not save the request: my store says: the disk is full. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    timed out: I could not take the target: Redis did not answer in time. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
-    setting: I could not deploy: the variable `github_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then type the command again.
+    denied: I could not read the GitOps repository: the address of GitHub is not among my allowed hosts. Nothing was changed. Whoever runs me has to fix that. Then try again.
+    not connected: I could not read the GitOps repository: GitHub cannot be reached. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    timed out: I could not commit the new image tag: GitHub did not answer in time. I do not know yet whether anything was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    broken: I could not commit the new image tag: the connection to GitHub broke. I do not know yet whether anything was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    too large: I could not look for the image in the registry: the answer of the registry is too long. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    status: I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    unauthorized: I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
+    unauthorized: I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed. Whoever runs me has to fix that. Then try again.
+    forbidden: I could not read the GitOps repository: GitHub does not allow it. Nothing was changed. Whoever runs me has to fix that. Then try again.
+    forbidden: I could not read the GitOps repository: GitHub does not allow it: Resource not accessible by integration. Nothing was changed. Whoever runs me has to fix that. Then try again.
+    rate limited: I could not read the GitOps repository: GitHub limits how often I may ask (again in 30 s). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    rate limited: I could not read the members of a Slack user group: Slack limits how often I may ask. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    nonsense: I could not read the members of a Slack user group: Slack answered something that I do not understand (JSON). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    said: I could not read the GitOps repository: GitHub says: Something went wrong. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    said: I could not save the request: my store says: the disk is full. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    timed out: I could not take the target: Redis did not answer in time. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    setting: I could not deploy: the variable `github_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
     ");
 }
 
@@ -379,27 +485,30 @@ fn accepted_facts() -> Facts {
 
 #[test]
 fn the_first_words_stay_true_without_any_that_follow() {
-    insta::assert_snapshot!(show(&before_commit(&accepted_facts(), None)), @"
+    insta::assert_snapshot!(show(&before_commit(&id('1'), &accepted_facts(), None)), @"
     checkout #42 – accepted.
     [section] :hourglass_flowing_sand: *checkout #42*  accepted.
     [context] asked by <@U2CERLKJA>
+    [buttons] Cancel
     ");
     let begun = Facts { commit: Some(commit()), ..accepted_facts() };
-    insta::assert_snapshot!(show(&before_commit(&begun, None)), @"
+    insta::assert_snapshot!(show(&before_commit(&id('1'), &begun, None)), @"
     checkout #42 – accepted.
     [section] :hourglass_flowing_sand: *checkout #42*  accepted.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
+    [buttons] Cancel
     ");
-    insta::assert_snapshot!(show(&before_commit(&Facts::default(), None)), @"
+    insta::assert_snapshot!(show(&before_commit(&id('1'), &Facts::default(), None)), @"
     deployment – accepted.
     [section] :hourglass_flowing_sand: *deployment*  accepted.
+    [buttons] Cancel
     ");
 }
 
 #[test]
 fn notes_are_said_while_they_are_true() {
     let notes = [("one", Note::Queue { ahead: 1 }), ("more", Note::Queue { ahead: 7 }), ("unknown", Note::Settling)];
-    let words = notes.map(|(name, note)| (name, before_commit(&accepted_facts(), Some(&note)).text));
+    let words = notes.map(|(name, note)| (name, before_commit(&id('1'), &accepted_facts(), Some(&note)).text));
     insta::assert_snapshot!(list_of(words), @"
     one: checkout #42 – waiting for its turn: one other deploy writes to the GitOps branch first.
     more: checkout #42 – waiting for its turn: 7 other deploys write to the GitOps branch first.
@@ -409,7 +518,8 @@ fn notes_are_said_while_they_are_true() {
 
 #[test]
 fn an_end_before_the_commit() {
-    let ended = |end| before_commit(&Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }, None);
+    let ended =
+        |end| before_commit(&id('1'), &Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }, None);
     let refused =
         End::Refused { refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into() };
     insta::assert_snapshot!(show(&ended(refused)), @"
@@ -427,13 +537,13 @@ fn an_end_before_the_commit() {
         ("not accepted", marked(End::Cancelled { by: None })),
     ]), @"
     refused, by a newer build: :no_entry: *checkout #42*  not deployed. Nothing was changed. Type the command again to see why.
-    failed: :x: *checkout #42*  I could not read the GitOps repository: GitHub did not answer in time. Nothing was changed. Type the command again in a minute. If that does not help, tell whoever runs me.
+    failed: :x: *checkout #42*  I could not read the GitOps repository: GitHub did not answer in time. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
     cancelled: :no_entry: *checkout #42*  cancelled by <@U1>. Nothing was changed.
-    not accepted: :no_entry: *checkout #42*  not accepted. Nothing was changed. Please type the command again.
+    not accepted: :no_entry: *checkout #42*  not accepted. Nothing was changed. Please try again.
     ");
     // A note is of no interest any more.
     let facts = Facts { end: Some(cancelled()), ..accepted_facts() };
-    assert_eq!(before_commit(&facts, Some(&Note::Settling)), before_commit(&facts, None));
+    assert_eq!(before_commit(&id('1'), &facts, Some(&Note::Settling)), before_commit(&id('1'), &facts, None));
 }
 
 // ---- The message, after the commit ----
@@ -444,7 +554,7 @@ fn watched(watch: WatchFact) -> String {
 }
 
 fn words(facts: &Facts) -> String {
-    let message = after_commit(facts);
+    let message = after_commit(&id('1'), facts);
     message.blocks[0]["text"]["text"].as_str().unwrap().to_owned()
 }
 
@@ -454,10 +564,11 @@ fn asked() -> WatchFact {
 
 #[test]
 fn a_committed_deployment_shows_who_what_and_where() {
-    insta::assert_snapshot!(show(&after_commit(&relayed())), @"
+    insta::assert_snapshot!(show(&after_commit(&id('1'), &relayed())), @"
     checkout #42 – committed `ddddddd`.
     [section] :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
+    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s
     ");
     let mut facts = relayed();
     facts.committed.as_mut().unwrap().reused = true;
@@ -466,13 +577,14 @@ fn a_committed_deployment_shows_who_what_and_where() {
     fact.target = target();
     fact.source.reference = Reference::Branch(branch("faster-cart"));
     fact.source.url = None;
-    insta::assert_snapshot!(show(&after_commit(&facts)), @"
+    insta::assert_snapshot!(show(&after_commit(&id('1'), &facts)), @"
     checkout@production faster-cart – the values file has this tag already, by my commit `ddddddd`. I sync that one.
     [section] :hourglass_flowing_sand: *checkout@production faster-cart*  the values file has this tag already, by my commit `ddddddd`. I sync that one.
     [context] asked by <@U2CERLKJA>  ·  `faster-cart-aaaaaaa`  ·  Make the cart faster  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
+    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s
     ");
     // The watch speaks without a commit only to say its last word.
-    assert_eq!(after_commit(&accepted_facts()), before_commit(&accepted_facts(), None));
+    assert_eq!(after_commit(&id('1'), &accepted_facts()).text, before_commit(&id('1'), &accepted_facts(), None).text);
 }
 
 #[test]
@@ -532,7 +644,7 @@ fn last(word: LastWord, watch: WatchFact) -> String {
 
 #[test]
 fn every_last_word() {
-    insta::assert_snapshot!(show(&after_commit(&Facts {
+    insta::assert_snapshot!(show(&after_commit(&id('1'), &Facts {
         watch: Some(asked()),
         outcome: outcome(60, LastWord::Live { paused: false, urls: vec!["https://checkout.acme.example".to_owned()] }),
         ..relayed()
@@ -540,6 +652,8 @@ fn every_last_word() {
     checkout #42 – is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
     [section] :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
+    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ live 1 min
+    [buttons] Roll back
     ");
     let superseded = |by: Option<&str>| LastWord::Superseded { by_deployment: None, by_person: by.map(str::to_owned) };
     let timed_out = |waiting, health: Option<&str>| LastWord::TimedOut { waiting, health: health.map(str::to_owned) };
@@ -565,13 +679,13 @@ fn every_last_word() {
     superseded by ours: :fast_forward: *checkout #42*  superseded by a newer deploy. The values file is changed (`ddddddd`); the cluster is not.
     superseded by eve: :fast_forward: *checkout #42*  superseded: eve synced something else in Argo CD. The values file is changed (`ddddddd`); the cluster may be too, in part. Look there before you deploy again.
     superseded by somebody: :fast_forward: *checkout #42*  superseded: somebody synced something else in Argo CD. The values file is changed (`ddddddd`); the cluster may be too, in part. Look there before you deploy again.
-    timed out: :alarm_clock: *checkout #42*  timed out. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Type the command again to go on.
-    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out: the connection to Argo CD broke. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Type the command again to go on.
-    timed out in the queue: :alarm_clock: *checkout #42*  timed out waiting for another operation in Argo CD. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Type the command again to go on.
-    timed out before the window: :alarm_clock: *checkout #42*  timed out waiting for a sync window in Argo CD to open. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Type the command again to go on.
-    timed out while it ran: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Type the command again to go on.
-    timed out by health: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); so is the cluster. Argo CD shows what holds it up. Type the command again to go on.
-    unknown: :grey_question: *checkout #42*  I do not know whether my commit landed: GitHub did not say in time. Type the command again: if it landed, I go on with it.
+    timed out: :alarm_clock: *checkout #42*  timed out. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Try again to go on.
+    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out: the connection to Argo CD broke. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Try again to go on.
+    timed out in the queue: :alarm_clock: *checkout #42*  timed out waiting for another operation in Argo CD. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Try again to go on.
+    timed out before the window: :alarm_clock: *checkout #42*  timed out waiting for a sync window in Argo CD to open. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Try again to go on.
+    timed out while it ran: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Try again to go on.
+    timed out by health: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); so is the cluster. Argo CD shows what holds it up. Try again to go on.
+    unknown: :grey_question: *checkout #42*  I do not know whether my commit landed: GitHub did not say in time. Try again: if it landed, I go on with it.
     ");
 }
 
@@ -601,25 +715,25 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("nothing done", failed(Failure::NothingDone)),
         ("fault", failed(Failure::Fault { fault: token })),
     ]), @"
-    sync: :x: *checkout #42*  the sync failed: one or more objects failed. The values file is changed (`ddddddd`); the cluster may be too, in part. Fix what failed, then type the command again.
+    sync: :x: *checkout #42*  the sync failed: one or more objects failed. The values file is changed (`ddddddd`); the cluster may be too, in part. Fix what failed, then try again.
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
-    sync, without words: :x: *checkout #42*  the sync failed. The values file is changed (`ddddddd`); the cluster may be too, in part. Fix what failed, then type the command again.
-    degraded: :x: *checkout #42*  is synced, but degraded: back-off restarting. The cluster runs the new version: fix it, or deploy an earlier one.
+    sync, without words: :x: *checkout #42*  the sync failed. The values file is changed (`ddddddd`); the cluster may be too, in part. Fix what failed, then try again.
+    degraded: :x: *checkout #42*  is synced, but degraded: back-off restarting. The cluster runs the new version: fix it, or roll back.
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
-    degraded, without words: :x: *checkout #42*  is synced, but degraded. The cluster runs the new version: fix it, or deploy an earlier one.
+    degraded, without words: :x: *checkout #42*  is synced, but degraded. The cluster runs the new version: fix it, or roll back.
     other image: :x: *checkout #42*  is synced and healthy, but does not run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: it runs `ghcr.io/acme/checkout:main-1234567`, `redis:7`. The values file is changed (`ddddddd`). Check `tag_at` of this app in the catalog.
     no image: :x: *checkout #42*  is synced and healthy, but does not run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD names no image of it. The values file is changed (`ddddddd`). Check `tag_at` of this app in the catalog.
     no right: :x: *checkout #42*  Argo CD does not allow it: permission denied: applications, sync, default/checkout. The values file is changed (`ddddddd`); the cluster is not. Whoever runs Argo CD has to give my account `get` and `sync` on this application.
     no right any more: :x: *checkout #42*  Argo CD does not allow it. The values file is changed (`ddddddd`); the cluster may be too, in part. Whoever runs Argo CD has to give my account `get` and `sync` on this application.
     no application: :x: *checkout #42*  Argo CD has no such application. The values file is changed (`ddddddd`); the cluster is not. Check `argocd` of this app in the catalog, or create the application.
-    deleting: :x: *checkout #42*  Argo CD is deleting the application. The values file is changed (`ddddddd`); the cluster is not. Type the command again when there is a new one.
+    deleting: :x: *checkout #42*  Argo CD is deleting the application. The values file is changed (`ddddddd`); the cluster is not. Try again when there is a new one.
     no source: :x: *checkout #42*  none of the application's sources follows the GitOps branch, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL` and `targetRevision`.
-    refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. The values file is changed (`ddddddd`); the cluster is not. Fix that, then type the command again.
-    branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit `ddddddd`, which may be gone from it, so I did not ask for a sync. Check the branch, then type the command again.
-    nothing done: :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
-    fault: :x: *checkout #42*  I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed (`ddddddd`); the cluster is not. Whoever runs me has to fix that. Then type the command again.
+    refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. The values file is changed (`ddddddd`); the cluster is not. Fix that, then try again.
+    branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit `ddddddd`, which may be gone from it, so I did not ask for a sync. Check the branch, then try again.
+    nothing done: :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please try again.
+    fault: :x: *checkout #42*  I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed (`ddddddd`); the cluster is not. Whoever runs me has to fix that. Then try again.
     ");
 }
 
@@ -627,24 +741,32 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
 fn an_end_by_time_has_its_own_words() {
     let failed = LastWord::Failed { failure: Failure::NothingDone };
     let facts = |word| Facts { outcome: outcome(360, word), ..accepted_facts() };
-    insta::assert_snapshot!(show(&after_commit(&facts(failed))), @"
-    checkout #42 – I did not get to it in time. Nothing was changed. Please type the command again.
-    [section] :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please type the command again.
+    insta::assert_snapshot!(show(&after_commit(&id('1'), &facts(failed))), @"
+    checkout #42 – I did not get to it in time. Nothing was changed. Please try again.
+    [section] :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please try again.
     [context] asked by <@U2CERLKJA>
+    [buttons] Retry
     ");
     // Said without a commit that anyone knows of, no sentence claims one.
     for word in [live(), LastWord::Superseded { by_deployment: None, by_person: None }] {
-        assert!(!after_commit(&facts(word)).text.contains("``"));
+        assert!(!after_commit(&id('1'), &facts(word)).text.contains("``"));
     }
 }
 
 #[test]
 fn whose_commits_ride_along() {
     let rider = |who: &str, headline: &str| Rider { sha: sha('e'), who: who.to_owned(), headline: headline.to_owned() };
+    let rides = |facts: &Facts| {
+        let message = after_commit(&id('1'), facts);
+        let texts = message.blocks.as_array().unwrap().iter().map(|block| block["elements"][0]["text"].clone());
+        let rides =
+            |text: &Value| text.as_str().is_some_and(|text| text.starts_with("Rides") || text.starts_with("My"));
+        texts.into_iter().find(rides).map(|text| text.to_string())
+    };
     let riders = |commits, more| {
         let facts =
             Facts { commit: Some(CommitFact { riders: Riders::Since { commits, more }, ..commit() }), ..relayed() };
-        after_commit(&facts).blocks.as_array().unwrap().get(2).map(|block| block["elements"][0]["text"].to_string())
+        rides(&facts)
     };
     assert_eq!(riders(Vec::new(), false), None);
     let one = vec![rider("eve", "Raise the memory limit")];
@@ -653,16 +775,16 @@ fn whose_commits_ride_along() {
     let two = vec![rider("eve", "Tune"), rider("bob", "Tune")];
     let first = Facts { commit: Some(CommitFact { riders: Riders::FirstDeploy, ..commit() }), ..relayed() };
     let ended = Facts { end: Some(cancelled()), committed: None, ..first.clone() };
-    assert!(!show(&before_commit(&ended, None)).contains("goes live"));
+    assert!(!show(&before_commit(&id('1'), &ended, None)).contains("goes live"));
     insta::assert_snapshot!(list_of([
         ("one", riders(one, false).unwrap()),
         ("two", riders(two, false).unwrap()),
         ("many", riders(many, true).unwrap()),
-        ("first", after_commit(&first).blocks[2]["elements"][0]["text"].to_string()),
+        ("first", rides(&first).unwrap()),
     ]), @r#"
     one: "Rides along: 1 commit by eve since the live version: `eeeeeee` Raise the memory limit"
     two: "Rides along: 2 commits by eve and bob since the live version: `eeeeeee` Tune; `eeeeeee` Tune"
-    many: "Rides along: at least 8 commits by eve, bob, kim, lee, max and 2 more since the live version: `eeeeeee` Tune; `eeeeeee` Tune; `eeeeeee` Tune"
+    many: "Rides along: at least 8 commits by eve, bob, kim, lee, max, joe and ann since the live version: `eeeeeee` Tune; `eeeeeee` Tune; `eeeeeee` Tune"
     first: "My first deploy of this app: whatever else is in its folder goes live with it."
     "#);
 }
@@ -673,13 +795,71 @@ fn whose_commits_ride_along() {
 fn answers_to_the_command_itself() {
     insta::assert_snapshot!(accepted(&request().words), @"Accepted: deploy `checkout #42`. Follow it in this channel.");
     insta::assert_snapshot!(not_accepted(), @"I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.");
-    insta::assert_snapshot!(help(), @"
+    let Ok(Command::Rollback(back)) = Command::parse("rollback checkout 2") else { panic!() };
+    insta::assert_snapshot!(accepted(&back), @"Accepted: `rollback checkout 2`. Follow it in this channel.");
+    insta::assert_snapshot!(help(None), @"
     I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.
-    • `/deploy checkout 42`: deploy pull request 42 of the app `checkout` (`#42` or its link do as well)
-    • `/deploy checkout feature/x`: deploy the newest commit of a branch
-    • `/deploy checkout@production main`: the same, to an environment of the app
-    • `/deploy checkout branch:42`: deploy a branch whose name is a number
-    • `/deploy help`: show this
+    • `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
+    • `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
+    • `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, of one app or of all
+    • `/deploy history &lt;app&gt;[@environment]`: what was deployed before, by whom, and how it ended
+    • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one that you name; that locks the app, too
+    • `/deploy cancel &lt;app&gt;[@environment]`: stop a deployment that is not committed yet
+    • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over
+    • `/deploy unlock &lt;app&gt;[@environment]`: let people deploy an app again, or everything with `all`
+    • `/deploy apps`: which apps and environments there are
+    • `/deploy help [&lt;command&gt;]`: this list, or more about one command
+    Examples of one command: `/deploy help rollback`
+    ");
+}
+
+#[test]
+fn the_help_of_each_command() {
+    let all: Vec<String> = Verb::ALL.iter().map(|verb| help(Some(*verb))).collect();
+    insta::assert_snapshot!(all.join("\n\n"), @"
+    `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
+    • `/deploy checkout 42`: pull request 42 of the app `checkout` (`#42` or its link do as well)
+    • `/deploy checkout feature/x`: the newest commit of a branch
+    • `/deploy checkout@production main`: to an environment of the app
+    • `/deploy checkout branch:42`: a branch whose name is a number
+    • `/deploy checkout main override payments are failing`: in an emergency: past the gates, for those who may, and everybody sees it
+    • `/deploy deploy status 42`: an app that is called like a command
+
+    `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
+    • `/deploy preview checkout 42`: what pull request 42 would change
+    • `/deploy preview checkout@production main`: the newest commit of a branch, in one environment
+
+    `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, of one app or of all
+    • `/deploy status checkout@production`: one environment of an app
+    • `/deploy status`: all apps
+
+    `/deploy history &lt;app&gt;[@environment]`: what was deployed before, by whom, and how it ended
+    • `/deploy history checkout@production`: the last deployments, the newest first
+
+    `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one that you name; that locks the app, too
+    • `/deploy rollback checkout@production`: to the last version that was healthy
+    • `/deploy rollback checkout@production 2`: to line 2 of `/deploy history checkout@production`
+    • `/deploy rollback checkout main-abc1234`: to a tag (`tag:42` if it is a number)
+    • `/deploy rollback checkout override payments are failing`: in an emergency: past the gates, for those who may, and everybody sees it
+
+    `/deploy cancel &lt;app&gt;[@environment]`: stop a deployment that is not committed yet
+    • `/deploy cancel checkout@production`: what is under way there
+
+    `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over
+    • `/deploy lock checkout the database is being moved for 2h`: for 2 hours (also `90m`, `1h30m`, `1d`)
+    • `/deploy lock checkout@production load test`: until somebody unlocks it
+    • `/deploy lock all payment provider is down`: every app
+
+    `/deploy unlock &lt;app&gt;[@environment]`: let people deploy an app again, or everything with `all`
+    • `/deploy unlock checkout@production`: one environment of an app
+    • `/deploy unlock all`: the lock on everything; those on single apps stay
+
+    `/deploy apps`: which apps and environments there are
+    • `/deploy apps`: all that I know
+
+    `/deploy help [&lt;command&gt;]`: this list, or more about one command
+    • `/deploy help`: all commands
+    • `/deploy help lock`: one of them, with examples
     ");
 }
 
@@ -750,144 +930,4 @@ fn only_the_last_line_names_a_deployment() {
     check("Deploy-Id:", false);
     check("", false);
     check("\n\n", false);
-}
-
-// ---- Hostile text ----
-
-/// What people and other systems could write to be noticed, or to break the message.
-fn hostile() -> [String; 6] {
-    [
-        "<!channel> <@U1> <https://evil.example|click>".to_owned(),
-        "`` ` ```".to_owned(),
-        "x".repeat(5000),
-        "&<>`|".repeat(1000),
-        "one\ntwo\r\n\n\u{85}three\u{2028}\tfour".to_owned(),
-        "😀".repeat(5000),
-    ]
-}
-
-/// Block Kit's limits, and that no mention or link stands in a text but ours.
-fn check_message(message: &Message, about: &str) {
-    assert!(message.text.chars().count() <= 4000, "{about}");
-    let blocks = message.blocks.as_array().unwrap();
-    assert!(blocks.len() <= 50, "{about}");
-    let mut texts = vec![message.text.as_str()];
-    for block in blocks {
-        match block["type"].as_str().unwrap() {
-            "section" => texts.push(block["text"]["text"].as_str().unwrap()),
-            _ => {
-                let elements = block["elements"].as_array().unwrap();
-                assert!((1..=10).contains(&elements.len()), "{about}");
-                texts.extend(elements.iter().map(|element| element["text"].as_str().unwrap()));
-            }
-        }
-    }
-    for text in texts {
-        assert!((1..=3000).contains(&text.chars().count()), "{about}: {} characters", text.chars().count());
-        for open in text.split('<').skip(1) {
-            let ours = ["@U2CERLKJA>", "@U7>", "http"].iter().any(|ours| open.starts_with(ours));
-            assert!(ours, "{about}: <{open}");
-            assert!(!open.starts_with("https://evil.example|"), "{about}: <{open}");
-        }
-        assert!(text.matches('`').count() % 2 == 0 || text.ends_with('…'), "{about}: {text}");
-    }
-}
-
-#[test]
-fn hostile_text_stays_text_and_within_the_limits_of_slack() {
-    for evil in hostile() {
-        let s = || evil.clone();
-        let mut facts = relayed();
-        facts.request.as_mut().unwrap().words.app = s();
-        facts.request.as_mut().unwrap().words.environment = Some(s());
-        let asked_only = Facts { request: facts.request.clone(), ..Facts::default() };
-        check_message(&before_commit(&asked_only, None), "words");
-        let rider = Rider { sha: sha('e'), who: s(), headline: s() };
-        let fact = facts.commit.as_mut().unwrap();
-        fact.source.title = s();
-        fact.source.url = Some(format!("https://evil.example/{evil}"));
-        fact.before = s();
-        fact.riders = Riders::Since {
-            commits: (0..100).map(|n| Rider { who: format!("{n}{evil}"), ..rider.clone() }).collect(),
-            more: true,
-        };
-        let fault = Fault::new(System::ArgoCd, &evil, Cause::Said { said: s() });
-        let failures = [
-            Failure::Sync { message: s(), resources: vec![s(); 5] },
-            Failure::Degraded { message: s(), resources: vec![s(); 5] },
-            Failure::OtherImage { wanted: s(), runs: vec![s(); 5] },
-            Failure::NoRight { said: s() },
-            Failure::Refused { said: s() },
-            Failure::Fault { fault: fault.clone() },
-        ];
-        let words = failures.map(|failure| LastWord::Failed { failure }).into_iter().chain([
-            LastWord::Live { paused: false, urls: vec![format!("https://evil.example|{evil}")] },
-            LastWord::Live { paused: true, urls: vec![s()] },
-            LastWord::Superseded { by_deployment: None, by_person: Some(s()) },
-            LastWord::TimedOut { waiting: None, health: Some(s()) },
-            LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: Some(s()) }), health: None },
-            LastWord::TimedOut { waiting: Some(Waiting::ArgoCd { fault: fault.clone() }), health: None },
-        ]);
-        for word in words {
-            let about = format!("{word:?}").chars().take(60).collect::<String>();
-            check_message(
-                &after_commit(&Facts { watch: Some(asked()), outcome: outcome(60, word), ..facts.clone() }),
-                &about,
-            );
-        }
-        let progress =
-            Progress { health: s(), message: s(), resources: Some((u32::MAX, u32::MAX)), ..Progress::default() };
-        for synced in [false, true] {
-            let progress = Some(Progress { synced, ..progress.clone() });
-            let watch = WatchFact {
-                progress,
-                waiting: Some(Waiting::OtherOperation { by: Some(s()) }),
-                automated: true,
-                ..asked()
-            };
-            check_message(&after_commit(&Facts { watch: Some(watch), ..facts.clone() }), "progress");
-        }
-        let refusals = [
-            Refusal::Syntax { problem: crate::command::quoted(&evil) },
-            Refusal::UnknownApp { typed: s(), did_you_mean: None, known: vec![s(); 10] },
-            Refusal::UnknownApp { typed: s(), did_you_mean: Some(s()), known: Vec::new() },
-            Refusal::UnknownEnvironment { app: s(), typed: String::new(), did_you_mean: None, known: vec![s(); 10] },
-            Refusal::NoValidTag { made: s() },
-            Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::Syntax { line: 1, problem: s() } },
-            Refusal::Edit {
-                path: path("checkout/values.yaml"),
-                why: EditRefusal::DuplicateKey { path: s(), key: s(), line: 1 },
-            },
-            Refusal::Locked { target: target(), by: user("U7"), reason: s() },
-            Refusal::Busy { target: target(), by: None, id: None, link: Some(format!("https://evil.example/{evil}")) },
-        ];
-        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into() });
-        for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
-            let about = format!("{end:?}").chars().take(60).collect::<String>();
-            let facts = Facts { end: Some(EndFact { at: at(5), end }), ..asked_only.clone() };
-            check_message(&before_commit(&facts, None), &about);
-        }
-        assert!(accepted(&facts.request.as_ref().unwrap().words).matches('<').count() == 0);
-    }
-}
-
-#[test]
-fn hostile_text_as_people_see_it() {
-    let mut facts = relayed();
-    let fact = facts.commit.as_mut().unwrap();
-    fact.source.reference = Reference::Branch(branch("<!channel>"));
-    fact.source.title = "<!here> Fix `cart`\nnow & <@U1>".to_owned();
-    fact.source.url = Some("https://evil.example/a|b>c?d=1&e=2".to_owned());
-    fact.before = "x`<!everyone>`".to_owned();
-    insta::assert_snapshot!(show(&after_commit(&facts)), @"
-    checkout &lt;!channel&gt; – committed `ddddddd`.
-    [section] :hourglass_flowing_sand: *checkout &lt;!channel&gt;*  committed `ddddddd`.
-    [context] asked by <@U2CERLKJA>  ·  `x'&lt;!everyone&gt;'` → `faster-cart-aaaaaaa`  ·  <https://evil.example/abc?d=1&amp;e=2|&lt;!here&gt; Fix 'cart' now &amp; &lt;@U1&gt;>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    ");
-    fact_url(&mut facts, "javascript:alert(1)");
-    assert!(!show(&after_commit(&facts)).contains("javascript"));
-}
-
-fn fact_url(facts: &mut Facts, url: &str) {
-    facts.commit.as_mut().unwrap().source.url = Some(url.to_owned());
 }

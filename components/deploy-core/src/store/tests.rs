@@ -1,12 +1,15 @@
 //! What is remembered, on a store and a Redis in memory, with a clock whose hands the test moves.
 
+mod samples;
+
 use super::*;
 use crate::deployment::tests::{
     T0, application, at, blob, cancelled, commit, committed, id, live, place, push, relayed, request, sha, user,
 };
 use crate::deployment::{
-    Attempt, CancelFact, CommitFact, CommittedFact, End, EndFact, Failure, LastWord, MessageFact, OutcomeFact,
-    Progress, PushFact, RequestFact, Rider, Riders, Voice, Waiting, WatchFact,
+    Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, CommittedFact, End, EndFact,
+    Failure, LastWord, MessageFact, OutcomeFact, Progress, PushFact, RequestFact, Rider, Riders, Voice, Waiting,
+    WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
@@ -296,6 +299,24 @@ fn same<F: Fact + PartialEq + Debug>(fact: &F) {
     assert_eq!(memory.run(load_fact::<F>(&memory, &id('2'))).unwrap(), None);
 }
 
+fn approval() -> Approval {
+    Approval { user: user("U7"), at: at(4) }
+}
+
+fn changes() -> ChangesFact {
+    ChangesFact {
+        since: "main-1234567".to_owned(),
+        ahead: 2,
+        behind: 1,
+        commits: vec![Change {
+            sha: sha('a'),
+            headline: "Tune".to_owned(),
+            login: Some(crate::names::GitHubLogin::parse("eve").unwrap()),
+        }],
+        url: Some("https://github.com/acme/checkout/compare/1234567...aaaaaaa".to_owned()),
+    }
+}
+
 #[test]
 fn every_fact_is_read_as_it_was_written() {
     same(&request());
@@ -329,6 +350,9 @@ fn every_fact_is_read_as_it_was_written() {
         let End::Refused { refusal: stored } = stored.end else { panic!() };
         assert_eq!(stored.read(), Some(refusal));
     }
+    same(&ApprovalsFact::default());
+    same(&ApprovalsFact { given: vec![approval(), approval()], rejected: Some(approval()) });
+    same(&changes());
     same(&cancelled());
     same(&EndFact { at: at(5), end: End::Cancelled { by: None } });
     let text = || "words".to_owned();
@@ -350,6 +374,7 @@ fn every_fact_is_read_as_it_was_written() {
         lost: Some("channel_not_found".to_owned()),
         told: Some(u64::MAX),
         told_end: true,
+        called: true,
         replaced: true,
         unsure_posts: 2,
         unsure_edit: Some(at(2)),
@@ -413,6 +438,8 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         cancel: Some(CancelFact { by: None, at: at(1) }),
         watch: Some(WatchFact::default()),
         outcome: Some(OutcomeFact { at: at(8), word: live() }),
+        approvals: Some(ApprovalsFact::default()),
+        changes: Some(changes()),
         ..relayed()
     };
     memory.run(async {
@@ -426,6 +453,8 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<PushFact>(&memory, &id, all.push.as_ref().unwrap()).await.unwrap();
         save_fact::<WatchFact>(&memory, &id, all.watch.as_ref().unwrap()).await.unwrap();
         save_fact::<OutcomeFact>(&memory, &id, all.outcome.as_ref().unwrap()).await.unwrap();
+        save_fact::<ApprovalsFact>(&memory, &id, all.approvals.as_ref().unwrap()).await.unwrap();
+        save_fact::<ChangesFact>(&memory, &id, all.changes.as_ref().unwrap()).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
     assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));
@@ -467,7 +496,13 @@ fn keys_of_targets_are_told_apart_by_the_application() {
     assert_eq!(EarlyEnds.name(), "deploy-bot/early-ends");
     let memory = Memory::default();
     memory.run(async {
-        let lock = TargetLock { by: user("U1"), reason: "Load test".to_owned(), until: Some(at(60)) };
+        let lock = TargetLock {
+            by: user("U1"),
+            reason: "Load test".to_owned(),
+            at: at(0),
+            until: Some(at(60)),
+            rollback: false,
+        };
         save_key(&memory, Lock(&here), &lock).await.unwrap();
         assert_eq!(load_key(&memory, Lock(&here)).await, Ok(Some(lock)));
         assert_eq!(load_key(&memory, Lock(&there)).await, Ok(None));

@@ -10,9 +10,11 @@ use deploy_core::github::{self, CommitOutcome, NewCommit};
 use deploy_core::log::{Line, World};
 use deploy_core::manifest;
 use deploy_core::message::{self, Note};
-use deploy_core::names::CommitSha;
+use deploy_core::names::{ArgoApplication, CommitSha};
 use deploy_core::refusal::Refusal;
-use deploy_core::store::{self, Current, CurrentDeployment, Lease, LeaseLost, Lock};
+use deploy_core::store::{
+    self, Current, CurrentDeployment, Lease, LeaseLost, Lock, RolledBackVersion, RolledBackVersions, TargetLock,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -27,15 +29,12 @@ impl<W: World> Carrier<'_, W> {
         request: &RequestFact,
         facts: &mut Facts,
         say: &Say,
-        place: Place<'_, W>,
+        place: Held<'_, W>,
     ) -> Result<(), Stop> {
         self.remember(&place).await?;
         let argocd = &place.environment.argocd;
-        if let Some(lock) = store::load_key(self.world, Lock(argocd)).await?
-            && lock.until.is_none_or(|until| self.world.now() < until)
-        {
-            return Err(Refusal::Locked { target: place.target.clone(), by: lock.by, reason: lock.reason }.into());
-        }
+        let mut granted = None;
+        self.open(request, &place, &mut granted).await?;
         if let Some(current) = store::load_key(self.world, Current(argocd)).await?
             && current.id != *self.id
             && store::load(self.world, &current.id).await?.keeps_busy(self.world.now(), self.tempo())
@@ -68,7 +67,7 @@ impl<W: World> Carrier<'_, W> {
         request: &RequestFact,
         facts: &mut Facts,
         say: &Say,
-        place: &Place<'_, W>,
+        place: &Held<'_, W>,
         turn: &mut Turn<'s, W>,
     ) -> Result<(), Stop> {
         let mut moved = 0_u32;
@@ -96,13 +95,27 @@ impl<W: World> Carrier<'_, W> {
         request: &RequestFact,
         facts: &mut Facts,
         say: &Say,
-        place: &Place<'_, W>,
+        place: &Held<'_, W>,
         turn: &mut Turn<'s, W>,
     ) -> Result<Round, Stop> {
         self.wishes(request).await?;
         let snapshot = self.read(request, place).await?;
         self.same_catalog(place, &snapshot).await?;
-        let Prepared { mut commit, edit } = self.prepare(request, facts, place, &snapshot).await?;
+        let begun = match &facts.commit {
+            Some(commit) if !self.doubt.borrow().bases.is_empty() => {
+                if commit.values != place.environment.values || commit.argocd != place.environment.argocd {
+                    return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
+                }
+                Some(commit.clone())
+            }
+            _ => None,
+        };
+        let fixed = begun.is_some();
+        let attempts = facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
+        let Prepared { mut commit, edit, .. } = self.prepare(request, begun, attempts, place, &snapshot).await?;
+        if !fixed {
+            self.gates(request, place, &snapshot, &mut commit).await?;
+        }
         if !edit.changed {
             let (sha, reused) = self.already_there(&commit, &snapshot).await?;
             // Only what is in that commit or before it rides along: what people pushed later stays where it is.
@@ -135,8 +148,11 @@ impl<W: World> Carrier<'_, W> {
             turn.branch = None;
             return Ok(Round::Again);
         }
+        let mut granted = commit.overridden.clone();
         self.save_commit(facts, place, commit).await?;
         self.wishes(request).await?;
+        // A lock, or the hour of a freeze, may have come while we waited for our turn.
+        self.open(request, place, &mut granted).await?;
         self.still_current(place).await?;
         match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, content).await? {
             CommitOutcome::Done(sha) => return Ok(Round::Written { sha, reused: false }),
@@ -232,7 +248,7 @@ impl<W: World> Carrier<'_, W> {
     pub(super) async fn save_commit(
         &self,
         facts: &mut Facts,
-        place: &Place<'_, W>,
+        place: &Held<'_, W>,
         commit: CommitFact,
     ) -> Result<(), Stop> {
         self.lease.check(WRITE)?;
@@ -242,7 +258,7 @@ impl<W: World> Carrier<'_, W> {
         Ok(())
     }
 
-    pub(super) async fn still_current(&self, place: &Place<'_, W>) -> Result<(), Stop> {
+    pub(super) async fn still_current(&self, place: &Held<'_, W>) -> Result<(), Stop> {
         match store::load_key(self.world, Current(&place.environment.argocd)).await? {
             Some(current) if current.id == *self.id => Ok(()),
             _ => Err(Stop::Leave("another deployment has taken the turn")),
@@ -281,7 +297,7 @@ impl<W: World> Carrier<'_, W> {
         &self,
         request: &RequestFact,
         facts: &Facts,
-        place: &Place<'_, W>,
+        place: &Held<'_, W>,
         branch: Option<&Lease<'_, W>>,
         base: &CommitSha,
         content: Vec<u8>,
@@ -306,6 +322,8 @@ impl<W: World> Carrier<'_, W> {
     /// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
     pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
         let fact = CommittedFact { sha, at: self.world.now(), reused, commit: facts.commit.clone().map(Box::new) };
+        // Before it is known as committed: whoever resumes does both again, and nobody deploys the broken version in between.
+        self.after_rollback(facts).await?;
         store::save_fact(self.world, self.id, &fact).await?;
         self.world.log(Line::new("committed").of(self.id).with("sha", fact.sha.as_str()).with("reused", reused));
         facts.committed = Some(fact);
@@ -317,6 +335,70 @@ impl<W: World> Carrier<'_, W> {
             self.world.log(Line::error("nobody_watches").of(self.id));
         }
         Ok(())
+    }
+}
+
+impl<W: World> Carrier<'_, W> {
+    /// A rollback locks its target, and the version that it took away is remembered as rolled back; the one it brought back is not, nor
+    /// is one that somebody knowingly deploys again.
+    async fn after_rollback(&self, facts: &Facts) -> Result<(), Stop> {
+        let Some((commit, request)) = facts.commit.as_ref().zip(facts.request.as_ref()) else { return Ok(()) };
+        let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
+        if !commit.rollback && !knows {
+            return Ok(());
+        }
+        let lease = self.lock_lease(&commit.argocd).await?;
+        let now = self.world.now();
+        let known = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
+        let mut bad = known.clone();
+        bad.versions.retain(|version| version.tag != commit.tag.as_str());
+        if commit.rollback && commit.before != commit.tag.as_str() {
+            bad.versions.retain(|version| version.tag != commit.before);
+            let (tag, by) = (commit.before.clone(), request.user.clone());
+            bad.versions.push(RolledBackVersion { tag, by, at: now });
+            let excess = bad.versions.len().saturating_sub(MANY_ROLLED_BACK);
+            bad.versions.drain(..excess);
+        }
+        lease.ensure(WRITE).await?;
+        if bad != known {
+            store::save_key(self.world, RolledBackVersions(&commit.argocd), &bad).await?;
+        }
+        let locked = store::load_key(self.world, Lock(&commit.argocd)).await?.is_some_and(|lock| lock.holds(now));
+        if commit.rollback && !locked {
+            let reason = format!("rolled back from {} to {}", commit.before, commit.tag);
+            let lock = TargetLock { by: request.user.clone(), reason, at: now, until: None, rollback: true };
+            lease.ensure(WRITE).await?;
+            store::save_key(self.world, Lock(&commit.argocd), &lock).await?;
+            self.world.log(Line::new("locked").of(self.id).with("target", commit.target.to_string()));
+        }
+        lease.release().await;
+        Ok(())
+    }
+
+    async fn lock_lease(&self, argocd: &ArgoApplication) -> Result<Lease<'_, W>, Stop> {
+        let name = store::lock_lease(Some(argocd));
+        loop {
+            if let Some(lease) = Lease::take(self.world, &name, BRANCH_LIFE).await? {
+                return Ok(lease);
+            }
+            self.world.sleep(BRANCH_RETRY).await;
+        }
+    }
+}
+
+/// How many versions of a target are remembered as rolled back.
+const MANY_ROLLED_BACK: usize = 20;
+
+/// Where the work happens, with the target's lease.
+pub(crate) struct Held<'a, W> {
+    pub(crate) place: Place<'a>,
+    pub(crate) lease: &'a Lease<'a, W>,
+}
+
+impl<'a, W> std::ops::Deref for Held<'a, W> {
+    type Target = Place<'a>;
+    fn deref(&self) -> &Place<'a> {
+        &self.place
     }
 }
 

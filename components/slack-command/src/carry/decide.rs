@@ -1,38 +1,57 @@
 //! Decide: what is asked for, whether it may be, and what exactly would be committed. Reads the catalog, GitHub and the registry, writes
 //! nothing outside our own store.
 
+use super::commit::Held;
 use super::{BRANCH_RETRY, Carrier, LIFE, Stop, WRITE};
-use deploy_core::catalog::{App, Catalog, CatalogError, Decision, Environment};
-use deploy_core::command::What;
-use deploy_core::deployment::{Candidate, CommitFact, Facts, RequestFact, Rider, Riders, Source};
+use deploy_core::catalog::{
+    App, Approvals, Catalog, CatalogError, Checks, Decision, Environment, ForeignChanges, People,
+};
+use deploy_core::command::{TargetWords, Version, What};
+use deploy_core::deployment::{
+    Attempt, Candidate, Change, ChangesFact, CommitFact, Facts, Previous, RequestFact, Rider, Riders, Source, State,
+};
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::github::{self, FileState, PrState, Question, ReadError, Reference, Snapshot, SourceState};
 use deploy_core::image::ImageRef;
 use deploy_core::log::{Line, World};
 use deploy_core::manifest::{self, Edit, EditRefusal};
 use deploy_core::message;
-use deploy_core::names::{BlobSha, CommitSha, DeploymentId, GitHubLogin, SlackGroup, Target};
+use deploy_core::names::{
+    ArgoApplication, BlobSha, CommitSha, DeploymentId, GitHubLogin, SlackChannel, SlackGroup, SlackUser, Target,
+};
 use deploy_core::refusal::Refusal;
 use deploy_core::registry::{self, ImageState};
+use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, SlackError};
-use deploy_core::store::{self, CachedCatalog, CatalogCache, Current, History, Lease, Live};
+use deploy_core::store::{
+    self, CachedCatalog, CatalogCache, Current, History, Lease, Live, Lock, LockOfAll, RolledBackVersions, StoreError,
+    TargetLock,
+};
 use std::time::Duration;
 
 /// How long a refusal waits for the message that it links to.
 const POSTING: Duration = Duration::from_secs(3);
 
-impl<W: World> Carrier<'_, W> {
+/// Where things are read and decided, by whoever carries a deployment out, and by whoever only answers a question.
+pub(crate) struct Desk<'a, W> {
+    pub(crate) world: &'a W,
+    pub(crate) settings: &'a SlackCommandSettings,
+    /// For the log: the deployment, or the question.
+    pub(crate) id: &'a DeploymentId,
+}
+
+impl<W: World> Desk<'_, W> {
     /// The catalog as we last read it, if that is not long ago.
-    pub(super) async fn cached_catalog(&self) -> Option<(BlobSha, Catalog)> {
+    pub(crate) async fn cached_catalog(&self) -> Option<(BlobSha, Catalog)> {
         let now = self.world.now();
         let cached = store::load_key(self.world, CatalogCache).await.ok().flatten()?;
-        let fresh = now.since(cached.at) < Duration::from_millis(self.tempo().catalog_age) && cached.at <= now;
+        let fresh = now.since(cached.at) < Duration::from_millis(self.settings.tempo.catalog_age) && cached.at <= now;
         let catalog = Catalog::parse(&cached.text).ok().filter(|_| fresh)?;
         Some((cached.blob, catalog))
     }
 
     /// The catalog as it is on the branch now.
-    pub(super) async fn read_catalog(&self) -> Result<(BlobSha, Catalog), Stop> {
+    pub(crate) async fn read_catalog(&self) -> Result<(BlobSha, Catalog), Stop> {
         let (gitops, path) = (&self.settings.gitops, &self.settings.catalog_path);
         let state = github::catalog(self.world, &self.settings.github, &gitops.repo, &gitops.branch, path)
             .await
@@ -82,7 +101,7 @@ impl<W: World> Carrier<'_, W> {
         Ok(manifest::text_of(&bytes).map(str::to_owned))
     }
 
-    pub(super) fn read_error(&self, error: ReadError) -> Stop {
+    pub(crate) fn read_error(&self, error: ReadError) -> Stop {
         let gitops = &self.settings.gitops;
         match error {
             ReadError::NoRepository => Refusal::NoSuchRepository { repo: gitops.repo.clone() }.into(),
@@ -94,7 +113,7 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
-    pub(super) async fn authorise<'c>(
+    pub(crate) async fn authorise<'c>(
         &self,
         request: &RequestFact,
         catalog: &'c Catalog,
@@ -107,27 +126,52 @@ impl<W: World> Carrier<'_, W> {
             let (repo, own) = (repo.clone(), app.repo.clone());
             return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
         }
-        let decide = |groups: &[SlackGroup]| environment.allow.decide(&request.user, groups, &request.channel);
+        self.may_deploy(&request.user, &request.channel, &target, environment).await?;
+        Ok((target, app, environment))
+    }
+
+    /// Whether this person may deploy there, from this channel.
+    pub(crate) async fn may_deploy(
+        &self,
+        user: &SlackUser,
+        channel: &SlackChannel,
+        target: &Target,
+        environment: &Environment,
+    ) -> Result<(), Stop> {
+        let decide = |groups: &[SlackGroup]| environment.allow.decide(user, groups, channel);
         let mut decision = decide(&[]);
         // Slack is asked only about those whom the catalog does not name, and no longer than until one group has them.
         for group in environment.allow.groups() {
-            if decision == Decision::NotListed && self.is_member(request, group).await? {
+            if decision == Decision::NotListed && self.is_member(user, group).await? {
                 decision = decide(std::slice::from_ref(group));
             }
         }
         let refuse = |nobody, wrong_channel| Refusal::NotAllowed { target: target.clone(), nobody, wrong_channel };
         match decision {
-            Decision::Allowed => Ok((target, app, environment)),
+            Decision::Allowed => Ok(()),
             Decision::Nobody => Err(refuse(true, false).into()),
             Decision::NotListed => Err(refuse(false, false).into()),
             Decision::WrongChannel => Err(refuse(false, true).into()),
         }
     }
 
-    pub(super) async fn is_member(&self, request: &RequestFact, group: &SlackGroup) -> Result<bool, Stop> {
+    /// Whether this person is among those, by name or by a group.
+    pub(crate) async fn is_among(&self, user: &SlackUser, people: &People) -> Result<bool, Stop> {
+        if people.names(user) {
+            return Ok(true);
+        }
+        for group in &people.groups {
+            if self.is_member(user, group).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn is_member(&self, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {
         let doing = "read the members of a Slack user group";
         match slack::group_members(self.world, &self.settings.slack, group).await {
-            Ok(members) => Ok(members.contains(&request.user)),
+            Ok(members) => Ok(members.contains(user)),
             Err(SlackError::RateLimited(wait)) => {
                 Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }).into())
             }
@@ -143,71 +187,19 @@ impl<W: World> Carrier<'_, W> {
         }
     }
 
-    /// Waits for the target's lease; when it does not come, says who has it.
-    pub(super) async fn target_lease(&self, target: &Target, environment: &Environment) -> Result<Lease<'_, W>, Stop> {
-        let name = super::target_lease(&environment.argocd);
-        let wait = Duration::from_millis(self.tempo().target_wait);
-        let begun = self.world.elapsed();
-        loop {
-            if let Some(lease) = Lease::take(self.world, &name, LIFE).await? {
-                return Ok(lease);
-            }
-            let waited = self.world.elapsed().saturating_sub(begun);
-            if waited >= wait {
-                let other = self.holder(environment).await?;
-                // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
-                if other.is_some() || waited >= wait.saturating_add(LIFE) {
-                    return Err(self.busy(target, other).await.into());
-                }
-            }
-            self.world.sleep(Duration::from_millis(self.tempo().target_retry)).await;
-        }
-    }
-
-    /// The other deployment whose turn it is.
-    async fn holder(&self, environment: &Environment) -> Result<Option<DeploymentId>, Stop> {
-        let current = store::load_key(self.world, Current(&environment.argocd)).await?;
-        let Some(current) = current.filter(|current| current.id != *self.id) else { return Ok(None) };
-        let busy = store::load(self.world, &current.id).await?.keeps_busy(self.world.now(), self.tempo());
-        Ok(busy.then_some(current.id))
-    }
-
-    /// With whose it is, and a link to that message: worth a moment if it is still being posted.
-    pub(super) async fn busy(&self, target: &Target, other: Option<DeploymentId>) -> Refusal {
-        let mut facts = Facts::default();
-        if let Some(other) = &other {
-            let until = self.world.elapsed().saturating_add(POSTING);
-            loop {
-                facts = store::load(self.world, other).await.unwrap_or_default();
-                let is_posting = facts.message.as_ref().is_some_and(|message| message.0.speaking.is_some());
-                if facts.place().is_some() || !is_posting || self.world.elapsed() >= until {
-                    break;
-                }
-                self.world.sleep(BRANCH_RETRY).await;
-            }
-        }
-        let by = facts.request.as_ref().map(|request| request.user.clone());
-        Refusal::Busy { target: target.clone(), by, link: facts.link(), id: other }
-    }
-
-    pub(super) async fn remember(&self, place: &Place<'_, W>) -> Result<(), Stop> {
-        let argocd = &place.environment.argocd;
-        let mut keep = store::in_flight(self.world).await?.ids;
-        keep.extend(store::load_key(self.world, Current(argocd)).await?.map(|current| current.id));
-        keep.extend(store::load_key(self.world, Live(argocd)).await?.map(|live| live.id));
-        let still_ours = async || place.lease.ensure(WRITE).await;
-        let remember = store::remember(self.world, History(argocd), self.id, &keep, still_ours);
-        self.rings.make(self.world, (), remember).await?;
-        self.remembered.set(true);
-        Ok(())
-    }
-
     /// The one query.
-    pub(super) async fn read(&self, request: &RequestFact, place: &Place<'_, W>) -> Result<Snapshot, Stop> {
+    pub(crate) async fn read(&self, request: &RequestFact, place: &Place<'_>) -> Result<Snapshot, Stop> {
         let live = store::load_key(self.world, Live(&place.environment.argocd)).await?.map(|live| live.sha);
+        let mut checked = None;
         let reference = match &request.words.what {
             What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
             What::Branch(branch) => Reference::Branch(branch.clone()),
+            // Its branch may be gone; the commit is not.
+            What::Rollback(version) => {
+                let source = self.earlier(place, version).await?.source;
+                checked = Some(source.head);
+                Reference::Branch(source.branch)
+            }
         };
         let question = Question {
             gitops_repo: &self.settings.gitops.repo,
@@ -217,12 +209,13 @@ impl<W: World> Carrier<'_, W> {
             live: live.as_ref(),
             app_repo: &place.app.repo,
             reference: &reference,
+            checks_of: checked.as_ref(),
         };
         github::snapshot(self.world, &self.settings.github, &question).await.map_err(|error| self.read_error(error))
     }
 
     /// The catalog at the very commit that we build on must be the one that we decided by.
-    pub(super) async fn same_catalog(&self, place: &Place<'_, W>, snapshot: &Snapshot) -> Result<(), Stop> {
+    pub(crate) async fn same_catalog(&self, place: &Place<'_>, snapshot: &Snapshot) -> Result<(), Stop> {
         match &snapshot.catalog {
             FileState::File { blob, .. } if blob == place.catalog => Ok(()),
             state => {
@@ -232,37 +225,24 @@ impl<W: World> Carrier<'_, W> {
         }
     }
 
-    /// Source, tag, image, edit. While an earlier attempt may still land, what it fixed stays fixed.
-    pub(super) async fn prepare(
+    /// Source, tag, image, edit. `begun`: what an earlier attempt fixed, which may still land, stays fixed.
+    pub(crate) async fn prepare(
         &self,
         request: &RequestFact,
-        facts: &Facts,
-        place: &Place<'_, W>,
+        begun: Option<CommitFact>,
+        attempts: Vec<Attempt>,
+        place: &Place<'_>,
         snapshot: &Snapshot,
     ) -> Result<Prepared, Stop> {
-        let (app, environment) = (place.app, place.environment);
+        let environment = place.environment;
         let FileState::File { blob, text, size } = &snapshot.values else {
             let repo = self.settings.gitops.repo.clone();
             return Err(Refusal::NoValuesFile { path: environment.values.clone(), repo }.into());
         };
-        let earlier = facts.commit.as_ref();
-        let attempts = earlier.map(|commit| commit.attempts.clone()).unwrap_or_default();
-        let begun = match earlier {
-            Some(commit) if !self.doubt.borrow().bases.is_empty() => {
-                if commit.values != environment.values || commit.argocd != environment.argocd {
-                    return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
-                }
-                Some(commit.clone())
-            }
-            _ => None,
-        };
         let mut commit = match begun {
             Some(commit) => commit,
             None => {
-                let source = source(snapshot, request, app)?;
-                let tag =
-                    app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
-                let image = ImageRef { name: app.image.clone(), tag };
+                let (source, image) = self.wanted(request, place, snapshot).await?;
                 let digest = match registry::image_digest(self.world, &self.settings.registry, &image).await? {
                     ImageState::Found(digest) => digest,
                     ImageState::Missing => {
@@ -284,6 +264,10 @@ impl<W: World> Carrier<'_, W> {
                     deadline: environment.deadline,
                     degraded_grace: environment.degraded_grace,
                     riders: Riders::FirstDeploy,
+                    rollback: matches!(request.words.what, What::Rollback(_)),
+                    previous: None,
+                    approved_by: Vec::new(),
+                    overridden: None,
                     attempts,
                 }
             }
@@ -292,14 +276,279 @@ impl<W: World> Carrier<'_, W> {
         let text = self.exact_text(blob, text.as_deref(), *size).await?.map_err(refuse)?;
         let edit = manifest::set_tag(&text, &environment.tag_at, commit.tag.as_str()).map_err(refuse)?;
         commit.before = edit.before.first().cloned().unwrap_or_default();
-        if store::load_key(self.world, Live(&environment.argocd)).await?.is_some() {
+        if let Some(live) = store::load_key(self.world, Live(&environment.argocd)).await? {
             commit.riders = riders(snapshot);
+            let before: Option<CommitFact> = store::load_fact(self.world, &live.id).await?;
+            commit.previous = before.map(|before| Previous { tag: before.tag, head: before.source.head });
         }
-        Ok(Prepared { commit, edit })
+        Ok(Prepared { commit, edit, text })
+    }
+
+    /// What is to run: the source and its image.
+    async fn wanted(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        snapshot: &Snapshot,
+    ) -> Result<(Source, ImageRef), Stop> {
+        if let What::Rollback(version) = &request.words.what {
+            let earlier = self.earlier(place, version).await?;
+            let image = earlier.image_ref();
+            return Ok((earlier.source, image));
+        }
+        let source = source(snapshot, request, place.app)?;
+        if let Some(was) = request.pressed.as_ref().and_then(|pressed| pressed.head.as_ref())
+            && *was != source.head
+        {
+            return Err(Refusal::HeadMoved { was: was.clone(), is: source.head }.into());
+        }
+        let tag = place.app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
+        Ok((source, ImageRef { name: place.app.image.clone(), tag }))
+    }
+
+    /// The version to go back to, from what we remember of the target.
+    async fn earlier(&self, place: &Place<'_>, version: &Version) -> Result<CommitFact, Stop> {
+        let argocd = &place.environment.argocd;
+        let past = self.past(argocd).await?;
+        let target = place.target.clone();
+        let tags = past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(|commit| commit.tag.to_string()));
+        let unknown = |typed: String| {
+            let mut known: Vec<String> = Vec::new();
+            for tag in tags.clone() {
+                if !known.contains(&tag) && known.len() < 5 {
+                    known.push(tag);
+                }
+            }
+            Refusal::UnknownVersion { target: target.clone(), typed, known }
+        };
+        let found = match version {
+            Version::LastHealthy => {
+                let bad = store::load_key(self.world, RolledBackVersions(argocd)).await?.unwrap_or_default();
+                // The newest that was committed is what runs, or should.
+                let now = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| commit.tag.clone());
+                past.iter()
+                    .filter(|(_, facts)| facts.state() == State::Live)
+                    .filter_map(|(_, facts)| facts.commit.clone())
+                    .find(|commit| {
+                        Some(&commit.tag) != now.as_ref()
+                            && !bad.versions.iter().any(|bad| bad.tag == commit.tag.as_str())
+                    })
+                    .ok_or(Refusal::NoEarlierVersion { target: target.clone() })?
+            }
+            Version::Back(n) => {
+                let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
+                let entry = past.get(index).and_then(|(_, facts)| facts.commit.clone());
+                entry.ok_or_else(|| unknown(n.to_string()))?
+            }
+            Version::Tag(tag) => past
+                .iter()
+                .filter_map(|(_, facts)| facts.commit.as_ref())
+                .find(|commit| commit.tag.as_str() == tag)
+                .cloned()
+                .ok_or_else(|| unknown(tag.clone()))?,
+        };
+        Ok(found)
+    }
+
+    /// What is new in a version, as far as GitHub can compare it with the one before. Worth telling, and nothing else depends on it.
+    pub(crate) async fn changes(&self, commit: &CommitFact) -> Option<ChangesFact> {
+        let before = commit.previous.as_ref().filter(|before| before.head != commit.source.head)?;
+        let (repo, head) = (&commit.source.repo, &commit.source.head);
+        match github::compare(self.world, &self.settings.github, repo, &before.head, head).await {
+            Ok(compared) => Some(ChangesFact {
+                since: before.tag.to_string(),
+                ahead: compared.ahead,
+                behind: compared.behind,
+                commits: compared
+                    .commits
+                    .into_iter()
+                    .map(|change| Change { sha: change.sha, headline: change.headline, login: change.login })
+                    .collect(),
+                url: compared.url,
+            }),
+            Err(fault) => {
+                self.world.log(Line::new("not_compared").of(self.id).with_json("fault", &fault));
+                None
+            }
+        }
+    }
+
+    /// Finds a target by its words, in a catalog that is not old; a refusal is by the one on the branch.
+    pub(crate) async fn find(&self, words: &TargetWords) -> Result<(Target, Environment), Stop> {
+        let environment = words.environment.as_deref();
+        if let Some((_, catalog)) = self.cached_catalog().await
+            && let Ok((target, _, found)) = catalog.find(&words.app, environment)
+        {
+            return Ok((target, found.clone()));
+        }
+        let (_, catalog) = self.read_catalog().await?;
+        let (target, _, found) = catalog.find(&words.app, environment)?;
+        Ok((target, found.clone()))
+    }
+
+    /// The catalog, not older than we cache it.
+    pub(crate) async fn any_catalog(&self) -> Result<Catalog, Stop> {
+        match self.cached_catalog().await {
+            Some((_, catalog)) => Ok(catalog),
+            None => Ok(self.read_catalog().await?.1),
+        }
+    }
+
+    /// The deployments of a target that reached the branch, newest first: what `history` numbers.
+    pub(crate) async fn past(&self, argocd: &ArgoApplication) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
+        let ring = store::load_key(self.world, History(argocd)).await?.unwrap_or_default();
+        let all = futures::future::join_all(ring.ids.iter().map(|id| store::load(self.world, id))).await;
+        let mut past = Vec::new();
+        for (id, facts) in ring.ids.into_iter().zip(all) {
+            match facts {
+                Ok(facts) if facts.committed.is_some() && facts.commit.is_some() => past.push((id, facts)),
+                Ok(_) => {}
+                // Of another version of ours: not for us to show.
+                Err(error) if error.is_unreadable() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        past.sort_by_key(|(_, facts)| std::cmp::Reverse(facts.committed.as_ref().map(|committed| committed.at)));
+        Ok(past)
+    }
+
+    /// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came. Writes into
+    /// `commit` what was granted.
+    pub(crate) async fn gates(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        snapshot: &Snapshot,
+        commit: &mut CommitFact,
+    ) -> Result<(), Stop> {
+        self.open(request, place, &mut commit.overridden).await?;
+        let target = place.target;
+        let gates = &place.environment.gates;
+        if !gates.takes_branch(&commit.source.branch) {
+            let allowed = gates.branches.iter().take(5).map(ToString::to_string).collect();
+            let branch = commit.source.branch.clone();
+            return Err(Refusal::BranchNotAllowed { target: target.clone(), branch, allowed }.into());
+        }
+        if gates.checks == Checks::Required {
+            let state = match (&snapshot.source, commit.rollback) {
+                (_, true) => snapshot.checked.clone(),
+                (SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. }, false) => checks.clone(),
+                _ => None,
+            };
+            if state.as_deref() != Some("SUCCESS") {
+                let head = commit.source.head.clone();
+                return Err(Refusal::ChecksNotPassed { target: target.clone(), head, state }.into());
+            }
+        }
+        if let (ForeignChanges::Refuse, Riders::Since { commits, .. }) = (gates.foreign_changes, &commit.riders)
+            && !commits.is_empty()
+        {
+            let mut by: Vec<String> = Vec::new();
+            for rider in commits {
+                if !by.contains(&rider.who) && by.len() < 5 {
+                    by.push(rider.who.clone());
+                }
+            }
+            let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
+            return Err(Refusal::ForeignChanges { target: target.clone(), count, by }.into());
+        }
+        let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
+        if !commit.rollback && !knows {
+            let bad = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
+            if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == commit.tag.as_str()) {
+                let (target, tag, head) = (Box::new(target.clone()), commit.tag.clone(), commit.source.head.clone());
+                return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
+            }
+        }
+        if let Some(approvals) = &gates.approvals {
+            commit.approved_by = self.approved(request, place, approvals, commit).await?;
+        }
+        Ok(())
+    }
+
+    /// Locks and freezes: what can close at any moment.
+    pub(crate) async fn open(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        overridden: &mut Option<String>,
+    ) -> Result<(), Stop> {
+        let now = self.world.now();
+        let rollback = matches!(request.words.what, What::Rollback(_));
+        if let Some((lock, everything)) = self.lock(&place.environment.argocd).await?
+            && !(rollback && lock.rollback)
+        {
+            let (target, since, until) = (place.target.clone(), lock.at, lock.until);
+            return Err(Refusal::Locked { target, by: lock.by, reason: lock.reason, since, until, everything }.into());
+        }
+        if let Some(until) = place.environment.gates.frozen_until(now) {
+            let owners = &place.environment.owners;
+            let Some(reason) = &request.words.override_reason else {
+                let overridable = !owners.is_empty();
+                return Err(Refusal::Frozen { target: place.target.clone(), until, overridable }.into());
+            };
+            if !self.is_among(&request.user, owners).await? {
+                let doing = format!("override the freeze of {}", place.target);
+                return Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into());
+            }
+            if overridden.is_none() {
+                let line = Line::new("freeze_overridden").of(self.id).with("user", request.user.as_str());
+                self.world.log(line.with("target", place.target.to_string()).with("reason", reason.as_str()));
+            }
+            *overridden = Some(reason.clone());
+        }
+        Ok(())
+    }
+
+    /// The lock that is in force, and whether it is the one of everything.
+    pub(crate) async fn lock(&self, argocd: &ArgoApplication) -> Result<Option<(TargetLock, bool)>, StoreError> {
+        let now = self.world.now();
+        let all = store::load_key(self.world, LockOfAll).await?.filter(|lock| lock.holds(now));
+        if let Some(lock) = all {
+            return Ok(Some((lock, true)));
+        }
+        let own = store::load_key(self.world, Lock(argocd)).await?.filter(|lock| lock.holds(now));
+        Ok(own.map(|lock| (lock, false)))
+    }
+
+    /// Who approved exactly this, if they are enough.
+    async fn approved(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        approvals: &Approvals,
+        commit: &CommitFact,
+    ) -> Result<Vec<SlackUser>, Stop> {
+        let now = self.world.now();
+        let pressed = request.pressed.as_ref();
+        // Given to a commit: where the button named none, it was a rollback, whose version stands still.
+        let given = pressed.map(|pressed| pressed.approvals.as_slice()).unwrap_or_default();
+        let mut by = Vec::new();
+        for approval in given {
+            let counts = approval.user != request.user
+                && !by.contains(&approval.user)
+                && now.since(approval.at) < approvals.expires;
+            if counts && self.is_among(&approval.user, &approvals.by).await? {
+                by.push(approval.user.clone());
+            }
+        }
+        if by.len() >= usize::from(approvals.count) {
+            return Ok(by);
+        }
+        Err(Refusal::NeedsApproval {
+            target: Box::new(place.target.clone()),
+            head: commit.source.head.clone(),
+            tag: commit.tag.clone(),
+            count: approvals.count,
+            users: approvals.by.users.clone(),
+            groups: approvals.by.groups.clone(),
+            until: request.at.after(approvals.expires),
+        }
+        .into())
     }
 
     /// The wanted tag is in the file already. Ours to sync only if the last commit to the file is a recorded one of ours.
-    pub(super) async fn already_there(
+    pub(crate) async fn already_there(
         &self,
         commit: &CommitFact,
         snapshot: &Snapshot,
@@ -326,7 +575,7 @@ impl<W: World> Carrier<'_, W> {
     }
 
     /// A commit as the question "is it ours?" wants it.
-    pub(super) fn candidate<'p>(&self, past: &'p github::PastCommit, viewer: &GitHubLogin) -> Candidate<'p> {
+    pub(crate) fn candidate<'p>(&self, past: &'p github::PastCommit, viewer: &GitHubLogin) -> Candidate<'p> {
         Candidate {
             parents: &past.parents,
             changed_files: past.changed_files,
@@ -339,19 +588,88 @@ impl<W: World> Carrier<'_, W> {
     }
 }
 
-/// Where the work happens: the target as the catalog has it, and its lease.
-pub(super) struct Place<'a, W> {
-    pub(super) target: &'a Target,
-    pub(super) app: &'a App,
-    pub(super) environment: &'a Environment,
-    pub(super) catalog: &'a BlobSha,
-    pub(super) lease: &'a Lease<'a, W>,
+impl<W: World> Carrier<'_, W> {
+    /// Waits for the target's lease; when it does not come, says who has it.
+    pub(crate) async fn target_lease(
+        &self,
+        request: &RequestFact,
+        target: &Target,
+        environment: &Environment,
+    ) -> Result<Lease<'_, W>, Stop> {
+        let name = super::target_lease(&environment.argocd);
+        let wait = Duration::from_millis(self.tempo().target_wait);
+        let begun = self.world.elapsed();
+        loop {
+            if let Some(lease) = Lease::take(self.world, &name, LIFE).await? {
+                return Ok(lease);
+            }
+            let waited = self.world.elapsed().saturating_sub(begun);
+            if waited >= wait {
+                let other = self.holder(environment).await?;
+                // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
+                if other.is_some() || waited >= wait.saturating_add(LIFE) {
+                    return Err(self.busy(target, other).await.into());
+                }
+            }
+            self.world.sleep(Duration::from_millis(self.tempo().target_retry)).await;
+            self.wishes(request).await?;
+        }
+    }
+
+    /// The other deployment whose turn it is.
+    async fn holder(&self, environment: &Environment) -> Result<Option<DeploymentId>, Stop> {
+        let current = store::load_key(self.world, Current(&environment.argocd)).await?;
+        let Some(current) = current.filter(|current| current.id != *self.id) else { return Ok(None) };
+        let busy = store::load(self.world, &current.id).await?.keeps_busy(self.world.now(), self.tempo());
+        Ok(busy.then_some(current.id))
+    }
+
+    /// With whose it is, and a link to that message: worth a moment if it is still being posted.
+    pub(crate) async fn busy(&self, target: &Target, other: Option<DeploymentId>) -> Refusal {
+        let mut facts = Facts::default();
+        if let Some(other) = &other {
+            let until = self.world.elapsed().saturating_add(POSTING);
+            loop {
+                facts = store::load(self.world, other).await.unwrap_or_default();
+                let is_posting = facts.message.as_ref().is_some_and(|message| message.0.speaking.is_some());
+                if facts.place().is_some() || !is_posting || self.world.elapsed() >= until {
+                    break;
+                }
+                self.world.sleep(BRANCH_RETRY).await;
+            }
+        }
+        let by = facts.request.as_ref().map(|request| request.user.clone());
+        Refusal::Busy { target: target.clone(), by, link: facts.link(), id: other }
+    }
+
+    pub(crate) async fn remember(&self, place: &Held<'_, W>) -> Result<(), Stop> {
+        let argocd = &place.environment.argocd;
+        let mut keep = store::in_flight(self.world).await?.ids;
+        keep.extend(store::load_key(self.world, Current(argocd)).await?.map(|current| current.id));
+        keep.extend(store::load_key(self.world, Live(argocd)).await?.map(|live| live.id));
+        let still_ours = async || place.lease.ensure(WRITE).await;
+        let remember = store::remember(self.world, History(argocd), self.id, &keep, still_ours);
+        self.rings.make(self.world, (), remember).await?;
+        self.remembered.set(true);
+        Ok(())
+    }
+}
+
+/// Where the work happens: the target as the catalog has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) app: &'a App,
+    pub(crate) environment: &'a Environment,
+    pub(crate) catalog: &'a BlobSha,
 }
 
 /// What would be committed.
-pub(super) struct Prepared {
-    pub(super) commit: CommitFact,
-    pub(super) edit: Edit,
+pub(crate) struct Prepared {
+    pub(crate) commit: CommitFact,
+    pub(crate) edit: Edit,
+    /// The values file before it.
+    pub(crate) text: String,
 }
 
 fn riders(snapshot: &Snapshot) -> Riders {
@@ -375,17 +693,12 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
     let repo = app.repo.clone();
     match &snapshot.source {
         SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
-        SourceState::NoPullRequest => match &request.words.what {
+        SourceState::NoPullRequest | SourceState::NoBranch => match &request.words.what {
             What::PullRequest(number) | What::PullRequestOf { number, .. } => {
                 Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
             }
             What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
-        },
-        SourceState::NoBranch => match &request.words.what {
-            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
-            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
-                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
-            }
+            What::Rollback(_) => Err(Stop::Leave("a rollback has no branch of its own")),
         },
         SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
             match open {

@@ -448,9 +448,7 @@ impl GitHub {
                 page("CommitConnection", "parents", arguments, commit.parents.iter().map(|sha| own(sha)).collect())
             }
             "signature" => maybe(commit.signed_by_github.then_some(Node::Signature)),
-            "statusCheckRollup" => {
-                maybe(repository.checks.contains_key(sha).then(|| Node::Rollup(key.to_owned(), sha.to_owned())))
-            }
+            "statusCheckRollup" => repository.rollup(key, sha),
             _ => node(Node::Tree(key.to_owned(), sha.to_owned(), String::new())),
         }
     }
@@ -532,8 +530,6 @@ impl GitHub {
         let base_oid = repository.branches.get(base).cloned().unwrap_or_default();
         let branch =
             |name: &String| repository.branches.contains_key(name).then(|| Node::Ref(key.to_owned(), name.clone()));
-        let rollup =
-            || repository.checks.contains_key(head_oid).then(|| Node::Rollup(key.to_owned(), head_oid.clone()));
         match field {
             "author" => maybe(author.as_deref().map(|login| self.account(login))),
             "baseRef" => maybe(branch(base)),
@@ -577,7 +573,7 @@ impl GitHub {
             "merged" => leaf(state.name() == "MERGED"),
             "number" => leaf(number),
             "state" => leaf(state.name()),
-            "statusCheckRollup" => maybe(rollup()),
+            "statusCheckRollup" => repository.rollup(key, head_oid),
             "title" => leaf(title.as_str()),
             _ => leaf(format!("{}/pull/{number}", repository.url(&self.web))),
         }
@@ -585,6 +581,14 @@ impl GitHub {
 }
 
 impl Repository {
+    /// The checks of a commit, all in one.
+    fn rollup(&self, key: &str, sha: &str) -> Answer {
+        if self.hides_checks {
+            return Err(error("FORBIDDEN", "Resource not accessible by personal access token"));
+        }
+        maybe(self.checks.contains_key(sha).then(|| Node::Rollup(key.to_owned(), sha.to_owned())))
+    }
+
     /// What `git rev-parse` would find: `main`, `main:path`, a name or the start of one.
     fn object(&self, key: &str, expression: &str) -> Option<Node> {
         let (revision, path) = match expression.split_once(':') {

@@ -13,6 +13,9 @@ enum Route<'a> {
     User,
     Contents(String, String),
     Blob(String, &'a str),
+    Compare(String, String),
+    Deployment(String),
+    DeploymentStatus(String, &'a str),
     Unknown,
 }
 
@@ -32,11 +35,19 @@ fn route(request: &Request) -> Route<'_> {
         ("GET", ["repos", owner, name, "git", "blobs", sha]) => {
             Route::Blob(format!("{owner}/{name}").to_lowercase(), sha)
         }
+        ("GET", ["repos", owner, name, "compare", basehead @ ..]) => {
+            let basehead = percent_decode_str(&basehead.join("/")).decode_utf8_lossy().into_owned();
+            Route::Compare(format!("{owner}/{name}").to_lowercase(), basehead)
+        }
+        ("POST", ["repos", owner, name, "deployments"]) => Route::Deployment(format!("{owner}/{name}").to_lowercase()),
+        ("POST", ["repos", owner, name, "deployments", id, "statuses"]) => {
+            Route::DeploymentStatus(format!("{owner}/{name}").to_lowercase(), id)
+        }
         _ => Route::Unknown,
     }
 }
 
-fn message(status: u16, message: &str) -> Response {
+pub(super) fn message(status: u16, message: &str) -> Response {
     let docs = "https://docs.github.com/rest";
     Response::json(status, &json!({ "message": message, "documentation_url": docs, "status": status.to_string() }))
 }
@@ -51,6 +62,9 @@ impl StandIn for GitHub {
                 if is_commit { "github.commit" } else { "github.query" }
             }
             Route::User | Route::Contents(..) | Route::Blob(..) => "github.rest",
+            Route::Compare(..) => "github.compare",
+            Route::Deployment(_) => "github.deployment",
+            Route::DeploymentStatus(..) => "github.deployment_status",
             Route::Unknown => "github.unexpected",
         };
         name.to_owned()
@@ -104,6 +118,9 @@ impl GitHub {
                 Route::User => Response::json(200, &webhook::account(&self.bot_login, &self.web)),
                 Route::Contents(key, path) => self.contents(request, &key, &path),
                 Route::Blob(key, sha) => self.blob(request, &key, sha),
+                Route::Compare(key, basehead) => self.compare(request, &key, &basehead),
+                Route::Deployment(key) => self.create_deployment(request, &key),
+                Route::DeploymentStatus(key, id) => self.create_deployment_status(request, &key, id),
                 Route::Unknown => message(404, "Not Found"),
             }
         };
@@ -131,7 +148,7 @@ impl GitHub {
     }
 
     /// Content may be created so many times a minute, and so many times an hour, whatever becomes of it.
-    fn secondary_limit(&mut self) -> Option<Response> {
+    pub(super) fn secondary_limit(&mut self) -> Option<Response> {
         let (now, minute) = (self.now, self.minute);
         let hour = 60 * minute;
         self.writes.retain(|at| now < at + hour);

@@ -723,6 +723,247 @@ fn rest_gives_the_exact_bytes() {
     assert_eq!(get(&mut github, &format!("/repos/acme/gitops/git/blobs/{}", "0".repeat(40)), "").status, 404);
 }
 
+// ---- Comparisons ----
+
+const APP: &str = "acme/checkout";
+
+/// The first and the newest of so many commits on top of another.
+fn commits_on_top(github: &mut GitHub, count: usize) -> (String, String) {
+    let base = github.repo(APP).commit("Begin", &[("main.rs", "fn main() {}\n")]).head();
+    let new = |n| NewCommit::new(&format!("Change {n}\n\nWhy"), &[("main.rs", &format!("// {n}\n"))]);
+    let all: Vec<NewCommit> = (1..=count).map(new).collect();
+    let head = github.push(APP, "topic", "bob", &all);
+    (base, head)
+}
+
+fn compare(github: &mut GitHub, base: &str, head: &str, paging: &str) -> Value {
+    let response = get(github, &format!("/repos/{APP}/compare/{base}...{head}{paging}"), "application/vnd.github+json");
+    assert_eq!(response.status, 200, "{base}...{head}{paging}");
+    json_of(&response)
+}
+
+fn subjects(comparison: &Value) -> Vec<&str> {
+    let commits = comparison["commits"].as_array().unwrap().iter();
+    commits.map(|commit| commit["commit"]["message"].as_str().unwrap().lines().next().unwrap()).collect()
+}
+
+#[test]
+fn a_comparison_lists_what_the_head_has_more_oldest_first() {
+    let mut github = github();
+    let (base, head) = commits_on_top(&mut github, 3);
+    let found = compare(&mut github, &base, &head, "");
+    assert_eq!(subjects(&found), ["Change 1", "Change 2", "Change 3"]);
+    let numbers = |found: &Value| {
+        let number = |name: &str| found[name].as_u64().unwrap();
+        let numbers = [number("ahead_by"), number("behind_by"), number("total_commits")];
+        (found["status"].as_str().unwrap().to_owned(), numbers)
+    };
+    assert_eq!(numbers(&found), ("ahead".to_owned(), [3, 0, 3]));
+    assert_eq!(found["html_url"], format!("https://github.com/acme/checkout/compare/{base}...{head}"));
+    assert_eq!(found["files"][0]["patch"], "-fn main() {}\n+// 3");
+    let newest = &found["commits"][2];
+    assert_eq!((&newest["sha"], &newest["author"]["login"]), (&json!(head), &json!("bob")));
+    assert_eq!(newest["html_url"], format!("https://github.com/acme/checkout/commit/{head}"));
+
+    assert_eq!(numbers(&compare(&mut github, &head, &head, "")), ("identical".to_owned(), [0, 0, 0]));
+    assert_eq!(numbers(&compare(&mut github, &head, &base, "")), ("behind".to_owned(), [0, 3, 0]));
+    assert_eq!(numbers(&compare(&mut github, &base[..7], "topic", "")), ("ahead".to_owned(), [3, 0, 3]));
+
+    let stranger = Person { name: "Eve".to_owned(), email: "eve@example.com".to_owned() };
+    let by_nobody = NewCommit { author: Some(stranger), ..NewCommit::new("On main", &[("other", "1")]) };
+    github.push(APP, "main", "alice", &[by_nobody]);
+    let diverged = compare(&mut github, "topic", "main", "");
+    assert_eq!(numbers(&diverged), ("diverged".to_owned(), [1, 3, 1]));
+    assert_eq!(diverged["commits"][0]["author"], Value::Null);
+
+    let elsewhere = github.force_push(APP, "orphan", "bob", &"0".repeat(40), &[NewCommit::new("Alone", &[("a", "1")])]);
+    for (base, head) in
+        [(&base, &"1".repeat(40)), (&"1".repeat(40), &head), (&base, &elsewhere), (&base, &String::new())]
+    {
+        let response = get(&mut github, &format!("/repos/{APP}/compare/{base}...{head}"), "application/json");
+        assert_eq!(response.status, 404, "{base}...{head}");
+    }
+    github.repo(APP).access(Access::None);
+    let hidden = get(&mut github, &format!("/repos/{APP}/compare/{base}...{head}"), "application/json");
+    assert_eq!((hidden.status, github.calls("github.compare")), (404, 10));
+}
+
+#[test]
+fn a_long_comparison_comes_in_pages_and_only_the_first_has_files() {
+    let mut github = github();
+    let (base, head) = commits_on_top(&mut github, 260);
+    let all = compare(&mut github, &base, &head, "");
+    assert_eq!((subjects(&all).len(), subjects(&all)[0], all["total_commits"].as_u64()), (250, "Change 11", Some(260)));
+    let check = |github: &mut GitHub, paging: &str, count: usize, first: &str, files: usize| {
+        let page = compare(github, &base, &head, paging);
+        assert_eq!(
+            (subjects(&page).len(), subjects(&page).first().copied().unwrap_or_default()),
+            (count, first),
+            "{paging}"
+        );
+        assert_eq!(
+            (page["files"].as_array().unwrap().len(), page["ahead_by"].as_u64()),
+            (files, Some(260)),
+            "{paging}"
+        );
+    };
+    check(&mut github, "?per_page=10", 10, "Change 1", 1);
+    check(&mut github, "?per_page=10&page=2", 10, "Change 11", 0);
+    check(&mut github, "?per_page=1000&page=3", 60, "Change 201", 0);
+    check(&mut github, "?page=9", 20, "Change 241", 0);
+    check(&mut github, "?per_page=100&page=4", 0, "", 0);
+}
+
+// ---- Deployments ----
+
+fn deploy(github: &mut GitHub, body: &Value) -> (u16, Value) {
+    let response = ask_with(github, &format!("POST /repos/{APP}/deployments"), &HEADERS, body.to_string().as_bytes());
+    (response.status, json_of(&response))
+}
+
+fn say(github: &mut GitHub, id: u64, body: &Value) -> (u16, Value) {
+    let line = format!("POST /api/v3/repos/{APP}/deployments/{id}/statuses");
+    let response = ask_with(github, &line, &HEADERS, body.to_string().as_bytes());
+    (response.status, json_of(&response))
+}
+
+fn plain(reference: &str, environment: &str) -> Value {
+    json!({ "ref": reference, "environment": environment, "auto_merge": false, "required_contexts": [] })
+}
+
+#[test]
+fn a_deployment_is_made_and_told_how_it_goes() {
+    let mut github = github();
+    let (_, head) = commits_on_top(&mut github, 1);
+    let mut body = plain(&head, "staging");
+    body["description"] = json!("by alice");
+    body["payload"] = json!({ "deploy_id": "0123" });
+    body["production_environment"] = json!(false);
+    let (status, made) = deploy(&mut github, &body);
+    assert_eq!((status, &made["sha"], &made["creator"]["login"]), (201, &json!(head), &json!("deploy-bot[bot]")));
+    let id = made["id"].as_u64().unwrap();
+    let success =
+        json!({ "state": "success", "description": "live", "environment_url": "https://x", "log_url": "https://y" });
+    assert_eq!(say(&mut github, id, &json!({ "state": "in_progress" })).0, 201);
+    assert_eq!(say(&mut github, id, &success).0, 201);
+    insta::assert_debug_snapshot!(github.deployments(APP)[0].statuses[1], @r#"
+    DeploymentStatus {
+        state: "success",
+        description: "live",
+        environment_url: "https://x",
+        log_url: "https://y",
+    }
+    "#);
+    let made = &github.deployments(APP)[0];
+    assert_eq!((made.id, made.environment.as_str(), made.production, made.transient), (id, "staging", false, false));
+    assert_eq!((made.description.as_str(), &made.payload), ("by alice", &json!({ "deploy_id": "0123" })));
+
+    // The next success in the same environment ends this one, unless it is production.
+    for (reference, environment) in [("topic", "staging"), ("main", "production"), ("topic", "production")] {
+        let id = deploy(&mut github, &plain(reference, environment)).1["id"].as_u64().unwrap();
+        assert_eq!(say(&mut github, id, &success).0, 201);
+    }
+    let last = |nth: usize| github.deployments(APP)[nth].statuses.last().unwrap().state.clone();
+    assert_eq!([last(0), last(1), last(2), last(3)], ["inactive", "success", "success", "success"]);
+    assert!(github.deployments(APP)[2].production);
+    assert_eq!((github.calls("github.deployment"), github.calls("github.deployment_status")), (4, 5));
+}
+
+#[test]
+fn a_deployment_that_github_refuses_is_not_made() {
+    let mut github = github();
+    let (base, head) = commits_on_top(&mut github, 1);
+    assert_eq!(deploy(&mut github, &json!({})).0, 422);
+    let unknown = deploy(&mut github, &plain("gone", "x"));
+    assert_eq!((unknown.0, &unknown.1["message"]), (422, &json!("No ref found for: gone")));
+    assert_eq!(deploy(&mut github, &plain(&"1".repeat(40), "x")).0, 422);
+
+    // Without `required_contexts: []`, checks have to be successful.
+    github.checks(APP, &head, Some(Checks::Pending));
+    let mut checked = plain(&head, "x");
+    checked.as_object_mut().unwrap().remove("required_contexts");
+    let refused = deploy(&mut github, &checked);
+    assert_eq!(refused.0, 409);
+    assert_eq!(refused.1["message"], format!("Conflict: Commit status checks failed for {head}."));
+    checked["required_contexts"] = json!(["ci"]);
+    assert_eq!(deploy(&mut github, &checked).0, 409);
+
+    // Without `auto_merge: false`, what is behind the default branch is merged instead, if it can be.
+    let merging = json!({ "ref": "topic", "required_contexts": [] });
+    github.person_pushes(APP, "main", "alice", &[("other", "1")], "Other");
+    assert_eq!(deploy(&mut github, &merging).0, 202);
+    github.person_pushes(APP, "main", "alice", &[("main.rs", "fn other() {}")], "The same file");
+    assert_eq!(
+        deploy(&mut github, &merging),
+        (
+            409,
+            json!({
+                "message": "Conflict merging main into topic.", "documentation_url": "https://docs.github.com/rest", "status": "409",
+            })
+        )
+    );
+    assert!(github.deployments(APP).is_empty());
+    github.checks(APP, &head, None);
+    checked.as_object_mut().unwrap().remove("required_contexts");
+    let id = deploy(&mut github, &checked).1["id"].as_u64().unwrap();
+
+    for bad in [
+        json!({}),
+        json!({ "state": "done" }),
+        json!({ "state": "success", "description": "x".repeat(141) }),
+        json!({ "state": "success", "environment_url": "checkout.example" }),
+        json!({ "state": "success", "log_url": "javascript:1" }),
+    ] {
+        assert_eq!(say(&mut github, id, &bad).0, 422, "{bad}");
+    }
+    assert_eq!(say(&mut github, id, &json!({ "state": "success", "description": "ü".repeat(140) })).0, 201);
+    assert_eq!(say(&mut github, id + 1, &json!({ "state": "success" })).0, 404);
+
+    github.repo(APP).no_deployments();
+    let (status, refused) = deploy(&mut github, &plain(&base, "x"));
+    assert_eq!((status, &refused["message"]), (403, &json!("Resource not accessible by integration")));
+    assert_eq!(say(&mut github, id, &json!({ "state": "success" })).0, 403);
+    github.repo(APP).access(Access::None);
+    assert_eq!(deploy(&mut github, &plain(&base, "x")).0, 404);
+    assert_eq!((github.deployments(APP).len(), github.deployments(APP)[0].statuses.len()), (1, 1));
+}
+
+#[test]
+fn deployments_count_as_content_that_is_made() {
+    let mut github = github();
+    let (base, _) = commits_on_top(&mut github, 1);
+    github.writes_per_minute = 1;
+    let id = deploy(&mut github, &plain(&base, "x")).1["id"].as_u64().unwrap();
+    assert_eq!(say(&mut github, id, &json!({ "state": "success" })).0, 403);
+    let head = github.head(GITOPS, "main").unwrap();
+    assert_eq!(post(&mut github, COMMIT, commit_input(&head, "x")).status, 403);
+}
+
+#[test]
+fn the_checks_of_one_commit_can_be_read_without_its_branch() {
+    let mut github = github();
+    let (_, head) = commits_on_top(&mut github, 1);
+    github.delete_branch(APP, "topic", "bob");
+    let read = |github: &mut GitHub, oid: &str| {
+        let query = "query($oid: GitObjectID!) { repository(owner: \"acme\", name: \"checkout\") {
+            object(oid: $oid) { ... on Commit { oid statusCheckRollup { state } } } } }";
+        ask(github, query, json!({ "oid": oid }))
+    };
+    let rollup = |answer: &Value| answer["data"]["repository"]["object"]["statusCheckRollup"].clone();
+    for checks in [Checks::Error, Checks::Expected, Checks::Failure, Checks::Pending, Checks::Success] {
+        github.checks(APP, &head, Some(checks));
+        assert_eq!(rollup(&read(&mut github, &head)), json!({ "state": checks.name() }));
+    }
+    github.checks(APP, &head, None);
+    let answer = read(&mut github, &head);
+    assert_eq!((rollup(&answer), answer["data"]["repository"]["object"]["oid"].clone()), (Value::Null, json!(head)));
+    assert_eq!(read(&mut github, &"1".repeat(40))["data"]["repository"], json!({ "object": null }));
+
+    github.repo(APP).hide_checks();
+    let answer = read(&mut github, &head);
+    assert_eq!((rollup(&answer), &answer["errors"][0]["type"]), (Value::Null, &json!("FORBIDDEN")));
+}
+
 // ---- Webhooks ----
 
 #[test]

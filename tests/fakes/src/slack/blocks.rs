@@ -13,7 +13,7 @@ pub(super) fn check(blocks: &[Value]) -> Vec<String> {
     if blocks.len() > 50 {
         found.add("/blocks", "no more than 50 items allowed");
     }
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut actions) = (BTreeSet::new(), BTreeSet::new());
     for (index, block) in blocks.iter().enumerate() {
         let at = format!("/blocks/{index}");
         found.block(&at, block);
@@ -21,6 +21,13 @@ pub(super) fn check(blocks: &[Value]) -> Vec<String> {
             && !ids.insert(id.to_owned())
         {
             found.add(&format!("{at}/block_id"), &format!("block_id already exists: {id}"));
+        }
+        // Slack minds only within a block; but two buttons of a message that are told apart by nothing are a mistake of ours.
+        let elements = block["elements"].as_array().into_iter().flatten().chain(block.get("accessory"));
+        for id in elements.filter_map(|element| element["action_id"].as_str()) {
+            if !actions.insert(id) {
+                found.add(&at, &format!("`action_id` {id} already exists"));
+            }
         }
     }
     found.0
@@ -42,6 +49,7 @@ impl Findings {
             "context" | "actions" => (&["elements"], &[]),
             "divider" => (&[], &[]),
             "image" => (&["image_url", "alt_text"], &["title"]),
+            "rich_text" => (&["elements"], &[]),
             "" => return self.add(at, "missing required field: type"),
             other => return self.add(&format!("{at}/type"), &format!("unsupported type: {other}")),
         };
@@ -56,17 +64,8 @@ impl Findings {
                 }
                 _ => found.text(at, Some(element), 2000, &["mrkdwn", "plain_text"]),
             }),
-            "actions" => {
-                self.elements(at, fields, 25, Self::button);
-                let mut ids = BTreeSet::new();
-                for element in fields.get("elements").and_then(Value::as_array).into_iter().flatten() {
-                    if let Some(id) = element["action_id"].as_str()
-                        && !ids.insert(id)
-                    {
-                        self.add(at, &format!("`action_id` {id} already exists"));
-                    }
-                }
-            }
+            "actions" => self.elements(at, fields, 25, Self::button),
+            "rich_text" => self.elements(at, fields, usize::MAX, Self::rich_part),
             "image" => {
                 self.length(&format!("{at}/image_url"), fields.get("image_url"), 3000);
                 self.length(&format!("{at}/alt_text"), fields.get("alt_text"), 2000);
@@ -130,21 +129,72 @@ impl Findings {
         for (name, most) in [("action_id", 255), ("value", 2000), ("url", 3000), ("accessibility_label", 75)] {
             self.length(&format!("{at}/{name}"), fields.get(name), most);
         }
-        if let Some(style) = fields.get("style")
-            && style != "primary"
-            && style != "danger"
-        {
-            self.add(&format!("{at}/style"), "must be a valid enum value");
-        }
+        self.style(at, fields);
         if let Some(confirm) = fields.get("confirm") {
             let at = format!("{at}/confirm");
             let Some(parts) = self.object(&at, confirm, &["title", "text", "confirm", "deny"], &["style"]) else {
                 return;
             };
             self.text(&format!("{at}/title"), parts.get("title"), 100, &["plain_text"]);
-            self.text(&format!("{at}/text"), parts.get("text"), 300, &["plain_text", "mrkdwn"]);
+            self.text(&format!("{at}/text"), parts.get("text"), 300, &["plain_text"]);
             self.text(&format!("{at}/confirm"), parts.get("confirm"), 30, &["plain_text"]);
             self.text(&format!("{at}/deny"), parts.get("deny"), 30, &["plain_text"]);
+            self.style(&at, parts);
+        }
+    }
+
+    fn style(&mut self, at: &str, of: &Map<String, Value>) {
+        if of.get("style").is_some_and(|style| style != "primary" && style != "danger") {
+            self.add(&format!("{at}/style"), "must be a valid enum value");
+        }
+    }
+
+    /// A part of a `rich_text` block. Only sections may have everything in them.
+    fn rich_part(&mut self, at: &str, part: &Value) {
+        let kind = part["type"].as_str().unwrap_or_default();
+        let optional: &[&str] = match kind {
+            "rich_text_section" => &[],
+            "rich_text_quote" | "rich_text_preformatted" => &["border"],
+            "rich_text_list" => &["style", "indent", "offset", "border"],
+            other => return self.add(&format!("{at}/type"), &format!("unsupported type: {other}")),
+        };
+        let Some(fields) = self.object(at, part, &["elements"], optional) else { return };
+        self.elements(at, fields, usize::MAX, |found, at, element| match (kind, element["type"].as_str()) {
+            ("rich_text_list", Some("rich_text_section")) => found.rich_part(at, element),
+            ("rich_text_preformatted", Some("text" | "link")) | ("rich_text_section" | "rich_text_quote", _) => {
+                found.rich_element(at, element);
+            }
+            (_, other) => {
+                found.add(&format!("{at}/type"), &format!("unsupported type: {}", other.unwrap_or_default()));
+            }
+        });
+        if kind == "rich_text_list"
+            && !matches!(fields.get("style").and_then(Value::as_str), Some("bullet" | "ordered"))
+        {
+            self.add(&format!("{at}/style"), "must be a valid enum value");
+        }
+    }
+
+    fn rich_element(&mut self, at: &str, element: &Value) {
+        let (required, optional): (&str, &[&str]) = match element["type"].as_str().unwrap_or_default() {
+            "text" => ("text", &["style"]),
+            "link" => ("url", &["text", "unsafe", "style"]),
+            "user" => ("user_id", &["style"]),
+            "usergroup" => ("usergroup_id", &["style"]),
+            "channel" => ("channel_id", &["style"]),
+            "broadcast" => ("range", &["style"]),
+            "emoji" => ("name", &["unicode", "style"]),
+            other => return self.add(&format!("{at}/type"), &format!("unsupported type: {other}")),
+        };
+        let Some(fields) = self.object(at, element, &[required], optional) else { return };
+        self.length(&format!("{at}/{required}"), fields.get(required), usize::MAX);
+        if let Some(style) = fields.get("style") {
+            let at = format!("{at}/style");
+            if let Some(style) = self.object(&at, style, &[], &["bold", "italic", "strike", "code"])
+                && !style.values().all(Value::is_boolean)
+            {
+                self.add(&at, "must be a boolean");
+            }
         }
     }
 
@@ -217,6 +267,23 @@ mod tests {
         json!({"type": "button", "action_id": "cancel", "text": {"type": "plain_text", "text": label}, "value": "v"})
     }
 
+    fn numbered(nth: usize) -> Value {
+        json!({"type": "button", "action_id": format!("a{nth}"), "text": {"type": "plain_text", "text": "x".repeat(75)}})
+    }
+
+    /// A button that asks first, in texts of these lengths.
+    fn confirmed(title: usize, text: usize, answers: usize) -> Value {
+        let plain = |most: usize| json!({"type": "plain_text", "text": "x".repeat(most)});
+        json!({
+            "type": "button", "action_id": "x".repeat(255), "value": "v".repeat(2000), "style": "danger",
+            "text": {"type": "plain_text", "text": "Roll back"},
+            "confirm": {
+                "title": plain(title), "text": plain(text), "confirm": plain(answers), "deny": plain(answers),
+                "style": "danger",
+            },
+        })
+    }
+
     #[test]
     fn accepts_what_slack_accepts() {
         check_blocks(json!([]), &[]);
@@ -228,6 +295,17 @@ mod tests {
                 {"type": "divider"},
                 {"type": "context", "elements": [{"type": "mrkdwn", "text": "c"}]},
                 {"type": "actions", "elements": [button("Cancel")]},
+                {"type": "actions", "elements": (0..25).map(numbered).collect::<Vec<_>>()},
+                {"type": "actions", "elements": [confirmed(100, 300, 30)]},
+                {"type": "rich_text", "elements": [
+                    {"type": "rich_text_section", "elements": [
+                        {"type": "text", "text": "For ", "style": {"bold": true}}, {"type": "user", "user_id": "U1"},
+                    ]},
+                    {"type": "rich_text_preformatted", "elements": [{"type": "text", "text": "+  tag: b"}], "border": 0},
+                    {"type": "rich_text_list", "style": "bullet", "elements": [
+                        {"type": "rich_text_section", "elements": [{"type": "text", "text": "one"}]},
+                    ]},
+                ]},
             ]),
             &[],
         );
@@ -270,6 +348,86 @@ mod tests {
         check_blocks(
             json!([{"type": "section", "fields": fields}]),
             &["[ERROR] must have between 1 and 10 items [json-pointer:/blocks/0/fields]"],
+        );
+    }
+
+    #[test]
+    fn refuses_buttons_that_slack_refuses() {
+        let check = |button: Value, expected: &str| {
+            check_blocks(json!([{"type": "actions", "elements": [button]}]), &[expected]);
+        };
+        let with = |name: &str, value: Value| {
+            let mut button = button("Cancel");
+            button[name] = value;
+            button
+        };
+        check(
+            with("value", json!("v".repeat(2001))),
+            "[ERROR] must be less than 2001 characters [json-pointer:/blocks/0/elements/0/value]",
+        );
+        check(
+            with("action_id", json!("v".repeat(256))),
+            "[ERROR] must be less than 256 characters [json-pointer:/blocks/0/elements/0/action_id]",
+        );
+        check(
+            with("style", json!("default")),
+            "[ERROR] must be a valid enum value [json-pointer:/blocks/0/elements/0/style]",
+        );
+        check(
+            confirmed(101, 1, 1),
+            "[ERROR] must be less than 101 characters [json-pointer:/blocks/0/elements/0/confirm/title/text]",
+        );
+        check(
+            confirmed(1, 301, 1),
+            "[ERROR] must be less than 301 characters [json-pointer:/blocks/0/elements/0/confirm/text/text]",
+        );
+        let mut marked = confirmed(1, 1, 1);
+        marked["confirm"]["text"]["type"] = json!("mrkdwn");
+        check(marked, "[ERROR] must be one of: plain_text [json-pointer:/blocks/0/elements/0/confirm/text/type]");
+        let mut silent = confirmed(1, 1, 1);
+        silent["confirm"].as_object_mut().unwrap().remove("deny");
+        check(silent, "[ERROR] missing required field: deny [json-pointer:/blocks/0/elements/0/confirm]");
+        check_blocks(
+            json!([{"type": "actions", "elements": [confirmed(1, 1, 31)]}]),
+            &[
+                "[ERROR] must be less than 31 characters [json-pointer:/blocks/0/elements/0/confirm/confirm/text]",
+                "[ERROR] must be less than 31 characters [json-pointer:/blocks/0/elements/0/confirm/deny/text]",
+            ],
+        );
+        let many: Vec<Value> = (0..26).map(numbered).collect();
+        check_blocks(
+            json!([{"type": "actions", "elements": many}]),
+            &["[ERROR] no more than 25 items allowed [json-pointer:/blocks/0/elements]"],
+        );
+        let section =
+            json!({"type": "section", "text": {"type": "mrkdwn", "text": "a"}, "accessory": button("Unlock")});
+        check_blocks(
+            json!([section, {"type": "actions", "elements": [button("Cancel")]}]),
+            &["[ERROR] `action_id` cancel already exists [json-pointer:/blocks/1]"],
+        );
+    }
+
+    #[test]
+    fn refuses_rich_text_that_slack_refuses() {
+        let check = |part: Value, expected: &str| {
+            check_blocks(json!([{"type": "rich_text", "elements": [part]}]), &[expected]);
+        };
+        let user = json!({"type": "user", "user_id": "U1"});
+        check(
+            json!({"type": "rich_text_preformatted", "elements": [user]}),
+            "[ERROR] unsupported type: user [json-pointer:/blocks/0/elements/0/elements/0/type]",
+        );
+        check(
+            json!({"type": "rich_text_section", "elements": [{"type": "text", "text": ""}]}),
+            "[ERROR] must be more than 0 characters [json-pointer:/blocks/0/elements/0/elements/0/text]",
+        );
+        check(
+            json!({"type": "rich_text_section", "elements": [{"type": "mrkdwn", "text": "x"}]}),
+            "[ERROR] unsupported type: mrkdwn [json-pointer:/blocks/0/elements/0/elements/0/type]",
+        );
+        check(
+            json!({"type": "section", "text": "x"}),
+            "[ERROR] unsupported type: section [json-pointer:/blocks/0/elements/0/type]",
         );
     }
 }

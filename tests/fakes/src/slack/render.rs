@@ -19,6 +19,10 @@ fn one_block(block: &Value, name_of: &dyn Fn(&str) -> Option<String>) -> String 
     match block["type"].as_str().unwrap_or_default() {
         "divider" => "----".to_owned(),
         "image" => format!("[{}]", block["alt_text"].as_str().unwrap_or_default()),
+        "rich_text" => {
+            let parts: Vec<String> = list("elements").iter().map(|part| rich_part(part, name_of)).collect();
+            parts.join("\n")
+        }
         "context" | "actions" => {
             let parts: Vec<String> = list("elements").iter().map(|part| element(part, name_of)).collect();
             parts.join("  ")
@@ -39,11 +43,43 @@ fn one_block(block: &Value, name_of: &dyn Fn(&str) -> Option<String>) -> String 
 
 fn element(element: &Value, name_of: &dyn Fn(&str) -> Option<String>) -> String {
     match element["type"].as_str().unwrap_or_default() {
-        "button" => format!("[ {} ]", element["text"]["text"].as_str().unwrap_or_default()),
+        "button" => format!("[{}]", unescape(element["text"]["text"].as_str().unwrap_or_default())),
         "image" => format!("[{}]", element["alt_text"].as_str().unwrap_or_default()),
         // In plain text nothing is markup, but Slack still unescapes the three characters.
         "plain_text" => unescape(element["text"].as_str().unwrap_or_default()),
         _ => mrkdwn(element["text"].as_str().unwrap_or_default(), name_of),
+    }
+}
+
+/// A paragraph, a list, a quotation or a block of code; nothing in it is markup.
+fn rich_part(part: &Value, name_of: &dyn Fn(&str) -> Option<String>) -> String {
+    let elements = part["elements"].as_array().cloned().unwrap_or_default();
+    let inline = || elements.iter().map(|element| rich_element(element, name_of)).collect::<String>();
+    match part["type"].as_str().unwrap_or_default() {
+        "rich_text_preformatted" => format!("```\n{}\n```", inline().trim_end_matches('\n')),
+        "rich_text_quote" => inline().lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n"),
+        "rich_text_list" => {
+            let items = elements.iter().enumerate().map(|(nth, item)| match part["style"].as_str() {
+                Some("ordered") => format!("{}. {}", nth + 1, rich_part(item, name_of)),
+                _ => format!("• {}", rich_part(item, name_of)),
+            });
+            items.collect::<Vec<_>>().join("\n")
+        }
+        _ => inline().trim_end_matches('\n').to_owned(),
+    }
+}
+
+fn rich_element(element: &Value, name_of: &dyn Fn(&str) -> Option<String>) -> String {
+    let field = |name: &str| element[name].as_str().unwrap_or_default();
+    let named = |mark: &str, id: &str| format!("{mark}{}", name_of(id).unwrap_or_default());
+    match field("type") {
+        "user" => named("@", field("user_id")),
+        "channel" => named("#", field("channel_id")),
+        "usergroup" => format!("@{}", field("usergroup_id")),
+        "broadcast" => format!("@{}", field("range")),
+        "emoji" => format!(":{}:", field("name")),
+        "link" => element["text"].as_str().unwrap_or(field("url")).to_owned(),
+        _ => field("text").to_owned(),
     }
 }
 
@@ -102,7 +138,33 @@ mod tests {
         `main-0123456`
         ----
         in #deploys  R&D
-        [ Cancel ]
+        [Cancel]
+        ");
+    }
+
+    #[test]
+    fn rich_text_reads_like_slack() {
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let blocks = json!([{"type": "rich_text", "elements": [
+            {"type": "rich_text_section", "elements": [
+                text("For "), {"type": "user", "user_id": "U1"}, text(": "), {"type": "link", "url": "https://x", "text": "here"},
+            ]},
+            {"type": "rich_text_preformatted", "elements": [text("-  tag: a\n+  tag: b &amp; <c>\n")]},
+            {"type": "rich_text_list", "style": "bullet", "elements": [
+                {"type": "rich_text_section", "elements": [text("one")]},
+                {"type": "rich_text_section", "elements": [text("two")]},
+            ]},
+            {"type": "rich_text_quote", "elements": [text("said")]},
+        ]}]);
+        insta::assert_snapshot!(render("fallback", blocks.as_array().unwrap(), &names), @"
+        For @alice: here
+        ```
+        -  tag: a
+        +  tag: b &amp; <c>
+        ```
+        • one
+        • two
+        > said
         ");
     }
 

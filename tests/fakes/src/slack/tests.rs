@@ -335,6 +335,135 @@ fn a_click_carries_the_button_and_the_message() {
     assert!(slack.click(NOW, "U1", "C1", &ts, "cancel").is_none());
 }
 
+fn payload(click: &Outgoing) -> Value {
+    serde_json::from_str(&fields(click)["payload"]).unwrap()
+}
+
+fn with_button(text: &str) -> Value {
+    let confirm = json!({
+        "title": {"type": "plain_text", "text": "Sure?"}, "text": {"type": "plain_text", "text": "It goes live."},
+        "confirm": {"type": "plain_text", "text": "Deploy"}, "deny": {"type": "plain_text", "text": "No"},
+    });
+    json!({"text": text, "blocks": [
+        {"type": "section", "text": {"type": "mrkdwn", "text": text}},
+        {"type": "actions", "elements": [{
+            "type": "button", "action_id": "deploy", "value": "id-1", "style": "primary", "confirm": confirm,
+            "text": {"type": "plain_text", "text": "Deploy"},
+        }]},
+    ]})
+}
+
+#[test]
+fn an_ephemeral_message_can_be_clicked_by_its_reader_and_replaced() {
+    let mut slack = workspace();
+    slack.add_user("U2", "bob");
+    let command = slack.command(NOW, "U1", "G1", "preview checkout 42");
+    slack.answered(NOW, &command, 200, with_button("a preview").to_string().as_bytes());
+    let seen = slack.ephemerals("U1")[0].clone();
+    assert_eq!(slack.render(&seen), "a preview\n[Deploy]");
+    assert_eq!(seen.buttons(), ["deploy"]);
+    assert!(slack.click(NOW, "U2", "G1", &seen.ts, "deploy").is_none());
+    assert!(slack.click(NOW, "U1", "C1", &seen.ts, "deploy").is_none());
+    assert!(slack.click(NOW, "U1", "G1", &seen.ts, "cancel").is_none());
+
+    let click = slack.click(NOW, "U1", "G1", &seen.ts, "deploy").unwrap();
+    let payload = payload(&click);
+    assert_eq!(payload.get("message"), None);
+    let container = json!({"type": "message", "message_ts": seen.ts, "channel_id": "G1", "is_ephemeral": true});
+    assert_eq!(payload["container"], container);
+    assert_eq!(payload["channel"], json!({"id": "G1", "name": "privategroup"}));
+    assert_eq!(payload["actions"][0]["confirm"]["title"]["text"], "Sure?");
+
+    // The bot cannot update it, only answer to the click.
+    let update = json!({"channel": "G2", "ts": seen.ts, "text": "x"});
+    assert_eq!(error_of(&mut slack, "chat.update", &update), "message_not_found");
+    let url = payload["response_url"].as_str().unwrap();
+    use_url(&mut slack, NOW, url, &json!({"text": "on it", "replace_original": true}));
+    let texts = |slack: &Slack| slack.ephemerals("U1").iter().map(|m| m.text().to_owned()).collect::<Vec<_>>();
+    assert_eq!(texts(&slack), ["on it"]);
+    assert_eq!(slack.ephemerals("U1")[0].ts, seen.ts);
+    assert!(slack.click(NOW, "U1", "G1", &seen.ts, "deploy").is_none(), "the button is gone");
+    use_url(&mut slack, NOW, url, &json!({"text": "besides"}));
+    assert_eq!(texts(&slack), ["on it", "besides"]);
+
+    slack.answered(NOW, &command, 200, with_button("another").to_string().as_bytes());
+    let last = slack.ephemerals("U1").last().unwrap().ts.clone();
+    let click = slack.click(NOW, "U1", "G1", &last, "deploy").unwrap();
+    let url = self::payload(&click)["response_url"].as_str().unwrap().to_owned();
+    use_url(&mut slack, NOW, &url, &json!({"delete_original": true}));
+    assert_eq!(texts(&slack), ["on it", "besides"]);
+    assert!(slack.click(NOW, "U1", "G1", &last, "deploy").is_none());
+}
+
+#[test]
+fn replies_stay_with_their_parent_and_notify_whom_they_mention() {
+    let mut slack = workspace();
+    slack.add_user("U2", "bob");
+    slack.limits = Some(Limits { post_burst: 3, ..Limits::default() });
+    let parent = call(&mut slack, "chat.postMessage", &json!({"channel": "C1", "text": "<@U1> deploys"}))["ts"].clone();
+    let update = json!({"channel": "C1", "ts": parent, "text": "<@U2> failed"});
+    assert_eq!(error_of(&mut slack, "chat.update", &update), "none");
+    let reply = |ts: &Value, text: &str| {
+        let mut message = with_button(text);
+        message["channel"] = json!("C1");
+        message["thread_ts"] = ts.clone();
+        message
+    };
+    let answer = call(&mut slack, "chat.postMessage", &reply(&parent, "<@U2> it failed\nlook"));
+    assert_eq!(answer["message"]["thread_ts"], parent);
+    let ts = answer["ts"].clone();
+    assert_eq!(error_of(&mut slack, "chat.postMessage", &reply(&ts, "x")), "thread_not_found");
+    // Replies count against the channel's limit.
+    assert_eq!(call_at(&mut slack, NOW, "chat.postMessage", &reply(&parent, "x")).0, 429);
+
+    let message = &slack.messages("C1")[0];
+    assert_eq!((slack.messages("C1").len(), message.thread.len()), (1, 1));
+    insta::assert_snapshot!(slack.render(message), @"
+    @bob failed
+        @bob it failed
+        look
+        [Deploy]
+    ");
+    // An update notifies nobody.
+    let texts = |user: &str| slack.mentions(user).iter().map(|m| m.edits[0].text.clone()).collect::<Vec<_>>();
+    assert_eq!(texts("U1"), ["<@U1> deploys"]);
+    assert_eq!(texts("U2"), ["<@U2> it failed\nlook"]);
+
+    let ts = ts.as_str().unwrap();
+    let click = slack.click(NOW, "U1", "C1", ts, "deploy").unwrap();
+    assert_eq!(payload(&click)["container"]["thread_ts"], parent);
+    assert_eq!(payload(&click)["message"]["thread_ts"], parent);
+    let update = json!({"channel": "C1", "ts": ts, "text": "better", "blocks": []});
+    assert_eq!(error_of(&mut slack, "chat.update", &update), "none");
+    assert_eq!(slack.render(&slack.messages("C1")[0]), "@bob failed\n    better");
+    slack.delete_message(NOW, "C1", ts);
+    assert_eq!(slack.render(&slack.messages("C1")[0]), "@bob failed");
+}
+
+#[test]
+fn a_group_and_a_call_to_everybody_notify_too() {
+    let mut slack = workspace();
+    slack.groups.insert("S1".to_owned(), vec!["U1".to_owned()]);
+    for text in ["<!subteam^S1>", "<!subteam^S2>", "<!channel>", "&lt;!channel&gt;"] {
+        call(&mut slack, "chat.postMessage", &json!({"channel": "C1", "text": text}));
+    }
+    let texts: Vec<&str> = slack.mentions("U1").iter().map(|message| message.text()).collect();
+    assert_eq!(texts, ["<!subteam^S1>", "<!channel>"]);
+}
+
+#[test]
+fn a_stranger_clicks_in_our_name_and_types_in_theirs() {
+    let mut slack = workspace();
+    slack.add_stranger("U7", "mallory", "T0OTHER");
+    let mut message = with_button("t");
+    message["channel"] = json!("C1");
+    let ts = call(&mut slack, "chat.postMessage", &message)["ts"].as_str().unwrap().to_owned();
+    let payload = payload(&slack.click(NOW, "U7", "C1", &ts, "deploy").unwrap());
+    assert_eq!((&payload["team"]["id"], &payload["user"]["team_id"]), (&json!("T0ACME"), &json!("T0OTHER")));
+    let command = slack.command(NOW, "U7", "C1", "checkout 42");
+    assert_eq!(fields(&command)["team_id"], "T0OTHER");
+}
+
 #[test]
 fn tells_about_people_and_groups_but_not_in_json() {
     let mut slack = workspace();

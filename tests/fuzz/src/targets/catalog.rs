@@ -2,9 +2,12 @@
 
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
-use deploy_core::catalog::{Allow, Catalog, Decision, Environment, LONGEST};
+use deploy_core::catalog::{
+    Allow, BranchGlob, Catalog, Checks, Decision, Environment, ForeignChanges, Freeze, Gates, LONGEST, People,
+};
+use deploy_core::clock::Timestamp;
 use deploy_core::message;
-use deploy_core::names::{FilePath, SlackChannel, SlackUser};
+use deploy_core::names::{BranchName, FilePath, SlackChannel, SlackUser};
 use deploy_core::refusal::Refusal;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -12,11 +15,15 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { values, tag_at, argocd, allow, deadline, degraded_grace } = environment;
+    let Environment { values, tag_at, argocd, allow, owners, gates, deadline, degraded_grace } = environment;
+    let Gates { branches, checks, foreign_changes, approvals, freeze } = gates;
     let mut all = json!({
         "values": values,
         "tag_at": tag_at,
         "argocd": { "application": argocd.name, "project": argocd.project },
+        "owners": people(owners),
+        "checks": match checks { Checks::Ignore => "ignore", Checks::Required => "required" },
+        "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
         "deadline": format!("{}s", deadline.as_secs()),
         "degraded_grace": format!("{}s", degraded_grace.as_secs()),
     });
@@ -31,6 +38,60 @@ fn written_out(environment: &Environment) -> Value {
                     all["allow"][key] = list;
                 }
             }
+        }
+    }
+    if !branches.is_empty() {
+        all["branches"] = branches.iter().map(ToString::to_string).collect();
+    }
+    if let Some(approvals) = approvals {
+        all["approvals"] = people(&approvals.by);
+        all["approvals"]["count"] = json!(approvals.count.to_string());
+        all["approvals"]["expires"] = json!(format!("{}s", approvals.expires.as_secs()));
+    }
+    if !freeze.is_empty() {
+        let window = |freeze: &Freeze| {
+            let (from, until, zone) = words(freeze);
+            json!({ "from": from, "until": until, "zone": zone })
+        };
+        all["freeze"] = freeze.iter().map(window).collect();
+    }
+    all
+}
+
+/// From, until and the time zone of a window.
+fn words(freeze: &Freeze) -> (String, String, String) {
+    let text = freeze.to_string();
+    let (from, rest) = text.split_once(" to ").expect("from and until");
+    let (until, zone) = rest.rsplit_once(' ').expect("until and a zone");
+    (from.to_owned(), until.to_owned(), zone.to_owned())
+}
+
+/// Patterns and windows are what they are shown as, and a freeze ends after it began.
+fn gates_hold(gates: &Gates) {
+    for glob in &gates.branches {
+        assert_eq!(BranchGlob::parse(&glob.to_string()).as_ref(), Some(glob));
+        let example = BranchName::parse(&glob.to_string().replace(['*', '?'], "x")).expect("a branch");
+        assert!(glob.matches(&example) && gates.takes_branch(&example), "{glob} takes {example}");
+    }
+    for freeze in &gates.freeze {
+        let (from, until, zone) = words(freeze);
+        assert_eq!(Freeze::parse(&from, &until, &zone).as_ref(), Ok(freeze));
+    }
+    for turn in 0..4 {
+        // From the night on in which the clocks change in Europe, six weeks apart.
+        let now = Timestamp::from_seconds(1_774_742_400 + turn * 3_628_800);
+        if let Some(until) = gates.frozen_until(now) {
+            assert!(until > now && until <= now.after(Freeze::FURTHEST), "{until:?}");
+            assert!(until == now.after(Freeze::FURTHEST) || gates.frozen_until(until).is_none(), "{until:?}");
+        }
+    }
+}
+
+fn people(People { users, groups }: &People) -> Value {
+    let mut all = json!({});
+    for (key, list) in [("users", json!(users)), ("groups", json!(groups))] {
+        if list != json!([]) {
+            all[key] = list;
         }
     }
     all
@@ -54,7 +115,7 @@ pub fn catalog(data: &[u8]) {
     };
     assert!(text.len() <= LONGEST && !catalog.apps.is_empty());
 
-    let mut again = json!({});
+    let mut again = json!({ "owners": people(&catalog.owners) });
     let (mut applications, mut places) = (BTreeSet::new(), BTreeSet::new());
     for (name, app) in &catalog.apps {
         assert_eq!(name, &app.name);
@@ -62,6 +123,7 @@ pub fn catalog(data: &[u8]) {
         again["apps"][name.as_str()] = json!({ "repo": app.repo, "image": app.image });
         for (environment_name, environment) in &app.environments {
             again["apps"][name.as_str()]["environments"][environment_name.as_str()] = written_out(environment);
+            gates_hold(&environment.gates);
             assert!((30..=7200).contains(&environment.deadline.as_secs()), "{:?}", environment.deadline);
             assert!(environment.degraded_grace <= Duration::from_secs(600));
             let argocd = &environment.argocd;

@@ -130,7 +130,7 @@ pub fn slack_request(data: &[u8]) {
     assert_eq!((head.method.as_str(), body.len() <= 64 << 10), ("POST", true));
 
     let settings = SlackCommandSettings::read(&variables).expect("as an operator would");
-    let is_command = matches!(verified, accept::Verified::Command(..));
+    let is_command = head.path != "/slack/interaction";
     let accepted = world.run(accept::accept(&world, &settings, verified));
     let words = String::from_utf8_lossy(&accepted.answer.body);
     keeps_secrets(data, &(&words, &world.lines));
@@ -140,7 +140,8 @@ pub fn slack_request(data: &[u8]) {
         is_plain_to_slack(text);
     }
     assert!(accepted.answer.status == StatusCode::OK || accepted.answer.status == StatusCode::BAD_REQUEST);
-    assert!(!is_command || accepted.answer.status != StatusCode::OK || text.is_some(), "a person reads a sentence");
+    let is_told = text.is_some() || matches!(accepted.then, accept::Then::Converse(_));
+    assert!(!is_command || accepted.answer.status != StatusCode::OK || is_told, "a person reads a sentence");
     assert_eq!(
         carried(&accepted.then).is_some(),
         !world.written.borrow().is_empty(),
@@ -160,7 +161,7 @@ pub fn slack_request(data: &[u8]) {
 fn carried(then: &accept::Then) -> Option<&DeploymentId> {
     match then {
         accept::Then::CarryOut(id) => Some(id),
-        accept::Then::Nothing | accept::Then::TakeBack(_) => None,
+        accept::Then::Nothing | accept::Then::TakeBack(..) | accept::Then::Converse(_) => None,
     }
 }
 

@@ -89,6 +89,7 @@ pub fn github_snapshot(data: &[u8]) {
         live: live.as_ref(),
         app_repo: &repo("acme/checkout"),
         reference: &reference,
+        checks_of: live.as_ref(),
     };
     // What people typed travels in variables: the words of the query do not depend on it.
     let query = |question: &Question<'_>| {
@@ -114,6 +115,7 @@ pub fn github_snapshot(data: &[u8]) {
     assert!(!has_other_errors(&body), "data beside an error was believed");
     is_file(&snapshot.values);
     is_file(&snapshot.catalog);
+    is_short(snapshot.checked.as_deref().unwrap_or_default(), 200);
     assert!(!snapshot.since_live.iter().any(|touch| Some(&touch.sha) == live.as_ref()));
     assert!(!snapshot.complete || live.is_some());
     for touch in &snapshot.since_live {

@@ -69,8 +69,8 @@ pub fn slack_interaction(data: &[u8]) {
     };
     let again = json!({
         "type": "block_actions",
-        "team": { "id": click.team },
-        "user": { "id": click.user },
+        "team": { "id": click.team, "domain": click.team_domain },
+        "user": { "id": click.user, "name": click.user_name, "team_id": click.user_team },
         "channel": { "id": click.channel },
         "actions": [{ "action_id": click.action_id, "value": click.value }],
         "response_url": click.response_url.expose(),

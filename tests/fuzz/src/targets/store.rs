@@ -118,9 +118,9 @@ pub fn stored_facts(data: &[u8]) {
     let mut notes = vec![None, Some(Note::Settling)];
     notes.extend([0, 1, u64::MAX].map(|ahead| Some(Note::Queue { ahead })));
     for note in notes {
-        is_a_message(&message::before_commit(&facts, note.as_ref()));
+        is_a_message(&message::before_commit(&id(), &facts, note.as_ref()));
     }
-    is_a_message(&message::after_commit(&facts));
+    is_a_message(&message::after_commit(&id(), &facts));
     if let Some(link) = facts.link() {
         assert!(link.starts_with("https://") && link.contains(".slack.com/archives/"), "{link}");
     }

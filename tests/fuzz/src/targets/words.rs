@@ -3,7 +3,7 @@
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use deploy_core::clock::Timestamp;
-use deploy_core::command::{Command, DeployWords, LONGEST, What};
+use deploy_core::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What};
 use deploy_core::image::{Digest, ImageName, ImageRef, Tag, TagRule, is_image_of};
 use deploy_core::message;
 use deploy_core::names::{
@@ -15,15 +15,29 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{Debug, Display};
 
-/// The words as somebody could have typed them, in the one form that leaves no doubt.
-fn typed(words: &DeployWords) -> String {
-    let environment = words.environment.as_ref().map(|environment| format!("@{environment}")).unwrap_or_default();
-    let what = match &words.what {
-        What::PullRequest(number) => number.to_string(),
-        What::Branch(branch) => format!("branch:refs/heads/{branch}"),
-        What::PullRequestOf { repo, number } => format!("https://github.com/{repo}/pull/{}", number.0),
-    };
-    deploy_core::slack::escape(&format!("deploy {}{environment} {what}", words.app))
+/// What holds for the words of a deploy, a preview or a rollback.
+fn deploy_words(words: &DeployWords) {
+    let stored = serde_json::to_string(words).expect("words are stored");
+    assert_eq!(serde_json::from_str::<DeployWords>(&stored).expect("and read"), *words);
+    target_words(&words.target());
+    if let Some(text) = &words.override_reason {
+        reason(text);
+    }
+    if let What::Rollback(Version::Tag(tag)) = &words.what {
+        assert!(Tag::parse(tag).is_ok(), "{tag:?} is no tag");
+    }
+    is_plain_to_slack(&message::accepted(words));
+    is_short(&message::accepted(words), 900);
+}
+
+fn target_words(words: &TargetWords) {
+    assert!(!words.app.is_empty() && words.environment.as_deref() != Some(""));
+}
+
+/// It is shown and stored: one line, not long, not nothing.
+fn reason(text: &str) {
+    is_short(text, LONGEST_REASON);
+    assert!(!text.is_empty() && text.trim() == text && !text.contains("  ") && !text.chars().any(char::is_control));
 }
 
 /// The text after `/deploy`.
@@ -35,18 +49,39 @@ pub fn command(data: &[u8]) {
         outcome.is_ok() && text.chars().count() + 2 <= LONGEST
     );
     match outcome {
-        Ok(Command::Help) => {}
-        Ok(Command::Deploy(words)) => {
+        Ok(command) => {
             assert!(text.chars().count() <= LONGEST);
-            assert!(!words.app.is_empty() && words.environment.as_deref() != Some(""));
-            let again = typed(&words);
-            if again.chars().count() <= LONGEST {
-                assert_eq!(Command::parse(&again), Ok(Command::Deploy(words.clone())), "typed again as {again:?}");
+            let mut said = None;
+            match &command {
+                Command::Deploy(words) | Command::Preview(words) => {
+                    assert!(!matches!(words.what, What::Rollback(_)));
+                    deploy_words(words);
+                    said = words.override_reason.as_deref();
+                }
+                Command::Rollback(words) => {
+                    assert!(matches!(words.what, What::Rollback(_)));
+                    deploy_words(words);
+                    said = words.override_reason.as_deref();
+                }
+                Command::Lock { scope, reason: text, period } => {
+                    if let Scope::Target(words) = scope {
+                        target_words(words);
+                    }
+                    reason(text);
+                    assert!(period.is_none_or(|period| (60..=30 * 24 * 3600).contains(&period.as_secs())));
+                    said = Some(text);
+                }
+                Command::Status(Some(words)) | Command::History(words) | Command::Cancel(words) => target_words(words),
+                Command::Unlock(Scope::Target(words)) => target_words(words),
+                Command::Unlock(Scope::Everything) | Command::Status(None) | Command::Apps | Command::Help(_) => {}
             }
-            let stored = serde_json::to_string(&words).expect("words are stored");
-            assert_eq!(serde_json::from_str::<DeployWords>(&stored).expect("and read"), words);
-            is_plain_to_slack(&message::accepted(&words));
-            is_short(&message::accepted(&words), 900);
+            // No quotes can be put around a reason that has every kind of them in it.
+            let quotes = [['"', '“', '”', '„', '‟', '«', '»'], ['\'', '‘', '’', '‚', '‛', '‹', '›'], ['`'; 7]];
+            let every_quote = said.is_some_and(|said| quotes.iter().all(|kind| said.contains(kind)));
+            let again = deploy_core::slack::escape(&command.to_string());
+            if again.chars().count() <= LONGEST && !every_quote {
+                assert_eq!(Command::parse(&again), Ok(command), "typed again as {again:?}");
+            }
         }
         Err(refusal @ Refusal::Syntax { .. }) => {
             is_plain_to_slack(&message::refusal(&refusal));
@@ -55,13 +90,17 @@ pub fn command(data: &[u8]) {
         Err(other) => panic!("the form of a command cannot be refused as {other:?}"),
     }
     // As Slack would send exactly this text: what is understood stands in it. (A `Σ` at the end of a word has a lower case of its own.)
-    if let Ok(Command::Deploy(words)) = Command::parse(&deploy_core::slack::escape(&text))
+    let understood = Command::parse(&deploy_core::slack::escape(&text));
+    if let Ok(Command::Deploy(words) | Command::Preview(words)) = &understood
         && !text.contains('Σ')
     {
         assert!(text.to_lowercase().contains(&words.app), "{text:?} was read as {words}");
         if let What::Branch(branch) = &words.what {
             assert!(text.contains(branch.as_str()), "{text:?} was read as {words}");
         }
+    }
+    if let Ok(Command::Lock { reason, .. }) = &understood {
+        assert!(reason.split(' ').all(|word| text.contains(word)), "{text:?} was read as {reason:?}");
     }
 }
 

@@ -1,0 +1,595 @@
+//! What is typed, and what is understood.
+
+use super::*;
+use crate::refusal::Right;
+use proptest::prelude::*;
+
+/// What was understood, in the form that leaves no doubt; or why not, and what would be right.
+fn understood(text: &str) -> String {
+    match Command::parse(text) {
+        Ok(command) => command.to_string(),
+        Err(Refusal::Syntax { problem, right: None, .. }) => format!("no: {problem}"),
+        Err(Refusal::Syntax { problem, right: Some(Right::DidYouMean(right)), .. }) => {
+            format!("no: {problem} | {right}?")
+        }
+        Err(Refusal::Syntax { problem, right: Some(Right::Like(right)), .. }) => {
+            format!("no: {problem} | like {right}")
+        }
+        Err(other) => panic!("{text:?}: {other:?}"),
+    }
+}
+
+fn check(table: &[(&str, &str)]) {
+    for (text, expected) in table {
+        assert_eq!(understood(text), *expected, "{text:?}");
+    }
+}
+
+/// What people read.
+fn said(texts: &[&str]) -> String {
+    let say = |text: &&str| match Command::parse(text) {
+        Err(refusal) => format!("{text}\n    {}", crate::message::refusal(&refusal)),
+        Ok(command) => format!("{text}\n    understood: {command}"),
+    };
+    texts.iter().map(say).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_deploy_of_a_pull_request_or_a_branch() {
+    check(&[
+        ("checkout 42", "deploy checkout #42"),
+        ("checkout #42", "deploy checkout #42"),
+        ("  checkout\u{a0} 42\n", "deploy checkout #42"),
+        ("\u{202a}checkout\u{202c} \u{200e}42\u{ad}", "deploy checkout #42"),
+        ("checkout feature/x", "deploy checkout branch:refs/heads/feature/x"),
+        ("checkout refs/heads/feature/x", "deploy checkout branch:refs/heads/feature/x"),
+        ("checkout@production feature/x", "deploy checkout@production branch:refs/heads/feature/x"),
+        ("checkout branch:42", "deploy checkout branch:refs/heads/42"),
+        ("checkout branch:main", "deploy checkout branch:refs/heads/main"),
+        ("checkout branch:@x", "deploy checkout branch:refs/heads/@x"),
+        ("checkout 42-fix", "deploy checkout branch:refs/heads/42-fix"),
+        ("checkout #42-fix", "deploy checkout branch:refs/heads/#42-fix"),
+        ("checkout help", "deploy checkout branch:refs/heads/help"),
+        ("Checkout@Production Feature/X", "deploy checkout@production branch:refs/heads/Feature/X"),
+        ("checkout a&amp;b", "deploy checkout branch:refs/heads/a&b"),
+        ("checkout a&amp;lt;b", "deploy checkout branch:refs/heads/a&lt;b"),
+    ]);
+}
+
+#[test]
+fn the_word_deploy_may_be_typed_twice_and_may_be_an_app() {
+    check(&[
+        ("deploy checkout 42", "deploy checkout #42"),
+        ("Deploy checkout 42", "deploy checkout #42"),
+        ("deploy 42", "deploy deploy #42"),
+        ("deploy deploy 42", "deploy deploy #42"),
+        ("deploy checkout", "deploy deploy branch:refs/heads/checkout"),
+        ("deploy@production 42", "deploy deploy@production #42"),
+        ("deploy deploy 42 override it burns", "deploy deploy #42 override it burns"),
+    ]);
+}
+
+#[test]
+fn an_app_that_is_called_like_a_verb_is_deployed_with_the_word_deploy() {
+    for verb in Verb::ALL {
+        let name = verb.name();
+        assert_eq!(understood(&format!("deploy {name} 42")), format!("deploy {name} #42"));
+        assert_eq!(understood(&format!("{name}@production 42")), format!("deploy {name}@production #42"));
+    }
+    check(&[
+        ("status main", "status main"),
+        ("STATUS main", "status main"),
+        ("deploy status main", "deploy status branch:refs/heads/main"),
+        ("status status", "status status"),
+    ]);
+}
+
+#[test]
+fn a_deploy_past_the_gates_has_a_reason() {
+    check(&[
+        ("checkout 42 override payments are failing", "deploy checkout #42 override payments are failing"),
+        ("checkout main OVERRIDE “don’t wait”", "deploy checkout branch:refs/heads/main override don’t wait"),
+        ("preview checkout 42 override x", "preview checkout #42 override x"),
+        ("rollback checkout override   it\tburns", "rollback checkout override it burns"),
+        ("rollback checkout 2 override for 2h", "rollback checkout 2 override for 2h"),
+        ("checkout override", "deploy checkout branch:refs/heads/override"),
+        ("checkout override override it burns", "deploy checkout branch:refs/heads/override override it burns"),
+    ]);
+}
+
+#[test]
+fn a_preview_has_the_words_of_a_deploy() {
+    check(&[
+        ("preview checkout 42", "preview checkout #42"),
+        ("Preview checkout@production main", "preview checkout@production branch:refs/heads/main"),
+        (
+            "preview checkout <https://github.com/acme/checkout/pull/42>",
+            "preview checkout https://github.com/acme/checkout/pull/42",
+        ),
+    ]);
+}
+
+#[test]
+fn questions_about_a_target() {
+    check(&[
+        ("status", "status"),
+        ("status checkout", "status checkout"),
+        ("status Checkout@Production", "status checkout@production"),
+        ("history checkout@production", "history checkout@production"),
+        ("cancel checkout", "cancel checkout"),
+        ("apps", "apps"),
+        ("`apps`", "apps"),
+    ]);
+}
+
+#[test]
+fn a_rollback_to_a_version() {
+    check(&[
+        ("rollback checkout", "rollback checkout"),
+        ("rollback checkout@production 2", "rollback checkout@production 2"),
+        ("rollback checkout main-abc1234", "rollback checkout tag:main-abc1234"),
+        ("rollback checkout 20260826", "rollback checkout tag:20260826"),
+        ("rollback checkout tag:42", "rollback checkout tag:42"),
+        ("rollback checkout V1.2_3", "rollback checkout tag:V1.2_3"),
+    ]);
+    let words = |text| match Command::parse(text) {
+        Ok(Command::Rollback(words)) => format!("{words} | {}", words.what),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(words("rollback checkout"), "rollback checkout | the last healthy version");
+    assert_eq!(words("rollback a@b 2"), "rollback a@b 2 | version 2 of the history");
+    assert_eq!(words("rollback a@b v2"), "rollback a@b v2 | v2");
+}
+
+#[test]
+fn a_lock_has_a_reason_and_perhaps_a_time() {
+    check(&[
+        ("lock checkout load test", "lock checkout load test"),
+        ("lock checkout@production  load \n test", "lock checkout@production load test"),
+        ("lock all it burns", "lock all it burns"),
+        ("lock All@x it burns", "lock all@x it burns"),
+        ("lock checkout load test for 2h", "lock checkout load test for 2h"),
+        ("lock checkout load test for 90m", "lock checkout load test for 1h30m"),
+        ("lock checkout load test for 1h30m", "lock checkout load test for 1h30m"),
+        ("lock checkout load test FOR 1D", "lock checkout load test for 1d"),
+        ("lock checkout load test for 2 hours", "lock checkout load test for 2h"),
+        ("lock checkout load test for 1w", "lock checkout load test for 7d"),
+        ("lock checkout load test for 1 day 30 min", "lock checkout load test for 1d30m"),
+        ("lock checkout wait for the release", "lock checkout wait for the release"),
+        ("lock checkout wait for 2h please", "lock checkout wait for 2h please"),
+        ("lock checkout wait for 2 releases", "lock checkout wait for 2 releases"),
+        ("lock checkout wait for 30m1h", "lock checkout wait for 30m1h"),
+        ("lock checkout wait for h", "lock checkout wait for h"),
+        ("lock checkout wait for", "lock checkout wait for"),
+        ("lock checkout for the release for 2h", "lock checkout for the release for 2h"),
+        ("lock checkout 'wait for 2h'", "lock checkout \"wait for 2h\""),
+        ("lock checkout “wait for it” for 2h", "lock checkout wait for it for 2h"),
+        ("lock checkout \"@bob tests\"", "lock checkout \"@bob tests\""),
+        ("unlock checkout@production", "unlock checkout@production"),
+        ("unlock ALL", "unlock all"),
+    ]);
+    let Ok(Command::Lock { scope, reason, period }) = Command::parse("lock all a&lt;b for 1h30m") else { panic!() };
+    assert_eq!((scope, reason.as_str(), period), (Scope::Everything, "a<b", Some(Duration::from_secs(5400))));
+}
+
+#[test]
+fn a_reason_is_kept_as_it_was_typed() {
+    check(&[
+        ("lock checkout don't touch", "lock checkout don't touch"),
+        ("lock checkout don’t touch", "lock checkout don’t touch"),
+        ("lock checkout the users' carts", "lock checkout the users' carts"),
+        ("lock checkout 'tis broken", "lock checkout 'tis broken"),
+        ("lock checkout bob said \"no\"", "lock checkout bob said \"no\""),
+        ("lock checkout \"old\" and \"new\"", "lock checkout \"old\" and \"new\""),
+        ("lock checkout \"old cart", "lock checkout \"old cart"),
+        ("lock checkout „der Wagen brennt“", "lock checkout der Wagen brennt"),
+        ("lock checkout “don't \"touch\" it”", "lock checkout don't \"touch\" it"),
+        ("lock checkout `rm -rf`", "lock checkout rm -rf"),
+        ("lock checkout see https://x.example/a?b#c", "lock checkout see https://x.example/a?b#c"),
+        ("lock checkout a - b '' c", "lock checkout a - b '' c"),
+        ("lock checkout Straße 🏳️‍🌈 LOUD", "lock checkout Straße 🏳️‍🌈 LOUD"),
+    ]);
+    let reason = "é ".repeat(100);
+    let long = |more: &str| understood(&format!("lock checkout {reason}{more}"));
+    assert_eq!(long(""), format!("lock checkout {}", reason.trim_end()));
+    assert_eq!(long("e for 2h"), "no: the reason has 201 characters, and only 200 are kept: say it shorter");
+}
+
+#[test]
+fn a_link_to_a_pull_request() {
+    for link in [
+        "https://github.com/acme/checkout/pull/42",
+        "https://github.com/acme/checkout/pull/42/files",
+        "https://github.com/acme/checkout/pull/42/files?w=1#diff-1",
+        "https://github.com/acme/checkout/pull/42#issuecomment-1",
+        "<https://github.com/acme/checkout/pull/42>",
+        "<https://github.com/acme/checkout/pull/42|github.com/acme/checkout/pull/42>",
+        "&lt;https://github.com/acme/checkout/pull/42&gt;",
+        "http://git.acme.example/acme/checkout/pull/42",
+        "github.com/acme/checkout/pull/42",
+    ] {
+        assert_eq!(
+            understood(&format!("checkout {link}")),
+            "deploy checkout https://github.com/acme/checkout/pull/42",
+            "{link}"
+        );
+    }
+    check(&[
+        (
+            "checkout https://github.com/acme/checkout/tree/main",
+            "no: `https://github.com/acme/checkout/tree/main` is not a link to a pull request",
+        ),
+        (
+            "checkout https://github.com/acme/checkout/pull/",
+            "no: `https://github.com/acme/checkout/pull/` is not a link to a pull request",
+        ),
+        ("checkout https://github.com/acme/checkout/pull/0", "no: `#0` is not the number of a pull request"),
+        (
+            "checkout ftp://github.com/acme/checkout/pull/1",
+            "no: `ftp://github.com/acme/checkout/pull/1` is not a link to a pull request",
+        ),
+        ("checkout <#C123|main>", "no: `<#C123|main>` is not a link to a pull request"),
+        ("https://github.com/acme/checkout/pull/42", "no: the app is missing: it comes before the link"),
+    ]);
+}
+
+#[test]
+fn quotes_around_names_are_left_out() {
+    for text in [
+        "\"checkout\" '42'",
+        "`checkout 42`",
+        "“checkout 42”",
+        "“deploy ‘checkout’ 42”",
+        "‘checkout’ ’42’",
+        "«checkout» „42“",
+        "‹checkout› 42",
+        "checkout '' 42 \"\"",
+        "checkout \"42",
+    ] {
+        assert_eq!(understood(text), "deploy checkout #42", "{text}");
+    }
+    check(&[
+        ("`lock checkout load test for 2h`", "lock checkout load test for 2h"),
+        ("“lock checkout don't for 2h”", "lock checkout don't for 2h"),
+        ("“status” ‘checkout@production’", "status checkout@production"),
+    ]);
+}
+
+#[test]
+fn help_is_given_when_asked_for() {
+    check(&[
+        ("", "help"),
+        ("  \u{feff}", "help"),
+        ("help", "help"),
+        ("HELP", "help"),
+        ("?", "help"),
+        ("--help", "help"),
+        ("``", "help"),
+        ("help lock", "help lock"),
+        ("? Lock", "help lock"),
+        ("help help", "help help"),
+        ("lock --help", "help lock"),
+        ("deploy -h", "help deploy"),
+        ("apps ?", "help apps"),
+    ]);
+}
+
+#[test]
+fn what_is_wrong_with_a_deploy_is_said() {
+    insta::assert_snapshot!(said(&[
+        "checkout",
+        "Payments@Production",
+        "deploy",
+        "preview",
+        "preview checkout",
+        "checkout 42 now",
+        "checkout my branch name",
+        "checkout 42 overide payments are failing",
+        "checkout 42 override",
+        "checkout override payments are failing",
+        "preview checkout override it burns",
+        "@production 42",
+        "checkout@ 42",
+        "checkout @production 42",
+        "checkout @ production 42",
+        "checkout@ production feature/x",
+        "checkout @ 42",
+        "42",
+        "#42",
+        "#42 checkout",
+        "https://github.com/acme/checkout/pull/42 checkout",
+        "checkout #",
+        "checkout 0",
+        "checkout 4294967296",
+        "checkout a..b",
+        "checkout branch:",
+        "checkout a`b:c",
+        "deploy lock checkout load test",
+    ]), @"
+    checkout
+        I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    Payments@Production
+        I did not understand that: the pull request or branch is missing after `Payments@Production`. Nothing was changed. Type it like `/deploy Payments@Production 42`, or `/deploy help`.
+    deploy
+        I did not understand that: the app and what to deploy are missing. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help deploy`.
+    preview
+        I did not understand that: the app and what to deploy are missing. Nothing was changed. Type it like `/deploy preview checkout 42`, or `/deploy help preview`.
+    preview checkout
+        I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy preview checkout 42`, or `/deploy help preview`.
+    checkout 42 now
+        I did not understand that: I did not expect `now` after `42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout my branch name
+        I did not understand that: I did not expect `branch` after `my`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout 42 overide payments are failing
+        I did not understand that: I did not expect `overide` after `42`. Nothing was changed. Did you mean `/deploy checkout 42 override payments are failing`? If not, see `/deploy help`.
+    checkout 42 override
+        I did not understand that: the reason is missing after `override`. Nothing was changed. Type it like `/deploy checkout 42 override payments are failing`, or `/deploy help`.
+    checkout override payments are failing
+        I did not understand that: the pull request or branch is missing between `checkout` and `override`. Nothing was changed. Type it like `/deploy checkout 42 override payments are failing`, or `/deploy help`.
+    preview checkout override it burns
+        I did not understand that: the pull request or branch is missing between `checkout` and `override`. Nothing was changed. Type it like `/deploy preview checkout 42 override it burns`, or `/deploy help preview`.
+    @production 42
+        I did not understand that: the app is missing before `@production`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout@ 42
+        I did not understand that: the environment is missing after `checkout@`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout @production 42
+        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy checkout@production 42`? If not, see `/deploy help`.
+    checkout @ production 42
+        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy checkout@production 42`? If not, see `/deploy help`.
+    checkout@ production feature/x
+        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy checkout@production feature/x`? If not, see `/deploy help`.
+    checkout @ 42
+        I did not understand that: the environment is missing after `checkout@`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    42
+        I did not understand that: the app is missing: it comes before `42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    #42
+        I did not understand that: the app is missing before `#42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    #42 checkout
+        I did not understand that: the app comes first, before `#42`. Nothing was changed. Did you mean `/deploy checkout #42`? If not, see `/deploy help`.
+    https://github.com/acme/checkout/pull/42 checkout
+        I did not understand that: the app comes first, before `https://github.com/acme/checkout/pull/42`. Nothing was changed. Did you mean `/deploy checkout https://github.com/acme/checkout/pull/42`? If not, see `/deploy help`.
+    checkout #
+        I did not understand that: `#` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout 0
+        I did not understand that: `#0` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout 4294967296
+        I did not understand that: `#4294967296` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout a..b
+        I did not understand that: `a..b` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout branch:
+        I did not understand that: `branch:` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    checkout a`b:c
+        I did not understand that: `a'b:c` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+    deploy lock checkout load test
+        I did not understand that: `deploy` and `lock` are two commands. Nothing was changed. Did you mean `/deploy lock checkout load test`? If not, see `/deploy help lock`.
+    ");
+    assert_eq!(understood(&"é".repeat(1001)), "no: it is longer than 1000 characters");
+    let long = understood(&"é".repeat(1000));
+    assert_eq!(long, format!("no: the pull request or branch is missing after `{}…`", "é".repeat(60)));
+}
+
+#[test]
+fn what_is_wrong_with_the_other_commands_is_said() {
+    insta::assert_snapshot!(said(&[
+        "status checkout now",
+        "status checkout @production",
+        "status https://github.com/acme/checkout/pull/42",
+        "history",
+        "history checkout 2",
+        "cancel",
+        "cancel checkout please",
+        "apps checkout",
+        "help me",
+        "help stauts",
+        "help lock checkout",
+        "rollback",
+        "rollback checkout 0",
+        "rollback checkout #42",
+        "rollback checkout to",
+        "rollback checkout acme/checkout:main",
+        "rollback checkout to main-abc1234",
+        "rollback checkout override",
+        "rollback checkout v1 override",
+        "lock",
+        "lock checkout",
+        "lock all",
+        "lock checkout for 2h",
+        "lock checkout \"\"",
+        "lock checkout load test for 60d",
+        "lock checkout load test for 30s",
+        "lock checkout load test for 99999999999999999999h",
+        "lock checkout @production load test",
+        "unlock",
+        "unlock checkout it is done",
+    ]), @r#"
+    status checkout now
+        I did not understand that: I did not expect `now` after `checkout`. Nothing was changed. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
+    status checkout @production
+        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy status checkout@production`? If not, see `/deploy help status`.
+    status https://github.com/acme/checkout/pull/42
+        I did not understand that: `https://github.com/acme/checkout/pull/42` is not the name of an app. Nothing was changed. Type it like `/deploy status checkout@production`, or `/deploy help status`.
+    history
+        I did not understand that: the app is missing after `history`. Nothing was changed. Type it like `/deploy history checkout@production`, or `/deploy help history`.
+    history checkout 2
+        I did not understand that: I did not expect `2` after `checkout`. Nothing was changed. Did you mean `/deploy history checkout`? If not, see `/deploy help history`.
+    cancel
+        I did not understand that: the app is missing after `cancel`. Nothing was changed. Type it like `/deploy cancel checkout@production`, or `/deploy help cancel`.
+    cancel checkout please
+        I did not understand that: I did not expect `please` after `checkout`. Nothing was changed. Did you mean `/deploy cancel checkout`? If not, see `/deploy help cancel`.
+    apps checkout
+        I did not understand that: I did not expect `checkout` after `apps`. Nothing was changed. Did you mean `/deploy apps`? If not, see `/deploy help apps`.
+    help me
+        I did not understand that: there is no command `me`. Nothing was changed. Type it like `/deploy help lock`, or `/deploy help`.
+    help stauts
+        I did not understand that: there is no command `stauts`. Nothing was changed. Did you mean `/deploy help status`? If not, see `/deploy help`.
+    help lock checkout
+        I did not understand that: I did not expect `checkout` after `lock`. Nothing was changed. Did you mean `/deploy help lock`? If not, see `/deploy help`.
+    rollback
+        I did not understand that: the app is missing after `rollback`. Nothing was changed. Type it like `/deploy rollback checkout@production`, or `/deploy help rollback`.
+    rollback checkout 0
+        I did not understand that: the lines of the history are counted from 1. Nothing was changed. Type it like `/deploy rollback checkout main-abc1234`, or `/deploy help rollback`.
+    rollback checkout #42
+        I did not understand that: `#42` is neither a tag nor the number of a line of the history. Nothing was changed. Type it like `/deploy rollback checkout main-abc1234`, or `/deploy help rollback`.
+    rollback checkout to
+        understood: rollback checkout tag:to
+    rollback checkout acme/checkout:main
+        I did not understand that: `acme/checkout:main` is neither a tag nor the number of a line of the history. Nothing was changed. Type it like `/deploy rollback checkout main-abc1234`, or `/deploy help rollback`.
+    rollback checkout to main-abc1234
+        I did not understand that: the version comes right after `checkout`. Nothing was changed. Did you mean `/deploy rollback checkout main-abc1234`? If not, see `/deploy help rollback`.
+    rollback checkout override
+        I did not understand that: the reason is missing after `override`. Nothing was changed. Type it like `/deploy rollback checkout override payments are failing`, or `/deploy help rollback`.
+    rollback checkout v1 override
+        I did not understand that: the reason is missing after `override`. Nothing was changed. Type it like `/deploy rollback checkout v1 override payments are failing`, or `/deploy help rollback`.
+    lock
+        I did not understand that: what to lock is missing: an app, or `all`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout
+        I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock all
+        I did not understand that: the reason is missing after `all`. Nothing was changed. Type it like `/deploy lock all the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout for 2h
+        I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout ""
+        I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout load test for 60d
+        I did not understand that: `for 60d` is no time for a lock: a minute to 30 days can be set, like `for 2h`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout load test for 30s
+        I did not understand that: `for 30s` is no time for a lock: a minute to 30 days can be set, like `for 2h`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout load test for 99999999999999999999h
+        I did not understand that: `for 99999999999999999999h` is no time for a lock: a minute to 30 days can be set, like `for 2h`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+    lock checkout @production load test
+        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy lock checkout@production load test`? If not, see `/deploy help lock`.
+    unlock
+        I did not understand that: the app, or `all`, is missing after `unlock`. Nothing was changed. Type it like `/deploy unlock checkout@production`, or `/deploy help unlock`.
+    unlock checkout it is done
+        I did not understand that: I did not expect `it` after `checkout`. Nothing was changed. Did you mean `/deploy unlock checkout`? If not, see `/deploy help unlock`.
+    "#);
+}
+
+#[test]
+fn a_slip_of_a_verb_is_noticed() {
+    insta::assert_snapshot!(said(&[
+        "stauts",
+        "stat",
+        "lokc",
+        "app",
+        "stauts checkout",
+        "hsitory checkout@production",
+        "rollbakc checkout v1",
+        "lokc checkout load test for 2h",
+        "unlcok all",
+        "previw checkout 42",
+        "delpoy checkout 42",
+        "hepl lock",
+    ]), @"
+    stauts
+        I did not understand that: `stauts` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy status`? If not, see `/deploy help status`.
+    stat
+        I did not understand that: `stat` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy status`? If not, see `/deploy help status`.
+    lokc
+        I did not understand that: `lokc` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy lock`? If not, see `/deploy help lock`.
+    app
+        I did not understand that: `app` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy apps`? If not, see `/deploy help apps`.
+    stauts checkout
+        I did not understand that: `stauts` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
+    hsitory checkout@production
+        I did not understand that: `hsitory` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy history checkout@production`? If not, see `/deploy help history`.
+    rollbakc checkout v1
+        I did not understand that: `rollbakc` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy rollback checkout v1`? If not, see `/deploy help rollback`.
+    lokc checkout load test for 2h
+        I did not understand that: `lokc` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy lock checkout load test for 2h`? If not, see `/deploy help lock`.
+    unlcok all
+        I did not understand that: `unlcok` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy unlock all`? If not, see `/deploy help unlock`.
+    previw checkout 42
+        I did not understand that: `previw` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy preview checkout 42`? If not, see `/deploy help preview`.
+    delpoy checkout 42
+        I did not understand that: `delpoy` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy checkout 42`? If not, see `/deploy help deploy`.
+    hepl lock
+        I did not understand that: `hepl` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy help lock`? If not, see `/deploy help`.
+    ");
+}
+
+#[test]
+fn an_app_with_a_name_like_a_verb_is_no_slip() {
+    check(&[
+        ("stauts 42", "deploy stauts #42"),
+        ("stauts main", "deploy stauts branch:refs/heads/main"),
+        ("stauts fix/x", "deploy stauts branch:refs/heads/fix/x"),
+        ("stauts branch:checkout", "deploy stauts branch:refs/heads/checkout"),
+        ("deploy stauts checkout", "deploy stauts branch:refs/heads/checkout"),
+        ("stauts checkout override it burns", "deploy stauts branch:refs/heads/checkout override it burns"),
+        ("apis feature-x", "deploy apis branch:refs/heads/feature-x"),
+        ("clock feature-x", "deploy clock branch:refs/heads/feature-x"),
+        ("helm feature-x", "deploy helm branch:refs/heads/feature-x"),
+        ("status-page feature-x", "deploy status-page branch:refs/heads/feature-x"),
+        ("status-page", "no: the pull request or branch is missing after `status-page` | like status-page 42"),
+        ("apis a..b", "no: `a..b` is neither a pull request nor the name of a branch"),
+    ]);
+}
+
+#[test]
+fn every_example_is_understood_as_its_verb_and_every_usage_begins_with_it() {
+    for verb in Verb::ALL {
+        assert!(!verb.examples().is_empty() && !verb.meaning().is_empty());
+        for (text, meaning) in verb.examples() {
+            let typed = text.strip_prefix("/deploy ").unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(Command::parse(typed).map(|command| command.verb()), Ok(*verb), "{text}");
+            assert!(!meaning.is_empty());
+        }
+        let usage = if *verb == Verb::Deploy { "/deploy <app>".to_owned() } else { format!("/deploy {}", verb.name()) };
+        assert!(verb.usage().starts_with(&usage), "{}", verb.usage());
+        assert_eq!(Verb::typed(&verb.name().to_uppercase()), Some(*verb));
+    }
+}
+
+#[test]
+fn words_are_stored_and_read_again() {
+    let check = |text: &str, json: &str| {
+        let Ok(Command::Deploy(words) | Command::Rollback(words)) = Command::parse(text) else { panic!("{text}") };
+        assert_eq!(serde_json::to_string(&words).unwrap(), json);
+        assert_eq!(serde_json::from_str::<DeployWords>(json).unwrap(), words);
+    };
+    check("checkout 42", r#"{"app":"checkout","what":{"pull_request":42}}"#);
+    check("checkout@x main", r#"{"app":"checkout","environment":"x","what":{"branch":"main"}}"#);
+    check(
+        "checkout github.com/a/b/pull/1",
+        r#"{"app":"checkout","what":{"pull_request_of":{"repo":"a/b","number":1}}}"#,
+    );
+    check(
+        "checkout 42 override it burns",
+        r#"{"app":"checkout","what":{"pull_request":42},"override_reason":"it burns"}"#,
+    );
+    check("rollback a", r#"{"app":"a","what":{"rollback":"last_healthy"}}"#);
+    check("rollback a 2", r#"{"app":"a","what":{"rollback":{"back":2}}}"#);
+    check("rollback a v2", r#"{"app":"a","what":{"rollback":{"tag":"v2"}}}"#);
+    let scope = Scope::Target(TargetWords { app: "a".to_owned(), environment: None });
+    assert_eq!(serde_json::to_string(&(Scope::Everything, scope)).unwrap(), r#"["everything",{"target":{"app":"a"}}]"#);
+    // As the first release stored it.
+    let old: Refusal = serde_json::from_str(r#"{"syntax":{"problem":"x"}}"#).unwrap();
+    assert_eq!(old, Refusal::Syntax { problem: "x".to_owned(), verb: None, right: None });
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "(checkout|deploy|lock|rollback|all|override|for|@|#|<|>|://|\\||/pull/|branch:|tag:|[0-9]|h|\"|'|“| |\\PC|\\pC){0,40}") {
+        let _ = Command::parse(&text);
+    }
+
+    #[test]
+    fn what_is_understood_is_understood_again(text in "(deploy|preview|status|history|rollback|lock|unlock|cancel|apps|help)( (a|b@c|all|42|v1|for|2h|override|don't|\"x|y\"|'z'|@d|`|lock|”)){0,7}") {
+        if let Ok(command) = Command::parse(&text) {
+            prop_assert_eq!(Command::parse(&command.to_string()), Ok(command.clone()), "{}", command);
+        }
+    }
+
+    /// Each word of the text stands in what is understood, or the text is refused.
+    #[test]
+    fn no_word_is_lost(text in "((deploy|preview|status|history|rollback|lock|unlock|cancel|apps|help) )?((a|b@c|all|42|#7|v1|for|2h|override|don't|\"x|y\"|'z'|@d|lock|stauts|fix/e) ?){0,7}") {
+        if let Ok(command) = Command::parse(&text) {
+            let shown = command.to_string();
+            for word in text.split(' ') {
+                let word = word.trim_matches(['"', '\'']);
+                prop_assert!(shown.contains(word), "{} is lost in {}", word, shown);
+            }
+        }
+    }
+}

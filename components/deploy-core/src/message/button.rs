@@ -1,0 +1,181 @@
+//! The buttons below our messages: what is written on them, what they carry, and what a pressed one means.
+//!
+//! A value proves nothing about who pressed it: everything is looked up and authorised again.
+
+use crate::command::{DeployWords, Scope, TargetWords};
+use crate::deployment::{End, Facts, LastWord, State};
+use crate::names::{CommitSha, DeploymentId, Target};
+use crate::refusal::Refusal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Slack takes at most so many characters as a button's value.
+const LONGEST_VALUE: usize = 2000;
+
+/// A button.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Button {
+    /// Ends a deployment that has no commit yet.
+    Cancel(DeploymentId),
+    /// The same request once more.
+    Retry(DeploymentId),
+    /// The last healthy version of that deployment's target.
+    RollBack(DeploymentId),
+    /// Agrees to it.
+    Approve(DeploymentId),
+    /// Does not.
+    Reject(DeploymentId),
+    /// Deploys a version although it was rolled back.
+    DeployAnyway(DeploymentId),
+    /// Deploys what a preview showed.
+    Deploy(Box<Offer>),
+    /// Takes a lock away.
+    Unlock(Scope),
+}
+
+/// What a preview offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The preview.
+    pub of: DeploymentId,
+    /// What would be deployed.
+    pub words: DeployWords,
+    /// Its commit when it was shown; none for a rollback, whose version does not move.
+    #[serde(default)]
+    pub head: Option<CommitSha>,
+}
+
+impl Button {
+    /// Understands a pressed button. One that an earlier release showed may be unknown by now.
+    pub fn parse(action_id: &str, value: &str) -> Option<Self> {
+        let id = || DeploymentId::parse(value).ok();
+        Some(match action_id {
+            "cancel" => Self::Cancel(id()?),
+            "retry" => Self::Retry(id()?),
+            "roll_back" => Self::RollBack(id()?),
+            "approve" => Self::Approve(id()?),
+            "reject" => Self::Reject(id()?),
+            "deploy_anyway" => Self::DeployAnyway(id()?),
+            "deploy" => Self::Deploy(Box::new(serde_json::from_str(value).ok()?)),
+            "unlock" => Self::Unlock(Scope::parse(value)?),
+            _ => return None,
+        })
+    }
+
+    fn action_id(&self) -> &'static str {
+        match self {
+            Self::Cancel(_) => "cancel",
+            Self::Retry(_) => "retry",
+            Self::RollBack(_) => "roll_back",
+            Self::Approve(_) => "approve",
+            Self::Reject(_) => "reject",
+            Self::DeployAnyway(_) => "deploy_anyway",
+            Self::Deploy(_) => "deploy",
+            Self::Unlock(_) => "unlock",
+        }
+    }
+
+    fn value(&self) -> String {
+        match self {
+            Self::Cancel(id)
+            | Self::Retry(id)
+            | Self::RollBack(id)
+            | Self::Approve(id)
+            | Self::Reject(id)
+            | Self::DeployAnyway(id) => id.to_string(),
+            Self::Deploy(offer) => serde_json::to_string(offer).unwrap_or_default(),
+            Self::Unlock(scope) => scope.to_string(),
+        }
+    }
+
+    /// What is written on it, and whether it stands out. What changes a cluster in one click asks back.
+    fn looks(&self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Cancel(_) => ("Cancel", None, None),
+            Self::Retry(_) => ("Retry", None, None),
+            // Below every message of what is live: red there would cry wolf. It asks back instead.
+            Self::RollBack(_) => (
+                "Roll back",
+                None,
+                Some(
+                    "This deploys the last healthy version before it, and locks the target until somebody unlocks it.",
+                ),
+            ),
+            Self::Approve(_) => ("Approve", Some("primary"), None),
+            Self::Reject(_) => ("Reject", Some("danger"), None),
+            Self::DeployAnyway(_) => {
+                ("Deploy anyway", Some("danger"), Some("This version was rolled back before. Deploy it again?"))
+            }
+            Self::Deploy(_) => ("Deploy", Some("primary"), None),
+            Self::Unlock(_) => ("Unlock", None, Some("Then everybody who may deploy there can do so again.")),
+        }
+    }
+
+    fn element(&self) -> Option<Value> {
+        let (label, style, question) = self.looks();
+        let value = self.value();
+        if super::length(&value) > LONGEST_VALUE {
+            return None;
+        }
+        let text = |text: &str| json!({ "type": "plain_text", "text": text });
+        let mut button =
+            json!({ "type": "button", "action_id": self.action_id(), "text": text(label), "value": value });
+        if let Some(fields) = button.as_object_mut() {
+            fields.extend(style.map(|style| ("style".to_owned(), json!(style))));
+            fields.extend(question.map(|question| {
+                let confirm = json!({
+                    "title": text(label), "text": text(question), "confirm": text(label), "deny": text("No"),
+                });
+                ("confirm".to_owned(), confirm)
+            }));
+        }
+        Some(button)
+    }
+}
+
+/// Buttons in a row, if there are any.
+pub(super) fn row(buttons: &[Button]) -> Option<Value> {
+    let elements: Vec<Value> = buttons.iter().filter_map(Button::element).collect();
+    (!elements.is_empty()).then(|| json!({ "type": "actions", "elements": elements }))
+}
+
+/// What may be done with a deployment that has no commit, or ended before one.
+pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
+    let id = || id.clone();
+    match facts.end.as_ref().map(|end| &end.end) {
+        None => vec![Button::Cancel(id())],
+        Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
+        Some(End::Refused { refusal }) => match refusal.read() {
+            Some(Refusal::NeedsApproval { .. }) if super::is_rejected(facts) => Vec::new(),
+            Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
+            Some(Refusal::WasRolledBack { .. }) => vec![Button::DeployAnyway(id())],
+            Some(Refusal::Locked { target, everything, .. }) => {
+                let scope = if everything { Scope::Everything } else { scope(&target) };
+                vec![Button::Retry(id()), Button::Unlock(scope)]
+            }
+            Some(refusal) if refusal.may_pass() => vec![Button::Retry(id())],
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// What may be done once there is a commit.
+pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
+    let Some(outcome) = &facts.outcome else { return Vec::new() };
+    let retry = !matches!(outcome.word, LastWord::Live { .. } | LastWord::Superseded { .. });
+    // A rollback is not rolled back: its version was healthy once.
+    let is_rollback = facts.commit.as_ref().is_some_and(|commit| commit.rollback);
+    let back = facts.committed.is_some() && !is_rollback && facts.state() != State::Superseded;
+    let mut buttons = Vec::new();
+    buttons.extend(retry.then(|| Button::Retry(id.clone())));
+    buttons.extend(back.then(|| Button::RollBack(id.clone())));
+    // Its end locked the target.
+    let lock = facts.commit.as_ref().filter(|_| is_rollback && facts.state() == State::Live);
+    buttons.extend(lock.map(|commit| Button::Unlock(scope(&commit.target))));
+    buttons
+}
+
+fn scope(target: &Target) -> Scope {
+    let environment = Some(target.environment.to_string());
+    Scope::Target(TargetWords { app: target.app.to_string(), environment })
+}

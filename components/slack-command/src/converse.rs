@@ -1,0 +1,490 @@
+//! After the answer: questions, and small changes that deploy nothing: locks, approvals, the wish to cancel. Each is told through the
+//! `response_url` of its own click; nothing of it is promised before, so whoever hears nothing asks again.
+
+use super::accept::{Asker, Wanted, Wish};
+use super::carry::{Desk, Place, Stop, WRITE, carry_lease, carry_out};
+use deploy_core::catalog::{Environment, People};
+use deploy_core::clock::Timestamp;
+use deploy_core::command::{Command, DeployWords, Scope, Version, What};
+use deploy_core::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Pressed, RequestFact};
+use deploy_core::fault::{Cause, Fault, System};
+use deploy_core::github::SourceState;
+use deploy_core::log::{Line, World};
+use deploy_core::message::{self, Button, Offer, Preview, TargetStatus};
+use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, Target};
+use deploy_core::refusal::Refusal;
+use deploy_core::settings::SlackCommandSettings;
+use deploy_core::slack::{self, Audience, Message, Original, SlackError};
+use deploy_core::store::{self, Current, Lease, Live, Lock, LockOfAll, TargetLock};
+use futures::future::{Either, join_all, select};
+use std::pin::pin;
+use std::time::Duration;
+
+/// How long an answer may take before it is said that there is none.
+const LIMIT: Duration = Duration::from_secs(25);
+/// How much earlier than the work the answer to Slack sets out.
+const HEAD_START: Duration = Duration::from_millis(15);
+/// How long a lock is being changed at most.
+const LIFE: Duration = Duration::from_secs(15);
+const AGAIN: Duration = Duration::from_millis(100);
+/// How often an answer is sent until Slack takes it.
+const TRIES: u32 = 3;
+/// How many targets `status` shows.
+const MOST: usize = 20;
+
+/// What to say, and to whom.
+enum Said {
+    /// To the asker alone.
+    Asker(Message),
+    /// To everybody in the channel.
+    Channel(Message),
+    /// People see it elsewhere.
+    Nothing,
+}
+
+impl Said {
+    fn words(text: &str) -> Self {
+        Self::Asker(message::plain(text))
+    }
+}
+
+/// Does what was wished, and answers.
+pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSettings, wish: Wish) {
+    // The answer to Slack is still on its way out of this instance: it goes first.
+    world.sleep(HEAD_START).await;
+    let Wish { what, who, id, at } = wish;
+    let desk = Desk { world, settings, id: &id };
+    let talk = Talk { desk, who: &who, at };
+    let mut carry = None;
+    let work = async {
+        match what {
+            Wanted::Words(text) => Ok(Said::words(&text)),
+            Wanted::Command(command) => talk.command(command, &mut carry).await,
+            Wanted::Button(button) => talk.button(button, &mut carry).await,
+        }
+    };
+    let said = match select(pin!(work), pin!(world.sleep(LIMIT))).await {
+        Either::Left((Ok(said), _)) => said,
+        Either::Left((Err(Stop::End(End::Refused { refusal })), _)) => match refusal.read() {
+            Some(refusal) => Said::words(&message::declined(&refusal)),
+            None => Said::Nothing,
+        },
+        Either::Left((Err(Stop::End(End::Failed { fault })), _)) => {
+            world.log(Line::error("not_answered").of(&id).with_json("fault", &fault));
+            Said::words(&message::fault(&fault))
+        }
+        Either::Left((Err(Stop::End(End::Cancelled { .. }) | Stop::CatalogMoved), _)) => {
+            Said::words(&message::declined(&Refusal::CatalogChanged))
+        }
+        Either::Left((Err(Stop::Leave(why)), _)) => {
+            world.log(Line::error("not_answered").of(&id).with("cause", why));
+            let fault = Fault::new(System::Store, "do that", Cause::TimedOut);
+            Said::words(&message::fault(&fault))
+        }
+        Either::Right(_) => {
+            world.log(Line::error("not_answered").of(&id).with("cause", "it took too long"));
+            let fault = Fault::new(System::Store, "answer that", Cause::TimedOut);
+            Said::words(&message::fault(&fault))
+        }
+    };
+    tell(world, &who, &id, said).await;
+    if let Some(id) = carry {
+        carry_out(world, settings, &id).await;
+    }
+}
+
+async fn tell(world: &impl World, who: &Asker, id: &DeploymentId, said: Said) {
+    let (words, audience) = match said {
+        Said::Asker(words) => (words, Audience::Asker),
+        Said::Channel(words) => (words, Audience::Channel),
+        Said::Nothing => return,
+    };
+    for _ in 0..TRIES {
+        match slack::respond(world, &who.response_url, &words, audience, Original::Keep).await {
+            Ok(()) => return,
+            Err(SlackError::Unreachable(fault)) => {
+                world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                world.sleep(Duration::from_secs(1)).await;
+            }
+            Err(SlackError::RateLimited(wait)) => world.sleep(wait.min(Duration::from_secs(30))).await,
+            Err(SlackError::Refused(fault)) => {
+                return world.log(Line::error("slack").of(id).with_json("fault", &fault));
+            }
+            Err(SlackError::Gone(why)) => {
+                return world.log(Line::error("nobody_told").of(id).with("slack", why.as_str()));
+            }
+        }
+    }
+    world.log(Line::error("nobody_told").of(id));
+}
+
+/// One exchange.
+struct Talk<'a, W> {
+    desk: Desk<'a, W>,
+    who: &'a Asker,
+    at: Timestamp,
+}
+
+impl<W: World> Talk<'_, W> {
+    async fn command(&self, command: Command, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+        match command {
+            Command::Status(None) => self.status_of_all().await,
+            Command::Status(Some(words)) => {
+                let (target, environment) = self.desk.find(&words).await?;
+                let lock = store::load_key(self.desk.world, LockOfAll).await?.filter(|lock| lock.holds(self.now()));
+                let status = self.status(target, &environment).await?;
+                Ok(Said::Asker(message::status_of(&[status], lock.as_ref(), 0)))
+            }
+            Command::History(words) => {
+                let (target, environment) = self.desk.find(&words).await?;
+                let past = self.desk.past(&environment.argocd).await?;
+                Ok(Said::Asker(message::history(&target, &past)))
+            }
+            Command::Apps => Ok(Said::Asker(message::apps(&self.desk.any_catalog().await?))),
+            Command::Preview(words) => self.preview(words).await,
+            Command::Lock { scope, reason, period } => self.lock(scope, reason, period).await,
+            Command::Unlock(scope) => self.unlock(scope).await,
+            Command::Cancel(words) => {
+                let (target, environment) = self.desk.find(&words).await?;
+                let current = store::load_key(self.desk.world, Current(&environment.argocd)).await?;
+                match current {
+                    Some(current) => self.cancel(&current.id, carry).await,
+                    None => Ok(Said::words(&message::nothing_to_cancel(&target.to_string()))),
+                }
+            }
+            // Answered at once, or saved and carried out.
+            Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) => Ok(Said::Nothing),
+        }
+    }
+
+    async fn button(&self, button: Button, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+        match button {
+            Button::Cancel(id) => self.cancel(&id, carry).await,
+            Button::Approve(id) => self.approve(&id, true, carry).await,
+            Button::Reject(id) => self.approve(&id, false, carry).await,
+            Button::Unlock(scope) => self.unlock(scope).await,
+            // Saved and carried out.
+            Button::Retry(_) | Button::RollBack(_) | Button::DeployAnyway(_) | Button::Deploy(_) => Ok(Said::Nothing),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.desk.world.now()
+    }
+
+    // ---- questions ----
+
+    async fn status_of_all(&self) -> Result<Said, Stop> {
+        let catalog = self.desk.any_catalog().await?;
+        let mut targets = Vec::new();
+        for app in catalog.apps.values() {
+            for (name, environment) in &app.environments {
+                targets.push((Target { app: app.name.clone(), environment: name.clone() }, environment));
+            }
+        }
+        let more = targets.len().saturating_sub(MOST);
+        let all =
+            join_all(targets.into_iter().take(MOST).map(|(target, environment)| self.status(target, environment)));
+        let all = all.await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let lock = store::load_key(self.desk.world, LockOfAll).await?.filter(|lock| lock.holds(self.now()));
+        Ok(Said::Asker(message::status_of(&all, lock.as_ref(), more)))
+    }
+
+    async fn status(&self, target: Target, environment: &Environment) -> Result<TargetStatus, Stop> {
+        let (world, argocd, now) = (self.desk.world, &environment.argocd, self.now());
+        let live = match store::load_key(world, Live(argocd)).await? {
+            Some(live) => Some(store::load(world, &live.id).await?),
+            None => None,
+        };
+        let under_way = match store::load_key(world, Current(argocd)).await? {
+            Some(current) => {
+                let facts = store::load(world, &current.id).await?;
+                Some(facts).filter(|facts| facts.keeps_busy(now, &self.desk.settings.tempo))
+            }
+            None => None,
+        };
+        let lock = store::load_key(world, Lock(argocd)).await?.filter(|lock| lock.holds(now));
+        Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
+    }
+
+    /// Reads and decides like a deploy, and writes nothing.
+    async fn preview(&self, words: DeployWords) -> Result<Said, Stop> {
+        let desk = &self.desk;
+        let request = self.who.request(self.at, words, None);
+        let (blob, catalog) = desk.read_catalog().await?;
+        let (target, app, environment) = desk.authorise(&request, &catalog).await?;
+        let place = Place { target: &target, app, environment, catalog: &blob };
+        let snapshot = desk.read(&request, &place).await?;
+        desk.same_catalog(&place, &snapshot).await?;
+        let mut prepared = desk.prepare(&request, None, Vec::new(), &place, &snapshot).await?;
+        let problem = match desk.gates(&request, &place, &snapshot, &mut prepared.commit).await {
+            Ok(()) => None,
+            Err(Stop::End(End::Refused { refusal })) => refusal.read(),
+            Err(other) => return Err(other),
+        };
+        let changes = desk.changes(&prepared.commit).await;
+        let checks = match &snapshot.source {
+            _ if prepared.commit.rollback => snapshot.checked.clone(),
+            SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => checks.clone(),
+            _ => None,
+        };
+        // A rollback's version stands still: the n-th of today may be another tomorrow.
+        let mut words = request.words.clone();
+        let head = if let What::Rollback(version) = &mut words.what {
+            *version = Version::Tag(prepared.commit.tag.to_string());
+            None
+        } else {
+            Some(prepared.commit.source.head.clone())
+        };
+        Ok(Said::Asker(message::preview(&Preview {
+            commit: &prepared.commit,
+            text: (&prepared.text, &prepared.edit.text),
+            changes: changes.as_ref(),
+            checks: checks.as_deref(),
+            problem: problem.as_ref(),
+            offer: Offer { of: desk.id.clone(), words, head },
+        })))
+    }
+
+    // ---- locks ----
+
+    /// What is to be locked or unlocked, and who owns it.
+    async fn scope(&self, scope: &Scope) -> Result<Locked, Stop> {
+        match scope {
+            Scope::Everything => {
+                let owners = self.desk.any_catalog().await?.owners;
+                Ok(Locked { name: "everything".to_owned(), target: None, owners })
+            }
+            Scope::Target(words) => {
+                let (target, environment) = self.desk.find(words).await?;
+                let name = target.to_string();
+                let owners = environment.owners.clone();
+                Ok(Locked { name, target: Some((target, environment)), owners })
+            }
+        }
+    }
+
+    async fn must_own(&self, owners: &People, doing: String) -> Result<(), Stop> {
+        if self.desk.is_among(&self.who.user, owners).await? {
+            return Ok(());
+        }
+        Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into())
+    }
+
+    async fn lock(&self, scope: Scope, reason: String, period: Option<Duration>) -> Result<Said, Stop> {
+        let place = self.scope(&scope).await?;
+        match &place.target {
+            None => self.must_own(&place.owners, "lock everything".to_owned()).await?,
+            // Whoever may deploy may also see to it that nobody does.
+            Some((target, environment)) => {
+                let owner = self.desk.is_among(&self.who.user, &place.owners).await?;
+                if !owner {
+                    self.desk.may_deploy(&self.who.user, &self.who.channel, target, environment).await?;
+                }
+            }
+        }
+        let world = self.desk.world;
+        let lease = self.lease(&store::lock_lease(place.argocd())).await?;
+        let now = self.now();
+        if let Some(other) = place.load(world).await?.filter(|lock| lock.holds(now) && lock.by != self.who.user) {
+            lease.release().await;
+            return Ok(Said::words(&message::locked_already(&place.name, &other)));
+        }
+        let until = period.map(|period| now.after(period));
+        let lock = TargetLock { by: self.who.user.clone(), reason, at: now, until, rollback: false };
+        lease.ensure(WRITE).await?;
+        match place.argocd() {
+            Some(argocd) => store::save_key(world, Lock(argocd), &lock).await?,
+            None => store::save_key(world, LockOfAll, &lock).await?,
+        }
+        lease.release().await;
+        let line = Line::new("locked").of(self.desk.id).with("user", self.who.user.as_str());
+        world.log(line.with("target", place.name.as_str()).with("reason", lock.reason.as_str()));
+        Ok(Said::Channel(message::locked(&scope, &place.name, &lock)))
+    }
+
+    async fn unlock(&self, scope: Scope) -> Result<Said, Stop> {
+        let place = self.scope(&scope).await?;
+        let world = self.desk.world;
+        let not_locked = || Ok(Said::words(&message::not_locked(&place.name)));
+        let Some(seen) = place.load(world).await?.filter(|lock| lock.holds(self.now())) else { return not_locked() };
+        if seen.by != self.who.user {
+            self.must_own(&place.owners, format!("take away the lock of <@{}>", seen.by)).await?;
+        }
+        let lease = self.lease(&store::lock_lease(place.argocd())).await?;
+        // Another one by now: whoever set it meant that one, and it was not looked at.
+        let Some(lock) = place.load(world).await?.filter(|lock| *lock == seen) else {
+            lease.release().await;
+            return not_locked();
+        };
+        lease.ensure(WRITE).await?;
+        match place.argocd() {
+            Some(argocd) => store::delete_key(world, Lock(argocd)).await?,
+            None => store::delete_key(world, LockOfAll).await?,
+        }
+        lease.release().await;
+        let line = Line::new("unlocked").of(self.desk.id).with("user", self.who.user.as_str());
+        world.log(line.with("target", place.name.as_str()).with("lock_by", lock.by.as_str()));
+        Ok(Said::Channel(message::unlocked(&place.name, &self.who.user, &lock)))
+    }
+
+    async fn lease(&self, name: &str) -> Result<Lease<'_, W>, Stop> {
+        loop {
+            if let Some(lease) = Lease::take(self.desk.world, name, LIFE).await? {
+                return Ok(lease);
+            }
+            self.desk.world.sleep(AGAIN).await;
+        }
+    }
+
+    // ---- the wish to cancel ----
+
+    async fn cancel(&self, id: &DeploymentId, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+        let world = self.desk.world;
+        let facts = store::load(world, id).await?;
+        let Some(request) = &facts.request else { return Ok(Said::words(&message::forgotten())) };
+        if facts.state().is_final() || facts.committed.is_some() {
+            return Ok(Said::words(&message::too_late_to_cancel(&facts)));
+        }
+        if request.user != self.who.user {
+            let (target, environment) = self.desk.find(&request.words.target()).await?;
+            self.desk.may_deploy(&self.who.user, &self.who.channel, &target, &environment).await?;
+        }
+        if facts.cancel.is_none() {
+            let cancel = CancelFact { by: Some(self.who.user.clone()), at: self.now() };
+            store::save_fact(world, id, &cancel).await?;
+            world.log(Line::new("cancel_wished").of(id).with("user", self.who.user.as_str()));
+        }
+        if !store::is_held(world, &carry_lease(id)).await? {
+            // Nobody is at it: so we are.
+            *carry = Some(id.clone());
+        }
+        Ok(Said::words(&message::cancelling()))
+    }
+
+    // ---- approvals ----
+
+    async fn approve(&self, id: &DeploymentId, yes: bool, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+        let world = self.desk.world;
+        let facts = store::load(world, id).await?;
+        let Some((request, wanted)) = facts.request.clone().zip(wanted(&facts)) else {
+            return Ok(Said::words(&message::forgotten()));
+        };
+        let Refusal::NeedsApproval { head, count, until, .. } = wanted else { return Ok(Said::Nothing) };
+        if self.now() >= until {
+            return Ok(Said::words(&message::approval_over()));
+        }
+        let (target, environment) = self.desk.find(&request.words.target()).await?;
+        let may = match &environment.gates.approvals {
+            // Whoever asked may take it back, but not approve it.
+            _ if request.user == self.who.user => !yes,
+            Some(approvals) => self.desk.is_among(&self.who.user, &approvals.by).await?,
+            None => false,
+        };
+        if !may {
+            return Ok(Said::words(&message::may_not_approve(&target.to_string(), request.user == self.who.user)));
+        }
+        let lease = self.lease(&format!("approvals/{id}")).await?;
+        let mut fact: ApprovalsFact = store::load_fact(world, id).await?.unwrap_or_default();
+        let before = fact.clone();
+        let mine = Approval { user: self.who.user.clone(), at: self.now() };
+        let enough = |fact: &ApprovalsFact| fact.given.len() >= usize::from(count);
+        if fact.rejected.is_none() && !enough(&fact) {
+            if !yes {
+                fact.rejected = Some(mine);
+            } else if fact.given.iter().all(|given| given.user != mine.user) {
+                fact.given.push(mine);
+            }
+        }
+        if fact != before {
+            lease.ensure(WRITE).await?;
+            store::save_fact(world, id, &fact).await?;
+            let name = if yes { "approved" } else { "rejected" };
+            world.log(Line::new(name).of(id).with("user", self.who.user.as_str()));
+        }
+        let facts = Facts { approvals: Some(fact.clone()), ..facts };
+        if fact.rejected.is_none() && enough(&fact) {
+            // It goes on as a deployment of its own, in the same message.
+            let next = self.after_approval(id, &facts, &request, fact, head).await;
+            lease.release().await;
+            *carry = Some(next?);
+            return Ok(Said::Nothing);
+        }
+        let told = self.retell(id, &facts).await;
+        lease.release().await;
+        Ok(if told { Said::Nothing } else { Said::words(&message::noted()) })
+    }
+
+    /// Saves the request that others have agreed to, as if it had just been made. The same however often and by whomever it is pressed.
+    async fn after_approval(
+        &self,
+        id: &DeploymentId,
+        facts: &Facts,
+        request: &RequestFact,
+        approvals: ApprovalsFact,
+        head: CommitSha,
+    ) -> Result<DeploymentId, Stop> {
+        let world = self.desk.world;
+        // Of the button's, which is the same for all who press it.
+        let next = self.desk.id.clone();
+        if store::load_fact::<RequestFact>(world, &next).await?.is_some() {
+            return Ok(next);
+        }
+        let is_rollback = matches!(request.words.what, What::Rollback(_));
+        let pressed = Pressed {
+            of: id.clone(),
+            head: (!is_rollback).then_some(head),
+            approvals: approvals.given,
+            knows_rolled_back: request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back),
+            place: facts.place().cloned(),
+        };
+        let request = RequestFact { at: self.at, pressed: Some(pressed), ..request.clone() };
+        store::add_in_flight(world, &next, request.at).await?;
+        store::save_fact(world, &next, &request).await?;
+        world.log(Line::new("accepted").of(&next).with("user", request.user.as_str()).with("approved", id.as_str()));
+        Ok(next)
+    }
+
+    /// The message of a deployment that has ended, with what people said since.
+    async fn retell(&self, id: &DeploymentId, facts: &Facts) -> bool {
+        let Some(place) = facts.place() else { return false };
+        let words = message::before_commit(id, facts, None);
+        let world = self.desk.world;
+        match slack::update(world, &self.desk.settings.slack, &place.channel, &place.ts, &words).await {
+            Ok(()) => true,
+            Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
+                world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                false
+            }
+            Err(SlackError::Gone(_) | SlackError::RateLimited(_)) => false,
+        }
+    }
+}
+
+/// What is locked.
+struct Locked {
+    name: String,
+    target: Option<(Target, Environment)>,
+    owners: People,
+}
+
+impl Locked {
+    fn argocd(&self) -> Option<&ArgoApplication> {
+        self.target.as_ref().map(|(_, environment)| &environment.argocd)
+    }
+
+    async fn load(&self, world: &impl World) -> Result<Option<TargetLock>, store::StoreError> {
+        match self.argocd() {
+            Some(argocd) => store::load_key(world, Lock(argocd)).await,
+            None => store::load_key(world, LockOfAll).await,
+        }
+    }
+}
+
+/// What a deployment waits for people to agree to.
+fn wanted(facts: &Facts) -> Option<Refusal> {
+    match &facts.end.as_ref()?.end {
+        End::Refused { refusal } => refusal.read().filter(|refusal| matches!(refusal, Refusal::NeedsApproval { .. })),
+        _ => None,
+    }
+}
