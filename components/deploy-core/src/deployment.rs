@@ -263,6 +263,9 @@ pub struct CommitFact {
     pub gitops_url: String,
     /// The values file.
     pub values: FilePath,
+    /// More files that get the same tag.
+    #[serde(default)]
+    pub also: Vec<FilePath>,
     /// The Argo CD application.
     pub argocd: ArgoApplication,
     /// How long after `committed` we give up.
@@ -322,6 +325,11 @@ impl CommitFact {
                     && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.files.len()))
                     && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
             })
+    }
+
+    /// Every file that gets the tag.
+    pub fn files(&self) -> Vec<FilePath> {
+        std::iter::once(&self.values).chain(&self.also).cloned().collect()
     }
 
     /// The image with its tag.

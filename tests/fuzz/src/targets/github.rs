@@ -85,6 +85,7 @@ pub fn github_snapshot(data: &[u8]) {
         gitops_repo: &repo("acme/gitops"),
         gitops_branch: &branch("main"),
         values: &path("apps/checkout/values.yaml"),
+        also: &[],
         catalog: &path("deploy-bot.yaml"),
         live: live.as_ref(),
         app_repo: &repo("acme/checkout"),
