@@ -763,16 +763,21 @@ impl Facts {
 
     /// Whether enough people have agreed to what was refused for want of that: then it goes on as another deployment, in the same message.
     pub fn is_approved(&self) -> bool {
-        let Some((EndFact { end: End::Refused { refusal }, .. }, approvals)) =
-            self.end.as_ref().zip(self.approvals.as_ref())
-        else {
-            return false;
-        };
-        match refusal.read() {
-            Some(Refusal::NeedsApproval { count, .. }) => {
-                approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
-            }
-            _ => false,
+        self.approvals_needed().zip(self.approvals.as_ref()).is_some_and(|(count, approvals)| {
+            approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
+        })
+    }
+
+    /// Whether it was refused for want of people who agree: it may go on when they have.
+    pub fn waits_for_approval(&self) -> bool {
+        self.approvals_needed().is_some()
+    }
+
+    fn approvals_needed(&self) -> Option<u8> {
+        let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
+        match refusal.read()? {
+            Refusal::NeedsApproval { count, .. } => Some(count),
+            _ => None,
         }
     }
 

@@ -286,7 +286,8 @@ impl<W: World> Desk<'_, W> {
         commit.before = first.cloned().unwrap_or_default();
         if let Some(live) = store::load_key(self.world, Live(&environment.argocd)).await? {
             commit.riders = riders(snapshot);
-            let before: Option<CommitFact> = store::load_fact(self.world, &live.id).await?;
+            // As it was committed: the key `commit` alone may have been written late.
+            let before = store::load(self.world, &live.id).await?.commit;
             commit.previous = before.map(|before| Previous { tag: before.tag, head: before.source.head });
         }
         Ok(Prepared { commit, edits })
