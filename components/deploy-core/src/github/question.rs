@@ -684,6 +684,7 @@ mod tests {
                 ),
                 size: 23,
             },
+            also: [],
             catalog: File {
                 blob: BlobSha(
                     "ecba7b7fbb18a8b76ff7efa8f4230c7537c4a25f",
