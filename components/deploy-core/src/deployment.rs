@@ -119,6 +119,9 @@ pub struct Pressed {
     /// The asker knows that this version was rolled back.
     #[serde(default)]
     pub knows_rolled_back: bool,
+    /// The asker knows that the tag was written into the file by this commit of somebody else, and wants a commit of ours for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_over: Option<CommitSha>,
     /// The message goes on in place of that one.
     #[serde(default)]
     pub place: Option<Place>,
@@ -237,6 +240,29 @@ pub struct Attempt {
     pub at: Timestamp,
     /// The blob that each file would have.
     pub files: BTreeMap<FilePath, BlobSha>,
+    /// They have it already: the commit would change nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
+}
+
+/// What a person has written and a commit of ours, which changes nothing, takes over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The commit that wrote the tag, or touched the file last.
+    pub wrote: CommitSha,
+    /// Whose it is, if GitHub knows.
+    #[serde(default)]
+    pub by: Option<GitHubLogin>,
+    /// The newest commit below the app's path that it deploys. GitHub lists no commit there that changes nothing, so what came later is
+    /// counted from this one.
+    pub newest: CommitSha,
+}
+
+impl Attempt {
+    /// How many files it changes.
+    fn changes(&self) -> usize {
+        if self.unchanged { 0 } else { self.files.len() }
+    }
 }
 
 /// `commit`: everything that was decided before the mutation, frozen, so that relay and poller never read the catalog.
@@ -286,6 +312,9 @@ pub struct CommitFact {
     /// A freeze was overridden, for this reason.
     #[serde(default)]
     pub overridden: Option<String>,
+    /// The tag was in the file already, by somebody else's commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
     /// All calls of the mutation so far.
     pub attempts: Vec<Attempt>,
 }
@@ -312,7 +341,8 @@ pub struct Candidate<'a> {
 
 impl CommitFact {
     /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's base, every file
-    /// has the attempt's content, nothing else changed, it names this deployment, GitHub signed it, and nobody else is its author.
+    /// has the attempt's content, nothing else changed (or nothing at all, where that was the attempt), it names this deployment, GitHub
+    /// signed it, and nobody else is its author.
     pub fn is_ours(&self, id: &DeploymentId, candidate: &Candidate<'_>) -> bool {
         let made_by_us = match candidate.by_us {
             Some(by_us) => by_us && (candidate.signed_by_github || !candidate.always_signed),
@@ -322,7 +352,7 @@ impl CommitFact {
             && candidate.deploy_id.as_ref() == Some(id)
             && self.attempts.iter().any(|attempt| {
                 candidate.parents == std::slice::from_ref(&attempt.base)
-                    && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.files.len()))
+                    && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.changes()))
                     && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
             })
     }
@@ -330,6 +360,11 @@ impl CommitFact {
     /// Every file that gets the tag.
     pub fn files(&self) -> Vec<FilePath> {
         std::iter::once(&self.values).chain(&self.also).cloned().collect()
+    }
+
+    /// Whether a commit of ours may be one that changes no file: such a commit is in no file's history.
+    pub fn may_change_nothing(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.unchanged)
     }
 
     /// The image with its tag.

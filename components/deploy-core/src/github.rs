@@ -16,7 +16,7 @@ pub use deployments::{
     deployment_status_request, read_create_deployment, read_deployment_status,
 };
 pub use past::{
-    History, PastCommit, history, history_request, last_touch, last_touch_request, read_history, read_last_touch,
+    History, PastCommit, Which, history, history_request, last_touch, last_touch_request, read_history, read_last_touch,
 };
 pub use question::{
     FileState, PrState, Question, ReadError, Snapshot, SourceState, Touch, catalog, catalog_request, raw_blob,
@@ -121,7 +121,7 @@ pub struct NewCommit<'a> {
     pub headline: &'a str,
     /// The rest of the message.
     pub body: &'a str,
-    /// The files with their whole new content.
+    /// The files with their whole new content. None: the commit changes nothing.
     pub files: &'a [(FilePath, Vec<u8>)],
 }
 
@@ -157,11 +157,14 @@ pub fn commit_request(gh: &GitHub, new: &NewCommit<'_>) -> Request {
         .iter()
         .map(|(path, content)| json!({ "path": path.as_str(), "contents": BASE64.encode(content) }))
         .collect();
+    // Without either of its lists GitHub makes a commit with no file changes:
+    // https://docs.github.com/en/graphql/reference/commits#filechanges. What it makes of a file that stays as it is, it does not say.
+    let changes = if additions.is_empty() { json!({}) } else { json!({ "additions": additions }) };
     let input = json!({
         "branch": { "repositoryNameWithOwner": new.repo.as_str(), "branchName": new.branch.as_str() },
         "expectedHeadOid": new.base.as_str(),
         "message": { "headline": new.headline, "body": new.body },
-        "fileChanges": { "additions": additions },
+        "fileChanges": changes,
     });
     let query =
         "mutation($input: CreateCommitOnBranchInput!) { createCommitOnBranch(input: $input) { commit { oid } } }";
@@ -535,6 +538,13 @@ mod tests {
           }
         }
         "#);
+    }
+
+    #[test]
+    fn a_commit_that_changes_nothing_names_no_files() {
+        let (repo, branch, base) = (repo("acme/gitops"), branch("main"), sha("a"));
+        let new = NewCommit { repo: &repo, branch: &branch, base: &base, headline: "Deploy", body: "", files: &[] };
+        assert_eq!(body(&commit_request(&gh(), &new))["variables"]["input"]["fileChanges"], json!({}));
     }
 
     #[test]

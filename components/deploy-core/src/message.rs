@@ -197,8 +197,9 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     let approved: String = commit.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
     let overridden = commit.overridden.as_ref().map(|reason| format!("Freeze-Overridden: {}\n", line(reason)));
     let overridden = overridden.unwrap_or_default();
+    let taken = commit.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
     let body = format!(
-        "{}\n\nSource-Commit: {}\nRequested-By: {}\n{approved}{overridden}{TRAILER}{id}",
+        "{}\n\nSource-Commit: {}\nRequested-By: {}\n{approved}{overridden}{taken}{TRAILER}{id}",
         line(&source),
         commit.source.head,
         line(&who),
@@ -639,6 +640,10 @@ fn details(facts: &Facts) -> Vec<String> {
         } else {
             parts.push(code(commit.tag.as_str()));
         }
+        parts.extend(commit.taken.as_ref().map(|taken| {
+            let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
+            format!("written by {by} in {}", code(taken.wrote.short()))
+        }));
         parts.extend(commit.approved_by.first().map(|_| {
             let by: Vec<String> = commit.approved_by.iter().map(|by| format!("<@{by}>")).collect();
             format!("approved by {}", some(&by, "and"))

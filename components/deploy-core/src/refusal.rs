@@ -172,6 +172,9 @@ pub enum Refusal {
         by: Option<GitHubLogin>,
         /// In which commit.
         commit: CommitSha,
+        /// The commit that was to be deployed; none for a rollback, whose version does not move.
+        #[serde(default)]
+        head: Option<CommitSha>,
     },
     /// Another deployment of the target is under way.
     Busy {

@@ -2,7 +2,7 @@
 //! our own store and Redis, and neither before the signature is checked.
 
 use deploy_core::clock::Timestamp;
-use deploy_core::command::{Command, DeployWords};
+use deploy_core::command::{Command, DeployWords, Version, What};
 use deploy_core::deployment::{CommitFact, End, Facts, Pressed, RequestFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
@@ -303,17 +303,18 @@ impl Asker {
             head,
             approvals: Vec::new(),
             knows_rolled_back: false,
+            takes_over: None,
             place: None,
         };
         let asked = match button {
             Button::Retry(of) => store::load_fact::<RequestFact>(world, of).await?.map(|before| {
-                let knows_rolled_back = before.pressed.is_some_and(|pressed| pressed.knows_rolled_back);
-                (before.words, Pressed { knows_rolled_back, ..pressed(of, None) })
+                let known = known(before.pressed, pressed(of, None));
+                (before.words, known)
             }),
             Button::RollBack(of) => store::load_fact::<CommitFact>(world, of)
                 .await?
                 .map(|commit| (DeployWords::roll_back(&commit.target), pressed(of, None))),
-            Button::DeployAnyway(of) => {
+            Button::DeployAnyway(of) | Button::TakeOver(of) => {
                 let Facts { request, end, .. } = store::load(world, of).await?;
                 let refused = end.and_then(|end| match end.end {
                     End::Refused { refusal } => refusal.read(),
@@ -321,7 +322,16 @@ impl Asker {
                 });
                 match (request, refused) {
                     (Some(before), Some(Refusal::WasRolledBack { head, .. })) => {
-                        Some((before.words, Pressed { knows_rolled_back: true, ..pressed(of, Some(head)) }))
+                        let known = known(before.pressed, pressed(of, Some(head)));
+                        Some((before.words, Pressed { knows_rolled_back: true, ..known }))
+                    }
+                    (Some(mut before), Some(Refusal::AlreadyWritten { tag, commit, head, .. })) => {
+                        if let What::Rollback(version) = &mut before.words.what {
+                            // The n-th of then may be another by now.
+                            *version = Version::Tag(tag.to_string());
+                        }
+                        let known = known(before.pressed, pressed(of, head));
+                        Some((before.words, Pressed { takes_over: Some(commit), ..known }))
                     }
                     _ => None,
                 }
@@ -330,6 +340,14 @@ impl Asker {
             Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock(_) => None,
         };
         Ok(asked.map(|(words, pressed)| self.request(at, words, Some(pressed))))
+    }
+}
+
+/// What the asker of an earlier request knew is known to whoever presses a button of its message.
+fn known(before: Option<Pressed>, pressed: Pressed) -> Pressed {
+    match before {
+        Some(Pressed { knows_rolled_back, takes_over, .. }) => Pressed { knows_rolled_back, takes_over, ..pressed },
+        None => pressed,
     }
 }
 

@@ -164,7 +164,11 @@ impl<W: World> Talk<'_, W> {
             Button::Reject(id) => self.approve(&id, false, carry).await,
             Button::Unlock(scope) => self.unlock(scope).await,
             // Saved and carried out.
-            Button::Retry(_) | Button::RollBack(_) | Button::DeployAnyway(_) | Button::Deploy(_) => Ok(Said::Nothing),
+            Button::Retry(_)
+            | Button::RollBack(_)
+            | Button::DeployAnyway(_)
+            | Button::TakeOver(_)
+            | Button::Deploy(_) => Ok(Said::Nothing),
         }
     }
 
@@ -443,6 +447,7 @@ impl<W: World> Talk<'_, W> {
             head: (!is_rollback).then_some(head),
             approvals: approvals.given,
             knows_rolled_back: request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back),
+            takes_over: request.pressed.as_ref().and_then(|pressed| pressed.takes_over.clone()),
             place: facts.place().cloned(),
         };
         let request = RequestFact { at: self.at, pressed: Some(pressed), ..request.clone() };

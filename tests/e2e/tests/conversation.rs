@@ -432,3 +432,143 @@ fn several_values_files_get_the_tag_in_one_commit() {
         Ok(())
     });
 }
+
+// ---- what a person has written into the file ----
+
+const VALUES: &str = "checkout/values.yaml";
+
+/// Carol pushes checkout's values file with something else in it.
+fn carol_replaces(room: &Room, old: &str, new: &str) -> String {
+    let text = String::from_utf8_lossy(&room.file(VALUES)).into_owned();
+    assert!(text.contains(old), "{old:?} is not in {text}");
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[(VALUES, &text.replace(old, new))], "Change the values")
+}
+
+/// The revision that Argo CD was asked for last.
+fn synced(room: &Room) -> Option<String> {
+    room.argocd.lock().syncs().last().and_then(|sync| sync.revision().map(str::to_owned))
+}
+
+#[test]
+fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_once_somebody_asks_for_that() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        deploys(room, "checkout 42").await?;
+        let (old, new) = (room.tag("checkout", "feature/totals"), room.builds("checkout", "feature/totals", "alice"));
+        let hers = carol_replaces(room, &old, &new);
+        let (before, syncs) = (room.commits(), room.argocd.lock().syncs().len());
+        // Typed as often as you like: refused, and never synced by itself.
+        for _ in 0..2 {
+            room.alice("checkout 42").await;
+            room.says("was already written by carol").await?;
+            room.all_told().await?;
+        }
+        let refused = says(room, "was already written by carol").await?;
+        ensure!(refused.buttons() == ["take_over", "retry"], "{:?}", refused.buttons());
+        room.press(MALLORY, &refused, "take_over").await;
+        whispers(room, MALLORY, "I serve another Slack workspace").await?;
+        ensure!(room.commits() == before && room.argocd.lock().syncs().len() == syncs, "nothing happened so far");
+
+        // Pressed by two: one commit, on top of hers, that changes nothing, and exactly that one is synced.
+        room.press(BOB, &refused, "take_over").await;
+        room.press(ALICE, &refused, "take_over").await;
+        let live = room.says(&format!("is live: `{new}`")).await?;
+        ensure!(live.contains(&format!("`{old}` → `{new}`")) && live.contains("asked by @bob"), "{live}");
+        ensure!(live.contains("written by carol in") && live.contains("Rides along: 1 commit by carol"), "{live}");
+        let commits = room.github.lock().commits(GITOPS, "main");
+        let ours = commits.first().context("a commit")?.clone();
+        ensure!(commits.len() == before + 1 && ours.parents == [hers.clone()], "{ours:?}");
+        ensure!(ours.added.is_empty() && ours.modified.is_empty() && ours.removed.is_empty(), "{ours:?}");
+        ensure!(ours.message.contains(&format!("Written-In: {hers}")) && ours.signed_by_github, "{}", ours.message);
+        ensure!(synced(room).as_ref() == Some(&ours.sha) && room.argocd.lock().syncs().len() == syncs + 1);
+        room.all_told().await?;
+
+        // From then on it is the bot's: typed again, it is that commit.
+        deploys(room, "checkout 42").await?;
+        ensure!(room.commits() == before + 1 && synced(room).as_ref() == Some(&ours.sha), "nothing new");
+
+        // Another line of the file: hers again, and only that rides along.
+        let hers = carol_replaces(room, "replicaCount: 2", "replicaCount: 5");
+        let hers = hers.get(..7).unwrap_or_default();
+        room.alice("checkout 42").await;
+        let refused = says(room, &format!("was already written by carol in `{hers}`")).await?;
+        room.all_told().await?;
+        room.press(ALICE, &refused, "take_over").await;
+        let again = |room: &Sandbox| (room.github.lock().commits(GITOPS, "main").len() == before + 3).then_some(());
+        room.until("another commit of the bot", PATIENCE, again).await?;
+        room.all_told().await?;
+        let live = read(room, &says(room, &format!("written by carol in `{hers}`")).await?);
+        ensure!(live.contains(&format!("is live: `{new}`")), "{live}");
+        ensure!(live.contains(&format!("Rides along: 1 commit by carol since the live version: `{hers}`")), "{live}");
+
+        // And the next deploy has nothing of it.
+        room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        let live = room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
+        ensure!(!live.contains("Rides along") && !live.contains("written by"), "{live}");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_every_gate() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        deploys(room, "checkout 42").await?;
+        let written = async |room: &Room| -> Result<Message> {
+            let old = room.tag("checkout", "feature/totals");
+            let new = room.builds("checkout", "feature/totals", "alice");
+            let there = old;
+            carol_replaces(room, &there, &new);
+            room.alice("checkout 42").await;
+            let refused = says(room, &format!("`{new}` was already written by carol")).await?;
+            room.all_told().await?;
+            Ok(refused)
+        };
+
+        // The branch moves.
+        let refused = written(room).await?;
+        let before = room.commits();
+        let newer = room.builds("checkout", "feature/totals", "alice");
+        room.press(ALICE, &refused, "take_over").await;
+        room.says("the branch has moved").await?;
+        deploys(room, "checkout 42").await?;
+        ensure!(room.argocd.lock().live_tag("checkout") == Some(newer.as_str()));
+
+        // The file does: by somebody else, who is named then.
+        let refused = written(room).await?;
+        let text = String::from_utf8(room.file(VALUES))?.replace("replicaCount: 2", "replicaCount: 3");
+        room.github.lock().person_pushes(GITOPS, "main", "bob", &[(VALUES, &text)], "More of it");
+        let now = room.commits();
+        room.press(ALICE, &refused, "take_over").await;
+        let refused = says(room, "was already written by bob").await?;
+        room.all_told().await?;
+
+        // A lock, and whoever minds what others pushed.
+        room.command(BOB, DEPLOYS, "lock checkout incident 7").await;
+        room.says("locked *checkout*").await?;
+        room.press(ALICE, &refused, "take_over").await;
+        let locked = says(room, "is locked by @bob").await?;
+        room.command(BOB, DEPLOYS, "unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
+        catalog(room, "", "    foreign_changes: refuse\n");
+        room.press(ALICE, &locked, "retry").await;
+        let refused = room.says("would go live with it").await?;
+        ensure!(refused.contains("2 unsynced commits by") && refused.contains("carol"), "{refused}");
+        ensure!(room.commits() == now + 1, "only the catalog was changed");
+        ensure!(room.argocd.lock().live_tag("checkout") == Some(newer.as_str()) && now > before);
+
+        // Without that gate the same button goes on, and a mutation without an answer is found among all commits.
+        catalog(room, "", "");
+        let refused = says(room, "would go live with it").await?;
+        room.all_told().await?;
+        let mutations = room.github.lock().calls("github.commit");
+        room.github.fault("github.commit", Fault::DropAfter, 1);
+        room.press(BOB, &refused, "retry").await;
+        let tag = room.tag("checkout", "feature/totals");
+        room.says(&format!("is live: `{tag}`")).await?;
+        ensure!(room.github.lock().calls("github.commit") == mutations + 1, "it was found, not made again");
+        ensure!(room.commits() == now + 3);
+        room.all_told().await
+    });
+}

@@ -511,9 +511,9 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let by_hand = format!("image:\n  tag: \"{tag}\"\n");
         bob_writes(room, VALUES, &by_hand);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by bob in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by bob in `<sha>`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
         asked by @alice
-        [Retry]
+        [Deploy it]  [Retry]
         ");
 
         // A copied trailer proves nothing, and neither does the bot's own name.
@@ -521,9 +521,9 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let written = format!("# again\n{by_hand}");
         room.github.lock().person_pushes(world::GITOPS, "main", world::BOT_LOGIN, &[(VALUES, &written)], copied);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by acme-deploy-bot[bot] in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by acme-deploy-bot[bot] in `<sha>`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
         asked by @alice
-        [Retry]
+        [Deploy it]  [Retry]
         ");
 
         // An author whom GitHub does not know.
@@ -531,9 +531,9 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let commit = NewCommit { author: Some(nobody), ..NewCommit::new("Write the tag", &[(VALUES, &by_hand)]) };
         room.github.lock().push(world::GITOPS, "main", "bob", &[commit]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by somebody in `<sha>`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by somebody in `<sha>`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
         asked by @alice
-        [Retry]
+        [Deploy it]  [Retry]
         ");
         assert_eq!(room.file(VALUES), by_hand.as_bytes());
         Ok(())

@@ -92,13 +92,19 @@ pub(crate) fn commit() -> CommitFact {
         previous: None,
         approved_by: Vec::new(),
         overridden: None,
+        taken: None,
         attempts: vec![attempt()],
     }
 }
 
 /// On top of `b…`, the values file becomes the blob `c…`.
 fn attempt() -> Attempt {
-    Attempt { base: sha('b'), at: at(2), files: BTreeMap::from([(path("checkout/values.yaml"), blob('c'))]) }
+    Attempt {
+        base: sha('b'),
+        at: at(2),
+        files: BTreeMap::from([(path("checkout/values.yaml"), blob('c'))]),
+        unchanged: false,
+    }
 }
 
 pub(crate) fn committed() -> CommittedFact {
@@ -918,6 +924,15 @@ fn a_commit_is_ours_only_if_all_of_it_is() {
     assert!(twice.is_ours(&id('1'), &Candidate { parents: other, blobs: &wrong, ..good.clone() }));
     assert!(!twice.is_ours(&id('1'), &Candidate { parents: other, ..good.clone() }));
     assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&id('1'), &good));
+    // A commit that takes over what somebody else has written changes nothing, and the file has to be what it was.
+    let taken = CommitFact { attempts: vec![Attempt { unchanged: true, ..attempt() }], ..commit() };
+    let nothing = Candidate { changed_files: Some(0), ..good.clone() };
+    assert!(taken.is_ours(&id('1'), &nothing) && taken.may_change_nothing() && !fact.may_change_nothing());
+    assert!(!taken.is_ours(&id('1'), &good), "it would have changed the file");
+    assert!(!taken.is_ours(&id('1'), &Candidate { changed_files: None, ..good.clone() }));
+    assert!(!taken.is_ours(&id('1'), &Candidate { blobs: &wrong, ..nothing.clone() }));
+    assert!(!taken.is_ours(&id('1'), &Candidate { parents: other, ..nothing.clone() }));
+    assert!(!taken.is_ours(&id('1'), &Candidate { by_us: Some(false), ..nothing }));
 }
 
 // ---- Small things ----

@@ -49,12 +49,22 @@ pub struct PastCommit {
     pub message: String,
 }
 
-/// Builds the query for the branch's commits to the first of the files since then.
+/// Which commits are looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that touched the first of the files.
+    Touching,
+    /// All: one that changes nothing is in no file's history.
+    Any,
+}
+
+/// Builds the query for the branch's commits since then.
 pub fn history_request(
     gh: &GitHub,
     repo: &RepoName,
     branch: &BranchName,
     paths: &[FilePath],
+    which: Which,
     since: Timestamp,
 ) -> Request {
     let query = format!(
@@ -71,7 +81,10 @@ pub fn history_request(
     );
     let mut variables = with_paths(repo, paths);
     variables.insert("ref".to_owned(), json!(qualified(branch)));
-    variables.insert("path".to_owned(), json!(paths.first()));
+    if which == Which::Touching {
+        // Left out it filters nothing, as if the query did not have it.
+        variables.insert("path".to_owned(), json!(paths.first()));
+    }
     variables.insert("since".to_owned(), json!(since.to_rfc3339()));
     gh.graphql(&query, &Value::Object(variables))
 }
@@ -92,16 +105,17 @@ pub fn read_history(paths: &[FilePath], response: &Response) -> Result<History, 
     read().map_err(|part| nonsense(SETTLE, part))
 }
 
-/// Reads which commits changed the first of the files since then, and what all of the files were after each.
+/// Reads which commits there are since then, and what all of the files were after each.
 pub async fn history(
     http: &impl Http,
     gh: &GitHub,
     repo: &RepoName,
     branch: &BranchName,
     paths: &[FilePath],
+    which: Which,
     since: Timestamp,
 ) -> Result<History, Fault> {
-    read_history(paths, &send(http, history_request(gh, repo, branch, paths, since), SETTLE).await?)
+    read_history(paths, &send(http, history_request(gh, repo, branch, paths, which, since), SETTLE).await?)
 }
 
 /// Builds the query for the newest commit to each of the files, seen from a commit.
@@ -247,7 +261,7 @@ mod tests {
         let (repo, branch, paths, gh) = (repo("acme/gitops"), branch("main"), paths(), gh());
         let script = Script::new(Ok(ok(&walked(&[node()]))));
         let since = Timestamp::from_seconds(1_787_301_763);
-        let (outcome, request) = script.run(history(&script, &gh, &repo, &branch, &paths, since));
+        let (outcome, request) = script.run(history(&script, &gh, &repo, &branch, &paths, Which::Touching, since));
         assert_eq!(
             outcome,
             Ok(History {
@@ -277,6 +291,15 @@ mod tests {
           "since": "2026-08-21T08:42:43Z"
         }
         "#);
+    }
+
+    #[test]
+    fn a_commit_that_changes_nothing_is_looked_for_among_all() {
+        let (repo, branch, gh) = (repo("acme/gitops"), branch("main"), gh());
+        let request = history_request(&gh, &repo, &branch, &paths(), Which::Any, Timestamp(0));
+        let variables = crate::github::tests::body(&request)["variables"].clone();
+        assert_eq!(variables.get("path"), None, "a variable that is not there filters nothing");
+        assert_eq!(variables["path0"], json!("checkout/values.yaml"));
     }
 
     #[test]

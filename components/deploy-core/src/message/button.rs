@@ -27,6 +27,8 @@ pub enum Button {
     Reject(DeploymentId),
     /// Deploys a version although it was rolled back.
     DeployAnyway(DeploymentId),
+    /// Deploys what somebody else has written into the file, with a commit of ours.
+    TakeOver(DeploymentId),
     /// Deploys what a preview showed.
     Deploy(Box<Offer>),
     /// Takes a lock away.
@@ -56,6 +58,7 @@ impl Button {
             "approve" => Self::Approve(id()?),
             "reject" => Self::Reject(id()?),
             "deploy_anyway" => Self::DeployAnyway(id()?),
+            "take_over" => Self::TakeOver(id()?),
             "deploy" => Self::Deploy(Box::new(serde_json::from_str(value).ok()?)),
             "unlock" => Self::Unlock(Scope::parse(value)?),
             _ => return None,
@@ -70,6 +73,7 @@ impl Button {
             Self::Approve(_) => "approve",
             Self::Reject(_) => "reject",
             Self::DeployAnyway(_) => "deploy_anyway",
+            Self::TakeOver(_) => "take_over",
             Self::Deploy(_) => "deploy",
             Self::Unlock(_) => "unlock",
         }
@@ -82,7 +86,8 @@ impl Button {
             | Self::RollBack(id)
             | Self::Approve(id)
             | Self::Reject(id)
-            | Self::DeployAnyway(id) => id.to_string(),
+            | Self::DeployAnyway(id)
+            | Self::TakeOver(id) => id.to_string(),
             Self::Deploy(offer) => serde_json::to_string(offer).unwrap_or_default(),
             Self::Unlock(scope) => scope.to_string(),
         }
@@ -106,6 +111,11 @@ impl Button {
             Self::DeployAnyway(_) => {
                 ("Deploy anyway", Some("danger"), Some("This version was rolled back before. Deploy it again?"))
             }
+            Self::TakeOver(_) => (
+                "Deploy it",
+                None,
+                Some("This deploys what is in the file now, with all that people pushed since the live version."),
+            ),
             Self::Deploy(_) => ("Deploy", Some("primary"), None),
             Self::Unlock(_) => ("Unlock", None, Some("Then everybody who may deploy there can do so again.")),
         }
@@ -149,6 +159,7 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
             Some(Refusal::NeedsApproval { .. }) if super::is_rejected(facts) => Vec::new(),
             Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
             Some(Refusal::WasRolledBack { .. }) => vec![Button::DeployAnyway(id())],
+            Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],
             Some(Refusal::Locked { target, everything, .. }) => {
                 let scope = if everything { Scope::Everything } else { scope(&target) };
                 vec![Button::Retry(id()), Button::Unlock(scope)]

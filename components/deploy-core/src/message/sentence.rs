@@ -161,7 +161,7 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
             let (what, todo) = edit(why);
             (format!("I cannot edit {} safely: {what}.", code(path.as_str())), todo)
         }
-        Refusal::AlreadyWritten { tag, by, commit } => {
+        Refusal::AlreadyWritten { tag, by, commit, .. } => {
             let by = by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             (
                 format!(
@@ -169,7 +169,8 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
                     code(tag.as_str()),
                     code(commit.short())
                 ),
-                "Revert that commit, then try again.".to_owned(),
+                "Press the button and I deploy it with a commit of my own, or revert that one and try again."
+                    .to_owned(),
             )
         }
         Refusal::Busy { target, by, link, .. } => {

@@ -190,8 +190,14 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             by: Some(GitHubLogin::parse("eve").unwrap()),
             commit: sha('e'),
+            head: Some(sha('a')),
         },
-        Refusal::AlreadyWritten { tag: Tag::parse("faster-cart-aaaaaaa").unwrap(), by: None, commit: sha('e') },
+        Refusal::AlreadyWritten {
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            by: None,
+            commit: sha('e'),
+            head: None,
+        },
         Refusal::Busy {
             target: target(),
             by: Some(user("U1")),
@@ -295,8 +301,8 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     no image: not deployed: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Nothing was changed. Wait until the build has pushed it, then try again.
     no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
     edit: not deployed: I cannot edit `checkout/values.yaml` safely: GitHub gives me only a part of it. Nothing was changed. Make it smaller.
-    already written: not deployed: `faster-cart-aaaaaaa` was already written by eve in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
-    already written: not deployed: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+    already written: not deployed: `faster-cart-aaaaaaa` was already written by eve in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
+    already written: not deployed: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
     busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Nothing was changed. Try again when that one has ended.
     busy: not deployed: checkout@production is busy with another deploy. Nothing was changed. Try again when that one has ended.
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. Nothing was changed. They or an owner can end that: `/deploy unlock checkout@production`.

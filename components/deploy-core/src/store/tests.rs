@@ -328,7 +328,7 @@ fn every_fact_is_read_as_it_was_written() {
     let namespace = Some(KubeName::parse("teams").unwrap());
     let attempts = vec![
         commit().attempts[0].clone(),
-        Attempt { base: sha('e'), at: at(9), files: BTreeMap::from([(commit().values, blob('e'))]) },
+        Attempt { base: sha('e'), at: at(9), files: BTreeMap::from([(commit().values, blob('e'))]), unchanged: false },
     ];
     same(&commit());
     same(&CommitFact { riders: Riders::FirstDeploy, ..commit() });

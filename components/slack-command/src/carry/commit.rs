@@ -1,12 +1,12 @@
 //! Commit: under the target's lease, read and decide, then one mutation; again while the branch moves; and find out what became of a
 //! mutation without an answer.
 
-use super::decide::{Place, Prepared};
+use super::decide::{Place, Prepared, There};
 use super::{BRANCH_RETRY, Carrier, Say, Stop, TRIES, WRITE};
 use deploy_core::clock::Timestamp;
-use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders, until};
+use deploy_core::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders, Taken, until};
 use deploy_core::fault::{Cause, Fault, System};
-use deploy_core::github::{self, CommitOutcome, NewCommit};
+use deploy_core::github::{self, CommitOutcome, NewCommit, Snapshot, Which};
 use deploy_core::log::{Line, World};
 use deploy_core::manifest;
 use deploy_core::message::{self, Note};
@@ -116,27 +116,31 @@ impl<W: World> Carrier<'_, W> {
         if !fixed {
             self.gates(request, place, &snapshot, &mut commit).await?;
         }
-        // Files that have the tag already are no part of the commit.
-        let changed: Vec<(FilePath, Vec<u8>)> = edits
+        let unchanged = edits.iter().all(|file| !file.edit.changed);
+        if unchanged {
+            match self.already_there(request, &commit, &snapshot).await? {
+                There::Ours { sha, reused, taken } => {
+                    match taken {
+                        None => only_up_to(&sha, &snapshot, &mut commit),
+                        Some(before) => again(*before, &mut commit),
+                    }
+                    self.save_commit(facts, place, commit).await?;
+                    return Ok(Round::Written { sha, reused });
+                }
+                There::ToTakeOver(taken) => take_over(taken, &mut commit),
+            }
+        }
+        // Files that have the tag already are no part of the commit, unless it takes over what is there and changes none.
+        let files: Vec<(FilePath, Vec<u8>)> = edits
             .into_iter()
-            .filter(|file| file.edit.changed)
+            .filter(|file| unchanged || file.edit.changed)
             .map(|file| (file.path, file.edit.text.into_bytes()))
             .collect();
-        if changed.is_empty() {
-            let (sha, reused) = self.already_there(&commit, &snapshot).await?;
-            // Only what is in that commit or before it rides along: what people pushed later stays where it is.
-            if let Riders::Since { commits, .. } = &mut commit.riders {
-                let later = snapshot.since_live.iter().take_while(|touch| touch.sha != sha).count();
-                let later: Vec<_> = snapshot.since_live.iter().take(later).map(|touch| touch.sha.clone()).collect();
-                commits.retain(|rider| !later.contains(&rider.sha));
-            }
-            self.save_commit(facts, place, commit).await?;
-            return Ok(Round::Written { sha, reused });
-        }
         commit.attempts.push(Attempt {
             base: snapshot.head.clone(),
             at: self.world.now(),
-            files: changed.iter().map(|(path, text)| (path.clone(), manifest::blob_sha(text))).collect(),
+            files: files.iter().map(|(path, text)| (path.clone(), manifest::blob_sha(text))).collect(),
+            unchanged,
         });
         if turn.branch.is_none() {
             let (lease, waited) = self.branch_lease(request, facts, say).await?;
@@ -159,7 +163,8 @@ impl<W: World> Carrier<'_, W> {
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
         self.open(request, place, &mut granted).await?;
         self.still_current(place).await?;
-        match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, &changed).await? {
+        let files = if unchanged { &[][..] } else { &files };
+        match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, files).await? {
             CommitOutcome::Done(sha) => return Ok(Round::Written { sha, reused: false }),
             // After an attempt without an answer the branch may have moved by that very attempt.
             CommitOutcome::Stale => {
@@ -241,8 +246,9 @@ impl<W: World> Carrier<'_, W> {
             commit.attempts.iter().flat_map(|attempt| attempt.files.keys()).chain([&commit.values]).cloned().collect();
         let paths: Vec<FilePath> = paths.into_iter().collect();
         let github = &self.settings.github;
-        let history =
-            github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, &paths, since).await?;
+        let which = if commit.may_change_nothing() { Which::Any } else { Which::Touching };
+        let (repo, branch) = (&commit.gitops_repo, &commit.gitops_branch);
+        let history = github::history(self.world, github, repo, branch, &paths, which, since).await?;
         let found = history.commits.iter().find(|past| commit.is_ours(self.id, &self.candidate(past, &history.viewer)));
         match found {
             Some(past) => Ok((Some(past.sha.clone()), history.head)),
@@ -394,6 +400,35 @@ impl<W: World> Carrier<'_, W> {
 
 /// How many versions of a target are remembered as rolled back.
 const MANY_ROLLED_BACK: usize = 20;
+
+/// An earlier commit of ours is to be synced again: only what is in it or before it rides along, what people pushed later stays where it
+/// is.
+fn only_up_to(sha: &CommitSha, snapshot: &Snapshot, commit: &mut CommitFact) {
+    if let Riders::Since { commits, .. } = &mut commit.riders {
+        let later: Vec<_> =
+            snapshot.since_live.iter().map(|touch| &touch.sha).take_while(|touch| *touch != sha).collect();
+        commits.retain(|rider| !later.contains(&&rider.sha));
+    }
+}
+
+/// The same where that commit changed nothing, so that it is not among those that GitHub lists for the app's path: what rode along with it
+/// then does so now.
+fn again(before: CommitFact, commit: &mut CommitFact) {
+    if let (Riders::Since { commits, .. }, Riders::Since { commits: then, .. }) = (&mut commit.riders, &before.riders) {
+        commits.retain(|rider| then.iter().any(|then| then.sha == rider.sha));
+    }
+    if let Some(taken) = before.taken {
+        take_over(taken, commit);
+    }
+}
+
+fn take_over(taken: Taken, commit: &mut CommitFact) {
+    commit.taken = Some(taken);
+    if let Some(previous) = &commit.previous {
+        // What is in the file says nothing: the version that runs is replaced.
+        commit.before = previous.tag.to_string();
+    }
+}
 
 /// Where the work happens, with the target's lease.
 pub(crate) struct Held<'a, W> {

@@ -6,9 +6,11 @@ use super::{BRANCH_RETRY, Carrier, LIFE, Stop, WRITE};
 use deploy_core::catalog::{
     App, Approvals, Catalog, CatalogError, Checks, Decision, Environment, ForeignChanges, People,
 };
+use deploy_core::clock::Timestamp;
 use deploy_core::command::{TargetWords, Version, What};
 use deploy_core::deployment::{
-    Attempt, Candidate, Change, ChangesFact, CommitFact, Facts, Previous, RequestFact, Rider, Riders, Source, State,
+    Attempt, Candidate, Change, ChangesFact, CommitFact, CommittedFact, Facts, Previous, RequestFact, Rider, Riders,
+    Source, State, Taken,
 };
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::github::{self, FileState, PrState, Question, ReadError, Reference, Snapshot, SourceState};
@@ -190,7 +192,7 @@ impl<W: World> Desk<'_, W> {
 
     /// The one query.
     pub(crate) async fn read(&self, request: &RequestFact, place: &Place<'_>) -> Result<Snapshot, Stop> {
-        let live = store::load_key(self.world, Live(&place.environment.argocd)).await?.map(|live| live.sha);
+        let live = self.since(&place.environment.argocd).await?;
         let mut checked = None;
         let reference = match &request.words.what {
             What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
@@ -214,6 +216,14 @@ impl<W: World> Desk<'_, W> {
             checks_of: checked.as_ref(),
         };
         github::snapshot(self.world, &self.settings.github, &question).await.map_err(|error| self.read_error(error))
+    }
+
+    /// The commit after which others below the app's path are new.
+    async fn since(&self, argocd: &ArgoApplication) -> Result<Option<CommitSha>, StoreError> {
+        let Some(live) = store::load_key(self.world, Live(argocd)).await? else { return Ok(None) };
+        let committed: Option<CommittedFact> = store::load_fact(self.world, &live.id).await?;
+        let taken = committed.and_then(|committed| committed.commit).and_then(|commit| commit.taken);
+        Ok(Some(taken.map_or(live.sha, |taken| taken.newest)))
     }
 
     /// The catalog at the very commit that we build on must be the one that we decided by.
@@ -267,6 +277,7 @@ impl<W: World> Desk<'_, W> {
                     previous: None,
                     approved_by: Vec::new(),
                     overridden: None,
+                    taken: None,
                     attempts,
                 }
             }
@@ -556,12 +567,14 @@ impl<W: World> Desk<'_, W> {
         .into())
     }
 
-    /// The wanted tag is in the file already. Ours to sync only if the last commit to the file is a recorded one of ours.
+    /// The wanted tag is in the file already. Ours to sync only if the last commit to the file is a recorded one of ours, or one of ours has
+    /// taken it over, which whoever knows whose it is may ask for.
     pub(crate) async fn already_there(
         &self,
+        request: &RequestFact,
         commit: &CommitFact,
         snapshot: &Snapshot,
-    ) -> Result<(CommitSha, bool), Stop> {
+    ) -> Result<There, Stop> {
         let files = commit.files();
         let (github, repo) = (&self.settings.github, &commit.gitops_repo);
         let touches = github::last_touch(self.world, github, repo, &snapshot.head, &files).await?;
@@ -571,24 +584,79 @@ impl<W: World> Desk<'_, W> {
                 let part = "the last commit of a values file".to_owned();
                 return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
             };
-            let (tag, by) = (commit.tag.clone(), past.author.clone());
-            let theirs = || Refusal::AlreadyWritten { tag, by, commit: past.sha.clone() };
-            let id = message::deploy_id(&past.message).ok_or_else(theirs.clone())?;
-            let other = store::load(self.world, &id).await?;
-            let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
-            let same_target = other.commit.as_ref().filter(|other| other.argocd == commit.argocd);
-            let ours = same_target
-                .is_some_and(|commit| recorded || commit.is_ours(&id, &self.candidate(past, &snapshot.viewer)));
-            if !ours {
-                return Err(theirs().into());
-            }
+            let Some((id, at)) = self.written_by_us(commit, past, snapshot).await? else {
+                return self.written_by_others(request, commit, past, snapshot).await;
+            };
             // Of several files that were written one after the other, the last of those commits has them all.
-            let at = other.committed.map(|committed| committed.at);
             if newest.as_ref().is_none_or(|(known, _, _)| at > *known) {
                 newest = Some((at, past.sha.clone(), id != *self.id));
             }
         }
-        newest.map(|(_, sha, reused)| (sha, reused)).ok_or(Stop::Leave("there is no values file"))
+        match newest {
+            Some((_, sha, reused)) => Ok(There::Ours { sha, reused, taken: None }),
+            None => Err(Stop::Leave("there is no values file")),
+        }
+    }
+
+    /// Whose deployment of ours made that commit, and when that was known.
+    async fn written_by_us(
+        &self,
+        commit: &CommitFact,
+        past: &github::PastCommit,
+        snapshot: &Snapshot,
+    ) -> Result<Option<(DeploymentId, Option<Timestamp>)>, Stop> {
+        let Some(id) = message::deploy_id(&past.message) else { return Ok(None) };
+        let other = store::load(self.world, &id).await?;
+        let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
+        let same_target = other.commit.as_ref().filter(|other| other.argocd == commit.argocd);
+        let ours =
+            same_target.is_some_and(|theirs| recorded || theirs.is_ours(&id, &self.candidate(past, &snapshot.viewer)));
+        Ok(ours.then(|| (id, other.committed.map(|committed| committed.at))))
+    }
+
+    /// The tag is there by somebody else's commit: ours only once it was taken over, or is to be.
+    async fn written_by_others(
+        &self,
+        request: &RequestFact,
+        commit: &CommitFact,
+        past: &github::PastCommit,
+        snapshot: &Snapshot,
+    ) -> Result<There, Stop> {
+        if let Some((sha, before)) = self.taken_over(commit, &past.sha, &snapshot.head).await? {
+            return Ok(There::Ours { sha, reused: true, taken: Some(Box::new(before)) });
+        }
+        if request.pressed.as_ref().and_then(|pressed| pressed.takes_over.as_ref()) == Some(&past.sha) {
+            let newest = match snapshot.since_live.first() {
+                Some(touch) => touch.sha.clone(),
+                None => self.since(&commit.argocd).await?.unwrap_or_else(|| past.sha.clone()),
+            };
+            return Ok(There::ToTakeOver(Taken { wrote: past.sha.clone(), by: past.author.clone(), newest }));
+        }
+        let (tag, head) = (commit.tag.clone(), (!commit.rollback).then(|| commit.source.head.clone()));
+        Err(Refusal::AlreadyWritten { tag, by: past.author.clone(), commit: past.sha.clone(), head }.into())
+    }
+
+    /// A commit of ours that has taken over what that one wrote, if it still is on the branch.
+    async fn taken_over(
+        &self,
+        commit: &CommitFact,
+        wrote: &CommitSha,
+        head: &CommitSha,
+    ) -> Result<Option<(CommitSha, CommitFact)>, Stop> {
+        let has_taken = |before: &CommitFact| {
+            before.tag == commit.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
+        };
+        let past = self.past(&commit.argocd).await?.into_iter();
+        let mut pairs = past.filter_map(|(_, facts)| facts.committed.map(|committed| committed.sha).zip(facts.commit));
+        let Some((sha, before)) = pairs.find(|(_, before)| has_taken(before)) else { return Ok(None) };
+        match github::compare(self.world, &self.settings.github, &commit.gitops_repo, &sha, head).await {
+            Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),
+            Err(fault) => {
+                // Not known to be there: then it takes another one.
+                self.world.log(Line::new("not_compared").of(self.id).with_json("fault", &fault));
+                Ok(None)
+            }
+        }
     }
 
     /// A commit as the question "is it ours?" wants it.
@@ -679,6 +747,21 @@ pub(crate) struct Place<'a> {
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
     pub(crate) catalog: &'a BlobSha,
+}
+
+/// Whose tag it is that is in the file already.
+pub(crate) enum There {
+    /// A commit of ours put it there, or has taken it over.
+    Ours {
+        /// That commit.
+        sha: CommitSha,
+        /// It is another deployment's.
+        reused: bool,
+        /// What was decided when it took over what somebody else had written.
+        taken: Option<Box<CommitFact>>,
+    },
+    /// Somebody else's; it is asked to be taken over.
+    ToTakeOver(Taken),
 }
 
 /// What would be committed.

@@ -6,8 +6,9 @@ use crate::world::response;
 use deploy_core::clock::Timestamp;
 use deploy_core::fault::{Cause, Changed, Fault};
 use deploy_core::github::{
-    CommitOutcome, FileState, GitHub, Question, ReadError, Reference, SourceState, catalog_request, history_request,
-    read_catalog, read_commit, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
+    CommitOutcome, FileState, GitHub, Question, ReadError, Reference, SourceState, Which, catalog_request,
+    history_request, read_catalog, read_commit, read_history, read_last_touch, read_raw_blob, read_snapshot,
+    snapshot_request,
 };
 use deploy_core::http::Response;
 use deploy_core::manifest::blob_sha;
@@ -149,7 +150,7 @@ pub fn github_history(data: &[u8]) {
     let paths = ["checkout/values.yaml", "checkout/canary.yaml"].map(|path| FilePath::parse(path).expect("a path"));
     let repo = RepoName::parse("acme/gitops").expect("a repository");
     let branch = BranchName::parse("main").expect("a branch");
-    keeps_secrets(data, &history_request(&github(), &repo, &branch, &paths, Timestamp(0)));
+    keeps_secrets(data, &history_request(&github(), &repo, &branch, &paths, Which::Any, Timestamp(0)));
     keeps_secrets(data, &catalog_request(&github(), &repo, &branch, &paths[0]));
     match read_history(&paths, &answer) {
         Ok(history) => {

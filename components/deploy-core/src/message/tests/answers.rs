@@ -55,6 +55,7 @@ fn linked_request() -> RequestFact {
         head: None,
         approvals: Vec::new(),
         knows_rolled_back: false,
+        takes_over: None,
         place: Some(crate::deployment::tests::place("1503435956.000247")),
     };
     RequestFact { pressed: Some(pressed), ..request() }
@@ -228,13 +229,13 @@ fn a_question_is_declined_in_words_that_stand_alone() {
         ("owner", declined(&Refusal::NotOwner { doing: "take away the lock of <@U1>".to_owned(), owned: true })),
         ("allowed", declined(&Refusal::NotAllowed { target: target(), nobody: false, wrong_channel: false })),
         ("workspace", declined(&Refusal::OtherWorkspace)),
-        ("tag", declined(&Refusal::AlreadyWritten { tag: commit().tag, by: None, commit: sha('e') })),
+        ("tag", declined(&Refusal::AlreadyWritten { tag: commit().tag, by: None, commit: sha('e'), head: None })),
     ]), @"
     app: There is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
     owner: Only an owner may take away the lock of <@U1>. Nothing was changed. Ask one of the `owners` in the catalog.
     allowed: You may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
     workspace: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
-    tag: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Revert that commit, then try again.
+    tag: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
     ");
 }
 

@@ -409,6 +409,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         id().prop_map(Button::Approve),
         id().prop_map(Button::Reject),
         id().prop_map(Button::DeployAnyway),
+        id().prop_map(Button::TakeOver),
         offer.prop_map(|offer| Button::Deploy(Box::new(offer))),
         Just(Button::Unlock(Scope::Everything)),
         scope.prop_map(Button::Unlock),

@@ -103,6 +103,7 @@ fn a_button_that_does_much_asks_back() {
         Button::Approve(id('1')),
         Button::Reject(id('1')),
         Button::DeployAnyway(id('1')),
+        Button::TakeOver(id('1')),
         Button::Deploy(Box::new(Offer { of: id('1'), words: request().words, head: Some(sha('a')) })),
         Button::Unlock(Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None })),
     ];
@@ -130,6 +131,7 @@ fn a_button_that_does_much_asks_back() {
     Approve [primary] approve - (11111111111111111111111111111111)
     Reject [danger] reject - (11111111111111111111111111111111)
     Deploy anyway [danger] deploy_anyway This version was rolled back before. Deploy it again? (11111111111111111111111111111111)
+    Deploy it [-] take_over This deploys what is in the file now, with all that people pushed since the live version. (11111111111111111111111111111111)
     Deploy [primary] deploy - ({"of":"11111111111111111111111111111111","words":{"app":"checkout","what":{"pull_request":42}},"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"})
     Unlock [-] unlock Then everybody who may deploy there can do so again. (checkout)
     "#);
