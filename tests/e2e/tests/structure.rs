@@ -50,6 +50,7 @@ const COMPONENTS: [Component; 3] = [
             "slack_url",
             "slack_team_id",
             "github_url",
+            "github_deployments",
             "gitops_repo",
             "gitops_branch",
             "catalog_path",
