@@ -60,6 +60,8 @@ pub struct App {
 pub struct Environment {
     /// The file in the GitOps repository that names the tag.
     pub values: FilePath,
+    /// More files that get the same tag, in the same commit and at the same places.
+    pub also: Vec<FilePath>,
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
     /// What Argo CD calls it.
@@ -74,6 +76,13 @@ pub struct Environment {
     pub deadline: Duration,
     /// How long it may be degraded before it counts as failed.
     pub degraded_grace: Duration,
+}
+
+impl Environment {
+    /// Every file that gets the tag.
+    pub fn files(&self) -> impl Iterator<Item = &FilePath> {
+        std::iter::once(&self.values).chain(&self.also)
+    }
 }
 
 /// Who may deploy.
@@ -235,7 +244,7 @@ apps:
         values: env/staging/checkout.yaml
         argocd: { application: checkout-staging }
       production:
-        values: env/production/checkout.yaml
+        values: [env/production/checkout.yaml, env/production/worker.yaml]
         tag_at: checkout.image.tag
         argocd: { application: checkout, project: shop, namespace: argocd-shop }
         allow: { groups: [S9], channels: [C1] }
@@ -308,7 +317,8 @@ apps:
     }
 
     fn shown(environment: &Environment) -> String {
-        let Environment { values, tag_at, argocd, allow, deadline, degraded_grace, .. } = environment;
+        let Environment { tag_at, argocd, allow, deadline, degraded_grace, .. } = environment;
+        let values = environment.files().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         let tag_at: Vec<String> = tag_at.iter().map(ToString::to_string).collect();
         let namespace = argocd.namespace.as_ref().map(ToString::to_string);
         let allow = match allow {
@@ -339,7 +349,7 @@ apps:
         }
         insta::assert_snapshot!(lines.join("\n"), @r#"
         checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; checkout-staging in default of None; 1200s, 10s; ["U1", "W2", "S1"]
-        checkout@production: env/production/checkout.yaml at checkout.image.tag; checkout in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]
+        checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]
         cart@production: cart/values.yaml at image.tag; cart in default of None; 600s, 10s; ["U1", "W2", "S1"]
         "#);
     }

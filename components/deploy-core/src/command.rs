@@ -81,7 +81,7 @@ pub struct DeployWords {
     pub environment: Option<String>,
     /// What to deploy.
     pub what: What,
-    /// Why the gates should be passed over, where somebody asks for that: one line, at most [`LONGEST_REASON`] characters.
+    /// Why a freeze should be passed over, where somebody asks for that: one line, at most [`LONGEST_REASON`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub override_reason: Option<String>,
 }
@@ -190,9 +190,10 @@ impl fmt::Display for Command {
 impl DeployWords {
     /// The last healthy version of a target.
     pub fn roll_back(target: &Target) -> Self {
+        let is_default = target.environment.as_str() == "default";
         Self {
             app: target.app.to_string(),
-            environment: Some(target.environment.to_string()),
+            environment: (!is_default).then(|| target.environment.to_string()),
             what: What::Rollback(Version::LastHealthy),
             override_reason: None,
         }

@@ -282,6 +282,9 @@ pub struct CommitFact {
     pub gitops_url: String,
     /// The values file.
     pub values: FilePath,
+    /// More files that get the same tag.
+    #[serde(default)]
+    pub also: Vec<FilePath>,
     /// The Argo CD application.
     pub argocd: ArgoApplication,
     /// How long after `committed` we give up.
@@ -341,6 +344,11 @@ impl CommitFact {
                     && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.files.len()))
                     && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
             })
+    }
+
+    /// Every file that gets the tag.
+    pub fn files(&self) -> Vec<FilePath> {
+        std::iter::once(&self.values).chain(&self.also).cloned().collect()
     }
 
     /// The image with its tag.
@@ -774,16 +782,21 @@ impl Facts {
 
     /// Whether enough people have agreed to what was refused for want of that: then it goes on as another deployment, in the same message.
     pub fn is_approved(&self) -> bool {
-        let Some((EndFact { end: End::Refused { refusal }, .. }, approvals)) =
-            self.end.as_ref().zip(self.approvals.as_ref())
-        else {
-            return false;
-        };
-        match refusal.read() {
-            Some(Refusal::NeedsApproval { count, .. }) => {
-                approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
-            }
-            _ => false,
+        self.approvals_needed().zip(self.approvals.as_ref()).is_some_and(|(count, approvals)| {
+            approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
+        })
+    }
+
+    /// Whether it was refused for want of people who agree: it may go on when they have.
+    pub fn waits_for_approval(&self) -> bool {
+        self.approvals_needed().is_some()
+    }
+
+    fn approvals_needed(&self) -> Option<u8> {
+        let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
+        match refusal.read()? {
+            Refusal::NeedsApproval { count, .. } => Some(count),
+            _ => None,
         }
     }
 

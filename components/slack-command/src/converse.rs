@@ -11,7 +11,7 @@ use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::github::SourceState;
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Button, Offer, Preview, TargetStatus};
-use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, Target};
+use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
@@ -236,9 +236,11 @@ impl<W: World> Talk<'_, W> {
         } else {
             Some(prepared.commit.source.head.clone())
         };
+        let files: Vec<(&FilePath, &str, &str)> =
+            prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
         Ok(Said::Asker(message::preview(&Preview {
             commit: &prepared.commit,
-            text: (&prepared.text, &prepared.edit.text),
+            files: &files,
             changes: changes.as_ref(),
             checks: checks.as_deref(),
             problem: problem.as_ref(),
@@ -404,6 +406,11 @@ impl<W: World> Talk<'_, W> {
         }
         let facts = Facts { approvals: Some(fact.clone()), ..facts };
         if fact.rejected.is_none() && enough(&fact) {
+            if !yes {
+                // Too late to say no: it went on as another deployment, which has a message and buttons of its own.
+                lease.release().await;
+                return Ok(Said::words(&message::approved_already()));
+            }
             // It goes on as a deployment of its own, in the same message.
             let next = self.after_approval(id, &facts, &request, fact, head).await;
             lease.release().await;

@@ -88,13 +88,18 @@ impl<'a, W: World> Speaker<'a, W> {
         if self.save(|voice| voice.speaking = Some(self.world.now())).await.is_err() {
             return false;
         }
-        let mut told = self.speak(request, &before, &words, last).await;
+        let mut told = match last && self.went_on(facts).await {
+            true => Told::Elsewhere,
+            false => self.speak(request, &before, &words, last).await,
+        };
         let unsure = self.voice.borrow().unsure_edit;
         if let (true, Told::At(place), Some(unsure)) = (last, &told, unsure) {
             // What was given up may land after the final words: when it can no more, they are told once more.
             self.world.sleep(until(unsure.after(slack::LATE_EDIT), self.world.now())).await;
             let now = Voice { place: Some(place.clone()), ..before };
-            told = self.speak(request, &now, &words, last).await;
+            if !self.went_on(facts).await {
+                told = self.speak(request, &now, &words, last).await;
+            }
         }
         if let (true, Told::At(place)) = (last, &told) {
             self.call(facts, place).await;
@@ -122,7 +127,7 @@ impl<'a, W: World> Speaker<'a, W> {
                     }
                     // Later words, or the next one to resume, try again.
                     Told::No => {}
-                    Told::Never => voice.told_end = last,
+                    Told::Elsewhere | Told::Never => voice.told_end = last,
                 }
             })
             .await;
@@ -130,6 +135,15 @@ impl<'a, W: World> Speaker<'a, W> {
             self.world.log(Line::error("not_saved").of(self.id).with("fact", "message"));
         }
         false
+    }
+
+    /// Whether it was approved meanwhile: then these words would come over those of the deployment as which it goes on.
+    async fn went_on(&self, facts: &Facts) -> bool {
+        if !facts.waits_for_approval() {
+            return false;
+        }
+        let approvals = store::load_fact(self.world, self.id).await.ok().flatten();
+        Facts { approvals, ..facts.clone() }.is_approved()
     }
 
     /// Calls people to the end, once, if anybody has to come: an edit notifies nobody.
@@ -281,6 +295,8 @@ enum Told {
     ByResponseUrl,
     /// Not this time.
     No,
+    /// It goes on as another deployment, and the message with it.
+    Elsewhere,
     /// Not at all, and it never will be; the log says so.
     Never,
 }

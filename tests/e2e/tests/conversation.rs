@@ -3,7 +3,7 @@
 //! What you would get wrong: a button says nothing about who presses it, and is pressed twice; an edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, changed_lines, quick, room, room_with, tempo};
 use fakes::argocd::{Health, Script};
 use fakes::github::Checks;
 use fakes::slack::Message;
@@ -402,6 +402,35 @@ fn what_is_new_in_a_version_is_told_with_its_message() {
         room.alice("checkout main").await;
         let told = room.says(&format!("is live: `{tag}`")).await?;
         ensure!(told.contains("2 commits") && told.contains("bob") && told.contains("compare"), "{told}");
+        Ok(())
+    });
+}
+
+#[test]
+fn several_values_files_get_the_tag_in_one_commit() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let worker = "# The queue's worker.\nimage: { tag: 'old' }\n";
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/worker.yaml", worker)], "Add a worker");
+        catalog(room, "", "    values: [checkout/values.yaml, checkout/worker.yaml]\n");
+        let (before, old) = (room.commits(), room.file("checkout/values.yaml"));
+        asks(room, ALICE, "preview checkout 42", "In `checkout/worker.yaml`").await?;
+        deploys(room, "checkout 42").await?;
+        let tag = room.tag("checkout", "feature/totals");
+        ensure!(room.commits() == before + 1, "one commit");
+        let values = changed_lines(&old, &room.file("checkout/values.yaml"));
+        ensure!(values.len() == 1 && values[0].1.contains(&tag), "{values:?}");
+        ensure!(room.file("checkout/worker.yaml") == worker.replace("old", &tag).into_bytes());
+
+        // One that has the tag already is no part of the commit, which is ours and found all the same.
+        let newer = room.builds("checkout", "feature/totals", "alice");
+        let text = worker.replace("old", &newer);
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/worker.yaml", &text)], "By hand");
+        room.github.fault("github.commit", Fault::DropAfter, 1);
+        room.alice("checkout 42").await;
+        let live = room.says(&format!("is live: `{newer}`")).await?;
+        ensure!(live.contains("Rides along: 1 commit by carol"), "{live}");
+        ensure!(room.commits() == before + 3, "one more by Carol, one by the bot");
         Ok(())
     });
 }

@@ -8,14 +8,15 @@ use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fakes::Fault;
-use fakes::slack::Edit;
+use fakes::slack::{Edit, Message};
+use fakes::{Fault, Millis};
 use sandbox::{Sandbox, now, world};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 const HELP: &str = "\
   /deploy checkout 42       type it into Slack as alice, in #deploys; `/deploy help` asks the bot itself
+  /press Roll back          press the newest button that you see with these words
   /as bob                   from now on you are bob (alice, bob, carol)
   /push bob payments        bob himself pushes a change to the GitOps repository
   /break argocd             the next 5 calls to it fail (slack, github, registry, argocd)
@@ -94,6 +95,7 @@ impl Prompt {
             [] => {}
             ["help"] => print!("{HELP}"),
             ["/deploy", ..] => self.deploy(line.trim_start_matches("/deploy")).await,
+            ["/press", label @ ..] if !label.is_empty() => self.press(&label.join(" ")).await,
             ["/as", name] => match person(name) {
                 Some(user) => self.user = user,
                 None => println!("There is alice, bob and carol."),
@@ -150,14 +152,43 @@ impl Prompt {
 
     /// Types the command and shows what people see of it, until the last word or until Enter.
     async fn deploy(&mut self, text: &str) {
-        self.typed_at = self.sandbox.journal.entries().len();
-        let mut whispers = self.sandbox.slack.lock().ephemerals(self.user).len();
         let before = self.sandbox.slack.lock().messages(world::DEPLOYS).len();
+        self.typed_at = self.sandbox.journal.entries().len();
+        let whispers = self.sandbox.slack.lock().ephemerals(self.user).len();
+        let begun = now();
         let answer = self.sandbox.command(self.user, world::DEPLOYS, text).await;
-        let is_accepted = answer.body.contains("Accepted");
+        // An answer without words: they come later, when the bot has found them out.
+        let goes_on = answer.body.contains("Accepted") || answer.body.is_empty();
+        self.follow(before, whispers, begun, goes_on).await;
+    }
+
+    /// Presses the newest button with that label, of a message or of what only this person sees, and shows what comes of it.
+    async fn press(&mut self, label: &str) {
+        let action = label.to_lowercase().replace(' ', "_");
+        let (found, before, whispers) = {
+            let slack = self.sandbox.slack.lock();
+            let channel = slack.messages(world::DEPLOYS);
+            let own = slack.ephemerals(self.user);
+            let has = |message: &&Message| message.deleted.is_none() && message.buttons().contains(&action.as_str());
+            let newest = channel.iter().chain(own.iter().copied()).filter(has).max_by_key(|message| message.now().at);
+            let place = |found: &Message| channel.iter().position(|message| message.ts == found.ts);
+            let before = newest.and_then(place).unwrap_or(channel.len());
+            (newest.cloned(), before, own.len())
+        };
+        let Some(message) = found else { return println!("You see no button `{label}`.") };
+        self.typed_at = self.sandbox.journal.entries().len();
+        let begun = now();
+        self.sandbox.press(self.user, &message, &action).await;
+        self.follow(before, whispers, begun, true).await;
+    }
+
+    /// Shows the messages from that one on and what only this person reads, until all is said or until Enter. `goes_on`: something is
+    /// still to come.
+    async fn follow(&mut self, before: usize, mut whispers: usize, since: Millis, goes_on: bool) {
         let begun = Instant::now();
         self.screen.drawn = 0;
         let mut shown = BTreeMap::new();
+        let mut heard = false;
         loop {
             let (news, view, is_over) = self.look(before, whispers);
             whispers += news.len();
@@ -165,8 +196,11 @@ impl Prompt {
                 self.screen.say(whisper);
             }
             self.screen.show(&mut shown, &view);
-            let is_silent = view.is_empty() && begun.elapsed() > Duration::from_secs(30);
-            if !is_accepted || is_over || is_silent {
+            // "Accepted" is no end.
+            heard |= news.iter().any(|text| !text.starts_with("Accepted"));
+            heard |= self.has_changed(before, since);
+            let is_silent = !heard && begun.elapsed() > Duration::from_secs(30);
+            if !goes_on || (heard && is_over) || is_silent {
                 return;
             }
             tokio::select! {
@@ -176,7 +210,12 @@ impl Prompt {
         }
     }
 
-    /// New words for this person alone, the messages since, and whether all of them are final.
+    fn has_changed(&self, before: usize, since: Millis) -> bool {
+        let slack = self.sandbox.slack.lock();
+        slack.messages(world::DEPLOYS)[before..].iter().any(|message: &Message| message.now().at > since)
+    }
+
+    /// New words for this person alone, the messages since, and whether all of those are final.
     fn look(&self, before: usize, whispers: usize) -> (Vec<String>, Vec<String>, bool) {
         let slack = self.sandbox.slack.lock();
         let new_whispers = slack.ephemerals(self.user).into_iter().skip(whispers);
@@ -185,7 +224,7 @@ impl Prompt {
         let view: Vec<String> = messages.iter().map(|message| slack.render(message)).collect();
         // A word later than the last edit may still come for what is final only by its looks.
         let is_quiet = messages.iter().all(|message| is_final(message.now()) && now() > message.now().at + 200);
-        (news, view, !messages.is_empty() && is_quiet)
+        (news, view, is_quiet)
     }
 }
 
@@ -251,6 +290,11 @@ fn wrap(text: &str) -> Vec<String> {
         (":white_check_mark:", "✔"),
         (":x:", "✘"),
         (":no_entry:", "⊘"),
+        (":raised_hand:", "✋"),
+        (":rotating_light:", "‼"),
+        (":lock:", "🔒"),
+        (":unlock:", "🔓"),
+        (":mag:", "🔍"),
     ];
     let text = emoji.iter().fold(text.to_owned(), |text, (name, sign)| text.replace(name, sign));
     let mut lines = Vec::new();

@@ -80,6 +80,15 @@ fn seconds(rng: &mut Rng, most: u64) -> Duration {
 
 /// Plays a seed. The same seed is the same day, to the microsecond.
 pub fn day(seed: u64) -> Report {
+    play(seed, false)
+}
+
+/// The same, and people also press buttons, lock and unlock, roll back, ask, and approve: one app needs that.
+pub fn talkative(seed: u64) -> Report {
+    play(seed, true)
+}
+
+fn play(seed: u64, talks: bool) -> Report {
     let mut rng = Rng::with_seed(seed ^ 0x5eed_da75);
     let mut weather = Weather::drawn(&mut rng);
     let (apps, replicas) = (rng.usize(1..=3), rng.usize(1..=3));
@@ -90,11 +99,16 @@ pub fn day(seed: u64) -> Report {
     if fair {
         weather.calm();
     }
-    let town = Town::new(seed, apps, replicas, weather);
+    let mut talk = Rng::with_seed(seed ^ 0x7a1c_ab1e);
+    let approvals = if talks { talk.u8(1..=2) } else { 0 };
+    let town = Town::new(seed, apps, replicas, weather, approvals);
     let mut plan = Plan { town: &town, rng };
     plan.slack_limits();
     plan.scripts();
     plan.people();
+    if talks {
+        Plan { town: &town, rng: talk }.talk();
+    }
     if !fair {
         plan.infrastructure(&mut excuses);
         plan.other_people(&mut excuses);
@@ -202,6 +216,45 @@ impl Plan<'_> {
                 if !ids.is_empty() {
                     let id = town.kernel.draw(|rng| ids[rng.usize(..ids.len())].clone());
                     town.cancel(id);
+                }
+            });
+        }
+    }
+
+    /// Questions, locks, rollbacks, and buttons of whatever messages are there.
+    fn talk(&mut self) {
+        for _ in 0..self.rng.usize(2..=8) {
+            let (when, app) = (seconds(&mut self.rng, 110), self.app());
+            let user = self.town.users[self.rng.usize(..self.town.users.len())].clone();
+            let text = match self.rng.u8(..16) {
+                0..=1 => format!("lock {app} because"),
+                2 => format!("lock {app} for a while for 1m"),
+                3 => "lock all because".to_owned(),
+                4..=5 => format!("unlock {app}"),
+                6 => "unlock all".to_owned(),
+                7..=8 => format!("rollback {app}"),
+                9 => format!("rollback {app} 2"),
+                10 => format!("cancel {app}"),
+                11 => format!("preview {app} 42"),
+                12 => format!("preview {app} main"),
+                13 => format!("history {app}"),
+                14 => "status".to_owned(),
+                _ => format!("{app} 42"),
+            };
+            let twice = self.rng.f64() < 0.15;
+            self.at(when, move |town| town.command(&user, &text, twice));
+        }
+        for _ in 0..self.rng.usize(4..=20) {
+            let when = seconds(&mut self.rng, 118);
+            let user = self.rng.usize(..self.town.users.len());
+            let others = self.rng.f64() < 0.3;
+            let late = if self.rng.f64() < 0.3 { seconds(&mut self.rng, 12) } else { Duration::ZERO };
+            self.at(when, move |town| {
+                let Some((ts, action)) = town.press(&town.users[user], None, late) else { return };
+                if others {
+                    // Somebody else looks at the same message.
+                    let other = &town.users[(user + 1) % town.users.len()];
+                    town.press(other, Some((&ts, &action)), Duration::from_millis(400));
                 }
             });
         }
@@ -351,7 +404,7 @@ fn push(town: &Rc<Town>, app: &str, kind: u8) {
 
 /// So many people deploy so many targets at the same moment, with the limits of GitHub and Slack in force.
 pub fn crowd(seed: u64, targets: usize) -> Report {
-    let town = Town::new(seed, targets, 2, Weather::default());
+    let town = Town::new(seed, targets, 2, Weather::default(), 0);
     lock(&town.slack).limits = Some(Limits::default());
     for app in town.apps.clone() {
         town.command("U0ALICE", &format!("{app} 42"), false);
@@ -365,7 +418,7 @@ pub fn crowd(seed: u64, targets: usize) -> Report {
 pub fn forgetful(seed: u64) -> Report {
     let mut rng = Rng::with_seed(seed ^ 0xf1a5_4000);
     let (apps, replicas) = (rng.usize(1..=3), rng.usize(2..=3));
-    let town = Town::new(seed, apps, replicas, Weather::default());
+    let town = Town::new(seed, apps, replicas, Weather::default(), 0);
     let mut plan = Plan { town: &town, rng };
     plan.scripts();
     plan.people();
@@ -384,7 +437,7 @@ pub fn forgetful(seed: u64) -> Report {
 /// A plain morning: one app is deployed three times, and requests in between are refused. The process of one operation freezes in the middle
 /// of it, for so long.
 pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
-    let town = Town::new(seed, 1, 2, Weather::default());
+    let town = Town::new(seed, 1, 2, Weather::default(), 0);
     let mut climate = "a plain morning".to_owned();
     if let Some((operation, length)) = freeze {
         town.kernel.freeze_at(operation, length);
@@ -412,7 +465,7 @@ pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
 
 /// So many weeks: in each, four targets are deployed once, and forty requests are refused. The store must not grow with them.
 pub fn years(seed: u64, weeks: usize) -> Report {
-    let town = Town::new(seed, 4, 1, Weather::default());
+    let town = Town::new(seed, 4, 1, Weather::default(), 0);
     let (mut accepted, mut ends) = (0, Vec::new());
     for _ in 0..weeks {
         for app in &town.apps {

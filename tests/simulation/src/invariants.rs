@@ -3,6 +3,7 @@
 use deploy_core::deployment::{Facts, State};
 use deploy_core::message;
 use deploy_core::names::DeploymentId;
+use fakes::slack::Message;
 use serde_json::Value;
 
 use crate::town::{CHANNEL, Town, lock};
@@ -32,8 +33,21 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
             None => {}
         }
     }
+    for id in town.ids() {
+        // Nobody is answered by an approval but in the message in which it was asked for.
+        let Some(facts) = town.facts(&id).filter(|_| !town.answered.borrow().contains_key(&id)) else { continue };
+        let pressed = facts.request.as_ref().and_then(|request| request.pressed.as_ref());
+        if pressed.is_some_and(|pressed| !pressed.approvals.is_empty()) {
+            ended_and_told(town, &id, &facts, excuses);
+        }
+    }
     for made in town.made.borrow().iter() {
         let Some(facts) = town.facts(&made.id) else { continue };
+        let of = facts.request.as_ref().and_then(|request| request.pressed.as_ref()).map(|pressed| pressed.of.clone());
+        let rejected = of.and_then(|of| town.facts(&of)?.approvals?.rejected);
+        if rejected.is_some() && !excuses.leases {
+            town.broke(format!("I2: {} was rejected, and has made {}", made.id, made.sha));
+        }
         match facts.state() {
             State::Refused | State::Cancelled => {
                 town.broke(format!("I2: {} is {:?}, and has made {}", made.id, facts.state(), made.sha));
@@ -43,6 +57,9 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
             }
             _ => {}
         }
+    }
+    for made in town.despite_lock.borrow().iter().filter(|_| !excuses.leases) {
+        town.broke(format!("I2: {} was locked, and {} has made {}", made.app, made.id, made.sha));
     }
     went_back(town, excuses);
     if !excuses.leases && town.most_watching.get() > 1 {
@@ -88,11 +105,14 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
         if facts.watch_speaks() { message::after_commit(id, facts) } else { message::before_commit(id, facts, None) };
     let nothing = "Nothing was changed";
     let has_commit = town.made.borrow().iter().any(|made| made.id == *id);
+    let request = facts.request.as_ref();
+    let since = request.filter(|request| request.pressed.is_some()).map(|request| request.at.0 + 1000);
     let slack = lock(&town.slack);
     if let Some(place) = facts.place()
         && let Some(message) = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())
         && has_commit
-        && message.edits.iter().any(|edit| edit.text.contains(nothing))
+        // In a message that it took over, others may have said that before it.
+        && message.edits.iter().any(|edit| edit.text.contains(nothing) && since.is_none_or(|since| edit.at > since))
     {
         return town.broke(format!("I4: {id} has a commit, and told that nothing was changed"));
     }
@@ -101,9 +121,15 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
         true => town.places.borrow().contains(&(id.clone(), ts.to_owned())),
         false => facts.place().is_some_and(|place| place.ts.as_str() == ts),
     };
-    let in_channel = slack.messages(CHANNEL).iter().any(|message| noted(&message.ts) && message.text() == words.text);
+    // Once it is approved its message goes on as another's; and what people said to it is not told at any price.
+    let first = message::before_commit(id, &Facts { approvals: None, ..facts.clone() }, None).text;
+    let was = |message: &Message| facts.approvals.is_some() && message.edits.iter().any(|edit| edit.text == first);
+    let in_channel = slack
+        .messages(CHANNEL)
+        .iter()
+        .any(|message| noted(&message.ts) && (message.text() == words.text || was(message)));
     let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
-    let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text);
+    let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text || was(message));
     let given_up = town.gave_up_telling.borrow().contains(id);
     if in_channel || whispered || (given_up && excuses.slack) {
         return;
@@ -143,7 +169,8 @@ fn nothing_left(town: &Town) {
         let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
             Some((id, _)) => remembered.iter().any(|known| known == id),
             None => {
-                let singles = ["catalog", "early-ends", "branch/rewritten"].map(|name| format!("deploy-bot/{name}"));
+                let singles =
+                    ["catalog", "early-ends", "branch/rewritten", "lock"].map(|name| format!("deploy-bot/{name}"));
                 key.starts_with("deploy-bot/target/") || singles.contains(key)
             }
         };

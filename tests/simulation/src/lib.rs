@@ -15,4 +15,4 @@ mod town;
 mod weather;
 mod world;
 
-pub use day::{Report, crowd, day, forgetful, morning, years};
+pub use day::{Report, crowd, day, forgetful, morning, talkative, years};

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deploy_core::clock::Timestamp;
+use deploy_core::command::What;
 use deploy_core::deployment::{CancelFact, Facts, LastWord, OutcomeFact, State};
 use deploy_core::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
 use deploy_core::image::ImageRef;
@@ -78,6 +79,17 @@ pub(crate) struct Made {
     pub(crate) app: String,
 }
 
+/// Somebody pressed Approve or Reject.
+#[derive(Clone, Debug)]
+pub(crate) struct Vote {
+    pub(crate) id: DeploymentId,
+    pub(crate) user: String,
+    pub(crate) yes: bool,
+}
+
+/// Who may approve, where that is needed.
+const APPROVERS: [&str; 2] = ["U0BOB", "U0CAROL"];
+
 /// One service: the HTTP components together, or the poller alone, and in which of its lives it is.
 pub(crate) struct Service {
     pub(crate) process: Cell<Option<ProcessId>>,
@@ -101,6 +113,8 @@ pub(crate) struct Town {
     pub(crate) pollers: Vec<Service>,
     pub(crate) apps: Vec<String>,
     pub(crate) users: Vec<String>,
+    /// How many have to approve a deployment of the last app.
+    approvals: u8,
     command: Rc<SlackCommandSettings>,
     relay: Rc<GithubRelaySettings>,
     poller: Rc<SyncPollerSettings>,
@@ -115,6 +129,11 @@ pub(crate) struct Town {
     /// Syncs of an older commit after a newer one of the same app: where in the list of all syncs, and after which.
     pub(crate) went_back: RefCell<Vec<(usize, Made)>>,
     pub(crate) gave_up_telling: RefCell<BTreeSet<DeploymentId>>,
+    pub(crate) votes: RefCell<Vec<Vote>>,
+    /// What each key of a lock holds, and since when.
+    locks: RefCell<BTreeMap<String, (u64, Option<Value>)>>,
+    /// Commits that landed although their target had been locked for long.
+    pub(crate) despite_lock: RefCell<Vec<Made>>,
     /// Which tags each app was seen healthy with since the last sync of the bot.
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
     /// Every message that was ever noted as a deployment's, by `ts`.
@@ -167,8 +186,8 @@ pub(crate) enum Came {
 }
 
 impl Town {
-    /// A town of so many apps and replicas; the bot runs.
-    pub(crate) fn new(seed: u64, apps: usize, replicas: usize, weather: Weather) -> Rc<Self> {
+    /// A town of so many apps and replicas; so many people have to approve a deployment of its last app. The bot runs.
+    pub(crate) fn new(seed: u64, apps: usize, replicas: usize, weather: Weather, approvals: u8) -> Rc<Self> {
         let kernel = Kernel::new(seed, BEGIN);
         let now = BEGIN / 1000;
         let apps: Vec<String> = (1..=apps).map(|n| format!("app-{n}")).collect();
@@ -185,7 +204,8 @@ impl Town {
         registry.user("deploy-bot", "password-of-the-simulation");
         github.tick(now);
         let mut files = vec![("README.md".to_owned(), "What runs.\n".to_owned())];
-        let mut catalog = "apps:\n".to_owned();
+        let owners = if approvals > 0 { "owners: { users: [U0CAROL] }\n" } else { "" };
+        let mut catalog = format!("{owners}apps:\n");
         for app in &apps {
             let repo = format!("acme/{app}");
             github
@@ -196,7 +216,12 @@ impl Town {
             for branch in ["main", "feature/totals"] {
                 registry.push(&repo, &tag(&github, app, branch));
             }
-            catalog += &format!("  {app}: {{ repo: {repo}, image: {REGISTRY}/{repo}, allow: anyone, deadline: 2m }}\n");
+            let gate = match apps.last() == Some(app) && approvals > 0 {
+                true => format!(", approvals: {{ count: {approvals}, users: [{}] }}", APPROVERS.join(", ")),
+                false => String::new(),
+            };
+            catalog +=
+                &format!("  {app}: {{ repo: {repo}, image: {REGISTRY}/{repo}, allow: anyone, deadline: 2m{gate} }}\n");
             let values = format!("image:\n  tag: \"{}\"\n  pull: Always\n", tag(&github, app, "main"));
             files.push((format!("{app}/values.yaml"), values));
         }
@@ -251,6 +276,7 @@ impl Town {
             pollers: (0..replicas).map(service).collect(),
             apps,
             users,
+            approvals,
             command: Rc::new(SlackCommandSettings::read(&variables).expect(wrong)),
             relay: Rc::new(GithubRelaySettings::read(&variables).expect(wrong)),
             poller: Rc::new(SyncPollerSettings::read(&variables).expect(wrong)),
@@ -261,6 +287,9 @@ impl Town {
             answered: RefCell::default(),
             went_back: RefCell::default(),
             gave_up_telling: RefCell::default(),
+            votes: RefCell::default(),
+            locks: RefCell::default(),
+            despite_lock: RefCell::default(),
             healthy: RefCell::default(),
             places: RefCell::default(),
             states: RefCell::default(),
@@ -400,7 +429,44 @@ impl Town {
         }
     }
 
-    /// Somebody wishes that a deployment were cancelled. (There is no button yet; slack-command will write just this.)
+    /// Somebody presses a button that they see: any, or another one of that message than that one. Their click may be a little late.
+    /// Says in which message, and which.
+    pub(crate) fn press(
+        self: &Rc<Self>,
+        user: &str,
+        beside: Option<(&str, &str)>,
+        late: Duration,
+    ) -> Option<(String, String)> {
+        let mut slack = lock(&self.slack);
+        let shown = slack.messages(CHANNEL).iter().filter(|message| message.deleted.is_none());
+        let shown = shown.chain(slack.ephemerals(user)).filter(|message| message.channel == CHANNEL);
+        let buttons: Vec<(String, String)> = shown
+            .flat_map(|message| message.buttons().into_iter().map(|button| (message.ts.clone(), button.to_owned())))
+            .filter(|(ts, button)| beside.is_none_or(|(other, pressed)| ts == other && button != pressed))
+            .collect();
+        let (ts, button) = buttons.get(self.kernel.draw(|rng| rng.usize(..buttons.len().max(1))))?.clone();
+        let click = slack.click(self.now(), user, CHANNEL, &ts, &button)?;
+        drop(slack);
+        let fields: BTreeMap<String, String> = form_urlencoded::parse(&click.body).into_owned().collect();
+        let payload: Value = serde_json::from_str(&fields["payload"]).unwrap_or_default();
+        let value = payload["actions"][0]["value"].as_str().unwrap_or_default();
+        self.note(|| format!("{user} presses {button} below {ts}: {value}"));
+        if let ("approve" | "reject", Ok(id)) = (button.as_str(), DeploymentId::parse(value)) {
+            self.votes.borrow_mut().push(Vote { id, user: user.to_owned(), yes: button == "approve" });
+        }
+        let town = self.clone();
+        self.kernel.after(late, move || {
+            let kernel = town.kernel.clone();
+            kernel.spawn(OUTSIDE, async move {
+                let (status, body) = town.clone().ask_bot(&click).await;
+                lock(&town.slack).answered(town.now(), &click, status, &body);
+                town.note(|| format!("the click was answered with {status}"));
+            });
+        });
+        Some((ts, button))
+    }
+
+    /// Somebody wishes that a deployment were cancelled, without a look at anything.
     pub(crate) fn cancel(self: &Rc<Self>, id: DeploymentId) {
         let Some(process) = self.any_http() else { return };
         let town = self.clone();
@@ -544,6 +610,14 @@ impl Town {
             Err((answer, _)) => return answer,
         };
         let accepted = slack_command::accept::accept(&world, &self.command, verified).await;
+        if head.path == "/slack/interaction" {
+            // Nothing is said to a click: what goes on from it is promised.
+            match &accepted.then {
+                Then::CarryOut(id) => drop(self.answered.borrow_mut().insert(id.clone(), true)),
+                Then::TakeBack(id, _) => drop(self.answered.borrow_mut().entry(id.clone()).or_insert(false)),
+                Then::Nothing | Then::Converse(_) => {}
+            }
+        }
         match accepted.then {
             Then::Nothing => {}
             Then::CarryOut(id) => self.carry_out(process, n, id),
@@ -745,7 +819,50 @@ impl Town {
             })
             .count();
         self.most_flying.set(self.most_flying.get().max(flying + 1));
-        made.push(Made { sha: head.sha, id, app });
+        let new = Made { sha: head.sha, id, app };
+        if self.approvals > 0 && self.apps.last() == Some(&new.app) {
+            self.check_approved(&new, &made);
+        }
+        if self.is_locked(&new) {
+            self.despite_lock.borrow_mut().push(new.clone());
+        }
+        made.push(new);
+    }
+
+    /// I2: never a commit that needs others to agree, who have not.
+    fn check_approved(&self, new: &Made, made: &[Made]) {
+        let request = |id: &DeploymentId| self.facts(id).and_then(|facts| facts.request);
+        let Some(request_of) = request(&new.id) else { return };
+        let Some(of) = request_of.pressed.filter(|pressed| !pressed.approvals.is_empty()).map(|pressed| pressed.of)
+        else {
+            return self.broke(format!("I2: {} was not approved, and has made {}", new.id, new.sha));
+        };
+        let votes = self.votes.borrow();
+        let yes = votes.iter().filter(|vote| vote.yes && vote.id == of && vote.user != request_of.user.as_str());
+        let yes: BTreeSet<&str> = yes.map(|vote| vote.user.as_str()).filter(|user| APPROVERS.contains(user)).collect();
+        if yes.len() < usize::from(self.approvals) {
+            self.broke(format!("I2: {} was approved by {yes:?} only, and has made {}", new.id, new.sha));
+        }
+        let same = |other: &&Made| request(&other.id).and_then(|request| request.pressed).is_some_and(|p| p.of == of);
+        if let Some(other) = made.iter().find(same) {
+            self.broke(format!("I2: {of} was approved once, and both {} and {} have made a commit", other.id, new.id));
+        }
+    }
+
+    /// Whether the target of a commit has been locked for longer than anybody who did not see it needs.
+    fn is_locked(&self, made: &Made) -> bool {
+        let request = self.facts(&made.id).and_then(|facts| facts.request);
+        let is_rollback = request.is_some_and(|request| matches!(request.words.what, What::Rollback(_)));
+        let locks = self.locks.borrow();
+        let own = format!("deploy-bot/target/-/{}/lock", made.app);
+        ["deploy-bot/lock", &own].iter().any(|key| match locks.get(*key) {
+            Some((since, Some(lock))) => {
+                let over = lock["until"].as_u64().is_some_and(|until| until <= self.now());
+                let open = is_rollback && lock["rollback"] == true;
+                !over && !open && self.now().saturating_sub(*since) > 20_000
+            }
+            _ => false,
+        })
     }
 
     /// Only pushes of the bot's own commits are handed on.
@@ -819,6 +936,10 @@ impl Town {
         }
         if value.is_none() {
             self.note(|| format!("{key} is deleted"));
+        }
+        if key == "deploy-bot/lock" || key.ends_with("/lock") {
+            let lock = value.as_ref().and_then(|value| serde_json::from_slice(value).ok());
+            self.locks.borrow_mut().insert(key.to_owned(), (self.now(), lock));
         }
         match value {
             Some(value) => self.store.borrow_mut().insert(key.to_owned(), value),

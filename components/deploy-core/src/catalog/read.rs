@@ -175,16 +175,16 @@ impl Claims {
             );
             return Err(error(line, problem));
         }
-        for tag_at in &environment.tag_at {
-            let values = &environment.values;
-            match self.places.insert((values.clone(), tag_at.clone()), target.clone()) {
+        let places = environment.files().flat_map(|file| environment.tag_at.iter().map(move |tag_at| (file, tag_at)));
+        for (file, tag_at) in places {
+            match self.places.insert((file.clone(), tag_at.clone()), target.clone()) {
                 Some(other) if other == *target => {
                     return Err(error(line, format!("`tag_at` of `{target}` names `{tag_at}` twice")));
                 }
                 Some(other) => {
                     return Err(error(
                         line,
-                        format!("`{other}` and `{target}` have their tag in the same place, `{tag_at}` in `{values}`"),
+                        format!("`{other}` and `{target}` have their tag in the same place, `{tag_at}` in `{file}`"),
                     ));
                 }
                 None => {}
@@ -241,13 +241,15 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
 
 fn read_environment(target: &Target, fields: &Fields<'_>, defaults: &Common) -> Result<Environment, CatalogError> {
     let own = read_common(fields)?;
-    let values = match fields.get("values") {
-        Some(values) => name(values, FilePath::parse)?,
+    let (values, also) = match fields.get("values") {
+        Some(values) => read_values(values)?,
         None => FilePath::parse(&format!("{}/values.yaml", target.app))
+            .map(|values| (values, Vec::new()))
             .map_err(|wrong| error(fields.line, wrong.to_string()))?,
     };
     Ok(Environment {
         values,
+        also,
         tag_at: own.tag_at.or_else(|| defaults.tag_at.clone()).unwrap_or_else(|| vec![TagPath::default()]),
         argocd: read_argocd(target, fields)?,
         allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or(NOBODY),
@@ -317,6 +319,34 @@ fn read_common(fields: &Fields<'_>) -> Result<Common, CatalogError> {
         degraded_grace: duration("degraded_grace", ("0s", "10m"))?,
     })
 }
+
+/// One file, or several that get the same tag.
+fn read_values(entry: &Entry) -> Result<(FilePath, Vec<FilePath>), CatalogError> {
+    if let Value::Text(_) = &entry.node.value {
+        return Ok((name(entry, FilePath::parse)?, Vec::new()));
+    }
+    let mut files = Vec::new();
+    for node in list_of(entry)? {
+        let text = item_text("values", node)?;
+        let file = FilePath::parse(text)
+            .map_err(|wrong| error(node.line, format!("`values`: {} is {wrong}", quoted(text))))?;
+        if files.contains(&file) {
+            return Err(error(node.line, format!("`values` names `{file}` twice")));
+        }
+        files.push(file);
+    }
+    if files.len() > MOST_FILES {
+        return Err(error(entry.line, format!("`values` names more than {MOST_FILES} files")));
+    }
+    let mut files = files.into_iter();
+    match files.next() {
+        Some(first) => Ok((first, files.collect())),
+        None => Err(error(entry.line, "`values` is empty: leave it out for `<app>/values.yaml`")),
+    }
+}
+
+/// Each is read and written whole with every deploy.
+const MOST_FILES: usize = 10;
 
 fn read_tag_at(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
     if let Value::Text(_) = &entry.node.value {

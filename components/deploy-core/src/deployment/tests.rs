@@ -83,6 +83,7 @@ pub(crate) fn commit() -> CommitFact {
         gitops_branch: BranchName::parse("main").unwrap(),
         gitops_url: "https://github.com/acme/gitops".to_owned(),
         values: path("checkout/values.yaml"),
+        also: Vec::new(),
         argocd: application(),
         deadline: Duration::from_secs(600),
         degraded_grace: Duration::from_secs(10),

@@ -28,6 +28,8 @@ pub struct Question<'a> {
     pub gitops_branch: &'a BranchName,
     /// The app's values file there.
     pub values: &'a FilePath,
+    /// More of them.
+    pub also: &'a [FilePath],
     /// The catalog there.
     pub catalog: &'a FilePath,
     /// The commit that is live, where one is known.
@@ -51,6 +53,8 @@ pub struct Snapshot {
     pub head: CommitSha,
     /// The values file at that head.
     pub values: FileState,
+    /// The others, in the order of the question.
+    pub also: Vec<FileState>,
     /// The catalog at that head.
     pub catalog: FileState,
     /// The commits below the app's path after the live one, newest first.
@@ -169,6 +173,7 @@ impl From<Fault> for ReadError {
 
 const SNAPSHOT_VARIABLES: &str = "$gitopsOwner: String!, $gitopsName: String!, $gitopsRef: String!, $values: String!, \
      $catalog: String!, $below: String!, $appOwner: String!, $appName: String!";
+const TOUCHES: &str = "{ nodes { oid messageHeadline author { name user { login } } } }";
 const FILE: &str = "object { ... on Blob { oid text isBinary isTruncated byteSize } }";
 const PULL_REQUEST: &str = "pullRequest(number: $number) {
       number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
@@ -191,15 +196,26 @@ pub fn snapshot_request(gh: &GitHub, question: &Question<'_>) -> Request {
         Some(_) => (", $checked: GitObjectID!", CHECKED),
         None => ("", ""),
     };
+    // The first file stands in every query; of the others each has its own part, and each further folder its history.
+    let (mut more_variables, mut more) = (String::new(), String::new());
+    for n in 0..question.also.len() {
+        more_variables.push_str(&format!(", $also{n}: String!"));
+        more.push_str(&format!("\n      also{n}: file(path: $also{n}) {{ {FILE} }}"));
+    }
+    let folders = other_folders(question);
+    for n in 0..folders.len() {
+        more_variables.push_str(&format!(", $below{n}: String!"));
+        more.push_str(&format!("\n      history{n}: history(first: 100, path: $below{n}) {TOUCHES}"));
+    }
     let query = format!(
-        "query({SNAPSHOT_VARIABLES}, {variable}{checked_variable}) {{
+        "query({SNAPSHOT_VARIABLES}, {variable}{checked_variable}{more_variables}) {{
   viewer {{ login }}
   gitops: repository(owner: $gitopsOwner, name: $gitopsName) {{
     url
     ref(qualifiedName: $gitopsRef) {{ target {{ oid ... on Commit {{
       values: file(path: $values) {{ {FILE} }}
       catalog: file(path: $catalog) {{ {FILE} }}
-      history(first: 100, path: $below) {{ nodes {{ oid messageHeadline author {{ name user {{ login }} }} }} }}
+      history(first: 100, path: $below) {TOUCHES}{more}
     }} }} }}
   }}
   app: repository(owner: $appOwner, name: $appName) {{
@@ -215,11 +231,17 @@ pub fn snapshot_request(gh: &GitHub, question: &Question<'_>) -> Request {
         "gitopsRef": qualified(question.gitops_branch),
         "values": values,
         "catalog": question.catalog.as_str(),
-        "below": values.rsplit_once('/').map_or(values, |(directory, _)| directory),
+        "below": folder(values),
         "appOwner": question.app_repo.owner(),
         "appName": question.app_repo.name(),
     });
     if let Some(variables) = variables.as_object_mut() {
+        for (n, file) in question.also.iter().enumerate() {
+            variables.insert(format!("also{n}"), json!(file));
+        }
+        for (n, folder) in folders.iter().enumerate() {
+            variables.insert(format!("below{n}"), json!(folder));
+        }
         if let Some(sha) = question.checks_of {
             variables.insert("checked".to_owned(), json!(sha));
         }
@@ -234,17 +256,43 @@ pub fn snapshot_request(gh: &GitHub, question: &Question<'_>) -> Request {
     gh.graphql(&query, &variables).max_answer(MAX_ANSWER)
 }
 
+/// The folder of a file; of one at the root only the file itself, because everything else is below the root, too.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
+}
+
+/// The folders of the other files, without that of the first.
+fn other_folders<'a>(question: &Question<'a>) -> Vec<&'a str> {
+    let mut folders = vec![folder(question.values.as_str())];
+    for file in question.also {
+        let folder = folder(file.as_str());
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders.split_off(1)
+}
+
 /// Understands its answer.
 pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Snapshot, ReadError> {
     let data = read_data(response, READ)?;
     let (repository, head) = read_head(&data, "gitops", READ)?;
     let read = || {
-        let (since_live, complete) = read_touches(head, question.live)?;
+        let (mut since_live, mut complete) = read_touches(head, "history", question.live)?;
+        for n in 0..other_folders(question).len() {
+            let (more, whole) = read_touches(head, &format!("history{n}"), question.live)?;
+            // A commit may have touched several of them.
+            let new: Vec<Touch> =
+                more.into_iter().filter(|touch| since_live.iter().all(|known| known.sha != touch.sha)).collect();
+            since_live.extend(new);
+            complete &= whole;
+        }
         Ok(Snapshot {
             viewer: login(&data, "/viewer/login").ok_or("our own login")?,
             url: text(repository, "/url").ok_or("the repository's page")?.to_owned(),
             head: commit_sha(head, "/oid")?,
             values: read_file(head, "values")?,
+            also: (0..question.also.len()).map(|n| read_file(head, &format!("also{n}"))).collect::<Part<_>>()?,
             catalog: read_file(head, "catalog")?,
             since_live,
             complete,
@@ -325,9 +373,9 @@ fn read_file(commit: &Value, alias: &str) -> Part<FileState> {
     Ok(FileState::File { text: text.map(str::to_owned), blob, size })
 }
 
-fn read_touches(commit: &Value, live: Option<&CommitSha>) -> Part<(Vec<Touch>, bool)> {
+fn read_touches(commit: &Value, alias: &str, live: Option<&CommitSha>) -> Part<(Vec<Touch>, bool)> {
     let mut touches = Vec::new();
-    for node in nodes(commit, "/history/nodes")? {
+    for node in nodes(commit, &format!("/{alias}/nodes"))? {
         let sha = commit_sha(node, "/oid")?;
         if Some(&sha) == live {
             return Ok((touches, true));
@@ -428,6 +476,7 @@ mod tests {
                 gitops_repo: &self.repos[0],
                 gitops_branch: &self.branch,
                 values: &self.files[0],
+                also: &[],
                 catalog: &self.files[1],
                 live: self.live.as_ref(),
                 app_repo: &self.repos[1],
@@ -635,6 +684,7 @@ mod tests {
                 ),
                 size: 23,
             },
+            also: [],
             catalog: File {
                 blob: BlobSha(
                     "ecba7b7fbb18a8b76ff7efa8f4230c7537c4a25f",

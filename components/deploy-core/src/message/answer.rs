@@ -8,7 +8,7 @@ use super::{
 use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
 use crate::command::Scope;
 use crate::deployment::{ChangesFact, CommitFact, Facts, Riders, State};
-use crate::names::{DeploymentId, SlackUser, Target};
+use crate::names::{DeploymentId, FilePath, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::slack::{Message, escape};
 use crate::store::TargetLock;
@@ -279,6 +279,11 @@ pub fn approval_over() -> String {
     "The time to approve that is over. Nothing was changed. Please type the command again.".to_owned()
 }
 
+/// Too late to say no.
+pub fn approved_already() -> String {
+    "It is approved already, and goes on. Its message says how far it is.".to_owned()
+}
+
 /// It is saved, but the message could not be changed.
 pub fn noted() -> String {
     "Noted, but I could not change the message.".to_owned()
@@ -291,8 +296,8 @@ pub fn noted() -> String {
 pub struct Preview<'a> {
     /// What would be decided.
     pub commit: &'a CommitFact,
-    /// The values file before and after.
-    pub text: (&'a str, &'a str),
+    /// Each values file, before and after.
+    pub files: &'a [(&'a FilePath, &'a str, &'a str)],
     /// What is new in it.
     pub changes: Option<&'a ChangesFact>,
     /// What GitHub says of its checks.
@@ -321,7 +326,9 @@ pub fn preview(preview: &Preview<'_>) -> Message {
         Some(state) => format!("checks: {}", words(&state.to_lowercase(), SHORT)),
     });
     lines.push(about.join("  ·  "));
-    lines.push(format!("In {}:\n```\n{}```", code(commit.values.as_str()), diff(preview.text.0, preview.text.1)));
+    for (path, before, after) in preview.files {
+        lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
+    }
     lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
     lines.extend(riders(&commit.riders));
     lines.extend(preview.problem.map(problem));

@@ -10,12 +10,12 @@ use deploy_core::github::{self, CommitOutcome, NewCommit};
 use deploy_core::log::{Line, World};
 use deploy_core::manifest;
 use deploy_core::message::{self, Note};
-use deploy_core::names::{ArgoApplication, CommitSha};
+use deploy_core::names::{ArgoApplication, CommitSha, FilePath};
 use deploy_core::refusal::Refusal;
 use deploy_core::store::{
     self, Current, CurrentDeployment, Lease, LeaseLost, Lock, RolledBackVersion, RolledBackVersions, TargetLock,
 };
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What a mutation may take: a lease must hold this long before it is sent.
@@ -103,7 +103,7 @@ impl<W: World> Carrier<'_, W> {
         self.same_catalog(place, &snapshot).await?;
         let begun = match &facts.commit {
             Some(commit) if !self.doubt.borrow().bases.is_empty() => {
-                if commit.values != place.environment.values || commit.argocd != place.environment.argocd {
+                if !place.environment.files().eq(&commit.files()) || commit.argocd != place.environment.argocd {
                     return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
                 }
                 Some(commit.clone())
@@ -112,11 +112,17 @@ impl<W: World> Carrier<'_, W> {
         };
         let fixed = begun.is_some();
         let attempts = facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
-        let Prepared { mut commit, edit, .. } = self.prepare(request, begun, attempts, place, &snapshot).await?;
+        let Prepared { mut commit, edits } = self.prepare(request, begun, attempts, place, &snapshot).await?;
         if !fixed {
             self.gates(request, place, &snapshot, &mut commit).await?;
         }
-        if !edit.changed {
+        // Files that have the tag already are no part of the commit.
+        let changed: Vec<(FilePath, Vec<u8>)> = edits
+            .into_iter()
+            .filter(|file| file.edit.changed)
+            .map(|file| (file.path, file.edit.text.into_bytes()))
+            .collect();
+        if changed.is_empty() {
             let (sha, reused) = self.already_there(&commit, &snapshot).await?;
             // Only what is in that commit or before it rides along: what people pushed later stays where it is.
             if let Riders::Since { commits, .. } = &mut commit.riders {
@@ -127,11 +133,10 @@ impl<W: World> Carrier<'_, W> {
             self.save_commit(facts, place, commit).await?;
             return Ok(Round::Written { sha, reused });
         }
-        let content = edit.text.into_bytes();
         commit.attempts.push(Attempt {
             base: snapshot.head.clone(),
             at: self.world.now(),
-            files: BTreeMap::from([(commit.values.clone(), manifest::blob_sha(&content))]),
+            files: changed.iter().map(|(path, text)| (path.clone(), manifest::blob_sha(text))).collect(),
         });
         if turn.branch.is_none() {
             let (lease, waited) = self.branch_lease(request, facts, say).await?;
@@ -154,7 +159,7 @@ impl<W: World> Carrier<'_, W> {
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
         self.open(request, place, &mut granted).await?;
         self.still_current(place).await?;
-        match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, content).await? {
+        match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, &changed).await? {
             CommitOutcome::Done(sha) => return Ok(Round::Written { sha, reused: false }),
             // After an attempt without an answer the branch may have moved by that very attempt.
             CommitOutcome::Stale => {
@@ -233,10 +238,12 @@ impl<W: World> Carrier<'_, W> {
             return Err(Fault::new(System::Store, "find out whether my commit landed", Cause::Nonsense { part }));
         };
         let since = Timestamp(request.at.0.saturating_sub(300_000));
-        let paths = std::slice::from_ref(&commit.values);
+        let paths: BTreeSet<FilePath> =
+            commit.attempts.iter().flat_map(|attempt| attempt.files.keys()).chain([&commit.values]).cloned().collect();
+        let paths: Vec<FilePath> = paths.into_iter().collect();
         let github = &self.settings.github;
         let history =
-            github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, paths, since).await?;
+            github::history(self.world, github, &commit.gitops_repo, &commit.gitops_branch, &paths, since).await?;
         let found = history.commits.iter().find(|past| commit.is_ours(self.id, &self.candidate(past, &history.viewer)));
         match found {
             Some(past) => Ok((Some(past.sha.clone()), history.head)),
@@ -301,18 +308,17 @@ impl<W: World> Carrier<'_, W> {
         place: &Held<'_, W>,
         branch: Option<&Lease<'_, W>>,
         base: &CommitSha,
-        content: Vec<u8>,
+        files: &[(FilePath, Vec<u8>)],
     ) -> Result<CommitOutcome, Stop> {
         let Some(commit) = &facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
         let (headline, body) = message::commit_text(request, commit, self.id);
-        let files = [(commit.values.clone(), content)];
         let new = NewCommit {
             repo: &commit.gitops_repo,
             branch: &commit.gitops_branch,
             base,
             headline: &headline,
             body: &body,
-            files: &files,
+            files,
         };
         self.lease.ensure(MUTATION).await?;
         place.lease.ensure(MUTATION).await?;

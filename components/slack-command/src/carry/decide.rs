@@ -17,7 +17,8 @@ use deploy_core::log::{Line, World};
 use deploy_core::manifest::{self, Edit, EditRefusal};
 use deploy_core::message;
 use deploy_core::names::{
-    ArgoApplication, BlobSha, CommitSha, DeploymentId, GitHubLogin, SlackChannel, SlackGroup, SlackUser, Target,
+    ArgoApplication, BlobSha, CommitSha, DeploymentId, FilePath, GitHubLogin, SlackChannel, SlackGroup, SlackUser,
+    Target,
 };
 use deploy_core::refusal::Refusal;
 use deploy_core::registry::{self, ImageState};
@@ -205,6 +206,7 @@ impl<W: World> Desk<'_, W> {
             gitops_repo: &self.settings.gitops.repo,
             gitops_branch: &self.settings.gitops.branch,
             values: &place.environment.values,
+            also: &place.environment.also,
             catalog: &self.settings.catalog_path,
             live: live.as_ref(),
             app_repo: &place.app.repo,
@@ -235,10 +237,6 @@ impl<W: World> Desk<'_, W> {
         snapshot: &Snapshot,
     ) -> Result<Prepared, Stop> {
         let environment = place.environment;
-        let FileState::File { blob, text, size } = &snapshot.values else {
-            let repo = self.settings.gitops.repo.clone();
-            return Err(Refusal::NoValuesFile { path: environment.values.clone(), repo }.into());
-        };
         let mut commit = match begun {
             Some(commit) => commit,
             None => {
@@ -260,6 +258,7 @@ impl<W: World> Desk<'_, W> {
                     gitops_branch: self.settings.gitops.branch.clone(),
                     gitops_url: snapshot.url.clone(),
                     values: environment.values.clone(),
+                    also: environment.also.clone(),
                     argocd: environment.argocd.clone(),
                     deadline: environment.deadline,
                     degraded_grace: environment.degraded_grace,
@@ -272,16 +271,26 @@ impl<W: World> Desk<'_, W> {
                 }
             }
         };
-        let refuse = |why| Refusal::Edit { path: environment.values.clone(), why };
-        let text = self.exact_text(blob, text.as_deref(), *size).await?.map_err(refuse)?;
-        let edit = manifest::set_tag(&text, &environment.tag_at, commit.tag.as_str()).map_err(refuse)?;
-        commit.before = edit.before.first().cloned().unwrap_or_default();
+        let mut edits = Vec::new();
+        for (path, state) in environment.files().zip(std::iter::once(&snapshot.values).chain(&snapshot.also)) {
+            let FileState::File { blob, text, size } = state else {
+                let repo = self.settings.gitops.repo.clone();
+                return Err(Refusal::NoValuesFile { path: path.clone(), repo }.into());
+            };
+            let refuse = |why| Refusal::Edit { path: path.clone(), why };
+            let before = self.exact_text(blob, text.as_deref(), *size).await?.map_err(refuse)?;
+            let edit = manifest::set_tag(&before, &environment.tag_at, commit.tag.as_str()).map_err(refuse)?;
+            edits.push(FileEdit { path: path.clone(), before, edit });
+        }
+        let first = edits.first().and_then(|file| file.edit.before.first());
+        commit.before = first.cloned().unwrap_or_default();
         if let Some(live) = store::load_key(self.world, Live(&environment.argocd)).await? {
             commit.riders = riders(snapshot);
-            let before: Option<CommitFact> = store::load_fact(self.world, &live.id).await?;
+            // As it was committed: the key `commit` alone may have been written late.
+            let before = store::load(self.world, &live.id).await?.commit;
             commit.previous = before.map(|before| Previous { tag: before.tag, head: before.source.head });
         }
-        Ok(Prepared { commit, edit, text })
+        Ok(Prepared { commit, edits })
     }
 
     /// What is to run: the source and its image.
@@ -553,25 +562,33 @@ impl<W: World> Desk<'_, W> {
         commit: &CommitFact,
         snapshot: &Snapshot,
     ) -> Result<(CommitSha, bool), Stop> {
-        let paths = std::slice::from_ref(&commit.values);
-        let touches =
-            github::last_touch(self.world, &self.settings.github, &commit.gitops_repo, &snapshot.head, paths).await?;
-        let Some(past) = touches.get(&commit.values) else {
-            let part = "the last commit of the values file".to_owned();
-            return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
-        };
-        if let Some(id) = message::deploy_id(&past.message) {
+        let files = commit.files();
+        let (github, repo) = (&self.settings.github, &commit.gitops_repo);
+        let touches = github::last_touch(self.world, github, repo, &snapshot.head, &files).await?;
+        let mut newest = None;
+        for file in &files {
+            let Some(past) = touches.get(file) else {
+                let part = "the last commit of a values file".to_owned();
+                return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
+            };
+            let (tag, by) = (commit.tag.clone(), past.author.clone());
+            let theirs = || Refusal::AlreadyWritten { tag, by, commit: past.sha.clone() };
+            let id = message::deploy_id(&past.message).ok_or_else(theirs.clone())?;
             let other = store::load(self.world, &id).await?;
             let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
             let same_target = other.commit.as_ref().filter(|other| other.argocd == commit.argocd);
-            if let Some(theirs) = same_target
-                && (recorded || theirs.is_ours(&id, &self.candidate(past, &snapshot.viewer)))
-            {
-                return Ok((past.sha.clone(), id != *self.id));
+            let ours = same_target
+                .is_some_and(|commit| recorded || commit.is_ours(&id, &self.candidate(past, &snapshot.viewer)));
+            if !ours {
+                return Err(theirs().into());
+            }
+            // Of several files that were written one after the other, the last of those commits has them all.
+            let at = other.committed.map(|committed| committed.at);
+            if newest.as_ref().is_none_or(|(known, _, _)| at > *known) {
+                newest = Some((at, past.sha.clone(), id != *self.id));
             }
         }
-        Err(Refusal::AlreadyWritten { tag: commit.tag.clone(), by: past.author.clone(), commit: past.sha.clone() }
-            .into())
+        newest.map(|(_, sha, reused)| (sha, reused)).ok_or(Stop::Leave("there is no values file"))
     }
 
     /// A commit as the question "is it ours?" wants it.
@@ -667,9 +684,16 @@ pub(crate) struct Place<'a> {
 /// What would be committed.
 pub(crate) struct Prepared {
     pub(crate) commit: CommitFact,
+    /// Of each values file, also of those that have the tag already.
+    pub(crate) edits: Vec<FileEdit>,
+}
+
+/// One values file.
+pub(crate) struct FileEdit {
+    pub(crate) path: FilePath,
+    /// Its text before.
+    pub(crate) before: String,
     pub(crate) edit: Edit,
-    /// The values file before it.
-    pub(crate) text: String,
 }
 
 fn riders(snapshot: &Snapshot) -> Riders {

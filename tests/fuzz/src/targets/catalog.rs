@@ -15,10 +15,10 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { values, tag_at, argocd, allow, owners, gates, deadline, degraded_grace } = environment;
+    let Environment { values, also, tag_at, argocd, allow, owners, gates, deadline, degraded_grace } = environment;
     let Gates { branches, checks, foreign_changes, approvals, freeze } = gates;
     let mut all = json!({
-        "values": values,
+        "values": std::iter::once(values).chain(also).collect::<Vec<_>>(),
         "tag_at": tag_at,
         "argocd": { "application": argocd.name, "project": argocd.project },
         "owners": people(owners),
@@ -129,8 +129,8 @@ pub fn catalog(data: &[u8]) {
             let argocd = &environment.argocd;
             assert!(applications.insert((&argocd.namespace, &argocd.name)), "{} belongs to two targets", argocd.name);
             assert!(!environment.tag_at.is_empty());
-            for tag_at in &environment.tag_at {
-                assert!(places.insert((&environment.values, tag_at)), "{tag_at} belongs to two targets");
+            for place in environment.files().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
+                assert!(places.insert(place), "{place:?} belongs to two targets");
             }
             let (user, channel) = (SlackUser::parse("U0"), SlackChannel::parse("C0"));
             if let (Allow::Listed { users, groups, channels }, Ok(user), Ok(channel)) =

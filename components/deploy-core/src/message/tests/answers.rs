@@ -247,7 +247,7 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
     let after = "image:\n  repository: ghcr.io/acme/checkout\n  tag: \"faster-cart-aaaaaaa\" # by deploy-bot\n";
     show(&preview(&Preview {
         commit: &commit,
-        text: (&after.replace("faster-cart-aaaaaaa", "main-1234567"), after),
+        files: &[(&path("checkout/values.yaml"), &after.replace("faster-cart-aaaaaaa", "main-1234567"), after)],
         changes,
         checks: Some("SUCCESS"),
         problem,
@@ -355,7 +355,7 @@ fn a_preview_of_a_tag_that_is_there_already_shows_no_change() {
     let commit = commit();
     let message = preview(&Preview {
         commit: &commit,
-        text: ("tag: x\n", "tag: x\n"),
+        files: &[(&path("checkout/values.yaml"), "tag: x\n", "tag: x\n")],
         changes: None,
         checks: None,
         problem: None,

@@ -344,7 +344,7 @@ proptest! {
         for problem in [None, Some(&refusal)] {
             let shown = preview(&Preview {
                 commit: facts.commit.as_ref().unwrap(),
-                text: (&line(&text), &line(&other)),
+                files: &[(&path("checkout/values.yaml"), &line(&text), &line(&other))],
                 changes: facts.changes.as_ref(),
                 checks: Some(&other),
                 problem,
