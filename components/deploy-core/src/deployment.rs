@@ -175,7 +175,7 @@ pub struct GitHubFact {
     /// What it was told last.
     #[serde(default)]
     pub told: Option<DeploymentState>,
-    /// So many calls failed.
+    /// So many calls have failed since.
     #[serde(default)]
     pub failed: u8,
 }

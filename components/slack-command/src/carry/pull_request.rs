@@ -24,7 +24,7 @@ use futures::future::{Either, pending, select};
 use std::pin::pin;
 use std::time::Duration;
 
-/// So many calls may fail.
+/// So many calls may fail, one after the other. Between them it waits four times as long each time.
 const TRIES: u8 = 3;
 /// How many of GitHub's minutes after the end it is still tried to tell it.
 const AFTERWARDS: u64 = 2;
@@ -54,9 +54,10 @@ impl<W: World> Carrier<'_, W> {
                 Ok(shown) => shown,
                 Err(fault) => self.not_shown(&mut fact, fault).await,
             };
+            let wait = self.tempo().guardian.saturating_mul(4_u64.saturating_pow(fact.failed.into()));
             let again = async {
                 match shown {
-                    Shown::NotYet => self.world.sleep(Duration::from_millis(self.tempo().guardian)).await,
+                    Shown::NotYet => self.world.sleep(Duration::from_millis(wait)).await,
                     Shown::Yes | Shown::Never => pending().await,
                 }
             };
@@ -87,7 +88,9 @@ impl<W: World> Carrier<'_, W> {
     ) -> Result<Shown, Fault> {
         let (github, repo) = (&self.settings.github, &commit.source.repo);
         let (state, words) = message::on_pull_request(last);
-        if fact.told == Some(state) {
+        // Told before, perhaps by a guardian that saw the end: never "on its way" after that.
+        let is_told = if last.is_some() { fact.told == Some(state) } else { fact.told.is_some() };
+        if is_told {
             return Ok(Shown::Yes);
         }
         if fact.failed >= TRIES {
@@ -142,7 +145,7 @@ impl<W: World> Carrier<'_, W> {
             log_url: message.as_deref(),
         };
         github::deployment_status(self.world, github, repo, id, &status).await?;
-        fact.told = Some(state);
+        (fact.told, fact.failed) = (Some(state), 0);
         Ok(if self.save_shown(fact).await { Shown::Yes } else { Shown::Never })
     }
 
