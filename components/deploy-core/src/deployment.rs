@@ -54,7 +54,7 @@ pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, next, overtaken,
 use crate::clock::{Timestamp, millis};
 use crate::command::DeployWords;
 use crate::fault::Fault;
-use crate::github::Reference;
+use crate::github::{DeploymentState, Reference};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
     ArgoApplication, BlobSha, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, MessageTs, RepoName,
@@ -164,6 +164,25 @@ pub struct ChangesFact {
     pub url: Option<String>,
 }
 fact!(ChangesFact, "changes");
+
+/// `github`: what GitHub was told of the deploy, for the pull request to show. slack-command writes it after the commit, under the lease of
+/// whoever carries the deployment; nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitHubFact {
+    /// It was asked to make a deployment of its own. Saved before the asking, so that one that was not answered is looked for.
+    #[serde(default)]
+    pub asked: bool,
+    /// GitHub's id of it.
+    #[serde(default)]
+    pub id: Option<u64>,
+    /// What it was told last.
+    #[serde(default)]
+    pub told: Option<DeploymentState>,
+    /// So many calls have failed since.
+    #[serde(default)]
+    pub failed: u8,
+}
+fact!(GitHubFact, "github");
 
 /// One commit of the app's own repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -910,7 +929,7 @@ pub struct Tempo {
     pub degraded_before: u64,
     /// Between two content writes on github.com.
     pub write_gap: u64,
-    /// Slack's minute: its limits are so many a minute.
+    /// A minute of Slack's limits, and of GitHub's, which are so many a minute.
     pub minute: u64,
 }
 

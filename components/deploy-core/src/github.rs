@@ -13,7 +13,8 @@ mod question;
 pub use compare::{Change, Comparison, ComparisonPage, Paging, compare, compare_request, read_compare};
 pub use deployments::{
     DeploymentState, DeploymentStatus, NewDeployment, create_deployment, create_deployment_request, deployment_status,
-    deployment_status_request, read_create_deployment, read_deployment_status,
+    deployment_status_request, find_deployment, find_deployment_request, read_create_deployment,
+    read_deployment_status, read_find_deployment,
 };
 pub use past::{
     History, PastCommit, Which, history, history_request, last_touch, last_touch_request, read_history, read_last_touch,

@@ -1,9 +1,10 @@
-//! Every word that people read in Slack, and the text of the commit. Nothing else in the workspace writes a sentence to a person.
+//! Every word that people read in Slack, the text of the commit, and what a pull request shows. Nothing else in the workspace writes a sentence to a person.
 //!
 //! Outside text (branch names, titles, what Argo CD says) is escaped here and nowhere else: a branch may be called `<!channel>`.
 
 mod answer;
 mod button;
+mod pull_request;
 mod sentence;
 
 pub use answer::{
@@ -12,6 +13,7 @@ pub use answer::{
     too_late_to_cancel, unknown_button, unlocked,
 };
 pub use button::{Button, Offer};
+pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
 
 use crate::clock::Timestamp;

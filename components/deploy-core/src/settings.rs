@@ -73,6 +73,15 @@ impl Variables {
         if self.text(name).is_empty() { Ok(None) } else { self.origin(name).map(Some) }
     }
 
+    fn switch(&self, name: &'static str) -> Result<bool, SettingError> {
+        match self.text(name) {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            "" => Err(SettingError::new(name, "is not set")),
+            _ => Err(SettingError::new(name, "is neither on nor off")),
+        }
+    }
+
     fn secret(&self, name: &'static str) -> Result<Secret, SettingError> {
         let text = self.text(name);
         if text.len() < 16 {
@@ -158,6 +167,8 @@ pub struct SlackCommandSettings {
     pub team: Option<SlackTeam>,
     /// GitHub's API.
     pub github: GitHub,
+    /// Whether GitHub is told of each deploy, for the pull request to show.
+    pub github_deployments: bool,
     /// The GitOps repository.
     pub gitops: GitOps,
     /// Where the catalog is in it.
@@ -180,6 +191,7 @@ impl SlackCommandSettings {
         "slack_team_id",
         "github_token",
         "github_url",
+        "github_deployments",
         "gitops_repo",
         "gitops_branch",
         "catalog_path",
@@ -207,6 +219,7 @@ impl SlackCommandSettings {
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
             team: variables.optional("slack_team_id", SlackTeam::parse)?,
             github: GitHub { url: variables.origin("github_url")?, token: variables.secret("github_token")? },
+            github_deployments: variables.switch("github_deployments")?,
             gitops: GitOps::read(variables)?,
             catalog_path: variables.required("catalog_path", FilePath::parse)?,
             registry: Registry {
@@ -326,6 +339,7 @@ mod tests {
                 ("slack_team_id", ""),
                 ("github_token", "github_pat_0000000000hush"),
                 ("github_url", "https://api.github.com"),
+                ("github_deployments", "on"),
                 ("github_webhook_secret", SIGNING),
                 ("github_webhook_secret_previous", ""),
                 ("gitops_repo", "acme/gitops"),
@@ -566,6 +580,13 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_on_or_off() {
+        check("github_deployments", &["on", " off "], &["hush", "true", "0", "On"]);
+        let read = |value| SlackCommandSettings::read(&with("github_deployments", value)).unwrap().github_deployments;
+        assert_eq!([read("on"), read("off")], [true, false]);
+    }
+
+    #[test]
     fn json_variables() {
         check("tempo", &["{}", r#"{"poll": 20}"#], &["hush", r#"{"hush": 1}"#, r#"{"poll": "20"}"#]);
         let read = GithubRelaySettings::read(&with("tempo", r#"{"overtaking": 20}"#)).unwrap();
@@ -600,6 +621,7 @@ mod tests {
             error("argocd_webhook_secret", "hush"),
             error("argocd_root_path", "/?hush"),
             error("tempo", "hush"),
+            error("github_deployments", "hush"),
         ];
         insta::assert_snapshot!(told.map(Option::unwrap).join("\n"), @"
         the variable gitops_repo is not set
@@ -612,6 +634,7 @@ mod tests {
         the variable argocd_webhook_secret is shorter than 16 bytes
         the variable argocd_root_path is malformed
         the variable tempo is malformed
+        the variable github_deployments is neither on nor off
         ");
     }
 }

@@ -152,9 +152,21 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })
 }
 
-/// The names of all facts.
-const FACTS: [&str; 11] =
-    ["request", "commit", "committed", "end", "message", "cancel", "push", "watch", "outcome", "approvals", "changes"];
+/// The names of all facts. `github` is not among [`Facts`]: nothing is decided by it, so only whoever writes it reads it.
+const FACTS: [&str; 12] = [
+    "request",
+    "commit",
+    "committed",
+    "end",
+    "message",
+    "cancel",
+    "push",
+    "watch",
+    "outcome",
+    "approvals",
+    "changes",
+    "github",
+];
 
 /// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
 /// cancel keeps it from being carried out.
@@ -669,17 +681,41 @@ const PACE: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end loca
 /// Whether it is our turn to speak: all of the installation share one pace, and are quiet when Slack said so. `minute`: how long Slack's
 /// minute is. Redis down: yes, Slack's own 429 is the limit then.
 pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> bool {
-    let (a_minute, at_once) = speech.pace(urgency);
+    let keys = [DUE, QUIET].map(|what| speech.key(what));
+    is_our_turn(world, minute, keys, speech.pace(urgency)).await.unwrap_or(true)
+}
+
+async fn is_our_turn(
+    world: &impl Redis,
+    minute: u64,
+    [due, quiet]: [String; 2],
+    (a_minute, at_once): (u64, u64),
+) -> Result<bool, StoreError> {
     let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
-    match world.run("EVAL", &[PACE, "2", &speech.key(DUE), &speech.key(QUIET), &step, &at_once.to_string()]).await {
-        Ok(reply) => reply.first() != Some(&Reply::Int(0)),
-        Err(_) => true,
-    }
+    let reply = world.run("EVAL", &[PACE, "2", &due, &quiet, &step, &at_once.to_string()]).await?;
+    Ok(reply.first() != Some(&Reply::Int(0)))
 }
 
 /// Slack said 429: nobody of the installation speaks so for so long.
 pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
     let _ = world.run("SET", &[&speech.key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
+}
+
+/// Whether GitHub may be told how a deploy goes. It takes 80 things that we make a minute, and 500 an hour; our commits are among them,
+/// up to one a second. So all of the installation tell it no more than twelve at once and four a minute, and nothing for a while after it
+/// said that this was too much. Redis down: no, because then nobody knows.
+pub async fn may_tell_github(world: &impl Redis, minute: u64, urgency: Urgency) -> bool {
+    let at_once = if urgency == Urgency::Final { 12 } else { 8 };
+    is_our_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(true)
+}
+
+/// GitHub said that we make too much: for so long it is not told how deploys go, so that there is room for commits.
+pub async fn quiet_github(world: &impl Redis, wait: Duration) {
+    let _ = world.run("SET", &[&github_key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
+}
+
+fn github_key(what: &str) -> String {
+    format!("{PREFIX}github/{what}")
 }
 
 // ---- the queue at the branch ----

@@ -5,12 +5,14 @@
 
 mod commit;
 mod decide;
+mod pull_request;
 
 pub(crate) use decide::{Desk, Place};
 
 use super::speaker::Speaker;
 use commit::Held;
-use deploy_core::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact, Tempo};
+use deploy_core::clock::Timestamp;
+use deploy_core::deployment::{CancelFact, End, EndFact, Facts, LastWord, OutcomeFact, RequestFact, Tempo};
 use deploy_core::fault::Fault;
 use deploy_core::late::{self, Calls};
 use deploy_core::log::{Line, World};
@@ -21,8 +23,8 @@ use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Message};
 use deploy_core::store::{self, Current, EarlyEnds, History, Key, Lease, LeaseLost, Live, Ring, StoreError};
 use futures::StreamExt;
-use futures::channel::mpsc;
-use futures::future::{Either, pending, select};
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, join, pending, select};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -88,7 +90,7 @@ impl From<LeaseLost> for Stop {
 /// Words for the message while there is no commit.
 type Say = mpsc::UnboundedSender<(Facts, Option<Note>)>;
 
-/// Deployments that nobody carries: to be called after `/healthz` was answered. At most once per period in the whole installation.
+/// Deployments that nobody carries, or after their commit nobody guards: to be called after `/healthz` was answered. At most once per period in the whole installation.
 pub(crate) async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<DeploymentId> {
     match resumable(world, &settings.tempo).await {
         Ok(ids) => ids,
@@ -140,7 +142,8 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
             // Its carrier is gone, and the asker was perhaps told that it is not accepted: it is not begun now.
             store::save_fact(world, id, &CancelFact { by: None, at: world.now() }).await?;
         }
-        let ours = !facts.watch_speaks();
+        // After the commit a guardian is enough: it wakes the watch, which may be gone too, and tells GitHub.
+        let ours = !facts.watch_speaks() || guarded_until(&facts).is_some_and(|until| world.now() < until);
         if ours && !store::is_held(world, &carry_lease(id)).await? {
             resume.push(id.clone());
         }
@@ -165,6 +168,12 @@ async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<(), S
     let forgotten = forgotten.await;
     lease.release().await;
     forgotten
+}
+
+/// How long after its commit somebody has to see that a deployment is watched: by then the watch would have ended it by time.
+fn guarded_until(facts: &Facts) -> Option<Timestamp> {
+    let (committed, commit) = facts.committed.as_ref().zip(facts.commit.as_ref())?;
+    Some(committed.at.after(commit.deadline).after(Duration::from_secs(120)))
 }
 
 pub(crate) fn carry_lease(id: &DeploymentId) -> String {
@@ -324,7 +333,7 @@ impl<W: World> Carrier<'_, W> {
                 worked.set(true);
                 done
             };
-            let (done, ()) = futures::future::join(work, speak).await;
+            let (done, ()) = join(work, speak).await;
             done?;
         }
         if facts.committed.is_some() {
@@ -409,23 +418,34 @@ impl<W: World> Carrier<'_, W> {
         }
     }
 
-    /// Wakes the watch again until the last word, or until the watch would have said it.
+    /// Wakes the watch again until the last word, or until the watch would have said it. Beside that, GitHub is told.
     async fn guard(&self, facts: &Facts) -> Result<(), &'static str> {
-        let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Ok(()) };
-        let until = committed.at.after(commit.deadline).after(Duration::from_secs(120));
+        let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts)) else { return Ok(()) };
+        let (ended, last_word) = oneshot::channel();
+        let (guarded, ()) = join(self.keep_watched(until, ended), self.show(commit, until, last_word)).await;
+        guarded
+    }
+
+    /// The last word is handed to `ended` as soon as it is seen.
+    async fn keep_watched(&self, until: Timestamp, ended: oneshot::Sender<LastWord>) -> Result<(), &'static str> {
+        let mut ended = Some(ended);
         while self.world.now() < until {
             self.world.sleep(Duration::from_millis(self.tempo().guardian)).await;
             let outcome = store::load_fact::<OutcomeFact>(self.world, self.id).await;
-            if matches!(outcome, Ok(Some(_)))
-                && let Ok(facts) = store::load(self.world, self.id).await
-                && let Some(request) = &facts.request
-            {
-                if facts.end_is_told() {
-                    // The same click may have come again after the end, and is in flight since.
-                    return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
+            if let Ok(Some(outcome)) = outcome {
+                if let Some(ended) = ended.take() {
+                    let _ = ended.send(outcome.word);
                 }
-                // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
-                let _ = store::add_in_flight(self.world, self.id, request.at).await;
+                if let Ok(facts) = store::load(self.world, self.id).await
+                    && let Some(request) = &facts.request
+                {
+                    if facts.end_is_told() {
+                        // The same click may have come again after the end, and is in flight since.
+                        return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
+                    }
+                    // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
+                    let _ = store::add_in_flight(self.world, self.id, request.at).await;
+                }
             }
             if store::is_held(self.world, "watch").await == Ok(false) {
                 let _ = store::wake(self.world).await;

@@ -12,6 +12,7 @@ pub mod table;
 use anyhow::{Result, bail};
 use fakes::Millis;
 use fakes::argocd::{Health, Script};
+use fakes::github::Deployment;
 use sandbox::bot::Exchange;
 use sandbox::{Options, Runner, Sandbox, world};
 use serde_json::{Value, json};
@@ -182,6 +183,11 @@ impl Room {
     /// A file on the GitOps branch now.
     pub fn file(&self, path: &str) -> Vec<u8> {
         self.github.lock().file_at(world::GITOPS, "main", path).unwrap_or_default()
+    }
+
+    /// What pull requests of an app show of its deploys, oldest first.
+    pub fn shown(&self, app: &str) -> Vec<Deployment> {
+        self.github.lock().deployments(&format!("acme/{app}")).to_vec()
     }
 
     /// How many commits the GitOps branch has.

@@ -3,12 +3,14 @@
 //! What you would get wrong: a button says nothing about who presses it, and is pressed twice; an edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, changed_lines, quick, room};
+use e2e::{PATIENCE, Room, changed_lines, quick, room, room_with, tempo};
+use fakes::argocd::{Health, Script};
 use fakes::github::Checks;
 use fakes::slack::Message;
 use fakes::{Fault, Response};
-use sandbox::Sandbox;
+use sandbox::hold::Moment;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, MALLORY};
+use sandbox::{Options, Sandbox, now};
 use serde_json::json;
 use std::time::Duration;
 
@@ -570,5 +572,179 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
         ensure!(room.github.lock().calls("github.commit") == mutations + 1, "it was found, not made again");
         ensure!(room.commits() == now + 3);
         room.all_told().await
+    });
+}
+
+// ---- what the pull request shows ----
+
+/// GitHub is told of deploys.
+fn told(more: &[(&str, serde_json::Value)]) -> Options {
+    let mut tempo = tempo();
+    for (name, value) in more {
+        tempo[*name] = value.clone();
+    }
+    let variables = [("github_deployments".to_owned(), "on".to_owned())].into();
+    Options { tempo: Some(tempo), variables, ..Options::default() }
+}
+
+/// The states of an app's deploy, the first has number 0, once the last of them is this.
+async fn shows(room: &Room, app: &str, nth: usize, state: &str) -> Result<Vec<String>> {
+    let repo = format!("acme/{app}");
+    let look = |room: &Sandbox| {
+        let statuses = room.github.lock().deployments(&repo).get(nth)?.statuses.clone();
+        let states: Vec<String> = statuses.into_iter().map(|status| status.state).collect();
+        (states.last()? == state).then_some(states)
+    };
+    room.until(&format!("{state} of deploy {nth} of {app}"), PATIENCE, look).await
+}
+
+#[test]
+fn a_pull_request_shows_where_it_is_live_and_one_that_failed_that_it_did() {
+    room_with(told(&[]), async |room| -> Result<()> {
+        hurry(room);
+        let page = "https://checkout.acme.example/";
+        room.argocd.lock().app("checkout").urls = vec![page.to_owned(), "https://other.example".to_owned()];
+        let head = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        room.goes_live("checkout 42").await?;
+        ensure!(shows(room, "checkout", 0, "success").await? == ["in_progress", "success"]);
+        let shown = room.shown("checkout");
+        ensure!(shown.len() == 1 && shown[0].sha == head && shown[0].reference == head, "{shown:?}");
+        let tag = room.tag("checkout", "feature/totals");
+        ensure!(shown[0].environment == "checkout" && shown[0].description.contains(&tag), "{shown:?}");
+        let message = room.slack.lock().messages(DEPLOYS)[0].ts.replace('.', "");
+        for status in &shown[0].statuses {
+            ensure!(status.log_url.ends_with(&format!("slack.com/archives/{DEPLOYS}/p{message}")), "{status:?}");
+        }
+        let [begun, ended] = &shown[0].statuses[..] else { anyhow::bail!("{shown:?}") };
+        ensure!(begun.environment_url.is_empty() && ended.environment_url == page, "{shown:?}");
+
+        // The next one fails: what is shown of the first stays.
+        room.nothing_left().await?;
+        room.builds("checkout", "feature/totals", "alice");
+        let refused = json!({ "code": 7, "message": "permission denied", "error": "permission denied" });
+        room.argocd.fault("argocd.sync", Fault::Instead(Response::json(403, &refused)), 1);
+        room.alice("checkout 42").await;
+        room.says("Argo CD does not allow it").await?;
+        ensure!(shows(room, "checkout", 1, "failure").await? == ["in_progress", "failure"]);
+        let shown = room.shown("checkout");
+        ensure!(shown.len() == 2 && shown[0].statuses.len() == 2, "{shown:?}");
+        let last = shown[1].statuses.last().context("no status")?;
+        ensure!(last.environment_url.is_empty() && !last.description.contains("permission"), "{last:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_environment_by_its_name_and_a_deploy_that_was_superseded_shows_nothing_live() {
+    room_with(told(&[]), async |room| -> Result<()> {
+        hurry(room);
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let text = format!(
+            "apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n    allow: anyone\n    environments:\n      staging: {{ values: checkout/values.yaml, argocd: {{ application: checkout }} }}\n"
+        );
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Add staging");
+        let old = room.github.lock().head(GITOPS, "main").unwrap_or_default();
+        let slow = Script { health: vec![(0, Health::Progressing), (60_000, Health::Healthy)], ..quick() };
+        room.script("checkout", slow);
+        room.alice("checkout@staging 42").await;
+        room.says("its health is progressing").await?;
+        room.argocd.lock().person_syncs(now(), "checkout", Some(&old)).map_err(anyhow::Error::msg)?;
+        room.says("superseded").await?;
+        ensure!(shows(room, "checkout", 0, "inactive").await? == ["in_progress", "inactive"]);
+        ensure!(room.shown("checkout")[0].environment == "staging", "{:?}", room.shown("checkout"));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_token_that_may_not_tell_github_costs_one_call_and_a_log_line() {
+    room_with(told(&[]), async |room| -> Result<()> {
+        hurry(room);
+        room.github.lock().repo("acme/checkout").no_deployments();
+        let begin = room.journal.mark("without the right");
+        deploys(room, "checkout 42").await?;
+        room.nothing_left().await?;
+        let calls = room.calls(begin);
+        let calls: Vec<_> = calls.iter().filter(|call| call.contains("deployment")).collect();
+        ensure!(calls == ["github.deployment"], "{calls:?}");
+        let log = room.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("github_not_told")).collect();
+        ensure!(lines.len() == 1 && lines[0].contains("Resource not accessible"), "{lines:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn when_github_says_that_it_is_too_much_only_commits_are_made_for_a_minute() {
+    let minute = 3_000;
+    room_with(told(&[("minute", json!(minute))]), async |room| -> Result<()> {
+        hurry(room);
+        let too_much = json!({ "message": "You have exceeded a secondary rate limit. Please wait a few minutes." });
+        room.github.fault("github.deployment", Fault::Instead(Response::json(403, &too_much)), 1);
+        room.alice("checkout 42").await;
+        let refused = |room: &Sandbox| room.log().contains("github_not_told").then_some(());
+        room.until("line about it in the log", PATIENCE, refused).await?;
+        room.bob("payments 7").await;
+        for app in ["checkout #42", "payments #7"] {
+            room.says(&format!("{app}*  is live")).await?;
+        }
+        // Afterwards both are told; the first begins with how it ended.
+        ensure!(shows(room, "checkout", 0, "success").await? == ["success"]);
+        shows(room, "payments", 0, "success").await?;
+        let calls = room.journal.entries().into_iter().filter(|entry| entry.call.starts_with("github.deployment"));
+        let at: Vec<_> = calls.map(|call| call.at).collect();
+        ensure!(at[1..].iter().all(|next| *next >= at[0] + minute), "not quiet for a minute: {at:?}");
+        ensure!(room.log().matches("github_not_told").count() == 1, "said once");
+        Ok(())
+    });
+}
+
+#[test]
+fn switched_off_github_is_told_of_commits_and_nothing_else() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let begin = room.journal.mark("off");
+        deploys(room, "checkout 42").await?;
+        room.nothing_left().await?;
+        let calls = room.calls(begin);
+        ensure!(
+            !calls.iter().any(|call| call.contains("deployment")) && room.shown("checkout").is_empty(),
+            "{calls:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn killed_while_github_is_told_of_the_deploy_it_shows_one_and_how_it_ended() {
+    room_with(told(&[]), async |room| -> Result<()> {
+        let steps = [
+            (Moment::Before, "github.deployment"),
+            (Moment::After, "github.deployment"),
+            (Moment::After, "github.deployment_status"),
+            (Moment::Before, "argocd.sync"),
+        ];
+        for (nth, (moment, call)) in steps.into_iter().enumerate() {
+            hurry(room);
+            let before = room.before_a_deploy("checkout", "feature/totals");
+            let held = match call {
+                "argocd.sync" => room.argocd.hold(moment, call, 1),
+                _ => room.github.hold(moment, call, 1),
+            };
+            room.alice("checkout 42").await;
+            held.reached().await?;
+            room.kill_bot().await;
+            drop(held);
+            room.the_leases_of_the_dead_run_out().await?;
+            room.start_bot().await?;
+            let told = async {
+                room.probe("word that it is live", |room| before.is_live(room)).await?;
+                shows(room, "checkout", nth, "success").await?;
+                room.nothing_left().await
+            };
+            told.await.with_context(|| format!("killed {moment:?} {call}"))?;
+            ensure!(room.shown("checkout").len() == nth + 1, "one each: {:#?}", room.shown("checkout"));
+        }
+        Ok(())
     });
 }

@@ -20,7 +20,7 @@ const COMPONENTS: [Component; 3] = [
     Component {
         name: "slack-command",
         // A tenth of it is the time zones of freezes.
-        largest: 2_000_000,
+        largest: 2_100_000,
         routes: &["/slack/command", "/slack/interaction", "/healthz"],
         channels: &[],
         hosts: &[
@@ -50,6 +50,7 @@ const COMPONENTS: [Component; 3] = [
             "slack_url",
             "slack_team_id",
             "github_url",
+            "github_deployments",
             "gitops_repo",
             "gitops_branch",
             "catalog_path",

@@ -15,11 +15,15 @@ use fakes::Millis;
 /// How long the demo waits for the app.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Where people see the app, as Argo CD knows from its ingress.
+const PAGE: &str = "https://checkout.acme.example/";
+
 type Line = (Millis, String);
 
 /// Plays it; the code says whether the app went live.
 pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
     let tag = world::tag(&sandbox.github.lock(), "checkout", "feature/totals");
+    sandbox.argocd.lock().app("checkout").urls = vec![PAGE.to_owned()];
     let before = values(sandbox);
     println!("\nalice types `/deploy checkout 42` in #deploys:\n");
 
@@ -34,6 +38,8 @@ pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
             super::prompt::is_final(message.now()).then(|| slack.render(message))
         })
         .await;
+
+    let shown = sandbox.until("success at the pull request", LIMIT, shown).await;
 
     let mut lines = vec![(begun, "typed".to_owned()), answered(&answer)];
     lines.extend(phases.seen);
@@ -56,6 +62,7 @@ pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
         (live.as_deref() == Some(&tag), format!("the cluster runs {}", live.as_deref().unwrap_or("nothing"))),
         (last_word.contains("is live"), "Slack says that it is live".to_owned()),
         (changed == Some(1), format!("{} of values.yaml changed", lines_of(changed))),
+        (shown.is_ok_and(|page| page == PAGE), format!("the pull request shows it live at {PAGE}")),
     ];
     println!();
     for (holds, what) in &checks {
@@ -66,6 +73,13 @@ pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
     }
     println!("\nLast word in Slack: {last_word}\n\nThe bot's log:\n{}", sandbox.log());
     Ok(ExitCode::FAILURE)
+}
+
+/// The page of what GitHub says is live.
+fn shown(sandbox: &Sandbox) -> Option<String> {
+    let github = sandbox.github.lock();
+    let status = github.deployments("acme/checkout").last()?.statuses.last()?;
+    (status.state == "success").then(|| status.environment_url.clone())
 }
 
 fn values(sandbox: &Sandbox) -> String {
@@ -109,6 +123,8 @@ fn call(entry: &Entry) -> Option<Line> {
     let what = match entry.call.as_str() {
         "github.query" => "GitHub query",
         "github.commit" => "GitHub commit",
+        "github.deployment" => "GitHub told of the deploy",
+        "github.deployment_status" => "GitHub told how it goes",
         "registry.head" => "registry HEAD",
         "registry.token" => "registry token",
         "argocd.webhook" => "relayed: the same bytes to Argo CD's webhook",

@@ -86,7 +86,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
     // Nothing that was started may outlive an interrupted sandbox: whatever is dropped here ends its processes.
     let work = async {
-        let sandbox = Sandbox::start(Options { runner: runner.clone(), install, ..Options::default() }).await?;
+        let variables = [("github_deployments".to_owned(), "on".to_owned())].into();
+        let sandbox =
+            Sandbox::start(Options { runner: runner.clone(), install, variables, ..Options::default() }).await?;
         introduce(&sandbox, &runner);
         if !arguments.demo {
             return prompt::talk(sandbox, at_terminal).await;

@@ -246,6 +246,7 @@ impl Town {
             ("slack_team_id", TEAM.to_owned()),
             ("github_token", "github-token-of-the-simulation".to_owned()),
             ("github_url", System::GitHub.origin()),
+            ("github_deployments", "off".to_owned()),
             ("github_webhook_secret", SECRET.to_owned()),
             ("gitops_repo", GITOPS.to_owned()),
             ("gitops_branch", "main".to_owned()),

@@ -1,15 +1,18 @@
 //! GitHub's own record of a deploy, with which a pull request shows where it is live. A courtesy: when it fails, nothing else does.
 //!
 //! GitHub would merge branches and wait for checks unless told not to; here people were asked already. Each call counts against the
-//! limit for created content, as our commits do. **Invariant:** neither call changes what runs, so a fault of theirs never says so.
+//! limit for created content, as our commits do; looking for one does not. **Invariant:** no call changes what runs, so a fault of theirs
+//! never says so.
 
-use super::{GitHub, nonsense, send, status_cause};
+use super::{GitHub, nonsense, send, status_cause, text};
 use crate::fault::{Fault, System};
 use crate::http::{Http, Request, Response, StatusCode};
 use crate::names::{CommitSha, DeploymentId, RepoName};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 const CREATE: &str = "tell GitHub of the deploy";
+const FIND: &str = "find the deploy at GitHub";
 const STATUS: &str = "tell GitHub how the deploy goes";
 /// GitHub refuses a longer one.
 const LONGEST_DESCRIPTION: usize = 140;
@@ -21,10 +24,8 @@ pub struct NewDeployment<'a> {
     pub repo: &'a RepoName,
     /// The commit that goes live.
     pub sha: &'a CommitSha,
-    /// Where; the name that people see.
+    /// Where; the name that people see. Whether people use it is GitHub's to know: it takes `production` for that, until told otherwise.
     pub environment: &'a str,
-    /// Whether people use it.
-    pub production: bool,
     /// A few words; cut at 140 characters.
     pub description: &'a str,
     /// Our own id of it.
@@ -32,7 +33,8 @@ pub struct NewDeployment<'a> {
 }
 
 /// How a deploy goes, in GitHub's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DeploymentState {
     /// It waits.
     Queued,
@@ -79,7 +81,6 @@ pub fn create_deployment_request(gh: &GitHub, new: &NewDeployment<'_>) -> Reques
     let body = json!({
         "ref": new.sha,
         "environment": new.environment,
-        "production_environment": new.production,
         "transient_environment": false,
         "description": short(new.description),
         "payload": { "deploy_id": new.id },
@@ -98,6 +99,31 @@ pub fn read_create_deployment(response: &Response) -> Result<u64, Fault> {
 /// Tells GitHub of a deploy.
 pub async fn create_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<'_>) -> Result<u64, Fault> {
     read_create_deployment(&send(http, create_deployment_request(gh, new), CREATE).await?)
+}
+
+/// Builds the request for the newest deployments of a commit in an environment.
+pub fn find_deployment_request(gh: &GitHub, repo: &RepoName, sha: &CommitSha, environment: &str) -> Request {
+    // The name of an environment, or of an Argo CD application, has nothing that a query would have to escape.
+    let path = format!("/repos/{repo}/deployments?sha={sha}&environment={environment}&per_page=100");
+    gh.rest(&path, "application/vnd.github+json")
+}
+
+/// Understands its answer: GitHub's id of the one that has our id, if it is there.
+pub fn read_find_deployment(response: &Response, id: &DeploymentId) -> Result<Option<u64>, Fault> {
+    if response.status != StatusCode::OK {
+        return Err(Fault::new(System::GitHub, FIND, status_cause(response)));
+    }
+    let all: Vec<Value> =
+        serde_json::from_slice(&response.body).map_err(|_| nonsense(FIND, "a list of deployments"))?;
+    let ours = all.iter().find(|one| text(one, "/payload/deploy_id") == Some(id.as_str()));
+    ours.map(|one| one.get("id").and_then(Value::as_u64).ok_or_else(|| nonsense(FIND, "the deployment's id")))
+        .transpose()
+}
+
+/// Whether GitHub was told of a deploy already, in a call that had no answer.
+pub async fn find_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<'_>) -> Result<Option<u64>, Fault> {
+    let request = find_deployment_request(gh, new.repo, new.sha, new.environment);
+    read_find_deployment(&send(http, request, FIND).await?, new.id)
 }
 
 /// Builds the request for a new status of a deployment.
@@ -160,14 +186,8 @@ mod tests {
 
     fn create(answer: Result<Response, HttpError>) -> (Result<u64, Fault>, Request) {
         let (repo, sha, id) = (repo("acme/checkout"), sha("f"), DeploymentId::parse(&"0".repeat(32)).unwrap());
-        let new = NewDeployment {
-            repo: &repo,
-            sha: &sha,
-            environment: "production",
-            production: true,
-            description: "asked by alice",
-            id: &id,
-        };
+        let new =
+            NewDeployment { repo: &repo, sha: &sha, environment: "production", description: "asked by alice", id: &id };
         let (script, gh) = (Script::new(answer), gh());
         script.run(create_deployment(&script, &gh, &new))
     }
@@ -198,7 +218,6 @@ mod tests {
           "payload": {
             "deploy_id": "00000000000000000000000000000000"
           },
-          "production_environment": true,
           "ref": "ffffffffffffffffffffffffffffffffffffffff",
           "required_contexts": [],
           "transient_environment": false
@@ -277,6 +296,36 @@ mod tests {
         assert_eq!((late.cause, late.changed), (Cause::TimedOut, Changed::Nothing));
     }
 
+    fn find(answer: Result<Response, HttpError>) -> (Result<Option<u64>, Fault>, Request) {
+        let (repo, sha, id) = (repo("acme/checkout"), sha("f"), DeploymentId::parse(&"0".repeat(32)).unwrap());
+        let new = NewDeployment { repo: &repo, sha: &sha, environment: "eu-west.1", description: "", id: &id };
+        let (script, gh) = (Script::new(answer), gh());
+        script.run(find_deployment(&script, &gh, &new))
+    }
+
+    #[test]
+    fn a_deployment_is_found_by_our_own_id() {
+        let other = json!({ "id": 8, "payload": { "deploy_id": "1".repeat(32) } });
+        let ours = json!({ "id": 7, "payload": { "deploy_id": "0".repeat(32) } });
+        let foreign = json!([{ "id": 9, "payload": "0".repeat(32) }, { "id": 10, "payload": {} }, {}, null, other]);
+        let (outcome, request) = find(Ok(answer(200, json!([other, ours]).to_string())));
+        assert_eq!(outcome, Ok(Some(7)));
+        let sha = "f".repeat(40);
+        let url = format!(
+            "https://api.github.com/repos/acme/checkout/deployments?sha={sha}&environment=eu-west.1&per_page=100"
+        );
+        assert_eq!((request.method.as_str(), request.url), ("GET", url));
+        for none in [json!([]), foreign] {
+            assert_eq!(find(Ok(answer(200, none.to_string()))).0, Ok(None), "{none}");
+        }
+        let nonsense = |part: &str| Err(Fault::new(System::GitHub, FIND, Cause::Nonsense { part: part.to_owned() }));
+        assert_eq!(find(Ok(answer(200, "{}"))).0, nonsense("a list of deployments"));
+        let nameless = json!([{ "id": "7", "payload": { "deploy_id": "0".repeat(32) } }]);
+        assert_eq!(find(Ok(answer(200, nameless.to_string()))).0, nonsense("the deployment's id"));
+        assert_eq!(find(Ok(answer(404, "{}"))).0.unwrap_err().cause, Cause::Status { status: 404 });
+        assert_eq!(find(Err(HttpError::Broken)).0.unwrap_err().cause, Cause::Broken);
+    }
+
     #[test]
     fn hostile_answers_are_survived() {
         let good: Value = serde_json::from_str(&made()).unwrap();
@@ -286,6 +335,13 @@ mod tests {
                 assert_eq!(id, 1_234_567_890_123);
             }
             let _ = read_deployment_status(&response);
+        });
+        let id = DeploymentId::parse(&"0".repeat(32)).unwrap();
+        let found = json!([{ "id": 7, "payload": { "deploy_id": id } }]);
+        hostile(&found, |response| {
+            if let Ok(Some(found)) = read_find_deployment(&response, &id) {
+                assert_eq!(found, 7);
+            }
         });
     }
 }

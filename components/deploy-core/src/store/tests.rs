@@ -8,10 +8,11 @@ use crate::deployment::tests::{
 };
 use crate::deployment::{
     Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, CommittedFact, End, EndFact,
-    Failure, LastWord, MessageFact, OutcomeFact, Progress, PushFact, RequestFact, Rider, Riders, Voice, Waiting,
-    WatchFact,
+    Failure, GitHubFact, LastWord, MessageFact, OutcomeFact, Progress, PushFact, RequestFact, Rider, Riders, Voice,
+    Waiting, WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
+use crate::github::DeploymentState;
 use crate::image::Tag;
 use crate::late::Calls;
 use crate::names::KubeName;
@@ -353,6 +354,8 @@ fn every_fact_is_read_as_it_was_written() {
     same(&ApprovalsFact::default());
     same(&ApprovalsFact { given: vec![approval(), approval()], rejected: Some(approval()) });
     same(&changes());
+    same(&GitHubFact::default());
+    same(&GitHubFact { asked: true, id: Some(u64::MAX), told: Some(DeploymentState::InProgress), failed: 1 });
     same(&cancelled());
     same(&EndFact { at: at(5), end: End::Cancelled { by: None } });
     let text = || "words".to_owned();
@@ -455,6 +458,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<OutcomeFact>(&memory, &id, all.outcome.as_ref().unwrap()).await.unwrap();
         save_fact::<ApprovalsFact>(&memory, &id, all.approvals.as_ref().unwrap()).await.unwrap();
         save_fact::<ChangesFact>(&memory, &id, all.changes.as_ref().unwrap()).await.unwrap();
+        save_fact(&memory, &id, &GitHubFact::default()).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
     assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));
@@ -904,6 +908,26 @@ fn a_channel_that_is_full_does_not_hold_up_edits_or_other_channels() {
     assert!(may(Speech::Edit, Urgency::Progress));
     memory.pass(91);
     assert!(may(Speech::Post(&one), Urgency::First));
+}
+
+#[test]
+fn what_github_is_told_leaves_room_for_commits() {
+    let memory = Memory::default();
+    let may = |urgency| memory.run(may_tell_github(&memory, 60_000, urgency));
+    assert_eq!((0..20).take_while(|_| may(Urgency::Progress)).count(), 8);
+    assert_eq!((0..20).take_while(|_| may(Urgency::Final)).count(), 4);
+    // Whoever tries again and again gets four a minute, so with a commit a second all of it stays below 80.
+    let mut told = 0;
+    for _ in 0..120 {
+        memory.pass(1);
+        told += u32::from(may(Urgency::Final));
+    }
+    assert_eq!(told, 8);
+    memory.pass(600);
+    memory.run(quiet_github(&memory, secs(60)));
+    assert!(!may(Urgency::Final));
+    memory.pass(61);
+    assert!(may(Urgency::Progress));
 }
 
 // ---- The queue ----

@@ -177,6 +177,7 @@ impl<W: World> Carrier<'_, W> {
                 let last = request.at.after(Duration::from_millis(self.tempo().no_mutation));
                 let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, self.world.now()));
                 self.world.log(Line::new("github_rate_limited").of(self.id).with("seconds", wait.as_secs()));
+                self.only_commits(wait).await;
                 if let Some(lease) = turn.branch.take() {
                     lease.release().await;
                 }

@@ -143,6 +143,8 @@ pub struct App {
     pub drifting: bool,
     /// What `status.summary.images` shows instead of the truth.
     pub images: Option<Vec<String>>,
+    /// `status.summary.externalURLs`: where people see the app, from its ingresses and their annotations.
+    pub urls: Vec<String>,
     /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
     pub conditions: Vec<(String, String)>,
     pub(super) now: Status,
@@ -234,6 +236,7 @@ impl App {
             leftover: false,
             drifting: false,
             images: None,
+            urls: Vec::new(),
             conditions: Vec::new(),
             now: Status::default(),
         }
@@ -344,6 +347,9 @@ impl App {
             "sourceType": "Helm",
             "controllerNamespace": "argocd",
         });
+        if !self.urls.is_empty() {
+            status["summary"]["externalURLs"] = json!(self.urls);
+        }
         if let Some(at) = now.reconciled {
             status["reconciledAt"] = json!(self.time(at));
         }

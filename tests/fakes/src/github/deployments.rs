@@ -1,5 +1,5 @@
 //! Deployments: what shows at a pull request where it is live. `POST /repos/{owner}/{repo}/deployments` makes one,
-//! `POST .../deployments/{id}/statuses` says how it goes.
+//! `POST .../deployments/{id}/statuses` says how it goes, `GET .../deployments` lists them.
 //!
 //! What is easy to get wrong: unless told not to, GitHub first merges the default branch into what is deployed
 //! (`auto_merge`), and refuses while any check is not successful (`required_contexts`). Both create content, so both count
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::serve::message;
 use super::{Access, Checks, GitHub, git, webhook};
-use crate::{Request, Response};
+use crate::{Millis, Request, Response};
 
 /// A deployment with everything that was said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,16 @@ pub struct Deployment {
     pub environment: String,
     /// A few words.
     pub description: String,
+    /// `deploy`, unless it was said to be something else.
+    pub task: String,
     /// Whatever the maker gave.
     pub payload: Value,
     /// Whether the environment goes away again.
     pub transient: bool,
     /// Whether people use the environment.
     pub production: bool,
+    /// When it was made.
+    pub at: Millis,
     /// How it went, oldest first.
     pub statuses: Vec<DeploymentStatus>,
 }
@@ -61,8 +65,7 @@ impl GitHub {
         let found = self.repositories.get(key).filter(|repository| repository.access != Access::None);
         let repository = found.ok_or_else(|| message(404, "Not Found"))?;
         if !repository.takes_deployments {
-            let who = if self.bot_login.ends_with("[bot]") { "integration" } else { "personal access token" };
-            return Err(message(403, &format!("Resource not accessible by {who}")));
+            return Err(self.not_accessible());
         }
         if let Some(refused) = self.secondary_limit() {
             return Err(refused);
@@ -82,7 +85,6 @@ impl GitHub {
         };
         let id =
             1_000_001 + self.repositories.values().map(|repository| repository.deployments.len() as u64).sum::<u64>();
-        let (at, creator) = (git::rfc3339(self.now), webhook::account(&self.bot_login, &self.web));
         let repository = &self.repositories[key];
         let name = reference.strip_prefix("refs/heads/").unwrap_or(&reference);
         let is_commit = || repository.objects.commits.contains_key(&reference).then_some(&reference);
@@ -135,20 +137,59 @@ impl GitHub {
             transient: body["transient_environment"] == true,
             production: body["production_environment"].as_bool().unwrap_or(environment == "production"),
             environment,
+            task: body["task"].as_str().unwrap_or("deploy").to_owned(),
+            at: self.now,
             statuses: Vec::new(),
         };
-        let api = format!("https://api.github.com/repos/{}", repository.full_name);
-        let url = format!("{api}/deployments/{id}");
-        let answer = json!({
-            "url": url, "id": id, "node_id": format!("DE_{id}"), "sha": deployment.sha, "ref": deployment.reference,
-            "task": body["task"].as_str().unwrap_or("deploy"), "payload": deployment.payload,
-            "original_environment": deployment.environment, "environment": deployment.environment,
-            "description": body["description"], "creator": creator, "created_at": at, "updated_at": at,
-            "statuses_url": format!("{url}/statuses"), "repository_url": api,
-            "transient_environment": deployment.transient, "production_environment": deployment.production,
-        });
+        let answer = self.describe(&repository.full_name, &deployment);
         self.known_mut(key).deployments.push(deployment);
         Response::json(201, &answer)
+    }
+
+    /// A deployment without its statuses: those are elsewhere.
+    fn describe(&self, full_name: &str, deployment: &Deployment) -> Value {
+        let api = format!("https://api.github.com/repos/{full_name}");
+        let Deployment {
+            id, sha, reference, environment, description, task, payload, transient, production, at, ..
+        } = deployment;
+        let (url, at) = (format!("{api}/deployments/{id}"), git::rfc3339(*at));
+        json!({
+            "url": url, "id": id, "node_id": format!("DE_{id}"), "sha": sha, "ref": reference, "task": task,
+            "payload": payload, "original_environment": environment, "environment": environment,
+            "description": description, "creator": webhook::account(&self.bot_login, &self.web), "created_at": at,
+            "updated_at": at, "statuses_url": format!("{url}/statuses"), "repository_url": api,
+            "transient_environment": transient, "production_environment": production,
+        })
+    }
+
+    /// Newest first, a page of them. A token that may not write deployments may not read them here either: the repositories are private.
+    pub(super) fn list_deployments(&self, request: &Request, key: &str) -> Response {
+        let found = self.repositories.get(key).filter(|repository| repository.access != Access::None);
+        let Some(repository) = found else { return message(404, "Not Found") };
+        if !repository.takes_deployments {
+            return self.not_accessible();
+        }
+        let query = request.query();
+        let number = |name: &str, default: usize| query.get(name).and_then(|text| text.parse().ok()).unwrap_or(default);
+        let size = number("per_page", 30).clamp(1, 100);
+        let page = number("page", 1).max(1);
+        let is = |name: &str, value: &str| {
+            query.get(name).is_none_or(|wanted| matches!(&**wanted, "" | "none") || wanted == value)
+        };
+        let wanted = repository.deployments.iter().rev().filter(|one| {
+            is("sha", &one.sha)
+                && is("ref", &one.reference)
+                && is("task", &one.task)
+                && is("environment", &one.environment)
+        });
+        let page = wanted.skip((page - 1) * size).take(size);
+        let page: Vec<Value> = page.map(|one| self.describe(&repository.full_name, one)).collect();
+        Response::json(200, &json!(page))
+    }
+
+    fn not_accessible(&self) -> Response {
+        let who = if self.bot_login.ends_with("[bot]") { "integration" } else { "personal access token" };
+        message(403, &format!("Resource not accessible by {who}"))
     }
 
     pub(super) fn create_deployment_status(&mut self, request: &Request, key: &str, id: &str) -> Response {

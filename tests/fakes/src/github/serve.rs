@@ -14,6 +14,7 @@ enum Route<'a> {
     Contents(String, String),
     Blob(String, &'a str),
     Compare(String, String),
+    Deployments(String),
     Deployment(String),
     DeploymentStatus(String, &'a str),
     Unknown,
@@ -39,6 +40,7 @@ fn route(request: &Request) -> Route<'_> {
             let basehead = percent_decode_str(&basehead.join("/")).decode_utf8_lossy().into_owned();
             Route::Compare(format!("{owner}/{name}").to_lowercase(), basehead)
         }
+        ("GET", ["repos", owner, name, "deployments"]) => Route::Deployments(format!("{owner}/{name}").to_lowercase()),
         ("POST", ["repos", owner, name, "deployments"]) => Route::Deployment(format!("{owner}/{name}").to_lowercase()),
         ("POST", ["repos", owner, name, "deployments", id, "statuses"]) => {
             Route::DeploymentStatus(format!("{owner}/{name}").to_lowercase(), id)
@@ -63,6 +65,7 @@ impl StandIn for GitHub {
             }
             Route::User | Route::Contents(..) | Route::Blob(..) => "github.rest",
             Route::Compare(..) => "github.compare",
+            Route::Deployments(_) => "github.deployments",
             Route::Deployment(_) => "github.deployment",
             Route::DeploymentStatus(..) => "github.deployment_status",
             Route::Unknown => "github.unexpected",
@@ -119,6 +122,7 @@ impl GitHub {
                 Route::Contents(key, path) => self.contents(request, &key, &path),
                 Route::Blob(key, sha) => self.blob(request, &key, sha),
                 Route::Compare(key, basehead) => self.compare(request, &key, &basehead),
+                Route::Deployments(key) => self.list_deployments(request, &key),
                 Route::Deployment(key) => self.create_deployment(request, &key),
                 Route::DeploymentStatus(key, id) => self.create_deployment_status(request, &key, id),
                 Route::Unknown => message(404, "Not Found"),

@@ -929,6 +929,36 @@ fn a_deployment_that_github_refuses_is_not_made() {
 }
 
 #[test]
+fn deployments_are_listed_newest_first_by_commit_and_environment() {
+    let mut github = github();
+    let (base, head) = commits_on_top(&mut github, 1);
+    let list = |github: &mut GitHub, query: &str| {
+        let response = ask_with(github, &format!("GET /repos/{APP}/deployments{query}"), &HEADERS, b"");
+        let ids = json_of(&response).as_array().into_iter().flatten().map(|one| one["id"].as_u64().unwrap()).collect();
+        (response.status, ids)
+    };
+    assert_eq!(list(&mut github, ""), (200, Vec::<u64>::new()));
+    let mut made = Vec::new();
+    for (nth, (reference, environment)) in [(&base, "x"), (&head, "x"), (&head, "y"), (&head, "x")].iter().enumerate() {
+        let mut body = plain(reference, environment);
+        body["payload"] = json!({ "nth": nth });
+        made.push(deploy(&mut github, &body).1["id"].as_u64().unwrap());
+    }
+    let [a, b, c, d] = made.try_into().unwrap();
+    assert_eq!(list(&mut github, ""), (200, vec![d, c, b, a]));
+    assert_eq!(list(&mut github, &format!("?sha={head}&environment=x")), (200, vec![d, b]));
+    assert_eq!(list(&mut github, "?sha=topic"), (200, vec![]), "a commit, not a branch");
+    assert_eq!(list(&mut github, "?per_page=3&page=2"), (200, vec![a]));
+    let response = ask_with(&mut github, &format!("GET /repos/{APP}/deployments?environment=y"), &HEADERS, b"");
+    assert_eq!(json_of(&response)[0]["payload"], json!({ "nth": 2 }), "as it was given");
+    assert_eq!(github.calls("github.deployments"), 6);
+    github.repo(APP).no_deployments();
+    assert_eq!(list(&mut github, "").0, 403);
+    github.repo(APP).access(Access::None);
+    assert_eq!(list(&mut github, "").0, 404);
+}
+
+#[test]
 fn deployments_count_as_content_that_is_made() {
     let mut github = github();
     let (base, _) = commits_on_top(&mut github, 1);

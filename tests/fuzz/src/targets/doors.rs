@@ -30,6 +30,7 @@ pub(crate) fn variables() -> Variables {
         ("slack_team_id", String::new()),
         ("github_token", format!("github_pat_0000000000{HUSH}")),
         ("github_url", "https://api.github.com".to_owned()),
+        ("github_deployments", "on".to_owned()),
         ("github_webhook_secret", format!("the new webhook secret {HUSH}")),
         ("github_webhook_secret_previous", String::new()),
         ("gitops_repo", "acme/gitops".to_owned()),

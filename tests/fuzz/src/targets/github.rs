@@ -7,12 +7,12 @@ use deploy_core::clock::Timestamp;
 use deploy_core::fault::{Cause, Changed, Fault};
 use deploy_core::github::{
     CommitOutcome, FileState, GitHub, Question, ReadError, Reference, SourceState, Which, catalog_request,
-    history_request, read_catalog, read_commit, read_history, read_last_touch, read_raw_blob, read_snapshot,
-    snapshot_request,
+    history_request, read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status,
+    read_find_deployment, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
 };
 use deploy_core::http::Response;
 use deploy_core::manifest::blob_sha;
-use deploy_core::names::{BranchName, CommitSha, FilePath, Origin, PullRequestNumber, RepoName, Secret};
+use deploy_core::names::{BranchName, CommitSha, DeploymentId, FilePath, Origin, PullRequestNumber, RepoName, Secret};
 use serde_json::Value;
 
 /// The HTTP status with headers behind it (`403 retry-after=60`) in the first line.
@@ -178,6 +178,22 @@ pub fn github_history(data: &[u8]) {
             assert!(touches.keys().all(|path| paths.contains(path)));
         }
         Err(fault) => is_told_briefly(data, &fault),
+    }
+    // The few answers of the REST API.
+    match read_compare(&answer) {
+        Ok(_) => assert_eq!(answer.status, 200),
+        Err(fault) => is_told_briefly(data, &fault),
+    }
+    let id = DeploymentId::parse(&"0".repeat(32)).expect("an id");
+    match read_find_deployment(&answer, &id) {
+        Ok(found) => assert!(answer.status == 200 && (found.is_none() || body.is_array())),
+        Err(fault) => is_told_briefly(data, &fault),
+    }
+    for made in [read_create_deployment(&answer).map(drop), read_deployment_status(&answer)] {
+        match made {
+            Ok(()) => assert_eq!(answer.status, 201),
+            Err(fault) => is_told_briefly(data, &fault),
+        }
     }
     let blob = blob_sha(&answer.body);
     assert_eq!(read_raw_blob(&blob, answer.clone()).is_ok(), answer.status == 200);

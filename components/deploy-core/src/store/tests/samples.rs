@@ -33,6 +33,7 @@ fn again(key: &str, value: &Value) -> Value {
         "outcome" => as_a::<OutcomeFact>,
         "approvals" => as_a::<ApprovalsFact>,
         "changes" => as_a::<ChangesFact>,
+        "github" => as_a::<GitHubFact>,
         "current" => as_a::<CurrentDeployment>,
         "live" => as_a::<LiveVersion>,
         "lock" => as_a::<TargetLock>,
@@ -101,7 +102,7 @@ fn a_sample_has_every_fact_and_every_key() {
         sample(text).keys().map(|key| key.rsplit('/').next().unwrap().to_owned()).collect()
     };
     let facts: BTreeSet<String> = FACTS.iter().map(|name| (*name).to_owned()).collect();
-    let new = ["approvals", "changes", "rolled-back"].map(str::to_owned);
+    let new = ["approvals", "changes", "github", "rolled-back"].map(str::to_owned);
     let app = application();
     let keys = [
         Current(&app).name(),
