@@ -2,7 +2,7 @@
 //! our own store and Redis, and neither before the signature is checked.
 
 use deploy_core::clock::Timestamp;
-use deploy_core::command::{Command, DeployWords};
+use deploy_core::command::{Command, DeployWords, Version, What};
 use deploy_core::deployment::{CommitFact, End, Facts, Pressed, RequestFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
@@ -306,10 +306,17 @@ impl Asker {
             place: None,
         };
         let asked = match button {
-            Button::Retry(of) => store::load_fact::<RequestFact>(world, of).await?.map(|before| {
-                let knows_rolled_back = before.pressed.is_some_and(|pressed| pressed.knows_rolled_back);
-                (before.words, Pressed { knows_rolled_back, ..pressed(of, None) })
-            }),
+            Button::Retry(of) => {
+                let Facts { request, commit, .. } = store::load(world, of).await?;
+                request.map(|RequestFact { mut words, pressed: before, .. }| {
+                    // The last healthy version is another one once this one has reached the branch.
+                    if let (What::Rollback(version), Some(commit)) = (&mut words.what, commit) {
+                        *version = Version::Tag(commit.tag.to_string());
+                    }
+                    let before = before.unwrap_or_else(|| pressed(of, None));
+                    (words, Pressed { of: of.clone(), approvals: Vec::new(), place: None, ..before })
+                })
+            }
             Button::RollBack(of) => store::load_fact::<CommitFact>(world, of)
                 .await?
                 .map(|commit| (DeployWords::roll_back(&commit.target), pressed(of, None))),

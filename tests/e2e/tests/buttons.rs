@@ -1,0 +1,68 @@
+//! Buttons of messages that are not the newest any more, and buttons that were pressed before.
+//!
+//! What you would get wrong: people press what they still see, and what was meant when the button was shown is not what it would mean now.
+
+use crate::conversation::{asks, deploys, hurry, says, whispers};
+use anyhow::{Result, ensure};
+use e2e::{PATIENCE, Room, room};
+use fakes::{Fault, Response};
+use sandbox::Sandbox;
+use sandbox::world::{ALICE, BOB};
+use serde_json::json;
+
+/// Argo CD does not sync the next time.
+fn refuse_sync(room: &Room) {
+    let refused =
+        Response::json(403, &json!({ "code": 7, "message": "permission denied", "error": "permission denied" }));
+    room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
+}
+
+/// So many versions of checkout, each live after the other.
+async fn versions(room: &Room, count: usize) -> Result<Vec<String>> {
+    let mut tags = Vec::new();
+    for _ in 0..count {
+        tags.push(room.builds("checkout", "main", "alice"));
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+    }
+    Ok(tags)
+}
+
+async fn runs(room: &Room, tag: &str) -> Result<()> {
+    let it_runs = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(tag)).then_some(());
+    room.until(&format!("{tag}, live"), PATIENCE, it_runs).await?;
+    room.all_told().await
+}
+
+#[test]
+fn a_rollback_that_failed_is_tried_again_with_the_same_version() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 3).await?;
+        refuse_sync(room);
+        room.bob("rollback checkout").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        room.press(BOB, &failed, "retry").await;
+        runs(room, &tags[1]).await
+    });
+}
+
+#[test]
+fn a_retry_does_not_deploy_another_commit_than_the_button_before_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
+        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        refuse_sync(room);
+        room.press(ALICE, &preview, "deploy").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        let before = room.commits();
+        room.builds("checkout", "feature/totals", "alice");
+        room.press(BOB, &failed, "retry").await;
+        room.says("the branch has moved").await?;
+        ensure!(room.commits() == before, "nobody asked for the new commit");
+        Ok(())
+    });
+}
