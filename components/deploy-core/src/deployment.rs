@@ -119,6 +119,9 @@ pub struct Pressed {
     /// The asker knows that this version was rolled back.
     #[serde(default)]
     pub knows_rolled_back: bool,
+    /// The version below which a rollback was asked for: the button is void when another one was deployed since.
+    #[serde(default)]
+    pub takes_away: Option<Tag>,
     /// The message goes on in place of that one.
     #[serde(default)]
     pub place: Option<Place>,

@@ -303,6 +303,7 @@ impl Asker {
             head,
             approvals: Vec::new(),
             knows_rolled_back: false,
+            takes_away: None,
             place: None,
         };
         let asked = match button {
@@ -317,9 +318,10 @@ impl Asker {
                     (words, Pressed { of: of.clone(), approvals: Vec::new(), place: None, ..before })
                 })
             }
-            Button::RollBack(of) => store::load_fact::<CommitFact>(world, of)
-                .await?
-                .map(|commit| (DeployWords::roll_back(&commit.target), pressed(of, None))),
+            Button::RollBack(of) => store::load_fact::<CommitFact>(world, of).await?.map(|commit| {
+                let takes_away = Some(commit.tag.clone());
+                (DeployWords::roll_back(&commit.target), Pressed { takes_away, ..pressed(of, None) })
+            }),
             Button::DeployAnyway(of) => {
                 let Facts { request, end, .. } = store::load(world, of).await?;
                 let refused = end.and_then(|end| match end.end {

@@ -436,6 +436,7 @@ impl<W: World> Talk<'_, W> {
             head: (!is_rollback).then_some(head),
             approvals: approvals.given,
             knows_rolled_back: request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back),
+            takes_away: request.pressed.as_ref().and_then(|pressed| pressed.takes_away.clone()),
             place: facts.place().cloned(),
         };
         let request = RequestFact { at: self.at, pressed: Some(pressed), ..request.clone() };

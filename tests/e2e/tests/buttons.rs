@@ -66,3 +66,18 @@ fn a_retry_does_not_deploy_another_commit_than_the_button_before_it() {
         Ok(())
     });
 }
+
+#[test]
+fn roll_back_below_an_older_version_does_not_take_the_newer_one_away() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 3).await?;
+        let old = says(room, &format!("is live: `{}`", tags[1])).await?;
+        let before = room.commits();
+        room.press(BOB, &old, "roll_back").await;
+        room.says("was deployed since").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && room.argocd.lock().live_tag("checkout") == Some(&tags[2]));
+        Ok(())
+    });
+}

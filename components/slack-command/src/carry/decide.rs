@@ -292,6 +292,13 @@ impl<W: World> Desk<'_, W> {
         snapshot: &Snapshot,
     ) -> Result<(Source, ImageRef), Stop> {
         if let What::Rollback(version) = &request.words.what {
+            let past = self.past(&place.environment.argocd).await?;
+            let newest = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| &commit.tag);
+            let takes_away = request.pressed.as_ref().and_then(|pressed| pressed.takes_away.as_ref());
+            if let Some((was, is)) = takes_away.zip(newest).filter(|(was, is)| was != is) {
+                let (target, was, is) = (Box::new(place.target.clone()), was.clone(), is.clone());
+                return Err(Refusal::VersionMoved { target, was, is }.into());
+            }
             let earlier = self.earlier(place, version).await?;
             let image = earlier.image_ref();
             return Ok((earlier.source, image));
