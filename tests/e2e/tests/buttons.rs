@@ -81,3 +81,20 @@ fn roll_back_below_an_older_version_does_not_take_the_newer_one_away() {
         Ok(())
     });
 }
+
+#[test]
+fn going_back_to_a_version_that_was_rolled_back_is_asked_about_too() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 2).await?;
+        room.bob("rollback checkout").await;
+        runs(room, &tags[0]).await?;
+        let before = room.commits();
+        room.bob(&format!("rollback checkout {}", tags[1])).await;
+        let asked = says(room, "was rolled back from checkout").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "it is asked first");
+        room.press(BOB, &asked, "deploy_anyway").await;
+        runs(room, &tags[1]).await
+    });
+}

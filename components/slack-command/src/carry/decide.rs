@@ -460,7 +460,7 @@ impl<W: World> Desk<'_, W> {
             return Err(Refusal::ForeignChanges { target: target.clone(), count, by }.into());
         }
         let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
-        if !commit.rollback && !knows {
+        if !knows {
             let bad = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
             if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == commit.tag.as_str()) {
                 let (target, tag, head) = (Box::new(target.clone()), commit.tag.clone(), commit.source.head.clone());
