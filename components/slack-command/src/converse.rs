@@ -9,6 +9,7 @@ use deploy_core::command::{Command, DeployWords, Scope, Version, What};
 use deploy_core::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Pressed, RequestFact};
 use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::github::SourceState;
+use deploy_core::image::Tag;
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Button, Offer, Preview, TargetStatus};
 use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, Target};
@@ -370,7 +371,7 @@ impl<W: World> Talk<'_, W> {
         let Some((request, wanted)) = facts.request.clone().zip(wanted(&facts)) else {
             return Ok(Said::words(&message::forgotten()));
         };
-        let Refusal::NeedsApproval { head, count, until, .. } = wanted else { return Ok(Said::Nothing) };
+        let Refusal::NeedsApproval { head, tag, count, until, .. } = wanted else { return Ok(Said::Nothing) };
         if self.now() >= until {
             return Ok(Said::words(&message::approval_over()));
         }
@@ -405,7 +406,7 @@ impl<W: World> Talk<'_, W> {
         let facts = Facts { approvals: Some(fact.clone()), ..facts };
         if fact.rejected.is_none() && enough(&fact) {
             // It goes on as a deployment of its own, in the same message.
-            let next = self.after_approval(id, &facts, &request, fact, head).await;
+            let next = self.after_approval(id, &facts, &request, fact, (head, tag)).await;
             lease.release().await;
             *carry = Some(next?);
             return Ok(Said::Nothing);
@@ -422,7 +423,7 @@ impl<W: World> Talk<'_, W> {
         facts: &Facts,
         request: &RequestFact,
         approvals: ApprovalsFact,
-        head: CommitSha,
+        (head, tag): (CommitSha, Tag),
     ) -> Result<DeploymentId, Stop> {
         let world = self.desk.world;
         // Of the button's, which is the same for all who press it.
@@ -430,7 +431,12 @@ impl<W: World> Talk<'_, W> {
         if store::load_fact::<RequestFact>(world, &next).await?.is_some() {
             return Ok(next);
         }
-        let is_rollback = matches!(request.words.what, What::Rollback(_));
+        let mut words = request.words.clone();
+        let is_rollback = matches!(words.what, What::Rollback(_));
+        if let What::Rollback(version) = &mut words.what {
+            // What they have seen: the last healthy version may be another by now.
+            *version = Version::Tag(tag.to_string());
+        }
         let pressed = Pressed {
             of: id.clone(),
             head: (!is_rollback).then_some(head),
@@ -439,7 +445,7 @@ impl<W: World> Talk<'_, W> {
             takes_away: request.pressed.as_ref().and_then(|pressed| pressed.takes_away.clone()),
             place: facts.place().cloned(),
         };
-        let request = RequestFact { at: self.at, pressed: Some(pressed), ..request.clone() };
+        let request = RequestFact { at: self.at, words, pressed: Some(pressed), ..request.clone() };
         store::add_in_flight(world, &next, request.at).await?;
         store::save_fact(world, &next, &request).await?;
         world.log(Line::new("accepted").of(&next).with("user", request.user.as_str()).with("approved", id.as_str()));

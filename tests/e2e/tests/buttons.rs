@@ -2,12 +2,12 @@
 //!
 //! What you would get wrong: people press what they still see, and what was meant when the button was shown is not what it would mean now.
 
-use crate::conversation::{asks, deploys, hurry, says, whispers};
+use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::{Fault, Response};
-use sandbox::Sandbox;
-use sandbox::world::{ALICE, BOB};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS};
+use sandbox::{Sandbox, now};
 use serde_json::json;
 
 /// Argo CD does not sync the next time.
@@ -95,6 +95,32 @@ fn going_back_to_a_version_that_was_rolled_back_is_asked_about_too() {
         room.all_told().await?;
         ensure!(room.commits() == before, "it is asked first");
         room.press(BOB, &asked, "deploy_anyway").await;
+        runs(room, &tags[1]).await
+    });
+}
+
+#[test]
+fn what_was_approved_is_the_version_that_was_shown_although_another_is_the_last_healthy_one_by_now() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 3).await?;
+        let gated = format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n");
+        catalog(room, "", &gated);
+        room.alice("rollback checkout").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        room.bob("rollback checkout").await;
+        room.all_told().await?;
+        let first = says(room, "needs 1 approval").await?;
+        room.press(CAROL, &first, "approve").await;
+        runs(room, &tags[1]).await?;
+        room.press(CAROL, &wanted, "approve").await;
+        let gone_on = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            slack.messages(DEPLOYS).iter().all(|message| !slack.render(message).contains("needs 1")).then_some(())
+        };
+        room.until("the other one, gone on", PATIENCE, gone_on).await?;
+        room.all_told().await?;
         runs(room, &tags[1]).await
     });
 }
