@@ -7,9 +7,9 @@ mod button;
 mod sentence;
 
 pub use answer::{
-    Preview, TargetStatus, approval_over, apps, cancelling, forgotten, history, locked, locked_already,
-    may_not_approve, not_locked, noted, nothing_to_cancel, plain, preview, status_of, too_late_to_cancel,
-    unknown_button, unlocked,
+    Preview, TargetStatus, approval_over, approved_already, apps, cancelling, forgotten, history, locked,
+    locked_already, may_not_approve, not_locked, noted, nothing_to_cancel, plain, preview, status_of,
+    too_late_to_cancel, unknown_button, unlocked,
 };
 pub use button::{Button, Offer};
 pub use sentence::{declined, fault, refusal};

@@ -405,6 +405,10 @@ impl<W: World> Talk<'_, W> {
         }
         let facts = Facts { approvals: Some(fact.clone()), ..facts };
         if fact.rejected.is_none() && enough(&fact) {
+            if !yes {
+                lease.release().await;
+                return Ok(Said::words(&message::approved_already()));
+            }
             // It goes on as a deployment of its own, in the same message.
             let next = self.after_approval(id, &facts, &request, fact, (head, tag)).await;
             lease.release().await;

@@ -3,7 +3,7 @@
 //! What you would get wrong: people press what they still see, and what was meant when the button was shown is not what it would mean now.
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::{Fault, Response};
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS};
@@ -122,5 +122,27 @@ fn what_was_approved_is_the_version_that_was_shown_although_another_is_the_last_
         room.until("the other one, gone on", PATIENCE, gone_on).await?;
         room.all_told().await?;
         runs(room, &tags[1]).await
+    });
+}
+
+#[test]
+fn a_no_that_comes_too_late_deploys_nothing_once_more() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n"));
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        let no = room.slack.lock().click(now(), BOB, DEPLOYS, &wanted.ts, "reject").context("no such button")?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        // Bob still saw the buttons when he pressed.
+        room.send(&no).await;
+        whispers(room, BOB, "approved already").await?;
+        room.all_told().await?;
+        let history = asks(room, BOB, "history checkout", "newest first").await?;
+        ensure!(!history.contains("2. "), "{history}");
+        Ok(())
     });
 }
