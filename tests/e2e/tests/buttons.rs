@@ -6,7 +6,7 @@ use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::{Fault, Response};
-use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
 use sandbox::{Sandbox, now};
 use serde_json::json;
 
@@ -143,6 +143,32 @@ fn a_no_that_comes_too_late_deploys_nothing_once_more() {
         room.all_told().await?;
         let history = asks(room, BOB, "history checkout", "newest first").await?;
         ensure!(!history.contains("2. "), "{history}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_button_that_somebody_pressed_in_vain_still_works() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let text = format!(
+            "apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n    allow: {{ users: [{ALICE}, {CAROL}] }}\n"
+        );
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close checkout");
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        room.press(BOB, &failed, "retry").await;
+        room.says("may not deploy checkout").await?;
+        room.all_told().await?;
+        room.press(CAROL, &failed, "retry").await;
+        room.press(CAROL, &failed, "retry").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains("asked by @carol"), "{live}");
+        room.all_told().await?;
+        ensure!(room.messages().len() == 3, "{:#?}", room.messages());
         Ok(())
     });
 }
