@@ -79,6 +79,10 @@ impl<'a, W: World> Speaker<'a, W> {
         if before.told_end || (before.told == Some(hash) && !last) {
             return false;
         }
+        if last && self.went_on(facts).await {
+            let _ = self.save(|voice| voice.told_end = true).await;
+            return false;
+        }
         let speech = if before.place.is_some() { Speech::Edit } else { Speech::Post(&request.channel) };
         let urgency = if last { Urgency::Final } else { Urgency::First };
         let minute = self.settings.tempo.minute;
@@ -93,8 +97,10 @@ impl<'a, W: World> Speaker<'a, W> {
         if let (true, Told::At(place), Some(unsure)) = (last, &told, unsure) {
             // What was given up may land after the final words: when it can no more, they are told once more.
             self.world.sleep(until(unsure.after(slack::LATE_EDIT), self.world.now())).await;
-            let now = Voice { place: Some(place.clone()), ..before };
-            told = self.speak(request, &now, &words, last).await;
+            if !self.went_on(facts).await {
+                let now = Voice { place: Some(place.clone()), ..before };
+                told = self.speak(request, &now, &words, last).await;
+            }
         }
         if let (true, Told::At(place)) = (last, &told) {
             self.call(facts, place).await;
@@ -130,6 +136,14 @@ impl<'a, W: World> Speaker<'a, W> {
             self.world.log(Line::error("not_saved").of(self.id).with("fact", "message"));
         }
         false
+    }
+
+    /// Whether people have agreed meanwhile: then the message is the next deployment's, and says what comes of that.
+    async fn went_on(&self, facts: &Facts) -> bool {
+        match store::load_fact(self.world, self.id).await {
+            Ok(approvals) => Facts { approvals, ..facts.clone() }.is_approved(),
+            Err(_) => false,
+        }
     }
 
     /// Calls people to the end, once, if anybody has to come: an edit notifies nobody.

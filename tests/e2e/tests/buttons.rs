@@ -172,3 +172,22 @@ fn a_button_that_somebody_pressed_in_vain_still_works() {
         Ok(())
     });
 }
+
+#[test]
+fn an_approved_deploy_has_its_message_for_itself() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        // People read it, but we do not know that: it is said once more.
+        room.slack.fault("slack.update", Fault::DropAfter, 1);
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        let told = says(room, "checkout").await?;
+        let told = room.slack.lock().render(&told);
+        ensure!(told.contains("is live"), "{told}");
+        Ok(())
+    });
+}
