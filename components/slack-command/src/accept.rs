@@ -185,6 +185,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
         Form::Typed(command) => {
             let SlashCommand { team, team_domain, channel, user, user_name, text, .. } = *command;
             if other_workspace {
+                world.log(Line::new("other_workspace").of(&id).with("user", user.as_str()));
                 return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));
             }
             let who = Asker { user, user_name, channel, team, team_domain, response_url };
@@ -214,6 +215,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
             let Interaction { team, team_domain, user, user_name, channel, action_id, value, .. } = *pressed;
             let who = Asker { user, user_name, channel, team, team_domain, response_url };
             if foreign {
+                world.log(Line::new("other_workspace").of(&id).with("user", who.user.as_str()));
                 let words = message::refusal(&Refusal::OtherWorkspace);
                 return Accepted::later(Wanted::Words(words), who, id, at);
             }

@@ -66,10 +66,10 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
     };
     let said = match select(pin!(work), pin!(world.sleep(LIMIT))).await {
         Either::Left((Ok(said), _)) => said,
-        Either::Left((Err(Stop::End(End::Refused { refusal })), _)) => match refusal.read() {
-            Some(refusal) => Said::words(&message::declined(&refusal)),
-            None => Said::Nothing,
-        },
+        Either::Left((Err(Stop::End(End::Refused { refusal })), _)) => {
+            world.log(Line::new("declined").of(&id).with("user", who.user.as_str()).with_json("refusal", &refusal));
+            refusal.read().map_or(Said::Nothing, |refusal| Said::words(&message::declined(&refusal)))
+        }
         Either::Left((Err(Stop::End(End::Failed { fault })), _)) => {
             world.log(Line::error("not_answered").of(&id).with_json("fault", &fault));
             Said::words(&message::fault(&fault))
@@ -383,6 +383,7 @@ impl<W: World> Talk<'_, W> {
             None => false,
         };
         if !may {
+            world.log(Line::new("may_not_approve").of(id).with("user", self.who.user.as_str()));
             return Ok(Said::words(&message::may_not_approve(&target.to_string(), request.user == self.who.user)));
         }
         let lease = self.lease(&format!("approvals/{id}")).await?;

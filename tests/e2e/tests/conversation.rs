@@ -193,6 +193,10 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
         room.command(CAROL, DEPLOYS, "unlock all").await;
         room.says("unlocked *everything*").await?;
         asks(room, CAROL, "unlock all", "everything is not locked").await?;
+        for (event, user) in [("declined", ALICE), ("declined", BOB), ("other_workspace", MALLORY)] {
+            let logged = |line: &str| line.contains(event) && line.contains(user);
+            ensure!(room.log().lines().any(logged), "the log says nothing of {event} {user}:\n{}", room.log());
+        }
         Ok(())
     });
 }
