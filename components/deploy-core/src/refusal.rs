@@ -272,6 +272,15 @@ pub enum Refusal {
         /// What is there now.
         is: CommitSha,
     },
+    /// Another version was deployed since the button was shown that takes one away.
+    VersionMoved {
+        /// Of what.
+        target: Box<Target>,
+        /// What the button stands below.
+        was: Tag,
+        /// What was deployed last.
+        is: Tag,
+    },
     /// There is no earlier version to go back to.
     NoEarlierVersion {
         /// Of what.

@@ -3,7 +3,7 @@
 
 use deploy_core::clock::Timestamp;
 use deploy_core::command::{Command, DeployWords, Version, What};
-use deploy_core::deployment::{CommitFact, End, Facts, Pressed, RequestFact};
+use deploy_core::deployment::{CommitFact, End, EndFact, Facts, LastWord, Pressed, RequestFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Button};
@@ -24,11 +24,16 @@ const BODY_LIMIT: usize = 64 << 10;
 /// The store and Redis together get this long before the answer.
 const SAVE_LIMIT: Duration = Duration::from_secs(1);
 
+/// How often a button can be pressed again that was pressed in vain.
+const PRESSES: u32 = 8;
+
 /// A request that is Slack's.
 pub(crate) struct Verified {
     form: Form,
     /// The same on every replica: of a command that of its click, of a button that of the button.
     id: DeploymentId,
+    /// Of a button, what follows when it was pressed in vain.
+    again: Vec<DeploymentId>,
     /// Slack's own time.
     at: Timestamp,
 }
@@ -145,7 +150,10 @@ pub(crate) async fn verify(
                 // Each click has a trigger of its own; the same button is the same wish.
                 let button = format!("{}/{}", pressed.action_id, pressed.value);
                 let id = deployment_id(&keys.current, &pressed.team, &button);
-                Ok(Verified { form: Form::Pressed(Box::new(pressed)), id, at })
+                let again = (1..=PRESSES)
+                    .map(|n| deployment_id(&keys.current, &pressed.team, &format!("{button}/{n}")))
+                    .collect();
+                Ok(Verified { form: Form::Pressed(Box::new(pressed)), id, again, at })
             }
             Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
         };
@@ -154,7 +162,7 @@ pub(crate) async fn verify(
         Ok(Incoming::SslCheck) => Err((Answer::empty(StatusCode::OK), None)),
         Ok(Incoming::Command(command)) => {
             let id = deployment_id(&keys.current, &command.team, &command.trigger_id);
-            Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
+            Ok(Verified { form: Form::Typed(Box::new(command)), id, again: Vec::new(), at })
         }
         Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
     }
@@ -163,7 +171,7 @@ pub(crate) async fn verify(
 /// Understands it. What is to be deployed is saved before the answer, which promises it; whoever calls carries it out. Everything else is
 /// done after the answer.
 pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, verified: Verified) -> Accepted {
-    let Verified { form, id, at } = verified;
+    let Verified { form, mut id, again, at } = verified;
     let (team, response_url) = match &form {
         Form::Typed(command) => (&command.team, &command.response_url),
         Form::Pressed(pressed) => (&pressed.team, &pressed.response_url),
@@ -177,6 +185,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
         Form::Typed(command) => {
             let SlashCommand { team, team_domain, channel, user, user_name, text, .. } = *command;
             if other_workspace {
+                world.log(Line::new("other_workspace").of(&id).with("user", user.as_str()));
                 return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));
             }
             let who = Asker { user, user_name, channel, team, team_domain, response_url };
@@ -184,7 +193,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
                 Ok(Command::Help(verb)) => Accepted::say(&message::help(verb)),
                 Ok(Command::Deploy(words) | Command::Rollback(words)) => {
                     let request = who.request(at, words, None);
-                    let Saved { of, begun } = save(world, &id, async || Ok(Some(request))).await;
+                    let Saved { of, begun } = save(world, &id, SAVE_LIMIT, async || Ok(Some(request))).await;
                     match of {
                         Ok(Some(request)) => {
                             let answer = self::words(&message::accepted(&request.words));
@@ -206,6 +215,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
             let Interaction { team, team_domain, user, user_name, channel, action_id, value, .. } = *pressed;
             let who = Asker { user, user_name, channel, team, team_domain, response_url };
             if foreign {
+                world.log(Line::new("other_workspace").of(&id).with("user", who.user.as_str()));
                 let words = message::refusal(&Refusal::OtherWorkspace);
                 return Accepted::later(Wanted::Words(words), who, id, at);
             }
@@ -215,7 +225,16 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
                     Accepted::later(Wanted::Button(button), who, id, at)
                 }
                 Some(button) => {
-                    let Saved { of, begun } = save(world, &id, async || {
+                    let begun_at = world.elapsed();
+                    id = match not_in_vain(world, &id, again, at).await {
+                        Ok(id) => id,
+                        Err(error) => {
+                            world.log(Line::error("not_accepted").of(&id).with("cause", error.0));
+                            return Accepted::later(Wanted::Words(message::not_accepted()), who, id, at);
+                        }
+                    };
+                    let limit = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
+                    let Saved { of, begun } = save(world, &id, limit, async || {
                         // Pressed before, by whomever: it is that deployment.
                         let before = store::load_fact::<RequestFact>(world, &id).await?;
                         if before.is_some() { Ok(before) } else { who.button_request(world, at, &button).await }
@@ -237,6 +256,45 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
     }
 }
 
+/// The deployment that a pressed button means: the same for all who press it, until that one has come to nothing. Then it may be
+/// pressed again, perhaps by somebody who may, or at a better moment.
+async fn not_in_vain(
+    world: &impl World,
+    first: &DeploymentId,
+    again: Vec<DeploymentId>,
+    now: Timestamp,
+) -> Result<DeploymentId, StoreError> {
+    let begun = world.elapsed();
+    let mut id = first.clone();
+    for next in again {
+        let left = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun));
+        let facts = match select(pin!(store::load(world, &id)), pin!(world.sleep(left))).await {
+            Either::Left((facts, _)) => facts?,
+            Either::Right(_) => return Err(StoreError("reading took longer than a second")),
+        };
+        let in_vain = match (&facts.outcome, &facts.end) {
+            _ if facts.committed.is_some() || !facts.end_is_told() => false,
+            (Some(outcome), _) => matches!(outcome.word, LastWord::Failed { .. }),
+            (None, Some(EndFact { end: End::Refused { refusal }, .. })) => match refusal.read() {
+                // It still waits for people, or goes on as another one.
+                Some(Refusal::NeedsApproval { until, .. }) => {
+                    let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
+                    rejected || (now >= until && !facts.is_approved())
+                }
+                _ => true,
+            },
+            _ => true,
+        };
+        let ended = facts.outcome.as_ref().map(|outcome| outcome.at).or(facts.end.as_ref().map(|end| end.at));
+        // A click from before that end, which comes twice, is the same click. Slack's time has whole seconds.
+        if !in_vain || ended.is_none_or(|ended| ended.seconds() > now.seconds()) {
+            break;
+        }
+        id = next;
+    }
+    Ok(id)
+}
+
 /// What came of saving a request.
 struct Saved {
     /// The request, if there is one.
@@ -249,6 +307,7 @@ struct Saved {
 async fn save(
     world: &impl World,
     id: &DeploymentId,
+    limit: Duration,
     make: impl AsyncFnOnce() -> Result<Option<RequestFact>, StoreError>,
 ) -> Saved {
     let begun = Cell::new(false);
@@ -261,7 +320,7 @@ async fn save(
         store::save_fact(world, id, &request).await?;
         Ok(Some(request))
     };
-    let of = match select(pin!(save), pin!(world.sleep(SAVE_LIMIT))).await {
+    let of = match select(pin!(save), pin!(world.sleep(limit))).await {
         Either::Left((result, _)) => result,
         Either::Right(_) => Err(StoreError("saving took longer than a second")),
     };
@@ -304,16 +363,25 @@ impl Asker {
             approvals: Vec::new(),
             knows_rolled_back: false,
             takes_over: None,
+            takes_away: None,
             place: None,
         };
         let asked = match button {
-            Button::Retry(of) => store::load_fact::<RequestFact>(world, of).await?.map(|before| {
-                let known = known(before.pressed, pressed(of, None));
-                (before.words, known)
+            Button::Retry(of) => {
+                let Facts { request, commit, .. } = store::load(world, of).await?;
+                request.map(|RequestFact { mut words, pressed: before, .. }| {
+                    // The last healthy version is another one once this one has reached the branch.
+                    if let (What::Rollback(version), Some(commit)) = (&mut words.what, commit) {
+                        *version = Version::Tag(commit.tag.to_string());
+                    }
+                    let before = before.unwrap_or_else(|| pressed(of, None));
+                    (words, Pressed { of: of.clone(), approvals: Vec::new(), place: None, ..before })
+                })
+            }
+            Button::RollBack(of) => store::load_fact::<CommitFact>(world, of).await?.map(|commit| {
+                let takes_away = Some(commit.tag.clone());
+                (DeployWords::roll_back(&commit.target), Pressed { takes_away, ..pressed(of, None) })
             }),
-            Button::RollBack(of) => store::load_fact::<CommitFact>(world, of)
-                .await?
-                .map(|commit| (DeployWords::roll_back(&commit.target), pressed(of, None))),
             Button::DeployAnyway(of) | Button::TakeOver(of) => {
                 let Facts { request, end, .. } = store::load(world, of).await?;
                 let refused = end.and_then(|end| match end.end {

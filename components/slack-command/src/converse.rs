@@ -9,6 +9,7 @@ use deploy_core::command::{Command, DeployWords, Scope, Version, What};
 use deploy_core::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Pressed, RequestFact};
 use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::github::SourceState;
+use deploy_core::image::Tag;
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Button, Offer, Preview, TargetStatus};
 use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
@@ -65,10 +66,10 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
     };
     let said = match select(pin!(work), pin!(world.sleep(LIMIT))).await {
         Either::Left((Ok(said), _)) => said,
-        Either::Left((Err(Stop::End(End::Refused { refusal })), _)) => match refusal.read() {
-            Some(refusal) => Said::words(&message::declined(&refusal)),
-            None => Said::Nothing,
-        },
+        Either::Left((Err(Stop::End(End::Refused { refusal })), _)) => {
+            world.log(Line::new("declined").of(&id).with("user", who.user.as_str()).with_json("refusal", &refusal));
+            refusal.read().map_or(Said::Nothing, |refusal| Said::words(&message::declined(&refusal)))
+        }
         Either::Left((Err(Stop::End(End::Failed { fault })), _)) => {
             world.log(Line::error("not_answered").of(&id).with_json("fault", &fault));
             Said::words(&message::fault(&fault))
@@ -376,7 +377,7 @@ impl<W: World> Talk<'_, W> {
         let Some((request, wanted)) = facts.request.clone().zip(wanted(&facts)) else {
             return Ok(Said::words(&message::forgotten()));
         };
-        let Refusal::NeedsApproval { head, count, until, .. } = wanted else { return Ok(Said::Nothing) };
+        let Refusal::NeedsApproval { head, tag, count, until, .. } = wanted else { return Ok(Said::Nothing) };
         if self.now() >= until {
             return Ok(Said::words(&message::approval_over()));
         }
@@ -388,6 +389,7 @@ impl<W: World> Talk<'_, W> {
             None => false,
         };
         if !may {
+            world.log(Line::new("may_not_approve").of(id).with("user", self.who.user.as_str()));
             return Ok(Said::words(&message::may_not_approve(&target.to_string(), request.user == self.who.user)));
         }
         let lease = self.lease(&format!("approvals/{id}")).await?;
@@ -416,7 +418,7 @@ impl<W: World> Talk<'_, W> {
                 return Ok(Said::words(&message::approved_already()));
             }
             // It goes on as a deployment of its own, in the same message.
-            let next = self.after_approval(id, &facts, &request, fact, head).await;
+            let next = self.after_approval(id, &facts, &request, fact, (head, tag)).await;
             lease.release().await;
             *carry = Some(next?);
             return Ok(Said::Nothing);
@@ -433,7 +435,7 @@ impl<W: World> Talk<'_, W> {
         facts: &Facts,
         request: &RequestFact,
         approvals: ApprovalsFact,
-        head: CommitSha,
+        (head, tag): (CommitSha, Tag),
     ) -> Result<DeploymentId, Stop> {
         let world = self.desk.world;
         // Of the button's, which is the same for all who press it.
@@ -441,16 +443,22 @@ impl<W: World> Talk<'_, W> {
         if store::load_fact::<RequestFact>(world, &next).await?.is_some() {
             return Ok(next);
         }
-        let is_rollback = matches!(request.words.what, What::Rollback(_));
+        let mut words = request.words.clone();
+        let is_rollback = matches!(words.what, What::Rollback(_));
+        if let What::Rollback(version) = &mut words.what {
+            // What they have seen: the last healthy version may be another by now.
+            *version = Version::Tag(tag.to_string());
+        }
         let pressed = Pressed {
             of: id.clone(),
             head: (!is_rollback).then_some(head),
             approvals: approvals.given,
             knows_rolled_back: request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back),
             takes_over: request.pressed.as_ref().and_then(|pressed| pressed.takes_over.clone()),
+            takes_away: request.pressed.as_ref().and_then(|pressed| pressed.takes_away.clone()),
             place: facts.place().cloned(),
         };
-        let request = RequestFact { at: self.at, pressed: Some(pressed), ..request.clone() };
+        let request = RequestFact { at: self.at, words, pressed: Some(pressed), ..request.clone() };
         store::add_in_flight(world, &next, request.at).await?;
         store::save_fact(world, &next, &request).await?;
         world.log(Line::new("accepted").of(&next).with("user", request.user.as_str()).with("approved", id.as_str()));

@@ -79,6 +79,10 @@ impl<'a, W: World> Speaker<'a, W> {
         if before.told_end || (before.told == Some(hash) && !last) {
             return false;
         }
+        if last && self.went_on(facts).await {
+            let _ = self.save(|voice| voice.told_end = true).await;
+            return false;
+        }
         let speech = if before.place.is_some() { Speech::Edit } else { Speech::Post(&request.channel) };
         let urgency = if last { Urgency::Final } else { Urgency::First };
         let minute = self.settings.tempo.minute;
@@ -96,8 +100,8 @@ impl<'a, W: World> Speaker<'a, W> {
         if let (true, Told::At(place), Some(unsure)) = (last, &told, unsure) {
             // What was given up may land after the final words: when it can no more, they are told once more.
             self.world.sleep(until(unsure.after(slack::LATE_EDIT), self.world.now())).await;
-            let now = Voice { place: Some(place.clone()), ..before };
             if !self.went_on(facts).await {
+                let now = Voice { place: Some(place.clone()), ..before };
                 told = self.speak(request, &now, &words, last).await;
             }
         }

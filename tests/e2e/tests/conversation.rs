@@ -17,7 +17,7 @@ use std::time::Duration;
 const PRODUCTION: &str = "S0PROD";
 
 /// Gates for checkout: `more` are the lines of its entry, `top` those above the apps.
-fn catalog(room: &Room, top: &str, more: &str) {
+pub(crate) fn catalog(room: &Room, top: &str, more: &str) {
     let host = room.registry.origin().trim_start_matches("http://").to_owned();
     let entry =
         |app: &str| format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: anyone\n");
@@ -26,7 +26,7 @@ fn catalog(room: &Room, top: &str, more: &str) {
 }
 
 /// No waiting for Slack's pace, and syncs in no time.
-fn hurry(room: &Room) {
+pub(crate) fn hurry(room: &Room) {
     room.slack.lock().limits = None;
     for app in ["checkout", "payments"] {
         room.script(app, quick());
@@ -34,7 +34,7 @@ fn hurry(room: &Room) {
 }
 
 /// The newest message in #deploys that says this.
-async fn says(room: &Room, words: &str) -> Result<Message> {
+pub(crate) async fn says(room: &Room, words: &str) -> Result<Message> {
     room.says(words).await?;
     let slack = room.slack.lock();
     let found = slack.messages(DEPLOYS).iter().rev().find(|message| slack.render(message).contains(words));
@@ -42,7 +42,7 @@ async fn says(room: &Room, words: &str) -> Result<Message> {
 }
 
 /// What only this person reads, once it says this.
-async fn whispers(room: &Room, user: &str, words: &str) -> Result<Message> {
+pub(crate) async fn whispers(room: &Room, user: &str, words: &str) -> Result<Message> {
     let look = |room: &Sandbox| {
         let slack = room.slack.lock();
         slack.ephemerals(user).into_iter().rev().find(|message| slack.render(message).contains(words)).cloned()
@@ -55,7 +55,7 @@ fn read(room: &Room, message: &Message) -> String {
 }
 
 /// Someone types; what only they read then, through the `response_url` or at once.
-async fn asks(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
+pub(crate) async fn asks(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
     let answer = room.command(user, DEPLOYS, text).await;
     ensure!(answer.status == Some(200), "{answer:?}");
     let whisper = whispers(room, user, words).await?;
@@ -63,7 +63,7 @@ async fn asks(room: &Room, user: &str, text: &str, words: &str) -> Result<String
 }
 
 /// Deploys this, and returns its tag when it is live.
-async fn deploys(room: &Room, text: &str) -> Result<()> {
+pub(crate) async fn deploys(room: &Room, text: &str) -> Result<()> {
     room.goes_live(text).await?;
     // Its own edits are over, and its guardian has seen the end.
     let idle = |room: &Sandbox| (room.argocd.lock().open_streams() == 0).then_some(());
@@ -195,6 +195,10 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
         room.command(CAROL, DEPLOYS, "unlock all").await;
         room.says("unlocked *everything*").await?;
         asks(room, CAROL, "unlock all", "everything is not locked").await?;
+        for (event, user) in [("declined", ALICE), ("declined", BOB), ("other_workspace", MALLORY)] {
+            let logged = |line: &str| line.contains(event) && line.contains(user);
+            ensure!(room.log().lines().any(logged), "the log says nothing of {event} {user}:\n{}", room.log());
+        }
         Ok(())
     });
 }

@@ -3,6 +3,7 @@
 mod one_deploy;
 
 mod argocd;
+mod buttons;
 mod conversation;
 mod crashes;
 mod door;

@@ -177,7 +177,7 @@ const TOUCHES: &str = "{ nodes { oid messageHeadline author { name user { login 
 const FILE: &str = "object { ... on Blob { oid text isBinary isTruncated byteSize } }";
 const PULL_REQUEST: &str = "pullRequest(number: $number) {
       number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
-      author { login } commits(last: 1) { nodes { commit { statusCheckRollup { state } } } }
+      author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
     }";
 const BRANCH: &str = "ref(qualifiedName: $appRef) {
       target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
@@ -432,7 +432,12 @@ fn read_pull_request(number: PullRequestNumber, own_name: Option<&str>, pr: &Val
         title: words(text(pr, "/title").unwrap_or_default()),
         author: login(pr, "/author/login"),
         url: text(pr, "/url").ok_or("the pull request's page")?.to_owned(),
-        checks: text(pr, "/commits/nodes/0/commit/statusCheckRollup/state").map(words),
+        // Those of another commit say nothing: GitHub lists at most 250 commits of a pull request, and its last may not be the head.
+        checks: pr
+            .pointer("/commits/nodes/0/commit")
+            .filter(|commit| commit.get("oid") == pr.get("headRefOid"))
+            .and_then(|commit| text(commit, "/statusCheckRollup/state"))
+            .map(words),
     })
 }
 
@@ -513,7 +518,7 @@ mod tests {
                 "number": 42, "state": "OPEN", "isDraft": false, "isCrossRepository": false, "headRefName": "feature/x",
                 "headRefOid": sha("f"), "headRepository": { "nameWithOwner": "acme/checkout" }, "baseRefName": "main",
                 "title": "Faster checkout", "url": "https://github.com/acme/checkout/pull/42", "author": { "login": "alice" },
-                "commits": { "nodes": [{ "commit": { "statusCheckRollup": { "state": "SUCCESS" } } }] },
+                "commits": { "nodes": [{ "commit": { "oid": sha("f"), "statusCheckRollup": { "state": "SUCCESS" } } }] },
             } },
         } })
     }
@@ -568,7 +573,7 @@ mod tests {
             nameWithOwner
             pullRequest(number: $number) {
               number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
-              author { login } commits(last: 1) { nodes { commit { statusCheckRollup { state } } } }
+              author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
             }
           }
         }
@@ -883,6 +888,18 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn checks_of_another_commit_than_the_head_are_none() {
+        let mut answer = good();
+        let checks = |answer: &Value| match pull_request().read(answer).unwrap().source {
+            SourceState::PullRequest { checks, .. } => checks,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(checks(&answer).as_deref(), Some("SUCCESS"));
+        answer["data"]["app"]["pullRequest"]["commits"]["nodes"][0]["commit"]["oid"] = json!(sha("e"));
+        assert_eq!(checks(&answer), None);
     }
 
     #[test]

@@ -279,9 +279,10 @@ pub fn approval_over() -> String {
     "The time to approve that is over. Nothing was changed. Please type the command again.".to_owned()
 }
 
-/// Too late to say no.
+/// Too late to say no to it.
 pub fn approved_already() -> String {
-    "It is approved already, and goes on. Its message says how far it is.".to_owned()
+    "It is approved already, so it goes on. Its message says how far it is; `/deploy cancel` stops it before its commit."
+        .to_owned()
 }
 
 /// It is saved, but the message could not be changed.

@@ -255,6 +255,14 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
             ),
             "Type the command again for the new commit.".to_owned(),
         ),
+        Refusal::VersionMoved { target, was, is } => (
+            format!(
+                "that button takes {} away from {target}, but {} was deployed since.",
+                code(was.as_str()),
+                code(is.as_str())
+            ),
+            format!("To go back from that one: `/deploy rollback {target}`."),
+        ),
         Refusal::NoEarlierVersion { target } => (
             format!("I remember no earlier healthy version of {target}."),
             format!("`/deploy history {target}` shows what I remember; any branch can be deployed by its name."),

@@ -94,6 +94,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Frozen { .. } => "frozen",
         Refusal::NotOwner { .. } => "not an owner",
         Refusal::HeadMoved { .. } => "head moved",
+        Refusal::VersionMoved { .. } => "version moved",
         Refusal::NoEarlierVersion { .. } => "no earlier version",
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::WasRolledBack { .. } => "was rolled back",
@@ -244,6 +245,11 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true },
         Refusal::NotOwner { doing: "lock everything".to_owned(), owned: false },
         Refusal::HeadMoved { was: sha('a'), is: sha('b') },
+        Refusal::VersionMoved {
+            target: Box::new(target()),
+            was: Tag::parse("main-1234567").unwrap(),
+            is: Tag::parse("main-89abcde").unwrap(),
+        },
         Refusal::NoEarlierVersion { target: target() },
         Refusal::UnknownVersion { target: target(), typed: "v9".to_owned(), known: names(&["main-1234567"]) },
         Refusal::UnknownVersion { target: target(), typed: "9".to_owned(), known: Vec::new() },
@@ -264,7 +270,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 34, "one of each");
+    assert_eq!(names.len(), 35, "one of each");
     for one in &all {
         let sentence = refusal(one);
         let (before, after) = sentence.split_once(" Nothing was changed. ").unwrap();
@@ -318,6 +324,7 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     not an owner: not deployed: only an owner may lock everything. Nothing was changed. Ask one of the `owners` in the catalog.
     not an owner: not deployed: only an owner may lock everything. Nothing was changed. The catalog names no `owners` there: whoever keeps it can add some.
     head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since that button was shown. Nothing was changed. Type the command again for the new commit.
+    version moved: not deployed: that button takes `main-1234567` away from checkout@production, but `main-89abcde` was deployed since. Nothing was changed. To go back from that one: `/deploy rollback checkout@production`.
     no earlier version: not deployed: I remember no earlier healthy version of checkout@production. Nothing was changed. `/deploy history checkout@production` shows what I remember; any branch can be deployed by its name.
     unknown version: not deployed: I remember no version `v9` of checkout@production. Nothing was changed. I remember `main-1234567`. `/deploy history checkout@production` shows them all.
     unknown version: not deployed: I remember no version `9` of checkout@production. Nothing was changed. `/deploy history checkout@production` shows them all.

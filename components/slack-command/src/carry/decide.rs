@@ -312,6 +312,13 @@ impl<W: World> Desk<'_, W> {
         snapshot: &Snapshot,
     ) -> Result<(Source, ImageRef), Stop> {
         if let What::Rollback(version) = &request.words.what {
+            let past = self.past(&place.environment.argocd).await?;
+            let newest = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| &commit.tag);
+            let takes_away = request.pressed.as_ref().and_then(|pressed| pressed.takes_away.as_ref());
+            if let Some((was, is)) = takes_away.zip(newest).filter(|(was, is)| was != is) {
+                let (target, was, is) = (Box::new(place.target.clone()), was.clone(), is.clone());
+                return Err(Refusal::VersionMoved { target, was, is }.into());
+            }
             let earlier = self.earlier(place, version).await?;
             let image = earlier.image_ref();
             return Ok((earlier.source, image));
@@ -473,7 +480,7 @@ impl<W: World> Desk<'_, W> {
             return Err(Refusal::ForeignChanges { target: target.clone(), count, by }.into());
         }
         let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
-        if !commit.rollback && !knows {
+        if !knows {
             let bad = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
             if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == commit.tag.as_str()) {
                 let (target, tag, head) = (Box::new(target.clone()), commit.tag.clone(), commit.source.head.clone());

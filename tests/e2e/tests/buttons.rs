@@ -1,0 +1,193 @@
+//! Buttons of messages that are not the newest any more, and buttons that were pressed before.
+//!
+//! What you would get wrong: people press what they still see, and what was meant when the button was shown is not what it would mean now.
+
+use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
+use anyhow::{Context, Result, ensure};
+use e2e::{PATIENCE, Room, room};
+use fakes::{Fault, Response};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use sandbox::{Sandbox, now};
+use serde_json::json;
+
+/// Argo CD does not sync the next time.
+fn refuse_sync(room: &Room) {
+    let refused =
+        Response::json(403, &json!({ "code": 7, "message": "permission denied", "error": "permission denied" }));
+    room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
+}
+
+/// So many versions of checkout, each live after the other.
+async fn versions(room: &Room, count: usize) -> Result<Vec<String>> {
+    let mut tags = Vec::new();
+    for _ in 0..count {
+        tags.push(room.builds("checkout", "main", "alice"));
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+    }
+    Ok(tags)
+}
+
+async fn runs(room: &Room, tag: &str) -> Result<()> {
+    let it_runs = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(tag)).then_some(());
+    room.until(&format!("{tag}, live"), PATIENCE, it_runs).await?;
+    room.all_told().await
+}
+
+#[test]
+fn a_rollback_that_failed_is_tried_again_with_the_same_version() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 3).await?;
+        refuse_sync(room);
+        room.bob("rollback checkout").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        room.press(BOB, &failed, "retry").await;
+        runs(room, &tags[1]).await
+    });
+}
+
+#[test]
+fn a_retry_does_not_deploy_another_commit_than_the_button_before_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
+        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        refuse_sync(room);
+        room.press(ALICE, &preview, "deploy").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        let before = room.commits();
+        room.builds("checkout", "feature/totals", "alice");
+        room.press(BOB, &failed, "retry").await;
+        room.says("the branch has moved").await?;
+        ensure!(room.commits() == before, "nobody asked for the new commit");
+        Ok(())
+    });
+}
+
+#[test]
+fn roll_back_below_an_older_version_does_not_take_the_newer_one_away() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 3).await?;
+        let old = says(room, &format!("is live: `{}`", tags[1])).await?;
+        let before = room.commits();
+        room.press(BOB, &old, "roll_back").await;
+        room.says("was deployed since").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && room.argocd.lock().live_tag("checkout") == Some(&tags[2]));
+        Ok(())
+    });
+}
+
+#[test]
+fn going_back_to_a_version_that_was_rolled_back_is_asked_about_too() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 2).await?;
+        room.bob("rollback checkout").await;
+        runs(room, &tags[0]).await?;
+        let before = room.commits();
+        room.bob(&format!("rollback checkout {}", tags[1])).await;
+        let asked = says(room, "was rolled back from checkout").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "it is asked first");
+        room.press(BOB, &asked, "deploy_anyway").await;
+        runs(room, &tags[1]).await
+    });
+}
+
+#[test]
+fn what_was_approved_is_the_version_that_was_shown_although_another_is_the_last_healthy_one_by_now() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tags = versions(room, 3).await?;
+        let gated = format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n");
+        catalog(room, "", &gated);
+        room.alice("rollback checkout").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        room.bob("rollback checkout").await;
+        room.all_told().await?;
+        let first = says(room, "needs 1 approval").await?;
+        room.press(CAROL, &first, "approve").await;
+        runs(room, &tags[1]).await?;
+        room.press(CAROL, &wanted, "approve").await;
+        let gone_on = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            slack.messages(DEPLOYS).iter().all(|message| !slack.render(message).contains("needs 1")).then_some(())
+        };
+        room.until("the other one, gone on", PATIENCE, gone_on).await?;
+        room.all_told().await?;
+        runs(room, &tags[1]).await
+    });
+}
+
+#[test]
+fn a_no_that_comes_too_late_deploys_nothing_once_more() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n"));
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        let no = room.slack.lock().click(now(), BOB, DEPLOYS, &wanted.ts, "reject").context("no such button")?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        // Bob still saw the buttons when he pressed.
+        room.send(&no).await;
+        whispers(room, BOB, "approved already").await?;
+        room.all_told().await?;
+        let history = asks(room, BOB, "history checkout", "newest first").await?;
+        ensure!(!history.contains("2. "), "{history}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_button_that_somebody_pressed_in_vain_still_works() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let text = format!(
+            "apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n    allow: {{ users: [{ALICE}, {CAROL}] }}\n"
+        );
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close checkout");
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        room.press(BOB, &failed, "retry").await;
+        room.says("may not deploy checkout").await?;
+        room.all_told().await?;
+        room.press(CAROL, &failed, "retry").await;
+        room.press(CAROL, &failed, "retry").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains("asked by @carol"), "{live}");
+        room.all_told().await?;
+        ensure!(room.messages().len() == 3, "{:#?}", room.messages());
+        Ok(())
+    });
+}
+
+#[test]
+fn an_approved_deploy_has_its_message_for_itself() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        // People read it, but we do not know that: it is said once more.
+        room.slack.fault("slack.update", Fault::DropAfter, 1);
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        let told = says(room, "checkout").await?;
+        let told = room.slack.lock().render(&told);
+        ensure!(told.contains("is live"), "{told}");
+        Ok(())
+    });
+}
