@@ -231,6 +231,9 @@ pub enum Refusal {
         count: u32,
         /// Whose, up to five.
         by: Vec<String>,
+        /// There are people who may let them through.
+        #[serde(default)]
+        overridable: bool,
     },
     /// Others have to agree first.
     NeedsApproval {

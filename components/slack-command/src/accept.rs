@@ -221,7 +221,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
             }
             match Button::parse(&action_id, &value) {
                 None => Accepted::later(Wanted::Words(message::unknown_button()), who, id, at),
-                Some(button @ (Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock(_))) => {
+                Some(button @ (Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. })) => {
                     Accepted::later(Wanted::Button(button), who, id, at)
                 }
                 Some(button) => {
@@ -405,7 +405,7 @@ impl Asker {
                 }
             }
             Button::Deploy(offer) => Some((offer.words.clone(), pressed(&offer.of, offer.head.clone()))),
-            Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock(_) => None,
+            Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. } => None,
         };
         Ok(asked.map(|(words, pressed)| self.request(at, words, Some(pressed))))
     }

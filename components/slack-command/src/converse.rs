@@ -138,13 +138,13 @@ impl<W: World> Talk<'_, W> {
             }
             Command::History(words) => {
                 let (target, environment) = self.desk.find(&words).await?;
-                let past = self.desk.past(&environment.argocd).await?;
+                let past = self.desk.remembered(&environment.argocd).await?;
                 Ok(Said::Asker(message::history(&target, &past)))
             }
             Command::Apps => Ok(Said::Asker(message::apps(&self.desk.any_catalog().await?))),
             Command::Preview(words) => self.preview(words).await,
             Command::Lock { scope, reason, period } => self.lock(scope, reason, period).await,
-            Command::Unlock(scope) => self.unlock(scope).await,
+            Command::Unlock(scope) => self.unlock(scope, |_| true).await,
             Command::Cancel(words) => {
                 let (target, environment) = self.desk.find(&words).await?;
                 let current = store::load_key(self.desk.world, Current(&environment.argocd)).await?;
@@ -163,7 +163,9 @@ impl<W: World> Talk<'_, W> {
             Button::Cancel(id) => self.cancel(&id, carry).await,
             Button::Approve(id) => self.approve(&id, true, carry).await,
             Button::Reject(id) => self.approve(&id, false, carry).await,
-            Button::Unlock(scope) => self.unlock(scope).await,
+            Button::Unlock { scope, set } => {
+                self.unlock(scope, |lock| set.map_or(lock.rollback, |set| lock.at == set)).await
+            }
             // Saved and carried out.
             Button::Retry(_)
             | Button::RollBack(_)
@@ -310,11 +312,15 @@ impl<W: World> Talk<'_, W> {
         Ok(Said::Channel(message::locked(&scope, &place.name, &lock)))
     }
 
-    async fn unlock(&self, scope: Scope) -> Result<Said, Stop> {
+    /// `meant`: whether a lock is the one that was meant, and not a newer one.
+    async fn unlock(&self, scope: Scope, meant: impl Fn(&TargetLock) -> bool) -> Result<Said, Stop> {
         let place = self.scope(&scope).await?;
         let world = self.desk.world;
         let not_locked = || Ok(Said::words(&message::not_locked(&place.name)));
         let Some(seen) = place.load(world).await?.filter(|lock| lock.holds(self.now())) else { return not_locked() };
+        if !meant(&seen) {
+            return Ok(Said::words(&message::locked_already(&place.name, &seen)));
+        }
         if seen.by != self.who.user {
             self.must_own(&place.owners, format!("take away the lock of <@{}>", seen.by)).await?;
         }
@@ -377,7 +383,9 @@ impl<W: World> Talk<'_, W> {
         let Some((request, wanted)) = facts.request.clone().zip(wanted(&facts)) else {
             return Ok(Said::words(&message::forgotten()));
         };
-        let Refusal::NeedsApproval { head, tag, count, until, .. } = wanted else { return Ok(Said::Nothing) };
+        let Refusal::NeedsApproval { target: agreed, head, tag, count, until, .. } = wanted else {
+            return Ok(Said::Nothing);
+        };
         if self.now() >= until {
             return Ok(Said::words(&message::approval_over()));
         }
@@ -418,7 +426,7 @@ impl<W: World> Talk<'_, W> {
                 return Ok(Said::words(&message::approved_already()));
             }
             // It goes on as a deployment of its own, in the same message.
-            let next = self.after_approval(id, &facts, &request, fact, (head, tag)).await;
+            let next = self.after_approval(id, &facts, &request, fact, (&agreed, head, tag)).await;
             lease.release().await;
             *carry = Some(next?);
             return Ok(Said::Nothing);
@@ -435,7 +443,7 @@ impl<W: World> Talk<'_, W> {
         facts: &Facts,
         request: &RequestFact,
         approvals: ApprovalsFact,
-        (head, tag): (CommitSha, Tag),
+        (target, head, tag): (&Target, CommitSha, Tag),
     ) -> Result<DeploymentId, Stop> {
         let world = self.desk.world;
         // Of the button's, which is the same for all who press it.
@@ -443,7 +451,11 @@ impl<W: World> Talk<'_, W> {
         if store::load_fact::<RequestFact>(world, &next).await?.is_some() {
             return Ok(next);
         }
-        let mut words = request.words.clone();
+        // What they have agreed to: the catalog's default environment may be another by now.
+        let mut words = DeployWords { app: target.app.to_string(), ..request.words.clone() };
+        if words.environment.is_none() && target.environment.as_str() != "default" {
+            words.environment = Some(target.environment.to_string());
+        }
         let is_rollback = matches!(words.what, What::Rollback(_));
         if let What::Rollback(version) = &mut words.what {
             // What they have seen: the last healthy version may be another by now.

@@ -155,7 +155,10 @@ impl<'a, W: World> Speaker<'a, W> {
         let words = message::call_asker(facts).or_else(|| message::call_approvers(facts));
         let Some(words) = words.filter(|_| !self.voice.borrow().called) else { return };
         let (speech, minute) = (Speech::Post(&place.channel), self.settings.tempo.minute);
-        while !store::may_speak(self.world, minute, speech, Urgency::First).await {
+        for _ in 0..CALL_TRIES {
+            if store::may_speak(self.world, minute, speech, Urgency::First).await {
+                break;
+            }
             self.world.sleep(Duration::from_secs(1)).await;
         }
         // Saved first, so at most once: whoever dies in between has written the message all the same.
@@ -283,6 +286,8 @@ impl<'a, W: World> Speaker<'a, W> {
 
 /// What a call to Slack may take: the lease must hold this long before it is made, or old words may come over newer ones.
 const CALL: Duration = Duration::from_secs(5);
+/// How many seconds a call to people waits for its turn; then it is made all the same, and Slack says if it is too much.
+const CALL_TRIES: u32 = 60;
 const LOST: store::StoreError = store::StoreError("the lease was lost");
 
 /// How many posts without an answer are borne.

@@ -80,8 +80,10 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
                 told = self.speak(&self.facts(), &words, last).await?;
             }
         }
-        if let (true, Told::At(place)) = (last, &told) {
-            self.call(&facts, place).await?;
+        if let (true, Told::At(place)) = (last, &told)
+            && !self.call(&facts, place).await?
+        {
+            return Ok(Said::NotYet);
         }
         self.edited.set(Some(world.elapsed()));
         let give_up = facts.outcome.as_ref().is_some_and(|outcome| world.now().since(outcome.at) >= GIVE_UP);
@@ -106,15 +108,18 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         Ok(if told_hash == Some(hash) || told_end { Said::Done } else { Said::NotYet })
     }
 
-    /// Calls the asker to a failure, once: an edit notifies nobody.
-    async fn call(&self, facts: &Facts, place: &Place) -> Result<(), StoreError> {
+    /// Calls the asker to a failure, once: an edit notifies nobody. Not done: the watch closes, and the next one goes on.
+    async fn call(&self, facts: &Facts, place: &Place) -> Result<bool, StoreError> {
         let world = self.follower.world;
-        let Some(words) = message::call_asker(facts) else { return Ok(()) };
+        let Some(words) = message::call_asker(facts) else { return Ok(true) };
         if self.facts().watch.is_some_and(|watch| watch.voice.called) {
-            return Ok(());
+            return Ok(true);
         }
         let (speech, minute) = (Speech::Post(&place.channel), self.follower.watch.settings.tempo.minute);
         while !store::may_speak(world, minute, speech, Urgency::First).await {
+            if self.follower.watch.closing.get() {
+                return Ok(false);
+            }
             world.sleep(Duration::from_secs(1)).await;
         }
         // Saved first, so at most once: whoever dies in between has edited the message all the same.
@@ -125,7 +130,7 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         {
             self.failed(error, speech).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn speak(&self, facts: &Facts, words: &Message, last: bool) -> Result<Told, StoreError> {

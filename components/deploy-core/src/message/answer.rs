@@ -7,7 +7,7 @@ use super::{
 };
 use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
 use crate::command::Scope;
-use crate::deployment::{ChangesFact, CommitFact, Facts, Riders, State};
+use crate::deployment::{ChangesFact, CommitFact, End, Facts, Riders, State};
 use crate::names::{DeploymentId, FilePath, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::slack::{Message, escape};
@@ -104,12 +104,13 @@ fn lock_words(lock: &TargetLock) -> String {
 // ---- history ----
 
 /// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them.
-pub fn history(target: &Target, past: &[(DeploymentId, Facts)]) -> Message {
+pub fn history(target: &Target, all: &[(DeploymentId, Facts)]) -> Message {
+    let past: Vec<&Facts> = all.iter().map(|(_, facts)| facts).filter(|facts| facts.committed.is_some()).collect();
     let mut lines = vec![format!("*{target}*, newest first:")];
     if past.is_empty() {
         lines = vec![format!("I remember no deploy of *{target}*.")];
     }
-    for (n, (_, facts)) in past.iter().enumerate() {
+    for (n, facts) in past.iter().enumerate() {
         let Some(((commit, request), committed)) =
             facts.commit.as_ref().zip(facts.request.as_ref()).zip(facts.committed.as_ref())
         else {
@@ -142,8 +143,35 @@ pub fn history(target: &Target, past: &[(DeploymentId, Facts)]) -> Message {
             link(&url, committed.sha.short())
         ));
     }
+    let others: Vec<String> = all.iter().filter_map(|(_, facts)| not_deployed(facts)).take(MOST_OTHERS).collect();
+    if !others.is_empty() {
+        lines.push("Not deployed:".to_owned());
+        lines.extend(others);
+    }
     let back = (past.len() > 1).then(|| format!("`/deploy rollback {target} 2` brings line 2 back."));
     page(&lines, back.as_deref(), &[])
+}
+
+/// How many requests without a commit are listed.
+const MOST_OTHERS: usize = 10;
+
+/// A request that came to nothing: who wanted what, when, and why not.
+fn not_deployed(facts: &Facts) -> Option<String> {
+    let (request, end) = (facts.request.as_ref()?, facts.end.as_ref().filter(|_| facts.committed.is_none())?);
+    let rejected = facts.approvals.as_ref().and_then(|approvals| approvals.rejected.as_ref());
+    let why = match (&end.end, rejected) {
+        (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
+        (End::Refused { .. }, None) if facts.is_approved() => return None,
+        (End::Refused { refusal }, None) => match refusal.read() {
+            Some(refusal) => sentence::reason(&refusal).0.trim_end_matches('.').to_owned(),
+            None => "refused".to_owned(),
+        },
+        (End::Failed { fault }, None) => sentence::could_not(fault).trim_end_matches('.').to_owned(),
+        (End::Cancelled { by: Some(by) }, None) => format!("cancelled by <@{by}>"),
+        (End::Cancelled { by: None }, None) => return None,
+    };
+    let wanted = words(&request.words.to_string(), SHORT);
+    Some(format!("• {wanted}, <@{}> {}: {why}", request.user, moment(end.at)))
 }
 
 // ---- apps ----
@@ -206,7 +234,7 @@ pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
         said(&lock.reason),
         code(&format!("/deploy unlock {scope}"))
     );
-    page(&[text], None, &[Button::Unlock(scope.clone())])
+    page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])
 }
 
 /// A lock was taken away: everybody in the channel reads it.

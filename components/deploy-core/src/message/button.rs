@@ -2,6 +2,7 @@
 //!
 //! A value proves nothing about who pressed it: everything is looked up and authorised again.
 
+use crate::clock::Timestamp;
 use crate::command::{DeployWords, Scope, TargetWords};
 use crate::deployment::{End, Facts, LastWord, State};
 use crate::names::{CommitSha, DeploymentId, Target};
@@ -32,7 +33,12 @@ pub enum Button {
     /// Deploys what a preview showed.
     Deploy(Box<Offer>),
     /// Takes a lock away.
-    Unlock(Scope),
+    Unlock {
+        /// Of what.
+        scope: Scope,
+        /// The lock that was shown, by when it was set: a newer one stays. None: that of a rollback.
+        set: Option<Timestamp>,
+    },
 }
 
 /// What a preview offers.
@@ -60,7 +66,13 @@ impl Button {
             "deploy_anyway" => Self::DeployAnyway(id()?),
             "take_over" => Self::TakeOver(id()?),
             "deploy" => Self::Deploy(Box::new(serde_json::from_str(value).ok()?)),
-            "unlock" => Self::Unlock(Scope::parse(value)?),
+            "unlock" => {
+                let (scope, set) = match value.split_once(' ') {
+                    Some((scope, set)) => (scope, Some(Timestamp(set.parse().ok()?))),
+                    None => (value, None),
+                };
+                Self::Unlock { scope: Scope::parse(scope)?, set }
+            }
             _ => return None,
         })
     }
@@ -75,7 +87,7 @@ impl Button {
             Self::DeployAnyway(_) => "deploy_anyway",
             Self::TakeOver(_) => "take_over",
             Self::Deploy(_) => "deploy",
-            Self::Unlock(_) => "unlock",
+            Self::Unlock { .. } => "unlock",
         }
     }
 
@@ -89,7 +101,8 @@ impl Button {
             | Self::DeployAnyway(id)
             | Self::TakeOver(id) => id.to_string(),
             Self::Deploy(offer) => serde_json::to_string(offer).unwrap_or_default(),
-            Self::Unlock(scope) => scope.to_string(),
+            Self::Unlock { scope, set: Some(set) } => format!("{scope} {}", set.0),
+            Self::Unlock { scope, set: None } => scope.to_string(),
         }
     }
 
@@ -117,7 +130,7 @@ impl Button {
                 Some("This deploys what is in the file now, with all that people pushed since the live version."),
             ),
             Self::Deploy(_) => ("Deploy", Some("primary"), None),
-            Self::Unlock(_) => ("Unlock", None, Some("Then everybody who may deploy there can do so again.")),
+            Self::Unlock { .. } => ("Unlock", None, Some("Then everybody who may deploy there can do so again.")),
         }
     }
 
@@ -160,9 +173,9 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
             Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
             Some(Refusal::WasRolledBack { .. }) => vec![Button::DeployAnyway(id())],
             Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],
-            Some(Refusal::Locked { target, everything, .. }) => {
+            Some(Refusal::Locked { target, everything, since, .. }) => {
                 let scope = if everything { Scope::Everything } else { scope(&target) };
-                vec![Button::Retry(id()), Button::Unlock(scope)]
+                vec![Button::Retry(id()), Button::Unlock { scope, set: Some(since) }]
             }
             Some(refusal) if refusal.may_pass() => vec![Button::Retry(id())],
             _ => Vec::new(),
@@ -182,7 +195,7 @@ pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     buttons.extend(back.then(|| Button::RollBack(id.clone())));
     // Its end locked the target.
     let lock = facts.commit.as_ref().filter(|_| is_rollback && facts.state() == State::Live);
-    buttons.extend(lock.map(|commit| Button::Unlock(scope(&commit.target))));
+    buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target), set: None }));
     buttons
 }
 

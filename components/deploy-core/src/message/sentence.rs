@@ -208,7 +208,7 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
                 todo.to_owned(),
             )
         }
-        Refusal::ForeignChanges { target, count, by } => {
+        Refusal::ForeignChanges { target, count, by, overridable } => {
             let noun = if *count == 1 { "commit" } else { "commits" };
             let by: Vec<String> = by.iter().map(|who| words(who, SHORT)).collect();
             (
@@ -216,7 +216,12 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
                     "{count} unsynced {noun} by {} in the GitOps repository would go live with it, which {target} refuses.",
                     some(&by, "and")
                 ),
-                "Revert them, or have them synced first.".to_owned(),
+                if *overridable {
+                    "Talk to them. If they may go live, an owner can add `override` and the reason to the command."
+                        .to_owned()
+                } else {
+                    "Talk to them. The catalog names no `owners` there, who could let them through.".to_owned()
+                },
             )
         }
         Refusal::NeedsApproval { tag, count, users, groups, until, .. } => {

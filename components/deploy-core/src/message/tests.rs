@@ -230,7 +230,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: None },
         Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some("PENDING".to_owned()) },
         Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some("FAILURE".to_owned()) },
-        Refusal::ForeignChanges { target: target(), count: 2, by: names(&["bob", "carol"]) },
+        Refusal::ForeignChanges { target: target(), count: 2, by: names(&["bob", "carol"]), overridable: true },
         Refusal::NeedsApproval {
             target: Box::new(target()),
             head: sha('a'),
@@ -317,7 +317,7 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but it has none. Nothing was changed. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but they are still running. Nothing was changed. Wait for them, then try again.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but they failed. Nothing was changed. Fix what fails, then deploy the new commit.
-    foreign changes: not deployed: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Nothing was changed. Revert them, or have them synced first.
+    foreign changes: not deployed: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Nothing was changed. Talk to them. If they may go live, an owner can add `override` and the reason to the command.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. Nothing was changed. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Nothing was changed. Try again then. In an emergency, an owner can add `override` and the reason to the command.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Nothing was changed. Try again then.

@@ -157,11 +157,16 @@ impl<W: World> Carrier<'_, W> {
             turn.branch = None;
             return Ok(Round::Again);
         }
-        let mut granted = commit.overridden.clone();
+        let recorded = commit.overridden.clone();
+        let mut granted = recorded.clone();
         self.save_commit(facts, place, commit).await?;
         self.wishes(request).await?;
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
         self.open(request, place, &mut granted).await?;
+        if granted != recorded {
+            // A freeze that an owner overrides: it goes into the record and the commit's text first.
+            return Ok(Round::Again);
+        }
         self.still_current(place).await?;
         let files = if unchanged { &[][..] } else { &files };
         match self.mutate(request, facts, place, turn.branch.as_ref(), &snapshot.head, files).await? {

@@ -423,20 +423,30 @@ impl<W: World> Desk<'_, W> {
 
     /// The deployments of a target that reached the branch, newest first: what `history` numbers.
     pub(crate) async fn past(&self, argocd: &ArgoApplication) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
+        let mut past = self.remembered(argocd).await?;
+        past.retain(|(_, facts)| facts.committed.is_some() && facts.commit.is_some());
+        Ok(past)
+    }
+
+    /// All deployments that we remember of a target, newest first.
+    pub(crate) async fn remembered(&self, argocd: &ArgoApplication) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
         let ring = store::load_key(self.world, History(argocd)).await?.unwrap_or_default();
         let all = futures::future::join_all(ring.ids.iter().map(|id| store::load(self.world, id))).await;
-        let mut past = Vec::new();
+        let mut remembered = Vec::new();
         for (id, facts) in ring.ids.into_iter().zip(all) {
             match facts {
-                Ok(facts) if facts.committed.is_some() && facts.commit.is_some() => past.push((id, facts)),
-                Ok(_) => {}
+                Ok(facts) => remembered.push((id, facts)),
                 // Of another version of ours: not for us to show.
                 Err(error) if error.is_unreadable() => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        past.sort_by_key(|(_, facts)| std::cmp::Reverse(facts.committed.as_ref().map(|committed| committed.at)));
-        Ok(past)
+        let when = |facts: &Facts| match (&facts.committed, &facts.request) {
+            (Some(committed), _) => Some(committed.at),
+            (None, request) => request.as_ref().map(|request| request.at),
+        };
+        remembered.sort_by_key(|(_, facts)| std::cmp::Reverse(when(facts)));
+        Ok(remembered)
     }
 
     /// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came. Writes into
@@ -469,6 +479,7 @@ impl<W: World> Desk<'_, W> {
         }
         if let (ForeignChanges::Refuse, Riders::Since { commits, .. }) = (gates.foreign_changes, &commit.riders)
             && !commits.is_empty()
+            && !self.overridden(request, place, "let other people's changes go live", &mut commit.overridden).await?
         {
             let mut by: Vec<String> = Vec::new();
             for rider in commits {
@@ -477,7 +488,8 @@ impl<W: World> Desk<'_, W> {
                 }
             }
             let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
-            return Err(Refusal::ForeignChanges { target: target.clone(), count, by }.into());
+            let overridable = !place.environment.owners.is_empty();
+            return Err(Refusal::ForeignChanges { target: target.clone(), count, by, overridable }.into());
         }
         let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
         if !knows {
@@ -508,23 +520,35 @@ impl<W: World> Desk<'_, W> {
             let (target, since, until) = (place.target.clone(), lock.at, lock.until);
             return Err(Refusal::Locked { target, by: lock.by, reason: lock.reason, since, until, everything }.into());
         }
-        if let Some(until) = place.environment.gates.frozen_until(now) {
-            let owners = &place.environment.owners;
-            let Some(reason) = &request.words.override_reason else {
-                let overridable = !owners.is_empty();
-                return Err(Refusal::Frozen { target: place.target.clone(), until, overridable }.into());
-            };
-            if !self.is_among(&request.user, owners).await? {
-                let doing = format!("override the freeze of {}", place.target);
-                return Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into());
-            }
-            if overridden.is_none() {
-                let line = Line::new("freeze_overridden").of(self.id).with("user", request.user.as_str());
-                self.world.log(line.with("target", place.target.to_string()).with("reason", reason.as_str()));
-            }
-            *overridden = Some(reason.clone());
+        if let Some(until) = place.environment.gates.frozen_until(now)
+            && !self.overridden(request, place, "override the freeze", overridden).await?
+        {
+            let overridable = !place.environment.owners.is_empty();
+            return Err(Refusal::Frozen { target: place.target.clone(), until, overridable }.into());
         }
         Ok(())
+    }
+
+    /// Whether an owner says that it goes through nevertheless, and why: for the record, and loudly.
+    async fn overridden(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        doing: &str,
+        overridden: &mut Option<String>,
+    ) -> Result<bool, Stop> {
+        let Some(reason) = &request.words.override_reason else { return Ok(false) };
+        let owners = &place.environment.owners;
+        if !self.is_among(&request.user, owners).await? {
+            let doing = format!("{doing} of {}", place.target);
+            return Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into());
+        }
+        if overridden.is_none() {
+            let line = Line::new("overridden").of(self.id).with("user", request.user.as_str());
+            self.world.log(line.with("target", place.target.to_string()).with("reason", reason.as_str()));
+        }
+        *overridden = Some(reason.clone());
+        Ok(true)
     }
 
     /// The lock that is in force, and whether it is the one of everything.

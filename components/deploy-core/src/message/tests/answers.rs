@@ -340,7 +340,7 @@ fn a_preview_says_what_stands_in_the_way() {
     frozen: :no_entry: A deploy would be refused: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can add `override` and the reason to the command.
     checks not passed: :no_entry: A deploy would be refused: checkout@production needs the checks of commit `aaaaaaa` to succeed, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
     branch not allowed: :no_entry: A deploy would be refused: checkout@production takes only `main`, `release/*`, and this is `faster-cart`. Merge it there, or deploy it to another environment.
-    foreign changes: :no_entry: A deploy would be refused: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Revert them, or have them synced first.
+    foreign changes: :no_entry: A deploy would be refused: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Talk to them. If they may go live, an owner can add `override` and the reason to the command.
     no image: :no_entry: A deploy would be refused: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Wait until the build has pushed it, then try again.
     busy: :no_entry: A deploy would be refused: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when that one has ended.
     needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. The button asks them.

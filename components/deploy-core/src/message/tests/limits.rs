@@ -231,7 +231,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 Refusal::Locked { target, by, reason: text, since, until, everything }
             }
             Refusal::ForeignChanges { target, .. } => {
-                Refusal::ForeignChanges { target, count: u32::MAX, by: vec![text; 100] }
+                Refusal::ForeignChanges { target, count: u32::MAX, by: vec![text; 100], overridable: true }
             }
             Refusal::BranchNotAllowed { target, .. } => {
                 Refusal::BranchNotAllowed { target, branch, allowed: vec![text; 100] }
@@ -411,8 +411,8 @@ fn any_button() -> impl Strategy<Value = Button> {
         id().prop_map(Button::DeployAnyway),
         id().prop_map(Button::TakeOver),
         offer.prop_map(|offer| Button::Deploy(Box::new(offer))),
-        Just(Button::Unlock(Scope::Everything)),
-        scope.prop_map(Button::Unlock),
+        Just(Button::Unlock { scope: Scope::Everything, set: None }),
+        (scope, any::<u64>()).prop_map(|(scope, set)| Button::Unlock { scope, set: Some(Timestamp(set)) }),
     ]
 }
 

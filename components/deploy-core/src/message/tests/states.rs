@@ -105,7 +105,10 @@ fn a_button_that_does_much_asks_back() {
         Button::DeployAnyway(id('1')),
         Button::TakeOver(id('1')),
         Button::Deploy(Box::new(Offer { of: id('1'), words: request().words, head: Some(sha('a')) })),
-        Button::Unlock(Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None })),
+        Button::Unlock {
+            scope: Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None }),
+            set: None,
+        },
     ];
     let row = button::row(&all).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
