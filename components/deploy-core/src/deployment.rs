@@ -18,7 +18,8 @@
 //! - **The process dies after the mutation, before `committed`.** The attempt was saved first, with the base and every new
 //!   blob. Whoever resumes looks for exactly that commit, see [`CommitFact::is_ours`]; "nothing was changed" is not said before.
 //! - **Somebody makes the same change meanwhile**, in the browser say, so that GitHub signs it, or with our words in its message. It
-//!   is theirs: the commit has to name this deployment and to have nobody else as its author. Then the tag is "already written".
+//!   is theirs: the commit has to name this deployment and to have nobody else as its author. Then the tag is "already written",
+//!   until somebody asks for it to be taken over: by a commit of ours that changes nothing, see [`Taken`].
 //! - **The branch is forced back before the mutation's answer is here.** A rewrite counts from the attempt on, see
 //!   [`Facts::written_at`]: no sync then.
 //! - **Argo CD's stream is behind**: it shows no operation although ours was taken, or has ended. Only an answer to a question of our
