@@ -58,8 +58,8 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
             _ => {}
         }
     }
-    for made in town.despite_lock.borrow().iter().filter(|_| !excuses.leases) {
-        town.broke(format!("I2: {} was locked, and {} has made {}", made.app, made.id, made.sha));
+    for what in town.unlawful.borrow().iter().filter(|_| !excuses.leases) {
+        town.broke(what.clone());
     }
     went_back(town, excuses);
     if !excuses.leases && town.most_watching.get() > 1 {

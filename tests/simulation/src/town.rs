@@ -18,7 +18,7 @@ use deploy_core::log::{Line, Log};
 use deploy_core::names::{DeploymentId, SlackTeam, SlackUser};
 use deploy_core::settings::{GithubRelaySettings, SlackCommandSettings, SyncPollerSettings, Variables};
 use deploy_core::signature::deployment_id;
-use deploy_core::store;
+use deploy_core::store::{self, Key, RolledBackVersions};
 use fakes::argocd::{App, ArgoCd, Git, Source};
 use fakes::github::{Commit, GitHub, NewCommit, PullRequest, Webhook};
 use fakes::registry::Registry;
@@ -132,8 +132,8 @@ pub(crate) struct Town {
     pub(crate) votes: RefCell<Vec<Vote>>,
     /// What each key of a lock holds, and since when.
     locks: RefCell<BTreeMap<String, (u64, Option<Value>)>>,
-    /// Commits that landed although their target had been locked for long.
-    pub(crate) despite_lock: RefCell<Vec<Made>>,
+    /// What nobody who holds their leases does: a commit to a target that had been locked for long, say.
+    pub(crate) unlawful: RefCell<Vec<String>>,
     /// Which tags each app was seen healthy with since the last sync of the bot.
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
     /// Every message that was ever noted as a deployment's, by `ts`.
@@ -289,7 +289,7 @@ impl Town {
             gave_up_telling: RefCell::default(),
             votes: RefCell::default(),
             locks: RefCell::default(),
-            despite_lock: RefCell::default(),
+            unlawful: RefCell::default(),
             healthy: RefCell::default(),
             places: RefCell::default(),
             states: RefCell::default(),
@@ -824,8 +824,9 @@ impl Town {
             self.check_approved(&new, &made);
         }
         if self.is_locked(&new) {
-            self.despite_lock.borrow_mut().push(new.clone());
+            self.unlawful.borrow_mut().push(format!("I2: {} was locked, and {} has made {}", new.app, new.id, new.sha));
         }
+        self.check_version(&new);
         made.push(new);
     }
 
@@ -846,6 +847,52 @@ impl Town {
         let same = |other: &&Made| request(&other.id).and_then(|request| request.pressed).is_some_and(|p| p.of == of);
         if let Some(other) = made.iter().find(same) {
             self.broke(format!("I2: {of} was approved once, and both {} and {} have made a commit", other.id, new.id));
+        }
+    }
+
+    /// I2: a button deploys what was shown with it, and what was rolled back is deployed again only by who knows.
+    fn check_version(&self, new: &Made) {
+        let Some(Facts { request: Some(request), commit: Some(commit), .. }) = self.facts(&new.id) else { return };
+        let pressed = request.pressed.as_ref();
+        if pressed.and_then(|pressed| pressed.head.as_ref()).is_some_and(|head| *head != commit.source.head) {
+            self.broke(format!("I2: {} was asked for another commit than {}", new.id, commit.source.head));
+        }
+        if commit.rollback || pressed.is_some_and(|pressed| pressed.knows_rolled_back) {
+            return;
+        }
+        let bad = store::load_key(&Peek(self), RolledBackVersions(&commit.argocd)).now_or_never();
+        let bad = bad.and_then(Result::ok).flatten().unwrap_or_default().versions;
+        if bad.iter().any(|bad| bad.tag == commit.tag.as_str() && bad.at.0 + 20_000 < self.now()) {
+            let what =
+                format!("I2: {} was rolled back in {}, and {} has made {}", commit.tag, new.app, new.id, new.sha);
+            self.unlawful.borrow_mut().push(what);
+        }
+    }
+
+    /// Nobody's lock is replaced by another's while it is in force; and a rollback is committed with a lock.
+    fn check_locks(&self, key: &str, value: Option<&[u8]>) {
+        if key == "deploy-bot/lock" || key.ends_with("/lock") {
+            let lock: Option<Value> = value.and_then(|value| serde_json::from_slice(value).ok());
+            let before = self.locks.borrow_mut().insert(key.to_owned(), (self.now(), lock.clone()));
+            if let (Some((_, Some(before))), Some(lock)) = (before, lock) {
+                let over = before["until"].as_u64().is_some_and(|until| until <= self.now() + 20_000);
+                if !over && before["by"] != lock["by"] {
+                    self.unlawful
+                        .borrow_mut()
+                        .push(format!("{key} of {} was replaced by {}", before["by"], lock["by"]));
+                }
+            }
+        }
+        let id = key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.strip_suffix("/committed"));
+        let facts = id.and_then(|id| self.facts(&DeploymentId::parse(id).ok()?));
+        if let Some(Facts { request: Some(request), commit: Some(commit), .. }) = facts
+            && commit.rollback
+        {
+            let locks = self.locks.borrow();
+            let own = locks.get(&store::Lock(&commit.argocd).name());
+            if !own.is_some_and(|(since, lock)| lock.is_some() || *since >= request.at.0) {
+                self.broke(format!("{key} is a rollback, and {} is not locked", commit.target));
+            }
         }
     }
 
@@ -937,10 +984,7 @@ impl Town {
         if value.is_none() {
             self.note(|| format!("{key} is deleted"));
         }
-        if key == "deploy-bot/lock" || key.ends_with("/lock") {
-            let lock = value.as_ref().and_then(|value| serde_json::from_slice(value).ok());
-            self.locks.borrow_mut().insert(key.to_owned(), (self.now(), lock));
-        }
+        self.check_locks(key, value.as_deref());
         match value {
             Some(value) => self.store.borrow_mut().insert(key.to_owned(), value),
             None => self.store.borrow_mut().remove(key),
