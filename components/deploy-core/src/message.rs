@@ -291,7 +291,9 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     blocks.extend(riders(facts).map(|text| context(&text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
     blocks.extend(button::row(buttons));
-    Message { text: cut(&format!("{title} – {status}"), SUMMARY), blocks: Value::Array(blocks) }
+    // Notifications have one line.
+    let summary = format!("{title} – {status}").replace('\n', " ");
+    Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }
 }
 
 /// An emergency is said loudly.

@@ -3,7 +3,9 @@
 use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
+use deploy_core::command::Scope;
 use deploy_core::fault::{Cause, Fault};
+use deploy_core::message::Button;
 use deploy_core::names::{Origin, Secret, SlackUser};
 use deploy_core::slack::{
     FormError, Incoming, Interaction, ResponseUrl, Slack, SlackError, SlashCommand, auth_test_request, code_escape,
@@ -76,7 +78,25 @@ pub fn slack_interaction(data: &[u8]) {
         "response_url": click.response_url.expose(),
         "trigger_id": click.trigger_id,
     });
-    assert_eq!(Interaction::parse(encode(&again.to_string()).as_bytes()), Ok(click));
+    assert_eq!(Interaction::parse(encode(&again.to_string()).as_bytes()), Ok(click.clone()));
+    if let Some(scope) = Scope::parse(&click.value) {
+        assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
+    }
+    // What it stands for names the same as its value does, whoever pressed it.
+    match Button::parse(&click.action_id, &click.value) {
+        Some(
+            Button::Cancel(id)
+            | Button::Retry(id)
+            | Button::RollBack(id)
+            | Button::Approve(id)
+            | Button::Reject(id)
+            | Button::DeployAnyway(id)
+            | Button::TakeOver(id),
+        ) => assert_eq!(id.as_str(), click.value),
+        Some(Button::Unlock { scope, .. }) => assert!(click.value.starts_with(&scope.to_string())),
+        Some(Button::Deploy(offer)) => assert!(click.value.contains(offer.of.as_str())),
+        None => {}
+    }
     // Null: JSON that breaks the rules where nobody looks.
     let seen: Value = serde_json::from_str(&field(&body, "payload").concat()).unwrap_or_default();
     assert!(seen.is_null() || seen["type"] == "block_actions", "{seen}");

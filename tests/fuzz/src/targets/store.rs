@@ -9,7 +9,7 @@ use deploy_core::deployment::{
     CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, OutcomeFact, PushFact,
     RequestFact, State, Step, Tempo, WatchFact, next, step,
 };
-use deploy_core::message::{self, Note};
+use deploy_core::message::{self, Button, Note};
 use deploy_core::names::{ArgoApplication, DeploymentId, KubeName};
 use deploy_core::slack::Message;
 use deploy_core::store::{
@@ -131,7 +131,9 @@ pub fn stored_facts(data: &[u8]) {
         // The trailer is ours whatever else is in the text, and there is no other.
         assert_eq!(message::deploy_id(&format!("{headline}\n\n{body}")), Some(id()));
         assert_eq!(body.lines().filter(|line| line.starts_with("Deploy-Id: ")).count(), 1, "{body}");
-        assert!(body.lines().count() == 5 && body.len() < 3000, "{body}");
+        let more =
+            commit.approved_by.len() + usize::from(commit.overridden.is_some()) + usize::from(commit.taken.is_some());
+        assert!(body.lines().count() == 5 + more && body.len() < 3000 + 100 * more, "{body}");
     }
 }
 
@@ -142,6 +144,15 @@ fn is_a_message(message: &Message) {
     let blocks = message.blocks.as_array().expect("blocks are a list");
     assert!((1..=50).contains(&blocks.len()));
     for block in blocks {
+        if block["type"] == "actions" {
+            let buttons = block["elements"].as_array().expect("buttons are a list");
+            assert!((1..=25).contains(&buttons.len()));
+            for button in buttons {
+                let (action, value) = (button["action_id"].as_str(), button["value"].as_str());
+                assert!(Button::parse(action.expect("an action"), value.expect("a value")).is_some(), "{button}");
+            }
+            continue;
+        }
         let text = match block["type"].as_str() {
             Some("section") => block["text"]["text"].as_str(),
             Some("context") => block["elements"][0]["text"].as_str(),
