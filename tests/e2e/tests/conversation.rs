@@ -97,7 +97,6 @@ fn what_is_asked_is_answered_to_the_asker_alone() {
 fn a_preview_shows_the_exact_change_and_its_button_deploys_just_that() {
     room(async |room| -> Result<()> {
         hurry(room);
-        deploys(room, "checkout main").await.err();
         let before = room.commits();
         asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
         let preview = whispers(room, ALICE, "nothing is changed yet").await?;
@@ -397,7 +396,6 @@ fn a_failure_calls_the_asker_and_its_buttons_go_on_from_there() {
 fn what_is_new_in_a_version_is_told_with_its_message() {
     room(async |room| -> Result<()> {
         hurry(room);
-        deploys(room, "checkout main").await.err();
         room.builds("checkout", "main", "alice");
         deploys(room, "checkout main").await?;
         room.builds("checkout", "main", "alice");

@@ -797,7 +797,10 @@ impl Town {
             return self.broke(format!("a commit without a Deploy-Id: {:?}", head.message));
         };
         let changed = head.changed();
-        let app = changed.first().and_then(|path| path.strip_suffix("/values.yaml")).unwrap_or_default().to_owned();
+        let of_file = changed.first().and_then(|path| path.strip_suffix("/values.yaml"));
+        // One that takes over what somebody else wrote changes no file: "Deploy app-1 …".
+        let of_headline = || head.message.split(' ').find(|word| word.starts_with("app-"));
+        let app = of_file.or_else(of_headline).unwrap_or_default().to_owned();
         self.note(|| format!("{id} has made {} in {app}", head.sha));
         if made.iter().any(|made| made.id == id) {
             self.broke(format!("I2: {id} has made a second commit, {}", head.sha));
