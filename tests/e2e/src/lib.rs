@@ -103,10 +103,10 @@ impl Room {
         self.command(world::BOB, world::DEPLOYS, text).await
     }
 
-    /// All messages of the bot in #deploys as people read them now, oldest first.
+    /// All messages of the bot in #deploys as people read them now, oldest first; without the replies below them, which a channel does not show.
     pub fn messages(&self) -> Vec<String> {
         let slack = self.slack.lock();
-        slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message)).collect()
+        slack.messages(world::DEPLOYS).iter().map(|message| slack.render_edit(message.now())).collect()
     }
 
     /// Everything that people could read in #deploys so far: every state of every message, deleted ones too.
@@ -128,7 +128,7 @@ impl Room {
         let what = format!("message that says {words:?}");
         let look = |room: &Sandbox| {
             let slack = room.slack.lock();
-            let rendered = slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message));
+            let rendered = slack.messages(world::DEPLOYS).iter().map(|message| slack.render_edit(message.now()));
             rendered.into_iter().find(|text| text.contains(words))
         };
         match self.0.until(&what, PATIENCE, look).await {

@@ -34,7 +34,7 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
     assert!(answer.body.contains("Accepted: deploy"), "{text}: {answer:?}");
     let last_word = |room: &sandbox::Sandbox| {
         let slack = room.slack.lock();
-        let message = slack.messages(channel).get(said).map(|message| slack.render(message));
+        let message = slack.messages(channel).get(said).map(|message| slack.render_edit(message.now()));
         message.filter(|message| !message.contains("hourglass"))
     };
     let message = room.until(&format!("last word about {text:?}"), PATIENCE, last_word).await?;

@@ -24,7 +24,7 @@ async fn ask(room: &Room) -> Result<(String, Vec<String>)> {
     room.alice("checkout 42").await;
     let last_word = |room: &sandbox::Sandbox| {
         let slack = room.slack.lock();
-        let message = slack.messages(world::DEPLOYS).get(said).map(|message| slack.render(message));
+        let message = slack.messages(world::DEPLOYS).get(said).map(|message| slack.render_edit(message.now()));
         message.filter(|message| !message.contains("hourglass"))
     };
     let message = room.until("last word", PATIENCE, last_word).await?;
