@@ -340,6 +340,16 @@ fn branches_checks_and_foreign_changes_stand_in_the_way_of_those_they_are_for() 
         let refused = room.says("would go live with it").await?;
         ensure!(refused.contains("1 unsynced commit by carol"), "{refused}");
         ensure!(room.commits() == commits);
+
+        // A revert would be one more of them: an owner lets them through, and nobody else does.
+        catalog(room, "owners: { users: [U0BOB] }\n", "    foreign_changes: refuse\n");
+        let commits = room.commits();
+        room.alice("checkout 42 override they are fine").await;
+        room.says("only an owner may let other people's changes go live").await?;
+        ensure!(room.commits() == commits);
+        room.bob("checkout 42 override they are fine").await;
+        let live = room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
+        ensure!(live.contains("by @bob: they are fine") && room.commits() == commits + 1, "{live}");
         Ok(())
     });
 }
