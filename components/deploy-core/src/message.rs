@@ -197,7 +197,7 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         Reference::Branch(branch) => format!("{} {branch}", commit.source.repo),
     };
     let approved: String = commit.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
-    let overridden = commit.overridden.as_ref().map(|reason| format!("Freeze-Overridden: {}\n", line(reason)));
+    let overridden = commit.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));
     let overridden = overridden.unwrap_or_default();
     let taken = commit.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
     let body = format!(
@@ -300,7 +300,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
 fn overridden(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref()?;
     let (reason, request) = (commit.overridden.as_ref()?, facts.request.as_ref()?);
-    Some(format!(":rotating_light: *Freeze overridden* by <@{}>{}.", request.user, said(reason)))
+    Some(format!(":rotating_light: *Gate overridden* by <@{}>{}.", request.user, said(reason)))
 }
 
 /// How far it is, with the time that each step took since it was asked for.

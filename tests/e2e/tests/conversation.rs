@@ -370,11 +370,11 @@ fn a_freeze_holds_everybody_but_an_owner_who_says_why() {
         ensure!(room.commits() == before);
         room.command(CAROL, DEPLOYS, "checkout 42 override incident 12").await;
         let live = room.says("is live").await?;
-        ensure!(live.contains("*Freeze overridden* by @carol: incident 12"), "{live}");
+        ensure!(live.contains("*Gate overridden* by @carol: incident 12"), "{live}");
         let text = room.github.lock().commits(GITOPS, "main").first().map(|commit| commit.message.clone());
-        ensure!(text.is_some_and(|text| text.contains("Freeze-Overridden: incident 12")));
+        ensure!(text.is_some_and(|text| text.contains("Gate-Overridden: incident 12")));
         ensure!(room.log().contains("\"overridden\""), "an operator can find it");
-        ensure!(asks(room, BOB, "history checkout", "freeze overridden").await?.contains("incident 12"));
+        ensure!(asks(room, BOB, "history checkout", "gate overridden").await?.contains("incident 12"));
         Ok(())
     });
 }

@@ -131,7 +131,7 @@ pub fn history(target: &Target, all: &[(DeploymentId, Facts)]) -> Message {
             let by: Vec<String> = commit.approved_by.iter().map(|by| format!("<@{by}>")).collect();
             format!("approved by {}", some(&by, "and"))
         }));
-        notes.extend(commit.overridden.as_ref().map(|reason| format!("freeze overridden{}", said(reason))));
+        notes.extend(commit.overridden.as_ref().map(|reason| format!("gate overridden{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
         let url = format!("{}/commit/{}", commit.gitops_url, committed.sha);
         lines.push(format!(

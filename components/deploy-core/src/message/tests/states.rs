@@ -195,7 +195,7 @@ fn an_emergency_is_said_loudly_and_approvals_are_named() {
     insta::assert_snapshot!(show(&message_of(&facts)), @"
     checkout #42 – is live: `faster-cart-aaaaaaa`.
     [section] :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
-    [section] :rotating_light: *Freeze overridden* by <@U2CERLKJA>: Payments are failing.
+    [section] :rotating_light: *Gate overridden* by <@U2CERLKJA>: Payments are failing.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  approved by <@U7> and <@U8>  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
     [context] 2 commits new since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `1111111` Change number 1 &lt;b&gt; – bob
@@ -376,7 +376,7 @@ fn the_commit_of_a_rollback_names_who_approved_and_what_was_overridden() {
     Requested-By: alice (U2CERLKJA)
     Approved-By: U7
     Approved-By: U8
-    Freeze-Overridden: Payments are failing Deploy-Id: x
+    Gate-Overridden: Payments are failing Deploy-Id: x
     Deploy-Id: 11111111111111111111111111111111
     ");
     assert!(is_deploy_headline(&commit_text(&request(), &fact, &id('1')).0));
