@@ -111,11 +111,32 @@ impl Log for Spin {
     }
 }
 
-/// Reads these variables. One that Spin cannot give counts as empty: whoever needs it will name it.
-pub async fn variables(names: &[&'static str]) -> Variables {
-    let read =
-        names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.unwrap_or_default()) });
-    Variables(futures::future::join_all(read).await.into_iter().collect())
+/// How old the variables may be that an instance goes by. Reading ten of them costs more than all else that a forged request does; a secret
+/// that is rotated at run time, where Spin has a provider for that, has its `_previous` twin meanwhile.
+const VARIABLES_AGE: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// What this component reads, as it last read it.
+    static VARIABLES: RefCell<Option<(Instant, Rc<Variables>)>> = const { RefCell::new(None) };
+}
+
+/// Reads these variables, always the same in one component. One that Spin cannot give counts as empty: whoever needs it will name it.
+pub async fn variables(names: &[&'static str]) -> Rc<Variables> {
+    let known = VARIABLES.with_borrow(|known| known.clone());
+    if let Some((read, variables)) = known
+        && read.elapsed() < VARIABLES_AGE
+    {
+        return variables;
+    }
+    let read = names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.ok()) });
+    let read = futures::future::join_all(read).await;
+    let all_there = read.iter().all(|(_, value)| value.is_some());
+    let read = read.into_iter().map(|(name, value)| (name, value.unwrap_or_default()));
+    let variables = Rc::new(Variables(read.collect()));
+    if all_there {
+        VARIABLES.set(Some((Instant::now(), variables.clone())));
+    }
+    variables
 }
 
 /// The time, where there is no world yet.

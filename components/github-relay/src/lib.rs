@@ -9,7 +9,7 @@ pub(crate) mod handle;
 #[cfg(target_family = "wasm")]
 mod door {
     use crate::handle;
-    use deploy_core::settings::{GithubRelaySettings, Variables};
+    use deploy_core::settings::GithubRelaySettings;
     use deploy_spin::Spin;
     use spin_sdk::http::{IntoResponse, Request};
     use spin_sdk::http_service;
@@ -30,7 +30,7 @@ mod door {
     #[http_service]
     async fn handle(request: Request) -> impl IntoResponse {
         let (head, mut body) = deploy_spin::inbound(request);
-        let variables: Variables = deploy_spin::variables(GithubRelaySettings::NAMES).await;
+        let variables = deploy_spin::variables(GithubRelaySettings::NAMES).await;
         let answer = match handle::verify(&head, &mut body, &variables).await {
             Ok(verified) => match GithubRelaySettings::read(&variables) {
                 Ok(settings) => handle::push(&*world(&settings), &settings, verified).await,

@@ -22,7 +22,7 @@ mod door {
     /// The message says nothing: what there is to do stands in the store.
     #[redis_subscriber]
     async fn wake(_message: Bytes) -> anyhow::Result<()> {
-        match SyncPollerSettings::read(&deploy_spin::variables(SyncPollerSettings::NAMES).await) {
+        match SyncPollerSettings::read(&*deploy_spin::variables(SyncPollerSettings::NAMES).await) {
             Ok(settings) => crate::watch::watch(&Spin::new(settings.redis_url.clone()), &settings).await,
             Err(error) => {
                 deploy_spin::log(

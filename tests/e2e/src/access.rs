@@ -2,9 +2,12 @@
 //!
 //! What you would get wrong: looking is a command, too. One connection to each is kept, and what looking itself costs is not counted.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use deploy_core::names::{Secret, SlackTeam};
+use deploy_core::signature::{SigningKey, deployment_id};
+use fakes::Outgoing;
 use redis::aio::MultiplexedConnection;
-use sandbox::Sandbox;
+use sandbox::{Sandbox, world};
 use std::collections::BTreeMap;
 
 /// Counts since it was begun.
@@ -38,6 +41,19 @@ impl Accesses {
         anyhow::ensure!(redis.is_empty() && store.is_empty(), "Redis got {redis:?}, the store {store:?}");
         Ok(())
     }
+}
+
+/// Takes the leases of whoever would carry out what these commands ask for, so that nothing follows their answers but the look at the lease.
+pub async fn carried_elsewhere(room: &Sandbox, commands: &[Outgoing]) -> Result<()> {
+    let key = SigningKey::new(&Secret::new(world::SLACK_SIGNING_SECRET)).context("a key")?;
+    let team = SlackTeam::parse(world::TEAM).ok().context("a team")?;
+    let mut leases = redis::pipe();
+    for command in commands {
+        let fields: BTreeMap<String, String> = form_urlencoded::parse(&command.body).into_owned().collect();
+        let id = deployment_id(&key, &team, fields.get("trigger_id").context("a trigger")?);
+        leases.cmd("SET").arg(format!("deploy-bot/lease/carry/{id}")).arg("elsewhere").arg("EX").arg(600).ignore();
+    }
+    Ok(leases.query_async(&mut room.redis.connect().await?).await?)
 }
 
 struct Counter {

@@ -4,6 +4,7 @@
 //! `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again and says what it had waited for.
 
 pub mod access;
+pub mod crowd;
 pub mod promise;
 pub mod readme;
 pub mod restart;

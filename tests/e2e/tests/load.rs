@@ -5,78 +5,18 @@
 //! for posts in a channel and another for edits in the workspace.
 
 use anyhow::{Context, Result, ensure};
+use e2e::crowd::{app, everybody_types, grow};
 use e2e::{Room, quick, room_with, tempo};
-use fakes::argocd::{App, Source};
 use fakes::slack::Limits;
-use sandbox::bot::Exchange;
 use sandbox::world::{DEPLOYS, GITOPS};
-use sandbox::{Options, Sandbox, now};
+use sandbox::{Options, Sandbox};
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 /// How many apps, and people.
 const ALL: usize = 100;
 
 /// How long a minute is.
 const MINUTE: u64 = 12_000;
-
-fn app(n: usize) -> String {
-    format!("app-{n:02}")
-}
-
-fn person(n: usize) -> String {
-    format!("U0PERSON{n:02}")
-}
-
-/// So many apps, each with its repository, its image and its application, and somebody who works on it.
-fn grow(room: &Room, count: usize) {
-    let host = room.registry.origin().trim_start_matches("http://").to_owned();
-    let mut catalog = "apps:\n".to_owned();
-    let mut files = Vec::new();
-    for n in 0..count {
-        let name = app(n);
-        catalog += &format!("  {name}:\n    repo: acme/{name}\n    image: {host}/acme/{name}\n    allow: anyone\n");
-        let before = {
-            let mut github = room.github.lock();
-            github.repo(&format!("acme/{name}")).commit("Begin", &[("README.md", &name)]);
-            sandbox::world::tag(&github, &name, "main")
-        };
-        room.registry.lock().push(&format!("acme/{name}"), &before);
-        files.push((format!("{name}/values.yaml"), format!("image:\n  tag: \"{before}\"\n")));
-    }
-    files.push(("deploy-bot.yaml".to_owned(), catalog));
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-    room.github.lock().repo(GITOPS).commit("Grow", &files);
-    for n in 0..count {
-        let name = app(n);
-        let source = Source::new(&format!("https://github.com/{GITOPS}"), "main").at(&name);
-        let mut application = App::new(&name, source);
-        application.image = format!("{host}/acme/{name}");
-        application.script = quick();
-        let only_its_folder = ("argocd.argoproj.io/manifest-generate-paths".to_owned(), ".".to_owned());
-        application.annotations.extend([only_its_folder]);
-        room.argocd.lock().add(now(), application);
-        room.slack.lock().add_user(&person(n), &format!("person-{n:02}"));
-        room.builds(&name, "main", "alice");
-    }
-}
-
-/// Everybody types at the same moment.
-async fn everybody_types(room: &Room, count: usize) -> Vec<Exchange> {
-    let mut typing = JoinSet::new();
-    for n in 0..count {
-        let click = room.slack.lock().command(now(), &person(n), DEPLOYS, &format!("{} main", app(n)));
-        let bot = room.bot.clone();
-        typing.spawn(async move { (bot.send(&click).await, click) });
-    }
-    let mut answers = Vec::new();
-    while let Some(answered) = typing.join_next().await {
-        let (exchange, click) = answered.expect("nobody panics");
-        room.slack.lock().answered(now(), &click, exchange.status.unwrap_or(0), exchange.body.as_bytes());
-        answers.push(exchange);
-    }
-    answers
-}
 
 /// What everybody reads about their deploy in the end, once all of them are over.
 async fn all_over(room: &Room, count: usize, ends: &[&str]) -> Result<Vec<String>> {
@@ -119,7 +59,7 @@ fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github
     let mut tempo = tempo();
     tempo["minute"] = MINUTE.into();
     room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
-        grow(room, ALL);
+        grow(room, ALL, |_| quick());
         room.github.lock().minute = MINUTE;
         room.slack.lock().limits = Some(Limits { minute: MINUTE, ..Limits::default() });
         let (commits, memory) = (room.commits(), room.memory());
@@ -167,7 +107,7 @@ fn those_who_wait_in_vain_for_githubs_limit_are_told_at_their_deadline_and_the_o
     let mut tempo = tempo();
     tempo["no_mutation"] = 8_000.into();
     room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
-        grow(room, SOME);
+        grow(room, SOME, |_| quick());
         {
             let mut github = room.github.lock();
             (github.writes_per_minute, github.minute) = (3, 20_000);

@@ -5,6 +5,7 @@ mod one_deploy;
 mod argocd;
 mod buttons;
 mod conversation;
+mod costs;
 mod crashes;
 mod door;
 mod fault_table;

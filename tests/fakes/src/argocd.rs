@@ -306,7 +306,12 @@ impl ArgoCd {
 
     /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended.
     pub fn ran_well(&self, name: &str, tag: &str) -> bool {
-        self.apps.get(&self.key(name)).is_some_and(|app| app.now.well.contains(tag))
+        self.ran_well_at(name, tag).is_some()
+    }
+
+    /// When a comparison last saw it so.
+    pub fn ran_well_at(&self, name: &str, tag: &str) -> Option<Millis> {
+        self.apps.get(&self.key(name))?.now.well.get(tag).copied()
     }
 
     /// The Application object as the API shows it.

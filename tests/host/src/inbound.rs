@@ -100,7 +100,8 @@ impl WorkerState for Worker {
         Box::pin(std::future::pending())
     }
 
-    fn drop(&self, _: Store<Data>, result: wasmtime::Result<()>) {
+    fn drop(&self, store: Store<Data>, result: wasmtime::Result<()>) {
+        self.0.ended(&store);
         // Wasmtime calls it a panic too when the host is being stopped.
         let stopped = |error: &wasmtime::Error| error.to_string() == "worker panicked" && !std::thread::panicking();
         if let Some(error) = result.err().filter(|error| !stopped(error)) {

@@ -3,13 +3,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime::component::{Component as Code, InstancePre, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Store};
+use wasmtime::{Config, Engine, ResourceLimiter, Store};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -29,6 +30,38 @@ pub(crate) struct Component {
     pub(crate) clients: Clients,
     pub(crate) pre: InstancePre<Data>,
     pub(crate) log: Log,
+    pub(crate) meter: Arc<Meter>,
+    /// Its code counts its instructions.
+    pub(crate) counts: bool,
+}
+
+/// What the instances of a component have cost.
+#[derive(Default)]
+pub(crate) struct Meter {
+    /// The most linear memory that one instance had, in bytes.
+    pub(crate) memory: AtomicU64,
+    /// Of instances that have ended, where the code counts.
+    pub(crate) instructions: AtomicU64,
+    /// How many have ended.
+    pub(crate) ended: AtomicU64,
+}
+
+/// Sees the linear memory of one instance grow; forbids nothing.
+struct Growth {
+    meter: Arc<Meter>,
+    memory: u64,
+}
+
+impl ResourceLimiter for Growth {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.memory += desired.saturating_sub(current) as u64;
+        self.meter.memory.fetch_max(self.memory, Ordering::Relaxed);
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// What belongs to one instance.
@@ -39,6 +72,7 @@ pub(crate) struct Data {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
+    growth: Growth,
 }
 
 impl Component {
@@ -52,8 +86,22 @@ impl Component {
             wasi: WasiCtxBuilder::new().stdout(output()).stderr(output()).build(),
             http: WasiHttpCtx::new(),
             outbound: Outbound(self.clone()),
+            growth: Growth { meter: self.meter.clone(), memory: 0 },
         };
-        Store::new(engine(), data)
+        let mut store = Store::new(engine(self.counts), data);
+        store.limiter(|data| &mut data.growth);
+        if self.counts {
+            store.set_fuel(u64::MAX).expect("this engine counts");
+        }
+        store
+    }
+
+    /// An instance has ended.
+    pub(crate) fn ended(&self, store: &Store<Data>) {
+        if let Ok(left) = store.get_fuel() {
+            self.meter.instructions.fetch_add(u64::MAX - left, Ordering::Relaxed);
+        }
+        self.meter.ended.fetch_add(1, Ordering::Release);
     }
 
     /// A line of the host's own about this component.
@@ -62,19 +110,19 @@ impl Component {
     }
 }
 
-/// The one engine of this process: compiled components belong to it and are shared by all hosts.
-pub(crate) fn engine() -> &'static Engine {
-    static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| {
+/// The engines of this process, one for code that counts its instructions: compiled components belong to one and are shared by all hosts.
+pub(crate) fn engine(counts: bool) -> &'static Engine {
+    static ENGINES: [OnceLock<Engine>; 2] = [const { OnceLock::new() }; 2];
+    ENGINES[usize::from(counts)].get_or_init(|| {
         let mut config = Config::new();
-        config.wasm_component_model_async(true);
+        config.wasm_component_model_async(true).consume_fuel(counts);
         Engine::new(&config).expect("this configuration is always valid")
     })
 }
 
 /// Links a component to WASI 0.2 (which Rust's `std` still calls), WASI 0.3 and Spin's interfaces.
 pub(crate) fn link(code: &Code) -> wasmtime::Result<InstancePre<Data>> {
-    let mut linker = Linker::new(engine());
+    let mut linker = Linker::new(code.engine());
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;

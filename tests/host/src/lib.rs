@@ -34,7 +34,7 @@ use wasmtime::component::Component as Code;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
 use inbound::{Handler, Instances};
-use instance::{Component, Data, engine, link};
+use instance::{Component, Data, Meter, engine, link};
 use manifest::{Manifest, Subscription};
 use spin::KeyValue;
 use spin::bindings::RedisTriggerPre;
@@ -58,11 +58,25 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Where output goes.
     pub log: Log,
+    /// Whether the components count their instructions, see [`Cost`]; it makes them slower.
+    pub count_instructions: bool,
+}
+
+/// What the instances of a component have cost so far. Spin tells no such thing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// The most linear memory that one instance had, in bytes.
+    pub memory: u64,
+    /// WebAssembly instructions (wasmtime's fuel) of the instances that have ended; 0 unless they were to be counted.
+    pub instructions: u64,
+    /// How many instances have ended.
+    pub ended: u64,
 }
 
 /// A running application. Dropping it stops it too, without waiting.
 pub struct Host {
     address: SocketAddr,
+    meters: BTreeMap<String, Arc<Meter>>,
     stop: oneshot::Sender<()>,
     ended: watch::Receiver<Option<String>>,
 }
@@ -77,14 +91,14 @@ pub async fn start(options: Options) -> anyhow::Result<Host> {
     std::thread::Builder::new().name("host".into()).spawn(move || {
         let is_dead = Arc::new(AtomicBool::new(false));
         let reason = runtime.block_on(async {
-            let (address, running) = match App::start(options, is_dead.clone()).await {
+            let (address, meters, running) = match App::start(options, is_dead.clone()).await {
                 Ok(app) => app,
                 Err(error) => {
                     let _ = started.send(Err(error));
                     return "it did not start".into();
                 }
             };
-            let _ = started.send(Ok(address));
+            let _ = started.send(Ok((address, meters)));
             tokio::select! {
                 reason = running => reason,
                 _ = stopping => "it was stopped".into(),
@@ -95,14 +109,22 @@ pub async fn start(options: Options) -> anyhow::Result<Host> {
         runtime.shutdown_timeout(Duration::from_secs(5));
         end.send_replace(Some(reason));
     })?;
-    let address = starting.await.context("the host's thread died")??;
-    Ok(Host { address, stop, ended })
+    let (address, meters) = starting.await.context("the host's thread died")??;
+    Ok(Host { address, meters, stop, ended })
 }
 
 impl Host {
     /// Where HTTP is served; without an HTTP trigger nothing is, and this is the address that was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What the instances of a component have cost since the host started; nothing for a component that does not exist.
+    pub fn cost(&self, component: &str) -> Cost {
+        let Some(meter) = self.meters.get(component) else { return Cost::default() };
+        let ended = meter.ended.load(Ordering::Acquire);
+        let (memory, instructions) = (&meter.memory, &meter.instructions);
+        Cost { memory: memory.load(Ordering::Relaxed), instructions: instructions.load(Ordering::Relaxed), ended }
     }
 
     /// As SIGTERM: requests and background work die at once. Returns when they are gone.
@@ -127,19 +149,23 @@ struct App {
 }
 
 type Running = futures::future::BoxFuture<'static, String>;
+type Meters = BTreeMap<String, Arc<Meter>>;
 
 impl App {
-    /// Where it listens, and a future that resolves when a trigger ended, with the reason.
-    async fn start(options: Options, is_dead: Arc<AtomicBool>) -> anyhow::Result<(SocketAddr, Running)> {
+    /// Where it listens, what it costs, and a future that resolves when a trigger ended, with the reason.
+    async fn start(options: Options, is_dead: Arc<AtomicBool>) -> anyhow::Result<(SocketAddr, Meters, Running)> {
         let mut manifest = Manifest::load(&options.manifest, &options.variables, options.components.as_deref())?;
         let key_value = KeyValue::new(options.key_value_redis.as_deref())?;
         let clients = outbound::clients();
-        let mut components = HashMap::new();
+        let counts = options.count_instructions;
+        let (mut components, mut meters) = (HashMap::new(), Meters::new());
         for (id, settings) in std::mem::take(&mut manifest.components) {
-            let load = || link(&compile(&std::fs::read(&settings.source)?)?).map_err(anyhow::Error::from);
+            let load = || link(&compile(&std::fs::read(&settings.source)?, counts)?).map_err(anyhow::Error::from);
             let pre = load().with_context(|| format!("component {id:?} from {}", settings.source.display()))?;
             let (key_value, clients, log) = (key_value.clone(), clients.clone(), options.log.clone());
-            components.insert(id.clone(), Arc::new(Component { id, settings, key_value, clients, pre, log }));
+            let meter = meters.entry(id.clone()).or_default().clone();
+            let component = Component { id: id.clone(), settings, key_value, clients, pre, log, meter, counts };
+            components.insert(id, Arc::new(component));
         }
 
         let mut running: Vec<Running> = Vec::new();
@@ -164,7 +190,7 @@ impl App {
             let app = Arc::new(App { manifest, handlers, is_dead });
             running.push(inbound::serve(app, listener).map(|error| format!("cannot accept: {error}")).boxed());
         }
-        Ok((address, select_all(running).map(|(reason, ..)| reason).boxed()))
+        Ok((address, meters, select_all(running).map(|(reason, ..)| reason).boxed()))
     }
 }
 
@@ -214,17 +240,18 @@ async fn handle_message(
     let trigger = trigger.instantiate_async(&mut store).await.map_err(anyhow::Error::from)?;
     let handler = trigger.spin_redis_inbound_redis();
     let outcome = store.run_concurrent(async |accessor| handler.call_handle_message(accessor, payload).await).await;
+    component.ended(&store);
     outcome.flatten().map_err(anyhow::Error::from)?.map_err(|error| anyhow!("it returned {error:?}"))
 }
 
 /// Compiles a component, once per process for the same bytes.
-fn compile(wasm: &[u8]) -> anyhow::Result<Code> {
-    static COMPILED: Mutex<BTreeMap<Vec<u8>, Code>> = Mutex::new(BTreeMap::new());
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+fn compile(wasm: &[u8], counts: bool) -> anyhow::Result<Code> {
+    static COMPILED: [Mutex<BTreeMap<Vec<u8>, Code>>; 2] = [const { Mutex::new(BTreeMap::new()) }; 2];
+    let mut compiled = COMPILED[usize::from(counts)].lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(code) = compiled.get(wasm) {
         return Ok(code.clone());
     }
-    let code = Code::new(engine(), wasm).map_err(anyhow::Error::from)?;
+    let code = Code::new(engine(counts), wasm).map_err(anyhow::Error::from)?;
     compiled.insert(wasm.to_vec(), code.clone());
     Ok(code)
 }

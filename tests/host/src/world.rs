@@ -12,11 +12,11 @@ use crate::{compile, instance::engine};
 /// What `wasm` imports or exports and the world does not, and what it should export and does not. Empty: it fits.
 pub fn imports_outside_world(wasm: &[u8], wit_dir: &Path, world: &str) -> anyhow::Result<Vec<String>> {
     let allowed = World::load(wit_dir, world)?;
-    let code = compile(wasm)?;
+    let code = compile(wasm, false)?;
     let code_type = code.component_type();
     let built = World {
-        imports: code_type.imports(engine()).map(|(name, _)| without_patch(name)).collect(),
-        exports: code_type.exports(engine()).map(|(name, _)| without_patch(name)).collect(),
+        imports: code_type.imports(engine(false)).map(|(name, _)| without_patch(name)).collect(),
+        exports: code_type.exports(engine(false)).map(|(name, _)| without_patch(name)).collect(),
     };
     Ok(allowed.differences(&built))
 }

@@ -4,6 +4,7 @@
 //!
 //! Reading order: this file, `world` (what there is to deploy), `serve`, `bot`, `journal`, then `redis`, `wasm`, `spin`.
 
+pub mod application;
 pub mod bot;
 pub mod hold;
 pub mod journal;
@@ -14,8 +15,7 @@ pub mod wasm;
 pub mod world;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,11 +30,13 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::application::Application;
 use crate::bot::{Bot, Exchange};
 use crate::journal::Journal;
 use crate::redis::{Install, Redis};
 use crate::serve::Server;
-use crate::spin::Spin;
+
+pub use crate::application::Runner;
 
 /// Milliseconds since the Unix epoch.
 pub fn now() -> Millis {
@@ -45,24 +47,6 @@ pub fn now() -> Millis {
 /// A test that failed while it held a lock should not hide why.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What runs the components.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Runner {
-    /// The built-in host.
-    #[default]
-    BuiltIn,
-    /// This `spin` binary.
-    Spin(PathBuf),
-}
-
-impl Runner {
-    /// `SPIN=<path>` in the environment names a binary; otherwise the built-in host.
-    pub fn from_environment() -> Self {
-        let path = std::env::var_os("SPIN").filter(|path| !path.is_empty());
-        path.map_or(Self::BuiltIn, |path| Self::Spin(path.into()))
-    }
 }
 
 /// What the stand-ins begin with.
@@ -92,11 +76,8 @@ pub struct Options {
     pub install: Install,
     /// How many replicas of the bot there are, on one store and one Redis; 0 counts as one.
     pub replicas: usize,
-}
-
-enum Running {
-    BuiltIn(host::Host),
-    Spin(Spin),
+    /// Whether the built-in host counts instructions, see [`host::Cost`].
+    pub count_instructions: bool,
 }
 
 type Lines = Arc<Mutex<Vec<String>>>;
@@ -104,7 +85,7 @@ type Lines = Arc<Mutex<Vec<String>>>;
 /// The whole thing, running. Dropping it ends every process and closes every connection.
 pub struct Sandbox {
     // The order matters when it is dropped: the bot first.
-    running: Vec<Option<Running>>,
+    running: Vec<Option<Application>>,
     /// The bot's address, and every exchange with it.
     pub bot: Bot,
     /// Slack.
@@ -124,6 +105,7 @@ pub struct Sandbox {
     /// The Spin variables; a change takes effect at the next start of the bot.
     pub variables: BTreeMap<String, String>,
     runner: Runner,
+    count_instructions: bool,
     lines: Lines,
     clock: AbortHandle,
 }
@@ -200,6 +182,7 @@ impl Sandbox {
             store,
             variables,
             runner: options.runner,
+            count_instructions: options.count_instructions,
             lines: Lines::default(),
             clock,
         };
@@ -233,29 +216,18 @@ impl Sandbox {
             lock(&lines).push(format!("{who}{component}: {line}"));
         });
         let manifest = wasm::root().join("spin.toml");
-        let listen = self.bot.address_of(replica).unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let (address, running) = match &self.runner {
-            Runner::BuiltIn => {
-                let options = host::Options {
-                    manifest,
-                    variables: self.variables.clone(),
-                    key_value_redis: Some(self.store.url()),
-                    components: None,
-                    listen,
-                    log,
-                };
-                let host = host::start(options).await.context("the built-in host")?;
-                (host.address(), Running::BuiltIn(host))
-            }
-            Runner::Spin(program) => {
-                let (manifest, variables) = (&*manifest, &self.variables);
-                let (redis, store) = (&self.redis, &self.store);
-                let subscribers = self.running.iter().flatten().count() + 1;
-                let options = spin::Options { program, manifest, variables, redis, subscribers, store, listen, log };
-                let spin = Spin::start(options).await.with_context(|| format!("spin up\n{}", self.log()))?;
-                (spin.address(), Running::Spin(spin))
-            }
+        let options = application::Options {
+            manifest: &manifest,
+            variables: &self.variables,
+            redis: &self.redis,
+            subscribers: self.running.iter().flatten().count() + 1,
+            store: &self.store,
+            listen: self.bot.address_of(replica),
+            log,
+            count_instructions: self.count_instructions,
         };
+        let running = Application::start(&self.runner, options).await.with_context(|| self.log())?;
+        let address = running.address();
         self.bot.is_up(replica, address);
         self.running[replica] = Some(running);
         Ok(())
@@ -265,10 +237,8 @@ impl Sandbox {
     pub async fn stop_bot(&mut self) {
         for replica in 0..self.running.len() {
             self.bot.is_down(replica);
-            match self.running[replica].take() {
-                Some(Running::BuiltIn(host)) => host.stop().await,
-                Some(Running::Spin(spin)) => spin.stop().await,
-                None => {}
+            if let Some(running) = self.running[replica].take() {
+                running.stop().await;
             }
         }
     }
@@ -283,11 +253,8 @@ impl Sandbox {
     /// Kills one replica so.
     pub async fn kill_replica(&mut self, replica: usize) {
         self.bot.is_down(replica);
-        match self.running[replica].take() {
-            // Its tasks are dropped where they stand, and a component that is dropped runs no more code.
-            Some(Running::BuiltIn(host)) => host.stop().await,
-            Some(Running::Spin(spin)) => spin.kill().await,
-            None => {}
+        if let Some(running) = self.running[replica].take() {
+            running.kill().await;
         }
     }
 
@@ -295,17 +262,7 @@ impl Sandbox {
     pub async fn bot_ends(&mut self) -> anyhow::Result<()> {
         for replica in 0..self.running.len() {
             let Some(running) = self.running[replica].as_mut() else { continue };
-            let ended = async {
-                match running {
-                    Running::BuiltIn(host) => drop(host.ended().await),
-                    Running::Spin(spin) => {
-                        while spin.is_running() {
-                            sleep(Duration::from_millis(20)).await;
-                        }
-                    }
-                }
-            };
-            timeout(Duration::from_secs(20), ended).await.context("the bot did not end by itself")?;
+            timeout(Duration::from_secs(20), running.ended()).await.context("the bot did not end by itself")?;
             self.kill_replica(replica).await;
         }
         Ok(())
@@ -318,11 +275,12 @@ impl Sandbox {
 
     /// How much memory the bot has, in bytes; in the built-in host that of this whole process. `None` where the system does not tell.
     pub fn memory(&self) -> Option<u64> {
-        let of = |running: &Running| match running {
-            Running::BuiltIn(_) => spin::memory_of(&[std::process::id()]),
-            Running::Spin(spin) => spin.memory(),
-        };
-        self.running.iter().flatten().map(of).max().flatten()
+        self.running.iter().flatten().map(Application::memory).max().flatten()
+    }
+
+    /// What a component of the first replica has cost so far. Only the built-in host can tell.
+    pub fn cost(&self, component: &str) -> Option<host::Cost> {
+        self.running.first()?.as_ref()?.cost(component)
     }
 
     /// Ends the bot and starts it again on the same port.

@@ -34,10 +34,19 @@ pub fn build(install: Install) -> anyhow::Result<()> {
 
 fn try_build(install: Install) -> anyhow::Result<()> {
     add_target(install)?;
+    cargo_build(&["slack-command", "github-relay", "sync-poller"])
+}
+
+/// Builds one more package for the same target, with the same profile. It blocks.
+pub fn build_also(package: &str) -> anyhow::Result<()> {
+    cargo_build(&[package])
+}
+
+fn cargo_build(packages: &[&str]) -> anyhow::Result<()> {
     let root = root();
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     build.current_dir(&root).args(["build", "--release", "--target", TARGET, "--target-dir"]).arg(root.join("target"));
-    build.args(["-p", "slack-command", "-p", "github-relay", "-p", "sync-poller"]);
+    build.args(packages.iter().flat_map(|package| ["-p", package]));
     for (name, _) in std::env::vars_os().filter(|(name, _)| changes_the_build(name)) {
         build.env_remove(name);
     }

@@ -3,7 +3,7 @@
 //! What you would get wrong: an operation is over when `operation` is gone, not when `finishedAt` is set (a back-off
 //! sets it too); sync status, images and health are those of the last reconcile, which comes after the operation.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
@@ -160,8 +160,8 @@ pub(super) struct Status {
     pub(super) state: Option<State>,
     /// The tag that the cluster runs, and what it was before the operation under way.
     pub(super) live: Option<String>,
-    /// The tags that were seen running well since, by a comparison after their sync.
-    pub(super) well: BTreeSet<String>,
+    /// The tags that were seen running well since, by a comparison after their sync, and when last.
+    pub(super) well: BTreeMap<String, Millis>,
     /// The tag that it ran before, and until when the controller's cache says so.
     pub(super) before: Option<(Option<String>, Millis)>,
     /// The health of the new version, as long as no comparison has shown it.

@@ -332,7 +332,7 @@ impl ArgoCd {
         let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
         let sees_it = now.operation.is_none() && over && now.before.is_none();
         if sees_it && matches!(health, Health::Healthy | Health::Suspended) {
-            now.well.extend(now.live.clone());
+            now.well.extend(now.live.clone().map(|tag| (tag, at)));
         }
         let truth = live.iter().map(|tag| format!("{}:{tag}", app.image)).collect();
         now.images = app.images.clone().unwrap_or(truth);

@@ -1,0 +1,373 @@
+//! Whole deploys: what the bot adds to the round trips that it cannot do without, what watching costs, what a large file costs, and
+//! whether anything grows with what was deployed before.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::access::Accesses;
+use e2e::crowd::{app, build, everybody_types, grow};
+use fakes::argocd::{Health, Script};
+use fakes::slack::Limits;
+use sandbox::journal::{Entry, Outcome};
+use sandbox::world::{ALICE, DEPLOYS, GITOPS};
+use sandbox::{Options, Runner, Sandbox, now};
+use tokio::time::sleep;
+
+use crate::load::{median, part};
+use crate::report::{Row, Wanted};
+
+/// How long every outside call takes.
+const DELAY: u64 = 100;
+
+/// How long anything may take here.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+async fn sandbox(options: Options) -> Result<Sandbox> {
+    Sandbox::start(Options { runner: Runner::from_environment(), ..options }).await
+}
+
+/// Alice deploys an app's `main`, and it goes live; what was in the journal meanwhile.
+async fn deploy(bot: &Sandbox, app: &str) -> Result<Vec<Entry>> {
+    let tag = build(bot, app);
+    let begin = bot.journal.mark("deploy");
+    bot.command(ALICE, DEPLOYS, &format!("{app} main")).await;
+    bot.until(&format!("end of {app} {tag}"), PATIENCE, |bot| is_live(bot, &tag).then_some(())).await?;
+    // Until the last edit is answered.
+    let answered = |bot: &Sandbox| bot.journal.entries()[begin..].iter().all(is_over).then_some(());
+    bot.until("answer to the last edit", PATIENCE, answered).await?;
+    Ok(bot.journal.entries().split_off(begin))
+}
+
+fn is_live(bot: &Sandbox, tag: &str) -> bool {
+    let slack = bot.slack.lock();
+    let mut messages = slack.messages(DEPLOYS).iter().rev();
+    messages.any(|message| {
+        let text = slack.render(message);
+        text.contains("is live") && text.contains(tag)
+    })
+}
+
+fn is_over(entry: &Entry) -> bool {
+    entry.call != "slack.update" || entry.outcome != Outcome::Open
+}
+
+fn end(entry: &Entry) -> u64 {
+    entry.at + entry.took.unwrap_or_default()
+}
+
+fn find<'e>(entries: &'e [Entry], call: &str, target: &str) -> Result<&'e Entry> {
+    let found = entries.iter().find(|entry| entry.call == call && entry.target.contains(target));
+    found.with_context(|| format!("{call} {target}"))
+}
+
+/// The calls that arrived in that time, without those that nothing waits for.
+fn calls(entries: &[Entry], from: u64, to: u64, of: &[&str]) -> f64 {
+    let within = |entry: &&Entry| entry.at >= from && entry.at <= to && of.contains(&entry.call.as_str());
+    entries.iter().filter(within).count() as f64
+}
+
+/// 3. What a deploy takes beside its round trips.
+pub(crate) async fn overhead() -> Result<Vec<Row>> {
+    let bot = sandbox(Options { latency: Duration::from_millis(DELAY), ..Options::default() }).await?;
+    // The first one reads the catalog.
+    deploy(&bot, "checkout").await?;
+    let mut figures: [Vec<f64>; 8] = Default::default();
+    for _ in 0..5 {
+        let entries = deploy(&bot, "checkout").await?;
+        let answered = find(&entries, "bot.answered", "/slack/command")?.at;
+        let commit = find(&entries, "github.commit", "")?;
+        let hooked = find(&entries, "bot.asked", "/github/webhook")?.at;
+        let sync = find(&entries, "argocd.sync", "")?;
+        let last = entries.iter().rfind(|entry| entry.call == "slack.update").context("an edit")?;
+        let healthy = {
+            let argocd = bot.argocd.lock();
+            let tag = argocd.live_tag("checkout").context("something runs")?;
+            argocd.ran_well_at("checkout", tag).context("it runs well")? + argocd.cache_lag
+        };
+        const TO_COMMIT: [&str; 6] =
+            ["github.query", "github.commit", "github.rest", "registry.head", "registry.get", "registry.token"];
+        let registry = calls(&entries, answered, commit.at, &["registry.head", "registry.token"]);
+        for (figure, value) in figures.iter_mut().zip([
+            end(commit) - answered,
+            calls(&entries, answered, commit.at, &TO_COMMIT) as u64,
+            registry as u64,
+            end(sync) - hooked,
+            calls(&entries, hooked, sync.at, &["argocd.webhook", "argocd.sync", "argocd.get", "argocd.refresh"]) as u64,
+            end(last).saturating_sub(healthy),
+            calls(&entries, healthy, last.at, &["argocd.get", "argocd.refresh", "slack.update"]) as u64,
+            find(&entries, "bot.answered", "/slack/command")?.at - find(&entries, "bot.asked", "/slack/command")?.at,
+        ]) {
+            figure.push(value as f64);
+        }
+    }
+    bot.stop().await;
+    let [commit, trips, registry, sync, sync_trips, last, last_trips, answer] = figures.map(median);
+    let (trips, sync_trips, last_trips, delay) = (trips?, sync_trips?, last_trips?, DELAY as f64);
+    let (sync, registry) = (sync?, registry?);
+    const TRIPS: &str = "ms of round trips";
+    Ok(vec![
+        Row::new("the answer to Slack", answer?, "ms"),
+        Row::new("round trips from the answer to the commit", trips, "").wanted(Wanted::AtMost(3.0)),
+        Row::new("of them to the registry, login included", registry, ""),
+        Row::new("from the answer to the commit", commit?, "ms")
+            .against(trips * delay, TRIPS)
+            .wanted(Wanted::RatioAtMost(1.15)),
+        Row::new("round trips from the webhook to the accepted sync", sync_trips, "").wanted(Wanted::AtMost(2.0)),
+        Row::new("from the webhook to the accepted sync", sync, "ms").against(sync_trips * delay, TRIPS),
+        Row::new("of that, waiting", sync - sync_trips * delay, "ms").wanted(Wanted::AtMost(300.0)),
+        Row::new("round trips from \"healthy\" to the last edit", last_trips, "").wanted(Wanted::AtMost(1.0)),
+        Row::new("from \"healthy\" to the last edit", last?, "ms")
+            .against(last_trips * delay, TRIPS)
+            .wanted(Wanted::RatioAtMost(1.15)),
+    ])
+}
+
+/// 4. What watching costs while nothing changes, and how soon a change is seen and told.
+pub(crate) async fn watching() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut each = Vec::new();
+    for count in [1, 10, 100] {
+        let watched = watch(count).await?;
+        let per = |total: f64| total / count as f64;
+        let of = |what: &str| format!("{what}, {count} in flight");
+        rows.extend([
+            Row::new(of("calls a minute for each"), per(watched.calls), "").wanted(Wanted::AtMost(0.0)),
+            Row::new(of("streams opened again a minute for each"), per(watched.streams), ""),
+            Row::new(of("store operations a minute for each"), per(watched.store), ""),
+            Row::new(of("Redis commands a minute in all"), watched.redis, ""),
+            Row::new(of("95 % decided within"), part(&watched.decided, 0.95)? as f64, "ms")
+                .wanted(Wanted::AtMost(500.0)),
+        ]);
+        let told = Row::new(of("95 % told within"), part(&watched.told, 0.95)? as f64, "ms");
+        rows.push(if count <= 10 { told.wanted(Wanted::AtMost(1000.0)) } else { told });
+        if count == 100 {
+            rows.push(Row::new(of("most edits in a minute"), watched.edits, "").wanted(Wanted::AtMost(60.0)));
+        }
+        each.push(per(watched.store));
+    }
+    let (few, many) = (each.first().context("measured")?, each.last().context("measured")?);
+    rows.push(
+        Row::new("store operations for each, 100 in flight", *many, "")
+            .against(*few, "for one in flight")
+            .wanted(Wanted::RatioAtMost(1.0)),
+    );
+    Ok(rows)
+}
+
+struct Watched {
+    /// In a minute in which nothing changed, by all.
+    calls: f64,
+    streams: f64,
+    store: f64,
+    redis: f64,
+    /// Milliseconds from "healthy" to the last word in the store, and to the edit that tells it; sorted.
+    decided: Vec<u64>,
+    told: Vec<u64>,
+    /// The most edits in any minute.
+    edits: f64,
+}
+
+/// How long is looked while nothing changes: two rounds of a watch and more.
+const QUIET: Duration = Duration::from_secs(60);
+
+async fn watch(count: usize) -> Result<Watched> {
+    let bot = sandbox(Options::default()).await?;
+    bot.slack.lock().limits = Some(Limits::default());
+    // They end one after the other when we have looked, over ten seconds.
+    let step = 10_000 / count as u64;
+    let ends = |n: usize| 90_000 + 200 * count as u64 + n as u64 * step;
+    grow(&bot, count, |n| Script { ends: ends(n), health: vec![(0, Health::Healthy)], ..Script::default() });
+    everybody_types(&bot, count).await;
+    let syncing = |bot: &Sandbox| (bot.argocd.lock().syncs().len() == count).then_some(());
+    bot.until("sync of all", PATIENCE, syncing).await?;
+    // Until the first words are told: they have a budget, too.
+    sleep(Duration::from_secs(if count > 10 { 15 } else { 5 })).await;
+
+    let (begin, mut accesses) = (bot.journal.mark("quiet"), Accesses::since_now(&bot).await?);
+    sleep(QUIET).await;
+    let (redis, store) = (accesses.redis().await?, accesses.store().await?);
+    let quiet = bot.journal.entries().split_off(begin);
+    let to_others = quiet.iter().filter(|entry| ["github", "registry", "argocd", "slack"].contains(&entry.system));
+    // What is told late is told within Slack's budget: no cost of watching.
+    let (streams, calls): (Vec<&Entry>, Vec<&Entry>) = to_others
+        .filter(|entry| !["slack.update", "slack.post"].contains(&entry.call.as_str()))
+        .partition(|entry| entry.call == "argocd.stream");
+    ensure!(bot.argocd.lock().open_streams() == count, "all are still being watched");
+
+    let tags: Vec<String> = (0..count).map(|n| sandbox::world::tag(&bot.github.lock(), &app(n), "main")).collect();
+    let over = |bot: &Sandbox| tags.iter().all(|tag| is_live(bot, tag)).then_some(());
+    bot.until("end of all", PATIENCE, over).await?;
+    let (mut decided, mut told) = (Vec::new(), Vec::new());
+    let mut store_connection = bot.store.connect().await?;
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*/outcome").query_async(&mut store_connection).await?;
+    let mut outcomes = BTreeMap::new();
+    for key in keys {
+        let read =
+            async |key: String, connection: &mut redis::aio::MultiplexedConnection| -> Result<serde_json::Value> {
+                let text: String = redis::cmd("GET").arg(key).query_async(connection).await?;
+                Ok(serde_json::from_str(&text)?)
+            };
+        let commit = read(key.replace("/outcome", "/commit"), &mut store_connection).await?;
+        let outcome = read(key, &mut store_connection).await?;
+        let tag = commit["tag"].as_str().unwrap_or_default().to_owned();
+        outcomes.insert(tag, outcome["at"].as_u64().context("a time")?);
+    }
+    let edits = {
+        let slack = bot.slack.lock();
+        for (n, tag) in tags.iter().enumerate() {
+            let argocd = bot.argocd.lock();
+            let healthy = argocd.ran_well_at(&app(n), tag).context("it runs well")? + argocd.cache_lag;
+            decided.push(outcomes.get(tag).context("an outcome")?.saturating_sub(healthy));
+            let mine = slack.messages(DEPLOYS).iter().find(|message| slack.render(message).contains(tag.as_str()));
+            let said = mine.and_then(|mine| mine.edits.iter().find(|edit| slack.render_edit(edit).contains("is live")));
+            told.push(said.context("it was told")?.at.saturating_sub(healthy));
+        }
+        let edits = slack.messages(DEPLOYS).iter().flat_map(|message| message.edits.iter().skip(1));
+        edits.map(|edit| edit.at).collect::<Vec<u64>>()
+    };
+    bot.stop().await;
+    decided.sort_unstable();
+    told.sort_unstable();
+    let within = |from: &u64| edits.iter().filter(|at| (*from..*from + 60_000).contains(at)).count();
+    let minutes = QUIET.as_secs_f64() / 60.0;
+    let sum = |commands: &BTreeMap<String, u64>| commands.values().sum::<u64>() as f64 / minutes;
+    Ok(Watched {
+        calls: calls.len() as f64 / minutes,
+        streams: streams.len() as f64 / minutes,
+        store: sum(&store),
+        redis: sum(&redis),
+        decided,
+        told,
+        edits: edits.iter().map(within).max().unwrap_or_default() as f64,
+    })
+}
+
+/// A values file of about this size, as people write them.
+fn values(tag: &str, size: usize) -> String {
+    let mut text = format!("image:\n  repository: acme/checkout\n  tag: \"{tag}\" # by /deploy\n");
+    let mut n = 0;
+    while text.len() < size {
+        text += &format!(
+            "service{n}:\n  replicas: {n} # as measured\n  args: [\"--port\", '80{n}', --quick]\n  env:\n    - {{ name: A_{n}, value: \"b c\" }}\n"
+        );
+        n += 1;
+    }
+    text
+}
+
+/// 5. The edit: a deploy into a larger and larger file.
+pub(crate) async fn edits() -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    let mut times = Vec::new();
+    let mut memory: Option<(f64, f64)> = None;
+    for size in [1 << 10, 32 << 10, 128 << 10, 512 << 10, 1 << 20] {
+        let bot = sandbox(Options::default()).await?;
+        let now_there = sandbox::world::tag(&bot.github.lock(), "checkout", "main");
+        let file = values(&now_there, size);
+        bot.github.lock().repo(GITOPS).commit("Large", &[("checkout/values.yaml", &file)]);
+        let mut took = Vec::new();
+        for _ in 0..3 {
+            let entries = deploy(&bot, "checkout").await?;
+            let commit = find(&entries, "github.commit", "")?;
+            let read = entries
+                .iter()
+                .rfind(|entry| entry.at < commit.at && ["github.query", "github.rest"].contains(&entry.call.as_str()));
+            let read = end(read.context("it was read")?);
+            let looked = entries.iter().filter(|entry| entry.system == "registry" && entry.at >= read);
+            let looked: u64 = looked.filter_map(|entry| entry.took).sum();
+            took.push((commit.at - read).saturating_sub(looked) as f64);
+        }
+        let took = median(took)?.max(1.0);
+        times.push(took);
+        let megabytes = file.len() as f64 / 1e6;
+        rows.push(Row::new(format!("from read to written, {} KiB", file.len() >> 10), took, "ms"));
+        if size >= 1 << 20 {
+            rows.push(Row::new("that is", megabytes / (took / 1000.0), "MB/s"));
+        }
+        if let Some(cost) = bot.cost("slack-command") {
+            let most = cost.memory as f64;
+            let (small, _) = *memory.get_or_insert((most, most));
+            memory = Some((small, most));
+            if size >= 1 << 20 {
+                let row = Row::new("memory beyond that for a small file", (most - small) / 1e6, "MB");
+                rows.push(row.against(megabytes, "MB of file").wanted(Wanted::RatioAtMost(20.0)));
+            }
+        }
+        bot.stop().await;
+    }
+    let (eighth, whole) = (times.get(2).context("measured")?, times.last().context("measured")?);
+    rows.push(
+        Row::new("time for 1 MiB", *whole, "ms")
+            .against(eighth * 8.0, "ms eight times 128 KiB")
+            .wanted(Wanted::RatioAtMost(1.5)),
+    );
+    Ok(rows)
+}
+
+/// 6. What a deploy costs after 10 others, and after 10,000.
+pub(crate) async fn history() -> Result<Vec<Row>> {
+    let (few, many) = (after(10).await?, after(10_000).await?);
+    let row = |what: &str, at: usize, unit| {
+        let (few, many): (f64, f64) = (few[at], many[at]);
+        Row::new(format!("{what}, after 10,000 deploys"), many, unit).against(few, "after 10")
+    };
+    Ok(vec![
+        row("store operations of a deploy", 0, "").wanted(Wanted::RatioAtMost(1.1)),
+        row("bytes to and from the store", 1, "").wanted(Wanted::RatioAtMost(1.1)),
+        row("from the answer to the commit", 2, "ms"),
+        row("store operations of /healthz", 3, ""),
+        row("/healthz", 4, "ms"),
+    ])
+}
+
+/// A deploy, and a probe, where so much was deployed before: of every target the last 50 are known, the others are forgotten by now.
+async fn after(past: usize) -> Result<[f64; 5]> {
+    // The first deployment is copied.
+    let bot = sandbox(Options::default()).await?;
+    deploy(&bot, "checkout").await?;
+    let mut connection = bot.store.connect().await?;
+    let keys: Vec<String> = redis::cmd("KEYS").arg("deploy-bot/deployment/*").query_async(&mut connection).await?;
+    let mut facts: Vec<(String, Vec<u8>)> = Vec::new();
+    for key in keys {
+        let name = key.rsplit('/').next().unwrap_or_default().to_owned();
+        facts.push((name, redis::cmd("GET").arg(&key).query_async(&mut connection).await?));
+    }
+    let ids: Vec<String> = (0..past).map(|n| format!("{n:032x}")).collect();
+    for (n, ring) in ids.chunks(50).enumerate() {
+        let mut pipe = redis::pipe();
+        for id in ring {
+            for (name, fact) in &facts {
+                pipe.cmd("SET").arg(format!("deploy-bot/deployment/{id}/{name}")).arg(fact).ignore();
+            }
+        }
+        let target = if n == 0 { "checkout".to_owned() } else { format!("app-{n}") };
+        let ring = serde_json::json!({ "version": 1, "ids": ring }).to_string();
+        pipe.cmd("SET").arg(format!("deploy-bot/target/-/{target}/history")).arg(ring).ignore();
+        pipe.query_async::<()>(&mut connection).await?;
+    }
+    // One more, so that both begin with a full ring or an empty one.
+    deploy(&bot, "checkout").await?;
+    let bytes = async |connection: &mut redis::aio::MultiplexedConnection| -> Result<f64> {
+        let info: String = redis::cmd("INFO").arg("stats").query_async(connection).await?;
+        let of = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        Ok(of("total_net_input_bytes:").unwrap_or_default() + of("total_net_output_bytes:").unwrap_or_default())
+    };
+    // From here on only the bot uses the store.
+    let mut accesses = Accesses::since_now(&bot).await?;
+    let moved = bytes(&mut connection).await?;
+    let entries = deploy(&bot, "checkout").await?;
+    let commit = find(&entries, "github.commit", "")?;
+    let to_commit = commit.at.saturating_sub(find(&entries, "bot.answered", "/slack/command")?.at);
+    let moved = bytes(&mut connection).await? - moved;
+    let operations = accesses.store().await?.values().sum::<u64>();
+    sleep(Duration::from_secs(6)).await;
+    let mut accesses = Accesses::since_now(&bot).await?;
+    let begun = now();
+    bot.bot.request(http::Request::get("/healthz").body(Vec::new())?).await;
+    let probe = now() - begun;
+    sleep(Duration::from_secs(1)).await;
+    let probed = accesses.store().await?.values().sum::<u64>();
+    bot.stop().await;
+    Ok([operations as f64, moved, to_commit as f64, probed as f64, probe as f64])
+}
