@@ -4,7 +4,7 @@
 //! duplicates rare and waiting short, and may forget everything at any moment; nothing here relies on it for safety.
 
 use crate::clock::{Clock, Timestamp, millis};
-use crate::deployment::{CommittedFact, Fact, Facts};
+use crate::deployment::{CommittedFact, Fact, Facts, RequestFact};
 use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel, SlackUser};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -176,7 +176,13 @@ pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
 
 /// Deletes all facts of a deployment that nobody names any more.
 pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
-    for name in FACTS {
+    store.delete(&fact_key(id, RequestFact::NAME)).await?;
+    forget_left_over(store, id).await
+}
+
+/// Deletes all but a request, which was not there: the same button may be pressed again meanwhile.
+pub async fn forget_left_over(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+    for name in FACTS.iter().filter(|name| **name != RequestFact::NAME) {
         store.delete(&fact_key(id, name)).await?;
     }
     Ok(())
@@ -591,7 +597,7 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Resul
             Err(error) => return Err(error),
         };
         match &facts.cancel {
-            _ if is_left_over(&facts, world.now()) => forget(world, &id).await?,
+            _ if is_left_over(&facts, world.now()) => forget_left_over(world, &id).await?,
             // Whoever resumes removes it when it is old enough.
             Some(cancel) if facts.request.is_none() => all.extend([cancel.at.0.to_string(), id.to_string()]),
             _ => {}

@@ -112,6 +112,7 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         in_flight = store::in_flight(world).await?;
     }
     let mut resume = Vec::new();
+    let mut forgotten = Vec::new();
     let mut waited = false;
     for id in &in_flight.ids {
         // One that cannot be read is left alone, and does not keep the others from being resumed.
@@ -128,7 +129,9 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
         let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
             // Nothing is left to do, or nobody is left to tell.
             if facts.request.is_none() {
-                forget_left_over(world, id).await?;
+                if forget_left_over(world, id).await? {
+                    forgotten.push(id);
+                }
                 continue;
             } else if facts.commit.is_none() {
                 // It may stand in no ring: the watch has ended it before it had a target.
@@ -151,19 +154,29 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
     if !in_flight.ids.is_empty() && !store::is_held(world, "watch").await? {
         store::wake(world).await?;
     }
+    if !forgotten.is_empty() {
+        world.sleep(SAVING).await;
+    }
+    for id in forgotten {
+        // The same button was pressed again, just when what had come of it before was taken out.
+        if let Some(request) = store::load_fact::<RequestFact>(world, id).await? {
+            store::add_in_flight(world, id, request.at).await?;
+        }
+    }
     Ok(resume)
 }
 
-/// Removes what is left of a request that was not accepted, but not while somebody takes it back.
-async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
-    let Some(lease) = Lease::take(world, &carry_lease(id), LIFE).await? else { return Ok(()) };
+/// Removes what is left of a request that was not accepted, but not while somebody takes it back. Whether it did.
+async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<bool, StoreError> {
+    let Some(lease) = Lease::take(world, &carry_lease(id), LIFE).await? else { return Ok(false) };
     let forgotten = async {
         let facts = store::load(world, id).await?;
         if store::is_left_over(&facts, world.now()) {
-            store::forget(world, id).await?;
+            store::forget_left_over(world, id).await?;
             store::leave_flight(world, id).await?;
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     };
     let forgotten = forgotten.await;
     lease.release().await;

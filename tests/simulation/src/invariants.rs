@@ -106,7 +106,11 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let nothing = "Nothing was changed";
     let has_commit = town.made.borrow().iter().any(|made| made.id == *id);
     let request = facts.request.as_ref();
-    let since = request.filter(|request| request.pressed.is_some()).map(|request| request.at.0 + 1000);
+    // A click may be a while on its way, so its own time is not when it took the message over.
+    let since = request.and_then(|request| {
+        let approved = request.pressed.as_ref()?.approvals.last().map_or(0, |approval| approval.at.0);
+        Some(approved.max(request.at.0 + 1000))
+    });
     let slack = lock(&town.slack);
     if let Some(place) = facts.place()
         && let Some(message) = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())
