@@ -225,11 +225,66 @@ pub struct TargetLock {
 }
 
 impl TargetLock {
+    /// That it was set, for the record.
+    pub fn change(&self) -> LockChange {
+        let what = Locked::Set { until: self.until };
+        LockChange { at: self.at, by: self.by.clone(), reason: self.reason.clone(), what }
+    }
+
     /// Whether it is in force.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
+
+/// `locks`: who locked and unlocked a target, or everything. slack-command writes it, under the lease [`lock_lease`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockLog {
+    /// Newest last, few.
+    pub changes: Vec<LockChange>,
+}
+
+/// A lock was set or taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockChange {
+    /// When.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: SlackUser,
+    /// Why it was locked.
+    pub reason: String,
+    /// Which of the two.
+    pub what: Locked,
+}
+
+/// Which change of a lock it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Locked {
+    /// It was set.
+    Set {
+        /// Until when, if not for good.
+        until: Option<Timestamp>,
+    },
+    /// It was taken away.
+    TakenAway {
+        /// Whose it was.
+        of: SlackUser,
+    },
+}
+
+impl LockLog {
+    /// Adds a change. The same once more, as whoever had to do it again says it, is one.
+    fn add(&mut self, change: LockChange) {
+        let of = |change: &LockChange| (change.by.clone(), change.reason.clone(), change.what.clone());
+        self.changes.pop_if(|last| of(last) == of(&change));
+        self.changes.push(change);
+        self.changes.drain(..self.changes.len().saturating_sub(LOCKS_REMEMBERED));
+    }
+}
+
+/// How many changes of its lock a target remembers.
+const LOCKS_REMEMBERED: usize = 20;
 
 /// `rolled-back`: versions of a target that were rolled back. slack-command writes it, under the lease [`lock_lease`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -324,6 +379,10 @@ target_key! {
     /// See [`RolledBack`].
     RolledBackVersions, RolledBack, "rolled-back"
 }
+target_key! {
+    /// See [`LockLog`].
+    Locks, LockLog, "locks"
+}
 
 /// The lease under which the locks of a target (or, without one, the lock of everything) are changed.
 pub fn lock_lease(application: Option<&ArgoApplication>) -> String {
@@ -360,12 +419,42 @@ single_key! {
     LockOfAll, TargetLock, "lock"
 }
 single_key! {
+    /// Changes of the lock of everything, see [`LockLog`].
+    LocksOfAll, LockLog, "locks"
+}
+single_key! {
     /// See [`CachedCatalog`].
     CatalogCache, CachedCatalog, "catalog"
 }
 single_key! {
     /// Deployments that ended before they had a target's lease.
     EarlyEnds, Ring, "early-ends"
+}
+
+/// Changes the lock of a target (or, without one, that of everything) to `lock`, under its lease. What is remembered of it is written
+/// first: whoever dies in between does both again, or leaves a line too many and never one too few.
+pub async fn change_lock(
+    store: &impl KeyValue,
+    lease: &Lease<'_, impl Redis + Clock>,
+    application: Option<&ArgoApplication>,
+    change: LockChange,
+    lock: Option<&TargetLock>,
+) -> Result<(), StoreError> {
+    const WRITES: Duration = Duration::from_secs(2);
+    let (log, key) = match application {
+        Some(application) => (Locks(application).name(), Lock(application).name()),
+        None => (LocksOfAll.name(), LockOfAll.name()),
+    };
+    let mut changes: LockLog = read(store, &log).await?.unwrap_or_default();
+    changes.add(change);
+    let lost = |_| StoreError("the lease was lost");
+    lease.ensure(WRITES).await.map_err(lost)?;
+    write(store, &log, &changes).await?;
+    lease.ensure(WRITES).await.map_err(lost)?;
+    match lock {
+        Some(lock) => write(store, &key, lock).await,
+        None => store.delete(&key).await,
+    }
 }
 
 /// Reads a key.

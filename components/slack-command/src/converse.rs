@@ -12,12 +12,14 @@ use deploy_core::github::SourceState;
 use deploy_core::image::Tag;
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Button, Offer, Preview, TargetStatus};
-use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
+use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, SlackChannel, Target};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
-use deploy_core::store::{self, Current, Lease, Live, Lock, LockOfAll, TargetLock};
-use futures::future::{Either, join_all, select};
+use deploy_core::store::{
+    self, Current, Lease, Live, Lock, LockChange, LockOfAll, Locks, LocksOfAll, Speech, TargetLock, Urgency,
+};
+use futures::future::{Either, join, join_all, select};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ const LIFE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(100);
 /// How often an answer is sent until Slack takes it.
 const TRIES: u32 = 3;
+/// How many seconds an announcement elsewhere waits for its turn.
+const POST_TRIES: u32 = 60;
 /// How many targets `status` shows.
 const MOST: usize = 20;
 
@@ -37,8 +41,8 @@ const MOST: usize = 20;
 enum Said {
     /// To the asker alone.
     Asker(Message),
-    /// To everybody in the channel.
-    Channel(Message),
+    /// To everybody in the channel, and in another one.
+    Channel(Message, Option<SlackChannel>),
     /// People see it elsewhere.
     Nothing,
 }
@@ -88,20 +92,52 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
             Said::words(&message::fault(&fault))
         }
     };
-    tell(world, &who, &id, said).await;
+    tell(world, settings, &who, &id, said).await;
     if let Some(id) = carry {
         carry_out(world, settings, &id).await;
     }
 }
 
-async fn tell(world: &impl World, who: &Asker, id: &DeploymentId, said: Said) {
-    let (words, audience) = match said {
-        Said::Asker(words) => (words, Audience::Asker),
-        Said::Channel(words) => (words, Audience::Channel),
+async fn tell(world: &impl World, settings: &SlackCommandSettings, who: &Asker, id: &DeploymentId, said: Said) {
+    let (words, audience, elsewhere) = match said {
+        Said::Asker(words) => (words, Audience::Asker, None),
+        Said::Channel(words, elsewhere) => (words, Audience::Channel, elsewhere),
         Said::Nothing => return,
     };
+    join(answer(world, who, id, &words, audience), announce(world, settings, id, elsewhere.as_ref(), &words)).await;
+}
+
+/// Says it where it was not typed. Nobody waits for it there, so it may have to wait, and an answer that is lost is not sent twice.
+async fn announce(
+    world: &impl World,
+    settings: &SlackCommandSettings,
+    id: &DeploymentId,
+    channel: Option<&SlackChannel>,
+    words: &Message,
+) {
+    let Some(channel) = channel else { return };
+    let speech = Speech::Post(channel);
+    for _ in 0..POST_TRIES {
+        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await {
+            match slack::post(world, &settings.slack, channel, words, None).await {
+                Err(SlackError::RateLimited(wait)) => store::quiet_slack(world, speech, wait).await,
+                Ok(_) => return,
+                Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
+                    return world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                }
+                Err(SlackError::Gone(why)) => {
+                    return world.log(Line::error("not_announced").of(id).with("slack", why.as_str()));
+                }
+            }
+        }
+        world.sleep(Duration::from_secs(1)).await;
+    }
+    world.log(Line::error("not_announced").of(id).with("channel", channel.as_str()));
+}
+
+async fn answer(world: &impl World, who: &Asker, id: &DeploymentId, words: &Message, audience: Audience) {
     for _ in 0..TRIES {
-        match slack::respond(world, &who.response_url, &words, audience, Original::Keep).await {
+        match slack::respond(world, &who.response_url, words, audience, Original::Keep).await {
             Ok(()) => return,
             Err(SlackError::Unreachable(fault)) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));
@@ -138,8 +174,11 @@ impl<W: World> Talk<'_, W> {
             }
             Command::History(words) => {
                 let (target, environment) = self.desk.find(&words).await?;
-                let past = self.desk.remembered(&environment.argocd).await?;
-                Ok(Said::Asker(message::history(&target, &past)))
+                let (world, argocd) = (self.desk.world, &environment.argocd);
+                let past = self.desk.remembered(argocd).await?;
+                let own = store::load_key(world, Locks(argocd)).await?.unwrap_or_default();
+                let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
+                Ok(Said::Asker(message::history(&target, &past, &own.changes, &all.changes)))
             }
             Command::Apps => Ok(Said::Asker(message::apps(&self.desk.any_catalog().await?))),
             Command::Preview(words) => self.preview(words).await,
@@ -301,15 +340,11 @@ impl<W: World> Talk<'_, W> {
         }
         let until = period.map(|period| now.after(period));
         let lock = TargetLock { by: self.who.user.clone(), reason, at: now, until, rollback: false };
-        lease.ensure(WRITE).await?;
-        match place.argocd() {
-            Some(argocd) => store::save_key(world, Lock(argocd), &lock).await?,
-            None => store::save_key(world, LockOfAll, &lock).await?,
-        }
+        store::change_lock(world, &lease, place.argocd(), lock.change(), Some(&lock)).await?;
         lease.release().await;
         let line = Line::new("locked").of(self.desk.id).with("user", self.who.user.as_str());
         world.log(line.with("target", place.name.as_str()).with("reason", lock.reason.as_str()));
-        Ok(Said::Channel(message::locked(&scope, &place.name, &lock)))
+        Ok(Said::Channel(message::locked(&scope, &place.name, &lock), None))
     }
 
     /// `meant`: whether a lock is the one that was meant, and not a newer one.
@@ -330,15 +365,25 @@ impl<W: World> Talk<'_, W> {
             lease.release().await;
             return not_locked();
         };
-        lease.ensure(WRITE).await?;
-        match place.argocd() {
-            Some(argocd) => store::delete_key(world, Lock(argocd)).await?,
-            None => store::delete_key(world, LockOfAll).await?,
-        }
+        let (by, reason) = (self.who.user.clone(), lock.reason.clone());
+        let change = LockChange { at: self.now(), by, reason, what: store::Locked::TakenAway { of: lock.by.clone() } };
+        store::change_lock(world, &lease, place.argocd(), change, None).await?;
         lease.release().await;
         let line = Line::new("unlocked").of(self.desk.id).with("user", self.who.user.as_str());
         world.log(line.with("target", place.name.as_str()).with("lock_by", lock.by.as_str()));
-        Ok(Said::Channel(message::unlocked(&place.name, &self.who.user, &lock)))
+        let elsewhere = self.deployed_from(place.argocd()).await.filter(|channel| *channel != self.who.channel);
+        Ok(Said::Channel(message::unlocked(&place.name, &self.who.user, &lock), elsewhere))
+    }
+
+    /// The channel of a target: where what runs was deployed from, or else what was tried last.
+    async fn deployed_from(&self, argocd: Option<&ArgoApplication>) -> Option<SlackChannel> {
+        let world = self.desk.world;
+        let id = match store::load_key(world, Live(argocd?)).await.ok()? {
+            Some(live) => live.id,
+            None => store::load_key(world, Current(argocd?)).await.ok()??.id,
+        };
+        let facts = store::load(world, &id).await.ok()?;
+        facts.place().map(|place| place.channel.clone()).or(facts.request.map(|request| request.channel))
     }
 
     async fn lease(&self, name: &str) -> Result<Lease<'_, W>, Stop> {

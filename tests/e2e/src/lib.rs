@@ -292,6 +292,7 @@ impl Room {
                             "deploy-bot/early-ends",
                             "deploy-bot/branch/rewritten",
                             "deploy-bot/lock",
+                            "deploy-bot/locks",
                         ]
                         .contains(&key.as_str())
                 }

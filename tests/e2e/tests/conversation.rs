@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, changed_lines, quick, room, room_with, tempo};
 use fakes::argocd::{Health, Script};
 use fakes::github::Checks;
-use fakes::slack::Message;
+use fakes::slack::{Bot, Kind, Message};
 use fakes::{Fault, Response};
 use sandbox::hold::Moment;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, MALLORY};
@@ -202,6 +202,85 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
     });
 }
 
+/// Where people talk about running things, and no app is deployed from.
+const OPS: &str = "C0OPS";
+
+#[test]
+fn the_history_shows_who_locked_and_unlocked_and_why_among_the_deploys() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "owners: { users: [U0CAROL] }\n", "");
+        room.command(BOB, DEPLOYS, "lock checkout load test for 2h").await;
+        let first = says(room, "locked *checkout*").await?;
+        room.press(CAROL, &first, "unlock").await;
+        room.says("@carol unlocked *checkout*").await?;
+        deploys(room, "checkout 42").await?;
+        room.command(CAROL, DEPLOYS, "lock all release night").await;
+        room.says("locked *everything*").await?;
+        room.command(CAROL, DEPLOYS, "unlock all").await;
+        room.says("unlocked *everything*").await?;
+        let history = asks(room, ALICE, "history checkout", "newest first").await?;
+        let lines = [
+            "everything unlocked by @carol",
+            "everything locked by @carol",
+            "1. `",
+            ":unlock: unlocked by @carol",
+            ":lock: locked by @bob",
+        ];
+        let places: Vec<_> = lines.iter().map(|line| history.find(line)).collect();
+        ensure!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}\n{history}");
+        for line in ["release night", "until", "load test", "it was @bob's: load test"] {
+            ensure!(history.contains(line), "{line:?} is not in {history}");
+        }
+        // Of another target only what holds for everything.
+        let other = asks(room, ALICE, "history payments", "I remember no deploy of").await?;
+        ensure!(other.contains("release night") && !other.contains("load test"), "{other}");
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_unlocks_from_elsewhere_is_announced_where_the_target_is_deployed_too() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().add_channel(OPS, "ops", Kind::Public, Bot::Member);
+        deploys(room, "checkout 42").await?;
+        let unlocked = |room: &Sandbox, channel: &str| {
+            let slack = room.slack.lock();
+            let of = |message: &&Message| slack.render(message).contains("@bob unlocked *checkout*");
+            slack.messages(channel).iter().filter(of).count()
+        };
+        let lock = async |reason: &str| -> Result<Message> {
+            room.command(BOB, OPS, &format!("lock checkout {reason}")).await;
+            let locked = |room: &Sandbox| {
+                let slack = room.slack.lock();
+                let of = |message: &&Message| slack.render(message).contains(reason);
+                slack.messages(OPS).iter().find(of).cloned()
+            };
+            room.until(&format!("lock for the {reason}"), PATIENCE, locked).await
+        };
+        lock("load test").await?;
+        room.command(BOB, OPS, "unlock checkout").await;
+        let both = |room: &Sandbox| (unlocked(room, OPS) == 1 && unlocked(room, DEPLOYS) == 1).then_some(());
+        room.until("word of it in both channels", PATIENCE, both).await?;
+
+        // By a button that stands elsewhere; and in the target's own channel, once.
+        let lock = lock("second test").await?;
+        room.press(BOB, &lock, "unlock").await;
+        let both = |room: &Sandbox| (unlocked(room, OPS) == 2 && unlocked(room, DEPLOYS) == 2).then_some(());
+        room.until("word of it in both channels again", PATIENCE, both).await?;
+        room.press(BOB, &lock, "unlock").await;
+        whispers(room, BOB, "checkout is not locked").await?;
+        room.command(BOB, DEPLOYS, "lock checkout and again").await;
+        room.says("and again").await?;
+        room.command(BOB, DEPLOYS, "unlock checkout").await;
+        let one = |room: &Sandbox| (unlocked(room, DEPLOYS) == 3).then_some(());
+        room.until("word of it here", PATIENCE, one).await?;
+        ensure!(unlocked(room, OPS) == 2 && unlocked(room, DEPLOYS) == 3, "once each");
+        Ok(())
+    });
+}
+
 #[test]
 fn a_rollback_brings_the_last_healthy_version_back_and_locks_the_target() {
     room(async |room| -> Result<()> {
@@ -229,6 +308,11 @@ fn a_rollback_brings_the_last_healthy_version_back_and_locks_the_target() {
         room.says(&format!("rolled back from {bad} to {good}")).await?;
         room.command(BOB, DEPLOYS, "unlock checkout").await;
         room.says("unlocked *checkout*").await?;
+        let history = asks(room, ALICE, "history checkout", ":unlock:").await?;
+        let reason = format!("rolled back from {bad} to {good}");
+        let lines = [format!("it was their own: {reason}"), ":lock: locked by @bob".to_owned(), "1. `".to_owned()];
+        let places: Vec<_> = lines.iter().map(|line| history.find(line)).collect();
+        ensure!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?}\n{history}");
         room.alice("checkout main").await;
         let asked = says(room, "was rolled back from checkout").await?;
         ensure!(asked.buttons() == ["deploy_anyway"], "{:?}", asked.buttons());

@@ -173,8 +173,8 @@ fn nothing_left(town: &Town) {
         let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
             Some((id, _)) => remembered.iter().any(|known| known == id),
             None => {
-                let singles =
-                    ["catalog", "early-ends", "branch/rewritten", "lock"].map(|name| format!("deploy-bot/{name}"));
+                let singles = ["catalog", "early-ends", "branch/rewritten", "lock", "locks"]
+                    .map(|name| format!("deploy-bot/{name}"));
                 key.starts_with("deploy-bot/target/") || singles.contains(key)
             }
         };

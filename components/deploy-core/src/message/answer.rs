@@ -11,7 +11,7 @@ use crate::deployment::{ChangesFact, CommitFact, End, Facts, Riders, State};
 use crate::names::{DeploymentId, FilePath, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::slack::{Message, escape};
-use crate::store::TargetLock;
+use crate::store::{LockChange, Locked, TargetLock};
 use serde_json::Value;
 
 /// So much of a page is shown at most: Slack finds longer messages too long, and nobody reads them.
@@ -103,13 +103,20 @@ fn lock_words(lock: &TargetLock) -> String {
 
 // ---- history ----
 
-/// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them.
-pub fn history(target: &Target, all: &[(DeploymentId, Facts)]) -> Message {
+/// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between them who locked and unlocked
+/// the target, or everything.
+pub fn history(
+    target: &Target,
+    all: &[(DeploymentId, Facts)],
+    locks: &[LockChange],
+    locks_of_all: &[LockChange],
+) -> Message {
     let past: Vec<&Facts> = all.iter().map(|(_, facts)| facts).filter(|facts| facts.committed.is_some()).collect();
-    let mut lines = vec![format!("*{target}*, newest first:")];
-    if past.is_empty() {
-        lines = vec![format!("I remember no deploy of *{target}*.")];
-    }
+    // A rollback locks its target just after its commit, perhaps within the same millisecond.
+    let mut happened: Vec<_> = locks.iter().map(|change| (change.at, lock_line("", change))).collect();
+    happened.extend(locks_of_all.iter().map(|change| (change.at, lock_line("everything ", change))));
+    happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    happened.truncate(MOST_LOCKS);
     for (n, facts) in past.iter().enumerate() {
         let Some(((commit, request), committed)) =
             facts.commit.as_ref().zip(facts.request.as_ref()).zip(facts.committed.as_ref())
@@ -134,15 +141,22 @@ pub fn history(target: &Target, all: &[(DeploymentId, Facts)]) -> Message {
         notes.extend(commit.overridden.as_ref().map(|reason| format!("gate overridden{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
         let url = format!("{}/commit/{}", commit.gitops_url, committed.sha);
-        lines.push(format!(
+        let line = format!(
             "{}. {} {how}, <@{}> {} {}{notes}",
             n.saturating_add(1),
             code(commit.tag.as_str()),
             request.user,
             moment(committed.at),
             link(&url, committed.sha.short())
-        ));
+        );
+        happened.push((committed.at, line));
     }
+    happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut lines = vec![match past.is_empty() {
+        true => format!("I remember no deploy of *{target}*."),
+        false => format!("*{target}*, newest first:"),
+    }];
+    lines.extend(happened.into_iter().map(|(_, line)| line));
     let others: Vec<String> = all.iter().filter_map(|(_, facts)| not_deployed(facts)).take(MOST_OTHERS).collect();
     if !others.is_empty() {
         lines.push("Not deployed:".to_owned());
@@ -151,6 +165,24 @@ pub fn history(target: &Target, all: &[(DeploymentId, Facts)]) -> Message {
     let back = (past.len() > 1).then(|| format!("`/deploy rollback {target} 2` brings line 2 back."));
     page(&lines, back.as_deref(), &[])
 }
+
+/// A lock that was set or taken away: by whom, when and why.
+fn lock_line(what: &str, change: &LockChange) -> String {
+    let (by, at, why) = (&change.by, moment(change.at), said(&change.reason));
+    match &change.what {
+        Locked::Set { until } => {
+            let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+            format!("• :lock: {what}locked by <@{by}> {at}{until}{why}")
+        }
+        Locked::TakenAway { of } => {
+            let whose = if of == by { "their own".to_owned() } else { format!("<@{of}>'s") };
+            format!("• :unlock: {what}unlocked by <@{by}> {at}; it was {whose}{why}")
+        }
+    }
+}
+
+/// How many changes of locks are listed.
+const MOST_LOCKS: usize = 20;
 
 /// How many requests without a commit are listed.
 const MOST_OTHERS: usize = 10;

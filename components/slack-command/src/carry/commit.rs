@@ -383,10 +383,13 @@ impl<W: World> Carrier<'_, W> {
         }
         let locked = store::load_key(self.world, Lock(&commit.argocd)).await?.is_some_and(|lock| lock.holds(now));
         if commit.rollback && !locked {
-            let reason = format!("rolled back from {} to {}", commit.before, commit.tag);
+            let reason = match commit.before == commit.tag.as_str() {
+                // It is in the file already: a rollback that came no further is tried again.
+                true => format!("rolled back to {}", commit.tag),
+                false => format!("rolled back from {} to {}", commit.before, commit.tag),
+            };
             let lock = TargetLock { by: request.user.clone(), reason, at: now, until: None, rollback: true };
-            lease.ensure(WRITE).await?;
-            store::save_key(self.world, Lock(&commit.argocd), &lock).await?;
+            store::change_lock(self.world, &lease, Some(&commit.argocd), lock.change(), Some(&lock)).await?;
             self.world.log(Line::new("locked").of(self.id).with("target", commit.target.to_string()));
         }
         lease.release().await;

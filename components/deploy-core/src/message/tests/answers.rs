@@ -5,7 +5,7 @@ use crate::catalog::Catalog;
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
 use crate::image::Digest;
-use crate::store::TargetLock;
+use crate::store::{LockChange, Locked, TargetLock};
 
 fn lock(reason: &str) -> TargetLock {
     TargetLock { by: user("U1"), reason: reason.to_owned(), at: at(0), until: Some(at(7200)), rollback: false }
@@ -88,7 +88,15 @@ fn what_was_deployed_before_and_how_it_ended() {
         accepted_facts(),
     ];
     let past: Vec<_> = past.into_iter().map(|facts| (id('1'), facts)).collect();
-    insta::assert_snapshot!(show(&history(&target(), &past)), @"
+    let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
+    let locks = [
+        change(1, Locked::Set { until: Some(at(3600)) }),
+        change(2, Locked::TakenAway { of: user("U7") }),
+        change(60, Locked::Set { until: None }),
+        change(61, Locked::Set { until: None }),
+        change(62, Locked::TakenAway { of: user("U8") }),
+    ];
+    insta::assert_snapshot!(show(&history(&target(), &past, &[], &[])), @"
     *checkout@production*, newest first:
     [section] *checkout@production*, newest first:
     1. `faster-cart-aaaaaaa` :hourglass_flowing_sand: under way, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
@@ -102,14 +110,21 @@ fn what_was_deployed_before_and_how_it_ended() {
     9. `faster-cart-aaaaaaa` :grey_question: unknown, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
     `/deploy rollback checkout@production 2` brings line 2 back.
     ");
-    insta::assert_snapshot!(show(&history(&target(), &past[..1])), @"
+    insta::assert_snapshot!(show(&history(&target(), &past[..1], &locks[..3], &locks[3..])), @"
     *checkout@production*, newest first:
     [section] *checkout@production*, newest first:
+    • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
+    • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
+    • :lock: locked by <@U7> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
     1. `faster-cart-aaaaaaa` :hourglass_flowing_sand: under way, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    • :unlock: unlocked by <@U7> <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>; it was their own: Load test
+    • :lock: locked by <@U7> <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test
     ");
-    insta::assert_snapshot!(show(&history(&target(), &[])), @"
+    insta::assert_snapshot!(show(&history(&target(), &[], &[], &locks[3..])), @"
     I remember no deploy of *checkout@production*.
     [section] I remember no deploy of *checkout@production*.
+    • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
+    • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
     ");
 }
 

@@ -5,7 +5,7 @@ use crate::catalog::Catalog;
 use crate::command::{Scope, TargetWords, Version};
 use crate::deployment::{Approval, ApprovalsFact, Change};
 use crate::names::CommitSha;
-use crate::store::TargetLock;
+use crate::store::{self, LockChange, TargetLock};
 use proptest::prelude::*;
 
 /// What people and other systems could write to be noticed, or to break the message.
@@ -330,8 +330,11 @@ proptest! {
             lock: Some(lock.clone()),
             frozen: Some(at(9)),
         };
+        let taken_away = store::Locked::TakenAway { of: user("U8") };
+        let locks = [lock.change(), LockChange { what: taken_away, ..lock.change() }];
+        let locks: Vec<_> = locks.iter().cycle().take(count.min(20)).cloned().collect();
         check_message(&status_of(&vec![status; count.max(1)], Some(&lock), count), "status");
-        check_message(&history(&target(), &vec![(id('1'), facts.clone()); count]), "history");
+        check_message(&history(&target(), &vec![(id('1'), facts.clone()); count], &locks, &locks), "history");
         check_message(&locked(&Scope::Everything, "everything", &lock), "locked");
         check_message(&unlocked("everything", &user("U7"), &lock), "unlocked");
         check_message(&plain(&locked_already("everything", &lock)), "locked already");
@@ -441,13 +444,13 @@ fn a_hundred_apps_fit_on_a_page() {
 #[test]
 fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     let facts = Facts { outcome: outcome(60, live()), ..relayed() };
-    let message = history(&target(), &vec![(id('1'), facts.clone()); 50]);
+    let message = history(&target(), &vec![(id('1'), facts.clone()); 50], &[], &[]);
     check_message(&message, "history");
     let shown = show(&message);
     assert!(shown.contains("\n50. ") && shown.ends_with("brings line 2 back."), "{shown}");
     let mut long = facts;
     long.commit.as_mut().unwrap().overridden = Some("payments are failing ".repeat(20));
-    let shown = show(&history(&target(), &vec![(id('1'), long); 50]));
+    let shown = show(&history(&target(), &vec![(id('1'), long); 50], &[], &[]));
     let (above, below) = shown.split_once("\n… and ").unwrap();
     assert!(above.contains("\n10. ") && below.contains(" more.") && below.ends_with("brings line 2 back."), "{shown}");
 }

@@ -37,6 +37,7 @@ fn again(key: &str, value: &Value) -> Value {
         "current" => as_a::<CurrentDeployment>,
         "live" => as_a::<LiveVersion>,
         "lock" => as_a::<TargetLock>,
+        "locks" => as_a::<LockLog>,
         "history" | "early-ends" => as_a::<Ring>,
         "rolled-back" => as_a::<RolledBack>,
         "rewritten" => as_a::<BranchRewritten>,
@@ -102,7 +103,7 @@ fn a_sample_has_every_fact_and_every_key() {
         sample(text).keys().map(|key| key.rsplit('/').next().unwrap().to_owned()).collect()
     };
     let facts: BTreeSet<String> = FACTS.iter().map(|name| (*name).to_owned()).collect();
-    let new = ["approvals", "changes", "github", "rolled-back"].map(str::to_owned);
+    let new = ["approvals", "changes", "github", "locks", "rolled-back"].map(str::to_owned);
     let app = application();
     let keys = [
         Current(&app).name(),
@@ -110,8 +111,10 @@ fn a_sample_has_every_fact_and_every_key() {
         Lock(&app).name(),
         History(&app).name(),
         RolledBackVersions(&app).name(),
+        Locks(&app).name(),
         Rewritten.name(),
         LockOfAll.name(),
+        LocksOfAll.name(),
         CatalogCache.name(),
         EarlyEnds.name(),
     ];
