@@ -8,9 +8,9 @@ mod pull_request;
 mod sentence;
 
 pub use answer::{
-    Preview, TargetStatus, approval_over, approved_already, apps, cancelling, forgotten, history, locked,
-    locked_already, may_not_approve, not_locked, noted, nothing_to_cancel, plain, preview, status_of,
-    too_late_to_cancel, unknown_button, unlocked,
+    Preview, TargetStatus, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling,
+    forgotten, history, locked, locked_already, may_not_approve, not_locked, noted, nothing_to_cancel, plain,
+    pressed_before, preview, rejected_already, status_of, too_late_to_cancel, unknown_button, unlocked,
 };
 pub use button::{Button, Offer};
 pub use pull_request::{of_deploy, on_pull_request};

@@ -22,7 +22,7 @@ use std::time::Duration;
 const BODY_LIMIT: usize = 64 << 10;
 
 /// The store and Redis together get this long before the answer.
-const SAVE_LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const SAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// How often a button can be pressed again that was pressed in vain.
 const PRESSES: u32 = 8;
@@ -63,8 +63,8 @@ pub(crate) struct Accepted {
 /// What an answer leaves to do.
 pub(crate) enum Then {
     Nothing,
-    /// Carry it out: that was promised.
-    CarryOut(DeploymentId),
+    /// Carry it out: that was promised. Whoever pressed a button that was pressed before is told so.
+    CarryOut(DeploymentId, Option<Box<Wish>>),
     /// See that nobody carries it out: it was not accepted, but part of it may be saved. Whoever pressed a button is told so.
     TakeBack(DeploymentId, Option<Box<Wish>>),
     /// Find out, or change something small, and answer through the `response_url`.
@@ -85,6 +85,8 @@ pub(crate) enum Wanted {
     Command(Command),
     /// A button that deploys nothing by itself.
     Button(Button),
+    /// A button whose deployment was begun by an earlier press.
+    PressedBefore,
     /// Nothing but these words.
     Words(String),
 }
@@ -197,7 +199,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
                     match of {
                         Ok(Some(request)) => {
                             let answer = self::words(&message::accepted(&request.words));
-                            Accepted { answer, then: Then::CarryOut(id) }
+                            Accepted { answer, then: Then::CarryOut(id, None) }
                         }
                         _ => {
                             let then = if begun { Then::TakeBack(id, None) } else { Then::Nothing };
@@ -241,7 +243,13 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
                     })
                     .await;
                     match of {
-                        Ok(Some(_)) => Accepted { answer: Answer::empty(StatusCode::OK), then: Then::CarryOut(id) },
+                        Ok(Some(request)) => {
+                            // Each click has a `response_url` of its own; the same click may come twice.
+                            let before = request.response_url != who.response_url;
+                            let wish = Wish { what: Wanted::PressedBefore, who, id: id.clone(), at };
+                            let then = Then::CarryOut(id, before.then(|| Box::new(wish)));
+                            Accepted { answer: Answer::empty(StatusCode::OK), then }
+                        }
                         Ok(None) => Accepted::later(Wanted::Words(message::forgotten()), who, id, at),
                         Err(_) => {
                             let what = Wanted::Words(message::not_accepted());
@@ -296,15 +304,15 @@ async fn not_in_vain(
 }
 
 /// What came of saving a request.
-struct Saved {
+pub(crate) struct Saved {
     /// The request, if there is one.
-    of: Result<Option<RequestFact>, StoreError>,
+    pub(crate) of: Result<Option<RequestFact>, StoreError>,
     /// Part of it may be saved.
     begun: bool,
 }
 
 /// Saves a request, within the second that we have before the answer.
-async fn save(
+pub(crate) async fn save(
     world: &impl World,
     id: &DeploymentId,
     limit: Duration,

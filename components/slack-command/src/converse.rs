@@ -1,13 +1,13 @@
 //! After the answer: questions, and small changes that deploy nothing: locks, approvals, the wish to cancel. Each is told through the
 //! `response_url` of its own click; nothing of it is promised before, so whoever hears nothing asks again.
 
-use super::accept::{Asker, Wanted, Wish};
+use super::accept::{Asker, SAVE_LIMIT, Wanted, Wish, save};
 use super::carry::{Desk, Place, Stop, WRITE, carry_lease, carry_out};
 use deploy_core::catalog::{Environment, People};
 use deploy_core::clock::Timestamp;
 use deploy_core::command::{Command, DeployWords, Scope, Version, What};
 use deploy_core::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Pressed, RequestFact};
-use deploy_core::fault::{Cause, Fault, System};
+use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::github::SourceState;
 use deploy_core::image::Tag;
 use deploy_core::log::{Line, World};
@@ -32,6 +32,8 @@ const LIFE: Duration = Duration::from_secs(15);
 const AGAIN: Duration = Duration::from_millis(100);
 /// How often an answer is sent until Slack takes it.
 const TRIES: u32 = 3;
+/// How often it is tried to save what others have agreed to.
+const SAVE_TRIES: u32 = 60;
 /// How many seconds an announcement elsewhere waits for its turn.
 const POST_TRIES: u32 = 60;
 /// How many targets `status` shows.
@@ -61,11 +63,22 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
     let desk = Desk { world, settings, id: &id };
     let talk = Talk { desk, who: &who, at };
     let mut carry = None;
+    // A write of ours that failed, or took too long, may have taken effect.
+    let changed = match &what {
+        Wanted::Command(Command::Lock { .. } | Command::Unlock(_) | Command::Cancel(_)) | Wanted::Button(_) => {
+            Changed::Unknown
+        }
+        _ => Changed::Nothing,
+    };
     let work = async {
         match what {
             Wanted::Words(text) => Ok(Said::words(&text)),
             Wanted::Command(command) => talk.command(command, &mut carry).await,
             Wanted::Button(button) => talk.button(button, &mut carry).await,
+            Wanted::PressedBefore => match store::load(world, &id).await {
+                Ok(facts) => Ok(Said::words(&message::pressed_before(&facts, &who.user))),
+                Err(error) => Err(error.into()),
+            },
         }
     };
     let said = match select(pin!(work), pin!(world.sleep(LIMIT))).await {
@@ -83,19 +96,44 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
         }
         Either::Left((Err(Stop::Leave(why)), _)) => {
             world.log(Line::error("not_answered").of(&id).with("cause", why));
-            let fault = Fault::new(System::Store, "do that", Cause::TimedOut);
+            let fault = Fault::new(System::Store, "do that", Cause::TimedOut).changed(changed);
             Said::words(&message::fault(&fault))
         }
         Either::Right(_) => {
             world.log(Line::error("not_answered").of(&id).with("cause", "it took too long"));
-            let fault = Fault::new(System::Store, "answer that", Cause::TimedOut);
+            let fault = Fault::new(System::Store, "answer that", Cause::TimedOut).changed(changed);
             Said::words(&message::fault(&fault))
         }
     };
     tell(world, settings, &who, &id, said).await;
-    if let Some(id) = carry {
+    let Some(Next { id, unsaved }) = carry else { return };
+    let is_saved = match unsaved {
+        Some(request) => save_late(world, &id, request).await,
+        None => true,
+    };
+    if is_saved {
         carry_out(world, settings, &id).await;
     }
+}
+
+/// Saves what could not be saved in time, for as long as somebody may wait for it. What was given up may be written all the same.
+async fn save_late(world: &impl World, id: &DeploymentId, request: RequestFact) -> bool {
+    for _ in 0..SAVE_TRIES {
+        let saved = async {
+            store::add_in_flight(world, id, request.at).await?;
+            if store::load_fact::<RequestFact>(world, id).await?.is_none() {
+                store::save_fact(world, id, &request).await?;
+            }
+            // Again: whoever resumes may have found nothing of it yet, and have taken it out.
+            store::add_in_flight(world, id, request.at).await
+        };
+        match saved.await {
+            Ok(()) => return true,
+            Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.0)),
+        }
+        world.sleep(Duration::from_secs(1)).await;
+    }
+    false
 }
 
 async fn tell(world: &impl World, settings: &SlackCommandSettings, who: &Asker, id: &DeploymentId, said: Said) {
@@ -163,7 +201,7 @@ struct Talk<'a, W> {
 }
 
 impl<W: World> Talk<'_, W> {
-    async fn command(&self, command: Command, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+    async fn command(&self, command: Command, carry: &mut Option<Next>) -> Result<Said, Stop> {
         match command {
             Command::Status(None) => self.status_of_all().await,
             Command::Status(Some(words)) => {
@@ -197,7 +235,7 @@ impl<W: World> Talk<'_, W> {
         }
     }
 
-    async fn button(&self, button: Button, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+    async fn button(&self, button: Button, carry: &mut Option<Next>) -> Result<Said, Stop> {
         match button {
             Button::Cancel(id) => self.cancel(&id, carry).await,
             Button::Approve(id) => self.approve(&id, true, carry).await,
@@ -397,7 +435,7 @@ impl<W: World> Talk<'_, W> {
 
     // ---- the wish to cancel ----
 
-    async fn cancel(&self, id: &DeploymentId, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+    async fn cancel(&self, id: &DeploymentId, carry: &mut Option<Next>) -> Result<Said, Stop> {
         let world = self.desk.world;
         let facts = store::load(world, id).await?;
         let Some(request) = &facts.request else { return Ok(Said::words(&message::forgotten())) };
@@ -415,14 +453,14 @@ impl<W: World> Talk<'_, W> {
         }
         if !store::is_held(world, &carry_lease(id)).await? {
             // Nobody is at it: so we are.
-            *carry = Some(id.clone());
+            *carry = Some(Next { id: id.clone(), unsaved: None });
         }
         Ok(Said::words(&message::cancelling()))
     }
 
     // ---- approvals ----
 
-    async fn approve(&self, id: &DeploymentId, yes: bool, carry: &mut Option<DeploymentId>) -> Result<Said, Stop> {
+    async fn approve(&self, id: &DeploymentId, yes: bool, carry: &mut Option<Next>) -> Result<Said, Stop> {
         let world = self.desk.world;
         let facts = store::load(world, id).await?;
         let Some((request, wanted)) = facts.request.clone().zip(wanted(&facts)) else {
@@ -470,32 +508,42 @@ impl<W: World> Talk<'_, W> {
                 lease.release().await;
                 return Ok(Said::words(&message::approved_already()));
             }
-            // It goes on as a deployment of its own, in the same message.
-            let next = self.after_approval(id, &facts, &request, fact, (&agreed, head, tag)).await;
+            // It goes on as a deployment of its own, in the same message: of the button's, which is the same for all who press it.
+            let next = self.desk.id;
+            let is_new = fact != before;
+            let follows = self.after_approval(id, &facts, &request, fact, (&agreed, head, tag));
+            let saved = save(world, next, SAVE_LIMIT, async || {
+                let before = store::load_fact(world, next).await?;
+                Ok(Some(before.unwrap_or(follows.clone())))
+            });
+            let is_saved = saved.await.of.is_ok();
             lease.release().await;
-            *carry = Some(next?);
-            return Ok(Said::Nothing);
+            *carry = Some(Next { id: next.clone(), unsaved: (!is_saved).then_some(follows) });
+            if !is_saved {
+                return Ok(Said::words(&message::approved_only()));
+            }
+            return Ok(if is_new { Said::Nothing } else { Said::words(&message::approved_already()) });
         }
         let told = self.retell(id, &facts).await;
         lease.release().await;
-        Ok(if told { Said::Nothing } else { Said::words(&message::noted()) })
+        let missing = usize::from(count).saturating_sub(fact.given.len());
+        Ok(match &fact.rejected {
+            _ if fact != before && told => Said::Nothing,
+            _ if fact != before => Said::words(&message::noted()),
+            Some(rejected) => Said::words(&message::rejected_already(&rejected.user)),
+            None => Said::words(&message::approved_by_you(missing)),
+        })
     }
 
-    /// Saves the request that others have agreed to, as if it had just been made. The same however often and by whomever it is pressed.
-    async fn after_approval(
+    /// The request that others have agreed to, as if it had just been made.
+    fn after_approval(
         &self,
         id: &DeploymentId,
         facts: &Facts,
         request: &RequestFact,
         approvals: ApprovalsFact,
         (target, head, tag): (&Target, CommitSha, Tag),
-    ) -> Result<DeploymentId, Stop> {
-        let world = self.desk.world;
-        // Of the button's, which is the same for all who press it.
-        let next = self.desk.id.clone();
-        if store::load_fact::<RequestFact>(world, &next).await?.is_some() {
-            return Ok(next);
-        }
+    ) -> RequestFact {
         // What they have agreed to: the catalog's default environment may be another by now.
         let mut words = DeployWords { app: target.app.to_string(), ..request.words.clone() };
         if words.environment.is_none() && target.environment.as_str() != "default" {
@@ -515,11 +563,7 @@ impl<W: World> Talk<'_, W> {
             takes_away: request.pressed.as_ref().and_then(|pressed| pressed.takes_away.clone()),
             place: facts.place().cloned(),
         };
-        let request = RequestFact { at: self.at, words, pressed: Some(pressed), ..request.clone() };
-        store::add_in_flight(world, &next, request.at).await?;
-        store::save_fact(world, &next, &request).await?;
-        world.log(Line::new("accepted").of(&next).with("user", request.user.as_str()).with("approved", id.as_str()));
-        Ok(next)
+        RequestFact { at: self.at, words, pressed: Some(pressed), ..request.clone() }
     }
 
     /// The message of a deployment that has ended, with what people said since.
@@ -536,6 +580,13 @@ impl<W: World> Talk<'_, W> {
             Err(SlackError::Gone(_) | SlackError::RateLimited(_)) => false,
         }
     }
+}
+
+/// What is carried out after the answer.
+struct Next {
+    id: DeploymentId,
+    /// Its request, if that is not saved yet.
+    unsaved: Option<RequestFact>,
 }
 
 /// What is locked.

@@ -11,7 +11,7 @@ mod speaker;
 
 #[cfg(target_family = "wasm")]
 mod door {
-    use crate::accept::{self, Accepted, Then};
+    use crate::accept::{self, Accepted, Then, Wish};
     use crate::carry;
     use crate::converse;
     use deploy_core::http::{Inbound, StatusCode};
@@ -37,6 +37,11 @@ mod door {
     fn carry_out(settings: &Rc<SlackCommandSettings>, id: DeploymentId) {
         let (settings, world) = (settings.clone(), world(settings));
         deploy_spin::spawn(async move { carry::carry_out(&*world, &settings, &id).await });
+    }
+
+    fn converse(settings: Rc<SlackCommandSettings>, wish: Box<Wish>) {
+        let world = world(&settings);
+        deploy_spin::spawn(async move { converse::converse(&*world, &settings, *wish).await });
     }
 
     #[http_service]
@@ -74,11 +79,13 @@ mod door {
         let Accepted { answer, then } = accept::accept(&*world(&settings), &settings, verified).await;
         match then {
             Then::Nothing => {}
-            Then::CarryOut(id) => carry_out(&settings, id),
-            Then::Converse(wish) => {
-                let world = world(&settings);
-                deploy_spin::spawn(async move { converse::converse(&*world, &settings, *wish).await });
+            Then::CarryOut(id, wish) => {
+                carry_out(&settings, id);
+                if let Some(wish) = wish {
+                    converse(settings, wish);
+                }
             }
+            Then::Converse(wish) => converse(settings, wish),
             Then::TakeBack(id, wish) => {
                 let world = world(&settings);
                 deploy_spin::spawn(async move {

@@ -4,8 +4,11 @@
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, room};
+use e2e::{PATIENCE, Room, quick, room};
+use fakes::argocd::Script;
+use fakes::slack::Message;
 use fakes::{Fault, Response};
+use sandbox::hold::Moment;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
 use sandbox::{Sandbox, now};
 use serde_json::json;
@@ -15,6 +18,13 @@ fn refuse_sync(room: &Room) {
     let refused =
         Response::json(403, &json!({ "code": 7, "message": "permission denied", "error": "permission denied" }));
     room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
+}
+
+/// What only this person reads that says this, oldest first.
+fn whispered(room: &Sandbox, user: &str, words: &str) -> Vec<String> {
+    let slack = room.slack.lock();
+    let texts = slack.ephemerals(user).into_iter().map(|message| slack.render(message));
+    texts.filter(|text| text.contains(words)).collect()
 }
 
 /// So many versions of checkout, each live after the other.
@@ -188,6 +198,132 @@ fn an_approved_deploy_has_its_message_for_itself() {
         let told = says(room, "checkout").await?;
         let told = room.slack.lock().render(&told);
         ensure!(told.contains("is live"), "{told}");
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_presses_what_was_pressed_before_is_told_so_and_it_is_done_once() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
+        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        let before = room.commits();
+        refuse_sync(room);
+        room.press(ALICE, &preview, "deploy").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        let again = async |room: &Room, user: &str, on: &Message, button: &str, by: &str| -> Result<()> {
+            let already = |room: &Sandbox| whispered(room, user, "pressed that already");
+            let known = already(room).len();
+            let pressed = room.press(user, on, button).await;
+            ensure!(pressed.status == Some(200), "{pressed:?}");
+            let told = |room: &Sandbox| already(room).get(known).cloned();
+            let text = room.until(&format!("word to {user} that {button} was pressed before"), PATIENCE, told).await?;
+            ensure!(text.contains(by) && text.contains("Nothing more was done"), "{text}");
+            ensure!(already(room).len() == known + 1, "told once");
+            Ok(())
+        };
+        again(room, ALICE, &preview, "deploy", "You pressed").await?;
+        whispers(room, ALICE, "see what came of it").await?;
+
+        // While it goes on, and when it has ended.
+        room.script("checkout", Script { ends: 1500, ..quick() });
+        let held = room.registry.hold(Moment::Before, "registry.head", 1);
+        room.press(BOB, &failed, "retry").await;
+        held.reached().await?;
+        again(room, CAROL, &failed, "retry", "@bob pressed").await?;
+        let waiting = says(room, "accepted.").await?;
+        let cancel = room.slack.lock().click(now(), ALICE, DEPLOYS, &waiting.ts, "cancel").context("no such button")?;
+        held.release();
+        room.says("syncing").await?;
+        room.send(&cancel).await;
+        whispers(room, ALICE, "Too late to cancel").await?;
+        room.says("is live").await?;
+        room.all_told().await?;
+        again(room, CAROL, &failed, "retry", "@bob pressed").await?;
+        ensure!(room.commits() == before + 1, "one commit");
+        ensure!(room.messages().len() == 2, "{:#?}", room.messages());
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_approves_or_rejects_what_is_decided_already_is_told_so() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 2, users: [{BOB}, {CAROL}] }}\n"));
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 2 approvals").await?;
+        room.all_told().await?;
+        room.press(BOB, &wanted, "approve").await;
+        room.says("Approved by @bob").await?;
+        room.press(BOB, &wanted, "approve").await;
+        whispers(room, BOB, "You have approved that already").await?;
+        let mut clicks = Vec::new();
+        for (user, button) in [(BOB, "approve"), (CAROL, "reject"), (CAROL, "approve")] {
+            clicks.push(room.slack.lock().click(now(), user, DEPLOYS, &wanted.ts, button).context("no such button")?);
+        }
+        room.press(CAROL, &wanted, "reject").await;
+        room.says("rejected by @carol").await?;
+        for (click, user) in clicks.iter().zip([BOB, CAROL, CAROL]) {
+            let known = whispered(room, user, "was rejected by @carol already").len();
+            room.send(click).await;
+            let told = |room: &Sandbox| whispered(room, user, "was rejected by @carol already").get(known).cloned();
+            room.until(&format!("word to {user} that it was rejected"), PATIENCE, told).await?;
+        }
+
+        // And of one that has gone on.
+        room.alice("checkout 42").await;
+        let look = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            slack.messages(DEPLOYS).iter().find(|message| !message.buttons().is_empty()).cloned()
+        };
+        let wanted = room.until("another question", PATIENCE, look).await?;
+        room.all_told().await?;
+        let late = room.slack.lock().click(now(), BOB, DEPLOYS, &wanted.ts, "approve").context("no such button")?;
+        room.press(BOB, &wanted, "approve").await;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        let before = room.commits();
+        room.send(&late).await;
+        whispers(room, BOB, "It is approved already").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+#[test]
+fn an_approval_whose_deploy_cannot_be_saved_in_time_says_so_and_goes_on_as_soon_as_it_is_saved() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n"));
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        // Redis takes no id any more.
+        room.redis::<()>(&["SET", "deploy-bot/in-flight", "no set"]).await?;
+        room.press(CAROL, &wanted, "approve").await;
+        let words = "It is approved, but I could not save the deploy that follows";
+        let told = whispers(room, CAROL, words).await?;
+        let told = room.slack.lock().render(&told);
+        ensure!(!told.contains("Nothing was changed") && told.contains("press Approve again"), "{told}");
+
+        // Then the store takes nothing in time, whoever presses: it may come late, and is the same one then.
+        let mut store = room.store.connect().await?;
+        let pause = redis::cmd("CLIENT").arg(&["PAUSE", "60000", "WRITE"]).to_owned();
+        pause.query_async::<()>(&mut store).await?;
+        room.redis::<()>(&["DEL", "deploy-bot/in-flight"]).await?;
+        room.press(BOB, &wanted, "approve").await;
+        whispers(room, BOB, words).await?;
+        ensure!(room.commits() == before);
+        redis::cmd("CLIENT").arg("UNPAUSE").query_async::<()>(&mut store).await?;
+        room.says("is live").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "one commit");
         Ok(())
     });
 }

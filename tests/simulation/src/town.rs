@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 
 use crate::kernel::{Kernel, OUTSIDE, ProcessId};
 use crate::redis::Redis;
-use crate::stories::slack_command::accept::Then;
+use crate::stories::slack_command::accept::{Then, Wish};
 use crate::stories::{github_relay, slack_command, sync_poller};
 use crate::weather::{Trouble, Weather};
 use crate::world::{Open, Peek, Role, World};
@@ -613,14 +613,19 @@ impl Town {
         if head.path == "/slack/interaction" {
             // Nothing is said to a click: what goes on from it is promised.
             match &accepted.then {
-                Then::CarryOut(id) => drop(self.answered.borrow_mut().insert(id.clone(), true)),
+                Then::CarryOut(id, _) => drop(self.answered.borrow_mut().insert(id.clone(), true)),
                 Then::TakeBack(id, _) => drop(self.answered.borrow_mut().entry(id.clone()).or_insert(false)),
                 Then::Nothing | Then::Converse(_) => {}
             }
         }
         match accepted.then {
             Then::Nothing => {}
-            Then::CarryOut(id) => self.carry_out(process, n, id),
+            Then::CarryOut(id, wish) => {
+                self.carry_out(process, n, id);
+                if let Some(wish) = wish {
+                    self.converse(process, n, wish);
+                }
+            }
             Then::TakeBack(id, wish) => {
                 let town = self.clone();
                 self.kernel.spawn(process, async move {
@@ -631,15 +636,17 @@ impl Town {
                     slack_command::carry::take_back(&world, &id).await;
                 });
             }
-            Then::Converse(wish) => {
-                let town = self.clone();
-                self.kernel.spawn(process, async move {
-                    let world = World::new(town.clone(), process, n, Role::SlackCommand);
-                    slack_command::converse::converse(&world, &town.command, *wish).await;
-                });
-            }
+            Then::Converse(wish) => self.converse(process, n, wish),
         }
         accepted.answer
+    }
+
+    fn converse(self: &Rc<Self>, process: ProcessId, n: usize, wish: Box<Wish>) {
+        let town = self.clone();
+        self.kernel.spawn(process, async move {
+            let world = World::new(town.clone(), process, n, Role::SlackCommand);
+            slack_command::converse::converse(&world, &town.command, *wish).await;
+        });
     }
 
     fn carry_out(self: &Rc<Self>, process: ProcessId, n: usize, id: DeploymentId) {

@@ -345,6 +345,32 @@ pub fn approved_already() -> String {
         .to_owned()
 }
 
+/// Others have said no to it.
+pub fn rejected_already(by: &SlackUser) -> String {
+    format!("It was rejected by <@{by}> already. Nothing was changed.")
+}
+
+/// One person counts once.
+pub fn approved_by_you(missing: usize) -> String {
+    format!("You have approved that already: it waits for {missing} more.")
+}
+
+/// All have agreed, but what follows could not be saved so far.
+pub fn approved_only() -> String {
+    "It is approved, but I could not save the deploy that follows yet: my store or Redis did not answer. I keep trying for a minute, and its message says when it goes on. If it does not, press Approve again.".to_owned()
+}
+
+/// A button that was pressed before began this deployment.
+pub fn pressed_before(facts: &Facts, by: &SlackUser) -> String {
+    let Some(request) = &facts.request else { return forgotten() };
+    let who = if request.user == *by { "You".to_owned() } else { format!("<@{}>", request.user) };
+    let seen = match facts.link() {
+        Some(url) => link(&url, "see what came of it"),
+        None => "its message says what came of it".to_owned(),
+    };
+    format!("{who} pressed that already, {}: {seen}. Nothing more was done.", moment(request.at))
+}
+
 /// It is saved, but the message could not be changed.
 pub fn noted() -> String {
     "Noted, but I could not change the message.".to_owned()

@@ -161,7 +161,7 @@ pub fn slack_request(data: &[u8]) {
 /// The deployment that is carried out after the answer.
 fn carried(then: &accept::Then) -> Option<&DeploymentId> {
     match then {
-        accept::Then::CarryOut(id) => Some(id),
+        accept::Then::CarryOut(id, _) => Some(id),
         accept::Then::Nothing | accept::Then::TakeBack(..) | accept::Then::Converse(_) => None,
     }
 }

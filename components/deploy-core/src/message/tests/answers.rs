@@ -219,6 +219,12 @@ fn short_answers() {
         ("not among them", may_not_approve("checkout", false)),
         ("approval over", approval_over()),
         ("noted", noted()),
+        ("rejected already", rejected_already(&user("U7"))),
+        ("approved by oneself", approved_by_you(1)),
+        ("approved already", approved_already()),
+        ("not saved", approved_only()),
+        ("pressed before", pressed_before(&relayed(), &user("U7"))),
+        ("by oneself", pressed_before(&accepted_facts(), &request().user)),
     ]), @"
     forgotten: I do not remember that one any more. Nothing was changed. Please type the command.
     unknown button: I do not know that button any more. Nothing was changed. Please type the command; `/deploy help` lists them.
@@ -230,6 +236,12 @@ fn short_answers() {
     not among them: You are not among those who approve deploys of checkout. Nothing was changed. Its message names them.
     approval over: The time to approve that is over. Nothing was changed. Please type the command again.
     noted: Noted, but I could not change the message.
+    rejected already: It was rejected by <@U7> already. Nothing was changed.
+    approved by oneself: You have approved that already: it waits for 1 more.
+    approved already: It is approved already, so it goes on. Its message says how far it is; `/deploy cancel` stops it before its commit.
+    not saved: It is approved, but I could not save the deploy that follows yet: my store or Redis did not answer. I keep trying for a minute, and its message says when it goes on. If it does not, press Approve again.
+    pressed before: <@U2CERLKJA> pressed that already, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says what came of it. Nothing more was done.
+    by oneself: You pressed that already, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says what came of it. Nothing more was done.
     ");
 }
 
