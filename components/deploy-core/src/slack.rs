@@ -87,8 +87,8 @@ impl SlashCommand {
 /// A pressed button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interaction {
-    /// The workspace in which the message is.
-    pub team: SlackTeam,
+    /// The workspace in which the message is; none if the app is installed for a whole organisation.
+    pub team: Option<SlackTeam>,
     /// That workspace's part of `<domain>.slack.com`; empty if Slack did not send it.
     pub team_domain: String,
     /// Who pressed it.
@@ -127,7 +127,7 @@ impl Interaction {
             team_domain: payload.team.as_ref().and_then(|team| team.domain.clone()).unwrap_or_default(),
             user_name: about_user.and_then(|user| user.username.clone().or(user.name.clone())).unwrap_or_default(),
             user_team: SlackTeam::parse(&user_team).map_err(|_| FormError::Malformed("payload.user"))?,
-            team: id(payload.team, "payload.team", SlackTeam::parse)?,
+            team: payload.team.map(|team| id(Some(team), "payload.team", SlackTeam::parse)).transpose()?,
             user: id(payload.user, "payload.user", SlackUser::parse)?,
             channel: id(payload.channel, "payload.channel", SlackChannel::parse)?,
             action_id: action.action_id,
@@ -777,7 +777,8 @@ mod tests {
             (read.action_id.as_str(), read.value.as_str(), read.trigger_id.as_str()),
             ("cancel", "0123", "1.2.3")
         );
-        assert_eq!((read.team.as_str(), read.user.as_str(), read.channel.as_str()), ("T1", "U1", "C1"));
+        assert_eq!((read.user.as_str(), read.channel.as_str()), ("U1", "C1"));
+        assert_eq!(read.team.as_ref().map(SlackTeam::as_str), Some("T1"));
         assert_eq!(
             (read.team_domain.as_str(), read.user_name.as_str(), read.user_team.as_str()),
             ("acme", "alice", "T1")
@@ -791,12 +792,19 @@ mod tests {
         assert_eq!(named(json!({ "id": "U1", "name": "alice", "team_id": "T1" })), "alice");
         assert_eq!(named(json!({ "id": "U1", "team_id": "T1" })), "");
 
+        // Installed for a whole organisation.
+        let mut nowhere = payload.clone();
+        nowhere["team"] = json!(null);
+        let read = interaction(&nowhere).unwrap();
+        assert_eq!((read.team, read.team_domain.as_str(), read.user_team.as_str()), (None, "", "T1"));
+
         let check = |name: &str, value: Value, expected| {
             let mut payload = payload.clone();
             payload[name] = value;
             assert_eq!(interaction(&payload), Err(expected), "{name}");
         };
         check("type", json!("view_submission"), FormError::Malformed("payload.type"));
+        check("team", json!({ "id": "<!here>" }), FormError::Malformed("payload.team"));
         check("user", json!(null), FormError::Missing("payload.user"));
         check("user", json!({ "id": "U1" }), FormError::Missing("payload.user"));
         check("user", json!({ "id": "U1", "team_id": "<!here>" }), FormError::Malformed("payload.user"));

@@ -4,6 +4,7 @@
 use deploy_core::clock::Timestamp;
 use deploy_core::command::{Command, DeployWords, Version, What};
 use deploy_core::deployment::{CommitFact, End, EndFact, Facts, LastWord, Pressed, RequestFact};
+use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
 use deploy_core::message::{self, Button};
@@ -151,9 +152,9 @@ pub(crate) async fn verify(
             Ok(pressed) => {
                 // Each click has a trigger of its own; the same button is the same wish.
                 let button = format!("{}/{}", pressed.action_id, pressed.value);
-                let id = deployment_id(&keys.current, &pressed.team, &button);
+                let id = deployment_id(&keys.current, pressed.team.as_ref(), &button);
                 let again = (1..=PRESSES)
-                    .map(|n| deployment_id(&keys.current, &pressed.team, &format!("{button}/{n}")))
+                    .map(|n| deployment_id(&keys.current, pressed.team.as_ref(), &format!("{button}/{n}")))
                     .collect();
                 Ok(Verified { form: Form::Pressed(Box::new(pressed)), id, again, at })
             }
@@ -163,7 +164,7 @@ pub(crate) async fn verify(
     match SlashCommand::parse(&body) {
         Ok(Incoming::SslCheck) => Err((Answer::empty(StatusCode::OK), None)),
         Ok(Incoming::Command(command)) => {
-            let id = deployment_id(&keys.current, &command.team, &command.trigger_id);
+            let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);
             Ok(Verified { form: Form::Typed(Box::new(command)), id, again: Vec::new(), at })
         }
         Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
@@ -176,7 +177,8 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
     let Verified { form, mut id, again, at } = verified;
     let (team, response_url) = match &form {
         Form::Typed(command) => (&command.team, &command.response_url),
-        Form::Pressed(pressed) => (&pressed.team, &pressed.response_url),
+        // In an organisation, the person's own workspace is the only one that is named.
+        Form::Pressed(pressed) => (pressed.team.as_ref().unwrap_or(&pressed.user_team), &pressed.response_url),
     };
     let other_workspace = settings.team.as_ref().is_some_and(|ours| ours != team);
     let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &settings.slack.url) else {
@@ -213,9 +215,17 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
         }
         Form::Pressed(pressed) => {
             // In a channel that two workspaces share, people of the other one see our buttons.
-            let foreign = other_workspace || pressed.user_team != pressed.team;
-            let Interaction { team, team_domain, user, user_name, channel, action_id, value, .. } = *pressed;
+            let foreign = other_workspace || pressed.team.as_ref().is_some_and(|team| *team != pressed.user_team);
+            let unknown = pressed.team.is_none() && settings.team.is_none();
+            let Interaction { user_team: team, team_domain, user, user_name, channel, action_id, value, .. } = *pressed;
             let who = Asker { user, user_name, channel, team, team_domain, response_url };
+            if unknown {
+                // Nothing tells whether this is a stranger in a channel that is shared.
+                let cause = Cause::Setting { variable: "slack_team_id".to_owned() };
+                let fault = Fault::new(System::Settings, "tell whether you are of my workspace", cause);
+                world.log(Line::error("not_accepted").of(&id).with_json("fault", &fault));
+                return Accepted::later(Wanted::Words(message::fault(&fault)), who, id, at);
+            }
             if foreign {
                 world.log(Line::new("other_workspace").of(&id).with("user", who.user.as_str()));
                 let words = message::refusal(&Refusal::OtherWorkspace);

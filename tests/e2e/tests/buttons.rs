@@ -4,13 +4,13 @@
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, quick, room};
+use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::argocd::Script;
 use fakes::slack::Message;
 use fakes::{Fault, Response};
 use sandbox::hold::Moment;
-use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
-use sandbox::{Sandbox, now};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, MALLORY};
+use sandbox::{Options, Sandbox, now};
 use serde_json::json;
 
 /// Argo CD does not sync the next time.
@@ -324,6 +324,41 @@ fn an_approval_whose_deploy_cannot_be_saved_in_time_says_so_and_goes_on_as_soon_
         room.says("is live").await?;
         room.all_told().await?;
         ensure!(room.commits() == before + 1, "one commit");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_button_in_an_organisation_that_names_no_workspace_is_proven_by_the_workspace_of_whoever_pressed_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().for_organisation = true;
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        let failed = says(room, "Argo CD does not allow it").await?;
+        room.all_told().await?;
+        room.press(MALLORY, &failed, "retry").await;
+        whispers(room, MALLORY, "I serve another Slack workspace").await?;
+        room.press(BOB, &failed, "retry").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        ensure!(room.messages().len() == 2, "{:#?}", room.messages());
+        Ok(())
+    });
+}
+
+#[test]
+fn in_an_organisation_whose_bot_does_not_know_its_workspace_nobody_presses_a_button() {
+    let variables = [("slack_team_id".to_owned(), String::new())].into();
+    room_with(Options { tempo: Some(tempo()), variables, ..Options::default() }, async |room| -> Result<()> {
+        room.slack.lock().for_organisation = true;
+        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
+        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        let before = room.commits();
+        room.press(ALICE, &preview, "deploy").await;
+        let told = whispers(room, ALICE, "`slack_team_id`").await?;
+        ensure!(room.slack.lock().render(&told).contains("Nothing was changed"), "{told:?}");
+        ensure!(room.commits() == before && room.messages().is_empty());
         Ok(())
     });
 }

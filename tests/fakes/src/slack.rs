@@ -236,6 +236,8 @@ pub struct Slack {
     pub edit_window: Option<Millis>,
     /// A free plan has no user groups.
     pub free_plan: bool,
+    /// The app is installed for a whole organisation: Slack names no workspace when a button is pressed, only that of whoever pressed it.
+    pub for_organisation: bool,
     /// The people by id.
     pub users: BTreeMap<String, User>,
     /// The members of each user group by its id.
@@ -263,6 +265,7 @@ impl Slack {
             limits: None,
             edit_window: None,
             free_plan: false,
+            for_organisation: false,
             users: BTreeMap::new(),
             groups: BTreeMap::new(),
             channels: BTreeMap::new(),
@@ -386,6 +389,11 @@ impl Slack {
             "response_url": response_url,
             "actions": [action],
         });
+        if self.for_organisation {
+            payload["team"] = serde_json::Value::Null;
+            payload["enterprise"] = json!({"id": "E0ACME", "name": "Acme"});
+            payload["is_enterprise_install"] = json!(true);
+        }
         // Slack does not keep ephemeral messages, so it cannot send one back.
         if !is_ephemeral {
             payload["message"] = self.message_json(ts, &shown);

@@ -417,7 +417,7 @@ impl Town {
                 let fields: BTreeMap<String, String> = form_urlencoded::parse(&outgoing.body).into_owned().collect();
                 let keys = SlackCommandSettings::keys(&town.variables).expect("a signing secret");
                 let team = SlackTeam::parse(TEAM).expect("a team");
-                let id = deployment_id(&keys.current, &team, &fields["trigger_id"]);
+                let id = deployment_id(&keys.current, Some(&team), &fields["trigger_id"]);
                 let body = String::from_utf8_lossy(&body);
                 town.note(|| format!("{id} answered with {status}: {body}"));
                 if status == 200 && body.contains("Accepted") {

@@ -106,9 +106,10 @@ pub fn slack_signature(data: &[u8]) {
     // One click is one deployment, and its id tells nothing.
     if let Ok(team) = SlackTeam::parse("T1DC2JH3J") {
         let trigger = String::from_utf8_lossy(body);
-        let id = deployment_id(&keys.current, &team, &trigger);
-        assert_eq!(id, deployment_id(&keys.current, &team, &trigger));
-        assert_ne!(id, deployment_id(&keys.current, &team, &format!("{trigger}.")));
+        let id = deployment_id(&keys.current, Some(&team), &trigger);
+        assert_eq!(id, deployment_id(&keys.current, Some(&team), &trigger));
+        assert_ne!(id, deployment_id(&keys.current, None, &trigger));
+        assert_ne!(id, deployment_id(&keys.current, Some(&team), &format!("{trigger}.")));
     }
 }
 

@@ -71,7 +71,7 @@ pub fn slack_interaction(data: &[u8]) {
     };
     let again = json!({
         "type": "block_actions",
-        "team": { "id": click.team, "domain": click.team_domain },
+        "team": click.team.as_ref().map(|team| json!({ "id": team, "domain": click.team_domain })),
         "user": { "id": click.user, "name": click.user_name, "team_id": click.user_team },
         "channel": { "id": click.channel },
         "actions": [{ "action_id": click.action_id, "value": click.value }],
