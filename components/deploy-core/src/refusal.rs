@@ -289,6 +289,13 @@ pub enum Refusal {
         /// Of what.
         target: Target,
     },
+    /// The version to go back to is the one that runs.
+    AlreadyLive {
+        /// Of what.
+        target: Box<Target>,
+        /// Which.
+        tag: Tag,
+    },
     /// No such version in what we remember of the target.
     UnknownVersion {
         /// Of what.

@@ -282,6 +282,34 @@ fn whoever_unlocks_from_elsewhere_is_announced_where_the_target_is_deployed_too(
 }
 
 #[test]
+fn a_rollback_to_what_is_live_is_refused_and_locks_nothing() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let only = room.tag("checkout", "feature/totals");
+        deploys(room, "checkout 42").await?;
+        let before = room.commits();
+        for typed in ["rollback checkout 1".to_owned(), format!("rollback checkout {only}")] {
+            room.bob(&typed).await;
+            let told = room.messages().len();
+            let refused = |room: &Sandbox| {
+                let slack = room.slack.lock();
+                let last = slack.messages(DEPLOYS).last().map(|message| slack.render_edit(message.now()))?;
+                last.contains(&format!("`{only}` is what runs")).then_some(last)
+            };
+            let text = room.until(&format!("refusal of {typed} (of {told})"), PATIENCE, refused).await?;
+            ensure!(text.contains("not deployed") && text.contains("Nothing was changed"), "{text}");
+            room.all_told().await?;
+        }
+        room.bob("rollback checkout").await;
+        room.says("I remember no earlier healthy version of checkout").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing was committed");
+        asks(room, BOB, "unlock checkout", "checkout is not locked").await?;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_rollback_brings_the_last_healthy_version_back_and_locks_the_target() {
     room(async |room| -> Result<()> {
         hurry(room);

@@ -272,6 +272,10 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
             format!("I remember no earlier healthy version of {target}."),
             format!("`/deploy history {target}` shows what I remember; any branch can be deployed by its name."),
         ),
+        Refusal::AlreadyLive { target, tag } => (
+            format!("{} is what runs in {target}, so there is nothing to go back to.", code(tag.as_str())),
+            format!("`/deploy history {target}` shows the versions before it, which you can name."),
+        ),
         Refusal::UnknownVersion { target, typed, known } => {
             let known: Vec<String> = known.iter().map(|tag| code(tag)).collect();
             let known = if known.is_empty() { String::new() } else { format!("I remember {}. ", known.join(", ")) };

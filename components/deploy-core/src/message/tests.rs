@@ -96,6 +96,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::HeadMoved { .. } => "head moved",
         Refusal::VersionMoved { .. } => "version moved",
         Refusal::NoEarlierVersion { .. } => "no earlier version",
+        Refusal::AlreadyLive { .. } => "already live",
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::WasRolledBack { .. } => "was rolled back",
         Refusal::KeepsMoving { .. } => "keeps moving",
@@ -251,6 +252,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
             is: Tag::parse("main-89abcde").unwrap(),
         },
         Refusal::NoEarlierVersion { target: target() },
+        Refusal::AlreadyLive { target: Box::new(target()), tag: commit().tag },
         Refusal::UnknownVersion { target: target(), typed: "v9".to_owned(), known: names(&["main-1234567"]) },
         Refusal::UnknownVersion { target: target(), typed: "9".to_owned(), known: Vec::new() },
         Refusal::WasRolledBack {
@@ -270,7 +272,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 35, "one of each");
+    assert_eq!(names.len(), 36, "one of each");
     for one in &all {
         let sentence = refusal(one);
         let (before, after) = sentence.split_once(" Nothing was changed. ").unwrap();
@@ -326,6 +328,7 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since that button was shown. Nothing was changed. Type the command again for the new commit.
     version moved: not deployed: that button takes `main-1234567` away from checkout@production, but `main-89abcde` was deployed since. Nothing was changed. To go back from that one: `/deploy rollback checkout@production`.
     no earlier version: not deployed: I remember no earlier healthy version of checkout@production. Nothing was changed. `/deploy history checkout@production` shows what I remember; any branch can be deployed by its name.
+    already live: not deployed: `faster-cart-aaaaaaa` is what runs in checkout@production, so there is nothing to go back to. Nothing was changed. `/deploy history checkout@production` shows the versions before it, which you can name.
     unknown version: not deployed: I remember no version `v9` of checkout@production. Nothing was changed. I remember `main-1234567`. `/deploy history checkout@production` shows them all.
     unknown version: not deployed: I remember no version `9` of checkout@production. Nothing was changed. `/deploy history checkout@production` shows them all.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Nothing was changed. Deploy a newer version, or press the button if you mean this one.

@@ -320,6 +320,12 @@ impl<W: World> Desk<'_, W> {
                 return Err(Refusal::VersionMoved { target, was, is }.into());
             }
             let earlier = self.earlier(place, version).await?;
+            // The newest is what runs, once it is live.
+            let live = past.first().filter(|(_, facts)| facts.state() == State::Live);
+            if live.and_then(|(_, facts)| facts.commit.as_ref()).is_some_and(|live| live.tag == earlier.tag) {
+                let target = Box::new(place.target.clone());
+                return Err(Refusal::AlreadyLive { target, tag: earlier.tag }.into());
+            }
             let image = earlier.image_ref();
             return Ok((earlier.source, image));
         }
