@@ -120,7 +120,7 @@ impl Verb {
                 ("/deploy checkout branch:42", "a branch whose name is a number"),
                 (
                     "/deploy checkout main override payments are failing",
-                    "in an emergency: through a freeze, for owners, and everybody sees it",
+                    "in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it",
                 ),
                 ("/deploy deploy status 42", "an app that is called like a command"),
             ],
@@ -138,7 +138,7 @@ impl Verb {
                 ("/deploy rollback checkout main-abc1234", "to a tag (`tag:42` if it is a number)"),
                 (
                     "/deploy rollback checkout override payments are failing",
-                    "in an emergency: through a freeze, for owners, and everybody sees it",
+                    "in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it",
                 ),
             ],
             Self::Cancel => &[("/deploy cancel checkout@production", "what is under way there")],

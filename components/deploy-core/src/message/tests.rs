@@ -838,7 +838,7 @@ fn the_help_of_each_command() {
     • `/deploy checkout feature/x`: the newest commit of a branch
     • `/deploy checkout@production main`: to an environment of the app
     • `/deploy checkout branch:42`: a branch whose name is a number
-    • `/deploy checkout main override payments are failing`: in an emergency: through a freeze, for owners, and everybody sees it
+    • `/deploy checkout main override payments are failing`: in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it
     • `/deploy deploy status 42`: an app that is called like a command
 
     `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
@@ -856,7 +856,7 @@ fn the_help_of_each_command() {
     • `/deploy rollback checkout@production`: to the last version that was healthy
     • `/deploy rollback checkout@production 2`: to line 2 of `/deploy history checkout@production`
     • `/deploy rollback checkout main-abc1234`: to a tag (`tag:42` if it is a number)
-    • `/deploy rollback checkout override payments are failing`: in an emergency: through a freeze, for owners, and everybody sees it
+    • `/deploy rollback checkout override payments are failing`: in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it
 
     `/deploy cancel &lt;app&gt;[@environment]`: stop a deployment that is not committed yet
     • `/deploy cancel checkout@production`: what is under way there

@@ -273,6 +273,11 @@ impl<W: World> Carrier<'_, W> {
         self.lease.check(WRITE)?;
         place.lease.ensure(WRITE).await?;
         store::save_fact(self.world, self.id, &commit).await?;
+        let before = facts.commit.as_ref().and_then(|commit| commit.overridden.as_ref());
+        if let (None, Some(reason), Some(request)) = (before, &commit.overridden, &facts.request) {
+            let line = Line::new("overridden").of(self.id).with("user", request.user.as_str());
+            self.world.log(line.with("target", commit.target.to_string()).with("reason", reason.as_str()));
+        }
         facts.commit = Some(commit);
         Ok(())
     }

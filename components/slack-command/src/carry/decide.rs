@@ -549,10 +549,6 @@ impl<W: World> Desk<'_, W> {
             let doing = format!("{doing} of {}", place.target);
             return Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into());
         }
-        if overridden.is_none() {
-            let line = Line::new("overridden").of(self.id).with("user", request.user.as_str());
-            self.world.log(line.with("target", place.target.to_string()).with("reason", reason.as_str()));
-        }
         *overridden = Some(reason.clone());
         Ok(true)
     }
