@@ -281,6 +281,131 @@ fn whoever_unlocks_from_elsewhere_is_announced_where_the_target_is_deployed_too(
     });
 }
 
+/// Changes a value in the bot's store: as if time had passed since it was written, which no test can wait for.
+async fn ages(room: &Room, key: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
+    let mut value = room.key(key).await?.with_context(|| format!("there is no {key}"))?;
+    change(&mut value);
+    let mut store = room.store.connect().await?;
+    Ok(redis::cmd("SET").arg(key).arg(value.to_string()).query_async(&mut store).await?)
+}
+
+#[test]
+fn a_lock_for_a_while_says_until_when_and_lets_deploys_through_when_it_has_run_out() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.command(BOB, DEPLOYS, "lock checkout load test for 1m").await;
+        room.says("locked *checkout*").await?;
+        room.alice("checkout 42").await;
+        let refused = says(room, "checkout is locked by @bob").await?;
+        room.all_told().await?;
+        let lock = "deploy-bot/target/-/checkout/lock";
+        let until = room.key(lock).await?.context("no lock")?["until"].as_u64().context("no end")?;
+        ensure!(until > now(), "a minute");
+        // As `says` shows it, Slack's own way to write a moment is left.
+        let shown = refused.text().to_owned();
+        ensure!(shown.contains(&format!("until <!date^{}^", until / 1000)), "{shown}");
+        ages(room, lock, |lock| lock["until"] = json!(now() - 1)).await?;
+        room.press(ALICE, &refused, "retry").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        asks(room, BOB, "unlock checkout", "checkout is not locked").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lock_that_comes_while_a_deploy_is_decided_still_holds_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().groups.insert(PRODUCTION.to_owned(), vec![CAROL.to_owned()]);
+        let before = room.commits();
+        // While GitHub reads: the first look found no lock.
+        let held = room.github.hold_saying(Moment::Before, "github.query", "$below");
+        room.alice("checkout 42").await;
+        held.reached().await?;
+        room.command(BOB, DEPLOYS, "lock checkout incident 7").await;
+        room.says("locked *checkout*").await?;
+        held.release();
+        room.says("checkout is locked by @bob").await?;
+        room.all_told().await?;
+        room.command(BOB, DEPLOYS, "unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
+
+        // After the last gate was asked: before the commit it is looked at once more.
+        catalog(room, "", "    approvals: { count: 1, groups: [S0PROD] }\n");
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        let held = room.slack.hold(Moment::Before, "slack.group", 2);
+        room.press(CAROL, &wanted, "approve").await;
+        held.reached().await?;
+        room.command(BOB, DEPLOYS, "lock checkout incident 8").await;
+        room.says("incident 8").await?;
+        held.release();
+        let refused = |room: &Sandbox| {
+            let refused = |text: &String| text.contains("checkout is locked by @bob") && text.contains("incident 8");
+            let slack = room.slack.lock();
+            let texts: Vec<_> = slack.messages(DEPLOYS).iter().map(|message| slack.render(message)).collect();
+            texts.iter().any(refused).then_some(())
+        };
+        room.until("refusal by the second lock", PATIENCE, refused).await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "only the catalog was changed");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_approval_counts_only_for_as_long_as_the_catalog_says() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", "    approvals: { count: 2, users: [U0BOB, U0CAROL], expires: 1m }\n");
+        let before = room.commits();
+        // Typed a minute ago and more, as Slack's own time of it says.
+        let typed = room.slack.lock().command(now() - 70_000, ALICE, DEPLOYS, "checkout 42");
+        room.send(&typed).await;
+        let late = says(room, "needs 2 approvals").await?;
+        room.all_told().await?;
+        room.press(BOB, &late, "approve").await;
+        whispers(room, BOB, "The time to approve that is over").await?;
+
+        room.alice("checkout 42").await;
+        let look = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let told = slack.messages(DEPLOYS).last().filter(|message| message.ts != late.ts)?;
+            slack.render(told).contains("needs 2 approvals").then(|| told.clone())
+        };
+        let wanted = room.until("another question", PATIENCE, look).await?;
+        room.all_told().await?;
+        room.press(BOB, &wanted, "approve").await;
+        room.says("Approved by @bob").await?;
+        // Carol takes her time.
+        let mut ids = room.deployments().await?;
+        let mut old = None;
+        while let Some(id) = ids.pop() {
+            old = room.fact(&id, "approvals").await?.map(|_| id).or(old);
+        }
+        let approvals = format!("deploy-bot/deployment/{}/approvals", old.context("nobody has approved")?);
+        ages(room, &approvals, |fact| fact["given"][0]["at"] = json!(now() - 61_000)).await?;
+        room.press(CAROL, &wanted, "approve").await;
+        let again = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let told = slack.messages(DEPLOYS).last()?;
+            let text = slack.render_edit(told.now());
+            (text.contains("needs 2 approvals") && !text.contains("Approved by")).then(|| told.clone())
+        };
+        let asked = room.until("question to approve it once more", PATIENCE, again).await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "one of the two had expired");
+        for user in [BOB, CAROL] {
+            room.press(user, &asked, "approve").await;
+        }
+        room.says("is live").await?;
+        ensure!(room.commits() == before + 1);
+        Ok(())
+    });
+}
+
 #[test]
 fn a_rollback_to_what_is_live_is_refused_and_locks_nothing() {
     room(async |room| -> Result<()> {
