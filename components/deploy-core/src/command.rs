@@ -103,6 +103,15 @@ pub enum What {
     },
     /// A version that was live before.
     Rollback(Version),
+    /// What is in the file now, which is a version that was deployed before. Nobody types that: a button says it.
+    Written,
+}
+
+impl What {
+    /// Whether it is a version of before, which does not move.
+    pub fn stands_still(&self) -> bool {
+        matches!(self, Self::Rollback(_) | Self::Written)
+    }
 }
 
 /// Which earlier version.
@@ -170,6 +179,7 @@ impl fmt::Display for Command {
                     What::Branch(branch) => write!(f, " branch:refs/heads/{branch}")?,
                     What::PullRequestOf { repo, number } => write!(f, " https://github.com/{repo}/pull/{}", number.0)?,
                     What::Rollback(Version::LastHealthy) => {}
+                    What::Written => write!(f, " {}", words.what)?,
                     What::Rollback(Version::Back(line)) => write!(f, " {line}")?,
                     What::Rollback(Version::Tag(tag)) => write!(f, " tag:{tag}")?,
                 }
@@ -242,6 +252,7 @@ impl fmt::Display for What {
             Self::Branch(branch) => write!(f, "{branch}"),
             Self::PullRequestOf { repo, number } => write!(f, "{repo}{number}"),
             Self::Rollback(version) => write!(f, "{version}"),
+            Self::Written => f.write_str("as it is in Git"),
         }
     }
 }

@@ -123,6 +123,9 @@ pub struct Pressed {
     /// The asker knows that the tag was written into the file by this commit of somebody else, and wants a commit of ours for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub takes_over: Option<CommitSha>,
+    /// The same, of the commits of a push that was announced: the last of them has written what is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushed: Vec<CommitSha>,
     /// The version below which a rollback was asked for: the button is void when another one was deployed since.
     #[serde(default)]
     pub takes_away: Option<Tag>,

@@ -14,6 +14,7 @@
 //! | deployment | one request from the command to the last word; its id is the same for the same click |
 //! | [`deployment::Fact`] | one key of a deployment, written whole, by one role only |
 //! | [`deployment::State`] | the fold of the facts: computed, never stored |
+//! | [`push::PushNote`] | what people pushed to a file of a target: announced once in its channel, never synced |
 //! | [`argocd::AppSnapshot`] | Argo CD's answer in our words |
 //! | [`refusal::Refusal`] | we said no, and the person can do something about it; nothing was changed |
 //! | [`fault::Fault`] | another system failed: which, doing what, and whether anything changed |
@@ -37,7 +38,7 @@
 //!
 //! # Reading order
 //!
-//! [`deployment`] (the heart), [`command`], [`catalog`], [`image`], [`manifest`], [`refusal`], [`fault`], [`message`], then [`store`], [`late`],
+//! [`deployment`] (the heart), [`command`], [`catalog`], [`image`], [`manifest`], [`refusal`], [`fault`], [`push`], [`message`], then [`store`], [`late`],
 //! [`http`], [`signature`], [`settings`], then one module for each outside system: [`github`], [`registry`], [`argocd`], [`slack`].
 //! The stories that use them: slack-command's `accept` and `carry`, github-relay's `handle`, sync-poller's `watch` and `follow`.
 //!
@@ -66,6 +67,7 @@ pub mod log;
 pub mod manifest;
 pub mod message;
 pub mod names;
+pub mod push;
 pub mod refusal;
 pub mod registry;
 pub mod settings;

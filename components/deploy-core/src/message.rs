@@ -2,17 +2,19 @@
 //!
 //! Outside text (branch names, titles, what Argo CD says) is escaped here and nowhere else: a branch may be called `<!channel>`.
 
+mod announcement;
 mod answer;
 mod button;
 mod pull_request;
 mod sentence;
 
+pub use announcement::{NOT_DEPLOYED, pushed};
 pub use answer::{
     Preview, TargetStatus, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling,
     forgotten, history, locked, locked_already, may_not_approve, not_locked, noted, nothing_to_cancel, plain,
     pressed_before, preview, rejected_already, status_of, too_late_to_cancel, unknown_button, unlocked,
 };
-pub use button::{Button, Offer};
+pub use button::{Button, Offer, PushedOffer};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
 

@@ -305,6 +305,13 @@ pub enum Refusal {
         /// Up to five that there are, newest first.
         known: Vec<String>,
     },
+    /// What somebody has written into the file is no version that was ever deployed there.
+    UnknownWritten {
+        /// Of what.
+        target: Box<Target>,
+        /// What is in the file, or in its files: each once.
+        tags: Vec<String>,
+    },
     /// The version was rolled back: once more only if that is meant.
     WasRolledBack {
         /// Of what.

@@ -4,8 +4,9 @@
 //! duplicates rare and waiting short, and may forget everything at any moment; nothing here relies on it for safety.
 
 use crate::clock::{Clock, Timestamp, millis};
-use crate::deployment::{CommittedFact, Fact, Facts, RequestFact};
+use crate::deployment::{CommittedFact, Fact, Facts, RequestFact, words_hash};
 use crate::names::{ArgoApplication, CommitSha, DeploymentId, SlackChannel, SlackUser};
+use crate::push::{self, Managed, PushNote};
 use futures::future::{Either, select};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::cell::Cell;
@@ -81,6 +82,8 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 /// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
+/// What a push is called, in the store and in flight; its commit follows.
+const PUSH: &str = "push/";
 /// When the pace is kept again, and that Slack wants quiet.
 const DUE: &str = "due";
 const QUIET: &str = "quiet";
@@ -427,6 +430,10 @@ single_key! {
     CatalogCache, CachedCatalog, "catalog"
 }
 single_key! {
+    /// See [`Managed`].
+    ManagedFiles, Managed, "managed"
+}
+single_key! {
     /// Deployments that ended before they had a target's lease.
     EarlyEnds, Ring, "early-ends"
 }
@@ -454,6 +461,17 @@ pub async fn change_lock(
     match lock {
         Some(lock) => write(store, &key, lock).await,
         None => store.delete(&key).await,
+    }
+}
+
+/// See [`PushNote`]; by the newest commit of the push.
+#[derive(Clone, Copy, Debug)]
+pub struct Pushed<'a>(pub &'a CommitSha);
+
+impl Key for Pushed<'_> {
+    type Value = PushNote;
+    fn name(&self) -> String {
+        format!("{PREFIX}{PUSH}{}", self.0)
     }
 }
 
@@ -631,22 +649,58 @@ pub async fn once_per(world: &impl Redis, name: &str, life: Duration) -> Result<
 
 // ---- hints and wake-ups ----
 
-/// The ids in flight.
+/// What has to be told to the end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flight {
+    /// A deployment.
+    Deployment(DeploymentId),
+    /// What people pushed, by its newest commit.
+    Push(CommitSha),
+}
+
+impl Flight {
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix(PUSH) {
+            Some(sha) => CommitSha::parse(sha).ok().map(Self::Push),
+            None => DeploymentId::parse(text).ok().map(Self::Deployment),
+        }
+    }
+}
+
+/// Everything in flight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
     /// The sentinel is there: the set is whole.
     pub whole: bool,
-    /// All ids, oldest first.
+    /// All deployments, oldest first.
     pub ids: Vec<DeploymentId>,
+    /// All pushes, oldest first.
+    pub pushes: Vec<CommitSha>,
 }
 
-/// Reads the ids in flight.
+impl InFlight {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ids.len().saturating_add(self.pushes.len())
+    }
+
+    /// All of them.
+    pub fn all(self) -> impl Iterator<Item = Flight> {
+        self.ids.into_iter().map(Flight::Deployment).chain(self.pushes.into_iter().map(Flight::Push))
+    }
+}
+
+/// Reads what is in flight.
 pub async fn in_flight(world: &impl Redis) -> Result<InFlight, StoreError> {
     let mut all = InFlight::default();
     for reply in world.run("ZRANGE", &[IN_FLIGHT, "0", "-1"]).await? {
         match reply {
             Reply::Text(text) | Reply::Status(text) if text == SENTINEL => all.whole = true,
-            Reply::Text(text) | Reply::Status(text) => all.ids.extend(DeploymentId::parse(&text).ok()),
+            Reply::Text(text) | Reply::Status(text) => match Flight::parse(&text) {
+                Some(Flight::Deployment(id)) => all.ids.push(id),
+                Some(Flight::Push(sha)) => all.pushes.push(sha),
+                None => {}
+            },
             _ => {}
         }
     }
@@ -663,6 +717,16 @@ pub async fn leave_flight(world: &impl Redis, id: &DeploymentId) -> Result<(), S
     world.run("ZREM", &[IN_FLIGHT, id.as_str()]).await.map(drop)
 }
 
+/// Adds a push: until it is told, or was not noted after all.
+pub async fn add_push(world: &impl Redis, sha: &CommitSha, pushed: Timestamp) -> Result<(), StoreError> {
+    world.run("ZADD", &[IN_FLIGHT, &pushed.0.to_string(), &format!("{PUSH}{sha}")]).await.map(drop)
+}
+
+/// Takes a push out.
+pub async fn remove_push(world: &impl Redis, sha: &CommitSha) -> Result<(), StoreError> {
+    world.run("ZREM", &[IN_FLIGHT, &format!("{PUSH}{sha}")]).await.map(drop)
+}
+
 /// Marks the set as whole.
 pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
     world.run("ZADD", &[IN_FLIGHT, "0", SENTINEL]).await.map(drop)
@@ -671,12 +735,13 @@ pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
 /// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
 pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Result<(), StoreError> {
     let start = format!("{PREFIX}deployment/");
-    let ids: BTreeSet<DeploymentId> = KeyValue::keys(world)
-        .await?
-        .iter()
-        .filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.split_once('/')?.0).ok())
-        .collect();
+    let keys = KeyValue::keys(world).await?;
+    let ids: BTreeSet<DeploymentId> =
+        keys.iter().filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.split_once('/')?.0).ok()).collect();
     let mut all: Vec<String> = [IN_FLIGHT, "0", SENTINEL].map(str::to_owned).into();
+    for push in keys.iter().filter_map(|key| key.strip_prefix(PREFIX)).filter(|name| name.starts_with(PUSH)) {
+        all.extend([world.now().0.to_string(), push.to_owned()]);
+    }
     for id in ids {
         let facts = match load(world, &id).await {
             Ok(facts) => facts,
@@ -708,6 +773,12 @@ pub async fn announce(world: &impl Redis, id: &DeploymentId) -> Result<i64, Stor
     wake(world).await
 }
 
+/// Says that there is a push to be told, and wakes a watch.
+pub async fn announce_push(world: &impl Redis, sha: &CommitSha) -> Result<i64, StoreError> {
+    world.run("SADD", &[NEWS, &format!("{PUSH}{sha}")]).await?;
+    wake(world).await
+}
+
 /// Wakes a watch. Carries no work: it may be lost or arrive twice.
 pub async fn wake(world: &impl Redis) -> Result<i64, StoreError> {
     match world.run("PUBLISH", &[WAKE, "wake"]).await?.first() {
@@ -716,16 +787,89 @@ pub async fn wake(world: &impl Redis) -> Result<i64, StoreError> {
     }
 }
 
-/// Takes the news: at most 1,000 ids at a time.
-pub async fn take_news(world: &impl Redis) -> Result<Vec<DeploymentId>, StoreError> {
+/// Takes the news: at most 1,000 at a time.
+pub async fn take_news(world: &impl Redis) -> Result<Vec<Flight>, StoreError> {
     let replies = world.run("SPOP", &[NEWS, "1000"]).await?;
     Ok(replies
         .into_iter()
         .filter_map(|reply| match reply {
-            Reply::Text(text) | Reply::Status(text) => DeploymentId::parse(&text).ok(),
+            Reply::Text(text) | Reply::Status(text) => Flight::parse(&text),
             _ => None,
         })
         .collect())
+}
+
+/// What came of telling a push in a channel, so that it is told there once. A hint with the life of the news: without it, it is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushTold {
+    /// Nothing yet.
+    No,
+    /// So many times without an answer: each may have been a message.
+    Perhaps(u8),
+    /// It was told there, or it is given up.
+    Yes,
+    /// It cannot be told there.
+    Never,
+}
+
+/// What is told of a push: its commit, where, and of which targets.
+#[derive(Clone, Debug)]
+pub struct Telling<'a> {
+    /// Its newest commit.
+    pub sha: &'a CommitSha,
+    /// Where.
+    pub channel: &'a SlackChannel,
+    /// Their names.
+    pub targets: &'a [String],
+}
+
+impl Telling<'_> {
+    fn key(&self) -> String {
+        format!("{PREFIX}told/{}/{}/{:x}", self.sha, self.channel, words_hash(&self.targets.join(" ")))
+    }
+}
+
+/// Reads it.
+pub async fn push_told(world: &impl Redis, telling: &Telling<'_>) -> Result<PushTold, StoreError> {
+    Ok(match world.run("GET", &[&telling.key()]).await?.into_iter().next() {
+        Some(Reply::Text(text) | Reply::Status(text)) => match (text.as_str(), text.parse()) {
+            ("never", _) => PushTold::Never,
+            (_, Ok(times)) => PushTold::Perhaps(times),
+            _ => PushTold::Yes,
+        },
+        _ => PushTold::No,
+    })
+}
+
+fn missing_key(sha: &CommitSha) -> String {
+    format!("{PREFIX}told/{sha}/missing")
+}
+
+/// Remembers that the note of a push was deleted, because everybody is told.
+pub async fn note_is_gone(world: &impl Redis, sha: &CommitSha) -> Result<(), StoreError> {
+    world.run("SET", &[&missing_key(sha), "0", "PX", &millis(push::NEWS).to_string()]).await.map(drop)
+}
+
+/// For how long the note of a push in flight has been missing: it may be on its way.
+pub async fn note_missing(world: &(impl Redis + Clock), sha: &CommitSha) -> Result<Duration, StoreError> {
+    let (now, key) = (world.now(), missing_key(sha));
+    world.run("SET", &[&key, &now.0.to_string(), "NX", "PX", &millis(push::NEWS).to_string()]).await?;
+    let since = match world.run("GET", &[&key]).await?.into_iter().next() {
+        Some(Reply::Text(text) | Reply::Status(text)) => text.parse().ok().map(Timestamp),
+        _ => None,
+    };
+    Ok(since.map_or(Duration::ZERO, |since| now.since(since)))
+}
+
+/// Remembers it.
+pub async fn mark_push_told(world: &impl Redis, telling: &Telling<'_>, told: PushTold) -> Result<(), StoreError> {
+    let told = match told {
+        PushTold::No => return Ok(()),
+        PushTold::Perhaps(times) => times.to_string(),
+        PushTold::Yes => "yes".to_owned(),
+        PushTold::Never => "never".to_owned(),
+    };
+    world.run("SET", &[&telling.key(), &told, "PX", &millis(push::NEWS).to_string()]).await.map(drop)
 }
 
 /// How urgent words are, when Slack does not take all at once.

@@ -4,24 +4,24 @@
 //! proof is that GitHub signed the webhook and that `after` is the very commit that is recorded in `committed`.
 //!
 //! Forged, foreign and people's pushes are the common case and must stay cheap: neither the store nor Redis is touched before the
-//! signature, the repository, the branch and a `Deploy-Id` are known.
+//! signature, the repository, the branch and a `Deploy-Id` are known, or that a YAML file was pushed there. Then one read says whether it
+//! belongs to an app; only if it does, a note is left for the watch, which tells people of it. No push of people reaches Argo CD.
 
 use deploy_core::argocd::{self, RelayHeaders};
-use deploy_core::clock::Timestamp;
 use deploy_core::deployment::{CommitFact, CommittedFact, PushFact};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::{CommitSha, DeploymentId};
+use deploy_core::push::{self, Push};
 use deploy_core::settings::{GithubRelaySettings, SettingError, Variables};
 use deploy_core::signature::{GitHubMac, sign_sha1, sign_sha256};
-use deploy_core::store::{self, BranchRewritten, Rewritten, StoreError};
+use deploy_core::store::{self, BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 use futures::future::{Either, select};
-use serde::Deserialize;
 use std::pin::pin;
 use std::time::Duration;
 
-/// The most that we keep of a push. Ours has one commit and a few KiB; of a larger one only the outline is kept.
+/// The most that we keep of a push. Ours has one commit and a few KiB; of a larger one only the outline is kept, so people are not told of it.
 const KEEP: usize = 1 << 20;
 
 /// The longest string in an outline. What we read of a push is much shorter.
@@ -100,34 +100,6 @@ impl Outline {
         }
         self
     }
-}
-
-/// What we read of a push. Everything has a default: an absent field makes the push somebody else's.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Push {
-    r#ref: String,
-    before: String,
-    after: String,
-    created: bool,
-    deleted: bool,
-    forced: bool,
-    repository: Repository,
-    commits: Vec<PushedCommit>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Repository {
-    full_name: String,
-    /// In whole seconds, in the payload of a push.
-    pushed_at: serde_json::Value,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct PushedCommit {
-    message: String,
 }
 
 fn ignored(reason: &str) -> Answer {
@@ -216,14 +188,29 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
             };
         }
     };
-    let Ok(push) = serde_json::from_slice::<Push>(&body) else {
+    let Ok(push) = serde_json::from_slice::<Push<'_>>(&body) else {
         return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
     };
-    match recognise(settings, &push) {
-        Kind::Foreign(reason) => ignored(reason),
-        Kind::Rewritten => rewritten(world, &push).await,
-        Kind::Candidate(id, after) => candidate(world, settings, verified.headers, body, &push, id, after).await,
-    }
+    let id = match recognise(settings, &push) {
+        Kind::Foreign(reason) => return ignored(reason),
+        Kind::Rewritten => return rewritten(world, &push).await,
+        Kind::Persons(reason) => return persons(world, &push, reason).await,
+        Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
+            Ok(Proof::Ours) => id,
+            Ok(Proof::Not { reason, known }) => {
+                world.log(Line::error("not_our_push").of(&id).with("reason", reason));
+                // Ours, perhaps, of a deployment that is forgotten by now.
+                let old = !known && push.commits.iter().all(push::PushedCommit::looks_like_ours);
+                return if old { ignored(reason) } else { persons(world, &push, reason).await };
+            }
+            Ok(Proof::NotYet) => {
+                world.log(Line::new("push_before_committed").of(&id));
+                return Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet");
+            }
+            Err(error) => return failed(world, Some(&id), error),
+        },
+    };
+    relay(world, settings, verified.headers, body, &id).await
 }
 
 /// What a push is, as far as it can be known without asking anybody.
@@ -232,11 +219,13 @@ enum Kind {
     Foreign(&'static str),
     /// Our branch was forced or deleted.
     Rewritten,
+    /// Somebody pushed to our branch, and why it is not the bot's.
+    Persons(&'static str),
     /// It names a deployment; whether it is that deployment's commit is to be proven.
     Candidate(DeploymentId, CommitSha),
 }
 
-fn recognise(settings: &GithubRelaySettings, push: &Push) -> Kind {
+fn recognise(settings: &GithubRelaySettings, push: &Push<'_>) -> Kind {
     if !settings.gitops.repo.is(&push.repository.full_name) {
         return Kind::Foreign("another repository");
     }
@@ -249,8 +238,8 @@ fn recognise(settings: &GithubRelaySettings, push: &Push) -> Kind {
     if push.created {
         return Kind::Foreign("the branch was created");
     }
-    let [commit] = push.commits.as_slice() else { return Kind::Foreign("not exactly one commit") };
-    let Some(id) = message::deploy_id(&commit.message) else { return Kind::Foreign("a person's push") };
+    let [commit] = push.commits.as_slice() else { return Kind::Persons("not exactly one commit") };
+    let Some(id) = message::deploy_id(&commit.message) else { return Kind::Persons("a person's push") };
     match CommitSha::parse(&push.after) {
         Ok(after) => Kind::Candidate(id, after),
         Err(_) => Kind::Foreign("not a commit"),
@@ -258,14 +247,42 @@ fn recognise(settings: &GithubRelaySettings, push: &Push) -> Kind {
 }
 
 /// The branch is not what it was: the watch must not sync a commit that may be gone.
-async fn rewritten(world: &impl World, push: &Push) -> Answer {
-    // When it was pushed, not when we hear of it: a delivery that comes late says nothing about what was committed on top of it since.
-    let pushed = push.repository.pushed_at.as_u64().map(|seconds| Timestamp::from_seconds(seconds.saturating_add(1)));
-    let at = pushed.map_or(world.now(), |pushed| pushed.min(world.now()));
+async fn rewritten(world: &impl World, push: &Push<'_>) -> Answer {
+    // When it was pushed: a delivery that comes late says nothing about what was committed on top of it since.
+    let at = push.pushed(world.now());
     let fact = BranchRewritten { at, before: short(&push.before), after: short(&push.after) };
     world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
     match store::save_key(world, Rewritten, &fact).await {
         Ok(()) => ignored("the branch was rewritten"),
+        Err(error) => failed(world, None, error),
+    }
+}
+
+/// Somebody pushed. If a file of an app is among it, a note is left, the same for the same push; the watch tells it and deletes it.
+async fn persons(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
+    let now = world.now();
+    if !push.touches_yaml() || now.since(push.pushed(now)) >= push::NEWS {
+        return ignored(reason);
+    }
+    let noted = async {
+        let managed = store::load_key(world, ManagedFiles).await?;
+        let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
+        // In flight first: whoever dies in between leaves something in flight without a note, which the next watch takes out again. The
+        // other way round it would be a note that nobody finds, neither to tell it nor to delete it. And once more after it: a watch may
+        // just have done so, with the same push that came twice.
+        store::add_push(world, &note.after, note.at).await?;
+        store::save_key(world, Pushed(&note.after), &note).await?;
+        store::add_push(world, &note.after, note.at).await?;
+        world.log(Line::new("push_noted").with("commit", note.after.as_str()).with("who", note.who.as_str()));
+        if let Err(error) = store::announce_push(world, &note.after).await {
+            // Whoever looks at what is in flight finds it.
+            world.log(Line::error("not_announced").with("commit", note.after.as_str()).with("cause", error.0));
+        }
+        Ok(true)
+    };
+    match noted.await {
+        Ok(true) => Answer::reason(StatusCode::OK, "noted", "a person's push to a file of an app"),
+        Ok(false) => ignored(reason),
         Err(error) => failed(world, None, error),
     }
 }
@@ -284,32 +301,14 @@ fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> A
     Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "the store did not answer")
 }
 
-async fn candidate(
-    world: &impl World,
-    settings: &GithubRelaySettings,
-    headers: RelayHeaders,
-    body: Vec<u8>,
-    push: &Push,
-    id: DeploymentId,
-    after: CommitSha,
-) -> Answer {
-    match prove(world, settings, push, &id, &after).await {
-        Ok(Proof::Ours) => relay(world, settings, headers, body, &id).await,
-        Ok(Proof::Not(reason)) => {
-            world.log(Line::error("not_our_push").of(&id).with("reason", reason));
-            ignored(reason)
-        }
-        Ok(Proof::NotYet) => {
-            world.log(Line::new("push_before_committed").of(&id));
-            Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")
-        }
-        Err(error) => failed(world, Some(&id), error),
-    }
-}
-
 enum Proof {
     Ours,
-    Not(&'static str),
+    Not {
+        /// Why.
+        reason: &'static str,
+        /// There is such a deployment.
+        known: bool,
+    },
     /// An attempt of ours has this base, but its outcome is not recorded.
     NotYet,
 }
@@ -318,7 +317,7 @@ enum Proof {
 async fn prove(
     world: &impl World,
     settings: &GithubRelaySettings,
-    push: &Push,
+    push: &Push<'_>,
     id: &DeploymentId,
     after: &CommitSha,
 ) -> Result<Proof, StoreError> {
@@ -328,12 +327,13 @@ async fn prove(
             return Ok(if committed.sha == *after {
                 Proof::Ours
             } else {
-                Proof::Not("not the commit that the bot made")
+                Proof::Not { reason: "not the commit that the bot made", known: true }
             });
         }
         let commit = store::load_fact::<CommitFact>(world, id).await?;
+        let known = commit.is_some();
         if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
-            return Ok(Proof::Not("no commit of the bot was expected here"));
+            return Ok(Proof::Not { reason: "no commit of the bot was expected here", known });
         }
         if world.elapsed() >= until {
             return Ok(Proof::NotYet);

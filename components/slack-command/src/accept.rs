@@ -2,12 +2,12 @@
 //! our own store and Redis, and neither before the signature is checked.
 
 use deploy_core::clock::Timestamp;
-use deploy_core::command::{Command, DeployWords, Version, What};
+use deploy_core::command::{Command, DeployWords, TargetWords, Version, What};
 use deploy_core::deployment::{CommitFact, End, EndFact, Facts, LastWord, Pressed, RequestFact};
 use deploy_core::fault::{Cause, Fault, System};
 use deploy_core::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use deploy_core::log::{Line, World};
-use deploy_core::message::{self, Button};
+use deploy_core::message::{self, Button, PushedOffer};
 use deploy_core::names::{DeploymentId, SlackChannel, SlackTeam, SlackUser};
 use deploy_core::refusal::Refusal;
 use deploy_core::settings::{SettingError, SlackCommandSettings, Variables};
@@ -249,7 +249,7 @@ pub(crate) async fn accept(world: &impl World, settings: &SlackCommandSettings, 
                     let Saved { of, begun } = save(world, &id, limit, async || {
                         // Pressed before, by whomever: it is that deployment.
                         let before = store::load_fact::<RequestFact>(world, &id).await?;
-                        if before.is_some() { Ok(before) } else { who.button_request(world, at, &button).await }
+                        if before.is_some() { Ok(before) } else { who.button_request(world, &id, at, &button).await }
                     })
                     .await;
                     match of {
@@ -372,6 +372,7 @@ impl Asker {
     async fn button_request(
         &self,
         world: &impl World,
+        id: &DeploymentId,
         at: Timestamp,
         button: &Button,
     ) -> Result<Option<RequestFact>, StoreError> {
@@ -381,6 +382,7 @@ impl Asker {
             approvals: Vec::new(),
             knows_rolled_back: false,
             takes_over: None,
+            pushed: Vec::new(),
             takes_away: None,
             place: None,
         };
@@ -423,6 +425,12 @@ impl Asker {
                 }
             }
             Button::Deploy(offer) => Some((offer.words.clone(), pressed(&offer.of, offer.head.clone()))),
+            Button::DeployPushed(offer) => {
+                let PushedOffer { target: TargetWords { app, environment }, wrote } = (**offer).clone();
+                let words = DeployWords { app, environment, what: What::Written, override_reason: None };
+                // Below no message of a deployment: the first of its own kind.
+                Some((words, Pressed { pushed: wrote, ..pressed(id, None) }))
+            }
             Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. } => None,
         };
         Ok(asked.map(|(words, pressed)| self.request(at, words, Some(pressed))))
@@ -432,7 +440,9 @@ impl Asker {
 /// What the asker of an earlier request knew is known to whoever presses a button of its message.
 fn known(before: Option<Pressed>, pressed: Pressed) -> Pressed {
     match before {
-        Some(Pressed { knows_rolled_back, takes_over, .. }) => Pressed { knows_rolled_back, takes_over, ..pressed },
+        Some(Pressed { knows_rolled_back, takes_over, pushed, .. }) => {
+            Pressed { knows_rolled_back, takes_over, pushed, ..pressed }
+        }
         None => pressed,
     }
 }
@@ -467,6 +477,6 @@ pub(crate) async fn health(world: &impl World, head: &Inbound) -> Answer {
     let ready = redis.is_ok() && store_up.is_none();
     let status = if asks_ready(head) && !ready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let problem = redis.as_ref().err().map(|error| error.0).or(store_up.as_ref().map(|error| error.0));
-    let in_flight = redis.map(|in_flight| in_flight.ids.len()).ok();
+    let in_flight = redis.map(|in_flight| in_flight.count()).ok();
     Answer::json(status, &serde_json::json!({ "ready": ready, "in_flight": in_flight, "problem": problem }))
 }

@@ -59,8 +59,8 @@ pub(crate) enum Stop {
     End(End),
     /// We may not go on: a lease was lost, the store failed, or it is too late for an `end`. Whoever resumes, or the watch, goes on.
     Leave(&'static str),
-    /// The catalog on the branch is newer than ours: begin again with it.
-    CatalogMoved,
+    /// The catalog on the branch, or what was to be found in a file, is newer than what we know: begin again with it.
+    Moved,
 }
 
 impl From<Refusal> for Stop {
@@ -151,7 +151,7 @@ async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId
             resume.push(id.clone());
         }
     }
-    if !in_flight.ids.is_empty() && !store::is_held(world, "watch").await? {
+    if in_flight.count() > 0 && !store::is_held(world, "watch").await? {
         store::wake(world).await?;
     }
     if !forgotten.is_empty() {
@@ -361,11 +361,11 @@ impl<W: World> Carrier<'_, W> {
         if let Some(sha) = self.settled(request, facts, &say).await? {
             return self.committed(facts, sha, false).await.map_err(|_| "the commit could not be recorded");
         }
-        let mut stop = Stop::CatalogMoved;
+        let mut stop = Stop::Moved;
         for _ in 0..TRIES {
             match self.to_commit(request, facts, &say).await {
                 Ok(()) => return Ok(()),
-                Err(Stop::CatalogMoved) => stop = Stop::from(Refusal::CatalogChanged),
+                Err(Stop::Moved) => stop = Stop::from(Refusal::CatalogChanged),
                 Err(other) => {
                     stop = other;
                     break;
@@ -374,7 +374,7 @@ impl<W: World> Carrier<'_, W> {
         }
         match stop {
             Stop::Leave(why) => Err(why),
-            Stop::CatalogMoved => Err("the catalog moved"),
+            Stop::Moved => Err("the catalog moved"),
             Stop::End(end) => {
                 // An earlier mutation may still land on its base: first that has to be out of the question.
                 while !self.doubt.borrow().bases.is_empty() {

@@ -91,7 +91,7 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
             world.log(Line::error("not_answered").of(&id).with_json("fault", &fault));
             Said::words(&message::fault(&fault))
         }
-        Either::Left((Err(Stop::End(End::Cancelled { .. }) | Stop::CatalogMoved), _)) => {
+        Either::Left((Err(Stop::End(End::Cancelled { .. }) | Stop::Moved), _)) => {
             Said::words(&message::declined(&Refusal::CatalogChanged))
         }
         Either::Left((Err(Stop::Leave(why)), _)) => {
@@ -248,7 +248,8 @@ impl<W: World> Talk<'_, W> {
             | Button::RollBack(_)
             | Button::DeployAnyway(_)
             | Button::TakeOver(_)
-            | Button::Deploy(_) => Ok(Said::Nothing),
+            | Button::Deploy(_)
+            | Button::DeployPushed(_) => Ok(Said::Nothing),
         }
     }
 
@@ -560,6 +561,7 @@ impl<W: World> Talk<'_, W> {
             approvals: approvals.given,
             knows_rolled_back: request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back),
             takes_over: request.pressed.as_ref().and_then(|pressed| pressed.takes_over.clone()),
+            pushed: request.pressed.as_ref().map(|pressed| pressed.pushed.clone()).unwrap_or_default(),
             takes_away: request.pressed.as_ref().and_then(|pressed| pressed.takes_away.clone()),
             place: facts.place().cloned(),
         };

@@ -5,6 +5,7 @@
     allow(dead_code, reason = "the door, which uses it all, exists in the wasm only")
 )]
 
+mod announce;
 mod follow;
 mod mend;
 mod voice;

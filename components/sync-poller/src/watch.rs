@@ -1,14 +1,16 @@
-//! One watch: follows every deployment in flight at the same time, for at most 25 s, because the trigger is serial.
+//! One watch: follows every deployment in flight at the same time, and announces what people pushed, for at most 25 s, because the trigger
+//! is serial.
 //!
 //! At most one watch at a time in the installation, by the lease `watch`; a failed renewal ends it at once. A watch that ends wakes
 //! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
 
+use super::announce;
 use super::follow::{self, Ended};
 use deploy_core::late::Calls;
 use deploy_core::log::{Line, World};
 use deploy_core::names::DeploymentId;
 use deploy_core::settings::SyncPollerSettings;
-use deploy_core::store::{self, Lease, StoreError};
+use deploy_core::store::{self, Flight, Lease, StoreError};
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -65,7 +67,7 @@ pub(crate) async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
             let held = lease.release().await;
             // Read again after the release: what came in between has nobody else to wake a watch for it.
             let in_flight = store::in_flight(world).await;
-            if in_flight.map_or(true, |in_flight| in_flight.ids.iter().any(|id| !settled.contains(id))) {
+            if in_flight.map_or(true, |in_flight| in_flight.all().any(|flight| !settled.contains(&flight))) {
                 let _ = store::wake(world).await;
             }
             if held {
@@ -86,34 +88,41 @@ pub(crate) async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
 }
 
 impl<W: World> Watch<'_, W> {
-    /// Until the time is up or nothing is left. Returns the ids that need no watch: slack-command's to end and tell.
-    async fn run(&self) -> Result<BTreeSet<DeploymentId>, StoreError> {
+    /// Until the time is up or nothing is left. Returns what needs no other watch at once: deployments are slack-command's to end and tell,
+    /// and a push that cannot be told just now waits until somebody is woken for another reason, or `/healthz` is asked.
+    async fn run(&self) -> Result<BTreeSet<Flight>, StoreError> {
         let tempo = &self.settings.tempo;
         let until = self.world.elapsed().saturating_add(Duration::from_millis(tempo.watch));
         let mut reload = self.world.elapsed().saturating_add(Duration::from_millis(tempo.reload));
-        let mut nudges: BTreeMap<DeploymentId, mpsc::UnboundedSender<()>> = BTreeMap::new();
+        let mut nudges: BTreeMap<Flight, mpsc::UnboundedSender<()>> = BTreeMap::new();
         let mut settled = BTreeSet::new();
         let mut followers = FuturesUnordered::new();
-        let mut new = store::in_flight(self.world).await?.ids;
+        let mut new: Vec<Flight> = store::in_flight(self.world).await?.all().collect();
         loop {
-            for id in new.drain(..) {
-                settled.remove(&id);
+            for flight in new.drain(..) {
+                settled.remove(&flight);
                 // Whoever is followed already is told to look; a follower that has just ended is started again.
-                let known = nudges.get(&id).is_some_and(|nudge| nudge.unbounded_send(()).is_ok());
+                let known = nudges.get(&flight).is_some_and(|nudge| nudge.unbounded_send(()).is_ok());
                 if !known && !self.closing.get() {
                     let (nudge, heard) = mpsc::unbounded();
-                    nudges.insert(id.clone(), nudge);
-                    followers.push(async move { (id.clone(), follow::follow(self, &id, heard).await) });
+                    nudges.insert(flight.clone(), nudge);
+                    followers.push(async move {
+                        let ended = match &flight {
+                            Flight::Deployment(id) => follow::follow(self, id, heard).await,
+                            Flight::Push(sha) => announce::announce(self, sha, heard).await,
+                        };
+                        (flight, ended)
+                    });
                 }
             }
             if followers.is_empty() {
                 return Ok(settled);
             }
             match select(pin!(followers.next()), pin!(self.world.sleep(Duration::from_millis(tempo.news)))).await {
-                Either::Left((Some((id, ended)), _)) => {
-                    nudges.remove(&id);
+                Either::Left((Some((flight, ended)), _)) => {
+                    nudges.remove(&flight);
                     if ended == Ended::Settled {
-                        settled.insert(id);
+                        settled.insert(flight);
                     }
                 }
                 Either::Left((None, _)) | Either::Right(_) => {}
@@ -128,14 +137,8 @@ impl<W: World> Watch<'_, W> {
                 if now >= reload {
                     // In case news were lost.
                     reload = now.saturating_add(Duration::from_millis(tempo.reload));
-                    new.extend(
-                        store::in_flight(self.world)
-                            .await
-                            .unwrap_or_default()
-                            .ids
-                            .into_iter()
-                            .filter(|id| !settled.contains(id)),
-                    );
+                    let in_flight = store::in_flight(self.world).await.unwrap_or_default();
+                    new.extend(in_flight.all().filter(|flight| !settled.contains(flight)));
                 }
             }
         }

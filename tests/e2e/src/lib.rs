@@ -11,9 +11,11 @@ pub mod restart;
 pub mod table;
 
 use anyhow::{Result, bail};
+use deploy_core::message::NOT_DEPLOYED;
 use fakes::Millis;
 use fakes::argocd::{Health, Script};
 use fakes::github::Deployment;
+use fakes::slack::{Message, Slack};
 use sandbox::bot::Exchange;
 use sandbox::{Options, Runner, Sandbox, world};
 use serde_json::{Value, json};
@@ -104,16 +106,23 @@ impl Room {
         self.command(world::BOB, world::DEPLOYS, text).await
     }
 
-    /// All messages of the bot in #deploys as people read them now, oldest first; without the replies below them, which a channel does not show.
+    /// All messages of deployments in #deploys as people read them now, oldest first; without the replies below them, which a channel does
+    /// not show, and without [`Room::announcements`].
     pub fn messages(&self) -> Vec<String> {
         let slack = self.slack.lock();
-        slack.messages(world::DEPLOYS).iter().map(|message| slack.render_edit(message.now())).collect()
+        of_deployments(&slack).map(|message| slack.render_edit(message.now())).collect()
+    }
+
+    /// What the bot said in #deploys about people's pushes, oldest first.
+    pub fn announcements(&self) -> Vec<Message> {
+        let slack = self.slack.lock();
+        slack.messages(world::DEPLOYS).iter().filter(|message| is_announcement(message)).cloned().collect()
     }
 
     /// Everything that people could read in #deploys so far: every state of every message, deleted ones too.
     pub fn told(&self) -> Vec<String> {
         let slack = self.slack.lock();
-        let edits = slack.messages(world::DEPLOYS).iter().flat_map(|message| &message.edits);
+        let edits = of_deployments(&slack).flat_map(|message| &message.edits);
         edits.map(|edit| slack.render_edit(edit)).collect()
     }
 
@@ -147,7 +156,7 @@ impl Room {
         }
         let look = |room: &Sandbox| {
             let slack = room.slack.lock();
-            let message = slack.messages(world::DEPLOYS).get(mine)?;
+            let message = of_deployments(&slack).nth(mine)?;
             Some(slack.render(message)).filter(|text| text.contains("is live"))
         };
         match self.0.until(&format!("end of `/deploy {text}`"), PATIENCE, look).await {
@@ -159,7 +168,7 @@ impl Room {
     /// What the messages in #deploys have said so far: when, which message, and the words as people read them.
     pub fn said(&self) -> Vec<(Millis, usize, String)> {
         let slack = self.slack.lock();
-        let messages = slack.messages(world::DEPLOYS).iter().enumerate();
+        let messages = of_deployments(&slack).enumerate();
         messages
             .flat_map(|(n, message)| message.edits.iter().map(move |edit| (edit.at, n, edit)))
             .map(|(at, n, edit)| (at, n, slack.render_edit(edit)))
@@ -289,6 +298,7 @@ impl Room {
                     key.starts_with("deploy-bot/target/")
                         || [
                             "deploy-bot/catalog",
+                            "deploy-bot/managed",
                             "deploy-bot/early-ends",
                             "deploy-bot/branch/rewritten",
                             "deploy-bot/lock",
@@ -303,6 +313,14 @@ impl Room {
         }
         Ok(())
     }
+}
+
+fn is_announcement(message: &Message) -> bool {
+    message.text().contains(NOT_DEPLOYED)
+}
+
+fn of_deployments(slack: &Slack) -> impl Iterator<Item = &Message> {
+    slack.messages(world::DEPLOYS).iter().filter(|message| !is_announcement(message))
 }
 
 /// The lines that differ between two texts of the same number of lines, as `(old, new)`.

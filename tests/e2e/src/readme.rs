@@ -57,7 +57,7 @@ The stand-ins are never kinder than the real systems, and whatever a scenario is
 - at most one commit for each request, and none for one that was refused or cancelled;
 - Argo CD was asked for nothing but the bot's own commits, and never for an older one after a newer one;
 - \"is live\" was only said of what Argo CD saw running well, \"nothing was changed\" never of a request with a commit;
-- nothing is left over: no lease, nobody in flight, no key without an owner.
+- nothing is left over: no lease, nobody in flight, no key without an owner; no note of a push that was not told.
 
 The simulation also looks at every single write and call: no component writes another one's key or calls a system that is not its own, and two
 watches, or two deployments of one target, are never at work at the same time unless Redis forgot or failed, a process froze, or a call took seconds.

@@ -2,6 +2,7 @@
 
 mod one_deploy;
 
+mod announced;
 mod argocd;
 mod buttons;
 mod conversation;

@@ -699,8 +699,8 @@ fn sixty_refusals_leave_fifty_records() {
         remembered.sort();
         remembered.dedup();
         assert_eq!(remembered.len(), 50, "{keys:#?}");
-        // Request, message and end of each, and the ring itself, and the catalog.
-        assert_eq!(keys.len(), 50 * 3 + 2, "{keys:#?}");
+        // Request, message and end of each, and the ring itself, the catalog, and which files it manages.
+        assert_eq!(keys.len(), 50 * 3 + 3, "{keys:#?}");
         Ok(())
     });
 }

@@ -27,6 +27,8 @@ pub struct Report {
     pub accepted: usize,
     /// Commits that the bot made.
     pub commits: usize,
+    /// Pushes of people that the bot had to tell.
+    pub pushes: usize,
     /// Keys in the store at the end.
     pub keys: usize,
     /// Operations on something outside its process that anybody began.
@@ -51,6 +53,7 @@ impl Report {
             journal: journal.iter().map(line).collect(),
             accepted: answered.values().filter(|accepted| **accepted).count(),
             commits: town.made.borrow().len(),
+            pushes: town.noted.borrow().len(),
             keys: town.store.borrow().len(),
             operations: town.kernel.operations(),
             overlap: town.longest_overlap(),
@@ -96,6 +99,7 @@ fn play(seed: u64, talks: bool) -> Report {
         Excuses { leases: weather.slow > 0.0 || weather.redis_fails > 0.0, slack: false, ..Excuses::default() };
     let climate = format!("{apps} apps, {replicas} replicas, {weather}");
     let fair = rng.f64() < 0.1;
+    excuses.calm = fair;
     if fair {
         weather.calm();
     }
@@ -107,7 +111,9 @@ fn play(seed: u64, talks: bool) -> Report {
     plan.scripts();
     plan.people();
     if talks {
-        Plan { town: &town, rng: talk }.talk();
+        let mut plan = Plan { town: &town, rng: talk };
+        plan.talk();
+        plan.pushes();
     }
     if !fair {
         plan.infrastructure(&mut excuses);
@@ -257,6 +263,14 @@ impl Plan<'_> {
                     town.press(other, Some((&ts, &action)), Duration::from_millis(400));
                 }
             });
+        }
+    }
+
+    /// People push a values file, which must be announced.
+    fn pushes(&mut self) {
+        for _ in 0..self.rng.usize(..4) {
+            let (when, app, kind) = (seconds(&mut self.rng, 110), self.app(), self.rng.u8(2..=4));
+            self.at(when, move |town| push(town, &app, kind));
         }
     }
 
@@ -459,7 +473,7 @@ pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
         plan.at(Duration::from_millis(build), |town| drop(town.build("app-1", "main")));
     }
     settle(&town, Duration::from_secs(100));
-    check(&town, Excuses { leases: freeze.is_some(), frozen: freeze.is_some(), slack: false });
+    check(&town, Excuses { leases: freeze.is_some(), frozen: freeze.is_some(), slack: false, calm: false });
     Report::new(seed, climate, &town)
 }
 

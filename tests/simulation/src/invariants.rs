@@ -6,7 +6,7 @@ use deploy_core::names::DeploymentId;
 use fakes::slack::Message;
 use serde_json::Value;
 
-use crate::town::{CHANNEL, Town, lock};
+use crate::town::{CHANNEL, Made, Town, lock};
 
 /// What of it depends on what happened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Excuses {
     pub(crate) frozen: bool,
     /// People deleted messages or shut the bot out: whoever could not be told is excused.
     pub(crate) slack: bool,
+    /// Nothing went wrong at all: nothing is told twice either.
+    pub(crate) calm: bool,
 }
 
 /// Writes down in the town what is not true.
@@ -42,7 +44,7 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
         }
     }
     for made in town.made.borrow().iter() {
-        let Some(facts) = town.facts(&made.id) else { continue };
+        let Some(facts) = town.facts(&made.id).filter(|facts| !was_gone(town, made, facts)) else { continue };
         let of = facts.request.as_ref().and_then(|request| request.pressed.as_ref()).map(|pressed| pressed.of.clone());
         let rejected = of.and_then(|of| town.facts(&of)?.approvals?.rejected);
         if rejected.is_some() && !excuses.leases {
@@ -62,6 +64,7 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
         town.broke(what.clone());
     }
     went_back(town, excuses);
+    announced(town, excuses);
     if !excuses.leases && town.most_watching.get() > 1 {
         town.broke(format!("I5: {} watches at the same time", town.most_watching.get()));
     }
@@ -69,6 +72,30 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
         town.broke(format!("I5: {} deployments of one target at the same time", town.most_flying.get()));
     }
     nothing_left(town);
+}
+
+/// Somebody had rewritten the branch before the bot knew what became of its commit: then nothing of it was there to be found.
+fn was_gone(town: &Town, made: &Made, facts: &Facts) -> bool {
+    let ended = facts.end.as_ref().filter(|_| facts.committed.is_none()).map(|end| end.at.0);
+    ended.zip(town.rewritten.borrow().get(&made.sha)).is_some_and(|(ended, gone)| *gone < ended)
+}
+
+/// What people have pushed to a file of an app is told, and told of nobody else.
+fn announced(town: &Town, excuses: Excuses) {
+    let slack = lock(&town.slack);
+    let said = slack.messages(CHANNEL).iter().filter(|message| message.text().contains(message::NOT_DEPLOYED));
+    let said: Vec<String> = said.map(|message| format!("{:?}", message.now().blocks)).collect();
+    let made = town.made.borrow();
+    if let Some(ours) = made.iter().find(|made| said.iter().any(|text| text.contains(&format!("commit/{}", made.sha))))
+    {
+        town.broke(format!("I8: {ours:?} was announced as somebody's push"));
+    }
+    for sha in town.noted.borrow().iter().filter(|_| !excuses.slack) {
+        let times = said.iter().filter(|text| text.contains(sha.as_str())).count();
+        if times == 0 || (times > 1 && excuses.calm) {
+            town.broke(format!("I8: the push {sha} was told {times} times"));
+        }
+    }
 }
 
 /// I3: never an older commit after a newer one of the same target. Whoever froze inside the ask may do it: then somebody asks for the newer
@@ -104,7 +131,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let words =
         if facts.watch_speaks() { message::after_commit(id, facts) } else { message::before_commit(id, facts, None) };
     let nothing = "Nothing was changed";
-    let has_commit = town.made.borrow().iter().any(|made| made.id == *id);
+    let has_commit = town.made.borrow().iter().any(|made| made.id == *id && !was_gone(town, made, facts));
     let request = facts.request.as_ref();
     // A click may be a while on its way, so its own time is not when it took the message over.
     let since = request.and_then(|request| {
@@ -135,7 +162,8 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
     let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text || was(message));
     let given_up = town.gave_up_telling.borrow().contains(id);
-    if in_channel || whispered || (given_up && excuses.slack) {
+    // The message in which it was approved may have been posted without an answer: it went on as another, which has to be read.
+    if in_channel || whispered || (given_up && excuses.slack) || facts.is_approved() {
         return;
     }
     town.broke(format!("I1: {id} is {state:?}, and nobody can read it: {:?}", words.text));
@@ -150,7 +178,8 @@ fn nothing_left(town: &Town) {
             .iter()
             .any(|name| key == format!("deploy-bot/{name}"))
             || key.starts_with("deploy-bot/edits")
-            || key.starts_with("deploy-bot/posts/");
+            || key.starts_with("deploy-bot/posts/")
+            || key.starts_with("deploy-bot/told/");
         if !expected {
             town.broke(format!("I6: {key} is left in Redis"));
         }
@@ -173,7 +202,7 @@ fn nothing_left(town: &Town) {
         let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
             Some((id, _)) => remembered.iter().any(|known| known == id),
             None => {
-                let singles = ["catalog", "early-ends", "branch/rewritten", "lock", "locks"]
+                let singles = ["catalog", "managed", "early-ends", "branch/rewritten", "lock", "locks"]
                     .map(|name| format!("deploy-bot/{name}"));
                 key.starts_with("deploy-bot/target/") || singles.contains(key)
             }

@@ -78,6 +78,7 @@ impl Redis {
                 self.keys.insert((*key).to_owned(), (Value::Text((*value).to_owned()), life));
                 vec![Reply::Status("OK".to_owned())]
             }
+            ("GET", [key]) => vec![self.text(now, key).map_or(Reply::Nil, Reply::Text)],
             ("EXISTS", [key]) => int(usize::from(self.keys.contains_key(*key))),
             ("PEXPIRE", [key, life]) => {
                 let there = self.keys.get_mut(*key);

@@ -130,6 +130,10 @@ pub(crate) struct Town {
     pub(crate) went_back: RefCell<Vec<(usize, Made)>>,
     pub(crate) gave_up_telling: RefCell<BTreeSet<DeploymentId>>,
     pub(crate) votes: RefCell<Vec<Vote>>,
+    /// Commits that were rewritten away, and when.
+    pub(crate) rewritten: RefCell<BTreeMap<String, u64>>,
+    /// Pushes of people that the bot said it would tell.
+    pub(crate) noted: RefCell<BTreeSet<String>>,
     /// What each key of a lock holds, and since when.
     locks: RefCell<BTreeMap<String, (u64, Option<Value>)>>,
     /// What nobody who holds their leases does: a commit to a target that had been locked for long, say.
@@ -220,8 +224,9 @@ impl Town {
                 true => format!(", approvals: {{ count: {approvals}, users: [{}] }}", APPROVERS.join(", ")),
                 false => String::new(),
             };
-            catalog +=
-                &format!("  {app}: {{ repo: {repo}, image: {REGISTRY}/{repo}, allow: anyone, deadline: 2m{gate} }}\n");
+            catalog += &format!(
+                "  {app}: {{ repo: {repo}, image: {REGISTRY}/{repo}, allow: {{ channels: [{CHANNEL}] }}, deadline: 2m{gate} }}\n"
+            );
             let values = format!("image:\n  tag: \"{}\"\n  pull: Always\n", tag(&github, app, "main"));
             files.push((format!("{app}/values.yaml"), values));
         }
@@ -288,6 +293,8 @@ impl Town {
             went_back: RefCell::default(),
             gave_up_telling: RefCell::default(),
             votes: RefCell::default(),
+            rewritten: RefCell::default(),
+            noted: RefCell::default(),
             locks: RefCell::default(),
             unlawful: RefCell::default(),
             healthy: RefCell::default(),
@@ -381,8 +388,13 @@ impl Town {
             self.kernel.after(late.unwrap_or(Duration::from_millis(30)), move || {
                 let kernel = town.kernel.clone();
                 kernel.spawn(OUTSIDE, async move {
-                    let (status, _) = town.clone().ask_bot(&outgoing).await;
-                    town.note(|| format!("webhook answered with {status}"));
+                    let (status, body) = town.clone().ask_bot(&outgoing).await;
+                    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+                    town.note(|| format!("webhook answered with {status}: {}", answer["reason"]));
+                    if answer["outcome"] == "noted" {
+                        let push: Value = serde_json::from_slice(&outgoing.body).unwrap_or_default();
+                        town.noted.borrow_mut().extend(push["after"].as_str().map(str::to_owned));
+                    }
                 });
             });
         }
@@ -512,6 +524,8 @@ impl Town {
         let commits = github.commits(GITOPS, "main");
         let Some(onto) = commits.get(back.min(commits.len() - 1)) else { return };
         let again = NewCommit::new("Begin again", &[("NOTES.md", &self.fresh())]);
+        let gone = commits.iter().take_while(|commit| commit.sha != onto.sha);
+        self.rewritten.borrow_mut().extend(gone.map(|commit| (commit.sha.clone(), self.now())));
         let sha = github.force_push(GITOPS, "main", "carol", &onto.sha, &[again]);
         self.note(|| format!("carol rewrites the branch, {back} commits back, to {sha}"));
     }
@@ -983,8 +997,12 @@ impl Town {
 
     pub(crate) fn write(&self, role: Role, key: &str, value: Option<Vec<u8>>) {
         // I7: one role for each key.
-        // A deployment that falls out of a ring is deleted whole, by the one that keeps the rings.
-        let allowed = if value.is_some() { Role::writer(key) } else { Role::SlackCommand };
+        // A deployment that falls out of a ring is deleted whole, by the one that keeps the rings; a push, by the one that has told it.
+        let allowed = match &value {
+            Some(_) => Role::writer(key),
+            None if key.starts_with("deploy-bot/push/") => Role::SyncPoller,
+            None => Role::SlackCommand,
+        };
         if role != allowed {
             self.broke(format!("I7: {role:?} writes {key}"));
         }

@@ -31,6 +31,7 @@ impl Role {
     /// Who alone writes a key.
     pub(crate) fn writer(key: &str) -> Self {
         match key.rsplit('/').next() {
+            _ if key.starts_with("deploy-bot/push/") => Self::GithubRelay,
             Some("push" | "rewritten") => Self::GithubRelay,
             Some("watch" | "outcome" | "live") => Self::SyncPoller,
             _ => Self::SlackCommand,

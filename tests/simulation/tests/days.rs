@@ -42,10 +42,11 @@ fn every_promise_holds(day: fn(u64) -> Report, once_broken: &[u64], all: &[&str]
         println!("{}", report.journal.join("\n"));
         return assert!(report.broken.is_empty(), "{report}");
     }
-    let (mut broken, mut ends) = (Vec::new(), std::collections::BTreeSet::new());
+    let (mut broken, mut ends, mut pushes) = (Vec::new(), std::collections::BTreeSet::new(), 0);
     let again = once_broken.iter().copied().filter(|seed| days() == USUAL && !USUAL.contains(seed));
     for report in days().chain(again).map(day) {
         ends.extend(report.ends.iter().cloned());
+        pushes += report.pushes;
         if !report.broken.is_empty() {
             broken.push(report.to_string());
         }
@@ -54,6 +55,7 @@ fn every_promise_holds(day: fn(u64) -> Report, once_broken: &[u64], all: &[&str]
     // Days on which nothing much happens would prove nothing.
     if days() == USUAL {
         assert!(all.iter().all(|end| ends.contains(*end)), "every end comes up: {ends:?}");
+        assert!(pushes > 50, "{pushes} pushes of people had to be told");
     }
 }
 

@@ -10,6 +10,9 @@ use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// A message may have several of these: each has a number after it.
+const DEPLOY_PUSHED: &str = "deploy_pushed";
+
 /// Slack takes at most so many characters as a button's value.
 const LONGEST_VALUE: usize = 2000;
 
@@ -32,6 +35,8 @@ pub enum Button {
     TakeOver(DeploymentId),
     /// Deploys what a preview showed.
     Deploy(Box<Offer>),
+    /// Deploys what people have pushed.
+    DeployPushed(Box<PushedOffer>),
     /// Takes a lock away.
     Unlock {
         /// Of what.
@@ -53,6 +58,15 @@ pub struct Offer {
     pub head: Option<CommitSha>,
 }
 
+/// What the announcement of a push offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedOffer {
+    /// Where to.
+    pub target: TargetWords,
+    /// The commits of the push that touched its files: what is in them counts as known to whoever presses.
+    pub wrote: Vec<CommitSha>,
+}
+
 impl Button {
     /// Understands a pressed button. One that an earlier release showed may be unknown by now.
     pub fn parse(action_id: &str, value: &str) -> Option<Self> {
@@ -65,6 +79,7 @@ impl Button {
             "reject" => Self::Reject(id()?),
             "deploy_anyway" => Self::DeployAnyway(id()?),
             "take_over" => Self::TakeOver(id()?),
+            text if text.starts_with(DEPLOY_PUSHED) => Self::DeployPushed(Box::new(serde_json::from_str(value).ok()?)),
             "deploy" => Self::Deploy(Box::new(serde_json::from_str(value).ok()?)),
             "unlock" => {
                 let (scope, set) = match value.split_once(' ') {
@@ -87,6 +102,7 @@ impl Button {
             Self::DeployAnyway(_) => "deploy_anyway",
             Self::TakeOver(_) => "take_over",
             Self::Deploy(_) => "deploy",
+            Self::DeployPushed(_) => DEPLOY_PUSHED,
             Self::Unlock { .. } => "unlock",
         }
     }
@@ -101,6 +117,7 @@ impl Button {
             | Self::DeployAnyway(id)
             | Self::TakeOver(id) => id.to_string(),
             Self::Deploy(offer) => serde_json::to_string(offer).unwrap_or_default(),
+            Self::DeployPushed(offer) => serde_json::to_string(offer).unwrap_or_default(),
             Self::Unlock { scope, set: Some(set) } => format!("{scope} {}", set.0),
             Self::Unlock { scope, set: None } => scope.to_string(),
         }
@@ -124,8 +141,8 @@ impl Button {
             Self::DeployAnyway(_) => {
                 ("Deploy anyway", Some("danger"), Some("This version was rolled back before. Deploy it again?"))
             }
-            Self::TakeOver(_) => (
-                "Deploy it",
+            Self::TakeOver(_) | Self::DeployPushed(_) => (
+                if matches!(self, Self::TakeOver(_)) { "Deploy it" } else { "Deploy" },
                 None,
                 Some("This deploys what is in the file now, with all that people pushed since the live version."),
             ),
@@ -154,6 +171,13 @@ impl Button {
         }
         Some(button)
     }
+}
+
+/// One of several of its kind in a message.
+pub(super) fn numbered(button: &Button, n: usize) -> Option<Value> {
+    let mut element = button.element()?;
+    element.as_object_mut()?.insert("action_id".to_owned(), json!(format!("{}_{n}", button.action_id())));
+    Some(element)
 }
 
 /// Buttons in a row, if there are any.

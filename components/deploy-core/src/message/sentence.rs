@@ -268,6 +268,22 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
             ),
             format!("To go back from that one: `/deploy rollback {target}`."),
         ),
+        Refusal::UnknownWritten { target, tags } => {
+            let (what, todo) = match tags.as_slice() {
+                [tag] => (
+                    format!(
+                        "the file says {}, which I never deployed to {target}, so I do not know what it is.",
+                        code(tag)
+                    ),
+                    "Type the pull request or branch that it was built from, like",
+                ),
+                tags => {
+                    let tags: Vec<String> = tags.iter().map(|tag| code(tag)).collect();
+                    (format!("{target} has several tags in Git: {}.", some(&tags, "and")), "Type what to deploy, like")
+                }
+            };
+            (what, format!("{todo} `/deploy {target} main`."))
+        }
         Refusal::NoEarlierVersion { target } => (
             format!("I remember no earlier healthy version of {target}."),
             format!("`/deploy history {target}` shows what I remember; any branch can be deployed by its name."),

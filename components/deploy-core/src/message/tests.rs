@@ -1,5 +1,6 @@
 //! Every sentence, as people read it. Whoever changes one reads it here again.
 
+mod announcements;
 mod answers;
 mod limits;
 mod states;
@@ -20,7 +21,11 @@ use crate::refusal::{Refusal, Right};
 /// A message on few lines: its text, then each block.
 fn show(message: &Message) -> String {
     let block = |block: &Value| match block["type"].as_str().unwrap() {
-        "section" => format!("[section] {}", block["text"]["text"].as_str().unwrap()),
+        "section" => {
+            let button = block.get("accessory").map(|button| button["text"]["text"].as_str().unwrap());
+            let button = button.map(|label| format!("  [{label}]")).unwrap_or_default();
+            format!("[section] {}{button}", block["text"]["text"].as_str().unwrap())
+        }
         "context" => {
             let elements: Vec<&str> =
                 block["elements"].as_array().unwrap().iter().map(|element| element["text"].as_str().unwrap()).collect();
@@ -98,6 +103,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NoEarlierVersion { .. } => "no earlier version",
         Refusal::AlreadyLive { .. } => "already live",
         Refusal::UnknownVersion { .. } => "unknown version",
+        Refusal::UnknownWritten { .. } => "unknown written",
         Refusal::WasRolledBack { .. } => "was rolled back",
         Refusal::KeepsMoving { .. } => "keeps moving",
         Refusal::TooLate { .. } => "too late",
@@ -255,6 +261,8 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
         Refusal::AlreadyLive { target: Box::new(target()), tag: commit().tag },
         Refusal::UnknownVersion { target: target(), typed: "v9".to_owned(), known: names(&["main-1234567"]) },
         Refusal::UnknownVersion { target: target(), typed: "9".to_owned(), known: Vec::new() },
+        Refusal::UnknownWritten { target: Box::new(target()), tags: names(&["by-hand"]) },
+        Refusal::UnknownWritten { target: Box::new(target()), tags: names(&["main-1234567", "by-hand"]) },
         Refusal::WasRolledBack {
             target: Box::new(target()),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
@@ -272,7 +280,7 @@ pub(crate) fn every_refusal() -> Vec<Refusal> {
 fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 36, "one of each");
+    assert_eq!(names.len(), 37, "one of each");
     for one in &all {
         let sentence = refusal(one);
         let (before, after) = sentence.split_once(" Nothing was changed. ").unwrap();
@@ -331,6 +339,8 @@ fn every_refusal_says_that_nothing_changed_and_what_to_do() {
     already live: not deployed: `faster-cart-aaaaaaa` is what runs in checkout@production, so there is nothing to go back to. Nothing was changed. `/deploy history checkout@production` shows the versions before it, which you can name.
     unknown version: not deployed: I remember no version `v9` of checkout@production. Nothing was changed. I remember `main-1234567`. `/deploy history checkout@production` shows them all.
     unknown version: not deployed: I remember no version `9` of checkout@production. Nothing was changed. `/deploy history checkout@production` shows them all.
+    unknown written: not deployed: the file says `by-hand`, which I never deployed to checkout@production, so I do not know what it is. Nothing was changed. Type the pull request or branch that it was built from, like `/deploy checkout@production main`.
+    unknown written: not deployed: checkout@production has several tags in Git: `main-1234567` and `by-hand`. Nothing was changed. Type what to deploy, like `/deploy checkout@production main`.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Nothing was changed. Deploy a newer version, or press the button if you mean this one.
     keeps moving: not deployed: the GitOps branch moved each of the 5 times that I tried to commit. Nothing was changed. Try again when it is quieter there.
     too late: not deployed: I did not get to it within 3 minutes. Nothing was changed. Try again. If that does not help, tell whoever runs me.

@@ -107,6 +107,12 @@ impl Redis for Memory {
                 redis.insert((*key).to_owned(), Entry { value, dies: life(ms) });
                 Reply::Status("OK".to_owned())
             }
+            ("SET", [key, value, "PX", ms]) => {
+                let value = Stored::Text((*value).to_owned());
+                redis.insert((*key).to_owned(), Entry { value, dies: life(ms) });
+                Reply::Status("OK".to_owned())
+            }
+            ("GET", [key]) => text(&redis, key).map_or(Reply::Nil, Reply::Text),
             ("EVAL", [RENEW, "1", key, token, ms]) => {
                 let ours = text(&redis, key).as_deref() == Some(token);
                 if ours {
@@ -131,10 +137,6 @@ impl Redis for Memory {
                     redis.insert((*key).to_owned(), Entry { value, dies: life("120000") });
                 }
                 number(usize::from(free))
-            }
-            ("SET", [key, value, "PX", ms]) => {
-                redis.insert((*key).to_owned(), Entry { value: Stored::Text((*value).to_owned()), dies: life(ms) });
-                Reply::Status("OK".to_owned())
             }
             ("EXISTS", [key]) => number(usize::from(redis.contains_key(*key))),
             ("PEXPIRE", [key, ms]) => match redis.get_mut(*key) {
@@ -870,8 +872,60 @@ fn news_are_taken_once_and_wake_somebody() {
     assert_eq!(memory.run(announce(&memory, &id('1'))), Ok(2));
     assert_eq!(memory.run(announce(&memory, &id('2'))), Ok(2));
     assert_eq!(memory.published.get(), 3);
-    assert_eq!(memory.run(take_news(&memory)), Ok(vec![id('1'), id('2')]));
+    let news = [id('1'), id('2')].map(Flight::Deployment).to_vec();
+    assert_eq!(memory.run(take_news(&memory)), Ok(news));
     assert_eq!(memory.run(take_news(&memory)), Ok(vec![]));
+}
+
+// ---- Pushes of people ----
+
+#[test]
+fn a_push_is_in_flight_beside_deployments_and_found_again_after_redis_forgot() {
+    let memory = Memory::default();
+    memory.run(add_in_flight(&memory, &id('1'), at(20))).unwrap();
+    memory.run(add_push(&memory, &sha('e'), at(10))).unwrap();
+    let both = InFlight { whole: false, ids: vec![id('1')], pushes: vec![sha('e')] };
+    assert_eq!(memory.run(in_flight(&memory)), Ok(both.clone()));
+    assert_eq!(both.count(), 2);
+    let all: Vec<Flight> = both.all().collect();
+    assert_eq!(all, [Flight::Deployment(id('1')), Flight::Push(sha('e'))]);
+    assert_eq!(memory.run(announce_push(&memory, &sha('e'))), Ok(2));
+    assert_eq!(memory.run(take_news(&memory)), Ok(vec![Flight::Push(sha('e'))]));
+    memory.run(remove_push(&memory, &sha('e'))).unwrap();
+    assert_eq!(memory.run(in_flight(&memory)).unwrap().pushes, []);
+
+    memory.put(&format!("deploy-bot/push/{}", sha('f')), "{}");
+    memory.put("deploy-bot/push/nonsense", "{}");
+    memory.run(rebuild_in_flight(&memory)).unwrap();
+    assert_eq!(memory.run(in_flight(&memory)).unwrap().pushes, [sha('f')]);
+}
+
+#[test]
+fn how_long_a_note_has_been_missing_is_known() {
+    let memory = Memory::default();
+    assert_eq!(memory.run(note_missing(&memory, &sha('e'))), Ok(Duration::ZERO));
+    memory.time.set(Duration::from_secs(40));
+    assert_eq!(memory.run(note_missing(&memory, &sha('e'))), Ok(Duration::from_secs(40)));
+    assert_eq!(memory.run(note_missing(&memory, &sha('f'))), Ok(Duration::ZERO));
+    memory.run(note_is_gone(&memory, &sha('f'))).unwrap();
+    assert!(memory.run(note_missing(&memory, &sha('f'))).unwrap() > push::NEWS, "it was there, and is deleted");
+}
+
+#[test]
+fn what_was_told_of_a_push_is_known_for_a_day() {
+    let memory = Memory::default();
+    let channel = SlackChannel::parse("C0G9QF9GW").unwrap();
+    let (one, both) = (["shop".to_owned()], ["shop".to_owned(), "till".to_owned()]);
+    let told = |telling: &Telling<'_>| memory.run(push_told(&memory, telling)).unwrap();
+    let push = sha('e');
+    let telling = Telling { sha: &push, channel: &channel, targets: &one };
+    for now in [PushTold::No, PushTold::Perhaps(1), PushTold::Perhaps(200), PushTold::Never, PushTold::Yes] {
+        memory.run(mark_push_told(&memory, &telling, now)).unwrap();
+        assert_eq!(told(&telling), now);
+    }
+    assert_eq!(told(&Telling { targets: &both, ..telling.clone() }), PushTold::No, "of others nothing is told");
+    memory.time.set(push::NEWS);
+    assert_eq!(told(&telling), PushTold::No);
 }
 
 // ---- The pace of Slack ----

@@ -22,13 +22,14 @@ use deploy_core::names::{
     ArgoApplication, BlobSha, CommitSha, DeploymentId, FilePath, GitHubLogin, SlackChannel, SlackGroup, SlackUser,
     Target,
 };
+use deploy_core::push::Managed;
 use deploy_core::refusal::Refusal;
 use deploy_core::registry::{self, ImageState};
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, SlackError};
 use deploy_core::store::{
-    self, CachedCatalog, CatalogCache, Current, History, Lease, Live, Lock, LockOfAll, RolledBackVersions, StoreError,
-    TargetLock,
+    self, CachedCatalog, CatalogCache, Current, History, Lease, Live, Lock, LockOfAll, ManagedFiles,
+    RolledBackVersions, StoreError, TargetLock,
 };
 use std::time::Duration;
 
@@ -79,7 +80,20 @@ impl<W: World> Desk<'_, W> {
         })?;
         let cached = CachedCatalog { at: self.world.now(), blob: blob.clone(), text };
         store::save_key(self.world, CatalogCache, &cached).await?;
+        if let Ok(catalog) = Catalog::parse(&cached.text) {
+            self.note_managed(&catalog).await?;
+        }
         Ok(cached)
+    }
+
+    /// For the relay, which knows no catalog: whom a push of people concerns.
+    async fn note_managed(&self, catalog: &Catalog) -> Result<(), StoreError> {
+        let managed = Managed::of(catalog);
+        match store::load_key(self.world, ManagedFiles).await {
+            Ok(known) if known.as_ref() == Some(&managed) => Ok(()),
+            Err(error) if !error.is_unreadable() => Err(error),
+            _ => store::save_key(self.world, ManagedFiles, &managed).await,
+        }
     }
 
     fn broken_catalog(&self, error: CatalogError) -> Refusal {
@@ -193,13 +207,22 @@ impl<W: World> Desk<'_, W> {
     /// The one query.
     pub(crate) async fn read(&self, request: &RequestFact, place: &Place<'_>) -> Result<Snapshot, Stop> {
         let live = self.since(&place.environment.argocd).await?;
-        let mut checked = None;
+        let (mut checked, mut file) = (None, None);
         let reference = match &request.words.what {
             What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
             What::Branch(branch) => Reference::Branch(branch.clone()),
             // Its branch may be gone; the commit is not.
             What::Rollback(version) => {
                 let source = self.earlier(place, version).await?.source;
+                checked = Some(source.head);
+                Reference::Branch(source.branch)
+            }
+            What::Written => {
+                let (path, gitops) = (&place.environment.values, &self.settings.gitops);
+                let now = github::catalog(self.world, &self.settings.github, &gitops.repo, &gitops.branch, path);
+                let now = file.insert(now.await.map_err(|error| self.read_error(error))?);
+                let text = self.text_of(path, now).await?;
+                let source = self.written(place, std::iter::once((path, text.as_str()))).await?.source;
                 checked = Some(source.head);
                 Reference::Branch(source.branch)
             }
@@ -215,7 +238,10 @@ impl<W: World> Desk<'_, W> {
             reference: &reference,
             checks_of: checked.as_ref(),
         };
-        github::snapshot(self.world, &self.settings.github, &question).await.map_err(|error| self.read_error(error))
+        let snapshot = github::snapshot(self.world, &self.settings.github, &question).await;
+        let snapshot = snapshot.map_err(|error| self.read_error(error))?;
+        // The checks that were asked for are those of the version that was in the file.
+        if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok(snapshot) }
     }
 
     /// The commit after which others below the app's path are new.
@@ -232,7 +258,7 @@ impl<W: World> Desk<'_, W> {
             FileState::File { blob, .. } if blob == place.catalog => Ok(()),
             state => {
                 self.cache_catalog(state).await?;
-                Err(Stop::CatalogMoved)
+                Err(Stop::Moved)
             }
         }
     }
@@ -283,15 +309,15 @@ impl<W: World> Desk<'_, W> {
             }
         };
         let mut edits = Vec::new();
-        for (path, state) in environment.files().zip(std::iter::once(&snapshot.values).chain(&snapshot.also)) {
-            let FileState::File { blob, text, size } = state else {
-                let repo = self.settings.gitops.repo.clone();
-                return Err(Refusal::NoValuesFile { path: path.clone(), repo }.into());
-            };
-            let refuse = |why| Refusal::Edit { path: path.clone(), why };
-            let before = self.exact_text(blob, text.as_deref(), *size).await?.map_err(refuse)?;
-            let edit = manifest::set_tag(&before, &environment.tag_at, commit.tag.as_str()).map_err(refuse)?;
+        for (path, before) in self.texts(place, snapshot).await? {
+            let edit = manifest::set_tag(&before, &environment.tag_at, commit.tag.as_str())
+                .map_err(|why| Refusal::Edit { path: path.clone(), why })?;
             edits.push(FileEdit { path: path.clone(), before, edit });
+        }
+        let is_there = |file: &FileEdit| file.edit.before.iter().all(|tag| *tag == commit.tag.as_str());
+        if request.words.what == What::Written && !edits.iter().all(is_there) {
+            // Nobody asked for anything else than what is there.
+            return Err(Stop::Leave("the file changed while a commit may still land"));
         }
         let first = edits.first().and_then(|file| file.edit.before.first());
         commit.before = first.cloned().unwrap_or_default();
@@ -302,6 +328,51 @@ impl<W: World> Desk<'_, W> {
             commit.previous = before.map(|before| Previous { tag: before.tag, head: before.source.head });
         }
         Ok(Prepared { commit, edits })
+    }
+
+    /// The values files as they are at the snapshot's commit.
+    async fn texts<'p>(&self, place: &Place<'p>, snapshot: &Snapshot) -> Result<Vec<(&'p FilePath, String)>, Stop> {
+        let mut texts = Vec::new();
+        for (path, state) in place.environment.files().zip(std::iter::once(&snapshot.values).chain(&snapshot.also)) {
+            texts.push((path, self.text_of(path, state).await?));
+        }
+        Ok(texts)
+    }
+
+    async fn text_of(&self, path: &FilePath, state: &FileState) -> Result<String, Stop> {
+        let FileState::File { blob, text, size } = state else {
+            let repo = self.settings.gitops.repo.clone();
+            return Err(Refusal::NoValuesFile { path: path.clone(), repo }.into());
+        };
+        let text = self.exact_text(blob, text.as_deref(), *size).await?;
+        Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
+    }
+
+    /// The version that is in these files, if it was deployed to the target before.
+    async fn written<'t>(
+        &self,
+        place: &Place<'_>,
+        texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
+    ) -> Result<CommitFact, Stop> {
+        let mut tags: Vec<String> = Vec::new();
+        for (path, text) in texts {
+            let read = manifest::read_tags(text, &place.environment.tag_at);
+            for tag in read.map_err(|why| Refusal::Edit { path: path.clone(), why })? {
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+        }
+        let known = match tags.as_slice() {
+            [tag] => {
+                let past = self.past(&place.environment.argocd).await?.into_iter();
+                past.filter_map(|(_, facts)| facts.commit).find(|commit| commit.tag.as_str() == tag)
+            }
+            _ => None,
+        };
+        let target = Box::new(place.target.clone());
+        tags.truncate(5);
+        Ok(known.ok_or(Refusal::UnknownWritten { target, tags })?)
     }
 
     /// What is to run: the source and its image.
@@ -329,12 +400,24 @@ impl<W: World> Desk<'_, W> {
             let image = earlier.image_ref();
             return Ok((earlier.source, image));
         }
-        let source = source(snapshot, request, place.app)?;
-        if let Some(was) = request.pressed.as_ref().and_then(|pressed| pressed.head.as_ref())
-            && *was != source.head
-        {
-            return Err(Refusal::HeadMoved { was: was.clone(), is: source.head }.into());
+        let was = request.pressed.as_ref().and_then(|pressed| pressed.head.as_ref());
+        let moved = |source: &Source| -> Result<(), Stop> {
+            match was {
+                Some(was) if *was != source.head => {
+                    Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }.into())
+                }
+                _ => Ok(()),
+            }
+        };
+        if request.words.what == What::Written {
+            let texts = self.texts(place, snapshot).await?;
+            let known = self.written(place, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
+            moved(&known.source)?;
+            let image = known.image_ref();
+            return Ok((known.source, image));
         }
+        let source = source(snapshot, request, place.app)?;
+        moved(&source)?;
         let tag = place.app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
         Ok((source, ImageRef { name: place.app.image.clone(), tag }))
     }
@@ -473,7 +556,7 @@ impl<W: World> Desk<'_, W> {
             return Err(Refusal::BranchNotAllowed { target: target.clone(), branch, allowed }.into());
         }
         if gates.checks == Checks::Required {
-            let state = match (&snapshot.source, commit.rollback) {
+            let state = match (&snapshot.source, request.words.what.stands_still()) {
                 (_, true) => snapshot.checked.clone(),
                 (SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. }, false) => checks.clone(),
                 _ => None,
@@ -658,7 +741,9 @@ impl<W: World> Desk<'_, W> {
         if let Some((sha, before)) = self.taken_over(commit, &past.sha, &snapshot.head).await? {
             return Ok(There::Ours { sha, reused: true, taken: Some(Box::new(before)) });
         }
-        if request.pressed.as_ref().and_then(|pressed| pressed.takes_over.as_ref()) == Some(&past.sha) {
+        let pressed = request.pressed.as_ref();
+        if pressed.is_some_and(|known| known.takes_over.as_ref() == Some(&past.sha) || known.pushed.contains(&past.sha))
+        {
             let newest = match snapshot.since_live.first() {
                 Some(touch) => touch.sha.clone(),
                 None => self.since(&commit.argocd).await?.unwrap_or_else(|| past.sha.clone()),
@@ -838,7 +923,7 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
                 Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
             }
             What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
-            What::Rollback(_) => Err(Stop::Leave("a rollback has no branch of its own")),
+            What::Rollback(_) | What::Written => Err(Stop::Leave("a version of before has no branch of its own")),
         },
         SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
             match open {

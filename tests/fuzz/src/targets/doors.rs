@@ -6,10 +6,10 @@ use crate::promise::{HUSH, is_plain_to_slack, keeps_secrets};
 use crate::targets::signatures::{SLACK_SECRET, macs, slack_macs};
 use crate::world::{NOW, Pieces, World, response};
 use deploy_core::http::{HeaderName, HeaderValue, Inbound, Method, StatusCode};
-use deploy_core::message;
-use deploy_core::names::DeploymentId;
+use deploy_core::message::{self, Button};
+use deploy_core::names::{CommitSha, DeploymentId};
 use deploy_core::settings::{GithubRelaySettings, SlackCommandSettings, Variables};
-use deploy_core::store::{self, Rewritten};
+use deploy_core::store::{self, ManagedFiles, Pushed, Rewritten};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -180,6 +180,8 @@ struct Seen {
     created: bool,
     id: Option<DeploymentId>,
     after: String,
+    /// A YAML file is among it.
+    yaml: bool,
     /// Each key once and each value of its type: then there is no other way to read it.
     plain: bool,
 }
@@ -200,7 +202,11 @@ fn see(body: &[u8]) -> Option<Seen> {
             let good = |commit: &Value| commit.is_object() && commit.get("message").is_none_or(Value::is_string);
             commits.iter().all(good)
         });
+    let is_yaml = |path: &Value| path.as_str().is_some_and(|path| path.ends_with(".yaml") || path.ends_with(".yml"));
+    let lists = |commit: &Value| ["added", "modified"].map(|name| commit[name].as_array().cloned().unwrap_or_default());
+    let yaml = commits.into_iter().flatten().flat_map(lists).flatten().any(|path| is_yaml(&path));
     Some(Seen {
+        yaml,
         ours: text("/repository/full_name").eq_ignore_ascii_case("acme/gitops") && text("/ref") == "refs/heads/main",
         forced: flag("forced") || flag("deleted"),
         created: flag("created"),
@@ -213,7 +219,7 @@ fn see(body: &[u8]) -> Option<Seen> {
 /// Where the body is cut, the event, and what else is so, a line each; then the body of a webhook.
 ///
 /// `signed`: by GitHub; `committed`, `attempted`, `relayed`: these facts are in the store; `down`: Argo CD answers 503; `large`: the
-/// push has an array of more than a mebibyte in front, `long`: a string.
+/// push has an array of more than a mebibyte in front, `long`: a string; `managed`: the files are known that are an app's.
 pub fn push(data: &[u8]) {
     let mut parts = Parts(data);
     let (cuts, event, state) = (parts.line(), parts.text(), parts.text());
@@ -250,6 +256,9 @@ pub fn push(data: &[u8]) {
         }
         if is("relayed") {
             put("push", &serde_json::json!({ "delivery": "1", "at": 1 }));
+        }
+        if is("managed") {
+            store.insert(store::Key::name(&ManagedFiles), MANAGED.as_bytes().to_vec());
         }
     }
     let argocd = if is("down") { 503 } else { 200 };
@@ -296,7 +305,8 @@ pub fn push(data: &[u8]) {
     let wanted = seen.ours && seen.forced;
     assert!(!rewritten || wanted || !seen.plain, "another push was taken for a rewritten branch");
     assert!(rewritten || !wanted || !seen.plain, "a rewritten branch was not noticed: {answered}");
-    if seen.plain && !(seen.ours && (seen.forced || seen.id.is_some())) {
+    note(&world, &seen, is("managed"));
+    if seen.plain && !(seen.ours && (seen.forced || seen.id.is_some() || (seen.yaml && !seen.created))) {
         assert_eq!((world.touched.get(), asked.len()), (0, 0), "a foreign push touches nothing: {answered}");
     }
     if let Some(request) = asked.first() {
@@ -311,4 +321,33 @@ pub fn push(data: &[u8]) {
         }
     }
     assert_eq!(said == "relayed" && !is("relayed"), asked.len() == 1 && !is("down"), "{answered}");
+}
+
+const MANAGED: &str = r#"{"version":1,"files":{"checkout/values.yaml":[{"target":{"app":"checkout","environment":"default"},
+    "argocd":{"name":"checkout","project":"default"},"channel":"C0DEPLOYS"}]}}"#;
+
+/// What is left for people to hear of a push is theirs, short, and can be told as it is.
+fn note(world: &World, seen: &Seen, managed: bool) {
+    let notes: Vec<String> =
+        world.written.borrow().iter().filter(|key| key.starts_with("deploy-bot/push/")).cloned().collect();
+    let [key] = &notes[..] else { return assert!(notes.is_empty(), "{notes:?}") };
+    assert!(managed && world.asked.borrow().is_empty(), "nothing of it is forwarded");
+    if seen.plain {
+        assert!(seen.ours && seen.yaml && !seen.forced && !seen.created, "{key}");
+        assert_eq!(*key, format!("deploy-bot/push/{}", seen.after));
+    }
+    let sha = CommitSha::parse(key.rsplit('/').next().unwrap_or_default()).expect("the name of a commit");
+    let note = world.run(store::load_key(world, Pushed(&sha))).expect("it is read again").expect("it is there");
+    assert!(!note.touched.is_empty() && world.store.borrow()[key].len() < 20_000);
+    let told = message::pushed(&note, &note.touched.iter().collect::<Vec<_>>());
+    is_plain_to_slack(&told.text);
+    for block in told.blocks.as_array().into_iter().flatten() {
+        let text = block.pointer("/text/text").or(block.pointer("/elements/0/text"));
+        let text = text.and_then(Value::as_str).expect("a text");
+        assert!((1..=3000).contains(&text.chars().count()));
+        if let Some(button) = block.get("accessory") {
+            let (action, value) = (button["action_id"].as_str(), button["value"].as_str());
+            assert!(Button::parse(action.expect("an action"), value.expect("a value")).is_some(), "{button}");
+        }
+    }
 }

@@ -95,6 +95,9 @@ pub fn slack_interaction(data: &[u8]) {
         ) => assert_eq!(id.as_str(), click.value),
         Some(Button::Unlock { scope, .. }) => assert!(click.value.starts_with(&scope.to_string())),
         Some(Button::Deploy(offer)) => assert!(click.value.contains(offer.of.as_str())),
+        Some(Button::DeployPushed(offer)) => {
+            assert!(offer.wrote.iter().all(|sha| click.value.contains(sha.as_str())));
+        }
         None => {}
     }
     // Null: JSON that breaks the rules where nobody looks.

@@ -10,11 +10,11 @@ use deploy_core::deployment::{
     RequestFact, State, Step, Tempo, WatchFact, next, step,
 };
 use deploy_core::message::{self, Button, Note};
-use deploy_core::names::{ArgoApplication, DeploymentId, KubeName};
+use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, KubeName};
 use deploy_core::slack::Message;
 use deploy_core::store::{
-    CatalogCache, Current, EarlyEnds, History, Key, Live, Lock, Reply, Rewritten, in_flight, load, load_fact, load_key,
-    rebuild_in_flight, remember, save_fact, save_key, take_news,
+    CatalogCache, Current, EarlyEnds, History, Key, Live, Lock, ManagedFiles, Pushed, Reply, Rewritten, in_flight,
+    load, load_fact, load_key, rebuild_in_flight, remember, save_fact, save_key, take_news,
 };
 use serde_json::Value;
 use std::fmt::Debug;
@@ -79,6 +79,8 @@ pub fn stored_value(data: &[u8]) {
     key(CatalogCache, data);
     key(EarlyEnds, data);
     key(History(&application), data);
+    key(ManagedFiles, data);
+    key(Pushed(&CommitSha::parse(&"e".repeat(40)).expect("a commit")), data);
 
     // A ring that is full of anything keeps the newest, or is left alone.
     let world = World::default();
@@ -197,6 +199,9 @@ pub fn redis_members(data: &[u8]) {
         replies.iter().filter(|reply| matches!(reply, Reply::Text(text) if DeploymentId::parse(text).is_ok())).count()
     };
     let flight = world.run(in_flight(&world)).expect("Redis answered");
-    assert_eq!((flight.ids.len(), flight.whole), (ids(&replies), replies.contains(&Reply::Text("whole".to_owned()))));
-    assert_eq!(world.run(take_news(&world)).map(|news| news.len()), Ok(ids(&replies)));
+    let is_push = |text: &str| text.strip_prefix("push/").is_some_and(|sha| CommitSha::parse(sha).is_ok());
+    let pushes = replies.iter().filter(|reply| matches!(reply, Reply::Text(text) if is_push(text))).count();
+    assert_eq!((flight.ids.len(), flight.pushes.len()), (ids(&replies), pushes));
+    assert_eq!(flight.whole, replies.contains(&Reply::Text("whole".to_owned())));
+    assert_eq!(world.run(take_news(&world)).map(|news| news.len()), Ok(ids(&replies) + pushes));
 }

@@ -56,6 +56,7 @@ fn linked_request() -> RequestFact {
         approvals: Vec::new(),
         knows_rolled_back: false,
         takes_over: None,
+        pushed: Vec::new(),
         takes_away: None,
         place: Some(crate::deployment::tests::place("1503435956.000247")),
     };

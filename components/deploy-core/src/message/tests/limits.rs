@@ -239,6 +239,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
             Refusal::UnknownVersion { target, .. } => {
                 Refusal::UnknownVersion { target, typed: text.clone(), known: vec![text; 5] }
             }
+            Refusal::UnknownWritten { target, .. } => Refusal::UnknownWritten { target, tags: vec![text; 5] },
             Refusal::ChecksNotPassed { target, head, .. } => {
                 Refusal::ChecksNotPassed { target, head, state: Some(text) }
             }
@@ -358,6 +359,15 @@ proptest! {
     }
 
     #[test]
+    fn an_announcement_keeps_slacks_limits_whatever_was_pushed(
+        who in any_text(), headline in any_text(), url in any_text(), count in 1..=crate::push::MOST_TARGETS,
+    ) {
+        let one = super::announcements::touched(&"n".repeat(63), &[&"f/".repeat(500), &"g".repeat(500)], 4);
+        let note = crate::push::PushNote { who, headline, url, more: 9, ..super::announcements::note(vec![one; count]) };
+        check_message(&pushed(&note, &note.touched.iter().collect::<Vec<_>>()), "an announcement");
+    }
+
+    #[test]
     fn a_button_means_when_it_is_pressed_what_it_meant_when_it_was_shown(
         button in any_button(),
     ) {
@@ -392,6 +402,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         (1..u32::MAX).prop_map(|line| What::Rollback(Version::Back(line))),
         name().prop_map(|tag| What::Rollback(Version::Tag(tag))),
         Just(What::PullRequestOf { repo: repo("acme/checkout"), number: PULL }),
+        Just(What::Written),
     ];
     let words = (name(), proptest::option::of(name()), what, proptest::option::of(".{0,100}"));
     let words = words.prop_map(|(app, environment, what, override_reason)| DeployWords {
@@ -405,7 +416,12 @@ fn any_button() -> impl Strategy<Value = Button> {
         words,
         head: head.map(|head| CommitSha::parse(&head).unwrap()),
     });
+    let wrote = proptest::collection::vec("[0-9a-f]{40}".prop_map(|text| CommitSha::parse(&text).unwrap()), 0..5);
+    let pushed = (name(), proptest::option::of(name()), wrote).prop_map(|(app, environment, wrote)| {
+        Button::DeployPushed(Box::new(PushedOffer { target: TargetWords { app, environment }, wrote }))
+    });
     prop_oneof![
+        pushed,
         id().prop_map(Button::Cancel),
         id().prop_map(Button::Retry),
         id().prop_map(Button::RollBack),

@@ -22,6 +22,8 @@ fn again(key: &str, value: &Value) -> Value {
     }
     let name = key.rsplit('/').next().unwrap();
     let read = match name {
+        _ if key.starts_with("deploy-bot/push/") => as_a::<PushNote>,
+        "managed" => as_a::<Managed>,
         "request" => as_a::<RequestFact>,
         "commit" => as_a::<CommitFact>,
         "committed" => as_a::<CommittedFact>,
@@ -103,7 +105,8 @@ fn a_sample_has_every_fact_and_every_key() {
         sample(text).keys().map(|key| key.rsplit('/').next().unwrap().to_owned()).collect()
     };
     let facts: BTreeSet<String> = FACTS.iter().map(|name| (*name).to_owned()).collect();
-    let new = ["approvals", "changes", "github", "locks", "rolled-back"].map(str::to_owned);
+    let push = sha('e');
+    let new = ["approvals", "changes", "github", "locks", "rolled-back", "managed", push.as_str()].map(str::to_owned);
     let app = application();
     let keys = [
         Current(&app).name(),
@@ -117,6 +120,8 @@ fn a_sample_has_every_fact_and_every_key() {
         LocksOfAll.name(),
         CatalogCache.name(),
         EarlyEnds.name(),
+        ManagedFiles.name(),
+        Pushed(&push).name(),
     ];
     let all: BTreeSet<String> =
         facts.into_iter().chain(keys.iter().map(|key| key.rsplit('/').next().unwrap().to_owned())).collect();
