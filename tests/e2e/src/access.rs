@@ -50,7 +50,7 @@ pub async fn carried_elsewhere(room: &Sandbox, commands: &[Outgoing]) -> Result<
     let mut leases = redis::pipe();
     for command in commands {
         let fields: BTreeMap<String, String> = form_urlencoded::parse(&command.body).into_owned().collect();
-        let id = deployment_id(&key, &team, fields.get("trigger_id").context("a trigger")?);
+        let id = deployment_id(&key, Some(&team), fields.get("trigger_id").context("a trigger")?);
         leases.cmd("SET").arg(format!("deploy-bot/lease/carry/{id}")).arg("elsewhere").arg("EX").arg(600).ignore();
     }
     Ok(leases.query_async(&mut room.redis.connect().await?).await?)
