@@ -902,7 +902,7 @@ pub struct Tempo {
     pub target_wait: u64,
     /// How often it tries.
     pub target_retry: u64,
-    /// How long the catalog is cached.
+    /// How old a remembered catalog may be that a deploy begins with. It is compared before anything is decided, so it only saves a call.
     pub catalog_age: u64,
     /// How often the guardian looks whether somebody watches.
     pub guardian: u64,
@@ -947,7 +947,7 @@ impl Default for Tempo {
             overtaking: 6_000,
             target_wait: 10_000,
             target_retry: 500,
-            catalog_age: 30_000,
+            catalog_age: 24 * 3_600_000,
             guardian: 5_000,
             resume: 5_000,
             watch: 25_000,

@@ -84,22 +84,63 @@ pub fn read_image(response: &Response) -> Result<ImageState, Fault> {
     }
 }
 
-/// Asks the registry; logs in once if it has to.
-pub async fn image_digest(http: &impl Http, registry: &Registry, image: &ImageRef) -> Result<ImageState, Fault> {
+/// Asks the registry; logs in once if it has to. `ahead`: from [`log_in_ahead`].
+pub async fn image_digest(
+    http: &impl Http,
+    registry: &Registry,
+    image: &ImageRef,
+    ahead: Option<Login>,
+) -> Result<Looked, Fault> {
     let mut request = image_request(registry, image);
-    let mut logged_in = false;
+    if let Some(Login(authorization)) = ahead {
+        request = with_credentials(request, authorization.expose());
+    }
+    let mut asked_for = None;
     loop {
         let response = send(http, request.clone(), LOOK).await?;
         match response.status {
-            StatusCode::UNAUTHORIZED if !logged_in => {
-                request = log_in(http, registry, &image.name, request, &response).await?;
-                logged_in = true;
+            StatusCode::UNAUTHORIZED if asked_for.is_none() => {
+                let challenge = challenge_of(&response);
+                let login = log_in(http, registry, &image.name, &challenges(&challenge)).await?;
+                let Some(Login(authorization)) = login else { return Err(refused(LOG_IN, &response)) };
+                request = with_credentials(image_request(registry, image), authorization.expose());
+                asked_for = Some(challenge);
             }
             StatusCode::METHOD_NOT_ALLOWED if request.method == Method::HEAD => request.method = Method::GET,
-            _ => return read_image(&response),
+            _ => {
+                let challenge = asked_for.filter(|challenge| challenge.len() <= LONGEST_CHALLENGE);
+                return read_image(&response).map(|state| Looked { state, challenge });
+            }
         }
     }
 }
+
+/// Logs in before the registry asks for it, the way it asked last time: two round trips less. `None` where that does not work, which
+/// [`image_digest`] finds out.
+pub async fn log_in_ahead(http: &impl Http, registry: &Registry, image: &ImageName, challenge: &str) -> Option<Login> {
+    let mut challenges = challenges(challenge);
+    for challenge in &mut challenges {
+        // It named the repository that was asked for then.
+        challenge.parameters.retain(|(name, _)| !name.eq_ignore_ascii_case("scope"));
+    }
+    log_in(http, registry, image, &challenges).await.ok().flatten()
+}
+
+/// What the registry knows, and how it asked for a login, if it had to ask: worth remembering for the next time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// What it knows.
+    pub state: ImageState,
+    /// Its `WWW-Authenticate`.
+    pub challenge: Option<String>,
+}
+
+/// A challenge is remembered up to this length, in bytes.
+const LONGEST_CHALLENGE: usize = 1000;
+
+/// The value of an `Authorization` header.
+#[derive(Clone, Debug)]
+pub struct Login(Secret);
 
 impl Registry {
     /// Where the image's registry answers; a loopback address is spoken to without TLS, as Docker does.
@@ -125,26 +166,25 @@ impl Registry {
     }
 }
 
-/// The same request with what the registry wants to see.
+/// What the registry wants to see, if we have it.
 async fn log_in(
     http: &impl Http,
     registry: &Registry,
     image: &ImageName,
-    request: Request,
-    response: &Response,
-) -> Result<Request, Fault> {
-    let headers = response.headers.get_all(header::WWW_AUTHENTICATE);
-    let challenges: Vec<Challenge> =
-        headers.iter().filter_map(|header| header.to_str().ok()).flat_map(challenges).collect();
+    challenges: &[Challenge],
+) -> Result<Option<Login>, Fault> {
     if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer")) {
         let token = read_token(&send(http, token_request(registry, image, bearer)?, LOG_IN).await?)?;
-        return Ok(request.bearer(&token));
+        return Ok(Some(Login(Secret::new(format!("Bearer {}", token.expose())))));
     }
     let wants_basic = challenges.iter().any(|challenge| challenge.scheme.eq_ignore_ascii_case("basic"));
-    match registry.basic(image).filter(|_| wants_basic) {
-        Some(basic) => Ok(with_credentials(request, &basic)),
-        None => Err(refused(LOG_IN, response)),
-    }
+    Ok(registry.basic(image).filter(|_| wants_basic).map(|basic| Login(Secret::new(basic))))
+}
+
+/// All of its `WWW-Authenticate` headers as one, which they may be by RFC 9110, section 5.3.
+fn challenge_of(response: &Response) -> String {
+    let headers = response.headers.get_all(header::WWW_AUTHENTICATE);
+    headers.iter().filter_map(|header| header.to_str().ok()).collect::<Vec<_>>().join(", ")
 }
 
 /// Builds the request for a token that may read this repository. Without credentials: a token for everybody.
@@ -375,7 +415,8 @@ mod tests {
     /// The outcome, and every request in one line.
     fn run(registry: &Registry, name: &str, answers: Vec<Result<Response, HttpError>>) -> (Outcome, Vec<String>) {
         let script = Script { answers: RefCell::new(answers.into()), ..Script::default() };
-        let outcome = image_digest(&script, registry, &image(name)).now_or_never().unwrap();
+        let looked = image_digest(&script, registry, &image(name), None).now_or_never().unwrap();
+        let outcome = looked.map(|looked| looked.state);
         assert!(script.answers.borrow().is_empty(), "an answer was left over");
         (outcome, script.asked.into_inner())
     }
@@ -454,6 +495,48 @@ mod tests {
         GET https://auth.docker.io/token?a=b&scope=repository%3Alibrary%2Fnginx%3Apull
         HEAD https://registry-1.docker.io/v2/library/nginx/manifests/main-abc1234 [Bearer t]
         ");
+    }
+
+    #[test]
+    fn a_login_ahead_of_the_question_saves_two_round_trips() {
+        let last_time = r#"Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:acme/other:pull""#;
+        let basic = r#"Basic realm="https://ghcr.io/",service="ghcr.io""#;
+        let run = |challenge_of_last_time: &str, answers: Vec<Result<Response, HttpError>>| {
+            let script = Script { answers: RefCell::new(answers.into()), ..Script::default() };
+            let image = image("ghcr.io/acme/checkout");
+            let looked = async {
+                let ahead = log_in_ahead(&script, &registry(), &image.name, challenge_of_last_time).await;
+                image_digest(&script, &registry(), &image, ahead).await
+            };
+            let looked = looked.now_or_never().unwrap().unwrap();
+            assert!(script.answers.borrow().is_empty(), "an answer was left over");
+            (looked.challenge, script.asked.into_inner().join("\n"))
+        };
+        let token = || answer(200, &[], r#"{"token":"t0ken"}"#);
+        let (challenge, asked) = run(last_time, vec![token(), answer(200, &[], "")]);
+        assert_eq!(challenge, None, "nothing new");
+        insta::assert_snapshot!(asked, @"
+        GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
+        HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Bearer t0ken]
+        ");
+        let (_, asked) = run(basic, vec![answer(200, &[], "")]);
+        insta::assert_snapshot!(asked, @"HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]");
+        // It wants something else by now.
+        let (challenge, asked) = run(last_time, vec![token(), self::challenge(basic), answer(200, &[], "")]);
+        assert_eq!(challenge.as_deref(), Some(basic));
+        insta::assert_snapshot!(asked, @"
+        GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
+        HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Bearer t0ken]
+        HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]
+        ");
+        // What does not work is no reason to fail.
+        let (challenge, _) =
+            run(last_time, vec![answer(500, &[], ""), self::challenge(last_time), token(), answer(200, &[], "")]);
+        assert_eq!(challenge.as_deref(), Some(last_time));
+        let (challenge, asked) = run("nonsense", vec![answer(200, &[], "")]);
+        assert_eq!((challenge, asked.lines().count()), (None, 1));
+        let elsewhere = r#"Bearer realm="https://evil.example/token""#;
+        assert_eq!(run(elsewhere, vec![answer(200, &[], "")]).1.lines().count(), 1, "credentials go nowhere else");
     }
 
     #[test]
@@ -551,11 +634,11 @@ mod tests {
             vec![answer(405, &[], ""), challenge(ghcr), answer(200, &[], r#"{"token":"t"}"#), answer(200, &[], "{}")];
         let (outcome, asked) = run(&Registry::default(), "ghcr.io/a/b", answers);
         assert_eq!(outcome, Ok(ImageState::Found(None)));
-        insta::assert_snapshot!(asked.join("\n"), @r"
+        insta::assert_snapshot!(asked.join("\n"), @"
         HEAD https://ghcr.io/v2/a/b/manifests/main-abc1234
         GET https://ghcr.io/v2/a/b/manifests/main-abc1234
         GET https://ghcr.io/token?scope=repository%3Aa%2Fb%3Apull
-        GET https://ghcr.io/v2/a/b/manifests/main-abc1234 [Bearer t]
+        HEAD https://ghcr.io/v2/a/b/manifests/main-abc1234 [Bearer t]
         ");
         let (outcome, _) = run(&Registry::default(), "ghcr.io/a/b", vec![answer(405, &[], ""), answer(405, &[], "")]);
         assert_eq!(cause(outcome), Cause::Status { status: 405 });

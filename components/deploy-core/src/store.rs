@@ -438,6 +438,24 @@ single_key! {
     EarlyEnds, Ring, "early-ends"
 }
 
+/// `registry/<host>`: how a registry asked for a login. slack-command writes it; what is written late costs two round trips.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryChallenge {
+    /// Its `WWW-Authenticate`.
+    pub challenge: String,
+}
+
+/// See [`RegistryChallenge`]. By the registry's host, of which the catalog names few.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistryLogin<'a>(pub &'a str);
+
+impl Key for RegistryLogin<'_> {
+    type Value = RegistryChallenge;
+    fn name(&self) -> String {
+        format!("{PREFIX}registry/{}", self.0)
+    }
+}
+
 /// Changes the lock of a target (or, without one, that of everything) to `lock`, under its lease. What is remembered of it is written
 /// first: whoever dies in between does both again, or leaves a line too many and never one too few.
 pub async fn change_lock(

@@ -218,7 +218,7 @@ impl<W: World> Talk<'_, W> {
                 let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
                 Ok(Said::Asker(message::history(&target, &past, &own.changes, &all.changes)))
             }
-            Command::Apps => Ok(Said::Asker(message::apps(&self.desk.any_catalog().await?))),
+            Command::Apps => Ok(Said::Asker(message::apps(&self.desk.read_catalog().await?.1))),
             Command::Preview(words) => self.preview(words).await,
             Command::Lock { scope, reason, period } => self.lock(scope, reason, period).await,
             Command::Unlock(scope) => self.unlock(scope, |_| true).await,
@@ -260,7 +260,7 @@ impl<W: World> Talk<'_, W> {
     // ---- questions ----
 
     async fn status_of_all(&self) -> Result<Said, Stop> {
-        let catalog = self.desk.any_catalog().await?;
+        let (_, catalog) = self.desk.read_catalog().await?;
         let mut targets = Vec::new();
         for app in catalog.apps.values() {
             for (name, environment) in &app.environments {
@@ -299,9 +299,9 @@ impl<W: World> Talk<'_, W> {
         let (blob, catalog) = desk.read_catalog().await?;
         let (target, app, environment) = desk.authorise(&request, &catalog).await?;
         let place = Place { target: &target, app, environment, catalog: &blob };
-        let snapshot = desk.read(&request, &place).await?;
+        let (snapshot, login) = desk.read(&request, &place).await?;
         desk.same_catalog(&place, &snapshot).await?;
-        let mut prepared = desk.prepare(&request, None, Vec::new(), &place, &snapshot).await?;
+        let mut prepared = desk.prepare(&request, None, Vec::new(), &place, &snapshot, login).await?;
         let problem = match desk.gates(&request, &place, &snapshot, &mut prepared.commit).await {
             Ok(()) => None,
             Err(Stop::End(End::Refused { refusal })) => refusal.read(),
@@ -339,7 +339,7 @@ impl<W: World> Talk<'_, W> {
     async fn scope(&self, scope: &Scope) -> Result<Locked, Stop> {
         match scope {
             Scope::Everything => {
-                let owners = self.desk.any_catalog().await?.owners;
+                let owners = self.desk.read_catalog().await?.1.owners;
                 Ok(Locked { name: "everything".to_owned(), target: None, owners })
             }
             Scope::Target(words) => {

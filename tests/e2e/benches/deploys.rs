@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use e2e::access::Accesses;
 use e2e::crowd::{app, build, everybody_types, grow};
 use fakes::argocd::{Health, Script};
@@ -193,7 +193,9 @@ async fn watch(count: usize) -> Result<Watched> {
     let (streams, calls): (Vec<&Entry>, Vec<&Entry>) = to_others
         .filter(|entry| !["slack.update", "slack.post"].contains(&entry.call.as_str()))
         .partition(|entry| entry.call == "argocd.stream");
-    ensure!(bot.argocd.lock().open_streams() == count, "all are still being watched");
+    // Between two rounds of a watch there are none for a moment.
+    let watched = |bot: &Sandbox| (bot.argocd.lock().open_streams() == count).then_some(());
+    bot.until("stream for each", PATIENCE, watched).await?;
 
     let tags: Vec<String> = (0..count).map(|n| sandbox::world::tag(&bot.github.lock(), &app(n), "main")).collect();
     let over = |bot: &Sandbox| tags.iter().all(|tag| is_live(bot, tag)).then_some(());

@@ -117,13 +117,27 @@ fn a_deploy_takes_no_more_round_trips_and_operations_than_before() {
         room.alice("checkout main").await;
         room.until("end", PATIENCE, |room| (room.argocd.lock().syncs().len() == 2).then_some(())).await?;
         room.all_told().await?;
-        let store = accesses.store().await?;
+        let (store, redis) = (accesses.store().await?, accesses.redis().await?);
         let calls = room.calls(begin);
         let of = |systems: &[&str]| -> Vec<String> {
             let ours = |call: &&String| systems.iter().any(|system| call.starts_with(system));
             calls.iter().filter(ours).cloned().collect()
         };
-        println!("{store:?} {:?} {calls:?}", accesses.redis().await?);
+        // The login is beside the query. The comparison is after the commit, for the message.
+        let mut before_commit = of(&["github", "registry"]);
+        before_commit.get_mut(..2).context("two calls at least")?.sort();
+        let expected = ["github.query", "registry.token", "registry.head", "github.commit", "github.compare"];
+        ensure!(before_commit == expected, "{calls:?}");
+        let streams = |call: &String| call == "argocd.stream";
+        let argocd: Vec<String> = of(&["argocd"]).into_iter().filter(|call| !streams(call)).collect();
+        ensure!(argocd == ["argocd.webhook", "argocd.sync"], "{calls:?}");
+        ensure!(of(&["slack.post"]).len() == 1 && of(&["slack"]).len() <= 5, "{calls:?}");
+        let count = |commands: &BTreeMap<String, u64>, name: &str| commands.get(name).copied().unwrap_or_default();
+        ensure!(count(&store, "get") <= 115 && count(&store, "set") <= 22, "the store: {store:?}");
+        // Looking whether all are told is a `zrange` too, and `spop` is the news, four times a second.
+        let others = redis.iter().filter(|(name, _)| !["zrange", "spop", "connect"].contains(&name.as_str()));
+        let others: u64 = others.map(|(_, count)| count).sum();
+        ensure!(others <= 90, "Redis: {redis:?}");
         Ok(())
     });
 }

@@ -621,7 +621,7 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
     room(async |room| -> Result<()> {
         without_limits(room);
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE] }\n"));
-        // From here on the catalog is remembered for 30 s.
+        // From here on the catalog is remembered.
         assert!(refused(room, "checkout 99").await?.contains("no pull request"));
         let remembered = room.key("deploy-bot/catalog").await?.unwrap_or_default();
 

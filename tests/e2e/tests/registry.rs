@@ -50,20 +50,25 @@ async fn with_credentials(room: &mut Room, credentials: &str) -> Result<()> {
     room.restart_bot().await
 }
 
-const ROUND_TRIP: [&str; 3] = ["registry.head", "registry.token", "registry.head"];
+/// The registry has to ask for a login first.
+const ASKED: [&str; 3] = ["registry.head", "registry.token", "registry.head"];
+/// It asked for one before, and gets it ahead of the question.
+const AHEAD: [&str; 2] = ["registry.token", "registry.head"];
 
 #[test]
 fn the_bot_logs_in_as_the_registry_wants_it() {
     room(async |room| -> Result<()> {
         stop_behind_the_question(room);
         // Private: a token for the credentials, spelled as this registry spells it.
+        found(room, &ASKED).await?;
         for member in [TokenMember::Both, TokenMember::Token, TokenMember::AccessToken] {
             room.registry.lock().token_member = member;
-            found(room, &ROUND_TRIP).await?;
+            found(room, &AHEAD).await?;
         }
-        // Basic credentials, and no login at all.
+        // Basic credentials, which is found out by asking, and no login at all.
         room.registry.lock().login = Login::Basic;
-        found(room, &["registry.head", "registry.head"]).await?;
+        found(room, &["registry.token", "registry.head", "registry.head"]).await?;
+        found(room, &["registry.head"]).await?;
         room.registry.lock().login = Login::Nothing;
         found(room, &["registry.head"]).await?;
 
@@ -71,7 +76,8 @@ fn the_bot_logs_in_as_the_registry_wants_it() {
         with_credentials(room, "{}").await?;
         room.registry.lock().login = Login::Token;
         room.registry.lock().private(REPOSITORY, false);
-        found(room, &ROUND_TRIP).await
+        found(room, &ASKED).await?;
+        found(room, &AHEAD).await
     });
 }
 
@@ -82,7 +88,7 @@ fn every_kind_of_manifest_is_an_image() {
         let tag = room.tag("checkout", "feature/totals");
         for kind in [Kind::OciIndex, Kind::OciManifest, Kind::DockerList, Kind::DockerManifest] {
             room.registry.lock().push_as(REPOSITORY, &tag, kind);
-            found(room, &ROUND_TRIP).await?;
+            found(room, if matches!(kind, Kind::OciIndex) { &ASKED[..] } else { &AHEAD }).await?;
         }
         Ok(())
     });

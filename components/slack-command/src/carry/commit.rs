@@ -99,7 +99,7 @@ impl<W: World> Carrier<'_, W> {
         turn: &mut Turn<'s, W>,
     ) -> Result<Round, Stop> {
         self.wishes(request).await?;
-        let snapshot = self.read(request, place).await?;
+        let (snapshot, login) = self.read(request, place).await?;
         self.same_catalog(place, &snapshot).await?;
         let begun = match &facts.commit {
             Some(commit) if !self.doubt.borrow().bases.is_empty() => {
@@ -112,7 +112,7 @@ impl<W: World> Carrier<'_, W> {
         };
         let fixed = begun.is_some();
         let attempts = facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
-        let Prepared { mut commit, edits } = self.prepare(request, begun, attempts, place, &snapshot).await?;
+        let Prepared { mut commit, edits } = self.prepare(request, begun, attempts, place, &snapshot, login).await?;
         if !fixed {
             self.gates(request, place, &snapshot, &mut commit).await?;
         }

@@ -14,7 +14,7 @@ use deploy_core::deployment::{
 };
 use deploy_core::fault::{Cause, Changed, Fault, System};
 use deploy_core::github::{self, FileState, PrState, Question, ReadError, Reference, Snapshot, SourceState};
-use deploy_core::image::ImageRef;
+use deploy_core::image::{ImageName, ImageRef};
 use deploy_core::log::{Line, World};
 use deploy_core::manifest::{self, Edit, EditRefusal};
 use deploy_core::message;
@@ -24,13 +24,14 @@ use deploy_core::names::{
 };
 use deploy_core::push::Managed;
 use deploy_core::refusal::Refusal;
-use deploy_core::registry::{self, ImageState};
+use deploy_core::registry::{self, ImageState, Login};
 use deploy_core::settings::SlackCommandSettings;
 use deploy_core::slack::{self, SlackError};
 use deploy_core::store::{
-    self, CachedCatalog, CatalogCache, Current, History, Lease, Live, Lock, LockOfAll, ManagedFiles,
-    RolledBackVersions, StoreError, TargetLock,
+    self, CachedCatalog, CatalogCache, Current, History, Lease, Live, Lock, LockOfAll, ManagedFiles, RegistryChallenge,
+    RegistryLogin, RolledBackVersions, StoreError, TargetLock,
 };
+use futures::future::join;
 use std::time::Duration;
 
 /// How long a refusal waits for the message that it links to.
@@ -45,7 +46,8 @@ pub(crate) struct Desk<'a, W> {
 }
 
 impl<W: World> Desk<'_, W> {
-    /// The catalog as we last read it, if that is not long ago.
+    /// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`]: it
+    /// saves a round trip and decides nothing.
     pub(crate) async fn cached_catalog(&self) -> Option<(BlobSha, Catalog)> {
         let now = self.world.now();
         let cached = store::load_key(self.world, CatalogCache).await.ok().flatten()?;
@@ -71,6 +73,13 @@ impl<W: World> Desk<'_, W> {
             let (path, repo, branch) = (self.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
             return Err(Refusal::NoCatalog { path, repo, branch }.into());
         };
+        let (now, half) = (self.world.now(), Duration::from_millis(self.settings.tempo.catalog_age / 2));
+        if let Ok(Some(known)) = store::load_key(self.world, CatalogCache).await
+            && known.blob == *blob
+            && now.since(known.at) < half
+        {
+            return Ok(known);
+        }
         let text = self.exact_text(blob, text.as_deref(), *size).await?.map_err(|why| {
             let (line, problem) = match why {
                 EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
@@ -78,7 +87,7 @@ impl<W: World> Desk<'_, W> {
             };
             self.broken_catalog(CatalogError { line, problem: problem.to_owned() })
         })?;
-        let cached = CachedCatalog { at: self.world.now(), blob: blob.clone(), text };
+        let cached = CachedCatalog { at: now, blob: blob.clone(), text };
         store::save_key(self.world, CatalogCache, &cached).await?;
         if let Ok(catalog) = Catalog::parse(&cached.text) {
             self.note_managed(&catalog).await?;
@@ -204,8 +213,12 @@ impl<W: World> Desk<'_, W> {
         }
     }
 
-    /// The one query.
-    pub(crate) async fn read(&self, request: &RequestFact, place: &Place<'_>) -> Result<Snapshot, Stop> {
+    /// The one query, and beside it the login that the image's registry is going to ask for.
+    pub(crate) async fn read(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+    ) -> Result<(Snapshot, Option<Login>), Stop> {
         let live = self.since(&place.environment.argocd).await?;
         let (mut checked, mut file) = (None, None);
         let reference = match &request.words.what {
@@ -238,10 +251,26 @@ impl<W: World> Desk<'_, W> {
             reference: &reference,
             checks_of: checked.as_ref(),
         };
-        let snapshot = github::snapshot(self.world, &self.settings.github, &question).await;
+        let snapshot = github::snapshot(self.world, &self.settings.github, &question);
+        let (snapshot, login) = join(snapshot, self.log_in_ahead(&place.app.image)).await;
         let snapshot = snapshot.map_err(|error| self.read_error(error))?;
         // The checks that were asked for are those of the version that was in the file.
-        if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok(snapshot) }
+        if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok((snapshot, login)) }
+    }
+
+    /// As far as it is known how. Without it the registry asks, which takes two round trips more.
+    async fn log_in_ahead(&self, image: &ImageName) -> Option<Login> {
+        let known = store::load_key(self.world, RegistryLogin(image.host())).await.ok().flatten()?;
+        registry::log_in_ahead(self.world, &self.settings.registry, image, &known.challenge).await
+    }
+
+    /// What the registry knows of an image; how it asked for a login is remembered for the next time.
+    async fn look_for(&self, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
+        let looked = registry::image_digest(self.world, &self.settings.registry, image, login).await?;
+        if let Some(challenge) = looked.challenge {
+            store::save_key(self.world, RegistryLogin(image.name.host()), &RegistryChallenge { challenge }).await?;
+        }
+        Ok(looked.state)
     }
 
     /// The commit after which others below the app's path are new.
@@ -271,13 +300,14 @@ impl<W: World> Desk<'_, W> {
         attempts: Vec<Attempt>,
         place: &Place<'_>,
         snapshot: &Snapshot,
+        login: Option<Login>,
     ) -> Result<Prepared, Stop> {
         let environment = place.environment;
         let mut commit = match begun {
             Some(commit) => commit,
             None => {
                 let (source, image) = self.wanted(request, place, snapshot).await?;
-                let digest = match registry::image_digest(self.world, &self.settings.registry, &image).await? {
+                let digest = match self.look_for(&image, login).await? {
                     ImageState::Found(digest) => digest,
                     ImageState::Missing => {
                         return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
@@ -489,25 +519,11 @@ impl<W: World> Desk<'_, W> {
         }
     }
 
-    /// Finds a target by its words, in a catalog that is not old; a refusal is by the one on the branch.
+    /// Finds a target by its words.
     pub(crate) async fn find(&self, words: &TargetWords) -> Result<(Target, Environment), Stop> {
-        let environment = words.environment.as_deref();
-        if let Some((_, catalog)) = self.cached_catalog().await
-            && let Ok((target, _, found)) = catalog.find(&words.app, environment)
-        {
-            return Ok((target, found.clone()));
-        }
         let (_, catalog) = self.read_catalog().await?;
-        let (target, _, found) = catalog.find(&words.app, environment)?;
+        let (target, _, found) = catalog.find(&words.app, words.environment.as_deref())?;
         Ok((target, found.clone()))
-    }
-
-    /// The catalog, not older than we cache it.
-    pub(crate) async fn any_catalog(&self) -> Result<Catalog, Stop> {
-        match self.cached_catalog().await {
-            Some((_, catalog)) => Ok(catalog),
-            None => Ok(self.read_catalog().await?.1),
-        }
     }
 
     /// The deployments of a target that reached the branch, newest first: what `history` numbers.

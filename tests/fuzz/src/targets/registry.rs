@@ -6,7 +6,9 @@ use crate::world::{World, response};
 use deploy_core::http::HeaderValue;
 use deploy_core::image::{ImageName, ImageRef, Tag};
 use deploy_core::names::Origin;
-use deploy_core::registry::{ImageState, Registry, image_digest, image_request, parse_credentials, read_image};
+use deploy_core::registry::{
+    ImageState, Registry, image_digest, image_request, log_in_ahead, parse_credentials, read_image,
+};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -66,27 +68,35 @@ pub fn registry(data: &[u8]) {
         assert_eq!(first.header("docker-content-digest").map(str::trim), Some(digest.as_str()));
     }
 
-    let world = World::default();
-    let answers = [first.clone(), response(200, body), response(404, b""), response(404, b"")];
-    world.answers.replace(VecDeque::from(answers.map(Ok)));
-    let outcome = world.run(image_digest(&world, &registry, &image));
-    keeps_secrets(data, &outcome);
-    let asked = world.asked.take();
-    assert!((1..=4).contains(&asked.len()), "{} requests", asked.len());
-    keeps_secrets(data, &asked);
-    for request in &asked {
-        let address: http::Uri = request.url.parse().unwrap_or_else(|_| panic!("{} is no address", request.url));
-        assert!(address.authority().is_some_and(|authority| !authority.as_str().contains('@')), "{}", request.url);
-        let authorization = request.headers.get("authorization").map(HeaderValue::as_bytes).unwrap_or_default();
-        assert!(authorization.is_empty() || may_see(&image.name, &request.url), "{} sees credentials", request.url);
-        // And nobody else is even asked: a realm could name an address within the cluster.
-        assert!(may_see(&image.name, &request.url), "{} was asked for {}", request.url, image.name);
-        keeps_secrets(data, &request.url);
-        if let Some(token) = authorization.strip_prefix(b"Bearer ") {
-            // Null: JSON that breaks the rules where nobody looks.
-            let said: Value = serde_json::from_slice(body).unwrap_or_default();
-            let told = [&said["token"], &said["access_token"]].map(|told| told.as_str().unwrap_or_default().as_bytes());
-            assert!(!token.is_empty() && (said.is_null() || told.contains(&token)));
+    // As it is, and with a login ahead of the question, the way this answer says.
+    let challenge = first.header("www-authenticate").unwrap_or_default();
+    for ahead in [false, true] {
+        let world = World::default();
+        let answers = [response(200, body), first.clone(), response(200, body), response(404, b""), response(404, b"")];
+        world.answers.replace(answers.into_iter().skip(usize::from(!ahead)).map(Ok).collect::<VecDeque<_>>());
+        let outcome = world.run(async {
+            let login = if ahead { log_in_ahead(&world, &registry, &image.name, challenge).await } else { None };
+            image_digest(&world, &registry, &image, login).await
+        });
+        keeps_secrets(data, &outcome);
+        let asked = world.asked.take();
+        assert!((1..=5).contains(&asked.len()), "{} requests", asked.len());
+        keeps_secrets(data, &asked);
+        for request in &asked {
+            let address: http::Uri = request.url.parse().unwrap_or_else(|_| panic!("{} is no address", request.url));
+            assert!(address.authority().is_some_and(|authority| !authority.as_str().contains('@')), "{}", request.url);
+            let authorization = request.headers.get("authorization").map(HeaderValue::as_bytes).unwrap_or_default();
+            assert!(authorization.is_empty() || may_see(&image.name, &request.url), "{} sees credentials", request.url);
+            // And nobody else is even asked: a realm could name an address within the cluster.
+            assert!(may_see(&image.name, &request.url), "{} was asked for {}", request.url, image.name);
+            keeps_secrets(data, &request.url);
+            if let Some(token) = authorization.strip_prefix(b"Bearer ") {
+                // Null: JSON that breaks the rules where nobody looks.
+                let said: Value = serde_json::from_slice(body).unwrap_or_default();
+                let told =
+                    [&said["token"], &said["access_token"]].map(|told| told.as_str().unwrap_or_default().as_bytes());
+                assert!(!token.is_empty() && (said.is_null() || told.contains(&token)));
+            }
         }
     }
 }
