@@ -9,7 +9,7 @@ pub(crate) mod handle;
 #[cfg(target_family = "wasm")]
 mod door {
     use crate::handle;
-    use deploy_core::settings::GithubRelaySettings;
+    use deploy_core::settings::{GithubRelaySettings, SettingError, Variables};
     use deploy_spin::Spin;
     use spin_sdk::http::{IntoResponse, Request};
     use spin_sdk::http_service;
@@ -27,12 +27,27 @@ mod door {
         })
     }
 
+    thread_local! {
+        /// What the variables mean, until they are read again.
+        static SETTINGS: RefCell<Option<(Rc<Variables>, Rc<GithubRelaySettings>)>> = const { RefCell::new(None) };
+    }
+
+    fn settings(variables: &Rc<Variables>) -> Result<Rc<GithubRelaySettings>, SettingError> {
+        let known = SETTINGS.with_borrow(|known| known.clone());
+        if let Some((_, settings)) = known.filter(|(of, _)| Rc::ptr_eq(of, variables)) {
+            return Ok(settings);
+        }
+        let settings = Rc::new(GithubRelaySettings::read(variables)?);
+        SETTINGS.set(Some((variables.clone(), settings.clone())));
+        Ok(settings)
+    }
+
     #[http_service]
     async fn handle(request: Request) -> impl IntoResponse {
         let (head, mut body) = deploy_spin::inbound(request);
         let variables = deploy_spin::variables(GithubRelaySettings::NAMES).await;
         let answer = match handle::verify(&head, &mut body, &variables).await {
-            Ok(verified) => match GithubRelaySettings::read(&variables) {
+            Ok(verified) => match settings(&variables) {
                 Ok(settings) => handle::push(&*world(&settings), &settings, verified).await,
                 Err(error) => {
                     deploy_spin::log(&handle::setting_line(&error));
