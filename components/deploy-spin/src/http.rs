@@ -3,11 +3,13 @@
 use crate::{Spin, within};
 use bytes::Bytes;
 use deploy_core::clock::millis;
-use deploy_core::http::{Answer, Chunks, Http, HttpError, Inbound, Request, Response, header};
-use http_body_util::{BodyExt, Full};
+use deploy_core::http::{Answer, Chunks, HeaderMap, Http, HttpError, Inbound, Method, Request, Response, header};
+use http_body_util::BodyExt;
 use spin_sdk::http::{FullBody, IntoRequest};
-use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
 use spin_sdk::wasip3::http_compat::{IncomingMessage, IncomingResponseBody, RequestOptionsExtension};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
+use spin_sdk::wasip3::{wit_future, wit_stream};
 use std::time::Duration;
 
 /// The most time a connection may take: inside one data centre or to a big vendor, more means that nobody is there.
@@ -85,7 +87,7 @@ fn http_error(code: &ErrorCode) -> HttpError {
     }
 }
 
-/// The body of a message that comes in, piece by piece.
+/// The body of an answer that comes in, piece by piece.
 pub struct Incoming<B>(B);
 
 impl<M: IncomingMessage> Chunks for Incoming<spin_sdk::wasip3::http_compat::IncomingBody<M>> {
@@ -100,22 +102,74 @@ impl<M: IncomingMessage> Chunks for Incoming<spin_sdk::wasip3::http_compat::Inco
     }
 }
 
-/// Takes a request apart.
-pub fn inbound(request: spin_sdk::http::Request) -> (Inbound, impl Chunks) {
-    let (parts, body) = request.into_parts();
+/// How much of a body is taken at once, in bytes: a push is a few KiB.
+const PIECE: usize = 16 << 10;
+
+/// Takes a request apart. Of its headers only those that the component looks at: turning all twenty into what they are would cost more than
+/// to refuse a forged request.
+pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, impl Chunks) {
+    let target = request.get_path_with_query().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let sent = request.get_headers();
+    let mut kept = HeaderMap::new();
+    for name in headers {
+        for value in sent.get(name) {
+            if let Ok(value) = ::http::HeaderValue::from_bytes(&value) {
+                kept.append(header::HeaderName::from_static(name), value);
+            }
+        }
+    }
     let inbound = Inbound {
-        method: parts.method,
-        path: parts.uri.path().to_owned(),
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        headers: parts.headers,
+        // Whatever else there is, nobody serves it.
+        method: request.get_method().try_into().unwrap_or(Method::TRACE),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: kept,
     };
-    (inbound, Incoming(body))
+    let (taken, taking) = wit_future::new(|| Ok(()));
+    let (stream, end) = types::Request::consume_body(request, taking);
+    (inbound, Body { stream, end: Some(end), _taken: taken })
 }
 
-/// Ours to WASI's. Built without a fallible step, so that a handler cannot fail here.
-pub fn answer(answer: Answer) -> ::http::Response<Full<Bytes>> {
-    let mut response = ::http::Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() = answer.status;
-    response.headers_mut().insert(header::CONTENT_TYPE, ::http::HeaderValue::from_static(answer.content_type));
+/// The body of a request.
+struct Body {
+    stream: StreamReader<u8>,
+    /// What the host says when the stream has ended; `None` once it was heard.
+    end: Option<FutureReader<Result<Option<types::Trailers>, ErrorCode>>>,
+    _taken: FutureWriter<Result<(), ErrorCode>>,
+}
+
+impl Chunks for Body {
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+        if self.end.is_none() {
+            return Ok(None);
+        }
+        if let (StreamResult::Complete(_), piece) = self.stream.read(Vec::with_capacity(PIECE)).await {
+            return Ok(Some(piece));
+        }
+        match self.end.take() {
+            Some(end) => end.await.map(|_| None).map_err(|code| http_error(&code)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Ours to WASI's. Built without a fallible step, so that a handler cannot fail here. With its length, so that it needs no chunks.
+pub fn answer(answer: Answer) -> types::Response {
+    let length = answer.body.len().to_string().into_bytes();
+    let content_type = answer.content_type.as_bytes().to_vec();
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_LENGTH, length)];
+    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value));
+    let headers = types::Fields::from_list(&headers).unwrap_or_else(|_| types::Fields::new());
+    let (ended, trailers) = wit_future::new(|| Ok(None));
+    let (mut writer, body) = wit_stream::new();
+    let (response, _sent) = types::Response::new(headers, Some(body), trailers);
+    let _ = response.set_status_code(answer.status.as_u16());
+    crate::spawn(async move {
+        // Whoever asked may have gone.
+        let _ = writer.write_all(answer.body).await;
+        drop(writer);
+        let _ = ended.write(Ok(None)).await;
+    });
     response
 }

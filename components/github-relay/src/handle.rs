@@ -21,6 +21,11 @@ use futures::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 
+/// The headers that are looked at.
+#[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "the door asks for them"))]
+pub(crate) const HEADERS: &[&str] =
+    &["content-type", "x-github-delivery", "x-github-event", "x-hub-signature", "x-hub-signature-256"];
+
 /// The most that we keep of a push. Ours has one commit and a few KiB; of a larger one only the outline is kept, so people are not told of it.
 const KEEP: usize = 1 << 20;
 

@@ -11,8 +11,8 @@ mod door {
     use crate::handle;
     use deploy_core::settings::{GithubRelaySettings, SettingError, Variables};
     use deploy_spin::Spin;
-    use spin_sdk::http::{IntoResponse, Request};
-    use spin_sdk::http_service;
+    use spin_sdk::wasip3::exports::http::handler::Guest;
+    use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
     use std::cell::RefCell;
     use std::rc::Rc;
 
@@ -42,9 +42,19 @@ mod door {
         Ok(settings)
     }
 
-    #[http_service]
-    async fn handle(request: Request) -> impl IntoResponse {
-        let (head, mut body) = deploy_spin::inbound(request);
+    struct Door;
+
+    // Not the SDK's `#[http_service]`: that turns every header of every request into something that nobody looks at.
+    spin_sdk::wasip3::http::service::export!(Door);
+
+    impl Guest for Door {
+        async fn handle(request: Request) -> Result<Response, ErrorCode> {
+            Ok(handle(request).await)
+        }
+    }
+
+    async fn handle(request: Request) -> Response {
+        let (head, mut body) = deploy_spin::inbound(request, handle::HEADERS);
         let variables = deploy_spin::variables(GithubRelaySettings::NAMES).await;
         let answer = match handle::verify(&head, &mut body, &variables).await {
             Ok(verified) => match settings(&variables) {

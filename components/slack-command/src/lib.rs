@@ -18,8 +18,8 @@ mod door {
     use deploy_core::names::DeploymentId;
     use deploy_core::settings::{SlackCommandSettings, Variables};
     use deploy_spin::Spin;
-    use spin_sdk::http::{IntoResponse, Request};
-    use spin_sdk::http_service;
+    use spin_sdk::wasip3::exports::http::handler::Guest;
+    use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
     use std::cell::RefCell;
     use std::rc::Rc;
 
@@ -44,9 +44,19 @@ mod door {
         deploy_spin::spawn(async move { converse::converse(&*world, &settings, *wish).await });
     }
 
-    #[http_service]
-    async fn handle(request: Request) -> impl IntoResponse {
-        let (head, mut body) = deploy_spin::inbound(request);
+    struct Door;
+
+    // Not the SDK's `#[http_service]`: that turns every header of every request into something that nobody looks at.
+    spin_sdk::wasip3::http::service::export!(Door);
+
+    impl Guest for Door {
+        async fn handle(request: Request) -> Result<Response, ErrorCode> {
+            Ok(handle(request).await)
+        }
+    }
+
+    async fn handle(request: Request) -> Response {
+        let (head, mut body) = deploy_spin::inbound(request, accept::HEADERS);
         let variables = deploy_spin::variables(SlackCommandSettings::NAMES).await;
         deploy_spin::answer(match head.path.as_str() {
             "/slack/command" | "/slack/interaction" => slack(head, &mut body, &variables).await,
