@@ -18,8 +18,8 @@ use std::time::Duration;
 /// An older push is no news: neither noted, should GitHub be asked to send it again, nor told.
 pub const NEWS: Duration = Duration::from_secs(24 * 3600);
 
-/// So many targets of one push are named; more are counted.
-pub const MOST_TARGETS: usize = 20;
+/// So many targets of one push are told; more are counted.
+pub const MOST_TARGETS: usize = 200;
 /// So many files of one target are named.
 const MOST_FILES: usize = 5;
 /// So many commits of one target are remembered, newest first. More than the last one, because of a merge: GitHub says that the merge

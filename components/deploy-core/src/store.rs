@@ -277,10 +277,11 @@ pub enum Locked {
 }
 
 impl LockLog {
-    /// Adds a change. The same once more, as whoever had to do it again says it, is one.
+    /// Adds a change. The same once more, as whoever had to do it again says it at once, is one.
     fn add(&mut self, change: LockChange) {
         let of = |change: &LockChange| (change.by.clone(), change.reason.clone(), change.what.clone());
-        self.changes.pop_if(|last| of(last) == of(&change));
+        let again = |last: &LockChange| of(last) == of(&change) && change.at.since(last.at) < Duration::from_secs(60);
+        self.changes.pop_if(|last| again(last));
         self.changes.push(change);
         self.changes.drain(..self.changes.len().saturating_sub(LOCKS_REMEMBERED));
     }
@@ -882,7 +883,7 @@ pub async fn note_missing(world: &(impl Redis + Clock), sha: &CommitSha) -> Resu
 /// Remembers it.
 pub async fn mark_push_told(world: &impl Redis, telling: &Telling<'_>, told: PushTold) -> Result<(), StoreError> {
     let told = match told {
-        PushTold::No => return Ok(()),
+        PushTold::No => return world.run("DEL", &[&telling.key()]).await.map(drop),
         PushTold::Perhaps(times) => times.to_string(),
         PushTold::Yes => "yes".to_owned(),
         PushTold::Never => "never".to_owned(),

@@ -1,11 +1,12 @@
 //! What people pushed to a file of an app, told once in the channel where that app is deployed. Nothing is ever synced because of it.
 //!
-//! Speak, then note it: whoever dies in between is followed by one who says it once more. What cannot be told now is tried again as long
-//! as a watch lasts, but no watch is woken for it: `/healthz` does that. After a day it is no news any more.
+//! That it may be told is noted first: whoever dies in between is followed by one who waits, and then says it once more. What cannot be told
+//! now is tried again as long as a watch lasts, but no watch is woken for it: `/healthz` does that. After a day it is no news any more.
 
 use super::follow::{CALL, Ended, LOST};
 use super::watch::Watch;
-use deploy_core::deployment::RequestFact;
+use deploy_core::deployment::{CommittedFact, RequestFact};
+use deploy_core::fault::Cause;
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::names::{CommitSha, SlackChannel};
@@ -76,7 +77,17 @@ enum Told {
 impl<W: World> Announcer<'_, W> {
     /// Whether nothing is left to do for now.
     async fn run(&self) -> Result<bool, StoreError> {
-        match store::load_key(self.world, Pushed(self.sha)).await? {
+        let note = match store::load_key(self.world, Pushed(self.sha)).await {
+            // Whoever can read it finds it when the store is looked through; here it would only keep the watch busy.
+            Err(error) if error.is_unreadable() => {
+                self.world.log(self.line("not_announced").with("cause", error.0));
+                self.still_ours().await?;
+                store::remove_push(self.world, self.sha).await?;
+                return Ok(true);
+            }
+            note => note?,
+        };
+        match note {
             Some(note) => {
                 if !self.tell_all(&note).await? {
                     return Ok(false);
@@ -95,21 +106,30 @@ impl<W: World> Announcer<'_, W> {
 
     /// Whether everybody is told, or will not be.
     async fn tell_all(&self, note: &PushNote) -> Result<bool, StoreError> {
-        let is_old = self.world.now().since(note.at) >= NEWS;
+        if self.world.now().since(note.at) >= NEWS {
+            let all: Vec<&Touched> = note.touched.iter().collect();
+            self.world.log(self.line("nobody_told").with("targets", names(&all).join(" ")));
+            return Ok(true);
+        }
         // Each with the channels in which it may be told, best first.
         let mut untold: Vec<(&Touched, VecDeque<SlackChannel>)> = Vec::new();
         for touched in &note.touched {
-            untold.push((touched, self.channels(touched).await?));
+            if let Some(channels) = self.channels(note, touched).await? {
+                untold.push((touched, channels));
+            }
         }
-        let (mut later, mut unheard) = (false, Vec::new());
+        let mut later = false;
         while let Some(channel) = untold.iter().find_map(|(_, channels)| channels.front().cloned()) {
+            // There may be many channels, and a deploy must not wait for them.
+            if self.watch.closing.get() {
+                return Ok(false);
+            }
             let (here, elsewhere) = untold.into_iter().partition(|(_, channels)| channels.front() == Some(&channel));
             let here: Vec<(&Touched, VecDeque<SlackChannel>)> = here;
             untold = elsewhere;
             let touched: Vec<&Touched> = here.iter().map(|(touched, _)| *touched).collect();
             match self.tell(note, &channel, &touched).await? {
                 Told::Yes => {}
-                Told::NotYet if is_old => unheard.extend(touched),
                 Told::NotYet => later = true,
                 Told::Never => untold.extend(here.into_iter().map(|(touched, mut channels)| {
                     channels.pop_front();
@@ -120,22 +140,26 @@ impl<W: World> Announcer<'_, W> {
         if later {
             return Ok(false);
         }
-        unheard.extend(untold.into_iter().map(|(touched, _)| touched));
+        let unheard: Vec<&Touched> = untold.into_iter().map(|(touched, _)| touched).collect();
         if !unheard.is_empty() {
             self.world.log(self.line("nobody_told").with("targets", names(&unheard).join(" ")));
         }
         Ok(true)
     }
 
-    /// Where the target is deployed from, and where it may be.
-    async fn channels(&self, touched: &Touched) -> Result<VecDeque<SlackChannel>, StoreError> {
+    /// Where the target is deployed from, and where it may be; `None`: it was deployed since, and the push with it.
+    async fn channels(&self, note: &PushNote, touched: &Touched) -> Result<Option<VecDeque<SlackChannel>>, StoreError> {
         let mut channels = VecDeque::new();
-        if let Some(live) = store::load_key(self.world, Live(&touched.managed.argocd)).await? {
-            let request: Option<RequestFact> = store::load_fact(self.world, &live.id).await?;
+        if let Some(live) = readable(store::load_key(self.world, Live(&touched.managed.argocd)).await)? {
+            let committed = readable(store::load_fact::<CommittedFact>(self.world, &live.id).await)?;
+            if committed.is_some_and(|committed| !committed.reused && committed.at > note.at) {
+                return Ok(None);
+            }
+            let request = readable(store::load_fact::<RequestFact>(self.world, &live.id).await)?;
             channels.extend(request.map(|request| request.channel));
         }
         channels.extend(touched.managed.channel.clone().filter(|channel| !channels.contains(channel)));
-        Ok(channels)
+        Ok(Some(channels))
     }
 
     async fn tell(&self, note: &PushNote, channel: &SlackChannel, touched: &[&Touched]) -> Result<Told, StoreError> {
@@ -154,36 +178,41 @@ impl<W: World> Announcer<'_, W> {
         if !store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await {
             return Ok(Told::NotYet);
         }
+        let before = if unsure == 0 { PushTold::No } else { PushTold::Perhaps(unsure) };
+        store::mark_push_told(world, &telling, PushTold::Perhaps(unsure.saturating_add(1))).await?;
         self.still_ours().await?;
-        let (told, mark) = match slack::post(world, &settings.slack, channel, &message::pushed(note, touched), None)
-            .await
-        {
-            Ok(_) => {
-                world.log(
-                    Line::new("push_announced").with("commit", self.sha.as_str()).with("channel", channel.as_str()),
-                );
-                (Told::Yes, PushTold::Yes)
-            }
-            Err(SlackError::Gone(why)) => {
-                world.log(self.line("not_announced").with("slack", why));
-                (Told::Never, PushTold::Never)
-            }
-            Err(SlackError::Refused(fault)) => {
-                world.log(self.line("slack").with_json("fault", &fault));
-                (Told::Never, PushTold::Never)
-            }
-            Err(SlackError::RateLimited(wait)) => {
-                store::quiet_slack(world, speech, wait).await;
-                (Told::NotYet, PushTold::No)
-            }
-            Err(error) => {
-                let mark = if error.is_unsure() { PushTold::Perhaps(unsure.saturating_add(1)) } else { PushTold::No };
-                if let SlackError::Unreachable(fault) = &error {
-                    world.log(self.line("slack").with_json("fault", fault));
+        let (told, mark) =
+            match slack::post(world, &settings.slack, channel, &message::pushed(note, touched), None).await {
+                Ok(_) => {
+                    world.log(
+                        Line::new("push_announced").with("commit", self.sha.as_str()).with("channel", channel.as_str()),
+                    );
+                    (Told::Yes, PushTold::Yes)
                 }
-                (Told::NotYet, mark)
-            }
-        };
+                Err(SlackError::Gone(why)) => {
+                    world.log(self.line("not_announced").with("slack", why));
+                    (Told::Never, PushTold::Never)
+                }
+                Err(SlackError::Refused(fault)) => {
+                    world.log(self.line("slack").with_json("fault", &fault));
+                    match fault.cause {
+                        // A token that was replaced: whoever runs us mends that.
+                        Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Status { .. } => (Told::NotYet, before),
+                        _ => (Told::Never, PushTold::Never),
+                    }
+                }
+                Err(SlackError::RateLimited(wait)) => {
+                    store::quiet_slack(world, speech, wait).await;
+                    (Told::NotYet, before)
+                }
+                Err(error) => {
+                    let mark = if error.is_unsure() { PushTold::Perhaps(unsure.saturating_add(1)) } else { before };
+                    if let SlackError::Unreachable(fault) = &error {
+                        world.log(self.line("slack").with_json("fault", fault));
+                    }
+                    (Told::NotYet, mark)
+                }
+            };
         store::mark_push_told(world, &telling, mark).await?;
         Ok(told)
     }
@@ -196,6 +225,11 @@ impl<W: World> Announcer<'_, W> {
     fn line(&self, event: &str) -> Line {
         Line::error(event).with("commit", self.sha.as_str())
     }
+}
+
+/// What this build cannot read counts as absent.
+fn readable<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    read.or_else(|error| if error.is_unreadable() { Ok(None) } else { Err(error) })
 }
 
 fn names(touched: &[&Touched]) -> Vec<String> {

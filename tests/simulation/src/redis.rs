@@ -116,6 +116,7 @@ impl Redis {
                 self.keys.insert((*pace).to_owned(), value);
                 int(1)
             }
+            ("DEL", [key]) => int(usize::from(self.keys.remove(*key).is_some())),
             ("ZADD", [key, pairs @ ..]) if !pairs.is_empty() && pairs.len().is_multiple_of(2) => {
                 let mut added = 0;
                 for pair in pairs.chunks(2) {

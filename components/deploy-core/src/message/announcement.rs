@@ -11,6 +11,9 @@ use serde_json::Value;
 /// What every announcement says.
 pub const NOT_DEPLOYED: &str = "Not deployed: I sync only what is asked for here.";
 
+/// So many targets are listed in one message: Slack takes 50 blocks.
+pub(super) const LISTED: usize = 20;
+
 /// The announcement of a push for those targets whose people read one channel, with a button for each.
 pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
     let who = match words(&note.who, SHORT) {
@@ -32,7 +35,7 @@ pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
         }
     };
     let mut blocks = vec![section(&format!(":pencil2: {who} pushed {what}{all}. {NOT_DEPLOYED}"))];
-    for (n, touched) in touched.iter().enumerate() {
+    for (n, touched) in touched.iter().take(LISTED).enumerate() {
         let files: Vec<String> = touched.files.iter().map(|file| code(file.as_str())).collect();
         let mut block = section(&format!("*{}*  {}", touched.managed.target, some(&files, "and")));
         let offer = PushedOffer { target: target_words(&touched.managed.target), wrote: touched.wrote.clone() };
@@ -42,8 +45,9 @@ pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
         }
         blocks.push(block);
     }
-    if note.more > 0 {
-        blocks.push(context(&format!("It touches {} more targets, which are not listed.", note.more)));
+    let more = touched.len().saturating_sub(LISTED).saturating_add(usize::try_from(note.more).unwrap_or(usize::MAX));
+    if more > 0 {
+        blocks.push(context(&format!("It touches {more} more targets, which are not listed.")));
     }
     let names: Vec<String> = touched.iter().map(|touched| touched.managed.target.to_string()).collect();
     let summary = format!("{who} pushed to {}: {headline}. {NOT_DEPLOYED}", some(&names, "and"));

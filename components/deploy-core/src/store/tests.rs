@@ -157,6 +157,7 @@ impl Redis for Memory {
                 };
                 number(usize::from(set.insert((*member).to_owned())))
             }
+            ("DEL", [key]) => number(usize::from(redis.remove(*key).is_some())),
             ("SPOP", [key, count]) => {
                 let Some(Entry { value: Stored::Set(set), .. }) = redis.get_mut(*key) else { return Ok(Vec::new()) };
                 let popped: Vec<String> = set.iter().take(count.parse().unwrap()).cloned().collect();
@@ -919,7 +920,7 @@ fn what_was_told_of_a_push_is_known_for_a_day() {
     let told = |telling: &Telling<'_>| memory.run(push_told(&memory, telling)).unwrap();
     let push = sha('e');
     let telling = Telling { sha: &push, channel: &channel, targets: &one };
-    for now in [PushTold::No, PushTold::Perhaps(1), PushTold::Perhaps(200), PushTold::Never, PushTold::Yes] {
+    for now in [PushTold::Perhaps(1), PushTold::No, PushTold::Perhaps(200), PushTold::Never, PushTold::Yes] {
         memory.run(mark_push_told(&memory, &telling, now)).unwrap();
         assert_eq!(told(&telling), now);
     }
