@@ -92,18 +92,31 @@ pub async fn image_digest(
     ahead: Option<Login>,
 ) -> Result<Looked, Fault> {
     let mut request = image_request(registry, image);
-    if let Some(Login(authorization)) = ahead {
-        request = with_credentials(request, authorization.expose());
+    // For that image and no other: another one may be on another host, and a token is for one repository.
+    let ahead = ahead.filter(|login| login.image == image.name);
+    let mut by_ahead = ahead.is_some();
+    if let Some(login) = ahead {
+        request = with_credentials(request, login.authorization.expose());
     }
     let mut asked_for = None;
     loop {
         let response = send(http, request.clone(), LOOK).await?;
         match response.status {
+            StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED => {}
+            // Perhaps only because of that login: what registries say to a token of the wrong kind differs.
+            _ if by_ahead => {
+                request = image_request(registry, image);
+                by_ahead = false;
+                continue;
+            }
+            _ => {}
+        }
+        match response.status {
             StatusCode::UNAUTHORIZED if asked_for.is_none() => {
                 let challenge = challenge_of(&response);
                 let login = log_in(http, registry, &image.name, &challenges(&challenge)).await?;
-                let Some(Login(authorization)) = login else { return Err(refused(LOG_IN, &response)) };
-                request = with_credentials(image_request(registry, image), authorization.expose());
+                let Some(login) = login else { return Err(refused(LOG_IN, &response)) };
+                request = with_credentials(image_request(registry, image), login.authorization.expose());
                 asked_for = Some(challenge);
             }
             StatusCode::METHOD_NOT_ALLOWED if request.method == Method::HEAD => request.method = Method::GET,
@@ -138,9 +151,13 @@ pub struct Looked {
 /// A challenge is remembered up to this length, in bytes.
 const LONGEST_CHALLENGE: usize = 1000;
 
-/// The value of an `Authorization` header.
+/// A login for one image.
 #[derive(Clone, Debug)]
-pub struct Login(Secret);
+pub struct Login {
+    image: ImageName,
+    /// The value of the header.
+    authorization: Secret,
+}
 
 impl Registry {
     /// Where the image's registry answers; a loopback address is spoken to without TLS, as Docker does.
@@ -175,10 +192,12 @@ async fn log_in(
 ) -> Result<Option<Login>, Fault> {
     if let Some(bearer) = challenges.iter().find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer")) {
         let token = read_token(&send(http, token_request(registry, image, bearer)?, LOG_IN).await?)?;
-        return Ok(Some(Login(Secret::new(format!("Bearer {}", token.expose())))));
+        let authorization = Secret::new(format!("Bearer {}", token.expose()));
+        return Ok(Some(Login { image: image.clone(), authorization }));
     }
     let wants_basic = challenges.iter().any(|challenge| challenge.scheme.eq_ignore_ascii_case("basic"));
-    Ok(registry.basic(image).filter(|_| wants_basic).map(|basic| Login(Secret::new(basic))))
+    let basic = registry.basic(image).filter(|_| wants_basic);
+    Ok(basic.map(|basic| Login { image: image.clone(), authorization: Secret::new(basic) }))
 }
 
 /// All of its `WWW-Authenticate` headers as one, which they may be by RFC 9110, section 5.3.
@@ -535,8 +554,32 @@ mod tests {
         assert_eq!(challenge.as_deref(), Some(last_time));
         let (challenge, asked) = run("nonsense", vec![answer(200, &[], "")]);
         assert_eq!((challenge, asked.lines().count()), (None, 1));
+        // Nor is a token that is good for nothing, however the registry says that.
+        for said in [403, 404, 503] {
+            let answers = vec![
+                token(),
+                answer(said, &[], ""),
+                self::challenge(basic),
+                answer(200, &[("docker-content-digest", DIGEST)], ""),
+            ];
+            let (challenge, asked) = run(last_time, answers);
+            assert_eq!((challenge.as_deref(), asked.lines().count()), (Some(basic), 4));
+        }
         let elsewhere = r#"Bearer realm="https://evil.example/token""#;
         assert_eq!(run(elsewhere, vec![answer(200, &[], "")]).1.lines().count(), 1, "credentials go nowhere else");
+    }
+
+    #[test]
+    fn a_login_for_one_image_is_shown_for_no_other() {
+        let script = Script { answers: RefCell::new([answer(200, &[], "")].into()), ..Script::default() };
+        let looked = async {
+            let here = image("ghcr.io/acme/checkout");
+            let ahead = log_in_ahead(&script, &registry(), &here.name, r#"Basic realm="x""#).await;
+            assert!(ahead.is_some());
+            image_digest(&script, &registry(), &image("quay.io/acme/checkout"), ahead).await
+        };
+        assert!(looked.now_or_never().unwrap().is_ok());
+        assert_eq!(script.asked.into_inner(), ["HEAD https://quay.io/v2/acme/checkout/manifests/main-abc1234"]);
     }
 
     #[test]

@@ -232,6 +232,7 @@ pub(crate) async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettin
         calls: &calls,
         rings: &rings,
         remembered: Cell::new(false),
+        compared: Cell::new(false),
         doubt: RefCell::default(),
     };
     let carried = lease.during(RENEW, carrier.run()).await;
@@ -282,6 +283,8 @@ struct Carrier<'a, W> {
     rings: &'a Calls<()>,
     /// It stands in its target's history, so that its facts are deleted one day.
     remembered: Cell<bool>,
+    /// The catalog is the one at the commit that is built on.
+    compared: Cell<bool>,
     doubt: RefCell<Doubt>,
 }
 
@@ -480,6 +483,7 @@ impl<W: World> Carrier<'_, W> {
             Some((blob, catalog)) => self.authorise(request, catalog).await.ok().map(|found| (blob, found)),
             None => None,
         };
+        let by_memory = allowed.is_some();
         let read;
         let (catalog, (target, app, environment)) = match allowed {
             Some(allowed) => allowed,
@@ -488,12 +492,22 @@ impl<W: World> Carrier<'_, W> {
                 (&read.0, self.authorise(request, &read.1).await?)
             }
         };
-        let lease = self.target_lease(request, &target, environment).await?;
-        let place = Held { place: Place { target: &target, app, environment, catalog }, lease: &lease };
-        let work = self.under_target(request, facts, say, place);
-        let done = lease.during(RENEW, work).await;
-        lease.release().await;
-        done?
+        self.compared.set(false);
+        let work = async {
+            let lease = self.target_lease(request, &target, environment).await?;
+            let place = Held { place: Place { target: &target, app, environment, catalog }, lease: &lease };
+            let work = self.under_target(request, facts, say, place);
+            let done = lease.during(RENEW, work).await;
+            lease.release().await;
+            done?
+        };
+        let done = work.await;
+        let is_refused = matches!(done, Err(Stop::End(End::Refused { .. })));
+        if by_memory && is_refused && !self.compared.get() && self.read_catalog().await?.0 != *catalog {
+            // A freeze may have been lifted since, or an owner added.
+            return Err(Stop::Moved);
+        }
+        done
     }
 
     /// A wish to cancel, or a watch that ended it, is heeded at every step.

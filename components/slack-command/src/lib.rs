@@ -16,7 +16,7 @@ mod door {
     use crate::converse;
     use deploy_core::http::{Inbound, StatusCode};
     use deploy_core::names::DeploymentId;
-    use deploy_core::settings::{SlackCommandSettings, Variables};
+    use deploy_core::settings::{SettingError, SlackCommandSettings, Variables};
     use deploy_spin::Spin;
     use spin_sdk::wasip3::exports::http::handler::Guest;
     use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
@@ -32,6 +32,21 @@ mod door {
         WORLD.with_borrow_mut(|world| {
             world.get_or_insert_with(|| Rc::new(Spin::new(settings.redis_url.clone()))).clone()
         })
+    }
+
+    thread_local! {
+        /// What the variables mean, until they are read again.
+        static SETTINGS: RefCell<Option<(Rc<Variables>, Rc<SlackCommandSettings>)>> = const { RefCell::new(None) };
+    }
+
+    fn settings(variables: &Rc<Variables>) -> Result<Rc<SlackCommandSettings>, SettingError> {
+        let known = SETTINGS.with_borrow(|known| known.clone());
+        if let Some((_, settings)) = known.filter(|(of, _)| Rc::ptr_eq(of, variables)) {
+            return Ok(settings);
+        }
+        let settings = Rc::new(SlackCommandSettings::read(variables)?);
+        SETTINGS.set(Some((variables.clone(), settings.clone())));
+        Ok(settings)
     }
 
     fn carry_out(settings: &Rc<SlackCommandSettings>, id: DeploymentId) {
@@ -68,7 +83,7 @@ mod door {
     async fn slack(
         head: Inbound,
         body: &mut impl deploy_core::http::Chunks,
-        variables: &Variables,
+        variables: &Rc<Variables>,
     ) -> deploy_core::http::Answer {
         let verified = match accept::verify(&head, body, variables, deploy_spin::now()).await {
             Ok(verified) => verified,
@@ -79,8 +94,8 @@ mod door {
                 return answer;
             }
         };
-        let settings = match SlackCommandSettings::read(variables) {
-            Ok(settings) => Rc::new(settings),
+        let settings = match settings(variables) {
+            Ok(settings) => settings,
             Err(error) => {
                 deploy_spin::log(&accept::setting_line(&error));
                 return accept::setting_answer(&error);
@@ -109,10 +124,9 @@ mod door {
         answer
     }
 
-    async fn health(head: &Inbound, variables: &Variables) -> deploy_core::http::Answer {
-        let settings = SlackCommandSettings::keys(variables).and_then(|_| SlackCommandSettings::read(variables));
-        let settings = match settings {
-            Ok(settings) => Rc::new(settings),
+    async fn health(head: &Inbound, variables: &Rc<Variables>) -> deploy_core::http::Answer {
+        let settings = match SlackCommandSettings::keys(variables).and_then(|_| settings(variables)) {
+            Ok(settings) => settings,
             Err(error) => {
                 deploy_spin::log(&accept::setting_line(&error));
                 return accept::unready(head, &error);

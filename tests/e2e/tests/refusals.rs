@@ -636,7 +636,12 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
         let now = room.key("deploy-bot/catalog").await?.unwrap_or_default();
         assert_ne!(now["blob"], remembered["blob"]);
 
-        // Alice is let in: what is remembered would refuse her, so it is read again before anybody is refused.
+        // Alice is let in, but everything is frozen.
+        let frozen = "    allow: { users: [U0ALICE] }\n    freeze:\n      - { from: 'Mon 00:00', until: 'Thu 00:00', zone: Europe/Berlin }\n      - { from: 'Thu 00:00', until: 'Mon 00:00', zone: Europe/Berlin }\n";
+        bob_writes(room, CATALOG, checkout(room, frozen));
+        assert!(refused(room, "checkout 42").await?.contains("frozen"));
+
+        // The freeze is lifted: what is remembered would refuse her, so it is read again before anybody is refused.
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE] }\n"));
         deploys(room).await
     });

@@ -101,6 +101,7 @@ impl<W: World> Carrier<'_, W> {
         self.wishes(request).await?;
         let (snapshot, login) = self.read(request, place).await?;
         self.same_catalog(place, &snapshot).await?;
+        self.compared.set(true);
         let begun = match &facts.commit {
             Some(commit) if !self.doubt.borrow().bases.is_empty() => {
                 if !place.environment.files().eq(&commit.files()) || commit.argocd != place.environment.argocd {

@@ -31,8 +31,12 @@ use deploy_core::store::{
     self, CachedCatalog, CatalogCache, Current, History, Lease, Live, Lock, LockOfAll, ManagedFiles, RegistryChallenge,
     RegistryLogin, RolledBackVersions, StoreError, TargetLock,
 };
-use futures::future::join;
+use futures::future::{Either, join, select};
+use std::pin::pin;
 use std::time::Duration;
+
+/// How long a login ahead of the question may take: it is to save time.
+const LOGIN_AHEAD: Duration = Duration::from_secs(2);
 
 /// How long a refusal waits for the message that it links to.
 const POSTING: Duration = Duration::from_secs(3);
@@ -46,8 +50,8 @@ pub(crate) struct Desk<'a, W> {
 }
 
 impl<W: World> Desk<'_, W> {
-    /// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`]: it
-    /// saves a round trip and decides nothing.
+    /// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`], and
+    /// before a refusal: it saves a round trip and decides nothing.
     pub(crate) async fn cached_catalog(&self) -> Option<(BlobSha, Catalog)> {
         let now = self.world.now();
         let cached = store::load_key(self.world, CatalogCache).await.ok().flatten()?;
@@ -76,8 +80,10 @@ impl<W: World> Desk<'_, W> {
         let (now, half) = (self.world.now(), Duration::from_millis(self.settings.tempo.catalog_age / 2));
         if let Ok(Some(known)) = store::load_key(self.world, CatalogCache).await
             && known.blob == *blob
+            && known.at <= now
             && now.since(known.at) < half
         {
+            self.note_managed(&known.text).await?;
             return Ok(known);
         }
         let text = self.exact_text(blob, text.as_deref(), *size).await?.map_err(|why| {
@@ -88,16 +94,16 @@ impl<W: World> Desk<'_, W> {
             self.broken_catalog(CatalogError { line, problem: problem.to_owned() })
         })?;
         let cached = CachedCatalog { at: now, blob: blob.clone(), text };
+        // First: whoever finds the catalog remembered may rely on it that this is, too.
+        self.note_managed(&cached.text).await?;
         store::save_key(self.world, CatalogCache, &cached).await?;
-        if let Ok(catalog) = Catalog::parse(&cached.text) {
-            self.note_managed(&catalog).await?;
-        }
         Ok(cached)
     }
 
     /// For the relay, which knows no catalog: whom a push of people concerns.
-    async fn note_managed(&self, catalog: &Catalog) -> Result<(), StoreError> {
-        let managed = Managed::of(catalog);
+    async fn note_managed(&self, text: &str) -> Result<(), StoreError> {
+        let Ok(catalog) = Catalog::parse(text) else { return Ok(()) };
+        let managed = Managed::of(&catalog);
         match store::load_key(self.world, ManagedFiles).await {
             Ok(known) if known.as_ref() == Some(&managed) => Ok(()),
             Err(error) if !error.is_unreadable() => Err(error),
@@ -261,14 +267,22 @@ impl<W: World> Desk<'_, W> {
     /// As far as it is known how. Without it the registry asks, which takes two round trips more.
     async fn log_in_ahead(&self, image: &ImageName) -> Option<Login> {
         let known = store::load_key(self.world, RegistryLogin(image.host())).await.ok().flatten()?;
-        registry::log_in_ahead(self.world, &self.settings.registry, image, &known.challenge).await
+        let login = registry::log_in_ahead(self.world, &self.settings.registry, image, &known.challenge);
+        match select(pin!(login), pin!(self.world.sleep(LOGIN_AHEAD))).await {
+            Either::Left((login, _)) => login,
+            Either::Right(_) => None,
+        }
     }
 
     /// What the registry knows of an image; how it asked for a login is remembered for the next time.
     async fn look_for(&self, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
         let looked = registry::image_digest(self.world, &self.settings.registry, image, login).await?;
         if let Some(challenge) = looked.challenge {
-            store::save_key(self.world, RegistryLogin(image.name.host()), &RegistryChallenge { challenge }).await?;
+            let challenge = RegistryChallenge { challenge };
+            // A hint: without it the registry is asked as if for the first time.
+            if let Err(error) = store::save_key(self.world, RegistryLogin(image.name.host()), &challenge).await {
+                self.world.log(Line::error("login_not_remembered").of(self.id).with("cause", error.0));
+            }
         }
         Ok(looked.state)
     }
