@@ -10,6 +10,7 @@ use e2e::crowd::{app, build, everybody_types, grow};
 use fakes::argocd::{Health, Script};
 use fakes::slack::Limits;
 use sandbox::journal::{Entry, Outcome};
+use sandbox::serve::BEAT;
 use sandbox::world::{ALICE, DEPLOYS, GITOPS};
 use sandbox::{Options, Runner, Sandbox, now};
 use tokio::time::sleep;
@@ -21,7 +22,7 @@ use crate::report::{Row, Wanted};
 const DELAY: u64 = 100;
 
 /// How long anything may take here.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(420);
 
 async fn sandbox(options: Options) -> Result<Sandbox> {
     Sandbox::start(Options { runner: Runner::from_environment(), ..options }).await
@@ -61,10 +62,17 @@ fn find<'e>(entries: &'e [Entry], call: &str, target: &str) -> Result<&'e Entry>
     found.with_context(|| format!("{call} {target}"))
 }
 
-/// The calls that arrived in that time, without those that nothing waits for.
-fn calls(entries: &[Entry], from: u64, to: u64, of: &[&str]) -> f64 {
+/// How many calls came one after the other in that time: what arrives before another one is answered is beside it.
+fn round_trips(entries: &[Entry], from: u64, to: u64, of: &[&str]) -> u64 {
     let within = |entry: &&Entry| entry.at >= from && entry.at <= to && of.contains(&entry.call.as_str());
-    entries.iter().filter(within).count() as f64
+    let (mut trips, mut until) = (0, 0);
+    for entry in entries.iter().filter(within) {
+        if entry.at >= until {
+            trips += 1;
+        }
+        until = until.max(end(entry));
+    }
+    trips
 }
 
 /// 3. What a deploy takes beside its round trips.
@@ -83,19 +91,23 @@ pub(crate) async fn overhead() -> Result<Vec<Row>> {
         let healthy = {
             let argocd = bot.argocd.lock();
             let tag = argocd.live_tag("checkout").context("something runs")?;
-            argocd.ran_well_at("checkout", tag).context("it runs well")? + argocd.cache_lag
+            let seen = argocd.ran_well_at("checkout", tag).context("it runs well")?;
+            // The stand-in's streams are written to once a beat.
+            seen + argocd.cache_lag + BEAT.as_millis() as u64
         };
         const TO_COMMIT: [&str; 6] =
             ["github.query", "github.commit", "github.rest", "registry.head", "registry.get", "registry.token"];
-        let registry = calls(&entries, answered, commit.at, &["registry.head", "registry.token"]);
+        let registry = ["registry.head", "registry.token"];
+        let registry =
+            entries.iter().filter(|entry| entry.at < commit.at && registry.contains(&entry.call.as_str())).count();
         for (figure, value) in figures.iter_mut().zip([
             end(commit) - answered,
-            calls(&entries, answered, commit.at, &TO_COMMIT) as u64,
+            round_trips(&entries, answered, commit.at, &TO_COMMIT),
             registry as u64,
             end(sync) - hooked,
-            calls(&entries, hooked, sync.at, &["argocd.webhook", "argocd.sync", "argocd.get", "argocd.refresh"]) as u64,
+            round_trips(&entries, hooked, sync.at, &["argocd.webhook", "argocd.sync", "argocd.get", "argocd.refresh"]),
             end(last).saturating_sub(healthy),
-            calls(&entries, healthy, last.at, &["argocd.get", "argocd.refresh", "slack.update"]) as u64,
+            round_trips(&entries, healthy, last.at, &["argocd.get", "argocd.refresh", "slack.update"]),
             find(&entries, "bot.answered", "/slack/command")?.at - find(&entries, "bot.asked", "/slack/command")?.at,
         ]) {
             figure.push(value as f64);
@@ -109,7 +121,7 @@ pub(crate) async fn overhead() -> Result<Vec<Row>> {
     Ok(vec![
         Row::new("the answer to Slack", answer?, "ms"),
         Row::new("round trips from the answer to the commit", trips, "").wanted(Wanted::AtMost(3.0)),
-        Row::new("of them to the registry, login included", registry, ""),
+        Row::new("calls to the registry, the login beside the query", registry, ""),
         Row::new("from the answer to the commit", commit?, "ms")
             .against(trips * delay, TRIPS)
             .wanted(Wanted::RatioAtMost(1.15)),
@@ -176,7 +188,9 @@ async fn watch(count: usize) -> Result<Watched> {
     bot.slack.lock().limits = Some(Limits::default());
     // They end one after the other when we have looked, over ten seconds.
     let step = 10_000 / count as u64;
-    let ends = |n: usize| 90_000 + 200 * count as u64 + n as u64 * step;
+    // GitHub takes 80 commits a minute, so the last of a hundred begins more than a minute after the first.
+    let looked = if count > 10 { 240_000 } else { 90_000 };
+    let ends = |n: usize| looked + n as u64 * step;
     grow(&bot, count, |n| Script { ends: ends(n), health: vec![(0, Health::Healthy)], ..Script::default() });
     everybody_types(&bot, count).await;
     let syncing = |bot: &Sandbox| (bot.argocd.lock().syncs().len() == count).then_some(());
@@ -318,7 +332,7 @@ pub(crate) async fn history() -> Result<Vec<Row>> {
         row("store operations of a deploy", 0, "").wanted(Wanted::RatioAtMost(1.1)),
         row("bytes to and from the store", 1, "").wanted(Wanted::RatioAtMost(1.1)),
         row("from the answer to the commit", 2, "ms"),
-        row("store operations of /healthz", 3, ""),
+        row("store operations of /healthz", 3, "").wanted(Wanted::RatioAtMost(1.1)),
         row("/healthz", 4, "ms"),
     ])
 }

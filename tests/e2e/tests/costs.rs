@@ -3,33 +3,38 @@
 //! Instructions are wasmtime's fuel, so only the built-in host counts them; they are the same on every machine, give or take the order of
 //! a hash table.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use e2e::access::{Accesses, carried_elsewhere};
 use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::Outgoing;
 use fakes::github::webhook_headers;
 use sandbox::world::{self, ALICE, DEPLOYS};
-use sandbox::{Options, Runner, now};
+use sandbox::{Options, Runner, Sandbox, now};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// So many requests of a kind, one after the other; what one of them costs in instructions, its share of making the instance included.
-async fn instructions(room: &Room, component: &str, requests: &[Outgoing], status: u16) -> Result<Option<u64>> {
-    let gone = |room: &Room, since: u64| room.cost(component).map(|cost| cost.ended).filter(|ended| *ended > since);
-    let Some(before) = room.cost(component) else { return Ok(None) };
-    for request in requests {
-        let answer = room.bot.send(request).await;
-        ensure!(answer.status == Some(status), "{answer:?}");
+/// Only the built-in host counts.
+async fn instructions(room: &Room, component: &str, requests: &[Outgoing], status: u16) -> Result<u64> {
+    let cost = || room.cost(component).context("the built-in host");
+    // On a busy machine one may come so late that the instance has ended: then again.
+    for _ in 0..5 {
+        let before = cost()?;
+        for request in requests {
+            let answer = room.bot.send(request).await;
+            ensure!(answer.status == Some(status), "{answer:?}");
+        }
+        // An instance tells when it ends, a second after its last request.
+        let ended = |room: &Sandbox| room.cost(component).filter(|cost| cost.ended > before.ended);
+        room.until("end of an instance", PATIENCE, ended).await?;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let after = cost()?;
+        if after.ended == before.ended + 1 {
+            return Ok((after.instructions - before.instructions) / requests.len() as u64);
+        }
     }
-    // An instance tells when it ends, a second after its last request.
-    let begun = std::time::Instant::now();
-    while gone(room, before.ended).is_none() {
-        ensure!(begun.elapsed() < PATIENCE, "the instance does not end");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    let after = room.cost(component).context("the built-in host")?;
-    ensure!(after.ended == before.ended + 1, "one instance served them all");
-    Ok(Some((after.instructions - before.instructions) / requests.len() as u64))
+    bail!("no instance served them all")
 }
 
 /// A person's push of 8 KB.
@@ -57,20 +62,32 @@ fn a_request_costs_no_more_instructions_than_before() {
         return;
     }
     room_with(options, async |room| -> Result<()> {
-        let check = |what: &str, counted: Option<u64>, most: u64| {
-            println!("{what}: {counted:?} of {most}");
-            counted.filter(|counted| *counted > most).map(|counted| format!("{what}: {counted}, at most {most}"))
+        let check = |what: &str, counted: u64, most: u64| {
+            println!("{what}: {counted} of {most}");
+            (counted > most).then(|| format!("{what}: {counted}, at most {most}"))
         };
         let forged = vec![push("another secret of the same kind"); 50];
         let genuine = vec![push(world::WEBHOOK_SECRET); 50];
+        let command = |_| room.slack.lock().command(now(), ALICE, DEPLOYS, "no-such-app main");
+        let commands: Vec<Outgoing> = (0..16).map(command).collect();
+        carried_elsewhere(room, &commands).await?;
         let wrong = [
-            check("a forged push", instructions(room, "github-relay", &forged, 401).await?, 930_000),
-            check("a person's push", instructions(room, "github-relay", &genuine, 200).await?, 1_070_000),
+            check("a forged push", instructions(room, "github-relay", &forged, 401).await?, 830_000),
+            check("a person's push", instructions(room, "github-relay", &genuine, 200).await?, 930_000),
+            check("a command, to its answer", instructions(room, "slack-command", &commands, 200).await?, 1_170_000),
         ];
         let wrong: Vec<String> = wrong.into_iter().flatten().collect();
         ensure!(wrong.is_empty(), "{wrong:#?}");
-        Ok(())
+        let_go(room).await
     });
+}
+
+/// Whoever carries commands elsewhere has died; they are carried out here.
+async fn let_go(room: &Room) -> Result<()> {
+    for lease in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/carry/*"]).await? {
+        room.redis::<i64>(&["DEL", &lease]).await?;
+    }
+    room.all_told_when_probed().await
 }
 
 #[test]
@@ -79,34 +96,33 @@ fn a_command_is_accepted_with_one_write_one_redis_command_and_no_read() {
         let make = |_| room.slack.lock().command(now(), ALICE, DEPLOYS, "checkout main");
         let commands: Vec<Outgoing> = (0..2).map(make).collect();
         carried_elsewhere(room, &commands).await?;
-        // The first of an instance opens its connections.
-        room.send(&commands[0]).await;
-        let carriers = |redis: &BTreeMap<String, u64>| redis.get("set").copied() == Some(1);
-        let mut accesses = Accesses::since_now(room).await?;
-        let answer = room.send(&commands[1]).await;
-        ensure!(answer.body.contains("Accepted"), "{answer:?}");
-        // The carrier, who comes after the answer, finds its lease taken.
-        let begun = std::time::Instant::now();
-        let mut redis = accesses.redis().await?;
-        while !carriers(&redis) && begun.elapsed() < PATIENCE {
-            redis = accesses.redis().await?;
+        // The first of an instance opens its connections; the second may find another instance, on a busy machine. The carrier, who comes
+        // after the answer, finds its lease taken, and then there is nothing left to count.
+        for command in &commands {
+            let mut accesses = Accesses::since_now(room).await?;
+            let answer = room.send(command).await;
+            ensure!(answer.body.contains("Accepted"), "{answer:?}");
+            let begun = std::time::Instant::now();
+            let mut redis = accesses.redis().await?;
+            while !redis.contains_key("set") {
+                ensure!(begun.elapsed() < PATIENCE, "no carrier: {redis:?}");
+                redis = accesses.redis().await?;
+            }
+            let mut store = accesses.store().await?;
+            store.remove("connect");
+            redis.remove("connect");
+            ensure!(store == BTreeMap::from([("set".to_owned(), 1)]), "the store: {store:?}");
+            let expected = [("set".to_owned(), 1), ("zadd".to_owned(), 1)];
+            ensure!(redis == BTreeMap::from(expected), "Redis: {redis:?}");
         }
-        let store = accesses.store().await?;
-        ensure!(store == BTreeMap::from([("set".to_owned(), 1)]), "the store: {store:?}");
-        let expected = [("set".to_owned(), 1), ("zadd".to_owned(), 1)];
-        ensure!(redis == BTreeMap::from(expected), "Redis: {redis:?}");
-        // Whoever carries them would tell them; here nobody does.
-        for id in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/carry/*"]).await? {
-            room.redis::<i64>(&["DEL", &id]).await?;
-        }
-        room.bot.request(http::Request::get("/healthz").body(Vec::new())?).await;
-        room.all_told().await
+        let_go(room).await
     });
 }
 
 #[test]
 fn a_deploy_takes_no_more_round_trips_and_operations_than_before() {
-    room(async |room| -> Result<()> {
+    // At the tempo of production, so that what is done now and then is not done meanwhile.
+    room_with(Options::default(), async |room| -> Result<()> {
         room.script("checkout", quick());
         room.builds("checkout", "main", "alice");
         room.goes_live("checkout main").await?;
@@ -128,16 +144,15 @@ fn a_deploy_takes_no_more_round_trips_and_operations_than_before() {
         before_commit.get_mut(..2).context("two calls at least")?.sort();
         let expected = ["github.query", "registry.token", "registry.head", "github.commit", "github.compare"];
         ensure!(before_commit == expected, "{calls:?}");
-        let streams = |call: &String| call == "argocd.stream";
-        let argocd: Vec<String> = of(&["argocd"]).into_iter().filter(|call| !streams(call)).collect();
-        ensure!(argocd == ["argocd.webhook", "argocd.sync"], "{calls:?}");
-        ensure!(of(&["slack.post"]).len() == 1 && of(&["slack"]).len() <= 5, "{calls:?}");
+        ensure!(of(&["argocd.webhook", "argocd.sync"]) == ["argocd.webhook", "argocd.sync"], "{calls:?}");
+        ensure!(of(&["argocd.get", "argocd.refresh"]).len() <= 1, "{calls:?}");
+        ensure!(of(&["slack.post"]).len() == 1 && of(&["slack"]).len() <= 6, "{calls:?}");
         let count = |commands: &BTreeMap<String, u64>, name: &str| commands.get(name).copied().unwrap_or_default();
-        ensure!(count(&store, "get") <= 115 && count(&store, "set") <= 22, "the store: {store:?}");
-        // Looking whether all are told is a `zrange` too, and `spop` is the news, four times a second.
-        let others = redis.iter().filter(|(name, _)| !["zrange", "spop", "connect"].contains(&name.as_str()));
-        let others: u64 = others.map(|(_, count)| count).sum();
-        ensure!(others <= 90, "Redis: {redis:?}");
+        ensure!(count(&store, "get") <= 130 && count(&store, "set") <= 24, "the store: {store:?}");
+        // Without what only takes time: leases are renewed (`eval`, with what it calls), news looked for (`spop`), and the test itself looks
+        // whether all are told (`zrange`).
+        let others: u64 = ["exists", "publish", "sadd", "zadd", "zrem"].map(|name| count(&redis, name)).iter().sum();
+        ensure!(others <= 25, "Redis: {redis:?}");
         Ok(())
     });
 }

@@ -31,7 +31,7 @@ use crate::journal::{Journal, Outcome, Ticket};
 use crate::{lock, now};
 
 /// How often what moves by itself is looked at.
-pub(crate) const BEAT: Duration = Duration::from_millis(10);
+pub const BEAT: Duration = Duration::from_millis(10);
 
 /// A stand-in and its server. Dropping it closes every connection.
 pub struct Server<S: StandIn + 'static> {
