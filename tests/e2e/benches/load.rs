@@ -15,9 +15,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
-/// Connections of a load: so many that the processor is the limit. With 256, each waiting 40 or 80 ms, no host gets beyond 6,000 answers a
-/// second.
-const CONNECTIONS: usize = 1_500;
+/// So few connections that it is the network's pauses that count: 256 that wait 40 ms each make 6,000 answers a second at most.
+pub(crate) const SOME: usize = 256;
+/// So many that the processor is the limit.
+pub(crate) const MANY: usize = 1_500;
 
 /// What is sent, as bytes on the wire, and the status that is expected.
 #[derive(Clone)]
@@ -37,12 +38,12 @@ impl Load {
         Self { status, ..self.clone() }
     }
 
-    /// Answers a second while every connection asks again as soon as it was answered.
-    pub(crate) async fn throughput(&self, address: SocketAddr, time: Duration) -> Result<f64> {
+    /// Answers a second while each of so many connections asks again as soon as it was answered.
+    pub(crate) async fn throughput(&self, address: SocketAddr, connections: usize, time: Duration) -> Result<f64> {
         let (answered, over, turn) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut all = JoinSet::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections {
             let (load, answered, over, turn) = (self.clone(), answered.clone(), over.clone(), turn.clone());
             all.spawn(async move {
                 let mut connection = TcpStream::connect(address).await?;
@@ -71,7 +72,7 @@ impl Load {
     pub(crate) async fn many(&self, address: SocketAddr, count: usize) -> Result<()> {
         let turn = Arc::new(AtomicUsize::new(0));
         let mut all = JoinSet::new();
-        for _ in 0..CONNECTIONS.min(count) {
+        for _ in 0..SOME.min(count) {
             let (load, turn) = (self.clone(), turn.clone());
             all.spawn(async move {
                 let mut connection = TcpStream::connect(address).await?;

@@ -1,5 +1,5 @@
 //! The limit that our components are measured against: what the host, reading a body, one variable and an answer cost by themselves.
-//! At `/empty` not even that. Wasm only.
+//! At `/empty` not even that. Written as the SDK's documentation shows, and not as our own doors are. Wasm only.
 #![cfg(target_family = "wasm")]
 
 use bytes::Bytes;

@@ -204,7 +204,8 @@ fn nothing_left(town: &Town) {
             None => {
                 let singles = ["catalog", "managed", "early-ends", "branch/rewritten", "lock", "locks"]
                     .map(|name| format!("deploy-bot/{name}"));
-                key.starts_with("deploy-bot/target/") || singles.contains(key)
+                let of_many = ["deploy-bot/target/", "deploy-bot/registry/"];
+                of_many.iter().any(|start| key.starts_with(start)) || singles.contains(key)
             }
         };
         if !owned {
