@@ -5,7 +5,7 @@
 
 use super::follow::{CALL, Ended, LOST};
 use super::watch::Watch;
-use deploy_core::deployment::{CommittedFact, RequestFact};
+use deploy_core::deployment::RequestFact;
 use deploy_core::fault::Cause;
 use deploy_core::log::{Line, World};
 use deploy_core::message;
@@ -114,9 +114,7 @@ impl<W: World> Announcer<'_, W> {
         // Each with the channels in which it may be told, best first.
         let mut untold: Vec<(&Touched, VecDeque<SlackChannel>)> = Vec::new();
         for touched in &note.touched {
-            if let Some(channels) = self.channels(note, touched).await? {
-                untold.push((touched, channels));
-            }
+            untold.push((touched, self.channels(touched).await?));
         }
         let mut later = false;
         while let Some(channel) = untold.iter().find_map(|(_, channels)| channels.front().cloned()) {
@@ -147,19 +145,15 @@ impl<W: World> Announcer<'_, W> {
         Ok(true)
     }
 
-    /// Where the target is deployed from, and where it may be; `None`: it was deployed since, and the push with it.
-    async fn channels(&self, note: &PushNote, touched: &Touched) -> Result<Option<VecDeque<SlackChannel>>, StoreError> {
+    /// Where the target is deployed from, and where it may be.
+    async fn channels(&self, touched: &Touched) -> Result<VecDeque<SlackChannel>, StoreError> {
         let mut channels = VecDeque::new();
         if let Some(live) = readable(store::load_key(self.world, Live(&touched.managed.argocd)).await)? {
-            let committed = readable(store::load_fact::<CommittedFact>(self.world, &live.id).await)?;
-            if committed.is_some_and(|committed| !committed.reused && committed.at > note.at) {
-                return Ok(None);
-            }
             let request = readable(store::load_fact::<RequestFact>(self.world, &live.id).await)?;
             channels.extend(request.map(|request| request.channel));
         }
         channels.extend(touched.managed.channel.clone().filter(|channel| !channels.contains(channel)));
-        Ok(Some(channels))
+        Ok(channels)
     }
 
     async fn tell(&self, note: &PushNote, channel: &SlackChannel, touched: &[&Touched]) -> Result<Told, StoreError> {
