@@ -46,7 +46,7 @@ impl Row {
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.limit.map(|(limit, _)| self.figure / limit)
+        self.limit.filter(|(limit, _)| *limit != 0.0).map(|(limit, _)| self.figure / limit)
     }
 
     /// Whether it is as wanted; `None` where nothing is.
