@@ -227,10 +227,14 @@ impl Doors {
         let warm = self.bot.memory().context("memory can be seen")?;
         load.many(self.bot()?, 10_000).await?;
         let steady = self.bot.memory().context("memory can be seen")?;
+        // Spin does not tell what an instance has; its process also holds what is on its way.
+        let (whose, wanted) = match self.bot.cost("github-relay") {
+            Some(_) => ("an instance's memory", Wanted::AtMost(16.0)),
+            None => ("the process's memory", Wanted::Nothing),
+        };
         Ok(vec![
-            Row::new("an instance's memory, small pushes", before as f64 / MIB, "MiB"),
-            Row::new("more for one of 25 MB", after.saturating_sub(before) as f64 / MIB, "MiB")
-                .wanted(Wanted::AtMost(16.0)),
+            Row::new(format!("{whose}, small pushes"), before as f64 / MIB, "MiB"),
+            Row::new("more for one of 25 MB", after.saturating_sub(before) as f64 / MIB, "MiB").wanted(wanted),
             Row::new("which is answered after", took.as_secs_f64() * 1000.0, "ms"),
             Row::new("the process after 10,000 more requests", steady as f64 / MIB, "MiB")
                 .against(warm as f64 / MIB, "MiB before")
