@@ -13,7 +13,7 @@ pub use http::{Incoming, answer, inbound};
 use deploy_core::clock::{Clock, Timestamp, millis};
 use deploy_core::log::{Line, Log};
 use deploy_core::names::Secret;
-use deploy_core::settings::Variables;
+use deploy_core::settings::{SettingError, Variables};
 use deploy_core::store::{KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
 use futures::future::{Either, select};
 use spin_sdk::key_value;
@@ -111,13 +111,44 @@ impl Log for Spin {
     }
 }
 
-/// How old the variables may be that an instance goes by. Reading ten of them costs more than all else that a forged request does; a secret
+/// How old the variables may be that an instance goes by. A forged request is not worth ten calls of the host; a secret
 /// that is rotated at run time, where Spin has a provider for that, has its `_previous` twin meanwhile.
 const VARIABLES_AGE: Duration = Duration::from_secs(5);
 
 thread_local! {
     /// What this component reads, as it last read it.
     static VARIABLES: RefCell<Option<(Instant, Rc<Variables>)>> = const { RefCell::new(None) };
+}
+
+/// What the variables mean to a component, until they are read again.
+pub struct Meaning<T>(RefCell<Option<(Rc<Variables>, Rc<T>)>>);
+
+impl<T> Meaning<T> {
+    /// Of no variables yet.
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// What these mean.
+    pub fn of(
+        &self,
+        variables: &Rc<Variables>,
+        read: impl FnOnce(&Variables) -> Result<T, SettingError>,
+    ) -> Result<Rc<T>, SettingError> {
+        let known = self.0.borrow().clone();
+        if let Some((_, meaning)) = known.filter(|(of, _)| Rc::ptr_eq(of, variables)) {
+            return Ok(meaning);
+        }
+        let meaning = Rc::new(read(variables)?);
+        *self.0.borrow_mut() = Some((variables.clone(), meaning.clone()));
+        Ok(meaning)
+    }
+}
+
+impl<T> Default for Meaning<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Reads these variables, always the same in one component. One that Spin cannot give counts as empty: whoever needs it will name it.

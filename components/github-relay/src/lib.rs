@@ -10,7 +10,7 @@ pub(crate) mod handle;
 mod door {
     use crate::handle;
     use deploy_core::settings::{GithubRelaySettings, SettingError, Variables};
-    use deploy_spin::Spin;
+    use deploy_spin::{Meaning, Spin};
     use spin_sdk::wasip3::exports::http::handler::Guest;
     use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
     use std::cell::RefCell;
@@ -28,18 +28,11 @@ mod door {
     }
 
     thread_local! {
-        /// What the variables mean, until they are read again.
-        static SETTINGS: RefCell<Option<(Rc<Variables>, Rc<GithubRelaySettings>)>> = const { RefCell::new(None) };
+        static SETTINGS: Meaning<GithubRelaySettings> = const { Meaning::new() };
     }
 
     fn settings(variables: &Rc<Variables>) -> Result<Rc<GithubRelaySettings>, SettingError> {
-        let known = SETTINGS.with_borrow(|known| known.clone());
-        if let Some((_, settings)) = known.filter(|(of, _)| Rc::ptr_eq(of, variables)) {
-            return Ok(settings);
-        }
-        let settings = Rc::new(GithubRelaySettings::read(variables)?);
-        SETTINGS.set(Some((variables.clone(), settings.clone())));
-        Ok(settings)
+        SETTINGS.with(|settings| settings.of(variables, GithubRelaySettings::read))
     }
 
     struct Door;

@@ -17,7 +17,7 @@ mod door {
     use deploy_core::http::{Inbound, StatusCode};
     use deploy_core::names::DeploymentId;
     use deploy_core::settings::{SettingError, SlackCommandSettings, Variables};
-    use deploy_spin::Spin;
+    use deploy_spin::{Meaning, Spin};
     use spin_sdk::wasip3::exports::http::handler::Guest;
     use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
     use std::cell::RefCell;
@@ -35,18 +35,11 @@ mod door {
     }
 
     thread_local! {
-        /// What the variables mean, until they are read again.
-        static SETTINGS: RefCell<Option<(Rc<Variables>, Rc<SlackCommandSettings>)>> = const { RefCell::new(None) };
+        static SETTINGS: Meaning<SlackCommandSettings> = const { Meaning::new() };
     }
 
     fn settings(variables: &Rc<Variables>) -> Result<Rc<SlackCommandSettings>, SettingError> {
-        let known = SETTINGS.with_borrow(|known| known.clone());
-        if let Some((_, settings)) = known.filter(|(of, _)| Rc::ptr_eq(of, variables)) {
-            return Ok(settings);
-        }
-        let settings = Rc::new(SlackCommandSettings::read(variables)?);
-        SETTINGS.set(Some((variables.clone(), settings.clone())));
-        Ok(settings)
+        SETTINGS.with(|settings| settings.of(variables, SlackCommandSettings::read))
     }
 
     fn carry_out(settings: &Rc<SlackCommandSettings>, id: DeploymentId) {

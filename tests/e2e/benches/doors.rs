@@ -19,7 +19,7 @@ use crate::report::{Row, Wanted};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// What no component can be faster than, see `tests/limit`.
+/// The component that does next to nothing, see `tests/limit`.
 const LIMIT: &str = "limit";
 
 /// The bot, and beside it the limit.

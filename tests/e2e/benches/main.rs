@@ -1,4 +1,4 @@
-//! `cargo bench`: what the bot costs, beside what nobody could do it for. The real .wasm on the built-in host; with `SPIN=<path>` on a
+//! `cargo bench`: what the bot costs, beside what it is measured against. The real .wasm on the built-in host; with `SPIN=<path>` on a
 //! real Spin. Words after `--` choose measurements by their titles.
 //!
 //! Figures are ratios and counts of one run on one machine; times alone say little. Nothing here fails a build: what must not grow is

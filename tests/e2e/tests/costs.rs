@@ -12,7 +12,6 @@ use sandbox::world::{self, ALICE, DEPLOYS};
 use sandbox::{Options, Runner, Sandbox, now};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// So many requests of a kind, one after the other; what one of them costs in instructions, its share of making the instance included.
 /// Only the built-in host counts.
@@ -26,11 +25,9 @@ async fn instructions(room: &Room, component: &str, requests: &[Outgoing], statu
             ensure!(answer.status == Some(status), "{answer:?}");
         }
         // An instance tells when it ends, a second after its last request.
-        let ended = |room: &Sandbox| room.cost(component).filter(|cost| cost.ended > before.ended);
-        room.until("end of an instance", PATIENCE, ended).await?;
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
-        let after = cost()?;
-        if after.ended == before.ended + 1 {
+        let ended = |room: &Sandbox| room.cost(component).filter(|cost| cost.ended == cost.made);
+        let after = room.until("end of all instances", PATIENCE, ended).await?;
+        if (before.ended, after.made) == (before.made, before.made + 1) {
             return Ok((after.instructions - before.instructions) / requests.len() as u64);
         }
     }

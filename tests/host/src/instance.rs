@@ -42,7 +42,9 @@ pub(crate) struct Meter {
     pub(crate) memory: AtomicU64,
     /// Of instances that have ended, where the code counts.
     pub(crate) instructions: AtomicU64,
-    /// How many have ended.
+    /// How many were made.
+    pub(crate) made: AtomicU64,
+    /// How many of them have ended.
     pub(crate) ended: AtomicU64,
 }
 
@@ -88,6 +90,7 @@ impl Component {
             outbound: Outbound(self.clone()),
             growth: Growth { meter: self.meter.clone(), memory: 0 },
         };
+        self.meter.made.fetch_add(1, Ordering::Relaxed);
         let mut store = Store::new(engine(self.counts), data);
         store.limiter(|data| &mut data.growth);
         if self.counts {

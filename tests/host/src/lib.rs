@@ -69,7 +69,9 @@ pub struct Cost {
     pub memory: u64,
     /// WebAssembly instructions (wasmtime's fuel) of the instances that have ended; 0 unless they were to be counted.
     pub instructions: u64,
-    /// How many instances have ended.
+    /// How many instances were made.
+    pub made: u64,
+    /// How many of them have ended.
     pub ended: u64,
 }
 
@@ -123,8 +125,9 @@ impl Host {
     pub fn cost(&self, component: &str) -> Cost {
         let Some(meter) = self.meters.get(component) else { return Cost::default() };
         let ended = meter.ended.load(Ordering::Acquire);
-        let (memory, instructions) = (&meter.memory, &meter.instructions);
-        Cost { memory: memory.load(Ordering::Relaxed), instructions: instructions.load(Ordering::Relaxed), ended }
+        let [memory, instructions, made] =
+            [&meter.memory, &meter.instructions, &meter.made].map(|so_far| so_far.load(Ordering::Relaxed));
+        Cost { memory, instructions, made, ended }
     }
 
     /// As SIGTERM: requests and background work die at once. Returns when they are gone.
