@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -37,7 +38,12 @@ pub const BEAT: Duration = Duration::from_millis(10);
 pub struct Server<S: StandIn + 'static> {
     address: SocketAddr,
     carried: Arc<Carried<S>>,
-    accepting: Mutex<Option<JoinHandle<()>>>,
+    listening: Mutex<Option<Listening>>,
+}
+
+struct Listening {
+    listener: Arc<TcpListener>,
+    accepting: JoinHandle<()>,
 }
 
 struct Carried<S> {
@@ -65,8 +71,15 @@ impl<S: StandIn + 'static> Server<S> {
         let (connections, closing) = (Mutex::default(), watch::Sender::new(false));
         let carried = Arc::new(Carried { connections, closing, system, stand_in, faults, holds, latency, journal });
         let address = listener.local_addr()?;
-        let accepting = Mutex::new(Some(tokio::spawn(accept(listener, carried.clone()))));
-        Ok(Self { address, carried, accepting })
+        let server = Self { address, carried, listening: Mutex::default() };
+        server.listen(listener);
+        Ok(server)
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let listener = Arc::new(listener);
+        let accepting = tokio::spawn(accept(listener.clone(), self.carried.clone()));
+        *lock(&self.listening) = Some(Listening { listener, accepting });
     }
 
     /// `http://127.0.0.1:4100`.
@@ -118,10 +131,12 @@ impl<S: StandIn + 'static> Server<S> {
     }
 
     async fn deaf(&self) {
-        let accepting = lock(&self.accepting).take();
-        if let Some(accepting) = accepting {
+        let listening = lock(&self.listening).take();
+        if let Some(Listening { listener, accepting }) = listening {
             accepting.abort();
             let _ = accepting.await;
+            // Not only closed: a process that is just being started (a Redis, say) holds a copy until it is.
+            let _ = SockRef::from(&*listener).shutdown(Shutdown::Both);
         }
     }
 
@@ -129,14 +144,14 @@ impl<S: StandIn + 'static> Server<S> {
     pub async fn up(&self) -> io::Result<()> {
         let listener = TcpListener::bind(self.address).await?;
         self.carried.closing.send_replace(false);
-        *lock(&self.accepting) = Some(tokio::spawn(accept(listener, self.carried.clone())));
+        self.listen(listener);
         Ok(())
     }
 }
 
 impl<S: StandIn> Drop for Server<S> {
     fn drop(&mut self) {
-        if let Some(accepting) = lock(&self.accepting).take() {
+        if let Some(Listening { accepting, .. }) = lock(&self.listening).take() {
             accepting.abort();
         }
         lock(&self.carried.connections).abort_all();
@@ -144,7 +159,7 @@ impl<S: StandIn> Drop for Server<S> {
 }
 
 /// Accepts for ever.
-async fn accept<S: StandIn + 'static>(listener: TcpListener, carried: Arc<Carried<S>>) {
+async fn accept<S: StandIn + 'static>(listener: Arc<TcpListener>, carried: Arc<Carried<S>>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let mut connections = lock(&carried.connections);
