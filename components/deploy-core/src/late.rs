@@ -57,7 +57,7 @@ pub async fn tell_again<W: World>(
         match store::load(world, id).await {
             Ok(facts) => {
                 let Some((words, place)) = last_words(&facts).zip(facts.place()) else { return };
-                if store::may_speak(world, minute, Speech::Edit, Urgency::Final).await {
+                if store::may_speak(world, minute, Speech::Edit, Urgency::Final).await.is_ok() {
                     match slack::update(world, slack, &place.channel, &place.ts, &words).await {
                         Ok(()) => return world.log(Line::error("told_again").of(id).with("cause", SLEPT)),
                         // There is nothing that our words could stand over, or nobody can change it.

@@ -931,27 +931,42 @@ impl Speech<'_> {
     }
 }
 
-/// Each that is let through moves the moment at which the pace is kept again; who comes too early for that is not let through.
-const PACE: &str = "if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) \
-    local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) if due - now > ARGV[1] * (ARGV[2] - 1) then return 0 end \
-    redis.call('SET', KEYS[1], string.format('%.0f', due + ARGV[1]), 'PX', 120000) return 1";
+/// Each that is let through moves the moment at which the pace is kept again; who comes too early for that is told for how many
+/// milliseconds it is not let through.
+const PACE: &str = "local quiet = redis.call('PTTL', KEYS[2]) if quiet > 0 then return quiet end \
+    local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) \
+    local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) local early = due - now - ARGV[1] * (ARGV[2] - 1) \
+    if early > 0 then return early end \
+    redis.call('SET', KEYS[1], string.format('%.0f', due + ARGV[1]), 'PX', 120000) return 0";
 
-/// Whether it is our turn to speak: all of the installation share one pace, and are quiet when Slack said so. `minute`: how long Slack's
-/// minute is. Redis down: yes, Slack's own 429 is the limit then.
-pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> bool {
+/// Takes our turn to speak, or says after which time to ask again: all of the installation share one pace, and are quiet when Slack said so.
+/// `minute`: how long Slack's minute is. Redis down: it is our turn, Slack's own 429 is the limit then.
+pub async fn may_speak(
+    world: &impl Redis,
+    minute: u64,
+    speech: Speech<'_>,
+    urgency: Urgency,
+) -> Result<(), Duration> {
     let keys = [DUE, QUIET].map(|what| speech.key(what));
-    is_our_turn(world, minute, keys, speech.pace(urgency)).await.unwrap_or(true)
+    match take_turn(world, minute, keys, speech.pace(urgency)).await {
+        Ok(wait) if !wait.is_zero() => Err(wait),
+        _ => Ok(()),
+    }
 }
 
-async fn is_our_turn(
+/// How long it is not our turn; zero: it was, and is taken.
+async fn take_turn(
     world: &impl Redis,
     minute: u64,
     [due, quiet]: [String; 2],
     (a_minute, at_once): (u64, u64),
-) -> Result<bool, StoreError> {
+) -> Result<Duration, StoreError> {
     let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
     let reply = world.run("EVAL", &[PACE, "2", &due, &quiet, &step, &at_once.to_string()]).await?;
-    Ok(reply.first() != Some(&Reply::Int(0)))
+    Ok(match reply.first() {
+        Some(Reply::Int(early)) => Duration::from_millis(u64::try_from(*early).unwrap_or_default()),
+        _ => Duration::ZERO,
+    })
 }
 
 /// Slack said 429: nobody of the installation speaks so for so long.
@@ -964,7 +979,7 @@ pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration)
 /// said that this was too much. Redis down: no, because then nobody knows.
 pub async fn may_tell_github(world: &impl Redis, minute: u64, urgency: Urgency) -> bool {
     let at_once = if urgency == Urgency::Final { 12 } else { 8 };
-    is_our_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(true)
+    take_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(Duration::ZERO)
 }
 
 /// GitHub said that we make too much: for so long it is not told how deploys go, so that there is room for commits.

@@ -156,7 +156,7 @@ async fn announce(
     let Some(channel) = channel else { return };
     let speech = Speech::Post(channel);
     for _ in 0..POST_TRIES {
-        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await {
+        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await.is_ok() {
             match slack::post(world, &settings.slack, channel, words, None).await {
                 Err(SlackError::RateLimited(wait)) => store::quiet_slack(world, speech, wait).await,
                 Ok(_) => return,

@@ -86,7 +86,7 @@ impl<'a, W: World> Speaker<'a, W> {
         let speech = if before.place.is_some() { Speech::Edit } else { Speech::Post(&request.channel) };
         let urgency = if last { Urgency::Final } else { Urgency::First };
         let minute = self.settings.tempo.minute;
-        if before.may_write(last) && !store::may_speak(self.world, minute, speech, urgency).await {
+        if before.may_write(last) && store::may_speak(self.world, minute, speech, urgency).await.is_err() {
             return true;
         }
         if self.save(|voice| voice.speaking = Some(self.world.now())).await.is_err() {
@@ -156,7 +156,7 @@ impl<'a, W: World> Speaker<'a, W> {
         let Some(words) = words.filter(|_| !self.voice.borrow().called) else { return };
         let (speech, minute) = (Speech::Post(&place.channel), self.settings.tempo.minute);
         for _ in 0..CALL_TRIES {
-            if store::may_speak(self.world, minute, speech, Urgency::First).await {
+            if store::may_speak(self.world, minute, speech, Urgency::First).await.is_ok() {
                 break;
             }
             self.world.sleep(Duration::from_secs(1)).await;

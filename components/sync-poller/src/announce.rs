@@ -169,7 +169,7 @@ impl<W: World> Announcer<'_, W> {
         if world.now().since(note.at) < patience(settings.tempo.minute, unsure) {
             return Ok(Told::NotYet);
         }
-        if !store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await {
+        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await.is_err() {
             return Ok(Told::NotYet);
         }
         let before = if unsure == 0 { PushTold::No } else { PushTold::Perhaps(unsure) };

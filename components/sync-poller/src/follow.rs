@@ -18,7 +18,7 @@ use deploy_core::store::{self, Current, Live, LiveVersion, Rewritten, StoreError
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::stream::{LocalBoxStream, StreamExt};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -107,16 +107,24 @@ impl<W: World> Follower<'_, W> {
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
                     let said = if committed { Voice::new(self).tell(false).await? } else { Said::Done };
-                    self.wait(if said == Said::Done { moment } else { moment.min(self.soon()) }).await;
+                    self.wait(match said {
+                        Said::Done => moment,
+                        Said::NotYet(again) => moment.min(self.world.now().after(again)),
+                    })
+                    .await;
                 }
                 Next::Say(word) => self.say(word).await?,
-                Next::Tell => {
-                    if Voice::new(self).tell(true).await? == Said::Done {
-                        self.leave_flight().await?;
-                        return Ok(Ended::Settled);
+                Next::Tell => loop {
+                    match Voice::new(self).tell(true).await? {
+                        Said::Done => {
+                            self.leave_flight().await?;
+                            return Ok(Ended::Settled);
+                        }
+                        // Many may wait for their turn: without news they tell what they know, and do not read it again.
+                        Said::NotYet(again) if self.wait(self.world.now().after(again)).await => break,
+                        Said::NotYet(_) => {}
                     }
-                    self.wait(self.world.now().after(Duration::from_millis(self.watch.settings.tempo.edit_gap))).await;
-                }
+                },
                 Next::Sync { refresh } => self.sync(refresh).await?,
             }
             if self.watch.closing.get() {
@@ -138,10 +146,11 @@ impl<W: World> Follower<'_, W> {
         Ok(())
     }
 
-    /// Waits for a moment or a nudge.
-    async fn wait(&self, moment: Timestamp) {
+    /// Waits for a moment or a nudge; whether it was a nudge.
+    async fn wait(&self, moment: Timestamp) -> bool {
         let mut nudges = self.nudges.lock().await;
-        select(pin!(nudges.next()), pin!(self.world.sleep(deployment::until(moment, self.world.now())))).await;
+        let timer = pin!(self.world.sleep(deployment::until(moment, self.world.now())));
+        matches!(select(pin!(nudges.next()), timer).await, Either::Left(_))
     }
 
     /// Changes our fact and saves it, if it changed.
@@ -184,32 +193,42 @@ impl<W: World> Follower<'_, W> {
     /// From the commit to the last word, as long as this watch lasts. Argo CD is followed and the message is edited at the same time.
     async fn sync(&self, refresh: bool) -> Result<(), StoreError> {
         let (changed, mut changes) = mpsc::unbounded();
-        let observed = Cell::new(false);
         let observe = async {
             let done = self.observe(refresh, &changed).await;
-            observed.set(true);
             drop(changed);
             done
         };
         let voice = Voice::new(self);
         let speak = async {
             while changes.next().await.is_some() {
-                // The last word is told by its own step, at once; what comes before it is not worth a call then.
-                while !observed.get() {
-                    while changes.try_recv().is_ok() {}
-                    match voice.tell(false).await {
+                let mut wait = Duration::ZERO;
+                while self.still_changes(&mut changes, wait).await {
+                    wait = match voice.tell(false).await {
                         Ok(Said::Done) => break,
-                        Ok(Said::NotYet) => {}
+                        Ok(Said::NotYet(again)) => again,
                         Err(error) => {
                             self.world.log(Line::error("not_told").of(self.id).with("cause", error.0));
-                            self.world.sleep(Duration::from_secs(1)).await;
+                            Duration::from_secs(1)
                         }
-                    }
+                    };
                 }
             }
         };
         let (observed, ()) = futures::future::join(pin!(observe), pin!(speak)).await;
         observed
+    }
+
+    /// Waits for so long, and takes in what changes meanwhile. False at once when nothing changes any more: the last word is told by its own
+    /// step, and what comes before it is neither worth a call then nor a reason to wait.
+    async fn still_changes(&self, changes: &mut mpsc::UnboundedReceiver<()>, wait: Duration) -> bool {
+        let mut timer = pin!(self.world.sleep(wait));
+        loop {
+            match select(changes.next(), timer.as_mut()).await {
+                Either::Left((Some(()), _)) => {}
+                Either::Left((None, _)) => return false,
+                Either::Right(_) => return true,
+            }
+        }
     }
 
     async fn observe(&self, refresh: bool, changed: &mpsc::UnboundedSender<()>) -> Result<(), StoreError> {

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Final words that could not be told for this long are given up, with an error in the log.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
+/// When what failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// How many posts without an answer are borne.
 const MOST_UNSURE_POSTS: u8 = 2;
 
@@ -29,8 +32,8 @@ pub(crate) struct Voice<'f, 'w, W> {
 pub(crate) enum Said {
     /// The words are told, or there is nobody to tell.
     Done,
-    /// Not this time: to be tried again.
-    NotYet,
+    /// Not this time: to be tried again after so long. Whoever waits for that can be woken by news that are worth more.
+    NotYet(Duration),
 }
 
 /// What came of one attempt.
@@ -38,7 +41,7 @@ enum Told {
     /// In this message.
     At(Place),
     ByResponseUrl,
-    NotYet,
+    NotYet(Duration),
     /// These words never; final ones with an error in the log.
     Never,
 }
@@ -55,11 +58,6 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
     /// Tells what the facts say now. `last`: these are the final words.
     pub(crate) async fn tell(&self, last: bool) -> Result<Said, StoreError> {
         let world = self.follower.world;
-        if !last && let Some(edited) = self.edited.get() {
-            let gap = Duration::from_millis(self.follower.watch.settings.tempo.edit_gap);
-            let passed = world.elapsed().saturating_sub(edited);
-            world.sleep(gap.saturating_sub(passed)).await;
-        }
         let facts = self.facts();
         let watch = facts.watch.clone().unwrap_or_default();
         if watch.voice.told_end || (!last && facts.outcome.is_some()) {
@@ -69,6 +67,13 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         if watch.voice.told == Some(hash) && !last {
             return Ok(Said::Done);
+        }
+        if !last && let Some(edited) = self.edited.get() {
+            let gap = Duration::from_millis(self.follower.watch.settings.tempo.edit_gap);
+            let left = gap.saturating_sub(world.elapsed().saturating_sub(edited));
+            if !left.is_zero() {
+                return Ok(Said::NotYet(left));
+            }
         }
         // If we die before it is saved that they were told, the same words are told once more, which does no harm.
         let mut told = self.speak(&facts, &words, last).await?;
@@ -83,29 +88,32 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         if let (true, Told::At(place)) = (last, &told)
             && !self.call(&facts, place).await?
         {
-            return Ok(Said::NotYet);
+            return Ok(Said::NotYet(Duration::ZERO));
         }
         self.edited.set(Some(world.elapsed()));
         let give_up = facts.outcome.as_ref().is_some_and(|outcome| world.now().since(outcome.at) >= GIVE_UP);
         let (told_hash, told_end) = match &told {
             Told::At(_) | Told::ByResponseUrl => (Some(hash), last),
-            Told::NotYet => (watch.voice.told, last && give_up),
+            Told::NotYet(_) => (watch.voice.told, last && give_up),
             Told::Never => (Some(hash), last),
         };
-        if told_end && matches!(told, Told::NotYet | Told::Never) {
+        if told_end && matches!(told, Told::NotYet(_) | Told::Never) {
             world.log(Line::error("nobody_told").of(self.follower.id));
         }
+        let said = match told {
+            Told::NotYet(again) if !told_end => Said::NotYet(again),
+            _ => Said::Done,
+        };
         self.follower
             .save(|fact| {
                 fact.voice.told = told_hash;
                 fact.voice.told_end = told_end;
-                match told {
-                    Told::At(place) => fact.voice.place = Some(place),
-                    Told::ByResponseUrl | Told::NotYet | Told::Never => {}
+                if let Told::At(place) = told {
+                    fact.voice.place = Some(place);
                 }
             })
             .await?;
-        Ok(if told_hash == Some(hash) || told_end { Said::Done } else { Said::NotYet })
+        Ok(said)
     }
 
     /// Calls the asker to a failure, once: an edit notifies nobody. Not done: the watch closes, and the next one goes on.
@@ -116,11 +124,11 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             return Ok(true);
         }
         let (speech, minute) = (Speech::Post(&place.channel), self.follower.watch.settings.tempo.minute);
-        while !store::may_speak(world, minute, speech, Urgency::First).await {
+        while store::may_speak(world, minute, speech, Urgency::First).await.is_err() {
             if self.follower.watch.closing.get() {
                 return Ok(false);
             }
-            world.sleep(Duration::from_secs(1)).await;
+            world.sleep(AGAIN).await;
         }
         // Saved first, so at most once: whoever dies in between has edited the message all the same.
         self.follower.save(|fact| fact.voice.called = true).await?;
@@ -142,10 +150,10 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         let posting = Duration::from_millis(self.follower.watch.settings.tempo.posting);
         if watch.voice.place.is_none() && theirs.speaking.is_some_and(|since| world.now().since(since) < posting) {
             // A call of slack-command's is on its way: read again whether it has arrived.
-            world.sleep(Duration::from_millis(100)).await;
             let message = store::load_fact(world, id).await?;
+            let arrived = message != facts.message;
             self.follower.facts.borrow_mut().message = message;
-            return Ok(Told::NotYet);
+            return Ok(Told::NotYet(if arrived { Duration::ZERO } else { Duration::from_millis(100) }));
         }
         let may_post = watch.voice.may_write(last) && (theirs.may_write(last) || watch.voice.place.is_some());
         let no_answer = |voice: &deployment::Voice| voice.lost.as_deref() == Some(deployment::Voice::NO_ANSWER);
@@ -165,10 +173,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             let minute = self.follower.watch.settings.tempo.minute;
             let post = Speech::Post(&request.channel);
             let speech = if facts.place().is_some() { Speech::Edit } else { post };
-            if !store::may_speak(world, minute, speech, urgency).await {
-                // Others speak; final words wait, all others make room for newer ones.
-                world.sleep(Duration::from_secs(1)).await;
-                return Ok(Told::NotYet);
+            if let Err(again) = store::may_speak(world, minute, speech, urgency).await {
+                return Ok(Told::NotYet(again));
             }
             if let Some(place) = facts.place() {
                 self.still_ours().await?;
@@ -256,18 +262,16 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             SlackError::RateLimited(wait) => {
                 world.log(Line::new("slack_rate_limited").of(id).with("seconds", wait.as_secs()));
                 store::quiet_slack(world, speech, wait).await;
-                world.sleep(Duration::from_secs(1)).await;
-                Ok(Told::NotYet)
+                Ok(Told::NotYet(wait))
             }
             SlackError::Unreachable(fault) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));
-                world.sleep(Duration::from_secs(1)).await;
-                Ok(Told::NotYet)
+                Ok(Told::NotYet(AGAIN))
             }
             SlackError::Refused(fault) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));
                 self.follower.save(|fact| fact.voice.lost = Some("refused".to_owned())).await?;
-                Ok(Told::NotYet)
+                Ok(Told::NotYet(AGAIN))
             }
             SlackError::Gone(_) => Ok(Told::Never),
         }

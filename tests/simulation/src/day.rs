@@ -4,6 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use deploy_core::deployment::State;
 use fakes::argocd::{End, Health, Script, Window};
 use fakes::slack::Limits;
 use fastrand::Rng;
@@ -37,6 +38,8 @@ pub struct Report {
     pub overlap: Duration,
     /// How the deployments ended, as `State` says, in order of their ids.
     pub ends: Vec<String>,
+    /// For each that is live: the time from the moment at which its app was seen healthy to the edit that told so.
+    pub told: Vec<Duration>,
 }
 
 impl Report {
@@ -58,8 +61,21 @@ impl Report {
             operations: town.kernel.operations(),
             overlap: town.longest_overlap(),
             ends: ends.collect(),
+            told: told(town),
         }
     }
+}
+
+fn told(town: &Town) -> Vec<Duration> {
+    let (slack, argocd, made) = (lock(&town.slack), lock(&town.argocd), town.made.borrow());
+    let told = made.iter().filter_map(|made| {
+        let facts = town.facts(&made.id).filter(|facts| facts.state() == State::Live)?;
+        let healthy = argocd.ran_well_at(&made.app, facts.commit.as_ref()?.tag.as_str())?;
+        let place = facts.place()?;
+        let message = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())?;
+        Some(Duration::from_millis(message.edits.last()?.at.saturating_sub(healthy)))
+    });
+    told.collect()
 }
 
 impl fmt::Display for Report {
@@ -426,6 +442,35 @@ pub fn crowd(seed: u64, targets: usize) -> Report {
     settle(&town, Duration::from_secs(1));
     check(&town, Excuses::default());
     Report::new(seed, format!("{targets} targets at the same moment"), &town)
+}
+
+/// So many targets, each with much to tell, that are healthy a second after each other, with the limits of GitHub and Slack in force.
+pub fn one_by_one(seed: u64, targets: usize) -> Report {
+    let town = Town::new(seed, targets, 2, Weather::default(), 0);
+    lock(&town.slack).limits = Some(Limits::default());
+    for (n, app) in (0..).zip(town.apps.clone()) {
+        let ends = 10_000 + n * 1_000;
+        let steps = (0..50).map(|wave| (1_000, format!("waiting for wave {wave}"))).collect();
+        lock(&town.argocd).app(&app).script =
+            Script { steps, ends, health: vec![(0, Health::Healthy)], ..Script::default() };
+        town.command("U0ALICE", &format!("{app} 42"), false);
+    }
+    settle(&town, Duration::from_secs(1));
+    check(&town, Excuses::default());
+    Report::new(seed, format!("{targets} targets, one by one"), &town)
+}
+
+/// One deploy whose commit is made without an answer; for the next eight minutes nobody can ask GitHub about it.
+pub fn cut_off(seed: u64) -> Report {
+    let weather = Weather { commit_cuts_off: true, ..Weather::default() };
+    let town = Town::new(seed, 1, 2, weather, 0);
+    town.command("U0ALICE", "app-1 42", false);
+    let away = Duration::from_secs(8 * 60);
+    let back = town.clone();
+    town.kernel.after(away, move || back.weather.borrow_mut().calm());
+    settle(&town, away);
+    check(&town, Excuses::default());
+    Report::new(seed, "GitHub is down after the commit".to_owned(), &town)
 }
 
 /// A day on which nothing goes wrong but that Redis forgets everything, several times.

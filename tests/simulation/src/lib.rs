@@ -15,4 +15,4 @@ mod town;
 mod weather;
 mod world;
 
-pub use day::{Report, crowd, day, forgetful, morning, talkative, years};
+pub use day::{Report, crowd, cut_off, day, forgetful, morning, one_by_one, talkative, years};

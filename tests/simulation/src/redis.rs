@@ -109,12 +109,14 @@ impl Redis {
                 let due = self.text(now, pace).and_then(|text| text.parse().ok()).unwrap_or(now).max(now);
                 let step: u64 = step.parse().expect("milliseconds");
                 let at_once: u64 = at_once.parse().expect("a number");
-                if self.keys.contains_key(*quiet) || due - now > step * (at_once - 1) {
-                    return int(0);
+                let quiet = self.keys.get(*quiet).and_then(|(_, ends)| *ends).map_or(0, |ends| ends - now);
+                let early = (due - now).saturating_sub(step * (at_once - 1));
+                if quiet > 0 || early > 0 {
+                    return vec![Reply::Int(if quiet > 0 { quiet } else { early } as i64)];
                 }
                 let value = (Value::Text((due + step).to_string()), Some(now + 120_000));
                 self.keys.insert((*pace).to_owned(), value);
-                int(1)
+                int(0)
             }
             ("DEL", [key]) => int(usize::from(self.keys.remove(*key).is_some())),
             ("ZADD", [key, pairs @ ..]) if !pairs.is_empty() && pairs.len().is_multiple_of(2) => {

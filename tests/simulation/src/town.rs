@@ -768,6 +768,11 @@ impl Town {
             Answer::Stream(head, id) => Came::Open(head, Open { stand_in, id }),
             Answer::Later(id) => Came::Later(Open { stand_in, id }),
         };
+        if call == "github.commit" && std::mem::take(&mut self.weather.borrow_mut().commit_cuts_off) {
+            self.note(|| "GitHub is down after the commit".to_owned());
+            self.weather.borrow_mut().down.insert(System::GitHub);
+            return Came::Failed(HttpError::Broken);
+        }
         match (trouble, came) {
             (Some(Trouble::After(error)), _) => {
                 self.note(|| format!("{call}: {error:?}, after its effect"));

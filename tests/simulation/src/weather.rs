@@ -33,6 +33,8 @@ pub(crate) struct Weather {
     pub(crate) skew: i64,
     pub(crate) redis_down: bool,
     pub(crate) down: BTreeSet<System>,
+    /// The next commit is made, its answer is lost, and GitHub is down from then on.
+    pub(crate) commit_cuts_off: bool,
 }
 
 /// How one call goes wrong.
