@@ -279,10 +279,16 @@ impl<W: World> Follower<'_, W> {
                     }
                 }
                 Look::Nudge => {
-                    // What others wrote for the message; our own fact is newer here than in the store.
-                    let facts = store::load(self.world, self.id).await?;
+                    // What others write for the message from the commit on.
+                    let (world, id) = (self.world, self.id);
+                    let (message, push, changes) = futures::future::try_join3(
+                        store::load_fact(world, id),
+                        store::load_fact(world, id),
+                        store::load_fact(world, id),
+                    )
+                    .await?;
                     let mut known = self.facts.borrow_mut();
-                    (known.message, known.push, known.changes) = (facts.message, facts.push, facts.changes);
+                    (known.message, known.push, known.changes) = (message, push, changes);
                     drop(known);
                     signal();
                     continue;

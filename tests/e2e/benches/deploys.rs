@@ -165,6 +165,8 @@ pub(crate) async fn watching() -> Result<Vec<Row>> {
         rows.push(if count <= 10 { told.wanted(Wanted::AtMost(1000.0)) } else { told });
         if count == 100 {
             rows.push(Row::new(of("most edits in a minute"), watched.edits, "").wanted(Wanted::AtMost(60.0)));
+            let first = Row::new(of("progress told while an end waits for 2.5 s"), watched.overtaken, "");
+            rows.push(first.wanted(Wanted::AtMost(0.0)));
         }
         each.push(per(watched.store));
     }
@@ -188,6 +190,8 @@ struct Watched {
     told: Vec<u64>,
     /// The most edits in any minute.
     edits: f64,
+    /// Words of progress that were told although an end of another deploy had been waiting to be told for a while.
+    overtaken: f64,
 }
 
 /// How long is looked while nothing changes: two rounds of a watch and more.
@@ -239,7 +243,8 @@ async fn watch(count: usize) -> Result<Watched> {
         let tag = commit["tag"].as_str().unwrap_or_default().to_owned();
         outcomes.insert(tag, outcome["at"].as_u64().context("a time")?);
     }
-    let edits = {
+    let mut waited = Vec::new();
+    let (edits, progress) = {
         let slack = bot.slack.lock();
         for (n, tag) in tags.iter().enumerate() {
             let argocd = bot.argocd.lock();
@@ -247,11 +252,16 @@ async fn watch(count: usize) -> Result<Watched> {
             decided.push(outcomes.get(tag).context("an outcome")?.saturating_sub(healthy));
             let mine = slack.messages(DEPLOYS).iter().find(|message| slack.render(message).contains(tag.as_str()));
             let said = mine.and_then(|mine| mine.edits.iter().find(|edit| slack.render_edit(edit).contains("is live")));
-            told.push(said.context("it was told")?.at.saturating_sub(healthy));
+            let said = said.context("it was told")?.at;
+            told.push(said.saturating_sub(healthy));
+            waited.push(healthy + 2_500..said);
         }
-        let edits = slack.messages(DEPLOYS).iter().flat_map(|message| message.edits.iter().skip(1));
-        edits.map(|edit| edit.at).collect::<Vec<u64>>()
+        let times = |edits: &[fakes::slack::Edit]| edits.iter().map(|edit| edit.at).collect::<Vec<u64>>();
+        let edits = slack.messages(DEPLOYS).iter().map(|message| message.edits.as_slice());
+        let progress = edits.clone().flat_map(|edits| times(&edits[1..edits.len().max(2) - 1]));
+        (edits.flat_map(|edits| times(&edits[1..])).collect::<Vec<u64>>(), progress.collect::<Vec<u64>>())
     };
+    let overtaken = progress.iter().filter(|at| waited.iter().any(|waited| waited.contains(at))).count();
     bot.stop().await;
     decided.sort_unstable();
     told.sort_unstable();
@@ -266,6 +276,7 @@ async fn watch(count: usize) -> Result<Watched> {
         decided,
         told,
         edits: edits.iter().map(within).max().unwrap_or_default() as f64,
+        overtaken: overtaken as f64,
     })
 }
 
@@ -331,25 +342,57 @@ pub(crate) async fn edits() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// 6. What a deploy costs after 10 others, and after 10,000.
+/// 6. What anything costs after 10 deploys, and after 10,000.
 pub(crate) async fn history() -> Result<Vec<Row>> {
-    let (few, many) = (after(10).await?, after(10_000).await?);
-    let row = |what: &str, at: usize, unit| {
-        let (few, many): (f64, f64) = (few[at], many[at]);
-        Row::new(format!("{what}, after 10,000 deploys"), many, unit).against(few, "after 10")
+    let (few, full, many) = (after(10).await?, after(60).await?, after(10_000).await?);
+    let row = |what: &str, of: fn(&Costs) -> f64, unit| {
+        Row::new(format!("{what}, after 10,000 deploys"), of(&many), unit).against(of(&few), "after 10")
+    };
+    // These look at each of the deploys that are remembered of a target, which are never more than 50.
+    let looks_back = |what: &str, of: fn(&Costs) -> f64| {
+        let row = Row::new(format!("store operations of {what}, after 10,000 deploys"), of(&many), "");
+        row.against(of(&full), "after 60").wanted(Wanted::RatioAtMost(1.05))
     };
     Ok(vec![
         // From the 51st on each takes an old one out of the store: twelve operations more, and never more than that.
-        row("store operations of a deploy", 0, "").wanted(Wanted::RatioAtMost(1.15)),
-        row("bytes to and from the store", 1, "").wanted(Wanted::RatioAtMost(1.1)),
-        row("from the answer to the commit", 2, "ms"),
-        row("store operations of /healthz", 3, "").wanted(Wanted::AtMost(few[3])),
-        row("/healthz", 4, "ms"),
+        row("store operations of a deploy", |costs| costs.deploy, "").wanted(Wanted::RatioAtMost(1.15)),
+        row("bytes to and from the store", |costs| costs.bytes, "").wanted(Wanted::RatioAtMost(1.1)),
+        row("from the answer to the commit", |costs| costs.to_commit, "ms"),
+        row("store operations of \"status\"", |costs| costs.status, "").wanted(Wanted::RatioAtMost(1.0)),
+        looks_back("\"history\"", |costs| costs.history),
+        looks_back("a rollback", |costs| costs.rollback),
+        row("store operations of /healthz", |costs| costs.probe, "").wanted(Wanted::AtMost(few.probe)),
+        row("/healthz", |costs| costs.probe_time, "ms"),
     ])
 }
 
-/// A deploy, and a probe, where so much was deployed before: of every target the last 50 are known, the others are forgotten by now.
-async fn after(past: usize) -> Result<[f64; 5]> {
+/// What was counted: operations of the store, where nothing else is said.
+struct Costs {
+    deploy: f64,
+    /// To and from the store, by that deploy.
+    bytes: f64,
+    /// Milliseconds from the answer to the commit.
+    to_commit: f64,
+    status: f64,
+    history: f64,
+    rollback: f64,
+    probe: f64,
+    /// Milliseconds.
+    probe_time: f64,
+}
+
+/// The operations of the store for a command that is answered to Alice alone.
+async fn asks(bot: &Sandbox, text: &str) -> Result<f64> {
+    let mut accesses = Accesses::since_now(bot).await?;
+    let before = bot.slack.lock().ephemerals(ALICE).len();
+    bot.command(ALICE, DEPLOYS, text).await;
+    let answered = |bot: &Sandbox| (bot.slack.lock().ephemerals(ALICE).len() > before).then_some(());
+    bot.until(text, PATIENCE, answered).await?;
+    Ok(accesses.store().await?.values().sum::<u64>() as f64)
+}
+
+/// A deploy, questions, a rollback and a probe, where so much was deployed before: of every target the last 50 are known, the others are forgotten by now.
+async fn after(past: usize) -> Result<Costs> {
     // The first deployment is copied.
     let bot = sandbox(Options::default()).await?;
     deploy(&bot, "checkout").await?;
@@ -394,6 +437,15 @@ async fn after(past: usize) -> Result<[f64; 5]> {
     let to_commit = commit.at.saturating_sub(find(&entries, "bot.answered", "/slack/command")?.at);
     let moved = bytes(&mut connection).await? - moved;
     let operations = accesses.store().await?.values().sum::<u64>();
+    let (status, history) = (asks(&bot, "status checkout").await?, asks(&bot, "history checkout").await?);
+    let lives = |bot: &Sandbox| {
+        let slack = bot.slack.lock();
+        slack.messages(DEPLOYS).iter().filter(|message| slack.render(message).contains("is live")).count()
+    };
+    let (before, mut accesses) = (lives(&bot), Accesses::since_now(&bot).await?);
+    bot.command(ALICE, DEPLOYS, "rollback checkout").await;
+    bot.until("end of the rollback", PATIENCE, |bot| (lives(bot) > before).then_some(())).await?;
+    let rollback = accesses.store().await?.values().sum::<u64>();
     sleep(Duration::from_secs(6)).await;
     let mut accesses = Accesses::since_now(&bot).await?;
     let begun = now();
@@ -402,5 +454,14 @@ async fn after(past: usize) -> Result<[f64; 5]> {
     sleep(Duration::from_secs(1)).await;
     let probed = accesses.store().await?.values().sum::<u64>();
     bot.stop().await;
-    Ok([operations as f64, moved, to_commit as f64, probed as f64, probe as f64])
+    Ok(Costs {
+        deploy: operations as f64,
+        bytes: moved,
+        to_commit: to_commit as f64,
+        status,
+        history,
+        rollback: rollback as f64,
+        probe: probed as f64,
+        probe_time: probe as f64,
+    })
 }

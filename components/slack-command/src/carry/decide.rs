@@ -232,7 +232,8 @@ impl<W: World> Desk<'_, W> {
             What::Branch(branch) => Reference::Branch(branch.clone()),
             // Its branch may be gone; the commit is not.
             What::Rollback(version) => {
-                let source = self.earlier(place, version).await?.source;
+                let past = self.past(&place.environment.argocd).await?;
+                let source = self.earlier(place, &past, version).await?.source;
                 checked = Some(source.head);
                 Reference::Branch(source.branch)
             }
@@ -434,7 +435,7 @@ impl<W: World> Desk<'_, W> {
                 let (target, was, is) = (Box::new(place.target.clone()), was.clone(), is.clone());
                 return Err(Refusal::VersionMoved { target, was, is }.into());
             }
-            let earlier = self.earlier(place, version).await?;
+            let earlier = self.earlier(place, &past, version).await?;
             // The newest is what runs, once it is live.
             let live = past.first().filter(|(_, facts)| facts.state() == State::Live);
             if live.and_then(|(_, facts)| facts.commit.as_ref()).is_some_and(|live| live.tag == earlier.tag) {
@@ -467,9 +468,13 @@ impl<W: World> Desk<'_, W> {
     }
 
     /// The version to go back to, from what we remember of the target.
-    async fn earlier(&self, place: &Place<'_>, version: &Version) -> Result<CommitFact, Stop> {
+    async fn earlier(
+        &self,
+        place: &Place<'_>,
+        past: &[(DeploymentId, Facts)],
+        version: &Version,
+    ) -> Result<CommitFact, Stop> {
         let argocd = &place.environment.argocd;
-        let past = self.past(argocd).await?;
         let target = place.target.clone();
         let tags = past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(|commit| commit.tag.to_string()));
         let unknown = |typed: String| {
