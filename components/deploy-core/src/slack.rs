@@ -8,6 +8,7 @@ use crate::http::{Http, HttpError, Request, Response, header};
 use crate::names::{MessageTs, Origin, Secret, SlackChannel, SlackGroup, SlackTeam, SlackUser};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -67,19 +68,20 @@ pub struct SlashCommand {
 impl SlashCommand {
     /// Reads the form. The caller has checked the signature, or does nothing unless it is [`Incoming::Command`].
     pub fn parse(body: &[u8]) -> Result<Incoming, FormError> {
-        if optional(body, "ssl_check")?.as_deref() == Some("1") {
+        let form = Form::read(body);
+        if form.optional("ssl_check")?.as_deref() == Some("1") {
             return Ok(Incoming::SslCheck);
         }
         Ok(Incoming::Command(Self {
-            team: named(body, "team_id", SlackTeam::parse)?,
-            team_domain: optional(body, "team_domain")?.unwrap_or_default(),
-            channel: named(body, "channel_id", SlackChannel::parse)?,
-            user: named(body, "user_id", SlackUser::parse)?,
-            user_name: optional(body, "user_name")?.unwrap_or_default(),
-            command: required(body, "command")?,
-            text: optional(body, "text")?.unwrap_or_default(),
-            response_url: Secret::new(required(body, "response_url")?),
-            trigger_id: required(body, "trigger_id")?,
+            team: form.named("team_id", SlackTeam::parse)?,
+            team_domain: form.optional("team_domain")?.unwrap_or_default(),
+            channel: form.named("channel_id", SlackChannel::parse)?,
+            user: form.named("user_id", SlackUser::parse)?,
+            user_name: form.optional("user_name")?.unwrap_or_default(),
+            command: form.required("command")?,
+            text: form.optional("text")?.unwrap_or_default(),
+            response_url: Secret::new(form.required("response_url")?),
+            trigger_id: form.required("trigger_id")?,
         }))
     }
 }
@@ -112,8 +114,8 @@ pub struct Interaction {
 impl Interaction {
     /// Reads the form with its one field `payload`. Kinds other than a pressed button are [`FormError::Malformed`].
     pub fn parse(body: &[u8]) -> Result<Self, FormError> {
-        let payload: Payload =
-            serde_json::from_str(&required(body, "payload")?).map_err(|_| FormError::Malformed("payload"))?;
+        let payload: Payload = serde_json::from_str(&Form::read(body).required("payload")?)
+            .map_err(|_| FormError::Malformed("payload"))?;
         if payload.kind != "block_actions" {
             return Err(FormError::Malformed("payload.type"));
         }
@@ -167,32 +169,38 @@ struct Action {
     value: Option<String>,
 }
 
-/// One field of a form. Not `form_urlencoded`: it replaces what is not UTF-8, and so would two different branches become one.
-fn optional(body: &[u8], name: &'static str) -> Result<Option<String>, FormError> {
-    let decode = |bytes: &[u8]| {
-        let spaces: Vec<u8> = bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-        percent_encoding::percent_decode(&spaces).collect::<Vec<u8>>()
-    };
-    let mut found = None;
-    for pair in body.split(|b| *b == b'&') {
-        let mut halves = pair.splitn(2, |b| *b == b'=');
-        if halves.next().map(decode).as_deref() != Some(name.as_bytes()) {
-            continue;
-        }
-        let value = halves.next().map(decode).unwrap_or_default();
-        if found.replace(value).is_some() {
+/// A form, decoded once. Not `form_urlencoded`: it replaces what is not UTF-8, and so would two different branches become one.
+struct Form(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Form {
+    fn read(body: &[u8]) -> Self {
+        let decode = |bytes: &[u8]| {
+            let spaces: Vec<u8> = bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+            Cow::from(percent_encoding::percent_decode(&spaces)).into_owned()
+        };
+        let pair = |pair: &[u8]| {
+            let mut halves = pair.splitn(2, |b| *b == b'=').map(decode);
+            (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+        };
+        Self(body.split(|b| *b == b'&').map(pair).collect())
+    }
+
+    fn optional(&self, name: &'static str) -> Result<Option<String>, FormError> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name.as_bytes()).map(|(_, value)| value);
+        let value = values.next();
+        if values.next().is_some() {
             return Err(FormError::Twice(name));
         }
+        value.map(|value| String::from_utf8(value.clone()).map_err(|_| FormError::NotUtf8(name))).transpose()
     }
-    found.map(|value| String::from_utf8(value).map_err(|_| FormError::NotUtf8(name))).transpose()
-}
 
-fn required(body: &[u8], name: &'static str) -> Result<String, FormError> {
-    optional(body, name)?.filter(|value| !value.is_empty()).ok_or(FormError::Missing(name))
-}
+    fn required(&self, name: &'static str) -> Result<String, FormError> {
+        self.optional(name)?.filter(|value| !value.is_empty()).ok_or(FormError::Missing(name))
+    }
 
-fn named<T, E>(body: &[u8], name: &'static str, parse: fn(&str) -> Result<T, E>) -> Result<T, FormError> {
-    parse(&required(body, name)?).map_err(|_| FormError::Malformed(name))
+    fn named<T, E>(&self, name: &'static str, parse: fn(&str) -> Result<T, E>) -> Result<T, FormError> {
+        parse(&self.required(name)?).map_err(|_| FormError::Malformed(name))
+    }
 }
 
 /// Where Slack lets us answer a click without a token, five times within half an hour. Whoever has it may speak: a secret.

@@ -941,12 +941,7 @@ const PACE: &str = "local quiet = redis.call('PTTL', KEYS[2]) if quiet > 0 then 
 
 /// Takes our turn to speak, or says after which time to ask again: all of the installation share one pace, and are quiet when Slack said so.
 /// `minute`: how long Slack's minute is. Redis down: it is our turn, Slack's own 429 is the limit then.
-pub async fn may_speak(
-    world: &impl Redis,
-    minute: u64,
-    speech: Speech<'_>,
-    urgency: Urgency,
-) -> Result<(), Duration> {
+pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> Result<(), Duration> {
     let keys = [DUE, QUIET].map(|what| speech.key(what));
     match take_turn(world, minute, keys, speech.pace(urgency)).await {
         Ok(wait) if !wait.is_zero() => Err(wait),

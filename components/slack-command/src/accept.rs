@@ -140,7 +140,8 @@ pub(crate) async fn verify(
         Ok(None) => return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "more than 64 KiB")),
         Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
     };
-    if matches!(SlashCommand::parse(&body), Ok(Incoming::SslCheck)) {
+    let typed = SlashCommand::parse(&body);
+    if matches!(typed, Ok(Incoming::SslCheck)) {
         return Err((Answer::empty(StatusCode::OK), None));
     }
     let keys = SlackCommandSettings::keys(variables).map_err(|error| {
@@ -165,7 +166,7 @@ pub(crate) async fn verify(
             Err(error) => Err(refuse(StatusCode::BAD_REQUEST, &error.to_string())),
         };
     }
-    match SlashCommand::parse(&body) {
+    match typed {
         Ok(Incoming::SslCheck) => Err((Answer::empty(StatusCode::OK), None)),
         Ok(Incoming::Command(command)) => {
             let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);

@@ -71,7 +71,7 @@ fn a_request_costs_no_more_instructions_than_before() {
         let wrong = [
             check("a forged push", instructions(room, "github-relay", &forged, 401).await?, 830_000),
             check("a person's push", instructions(room, "github-relay", &genuine, 200).await?, 930_000),
-            check("a command, to its answer", instructions(room, "slack-command", &commands, 200).await?, 1_170_000),
+            check("a command, to its answer", instructions(room, "slack-command", &commands, 200).await?, 465_000),
         ];
         let wrong: Vec<String> = wrong.into_iter().flatten().collect();
         ensure!(wrong.is_empty(), "{wrong:#?}");
@@ -145,7 +145,8 @@ fn a_deploy_takes_no_more_round_trips_and_operations_than_before() {
         ensure!(of(&["argocd.get", "argocd.refresh"]).len() <= 1, "{calls:?}");
         ensure!(of(&["slack.post"]).len() == 1 && of(&["slack"]).len() <= 6, "{calls:?}");
         let count = |commands: &BTreeMap<String, u64>, name: &str| commands.get(name).copied().unwrap_or_default();
-        ensure!(count(&store, "get") <= 130 && count(&store, "set") <= 24, "the store: {store:?}");
+        println!("the store: {store:?}");
+        ensure!(count(&store, "get") <= 110 && count(&store, "set") <= 22, "the store: {store:?}");
         // Without what only takes time: leases are renewed (`eval`, with what it calls), news looked for (`spop`), and the test itself looks
         // whether all are told (`zrange`).
         let others: u64 = ["exists", "publish", "sadd", "zadd", "zrem"].map(|name| count(&redis, name)).iter().sum();
