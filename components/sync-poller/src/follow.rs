@@ -121,8 +121,11 @@ impl<W: World> Follower<'_, W> {
                             return Ok(Ended::Settled);
                         }
                         // Many may wait for their turn: without news they tell what they know, and do not read it again.
-                        Said::NotYet(again) if self.wait(self.world.now().after(again)).await => break,
-                        Said::NotYet(_) => {}
+                        Said::NotYet(again) => {
+                            if self.wait(self.world.now().after(again)).await || self.watch.closing.get() {
+                                break;
+                            }
+                        }
                     }
                 },
                 Next::Sync { refresh } => self.sync(refresh).await?,
