@@ -107,9 +107,11 @@ impl<W: World> Follower<'_, W> {
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
                     let said = if committed { Voice::new(self).tell(false).await? } else { Said::Done };
+                    let gap = Duration::from_millis(self.watch.settings.tempo.edit_gap);
                     self.wait(match said {
                         Said::Done => moment,
-                        Said::NotYet(again) => moment.min(self.world.now().after(again)),
+                        // All facts are read again after it.
+                        Said::NotYet(again) => moment.min(self.world.now().after(again.max(gap))),
                     })
                     .await;
                 }

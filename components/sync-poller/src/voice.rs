@@ -4,7 +4,7 @@
 //! watch posts a new one, which from then on is *the* message, because the watch's own fact outranks the other.
 
 use super::follow::{CALL, Follower, LOST};
-use deploy_core::deployment::{self, Facts, Place, RequestFact, words_hash};
+use deploy_core::deployment::{self, Facts, MessageFact, Place, RequestFact, words_hash};
 use deploy_core::log::{Line, World};
 use deploy_core::message;
 use deploy_core::slack::{self, Audience, Message, Original, SlackError};
@@ -76,12 +76,16 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             }
         }
         // If we die before it is saved that they were told, the same words are told once more, which does no harm.
+        let begun = world.now();
         let mut told = self.speak(&facts, &words, last).await?;
-        if last && matches!(told, Told::At(_)) {
+        if last && let Told::At(place) = &told {
             let theirs = facts.message.as_ref().and_then(|message| message.0.unsure_edit);
-            if let Some(unsure) = self.facts().watch.and_then(|watch| watch.voice.unsure_edit).max(theirs) {
-                // What was given up may land after the final words: when it can no more, they are told once more.
-                world.sleep(deployment::until(unsure.after(slack::LATE_EDIT), world.now())).await;
+            let unsure = self.facts().watch.and_then(|watch| watch.voice.unsure_edit).max(theirs);
+            if let Some(late) = unsure.map(|unsure| unsure.after(slack::LATE_EDIT)).filter(|late| begun < *late) {
+                // What was given up may land after the final words: when it can no more, they are told once more, in the same place.
+                let place = place.clone();
+                self.follower.save(|fact| fact.voice.place = Some(place)).await?;
+                world.sleep(deployment::until(late, world.now())).await;
                 told = self.speak(&self.facts(), &words, last).await?;
             }
         }
@@ -90,7 +94,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         {
             return Ok(Said::NotYet(Duration::ZERO));
         }
-        self.edited.set(Some(world.elapsed()));
+        if matches!(told, Told::At(_)) {
+            self.edited.set(Some(world.elapsed()));
+        }
         let give_up = facts.outcome.as_ref().is_some_and(|outcome| world.now().since(outcome.at) >= GIVE_UP);
         let (told_hash, told_end) = match &told {
             Told::At(_) | Told::ByResponseUrl => (Some(hash), last),
@@ -150,14 +156,15 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         let posting = Duration::from_millis(self.follower.watch.settings.tempo.posting);
         if watch.voice.place.is_none() && theirs.speaking.is_some_and(|since| world.now().since(since) < posting) {
             // A call of slack-command's is on its way: read again whether it has arrived.
-            let message = store::load_fact(world, id).await?;
-            let arrived = message != facts.message;
-            self.follower.facts.borrow_mut().message = message;
-            return Ok(Told::NotYet(if arrived { Duration::ZERO } else { Duration::from_millis(100) }));
+            let wait = if self.arrived(&facts.message).await? { Duration::ZERO } else { Duration::from_millis(100) };
+            return Ok(Told::NotYet(wait));
         }
         let may_post = watch.voice.may_write(last) && (theirs.may_write(last) || watch.voice.place.is_some());
         let no_answer = |voice: &deployment::Voice| voice.lost.as_deref() == Some(deployment::Voice::NO_ANSWER);
         if last && facts.place().is_none() && (no_answer(&watch.voice) || no_answer(&theirs)) {
+            if self.arrived(&facts.message).await? {
+                return Ok(Told::NotYet(Duration::ZERO));
+            }
             // One more post may be one more message that nobody edits: the asker alone is told, as long as Slack takes that.
             match self.whisper(request, words, last).await? {
                 Told::Never => {}
@@ -175,6 +182,9 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             let speech = if facts.place().is_some() { Speech::Edit } else { post };
             if let Err(again) = store::may_speak(world, minute, speech, urgency).await {
                 return Ok(Told::NotYet(again));
+            }
+            if watch.voice.place.is_none() && self.arrived(&facts.message).await? {
+                return Ok(Told::NotYet(Duration::ZERO));
             }
             if let Some(place) = facts.place() {
                 self.still_ours().await?;
@@ -224,6 +234,15 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
         self.whisper(request, words, last).await
     }
 
+    /// Whether slack-command has written of the message since `known` was read. It tells nobody, and whoever waited for a turn would
+    /// speak at the same time as slack-command, or where no message is any more.
+    async fn arrived(&self, known: &Option<MessageFact>) -> Result<bool, StoreError> {
+        let message = store::load_fact(self.follower.world, self.follower.id).await?;
+        let arrived = message != *known;
+        self.follower.facts.borrow_mut().message = message;
+        Ok(arrived)
+    }
+
     /// To be asked right before a call: whoever slept may have been replaced, and would put old words over newer ones.
     async fn still_ours(&self) -> Result<(), StoreError> {
         self.follower.watch.lease.ensure(CALL).await.map_err(|_| LOST)
@@ -262,7 +281,8 @@ impl<'f, 'w, W: World> Voice<'f, 'w, W> {
             SlackError::RateLimited(wait) => {
                 world.log(Line::new("slack_rate_limited").of(id).with("seconds", wait.as_secs()));
                 store::quiet_slack(world, speech, wait).await;
-                Ok(Told::NotYet(wait))
+                // Slack may say "after 0 seconds".
+                Ok(Told::NotYet(wait.max(AGAIN)))
             }
             SlackError::Unreachable(fault) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));

@@ -390,3 +390,20 @@ fn where_only_the_asker_can_be_told_the_end_is_always_among_it() {
         Ok(())
     });
 }
+
+#[test]
+fn a_limit_of_no_seconds_is_not_run_against_at_once() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.slack.fault("slack.update", limited(0), 1_000);
+        let before = played(room);
+        room.alice("checkout 42").await;
+        room.until("limit", PATIENCE, |room| (room.argocd.lock().syncs().len() == 1).then_some(())).await?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let met = played(room) - before;
+        assert!((1..=8).contains(&met), "Slack said {met} times that it was too much");
+        room.slack.mend();
+        room.says("is live").await?;
+        room.all_told().await
+    });
+}
