@@ -3,8 +3,8 @@
 //! What you would get wrong: looking is a command, too. One connection to each is kept, and what looking itself costs is not counted.
 
 use anyhow::{Context, Result};
-use deploy_core::names::{Secret, SlackTeam};
-use deploy_core::signature::{SigningKey, deployment_id};
+use clients::signature::{SigningKey, deployment_id};
+use domain::names::{Secret, SlackTeam};
 use fakes::Outgoing;
 use redis::aio::MultiplexedConnection;
 use sandbox::{Sandbox, world};

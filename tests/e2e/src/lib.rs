@@ -11,7 +11,7 @@ pub mod restart;
 pub mod table;
 
 use anyhow::{Result, bail};
-use deploy_core::message::NOT_DEPLOYED;
+use domain::message::NOT_DEPLOYED;
 use fakes::Millis;
 use fakes::argocd::{Health, Script};
 use fakes::github::Deployment;

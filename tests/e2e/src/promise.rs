@@ -12,15 +12,16 @@
 
 use crate::Room;
 use anyhow::{Context, Result, ensure};
-use deploy_core::deployment::{Facts, LastWord};
-use deploy_core::message::{self, after_commit, before_commit};
-use deploy_core::names::DeploymentId;
-use deploy_core::store::{self, KeyValue, StoreError};
+use domain::deployment::{Facts, LastWord};
+use domain::message;
+use domain::message::{after_commit, before_commit};
+use domain::names::DeploymentId;
 use fakes::github::Commit;
 use fakes::slack::Message;
 use redis::aio::MultiplexedConnection;
 use sandbox::world;
 use std::collections::BTreeMap;
+use store::{KeyValue, StoreError};
 
 const NOTHING: &str = "Nothing was changed";
 

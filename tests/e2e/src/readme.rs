@@ -3,7 +3,7 @@
 
 use crate::table::{Ending, LASTING, Lasting, ROWS, Row, TROUBLES};
 use anyhow::{Context, Result};
-use deploy_core::deployment::State;
+use domain::deployment::State;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};

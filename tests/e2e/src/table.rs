@@ -5,7 +5,7 @@
 
 use Step::*;
 use Trouble::*;
-use deploy_core::deployment::State;
+use domain::deployment::State;
 
 /// A call of the bot to another system, in the order of a deploy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! The cells and their endings are data in `e2e::table`; here each of them is played, and after each the whole promise is looked at.
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_core::deployment::{Facts, State};
+use domain::deployment::{Facts, State};
 use e2e::table::{self, Ending, Lasting, Row, Step, TROUBLES, Trouble};
 use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
 use fakes::argocd::Script;

@@ -1,8 +1,8 @@
 //! The promise that is looked after behind every test would be missed: each invariant, broken behind the bot's back, is named.
 
 use anyhow::{Context, Result};
-use deploy_core::message::after_commit;
-use deploy_core::names::DeploymentId;
+use domain::message::after_commit;
+use domain::names::DeploymentId;
 use e2e::{Room, broken_room, quick, tempo};
 use fakes::{Request, StandIn};
 use redis::AsyncCommands;

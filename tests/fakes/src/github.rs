@@ -60,7 +60,6 @@ pub enum StaleAnswer {
 
 /// The state of a commit's checks, all in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "GitHub's own words")]
 pub enum Checks {
     Error,
     Expected,
@@ -83,7 +82,6 @@ impl Checks {
 
 /// The state of a pull request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "GitHub's own words")]
 pub enum PullRequestState {
     Open,
     Closed,

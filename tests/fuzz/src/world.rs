@@ -1,16 +1,18 @@
 //! The seams, scripted: a store, a Redis that says yes, answers of other systems in the order given, and a clock that jumps to the
 //! next moment for which somebody waits. What was asked and written is kept, so that a target can look at it.
 
-use deploy_core::clock::{Clock, Timestamp};
-use deploy_core::http::{Chunks, HeaderMap, Http, HttpError, Request, Response, StatusCode};
-use deploy_core::log::{Line, Log};
-use deploy_core::store::{KeyValue, Redis, Reply, StoreError};
+use bot::log::Line;
+use bot::world::Log;
+use clients::http::{Chunks, HeaderMap, Http, HttpError, Request, Response, StatusCode};
+use domain::time::Timestamp;
 use futures::task::noop_waker;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use store::Clock;
+use store::{KeyValue, Redis, Reply, StoreError};
 
 /// When everything here happens: the time in Slack's published example of a signature.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_531_420_618);

@@ -2,8 +2,8 @@
 //!
 //! Work is time on the processor, not time on the wall, so a busy machine does not matter; something quadratic costs 64 times as much.
 
-use deploy_core::catalog::{Catalog, LONGEST};
-use deploy_core::manifest::{LARGEST, TagPath, set_tag};
+use domain::catalog::{Catalog, LONGEST};
+use domain::values::{LARGEST, TagPath, set_tag};
 use std::time::Instant;
 
 /// Nanoseconds that this thread was on the processor.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
-use deploy_core::deployment::State;
+use domain::deployment::State;
 use fakes::argocd::{End, Health, Script, Window};
 use fakes::slack::Limits;
 use fastrand::Rng;

@@ -1,8 +1,8 @@
 //! What has to be true when all is settled. What has to be true at every moment is checked in `town`, when it happens.
 
-use deploy_core::deployment::{Facts, State};
-use deploy_core::message;
-use deploy_core::names::DeploymentId;
+use domain::deployment::{Facts, State};
+use domain::message;
+use domain::names::DeploymentId;
 use fakes::slack::Message;
 use serde_json::Value;
 

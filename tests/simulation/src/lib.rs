@@ -10,7 +10,6 @@ mod day;
 mod invariants;
 mod kernel;
 mod redis;
-mod stories;
 mod town;
 mod weather;
 mod world;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use deploy_core::store::Reply;
+use store::Reply;
 
 /// What a key holds.
 enum Value {

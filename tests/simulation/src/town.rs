@@ -9,16 +9,16 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deploy_core::clock::Timestamp;
-use deploy_core::command::What;
-use deploy_core::deployment::{CancelFact, Facts, LastWord, OutcomeFact, State};
-use deploy_core::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
-use deploy_core::image::ImageRef;
-use deploy_core::log::{Line, Log};
-use deploy_core::names::{DeploymentId, SlackTeam, SlackUser};
-use deploy_core::settings::{GithubRelaySettings, SlackCommandSettings, SyncPollerSettings, Variables};
-use deploy_core::signature::deployment_id;
-use deploy_core::store::{self, Key, RolledBackVersions};
+use bot::log::Line;
+use bot::settings::{GithubRelaySettings, Settings, SlackCommandSettings, SyncPollerSettings, Variables};
+use bot::world::Log;
+use clients::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
+use clients::signature::deployment_id;
+use domain::command::What;
+use domain::deployment::{CancelFact, Facts, LastWord, OutcomeFact, State};
+use domain::image::ImageRef;
+use domain::names::{DeploymentId, SlackTeam, SlackUser};
+use domain::time::Timestamp;
 use fakes::argocd::{App, ArgoCd, Git, Source};
 use fakes::github::{Commit, GitHub, NewCommit, PullRequest, Webhook};
 use fakes::registry::Registry;
@@ -27,13 +27,14 @@ use fakes::{Answer, Outgoing, Response, StandIn};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use serde_json::{Value, json};
+use store::{Key, RolledBackVersions};
 
 use crate::kernel::{Kernel, OUTSIDE, ProcessId};
 use crate::redis::Redis;
-use crate::stories::slack_command::accept::{Then, Wish};
-use crate::stories::{github_relay, slack_command, sync_poller};
 use crate::weather::{Trouble, Weather};
 use crate::world::{Open, Peek, Role, World};
+use bot::accept::{self, Then};
+use bot::{carry, relay, watch};
 
 pub(crate) const GITOPS: &str = "acme/gitops";
 pub(crate) const CHANNEL: &str = "C0DEPLOYS";
@@ -616,14 +617,14 @@ impl Town {
         n: usize,
         head: &Inbound,
         mut body: Whole,
-    ) -> deploy_core::http::Answer {
+    ) -> clients::http::Answer {
         let world = World::new(self.clone(), process, n, Role::SlackCommand);
-        let now = deploy_core::clock::Clock::now(&world);
-        let verified = match slack_command::accept::verify(head, &mut body, &self.variables, now).await {
+        let now = store::Clock::now(&world);
+        let verified = match accept::verify(head, &mut body, &self.variables, now).await {
             Ok(verified) => verified,
-            Err((answer, _)) => return answer,
+            Err(declined) => return declined.answer,
         };
-        let accepted = slack_command::accept::accept(&world, &self.command, verified).await;
+        let accepted = accept::accept(&world, &self.command, verified).await;
         if head.path == "/slack/interaction" {
             // Nothing is said to a click: what goes on from it is promised.
             match &accepted.then {
@@ -632,51 +633,19 @@ impl Town {
                 Then::Nothing | Then::Converse(_) => {}
             }
         }
-        match accepted.then {
-            Then::Nothing => {}
-            Then::CarryOut(id, wish) => {
-                self.carry_out(process, n, id);
-                if let Some(wish) = wish {
-                    self.converse(process, n, wish);
-                }
-            }
-            Then::TakeBack(id, wish) => {
-                let town = self.clone();
-                self.kernel.spawn(process, async move {
-                    let world = World::new(town.clone(), process, n, Role::SlackCommand);
-                    if let Some(wish) = wish {
-                        slack_command::converse::converse(&world, &town.command, *wish).await;
-                    }
-                    slack_command::carry::take_back(&world, &id).await;
-                });
-            }
-            Then::Converse(wish) => self.converse(process, n, wish),
-        }
+        let town = self.clone();
+        self.kernel.spawn(process, async move {
+            let world = World::new(town.clone(), process, n, Role::SlackCommand);
+            accept::after(&world, &town.command, accepted.then).await;
+        });
         accepted.answer
-    }
-
-    fn converse(self: &Rc<Self>, process: ProcessId, n: usize, wish: Box<Wish>) {
-        let town = self.clone();
-        self.kernel.spawn(process, async move {
-            let world = World::new(town.clone(), process, n, Role::SlackCommand);
-            slack_command::converse::converse(&world, &town.command, *wish).await;
-        });
-    }
-
-    fn carry_out(self: &Rc<Self>, process: ProcessId, n: usize, id: DeploymentId) {
-        let town = self.clone();
-        self.kernel.spawn(process, async move {
-            let world = World::new(town.clone(), process, n, Role::SlackCommand);
-            slack_command::carry::carry_out(&world, &town.command, &id).await;
-        });
     }
 
     /// What its door does with a probe.
     async fn health(self: &Rc<Self>, process: ProcessId, n: usize, head: &Inbound) {
         let world = World::new(self.clone(), process, n, Role::SlackCommand);
-        slack_command::accept::health(&world, head).await;
-        for id in slack_command::carry::to_resume(&world, &self.command).await {
-            self.carry_out(process, n, id);
+        if accept::health(&world, head).await.is_ok() {
+            carry::resume(&world, &self.command).await;
         }
     }
 
@@ -687,13 +656,13 @@ impl Town {
         n: usize,
         head: &Inbound,
         mut body: Whole,
-    ) -> deploy_core::http::Answer {
-        match github_relay::handle::verify(head, &mut body, &self.variables).await {
+    ) -> clients::http::Answer {
+        match relay::verify(head, &mut body, &self.variables).await {
             Ok(verified) => {
                 let world = World::new(self.clone(), process, n, Role::GithubRelay);
-                github_relay::handle::push(&world, &self.relay, verified).await
+                relay::push(&world, &self.relay, verified).await
             }
-            Err((answer, _)) => answer,
+            Err(declined) => declined.answer,
         }
     }
 
@@ -727,7 +696,7 @@ impl Town {
         let town = self.clone();
         self.kernel.spawn(process, async move {
             let world = World::new(town.clone(), process, n, Role::SyncPoller);
-            sync_poller::watch::watch(&world, &town.poller).await;
+            watch::watch(&world, &town.poller).await;
             town.pollers[n].busy.set(false);
             town.next_wake(n);
         });
@@ -819,7 +788,7 @@ impl Town {
         if !is_bots || made.iter().any(|made| made.sha == head.sha) {
             return;
         }
-        let Some(id) = deploy_core::message::deploy_id(&head.message) else {
+        let Some(id) = domain::message::deploy_id(&head.message) else {
             return self.broke(format!("a commit without a Deploy-Id: {:?}", head.message));
         };
         let changed = head.changed();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use deploy_core::http::HttpError;
+use clients::http::HttpError;
 use fakes::Response;
 use serde_json::json;
 

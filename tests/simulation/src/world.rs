@@ -9,12 +9,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deploy_core::clock::{Clock, Timestamp};
-use deploy_core::http::{Chunks, Http, HttpError, Method, Request, Response, StatusCode};
-use deploy_core::log::{Line, Log};
-use deploy_core::store::{self, KeyValue, Redis, Reply, StoreError};
+use bot::log::Line;
+use bot::world::Log;
+use clients::http::{Chunks, Http, HttpError, Method, Request, Response, StatusCode};
+use domain::time::Timestamp;
 use fakes::{StandIn, StreamId};
 use futures::future::{Either, select};
+use store::Clock;
+use store::{KeyValue, Redis, Reply, StoreError};
 
 use crate::kernel::{Kernel, Micros, ProcessId};
 use crate::town::{Came, System, Town, lock};

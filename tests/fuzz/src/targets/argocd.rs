@@ -3,13 +3,13 @@
 use crate::parts::{Parts, pieces};
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::{World, response};
-use deploy_core::argocd::{
-    AppSnapshot, AppSource, ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_sync,
-    read_webhook, which_sources,
+use clients::argocd::{
+    ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_sync, read_webhook, which_sources,
 };
-use deploy_core::fault::{Cause, Changed, Fault};
-use deploy_core::http::HttpError;
-use deploy_core::names::{ArgoApplication, BranchName, CommitSha, KubeName, Origin, RepoName, Secret};
+use clients::http::HttpError;
+use domain::application::{AppSource, Application};
+use domain::fault::{Cause, Changed, Fault};
+use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, Origin, RepoName, Secret};
 use serde_json::Value;
 
 fn argocd() -> ArgoCd {
@@ -38,7 +38,7 @@ fn is_clipped(text: &str, most: usize) {
     assert!(!text.contains("  ") && text.trim() == text, "{text:?}");
 }
 
-fn is_bounded(snapshot: &AppSnapshot) {
+fn is_bounded(snapshot: &Application) {
     is_clipped(&snapshot.health_message, 200);
     snapshot.conditions.iter().for_each(|condition| is_clipped(condition, 500));
     assert!(snapshot.resources_healthy <= snapshot.resources_total);

@@ -2,13 +2,13 @@
 
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
-use deploy_core::catalog::{
+use domain::catalog::{
     Allow, BranchGlob, Catalog, Checks, Decision, Environment, ForeignChanges, Freeze, Gates, LONGEST, People,
 };
-use deploy_core::clock::Timestamp;
-use deploy_core::message;
-use deploy_core::names::{BranchName, FilePath, SlackChannel, SlackUser};
-use deploy_core::refusal::Refusal;
+use domain::message;
+use domain::names::{BranchName, FilePath, SlackChannel, SlackUser};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;

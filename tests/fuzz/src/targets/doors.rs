@@ -1,24 +1,20 @@
-//! Whole requests at the two doors that face the internet: slack-command's `accept` and github-relay's `handle`, which are included
-//! here as files, because components are built as wasm only.
+//! Whole requests at the two doors that face the internet: slack-command's `accept` and github-relay's `relay`.
 
 use crate::parts::{Parts, pieces};
 use crate::promise::{HUSH, is_plain_to_slack, keeps_secrets};
 use crate::targets::signatures::{SLACK_SECRET, macs, slack_macs};
 use crate::world::{NOW, Pieces, World, response};
-use deploy_core::http::{HeaderName, HeaderValue, Inbound, Method, StatusCode};
-use deploy_core::message::{self, Button};
-use deploy_core::names::{CommitSha, DeploymentId};
-use deploy_core::settings::{GithubRelaySettings, SlackCommandSettings, Variables};
-use deploy_core::store::{self, ManagedFiles, Pushed, Rewritten};
+use bot::accept;
+use bot::relay;
+use bot::reply::Declined;
+use bot::settings::{GithubRelaySettings, Settings, SlackCommandSettings, Variables};
+use clients::http::{HeaderName, HeaderValue, Inbound, Method, StatusCode};
+use domain::message;
+use domain::message::Button;
+use domain::names::{CommitSha, DeploymentId};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
-
-#[allow(dead_code, reason = "the doors use what is not used here")]
-#[path = "../../../../components/slack-command/src/accept.rs"]
-mod accept;
-#[allow(dead_code, reason = "the doors use what is not used here")]
-#[path = "../../../../components/github-relay/src/handle.rs"]
-mod handle;
+use store::{ManagedFiles, Pushed, Rewritten};
 
 /// The variables of all components, as an operator would set them.
 pub(crate) fn variables() -> Variables {
@@ -114,7 +110,7 @@ pub fn slack_request(data: &[u8]) {
     let verify = || world.run(accept::verify(&head, &mut Pieces::new(pieces(cuts, body)), &variables, NOW));
     let verified = match verify() {
         Ok(verified) => verified,
-        Err((answer, line)) => {
+        Err(Declined { answer, line }) => {
             keeps_secrets(data, &(String::from_utf8_lossy(&answer.body), line.map(|line| line.text())));
             assert!(answer.status == StatusCode::OK || answer.status.is_client_error());
             assert!(
@@ -281,17 +277,17 @@ pub fn push(data: &[u8]) {
     let head = Inbound { method: Method::POST, path: "/github/webhook".to_owned(), query: String::new(), headers };
     let variables = variables();
     let settings = GithubRelaySettings::read(&variables).expect("as an operator would");
-    let verified = world.run(handle::verify(&head, &mut Pieces::new(pieces(cuts, &body)), &variables));
+    let verified = world.run(relay::verify(&head, &mut Pieces::new(pieces(cuts, &body)), &variables));
     let verified = match verified {
         Ok(verified) => verified,
-        Err((answer, _)) => {
+        Err(Declined { answer, .. }) => {
             assert_eq!((answer.status, is("signed")), (StatusCode::UNAUTHORIZED, false));
             keeps_secrets(data, &String::from_utf8_lossy(&answer.body));
             return;
         }
     };
     assert!(is("signed"), "believed without GitHub's signature");
-    let answer = world.run(handle::push(&world, &settings, verified));
+    let answer = world.run(relay::push(&world, &settings, verified));
     let (answered, asked) = (serde_json::from_slice::<Value>(&answer.body).unwrap_or_default(), world.asked.take());
     keeps_secrets(data, &(&answered, &world.lines));
     let said = answered["outcome"].as_str().expect("an answer gives its outcome");

@@ -3,16 +3,17 @@
 use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
-use deploy_core::clock::Timestamp;
-use deploy_core::fault::{Cause, Changed, Fault};
-use deploy_core::github::{
-    CommitOutcome, FileState, GitHub, Question, ReadError, Reference, SourceState, Which, catalog_request,
-    history_request, read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status,
-    read_find_deployment, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
+use clients::github::{
+    CommitOutcome, FileState, GitHub, Question, ReadError, SourceState, Which, catalog_request, history_request,
+    read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status, read_find_deployment,
+    read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
 };
-use deploy_core::http::Response;
-use deploy_core::manifest::blob_sha;
-use deploy_core::names::{BranchName, CommitSha, DeploymentId, FilePath, Origin, PullRequestNumber, RepoName, Secret};
+use clients::http::Response;
+use domain::deployment::Reference;
+use domain::fault::{Cause, Changed, Fault};
+use domain::names::{BranchName, CommitSha, DeploymentId, FilePath, Origin, PullRequestNumber, RepoName, Secret};
+use domain::time::Timestamp;
+use domain::values::blob_sha;
 use serde_json::Value;
 
 /// The HTTP status with headers behind it (`403 retry-after=60`) in the first line.

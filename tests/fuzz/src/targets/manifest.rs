@@ -3,11 +3,11 @@
 
 use crate::parts::Parts;
 use crate::promise::is_plain_to_slack;
-use deploy_core::image::Tag;
-use deploy_core::manifest::{EditRefusal, LARGEST, TagPath, blob_sha, read_tags, set_tag, text_of};
-use deploy_core::message;
-use deploy_core::names::FilePath;
-use deploy_core::refusal::Refusal;
+use domain::image::Tag;
+use domain::message;
+use domain::names::FilePath;
+use domain::refusal::Refusal;
+use domain::values::{EditRefusal, LARGEST, TagPath, blob_sha, read_tags, set_tag, text_of};
 use serde_yaml::Value;
 
 /// The text of a path, and back.

@@ -3,12 +3,12 @@
 use crate::parts::Parts;
 use crate::promise::{HUSH, keeps_secrets};
 use crate::world::{World, response};
-use deploy_core::http::HeaderValue;
-use deploy_core::image::{ImageName, ImageRef, Tag};
-use deploy_core::names::Origin;
-use deploy_core::registry::{
+use clients::http::HeaderValue;
+use clients::registry::{
     ImageState, Registry, image_digest, image_request, log_in_ahead, parse_credentials, read_image,
 };
+use domain::image::{ImageName, ImageRef, Tag};
+use domain::names::Origin;
 use serde_json::Value;
 use std::collections::VecDeque;
 

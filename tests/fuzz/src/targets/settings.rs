@@ -4,10 +4,10 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, keeps_secrets};
 use crate::targets::doors;
 use crate::targets::words::is_origin;
-use deploy_core::deployment::Tempo;
-use deploy_core::names::Origin;
-use deploy_core::registry::parse_credentials;
-use deploy_core::settings::{GithubRelaySettings, SettingError, SlackCommandSettings, SyncPollerSettings, Variables};
+use bot::settings::{GithubRelaySettings, SettingError, Settings, SlackCommandSettings, SyncPollerSettings, Variables};
+use clients::registry::parse_credentials;
+use domain::deployment::Tempo;
+use domain::names::Origin;
 use std::fmt::Debug;
 
 fn is_named(data: &[u8], names: &[&str], variables: &Variables, error: &SettingError) {

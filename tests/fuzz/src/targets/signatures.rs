@@ -3,11 +3,11 @@
 use crate::parts::{Parts, one_bit_changed, pieces};
 use crate::promise::{HUSH, keeps_secrets};
 use crate::world::NOW;
-use deploy_core::clock::Timestamp;
-use deploy_core::names::{Secret, SlackTeam};
-use deploy_core::signature::{
+use clients::signature::{
     GitHubMac, Keys, SignatureError, SigningKey, deployment_id, sign_sha1, sign_sha256, slack_signed,
 };
+use domain::names::{Secret, SlackTeam};
+use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 

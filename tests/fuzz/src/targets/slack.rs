@@ -3,14 +3,16 @@
 use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
-use deploy_core::command::Scope;
-use deploy_core::fault::{Cause, Fault};
-use deploy_core::message::Button;
-use deploy_core::names::{Origin, Secret, SlackUser};
-use deploy_core::slack::{
-    FormError, Incoming, Interaction, ResponseUrl, Slack, SlackError, SlashCommand, auth_test_request, code_escape,
-    escape, read_auth_test, read_group_members, read_post, read_respond, read_update,
+use clients::slack::{
+    FormError, Incoming, Interaction, Slack, SlackError, SlashCommand, auth_test_request, read_auth_test,
+    read_group_members, read_post, read_respond, read_update,
 };
+use domain::command::Scope;
+use domain::fault::{Cause, Fault};
+use domain::message::Button;
+use domain::message::{code_escape, escape};
+use domain::names::ResponseUrl;
+use domain::names::{Origin, Secret, SlackUser};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 

@@ -4,20 +4,21 @@
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use crate::world::{NOW, World};
-use deploy_core::argocd::AppSnapshot;
-use deploy_core::deployment::{
+use domain::application::Application;
+use domain::deployment::{
     CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, OutcomeFact, PushFact,
     RequestFact, State, Step, Tempo, WatchFact, next, step,
 };
-use deploy_core::message::{self, Button, Note};
-use deploy_core::names::{ArgoApplication, CommitSha, DeploymentId, KubeName};
-use deploy_core::slack::Message;
-use deploy_core::store::{
+use domain::message;
+use domain::message::Message;
+use domain::message::{Button, Note};
+use domain::names::{ArgoApplication, CommitSha, DeploymentId, KubeName};
+use serde_json::Value;
+use std::fmt::Debug;
+use store::{
     CatalogCache, Current, EarlyEnds, History, Key, Live, Lock, ManagedFiles, Pushed, Reply, Rewritten, in_flight,
     load, load_fact, load_key, rebuild_in_flight, remember, save_fact, save_key, take_news,
 };
-use serde_json::Value;
-use std::fmt::Debug;
 
 fn id() -> DeploymentId {
     DeploymentId::parse("0123456789abcdef0123456789abcdef").expect("an id")
@@ -176,7 +177,7 @@ fn what_is_next(facts: &Facts) {
         assert!(facts.committed.is_none(), "nothing was changed, it would say");
     }
     let mut watch = facts.watch.clone().unwrap_or_default();
-    let step = step(&id(), facts, &mut watch, &AppSnapshot::default(), NOW, &tempo);
+    let step = step(&id(), facts, &mut watch, &Application::default(), NOW, &tempo);
     // An application that shows nothing proves nothing.
     assert!(!matches!(step, Step::Over(LastWord::Live { .. })), "{step:?}");
 }

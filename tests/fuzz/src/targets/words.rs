@@ -2,15 +2,15 @@
 
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
-use deploy_core::clock::Timestamp;
-use deploy_core::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What};
-use deploy_core::image::{Digest, ImageName, ImageRef, Tag, TagRule, is_image_of};
-use deploy_core::message;
-use deploy_core::names::{
+use domain::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What};
+use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule, is_image_of};
+use domain::message;
+use domain::names::{
     AppName, BlobSha, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, InvalidName,
     KubeName, MessageTs, Origin, RepoName, SlackChannel, SlackGroup, SlackTeam, SlackUser,
 };
-use deploy_core::refusal::Refusal;
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::{Debug, Display};
@@ -78,7 +78,7 @@ pub fn command(data: &[u8]) {
             // No quotes can be put around a reason that has every kind of them in it.
             let quotes = [['"', '“', '”', '„', '‟', '«', '»'], ['\'', '‘', '’', '‚', '‛', '‹', '›'], ['`'; 7]];
             let every_quote = said.is_some_and(|said| quotes.iter().all(|kind| said.contains(kind)));
-            let again = deploy_core::slack::escape(&command.to_string());
+            let again = domain::message::escape(&command.to_string());
             if again.chars().count() <= LONGEST && !every_quote {
                 assert_eq!(Command::parse(&again), Ok(command), "typed again as {again:?}");
             }
@@ -90,7 +90,7 @@ pub fn command(data: &[u8]) {
         Err(other) => panic!("the form of a command cannot be refused as {other:?}"),
     }
     // As Slack would send exactly this text: what is understood stands in it. (A `Σ` at the end of a word has a lower case of its own.)
-    let understood = Command::parse(&deploy_core::slack::escape(&text));
+    let understood = Command::parse(&domain::message::escape(&text));
     if let Ok(Command::Deploy(words) | Command::Preview(words)) = &understood
         && !text.contains('Σ')
     {
@@ -150,7 +150,7 @@ pub fn names(data: &[u8]) {
     if let Some(branch) = name(BranchName::parse, &text, 244) {
         assert!(!branch.as_str().contains(' ') && !branch.as_str().contains("..") && !text.starts_with('-'));
         // What the rule says of a branch is what a person can type.
-        let typed = Command::parse(&deploy_core::slack::escape(&format!("app branch:refs/heads/{branch}")));
+        let typed = Command::parse(&domain::message::escape(&format!("app branch:refs/heads/{branch}")));
         if let Ok(Command::Deploy(DeployWords { what: What::Branch(understood), .. })) = typed {
             assert!(branch.as_str().starts_with(understood.as_str()));
         }

@@ -1,0 +1,74 @@
+//! One line of JSON per event, for operators. Never the sentence that people read, never a secret, a token, a signature or a body.
+
+use domain::names::DeploymentId;
+use serde_json::{Map, Value};
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line(Map<String, Value>);
+
+impl Line {
+    /// An event by its name, such as `committed`.
+    pub fn new(event: &str) -> Self {
+        Self(Map::from_iter([("event".to_owned(), Value::from(event))]))
+    }
+
+    /// An event that an operator should look at.
+    pub fn error(event: &str) -> Self {
+        Self::new(event).with("level", "error")
+    }
+
+    /// Of this deployment.
+    pub fn of(self, id: &DeploymentId) -> Self {
+        self.with("deployment", id.as_str())
+    }
+
+    /// With one more field.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With one more field, as its type's `Debug` or serialised form says.
+    pub fn with_json(self, name: &str, value: &impl serde::Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.with(name, value)
+    }
+
+    /// The line, without a line break.
+    pub fn text(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::fault::{Cause, Fault, System};
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
+        let id = DeploymentId::parse(&"1".repeat(32)).unwrap();
+        let fault =
+            Fault::new(System::GitHub, "read", Cause::Said { said: "two\nlines \u{2028} \"quoted\"".to_owned() });
+        let line = Line::error("github").of(&id).with("seconds", 3).with_json("fault", &fault).text();
+        assert!(!line.contains('\n'));
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "event": "github",
+                "level": "error",
+                "deployment": id.as_str(),
+                "seconds": 3,
+                "fault": {
+                    "doing": "read",
+                    "system": "github",
+                    "changed": "nothing",
+                    "cause": { "said": { "said": "two\nlines \u{2028} \"quoted\"" } },
+                },
+            })
+        );
+        assert_eq!(Line::new("committed").text(), r#"{"event":"committed"}"#);
+    }
+}

@@ -1,0 +1,670 @@
+//! What operators configure: Spin variables, checked when they are read, so that a wrong one is named instead of failing somewhere.
+//!
+//! One `allowed_outbound_hosts` entry that does not parse denies every outbound call of a component, Redis included, so each
+//! variable that ends up there is checked here, even where this component would not use it.
+
+use crate::log::Line;
+use clients::argocd::ArgoCd;
+use clients::github::GitHub;
+use clients::registry::{Registry, parse_credentials};
+use clients::signature::{Keys, SigningKey};
+use clients::slack::Slack;
+use domain::deployment::Tempo;
+use domain::fault::{Cause, Fault, System};
+use domain::names::{BranchName, FilePath, Origin, RepoName, Secret, SlackTeam};
+use std::collections::BTreeMap;
+
+/// A variable that is missing or malformed. Its value is never part of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the variable {variable} {problem}")]
+pub struct SettingError {
+    /// The Spin variable.
+    pub variable: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl SettingError {
+    fn new(variable: &'static str, problem: &'static str) -> Self {
+        Self { variable, problem }
+    }
+
+    /// The log line: the variable's name, never its value.
+    pub fn line(&self) -> Line {
+        Line::error("setting").with("variable", self.variable).with("problem", self.problem)
+    }
+
+    /// The same for a person and the facts.
+    pub fn fault(&self, doing: &str) -> Fault {
+        Fault::new(System::Settings, doing, Cause::Setting { variable: self.variable.to_owned() })
+    }
+}
+
+/// The values of a component's variables, as Spin gave them.
+#[derive(Clone, Default)]
+pub struct Variables(pub BTreeMap<&'static str, String>);
+
+impl Variables {
+    fn text(&self, name: &'static str) -> &str {
+        self.0.get(name).map(|value| value.trim()).unwrap_or_default()
+    }
+
+    fn required<T, E>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, SettingError> {
+        match self.text(name) {
+            "" => Err(SettingError::new(name, "is not set")),
+            text => parse(text).map_err(|_| SettingError::new(name, "is malformed")),
+        }
+    }
+
+    fn optional<T, E>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, SettingError> {
+        if self.text(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
+    }
+
+    /// An origin over HTTP. A trailing slash is fine for Spin, so it is fine here.
+    fn origin(&self, name: &'static str) -> Result<Origin, SettingError> {
+        match self.text(name) {
+            "" => Err(SettingError::new(name, "is not set")),
+            text => Origin::parse(text.strip_suffix('/').unwrap_or(text))
+                .ok()
+                .filter(|origin| origin.as_str().starts_with("http"))
+                .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most")),
+        }
+    }
+
+    fn optional_origin(&self, name: &'static str) -> Result<Option<Origin>, SettingError> {
+        if self.text(name).is_empty() { Ok(None) } else { self.origin(name).map(Some) }
+    }
+
+    fn switch(&self, name: &'static str) -> Result<bool, SettingError> {
+        match self.text(name) {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            "" => Err(SettingError::new(name, "is not set")),
+            _ => Err(SettingError::new(name, "is neither on nor off")),
+        }
+    }
+
+    fn secret(&self, name: &'static str) -> Result<Secret, SettingError> {
+        let text = self.text(name);
+        if text.len() < 16 {
+            return Err(SettingError::new(name, "is missing or shorter than 16 bytes"));
+        }
+        // A token travels in a header, where any other character would cut it or make it vanish.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(SettingError::new(name, "contains a space or a character that no header may hold"));
+        }
+        Ok(Secret::new(text))
+    }
+
+    /// The signing keys: the present one and, while it is rotated, the previous one.
+    fn keys(&self, name: &'static str, previous: &'static str) -> Result<Keys, SettingError> {
+        let key = |name: &'static str| {
+            SigningKey::new(&Secret::new(self.text(name)))
+                .ok_or(SettingError::new(name, "is missing or shorter than 16 bytes"))
+        };
+        let current = key(name)?;
+        let previous = if self.text(previous).is_empty() { None } else { Some(key(previous)?) };
+        Ok(Keys { current, previous })
+    }
+
+    fn redis(&self) -> Result<Secret, SettingError> {
+        self.required("redis_origin", |text| match Origin::parse(text.strip_suffix('/').unwrap_or(text)) {
+            Ok(origin) if origin.as_str().starts_with("redis:") => Ok(()),
+            // Spin does not know the port of this scheme, and denies every call without it.
+            Ok(origin) if origin.as_str().starts_with("rediss:") && !origin.as_str().ends_with(origin.host()) => Ok(()),
+            _ => Err(()),
+        })?;
+        self.required("redis_url", |text| {
+            let (scheme, rest) = text.split_once("://").filter(|(scheme, _)| scheme.starts_with("redis")).ok_or(())?;
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            // Neither scheme nor host may be malformed; user, password and database are for Redis to judge.
+            Origin::parse(&format!("{scheme}://{host}")).map(|_| Secret::new(text)).map_err(drop)
+        })
+    }
+
+    fn tempo(&self) -> Result<Tempo, SettingError> {
+        Tempo::parse(self.text("tempo")).ok_or(SettingError::new("tempo", "is malformed"))
+    }
+
+    /// Where Argo CD is; without a token.
+    fn argocd(&self) -> Result<ArgoCd, SettingError> {
+        Ok(ArgoCd { url: self.origin("argocd_url")?, root_path: self.root_path()?, token: None })
+    }
+
+    fn root_path(&self) -> Result<String, SettingError> {
+        match self.text("argocd_root_path").trim_matches('/') {
+            "" => Ok(String::new()),
+            path if path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/' | b'.')) => {
+                Ok(format!("/{path}"))
+            }
+            _ => Err(SettingError::new("argocd_root_path", "is malformed")),
+        }
+    }
+}
+
+/// The GitOps repository and its branch.
+#[derive(Clone, Debug)]
+pub struct GitOps {
+    /// The repository.
+    pub repo: RepoName,
+    /// The branch.
+    pub branch: BranchName,
+}
+
+impl GitOps {
+    fn read(variables: &Variables) -> Result<Self, SettingError> {
+        Ok(Self {
+            repo: variables.required("gitops_repo", RepoName::parse)?,
+            branch: variables.required("gitops_branch", BranchName::parse)?,
+        })
+    }
+}
+
+/// The settings of one component.
+pub trait Settings: Sized {
+    /// The variables that the component reads.
+    const NAMES: &'static [&'static str];
+
+    /// Reads and checks all of them.
+    fn read(variables: &Variables) -> Result<Self, SettingError>;
+
+    /// Redis, with its password.
+    fn redis_url(&self) -> &Secret;
+}
+
+/// What slack-command is configured with.
+pub struct SlackCommandSettings {
+    /// Slack's API.
+    pub slack: Slack,
+    /// The one workspace that we serve; none: any that has the secret.
+    pub team: Option<SlackTeam>,
+    /// GitHub's API.
+    pub github: GitHub,
+    /// Whether GitHub is told of each deploy, for the pull request to show.
+    pub github_deployments: bool,
+    /// The GitOps repository.
+    pub gitops: GitOps,
+    /// Where the catalog is in it.
+    pub catalog_path: FilePath,
+    /// Registries.
+    pub registry: Registry,
+    /// Redis, with its password.
+    pub redis_url: Secret,
+    /// Periods.
+    pub tempo: Tempo,
+}
+
+impl SlackCommandSettings {
+    /// The keys that verify Slack's requests: read before anything else.
+    pub fn keys(variables: &Variables) -> Result<Keys, SettingError> {
+        variables.keys("slack_signing_secret", "slack_signing_secret_previous")
+    }
+}
+
+impl Settings for SlackCommandSettings {
+    const NAMES: &'static [&'static str] = &[
+        "slack_signing_secret",
+        "slack_signing_secret_previous",
+        "slack_bot_token",
+        "slack_url",
+        "slack_team_id",
+        "github_token",
+        "github_url",
+        "github_deployments",
+        "gitops_repo",
+        "gitops_branch",
+        "catalog_path",
+        "registry_url",
+        "registry_token_url",
+        "registry_credentials",
+        "argocd_url",
+        "argocd_root_path",
+        "redis_url",
+        "redis_origin",
+        "tempo",
+    ];
+
+    // Where Argo CD is, is only checked: we may not call it, but the components that do face nobody to whom they
+    // could say that they cannot, and they would find out after the commit.
+    fn read(variables: &Variables) -> Result<Self, SettingError> {
+        variables.argocd()?;
+        Ok(Self {
+            redis_url: variables.redis()?,
+            slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
+            team: variables.optional("slack_team_id", SlackTeam::parse)?,
+            github: GitHub { url: variables.origin("github_url")?, token: variables.secret("github_token")? },
+            github_deployments: variables.switch("github_deployments")?,
+            gitops: GitOps::read(variables)?,
+            catalog_path: variables.required("catalog_path", FilePath::parse)?,
+            registry: Registry {
+                url: variables.optional_origin("registry_url")?,
+                token_url: variables.optional_origin("registry_token_url")?,
+                credentials: variables.required("registry_credentials", parse_credentials)?,
+            },
+            tempo: variables.tempo()?,
+        })
+    }
+
+    fn redis_url(&self) -> &Secret {
+        &self.redis_url
+    }
+}
+
+/// What github-relay is configured with.
+pub struct GithubRelaySettings {
+    /// The GitOps repository.
+    pub gitops: GitOps,
+    /// Argo CD's webhook; no token.
+    pub argocd: ArgoCd,
+    /// Argo CD's own webhook secret, where it differs from GitHub's.
+    pub resign: Option<SigningKey>,
+    /// Redis, with its password.
+    pub redis_url: Secret,
+    /// Periods.
+    pub tempo: Tempo,
+}
+
+impl GithubRelaySettings {
+    /// The keys that verify GitHub's webhooks: read before anything else.
+    pub fn keys(variables: &Variables) -> Result<Keys, SettingError> {
+        variables.keys("github_webhook_secret", "github_webhook_secret_previous")
+    }
+}
+
+impl Settings for GithubRelaySettings {
+    const NAMES: &'static [&'static str] = &[
+        "github_webhook_secret",
+        "github_webhook_secret_previous",
+        "gitops_repo",
+        "gitops_branch",
+        "argocd_url",
+        "argocd_root_path",
+        "argocd_webhook_secret",
+        "redis_url",
+        "redis_origin",
+        "tempo",
+    ];
+
+    fn read(variables: &Variables) -> Result<Self, SettingError> {
+        let resign = match variables.text("argocd_webhook_secret") {
+            "" => None,
+            text => Some(
+                SigningKey::new(&Secret::new(text))
+                    .ok_or(SettingError::new("argocd_webhook_secret", "is shorter than 16 bytes"))?,
+            ),
+        };
+        Ok(Self {
+            redis_url: variables.redis()?,
+            gitops: GitOps::read(variables)?,
+            argocd: variables.argocd()?,
+            resign,
+            tempo: variables.tempo()?,
+        })
+    }
+
+    fn redis_url(&self) -> &Secret {
+        &self.redis_url
+    }
+}
+
+/// What sync-poller is configured with.
+pub struct SyncPollerSettings {
+    /// Argo CD's API.
+    pub argocd: ArgoCd,
+    /// Slack's API.
+    pub slack: Slack,
+    /// Redis, with its password.
+    pub redis_url: Secret,
+    /// Periods.
+    pub tempo: Tempo,
+}
+
+impl Settings for SyncPollerSettings {
+    const NAMES: &'static [&'static str] = &[
+        "argocd_url",
+        "argocd_root_path",
+        "argocd_token",
+        "slack_bot_token",
+        "slack_url",
+        "redis_url",
+        "redis_origin",
+        "tempo",
+    ];
+
+    fn read(variables: &Variables) -> Result<Self, SettingError> {
+        Ok(Self {
+            redis_url: variables.redis()?,
+            argocd: ArgoCd { token: Some(variables.secret("argocd_token")?), ..variables.argocd()? },
+            slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
+            tempo: variables.tempo()?,
+        })
+    }
+
+    fn redis_url(&self) -> &Secret {
+        &self.redis_url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIGNING: &str = "8f742231b10e8888abcd99yyyzzz85a5";
+    const PREVIOUS: &str = "00000000000000000000000000000000";
+
+    /// Everything set, as an operator would.
+    fn good() -> Variables {
+        Variables(BTreeMap::from(
+            [
+                ("slack_signing_secret", SIGNING),
+                ("slack_signing_secret_previous", ""),
+                ("slack_bot_token", "xoxb-0000000000-hush"),
+                ("slack_url", "https://slack.com"),
+                ("slack_team_id", ""),
+                ("github_token", "github_pat_0000000000hush"),
+                ("github_url", "https://api.github.com"),
+                ("github_deployments", "on"),
+                ("github_webhook_secret", SIGNING),
+                ("github_webhook_secret_previous", ""),
+                ("gitops_repo", "acme/gitops"),
+                ("gitops_branch", "main"),
+                ("catalog_path", "deploy-bot.yaml"),
+                ("registry_url", ""),
+                ("registry_token_url", ""),
+                ("registry_credentials", "{}"),
+                ("argocd_url", "https://argocd.acme.example"),
+                ("argocd_root_path", ""),
+                ("argocd_token", "eyJhbGciOiJIUzI1NiJ9.hush"),
+                ("argocd_webhook_secret", ""),
+                ("redis_url", "redis://127.0.0.1:6379"),
+                ("redis_origin", "redis://127.0.0.1:6379"),
+                ("tempo", ""),
+            ]
+            .map(|(name, value)| (name, value.to_owned())),
+        ))
+    }
+
+    fn with(name: &'static str, value: &str) -> Variables {
+        let mut variables = good();
+        assert!(variables.0.insert(name, value.to_owned()).is_some(), "{name}");
+        variables
+    }
+
+    /// What one component makes of its variables: all that it reads, keys too.
+    type Read = fn(&Variables) -> Result<(), SettingError>;
+
+    const COMPONENTS: [(&[&str], Read); 3] = [
+        (SlackCommandSettings::NAMES, |variables| {
+            SlackCommandSettings::keys(variables)?;
+            SlackCommandSettings::read(variables).map(drop)
+        }),
+        (GithubRelaySettings::NAMES, |variables| {
+            GithubRelaySettings::keys(variables)?;
+            GithubRelaySettings::read(variables).map(drop)
+        }),
+        (SyncPollerSettings::NAMES, |variables| SyncPollerSettings::read(variables).map(drop)),
+    ];
+
+    #[test]
+    fn every_component_reads_its_own_variables_and_no_others() {
+        for (names, read) in COMPONENTS {
+            let mut own = good();
+            own.0.retain(|name, _| names.contains(name));
+            assert_eq!(own.0.len(), names.len(), "{names:?}");
+            assert_eq!(read(&own), Ok(()));
+            for (name, error) in names.iter().map(|name| {
+                let mut without = good();
+                without.0.insert(*name, "\u{7f} no such thing".to_owned());
+                (name, read(&without).unwrap_err())
+            }) {
+                assert_eq!(error.variable, *name, "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let may_be_empty = [
+            "slack_signing_secret_previous",
+            "github_webhook_secret_previous",
+            "slack_team_id",
+            "registry_url",
+            "registry_token_url",
+            "argocd_root_path",
+            "argocd_webhook_secret",
+            "tempo",
+        ];
+        for (names, read) in COMPONENTS {
+            for name in names.iter().copied() {
+                for blank in [None, Some(""), Some(" \t\r\n")] {
+                    let mut variables = good();
+                    match blank {
+                        None => variables.0.remove(name),
+                        Some(blank) => variables.0.insert(name, blank.to_owned()),
+                    };
+                    let missing = read(&variables).err().map(|error| error.variable);
+                    assert_eq!(missing, (!may_be_empty.contains(&name)).then_some(name), "{blank:?}");
+                }
+            }
+        }
+    }
+
+    /// Reads all components; the errors must agree.
+    fn error(name: &'static str, value: &str) -> Option<String> {
+        let variables = with(name, value);
+        let errors: Vec<Option<String>> = COMPONENTS
+            .iter()
+            .filter(|(names, _)| names.contains(&name))
+            .map(|(_, read)| {
+                read(&variables).err().map(|error| {
+                    assert_eq!(error.variable, name);
+                    // Neither the log, nor the person, nor a Debug sees any of the value: the bad ones below say so themselves.
+                    for told in [error.to_string(), format!("{error:?}"), format!("{:?}", error.fault("deploy"))] {
+                        assert!(!told.contains("hush"), "{told}");
+                    }
+                    error.to_string()
+                })
+            })
+            .collect();
+        assert!(!errors.is_empty() && errors.iter().all(|error| *error == errors[0]), "{errors:?}");
+        errors[0].clone()
+    }
+
+    fn check(name: &'static str, fine: &[&str], bad: &[&str]) {
+        for value in fine {
+            assert_eq!(error(name, value), None, "{value:?}");
+        }
+        for value in bad {
+            assert!(error(name, value).is_some(), "{name}: {value:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn an_address_is_an_origin() {
+        let bad = [
+            "https://hush.example/api",
+            "https://hush.example//",
+            "https://user:hush@hush.example",
+            "hush.example",
+            "//hush.example",
+            "https://",
+            "https://hush.example:0",
+            "https://hush.example:99999",
+            "https://hush.example?x=1",
+            "https://hush.example#x",
+            "https://hush example",
+            "ftp://hush.example",
+            "redis://hush.example",
+        ];
+        for name in ["slack_url", "github_url", "argocd_url", "registry_url", "registry_token_url"] {
+            let fine = [
+                "https://a.example",
+                "https://a.example/",
+                " https://a.example:8443 ",
+                "http://127.0.0.1:5000",
+                "http://[::1]:80",
+            ];
+            check(name, &fine, &bad);
+        }
+        let slack =
+            SlackCommandSettings::read(&with("slack_url", "https://a.example/")).map(|settings| settings.slack.url);
+        assert_eq!(slack.unwrap().as_str(), "https://a.example");
+    }
+
+    #[test]
+    fn redis_may_have_a_password_but_its_origin_may_not() {
+        check(
+            "redis_url",
+            &[
+                "redis://127.0.0.1:6379",
+                "redis://:hush@redis:6379/1",
+                "rediss://user:hush@redis",
+                "redis://[::1]/2?x=y",
+            ],
+            &[
+                "hush:6379",
+                "http://hush",
+                "redis://",
+                "redis://:hush@",
+                "redis://hush:0",
+                "redis:///hush",
+                "redis://hush b",
+            ],
+        );
+        check(
+            "redis_origin",
+            &["redis://127.0.0.1:6379", "redis://redis/", "rediss://redis:6380", "rediss://[::1]:6380"],
+            &[
+                "redis://:hush@redis:6379",
+                "redis://hush/1",
+                "hush",
+                "http://hush",
+                "redis://hush:0",
+                "rediss://hush",
+                "rediss://[::1]",
+            ],
+        );
+        let settings = SyncPollerSettings::read(&with("redis_url", " redis://:hush@redis:6379/1 ")).unwrap();
+        assert_eq!(settings.redis_url.expose(), "redis://:hush@redis:6379/1");
+    }
+
+    #[test]
+    fn a_short_secret_counts_as_missing() {
+        let fifteen = "hush56789012345";
+        for name in ["slack_signing_secret", "slack_signing_secret_previous", "slack_bot_token", "github_token"] {
+            check(name, &["hush567890123456"], &[fifteen, &format!(" {fifteen} "), "x"]);
+        }
+        for name in ["github_webhook_secret", "github_webhook_secret_previous", "argocd_token", "argocd_webhook_secret"]
+        {
+            check(name, &["hush567890123456"], &[fifteen, &format!("{fifteen}\n"), "x"]);
+        }
+    }
+
+    #[test]
+    fn a_token_is_what_a_header_can_hold() {
+        for name in ["slack_bot_token", "github_token", "argocd_token"] {
+            check(
+                name,
+                &["hush567890123456\n", " hush567890123456"],
+                &["hush567890 123456", "hush567890\n123456", "hush567890\u{7f}123456", "hüsh567890123456"],
+            );
+        }
+        // A signing secret is never sent, so it may be a sentence.
+        check("slack_signing_secret", &["hüsh and keep it to yourself"], &[]);
+    }
+
+    #[test]
+    fn a_secret_can_be_rotated() {
+        let keys = |previous| SlackCommandSettings::keys(&with("slack_signing_secret_previous", previous));
+        assert!(keys("").unwrap().previous.is_none());
+        assert!(keys(PREVIOUS).unwrap().previous.is_some());
+        let keys = GithubRelaySettings::keys(&with("github_webhook_secret_previous", PREVIOUS)).unwrap();
+        let body = b"{}";
+        let signs =
+            |secret: &str| clients::signature::sign_sha256(&SigningKey::new(&Secret::new(secret)).unwrap(), body);
+        for (secret, expected) in [(SIGNING, true), (PREVIOUS, true), ("11111111111111111111111111111111", false)] {
+            let mut mac = clients::signature::GitHubMac::new(&keys);
+            mac.update(body);
+            assert_eq!(mac.verify(&signs(secret)).is_ok(), expected, "{secret}");
+        }
+    }
+
+    #[test]
+    fn names_and_paths() {
+        check("gitops_repo", &["acme/gitops"], &["hush", "acme/hush/x", "https://github.com/acme/hush"]);
+        check("gitops_branch", &["main", "release/1"], &["hush b", "refs/hush/", "-hush"]);
+        check("catalog_path", &["deploy-bot.yaml", "ops/deploy-bot.yaml"], &["/hush.yaml", "../hush", "hush//b"]);
+        check("slack_team_id", &["T1DC2JH3J"], &["hush", "T1hush"]);
+        check(
+            "argocd_root_path",
+            &["/", "argocd", "/argocd/", "/a/b.c_d-e"],
+            &["/hush?b", "/hush b", "/hüsh", "/hush%2f"],
+        );
+        let root = |path| SyncPollerSettings::read(&with("argocd_root_path", path)).unwrap().argocd.root_path;
+        assert_eq!([root(""), root("/"), root("argocd"), root("/a/b/")], ["", "", "/argocd", "/a/b"]);
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        check("github_deployments", &["on", " off "], &["hush", "true", "0", "On"]);
+        let read = |value| SlackCommandSettings::read(&with("github_deployments", value)).unwrap().github_deployments;
+        assert_eq!([read("on"), read("off")], [true, false]);
+    }
+
+    #[test]
+    fn json_variables() {
+        check("tempo", &["{}", r#"{"poll": 20}"#], &["hush", r#"{"hush": 1}"#, r#"{"poll": "20"}"#]);
+        let read = GithubRelaySettings::read(&with("tempo", r#"{"overtaking": 20}"#)).unwrap();
+        assert_eq!(read.tempo, Tempo { overtaking: 20, ..Tempo::default() });
+        check(
+            "registry_credentials",
+            &["{}", r#"{"ghcr.io": {"username": "x", "password": "hush"}}"#],
+            &["hush", "[]", r#"{"ghcr.io": "hush"}"#, r#"{"ghcr.io": {"username": "hush"}}"#],
+        );
+    }
+
+    #[test]
+    fn the_two_that_face_the_internet_have_no_argo_cd_token() {
+        assert!(!SlackCommandSettings::NAMES.contains(&"argocd_token"));
+        assert!(!GithubRelaySettings::NAMES.contains(&"argocd_token"));
+        assert!(GithubRelaySettings::read(&good()).unwrap().argocd.token.is_none());
+        assert!(GithubRelaySettings::read(&good()).unwrap().resign.is_none());
+        assert!(SyncPollerSettings::read(&good()).unwrap().argocd.token.is_some());
+        assert!(!SyncPollerSettings::NAMES.iter().any(|name| name.contains("github") || name.contains("signing")));
+    }
+
+    #[test]
+    fn errors_as_operators_read_them() {
+        let told = [
+            error("gitops_repo", ""),
+            error("argocd_url", "https://hush.example/api"),
+            error("argocd_url", "redis://hush.example"),
+            error("redis_url", "hush"),
+            error("slack_signing_secret", ""),
+            error("slack_bot_token", ""),
+            error("slack_bot_token", "xoxb-0000 hush-0000"),
+            error("argocd_webhook_secret", "hush"),
+            error("argocd_root_path", "/?hush"),
+            error("tempo", "hush"),
+            error("github_deployments", "hush"),
+        ];
+        insta::assert_snapshot!(told.map(Option::unwrap).join("\n"), @"
+        the variable gitops_repo is not set
+        the variable argocd_url is not http://host or https://host, with a port at most
+        the variable argocd_url is not http://host or https://host, with a port at most
+        the variable redis_url is malformed
+        the variable slack_signing_secret is missing or shorter than 16 bytes
+        the variable slack_bot_token is missing or shorter than 16 bytes
+        the variable slack_bot_token contains a space or a character that no header may hold
+        the variable argocd_webhook_secret is shorter than 16 bytes
+        the variable argocd_root_path is malformed
+        the variable tempo is malformed
+        the variable github_deployments is neither on nor off
+        ");
+    }
+}

@@ -1,0 +1,151 @@
+//! One watch: follows every deployment in flight at the same time, and announces what people pushed, for at most 25 s, because the trigger
+//! is serial.
+//!
+//! At most one watch at a time in the installation, by the lease `watch`; a failed renewal ends it at once. A watch that ends wakes
+//! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
+
+mod announce;
+mod follow;
+mod mend;
+mod voice;
+
+use crate::log::Line;
+use crate::settings::SyncPollerSettings;
+use crate::world::World;
+use domain::names::DeploymentId;
+use follow::Ended;
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::stream::{FuturesUnordered, StreamExt};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
+use store::Calls;
+use store::{Flight, Lease, StoreError};
+
+/// Life of the lease `watch`.
+const LIFE: Duration = Duration::from_secs(10);
+/// How often it is renewed.
+const RENEW: Duration = Duration::from_secs(3);
+
+/// What all followers share.
+pub(crate) struct Watch<'a, W> {
+    pub(crate) world: &'a W,
+    pub(crate) settings: &'a SyncPollerSettings,
+    pub(crate) lease: &'a Lease<'a, W>,
+    /// Edits of messages, by deployment.
+    pub(crate) words: Calls<DeploymentId>,
+    /// Asks for a sync, by deployment.
+    pub(crate) syncs: Calls<DeploymentId>,
+    /// Time is up: come to an end at the next safe point.
+    pub(crate) closing: Cell<bool>,
+}
+
+/// What may have taken effect after a watch had lost its lease.
+pub(crate) struct Late {
+    /// Edits of the messages of these deployments.
+    pub(crate) words: Vec<DeploymentId>,
+    /// Asks for a sync of these.
+    pub(crate) syncs: Vec<DeploymentId>,
+}
+
+/// Watches, if nobody else does.
+pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
+    let lease = match Lease::take(world, "watch", LIFE).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return,
+        Err(error) => return world.log(Line::error("not_watching").with("cause", error.0)),
+    };
+    let watch = Watch {
+        world,
+        settings,
+        lease: &lease,
+        words: Calls::default(),
+        syncs: Calls::default(),
+        closing: Cell::new(false),
+    };
+    let left = lease.during(RENEW, watch.run()).await;
+    let late = Late { words: watch.words.late(&lease), syncs: watch.syncs.late(&lease) };
+    match left {
+        Ok(Ok(settled)) => {
+            let held = lease.release().await;
+            // Read again after the release: what came in between has nobody else to wake a watch for it.
+            let in_flight = store::in_flight(world).await;
+            if in_flight.map_or(true, |in_flight| in_flight.all().any(|flight| !settled.contains(&flight))) {
+                let _ = store::wake(world).await;
+            }
+            if held {
+                return;
+            }
+        }
+        left => {
+            match left {
+                Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.0)),
+                _ => world.log(Line::error("watch_lost")),
+            }
+            // Calls of ours may still be on their way: the lease is not given back but runs out, and then somebody goes on.
+            world.sleep(LIFE).await;
+            let _ = store::wake(world).await;
+        }
+    }
+    late.mend(world, settings).await;
+}
+
+impl<W: World> Watch<'_, W> {
+    /// Until the time is up or nothing is left. Returns what needs no other watch at once: deployments are slack-command's to end and tell,
+    /// and a push that cannot be told just now waits until somebody is woken for another reason, or `/healthz` is asked.
+    async fn run(&self) -> Result<BTreeSet<Flight>, StoreError> {
+        let tempo = &self.settings.tempo;
+        let until = self.world.elapsed().saturating_add(Duration::from_millis(tempo.watch));
+        let mut reload = self.world.elapsed().saturating_add(Duration::from_millis(tempo.reload));
+        let mut nudges: BTreeMap<Flight, mpsc::UnboundedSender<()>> = BTreeMap::new();
+        let mut settled = BTreeSet::new();
+        let mut followers = FuturesUnordered::new();
+        let mut new: Vec<Flight> = store::in_flight(self.world).await?.all().collect();
+        loop {
+            for flight in new.drain(..) {
+                settled.remove(&flight);
+                // Whoever is followed already is told to look; a follower that has just ended is started again.
+                let known = nudges.get(&flight).is_some_and(|nudge| nudge.unbounded_send(()).is_ok());
+                if !known && !self.closing.get() {
+                    let (nudge, heard) = mpsc::unbounded();
+                    nudges.insert(flight.clone(), nudge);
+                    followers.push(async move {
+                        let ended = match &flight {
+                            Flight::Deployment(id) => follow::follow(self, id, heard).await,
+                            Flight::Push(sha) => announce::announce(self, sha, heard).await,
+                        };
+                        (flight, ended)
+                    });
+                }
+            }
+            if followers.is_empty() {
+                return Ok(settled);
+            }
+            match select(pin!(followers.next()), pin!(self.world.sleep(Duration::from_millis(tempo.news)))).await {
+                Either::Left((Some((flight, ended)), _)) => {
+                    nudges.remove(&flight);
+                    if ended == Ended::Settled {
+                        settled.insert(flight);
+                    }
+                }
+                Either::Left((None, _)) | Either::Right(_) => {}
+            }
+            let now = self.world.elapsed();
+            if now >= until && !self.closing.replace(true) {
+                nudges.values().for_each(|nudge| drop(nudge.unbounded_send(())));
+            }
+            if !self.closing.get() {
+                // Redis may hiccup: whether we go on is for the lease to say.
+                new = store::take_news(self.world).await.unwrap_or_default();
+                if now >= reload {
+                    // In case news were lost.
+                    reload = now.saturating_add(Duration::from_millis(tempo.reload));
+                    let in_flight = store::in_flight(self.world).await.unwrap_or_default();
+                    new.extend(in_flight.all().filter(|flight| !settled.contains(flight)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What people pushed to a file of an app, told once in the channel where that app is deployed. Nothing is ever synced because of it.
+//!
+//! That it may be told is noted first: whoever dies in between is followed by one who waits, and then says it once more. What cannot be told
+//! now is tried again as long as a watch lasts, but no watch is woken for it: `/healthz` does that. After a day it is no news any more.
+
+use super::Watch;
+use super::follow::{CALL, Ended, LOST};
+use crate::log::Line;
+use crate::world::World;
+use clients::slack;
+use clients::slack::SlackError;
+use domain::deployment::RequestFact;
+use domain::fault::Cause;
+use domain::message;
+use domain::names::{CommitSha, SlackChannel};
+use domain::push::{NEWS, PushNote, Touched};
+use futures::channel::mpsc;
+use futures::future::select;
+use futures::stream::StreamExt;
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::time::Duration;
+use store::{Live, PushTold, Pushed, Speech, StoreError, Telling, Urgency};
+
+/// A note that is not there after this long never will be: the relay puts a push in flight before it writes the note.
+const MISSING: Duration = Duration::from_secs(60);
+
+/// How often a watch tries. Then it may end: whoever is asked `/healthz` wakes the next one.
+const TRIES: u8 = 5;
+
+/// Tells it, if that can be done.
+pub(crate) async fn announce<W: World>(
+    watch: &Watch<'_, W>,
+    sha: &CommitSha,
+    mut nudges: mpsc::UnboundedReceiver<()>,
+) -> Ended {
+    let announcer = Announcer { watch, world: watch.world, sha };
+    for _ in 0..TRIES {
+        match announcer.run().await {
+            Ok(true) => return Ended::Settled,
+            Ok(false) => {}
+            Err(error) => {
+                watch.world.log(announcer.line("not_announced").with("cause", error.0));
+                if error.is_unreadable() {
+                    return Ended::Settled;
+                }
+            }
+        }
+        let pause = Duration::from_millis(watch.settings.tempo.look_again);
+        select(pin!(nudges.next()), pin!(watch.world.sleep(pause))).await;
+        if watch.closing.get() {
+            break;
+        }
+    }
+    Ended::Settled
+}
+
+/// After so many posts without an answer, each of which may be a message: how long after the push there may be another one.
+fn patience(minute: u64, unsure: u8) -> Duration {
+    let minutes = 4_u64.saturating_pow(u32::from(unsure).saturating_sub(1));
+    Duration::from_millis(if unsure == 0 { 0 } else { minute.saturating_mul(minutes) })
+}
+
+struct Announcer<'a, W> {
+    watch: &'a Watch<'a, W>,
+    world: &'a W,
+    sha: &'a CommitSha,
+}
+
+/// What came of one channel.
+enum Told {
+    Yes,
+    /// Not this time.
+    NotYet,
+    /// There is no telling anything there.
+    Never,
+}
+
+impl<W: World> Announcer<'_, W> {
+    /// Whether nothing is left to do for now.
+    async fn run(&self) -> Result<bool, StoreError> {
+        let note = match store::load_key(self.world, Pushed(self.sha)).await {
+            // Whoever can read it finds it when the store is looked through; here it would only keep the watch busy.
+            Err(error) if error.is_unreadable() => {
+                self.world.log(self.line("not_announced").with("cause", error.0));
+                self.still_ours().await?;
+                store::remove_push(self.world, self.sha).await?;
+                return Ok(true);
+            }
+            note => note?,
+        };
+        match note {
+            Some(note) => {
+                if !self.tell_all(&note).await? {
+                    return Ok(false);
+                }
+                self.still_ours().await?;
+                store::delete_key(self.world, Pushed(self.sha)).await?;
+                store::note_is_gone(self.world, self.sha).await?;
+            }
+            None if store::note_missing(self.world, self.sha).await? < MISSING => return Ok(true),
+            None => {}
+        }
+        self.still_ours().await?;
+        store::remove_push(self.world, self.sha).await?;
+        Ok(true)
+    }
+
+    /// Whether everybody is told, or will not be.
+    async fn tell_all(&self, note: &PushNote) -> Result<bool, StoreError> {
+        if self.world.now().since(note.at) >= NEWS {
+            let all: Vec<&Touched> = note.touched.iter().collect();
+            self.world.log(self.line("nobody_told").with("targets", names(&all).join(" ")));
+            return Ok(true);
+        }
+        // Each with the channels in which it may be told, best first.
+        let mut untold: Vec<(&Touched, VecDeque<SlackChannel>)> = Vec::new();
+        for touched in &note.touched {
+            untold.push((touched, self.channels(touched).await?));
+        }
+        let mut later = false;
+        while let Some(channel) = untold.iter().find_map(|(_, channels)| channels.front().cloned()) {
+            // There may be many channels, and a deploy must not wait for them.
+            if self.watch.closing.get() {
+                return Ok(false);
+            }
+            let (here, elsewhere) = untold.into_iter().partition(|(_, channels)| channels.front() == Some(&channel));
+            let here: Vec<(&Touched, VecDeque<SlackChannel>)> = here;
+            untold = elsewhere;
+            let touched: Vec<&Touched> = here.iter().map(|(touched, _)| *touched).collect();
+            match self.tell(note, &channel, &touched).await? {
+                Told::Yes => {}
+                Told::NotYet => later = true,
+                Told::Never => untold.extend(here.into_iter().map(|(touched, mut channels)| {
+                    channels.pop_front();
+                    (touched, channels)
+                })),
+            }
+        }
+        if later {
+            return Ok(false);
+        }
+        let unheard: Vec<&Touched> = untold.into_iter().map(|(touched, _)| touched).collect();
+        if !unheard.is_empty() {
+            self.world.log(self.line("nobody_told").with("targets", names(&unheard).join(" ")));
+        }
+        Ok(true)
+    }
+
+    /// Where the target is deployed from, and where it may be.
+    async fn channels(&self, touched: &Touched) -> Result<VecDeque<SlackChannel>, StoreError> {
+        let mut channels = VecDeque::new();
+        if let Some(live) = readable(store::load_key(self.world, Live(&touched.managed.argocd)).await)? {
+            let request = readable(store::load_fact::<RequestFact>(self.world, &live.id).await)?;
+            channels.extend(request.map(|request| request.channel));
+        }
+        channels.extend(touched.managed.channel.clone().filter(|channel| !channels.contains(channel)));
+        Ok(channels)
+    }
+
+    async fn tell(&self, note: &PushNote, channel: &SlackChannel, touched: &[&Touched]) -> Result<Told, StoreError> {
+        let (world, settings) = (self.world, self.watch.settings);
+        let telling = Telling { sha: self.sha, channel, targets: &names(touched) };
+        let unsure = match store::push_told(world, &telling).await? {
+            PushTold::No => 0,
+            PushTold::Perhaps(times) => times,
+            PushTold::Yes => return Ok(Told::Yes),
+            PushTold::Never => return Ok(Told::Never),
+        };
+        let speech = Speech::Post(channel);
+        if world.now().since(note.at) < patience(settings.tempo.minute, unsure) {
+            return Ok(Told::NotYet);
+        }
+        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await.is_err() {
+            return Ok(Told::NotYet);
+        }
+        let before = if unsure == 0 { PushTold::No } else { PushTold::Perhaps(unsure) };
+        store::mark_push_told(world, &telling, PushTold::Perhaps(unsure.saturating_add(1))).await?;
+        self.still_ours().await?;
+        let (told, mark) =
+            match slack::post(world, &settings.slack, channel, &message::pushed(note, touched), None).await {
+                Ok(_) => {
+                    world.log(
+                        Line::new("push_announced").with("commit", self.sha.as_str()).with("channel", channel.as_str()),
+                    );
+                    (Told::Yes, PushTold::Yes)
+                }
+                Err(SlackError::Gone(why)) => {
+                    world.log(self.line("not_announced").with("slack", why));
+                    (Told::Never, PushTold::Never)
+                }
+                Err(SlackError::Refused(fault)) => {
+                    world.log(self.line("slack").with_json("fault", &fault));
+                    match fault.cause {
+                        // A token that was replaced: whoever runs us mends that.
+                        Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Status { .. } => (Told::NotYet, before),
+                        _ => (Told::Never, PushTold::Never),
+                    }
+                }
+                Err(SlackError::RateLimited(wait)) => {
+                    store::quiet_slack(world, speech, wait).await;
+                    (Told::NotYet, before)
+                }
+                Err(error) => {
+                    let mark = if error.is_unsure() { PushTold::Perhaps(unsure.saturating_add(1)) } else { before };
+                    if let SlackError::Unreachable(fault) = &error {
+                        world.log(self.line("slack").with_json("fault", fault));
+                    }
+                    (Told::NotYet, mark)
+                }
+            };
+        store::mark_push_told(world, &telling, mark).await?;
+        Ok(told)
+    }
+
+    /// To be asked right before whatever others see.
+    async fn still_ours(&self) -> Result<(), StoreError> {
+        self.watch.lease.ensure(CALL).await.map_err(|_| LOST)
+    }
+
+    fn line(&self, event: &str) -> Line {
+        Line::error(event).with("commit", self.sha.as_str())
+    }
+}
+
+/// What this build cannot read counts as absent.
+fn readable<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    read.or_else(|error| if error.is_unreadable() { Ok(None) } else { Err(error) })
+}
+
+fn names(touched: &[&Touched]) -> Vec<String> {
+    touched.iter().map(|touched| touched.managed.target.to_string()).collect()
+}

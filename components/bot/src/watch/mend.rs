@@ -1,0 +1,101 @@
+//! What a watch does that has lost its lease in the middle of calls: these may have come after what the next watch said and asked for.
+//!
+//! It holds no lease and writes to no key. Final words, and the ask for a commit in the name of its own deployment, are the same whoever
+//! makes them, so they do no harm when somebody else mends the same.
+
+use super::Late;
+use crate::late;
+use crate::late::SLEPT;
+use crate::log::Line;
+use crate::settings::SyncPollerSettings;
+use crate::world::World;
+use clients::argocd;
+use clients::argocd::{SyncOutcome, SyncRequest};
+use domain::deployment;
+use domain::deployment::{CommitFact, Facts, Overtaken};
+use domain::message;
+use domain::names::DeploymentId;
+use futures::future::{join, join_all};
+use std::time::Duration;
+use store::{Current, Live, Rewritten, StoreError};
+
+/// How often it is looked whether a late sync has to be mended, and how long after the look before: a sync may take its time.
+const LOOKS: u32 = 60;
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+impl Late {
+    /// Mends what may have come late, all at the same time.
+    pub(crate) async fn mend<W: World>(&self, world: &W, settings: &SyncPollerSettings) {
+        let minute = settings.tempo.minute;
+        let words = self.words.iter().map(async |id| {
+            let last_words = |facts: &Facts| facts.outcome.is_some().then(|| message::after_commit(id, facts));
+            late::tell_again(world, &settings.slack, minute, id, last_words).await;
+        });
+        let syncs = self.syncs.iter().map(|id| mend_sync(world, settings, id));
+        join(join_all(words), join_all(syncs)).await;
+    }
+}
+
+/// Asks for the newer commit again if this deployment's sync came after it.
+async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) {
+    let mut late = id.clone();
+    for _ in 0..LOOKS {
+        match look(world, settings, &late).await {
+            Ok(Overtaken::No) => return,
+            Ok(Overtaken::Wait) => {}
+            Ok(Overtaken::By(newer)) => {
+                world.log(Line::error("late_sync").of(&late).with("newer", newer.as_str()).with("cause", SLEPT));
+                if ask(world, settings, &newer).await {
+                    // From now on this one may have come late: we hold no lease.
+                    late = newer;
+                }
+            }
+            Err(error) => world.log(Line::error("late_sync_unknown").of(&late).with("cause", error.0)),
+        }
+        world.sleep(LOOK_AGAIN).await;
+    }
+    world.log(Line::error("late_sync_not_mended").of(&late));
+}
+
+async fn look<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) -> Result<Overtaken, StoreError> {
+    let facts = store::load(world, id).await?;
+    let Some(commit) = &facts.commit else { return Ok(Overtaken::No) };
+    let others = others(world, commit, id).await?;
+    let rewritten = store::load_key(world, Rewritten).await?.map(|rewritten| rewritten.at);
+    // Argo CD last: what it shows is newer than what we know.
+    match argocd::get(world, &settings.argocd, &commit.argocd).await {
+        Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
+        Err(argocd::ArgoError::NoApplication) => Ok(Overtaken::No),
+        Err(_) => Err(StoreError("Argo CD did not say")),
+    }
+}
+
+/// The deployments that the target's keys name, but for this one.
+async fn others<W: World>(
+    world: &W,
+    commit: &CommitFact,
+    id: &DeploymentId,
+) -> Result<Vec<(DeploymentId, Facts)>, StoreError> {
+    let current = store::load_key(world, Current(&commit.argocd)).await?.map(|current| current.id);
+    let live = store::load_key(world, Live(&commit.argocd)).await?.map(|live| live.id);
+    let mut others = Vec::new();
+    for other in current.into_iter().chain(live).filter(|other| other != id) {
+        let facts = store::load(world, &other).await?;
+        others.push((other, facts));
+    }
+    Ok(others)
+}
+
+/// The same ask that a watch would make for it. Says whether it may have been taken.
+async fn ask<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) -> bool {
+    let Ok(facts) = store::load(world, id).await else { return false };
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
+    let Ok(app) = argocd::get(world, &settings.argocd, &commit.argocd).await else { return false };
+    let sources = argocd::which_sources(&app, &commit.gitops_repo, &commit.gitops_branch, &committed.sha);
+    let Ok(revision) = sources else { return false };
+    let wish = SyncRequest { revision, deployment: id };
+    matches!(
+        argocd::sync(world, &settings.argocd, &commit.argocd, &wish).await,
+        SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
+    )
+}

@@ -1,0 +1,137 @@
+use super::*;
+use domain::names::{AppName, ArgoApplication, EnvironmentName, KubeName, SlackChannel, Target};
+use domain::push::ManagedTarget;
+use serde_json::{Value, json};
+
+const NOW: Timestamp = Timestamp::from_seconds(2_000_000);
+
+fn sha(digit: char) -> CommitSha {
+    CommitSha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+fn target(app: &str, environment: &str) -> Target {
+    Target { app: AppName::parse(app).unwrap(), environment: EnvironmentName::parse(environment).unwrap() }
+}
+
+fn managed(app: &str) -> ManagedTarget {
+    let name = |text| KubeName::parse(text).unwrap();
+    let argocd = ArgoApplication { name: name(app), project: name("default"), namespace: None };
+    ManagedTarget { target: target(app, "default"), argocd, channel: SlackChannel::parse("C0DEPLOYS").ok() }
+}
+
+fn files(all: &[(&str, &[&str])]) -> Managed {
+    let of = |apps: &[&str]| apps.iter().map(|app| managed(app)).collect();
+    Managed { files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect() }
+}
+
+fn commit(digit: char, message: &str, modified: &[&str]) -> Value {
+    json!({
+        "id": sha(digit), "message": message, "modified": modified, "added": [], "removed": [],
+        "author": { "name": "Alice", "username": "alice" }, "committer": { "name": "Alice", "username": "alice" },
+    })
+}
+
+fn push(commits: &[Value]) -> Value {
+    json!({
+        "ref": "refs/heads/main", "before": sha('0'), "after": commits.last().map_or(json!(sha('0')), |last| last["id"].clone()),
+        "repository": { "full_name": "acme/gitops", "pushed_at": 1_999_990, "html_url": "https://github.com/acme/gitops" },
+        "commits": commits, "sender": { "login": "alice" }, "pusher": { "name": "alice" },
+    })
+}
+
+fn note(push: &Value, managed: &Managed) -> Option<PushNote> {
+    let text = push.to_string();
+    serde_json::from_slice::<Push<'_>>(text.as_bytes()).unwrap().note(managed, NOW)
+}
+
+#[test]
+fn a_push_to_a_file_of_an_app_is_noted_with_who_what_and_which_commits() {
+    let managed = files(&[("checkout/values.yaml", &["checkout"]), ("shared.yml", &["checkout", "shop"])]);
+    let several = push(&[
+        commit('a', "Raise the limits\n\nBecause.", &["checkout/values.yaml", "README.md"]),
+        commit('b', "Share", &["shared.yml"]),
+        commit('c', "Notes", &["NOTES.md"]),
+    ]);
+    let found = note(&several, &managed).unwrap();
+    assert_eq!((found.who.as_str(), found.headline.as_str(), found.commits), ("alice", "Notes", 3));
+    assert_eq!((&found.before, &found.after, found.at), (&sha('0'), &sha('c'), Timestamp::from_seconds(1_999_991)));
+    let touched: Vec<(String, Vec<&str>, &[CommitSha])> = found
+        .touched
+        .iter()
+        .map(|one| {
+            (one.managed.target.to_string(), one.files.iter().map(FilePath::as_str).collect(), one.wrote.as_slice())
+        })
+        .collect();
+    assert_eq!(
+        touched,
+        [
+            ("checkout".to_owned(), vec!["shared.yml", "checkout/values.yaml"], &[sha('b'), sha('a')][..]),
+            ("shop".to_owned(), vec!["shared.yml"], &[sha('b')][..]),
+        ]
+    );
+    assert_eq!(note(&several, &managed), Some(found), "the same push is the same note");
+    let other = push(&[commit('a', "x", &["checkout/other.yaml", "README.md"])]);
+    assert_eq!(note(&other, &managed), None);
+}
+
+#[test]
+fn only_yaml_files_are_worth_a_question() {
+    let check = |paths: &[&str], expected: bool| {
+        let text = push(&[commit('a', "x", paths)]).to_string();
+        assert_eq!(serde_json::from_str::<Push<'_>>(&text).unwrap().touches_yaml(), expected, "{paths:?}");
+    };
+    check(&["README.md", "app/main.rs", "yaml", "values.yaml.bak"], false);
+    check(&[], false);
+    check(&["README.md", "app/values.yaml"], true);
+    check(&["app/values.yml"], true);
+}
+
+/// Put back with a fast-forward after somebody had rewritten the branch, say.
+#[test]
+fn among_several_commits_those_that_look_like_ours_are_not_announced() {
+    let managed = files(&[("checkout/values.yaml", &["checkout"])]);
+    let message = format!("Deploy checkout main-0123456\n\nDeploy-Id: {}", "1".repeat(32));
+    let mut ours = commit('a', &message, &["checkout/values.yaml"]);
+    ours["committer"]["username"] = json!("web-flow");
+    assert_eq!(note(&push(&[ours.clone(), commit('b', "Notes", &["NOTES.md"])]), &managed), None);
+    let hers = commit('c', &message, &["checkout/values.yaml"]);
+    let found = note(&push(&[ours.clone(), hers]), &managed).unwrap();
+    assert_eq!(found.touched[0].wrote, [sha('c')]);
+    // A single one was looked up: then it is somebody's who copied the text.
+    assert_eq!(note(&push(&[ours]), &managed).unwrap().touched[0].wrote, [sha('a')]);
+}
+
+#[test]
+fn a_note_is_bounded_whatever_was_pushed() {
+    let names: Vec<String> = (0..300).map(|n| format!("app-{n}")).collect();
+    let apps: Vec<&str> = names.iter().map(String::as_str).collect();
+    let paths: Vec<String> = (0..50).map(|n| format!("values-{n}.yaml")).collect();
+    let all: Vec<(&str, &[&str])> = paths.iter().map(|path| (path.as_str(), &apps[..])).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let commits: Vec<Value> = ('0'..='9').map(|digit| commit(digit, &"long ".repeat(9_000), &paths)).collect();
+    let mut large = push(&commits);
+    large["sender"]["login"] = json!("a".repeat(9_000));
+    large["repository"]["html_url"] = json!("https://".repeat(9_000));
+    let found = note(&large, &files(&all)).unwrap();
+    assert_eq!((found.touched.len(), found.more), (MOST_TARGETS, 100));
+    assert!(found.touched.iter().all(|one| one.files.len() == MOST_FILES && one.wrote.len() == MOST_COMMITS));
+    assert_eq!(found.touched[0].wrote[0], sha('9'), "the newest is among them");
+    let bytes = serde_json::to_vec(&found).unwrap().len();
+    assert!(bytes < 200_000, "{bytes} bytes");
+}
+
+/// What only tells people something must not keep a push of the bot from being understood.
+#[test]
+fn a_field_of_another_type_is_nothing() {
+    for odd in [json!(null), json!(1), json!(-1), json!(1.5), json!(true), json!({ "a": [1] }), json!([[1], {}])] {
+        let mut one = commit('a', "x", &["checkout/values.yaml"]);
+        (one["added"], one["id"], one["committer"]) = (odd.clone(), odd.clone(), json!(null));
+        let mut all = push(&[one]);
+        all["repository"]["html_url"] = odd.clone();
+        all["after"] = json!(sha('a'));
+        all["sender"] = json!({ "login": odd });
+        assert_eq!(note(&all, &files(&[("checkout/values.yaml", &["checkout"])])), None, "{odd}");
+    }
+    let escaped = r#"{"commits":[{"id":"a","modified":["a\u002eyaml"]}],"repository":{"html_url":"\u0041"}}"#;
+    assert!(serde_json::from_str::<Push<'_>>(escaped).unwrap().touches_yaml());
+}

@@ -1,0 +1,209 @@
+//! What Argo CD says of an application, in our words. How that is read out of Argo CD's answer is in `clients::argocd`.
+
+use crate::names::DeploymentId;
+use crate::time::Timestamp;
+use std::fmt;
+
+/// What we know of an application at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Application {
+    /// The operation that is asked for or under way.
+    pub operation: Option<Operation>,
+    /// The newest operation that Argo CD has begun; it may be over.
+    pub last: Option<OperationState>,
+    /// Whether the cluster is what Git says.
+    pub sync_status: SyncStatus,
+    /// The commits that `sync_status` is about: one per source, and perhaps later than ours.
+    pub compared: Vec<String>,
+    /// The worst health of all resources.
+    pub health: Health,
+    /// What Argo CD says about it; often empty.
+    pub health_message: String,
+    /// When Argo CD last compared with Git.
+    pub reconciled: Option<Timestamp>,
+    /// `Type: message`, such as `ComparisonError: …`.
+    pub conditions: Vec<String>,
+    /// All images that its resources name.
+    pub images: Vec<String>,
+    /// Its pages, for people.
+    pub urls: Vec<String>,
+    /// Its sources; a source's position is its index and 1.
+    pub sources: Vec<AppSource>,
+    /// Whether it is made of `spec.sources`: then revisions are per source.
+    pub multi_source: bool,
+    /// Auto-sync is on, against our instructions.
+    pub automated: bool,
+    /// It is being deleted.
+    pub deleting: bool,
+    /// Syncs that succeeded, the oldest first: when they ended, and their commits.
+    pub history: Vec<(Option<Timestamp>, Vec<String>)>,
+    /// How many resources it has, hooks not counted.
+    pub resources_total: usize,
+    /// How many of them are healthy, or of a kind that has no health.
+    pub resources_healthy: usize,
+    /// `Kind/name: message` of each resource that was not applied, then of each that is degraded.
+    pub failing: Vec<String>,
+}
+
+/// Where an application's manifests, or their values, come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppSource {
+    /// The repository's URL.
+    pub url: String,
+    /// The branch, tag or commit that it follows; empty is `HEAD`.
+    pub target: String,
+}
+
+/// An operation that is asked for or under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Operation {
+    /// Ours, if one of us asked for it.
+    pub deploy_id: Option<DeploymentId>,
+    /// The commits it syncs to: one per source.
+    pub revisions: Vec<String>,
+    /// Who asked, as Argo CD says.
+    pub by: Option<String>,
+}
+
+/// How far an operation is, or how it ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperationState {
+    /// Ours, if one of us asked for it.
+    pub deploy_id: Option<DeploymentId>,
+    /// How far.
+    pub phase: Phase,
+    /// Argo CD's words.
+    pub message: String,
+    /// When it began. Whole seconds.
+    pub started: Option<Timestamp>,
+    /// When it ended; also set between two tries, so look at the phase.
+    pub finished: Option<Timestamp>,
+    /// Which retry it is.
+    pub retry_count: u32,
+    /// The commits it was synced to: one per source.
+    pub revisions: Vec<String>,
+    /// Who asked, as Argo CD says.
+    pub by: Option<String>,
+    /// What has become of each resource so far.
+    pub resources: Vec<Resource>,
+}
+
+/// One resource, or one hook, in an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// `Deployment`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// `Synced`, `SyncFailed`, `Pruned`, `PruneSkipped`; empty until applied, and always for hooks.
+    pub status: String,
+    /// Argo CD's words.
+    pub message: String,
+    /// A hook's phase, in the words of [`Phase`]; other resources may have one too.
+    pub hook_phase: String,
+}
+
+impl Resource {
+    /// Whether the operation is through with it.
+    pub fn is_done(&self) -> bool {
+        !self.status.is_empty() || matches!(self.hook_phase.as_str(), "Succeeded" | "Failed" | "Error")
+    }
+
+    /// Whether it was not applied, or its hook failed.
+    pub fn has_failed(&self) -> bool {
+        self.status == "SyncFailed" || matches!(self.hook_phase.as_str(), "Failed" | "Error")
+    }
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Under way, or waiting for its next try.
+    Running,
+    /// Somebody stops it.
+    Terminating,
+    /// Over: resources were not applied, or it was stopped.
+    Failed,
+    /// Over: it could not be carried out.
+    Error,
+    /// Over: all was applied. Says nothing about health.
+    Succeeded,
+    /// A word that we do not know.
+    #[default]
+    Other,
+}
+
+impl Phase {
+    /// Reads the word of Argo CD.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "Running" => Self::Running,
+            "Terminating" => Self::Terminating,
+            "Failed" => Self::Failed,
+            "Error" => Self::Error,
+            "Succeeded" => Self::Succeeded,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Health as Argo CD names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// All is well.
+    Healthy,
+    /// Not yet.
+    Progressing,
+    /// It does not work.
+    Degraded,
+    /// Paused.
+    Suspended,
+    /// Not in the cluster.
+    Missing,
+    /// Argo CD does not know, or says a word that we do not know.
+    #[default]
+    Unknown,
+}
+
+impl Health {
+    /// Reads the word of Argo CD.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "Healthy" => Self::Healthy,
+            "Progressing" => Self::Progressing,
+            "Degraded" => Self::Degraded,
+            "Suspended" => Self::Suspended,
+            "Missing" => Self::Missing,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Whether the cluster is what Git says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncStatus {
+    /// It is.
+    Synced,
+    /// It is not.
+    OutOfSync,
+    /// Argo CD does not know, or says a word that we do not know.
+    #[default]
+    Unknown,
+}
+
+impl SyncStatus {
+    /// Reads the word of Argo CD.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "Synced" => Self::Synced,
+            "OutOfSync" => Self::OutOfSync,
+            _ => Self::Unknown,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What people type after `/deploy`, understood; or what would be right.
+//!
+//! Only the form is checked here: whether there is such an app, environment, pull request, branch or tag is asked later. People
+//! paste, so quotes, links, capitals and the word `deploy` are understood; more words than we know are never ignored.
+
+mod read;
+mod verb;
+
+pub use read::LONGEST_REASON;
+pub use verb::Verb;
+
+use crate::names::{BranchName, PullRequestNumber, RepoName, Target};
+use crate::refusal::Refusal;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// The longest text that is read, in characters.
+pub const LONGEST: usize = 1000;
+
+/// What a person wants of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Deploy something.
+    Deploy(DeployWords),
+    /// Show what a deploy would change.
+    Preview(DeployWords),
+    /// Say what is live, of one app or of all.
+    Status(Option<TargetWords>),
+    /// Say what was deployed before.
+    History(TargetWords),
+    /// Deploy an earlier version: `what` is a [`What::Rollback`].
+    Rollback(DeployWords),
+    /// Let nobody deploy.
+    Lock {
+        /// What is locked.
+        scope: Scope,
+        /// Why: one line, at most [`LONGEST_REASON`] characters.
+        reason: String,
+        /// For how long; until somebody unlocks it, if none was typed.
+        period: Option<Duration>,
+    },
+    /// Let people deploy again.
+    Unlock(Scope),
+    /// Stop what is under way.
+    Cancel(TargetWords),
+    /// Say which apps there are.
+    Apps,
+    /// Say how commands are typed, or that one.
+    Help(Option<Verb>),
+}
+
+/// An app, and its environment where one was typed; nobody has looked whether they exist.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TargetWords {
+    /// The app, in lower case.
+    pub app: String,
+    /// The environment, in lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+}
+
+/// What a lock is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// `all`: every app in every environment. An app of that name is locked as `all@<environment>`.
+    Everything,
+    /// One.
+    Target(TargetWords),
+}
+
+/// The words of a deploy, before anyone knows whether the things they name exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployWords {
+    /// The app, in lower case.
+    pub app: String,
+    /// The environment, in lower case, where one was typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What to deploy.
+    pub what: What,
+    /// Why a freeze should be passed over, where somebody asks for that: one line, at most [`LONGEST_REASON`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_reason: Option<String>,
+}
+
+/// What to deploy, as typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// A pull request of the app's own repository.
+    PullRequest(PullRequestNumber),
+    /// A branch of the app's own repository.
+    Branch(BranchName),
+    /// A pull request by its link. Whether that is the app's repository is for the caller to check.
+    PullRequestOf {
+        /// The repository in the link.
+        repo: RepoName,
+        /// The number in the link.
+        number: PullRequestNumber,
+    },
+    /// A version that was live before.
+    Rollback(Version),
+    /// What is in the file now, which is a version that was deployed before. Nobody types that: a button says it.
+    Written,
+}
+
+impl What {
+    /// Whether it is a version of before, which does not move.
+    pub fn stands_still(&self) -> bool {
+        matches!(self, Self::Rollback(_) | Self::Written)
+    }
+}
+
+/// Which earlier version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Version {
+    /// The last one that was healthy.
+    LastHealthy,
+    /// The one on that line of `history`, counted from 1.
+    Back(u32),
+    /// The one with that tag, which has the form of one.
+    Tag(String),
+}
+
+impl Scope {
+    /// Reads it as it is displayed.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (app, environment) = match text.split_once('@') {
+            Some((app, environment)) => (app, Some(environment.to_owned())),
+            None if text == "all" => return Some(Self::Everything),
+            None => (text, None),
+        };
+        let one_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+        let valid = one_word(app) && environment.as_deref().is_none_or(one_word);
+        valid.then(|| Self::Target(TargetWords { app: app.to_owned(), environment }))
+    }
+}
+
+impl Command {
+    /// Reads what was typed.
+    ///
+    /// The first word is the verb. `deploy` may be left out: then the first word is the app, unless it is a slip of a verb (see
+    /// `read`). The word `deploy` in front is the verb if two words follow it: with one, it is the app, so an app called `deploy`
+    /// can be deployed. An app that is called like another verb is deployed with the word `deploy` in front of it.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        read::command(text)
+    }
+
+    /// Its verb. A command without one does not compile, and neither does a verb without help.
+    pub fn verb(&self) -> Verb {
+        match self {
+            Self::Deploy(_) => Verb::Deploy,
+            Self::Preview(_) => Verb::Preview,
+            Self::Status(_) => Verb::Status,
+            Self::History(_) => Verb::History,
+            Self::Rollback(_) => Verb::Rollback,
+            Self::Lock { .. } => Verb::Lock,
+            Self::Unlock(_) => Verb::Unlock,
+            Self::Cancel(_) => Verb::Cancel,
+            Self::Apps => Verb::Apps,
+            Self::Help(_) => Verb::Help,
+        }
+    }
+}
+
+/// As somebody could have typed it after `/deploy`, in the one form that leaves no doubt. Not escaped for Slack.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.verb().name())?;
+        match self {
+            Self::Deploy(words) | Self::Preview(words) | Self::Rollback(words) => {
+                write!(f, " {}", words.target())?;
+                match &words.what {
+                    What::PullRequest(number) => write!(f, " {number}")?,
+                    What::Branch(branch) => write!(f, " branch:refs/heads/{branch}")?,
+                    What::PullRequestOf { repo, number } => write!(f, " https://github.com/{repo}/pull/{}", number.0)?,
+                    What::Rollback(Version::LastHealthy) => {}
+                    What::Written => write!(f, " {}", words.what)?,
+                    What::Rollback(Version::Back(line)) => write!(f, " {line}")?,
+                    What::Rollback(Version::Tag(tag)) => write!(f, " tag:{tag}")?,
+                }
+                match &words.override_reason {
+                    Some(reason) => write!(f, " override {}", read::as_typed(reason, None, false)),
+                    None => Ok(()),
+                }
+            }
+            Self::Status(None) | Self::Apps | Self::Help(None) => Ok(()),
+            Self::Status(Some(target)) | Self::History(target) | Self::Cancel(target) => write!(f, " {target}"),
+            Self::Lock { scope, reason, period } => write!(f, " {scope} {}", read::as_typed(reason, *period, true)),
+            Self::Unlock(scope) => write!(f, " {scope}"),
+            Self::Help(Some(verb)) => write!(f, " {}", verb.name()),
+        }
+    }
+}
+
+impl DeployWords {
+    /// The last healthy version of a target.
+    pub fn roll_back(target: &Target) -> Self {
+        let is_default = target.environment.as_str() == "default";
+        Self {
+            app: target.app.to_string(),
+            environment: (!is_default).then(|| target.environment.to_string()),
+            what: What::Rollback(Version::LastHealthy),
+            override_reason: None,
+        }
+    }
+
+    /// Where to.
+    pub fn target(&self) -> TargetWords {
+        TargetWords { app: self.app.clone(), environment: self.environment.clone() }
+    }
+}
+
+/// As people read it in a message: `checkout@production #42`, `rollback checkout@production 2`.
+impl fmt::Display for DeployWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Rollback(Version::LastHealthy) => write!(f, "rollback {}", self.target()),
+            What::Rollback(Version::Back(line)) => write!(f, "rollback {} {line}", self.target()),
+            What::Rollback(Version::Tag(tag)) => write!(f, "rollback {} {tag}", self.target()),
+            what => write!(f, "{} {what}", self.target()),
+        }
+    }
+}
+
+impl fmt::Display for TargetWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.environment {
+            Some(environment) => write!(f, "{}@{environment}", self.app),
+            None => f.write_str(&self.app),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everything => f.write_str("all"),
+            Self::Target(target) => write!(f, "{target}"),
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PullRequest(number) => write!(f, "{number}"),
+            Self::Branch(branch) => write!(f, "{branch}"),
+            Self::PullRequestOf { repo, number } => write!(f, "{repo}{number}"),
+            Self::Rollback(version) => write!(f, "{version}"),
+            Self::Written => f.write_str("as it is in Git"),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LastHealthy => f.write_str("the last healthy version"),
+            Self::Back(line) => write!(f, "version {line} of the history"),
+            Self::Tag(tag) => f.write_str(tag),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

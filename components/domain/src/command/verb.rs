@@ -1,0 +1,163 @@
+//! The verbs, and what the help says about each. Every text is an exhaustive match: a verb without help does not compile.
+//!
+//! The examples are real: each is understood as the verb that it stands under.
+
+use crate::text::nearest;
+use serde::{Deserialize, Serialize};
+
+/// Defines the verbs, so that none is left out of `ALL`.
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $verb:ident,)*) => {
+        /// The first word of a command.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Verb {
+            $($(#[$doc])* $verb,)*
+        }
+
+        impl Verb {
+            /// All, in the order in which the help lists them.
+            pub const ALL: &[Self] = &[$(Self::$verb,)*];
+        }
+    };
+}
+
+verbs! {
+    /// Deploy something; the only one that may be left out.
+    Deploy,
+    /// Show what a deploy would change.
+    Preview,
+    /// What is live.
+    Status,
+    /// What was deployed before.
+    History,
+    /// Back to an earlier version.
+    Rollback,
+    /// Stop a deployment.
+    Cancel,
+    /// Let nobody deploy.
+    Lock,
+    /// Let people deploy again.
+    Unlock,
+    /// Which apps there are.
+    Apps,
+    /// How commands are typed.
+    Help,
+}
+
+impl Verb {
+    /// The word, in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Preview => "preview",
+            Self::Status => "status",
+            Self::History => "history",
+            Self::Rollback => "rollback",
+            Self::Cancel => "cancel",
+            Self::Lock => "lock",
+            Self::Unlock => "unlock",
+            Self::Apps => "apps",
+            Self::Help => "help",
+        }
+    }
+
+    /// The verb that somebody typed, in any case.
+    pub fn typed(word: &str) -> Option<Self> {
+        if word == "?" || word == "-h" || word.eq_ignore_ascii_case("--help") {
+            return Some(Self::Help);
+        }
+        Self::ALL.iter().copied().find(|verb| word.eq_ignore_ascii_case(verb.name()))
+    }
+
+    /// The verb that was probably meant by a word: a slip or two away, or its beginning.
+    pub fn nearest(word: &str) -> Option<Self> {
+        let name = nearest(&word.to_lowercase(), Self::ALL.iter().map(|verb| verb.name()))?;
+        Self::typed(&name)
+    }
+
+    /// Its form, with what has to be filled in.
+    pub fn usage(self) -> &'static str {
+        match self {
+            Self::Deploy => "/deploy <app>[@environment] <pull request or branch> [override <reason>]",
+            Self::Preview => "/deploy preview <app>[@environment] <pull request or branch>",
+            Self::Status => "/deploy status [<app>[@environment]]",
+            Self::History => "/deploy history <app>[@environment]",
+            Self::Rollback => "/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
+            Self::Cancel => "/deploy cancel <app>[@environment]",
+            Self::Lock => "/deploy lock <app>[@environment] <reason> [for <time>]",
+            Self::Unlock => "/deploy unlock <app>[@environment]",
+            Self::Apps => "/deploy apps",
+            Self::Help => "/deploy help [<command>]",
+        }
+    }
+
+    /// What it does, as the end of a line.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy a pull request, or the newest commit of a branch",
+            Self::Preview => "show what a deploy would change, and change nothing",
+            Self::Status => "what is live and what is under way, of one app or of all",
+            Self::History => "what was deployed before, by whom, and how it ended",
+            Self::Rollback => {
+                "go back to the last healthy version, or to the one that you name; that locks the app, too"
+            }
+            Self::Cancel => "stop a deployment that is not committed yet",
+            Self::Lock => "let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over",
+            Self::Unlock => "let people deploy an app again, or everything with `all`",
+            Self::Apps => "which apps and environments there are",
+            Self::Help => "this list, or more about one command",
+        }
+    }
+
+    /// How it is typed, and what that means. The first is the plainest: refusals show it.
+    pub fn examples(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Deploy => &[
+                ("/deploy checkout 42", "pull request 42 of the app `checkout` (`#42` or its link do as well)"),
+                ("/deploy checkout feature/x", "the newest commit of a branch"),
+                ("/deploy checkout@production main", "to an environment of the app"),
+                ("/deploy checkout branch:42", "a branch whose name is a number"),
+                (
+                    "/deploy checkout main override payments are failing",
+                    "in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it",
+                ),
+                ("/deploy deploy status 42", "an app that is called like a command"),
+            ],
+            Self::Preview => &[
+                ("/deploy preview checkout 42", "what pull request 42 would change"),
+                ("/deploy preview checkout@production main", "the newest commit of a branch, in one environment"),
+            ],
+            Self::Status => {
+                &[("/deploy status checkout@production", "one environment of an app"), ("/deploy status", "all apps")]
+            }
+            Self::History => &[("/deploy history checkout@production", "the last deployments, the newest first")],
+            Self::Rollback => &[
+                ("/deploy rollback checkout@production", "to the last version that was healthy"),
+                ("/deploy rollback checkout@production 2", "to line 2 of `/deploy history checkout@production`"),
+                ("/deploy rollback checkout main-abc1234", "to a tag (`tag:42` if it is a number)"),
+                (
+                    "/deploy rollback checkout override payments are failing",
+                    "in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it",
+                ),
+            ],
+            Self::Cancel => &[("/deploy cancel checkout@production", "what is under way there")],
+            Self::Lock => &[
+                ("/deploy lock checkout the database is being moved for 2h", "for 2 hours (also `90m`, `1h30m`, `1d`)"),
+                ("/deploy lock checkout@production load test", "until somebody unlocks it"),
+                ("/deploy lock all payment provider is down", "every app"),
+            ],
+            Self::Unlock => &[
+                ("/deploy unlock checkout@production", "one environment of an app"),
+                ("/deploy unlock all", "the lock on everything; those on single apps stay"),
+            ],
+            Self::Apps => &[("/deploy apps", "all that I know")],
+            Self::Help => &[("/deploy help", "all commands"), ("/deploy help lock", "one of them, with examples")],
+        }
+    }
+
+    /// The plainest example.
+    pub fn example(self) -> &'static str {
+        self.examples().first().map_or("/deploy help", |(typed, _)| typed)
+    }
+}

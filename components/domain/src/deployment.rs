@@ -1,0 +1,1049 @@
+//! The heart: what is known of one deployment (its facts), the state that follows from them, and what to do next.
+//!
+//! A [`State`] is computed and never stored. There is no shared record, because there is no compare-and-swap: each fact
+//! is one key, written whole by one role, and nobody rewrites another role's key.
+//!
+//! ```text
+//!            request          commit            committed            push             watch.ask
+//!  (typed) ─────────▶ Accepted ──────▶ Committing ───────▶ Committed ─────▶ Relayed ──────────▶ Syncing ──▶ Live
+//!                        │                 │                    │              │                   │
+//!                        └──── end: Refused, Failed, Cancelled  └── outcome: Failed, Superseded, TimedOut
+//!                        └──── outcome, 6 min after the request: Failed, Unknown
+//! ```
+//!
+//! # Races, by name
+//!
+//! - **The webhook overtakes the mutation's answer.** The relay finds an attempt whose base is the push's `before` and reads
+//!   `committed` again for 6 s. Never there: it answers 202; the watch goes on without a webhook 15 s after `committed`.
+//! - **The process dies after the mutation, before `committed`.** The attempt was saved first, with the base and every new
+//!   blob. Whoever resumes looks for exactly that commit, see [`CommitFact::is_ours`]; "nothing was changed" is not said before.
+//! - **Somebody makes the same change meanwhile**, in the browser say, so that GitHub signs it, or with our words in its message. It
+//!   is theirs: the commit has to name this deployment and to have nobody else as its author. Then the tag is "already written",
+//!   until somebody asks for it to be taken over: by a commit of ours that changes nothing, see [`Taken`].
+//! - **The branch is forced back before the mutation's answer is here.** A rewrite counts from the attempt on, see
+//!   [`Facts::written_at`]: no sync then.
+//! - **Argo CD's stream is behind**: it shows no operation although ours was taken, or has ended. Only an answer to a question of our
+//!   own is a reason to ask for the sync again.
+//! - **Argo CD's picture of the cluster is behind its own sync**: healthy, out of sync, with the old image. It is borne for a while.
+//! - **Two carriers of one request** (a lease that ran out while its holder slept). Both use the same `expectedHeadOid` or a
+//!   later one; GitHub lets one win, the other gets `STALE_DATA` and finds the winner's commit by its attempt.
+//! - **Two requests for one target.** The second waits for the target's lease, then reads `current`. If the lease failed
+//!   them, both may commit; before every sync the watch reads `current`, so an older commit never follows a newer one.
+//! - **`end` and `committed` both written** (a carrier froze before its mutation was sent, another one ended it). The
+//!   commit is in Git, so `committed` wins over `end`, and the deployment goes on.
+//! - **The watch ends by time while the commit lands.** `outcome` wins; the words say that the commit may land, and typing
+//!   the command again goes on with it.
+//! - **Two watches** (Redis was flushed). Both ask for the same commit with the same id; Argo CD has one operation per
+//!   application and the second sees its own id in it. Messages are rendered from the same facts, so they say the same.
+//! - **A write that lands late** (its writer was killed or frozen, or lost its lease while the store was slow). It is an older state of one
+//!   key. The keys that decide (`committed`, `end`, `outcome`) are looked at before they are written; an older `watch` or `message` costs
+//!   an edit more. After the commit an older `commit` counts no more (`committed` has what was committed), nor does the other voice's note
+//!   where the message is. An older `current` is known by whom it names, see [`turn`]; a ring that lost ids gets them back.
+//! - **A holder freezes inside a call** (between its last look at the lease and the moment the request leaves), and goes on when others have
+//!   long taken over. Nothing can fence that at Slack or Argo CD: its old words come over newer ones, its sync of an older commit after a
+//!   newer one. Whoever wakes so finds its lease lost, waits until its calls can land no more, says so in the log and mends it without a
+//!   lease, which anybody may do: final words are told once more, because rendered from final facts they are the same whoever says them, and
+//!   the newer commit is asked for again in its own deployment's name, see [`overtaken`]. A watch that sees another deployment's operation
+//!   after its own asks again while it is still its turn. Between the late call and the mending people may read old words, and the cluster
+//!   may run the older version; if the process that woke is killed in between, nobody mends words, or a sync over one that is live, until
+//!   the next deploy. A post that came late is one message more.
+
+mod decisions;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+
+pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, next, overtaken, step, turn};
+
+use crate::command::DeployWords;
+use crate::fault::Fault;
+use crate::image::{Digest, ImageName, ImageRef, Tag};
+use crate::names::{
+    ArgoApplication, BlobSha, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, MessageTs, PullRequestNumber,
+    RepoName, ResponseUrl, SlackChannel, SlackTeam, SlackUser, Target,
+};
+use crate::refusal::Refusal;
+use crate::time::{Timestamp, millis};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// One key of a deployment: which, and who writes it is in design and in each type's sentence.
+pub trait Fact: Serialize + DeserializeOwned {
+    /// The last part of its key.
+    const NAME: &'static str;
+}
+
+macro_rules! fact {
+    ($type:ident, $name:literal) => {
+        impl Fact for $type {
+            const NAME: &'static str = $name;
+        }
+    };
+}
+
+/// `request`: what a person asked for. slack-command writes it once, at accept, and the same click writes the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFact {
+    /// Slack's own time of the request.
+    pub at: Timestamp,
+    /// Who.
+    pub user: SlackUser,
+    /// The asker's name as Slack sent it: for the commit's text only.
+    pub user_name: String,
+    /// Where.
+    pub channel: SlackChannel,
+    /// Which workspace.
+    pub team: SlackTeam,
+    /// The workspace's part of `<domain>.slack.com`, for links; empty when Slack did not send it.
+    pub team_domain: String,
+    /// What, as typed and parsed. The catalog says later whether it exists.
+    pub words: DeployWords,
+    /// The last resort for speaking.
+    pub response_url: ResponseUrl,
+    /// Not typed, but asked for with a button.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressed: Option<Pressed>,
+}
+fact!(RequestFact, "request");
+
+/// What a button of an earlier message says of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pressed {
+    /// The deployment, or preview, whose message has the button.
+    pub of: DeploymentId,
+    /// The commit that was to be deployed when the button was shown: the button is void when the branch has moved.
+    #[serde(default)]
+    pub head: Option<CommitSha>,
+    /// Who approved it.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// The asker knows that this version was rolled back.
+    #[serde(default)]
+    pub knows_rolled_back: bool,
+    /// The asker knows that the tag was written into the file by this commit of somebody else, and wants a commit of ours for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_over: Option<CommitSha>,
+    /// The same, of the commits of a push that was announced: the last of them has written what is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pushed: Vec<CommitSha>,
+    /// The version below which a rollback was asked for: the button is void when another one was deployed since.
+    #[serde(default)]
+    pub takes_away: Option<Tag>,
+    /// The message goes on in place of that one.
+    #[serde(default)]
+    pub place: Option<Place>,
+}
+
+/// Somebody said yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Who.
+    pub user: SlackUser,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// `approvals`: what people said to a deployment that needs others to agree. slack-command writes it, under the lease `approvals/<id>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalsFact {
+    /// Who said yes, each once.
+    #[serde(default)]
+    pub given: Vec<Approval>,
+    /// Who said no: then it is over.
+    #[serde(default)]
+    pub rejected: Option<Approval>,
+}
+fact!(ApprovalsFact, "approvals");
+
+/// `changes`: what is new in the deployed version, as far as GitHub could compare. slack-command writes it after the commit, for the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesFact {
+    /// The tag of the version before.
+    pub since: String,
+    /// How many commits are new.
+    pub ahead: u32,
+    /// How many commits of the version before are not in this one.
+    pub behind: u32,
+    /// The newest of them, at most ten.
+    pub commits: Vec<Change>,
+    /// GitHub's page of the comparison.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+fact!(ChangesFact, "changes");
+
+/// `github`: what GitHub was told of the deploy, for the pull request to show. slack-command writes it after the commit, under the lease of
+/// whoever carries the deployment; nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitHubFact {
+    /// It was asked to make a deployment of its own. Saved before the asking, so that one that was not answered is looked for.
+    #[serde(default)]
+    pub asked: bool,
+    /// GitHub's id of it.
+    #[serde(default)]
+    pub id: Option<u64>,
+    /// What it was told last.
+    #[serde(default)]
+    pub told: Option<DeploymentState>,
+    /// So many calls have failed since.
+    #[serde(default)]
+    pub failed: u8,
+}
+fact!(GitHubFact, "github");
+
+/// One commit of the app's own repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which.
+    pub sha: CommitSha,
+    /// Its first line.
+    pub headline: String,
+    /// Its author, where GitHub knows one.
+    #[serde(default)]
+    pub login: Option<GitHubLogin>,
+}
+
+/// What somebody wants deployed: `#42` or `feature/x`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// A pull request's head.
+    PullRequest(PullRequestNumber),
+    /// A branch's head.
+    Branch(BranchName),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PullRequest(number) => number.fmt(f),
+            Self::Branch(branch) => branch.fmt(f),
+        }
+    }
+}
+
+/// How a deploy goes, in GitHub's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentState {
+    /// It waits.
+    Queued,
+    /// It is on its way.
+    InProgress,
+    /// It is live and healthy.
+    Success,
+    /// It went live and is not healthy, or did not go live.
+    Failure,
+    /// We do not know how it ended.
+    Error,
+    /// Something else is live now.
+    Inactive,
+}
+
+impl DeploymentState {
+    /// As GitHub writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// What is deployed, as GitHub knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The app's repository.
+    pub repo: RepoName,
+    /// What was asked for.
+    pub reference: Reference,
+    /// The branch behind it.
+    pub branch: BranchName,
+    /// Its newest commit when we asked.
+    pub head: CommitSha,
+    /// Title of the pull request, or first line of the commit.
+    pub title: String,
+    /// Who opened the pull request.
+    pub author: Option<GitHubLogin>,
+    /// The page to look at.
+    pub url: Option<String>,
+}
+
+/// A commit of somebody else that will be synced together with ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rider {
+    /// The commit.
+    pub sha: CommitSha,
+    /// Who, as GitHub or the commit says.
+    pub who: String,
+    /// Its first line.
+    pub headline: String,
+}
+
+/// What rides along with our commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Riders {
+    /// The target was never deployed by us, so there is nothing to compare with.
+    FirstDeploy,
+    /// These, newest first; `more`: the live commit is further back than we looked.
+    Since {
+        /// At most 100.
+        commits: Vec<Rider>,
+        /// There are more than these.
+        more: bool,
+    },
+}
+
+/// The version before a deploy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its tag.
+    pub tag: Tag,
+    /// Its commit in the app's repository.
+    pub head: CommitSha,
+}
+
+/// One call of the mutation: saved before it is sent, so that its commit can be recognised whatever happens then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The parent that the commit would have.
+    pub base: CommitSha,
+    /// When.
+    pub at: Timestamp,
+    /// The blob that each file would have.
+    pub files: BTreeMap<FilePath, BlobSha>,
+    /// They have it already: the commit would change nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unchanged: bool,
+}
+
+/// What a person has written and a commit of ours, which changes nothing, takes over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The commit that wrote the tag, or touched the file last.
+    pub wrote: CommitSha,
+    /// Whose it is, if GitHub knows.
+    #[serde(default)]
+    pub by: Option<GitHubLogin>,
+    /// The newest commit below the app's path that it deploys. GitHub lists no commit there that changes nothing, so what came later is
+    /// counted from this one.
+    pub newest: CommitSha,
+}
+
+impl Attempt {
+    /// How many files it changes.
+    fn changes(&self) -> usize {
+        if self.unchanged { 0 } else { self.files.len() }
+    }
+}
+
+/// `commit`: everything that was decided before the mutation, frozen, so that relay and poller never read the catalog.
+/// slack-command writes it under the target's lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitFact {
+    /// What goes where.
+    pub target: Target,
+    /// From what.
+    pub source: Source,
+    /// The image.
+    pub image: ImageName,
+    /// The tag that goes into the values file.
+    pub tag: Tag,
+    /// The tag that was there.
+    pub before: String,
+    /// What the registry said it is.
+    pub digest: Option<Digest>,
+    /// The GitOps repository.
+    pub gitops_repo: RepoName,
+    /// Its branch.
+    pub gitops_branch: BranchName,
+    /// Its page, for links.
+    pub gitops_url: String,
+    /// The values file.
+    pub values: FilePath,
+    /// More files that get the same tag.
+    #[serde(default)]
+    pub also: Vec<FilePath>,
+    /// The Argo CD application.
+    pub argocd: ArgoApplication,
+    /// How long after `committed` we give up.
+    pub deadline: Duration,
+    /// How long `Degraded` is borne.
+    pub degraded_grace: Duration,
+    /// Whose commits ride along.
+    pub riders: Riders,
+    /// It brings an earlier version back.
+    #[serde(default)]
+    pub rollback: bool,
+    /// The version that is live until then.
+    #[serde(default)]
+    pub previous: Option<Previous>,
+    /// Who approved it.
+    #[serde(default)]
+    pub approved_by: Vec<SlackUser>,
+    /// A freeze was overridden, for this reason.
+    #[serde(default)]
+    pub overridden: Option<String>,
+    /// The tag was in the file already, by somebody else's commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<Taken>,
+    /// All calls of the mutation so far.
+    pub attempts: Vec<Attempt>,
+}
+fact!(CommitFact, "commit");
+
+/// A commit that may be ours, as GitHub describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate<'a> {
+    /// All parents.
+    pub parents: &'a [CommitSha],
+    /// How many files it changed; unknown counts as no.
+    pub changed_files: Option<u32>,
+    /// The blobs at our paths in it.
+    pub blobs: &'a BTreeMap<FilePath, BlobSha>,
+    /// The deployment that its message names.
+    pub deploy_id: Option<DeploymentId>,
+    /// GitHub signed it, which it also does for what a person edits on its pages.
+    pub signed_by_github: bool,
+    /// This GitHub signs every commit that is made through it; an Enterprise Server need not.
+    pub always_signed: bool,
+    /// Whether its author is the account of our token; not known where GitHub knows no account.
+    pub by_us: Option<bool>,
+}
+
+impl CommitFact {
+    /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's base, every file
+    /// has the attempt's content, nothing else changed (or nothing at all, where that was the attempt), it names this deployment, GitHub
+    /// signed it, and nobody else is its author.
+    pub fn is_ours(&self, id: &DeploymentId, candidate: &Candidate<'_>) -> bool {
+        let made_by_us = match candidate.by_us {
+            Some(by_us) => by_us && (candidate.signed_by_github || !candidate.always_signed),
+            None => candidate.signed_by_github,
+        };
+        made_by_us
+            && candidate.deploy_id.as_ref() == Some(id)
+            && self.attempts.iter().any(|attempt| {
+                candidate.parents == std::slice::from_ref(&attempt.base)
+                    && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.changes()))
+                    && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
+            })
+    }
+
+    /// Every file that gets the tag.
+    pub fn files(&self) -> Vec<FilePath> {
+        std::iter::once(&self.values).chain(&self.also).cloned().collect()
+    }
+
+    /// Whether a commit of ours may be one that changes no file: such a commit is in no file's history.
+    pub fn may_change_nothing(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.unchanged)
+    }
+
+    /// The image with its tag.
+    pub fn image_ref(&self) -> ImageRef {
+        ImageRef { name: self.image.clone(), tag: self.tag.clone() }
+    }
+}
+
+/// `committed`: the commit is on the branch. slack-command writes it once, without a lease: it is true whoever says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFact {
+    /// The commit.
+    pub sha: CommitSha,
+    /// When we knew.
+    pub at: Timestamp,
+    /// The wanted tag was there already, by an earlier commit of ours.
+    pub reused: bool,
+    /// What was committed. From here on it counts, and not the key `commit`: a write of that one that was on its way for long must not
+    /// change what is looked for in the cluster. Absent in what an older build wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Box<CommitFact>>,
+}
+fact!(CommittedFact, "committed");
+
+/// A [`Refusal`] as JSON. Only slack-command, which tells it, understands it again: the other components read the facts too, and
+/// need not carry the code for every reason there is. One that this build does not know is told without its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoredRefusal(serde_json::Value);
+
+impl StoredRefusal {
+    /// The reason, if this build knows it.
+    pub fn read(&self) -> Option<Refusal> {
+        serde_json::from_value(self.0.clone()).ok()
+    }
+}
+
+impl From<&Refusal> for StoredRefusal {
+    fn from(refusal: &Refusal) -> Self {
+        Self(serde_json::to_value(refusal).unwrap_or_default())
+    }
+}
+
+/// How a deployment ended before its commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// We said no.
+    Refused {
+        /// Why.
+        refusal: StoredRefusal,
+    },
+    /// Another system failed.
+    Failed {
+        /// Which and how.
+        fault: Fault,
+    },
+    /// Somebody cancelled it.
+    Cancelled {
+        /// Who; nobody: we did, because it could not be accepted.
+        by: Option<SlackUser>,
+    },
+}
+
+/// `end`: slack-command writes it when no mutation of ours can land any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndFact {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub end: End,
+}
+fact!(EndFact, "end");
+
+/// Where a message is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its channel, as Slack's answer named it.
+    pub channel: SlackChannel,
+    /// Its id.
+    pub ts: MessageTs,
+}
+
+/// What one speaker (slack-command, or the watch) knows of its side of the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    /// A call is in flight since then (or its caller died).
+    #[serde(default)]
+    pub speaking: Option<Timestamp>,
+    /// The message.
+    #[serde(default)]
+    pub place: Option<Place>,
+    /// Slack said that there can be no message, or no more edits of it: its error.
+    #[serde(default)]
+    pub lost: Option<String>,
+    /// The text that was told last, as a hash.
+    #[serde(default)]
+    pub told: Option<u64>,
+    /// The final words were told.
+    #[serde(default)]
+    pub told_end: bool,
+    /// The asker was called to a failure, in a thread below the message: an edit notifies nobody. Saved before the call, so at most once.
+    #[serde(default)]
+    pub called: bool,
+    /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
+    #[serde(default)]
+    pub replaced: bool,
+    /// Posts without an answer: each may have left a message that nobody edits.
+    #[serde(default)]
+    pub unsure_posts: u8,
+    /// The last edit without an answer: it may still land, over newer words.
+    #[serde(default)]
+    pub unsure_edit: Option<Timestamp>,
+    /// Uses of the `response_url` so far; Slack allows five.
+    #[serde(default)]
+    pub response_url_uses: u8,
+}
+
+impl Voice {
+    /// Why [`Voice::lost`] after posts without an answer. Slack has not refused, so the final words may still be posted.
+    pub const NO_ANSWER: &'static str = "no answer";
+
+    /// Whether a message may be written or edited: not where Slack refused it, and after posts without an answer only at the end.
+    pub fn may_write(&self, last: bool) -> bool {
+        self.lost.as_deref().is_none_or(|why| last && why == Self::NO_ANSWER)
+    }
+}
+
+/// `message`: slack-command's voice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageFact(pub Voice);
+fact!(MessageFact, "message");
+
+/// `cancel`: a wish, never a state. slack-command writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelFact {
+    /// Who wishes it; nobody: the request could not be accepted as a whole.
+    pub by: Option<SlackUser>,
+    /// Since when.
+    pub at: Timestamp,
+}
+fact!(CancelFact, "cancel");
+
+/// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushFact {
+    /// GitHub's delivery id.
+    pub delivery: String,
+    /// When Argo CD had answered.
+    pub at: Timestamp,
+}
+fact!(PushFact, "push");
+
+/// Why a sync is not asked for yet, or again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// Somebody else's operation runs.
+    OtherOperation {
+        /// Who started it, as Argo CD says.
+        by: Option<String>,
+    },
+    /// A sync window is closed.
+    SyncWindow,
+    /// Argo CD does not answer, or answers nonsense.
+    ArgoCd {
+        /// What happened.
+        fault: Fault,
+    },
+}
+
+/// How far the sync is, in words of Argo CD.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The operation has ended well; now it is about health.
+    pub synced: bool,
+    /// Health as Argo CD names it; empty after the operation until Argo CD has compared again.
+    pub health: String,
+    /// The operation's own words ("waiting for healthy state of apps/Deployment/checkout").
+    pub message: String,
+    /// Resources applied so far, and all.
+    pub resources: Option<(u32, u32)>,
+    /// Which retry this is.
+    pub retry: u32,
+}
+
+/// What failed, in a form for a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The operation failed; resources by name with Argo CD's own message.
+    Sync {
+        /// The operation's message.
+        message: String,
+        /// `Kind/name: message`, up to five.
+        resources: Vec<String>,
+    },
+    /// Synced, but unhealthy.
+    Degraded {
+        /// What Argo CD says about the health.
+        message: String,
+        /// `Kind/name: message`, up to five.
+        resources: Vec<String>,
+    },
+    /// Synced and healthy, but the application does not run our image.
+    OtherImage {
+        /// The image that should run.
+        wanted: String,
+        /// What runs.
+        runs: Vec<String>,
+    },
+    /// Our token may not sync (or read) it.
+    NoRight {
+        /// Argo CD's own words.
+        said: String,
+    },
+    /// Argo CD has no such application.
+    NoApplication,
+    /// The application is being deleted.
+    Deleting,
+    /// None of its sources follows the GitOps branch.
+    NoSource,
+    /// Argo CD refused the sync for a reason of its own.
+    Refused {
+        /// Its words.
+        said: String,
+    },
+    /// The branch was rewritten after our commit.
+    BranchRewritten,
+    /// Nothing came of the request: no commit was begun.
+    NothingDone,
+    /// A fault that does not go away.
+    Fault {
+        /// Which.
+        fault: Fault,
+    },
+}
+
+/// The last word on a deployment, by the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastWord {
+    /// Our commit is synced and healthy and runs our image.
+    Live {
+        /// Argo CD says `Suspended`: live, but paused.
+        paused: bool,
+        /// Pages of the app.
+        urls: Vec<String>,
+    },
+    /// It failed.
+    Failed {
+        /// How.
+        failure: Failure,
+    },
+    /// Something newer took its place.
+    Superseded {
+        /// By a newer deployment of ours.
+        by_deployment: Option<DeploymentId>,
+        /// Or by somebody in Argo CD.
+        by_person: Option<String>,
+    },
+    /// The deadline passed.
+    TimedOut {
+        /// What it was waiting for.
+        waiting: Option<Waiting>,
+        /// Its last health.
+        health: Option<String>,
+    },
+    /// We could not find out whether the commit landed.
+    Unknown,
+}
+
+/// `watch`: what the watch asked for, saw and said. sync-poller writes it, under the watch lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchFact {
+    /// When the sync was last asked for; saved before the asking.
+    #[serde(default)]
+    pub asked: Option<Timestamp>,
+    /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
+    #[serde(default)]
+    pub last_before: Option<Timestamp>,
+    /// Argo CD took it: it said so, or our id was seen in its operation.
+    #[serde(default)]
+    pub taken: bool,
+    /// Why it has to wait.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+    /// How far it is.
+    #[serde(default)]
+    pub progress: Option<Progress>,
+    /// It was `Degraded` before we asked.
+    #[serde(default)]
+    pub degraded_before: bool,
+    /// `Degraded`, or still with another image although not in sync, since then, after our sync.
+    #[serde(default)]
+    pub degraded_since: Option<Timestamp>,
+    /// How often it was seen so.
+    #[serde(default)]
+    pub degraded_seen: u32,
+    /// When it was first seen that the sync has ended.
+    #[serde(default)]
+    pub ended_seen: Option<Timestamp>,
+    /// When Argo CD was last asked to compare again because it had not done so after the sync.
+    #[serde(default)]
+    pub refreshed: Option<Timestamp>,
+    /// Auto-sync is switched on, which it should not be.
+    #[serde(default)]
+    pub automated: bool,
+    /// The watch's voice.
+    #[serde(default)]
+    pub voice: Voice,
+}
+fact!(WatchFact, "watch");
+
+impl WatchFact {
+    /// Takes what a look at Argo CD has changed. What was told meanwhile stays.
+    pub fn seen(&mut self, looked: Self) {
+        *self = Self { voice: std::mem::take(&mut self.voice), ..looked };
+    }
+}
+
+/// `outcome`: the last word. sync-poller writes it once, under the watch lease. A key of its own, because `watch` is written again and
+/// again: a write of it that was on its way for long must not take the last word back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeFact {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub word: LastWord,
+}
+fact!(OutcomeFact, "outcome");
+
+/// All facts of one deployment, as far as they are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// See [`RequestFact`].
+    pub request: Option<RequestFact>,
+    /// See [`CommitFact`].
+    pub commit: Option<CommitFact>,
+    /// See [`CommittedFact`].
+    pub committed: Option<CommittedFact>,
+    /// See [`EndFact`].
+    pub end: Option<EndFact>,
+    /// See [`MessageFact`].
+    pub message: Option<MessageFact>,
+    /// See [`CancelFact`].
+    pub cancel: Option<CancelFact>,
+    /// See [`PushFact`].
+    pub push: Option<PushFact>,
+    /// See [`WatchFact`].
+    pub watch: Option<WatchFact>,
+    /// See [`OutcomeFact`].
+    pub outcome: Option<OutcomeFact>,
+    /// See [`ApprovalsFact`].
+    pub approvals: Option<ApprovalsFact>,
+    /// See [`ChangesFact`].
+    pub changes: Option<ChangesFact>,
+}
+
+/// Where a deployment stands: computed, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Asked for; nothing decided yet.
+    Accepted,
+    /// Decided; the commit is being made.
+    Committing,
+    /// The commit is on the branch.
+    Committed,
+    /// Argo CD has GitHub's webhook for it.
+    Relayed,
+    /// The sync was asked for.
+    Syncing,
+    /// Final: it runs.
+    Live,
+    /// Final: it failed.
+    Failed,
+    /// Final: we said no.
+    Refused,
+    /// Final: something newer took its place.
+    Superseded,
+    /// Final: the deadline passed.
+    TimedOut,
+    /// Final: somebody cancelled it.
+    Cancelled,
+    /// Final: nobody could find out whether the commit landed.
+    Unknown,
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Committing | Self::Committed | Self::Relayed | Self::Syncing)
+    }
+}
+
+impl Facts {
+    /// The fold: total, and independent of the order in which facts arrived. First `outcome`, then `committed`, then
+    /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`: the watch says no
+    /// last word over an `end`, see [`next`].
+    pub fn state(&self) -> State {
+        if let Some(outcome) = &self.outcome {
+            return match outcome.word {
+                LastWord::Live { .. } => State::Live,
+                LastWord::Failed { .. } => State::Failed,
+                LastWord::Superseded { .. } => State::Superseded,
+                LastWord::TimedOut { .. } => State::TimedOut,
+                LastWord::Unknown => State::Unknown,
+            };
+        }
+        if self.committed.is_some() {
+            return match (self.watch.as_ref().and_then(|watch| watch.asked), &self.push) {
+                (Some(_), _) => State::Syncing,
+                (None, Some(_)) => State::Relayed,
+                (None, None) => State::Committed,
+            };
+        }
+        match (&self.end, &self.commit) {
+            (Some(EndFact { end: End::Refused { .. }, .. }), _) => State::Refused,
+            (Some(EndFact { end: End::Failed { .. }, .. }), _) => State::Failed,
+            (Some(EndFact { end: End::Cancelled { .. }, .. }), _) => State::Cancelled,
+            (None, Some(_)) => State::Committing,
+            (None, None) => State::Accepted,
+        }
+    }
+
+    /// Whether the watch, and not slack-command, speaks now: after `committed`, and for an end by time.
+    pub fn watch_speaks(&self) -> bool {
+        self.committed.is_some() || self.outcome.is_some()
+    }
+
+    /// Whether enough people have agreed to what was refused for want of that: then it goes on as another deployment, in the same message.
+    pub fn is_approved(&self) -> bool {
+        self.approvals_needed().zip(self.approvals.as_ref()).is_some_and(|(count, approvals)| {
+            approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
+        })
+    }
+
+    /// Whether it was refused for want of people who agree: it may go on when they have.
+    pub fn waits_for_approval(&self) -> bool {
+        self.approvals_needed().is_some()
+    }
+
+    fn approvals_needed(&self) -> Option<u8> {
+        let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
+        match refusal.read()? {
+            Refusal::NeedsApproval { count, .. } => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Since when the commit may have been on the branch: the answer that it is there came later.
+    pub fn written_at(&self) -> Option<Timestamp> {
+        let committed = self.committed.as_ref()?;
+        let attempt = self.commit.as_ref().and_then(|commit| commit.attempts.last()).filter(|_| !committed.reused);
+        Some(attempt.map_or(committed.at, |attempt| attempt.at))
+    }
+
+    /// Whether the final words were told by whoever had to.
+    pub fn end_is_told(&self) -> bool {
+        if self.watch_speaks() {
+            self.outcome.is_some() && self.watch.as_ref().is_some_and(|watch| watch.voice.told_end)
+        } else {
+            self.end.is_some() && self.message.as_ref().is_some_and(|message| message.0.told_end)
+        }
+    }
+
+    /// The message that people see: the watch's own, if it had to write one, else slack-command's.
+    pub fn place(&self) -> Option<&Place> {
+        let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
+        let message = self.message.as_ref().and_then(|message| message.0.place.as_ref());
+        // What went on from a button has a message already.
+        let before = self.request.as_ref().and_then(|request| request.pressed.as_ref()?.place.as_ref());
+        watch.or(message).or(before)
+    }
+
+    /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's own domain.
+    pub fn link(&self) -> Option<String> {
+        let domain =
+            self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
+        let place = self.place()?;
+        Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
+    }
+
+    /// Whether a target that names this deployment as `current` is busy: neither final nor older than its limit and two minutes.
+    pub fn keeps_busy(&self, now: Timestamp, tempo: &Tempo) -> bool {
+        if self.state().is_final() {
+            return false;
+        }
+        let (since, limit) = match (&self.committed, &self.commit, &self.request) {
+            (Some(committed), Some(commit), _) => (committed.at, commit.deadline),
+            (_, _, Some(request)) => (request.at, tempo.no_commit_limit()),
+            _ => return false,
+        };
+        now.since(since) < limit.saturating_add(Duration::from_secs(120))
+    }
+}
+
+/// Every period of ours that tests shorten, in milliseconds; the Spin variable `tempo` is a JSON object that replaces some.
+/// Time limits of calls and the lives of leases are not here: they are about other systems.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tempo {
+    /// How long a committed deployment waits for its webhook.
+    pub webhook_patience: u64,
+    /// How long the relay waits for `committed` when the webhook overtook it.
+    pub overtaking: u64,
+    /// How long a request waits for the target's lease.
+    pub target_wait: u64,
+    /// How often it tries.
+    pub target_retry: u64,
+    /// How old a remembered catalog may be that a deploy begins with. It is compared before anything is decided, so it only saves a call.
+    pub catalog_age: u64,
+    /// How often the guardian looks whether somebody watches.
+    pub guardian: u64,
+    /// How often `/healthz` resumes.
+    pub resume: u64,
+    /// How long one watch lasts.
+    pub watch: u64,
+    /// How often the watch takes the news.
+    pub news: u64,
+    /// How often it loads all facts again in case news were lost.
+    pub reload: u64,
+    /// Between two polls where the stream fails.
+    pub poll: u64,
+    /// A stream without a first event for this long counts as failed.
+    pub first_event: u64,
+    /// After a sync without an answer: when to look again.
+    pub look_again: u64,
+    /// A message that is being posted for longer than this is given up.
+    pub posting: u64,
+    /// Between two edits of one message, final words apart.
+    pub edit_gap: u64,
+    /// After this long without `committed` or `end`, the watch ends it.
+    pub no_commit: u64,
+    /// No mutation is sent later than this.
+    pub no_mutation: u64,
+    /// slack-command writes no `end` later than this.
+    pub no_end: u64,
+    /// Between two looks at an unknown outcome.
+    pub settle: u64,
+    /// At least this long `Degraded` when it was so before we asked.
+    pub degraded_before: u64,
+    /// Between two content writes on github.com.
+    pub write_gap: u64,
+    /// A minute of Slack's limits, and of GitHub's, which are so many a minute.
+    pub minute: u64,
+}
+
+impl Default for Tempo {
+    fn default() -> Self {
+        Self {
+            webhook_patience: 15_000,
+            overtaking: 6_000,
+            target_wait: 10_000,
+            target_retry: 500,
+            catalog_age: 24 * 3_600_000,
+            guardian: 5_000,
+            resume: 5_000,
+            watch: 25_000,
+            news: 250,
+            reload: 10_000,
+            poll: 2_000,
+            first_event: 3_000,
+            look_again: 3_000,
+            posting: 10_000,
+            edit_gap: 700,
+            no_commit: 360_000,
+            no_mutation: 180_000,
+            no_end: 300_000,
+            settle: 2_000,
+            degraded_before: 60_000,
+            write_gap: 1_000,
+            minute: 60_000,
+        }
+    }
+}
+
+impl Tempo {
+    /// Reads the Spin variable; empty means the defaults.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.trim().is_empty() { Some(Self::default()) } else { serde_json::from_str(text).ok() }
+    }
+
+    /// How long a deployment may stay without `committed`.
+    pub fn no_commit_limit(&self) -> Duration {
+        Duration::from_millis(self.no_commit)
+    }
+}
+
+/// A hash of what was told, so that the same words are not told twice. Not cryptographic: a collision costs one edit.
+pub fn words_hash(words: &str) -> u64 {
+    // FNV-1a: stable across builds, unlike the standard library's hasher, because it is stored.
+    words.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// How long until a moment, at least zero.
+pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_millis(moment.0.saturating_sub(now.0).min(millis(Duration::from_secs(3600))))
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
+mod tests;

@@ -1,0 +1,363 @@
+//! What to do next: [`next`] from the facts alone, [`step`] from one look at Argo CD in the light of what we asked for.
+//!
+//! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
+
+use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, State, Tempo, Waiting, WatchFact};
+use crate::application::{Application, Health, Phase, SyncStatus};
+use crate::names::DeploymentId;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// What the watch does next with a deployment, before it looks at Argo CD.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: slack-command ends it and tells it, or it was told.
+    LeaveAlone,
+    /// Nothing before that moment, unless its facts change.
+    WaitUntil(Timestamp),
+    /// Say this last word.
+    Say(LastWord),
+    /// Tell the last word that is there.
+    Tell,
+    /// Look at Argo CD and sync; `refresh`: tell it about the commit first.
+    Sync {
+        /// No webhook was relayed, so Argo CD may not know the commit.
+        refresh: bool,
+    },
+}
+
+/// Argo CD compares once right after a sync. With times of whole seconds that may carry the same second as the sync's end, which
+/// proves nothing, and its next comparison of its own may be minutes away.
+pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
+
+/// Decides from the facts alone.
+pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
+    let watch = facts.watch.as_ref();
+    if facts.outcome.is_some() {
+        return if facts.end_is_told() { Next::LeaveAlone } else { Next::Tell };
+    }
+    let Some(request) = &facts.request else { return Next::LeaveAlone };
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
+        if facts.end.is_some() && facts.committed.is_none() {
+            return Next::LeaveAlone;
+        }
+        let limit = request.at.after(tempo.no_commit_limit());
+        // `committed` without its `commit` cannot be followed, but it must never be told as "nothing was changed".
+        let begun =
+            facts.committed.is_some() || facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
+        return match (now < limit, begun) {
+            (true, _) => Next::WaitUntil(limit),
+            (false, true) => Next::Say(LastWord::Unknown),
+            (false, false) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
+        };
+    };
+    let deadline = committed.at.after(commit.deadline);
+    if now >= deadline {
+        let waiting = watch.and_then(|watch| watch.waiting.clone());
+        // Before the sync is through, health is about the version before.
+        let synced = watch.and_then(|watch| watch.progress.as_ref()).filter(|progress| progress.synced);
+        let health = synced.map(|progress| progress.health.clone());
+        return Next::Say(LastWord::TimedOut { waiting, health });
+    }
+    let asked = watch.is_some_and(|watch| watch.asked.is_some());
+    let patience = committed.at.after(Duration::from_millis(tempo.webhook_patience));
+    if asked || facts.push.is_some() {
+        Next::Sync { refresh: false }
+    } else if committed.reused || now >= patience {
+        Next::Sync { refresh: true }
+    } else {
+        Next::WaitUntil(patience.min(deadline))
+    }
+}
+
+/// What to do about one look at the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the sync.
+    Ask,
+    /// Wait for something to change.
+    Wait(Option<Waiting>),
+    /// Look again at that moment, even if nothing changes.
+    LookAgainAt(Timestamp),
+    /// Ours is under way.
+    Follow(Progress),
+    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`REFRESH_AFTER`].
+    Refresh(Progress),
+    /// Another deployment's operation came after ours: a newer one's, or an older one's that came late. Whose turn it is tells.
+    Superseded {
+        /// Which.
+        by: DeploymentId,
+    },
+    /// It is over.
+    Over(LastWord),
+}
+
+/// Reads Argo CD's answer in the light of what we asked for. Updates what it remembers of `Degraded` in `watch`.
+pub fn step(
+    id: &DeploymentId,
+    facts: &Facts,
+    watch: &mut WatchFact,
+    app: &Application,
+    now: Timestamp,
+    tempo: &Tempo,
+) -> Step {
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
+        return Step::Wait(None);
+    };
+    watch.automated = app.automated;
+    if app.deleting {
+        return Step::Over(LastWord::Failed { failure: Failure::Deleting });
+    }
+    // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
+    let asked = watch.asked.is_some();
+    let began_after = |started: Option<Timestamp>| asked && started > watch.last_before;
+    let on_ours = |revisions: &[String]| revisions.iter().any(|revision| revision == committed.sha.as_str());
+    let is_ours = |deploy_id: &Option<DeploymentId>, revisions: &[String]| {
+        deploy_id.as_ref() == Some(id) || (app.automated && deploy_id.is_none() && on_ours(revisions))
+    };
+
+    if let Some(operation) = &app.operation {
+        let ours = is_ours(&operation.deploy_id, &operation.revisions);
+        if ours {
+            watch.taken = true;
+            return Step::Follow(progress(app, false));
+        }
+        // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
+        if began_after(app.last.as_ref().and_then(|last| last.started)) {
+            if on_ours(&operation.revisions) {
+                // The same commit once more, or in place of ours, whose question was lost: as good as ours if it succeeds.
+                return if in_history(committed, app, watch.last_before) {
+                    Step::Follow(progress(app, false))
+                } else {
+                    Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }))
+                };
+            }
+            return superseded_or_live(commit, committed, app, watch.last_before, &operation.deploy_id, &operation.by);
+        }
+        return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
+    }
+
+    let Some(last) = app.last.as_ref() else { return not_seen(watch, now, tempo) };
+    if !is_ours(&last.deploy_id, &last.revisions) {
+        if last.phase == Phase::Running || last.phase == Phase::Terminating {
+            return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
+        }
+        if began_after(last.started) {
+            let proven = in_history(committed, app, watch.last_before);
+            match on_ours(&last.revisions) {
+                true if proven && last.phase == Phase::Succeeded => {
+                    return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+                }
+                // Theirs failed, and of ours nothing was ever seen.
+                true if !proven && !watch.taken => return not_seen(watch, now, tempo),
+                _ => {}
+            }
+            return superseded_or_live(commit, committed, app, watch.last_before, &last.deploy_id, &last.by);
+        }
+        return not_seen(watch, now, tempo);
+    }
+    watch.taken = true;
+    match last.phase {
+        Phase::Failed | Phase::Error => Step::Over(LastWord::Failed {
+            failure: Failure::Sync { message: last.message.clone(), resources: failing(app) },
+        }),
+        Phase::Succeeded => {
+            // A success on another commit (several sources, or a lying answer) is not ours to call live.
+            if !last.revisions.is_empty() && !on_ours(&last.revisions) {
+                return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
+            }
+            health(commit, watch, app, last.finished.or(last.started), now, tempo)
+        }
+        Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
+    }
+}
+
+/// No trace of our operation: ask, but after an ask without an answer look again first.
+fn not_seen(watch: &mut WatchFact, now: Timestamp, tempo: &Tempo) -> Step {
+    match watch.asked {
+        Some(at) if now.since(at) < Duration::from_millis(tempo.look_again) => {
+            Step::LookAgainAt(at.after(Duration::from_millis(tempo.look_again)))
+        }
+        _ => Step::Ask,
+    }
+}
+
+/// A foreign operation came after ours. If the history proves that ours succeeded and our image runs, it is live all the same.
+fn superseded_or_live(
+    commit: &CommitFact,
+    committed: &CommittedFact,
+    app: &Application,
+    last_before: Option<Timestamp>,
+    by_deployment: &Option<DeploymentId>,
+    by: &Option<String>,
+) -> Step {
+    if in_history(committed, app, last_before)
+        && app.health == Health::Healthy
+        && crate::image::is_image_of(&app.images, &commit.image_ref())
+    {
+        return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
+    }
+    match by_deployment {
+        Some(other) => Step::Superseded { by: other.clone() },
+        None => Step::Over(LastWord::Superseded { by_deployment: None, by_person: by.clone() }),
+    }
+}
+
+/// Whether the application's history proves that our commit was synced. A commit that was there before may be in it from then.
+fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<Timestamp>) -> bool {
+    app.history.iter().any(|(at, revisions)| {
+        (!committed.reused || *at > last_before) && revisions.iter().any(|revision| revision == committed.sha.as_str())
+    })
+}
+
+/// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
+fn health(
+    commit: &CommitFact,
+    watch: &mut WatchFact,
+    app: &Application,
+    finished: Option<Timestamp>,
+    now: Timestamp,
+    tempo: &Tempo,
+) -> Step {
+    let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
+    let other_image = app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &commit.image_ref());
+    // Its picture of the cluster may be older than what it has just applied.
+    let behind = other_image && app.sync_status == SyncStatus::OutOfSync;
+    if app.health != Health::Degraded && !behind {
+        watch.degraded_since = None;
+        watch.degraded_seen = 0;
+    }
+    if !reconciled {
+        // What health says now may still be about the version before.
+        let unproven = Progress { health: String::new(), ..progress(app, true) };
+        // By our own clock, not by when Argo CD says that it ended.
+        let ended = *watch.ended_seen.get_or_insert(now);
+        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
+        return if now.since(since) >= REFRESH_AFTER {
+            watch.refreshed = Some(now);
+            Step::Refresh(unproven)
+        } else {
+            Step::Follow(unproven)
+        };
+    }
+    match app.health {
+        // Whatever is paused may not run the new version yet, so its images prove nothing.
+        Health::Suspended => Step::Over(LastWord::Live { paused: true, urls: app.urls.clone() }),
+        Health::Healthy if !other_image => Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() }),
+        Health::Healthy if !behind => Step::Over(LastWord::Failed { failure: not_our_image(commit, app) }),
+        Health::Healthy | Health::Degraded => {
+            // It may recover; meanwhile people read how it is.
+            watch.waiting = None;
+            watch.progress = Some(progress(app, true));
+            let since = *watch.degraded_since.get_or_insert(now);
+            watch.degraded_seen = watch.degraded_seen.saturating_add(1);
+            let grace = if watch.degraded_before {
+                commit.degraded_grace.max(Duration::from_millis(tempo.degraded_before))
+            } else {
+                commit.degraded_grace
+            };
+            if now.since(since) >= grace && watch.degraded_seen >= 2 {
+                let failure = if other_image {
+                    not_our_image(commit, app)
+                } else {
+                    Failure::Degraded { message: app.health_message.clone(), resources: failing(app) }
+                };
+                return Step::Over(LastWord::Failed { failure });
+            }
+            Step::LookAgainAt(since.after(grace))
+        }
+        Health::Progressing | Health::Missing | Health::Unknown => Step::Follow(progress(app, true)),
+    }
+}
+
+fn not_our_image(commit: &CommitFact, app: &Application) -> Failure {
+    let runs = app.images.iter().take(5).cloned().collect();
+    Failure::OtherImage { wanted: commit.image_ref().to_string(), runs }
+}
+
+fn progress(app: &Application, synced: bool) -> Progress {
+    let last = app.last.as_ref();
+    let applied = last.map(|last| {
+        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
+        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
+    });
+    Progress {
+        synced,
+        health: app.health.to_string(),
+        message: last.map(|last| last.message.clone()).unwrap_or_default(),
+        resources: applied.filter(|(_, all)| *all > 0),
+        retry: last.map(|last| last.retry_count).unwrap_or_default(),
+    }
+}
+
+/// Failing resources by name with Argo CD's own message: at most five.
+fn failing(app: &Application) -> Vec<String> {
+    app.failing.iter().take(5).cloned().collect()
+}
+
+/// Whose turn it is when `current` names another deployment than ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Ours all the same.
+    Ours,
+    /// Theirs.
+    Theirs,
+    /// Theirs if it commits: that is not decided yet.
+    Undecided,
+}
+
+/// Whether the deployment that `current` names has taken the turn from ours. One that ended without a commit, or ended long before ours was
+/// asked for, has not: its carrier slept while it wrote its name there, or others were let in because another one did.
+pub fn turn(other: &Facts, ours: &Facts) -> Turn {
+    let is_final = other.state().is_final();
+    match (&other.committed, &other.request, &ours.request) {
+        (Some(committed), _, Some(request)) if is_final && committed.at.after(CLOCKS) <= request.at => Turn::Ours,
+        // In `Unknown` a commit of its own may have landed, or still may.
+        (None, Some(_), _) if is_final && other.state() != State::Unknown => Turn::Ours,
+        (None, Some(_), _) if !is_final => Turn::Undecided,
+        _ => Turn::Theirs,
+    }
+}
+
+/// By how much clocks of different machines may differ here.
+const CLOCKS: Duration = Duration::from_secs(10);
+
+/// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overtaken {
+    /// Nothing: it came over nothing newer, or that is mended.
+    No,
+    /// Look again when the operation that runs has ended.
+    Wait,
+    /// Ask for the sync of this one again.
+    By(DeploymentId),
+}
+
+/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the target's keys name. Only one that was
+/// asked for already is asked for again; any other is its own watch's, or was told that it is not synced.
+pub fn overtaken(
+    (late, facts): (&DeploymentId, &Facts),
+    others: &[(DeploymentId, Facts)],
+    rewritten: Option<Timestamp>,
+    app: &Application,
+) -> Overtaken {
+    let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
+    let asked = |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+    let newer = others.iter().filter(|(_, other)| committed(other) > committed(facts) && asked(other));
+    let Some((newer, newer_facts)) = newer.max_by_key(|(_, other)| committed(other)) else { return Overtaken::No };
+    if rewritten > newer_facts.written_at() {
+        return Overtaken::No;
+    }
+    let last = app.last.as_ref();
+    let runs = last.is_some_and(|last| matches!(last.phase, Phase::Running | Phase::Terminating));
+    let whose = match &app.operation {
+        Some(operation) => operation.deploy_id.as_ref(),
+        None => last.and_then(|last| last.deploy_id.as_ref()),
+    };
+    match whose {
+        Some(whose) if whose == newer => Overtaken::No,
+        _ if runs || app.operation.is_some() => Overtaken::Wait,
+        Some(whose) if whose == late => Overtaken::By(newer.clone()),
+        _ => Overtaken::No,
+    }
+}

@@ -1,0 +1,135 @@
+//! One deployment as an example, for tests: `/deploy checkout 42`, typed at [`T0`].
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+use super::*;
+use crate::command::What;
+use crate::names::{AppName, EnvironmentName, KubeName, Origin, PullRequestNumber};
+
+pub const T0: Timestamp = Timestamp::from_seconds(1_787_301_763);
+
+pub fn at(seconds: u64) -> Timestamp {
+    T0.after(Duration::from_secs(seconds))
+}
+
+pub fn id(digit: char) -> DeploymentId {
+    DeploymentId::parse(&digit.to_string().repeat(32)).unwrap()
+}
+
+pub fn sha(digit: char) -> CommitSha {
+    CommitSha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+pub fn blob(digit: char) -> BlobSha {
+    BlobSha::parse(&digit.to_string().repeat(40)).unwrap()
+}
+
+pub fn user(text: &str) -> SlackUser {
+    SlackUser::parse(text).unwrap()
+}
+
+pub fn path(text: &str) -> FilePath {
+    FilePath::parse(text).unwrap()
+}
+
+pub fn application() -> ArgoApplication {
+    let name = |text| KubeName::parse(text).unwrap();
+    ArgoApplication { name: name("checkout"), project: name("default"), namespace: None }
+}
+
+pub fn request() -> RequestFact {
+    let slack = Origin::parse("https://slack.com").unwrap();
+    RequestFact {
+        at: T0,
+        user: user("U2CERLKJA"),
+        user_name: "alice".to_owned(),
+        channel: SlackChannel::parse("C0G9QF9GW").unwrap(),
+        team: SlackTeam::parse("T1DC2JH3J").unwrap(),
+        team_domain: "acme".to_owned(),
+        words: DeployWords {
+            app: "checkout".to_owned(),
+            environment: None,
+            what: What::PullRequest(PullRequestNumber(42)),
+            override_reason: None,
+        },
+        response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
+        pressed: None,
+    }
+}
+
+pub fn commit() -> CommitFact {
+    CommitFact {
+        target: Target {
+            app: AppName::parse("checkout").unwrap(),
+            environment: EnvironmentName::parse("default").unwrap(),
+        },
+        source: Source {
+            repo: RepoName::parse("acme/checkout").unwrap(),
+            reference: Reference::PullRequest(PullRequestNumber(42)),
+            branch: BranchName::parse("faster-cart").unwrap(),
+            head: sha('a'),
+            title: "Make the cart faster".to_owned(),
+            author: Some(GitHubLogin::parse("bob").unwrap()),
+            url: Some("https://github.com/acme/checkout/pull/42".to_owned()),
+        },
+        image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
+        tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+        before: "main-1234567".to_owned(),
+        digest: None,
+        gitops_repo: RepoName::parse("acme/gitops").unwrap(),
+        gitops_branch: BranchName::parse("main").unwrap(),
+        gitops_url: "https://github.com/acme/gitops".to_owned(),
+        values: path("checkout/values.yaml"),
+        also: Vec::new(),
+        argocd: application(),
+        deadline: Duration::from_secs(600),
+        degraded_grace: Duration::from_secs(10),
+        riders: Riders::Since { commits: Vec::new(), more: false },
+        rollback: false,
+        previous: None,
+        approved_by: Vec::new(),
+        overridden: None,
+        taken: None,
+        attempts: vec![attempt()],
+    }
+}
+
+/// On top of `b…`, the values file becomes the blob `c…`.
+pub fn attempt() -> Attempt {
+    Attempt {
+        base: sha('b'),
+        at: at(2),
+        files: BTreeMap::from([(path("checkout/values.yaml"), blob('c'))]),
+        unchanged: false,
+    }
+}
+
+pub fn committed() -> CommittedFact {
+    CommittedFact { sha: sha('d'), at: at(3), reused: false, commit: None }
+}
+
+pub fn push() -> PushFact {
+    PushFact { delivery: "72d3162e-cc78-11e3-81ab-4c9367dc0958".to_owned(), at: at(4) }
+}
+
+pub fn cancelled() -> EndFact {
+    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) } }
+}
+
+pub fn place(ts: &str) -> Place {
+    Place { channel: SlackChannel::parse("C0G9QF9GW").unwrap(), ts: MessageTs::parse(ts).unwrap() }
+}
+
+/// All that is known after GitHub's webhook, before anything was asked of Argo CD.
+pub fn relayed() -> Facts {
+    Facts {
+        request: Some(request()),
+        commit: Some(commit()),
+        committed: Some(committed()),
+        push: Some(push()),
+        ..Facts::default()
+    }
+}
+
+pub fn live() -> LastWord {
+    LastWord::Live { paused: false, urls: Vec::new() }
+}

@@ -1,0 +1,940 @@
+//! One deployment as an example, then each decision as a table: facts and a look go in, what to do comes out.
+
+use super::samples::*;
+use super::*;
+use crate::application::{Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
+use crate::fault::{Cause, System};
+use crate::names::PullRequestNumber;
+use proptest::prelude::*;
+
+fn said(word: LastWord) -> Option<OutcomeFact> {
+    Some(OutcomeFact { at: at(60), word })
+}
+
+// ---- The fold ----
+
+/// A fact on its way into the store.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nine at a time")]
+enum Arrival {
+    Request,
+    Commit,
+    Committed,
+    End(EndFact),
+    Message,
+    Cancel,
+    Push,
+    Watch(WatchFact),
+    Outcome(OutcomeFact),
+}
+
+impl Facts {
+    fn arrive(&mut self, arrival: &Arrival) {
+        match arrival.clone() {
+            Arrival::Request => self.request = Some(request()),
+            Arrival::Commit => self.commit = Some(commit()),
+            Arrival::Committed => self.committed = Some(committed()),
+            Arrival::End(end) => self.end = Some(end),
+            Arrival::Message => self.message = Some(MessageFact::default()),
+            Arrival::Cancel => self.cancel = Some(CancelFact { by: None, at: at(1) }),
+            Arrival::Push => self.push = Some(push()),
+            Arrival::Watch(watch) => self.watch = Some(watch),
+            Arrival::Outcome(outcome) => self.outcome = Some(outcome),
+        }
+    }
+}
+
+fn ends() -> [(End, State); 3] {
+    let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
+    [
+        (End::Refused { refusal: (&Refusal::CatalogChanged).into() }, State::Refused),
+        (End::Failed { fault }, State::Failed),
+        (End::Cancelled { by: None }, State::Cancelled),
+    ]
+}
+
+fn last_words() -> [(LastWord, State); 5] {
+    [
+        (live(), State::Live),
+        (LastWord::Failed { failure: Failure::NoSource }, State::Failed),
+        (LastWord::Superseded { by_deployment: None, by_person: None }, State::Superseded),
+        (LastWord::TimedOut { waiting: None, health: None }, State::TimedOut),
+        (LastWord::Unknown, State::Unknown),
+    ]
+}
+
+/// Some of the facts, in some order.
+fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
+    let end = prop::sample::select(ends().map(|(end, _)| end).to_vec());
+    let word = prop::sample::select(last_words().map(|(word, _)| word).to_vec());
+    let watch = any::<bool>().prop_map(|asked| WatchFact { asked: asked.then(|| at(5)), ..WatchFact::default() });
+    (end, watch, word, prop::collection::vec(any::<bool>(), 9))
+        .prop_map(|(end, watch, word, there)| {
+            let end = Arrival::End(EndFact { at: at(5), end });
+            let all = [
+                Arrival::Request,
+                Arrival::Commit,
+                Arrival::Committed,
+                end,
+                Arrival::Message,
+                Arrival::Cancel,
+                Arrival::Push,
+                Arrival::Watch(watch),
+                Arrival::Outcome(OutcomeFact { at: at(60), word }),
+            ];
+            all.into_iter().zip(there).filter_map(|(fact, there)| there.then_some(fact)).collect::<Vec<_>>()
+        })
+        .prop_shuffle()
+}
+
+/// What the documentation says, in the words of the documentation: by priority, whatever else is there.
+fn documented(facts: &[Arrival]) -> State {
+    let find = |wanted: &dyn Fn(&Arrival) -> Option<State>| facts.iter().find_map(wanted);
+    let last_word = |fact: &Arrival| match fact {
+        Arrival::Outcome(OutcomeFact { word, .. }) => {
+            last_words().into_iter().find(|(known, _)| known == word).map(|(_, state)| state)
+        }
+        _ => None,
+    };
+    let asked = facts.iter().any(|fact| matches!(fact, Arrival::Watch(WatchFact { asked: Some(_), .. })));
+    let pushed = facts.iter().any(|fact| matches!(fact, Arrival::Push));
+    let committed = |fact: &Arrival| {
+        let state = if asked {
+            State::Syncing
+        } else if pushed {
+            State::Relayed
+        } else {
+            State::Committed
+        };
+        matches!(fact, Arrival::Committed).then_some(state)
+    };
+    let end = |fact: &Arrival| match fact {
+        Arrival::End(fact) => ends().into_iter().find(|(known, _)| *known == fact.end).map(|(_, state)| state),
+        _ => None,
+    };
+    let commit = |fact: &Arrival| matches!(fact, Arrival::Commit).then_some(State::Committing);
+    find(&last_word).or(find(&committed)).or(find(&end)).or(find(&commit)).unwrap_or(State::Accepted)
+}
+
+proptest! {
+    #[test]
+    fn the_fold_is_total_and_knows_no_order(arrivals in arrivals()) {
+        let mut facts = Facts::default();
+        for (count, arrival) in (1..).zip(&arrivals) {
+            let (before, end_only) = (facts.state(), facts.end.is_some() && !facts.watch_speaks());
+            facts.arrive(arrival);
+            prop_assert_eq!(facts.state(), documented(&arrivals[..count]));
+            if before.is_final() && facts.state() != before {
+                // That the watch never says a last word over an `end` is for `next`: see the test below.
+                prop_assert!(end_only && matches!(arrival, Arrival::Committed | Arrival::Outcome(_)), "{:?}", arrival);
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_decides_never_speaks_over_an_end_and_never_twice(arrivals in arrivals(), seconds in 0_u64..2000) {
+        let mut facts = Facts::default();
+        arrivals.iter().for_each(|arrival| facts.arrive(arrival));
+        let next = next(&facts, at(seconds), &Tempo::default());
+        let word = facts.outcome.is_some();
+        match next {
+            Next::Say(LastWord::Failed { .. }) => prop_assert!(facts.committed.is_none() && facts.end.is_none() && !word),
+            Next::Say(_) => prop_assert!((facts.committed.is_some() || facts.end.is_none()) && !word),
+            Next::Tell => prop_assert!(word),
+            Next::Sync { .. } => prop_assert!(facts.committed.is_some() && facts.commit.is_some() && !word),
+            Next::LeaveAlone | Next::WaitUntil(_) => {}
+        }
+    }
+}
+
+#[test]
+fn an_end_gives_way_to_the_commit_and_to_nothing_else_that_is_written_later() {
+    let mut facts = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
+    assert_eq!(facts.state(), State::Cancelled);
+    for arrival in
+        [Arrival::Commit, Arrival::Push, Arrival::Cancel, Arrival::Message, Arrival::Watch(WatchFact::default())]
+    {
+        facts.arrive(&arrival);
+        assert_eq!(facts.state(), State::Cancelled, "{arrival:?}");
+    }
+    facts.arrive(&Arrival::Committed);
+    assert_eq!(facts.state(), State::Relayed);
+}
+
+#[test]
+fn whoever_speaks_last_is_asked_whether_the_end_was_told() {
+    let told = Voice { told_end: true, ..Voice::default() };
+    let mut facts = Facts { request: Some(request()), ..Facts::default() };
+    assert!(!facts.watch_speaks() && !facts.end_is_told());
+    facts.end = Some(cancelled());
+    assert!(!facts.end_is_told());
+    facts.message = Some(MessageFact(told.clone()));
+    assert!(facts.end_is_told());
+    // The commit landed after all: what slack-command told was not the end.
+    facts.committed = Some(committed());
+    assert!(facts.watch_speaks() && !facts.end_is_told());
+    facts.watch = Some(WatchFact { voice: told, ..WatchFact::default() });
+    assert!(!facts.end_is_told(), "nothing final was said yet");
+    facts.outcome = said(live());
+    assert!(facts.end_is_told());
+}
+
+// ---- Where the message is ----
+
+#[test]
+fn the_message_of_the_watch_outranks_the_other() {
+    let voice = |ts| Voice { place: Some(place(ts)), ..Voice::default() };
+    let mut facts = Facts { request: Some(request()), ..Facts::default() };
+    assert_eq!(facts.link(), None);
+    facts.message = Some(MessageFact(voice("1503435956.000247")));
+    assert_eq!(facts.link().unwrap(), "https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247");
+    facts.watch = Some(WatchFact::default());
+    assert_eq!(facts.place(), Some(&place("1503435956.000247")));
+    facts.watch = Some(WatchFact { voice: voice("1503435999.000100"), ..WatchFact::default() });
+    assert_eq!(facts.link().unwrap(), "https://acme.slack.com/archives/C0G9QF9GW/p1503435999000100");
+    facts.request.as_mut().unwrap().team_domain.clear();
+    assert_eq!(facts.link(), None);
+}
+
+// ---- Busy ----
+
+#[test]
+fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
+    let check = |facts: &Facts, seconds: u64, expected: bool| {
+        assert_eq!(facts.keeps_busy(at(seconds), &Tempo::default()), expected, "{:?} after {seconds} s", facts.state());
+    };
+    let accepted = Facts { request: Some(request()), ..Facts::default() };
+    check(&accepted, 0, true);
+    check(&accepted, 360 + 119, true);
+    check(&accepted, 360 + 120, false);
+    let committing = Facts { commit: Some(commit()), ..accepted.clone() };
+    check(&committing, 360 + 119, true);
+    check(&committing, 360 + 120, false);
+    // From the commit on, which was at 3 s, its own deadline counts.
+    check(&relayed(), 3 + 600 + 119, true);
+    check(&relayed(), 3 + 600 + 120, false);
+    let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
+    check(&ended, 6, false);
+    check(&Facts { committed: Some(committed()), commit: Some(commit()), ..ended }, 6, true);
+    check(&Facts { outcome: said(live()), ..relayed() }, 61, false);
+    // Nothing is known of it: its facts were deleted.
+    check(&Facts::default(), 0, false);
+}
+
+// ---- Next ----
+
+fn check_next(facts: &Facts, seconds: u64, expected: Next) {
+    assert_eq!(next(facts, at(seconds), &Tempo::default()), expected, "{:?} after {seconds} s", facts.state());
+}
+
+#[test]
+fn before_the_commit_the_watch_only_looks_at_the_clock() {
+    let accepted = Facts { request: Some(request()), ..Facts::default() };
+    let untried = Facts { commit: Some(CommitFact { attempts: Vec::new(), ..commit() }), ..accepted.clone() };
+    let tried = Facts { commit: Some(commit()), ..accepted.clone() };
+    let nothing_done = Next::Say(LastWord::Failed { failure: Failure::NothingDone });
+    for facts in [&accepted, &untried, &tried] {
+        check_next(facts, 0, Next::WaitUntil(at(360)));
+        check_next(facts, 359, Next::WaitUntil(at(360)));
+    }
+    check_next(&accepted, 360, nothing_done.clone());
+    check_next(&untried, 360, nothing_done);
+    check_next(&tried, 360, Next::Say(LastWord::Unknown));
+    for facts in [&accepted, &untried, &tried] {
+        let ended = Facts { end: Some(cancelled()), ..facts.clone() };
+        check_next(&ended, 10, Next::LeaveAlone);
+        check_next(&ended, 3600, Next::LeaveAlone);
+    }
+    check_next(&Facts::default(), 3600, Next::LeaveAlone);
+    // A `commit` that got lost: nobody can follow it, and nobody may say that nothing was changed.
+    let lost = Facts { committed: Some(committed()), ..accepted };
+    check_next(&lost, 10, Next::WaitUntil(at(360)));
+    check_next(&lost, 360, Next::Say(LastWord::Unknown));
+}
+
+#[test]
+fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
+    let unpushed = Facts { push: None, ..relayed() };
+    check_next(&relayed(), 5, Next::Sync { refresh: false });
+    check_next(&unpushed, 4, Next::WaitUntil(at(3 + 15)));
+    check_next(&unpushed, 17, Next::WaitUntil(at(3 + 15)));
+    check_next(&unpushed, 18, Next::Sync { refresh: true });
+    let reused = Facts { committed: Some(CommittedFact { reused: true, ..committed() }), ..unpushed.clone() };
+    check_next(&reused, 4, Next::Sync { refresh: true });
+    check_next(&Facts { push: Some(push()), ..reused }, 4, Next::Sync { refresh: false });
+    let asked = Facts { watch: Some(WatchFact { asked: Some(at(4)), ..WatchFact::default() }), ..unpushed.clone() };
+    check_next(&asked, 5, Next::Sync { refresh: false });
+    // An `end` that was written by mistake does not stop it.
+    check_next(&Facts { end: Some(cancelled()), ..relayed() }, 5, Next::Sync { refresh: false });
+    // A deadline that is shorter than the patience.
+    let short = Facts { commit: Some(CommitFact { deadline: Duration::from_secs(5), ..commit() }), ..unpushed };
+    check_next(&short, 4, Next::WaitUntil(at(3 + 5)));
+}
+
+#[test]
+fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
+    check_next(&relayed(), 602, Next::Sync { refresh: false });
+    check_next(&relayed(), 603, Next::Say(LastWord::TimedOut { waiting: None, health: None }));
+    // Until the sync is through, health is that of the version before.
+    for (synced, health) in [(true, Some("Progressing".to_owned())), (false, None)] {
+        let watch = WatchFact {
+            waiting: Some(Waiting::SyncWindow),
+            progress: Some(Progress { synced, health: "Progressing".to_owned(), ..Progress::default() }),
+            ..WatchFact::default()
+        };
+        let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health };
+        check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+    }
+}
+
+#[test]
+fn a_last_word_is_told_once() {
+    for (word, _) in last_words() {
+        let mut facts = Facts { watch: Some(WatchFact::default()), outcome: said(word), ..relayed() };
+        check_next(&facts, 61, Next::Tell);
+        check_next(&facts, 7200, Next::Tell);
+        facts.watch.as_mut().unwrap().voice.told_end = true;
+        check_next(&facts, 61, Next::LeaveAlone);
+    }
+}
+
+// ---- Step ----
+
+/// One application over time, and what the watch remembers of it.
+struct Scene {
+    facts: Facts,
+    watch: WatchFact,
+    app: Application,
+}
+
+impl Scene {
+    /// Healthy and running the old image; nothing was asked of it.
+    fn quiet() -> Self {
+        let app = Application {
+            health: Health::Healthy,
+            reconciled: Some(at(1)),
+            images: vec!["ghcr.io/acme/checkout:main-1234567".to_owned()],
+            urls: vec!["https://checkout.acme.example".to_owned()],
+            ..Application::default()
+        };
+        Self { facts: relayed(), watch: WatchFact::default(), app }
+    }
+
+    /// The sync was asked for at 5.4 s and Argo CD took it.
+    fn taken() -> Self {
+        let asked = Some(Timestamp(at(5).0 + 400));
+        let last_before = Some(at(1));
+        Self { watch: WatchFact { asked, last_before, taken: true, ..WatchFact::default() }, ..Self::quiet() }
+    }
+
+    /// Ours ended well at 8 s; Argo CD compared at `reconciled`, and found this health.
+    fn succeeded(reconciled: u64, health: Health) -> Self {
+        let mut scene = Self::taken();
+        scene.app.last = Some(OperationState { finished: Some(at(8)), ..ours(Phase::Succeeded) });
+        scene.app.reconciled = Some(at(reconciled));
+        scene.app.health = health;
+        scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+        scene
+    }
+
+    fn step(&mut self, seconds: u64) -> Step {
+        step(&id('1'), &self.facts, &mut self.watch, &self.app, at(seconds), &Tempo::default())
+    }
+}
+
+/// The newest operation, begun at 5 s for us.
+fn ours(phase: Phase) -> OperationState {
+    OperationState {
+        deploy_id: Some(id('1')),
+        phase,
+        started: Some(at(5)),
+        revisions: vec![sha('d').to_string()],
+        ..OperationState::default()
+    }
+}
+
+/// The newest operation, begun by eve for something else.
+fn foreign(phase: Phase, started: u64) -> OperationState {
+    OperationState {
+        phase,
+        started: Some(at(started)),
+        revisions: vec![sha('e').to_string()],
+        by: Some("eve".to_owned()),
+        ..OperationState::default()
+    }
+}
+
+fn behind_eve() -> Step {
+    Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) }))
+}
+
+fn superseded_by_eve() -> Step {
+    Step::Over(LastWord::Superseded { by_deployment: None, by_person: Some("eve".to_owned()) })
+}
+
+fn health_is(step: Step, health: &str) {
+    match step {
+        Step::Follow(progress) if progress.synced && progress.health == health => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn without_a_trace_of_ours_it_asks() {
+    let mut scene = Scene::quiet();
+    assert_eq!(scene.step(5), Step::Ask);
+    for phase in [Phase::Succeeded, Phase::Failed, Phase::Error, Phase::Other] {
+        scene.app.last = Some(foreign(phase, 1));
+        assert_eq!(scene.step(5), Step::Ask, "{phase:?}");
+    }
+    // An earlier deployment synced the very same commit: that was not ours.
+    scene.app.last = Some(OperationState { deploy_id: Some(id('2')), ..ours(Phase::Succeeded) });
+    assert_eq!(scene.step(5), Step::Ask);
+    // Nor was a person's sync to it.
+    scene.app.last = Some(OperationState { deploy_id: None, ..ours(Phase::Succeeded) });
+    assert_eq!(scene.step(5), Step::Ask);
+    assert!(!scene.watch.taken);
+}
+
+#[test]
+fn without_a_commit_or_with_an_application_that_goes_away_it_does_not_ask() {
+    let mut scene = Scene::quiet();
+    scene.app.deleting = true;
+    assert_eq!(scene.step(5), Step::Over(LastWord::Failed { failure: Failure::Deleting }));
+    scene.facts.committed = None;
+    assert_eq!(scene.step(5), Step::Wait(None));
+}
+
+#[test]
+fn after_an_ask_without_an_answer_it_looks_again_before_it_asks_again() {
+    let mut scene = Scene::quiet();
+    scene.watch.asked = Some(at(5));
+    assert_eq!(scene.step(5), Step::LookAgainAt(at(8)));
+    assert_eq!(scene.step(7), Step::LookAgainAt(at(8)));
+    assert_eq!(scene.step(8), Step::Ask);
+    // The same with an operation of before.
+    scene.app.last = Some(foreign(Phase::Succeeded, 1));
+    scene.watch.last_before = Some(at(1));
+    assert_eq!(scene.step(7), Step::LookAgainAt(at(8)));
+    assert_eq!(scene.step(8), Step::Ask);
+}
+
+#[test]
+fn an_ask_without_an_answer_is_known_by_our_id() {
+    let mut scene = Scene::quiet();
+    scene.watch.asked = Some(at(5));
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    assert!(matches!(scene.step(6), Step::Follow(_)));
+    assert!(scene.watch.taken);
+    let mut scene = Scene::quiet();
+    scene.watch.asked = Some(at(5));
+    scene.app.last = Some(ours(Phase::Running));
+    assert!(matches!(scene.step(6), Step::Follow(_)));
+    assert!(scene.watch.taken);
+}
+
+#[test]
+fn ours_is_followed_while_it_runs() {
+    let mut scene = Scene::taken();
+    let resource = |status: &str| Resource { status: status.to_owned(), ..Resource::default() };
+    for phase in [Phase::Running, Phase::Terminating, Phase::Other] {
+        scene.app.last = Some(OperationState {
+            message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
+            retry_count: 1,
+            resources: vec![resource("Synced"), resource("Synced"), resource("")],
+            // Between two tries `finishedAt` is set: the phase decides.
+            finished: Some(at(7)),
+            ..ours(phase)
+        });
+        let expected = Progress {
+            synced: false,
+            health: "Healthy".to_owned(),
+            message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
+            resources: Some((2, 3)),
+            retry: 1,
+        };
+        assert_eq!(scene.step(60), Step::Follow(expected), "{phase:?}");
+    }
+    // While Argo CD still has the request itself, the state beside it may be of before.
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    scene.app.last = Some(OperationState { finished: Some(at(8)), ..ours(Phase::Succeeded) });
+    assert!(matches!(scene.step(60), Step::Follow(Progress { synced: false, .. })));
+}
+
+#[test]
+fn ours_that_failed_says_what_failed() {
+    for phase in [Phase::Failed, Phase::Error] {
+        let mut scene = Scene::taken();
+        scene.app.last =
+            Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
+        scene.app.failing = (1..=7).map(|n| format!("Job/migrate-{n}: exit code 1")).collect();
+        let Step::Over(LastWord::Failed { failure: Failure::Sync { message, resources } }) = scene.step(9) else {
+            panic!("{phase:?}");
+        };
+        assert_eq!(message, "one or more objects failed to apply");
+        assert_eq!(resources, scene.app.failing[..5]);
+    }
+}
+
+#[test]
+fn a_success_on_another_commit_is_not_ours_to_call_live() {
+    let mut scene = Scene::succeeded(9, Health::Healthy);
+    scene.app.last.as_mut().unwrap().revisions = vec![sha('e').to_string()];
+    scene.app.last.as_mut().unwrap().by = Some("eve".to_owned());
+    assert_eq!(scene.step(10), superseded_by_eve());
+    // Of several sources, one is the GitOps repository.
+    scene.app.last.as_mut().unwrap().revisions = vec!["1.2.3".to_owned(), sha('d').to_string()];
+    assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
+}
+
+#[test]
+fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync() {
+    for reconciled in [1, 7, 8] {
+        let mut scene = Scene::succeeded(reconciled, Health::Healthy);
+        health_is(scene.step(8), "");
+        health_is(scene.step(9), "");
+        assert!(matches!(scene.step(10), Step::Refresh(Progress { synced: true, .. })));
+        assert_eq!(scene.watch.refreshed, Some(at(10)));
+        // Not every look is a reason to ask for the next comparison.
+        health_is(scene.step(11), "");
+        assert!(matches!(scene.step(12), Step::Refresh(_)));
+        scene.app.reconciled = Some(at(9));
+        let urls = vec!["https://checkout.acme.example".to_owned()];
+        assert_eq!(scene.step(12), Step::Over(LastWord::Live { paused: false, urls }));
+    }
+    let mut never = Scene::succeeded(9, Health::Healthy);
+    never.app.reconciled = None;
+    health_is(never.step(9), "");
+    health_is(never.step(10), "");
+    assert!(matches!(never.step(11), Step::Refresh(_)));
+    // Argo CD's clock may be an hour ahead, or behind.
+    for finished in [3600, 0] {
+        let mut scene = Scene::succeeded(finished, Health::Healthy);
+        scene.app.last = Some(OperationState { finished: Some(at(finished)), ..ours(Phase::Succeeded) });
+        health_is(scene.step(9), "");
+        assert!(matches!(scene.step(11), Step::Refresh(_)));
+    }
+}
+
+#[test]
+fn each_health_after_our_sync() {
+    assert!(matches!(Scene::succeeded(9, Health::Healthy).step(9), Step::Over(LastWord::Live { paused: false, .. })));
+    assert!(matches!(Scene::succeeded(9, Health::Suspended).step(9), Step::Over(LastWord::Live { paused: true, .. })));
+    for health in [Health::Progressing, Health::Missing, Health::Unknown] {
+        health_is(Scene::succeeded(9, health).step(300), &health.to_string());
+    }
+}
+
+#[test]
+fn healthy_without_our_image_is_not_live() {
+    let mut scene = Scene::succeeded(9, Health::Healthy);
+    scene.app.images = (1..=7).map(|n| format!("ghcr.io/acme/checkout:main-{n}")).collect();
+    let runs = scene.app.images[..5].to_vec();
+    let wanted = "ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned();
+    assert_eq!(scene.step(9), Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted, runs } }));
+    // What is paused before its new pods shows the old image only, and that is no fault of the catalog.
+    let mut paused = Scene::succeeded(9, Health::Suspended);
+    paused.app.images = vec!["ghcr.io/acme/checkout:main-1".to_owned()];
+    assert!(matches!(paused.step(9), Step::Over(LastWord::Live { paused: true, .. })));
+}
+
+/// Out of sync right after the sync: Argo CD's picture of the cluster may be older than what it has just applied.
+#[test]
+fn another_image_while_out_of_sync_is_borne_for_a_while() {
+    let behind = || {
+        let mut scene = Scene::succeeded(9, Health::Healthy);
+        scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()];
+        scene.app.sync_status = SyncStatus::OutOfSync;
+        scene
+    };
+    let mut scene = behind();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
+    let mut scene = behind();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    assert!(matches!(scene.step(19), Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } })));
+}
+
+#[test]
+fn degraded_is_borne_for_its_grace_and_seen_twice() {
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.app.health_message = "back-off restarting failed container".to_owned();
+    scene.app.failing = vec!["Deployment/checkout: 1 of 2 replicas".to_owned()];
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    assert_eq!(scene.step(18), Step::LookAgainAt(at(19)));
+    let failure = Failure::Degraded {
+        message: "back-off restarting failed container".to_owned(),
+        resources: vec!["Deployment/checkout: 1 of 2 replicas".to_owned()],
+    };
+    assert_eq!(scene.step(19), Step::Over(LastWord::Failed { failure }));
+
+    // One look is never enough, however late and however short the grace.
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.facts.commit.as_mut().unwrap().degraded_grace = Duration::ZERO;
+    assert_eq!(scene.step(100), Step::LookAgainAt(at(100)));
+    assert!(matches!(scene.step(100), Step::Over(_)));
+}
+
+#[test]
+fn degraded_that_recovers_starts_anew() {
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    scene.app.health = Health::Progressing;
+    health_is(scene.step(18), "Progressing");
+    assert_eq!((scene.watch.degraded_since, scene.watch.degraded_seen), (None, 0));
+    scene.app.health = Health::Degraded;
+    assert_eq!(scene.step(20), Step::LookAgainAt(at(30)));
+    scene.app.health = Health::Healthy;
+    assert!(matches!(scene.step(25), Step::Over(LastWord::Live { .. })));
+}
+
+#[test]
+fn what_was_degraded_before_gets_a_minute_at_least() {
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.watch.degraded_before = true;
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(69)));
+    assert_eq!(scene.step(68), Step::LookAgainAt(at(69)));
+    assert!(matches!(scene.step(69), Step::Over(LastWord::Failed { failure: Failure::Degraded { .. } })));
+    let mut scene = Scene::succeeded(9, Health::Degraded);
+    scene.watch.degraded_before = true;
+    scene.facts.commit.as_mut().unwrap().degraded_grace = Duration::from_secs(90);
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(99)));
+}
+
+#[test]
+fn a_foreign_operation_is_waited_for() {
+    // Asked for, but not begun: nothing tells whether that was before or after ours.
+    let mut scene = Scene::quiet();
+    scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
+    assert_eq!(scene.step(6), behind_eve());
+    // Begun before we asked, by Argo CD's own clock, however far that is from ours.
+    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), true, 50)] {
+        let mut scene = Scene::quiet();
+        (scene.watch.asked, scene.watch.taken) = (asked, taken);
+        scene.watch.last_before = asked.map(|_| at(started));
+        scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
+        scene.app.last = Some(foreign(Phase::Running, started));
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        scene.app.operation = None;
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        scene.app.last = Some(foreign(Phase::Terminating, started));
+        assert_eq!(scene.step(9), behind_eve());
+        scene.app.last = Some(foreign(Phase::Succeeded, started));
+        assert_eq!(scene.step(9), Step::Ask, "{asked:?} {taken} {started}");
+    }
+}
+
+#[test]
+fn a_foreign_operation_after_ours_supersedes_it() {
+    // Argo CD's clock may be behind ours: what counts is what was there when we asked.
+    let mut behind = Scene::taken();
+    behind.watch.asked = Some(at(500));
+    behind.app.last = Some(foreign(Phase::Succeeded, 9));
+    assert_eq!(behind.step(501), superseded_by_eve());
+    // Whether or not we know that ours was taken: it may have been, and what came after it is newer.
+    for taken in [true, false] {
+        let mut scene = Scene::taken();
+        scene.watch.taken = taken;
+        scene.app.last = Some(foreign(Phase::Running, 9));
+        scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
+        assert_eq!(scene.step(9), superseded_by_eve());
+        scene.app.operation = None;
+        scene.app.last = Some(foreign(Phase::Succeeded, 9));
+        assert_eq!(scene.step(9), superseded_by_eve());
+    }
+}
+
+#[test]
+fn the_history_may_prove_that_ours_succeeded_before_it_was_superseded() {
+    let proven = || {
+        let mut scene = Scene::taken();
+        scene.app.last = Some(foreign(Phase::Succeeded, 9));
+        scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+        scene.app.history = vec![(Some(at(1)), vec![sha('f').to_string()]), (Some(at(5)), vec![sha('d').to_string()])];
+        scene
+    };
+    assert!(matches!(proven().step(9), Step::Over(LastWord::Live { paused: false, .. })));
+    let spoilt: [fn(&mut Scene); 4] = [
+        |scene| scene.app.health = Health::Degraded,
+        |scene| scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()],
+        // A commit that was there before may be in the history from then.
+        |scene| {
+            scene.facts.committed.as_mut().unwrap().reused = true;
+            scene.app.history[1].0 = Some(at(1));
+        },
+        |scene| scene.app.history[1].1 = vec![sha('e').to_string()],
+    ];
+    for spoil in spoilt {
+        let mut scene = proven();
+        spoil(&mut scene);
+        assert_eq!(scene.step(9), superseded_by_eve());
+    }
+}
+
+#[test]
+fn the_same_commit_once_more_by_somebody_is_still_ours() {
+    let mut scene = Scene::taken();
+    scene.app.history = vec![(Some(at(8)), vec![sha('d').to_string()])];
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    let again = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
+    let revisions = again.revisions.clone();
+    scene.app.operation = Some(Operation { by: again.by.clone(), revisions, ..Operation::default() });
+    scene.app.last = Some(again.clone());
+    assert!(matches!(scene.step(9), Step::Follow(_)));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { phase: Phase::Succeeded, finished: Some(at(10)), ..again });
+    (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Progressing);
+    health_is(scene.step(11), "Progressing");
+    scene.app.health = Health::Healthy;
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
+}
+
+/// Our question was lost, and somebody synced the same commit at that moment.
+#[test]
+fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_it_fails() {
+    let mut scene = Scene::taken();
+    scene.watch.taken = false;
+    let theirs = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
+    let revisions = theirs.revisions.clone();
+    scene.app.operation = Some(Operation { by: theirs.by.clone(), revisions, ..Operation::default() });
+    scene.app.last = Some(theirs.clone());
+    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) })));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { phase: Phase::Failed, finished: Some(at(10)), ..theirs.clone() });
+    assert_eq!(scene.step(60), Step::Ask);
+    // Had ours been taken, theirs would be the newer one.
+    scene.watch.taken = true;
+    assert_eq!(scene.step(60), superseded_by_eve());
+    scene.watch.taken = false;
+    scene.app.last = Some(OperationState { phase: Phase::Succeeded, finished: Some(at(10)), ..theirs });
+    scene.app.history = vec![(Some(at(10)), vec![sha('d').to_string()])];
+    scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+    (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Healthy);
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
+}
+
+#[test]
+fn auto_sync_counts_on_exactly_our_commit() {
+    let automatic = |revision: char| OperationState {
+        deploy_id: None,
+        revisions: vec![sha(revision).to_string()],
+        finished: Some(at(8)),
+        ..ours(Phase::Succeeded)
+    };
+    let mut scene = Scene::succeeded(9, Health::Healthy);
+    scene.watch = WatchFact::default();
+    scene.app.automated = true;
+    scene.app.last = Some(automatic('d'));
+    assert!(matches!(scene.step(9), Step::Over(LastWord::Live { .. })));
+    assert!(scene.watch.automated && scene.watch.taken);
+
+    scene.watch = WatchFact::default();
+    scene.app.last = Some(automatic('e'));
+    assert_eq!(scene.step(9), Step::Ask);
+    // An operation of another deployment is that deployment's, auto-sync or not.
+    scene.app.last = Some(OperationState { deploy_id: Some(id('2')), ..automatic('d') });
+    assert_eq!(scene.step(9), Step::Ask);
+
+    scene.app.operation = Some(Operation { revisions: vec![sha('d').to_string()], ..Operation::default() });
+    assert!(matches!(scene.step(9), Step::Follow(_)));
+    scene.app.automated = false;
+    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: None })));
+    assert!(!scene.watch.automated);
+}
+
+// ---- Which commit is ours ----
+
+#[test]
+fn a_commit_is_ours_only_if_all_of_it_is() {
+    let fact = commit();
+    let (ours, base, files) = (sha('b'), sha('e'), fact.attempts[0].files.clone());
+    let two_files = BTreeMap::from([(path("checkout/values.yaml"), blob('c')), (path("README.md"), blob('e'))]);
+    let wrong = BTreeMap::from([(path("checkout/values.yaml"), blob('e'))]);
+    let elsewhere = BTreeMap::from([(path("search/values.yaml"), blob('c'))]);
+    let (one, other) = (std::slice::from_ref(&ours), std::slice::from_ref(&base));
+    let merge = [ours.clone(), base.clone()];
+    let good = Candidate {
+        parents: one,
+        changed_files: Some(1),
+        blobs: &files,
+        deploy_id: Some(id('1')),
+        signed_by_github: true,
+        always_signed: true,
+        by_us: Some(true),
+    };
+    let unsigned = Candidate { signed_by_github: false, ..good.clone() };
+    for (why, candidate, expected) in [
+        ("signed and by us", good.clone(), true),
+        ("signed, by no account", Candidate { by_us: None, ..good.clone() }, true),
+        ("made on GitHub's pages by somebody else", Candidate { by_us: Some(false), ..good.clone() }, false),
+        ("unsigned, in our name", unsigned.clone(), false),
+        ("unsigned, by us, where GitHub need not sign", Candidate { always_signed: false, ..unsigned.clone() }, true),
+        ("unsigned, by no account", Candidate { always_signed: false, by_us: None, ..unsigned.clone() }, false),
+        ("unsigned, by somebody else", Candidate { always_signed: false, by_us: Some(false), ..unsigned }, false),
+        ("of another deployment", Candidate { deploy_id: Some(id('2')), ..good.clone() }, false),
+        ("of no deployment", Candidate { deploy_id: None, ..good.clone() }, false),
+        ("other base", Candidate { parents: other, ..good.clone() }, false),
+        ("a merge", Candidate { parents: &merge, ..good.clone() }, false),
+        ("no parent", Candidate { parents: &[], ..good.clone() }, false),
+        ("another file too", Candidate { changed_files: Some(2), blobs: &two_files, ..good.clone() }, false),
+        ("nothing changed", Candidate { changed_files: Some(0), ..good.clone() }, false),
+        ("count unknown", Candidate { changed_files: None, ..good.clone() }, false),
+        ("other content", Candidate { blobs: &wrong, ..good.clone() }, false),
+        ("other file", Candidate { blobs: &elsewhere, ..good.clone() }, false),
+        ("no file", Candidate { blobs: &BTreeMap::new(), ..good.clone() }, false),
+    ] {
+        assert_eq!(fact.is_ours(&id('1'), &candidate), expected, "{why}");
+    }
+    // Any attempt will do, but one attempt has to fit as a whole.
+    let second = Attempt { base: base.clone(), files: wrong.clone(), ..attempt() };
+    let twice = CommitFact { attempts: vec![attempt(), second], ..commit() };
+    assert!(twice.is_ours(&id('1'), &good));
+    assert!(twice.is_ours(&id('1'), &Candidate { parents: other, blobs: &wrong, ..good.clone() }));
+    assert!(!twice.is_ours(&id('1'), &Candidate { parents: other, ..good.clone() }));
+    assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&id('1'), &good));
+    // A commit that takes over what somebody else has written changes nothing, and the file has to be what it was.
+    let taken = CommitFact { attempts: vec![Attempt { unchanged: true, ..attempt() }], ..commit() };
+    let nothing = Candidate { changed_files: Some(0), ..good.clone() };
+    assert!(taken.is_ours(&id('1'), &nothing) && taken.may_change_nothing() && !fact.may_change_nothing());
+    assert!(!taken.is_ours(&id('1'), &good), "it would have changed the file");
+    assert!(!taken.is_ours(&id('1'), &Candidate { changed_files: None, ..good.clone() }));
+    assert!(!taken.is_ours(&id('1'), &Candidate { blobs: &wrong, ..nothing.clone() }));
+    assert!(!taken.is_ours(&id('1'), &Candidate { parents: other, ..nothing.clone() }));
+    assert!(!taken.is_ours(&id('1'), &Candidate { by_us: Some(false), ..nothing }));
+}
+
+// ---- Small things ----
+
+#[test]
+fn a_stored_refusal_of_another_build_has_no_reason() {
+    let stored: StoredRefusal = (&Refusal::OtherWorkspace).into();
+    assert_eq!(stored.read(), Some(Refusal::OtherWorkspace));
+    let newer: StoredRefusal = serde_json::from_str(r#"{"kind": "full_moon", "phase": 3}"#).unwrap();
+    assert_eq!(newer.read(), None);
+}
+
+#[test]
+fn the_hash_of_words_is_the_published_one_because_it_is_stored() {
+    assert_eq!(words_hash(""), 0xcbf2_9ce4_8422_2325);
+    assert_eq!(words_hash("a"), 0xaf63_dc4c_8601_ec8c);
+    assert_eq!(words_hash("foobar"), 0x8594_4171_f739_67e8);
+}
+
+#[test]
+fn tempo_is_json_that_replaces_some_periods() {
+    assert_eq!(Tempo::parse(" "), Some(Tempo::default()));
+    assert_eq!(Tempo::parse("{}"), Some(Tempo::default()));
+    assert_eq!(Tempo::parse(r#"{"poll": 20}"#), Some(Tempo { poll: 20, ..Tempo::default() }));
+    for bad in [r#"{"pol": 20}"#, r#"{"poll": -1}"#, "[]x", "20"] {
+        assert_eq!(Tempo::parse(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn until_is_never_negative_and_never_endless() {
+    assert_eq!(until(at(5), at(3)), Duration::from_secs(2));
+    assert_eq!(until(at(3), at(5)), Duration::ZERO);
+    assert_eq!(until(Timestamp(u64::MAX), at(0)), Duration::from_secs(3600));
+}
+
+// ---- what came late ----
+
+/// Of deployment 1, synced and overtaken by a newer one with the commit `f…`, whose sync was asked for.
+fn newer() -> Facts {
+    let committed = CommittedFact { sha: sha('f'), at: at(100), ..committed() };
+    let watch = WatchFact { asked: Some(at(101)), ..WatchFact::default() };
+    Facts { committed: Some(committed), watch: Some(watch), ..relayed() }
+}
+
+fn check_overtaken(newer: Facts, rewritten: Option<Timestamp>, app: &Application, expected: &Overtaken) {
+    let others = [(id('2'), newer)];
+    assert_eq!(overtaken((&id('1'), &relayed()), &others, rewritten, app), *expected);
+}
+
+#[test]
+fn an_older_sync_that_came_after_a_newer_one_is_mended_by_asking_for_the_newer_again() {
+    let late = |phase| Application { last: Some(ours(phase)), ..Application::default() };
+    let mend = Overtaken::By(id('2'));
+    for phase in [Phase::Succeeded, Phase::Failed, Phase::Error] {
+        check_overtaken(newer(), None, &late(phase), &mend);
+    }
+    check_overtaken(newer(), None, &late(Phase::Running), &Overtaken::Wait);
+    let operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    check_overtaken(newer(), None, &Application { operation, ..late(Phase::Succeeded) }, &Overtaken::Wait);
+    // Whoever has ended is asked for again as well: that one runs.
+    let ended = Facts { outcome: said(live()), ..newer() };
+    check_overtaken(ended, None, &late(Phase::Succeeded), &mend);
+    // The newest of several.
+    let newest = CommittedFact { at: at(200), ..newer().committed.unwrap() };
+    let others = [(id('2'), newer()), (id('3'), Facts { committed: Some(newest), ..newer() })];
+    let found = overtaken((&id('1'), &relayed()), &others, None, &late(Phase::Succeeded));
+    assert_eq!(found, Overtaken::By(id('3')));
+}
+
+#[test]
+fn what_came_over_nothing_newer_is_left_alone() {
+    let late = Application { last: Some(ours(Phase::Succeeded)), ..Application::default() };
+    let no = Overtaken::No;
+    assert_eq!(overtaken((&id('1'), &relayed()), &[], None, &late), no);
+    // It was before ours, is not committed, or its own watch has yet to ask for it.
+    let before = CommittedFact { at: at(1), ..committed() };
+    check_overtaken(Facts { committed: Some(before), ..newer() }, None, &late, &no);
+    check_overtaken(Facts { committed: None, ..newer() }, None, &late, &no);
+    check_overtaken(Facts { watch: None, ..newer() }, None, &late, &no);
+    // Its commit may be gone from the branch.
+    check_overtaken(newer(), Some(at(150)), &late, &no);
+    // Ours never came, or somebody has mended it: what runs, or ran last, is the newer one, or a person's.
+    let theirs = OperationState { deploy_id: Some(id('2')), ..ours(Phase::Succeeded) };
+    check_overtaken(newer(), None, &Application { last: Some(theirs), ..Application::default() }, &no);
+    let operation = Some(Operation { deploy_id: Some(id('2')), ..Operation::default() });
+    check_overtaken(newer(), None, &Application { operation, ..late }, &no);
+    let eve = Application { last: Some(foreign(Phase::Succeeded, 7)), ..Application::default() };
+    check_overtaken(newer(), None, &eve, &no);
+}
+
+#[test]
+fn an_operation_of_another_deployment_after_ours_is_for_whose_turn_it_is_to_decide() {
+    let theirs = |phase, started| OperationState { deploy_id: Some(id('2')), ..foreign(phase, started) };
+    let mut scene = Scene::taken();
+    scene.app.last = Some(theirs(Phase::Succeeded, 7));
+    assert_eq!(scene.step(8), Step::Superseded { by: id('2') });
+    scene.app.operation =
+        Some(Operation { deploy_id: Some(id('2')), revisions: vec![sha('e').to_string()], ..Operation::default() });
+    assert_eq!(scene.step(8), Step::Superseded { by: id('2') });
+}
+
+#[test]
+fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
+    let ours = Facts { request: Some(RequestFact { at: at(100), ..request() }), ..relayed() };
+    let ended = |facts: Facts| Facts { outcome: said(live()), ..facts };
+    let check = |other: &Facts, expected: Turn, why: &str| assert_eq!(turn(other, &ours), expected, "{why}");
+    check(&Facts::default(), Turn::Theirs, "nothing is known of it");
+    check(&Facts { request: Some(request()), ..Facts::default() }, Turn::Undecided, "it may commit");
+    check(&relayed(), Turn::Theirs, "not final");
+    check(&ended(newer()), Turn::Theirs, "committed after ours was asked for");
+    let close = CommittedFact { at: at(91), ..committed() };
+    check(&ended(Facts { committed: Some(close), ..relayed() }), Turn::Theirs, "clocks differ");
+    let unknown = Facts { committed: None, push: None, outcome: said(LastWord::Unknown), ..relayed() };
+    check(&unknown, Turn::Theirs, "its commit may have landed");
+    // Its carrier wrote its name late.
+    check(&ended(relayed()), Turn::Ours, "ended long before");
+    let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
+    check(&refused, Turn::Ours, "ended without a commit");
+}
+
+#[test]
+fn a_reference_is_printed_as_it_is_typed_and_stored_with_its_kind() {
+    for (reference, text, stored) in [
+        (Reference::PullRequest(PullRequestNumber(42)), "#42", serde_json::json!({ "pull_request": 42 })),
+        (
+            Reference::Branch(BranchName::parse("feature/x").unwrap()),
+            "feature/x",
+            serde_json::json!({ "branch": "feature/x" }),
+        ),
+    ] {
+        assert_eq!(reference.to_string(), text);
+        assert_eq!(serde_json::to_value(&reference).unwrap(), stored);
+        assert_eq!(serde_json::from_value::<Reference>(stored).unwrap(), reference);
+    }
+}

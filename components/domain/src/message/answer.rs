@@ -1,0 +1,495 @@
+//! Answers to questions, and what is said of locks: seen by whoever asked, or by the channel.
+
+use super::button::{self, Button, Offer};
+use super::{
+    SECTION, SHORT, SUMMARY, clip, code, commits, context, cut, length, link, moment, new_in_it, said, section,
+    sentence, some, words,
+};
+use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
+use crate::command::Scope;
+use crate::deployment::{ChangesFact, CommitFact, End, Facts, Riders, State};
+use crate::lock::{LockChange, Locked, TargetLock};
+use crate::message::{Message, escape};
+use crate::names::{DeploymentId, FilePath, SlackUser, Target};
+use crate::refusal::Refusal;
+use serde_json::Value;
+
+/// So much of a page is shown at most: Slack finds longer messages too long, and nobody reads them.
+const PAGE: usize = 11_000;
+
+/// Lines in as few sections as hold them, as far as a page goes; then `last`. The first line is also the message's text.
+fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> Message {
+    let mut sections: Vec<String> = Vec::new();
+    let mut add = |line: &str| match sections.last_mut() {
+        Some(section) if length(section).saturating_add(length(line)) < SECTION => {
+            section.push('\n');
+            section.push_str(line);
+        }
+        _ => sections.push(line.to_owned()),
+    };
+    let mut left = PAGE;
+    let mut shown = 0_usize;
+    for line in lines {
+        let line = cut(line, SECTION);
+        let Some(rest) = left.checked_sub(length(&line)) else { break };
+        left = rest;
+        add(&line);
+        shown = shown.saturating_add(1);
+    }
+    if shown < lines.len() {
+        add(&format!("… and {} more.", lines.len().saturating_sub(shown)));
+    }
+    if let Some(last) = last {
+        add(last);
+    }
+    let mut blocks: Vec<Value> = sections.iter().map(|text| section(text)).collect();
+    blocks.extend(button::row(buttons));
+    let text = lines.first().map(|line| cut(line, SUMMARY)).unwrap_or_default();
+    Message { text, blocks: Value::Array(blocks) }
+}
+
+// ---- status ----
+
+/// What is known of one target.
+#[derive(Clone, Debug)]
+pub struct TargetStatus {
+    /// Which.
+    pub target: Target,
+    /// The deployment that runs.
+    pub live: Option<Facts>,
+    /// The one whose turn it is, if it has not ended.
+    pub under_way: Option<Facts>,
+    /// Its lock.
+    pub lock: Option<TargetLock>,
+    /// Frozen until then.
+    pub frozen: Option<crate::time::Timestamp>,
+}
+
+/// `status`.
+pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: usize) -> Message {
+    let mut lines = Vec::new();
+    lines.extend(lock_of_all.map(|lock| format!(":lock: *Everything* {}", lock_words(lock))));
+    for one in all {
+        let live = match one.live.as_ref().and_then(|facts| facts.commit.as_ref().zip(facts.request.as_ref())) {
+            Some((commit, request)) => format!("runs {}, deployed by <@{}>", code(commit.tag.as_str()), request.user),
+            None => "was not deployed by me yet".to_owned(),
+        };
+        let since = one.live.as_ref().and_then(|facts| facts.outcome.as_ref());
+        let since = since.map(|outcome| format!(" {}", moment(outcome.at))).unwrap_or_default();
+        let under_way = one.under_way.as_ref().map(|facts| {
+            let who = facts.request.as_ref().map(|request| format!(" by <@{}>", request.user)).unwrap_or_default();
+            let seen = facts.link().map(|url| format!(" ({})", link(&url, "see it"))).unwrap_or_default();
+            format!(" :hourglass_flowing_sand: a deploy{who} is under way{seen}.")
+        });
+        let lock = one.lock.as_ref().map(|lock| format!(" :lock: {}", lock_words(lock)));
+        let frozen = one.frozen.map(|until| format!(" :snowflake: frozen until {}.", moment(until)));
+        lines.push(format!(
+            "*{}* {live}{since}.{}{}{}",
+            one.target,
+            under_way.unwrap_or_default(),
+            lock.unwrap_or_default(),
+            frozen.unwrap_or_default()
+        ));
+    }
+    let more = (more > 0).then(|| format!("… and {more} more: name one, like `/deploy status checkout`."));
+    page(&lines, more.as_deref(), &[])
+}
+
+fn lock_words(lock: &TargetLock) -> String {
+    let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+    let since = if lock.at.0 == 0 { String::new() } else { format!(" since {}", moment(lock.at)) };
+    format!("locked by <@{}>{since}{until}{}.", lock.by, said(&lock.reason))
+}
+
+// ---- history ----
+
+/// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between them who locked and unlocked
+/// the target, or everything.
+pub fn history(
+    target: &Target,
+    all: &[(DeploymentId, Facts)],
+    locks: &[LockChange],
+    locks_of_all: &[LockChange],
+) -> Message {
+    let past: Vec<&Facts> = all.iter().map(|(_, facts)| facts).filter(|facts| facts.committed.is_some()).collect();
+    // A rollback locks its target just after its commit, perhaps within the same millisecond.
+    let mut happened: Vec<_> = locks.iter().map(|change| (change.at, lock_line("", change))).collect();
+    happened.extend(locks_of_all.iter().map(|change| (change.at, lock_line("everything ", change))));
+    happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    happened.truncate(MOST_LOCKS);
+    for (n, facts) in past.iter().enumerate() {
+        let Some(((commit, request), committed)) =
+            facts.commit.as_ref().zip(facts.request.as_ref()).zip(facts.committed.as_ref())
+        else {
+            continue;
+        };
+        let how = match facts.state() {
+            State::Live => ":white_check_mark: live",
+            State::Failed => ":x: failed",
+            State::Superseded => ":fast_forward: superseded",
+            State::TimedOut => ":alarm_clock: timed out",
+            State::Unknown => ":grey_question: unknown",
+            _ => ":hourglass_flowing_sand: under way",
+        };
+        let mut notes = Vec::new();
+        notes.extend(commit.rollback.then(|| "rollback".to_owned()));
+        notes.extend(committed.reused.then(|| "same commit again".to_owned()));
+        notes.extend((!commit.approved_by.is_empty()).then(|| {
+            let by: Vec<String> = commit.approved_by.iter().map(|by| format!("<@{by}>")).collect();
+            format!("approved by {}", some(&by, "and"))
+        }));
+        notes.extend(commit.overridden.as_ref().map(|reason| format!("gate overridden{}", said(reason))));
+        let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
+        let url = format!("{}/commit/{}", commit.gitops_url, committed.sha);
+        let line = format!(
+            "{}. {} {how}, <@{}> {} {}{notes}",
+            n.saturating_add(1),
+            code(commit.tag.as_str()),
+            request.user,
+            moment(committed.at),
+            link(&url, committed.sha.short())
+        );
+        happened.push((committed.at, line));
+    }
+    happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    let mut lines = vec![match past.is_empty() {
+        true => format!("I remember no deploy of *{target}*."),
+        false => format!("*{target}*, newest first:"),
+    }];
+    lines.extend(happened.into_iter().map(|(_, line)| line));
+    let others: Vec<String> = all.iter().filter_map(|(_, facts)| not_deployed(facts)).take(MOST_OTHERS).collect();
+    if !others.is_empty() {
+        lines.push("Not deployed:".to_owned());
+        lines.extend(others);
+    }
+    let back = (past.len() > 1).then(|| format!("`/deploy rollback {target} 2` brings line 2 back."));
+    page(&lines, back.as_deref(), &[])
+}
+
+/// A lock that was set or taken away: by whom, when and why.
+fn lock_line(what: &str, change: &LockChange) -> String {
+    let (by, at, why) = (&change.by, moment(change.at), said(&change.reason));
+    match &change.what {
+        Locked::Set { until } => {
+            let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+            format!("• :lock: {what}locked by <@{by}> {at}{until}{why}")
+        }
+        Locked::TakenAway { of } => {
+            let whose = if of == by { "their own".to_owned() } else { format!("<@{of}>'s") };
+            format!("• :unlock: {what}unlocked by <@{by}> {at}; it was {whose}{why}")
+        }
+    }
+}
+
+/// How many changes of locks are listed.
+const MOST_LOCKS: usize = 20;
+
+/// How many requests without a commit are listed.
+const MOST_OTHERS: usize = 10;
+
+/// A request that came to nothing: who wanted what, when, and why not.
+fn not_deployed(facts: &Facts) -> Option<String> {
+    let (request, end) = (facts.request.as_ref()?, facts.end.as_ref().filter(|_| facts.committed.is_none())?);
+    let rejected = facts.approvals.as_ref().and_then(|approvals| approvals.rejected.as_ref());
+    let why = match (&end.end, rejected) {
+        (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
+        (End::Refused { .. }, None) if facts.is_approved() => return None,
+        (End::Refused { refusal }, None) => match refusal.read() {
+            Some(refusal) => sentence::reason(&refusal).0.trim_end_matches('.').to_owned(),
+            None => "refused".to_owned(),
+        },
+        (End::Failed { fault }, None) => sentence::could_not(fault).trim_end_matches('.').to_owned(),
+        (End::Cancelled { by: Some(by) }, None) => format!("cancelled by <@{by}>"),
+        (End::Cancelled { by: None }, None) => return None,
+    };
+    let wanted = words(&request.words.to_string(), SHORT);
+    Some(format!("• {wanted}, <@{}> {}: {why}", request.user, moment(end.at)))
+}
+
+// ---- apps ----
+
+/// `apps`: the catalog in short.
+pub fn apps(catalog: &Catalog) -> Message {
+    let mut lines = Vec::new();
+    for app in catalog.apps.values() {
+        let environments: Vec<String> = app
+            .environments
+            .iter()
+            .map(|(name, environment)| {
+                let gates = gates(environment);
+                let gates = if gates.is_empty() { String::new() } else { format!(" ({})", gates.join(", ")) };
+                format!("{name}{gates}")
+            })
+            .collect();
+        lines.push(format!("*{}* of {}: {}", app.name, app.repo, escape(&environments.join("; "))));
+    }
+    if lines.is_empty() {
+        lines.push("The catalog has no apps.".to_owned());
+    }
+    page(&lines, None, &[])
+}
+
+/// What stands in the way, in short.
+fn gates(environment: &Environment) -> Vec<String> {
+    let gates = &environment.gates;
+    let mut parts = Vec::new();
+    match &environment.allow {
+        Allow::Anyone => {}
+        Allow::Listed { users, groups, channels } if users.is_empty() && groups.is_empty() && channels.is_empty() => {
+            parts.push("for nobody".to_owned());
+        }
+        Allow::Listed { .. } => parts.push("not for everybody".to_owned()),
+    }
+    if !gates.branches.is_empty() {
+        let globs: Vec<String> = gates.branches.iter().take(5).map(ToString::to_string).collect();
+        let more = if gates.branches.len() > globs.len() { ", …" } else { "" };
+        parts.push(format!("only {}{more}", globs.join(", ")));
+    }
+    parts.extend((gates.checks == Checks::Required).then(|| "checks must pass".to_owned()));
+    parts.extend((gates.foreign_changes == ForeignChanges::Refuse).then(|| "nothing else may ride along".to_owned()));
+    parts.extend(gates.approvals.as_ref().map(|approvals| match approvals.count {
+        1 => "1 approval".to_owned(),
+        count => format!("{count} approvals"),
+    }));
+    parts.extend((!gates.freeze.is_empty()).then(|| "frozen at times".to_owned()));
+    parts
+}
+
+// ---- locks ----
+
+/// A lock was set: everybody in the channel reads it.
+pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
+    let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+    let text = format!(
+        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there; {} ends it.",
+        lock.by,
+        said(&lock.reason),
+        code(&format!("/deploy unlock {scope}"))
+    );
+    page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])
+}
+
+/// A lock was taken away: everybody in the channel reads it.
+pub fn unlocked(what: &str, by: &SlackUser, lock: &TargetLock) -> Message {
+    let whose = if lock.by == *by { "their own lock".to_owned() } else { format!("locked by <@{}>", lock.by) };
+    page(&[format!(":unlock: <@{by}> unlocked *{what}*. It was {whose}{}.", said(&lock.reason))], None, &[])
+}
+
+/// Somebody else's lock is there.
+pub fn locked_already(what: &str, lock: &TargetLock) -> String {
+    format!("{what} is already {} Nothing was changed. They or an owner can unlock it.", lock_words(lock))
+}
+
+/// There is no lock to take away.
+pub fn not_locked(what: &str) -> String {
+    format!("{what} is not locked. Nothing was changed.")
+}
+
+// ---- short answers ----
+
+/// Nothing but words.
+pub fn plain(text: &str) -> Message {
+    page(&[text.to_owned()], None, &[])
+}
+
+/// What the button belongs to is not remembered any more.
+pub fn forgotten() -> String {
+    "I do not remember that one any more. Nothing was changed. Please type the command.".to_owned()
+}
+
+/// A button of another release of ours.
+pub fn unknown_button() -> String {
+    "I do not know that button any more. Nothing was changed. Please type the command; `/deploy help` lists them."
+        .to_owned()
+}
+
+/// No deployment of the target is under way.
+pub fn nothing_to_cancel(target: &str) -> String {
+    format!("No deploy of {target} is under way, so there is nothing to cancel.")
+}
+
+/// It has ended, or its commit is made.
+pub fn too_late_to_cancel(facts: &Facts) -> String {
+    match facts.state().is_final() {
+        true => "That deploy has ended already, so there is nothing to cancel.".to_owned(),
+        false => "Too late to cancel: its commit is made, and Argo CD may have begun. Roll back when it has ended."
+            .to_owned(),
+    }
+}
+
+/// The wish to cancel is saved.
+pub fn cancelling() -> String {
+    "I cancel it if its commit is not made yet. Its message will say.".to_owned()
+}
+
+/// They may not approve it.
+pub fn may_not_approve(target: &str, is_asker: bool) -> String {
+    match is_asker {
+        true => format!(
+            "You asked for this deploy of {target}, so somebody else has to approve it. Nothing was changed. Its message names them."
+        ),
+        false => format!(
+            "You are not among those who approve deploys of {target}. Nothing was changed. Its message names them."
+        ),
+    }
+}
+
+/// The time to approve it is over.
+pub fn approval_over() -> String {
+    "The time to approve that is over. Nothing was changed. Please type the command again.".to_owned()
+}
+
+/// Too late to say no to it.
+pub fn approved_already() -> String {
+    "It is approved already, so it goes on. Its message says how far it is; `/deploy cancel` stops it before its commit."
+        .to_owned()
+}
+
+/// Others have said no to it.
+pub fn rejected_already(by: &SlackUser) -> String {
+    format!("It was rejected by <@{by}> already. Nothing was changed.")
+}
+
+/// One person counts once.
+pub fn approved_by_you(missing: usize) -> String {
+    format!("You have approved that already: it waits for {missing} more.")
+}
+
+/// All have agreed, but what follows could not be saved so far.
+pub fn approved_only() -> String {
+    "It is approved, but I could not save the deploy that follows yet: my store or Redis did not answer. I keep trying for a minute, and its message says when it goes on. If it does not, press Approve again.".to_owned()
+}
+
+/// A button that was pressed before began this deployment.
+pub fn pressed_before(facts: &Facts, by: &SlackUser) -> String {
+    let Some(request) = &facts.request else { return forgotten() };
+    let who = if request.user == *by { "You".to_owned() } else { format!("<@{}>", request.user) };
+    let seen = match facts.link() {
+        Some(url) => link(&url, "see what came of it"),
+        None => "its message says what came of it".to_owned(),
+    };
+    format!("{who} pressed that already, {}: {seen}. Nothing more was done.", moment(request.at))
+}
+
+/// It is saved, but the message could not be changed.
+pub fn noted() -> String {
+    "Noted, but I could not change the message.".to_owned()
+}
+
+// ---- preview ----
+
+/// What a deploy would do.
+#[derive(Clone, Debug)]
+pub struct Preview<'a> {
+    /// What would be decided.
+    pub commit: &'a CommitFact,
+    /// Each values file, before and after.
+    pub files: &'a [(&'a FilePath, &'a str, &'a str)],
+    /// What is new in it.
+    pub changes: Option<&'a ChangesFact>,
+    /// What GitHub says of its checks.
+    pub checks: Option<&'a str>,
+    /// What would stand in the way.
+    pub problem: Option<&'a Refusal>,
+    /// What its button would deploy.
+    pub offer: Offer,
+}
+
+/// `preview`: the exact change, what it brings, and what stands in its way.
+pub fn preview(preview: &Preview<'_>) -> Message {
+    let commit = preview.commit;
+    let source = &commit.source;
+    let mut lines = vec![format!(":mag: *{} {}*  nothing is changed yet.", commit.target, code(commit.tag.as_str()))];
+    let title = words(&source.title, SHORT);
+    let title = match &source.url {
+        Some(url) if !title.is_empty() => Some(link(url, &title)),
+        _ => Some(title).filter(|title| !title.is_empty()),
+    };
+    let mut about: Vec<String> = title.into_iter().collect();
+    about.push(format!("commit {}", code(source.head.short())));
+    about.extend(commit.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
+    about.push(match preview.checks {
+        None => "no checks".to_owned(),
+        Some(state) => format!("checks: {}", words(&state.to_lowercase(), SHORT)),
+    });
+    lines.push(about.join("  ·  "));
+    for (path, before, after) in preview.files {
+        lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
+    }
+    lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
+    lines.extend(riders(&commit.riders));
+    lines.extend(preview.problem.map(problem));
+    // These two go on from the button.
+    let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));
+    let button = goes_on.then(|| Button::Deploy(Box::new(preview.offer.clone())));
+    let mut message = page(&lines, None, button.as_slice());
+    if let (Some(blocks), Some(head)) = (message.blocks.as_array_mut(), &preview.offer.head)
+        && blocks.last().is_some_and(|last| last["type"] == "actions")
+    {
+        blocks.push(context(&format!(
+            "The button is for commit {}: it is void when the branch has moved.",
+            code(head.short())
+        )));
+    }
+    message
+}
+
+/// Whose commits would ride along.
+fn riders(riders: &Riders) -> Option<String> {
+    match riders {
+        Riders::FirstDeploy => {
+            Some("My first deploy of this app: whatever else is in its folder would go live with it.".to_owned())
+        }
+        Riders::Since { commits: riders, more } => {
+            let mut who: Vec<String> = Vec::new();
+            for rider in riders {
+                let one = words(&rider.who, 40);
+                if !who.contains(&one) {
+                    who.push(one);
+                }
+            }
+            let at_least = if *more { "at least " } else { "" };
+            let count = u32::try_from(riders.len()).unwrap_or(u32::MAX);
+            let text = format!("Would ride along: {at_least}{} by {}.", commits(count), some(&who, "and"));
+            (count > 0).then_some(text)
+        }
+    }
+}
+
+/// What would become of a deploy.
+fn problem(refusal: &Refusal) -> String {
+    let (what, todo) = sentence::reason(refusal);
+    match refusal {
+        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks them."),
+        Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),
+        _ => format!(":no_entry: A deploy would be refused: {what} {todo}"),
+    }
+}
+
+/// The lines that differ, as many as have room. An edit changes lines in place and adds none.
+fn diff(before: &str, after: &str) -> String {
+    let mut text = String::new();
+    for (n, (old, new)) in before.lines().zip(after.lines()).enumerate().filter(|(_, (old, new))| old != new) {
+        let n = n.saturating_add(1);
+        let line = |line: &str| escape(&clip_line(line)).replace('`', "'");
+        let lines = format!("{n:>4} - {}\n{n:>4} + {}\n", line(old), line(new));
+        if !text.is_empty() && length(&text).saturating_add(length(&lines)) > DIFF {
+            text.push_str("…\n");
+            break;
+        }
+        text.push_str(&lines);
+    }
+    if text.is_empty() { "(the tag is there already)".to_owned() } else { text }
+}
+
+/// With its frame it fits into a section.
+const DIFF: usize = 2400;
+
+/// So much of a line: a tag has at most 128 characters.
+const LINE: usize = 200;
+
+/// A line with its indentation, cut where it is very long.
+fn clip_line(line: &str) -> String {
+    let line = line.trim_end();
+    if line.chars().count() <= LINE { line.to_owned() } else { line.chars().take(LINE).chain(['…']).collect() }
+}

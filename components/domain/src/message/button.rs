@@ -1,0 +1,229 @@
+//! The buttons below our messages: what is written on them, what they carry, and what a pressed one means.
+//!
+//! A value proves nothing about who pressed it: everything is looked up and authorised again.
+
+use crate::command::{DeployWords, Scope, TargetWords};
+use crate::deployment::{End, Facts, LastWord, State};
+use crate::names::{CommitSha, DeploymentId, Target};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// A message may have several of these: each has a number after it.
+const DEPLOY_PUSHED: &str = "deploy_pushed";
+
+/// Slack takes at most so many characters as a button's value.
+const LONGEST_VALUE: usize = 2000;
+
+/// A button.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Button {
+    /// Ends a deployment that has no commit yet.
+    Cancel(DeploymentId),
+    /// The same request once more.
+    Retry(DeploymentId),
+    /// The last healthy version of that deployment's target.
+    RollBack(DeploymentId),
+    /// Agrees to it.
+    Approve(DeploymentId),
+    /// Does not.
+    Reject(DeploymentId),
+    /// Deploys a version although it was rolled back.
+    DeployAnyway(DeploymentId),
+    /// Deploys what somebody else has written into the file, with a commit of ours.
+    TakeOver(DeploymentId),
+    /// Deploys what a preview showed.
+    Deploy(Box<Offer>),
+    /// Deploys what people have pushed.
+    DeployPushed(Box<PushedOffer>),
+    /// Takes a lock away.
+    Unlock {
+        /// Of what.
+        scope: Scope,
+        /// The lock that was shown, by when it was set: a newer one stays. None: that of a rollback.
+        set: Option<Timestamp>,
+    },
+}
+
+/// What a preview offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The preview.
+    pub of: DeploymentId,
+    /// What would be deployed.
+    pub words: DeployWords,
+    /// Its commit when it was shown; none for a rollback, whose version does not move.
+    #[serde(default)]
+    pub head: Option<CommitSha>,
+}
+
+/// What the announcement of a push offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedOffer {
+    /// Where to.
+    pub target: TargetWords,
+    /// The commits of the push that touched its files: what is in them counts as known to whoever presses.
+    pub wrote: Vec<CommitSha>,
+}
+
+impl Button {
+    /// Understands a pressed button. One that an earlier release showed may be unknown by now.
+    pub fn parse(action_id: &str, value: &str) -> Option<Self> {
+        let id = || DeploymentId::parse(value).ok();
+        Some(match action_id {
+            "cancel" => Self::Cancel(id()?),
+            "retry" => Self::Retry(id()?),
+            "roll_back" => Self::RollBack(id()?),
+            "approve" => Self::Approve(id()?),
+            "reject" => Self::Reject(id()?),
+            "deploy_anyway" => Self::DeployAnyway(id()?),
+            "take_over" => Self::TakeOver(id()?),
+            text if text.starts_with(DEPLOY_PUSHED) => Self::DeployPushed(Box::new(serde_json::from_str(value).ok()?)),
+            "deploy" => Self::Deploy(Box::new(serde_json::from_str(value).ok()?)),
+            "unlock" => {
+                let (scope, set) = match value.split_once(' ') {
+                    Some((scope, set)) => (scope, Some(Timestamp(set.parse().ok()?))),
+                    None => (value, None),
+                };
+                Self::Unlock { scope: Scope::parse(scope)?, set }
+            }
+            _ => return None,
+        })
+    }
+
+    fn action_id(&self) -> &'static str {
+        match self {
+            Self::Cancel(_) => "cancel",
+            Self::Retry(_) => "retry",
+            Self::RollBack(_) => "roll_back",
+            Self::Approve(_) => "approve",
+            Self::Reject(_) => "reject",
+            Self::DeployAnyway(_) => "deploy_anyway",
+            Self::TakeOver(_) => "take_over",
+            Self::Deploy(_) => "deploy",
+            Self::DeployPushed(_) => DEPLOY_PUSHED,
+            Self::Unlock { .. } => "unlock",
+        }
+    }
+
+    fn value(&self) -> String {
+        match self {
+            Self::Cancel(id)
+            | Self::Retry(id)
+            | Self::RollBack(id)
+            | Self::Approve(id)
+            | Self::Reject(id)
+            | Self::DeployAnyway(id)
+            | Self::TakeOver(id) => id.to_string(),
+            Self::Deploy(offer) => serde_json::to_string(offer).unwrap_or_default(),
+            Self::DeployPushed(offer) => serde_json::to_string(offer).unwrap_or_default(),
+            Self::Unlock { scope, set: Some(set) } => format!("{scope} {}", set.0),
+            Self::Unlock { scope, set: None } => scope.to_string(),
+        }
+    }
+
+    /// What is written on it, and whether it stands out. What changes a cluster in one click asks back.
+    fn looks(&self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
+        match self {
+            Self::Cancel(_) => ("Cancel", None, None),
+            Self::Retry(_) => ("Retry", None, None),
+            // Below every message of what is live: red there would cry wolf. It asks back instead.
+            Self::RollBack(_) => (
+                "Roll back",
+                None,
+                Some(
+                    "This deploys the last healthy version before it, and locks the target until somebody unlocks it.",
+                ),
+            ),
+            Self::Approve(_) => ("Approve", Some("primary"), None),
+            Self::Reject(_) => ("Reject", Some("danger"), None),
+            Self::DeployAnyway(_) => {
+                ("Deploy anyway", Some("danger"), Some("This version was rolled back before. Deploy it again?"))
+            }
+            Self::TakeOver(_) | Self::DeployPushed(_) => (
+                if matches!(self, Self::TakeOver(_)) { "Deploy it" } else { "Deploy" },
+                None,
+                Some("This deploys what is in the file now, with all that people pushed since the live version."),
+            ),
+            Self::Deploy(_) => ("Deploy", Some("primary"), None),
+            Self::Unlock { .. } => ("Unlock", None, Some("Then everybody who may deploy there can do so again.")),
+        }
+    }
+
+    fn element(&self) -> Option<Value> {
+        let (label, style, question) = self.looks();
+        let value = self.value();
+        if super::length(&value) > LONGEST_VALUE {
+            return None;
+        }
+        let text = |text: &str| json!({ "type": "plain_text", "text": text });
+        let mut button =
+            json!({ "type": "button", "action_id": self.action_id(), "text": text(label), "value": value });
+        if let Some(fields) = button.as_object_mut() {
+            fields.extend(style.map(|style| ("style".to_owned(), json!(style))));
+            fields.extend(question.map(|question| {
+                let confirm = json!({
+                    "title": text(label), "text": text(question), "confirm": text(label), "deny": text("No"),
+                });
+                ("confirm".to_owned(), confirm)
+            }));
+        }
+        Some(button)
+    }
+}
+
+/// One of several of its kind in a message.
+pub(super) fn numbered(button: &Button, n: usize) -> Option<Value> {
+    let mut element = button.element()?;
+    element.as_object_mut()?.insert("action_id".to_owned(), json!(format!("{}_{n}", button.action_id())));
+    Some(element)
+}
+
+/// Buttons in a row, if there are any.
+pub(super) fn row(buttons: &[Button]) -> Option<Value> {
+    let elements: Vec<Value> = buttons.iter().filter_map(Button::element).collect();
+    (!elements.is_empty()).then(|| json!({ "type": "actions", "elements": elements }))
+}
+
+/// What may be done with a deployment that has no commit, or ended before one.
+pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
+    let id = || id.clone();
+    match facts.end.as_ref().map(|end| &end.end) {
+        None => vec![Button::Cancel(id())],
+        Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
+        Some(End::Refused { refusal }) => match refusal.read() {
+            Some(Refusal::NeedsApproval { .. }) if super::is_rejected(facts) => Vec::new(),
+            Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
+            Some(Refusal::WasRolledBack { .. }) => vec![Button::DeployAnyway(id())],
+            Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],
+            Some(Refusal::Locked { target, everything, since, .. }) => {
+                let scope = if everything { Scope::Everything } else { scope(&target) };
+                vec![Button::Retry(id()), Button::Unlock { scope, set: Some(since) }]
+            }
+            Some(refusal) if refusal.may_pass() => vec![Button::Retry(id())],
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// What may be done once there is a commit.
+pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
+    let Some(outcome) = &facts.outcome else { return Vec::new() };
+    let retry = !matches!(outcome.word, LastWord::Live { .. } | LastWord::Superseded { .. });
+    // A rollback is not rolled back: its version was healthy once.
+    let is_rollback = facts.commit.as_ref().is_some_and(|commit| commit.rollback);
+    let back = facts.committed.is_some() && !is_rollback && facts.state() != State::Superseded;
+    let mut buttons = Vec::new();
+    buttons.extend(retry.then(|| Button::Retry(id.clone())));
+    buttons.extend(back.then(|| Button::RollBack(id.clone())));
+    // Its end locked the target.
+    let lock = facts.commit.as_ref().filter(|_| is_rollback && facts.state() == State::Live);
+    buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target), set: None }));
+    buttons
+}
+
+fn scope(target: &Target) -> Scope {
+    let environment = Some(target.environment.to_string());
+    Scope::Target(TargetWords { app: target.app.to_string(), environment })
+}

@@ -1,0 +1,60 @@
+//! What a pull request shows of its deploys, in GitHub's states and a few words.
+//!
+//! A repository may be public where the channel is not: no names of people, and nothing that Argo CD says of the cluster. Whoever wants to
+//! know more follows the link to the message.
+
+use crate::deployment::DeploymentState;
+use crate::deployment::{CommitFact, LastWord};
+
+/// What is deployed.
+pub fn of_deploy(commit: &CommitFact) -> String {
+    let what = if commit.rollback { "rollback to " } else { "" };
+    format!("{what}{}, by /deploy in Slack", commit.tag)
+}
+
+/// How it goes, after the commit. Without a last word it is on its way.
+pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static str) {
+    match word {
+        None => (DeploymentState::InProgress, "On its way"),
+        Some(LastWord::Live { paused: false, .. }) => (DeploymentState::Success, "Live and healthy"),
+        Some(LastWord::Live { paused: true, .. }) => (DeploymentState::Success, "Live, but paused"),
+        Some(LastWord::Failed { .. }) => (DeploymentState::Failure, "Failed"),
+        Some(LastWord::Superseded { .. }) => (DeploymentState::Inactive, "Superseded by something newer"),
+        Some(LastWord::TimedOut { .. }) => (DeploymentState::Error, "Not live in time; it may be yet"),
+        Some(LastWord::Unknown) => (DeploymentState::Error, "Nobody knows how it ended"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::Failure;
+    use crate::deployment::samples::commit;
+
+    #[test]
+    fn what_a_pull_request_shows() {
+        let live = |paused| LastWord::Live { paused, urls: Vec::new() };
+        let words = [
+            None,
+            Some(live(false)),
+            Some(live(true)),
+            Some(LastWord::Failed { failure: Failure::NoApplication }),
+            Some(LastWord::Superseded { by_deployment: None, by_person: Some("eve".to_owned()) }),
+            Some(LastWord::TimedOut { waiting: None, health: Some("Progressing".to_owned()) }),
+            Some(LastWord::Unknown),
+        ];
+        let shown = words.iter().map(|word| format!("{:?}", on_pull_request(word.as_ref())));
+        insta::assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @r#"
+        (InProgress, "On its way")
+        (Success, "Live and healthy")
+        (Success, "Live, but paused")
+        (Failure, "Failed")
+        (Inactive, "Superseded by something newer")
+        (Error, "Not live in time; it may be yet")
+        (Error, "Nobody knows how it ended")
+        "#);
+        assert_eq!(of_deploy(&commit()), format!("{}, by /deploy in Slack", commit().tag));
+        let back = CommitFact { rollback: true, ..commit() };
+        assert_eq!(of_deploy(&back), format!("rollback to {}, by /deploy in Slack", back.tag));
+    }
+}

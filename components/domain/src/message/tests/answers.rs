@@ -1,0 +1,396 @@
+//! Answers to questions, and what the channel reads about locks.
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::command::{Scope, TargetWords};
+use crate::deployment::Change;
+use crate::image::Digest;
+use crate::lock::{LockChange, Locked, TargetLock};
+
+fn lock(reason: &str) -> TargetLock {
+    TargetLock { by: user("U1"), reason: reason.to_owned(), at: at(0), until: Some(at(7200)), rollback: false }
+}
+
+fn live_facts() -> Facts {
+    Facts { outcome: outcome(60, live()), ..relayed() }
+}
+
+#[test]
+fn what_is_live_and_what_is_under_way() {
+    let of = |app: &str, live, under_way, lock, frozen| TargetStatus {
+        target: Target {
+            app: AppName::parse(app).unwrap(),
+            environment: EnvironmentName::parse("production").unwrap(),
+        },
+        live,
+        under_way,
+        lock,
+        frozen,
+    };
+    let linked = Facts { request: Some(linked_request()), ..relayed() };
+    let all = [
+        of("basket", None, None, None, None),
+        of("checkout", Some(live_facts()), Some(linked), None, None),
+        of("search", Some(live_facts()), None, Some(lock("Load test.")), Some(at(3600))),
+    ];
+    insta::assert_snapshot!(show(&status_of(&all, None, 0)), @"
+    *basket@production* was not deployed by me yet.
+    [section] *basket@production* was not deployed by me yet.
+    *checkout@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :hourglass_flowing_sand: a deploy by <@U2CERLKJA> is under way (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>).
+    *search@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test. :snowflake: frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    ");
+    let for_good = TargetLock { at: Timestamp(0), until: None, ..lock("") };
+    insta::assert_snapshot!(show(&status_of(&all[..1], Some(&for_good), 3)), @"
+    :lock: *Everything* locked by <@U1>.
+    [section] :lock: *Everything* locked by <@U1>.
+    *basket@production* was not deployed by me yet.
+    … and 3 more: name one, like `/deploy status checkout`.
+    ");
+}
+
+/// One whose message is known.
+fn linked_request() -> RequestFact {
+    let pressed = crate::deployment::Pressed {
+        of: id('2'),
+        head: None,
+        approvals: Vec::new(),
+        knows_rolled_back: false,
+        takes_over: None,
+        pushed: Vec::new(),
+        takes_away: None,
+        place: Some(crate::deployment::samples::place("1503435956.000247")),
+    };
+    RequestFact { pressed: Some(pressed), ..request() }
+}
+
+#[test]
+fn what_was_deployed_before_and_how_it_ended() {
+    let ended = |word| Facts { outcome: outcome(60, word), ..relayed() };
+    let changed = |change: fn(&mut CommitFact)| {
+        let mut facts = live_facts();
+        change(facts.commit.as_mut().unwrap());
+        facts
+    };
+    let mut again = live_facts();
+    again.committed.as_mut().unwrap().reused = true;
+    let past = [
+        relayed(),
+        live_facts(),
+        changed(|commit| commit.rollback = true),
+        changed(|commit| {
+            commit.approved_by = vec![user("U7"), user("U8")];
+            commit.overridden = Some("Payments are failing.".to_owned());
+        }),
+        again,
+        ended(LastWord::Failed { failure: Failure::NoSource }),
+        ended(LastWord::Superseded { by_deployment: Some(id('2')), by_person: None }),
+        ended(LastWord::TimedOut { waiting: None, health: None }),
+        ended(LastWord::Unknown),
+        accepted_facts(),
+    ];
+    let past: Vec<_> = past.into_iter().map(|facts| (id('1'), facts)).collect();
+    let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
+    let locks = [
+        change(1, Locked::Set { until: Some(at(3600)) }),
+        change(2, Locked::TakenAway { of: user("U7") }),
+        change(60, Locked::Set { until: None }),
+        change(61, Locked::Set { until: None }),
+        change(62, Locked::TakenAway { of: user("U8") }),
+    ];
+    insta::assert_snapshot!(show(&history(&target(), &past, &[], &[])), @"
+    *checkout@production*, newest first:
+    [section] *checkout@production*, newest first:
+    1. `faster-cart-aaaaaaa` :hourglass_flowing_sand: under way, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    2. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    3. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (rollback)
+    4. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (approved by <@U7> and <@U8>; gate overridden: Payments are failing)
+    5. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (same commit again)
+    6. `faster-cart-aaaaaaa` :x: failed, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    7. `faster-cart-aaaaaaa` :fast_forward: superseded, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    8. `faster-cart-aaaaaaa` :alarm_clock: timed out, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    9. `faster-cart-aaaaaaa` :grey_question: unknown, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    `/deploy rollback checkout@production 2` brings line 2 back.
+    ");
+    insta::assert_snapshot!(show(&history(&target(), &past[..1], &locks[..3], &locks[3..])), @"
+    *checkout@production*, newest first:
+    [section] *checkout@production*, newest first:
+    • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
+    • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
+    • :lock: locked by <@U7> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
+    1. `faster-cart-aaaaaaa` :hourglass_flowing_sand: under way, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    • :unlock: unlocked by <@U7> <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>; it was their own: Load test
+    • :lock: locked by <@U7> <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test
+    ");
+    insta::assert_snapshot!(show(&history(&target(), &[], &[], &locks[3..])), @"
+    I remember no deploy of *checkout@production*.
+    [section] I remember no deploy of *checkout@production*.
+    • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
+    • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
+    ");
+}
+
+#[test]
+fn which_apps_there_are_and_what_guards_them() {
+    let catalog = Catalog::parse(
+        r#"
+apps:
+  basket:
+    repo: acme/basket
+    image: ghcr.io/acme/basket
+    allow: anyone
+  checkout:
+    repo: acme/checkout
+    image: ghcr.io/acme/checkout
+    environments:
+      staging:
+        allow: anyone
+        values: checkout/staging.yaml
+        argocd: {application: checkout-staging}
+      production:
+        allow: {groups: [S1]}
+        branches: [main, "release/*"]
+        checks: required
+        foreign_changes: refuse
+        approvals: {count: 2, groups: [S2]}
+        freeze: [{from: "Fri 16:00", until: "Mon 08:00", zone: Europe/Berlin}]
+        values: checkout/production.yaml
+        argocd: {application: checkout-production}
+      nowhere:
+        allow: {users: []}
+        values: checkout/nowhere.yaml
+        argocd: {application: checkout-nowhere}
+"#,
+    )
+    .unwrap();
+    insta::assert_snapshot!(show(&apps(&catalog)), @"
+    *basket* of acme/basket: default
+    [section] *basket* of acme/basket: default
+    *checkout* of acme/checkout: nowhere (for nobody); production (not for everybody, only main, release/*, checks must pass, nothing else may ride along, 2 approvals, frozen at times); staging
+    ");
+    let none = Catalog { apps: std::collections::BTreeMap::new(), ..catalog };
+    insta::assert_snapshot!(show(&apps(&none)), @"
+    The catalog has no apps.
+    [section] The catalog has no apps.
+    ");
+}
+
+#[test]
+fn locks_are_announced() {
+    let scope = Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None });
+    let for_good = TargetLock { until: None, ..lock("Load test") };
+    insta::assert_snapshot!([
+        show(&locked(&scope, "checkout", &lock("Moving the database."))),
+        show(&locked(&Scope::Everything, "everything", &for_good)),
+        show(&unlocked("checkout", &user("U1"), &lock("Load test"))),
+        show(&unlocked("everything", &user("U2"), &lock(""))),
+        locked_already("checkout", &for_good),
+        not_locked("checkout"),
+    ].join("\n\n"), @"
+    :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there; `/deploy unlock checkout` ends it.
+    [section] :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there; `/deploy unlock checkout` ends it.
+    [buttons] Unlock
+
+    :lock: <@U1> locked *everything*: Load test. Nobody can deploy there; `/deploy unlock all` ends it.
+    [section] :lock: <@U1> locked *everything*: Load test. Nobody can deploy there; `/deploy unlock all` ends it.
+    [buttons] Unlock
+
+    :unlock: <@U1> unlocked *checkout*. It was their own lock: Load test.
+    [section] :unlock: <@U1> unlocked *checkout*. It was their own lock: Load test.
+
+    :unlock: <@U2> unlocked *everything*. It was locked by <@U1>.
+    [section] :unlock: <@U2> unlocked *everything*. It was locked by <@U1>.
+
+    checkout is already locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: Load test. Nothing was changed. They or an owner can unlock it.
+
+    checkout is not locked. Nothing was changed.
+    ");
+}
+
+#[test]
+fn short_answers() {
+    let over = Facts { end: Some(cancelled()), ..accepted_facts() };
+    insta::assert_snapshot!(list_of([
+        ("forgotten", forgotten()),
+        ("unknown button", unknown_button()),
+        ("nothing to cancel", nothing_to_cancel("checkout")),
+        ("too late to cancel", too_late_to_cancel(&relayed())),
+        ("has ended", too_late_to_cancel(&over)),
+        ("cancelling", cancelling()),
+        ("one's own request", may_not_approve("checkout", true)),
+        ("not among them", may_not_approve("checkout", false)),
+        ("approval over", approval_over()),
+        ("noted", noted()),
+        ("rejected already", rejected_already(&user("U7"))),
+        ("approved by oneself", approved_by_you(1)),
+        ("approved already", approved_already()),
+        ("not saved", approved_only()),
+        ("pressed before", pressed_before(&relayed(), &user("U7"))),
+        ("by oneself", pressed_before(&accepted_facts(), &request().user)),
+    ]), @"
+    forgotten: I do not remember that one any more. Nothing was changed. Please type the command.
+    unknown button: I do not know that button any more. Nothing was changed. Please type the command; `/deploy help` lists them.
+    nothing to cancel: No deploy of checkout is under way, so there is nothing to cancel.
+    too late to cancel: Too late to cancel: its commit is made, and Argo CD may have begun. Roll back when it has ended.
+    has ended: That deploy has ended already, so there is nothing to cancel.
+    cancelling: I cancel it if its commit is not made yet. Its message will say.
+    one's own request: You asked for this deploy of checkout, so somebody else has to approve it. Nothing was changed. Its message names them.
+    not among them: You are not among those who approve deploys of checkout. Nothing was changed. Its message names them.
+    approval over: The time to approve that is over. Nothing was changed. Please type the command again.
+    noted: Noted, but I could not change the message.
+    rejected already: It was rejected by <@U7> already. Nothing was changed.
+    approved by oneself: You have approved that already: it waits for 1 more.
+    approved already: It is approved already, so it goes on. Its message says how far it is; `/deploy cancel` stops it before its commit.
+    not saved: It is approved, but I could not save the deploy that follows yet: my store or Redis did not answer. I keep trying for a minute, and its message says when it goes on. If it does not, press Approve again.
+    pressed before: <@U2CERLKJA> pressed that already, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says what came of it. Nothing more was done.
+    by oneself: You pressed that already, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says what came of it. Nothing more was done.
+    ");
+}
+
+#[test]
+fn a_question_is_declined_in_words_that_stand_alone() {
+    let unknown = |known: &[&str]| Refusal::UnknownApp {
+        typed: "chekout".to_owned(),
+        did_you_mean: known.first().map(|name| (*name).to_owned()),
+        known: Vec::new(),
+    };
+    insta::assert_snapshot!(list_of([
+        ("app", declined(&unknown(&["checkout"]))),
+        ("owner", declined(&Refusal::NotOwner { doing: "take away the lock of <@U1>".to_owned(), owned: true })),
+        ("allowed", declined(&Refusal::NotAllowed { target: target(), nobody: false, wrong_channel: false })),
+        ("workspace", declined(&Refusal::OtherWorkspace)),
+        ("tag", declined(&Refusal::AlreadyWritten { tag: commit().tag, by: None, commit: sha('e'), head: None })),
+    ]), @"
+    app: There is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
+    owner: Only an owner may take away the lock of <@U1>. Nothing was changed. Ask one of the `owners` in the catalog.
+    allowed: You may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+    workspace: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
+    tag: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
+    ");
+}
+
+// ---- preview ----
+
+fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, problem: Option<&Refusal>) -> String {
+    let mut commit = commit();
+    change(&mut commit);
+    let head = (!commit.rollback).then(|| commit.source.head.clone());
+    let after = "image:\n  repository: ghcr.io/acme/checkout\n  tag: \"faster-cart-aaaaaaa\" # by deploy-bot\n";
+    show(&preview(&Preview {
+        commit: &commit,
+        files: &[(&path("checkout/values.yaml"), &after.replace("faster-cart-aaaaaaa", "main-1234567"), after)],
+        changes,
+        checks: Some("SUCCESS"),
+        problem,
+        offer: Offer { of: id('1'), words: request().words, head },
+    }))
+}
+
+#[test]
+fn a_preview_shows_the_change_what_it_brings_and_a_button() {
+    let rider = |who: &str| Rider { sha: sha('e'), who: who.to_owned(), headline: "Tune".to_owned() };
+    let changes = ChangesFact {
+        since: "main-1234567".to_owned(),
+        ahead: 1,
+        behind: 0,
+        commits: vec![Change { sha: sha('a'), headline: "Make the cart faster".to_owned(), login: None }],
+        url: Some("https://github.com/acme/checkout/compare/1234567...aaaaaaa".to_owned()),
+    };
+    insta::assert_snapshot!(shown(
+        |commit| {
+            commit.digest = Some(Digest::parse(&format!("sha256:{}", "a1b2".repeat(16))).unwrap());
+            commit.riders = Riders::Since { commits: vec![rider("eve"), rider("bob"), rider("eve")], more: true };
+        },
+        Some(&changes),
+        None,
+    ), @r#"
+    :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  `sha256:a1b2a1b2a1b2…`  ·  checks: success
+    In `checkout/values.yaml`:
+    ```
+       3 -   tag: "main-1234567" # by deploy-bot
+       3 +   tag: "faster-cart-aaaaaaa" # by deploy-bot
+    ```
+    1 commit new since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
+    • `aaaaaaa` Make the cart faster
+    Would ride along: at least 3 commits by eve and bob.
+    [buttons] Deploy
+    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    "#);
+    insta::assert_snapshot!(shown(|commit| commit.riders = Riders::FirstDeploy, None, None), @r#"
+    :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
+    In `checkout/values.yaml`:
+    ```
+       3 -   tag: "main-1234567" # by deploy-bot
+       3 +   tag: "faster-cart-aaaaaaa" # by deploy-bot
+    ```
+    My first deploy of this app: whatever else is in its folder would go live with it.
+    [buttons] Deploy
+    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    "#);
+    // The version of a rollback does not move.
+    insta::assert_snapshot!(shown(|commit| commit.rollback = true, None, None), @r#"
+    :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
+    In `checkout/values.yaml`:
+    ```
+       3 -   tag: "main-1234567" # by deploy-bot
+       3 +   tag: "faster-cart-aaaaaaa" # by deploy-bot
+    ```
+    [buttons] Deploy
+    "#);
+}
+
+#[test]
+fn a_preview_says_what_stands_in_the_way() {
+    let problem = |refusal: &Refusal| {
+        let shown = shown(|_| (), None, Some(refusal));
+        shown.lines().skip_while(|line| !line.starts_with("   3 +")).skip(2).collect::<Vec<_>>().join("\n")
+    };
+    let of_kind = |name: &str| every_refusal().into_iter().find(|refusal| refusal_name(refusal) == name).unwrap();
+    let kinds = [
+        "locked",
+        "frozen",
+        "checks not passed",
+        "branch not allowed",
+        "foreign changes",
+        "no image",
+        "busy",
+        "needs approval",
+        "was rolled back",
+    ];
+    let all = kinds.map(|kind| (kind, problem(&of_kind(kind))));
+    insta::assert_snapshot!(list_of(all), @"
+    locked: :no_entry: A deploy would be refused: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can end that: `/deploy unlock checkout@production`.
+    frozen: :no_entry: A deploy would be refused: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can add `override` and the reason to the command.
+    checks not passed: :no_entry: A deploy would be refused: checkout@production needs the checks of commit `aaaaaaa` to succeed, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
+    branch not allowed: :no_entry: A deploy would be refused: checkout@production takes only `main`, `release/*`, and this is `faster-cart`. Merge it there, or deploy it to another environment.
+    foreign changes: :no_entry: A deploy would be refused: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Talk to them. If they may go live, an owner can add `override` and the reason to the command.
+    no image: :no_entry: A deploy would be refused: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Wait until the build has pushed it, then try again.
+    busy: :no_entry: A deploy would be refused: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when that one has ended.
+    needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. The button asks them.
+    [buttons] Deploy
+    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    was rolled back: :warning: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you mean this one.
+    [buttons] Deploy
+    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    ");
+}
+
+#[test]
+fn a_preview_of_a_tag_that_is_there_already_shows_no_change() {
+    let commit = commit();
+    let message = preview(&Preview {
+        commit: &commit,
+        files: &[(&path("checkout/values.yaml"), "tag: x\n", "tag: x\n")],
+        changes: None,
+        checks: None,
+        problem: None,
+        offer: Offer { of: id('1'), words: request().words, head: None },
+    });
+    let shown = show(&message);
+    assert!(shown.contains("```\n(the tag is there already)```") && shown.contains("no checks"), "{shown}");
+}

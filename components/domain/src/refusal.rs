@@ -1,0 +1,366 @@
+//! Every reason why we say no. The person can do something about each, and the sentence (in `message`) says what.
+//!
+//! A refusal is stored in the fact `end`, so it holds what its sentence needs and nothing else.
+
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
+
+use crate::catalog::CatalogError;
+use crate::command::Verb;
+use crate::image::{ImageName, Tag};
+use crate::names::{
+    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackGroup,
+    SlackUser, Target,
+};
+use crate::time::Timestamp;
+use crate::values::EditRefusal;
+use serde::{Deserialize, Serialize};
+
+/// A command that would be right, as it is typed after `/deploy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// Probably this was meant.
+    DidYouMean(String),
+    /// One like it.
+    Like(String),
+}
+
+/// Where a pull request or branch cannot be deployed from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The words are not a command; how it is typed follows.
+    Syntax {
+        /// What is wrong with them: "the pull request or branch is missing".
+        problem: String,
+        /// The verb, as far as one was understood: whose help says more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verb: Option<Verb>,
+        /// What would be right, where more can be said than an example.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        right: Option<Right>,
+    },
+    /// No such app.
+    UnknownApp {
+        /// What was typed.
+        typed: String,
+        /// The nearest name.
+        did_you_mean: Option<String>,
+        /// Up to ten names that exist.
+        known: Vec<String>,
+    },
+    /// The app has no such environment.
+    UnknownEnvironment {
+        /// The app.
+        app: String,
+        /// What was typed; empty: none was typed and there is no `default`.
+        typed: String,
+        /// The nearest name.
+        did_you_mean: Option<String>,
+        /// Those that exist.
+        known: Vec<String>,
+    },
+    /// Not among those whom the catalog allows.
+    NotAllowed {
+        /// What.
+        target: Target,
+        /// Nobody is allowed at all (an empty list).
+        nobody: bool,
+        /// The asker may, but not from this channel.
+        wrong_channel: bool,
+    },
+    /// The request comes from another workspace.
+    OtherWorkspace,
+    /// The catalog cannot be used.
+    BrokenCatalog {
+        /// Its path.
+        path: FilePath,
+        /// What is wrong, and on which line.
+        error: CatalogError,
+    },
+    /// There is no catalog.
+    NoCatalog {
+        /// Where it should be.
+        path: FilePath,
+        /// In which repository.
+        repo: RepoName,
+        /// On which branch.
+        branch: BranchName,
+    },
+    /// The link is to a pull request of a repository that the app is not built from.
+    OtherRepository {
+        /// Number.
+        number: PullRequestNumber,
+        /// The repository in the link.
+        repo: RepoName,
+        /// The app.
+        app: AppName,
+        /// The app's own repository.
+        own: RepoName,
+    },
+    /// No such pull request, or we may not see it.
+    NoSuchPullRequest {
+        /// Number.
+        number: PullRequestNumber,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// Closed or merged.
+    PullRequestNotOpen {
+        /// Number.
+        number: PullRequestNumber,
+        /// It was merged, not just closed.
+        merged: bool,
+        /// Its base branch: what to deploy instead.
+        base: Option<BranchName>,
+    },
+    /// From a fork: its image is not built by our CI, and a branch name there proves nothing.
+    FromFork {
+        /// Number.
+        number: PullRequestNumber,
+    },
+    /// No such branch.
+    NoSuchBranch {
+        /// What was typed.
+        branch: BranchName,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// No such repository, or our token may not see it.
+    NoSuchRepository {
+        /// Repository.
+        repo: RepoName,
+    },
+    /// The GitOps repository has no such branch.
+    NoGitOpsBranch {
+        /// Repository.
+        repo: RepoName,
+        /// Branch.
+        branch: BranchName,
+    },
+    /// The branch and commit make no valid tag (too long, or starting with `.` or `-`).
+    NoValidTag {
+        /// What the rule made.
+        made: String,
+    },
+    /// The registry has no image with that tag.
+    NoImage {
+        /// The image.
+        image: ImageName,
+        /// The tag that was tried.
+        tag: Tag,
+        /// The commit it would be of.
+        head: CommitSha,
+    },
+    /// The values file is missing.
+    NoValuesFile {
+        /// Its path.
+        path: FilePath,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// The values file cannot be edited safely.
+    Edit {
+        /// Its path.
+        path: FilePath,
+        /// Why.
+        why: EditRefusal,
+    },
+    /// The wanted tag is already there, but by a commit that is not ours.
+    AlreadyWritten {
+        /// The tag.
+        tag: Tag,
+        /// Who wrote it, if GitHub knows.
+        by: Option<GitHubLogin>,
+        /// In which commit.
+        commit: CommitSha,
+        /// The commit that was to be deployed; none for a rollback, whose version does not move.
+        #[serde(default)]
+        head: Option<CommitSha>,
+    },
+    /// Another deployment of the target is under way.
+    Busy {
+        /// What.
+        target: Target,
+        /// Whose.
+        by: Option<SlackUser>,
+        /// The other deployment.
+        id: Option<DeploymentId>,
+        /// Link to its message.
+        link: Option<String>,
+    },
+    /// The target is locked, or everything is.
+    Locked {
+        /// What.
+        target: Target,
+        /// Who locked it.
+        by: SlackUser,
+        /// Why.
+        reason: String,
+        /// Since when.
+        #[serde(default)]
+        since: Timestamp,
+        /// Until when, if not for good.
+        #[serde(default)]
+        until: Option<Timestamp>,
+        /// Not this target alone: everything.
+        #[serde(default)]
+        everything: bool,
+    },
+    /// This target takes other branches only.
+    BranchNotAllowed {
+        /// What.
+        target: Target,
+        /// Which branch it was.
+        branch: BranchName,
+        /// Those it takes.
+        allowed: Vec<String>,
+    },
+    /// The checks of that very commit have not succeeded.
+    ChecksNotPassed {
+        /// What.
+        target: Target,
+        /// Which commit.
+        head: CommitSha,
+        /// What GitHub says of them; nothing: there are none.
+        state: Option<String>,
+    },
+    /// Commits of people would ride along, and this target refuses that.
+    ForeignChanges {
+        /// What.
+        target: Target,
+        /// How many.
+        count: u32,
+        /// Whose, up to five.
+        by: Vec<String>,
+        /// There are people who may let them through.
+        #[serde(default)]
+        overridable: bool,
+    },
+    /// Others have to agree first.
+    NeedsApproval {
+        /// What.
+        target: Box<Target>,
+        /// Which commit they agree to.
+        head: CommitSha,
+        /// Its tag.
+        tag: Tag,
+        /// How many have to.
+        count: u8,
+        /// Who may.
+        users: Vec<SlackUser>,
+        /// Or anyone of these groups.
+        groups: Vec<SlackGroup>,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Deploys are frozen at this time.
+    Frozen {
+        /// What.
+        target: Target,
+        /// Until when.
+        until: Timestamp,
+        /// There are people who may override it.
+        overridable: bool,
+    },
+    /// Only an owner may do that.
+    NotOwner {
+        /// Such as "override the freeze".
+        doing: String,
+        /// There are owners to ask.
+        owned: bool,
+    },
+    /// The branch has moved since the button was shown.
+    HeadMoved {
+        /// What was to be deployed.
+        was: CommitSha,
+        /// What is there now.
+        is: CommitSha,
+    },
+    /// Another version was deployed since the button was shown that takes one away.
+    VersionMoved {
+        /// Of what.
+        target: Box<Target>,
+        /// What the button stands below.
+        was: Tag,
+        /// What was deployed last.
+        is: Tag,
+    },
+    /// There is no earlier version to go back to.
+    NoEarlierVersion {
+        /// Of what.
+        target: Target,
+    },
+    /// The version to go back to is the one that runs.
+    AlreadyLive {
+        /// Of what.
+        target: Box<Target>,
+        /// Which.
+        tag: Tag,
+    },
+    /// No such version in what we remember of the target.
+    UnknownVersion {
+        /// Of what.
+        target: Target,
+        /// What was typed.
+        typed: String,
+        /// Up to five that there are, newest first.
+        known: Vec<String>,
+    },
+    /// What somebody has written into the file is no version that was ever deployed there.
+    UnknownWritten {
+        /// Of what.
+        target: Box<Target>,
+        /// What is in the file, or in its files: each once.
+        tags: Vec<String>,
+    },
+    /// The version was rolled back: once more only if that is meant.
+    WasRolledBack {
+        /// Of what.
+        target: Box<Target>,
+        /// Which.
+        tag: Tag,
+        /// Its commit.
+        head: CommitSha,
+        /// By whom.
+        by: SlackUser,
+        /// When.
+        at: Timestamp,
+    },
+    /// The files of the GitOps branch changed again and again while we tried.
+    KeepsMoving {
+        /// How often we tried.
+        attempts: u32,
+    },
+    /// The request is too old to be carried out: nobody expects it any more.
+    TooLate {
+        /// How old a request may be.
+        minutes: u64,
+    },
+    /// The catalog changed between our reading it and the commit, so that the target is another now.
+    CatalogChanged,
+}
+
+impl Refusal {
+    /// Whether the same words may be accepted later, without anybody typing others.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::NoImage { .. }
+                | Self::Busy { .. }
+                | Self::Locked { .. }
+                | Self::Frozen { .. }
+                | Self::ChecksNotPassed { .. }
+                | Self::ForeignChanges { .. }
+                | Self::KeepsMoving { .. }
+                | Self::TooLate { .. }
+                | Self::CatalogChanged
+                | Self::BrokenCatalog { .. }
+                | Self::NoCatalog { .. }
+                | Self::NoValuesFile { .. }
+                | Self::Edit { .. }
+                | Self::AlreadyWritten { .. }
+        )
+    }
+}

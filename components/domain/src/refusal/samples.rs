@@ -1,0 +1,185 @@
+//! Every refusal as an example, for tests.
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+use super::*;
+use crate::deployment::samples::{at, commit, id, path, sha, user};
+use crate::names::EnvironmentName;
+
+const PULL: PullRequestNumber = PullRequestNumber(42);
+
+fn branch(text: &str) -> BranchName {
+    BranchName::parse(text).unwrap()
+}
+
+fn repo(text: &str) -> RepoName {
+    RepoName::parse(text).unwrap()
+}
+
+fn target() -> Target {
+    Target { app: AppName::parse("checkout").unwrap(), environment: EnvironmentName::parse("production").unwrap() }
+}
+
+pub fn every_refusal() -> Vec<Refusal> {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let catalog = || path("deploy-bot.yaml");
+    vec![
+        Refusal::Syntax {
+            problem: "the pull request or branch is missing after `checkout`".to_owned(),
+            verb: None,
+            right: None,
+        },
+        Refusal::Syntax {
+            problem: "`stauts` is not a command".to_owned(),
+            verb: Some(Verb::Status),
+            right: Some(Right::DidYouMean("status checkout".to_owned())),
+        },
+        Refusal::Syntax {
+            problem: "the reason is missing after `checkout`".to_owned(),
+            verb: Some(Verb::Lock),
+            right: Some(Right::Like("lock checkout load test".to_owned())),
+        },
+        Refusal::UnknownApp {
+            typed: "chekout".to_owned(),
+            did_you_mean: Some("checkout".to_owned()),
+            known: names(&["checkout", "search"]),
+        },
+        Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: names(&["checkout", "search"]) },
+        Refusal::UnknownApp {
+            typed: "x".to_owned(),
+            did_you_mean: None,
+            known: ('a'..='j').map(String::from).collect(),
+        },
+        Refusal::UnknownEnvironment {
+            app: "checkout".to_owned(),
+            typed: "prod".to_owned(),
+            did_you_mean: Some("production".to_owned()),
+            known: names(&["production", "staging"]),
+        },
+        Refusal::UnknownEnvironment {
+            app: "checkout".to_owned(),
+            typed: "moon".to_owned(),
+            did_you_mean: None,
+            known: names(&["production", "staging"]),
+        },
+        Refusal::UnknownEnvironment {
+            app: "checkout".to_owned(),
+            typed: String::new(),
+            did_you_mean: None,
+            known: names(&["production", "staging"]),
+        },
+        Refusal::NotAllowed { target: target(), nobody: true, wrong_channel: false },
+        Refusal::NotAllowed { target: target(), nobody: false, wrong_channel: true },
+        Refusal::NotAllowed { target: target(), nobody: false, wrong_channel: false },
+        Refusal::OtherWorkspace,
+        Refusal::BrokenCatalog {
+            path: catalog(),
+            error: CatalogError { line: Some(7), problem: "`repo` is missing".to_owned() },
+        },
+        Refusal::BrokenCatalog {
+            path: catalog(),
+            error: CatalogError { line: None, problem: "it has no apps.".to_owned() },
+        },
+        Refusal::NoCatalog { path: catalog(), repo: repo("acme/gitops"), branch: branch("main") },
+        Refusal::OtherRepository {
+            number: PULL,
+            repo: repo("acme/payments"),
+            app: AppName::parse("checkout").unwrap(),
+            own: repo("acme/checkout"),
+        },
+        Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") },
+        Refusal::PullRequestNotOpen { number: PULL, merged: true, base: Some(branch("main")) },
+        Refusal::PullRequestNotOpen { number: PULL, merged: false, base: Some(branch("main")) },
+        Refusal::PullRequestNotOpen { number: PULL, merged: true, base: None },
+        Refusal::FromFork { number: PULL },
+        Refusal::NoSuchBranch { branch: branch("faster-cart"), repo: repo("acme/checkout") },
+        Refusal::NoSuchRepository { repo: repo("acme/checkout") },
+        Refusal::NoGitOpsBranch { repo: repo("acme/gitops"), branch: branch("main") },
+        Refusal::NoValidTag { made: "-x-aaaaaaa".to_owned() },
+        Refusal::NoImage {
+            image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            head: sha('a'),
+        },
+        Refusal::NoValuesFile { path: path("checkout/values.yaml"), repo: repo("acme/gitops") },
+        Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::Truncated },
+        Refusal::AlreadyWritten {
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            by: Some(GitHubLogin::parse("eve").unwrap()),
+            commit: sha('e'),
+            head: Some(sha('a')),
+        },
+        Refusal::AlreadyWritten {
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            by: None,
+            commit: sha('e'),
+            head: None,
+        },
+        Refusal::Busy {
+            target: target(),
+            by: Some(user("U1")),
+            id: Some(id('2')),
+            link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
+        },
+        Refusal::Busy { target: target(), by: None, id: None, link: None },
+        Refusal::Locked {
+            target: target(),
+            by: user("U1"),
+            reason: "Load test until noon.".to_owned(),
+            since: at(0),
+            until: Some(at(3600)),
+            everything: false,
+        },
+        Refusal::Locked {
+            target: target(),
+            by: user("U1"),
+            reason: String::new(),
+            since: Timestamp(0),
+            until: None,
+            everything: true,
+        },
+        Refusal::BranchNotAllowed {
+            target: target(),
+            branch: branch("faster-cart"),
+            allowed: names(&["main", "release/*"]),
+        },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: None },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some("PENDING".to_owned()) },
+        Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some("FAILURE".to_owned()) },
+        Refusal::ForeignChanges { target: target(), count: 2, by: names(&["bob", "carol"]), overridable: true },
+        Refusal::NeedsApproval {
+            target: Box::new(target()),
+            head: sha('a'),
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            count: 2,
+            users: vec![user("U2")],
+            groups: vec![SlackGroup::parse("S1").unwrap()],
+            until: at(3600),
+        },
+        Refusal::Frozen { target: target(), until: at(3600), overridable: true },
+        Refusal::Frozen { target: target(), until: at(3600), overridable: false },
+        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true },
+        Refusal::NotOwner { doing: "lock everything".to_owned(), owned: false },
+        Refusal::HeadMoved { was: sha('a'), is: sha('b') },
+        Refusal::VersionMoved {
+            target: Box::new(target()),
+            was: Tag::parse("main-1234567").unwrap(),
+            is: Tag::parse("main-89abcde").unwrap(),
+        },
+        Refusal::NoEarlierVersion { target: target() },
+        Refusal::AlreadyLive { target: Box::new(target()), tag: commit().tag },
+        Refusal::UnknownVersion { target: target(), typed: "v9".to_owned(), known: names(&["main-1234567"]) },
+        Refusal::UnknownVersion { target: target(), typed: "9".to_owned(), known: Vec::new() },
+        Refusal::UnknownWritten { target: Box::new(target()), tags: names(&["by-hand"]) },
+        Refusal::UnknownWritten { target: Box::new(target()), tags: names(&["main-1234567", "by-hand"]) },
+        Refusal::WasRolledBack {
+            target: Box::new(target()),
+            tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
+            head: sha('a'),
+            by: user("U1"),
+            at: at(0),
+        },
+        Refusal::KeepsMoving { attempts: 5 },
+        Refusal::TooLate { minutes: 3 },
+        Refusal::CatalogChanged,
+    ]
+}

@@ -1,0 +1,175 @@
+//! HTTP on Spin, both ways. Every request out has its limits; every request in is read piece by piece.
+
+use crate::{Spin, within};
+use bytes::Bytes;
+use clients::http::{Answer, Chunks, HeaderMap, Http, HttpError, Inbound, Method, Request, Response, header};
+use domain::time::millis;
+use http_body_util::BodyExt;
+use spin_sdk::http::{FullBody, IntoRequest};
+use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
+use spin_sdk::wasip3::http_compat::{IncomingMessage, IncomingResponseBody, RequestOptionsExtension};
+use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
+use spin_sdk::wasip3::{wit_future, wit_stream};
+use std::time::Duration;
+
+/// The most time a connection may take: inside one data centre or to a big vendor, more means that nobody is there.
+const CONNECT: Duration = Duration::from_secs(3);
+
+impl Http for Spin {
+    type Body = Incoming<IncomingResponseBody>;
+
+    async fn send(&self, request: Request) -> Result<Response, HttpError> {
+        let (limit, max) = (request.timeout, request.max_answer);
+        let whole = async {
+            let (mut response, mut body) = self.open(request).await?;
+            while let Some(chunk) = body.chunk().await? {
+                if response.body.len().saturating_add(chunk.len()) > max {
+                    return Err(HttpError::TooLarge);
+                }
+                response.body.extend_from_slice(&chunk);
+            }
+            Ok(response)
+        };
+        within(limit, whole).await.unwrap_or(Err(HttpError::TimedOut))
+    }
+
+    async fn open(&self, request: Request) -> Result<(Response, Self::Body), HttpError> {
+        let limit = request.timeout;
+        let head = async {
+            let answer = spin_sdk::http::send(outbound(request)?).await.map_err(|code| http_error(&code))?;
+            let (parts, body) = answer.into_parts();
+            let response = Response { status: parts.status, headers: parts.headers, body: Vec::new() };
+            Ok((response, Incoming(body)))
+        };
+        within(limit, head).await.unwrap_or(Err(HttpError::TimedOut))
+    }
+}
+
+/// Ours to WASI's, with the limits that the host enforces.
+fn outbound(request: Request) -> Result<spin_sdk::wasip3::http::types::Request, HttpError> {
+    let mut built = ::http::Request::builder().method(request.method).uri(&request.url);
+    let options = RequestOptions::new();
+    let nanos = |duration: Duration| millis(duration).saturating_mul(1_000_000);
+    // A limit that the host does not know is kept by `within`.
+    let _ = options.set_connect_timeout(Some(nanos(CONNECT.min(request.timeout))));
+    let _ = options.set_first_byte_timeout(Some(nanos(request.timeout)));
+    built = built.extension(RequestOptionsExtension(options));
+    let mut built = built.body(FullBody::new(Bytes::from(request.body))).map_err(|_| HttpError::Denied)?;
+    let length = http_body::Body::size_hint(built.body()).exact().unwrap_or_default();
+    *built.headers_mut() = request.headers;
+    if length > 0 {
+        // Without it the body goes out chunked.
+        built.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    if !built.headers().contains_key(header::USER_AGENT) {
+        built.headers_mut().insert(header::USER_AGENT, ::http::HeaderValue::from_static("deploy-bot"));
+    }
+    built.into_request().map_err(|code| http_error(&code))
+}
+
+fn http_error(code: &ErrorCode) -> HttpError {
+    match code {
+        ErrorCode::HttpRequestDenied | ErrorCode::HttpRequestUriInvalid => HttpError::Denied,
+        ErrorCode::ConnectionRefused
+        | ErrorCode::DnsError(_)
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpProhibited
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::TlsCertificateError => HttpError::NotConnected,
+        // Before the connection stood, nothing was sent.
+        ErrorCode::ConnectionTimeout => HttpError::NotConnected,
+        ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout
+        | ErrorCode::DnsTimeout => HttpError::TimedOut,
+        _ => HttpError::Broken,
+    }
+}
+
+/// The body of an answer that comes in, piece by piece.
+pub struct Incoming<B>(B);
+
+impl<M: IncomingMessage> Chunks for Incoming<spin_sdk::wasip3::http_compat::IncomingBody<M>> {
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+        while let Some(frame) = self.0.frame().await {
+            let frame = frame.map_err(|code| http_error(&code))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data.to_vec()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How much of a body is taken at once, in bytes: a push is a few KiB.
+const PIECE: usize = 16 << 10;
+
+/// Takes a request apart. Of its headers only those that the component looks at: turning all twenty into what they are was half of what a
+/// forged request cost beside its hash.
+pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, impl Chunks) {
+    let target = request.get_path_with_query().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let sent = request.get_headers();
+    let mut kept = HeaderMap::new();
+    for name in headers {
+        for value in sent.get(name) {
+            if let Ok(value) = ::http::HeaderValue::from_bytes(&value) {
+                kept.append(header::HeaderName::from_static(name), value);
+            }
+        }
+    }
+    let inbound = Inbound {
+        // Whatever else there is, nobody serves it.
+        method: request.get_method().try_into().unwrap_or(Method::TRACE),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: kept,
+    };
+    let (taken, taking) = wit_future::new(|| Ok(()));
+    let (stream, end) = types::Request::consume_body(request, taking);
+    (inbound, Body { stream, end: Some(end), _taken: taken })
+}
+
+/// The body of a request.
+struct Body {
+    stream: StreamReader<u8>,
+    /// What the host says when the stream has ended; `None` once it was heard.
+    end: Option<FutureReader<Result<Option<types::Trailers>, ErrorCode>>>,
+    _taken: FutureWriter<Result<(), ErrorCode>>,
+}
+
+impl Chunks for Body {
+    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+        if self.end.is_none() {
+            return Ok(None);
+        }
+        if let (StreamResult::Complete(_), piece) = self.stream.read(Vec::with_capacity(PIECE)).await {
+            return Ok(Some(piece));
+        }
+        match self.end.take() {
+            Some(end) => end.await.map(|_| None).map_err(|code| http_error(&code)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Ours to WASI's. Built without a fallible step, so that a handler cannot fail here. With its length, so that it needs no chunks.
+pub fn answer(answer: Answer) -> types::Response {
+    let length = answer.body.len().to_string().into_bytes();
+    let content_type = answer.content_type.as_bytes().to_vec();
+    let headers = [(header::CONTENT_TYPE, content_type), (header::CONTENT_LENGTH, length)];
+    let headers = headers.map(|(name, value)| (name.as_str().to_owned(), value));
+    let headers = types::Fields::from_list(&headers).unwrap_or_else(|_| types::Fields::new());
+    let (ended, trailers) = wit_future::new(|| Ok(None));
+    let (mut writer, body) = wit_stream::new();
+    let (response, _sent) = types::Response::new(headers, Some(body), trailers);
+    let _ = response.set_status_code(answer.status.as_u16());
+    crate::spawn(async move {
+        // Whoever asked may have gone.
+        let _ = writer.write_all(answer.body).await;
+        drop(writer);
+        let _ = ended.write(Ok(None)).await;
+    });
+    response
+}

@@ -1,0 +1,80 @@
+//! The facts of a deployment: one key each.
+
+use crate::key::PREFIX;
+use crate::kv::{KeyValue, StoreError, WRITE_TIMEOUT, read, write};
+use domain::deployment::{CommittedFact, Fact, Facts, RequestFact};
+use domain::names::DeploymentId;
+use domain::time::Timestamp;
+
+fn fact_key(id: &DeploymentId, name: &str) -> String {
+    format!("{PREFIX}deployment/{id}/{name}")
+}
+
+/// Reads one fact.
+pub async fn load_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<Option<F>, StoreError> {
+    read(store, &fact_key(id, F::NAME)).await
+}
+
+/// Writes one fact. Only its own role may.
+pub async fn save_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId, fact: &F) -> Result<(), StoreError> {
+    write(store, &fact_key(id, F::NAME), fact).await
+}
+
+/// Reads all facts of a deployment, at the same time.
+pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
+    let first = futures::future::try_join4(
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+    );
+    let second = futures::future::try_join5(
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+    );
+    let third = futures::future::try_join(load_fact(store, id), load_fact(store, id));
+    let ((request, commit, committed, end), (message, cancel, push, watch, outcome), (approvals, changes)) =
+        futures::future::try_join3(first, second, third).await?;
+    let frozen = committed.as_ref().and_then(|committed: &CommittedFact| committed.commit.as_deref().cloned());
+    let commit = frozen.or(commit);
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })
+}
+
+/// The names of all facts. `github` is not among [`Facts`]: nothing is decided by it, so only whoever writes it reads it.
+pub(crate) const FACTS: [&str; 12] = [
+    "request",
+    "commit",
+    "committed",
+    "end",
+    "message",
+    "cancel",
+    "push",
+    "watch",
+    "outcome",
+    "approvals",
+    "changes",
+    "github",
+];
+
+/// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
+/// cancel keeps it from being carried out.
+pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
+    facts.request.is_none() && facts.cancel.as_ref().is_none_or(|cancel| now.since(cancel.at) > WRITE_TIMEOUT)
+}
+
+/// Deletes all facts of a deployment that nobody names any more.
+pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+    store.delete(&fact_key(id, RequestFact::NAME)).await?;
+    forget_left_over(store, id).await
+}
+
+/// Deletes all but a request, which was not there: the same button may be pressed again meanwhile.
+pub async fn forget_left_over(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+    for name in FACTS.iter().filter(|name| **name != RequestFact::NAME) {
+        store.delete(&fact_key(id, name)).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! What is in flight, the news, and the wake-ups: hints that save waiting. Losing them loses no work.
+
+use crate::clock::Clock;
+use crate::facts::{forget_left_over, is_left_over, load};
+use crate::key::{PREFIX, PUSH};
+use crate::kv::{KeyValue, StoreError};
+use crate::redis::{Redis, Reply};
+use domain::names::{CommitSha, DeploymentId};
+use domain::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// The channel of the wake-ups; `spin.toml` names it too.
+pub const WAKE: &str = "deploy-bot/wake";
+
+const IN_FLIGHT: &str = "deploy-bot/in-flight";
+/// The member of `in-flight` that says that the set is whole: without it, Redis has lost the set.
+const SENTINEL: &str = "whole";
+const NEWS: &str = "deploy-bot/news";
+
+/// What has to be told to the end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Flight {
+    /// A deployment.
+    Deployment(DeploymentId),
+    /// What people pushed, by its newest commit.
+    Push(CommitSha),
+}
+
+impl Flight {
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix(PUSH) {
+            Some(sha) => CommitSha::parse(sha).ok().map(Self::Push),
+            None => DeploymentId::parse(text).ok().map(Self::Deployment),
+        }
+    }
+}
+
+/// Everything in flight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InFlight {
+    /// The sentinel is there: the set is whole.
+    pub whole: bool,
+    /// All deployments, oldest first.
+    pub ids: Vec<DeploymentId>,
+    /// All pushes, oldest first.
+    pub pushes: Vec<CommitSha>,
+}
+
+impl InFlight {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ids.len().saturating_add(self.pushes.len())
+    }
+
+    /// All of them.
+    pub fn all(self) -> impl Iterator<Item = Flight> {
+        self.ids.into_iter().map(Flight::Deployment).chain(self.pushes.into_iter().map(Flight::Push))
+    }
+}
+
+/// Reads what is in flight.
+pub async fn in_flight(world: &impl Redis) -> Result<InFlight, StoreError> {
+    let mut all = InFlight::default();
+    for reply in world.run("ZRANGE", &[IN_FLIGHT, "0", "-1"]).await? {
+        match reply {
+            Reply::Text(text) | Reply::Status(text) if text == SENTINEL => all.whole = true,
+            Reply::Text(text) | Reply::Status(text) => match Flight::parse(&text) {
+                Some(Flight::Deployment(id)) => all.ids.push(id),
+                Some(Flight::Push(sha)) => all.pushes.push(sha),
+                None => {}
+            },
+            _ => {}
+        }
+    }
+    Ok(all)
+}
+
+/// Adds an id: until its last word is told.
+pub async fn add_in_flight(world: &impl Redis, id: &DeploymentId, accepted: Timestamp) -> Result<(), StoreError> {
+    world.run("ZADD", &[IN_FLIGHT, &accepted.0.to_string(), id.as_str()]).await.map(drop)
+}
+
+/// Takes an id out: its last word was told.
+pub async fn leave_flight(world: &impl Redis, id: &DeploymentId) -> Result<(), StoreError> {
+    world.run("ZREM", &[IN_FLIGHT, id.as_str()]).await.map(drop)
+}
+
+/// Adds a push: until it is told, or was not noted after all.
+pub async fn add_push(world: &impl Redis, sha: &CommitSha, pushed: Timestamp) -> Result<(), StoreError> {
+    world.run("ZADD", &[IN_FLIGHT, &pushed.0.to_string(), &format!("{PUSH}{sha}")]).await.map(drop)
+}
+
+/// Takes a push out.
+pub async fn remove_push(world: &impl Redis, sha: &CommitSha) -> Result<(), StoreError> {
+    world.run("ZREM", &[IN_FLIGHT, &format!("{PUSH}{sha}")]).await.map(drop)
+}
+
+/// Marks the set as whole.
+pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
+    world.run("ZADD", &[IN_FLIGHT, "0", SENTINEL]).await.map(drop)
+}
+
+/// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
+pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Result<(), StoreError> {
+    let start = format!("{PREFIX}deployment/");
+    let keys = KeyValue::keys(world).await?;
+    let ids: BTreeSet<DeploymentId> =
+        keys.iter().filter_map(|key| DeploymentId::parse(key.strip_prefix(&start)?.split_once('/')?.0).ok()).collect();
+    let mut all: Vec<String> = [IN_FLIGHT, "0", SENTINEL].map(str::to_owned).into();
+    for push in keys.iter().filter_map(|key| key.strip_prefix(PREFIX)).filter(|name| name.starts_with(PUSH)) {
+        all.extend([world.now().0.to_string(), push.to_owned()]);
+    }
+    for id in ids {
+        let facts = match load(world, &id).await {
+            Ok(facts) => facts,
+            // Left alone: it is of another version, and not ours to end.
+            Err(error) if error.is_unreadable() => continue,
+            // The set would be marked as whole without it.
+            Err(error) => return Err(error),
+        };
+        match &facts.cancel {
+            _ if is_left_over(&facts, world.now()) => forget_left_over(world, &id).await?,
+            // Whoever resumes removes it when it is old enough.
+            Some(cancel) if facts.request.is_none() => all.extend([cancel.at.0.to_string(), id.to_string()]),
+            _ => {}
+        }
+        // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.
+        let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
+        if let Some(request) = facts.request.as_ref().filter(|_| left) {
+            all.extend([request.at.0.to_string(), id.to_string()]);
+        }
+    }
+    // In one command: Redis may forget again at any moment, and must not keep the word that the set is whole without the set.
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    world.run("ZADD", &all).await.map(drop)
+}
+
+/// Says that facts of this deployment changed, and wakes a watch. Returns how many processes heard it.
+pub async fn announce(world: &impl Redis, id: &DeploymentId) -> Result<i64, StoreError> {
+    world.run("SADD", &[NEWS, id.as_str()]).await?;
+    wake(world).await
+}
+
+/// Says that there is a push to be told, and wakes a watch.
+pub async fn announce_push(world: &impl Redis, sha: &CommitSha) -> Result<i64, StoreError> {
+    world.run("SADD", &[NEWS, &format!("{PUSH}{sha}")]).await?;
+    wake(world).await
+}
+
+/// Wakes a watch. Carries no work: it may be lost or arrive twice.
+pub async fn wake(world: &impl Redis) -> Result<i64, StoreError> {
+    match world.run("PUBLISH", &[WAKE, "wake"]).await?.first() {
+        Some(Reply::Int(heard)) => Ok(*heard),
+        _ => Ok(0),
+    }
+}
+
+/// Takes the news: at most 1,000 at a time.
+pub async fn take_news(world: &impl Redis) -> Result<Vec<Flight>, StoreError> {
+    let replies = world.run("SPOP", &[NEWS, "1000"]).await?;
+    Ok(replies
+        .into_iter()
+        .filter_map(|reply| match reply {
+            Reply::Text(text) | Reply::Status(text) => Flight::parse(&text),
+            _ => None,
+        })
+        .collect())
+}

@@ -1,0 +1,204 @@
+//! Every key that is not a deployment's fact: its name, what it holds, who writes it.
+
+use crate::kv::{KeyValue, StoreError, read, write};
+use domain::lock::{LockLog, RolledBack, TargetLock};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId};
+use domain::push::{Managed, PushNote};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Prefix of all our keys, in both stores: Spin's Redis backend has no namespace.
+pub const PREFIX: &str = "deploy-bot/";
+
+/// What a push is called, in the store and in flight; its commit follows.
+pub(crate) const PUSH: &str = "push/";
+/// `live`: what runs. sync-poller writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveVersion {
+    /// The deployment.
+    pub id: DeploymentId,
+    /// Its commit.
+    pub sha: CommitSha,
+}
+
+/// `current`: whose turn it is. slack-command writes it, under the target's lease; it is never cleared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentDeployment {
+    /// The deployment.
+    pub id: DeploymentId,
+}
+
+/// The branch was forced or deleted. github-relay writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchRewritten {
+    /// When we heard of it.
+    pub at: Timestamp,
+    /// Its head before, as the push said.
+    pub before: String,
+    /// Its head after it.
+    pub after: String,
+}
+
+/// The catalog as last read. slack-command writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedCatalog {
+    /// When.
+    pub at: Timestamp,
+    /// Its blob.
+    pub blob: BlobSha,
+    /// Its text.
+    pub text: String,
+}
+
+/// Ids, oldest first, of which only the newest are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ring {
+    /// Oldest first.
+    pub ids: Vec<DeploymentId>,
+}
+
+/// How many deployments a target, and the ring of early ends, remember.
+pub const REMEMBERED: usize = 50;
+
+/// A key of its own type.
+pub trait Key {
+    /// What it holds.
+    type Value: Serialize + DeserializeOwned;
+    /// Its full name.
+    fn name(&self) -> String;
+}
+
+macro_rules! target_key {
+    ($(#[$doc:meta])* $type:ident, $value:ty, $name:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $type<'a>(pub &'a ArgoApplication);
+
+        impl Key for $type<'_> {
+            type Value = $value;
+            fn name(&self) -> String {
+                format!("{PREFIX}target/{}/{}", target_name(self.0), $name)
+            }
+        }
+    };
+}
+
+target_key! {
+    /// See [`CurrentDeployment`].
+    Current, CurrentDeployment, "current"
+}
+target_key! {
+    /// See [`LiveVersion`].
+    Live, LiveVersion, "live"
+}
+target_key! {
+    /// See [`TargetLock`].
+    Lock, TargetLock, "lock"
+}
+target_key! {
+    /// The last deployments of a target.
+    History, Ring, "history"
+}
+target_key! {
+    /// See [`RolledBack`].
+    RolledBackVersions, RolledBack, "rolled-back"
+}
+target_key! {
+    /// See [`LockLog`].
+    Locks, LockLog, "locks"
+}
+
+/// The lease under which the locks of a target (or, without one, the lock of everything) are changed.
+pub fn lock_lease(application: Option<&ArgoApplication>) -> String {
+    application.map_or("lock".to_owned(), |application| format!("lock/{}", target_name(application)))
+}
+
+/// A target by its Argo CD application, which may belong to one target only.
+pub fn target_name(application: &ArgoApplication) -> String {
+    let namespace = application.namespace.as_ref().map_or("-", |namespace| namespace.as_str());
+    format!("{namespace}/{}", application.name)
+}
+
+macro_rules! single_key {
+    ($(#[$doc:meta])* $type:ident, $value:ty, $name:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $type;
+
+        impl Key for $type {
+            type Value = $value;
+            fn name(&self) -> String {
+                format!("{PREFIX}{}", $name)
+            }
+        }
+    };
+}
+
+single_key! {
+    /// See [`BranchRewritten`].
+    Rewritten, BranchRewritten, "branch/rewritten"
+}
+single_key! {
+    /// The lock of everything, see [`TargetLock`].
+    LockOfAll, TargetLock, "lock"
+}
+single_key! {
+    /// Changes of the lock of everything, see [`LockLog`].
+    LocksOfAll, LockLog, "locks"
+}
+single_key! {
+    /// See [`CachedCatalog`].
+    CatalogCache, CachedCatalog, "catalog"
+}
+single_key! {
+    /// See [`Managed`].
+    ManagedFiles, Managed, "managed"
+}
+single_key! {
+    /// Deployments that ended before they had a target's lease.
+    EarlyEnds, Ring, "early-ends"
+}
+
+/// `registry/<host>`: how a registry asked for a login. slack-command writes it; what is written late costs two round trips.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryChallenge {
+    /// Its `WWW-Authenticate`.
+    pub challenge: String,
+}
+
+/// See [`RegistryChallenge`]. By the registry's host, of which the catalog names few.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistryLogin<'a>(pub &'a str);
+
+impl Key for RegistryLogin<'_> {
+    type Value = RegistryChallenge;
+    fn name(&self) -> String {
+        format!("{PREFIX}registry/{}", self.0)
+    }
+}
+
+/// See [`PushNote`]; by the newest commit of the push.
+#[derive(Clone, Copy, Debug)]
+pub struct Pushed<'a>(pub &'a CommitSha);
+
+impl Key for Pushed<'_> {
+    type Value = PushNote;
+    fn name(&self) -> String {
+        format!("{PREFIX}{PUSH}{}", self.0)
+    }
+}
+
+/// Reads a key.
+pub async fn load_key<K: Key>(store: &impl KeyValue, key: K) -> Result<Option<K::Value>, StoreError> {
+    read(store, &key.name()).await
+}
+
+/// Writes a key. Only its own role may.
+pub async fn save_key<K: Key>(store: &impl KeyValue, key: K, value: &K::Value) -> Result<(), StoreError> {
+    write(store, &key.name(), value).await
+}
+
+/// Deletes a key. Only its own role may.
+pub async fn delete_key<K: Key>(store: &impl KeyValue, key: K) -> Result<(), StoreError> {
+    store.delete(&key.name()).await
+}

@@ -1,0 +1,67 @@
+//! Seam: Spin's key-value store, what a store that fails says, and how a value is written.
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
+
+/// The store or Redis did not do it (in time). Whether a write took effect is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub &'static str);
+
+impl StoreError {
+    /// The value is there, but this build cannot read it: it is left alone, and trying again does not help.
+    pub fn is_unreadable(&self) -> bool {
+        [NOT_JSON, OTHER_VERSION, OTHER_FIELDS].contains(self)
+    }
+}
+
+const NOT_JSON: StoreError = StoreError("a stored value is not JSON");
+const OTHER_VERSION: StoreError = StoreError("a stored value has a version that this build does not know");
+const OTHER_FIELDS: StoreError = StoreError("a stored value does not have the fields of its version");
+
+/// How long the store may take to read a key. Spin itself has no limit, and the store may be on Redis.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long it may take to write one. Much longer: a write that was given up may take effect all the same, after whatever was written
+/// next. Leases are renewed meanwhile, and a lease that is lost ends the wait.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Spin's key-value store. The implementation keeps to [`READ_TIMEOUT`] and [`WRITE_TIMEOUT`].
+pub trait KeyValue {
+    /// Reads a key.
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Writes a key whole.
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+    /// Deletes a key; it may be absent.
+    async fn delete(&self, key: &str) -> Result<(), StoreError>;
+    /// Every key of the store. Slow: only to rebuild what Redis lost.
+    async fn keys(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// The format of values that this build writes, and the only one that it reads.
+const VERSION: u64 = 1;
+
+/// Writes `{"version": 1, …value}`.
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut value = serde_json::to_value(value).map_err(|_| StoreError("a value that is not JSON"))?;
+    let object = value.as_object_mut().ok_or(StoreError("a value that is not a JSON object"))?;
+    object.insert("version".to_owned(), VERSION.into());
+    serde_json::to_vec(&value).map_err(|_| StoreError("a value that is not JSON"))
+}
+
+/// Reads it; another version is an error, so that the key is left alone.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| NOT_JSON)?;
+    if value.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
+        return Err(OTHER_VERSION);
+    }
+    serde_json::from_value(value).map_err(|_| OTHER_FIELDS)
+}
+
+pub(crate) async fn read<T: DeserializeOwned>(store: &impl KeyValue, key: &str) -> Result<Option<T>, StoreError> {
+    store.get(key).await?.map(|bytes| decode(&bytes)).transpose()
+}
+
+pub(crate) async fn write(store: &impl KeyValue, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
+    store.set(key, &encode(value)?).await
+}

@@ -1,0 +1,36 @@
+//! What deploy-bot remembers: facts in a key-value store; leases, wake-ups and hints in Redis.
+//!
+//! The key-value store is the truth: it has no compare-and-swap, so one role writes a key and nobody else. Redis makes
+//! duplicates rare and waiting short, and may forget everything at any moment; nothing here relies on it for safety.
+
+#![expect(async_fn_in_trait, reason = "guests have one thread: no future here needs to be Send")]
+
+mod clock;
+mod facts;
+mod flight;
+mod key;
+mod kv;
+mod lease;
+mod locks;
+mod pace;
+mod queue;
+mod redis;
+mod ring;
+mod told;
+
+pub use clock::Clock;
+pub use facts::*;
+pub use flight::*;
+pub use key::*;
+pub use kv::{KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
+pub use lease::*;
+pub use locks::*;
+pub use pace::*;
+pub use queue::*;
+pub use redis::*;
+pub use ring::*;
+pub use told::*;
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
+mod tests;

@@ -1,0 +1,107 @@
+//! The pace at which the installation speaks to Slack and to GitHub, counted in Redis.
+
+use crate::key::PREFIX;
+use crate::kv::StoreError;
+use crate::redis::{Redis, Reply};
+use domain::names::SlackChannel;
+use domain::time::millis;
+use std::time::Duration;
+
+/// When the pace is kept again, and that Slack wants quiet.
+const DUE: &str = "due";
+const QUIET: &str = "quiet";
+
+/// How urgent words are, when Slack does not take all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// The last word: never dropped, but it may have to wait.
+    Final,
+    /// The first words, and the first after the commit.
+    First,
+    /// Everything in between.
+    Progress,
+}
+
+/// What Slack limits, each by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech<'a> {
+    /// Edits in the workspace: about 50 a minute.
+    Edit,
+    /// Messages in one channel: one a second.
+    Post(&'a SlackChannel),
+}
+
+impl Speech<'_> {
+    fn key(self, what: &str) -> String {
+        match self {
+            Self::Edit => format!("{PREFIX}edits/{what}"),
+            Self::Post(channel) => format!("{PREFIX}posts/{channel}/{what}"),
+        }
+    }
+
+    /// How many a minute, evenly, and how many of them at once. What is not urgent leaves room for what is.
+    const fn pace(self, urgency: Urgency) -> (u64, u64) {
+        match (self, urgency) {
+            (Self::Edit, Urgency::Final) => (50, 9),
+            (Self::Edit, Urgency::First) => (50, 6),
+            (Self::Edit, Urgency::Progress) => (50, 4),
+            (Self::Post(_), Urgency::Final) => (60, 3),
+            (Self::Post(_), Urgency::First | Urgency::Progress) => (60, 2),
+        }
+    }
+}
+
+/// Each that is let through moves the moment at which the pace is kept again; who comes too early for that is told for how many
+/// milliseconds it is not let through.
+pub(crate) const PACE: &str = "local quiet = redis.call('PTTL', KEYS[2]) if quiet > 0 then return quiet end \
+    local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) \
+    local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) local early = due - now - ARGV[1] * (ARGV[2] - 1) \
+    if early > 0 then return early end \
+    redis.call('SET', KEYS[1], string.format('%.0f', due + ARGV[1]), 'PX', 120000) return 0";
+
+/// Takes our turn to speak, or says after which time to ask again: all of the installation share one pace, and are quiet when Slack said so.
+/// `minute`: how long Slack's minute is. Redis down: it is our turn, Slack's own 429 is the limit then.
+pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> Result<(), Duration> {
+    let keys = [DUE, QUIET].map(|what| speech.key(what));
+    match take_turn(world, minute, keys, speech.pace(urgency)).await {
+        Ok(wait) if !wait.is_zero() => Err(wait),
+        _ => Ok(()),
+    }
+}
+
+/// How long it is not our turn; zero: it was, and is taken.
+async fn take_turn(
+    world: &impl Redis,
+    minute: u64,
+    [due, quiet]: [String; 2],
+    (a_minute, at_once): (u64, u64),
+) -> Result<Duration, StoreError> {
+    let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
+    let reply = world.run("EVAL", &[PACE, "2", &due, &quiet, &step, &at_once.to_string()]).await?;
+    Ok(match reply.first() {
+        Some(Reply::Int(early)) => Duration::from_millis(u64::try_from(*early).unwrap_or_default()),
+        _ => Duration::ZERO,
+    })
+}
+
+/// Slack said 429: nobody of the installation speaks so for so long.
+pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
+    let _ = world.run("SET", &[&speech.key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
+}
+
+/// Whether GitHub may be told how a deploy goes. It takes 80 things that we make a minute, and 500 an hour; our commits are among them,
+/// up to one a second. So all of the installation tell it no more than twelve at once and four a minute, and nothing for a while after it
+/// said that this was too much. Redis down: no, because then nobody knows.
+pub async fn may_tell_github(world: &impl Redis, minute: u64, urgency: Urgency) -> bool {
+    let at_once = if urgency == Urgency::Final { 12 } else { 8 };
+    take_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(Duration::ZERO)
+}
+
+/// GitHub said that we make too much: for so long it is not told how deploys go, so that there is room for commits.
+pub async fn quiet_github(world: &impl Redis, wait: Duration) {
+    let _ = world.run("SET", &[&github_key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
+}
+
+fn github_key(what: &str) -> String {
+    format!("{PREFIX}github/{what}")
+}

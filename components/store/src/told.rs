@@ -1,0 +1,84 @@
+//! Whether a push was told in a channel, so that it is told there once. A hint: without it the push is told again.
+
+use crate::clock::Clock;
+use crate::key::PREFIX;
+use crate::kv::StoreError;
+use crate::redis::{Redis, Reply};
+use domain::deployment::words_hash;
+use domain::names::{CommitSha, SlackChannel};
+use domain::push;
+use domain::time::{Timestamp, millis};
+use std::time::Duration;
+
+/// What came of telling a push in a channel, so that it is told there once. A hint with the life of the news: without it, it is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushTold {
+    /// Nothing yet.
+    No,
+    /// So many times without an answer: each may have been a message.
+    Perhaps(u8),
+    /// It was told there, or it is given up.
+    Yes,
+    /// It cannot be told there.
+    Never,
+}
+
+/// What is told of a push: its commit, where, and of which targets.
+#[derive(Clone, Debug)]
+pub struct Telling<'a> {
+    /// Its newest commit.
+    pub sha: &'a CommitSha,
+    /// Where.
+    pub channel: &'a SlackChannel,
+    /// Their names.
+    pub targets: &'a [String],
+}
+
+impl Telling<'_> {
+    fn key(&self) -> String {
+        format!("{PREFIX}told/{}/{}/{:x}", self.sha, self.channel, words_hash(&self.targets.join(" ")))
+    }
+}
+
+/// Reads it.
+pub async fn push_told(world: &impl Redis, telling: &Telling<'_>) -> Result<PushTold, StoreError> {
+    Ok(match world.run("GET", &[&telling.key()]).await?.into_iter().next() {
+        Some(Reply::Text(text) | Reply::Status(text)) => match (text.as_str(), text.parse()) {
+            ("never", _) => PushTold::Never,
+            (_, Ok(times)) => PushTold::Perhaps(times),
+            _ => PushTold::Yes,
+        },
+        _ => PushTold::No,
+    })
+}
+
+fn missing_key(sha: &CommitSha) -> String {
+    format!("{PREFIX}told/{sha}/missing")
+}
+
+/// Remembers that the note of a push was deleted, because everybody is told.
+pub async fn note_is_gone(world: &impl Redis, sha: &CommitSha) -> Result<(), StoreError> {
+    world.run("SET", &[&missing_key(sha), "0", "PX", &millis(push::NEWS).to_string()]).await.map(drop)
+}
+
+/// For how long the note of a push in flight has been missing: it may be on its way.
+pub async fn note_missing(world: &(impl Redis + Clock), sha: &CommitSha) -> Result<Duration, StoreError> {
+    let (now, key) = (world.now(), missing_key(sha));
+    world.run("SET", &[&key, &now.0.to_string(), "NX", "PX", &millis(push::NEWS).to_string()]).await?;
+    let since = match world.run("GET", &[&key]).await?.into_iter().next() {
+        Some(Reply::Text(text) | Reply::Status(text)) => text.parse().ok().map(Timestamp),
+        _ => None,
+    };
+    Ok(since.map_or(Duration::ZERO, |since| now.since(since)))
+}
+
+/// Remembers it.
+pub async fn mark_push_told(world: &impl Redis, telling: &Telling<'_>, told: PushTold) -> Result<(), StoreError> {
+    let told = match told {
+        PushTold::No => return world.run("DEL", &[&telling.key()]).await.map(drop),
+        PushTold::Perhaps(times) => times.to_string(),
+        PushTold::Yes => "yes".to_owned(),
+        PushTold::Never => "never".to_owned(),
+    };
+    world.run("SET", &[&telling.key(), &told, "PX", &millis(push::NEWS).to_string()]).await.map(drop)
+}
