@@ -256,7 +256,7 @@ pub async fn accept(world: &impl World, settings: &SlackCommandSettings, verifie
                     id = match not_in_vain(world, &id, again, at).await {
                         Ok(id) => id,
                         Err(error) => {
-                            world.log(Line::error("not_accepted").of(&id).with("cause", error.0));
+                            world.log(Line::error("not_accepted").of(&id).with("cause", error.why()));
                             return Accepted::later(Wanted::Words(message::not_accepted()), who, id, at);
                         }
                     };
@@ -321,7 +321,7 @@ async fn not_in_vain(
         let left = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun));
         let facts = match select(pin!(store::load(world, &id)), pin!(world.sleep(left))).await {
             Either::Left((facts, _)) => facts?,
-            Either::Right(_) => return Err(StoreError("reading took longer than a second")),
+            Either::Right(_) => return Err(StoreError::Failed("reading took longer than a second")),
         };
         let in_vain = match (&facts.outcome, &facts.end) {
             _ if facts.committed.is_some() || !facts.end_is_told() => false,
@@ -373,7 +373,7 @@ pub(crate) async fn save(
     };
     let of = match select(pin!(save), pin!(world.sleep(limit))).await {
         Either::Left((result, _)) => result,
-        Either::Right(_) => Err(StoreError("saving took longer than a second")),
+        Either::Right(_) => Err(StoreError::Failed("saving took longer than a second")),
     };
     match &of {
         Ok(Some(request)) => {
@@ -381,7 +381,7 @@ pub(crate) async fn save(
             world.log(line.with("channel", request.channel.as_str()).with("words", request.words.to_string()));
         }
         Ok(None) => {}
-        Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.0)),
+        Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.why())),
     }
     Saved { of, begun: begun.get() }
 }
@@ -505,7 +505,7 @@ pub async fn health(world: &impl World, head: &Inbound) -> Result<Answer, Declin
     let store_up = if asks_ready(head) { store::load_key(world, store::Rewritten).await.err() } else { None };
     let ready = redis.is_ok() && store_up.is_none();
     let status = if asks_ready(head) && !ready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let problem = redis.as_ref().err().map(|error| error.0).or(store_up.as_ref().map(|error| error.0));
+    let problem = redis.as_ref().err().map(|error| error.why()).or(store_up.as_ref().map(|error| error.why()));
     let in_flight = redis.map(|in_flight| in_flight.count()).ok();
     Ok(Answer::json(status, &serde_json::json!({ "ready": ready, "in_flight": in_flight, "problem": problem })))
 }

@@ -81,7 +81,7 @@ impl From<Fault> for Stop {
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        Self::Leave(error.0)
+        Self::Leave(error.why())
     }
 }
 
@@ -105,7 +105,7 @@ async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<D
     match resumable(world, &settings.tempo).await {
         Ok(ids) => ids,
         Err(error) => {
-            world.log(Line::error("not_resumed").with("cause", error.0));
+            world.log(Line::error("not_resumed").with("cause", error.why()));
             Vec::new()
         }
     }
@@ -213,14 +213,14 @@ pub async fn take_back(world: &impl World, id: &DeploymentId) {
             let cancel = CancelFact { by: None, at: world.now() };
             let saved = lease.during(RENEW, store::save_fact(world, id, &cancel)).await;
             lease.release().await;
-            saved.map_err(|_| StoreError("a lease was lost"))??;
+            saved.map_err(|_| StoreError::LeaseLost)??;
             // Again: whoever resumes may have found nothing of it yet, and have taken it out.
             store::add_in_flight(world, id, cancel.at).await.map(|()| true)
         };
         match taken_back.await {
             Ok(true) => return,
             Ok(false) => {}
-            Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.0)),
+            Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.why())),
         }
         world.sleep(TAKE_BACK_AGAIN).await;
     }
@@ -233,7 +233,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
     let lease = match Lease::take(world, &carry_lease(id), LIFE).await {
         Ok(Some(lease)) => lease,
         Ok(None) => return,
-        Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.0)),
+        Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.why())),
     };
     let (calls, rings) = (Calls::default(), Calls::default());
     let carrier = Carrier {
@@ -265,7 +265,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
     }
     world.sleep(slack::LATE_EDIT).await;
     if late_ring && let Err(error) = adopt_strays(world).await {
-        world.log(Line::error("strays_not_adopted").of(id).with("cause", error.0));
+        world.log(Line::error("strays_not_adopted").of(id).with("cause", error.why()));
     }
     if late_words {
         // What we said last may have come over what another carrier or the watch has told since.
@@ -318,7 +318,7 @@ struct Doubt {
 impl<W: World> Carrier<'_, W> {
     async fn run(&self) -> Result<(), &'static str> {
         // Loaded again under the lease: somebody may have carried it a moment ago.
-        let mut facts = store::load(self.world, self.id).await.map_err(|error| error.0)?;
+        let mut facts = store::load(self.world, self.id).await.map_err(|error| error.why())?;
         let Some(request) = facts.request.clone() else { return Err("there is no request") };
         if facts.watch_speaks() {
             return self.guard(&facts).await;
@@ -405,17 +405,17 @@ impl<W: World> Carrier<'_, W> {
                 if !self.remembered.get() {
                     // Without it its keys would stay for ever; whoever resumes tries again.
                     let remembered = self.rings.make(self.world, (), remember_early(self.world, self.id)).await;
-                    remembered.map_err(|error| error.0)?;
+                    remembered.map_err(|error| error.why())?;
                 }
                 // Once, whoever said it first: another carrier, if the lease failed us.
-                let known = store::load(self.world, self.id).await.map_err(|error| error.0)?;
+                let known = store::load(self.world, self.id).await.map_err(|error| error.why())?;
                 if known.end.is_some() || known.watch_speaks() {
                     *facts = known;
                     return Ok(());
                 }
                 self.lease.ensure(WRITE).await.map_err(|_| "the lease was lost")?;
                 let fact = EndFact { at: now, end };
-                store::save_fact(self.world, self.id, &fact).await.map_err(|error| error.0)?;
+                store::save_fact(self.world, self.id, &fact).await.map_err(|error| error.why())?;
                 self.world.log(Line::new("ended").of(self.id).with_json("end", &fact.end));
                 facts.end = Some(fact);
                 Ok(())
@@ -428,7 +428,7 @@ impl<W: World> Carrier<'_, W> {
         for _ in 0..40 {
             speaker.tell(facts, None, true).await;
             if speaker.end_is_told() {
-                return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
+                return store::leave_flight(self.world, self.id).await.map_err(|error| error.why());
             }
             self.world.sleep(Duration::from_secs(2)).await;
         }
@@ -467,7 +467,7 @@ impl<W: World> Carrier<'_, W> {
                 {
                     if facts.end_is_told() {
                         // The same click may have come again after the end, and is in flight since.
-                        return store::leave_flight(self.world, self.id).await.map_err(|error| error.0);
+                        return store::leave_flight(self.world, self.id).await.map_err(|error| error.why());
                     }
                     // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
                     let _ = store::add_in_flight(self.world, self.id, request.at).await;

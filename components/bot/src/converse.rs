@@ -132,7 +132,7 @@ async fn save_late(world: &impl World, id: &DeploymentId, request: RequestFact) 
         };
         match saved.await {
             Ok(()) => return true,
-            Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.0)),
+            Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.why())),
         }
         world.sleep(Duration::from_secs(1)).await;
     }

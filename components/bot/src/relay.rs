@@ -275,7 +275,7 @@ async fn persons(world: &impl World, push: &Push<'_>, reason: &'static str) -> A
         world.log(Line::new("push_noted").with("commit", note.after.as_str()).with("who", note.who.as_str()));
         if let Err(error) = store::announce_push(world, &note.after).await {
             // Whoever looks at what is in flight finds it.
-            world.log(Line::error("not_announced").with("commit", note.after.as_str()).with("cause", error.0));
+            world.log(Line::error("not_announced").with("commit", note.after.as_str()).with("cause", error.why()));
         }
         Ok(true)
     };
@@ -292,7 +292,7 @@ fn short(text: &str) -> String {
 }
 
 fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> Answer {
-    let line = Line::error("relay_failed").with("cause", error.0);
+    let line = Line::error("relay_failed").with("cause", error.why());
     world.log(match id {
         Some(id) => line.of(id),
         None => line,
@@ -370,7 +370,7 @@ async fn relay(
     world.log(Line::new("relayed").of(id).with("delivery", fact.delivery.as_str()));
     if let Err(error) = store::announce(world, id).await {
         // The watch reloads all facts now and then, so this costs time only.
-        world.log(Line::error("not_announced").of(id).with("cause", error.0));
+        world.log(Line::error("not_announced").of(id).with("cause", error.why()));
     }
     Answer::reason(StatusCode::OK, "relayed", "the bot's own commit")
 }

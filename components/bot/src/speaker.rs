@@ -290,7 +290,7 @@ impl<'a, W: World> Speaker<'a, W> {
 const CALL: Duration = Duration::from_secs(5);
 /// How many seconds a call to people waits for its turn; then it is made all the same, and Slack says if it is too much.
 const CALL_TRIES: u32 = 60;
-const LOST: store::StoreError = store::StoreError("the lease was lost");
+const LOST: store::StoreError = store::StoreError::LeaseLost;
 
 /// How many posts without an answer are borne.
 const MOST_UNSURE_POSTS: u8 = 2;

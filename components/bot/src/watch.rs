@@ -55,7 +55,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
     let lease = match Lease::take(world, "watch", LIFE).await {
         Ok(Some(lease)) => lease,
         Ok(None) => return,
-        Err(error) => return world.log(Line::error("not_watching").with("cause", error.0)),
+        Err(error) => return world.log(Line::error("not_watching").with("cause", error.why())),
     };
     let watch = Watch {
         world,
@@ -81,7 +81,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
         }
         left => {
             match left {
-                Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.0)),
+                Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.why())),
                 _ => world.log(Line::error("watch_lost")),
             }
             // Calls of ours may still be on their way: the lease is not given back but runs out, and then somebody goes on.

@@ -62,13 +62,13 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> 
 // Spin's own text may hold the address of the store, password included, so it goes nowhere.
 fn store_error(error: key_value::Error) -> StoreError {
     match error {
-        key_value::Error::AccessDenied => StoreError("the component may not use the key-value store"),
-        key_value::Error::NoSuchStore => StoreError("there is no key-value store `default`"),
-        _ => StoreError("the key-value store failed"),
+        key_value::Error::AccessDenied => StoreError::Failed("the component may not use the key-value store"),
+        key_value::Error::NoSuchStore => StoreError::Failed("there is no key-value store `default`"),
+        _ => StoreError::Failed("the key-value store failed"),
     }
 }
 
-const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in time");
+const STORE_SLOW: StoreError = StoreError::Failed("the key-value store did not answer in time");
 
 impl KeyValue for Spin {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

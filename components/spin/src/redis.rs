@@ -56,15 +56,15 @@ impl Redis for Spin {
                 self.redis.forget();
                 Err(match error {
                     Error::InvalidAddress => {
-                        StoreError("Redis was denied by allowed_outbound_hosts, or its address is malformed")
+                        StoreError::Failed("Redis was denied by allowed_outbound_hosts, or its address is malformed")
                     }
-                    Error::TooManyConnections => StoreError("too many connections to Redis"),
-                    _ => StoreError("Redis failed"),
+                    Error::TooManyConnections => StoreError::Failed("too many connections to Redis"),
+                    _ => StoreError::Failed("Redis failed"),
                 })
             }
             None => {
                 self.redis.forget();
-                Err(StoreError("Redis did not answer in time"))
+                Err(StoreError::Failed("Redis did not answer in time"))
             }
         }
     }

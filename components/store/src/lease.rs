@@ -27,6 +27,12 @@ pub struct Lease<'w, W> {
 #[error("the lease was lost")]
 pub struct LeaseLost;
 
+impl From<LeaseLost> for StoreError {
+    fn from(_: LeaseLost) -> Self {
+        Self::LeaseLost
+    }
+}
+
 /// Renews if the token is still ours.
 pub(crate) const RENEW: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) else return 0 end";

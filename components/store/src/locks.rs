@@ -25,7 +25,7 @@ pub async fn change_lock(
     };
     let mut changes: LockLog = read(store, &log).await?.unwrap_or_default();
     changes.add(change);
-    let lost = |_| StoreError("the lease was lost");
+    let lost = |_| StoreError::LeaseLost;
     lease.ensure(WRITES).await.map_err(lost)?;
     write(store, &log, &changes).await?;
     lease.ensure(WRITES).await.map_err(lost)?;

@@ -95,7 +95,7 @@ impl Clock for Memory {
 impl Redis for Memory {
     async fn run(&self, command: &str, arguments: &[&str]) -> Result<Vec<Reply>, StoreError> {
         if self.redis_is_down.get() {
-            return Err(StoreError("Redis did not answer in time"));
+            return Err(StoreError::Failed("Redis did not answer in time"));
         }
         let now = self.time.get();
         let mut redis = self.redis.borrow_mut();

@@ -31,19 +31,19 @@ struct Store(MultiplexedConnection);
 impl KeyValue for Store {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let got = redis::cmd("GET").arg(key).query_async(&mut self.0.clone()).await;
-        got.map_err(|_| StoreError("the store does not answer"))
+        got.map_err(|_| StoreError::Failed("the store does not answer"))
     }
 
     async fn set(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
-        Err(StoreError("tests only read"))
+        Err(StoreError::Failed("tests only read"))
     }
 
     async fn delete(&self, _: &str) -> Result<(), StoreError> {
-        Err(StoreError("tests only read"))
+        Err(StoreError::Failed("tests only read"))
     }
 
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
-        Err(StoreError("tests only read"))
+        Err(StoreError::Failed("tests only read"))
     }
 }
 

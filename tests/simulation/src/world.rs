@@ -65,9 +65,9 @@ pub(crate) struct World {
 /// Nothing is on its way for longer. A write that its sender has given up lands before the shortest lease (10 s) has run out: whoever comes
 /// next finds it, and does not write before it. Later than that, it would take back what was told since.
 const LATEST: Duration = Duration::from_secs(8);
-const STORE_SLOW: StoreError = StoreError("the key-value store did not answer in time");
-const REDIS_SLOW: StoreError = StoreError("Redis did not answer in time");
-const REDIS_GONE: StoreError = StoreError("Redis failed");
+const STORE_SLOW: StoreError = StoreError::Failed("the key-value store did not answer in time");
+const REDIS_SLOW: StoreError = StoreError::Failed("Redis did not answer in time");
+const REDIS_GONE: StoreError = StoreError::Failed("Redis failed");
 
 impl World {
     pub(crate) fn new(town: Rc<Town>, process: ProcessId, n: usize, role: Role) -> Self {
@@ -107,7 +107,7 @@ impl World {
         let without_effect = fails && self.kernel().chance(0.5);
         let effect = move || if without_effect { None } else { Some(effect(&town)).filter(|_| !fails) };
         let done = self.kernel().operation(self.process, there, back, effect);
-        self.within(limit, done).await.ok_or(STORE_SLOW)?.ok_or(StoreError("the key-value store failed"))
+        self.within(limit, done).await.ok_or(STORE_SLOW)?.ok_or(StoreError::Failed("the key-value store failed"))
     }
 
     /// See [`Town::watch_acts`].
@@ -334,11 +334,11 @@ impl KeyValue for Peek<'_> {
     }
 
     async fn set(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
-        Err(StoreError("whoever looks does not write"))
+        Err(StoreError::Failed("whoever looks does not write"))
     }
 
     async fn delete(&self, _: &str) -> Result<(), StoreError> {
-        Err(StoreError("whoever looks does not write"))
+        Err(StoreError::Failed("whoever looks does not write"))
     }
 
     async fn keys(&self) -> Result<Vec<String>, StoreError> {

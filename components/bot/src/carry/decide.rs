@@ -287,7 +287,7 @@ impl<W: World> Desk<'_, W> {
             let challenge = RegistryChallenge { challenge };
             // A hint: without it the registry is asked as if for the first time.
             if let Err(error) = store::save_key(self.world, RegistryLogin(image.name.host()), &challenge).await {
-                self.world.log(Line::error("login_not_remembered").of(self.id).with("cause", error.0));
+                self.world.log(Line::error("login_not_remembered").of(self.id).with("cause", error.why()));
             }
         }
         Ok(looked.state)

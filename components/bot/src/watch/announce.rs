@@ -40,7 +40,7 @@ pub(crate) async fn announce<W: World>(
             Ok(true) => return Ended::Settled,
             Ok(false) => {}
             Err(error) => {
-                watch.world.log(announcer.line("not_announced").with("cause", error.0));
+                watch.world.log(announcer.line("not_announced").with("cause", error.why()));
                 if error.is_unreadable() {
                     return Ended::Settled;
                 }
@@ -82,7 +82,7 @@ impl<W: World> Announcer<'_, W> {
         let note = match store::load_key(self.world, Pushed(self.sha)).await {
             // Whoever can read it finds it when the store is looked through; here it would only keep the watch busy.
             Err(error) if error.is_unreadable() => {
-                self.world.log(self.line("not_announced").with("cause", error.0));
+                self.world.log(self.line("not_announced").with("cause", error.why()));
                 self.still_ours().await?;
                 store::remove_push(self.world, self.sha).await?;
                 return Ok(true);

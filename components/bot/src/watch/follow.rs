@@ -60,7 +60,7 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
         match follower.run().await {
             Ok(ended) => return ended,
             Err(error) => {
-                watch.world.log(Line::error("not_followed").of(id).with("cause", error.0));
+                watch.world.log(Line::error("not_followed").of(id).with("cause", error.why()));
                 if error.is_unreadable() {
                     return Ended::Settled;
                 }
@@ -216,7 +216,7 @@ impl<W: World> Follower<'_, W> {
                         Ok(Said::Done) => break,
                         Ok(Said::NotYet(again)) => again,
                         Err(error) => {
-                            self.world.log(Line::error("not_told").of(self.id).with("cause", error.0));
+                            self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
                             Duration::from_secs(1)
                         }
                     };
@@ -643,7 +643,7 @@ enum Flow {
     Now(Box<Application>),
 }
 
-pub(crate) const LOST: StoreError = StoreError("the watch lease was lost");
+pub(crate) const LOST: StoreError = StoreError::LeaseLost;
 const STREAM: &str = "follow the application";
 
 fn stream_fault(cause: Cause) -> ArgoError {

@@ -50,7 +50,7 @@ async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &Depl
                     late = newer;
                 }
             }
-            Err(error) => world.log(Line::error("late_sync_unknown").of(&late).with("cause", error.0)),
+            Err(error) => world.log(Line::error("late_sync_unknown").of(&late).with("cause", error.why())),
         }
         world.sleep(LOOK_AGAIN).await;
     }
@@ -66,7 +66,7 @@ async fn look<W: World>(world: &W, settings: &SyncPollerSettings, id: &Deploymen
     match argocd::get(world, &settings.argocd, &commit.argocd).await {
         Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
         Err(argocd::ArgoError::NoApplication) => Ok(Overtaken::No),
-        Err(_) => Err(StoreError("Argo CD did not say")),
+        Err(_) => Err(StoreError::Failed("Argo CD did not say")),
     }
 }
 
