@@ -12,7 +12,7 @@ use clients::signature::{deployment_id, slack_signed};
 use clients::slack;
 use clients::slack::{Incoming, Interaction, SlashCommand};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
-use domain::deployment::{CommitFact, End, EndFact, Facts, LastWord, Pressed, RequestFact};
+use domain::deployment::{CommitFact, End, EndFact, Facts, LastWord, Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};
 use domain::message;
 use domain::message::{Button, PushedOffer};
@@ -211,7 +211,7 @@ pub async fn accept(world: &impl World, settings: &SlackCommandSettings, verifie
             match Command::parse(&text) {
                 Ok(Command::Help(verb)) => Accepted::say(&message::help(verb)),
                 Ok(Command::Deploy(words) | Command::Rollback(words)) => {
-                    let request = who.request(at, words, None);
+                    let request = who.request(at, words, Origin::Typed);
                     let Saved { of, begun } = save(world, &id, SAVE_LIMIT, async || Ok(Some(request))).await;
                     match of {
                         Ok(Some(request)) => {
@@ -264,7 +264,7 @@ pub async fn accept(world: &impl World, settings: &SlackCommandSettings, verifie
                     let Saved { of, begun } = save(world, &id, limit, async || {
                         // Pressed before, by whomever: it is that deployment.
                         let before = store::load_fact::<RequestFact>(world, &id).await?;
-                        if before.is_some() { Ok(before) } else { who.button_request(world, &id, at, &button).await }
+                        if before.is_some() { Ok(before) } else { who.button_request(world, at, &button).await }
                     })
                     .await;
                     match of {
@@ -387,7 +387,7 @@ pub(crate) async fn save(
 }
 
 impl Asker {
-    pub(crate) fn request(&self, at: Timestamp, words: DeployWords, pressed: Option<Pressed>) -> RequestFact {
+    pub(crate) fn request(&self, at: Timestamp, words: DeployWords, origin: Origin) -> RequestFact {
         RequestFact {
             at,
             user: self.user.clone(),
@@ -397,7 +397,7 @@ impl Asker {
             team_domain: self.team_domain.clone(),
             words,
             response_url: self.response_url.clone(),
-            pressed,
+            origin,
         }
     }
 
@@ -405,78 +405,56 @@ impl Asker {
     async fn button_request(
         &self,
         world: &impl World,
-        id: &DeploymentId,
         at: Timestamp,
         button: &Button,
     ) -> Result<Option<RequestFact>, StoreError> {
-        let pressed = |of: &DeploymentId, head| Pressed {
-            of: of.clone(),
-            head,
-            approvals: Vec::new(),
-            knows_rolled_back: false,
-            takes_over: None,
-            pushed: Vec::new(),
-            takes_away: None,
-            place: None,
-        };
         let asked = match button {
-            Button::Retry(of) => {
-                let Facts { request, commit, .. } = store::load(world, of).await?;
-                request.map(|RequestFact { mut words, pressed: before, .. }| {
-                    // The last healthy version is another one once this one has reached the branch.
-                    if let (What::Rollback(version), Some(commit)) = (&mut words.what, commit) {
-                        *version = Version::Tag(commit.tag.to_string());
-                    }
-                    let before = before.unwrap_or_else(|| pressed(of, None));
-                    (words, Pressed { of: of.clone(), approvals: Vec::new(), place: None, ..before })
-                })
-            }
+            Button::Retry(of) => retry(of, store::load(world, of).await?),
             Button::RollBack(of) => store::load_fact::<CommitFact>(world, of).await?.map(|commit| {
-                let takes_away = Some(commit.tag.clone());
-                (DeployWords::roll_back(&commit.target), Pressed { takes_away, ..pressed(of, None) })
+                let words = DeployWords::roll_back(&commit.target);
+                (words, Origin::RollBack { of: of.clone(), takes_away: commit.tag })
             }),
-            Button::DeployAnyway(of) | Button::TakeOver(of) => {
-                let Facts { request, end, .. } = store::load(world, of).await?;
-                let refused = end.and_then(|end| match end.end {
-                    End::Refused { refusal } => refusal.read(),
-                    _ => None,
-                });
-                match (request, refused) {
-                    (Some(before), Some(Refusal::WasRolledBack { head, .. })) => {
-                        let known = known(before.pressed, pressed(of, Some(head)));
-                        Some((before.words, Pressed { knows_rolled_back: true, ..known }))
-                    }
-                    (Some(mut before), Some(Refusal::AlreadyWritten { tag, commit, head, .. })) => {
-                        if let What::Rollback(version) = &mut before.words.what {
-                            // The n-th of then may be another by now.
-                            *version = Version::Tag(tag.to_string());
-                        }
-                        let known = known(before.pressed, pressed(of, head));
-                        Some((before.words, Pressed { takes_over: Some(commit), ..known }))
-                    }
-                    _ => None,
-                }
+            Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, store::load(world, of).await?),
+            Button::Deploy(offer) => {
+                let origin = Origin::Shown { of: offer.of.clone(), head: offer.head.clone() };
+                Some((offer.words.clone(), origin))
             }
-            Button::Deploy(offer) => Some((offer.words.clone(), pressed(&offer.of, offer.head.clone()))),
             Button::DeployPushed(offer) => {
                 let PushedOffer { target: TargetWords { app, environment }, wrote } = (**offer).clone();
                 let words = DeployWords { app, environment, what: What::Written, override_reason: None };
-                // Below no message of a deployment: the first of its own kind.
-                Some((words, Pressed { pushed: wrote, ..pressed(id, None) }))
+                Some((words, Origin::Pushed { wrote }))
             }
             Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. } => None,
         };
-        Ok(asked.map(|(words, pressed)| self.request(at, words, Some(pressed))))
+        Ok(asked.map(|(words, origin)| self.request(at, words, origin)))
     }
 }
 
-/// What the asker of an earlier request knew is known to whoever presses a button of its message.
-fn known(before: Option<Pressed>, pressed: Pressed) -> Pressed {
-    match before {
-        Some(Pressed { knows_rolled_back, takes_over, pushed, .. }) => {
-            Pressed { knows_rolled_back, takes_over, pushed, ..pressed }
+/// The same again.
+fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
+    let RequestFact { mut words, origin, .. } = facts.request?;
+    // The last healthy version is another one once this one has reached the branch.
+    if let (What::Rollback(version), Some(commit)) = (&mut words.what, facts.commit) {
+        *version = Version::Tag(commit.tag.to_string());
+    }
+    Some((words, Origin::Retry { of: of.clone(), head: origin.head().cloned(), was: origin.inner() }))
+}
+
+/// The same again, now that the asker was told what speaks against it.
+fn despite(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
+    let RequestFact { mut words, origin, .. } = facts.request?;
+    let End::Refused { refusal } = facts.end?.end else { return None };
+    let (of, was) = (of.clone(), origin.inner());
+    match refusal.read()? {
+        Refusal::WasRolledBack { head, .. } => Some((words, Origin::Anyway { of, head, was })),
+        Refusal::AlreadyWritten { tag, commit, head, .. } => {
+            if let What::Rollback(version) = &mut words.what {
+                // The n-th of then may be another by now.
+                *version = Version::Tag(tag.to_string());
+            }
+            Some((words, Origin::TakeOver { of, wrote: commit, head, was }))
         }
-        None => pressed,
+        _ => None,
     }
 }
 

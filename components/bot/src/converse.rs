@@ -11,7 +11,7 @@ use clients::slack;
 use clients::slack::{Audience, Original, SlackError};
 use domain::catalog::{Environment, People};
 use domain::command::{Command, DeployWords, Scope, Version, What};
-use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Pressed, RequestFact};
+use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
 use domain::lock::{LockChange, TargetLock};
@@ -298,7 +298,7 @@ impl<W: World> Talk<'_, W> {
     /// Reads and decides like a deploy, and writes nothing.
     async fn preview(&self, words: DeployWords) -> Result<Said, Stop> {
         let desk = &self.desk;
-        let request = self.who.request(self.at, words, None);
+        let request = self.who.request(self.at, words, Origin::Typed);
         let (blob, catalog) = desk.read_catalog().await?;
         let (target, app, environment) = desk.authorise(&request, &catalog).await?;
         let place = Place { target: &target, app, environment, catalog: &blob };
@@ -559,17 +559,14 @@ impl<W: World> Talk<'_, W> {
             // What they have seen: the last healthy version may be another by now.
             *version = Version::Tag(tag.to_string());
         }
-        let pressed = Pressed {
+        let origin = Origin::Approved {
             of: id.clone(),
             head: (!is_rollback).then_some(head),
-            approvals: approvals.given,
-            knows_rolled_back: request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back),
-            takes_over: request.pressed.as_ref().and_then(|pressed| pressed.takes_over.clone()),
-            pushed: request.pressed.as_ref().map(|pressed| pressed.pushed.clone()).unwrap_or_default(),
-            takes_away: request.pressed.as_ref().and_then(|pressed| pressed.takes_away.clone()),
+            given: approvals.given,
             place: facts.place().cloned(),
+            was: request.origin.inner(),
         };
-        RequestFact { at: self.at, words, pressed: Some(pressed), ..request.clone() }
+        RequestFact { at: self.at, words, origin, ..request.clone() }
     }
 
     /// The message of a deployment that has ended, with what people said since.

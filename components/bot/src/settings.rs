@@ -11,7 +11,7 @@ use clients::signature::{Keys, SigningKey};
 use clients::slack::Slack;
 use domain::deployment::Tempo;
 use domain::fault::{Cause, Fault, System};
-use domain::names::{BranchName, FilePath, Origin, RepoName, Secret, SlackTeam};
+use domain::names::{BranchName, FilePath, RepoName, Secret, SlackTeam, UrlOrigin};
 use std::collections::BTreeMap;
 
 /// A variable that is missing or malformed. Its value is never part of it.
@@ -65,17 +65,17 @@ impl Variables {
     }
 
     /// An origin over HTTP. A trailing slash is fine for Spin, so it is fine here.
-    fn origin(&self, name: &'static str) -> Result<Origin, SettingError> {
+    fn origin(&self, name: &'static str) -> Result<UrlOrigin, SettingError> {
         match self.text(name) {
             "" => Err(SettingError::new(name, "is not set")),
-            text => Origin::parse(text.strip_suffix('/').unwrap_or(text))
+            text => UrlOrigin::parse(text.strip_suffix('/').unwrap_or(text))
                 .ok()
                 .filter(|origin| origin.as_str().starts_with("http"))
                 .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most")),
         }
     }
 
-    fn optional_origin(&self, name: &'static str) -> Result<Option<Origin>, SettingError> {
+    fn optional_origin(&self, name: &'static str) -> Result<Option<UrlOrigin>, SettingError> {
         if self.text(name).is_empty() { Ok(None) } else { self.origin(name).map(Some) }
     }
 
@@ -112,7 +112,7 @@ impl Variables {
     }
 
     fn redis(&self) -> Result<Secret, SettingError> {
-        self.required("redis_origin", |text| match Origin::parse(text.strip_suffix('/').unwrap_or(text)) {
+        self.required("redis_origin", |text| match UrlOrigin::parse(text.strip_suffix('/').unwrap_or(text)) {
             Ok(origin) if origin.as_str().starts_with("redis:") => Ok(()),
             // Spin does not know the port of this scheme, and denies every call without it.
             Ok(origin) if origin.as_str().starts_with("rediss:") && !origin.as_str().ends_with(origin.host()) => Ok(()),
@@ -123,7 +123,7 @@ impl Variables {
             let authority = rest.split(['/', '?']).next().unwrap_or_default();
             let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
             // Neither scheme nor host may be malformed; user, password and database are for Redis to judge.
-            Origin::parse(&format!("{scheme}://{host}")).map(|_| Secret::new(text)).map_err(drop)
+            UrlOrigin::parse(&format!("{scheme}://{host}")).map(|_| Secret::new(text)).map_err(drop)
         })
     }
 

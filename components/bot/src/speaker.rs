@@ -42,7 +42,7 @@ impl<'a, W: World> Speaker<'a, W> {
         // Ours alone, and we hold the lease: whoever spoke before us is gone.
         voice.speaking = None;
         // Approved, say: it goes on in the message that it was asked for in.
-        let before = facts.request.as_ref().and_then(|request| request.pressed.as_ref()?.place.clone());
+        let before = facts.request.as_ref().and_then(|request| request.origin.place().cloned());
         voice.place = voice.place.or(before);
         Self { world, settings, id, lease, calls, voice: RefCell::new(voice), unsaved: Cell::new(false) }
     }

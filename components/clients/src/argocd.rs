@@ -7,7 +7,7 @@ use crate::http::{Http, Request, Response, header};
 use ::http::HeaderName;
 use domain::application::Application;
 use domain::fault::{Cause, Changed, Fault, System};
-use domain::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, Origin, RepoName, Secret};
+use domain::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, RepoName, Secret, UrlOrigin};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use wire::{DEPLOY_ID, Info, SENTENCE, WireApplication, clip};
@@ -21,7 +21,7 @@ pub use events::{Event, EventStream, Kind, events, events_request};
 #[derive(Clone, Debug)]
 pub struct ArgoCd {
     /// Its server.
-    pub url: Origin,
+    pub url: UrlOrigin,
     /// What its `--rootpath` says: empty, or `/x` without a slash at the end.
     pub root_path: String,
     /// Our account's token. The relay has none.
@@ -434,7 +434,7 @@ mod tests {
 
     pub(super) fn argocd() -> ArgoCd {
         ArgoCd {
-            url: Origin::parse("https://argocd.acme.example").unwrap(),
+            url: UrlOrigin::parse("https://argocd.acme.example").unwrap(),
             root_path: "/argo".to_owned(),
             token: Some(Secret::new("a.jwt.token")),
         }

@@ -30,7 +30,7 @@ use crate::http::{HeaderName, Http, HttpError, Request, Response, StatusCode, he
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::fault::{Cause, Changed, Fault, System};
-use domain::names::{BranchName, CommitSha, FilePath, GitHubLogin, Origin, RepoName, Secret};
+use domain::names::{BranchName, CommitSha, FilePath, GitHubLogin, RepoName, Secret, UrlOrigin};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug)]
 pub struct GitHub {
     /// `https://api.github.com`, or an Enterprise Server's own origin.
-    pub url: Origin,
+    pub url: UrlOrigin,
     /// A token of a GitHub App's installation, or a personal one.
     pub token: Secret,
 }
@@ -376,7 +376,7 @@ mod tests {
     }
 
     pub(super) fn gh() -> GitHub {
-        GitHub { url: Origin::parse("https://api.github.com").unwrap(), token: Secret::new("ghs_secret") }
+        GitHub { url: UrlOrigin::parse("https://api.github.com").unwrap(), token: Secret::new("ghs_secret") }
     }
 
     pub(super) fn answer(status: u16, body: impl AsRef<[u8]>) -> Response {
@@ -629,7 +629,7 @@ mod tests {
             ("https://github.acme.dev", "https://github.acme.dev/api/graphql", "https://github.acme.dev/api/v3/x"),
             ("http://127.0.0.1:4000", "http://127.0.0.1:4000/api/graphql", "http://127.0.0.1:4000/api/v3/x"),
         ] {
-            let gh = GitHub { url: Origin::parse(url).unwrap(), ..gh() };
+            let gh = GitHub { url: UrlOrigin::parse(url).unwrap(), ..gh() };
             assert_eq!((gh.graphql("", &json!({})).url.as_str(), gh.rest("/x", "").url.as_str()), (graphql, rest));
         }
         assert!(!format!("{:?}", gh()).contains("secret"));

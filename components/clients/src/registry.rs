@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use domain::fault::{Cause, Fault, System};
 use domain::image::{Digest, ImageName, ImageRef};
-use domain::names::{Origin, Secret};
+use domain::names::{Secret, UrlOrigin};
 use http::Uri;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -29,9 +29,9 @@ const MAX_MANIFEST: usize = 4 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     /// One registry besides the well-known ones.
-    pub url: Option<Origin>,
+    pub url: Option<UrlOrigin>,
     /// Its token server, if that has another origin.
-    pub token_url: Option<Origin>,
+    pub token_url: Option<UrlOrigin>,
     /// By a registry's host, as image names have it (`docker.io`, `ghcr.io`, `127.0.0.1:5000`).
     pub credentials: BTreeMap<String, Credential>,
 }
@@ -173,7 +173,7 @@ impl Registry {
     fn token_servers(&self, image: &ImageName) -> Vec<String> {
         let known =
             TOKEN_SERVERS.iter().filter(|(host, _)| *host == image.host()).map(|(_, server)| (*server).to_owned());
-        let configured = self.token_url.iter().map(Origin::to_string);
+        let configured = self.token_url.iter().map(UrlOrigin::to_string);
         [self.origin(image)].into_iter().chain(known).chain(configured).collect()
     }
 
@@ -270,7 +270,7 @@ fn with_credentials(request: Request, basic: &str) -> Request {
     request
 }
 
-fn authority(origin: &Origin) -> &str {
+fn authority(origin: &UrlOrigin) -> &str {
     origin.as_str().split_once("://").map(|(_, authority)| authority).unwrap_or_default()
 }
 
@@ -616,7 +616,7 @@ mod tests {
                 Challenge { scheme: "Bearer".to_owned(), parameters: vec![("realm".to_owned(), realm.to_owned())] };
             token_request(registry, &ImageName::parse(name).unwrap(), &challenge).map(|request| request.url)
         };
-        let registry = Registry { token_url: Some(Origin::parse("http://127.0.0.1:5001").unwrap()), ..registry() };
+        let registry = Registry { token_url: Some(UrlOrigin::parse("http://127.0.0.1:5001").unwrap()), ..registry() };
         for (name, realm) in [
             ("ghcr.io/a/b", "https://ghcr.io/token"),
             ("ghcr.io/a/b", "HTTPS://GHCR.IO:443/token"),
@@ -689,7 +689,7 @@ mod tests {
 
     #[test]
     fn the_address_follows_the_image() {
-        let own = |url| Registry { url: Some(Origin::parse(url).unwrap()), ..Registry::default() };
+        let own = |url| Registry { url: Some(UrlOrigin::parse(url).unwrap()), ..Registry::default() };
         for (registry, name, expected) in [
             (Registry::default(), "nginx", "https://registry-1.docker.io/v2/library/nginx/manifests/main-abc1234"),
             (Registry::default(), "localhost:5000/a", "http://localhost:5000/v2/a/manifests/main-abc1234"),

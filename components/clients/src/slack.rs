@@ -6,7 +6,7 @@
 use crate::http::{Http, HttpError, Request, Response, header};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::message::Message;
-use domain::names::{MessageTs, Origin, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackTeam, SlackUser};
+use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -207,7 +207,7 @@ impl Form {
 #[derive(Clone, Debug)]
 pub struct Slack {
     /// `https://slack.com`, or a stand-in.
-    pub url: Origin,
+    pub url: UrlOrigin,
     /// The bot's token.
     pub token: Secret,
 }
@@ -509,8 +509,8 @@ mod tests {
     /// Slack's own example of a command (the body of its published signature vector).
     const COMMAND: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
 
-    fn real_slack() -> Origin {
-        Origin::parse("https://slack.com").unwrap()
+    fn real_slack() -> UrlOrigin {
+        UrlOrigin::parse("https://slack.com").unwrap()
     }
 
     fn slack() -> Slack {
@@ -667,7 +667,7 @@ mod tests {
     #[test]
     fn a_response_url_leads_to_slack_or_to_its_stand_in() {
         let check = |slack_url: &str, url: &str, expected: bool| {
-            let found = ResponseUrl::parse(url, &Origin::parse(slack_url).unwrap());
+            let found = ResponseUrl::parse(url, &UrlOrigin::parse(slack_url).unwrap());
             assert_eq!(found.is_ok(), expected, "{url} with {slack_url}");
         };
         let (real, stand_in) = ("https://slack.com", "http://127.0.0.1:4000");

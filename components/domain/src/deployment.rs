@@ -49,10 +49,12 @@
 //!   the next deploy. A post that came late is one message more.
 
 mod decisions;
+mod origin;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
 pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, next, overtaken, step, turn};
+pub use origin::{Approval, Origin};
 
 use crate::command::DeployWords;
 use crate::fault::Fault;
@@ -101,48 +103,9 @@ pub struct RequestFact {
     pub words: DeployWords,
     /// The last resort for speaking.
     pub response_url: ResponseUrl,
-    /// Not typed, but asked for with a button.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pressed: Option<Pressed>,
+    pub origin: Origin,
 }
 fact!(RequestFact, "request");
-
-/// What a button of an earlier message says of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pressed {
-    /// The deployment, or preview, whose message has the button.
-    pub of: DeploymentId,
-    /// The commit that was to be deployed when the button was shown: the button is void when the branch has moved.
-    #[serde(default)]
-    pub head: Option<CommitSha>,
-    /// Who approved it.
-    #[serde(default)]
-    pub approvals: Vec<Approval>,
-    /// The asker knows that this version was rolled back.
-    #[serde(default)]
-    pub knows_rolled_back: bool,
-    /// The asker knows that the tag was written into the file by this commit of somebody else, and wants a commit of ours for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub takes_over: Option<CommitSha>,
-    /// The same, of the commits of a push that was announced: the last of them has written what is there.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pushed: Vec<CommitSha>,
-    /// The version below which a rollback was asked for: the button is void when another one was deployed since.
-    #[serde(default)]
-    pub takes_away: Option<Tag>,
-    /// The message goes on in place of that one.
-    #[serde(default)]
-    pub place: Option<Place>,
-}
-
-/// Somebody said yes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Approval {
-    /// Who.
-    pub user: SlackUser,
-    /// When.
-    pub at: Timestamp,
-}
 
 /// `approvals`: what people said to a deployment that needs others to agree. slack-command writes it, under the lease `approvals/<id>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -915,7 +878,7 @@ impl Facts {
         let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
         let message = self.message.as_ref().and_then(|message| message.0.place.as_ref());
         // What went on from a button has a message already.
-        let before = self.request.as_ref().and_then(|request| request.pressed.as_ref()?.place.as_ref());
+        let before = self.request.as_ref().and_then(|request| request.origin.place());
         watch.or(message).or(before)
     }
 

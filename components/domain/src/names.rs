@@ -122,7 +122,7 @@ name! {
 }
 name! {
     /// `scheme://host[:port]` with `http`, `https` or `redis`; no path, no user, no trailing slash (one is cut off when read).
-    Origin, "origin (scheme://host[:port] without a path)", is_origin
+    UrlOrigin, "origin (scheme://host[:port] without a path)", is_origin
 }
 
 fn is_label(text: &str) -> bool {
@@ -217,7 +217,7 @@ impl CommitSha {
     }
 }
 
-impl Origin {
+impl UrlOrigin {
     /// Whether the host is this machine: such a registry is spoken to without TLS.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
@@ -305,7 +305,7 @@ pub struct ResponseUrl(String);
 
 impl ResponseUrl {
     /// Accepted on Slack's own host for these, and on the origin of `slack_url` if that is not Slack's: nobody makes us call elsewhere.
-    pub fn parse(text: &str, slack_url: &Origin) -> Result<Self, InvalidName> {
+    pub fn parse(text: &str, slack_url: &UrlOrigin) -> Result<Self, InvalidName> {
         let on = |origin: &str| text.strip_prefix(origin).is_some_and(|rest| rest.starts_with('/'));
         let host_ok =
             on("https://hooks.slack.com") || (slack_url.as_str() != "https://slack.com" && on(slack_url.as_str()));
@@ -352,7 +352,7 @@ mod tests {
         check(GitHubLogin::parse, &["alice", "deploy-bot[bot]"], &["", "a b", "[bot]", "<!channel>"]);
         check(KubeName::parse, &["checkout", "a.b-c"], &["", "A", "-a", "a-", "a_b"]);
         check(
-            Origin::parse,
+            UrlOrigin::parse,
             &[
                 "https://slack.com",
                 "http://127.0.0.1:5000",
@@ -405,7 +405,7 @@ mod tests {
             ("https://ghcr.io", false),
             ("https://127.example.com", false),
         ] {
-            assert_eq!(Origin::parse(text).unwrap().is_loopback(), expected, "{text}");
+            assert_eq!(UrlOrigin::parse(text).unwrap().is_loopback(), expected, "{text}");
         }
     }
 }

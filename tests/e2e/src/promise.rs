@@ -74,8 +74,8 @@ impl Room {
         let url = response_url(facts);
         messages.extend(slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url));
         // In a message that it took over, what was said before is another's.
-        let pressed = facts.request.as_ref().and_then(|request| request.pressed.as_ref());
-        let since = pressed.and_then(|pressed| pressed.approvals.last()).map_or(0, |approval| approval.at.0);
+        let approval = facts.request.as_ref().and_then(|request| request.origin.approvals().last());
+        let since = approval.map_or(0, |approval| approval.at.0);
         // And once it is approved, what is said from then on is of the one that goes on.
         let last =
             facts.approvals.as_ref().filter(|_| facts.is_approved()).and_then(|approvals| approvals.given.last());

@@ -38,14 +38,13 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
     for id in town.ids() {
         // Nobody is answered by an approval but in the message in which it was asked for.
         let Some(facts) = town.facts(&id).filter(|_| !town.answered.borrow().contains_key(&id)) else { continue };
-        let pressed = facts.request.as_ref().and_then(|request| request.pressed.as_ref());
-        if pressed.is_some_and(|pressed| !pressed.approvals.is_empty()) {
+        if facts.request.as_ref().is_some_and(|request| !request.origin.approvals().is_empty()) {
             ended_and_told(town, &id, &facts, excuses);
         }
     }
     for made in town.made.borrow().iter() {
         let Some(facts) = town.facts(&made.id).filter(|facts| !was_gone(town, made, facts)) else { continue };
-        let of = facts.request.as_ref().and_then(|request| request.pressed.as_ref()).map(|pressed| pressed.of.clone());
+        let of = facts.request.as_ref().and_then(|request| request.origin.of().cloned());
         let rejected = of.and_then(|of| town.facts(&of)?.approvals?.rejected);
         if rejected.is_some() && !excuses.leases {
             town.broke(format!("I2: {} was rejected, and has made {}", made.id, made.sha));
@@ -134,9 +133,9 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let has_commit = town.made.borrow().iter().any(|made| made.id == *id && !was_gone(town, made, facts));
     let request = facts.request.as_ref();
     // A click may be a while on its way, so its own time is not when it took the message over.
-    let since = request.and_then(|request| {
-        let approved = request.pressed.as_ref()?.approvals.last().map_or(0, |approval| approval.at.0);
-        Some(approved.max(request.at.0 + 1000))
+    let since = request.map(|request| {
+        let approved = request.origin.approvals().last().map_or(0, |approval| approval.at.0);
+        approved.max(request.at.0 + 1000)
     });
     let slack = lock(&town.slack);
     if let Some(place) = facts.place()

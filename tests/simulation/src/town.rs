@@ -832,8 +832,7 @@ impl Town {
     fn check_approved(&self, new: &Made, made: &[Made]) {
         let request = |id: &DeploymentId| self.facts(id).and_then(|facts| facts.request);
         let Some(request_of) = request(&new.id) else { return };
-        let Some(of) = request_of.pressed.filter(|pressed| !pressed.approvals.is_empty()).map(|pressed| pressed.of)
-        else {
+        let Some(of) = request_of.origin.of().filter(|_| !request_of.origin.approvals().is_empty()).cloned() else {
             return self.broke(format!("I2: {} was not approved, and has made {}", new.id, new.sha));
         };
         let votes = self.votes.borrow();
@@ -842,7 +841,7 @@ impl Town {
         if yes.len() < usize::from(self.approvals) {
             self.broke(format!("I2: {} was approved by {yes:?} only, and has made {}", new.id, new.sha));
         }
-        let same = |other: &&Made| request(&other.id).and_then(|request| request.pressed).is_some_and(|p| p.of == of);
+        let same = |other: &&Made| request(&other.id).is_some_and(|request| request.origin.of() == Some(&of));
         if let Some(other) = made.iter().find(same) {
             self.broke(format!("I2: {of} was approved once, and both {} and {} have made a commit", other.id, new.id));
         }
@@ -851,11 +850,10 @@ impl Town {
     /// I2: a button deploys what was shown with it, and what was rolled back is deployed again only by who knows.
     fn check_version(&self, new: &Made) {
         let Some(Facts { request: Some(request), commit: Some(commit), .. }) = self.facts(&new.id) else { return };
-        let pressed = request.pressed.as_ref();
-        if pressed.and_then(|pressed| pressed.head.as_ref()).is_some_and(|head| *head != commit.source.head) {
+        if request.origin.head().is_some_and(|head| *head != commit.source.head) {
             self.broke(format!("I2: {} was asked for another commit than {}", new.id, commit.source.head));
         }
-        if commit.rollback || pressed.is_some_and(|pressed| pressed.knows_rolled_back) {
+        if commit.rollback || request.origin.knows_rolled_back() {
             return;
         }
         let bad = store::load_key(&Peek(self), RolledBackVersions(&commit.argocd)).now_or_never();

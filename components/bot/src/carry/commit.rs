@@ -369,8 +369,7 @@ impl<W: World> Carrier<'_, W> {
     /// is one that somebody knowingly deploys again.
     async fn after_rollback(&self, facts: &Facts) -> Result<(), Stop> {
         let Some((commit, request)) = facts.commit.as_ref().zip(facts.request.as_ref()) else { return Ok(()) };
-        let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
-        if !commit.rollback && !knows {
+        if !commit.rollback && !request.origin.knows_rolled_back() {
             return Ok(());
         }
         let lease = self.lock_lease(&commit.argocd).await?;

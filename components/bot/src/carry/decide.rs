@@ -435,7 +435,7 @@ impl<W: World> Desk<'_, W> {
         if let What::Rollback(version) = &request.words.what {
             let past = self.past(&place.environment.argocd).await?;
             let newest = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| &commit.tag);
-            let takes_away = request.pressed.as_ref().and_then(|pressed| pressed.takes_away.as_ref());
+            let takes_away = request.origin.takes_away();
             if let Some((was, is)) = takes_away.zip(newest).filter(|(was, is)| was != is) {
                 let (target, was, is) = (Box::new(place.target.clone()), was.clone(), is.clone());
                 return Err(Refusal::VersionMoved { target, was, is }.into());
@@ -450,7 +450,7 @@ impl<W: World> Desk<'_, W> {
             let image = earlier.image_ref();
             return Ok((earlier.source, image));
         }
-        let was = request.pressed.as_ref().and_then(|pressed| pressed.head.as_ref());
+        let was = request.origin.head();
         let moved = |source: &Source| -> Result<(), Stop> {
             match was {
                 Some(was) if *was != source.head => {
@@ -620,8 +620,7 @@ impl<W: World> Desk<'_, W> {
             let overridable = !place.environment.owners.is_empty();
             return Err(Refusal::ForeignChanges { target: target.clone(), count, by, overridable }.into());
         }
-        let knows = request.pressed.as_ref().is_some_and(|pressed| pressed.knows_rolled_back);
-        if !knows {
+        if !request.origin.knows_rolled_back() {
             let bad = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
             if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == commit.tag.as_str()) {
                 let (target, tag, head) = (Box::new(target.clone()), commit.tag.clone(), commit.source.head.clone());
@@ -696,9 +695,8 @@ impl<W: World> Desk<'_, W> {
         commit: &CommitFact,
     ) -> Result<Vec<SlackUser>, Stop> {
         let now = self.world.now();
-        let pressed = request.pressed.as_ref();
         // Given to a commit: where the button named none, it was a rollback, whose version stands still.
-        let given = pressed.map(|pressed| pressed.approvals.as_slice()).unwrap_or_default();
+        let given = request.origin.approvals();
         let mut by = Vec::new();
         for approval in given {
             let counts = approval.user != request.user
@@ -781,9 +779,7 @@ impl<W: World> Desk<'_, W> {
         if let Some((sha, before)) = self.taken_over(commit, &past.sha, &snapshot.head).await? {
             return Ok(There::Ours { sha, reused: true, taken: Some(Box::new(before)) });
         }
-        let pressed = request.pressed.as_ref();
-        if pressed.is_some_and(|known| known.takes_over.as_ref() == Some(&past.sha) || known.pushed.contains(&past.sha))
-        {
+        if request.origin.takes_over(&past.sha) {
             let newest = match snapshot.since_live.first() {
                 Some(touch) => touch.sha.clone(),
                 None => self.since(&commit.argocd).await?.unwrap_or_else(|| past.sha.clone()),

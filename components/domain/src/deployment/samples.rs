@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::command::What;
-use crate::names::{AppName, EnvironmentName, KubeName, Origin, PullRequestNumber};
+use crate::names::{AppName, EnvironmentName, KubeName, PullRequestNumber, UrlOrigin};
 
 pub const T0: Timestamp = Timestamp::from_seconds(1_787_301_763);
 
@@ -37,7 +37,7 @@ pub fn application() -> ArgoApplication {
 }
 
 pub fn request() -> RequestFact {
-    let slack = Origin::parse("https://slack.com").unwrap();
+    let slack = UrlOrigin::parse("https://slack.com").unwrap();
     RequestFact {
         at: T0,
         user: user("U2CERLKJA"),
@@ -52,7 +52,7 @@ pub fn request() -> RequestFact {
             override_reason: None,
         },
         response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
-        pressed: None,
+        origin: Origin::Typed,
     }
 }
 

@@ -9,11 +9,11 @@ use clients::argocd::{
 use clients::http::HttpError;
 use domain::application::{AppSource, Application};
 use domain::fault::{Cause, Changed, Fault};
-use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, Origin, RepoName, Secret};
+use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, RepoName, Secret, UrlOrigin};
 use serde_json::Value;
 
 fn argocd() -> ArgoCd {
-    let url = Origin::parse("https://argocd.acme.example").expect("an origin");
+    let url = UrlOrigin::parse("https://argocd.acme.example").expect("an origin");
     ArgoCd { url, root_path: String::new(), token: Some(Secret::new(HUSH)) }
 }
 

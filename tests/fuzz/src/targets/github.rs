@@ -11,7 +11,7 @@ use clients::github::{
 use clients::http::Response;
 use domain::deployment::Reference;
 use domain::fault::{Cause, Changed, Fault};
-use domain::names::{BranchName, CommitSha, DeploymentId, FilePath, Origin, PullRequestNumber, RepoName, Secret};
+use domain::names::{BranchName, CommitSha, DeploymentId, FilePath, PullRequestNumber, RepoName, Secret, UrlOrigin};
 use domain::time::Timestamp;
 use domain::values::blob_sha;
 use serde_json::Value;
@@ -33,7 +33,7 @@ fn answer(parts: &mut Parts<'_>) -> (Response, Value) {
 }
 
 fn github() -> GitHub {
-    GitHub { url: Origin::parse("https://api.github.com").expect("an origin"), token: Secret::new(HUSH) }
+    GitHub { url: UrlOrigin::parse("https://api.github.com").expect("an origin"), token: Secret::new(HUSH) }
 }
 
 fn is_told_briefly(data: &[u8], fault: &Fault) {

@@ -8,7 +8,7 @@ use clients::registry::{
     ImageState, Registry, image_digest, image_request, log_in_ahead, parse_credentials, read_image,
 };
 use domain::image::{ImageName, ImageRef, Tag};
-use domain::names::Origin;
+use domain::names::UrlOrigin;
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -60,7 +60,7 @@ pub fn registry(data: &[u8]) {
         ["ghcr.io", "docker.io", "127.0.0.1:5000", image.name.host()].map(|host| format!(r#""{host}":{credentials}"#));
     let registry = Registry {
         url: None,
-        token_url: Origin::parse("http://127.0.0.1:5001").ok(),
+        token_url: UrlOrigin::parse("http://127.0.0.1:5001").ok(),
         credentials: parse_credentials(&format!("{{{}}}", hosts.join(","))).expect("credentials"),
     };
     keeps_secrets(data, &(&registry, image_request(&registry, &image)));

@@ -7,7 +7,7 @@ use crate::targets::words::is_origin;
 use bot::settings::{GithubRelaySettings, SettingError, Settings, SlackCommandSettings, SyncPollerSettings, Variables};
 use clients::registry::parse_credentials;
 use domain::deployment::Tempo;
-use domain::names::Origin;
+use domain::names::UrlOrigin;
 use std::fmt::Debug;
 
 fn is_named(data: &[u8], names: &[&str], variables: &Variables, error: &SettingError) {
@@ -23,7 +23,7 @@ fn printed(printable: &[&dyn Debug]) -> String {
     format!("{printable:?}")
 }
 
-fn are_origins(origins: &[Option<&Origin>]) {
+fn are_origins(origins: &[Option<&UrlOrigin>]) {
     for origin in origins.iter().copied().flatten() {
         is_origin(origin);
         assert!(origin.as_str().starts_with("http"));
@@ -41,7 +41,7 @@ fn is_redis(url: &str) {
     let (scheme, rest) = url.split_once("://").expect("a scheme");
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    is_origin(&Origin::parse(&format!("{scheme}://{host}")).expect("an origin"));
+    is_origin(&UrlOrigin::parse(&format!("{scheme}://{host}")).expect("an origin"));
 }
 
 /// `name=value` in each line; the variables that are not named are good.

@@ -12,7 +12,7 @@ use domain::fault::{Cause, Fault};
 use domain::message::Button;
 use domain::message::{code_escape, escape};
 use domain::names::ResponseUrl;
-use domain::names::{Origin, Secret, SlackUser};
+use domain::names::{Secret, SlackUser, UrlOrigin};
 use serde_json::{Value, json};
 use std::fmt::Debug;
 
@@ -110,7 +110,8 @@ pub fn slack_interaction(data: &[u8]) {
 /// `slack_url` in the first line; then an address for answers.
 pub fn response_url(data: &[u8]) {
     let mut parts = Parts(data);
-    let slack = Origin::parse(&parts.text()).unwrap_or_else(|_| Origin::parse("https://slack.com").expect("an origin"));
+    let slack =
+        UrlOrigin::parse(&parts.text()).unwrap_or_else(|_| UrlOrigin::parse("https://slack.com").expect("an origin"));
     let text = parts.rest_text();
     let Ok(url) = ResponseUrl::parse(&text, &slack) else { return };
     // What is no address is never called.
@@ -186,7 +187,7 @@ pub fn slack_answer(data: &[u8]) {
     if let Some(team) = did_it(data, read_auth_test(answer()), status, &said) {
         assert!(said.is_null() || said["team_id"] == team.as_str(), "{said}");
     }
-    let slack = Slack { url: Origin::parse("https://slack.com").expect("an origin"), token: Secret::new(HUSH) };
+    let slack = Slack { url: UrlOrigin::parse("https://slack.com").expect("an origin"), token: Secret::new(HUSH) };
     keeps_secrets(b"", &(&slack, auth_test_request(&slack)));
 }
 

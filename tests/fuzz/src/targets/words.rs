@@ -7,7 +7,7 @@ use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule, is_image_of};
 use domain::message;
 use domain::names::{
     AppName, BlobSha, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, InvalidName,
-    KubeName, MessageTs, Origin, RepoName, SlackChannel, SlackGroup, SlackTeam, SlackUser,
+    KubeName, MessageTs, RepoName, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin,
 };
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -158,7 +158,7 @@ pub fn names(data: &[u8]) {
     if let Some(path) = name(FilePath::parse, &text, 1024) {
         assert!(path.as_str().split('/').all(|part| !["", ".", ".."].contains(&part)), "{path}");
     }
-    if let Some(origin) = name(Origin::parse, &text, usize::MAX) {
+    if let Some(origin) = name(UrlOrigin::parse, &text, usize::MAX) {
         is_origin(&origin);
     }
     if let Ok(digest) = Digest::parse(&text) {
@@ -172,7 +172,7 @@ pub fn names(data: &[u8]) {
 }
 
 /// One origin that is no address to those who call it would deny every call of the component.
-pub(crate) fn is_origin(origin: &Origin) {
+pub(crate) fn is_origin(origin: &UrlOrigin) {
     let text = origin.as_str();
     let address: http::Uri = text.parse().unwrap_or_else(|_| panic!("{text:?} is no address to HTTP"));
     assert_eq!(address.host(), Some(origin.host()), "{text:?}");

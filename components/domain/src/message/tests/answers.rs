@@ -50,17 +50,14 @@ fn what_is_live_and_what_is_under_way() {
 
 /// One whose message is known.
 fn linked_request() -> RequestFact {
-    let pressed = crate::deployment::Pressed {
+    let origin = crate::deployment::Origin::Approved {
         of: id('2'),
         head: None,
-        approvals: Vec::new(),
-        knows_rolled_back: false,
-        takes_over: None,
-        pushed: Vec::new(),
-        takes_away: None,
+        given: Vec::new(),
         place: Some(crate::deployment::samples::place("1503435956.000247")),
+        was: Box::default(),
     };
-    RequestFact { pressed: Some(pressed), ..request() }
+    RequestFact { origin, ..request() }
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! Where a request came from: typed, or asked for with a button of an earlier message. A button is a request of its own, which goes
+//! through every gate again; it brings along what the person who pressed it was shown.
+
+use super::Place;
+use crate::image::Tag;
+use crate::names::SlackUser;
+use crate::names::{CommitSha, DeploymentId};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Somebody approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub user: SlackUser,
+    pub at: Timestamp,
+}
+
+/// Where a request came from. `of` is the deployment, or the preview, whose message has the button.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A person typed the command.
+    #[default]
+    Typed,
+    /// *Retry* of a deployment that came to nothing. `head`: the commit that its button was bound to, if any.
+    Retry { of: DeploymentId, head: Option<CommitSha>, was: Box<Origin> },
+    /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` is what was shown; a rollback has none.
+    Shown { of: DeploymentId, head: Option<CommitSha> },
+    /// *Roll back* below the message of `takes_away`. The button is void once another version was deployed.
+    RollBack { of: DeploymentId, takes_away: Tag },
+    /// *Deploy anyway*: the person was told that this version was rolled back.
+    Anyway { of: DeploymentId, head: CommitSha, was: Box<Origin> },
+    /// *Deploy it*: the person was told that the commit `wrote`, which is not ours, put the tag into the file.
+    TakeOver { of: DeploymentId, wrote: CommitSha, head: Option<CommitSha>, was: Box<Origin> },
+    /// *Deploy* below the announcement of a push. The last of its commits wrote what is in the file.
+    Pushed { wrote: Vec<CommitSha> },
+    /// Others approved the deployment `of`. It goes on as this one, in the same message.
+    Approved { of: DeploymentId, head: Option<CommitSha>, given: Vec<Approval>, place: Option<Place>, was: Box<Origin> },
+}
+
+impl Origin {
+    /// What goes over to a request that is made of this one: a retry, or what was approved, is not wrapped once more.
+    pub fn inner(&self) -> Box<Self> {
+        match self {
+            Self::Retry { was, .. } | Self::Approved { was, .. } => was.clone(),
+            other => Box::new(other.clone()),
+        }
+    }
+
+    /// The message whose button was pressed.
+    pub fn of(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::Typed | Self::Pushed { .. } => None,
+            Self::Retry { of, .. }
+            | Self::Shown { of, .. }
+            | Self::RollBack { of, .. }
+            | Self::Anyway { of, .. }
+            | Self::TakeOver { of, .. }
+            | Self::Approved { of, .. } => Some(of),
+        }
+    }
+
+    /// The commit that was to be deployed when the button was shown: the button is void once the branch has moved.
+    pub fn head(&self) -> Option<&CommitSha> {
+        match self {
+            Self::Typed | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Anyway { head, .. } => Some(head),
+            Self::Retry { head, .. }
+            | Self::Shown { head, .. }
+            | Self::TakeOver { head, .. }
+            | Self::Approved { head, .. } => head.as_ref(),
+        }
+    }
+
+    /// Who approved it.
+    pub fn approvals(&self) -> &[Approval] {
+        match self {
+            Self::Approved { given, .. } => given,
+            Self::Typed
+            | Self::Retry { .. }
+            | Self::Shown { .. }
+            | Self::RollBack { .. }
+            | Self::Anyway { .. }
+            | Self::TakeOver { .. }
+            | Self::Pushed { .. } => &[],
+        }
+    }
+
+    /// The asker knows that this version was rolled back.
+    pub fn knows_rolled_back(&self) -> bool {
+        match self {
+            Self::Anyway { .. } => true,
+            Self::Retry { was, .. } | Self::TakeOver { was, .. } | Self::Approved { was, .. } => {
+                was.knows_rolled_back()
+            }
+            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => false,
+        }
+    }
+
+    /// The asker knows that this commit of somebody else wrote the tag, and wants a commit of ours for it.
+    pub fn takes_over(&self, wrote: &CommitSha) -> bool {
+        match self {
+            Self::TakeOver { wrote: known, was, .. } => known == wrote || was.takes_over(wrote),
+            Self::Pushed { wrote: known } => known.contains(wrote),
+            Self::Retry { was, .. } | Self::Anyway { was, .. } | Self::Approved { was, .. } => was.takes_over(wrote),
+            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } => false,
+        }
+    }
+
+    /// The version below which a rollback was asked for.
+    pub fn takes_away(&self) -> Option<&Tag> {
+        match self {
+            Self::RollBack { takes_away, .. } => Some(takes_away),
+            Self::Retry { was, .. } | Self::Approved { was, .. } => was.takes_away(),
+            Self::Typed | Self::Shown { .. } | Self::Anyway { .. } | Self::TakeOver { .. } | Self::Pushed { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The message in which it goes on.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Approved { place, .. } => place.as_ref(),
+            Self::Typed
+            | Self::Retry { .. }
+            | Self::Shown { .. }
+            | Self::RollBack { .. }
+            | Self::Anyway { .. }
+            | Self::TakeOver { .. }
+            | Self::Pushed { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::samples::{at, id, place, sha, user};
+
+    fn approved(was: Origin) -> Origin {
+        let given = vec![Approval { user: user("U7"), at: at(4) }];
+        let (of, head, place) = (id('2'), Some(sha('b')), Some(place("1503435956.000247")));
+        Origin::Approved { of, head, given, place, was: was.inner() }
+    }
+
+    fn retry(was: &Origin) -> Origin {
+        Origin::Retry { of: id('3'), head: was.head().cloned(), was: was.inner() }
+    }
+
+    #[test]
+    fn an_approved_request_knows_what_its_asker_knew() {
+        let typed = Origin::Typed;
+        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), was: typed.inner() };
+        let take_over = Origin::TakeOver { of: id('1'), wrote: sha('c'), head: None, was: anyway.inner() };
+        let approved = approved(take_over);
+        assert!(approved.knows_rolled_back() && approved.takes_over(&sha('c')) && !approved.takes_over(&sha('d')));
+        assert_eq!((approved.head(), approved.approvals().len()), (Some(&sha('b')), 1));
+        assert!(approved.place().is_some());
+    }
+
+    #[test]
+    fn a_retry_keeps_the_commit_and_needs_new_approvals() {
+        let retry = retry(&approved(Origin::Anyway { of: id('1'), head: sha('a'), was: Box::default() }));
+        assert!(retry.knows_rolled_back());
+        assert_eq!((retry.head(), retry.approvals(), retry.place()), (Some(&sha('b')), &[][..], None));
+        assert_eq!(retry.of(), Some(&id('3')));
+    }
+
+    #[test]
+    fn only_a_retry_or_an_approval_keeps_the_version_to_take_away() {
+        let tag = Tag::parse("main-1234567").unwrap();
+        let roll_back = Origin::RollBack { of: id('1'), takes_away: tag.clone() };
+        assert_eq!(retry(&roll_back).takes_away(), Some(&tag));
+        assert_eq!(approved(roll_back.clone()).takes_away(), Some(&tag));
+        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), was: roll_back.inner() };
+        assert_eq!(anyway.takes_away(), None);
+    }
+
+    #[test]
+    fn the_commits_of_a_push_may_be_taken_over_each() {
+        let pushed = Origin::Pushed { wrote: vec![sha('a'), sha('b')] };
+        assert!(pushed.takes_over(&sha('b')) && retry(&pushed).takes_over(&sha('a')) && !pushed.takes_over(&sha('c')));
+    }
+
+    #[test]
+    fn retries_of_retries_do_not_pile_up() {
+        let once = retry(&Origin::Typed);
+        assert_eq!(retry(&once), once);
+    }
+}
