@@ -411,8 +411,8 @@ impl Asker {
         let asked = match button {
             Button::Retry(of) => retry(of, store::load(world, of).await?),
             Button::RollBack(of) => store::load_fact::<CommitFact>(world, of).await?.map(|commit| {
-                let words = DeployWords::roll_back(&commit.target);
-                (words, Origin::RollBack { of: of.clone(), takes_away: commit.tag })
+                let words = DeployWords::roll_back(&commit.target().target);
+                (words, Origin::RollBack { of: of.clone(), takes_away: commit.target().tag.clone() })
             }),
             Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, store::load(world, of).await?),
             Button::Deploy(offer) => {
@@ -435,7 +435,7 @@ fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
     let RequestFact { mut words, origin, .. } = facts.request?;
     // The last healthy version is another one once this one has reached the branch.
     if let (What::Rollback(version), Some(commit)) = (&mut words.what, facts.commit) {
-        *version = Version::Tag(commit.tag.to_string());
+        *version = Version::Tag(commit.target().tag.to_string());
     }
     Some((words, Origin::Retry { of: of.clone(), head: origin.head().cloned(), was: origin.inner() }))
 }

@@ -196,7 +196,7 @@ async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<bool,
 /// How long after its commit somebody has to see that a deployment is watched: by then the watch would have ended it by time.
 fn guarded_until(facts: &Facts) -> Option<Timestamp> {
     let (committed, commit) = facts.committed.as_ref().zip(facts.commit.as_ref())?;
-    Some(committed.at.after(commit.deadline).after(Duration::from_secs(120)))
+    Some(committed.at.after(commit.target().deadline).after(Duration::from_secs(120)))
 }
 
 pub(crate) fn carry_lease(id: &DeploymentId) -> String {
@@ -438,7 +438,7 @@ impl<W: World> Carrier<'_, W> {
     /// For the message: what is new in the version. The deploy does not wait for it.
     async fn compare(&self, facts: &Facts) {
         let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
-        let Some(changes) = self.changes(commit).await else { return };
+        let Some(changes) = self.changes(commit.target()).await else { return };
         if self.lease.ensure(WRITE).await.is_ok() && store::save_fact(self.world, self.id, &changes).await.is_ok() {
             let _ = store::announce(self.world, self.id).await;
         }
@@ -573,7 +573,7 @@ async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
     for id in store::strays(world).await? {
         match store::load(world, &id).await?.commit {
             Some(commit) => {
-                let argocd = &commit.argocd;
+                let argocd = commit.target().application();
                 let mut keep = in_flight.clone();
                 keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
                 keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));

@@ -304,30 +304,31 @@ impl<W: World> Talk<'_, W> {
         let place = Place { target: &target, app, environment, catalog: &blob };
         let (snapshot, login) = desk.read(&request, &place).await?;
         desk.same_catalog(&place, &snapshot).await?;
-        let mut prepared = desk.prepare(&request, None, Vec::new(), &place, &snapshot, login).await?;
-        let problem = match desk.gates(&request, &place, &snapshot, &mut prepared.commit).await {
-            Ok(()) => None,
+        let prepared = desk.prepare(&request, None, &place, &snapshot, login).await?;
+        let plan = prepared.plan.targets.first();
+        let problem = match desk.gates(&request, &place, &snapshot, plan).await {
+            Ok(_) => None,
             Err(Stop::End(End::Refused { refusal })) => refusal.read(),
             Err(other) => return Err(other),
         };
-        let changes = desk.changes(&prepared.commit).await;
+        let changes = desk.changes(plan).await;
         let checks = match &snapshot.source {
-            _ if prepared.commit.rollback => snapshot.checked.clone(),
+            _ if plan.rollback => snapshot.checked.clone(),
             SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => checks.clone(),
             _ => None,
         };
         // A rollback's version stands still: the n-th of today may be another tomorrow.
         let mut words = request.words.clone();
         let head = if let What::Rollback(version) = &mut words.what {
-            *version = Version::Tag(prepared.commit.tag.to_string());
+            *version = Version::Tag(plan.tag.to_string());
             None
         } else {
-            Some(prepared.commit.source.head.clone())
+            Some(plan.source.head.clone())
         };
         let files: Vec<(&FilePath, &str, &str)> =
             prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
         Ok(Said::Asker(message::preview(&Preview {
-            commit: &prepared.commit,
+            plan,
             files: &files,
             changes: changes.as_ref(),
             checks: checks.as_deref(),

@@ -13,6 +13,7 @@ use crate::image::{ImageName, TagRule};
 use crate::names::{
     AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, SlackChannel, SlackGroup, SlackUser, Target,
 };
+use crate::nonempty::NonEmpty;
 use crate::refusal::Refusal;
 use crate::text::nearest;
 use crate::values::TagPath;
@@ -59,10 +60,8 @@ pub struct App {
 /// One app in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
-    /// The file in the GitOps repository that names the tag.
-    pub values: FilePath,
-    /// More files that get the same tag, in the same commit and at the same places.
-    pub also: Vec<FilePath>,
+    /// The files in the GitOps repository that name the tag. All of them get the same tag, in the same commit and at the same places.
+    pub files: NonEmpty<FilePath>,
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
     /// What Argo CD calls it.
@@ -77,13 +76,6 @@ pub struct Environment {
     pub deadline: Duration,
     /// How long it may be degraded before it counts as failed.
     pub degraded_grace: Duration,
-}
-
-impl Environment {
-    /// Every file that gets the tag.
-    pub fn files(&self) -> impl Iterator<Item = &FilePath> {
-        std::iter::once(&self.values).chain(&self.also)
-    }
 }
 
 /// Who may deploy.
@@ -287,7 +279,7 @@ apps:
 
     fn shown(environment: &Environment) -> String {
         let Environment { tag_at, argocd, allow, deadline, degraded_grace, .. } = environment;
-        let values = environment.files().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        let values = environment.files.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         let tag_at: Vec<String> = tag_at.iter().map(ToString::to_string).collect();
         let namespace = argocd.namespace.as_ref().map(ToString::to_string);
         let allow = match allow {

@@ -48,26 +48,24 @@
 //!   may run the older version; if the process that woke is killed in between, nobody mends words, or a sync over one that is live, until
 //!   the next deploy. A post that came late is one message more.
 
+mod attempts;
 mod decisions;
 mod origin;
+mod plan;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
+pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, next, overtaken, step, turn};
 pub use origin::{Approval, Origin};
+pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 
 use crate::command::DeployWords;
 use crate::fault::Fault;
-use crate::image::{Digest, ImageName, ImageRef, Tag};
-use crate::names::{
-    ArgoApplication, BlobSha, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, MessageTs, PullRequestNumber,
-    RepoName, ResponseUrl, SlackChannel, SlackTeam, SlackUser, Target,
-};
+use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 /// One key of a deployment: which, and who writes it is in design and in each type's sentence.
@@ -167,25 +165,6 @@ pub struct Change {
     pub login: Option<GitHubLogin>,
 }
 
-/// What somebody wants deployed: `#42` or `feature/x`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reference {
-    /// A pull request's head.
-    PullRequest(PullRequestNumber),
-    /// A branch's head.
-    Branch(BranchName),
-}
-
-impl fmt::Display for Reference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PullRequest(number) => number.fmt(f),
-            Self::Branch(branch) => branch.fmt(f),
-        }
-    }
-}
-
 /// How a deploy goes, in GitHub's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -218,201 +197,7 @@ impl DeploymentState {
     }
 }
 
-/// What is deployed, as GitHub knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// The app's repository.
-    pub repo: RepoName,
-    /// What was asked for.
-    pub reference: Reference,
-    /// The branch behind it.
-    pub branch: BranchName,
-    /// Its newest commit when we asked.
-    pub head: CommitSha,
-    /// Title of the pull request, or first line of the commit.
-    pub title: String,
-    /// Who opened the pull request.
-    pub author: Option<GitHubLogin>,
-    /// The page to look at.
-    pub url: Option<String>,
-}
-
-/// A commit of somebody else that will be synced together with ours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rider {
-    /// The commit.
-    pub sha: CommitSha,
-    /// Who, as GitHub or the commit says.
-    pub who: String,
-    /// Its first line.
-    pub headline: String,
-}
-
-/// What rides along with our commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Riders {
-    /// The target was never deployed by us, so there is nothing to compare with.
-    FirstDeploy,
-    /// These, newest first; `more`: the live commit is further back than we looked.
-    Since {
-        /// At most 100.
-        commits: Vec<Rider>,
-        /// There are more than these.
-        more: bool,
-    },
-}
-
-/// The version before a deploy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Previous {
-    /// Its tag.
-    pub tag: Tag,
-    /// Its commit in the app's repository.
-    pub head: CommitSha,
-}
-
-/// One call of the mutation: saved before it is sent, so that its commit can be recognised whatever happens then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// The parent that the commit would have.
-    pub base: CommitSha,
-    /// When.
-    pub at: Timestamp,
-    /// The blob that each file would have.
-    pub files: BTreeMap<FilePath, BlobSha>,
-    /// They have it already: the commit would change nothing.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unchanged: bool,
-}
-
-/// What a person has written and a commit of ours, which changes nothing, takes over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken {
-    /// The commit that wrote the tag, or touched the file last.
-    pub wrote: CommitSha,
-    /// Whose it is, if GitHub knows.
-    #[serde(default)]
-    pub by: Option<GitHubLogin>,
-    /// The newest commit below the app's path that it deploys. GitHub lists no commit there that changes nothing, so what came later is
-    /// counted from this one.
-    pub newest: CommitSha,
-}
-
-impl Attempt {
-    /// How many files it changes.
-    fn changes(&self) -> usize {
-        if self.unchanged { 0 } else { self.files.len() }
-    }
-}
-
-/// `commit`: everything that was decided before the mutation, frozen, so that relay and poller never read the catalog.
-/// slack-command writes it under the target's lease.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitFact {
-    /// What goes where.
-    pub target: Target,
-    /// From what.
-    pub source: Source,
-    /// The image.
-    pub image: ImageName,
-    /// The tag that goes into the values file.
-    pub tag: Tag,
-    /// The tag that was there.
-    pub before: String,
-    /// What the registry said it is.
-    pub digest: Option<Digest>,
-    /// The GitOps repository.
-    pub gitops_repo: RepoName,
-    /// Its branch.
-    pub gitops_branch: BranchName,
-    /// Its page, for links.
-    pub gitops_url: String,
-    /// The values file.
-    pub values: FilePath,
-    /// More files that get the same tag.
-    #[serde(default)]
-    pub also: Vec<FilePath>,
-    /// The Argo CD application.
-    pub argocd: ArgoApplication,
-    /// How long after `committed` we give up.
-    pub deadline: Duration,
-    /// How long `Degraded` is borne.
-    pub degraded_grace: Duration,
-    /// Whose commits ride along.
-    pub riders: Riders,
-    /// It brings an earlier version back.
-    #[serde(default)]
-    pub rollback: bool,
-    /// The version that is live until then.
-    #[serde(default)]
-    pub previous: Option<Previous>,
-    /// Who approved it.
-    #[serde(default)]
-    pub approved_by: Vec<SlackUser>,
-    /// A freeze was overridden, for this reason.
-    #[serde(default)]
-    pub overridden: Option<String>,
-    /// The tag was in the file already, by somebody else's commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken: Option<Taken>,
-    /// All calls of the mutation so far.
-    pub attempts: Vec<Attempt>,
-}
 fact!(CommitFact, "commit");
-
-/// A commit that may be ours, as GitHub describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate<'a> {
-    /// All parents.
-    pub parents: &'a [CommitSha],
-    /// How many files it changed; unknown counts as no.
-    pub changed_files: Option<u32>,
-    /// The blobs at our paths in it.
-    pub blobs: &'a BTreeMap<FilePath, BlobSha>,
-    /// The deployment that its message names.
-    pub deploy_id: Option<DeploymentId>,
-    /// GitHub signed it, which it also does for what a person edits on its pages.
-    pub signed_by_github: bool,
-    /// This GitHub signs every commit that is made through it; an Enterprise Server need not.
-    pub always_signed: bool,
-    /// Whether its author is the account of our token; not known where GitHub knows no account.
-    pub by_us: Option<bool>,
-}
-
-impl CommitFact {
-    /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's base, every file
-    /// has the attempt's content, nothing else changed (or nothing at all, where that was the attempt), it names this deployment, GitHub
-    /// signed it, and nobody else is its author.
-    pub fn is_ours(&self, id: &DeploymentId, candidate: &Candidate<'_>) -> bool {
-        let made_by_us = match candidate.by_us {
-            Some(by_us) => by_us && (candidate.signed_by_github || !candidate.always_signed),
-            None => candidate.signed_by_github,
-        };
-        made_by_us
-            && candidate.deploy_id.as_ref() == Some(id)
-            && self.attempts.iter().any(|attempt| {
-                candidate.parents == std::slice::from_ref(&attempt.base)
-                    && candidate.changed_files.is_some_and(|count| usize::try_from(count) == Ok(attempt.changes()))
-                    && attempt.files.iter().all(|(path, blob)| candidate.blobs.get(path) == Some(blob))
-            })
-    }
-
-    /// Every file that gets the tag.
-    pub fn files(&self) -> Vec<FilePath> {
-        std::iter::once(&self.values).chain(&self.also).cloned().collect()
-    }
-
-    /// Whether a commit of ours may be one that changes no file: such a commit is in no file's history.
-    pub fn may_change_nothing(&self) -> bool {
-        self.attempts.iter().any(|attempt| attempt.unchanged)
-    }
-
-    /// The image with its tag.
-    pub fn image_ref(&self) -> ImageRef {
-        ImageRef { name: self.image.clone(), tag: self.tag.clone() }
-    }
-}
 
 /// `committed`: the commit is on the branch. slack-command writes it once, without a lease: it is true whoever says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -423,10 +208,9 @@ pub struct CommittedFact {
     pub at: Timestamp,
     /// The wanted tag was there already, by an earlier commit of ours.
     pub reused: bool,
-    /// What was committed. From here on it counts, and not the key `commit`: a write of that one that was on its way for long must not
-    /// change what is looked for in the cluster. Absent in what an older build wrote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit: Option<Box<CommitFact>>,
+    /// What was committed. From here on it counts, and not the key `commit`: a write of that key that was on its way for long must not
+    /// change what is looked for in the cluster.
+    pub commit: Box<CommitFact>,
 }
 fact!(CommittedFact, "committed");
 
@@ -896,7 +680,7 @@ impl Facts {
             return false;
         }
         let (since, limit) = match (&self.committed, &self.commit, &self.request) {
-            (Some(committed), Some(commit), _) => (committed.at, commit.deadline),
+            (Some(committed), Some(commit), _) => (committed.at, commit.target().deadline),
             (_, _, Some(request)) => (request.at, tempo.no_commit_limit()),
             _ => return false,
         };

@@ -60,6 +60,7 @@ pub mod image;
 pub mod lock;
 pub mod message;
 pub mod names;
+pub mod nonempty;
 pub mod push;
 pub mod refusal;
 pub mod text;

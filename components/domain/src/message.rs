@@ -198,24 +198,27 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         "" => request.user.to_string(),
         name => format!("{name} ({})", request.user),
     };
-    let headline = match commit.rollback {
-        true => format!("{ROLL_BACK}{} to {}", commit.target, commit.tag),
-        false => format!("{DEPLOY}{} {}", commit.target, commit.tag),
+    let headline = match commit.target().rollback {
+        true => format!("{ROLL_BACK}{} to {}", commit.target().target, commit.target().tag),
+        false => format!("{DEPLOY}{} {}", commit.target().target, commit.target().tag),
     };
     let headline = clip(&headline, 72);
     // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would notify her.
-    let source = match &commit.source.reference {
-        Reference::PullRequest(number) => format!("{}{number} ({})", commit.source.repo, commit.source.branch),
-        Reference::Branch(branch) => format!("{} {branch}", commit.source.repo),
+    let source = match &commit.target().source.reference {
+        Reference::PullRequest(number) => {
+            format!("{}{number} ({})", commit.target().source.repo, commit.target().source.branch)
+        }
+        Reference::Branch(branch) => format!("{} {branch}", commit.target().source.repo),
     };
-    let approved: String = commit.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
-    let overridden = commit.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));
+    let approved: String = commit.granted.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
+    let overridden = commit.granted.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));
     let overridden = overridden.unwrap_or_default();
-    let taken = commit.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
+    let taken =
+        commit.target().taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
     let body = format!(
         "{}\n\nSource-Commit: {}\nRequested-By: {}\n{approved}{overridden}{taken}{TRAILER}{id}",
         line(&source),
-        commit.source.head,
+        commit.target().source.head,
         line(&who),
     );
     (headline, body)
@@ -311,7 +314,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
 /// An emergency is said loudly.
 fn overridden(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref()?;
-    let (reason, request) = (commit.overridden.as_ref()?, facts.request.as_ref()?);
+    let (reason, request) = (commit.granted.overridden.as_ref()?, facts.request.as_ref()?);
     Some(format!(":rotating_light: *Gate overridden* by <@{}>{}.", request.user, said(reason)))
 }
 
@@ -399,12 +402,12 @@ fn context(text: &str) -> Value {
 fn title(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
         (Some(commit), _) => {
-            let reference = match &commit.source.reference {
-                _ if commit.rollback => format!("rollback to {}", code(commit.tag.as_str())),
+            let reference = match &commit.target().source.reference {
+                _ if commit.target().rollback => format!("rollback to {}", code(commit.target().tag.as_str())),
                 Reference::PullRequest(number) => number.to_string(),
                 Reference::Branch(branch) => words(branch.as_str(), SHORT),
             };
-            format!("{} {reference}", commit.target)
+            format!("{} {reference}", commit.target().target)
         }
         (None, Some(request)) => words(&request.words.to_string(), SHORT),
         (None, None) => "deployment".to_owned(),
@@ -536,7 +539,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
     let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some() || watch.automated);
     match word {
         LastWord::Live { paused, urls } => {
-            let tag = facts.commit.as_ref().map(|commit| code(commit.tag.as_str())).unwrap_or_default();
+            let tag = facts.commit.as_ref().map(|commit| code(commit.target().tag.as_str())).unwrap_or_default();
             let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             if *paused {
@@ -582,9 +585,10 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
 /// A rollback locks its target.
 fn lock_of_rollback(facts: &Facts) -> String {
     match &facts.commit {
-        Some(commit) if commit.rollback => format!(
+        Some(commit) if commit.target().rollback => format!(
             " {} is locked now, so that nobody brings the broken version back by accident. When it is mended: `/deploy unlock {}`.",
-            commit.target, commit.target
+            commit.target().target,
+            commit.target().target
         ),
         _ => String::new(),
     }
@@ -651,26 +655,26 @@ fn details(facts: &Facts) -> Vec<String> {
     let mut parts = Vec::new();
     parts.extend(facts.request.as_ref().map(|request| format!("asked by <@{}>", request.user)));
     if let Some(commit) = &facts.commit {
-        if !commit.before.is_empty() && commit.before != commit.tag.as_str() {
-            parts.push(format!("{} → {}", code(&commit.before), code(commit.tag.as_str())));
-        } else {
-            parts.push(code(commit.tag.as_str()));
-        }
-        parts.extend(commit.taken.as_ref().map(|taken| {
+        let plan = commit.target();
+        parts.push(match &plan.before {
+            Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(plan.tag.as_str())),
+            _ => code(plan.tag.as_str()),
+        });
+        parts.extend(commit.target().taken.as_ref().map(|taken| {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             format!("written by {by} in {}", code(taken.wrote.short()))
         }));
-        parts.extend(commit.approved_by.first().map(|_| {
-            let by: Vec<String> = commit.approved_by.iter().map(|by| format!("<@{by}>")).collect();
+        parts.extend(commit.granted.approved_by.first().map(|_| {
+            let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
             format!("approved by {}", some(&by, "and"))
         }));
-        let title = words(&commit.source.title, SHORT);
-        parts.extend(match &commit.source.url {
+        let title = words(&commit.target().source.title, SHORT);
+        parts.extend(match &commit.target().source.url {
             Some(url) if !title.is_empty() => Some(link(url, &title)),
             _ => Some(title).filter(|title| !title.is_empty()),
         });
         if let Some(committed) = &facts.committed {
-            let url = format!("{}/commit/{}", commit.gitops_url, committed.sha);
+            let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
             parts.push(link(&url, &format!("commit {}", committed.sha.short())));
         }
     }
@@ -680,7 +684,7 @@ fn details(facts: &Facts) -> Vec<String> {
 /// Whose commits ride along: said before the sync, and true after it. Nothing does where there is no commit to ride with.
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
-    match &commit.riders {
+    match &commit.target().riders {
         Riders::FirstDeploy => {
             Some("My first deploy of this app: whatever else is in its folder goes live with it.".to_owned())
         }

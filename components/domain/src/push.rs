@@ -46,7 +46,7 @@ impl Managed {
                 };
                 let target = Target { app: app.name.clone(), environment: name.clone() };
                 let managed = ManagedTarget { target, argocd: environment.argocd.clone(), channel };
-                for path in environment.files() {
+                for path in environment.files.iter() {
                     files.entry(path.to_string()).or_default().push(managed.clone());
                 }
             }

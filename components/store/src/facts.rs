@@ -38,8 +38,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     let third = futures::future::try_join(load_fact(store, id), load_fact(store, id));
     let ((request, commit, committed, end), (message, cancel, push, watch, outcome), (approvals, changes)) =
         futures::future::try_join3(first, second, third).await?;
-    let frozen = committed.as_ref().and_then(|committed: &CommittedFact| committed.commit.as_deref().cloned());
-    let commit = frozen.or(commit);
+    let committed_of = committed.as_ref().map(|committed: &CommittedFact| (*committed.commit).clone());
+    let commit = committed_of.or(commit);
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })
 }
 

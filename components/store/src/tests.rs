@@ -6,19 +6,21 @@ use crate::lease::{RELEASE, RENEW, token};
 use crate::pace::PACE;
 use domain::deployment::DeploymentState;
 use domain::deployment::samples::{
-    T0, application, at, blob, cancelled, commit, committed, id, live, place, push, relayed, request, sha, user,
+    T0, application, at, blob, cancelled, commit, commit_to, committed, id, live, place, push, relayed, request, sha,
+    target_plan, user,
 };
 use domain::deployment::{
     Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, CommittedFact, End, EndFact,
     Failure, GitHubFact, LastWord, MessageFact, OutcomeFact, Progress, PushFact, RequestFact, Rider, Riders, Voice,
     Waiting, WatchFact,
 };
-use domain::deployment::{Fact, Facts};
+use domain::deployment::{Fact, Facts, Granted, TargetPlan};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
 use domain::lock::{LockChange, Locked, TargetLock};
 use domain::names::KubeName;
 use domain::names::{ArgoApplication, DeploymentId, SlackChannel};
+use domain::nonempty::NonEmpty;
 use domain::push;
 use domain::time::{Timestamp, millis};
 use std::cell::Cell;
@@ -256,40 +258,44 @@ fn numbered(number: usize) -> DeploymentId {
 
 // ---- Values ----
 
-const COMMITTED: &str = "deploy-bot/deployment/11111111111111111111111111111111/committed";
+const CANCEL: &str = "deploy-bot/deployment/11111111111111111111111111111111/cancel";
+
+fn cancel() -> CancelFact {
+    CancelFact { by: Some(user("U1")), at: at(1) }
+}
 
 #[test]
 fn a_value_has_the_version_of_this_build_and_may_have_fields_of_a_later_one() {
     let memory = Memory::default();
-    memory.run(save_fact(&memory, &id('1'), &committed())).unwrap();
-    insta::assert_snapshot!(memory.text(COMMITTED), @r#"{"at":1787301766000,"reused":false,"sha":"dddddddddddddddddddddddddddddddddddddddd","version":1}"#);
-    memory.put(COMMITTED, &memory.text(COMMITTED).replacen('{', r#"{"moon": {"phase": 3}, "#, 1));
-    assert_eq!(memory.run(load_fact(&memory, &id('1'))), Ok(Some(committed())));
+    memory.run(save_fact(&memory, &id('1'), &cancel())).unwrap();
+    insta::assert_snapshot!(memory.text(CANCEL), @r#"{"at":1787301764000,"by":"U1","version":1}"#);
+    memory.put(CANCEL, &memory.text(CANCEL).replacen('{', r#"{"moon": {"phase": 3}, "#, 1));
+    assert_eq!(memory.run(load_fact(&memory, &id('1'))), Ok(Some(cancel())));
 }
 
 #[test]
 fn a_value_that_this_build_does_not_know_is_an_error_and_left_alone() {
     let good = |memory: &Memory| {
-        memory.run(save_fact(memory, &id('1'), &committed())).unwrap();
-        memory.text(COMMITTED)
+        memory.run(save_fact(memory, &id('1'), &cancel())).unwrap();
+        memory.text(CANCEL)
     };
     type Spoil = fn(&str) -> String;
     let spoil: [(&str, Spoil); 6] = [
         ("a later version", |good| good.replace(r#""version":1"#, r#""version":2"#)),
         ("no version", |good| good.replace(r#","version":1"#, "")),
         ("a version of another kind", |good| good.replace(r#""version":1"#, r#""version":"1""#)),
-        ("a field is missing", |good| good.replace(r#""reused":false,"#, "")),
-        ("a name that is none", |good| good.replace("dddd", "<!channel>")),
+        ("a field is missing", |good| good.replace(r#""at":1787301764000,"#, "")),
+        ("a name that is none", |good| good.replace("U1", "<!channel>")),
         ("not JSON", |good| good.replace('{', "")),
     ];
     let errors = spoil.map(|(why, spoil)| {
         let memory = Memory::default();
         let bad = spoil(&good(&memory));
-        memory.put(COMMITTED, &bad);
-        let error = memory.run(load_fact::<CommittedFact>(&memory, &id('1'))).unwrap_err();
+        memory.put(CANCEL, &bad);
+        let error = memory.run(load_fact::<CancelFact>(&memory, &id('1'))).unwrap_err();
         // All facts together are not half read either.
         assert_eq!(memory.run(load(&memory, &id('1'))), Err(error.clone()), "{why}");
-        assert_eq!(memory.text(COMMITTED), bad, "{why}");
+        assert_eq!(memory.text(CANCEL), bad, "{why}");
         format!("{why}: {error}")
     });
     insta::assert_snapshot!(errors.join("\n"), @"
@@ -336,24 +342,30 @@ fn every_fact_is_read_as_it_was_written() {
     same(&request());
     let mut words = request();
     words.words.environment = Some("production".to_owned());
-    words.words.what = domain::command::What::Branch(commit().source.branch);
+    words.words.what = domain::command::What::Branch(target_plan().source.branch);
     same(&words);
     let rider = Rider { sha: sha('e'), who: "eve".to_owned(), headline: "Tune".to_owned() };
     let namespace = Some(KubeName::parse("teams").unwrap());
     let attempts = vec![
         commit().attempts[0].clone(),
-        Attempt { base: sha('e'), at: at(9), files: BTreeMap::from([(commit().values, blob('e'))]), unchanged: false },
+        Attempt {
+            base: sha('e'),
+            at: at(9),
+            files: BTreeMap::from([(domain::deployment::samples::path("checkout/values.yaml"), blob('e'))]),
+            unchanged: false,
+        },
     ];
     same(&commit());
-    same(&CommitFact { riders: Riders::FirstDeploy, ..commit() });
-    same(&CommitFact {
+    same(&commit_to(TargetPlan { riders: Riders::FirstDeploy, ..target_plan() }));
+    let plan = TargetPlan {
         riders: Riders::Since { commits: vec![rider], more: true },
-        attempts,
         digest: Some(domain::image::Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap()),
-        argocd: ArgoApplication { namespace, ..application() },
+        applications: NonEmpty::one(ArgoApplication { namespace, ..application() }),
         deadline: Duration::from_millis(1500),
-        ..commit()
-    });
+        ..target_plan()
+    };
+    let granted = Granted { approved_by: vec![user("U7")], overridden: Some("on fire".to_owned()) };
+    same(&CommitFact { attempts, granted, ..commit_to(plan) });
     same(&committed());
     same(&CancelFact { by: Some(user("U1")), at: at(1) });
     same(&CancelFact { by: None, at: at(1) });
@@ -481,14 +493,12 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
 #[test]
 fn after_the_commit_a_late_write_of_what_is_committed_changes_nothing() {
     let memory = Memory::default();
-    let older = CommitFact { tag: Tag::parse("faster-cart-bbbbbbb").unwrap(), attempts: Vec::new(), ..commit() };
-    let frozen = CommittedFact { commit: Some(Box::new(commit())), ..committed() };
-    memory.run(save_fact(&memory, &id('1'), &frozen)).unwrap();
+    let older = TargetPlan { tag: Tag::parse("faster-cart-bbbbbbb").unwrap(), ..target_plan() };
+    let older = CommitFact { attempts: Vec::new(), ..commit_to(older) };
+    let committed = CommittedFact { commit: Box::new(commit()), ..committed() };
+    memory.run(save_fact(&memory, &id('1'), &committed)).unwrap();
     memory.run(save_fact(&memory, &id('1'), &older)).unwrap();
     assert_eq!(memory.run(load(&memory, &id('1'))).unwrap().commit, Some(commit()));
-    // Without it, as an older build writes it, the key counts.
-    memory.run(save_fact(&memory, &id('1'), &committed())).unwrap();
-    assert_eq!(memory.run(load(&memory, &id('1'))).unwrap().commit, Some(older));
 }
 
 #[test]

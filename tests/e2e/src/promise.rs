@@ -137,7 +137,7 @@ impl Room {
             "I4: {state:?} was said to be live: {read:#?}"
         );
         if let Some(commit) = facts.commit.as_ref().filter(|_| live) {
-            let (app, tag) = (commit.argocd.name.as_str(), commit.tag.as_str());
+            let (app, tag) = (commit.target().application().name.as_str(), commit.target().tag.as_str());
             ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
         }
         let changed = made > 0 || facts.committed.is_some();

@@ -193,8 +193,8 @@ fn lifted(folder: &Path, lints: &[&str]) -> Result<Vec<String>> {
             found.extend(lifted(&path, lints)?);
             continue;
         }
-        // `mod tests;` is a file of its own.
-        if path.file_name().is_some_and(|name| name == "tests.rs") {
+        // `mod tests;` and `mod samples;` are files of their own, for tests only.
+        if path.file_name().is_some_and(|name| name == "tests.rs" || name == "samples.rs") {
             continue;
         }
         let source = std::fs::read_to_string(&path)?;

@@ -70,7 +70,7 @@ fn told(town: &Town) -> Vec<Duration> {
     let (slack, argocd, made) = (lock(&town.slack), lock(&town.argocd), town.made.borrow());
     let told = made.iter().filter_map(|made| {
         let facts = town.facts(&made.id).filter(|facts| facts.state() == State::Live)?;
-        let healthy = argocd.ran_well_at(&made.app, facts.commit.as_ref()?.tag.as_str())?;
+        let healthy = argocd.ran_well_at(&made.app, facts.commit.as_ref()?.target().tag.as_str())?;
         let place = facts.place()?;
         let message = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())?;
         Some(Duration::from_millis(message.edits.last()?.at.saturating_sub(healthy)))

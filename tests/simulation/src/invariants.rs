@@ -113,7 +113,7 @@ fn went_back(town: &Town, excuses: Excuses) {
             town.broke(format!("I3: {app} was synced to {older} after the newer {newest}, and stays there"));
         }
         let last = last.and_then(|sync| made.iter().find(|made| Some(made.sha.as_str()) == sync.revision()));
-        let tag = last.and_then(|made| town.facts(&made.id)?.commit).map(|commit| commit.tag.to_string());
+        let tag = last.and_then(|made| town.facts(&made.id)?.commit).map(|commit| commit.target().tag.to_string());
         if mended && tag.is_some() && argocd.live_tag(app) != tag.as_deref() {
             town.broke(format!("I3: {app} was asked for {tag:?} last, and runs {:?}", argocd.live_tag(app)));
         }

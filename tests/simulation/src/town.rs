@@ -850,17 +850,22 @@ impl Town {
     /// I2: a button deploys what was shown with it, and what was rolled back is deployed again only by who knows.
     fn check_version(&self, new: &Made) {
         let Some(Facts { request: Some(request), commit: Some(commit), .. }) = self.facts(&new.id) else { return };
-        if request.origin.head().is_some_and(|head| *head != commit.source.head) {
-            self.broke(format!("I2: {} was asked for another commit than {}", new.id, commit.source.head));
+        if request.origin.head().is_some_and(|head| *head != commit.target().source.head) {
+            self.broke(format!("I2: {} was asked for another commit than {}", new.id, commit.target().source.head));
         }
-        if commit.rollback || request.origin.knows_rolled_back() {
+        if commit.target().rollback || request.origin.knows_rolled_back() {
             return;
         }
-        let bad = store::load_key(&Peek(self), RolledBackVersions(&commit.argocd)).now_or_never();
+        let bad = store::load_key(&Peek(self), RolledBackVersions(commit.target().application())).now_or_never();
         let bad = bad.and_then(Result::ok).flatten().unwrap_or_default().versions;
-        if bad.iter().any(|bad| bad.tag == commit.tag.as_str() && bad.at.0 + 20_000 < self.now()) {
-            let what =
-                format!("I2: {} was rolled back in {}, and {} has made {}", commit.tag, new.app, new.id, new.sha);
+        if bad.iter().any(|bad| bad.tag == commit.target().tag.as_str() && bad.at.0 + 20_000 < self.now()) {
+            let what = format!(
+                "I2: {} was rolled back in {}, and {} has made {}",
+                commit.target().tag,
+                new.app,
+                new.id,
+                new.sha
+            );
             self.unlawful.borrow_mut().push(what);
         }
     }
@@ -882,12 +887,12 @@ impl Town {
         let id = key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.strip_suffix("/committed"));
         let facts = id.and_then(|id| self.facts(&DeploymentId::parse(id).ok()?));
         if let Some(Facts { request: Some(request), commit: Some(commit), .. }) = facts
-            && commit.rollback
+            && commit.target().rollback
         {
             let locks = self.locks.borrow();
-            let own = locks.get(&store::Lock(&commit.argocd).name());
+            let own = locks.get(&store::Lock(commit.target().application()).name());
             if !own.is_some_and(|(since, lock)| lock.is_some() || *since >= request.at.0) {
-                self.broke(format!("{key} is a rollback, and {} is not locked", commit.target));
+                self.broke(format!("{key} is a rollback, and {} is not locked", commit.target().target));
             }
         }
     }
@@ -1025,8 +1030,8 @@ impl Town {
             return;
         }
         let Some(commit) = &facts.commit else { return self.broke(format!("I4: {id} is live without a commit")) };
-        let ImageRef { tag, .. } = commit.image_ref();
-        let app = commit.argocd.name.to_string();
+        let ImageRef { tag, .. } = commit.target().image_ref();
+        let app = commit.target().application().name.to_string();
         self.look_at(&app);
         if !lock(&self.argocd).ran_well(&app, tag.as_str())
             || !self.healthy.borrow().contains(&(app.clone(), tag.to_string()))

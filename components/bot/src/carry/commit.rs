@@ -7,12 +7,15 @@ use crate::log::Line;
 use crate::world::World;
 use clients::github;
 use clients::github::{CommitOutcome, NewCommit, Snapshot, Which};
-use domain::deployment::{Attempt, CommitFact, CommittedFact, Facts, RequestFact, Riders, Taken, until};
+use domain::deployment::{
+    Attempt, CommitFact, CommittedFact, Facts, Plan, RequestFact, Riders, Taken, TargetPlan, until,
+};
 use domain::fault::{Cause, Fault, System};
 use domain::lock::{RolledBackVersion, TargetLock};
 use domain::message;
 use domain::message::Note;
 use domain::names::{ArgoApplication, CommitSha, FilePath};
+use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use domain::values;
@@ -106,31 +109,33 @@ impl<W: World> Carrier<'_, W> {
         self.compared.set(true);
         let begun = match &facts.commit {
             Some(commit) if !self.doubt.borrow().bases.is_empty() => {
-                if !place.environment.files().eq(&commit.files()) || commit.argocd != place.environment.argocd {
+                let plan = commit.target();
+                if place.environment.files != plan.files || *plan.application() != place.environment.argocd {
                     return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
                 }
-                Some(commit.clone())
+                Some(commit)
             }
             _ => None,
         };
-        let fixed = begun.is_some();
-        let attempts = facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
-        let Prepared { mut commit, edits } = self.prepare(request, begun, attempts, place, &snapshot, login).await?;
-        if !fixed {
-            self.gates(request, place, &snapshot, &mut commit).await?;
-        }
+        let Prepared { mut plan, edits } = self.prepare(request, begun, place, &snapshot, login).await?;
+        let granted = match begun {
+            Some(commit) => commit.granted.clone(),
+            None => self.gates(request, place, &snapshot, plan.targets.first()).await?,
+        };
+        let mut attempts = facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
         let unchanged = edits.iter().all(|file| !file.edit.changed);
         if unchanged {
-            match self.already_there(request, &commit, &snapshot).await? {
+            match self.already_there(request, &plan, &snapshot).await? {
                 There::Ours { sha, reused, taken } => {
-                    match taken {
-                        None => only_up_to(&sha, &snapshot, &mut commit),
-                        Some(before) => again(*before, &mut commit),
-                    }
-                    self.save_commit(facts, place, commit).await?;
+                    let target = match taken {
+                        None => only_up_to(&sha, &snapshot, plan.targets.first()),
+                        Some(before) => again(&before, plan.targets.first()),
+                    };
+                    let plan = Plan { targets: NonEmpty::one(target), ..plan };
+                    self.save_commit(facts, place, CommitFact { plan, granted, attempts }).await?;
                     return Ok(Round::Written { sha, reused });
                 }
-                There::ToTakeOver(taken) => take_over(taken, &mut commit),
+                There::ToTakeOver(taken) => plan.targets = NonEmpty::one(take_over(taken, plan.targets.first())),
             }
         }
         // Files that have the tag already are no part of the commit, unless it takes over what is there and changes none.
@@ -139,7 +144,7 @@ impl<W: World> Carrier<'_, W> {
             .filter(|file| unchanged || file.edit.changed)
             .map(|file| (file.path, file.edit.text.into_bytes()))
             .collect();
-        commit.attempts.push(Attempt {
+        attempts.push(Attempt {
             base: snapshot.head.clone(),
             at: self.world.now(),
             files: files.iter().map(|(path, text)| (path.clone(), values::blob_sha(text))).collect(),
@@ -160,13 +165,13 @@ impl<W: World> Carrier<'_, W> {
             turn.branch = None;
             return Ok(Round::Again);
         }
-        let recorded = commit.overridden.clone();
-        let mut granted = recorded.clone();
-        self.save_commit(facts, place, commit).await?;
+        let mut overridden = granted.overridden.clone();
+        let recorded = overridden.clone();
+        self.save_commit(facts, place, CommitFact { plan, granted, attempts }).await?;
         self.wishes(request).await?;
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
-        self.open(request, place, &mut granted).await?;
-        if granted != recorded {
+        self.open(request, place, &mut overridden).await?;
+        if overridden != recorded {
             // A freeze that an owner overrides: it goes into the record and the commit's text first.
             return Ok(Round::Again);
         }
@@ -251,12 +256,17 @@ impl<W: World> Carrier<'_, W> {
             return Err(Fault::new(System::Store, "find out whether my commit landed", Cause::Nonsense { part }));
         };
         let since = Timestamp(request.at.0.saturating_sub(300_000));
-        let paths: BTreeSet<FilePath> =
-            commit.attempts.iter().flat_map(|attempt| attempt.files.keys()).chain([&commit.values]).cloned().collect();
+        let paths: BTreeSet<FilePath> = commit
+            .attempts
+            .iter()
+            .flat_map(|attempt| attempt.files.keys())
+            .chain(commit.target().files.iter())
+            .cloned()
+            .collect();
         let paths: Vec<FilePath> = paths.into_iter().collect();
         let github = &self.settings.github;
         let which = if commit.may_change_nothing() { Which::Any } else { Which::Touching };
-        let (repo, branch) = (&commit.gitops_repo, &commit.gitops_branch);
+        let (repo, branch) = (&commit.plan.gitops.repo, &commit.plan.gitops.branch);
         let history = github::history(self.world, github, repo, branch, &paths, which, since).await?;
         let found = history.commits.iter().find(|past| commit.is_ours(self.id, &self.candidate(past, &history.viewer)));
         match found {
@@ -276,10 +286,10 @@ impl<W: World> Carrier<'_, W> {
         self.lease.check(WRITE)?;
         place.lease.ensure(WRITE).await?;
         store::save_fact(self.world, self.id, &commit).await?;
-        let before = facts.commit.as_ref().and_then(|commit| commit.overridden.as_ref());
-        if let (None, Some(reason), Some(request)) = (before, &commit.overridden, &facts.request) {
+        let before = facts.commit.as_ref().and_then(|commit| commit.granted.overridden.as_ref());
+        if let (None, Some(reason), Some(request)) = (before, &commit.granted.overridden, &facts.request) {
             let line = Line::new("overridden").of(self.id).with("user", request.user.as_str());
-            self.world.log(line.with("target", commit.target.to_string()).with("reason", reason.as_str()));
+            self.world.log(line.with("target", commit.target().target.to_string()).with("reason", reason.as_str()));
         }
         facts.commit = Some(commit);
         Ok(())
@@ -332,8 +342,8 @@ impl<W: World> Carrier<'_, W> {
         let Some(commit) = &facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
         let (headline, body) = message::commit_text(request, commit, self.id);
         let new = NewCommit {
-            repo: &commit.gitops_repo,
-            branch: &commit.gitops_branch,
+            repo: &commit.plan.gitops.repo,
+            branch: &commit.plan.gitops.branch,
             base,
             headline: &headline,
             body: &body,
@@ -347,7 +357,8 @@ impl<W: World> Carrier<'_, W> {
 
     /// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
     pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
-        let fact = CommittedFact { sha, at: self.world.now(), reused, commit: facts.commit.clone().map(Box::new) };
+        let Some(commit) = facts.commit.clone() else { return Err(Stop::Leave("there is no plan")) };
+        let fact = CommittedFact { sha, at: self.world.now(), reused, commit: Box::new(commit) };
         // Before it is known as committed: whoever resumes does both again, and nobody deploys the broken version in between.
         self.after_rollback(facts).await?;
         store::save_fact(self.world, self.id, &fact).await?;
@@ -369,35 +380,36 @@ impl<W: World> Carrier<'_, W> {
     /// is one that somebody knowingly deploys again.
     async fn after_rollback(&self, facts: &Facts) -> Result<(), Stop> {
         let Some((commit, request)) = facts.commit.as_ref().zip(facts.request.as_ref()) else { return Ok(()) };
-        if !commit.rollback && !request.origin.knows_rolled_back() {
+        let plan = commit.target();
+        if !plan.rollback && !request.origin.knows_rolled_back() {
             return Ok(());
         }
-        let lease = self.lock_lease(&commit.argocd).await?;
+        let lease = self.lock_lease(plan.application()).await?;
         let now = self.world.now();
-        let known = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
+        let known = store::load_key(self.world, RolledBackVersions(plan.application())).await?.unwrap_or_default();
         let mut bad = known.clone();
-        bad.versions.retain(|version| version.tag != commit.tag.as_str());
-        if commit.rollback && commit.before != commit.tag.as_str() {
-            bad.versions.retain(|version| version.tag != commit.before);
-            let (tag, by) = (commit.before.clone(), request.user.clone());
-            bad.versions.push(RolledBackVersion { tag, by, at: now });
+        bad.versions.retain(|version| version.tag != plan.tag.as_str());
+        let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
+        if let Some(before) = replaced.filter(|_| plan.rollback) {
+            bad.versions.retain(|version| version.tag != *before);
+            bad.versions.push(RolledBackVersion { tag: before.clone(), by: request.user.clone(), at: now });
             let excess = bad.versions.len().saturating_sub(MANY_ROLLED_BACK);
             bad.versions.drain(..excess);
         }
         lease.ensure(WRITE).await?;
         if bad != known {
-            store::save_key(self.world, RolledBackVersions(&commit.argocd), &bad).await?;
+            store::save_key(self.world, RolledBackVersions(plan.application()), &bad).await?;
         }
-        let locked = store::load_key(self.world, Lock(&commit.argocd)).await?.is_some_and(|lock| lock.holds(now));
-        if commit.rollback && !locked {
-            let reason = match commit.before == commit.tag.as_str() {
+        let locked = store::load_key(self.world, Lock(plan.application())).await?.is_some_and(|lock| lock.holds(now));
+        if plan.rollback && !locked {
+            let reason = match replaced {
+                Some(before) => format!("rolled back from {before} to {}", plan.tag),
                 // It is in the file already: a rollback that came no further is tried again.
-                true => format!("rolled back to {}", commit.tag),
-                false => format!("rolled back from {} to {}", commit.before, commit.tag),
+                None => format!("rolled back to {}", plan.tag),
             };
             let lock = TargetLock { by: request.user.clone(), reason, at: now, until: None, rollback: true };
-            store::change_lock(self.world, &lease, Some(&commit.argocd), lock.change(), Some(&lock)).await?;
-            self.world.log(Line::new("locked").of(self.id).with("target", commit.target.to_string()));
+            store::change_lock(self.world, &lease, Some(plan.application()), lock.change(), Some(&lock)).await?;
+            self.world.log(Line::new("locked").of(self.id).with("target", plan.target.to_string()));
         }
         lease.release().await;
         Ok(())
@@ -419,31 +431,26 @@ const MANY_ROLLED_BACK: usize = 20;
 
 /// An earlier commit of ours is to be synced again: only what is in it or before it rides along, what people pushed later stays where it
 /// is.
-fn only_up_to(sha: &CommitSha, snapshot: &Snapshot, commit: &mut CommitFact) {
-    if let Riders::Since { commits, .. } = &mut commit.riders {
-        let later: Vec<_> =
-            snapshot.since_live.iter().map(|touch| &touch.sha).take_while(|touch| *touch != sha).collect();
-        commits.retain(|rider| !later.contains(&&rider.sha));
-    }
+fn only_up_to(sha: &CommitSha, snapshot: &Snapshot, plan: &TargetPlan) -> TargetPlan {
+    let later: Vec<_> = snapshot.since_live.iter().map(|touch| &touch.sha).take_while(|touch| *touch != sha).collect();
+    TargetPlan { riders: plan.riders.only(|rider| !later.contains(&&rider.sha)), ..plan.clone() }
 }
 
 /// The same where that commit changed nothing, so that it is not among those that GitHub lists for the app's path: what rode along with it
 /// then does so now.
-fn again(before: CommitFact, commit: &mut CommitFact) {
-    if let (Riders::Since { commits, .. }, Riders::Since { commits: then, .. }) = (&mut commit.riders, &before.riders) {
-        commits.retain(|rider| then.iter().any(|then| then.sha == rider.sha));
-    }
-    if let Some(taken) = before.taken {
-        take_over(taken, commit);
-    }
+fn again(before: &TargetPlan, plan: &TargetPlan) -> TargetPlan {
+    let riders = match &before.riders {
+        Riders::Since { commits: then, .. } => plan.riders.only(|rider| then.iter().any(|then| then.sha == rider.sha)),
+        Riders::FirstDeploy => plan.riders.clone(),
+    };
+    let plan = TargetPlan { riders, ..plan.clone() };
+    before.taken.clone().map_or(plan.clone(), |taken| take_over(taken, &plan))
 }
 
-fn take_over(taken: Taken, commit: &mut CommitFact) {
-    commit.taken = Some(taken);
-    if let Some(previous) = &commit.previous {
-        // What is in the file says nothing: the version that runs is replaced.
-        commit.before = previous.tag.to_string();
-    }
+fn take_over(taken: Taken, plan: &TargetPlan) -> TargetPlan {
+    // What is in the file says nothing: the version that runs is replaced.
+    let before = plan.previous.as_ref().map(|previous| previous.tag.to_string()).or(plan.before.clone());
+    TargetPlan { taken: Some(taken), before, ..plan.clone() }
 }
 
 /// Where the work happens, with the target's lease.

@@ -13,20 +13,21 @@ use clients::registry::{ImageState, Login};
 use clients::slack;
 use clients::slack::SlackError;
 use domain::catalog::{App, Approvals, Catalog, CatalogError, Checks, Decision, Environment, ForeignChanges, People};
-use domain::command::{TargetWords, Version, What};
+use domain::command::{self, TargetWords, What};
 use domain::deployment::Reference;
 use domain::deployment::{
-    Attempt, Candidate, Change, ChangesFact, CommitFact, CommittedFact, Facts, Previous, RequestFact, Rider, Riders,
-    Source, State, Taken,
+    Candidate, Change, ChangesFact, CommitFact, CommittedFact, Facts, GitOpsBranch, Granted, Plan, Previous,
+    RequestFact, Rider, Riders, Source, State, Taken, TargetPlan,
 };
 use domain::fault::{Cause, Changed, Fault, System};
-use domain::image::{ImageName, ImageRef};
+use domain::image::{Digest, ImageName, ImageRef, Tag};
 use domain::lock::TargetLock;
 use domain::message;
 use domain::names::{
     ArgoApplication, BlobSha, CommitSha, DeploymentId, FilePath, GitHubLogin, SlackChannel, SlackGroup, SlackUser,
     Target,
 };
+use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -243,7 +244,7 @@ impl<W: World> Desk<'_, W> {
                 Reference::Branch(source.branch)
             }
             What::Written => {
-                let (path, gitops) = (&place.environment.values, &self.settings.gitops);
+                let (path, gitops) = (place.environment.files.first(), &self.settings.gitops);
                 let now = github::catalog(self.world, &self.settings.github, &gitops.repo, &gitops.branch, path);
                 let now = file.insert(now.await.map_err(|error| self.read_error(error))?);
                 let text = self.text_of(path, now).await?;
@@ -255,8 +256,8 @@ impl<W: World> Desk<'_, W> {
         let question = Question {
             gitops_repo: &self.settings.gitops.repo,
             gitops_branch: &self.settings.gitops.branch,
-            values: &place.environment.values,
-            also: &place.environment.also,
+            values: place.environment.files.first(),
+            also: place.environment.files.rest(),
             catalog: &self.settings.catalog_path,
             live: live.as_ref(),
             app_repo: &place.app.repo,
@@ -297,7 +298,7 @@ impl<W: World> Desk<'_, W> {
     async fn since(&self, argocd: &ArgoApplication) -> Result<Option<CommitSha>, StoreError> {
         let Some(live) = store::load_key(self.world, Live(argocd)).await? else { return Ok(None) };
         let committed: Option<CommittedFact> = store::load_fact(self.world, &live.id).await?;
-        let taken = committed.and_then(|committed| committed.commit).and_then(|commit| commit.taken);
+        let taken = committed.and_then(|committed| committed.commit.target().taken.clone());
         Ok(Some(taken.map_or(live.sha, |taken| taken.newest)))
     }
 
@@ -316,74 +317,102 @@ impl<W: World> Desk<'_, W> {
     pub(crate) async fn prepare(
         &self,
         request: &RequestFact,
-        begun: Option<CommitFact>,
-        attempts: Vec<Attempt>,
+        begun: Option<&CommitFact>,
         place: &Place<'_>,
         snapshot: &Snapshot,
         login: Option<Login>,
     ) -> Result<Prepared, Stop> {
-        let environment = place.environment;
-        let mut commit = match begun {
-            Some(commit) => commit,
-            None => {
-                let (source, image) = self.wanted(request, place, snapshot).await?;
-                let digest = match self.look_for(&image, login).await? {
-                    ImageState::Found(digest) => digest,
-                    ImageState::Missing => {
-                        return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
-                    }
-                };
-                CommitFact {
-                    target: place.target.clone(),
-                    source,
-                    image: image.name,
-                    tag: image.tag,
-                    before: String::new(),
-                    digest,
-                    gitops_repo: self.settings.gitops.repo.clone(),
-                    gitops_branch: self.settings.gitops.branch.clone(),
-                    gitops_url: snapshot.url.clone(),
-                    values: environment.values.clone(),
-                    also: environment.also.clone(),
-                    argocd: environment.argocd.clone(),
-                    deadline: environment.deadline,
-                    degraded_grace: environment.degraded_grace,
-                    riders: Riders::FirstDeploy,
-                    rollback: matches!(request.words.what, What::Rollback(_)),
-                    previous: None,
-                    approved_by: Vec::new(),
-                    overridden: None,
-                    taken: None,
-                    attempts,
-                }
-            }
+        let version = match begun {
+            Some(commit) => Version::Begun(commit.target()),
+            None => self.version(request, place, snapshot, login).await?,
         };
+        let edits = self.edits(request, place, snapshot, version.tag()).await?;
+        let before = edits.first().and_then(|file| file.edit.before.first()).cloned();
+        let (riders, previous) = self.since_live(place, snapshot).await?;
+        let environment = place.environment;
+        let target = match version {
+            Version::Begun(plan) => TargetPlan { before, riders, previous, ..plan.clone() },
+            Version::Wanted { source, image, digest } => TargetPlan {
+                target: place.target.clone(),
+                source,
+                image: image.name,
+                tag: image.tag,
+                before,
+                digest,
+                files: environment.files.clone(),
+                applications: NonEmpty::one(environment.argocd.clone()),
+                deadline: environment.deadline,
+                degraded_grace: environment.degraded_grace,
+                riders,
+                rollback: matches!(request.words.what, What::Rollback(_)),
+                previous,
+                taken: None,
+            },
+        };
+        let gitops = GitOpsBranch {
+            repo: self.settings.gitops.repo.clone(),
+            branch: self.settings.gitops.branch.clone(),
+            url: snapshot.url.clone(),
+        };
+        Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits })
+    }
+
+    /// The version that is wanted now: its source, its image, and what the registry says of the image.
+    async fn version(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        snapshot: &Snapshot,
+        login: Option<Login>,
+    ) -> Result<Version<'static>, Stop> {
+        let (source, image) = self.wanted(request, place, snapshot).await?;
+        match self.look_for(&image, login).await? {
+            ImageState::Found(digest) => Ok(Version::Wanted { source, image, digest }),
+            ImageState::Missing => {
+                Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into())
+            }
+        }
+    }
+
+    /// One edit for each file.
+    async fn edits(
+        &self,
+        request: &RequestFact,
+        place: &Place<'_>,
+        snapshot: &Snapshot,
+        tag: &Tag,
+    ) -> Result<Vec<FileEdit>, Stop> {
         let mut edits = Vec::new();
         for (path, before) in self.texts(place, snapshot).await? {
-            let edit = values::set_tag(&before, &environment.tag_at, commit.tag.as_str())
+            let edit = values::set_tag(&before, &place.environment.tag_at, tag.as_str())
                 .map_err(|why| Refusal::Edit { path: path.clone(), why })?;
             edits.push(FileEdit { path: path.clone(), before, edit });
         }
-        let is_there = |file: &FileEdit| file.edit.before.iter().all(|tag| *tag == commit.tag.as_str());
+        let is_there = |file: &FileEdit| file.edit.before.iter().all(|before| before == tag.as_str());
         if request.words.what == What::Written && !edits.iter().all(is_there) {
             // Nobody asked for anything else than what is there.
             return Err(Stop::Leave("the file changed while a commit may still land"));
         }
-        let first = edits.first().and_then(|file| file.edit.before.first());
-        commit.before = first.cloned().unwrap_or_default();
-        if let Some(live) = store::load_key(self.world, Live(&environment.argocd)).await? {
-            commit.riders = riders(snapshot);
-            // As it was committed: the key `commit` alone may have been written late.
-            let before = store::load(self.world, &live.id).await?.commit;
-            commit.previous = before.map(|before| Previous { tag: before.tag, head: before.source.head });
-        }
-        Ok(Prepared { commit, edits })
+        Ok(edits)
+    }
+
+    /// What rides along, and the version that is live until then.
+    async fn since_live(&self, place: &Place<'_>, snapshot: &Snapshot) -> Result<(Riders, Option<Previous>), Stop> {
+        let Some(live) = store::load_key(self.world, Live(&place.environment.argocd)).await? else {
+            return Ok((Riders::FirstDeploy, None));
+        };
+        // As it was committed: the key `commit` alone may have been written late.
+        let live = store::load(self.world, &live.id).await?.commit;
+        let previous = live.as_ref().map(CommitFact::target);
+        let previous = previous.map(|plan| Previous { tag: plan.tag.clone(), head: plan.source.head.clone() });
+        Ok((riders(snapshot), previous))
     }
 
     /// The values files as they are at the snapshot's commit.
     async fn texts<'p>(&self, place: &Place<'p>, snapshot: &Snapshot) -> Result<Vec<(&'p FilePath, String)>, Stop> {
         let mut texts = Vec::new();
-        for (path, state) in place.environment.files().zip(std::iter::once(&snapshot.values).chain(&snapshot.also)) {
+        for (path, state) in place.environment.files.iter().zip(std::iter::once(&snapshot.values).chain(&snapshot.also))
+        {
             texts.push((path, self.text_of(path, state).await?));
         }
         Ok(texts)
@@ -403,7 +432,7 @@ impl<W: World> Desk<'_, W> {
         &self,
         place: &Place<'_>,
         texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
-    ) -> Result<CommitFact, Stop> {
+    ) -> Result<TargetPlan, Stop> {
         let mut tags: Vec<String> = Vec::new();
         for (path, text) in texts {
             let read = values::read_tags(text, &place.environment.tag_at);
@@ -416,7 +445,9 @@ impl<W: World> Desk<'_, W> {
         let known = match tags.as_slice() {
             [tag] => {
                 let past = self.past(&place.environment.argocd).await?.into_iter();
-                past.filter_map(|(_, facts)| facts.commit).find(|commit| commit.tag.as_str() == tag)
+                past.filter_map(|(_, facts)| facts.commit)
+                    .map(|commit| commit.target().clone())
+                    .find(|plan| plan.tag.as_str() == tag)
             }
             _ => None,
         };
@@ -434,7 +465,7 @@ impl<W: World> Desk<'_, W> {
     ) -> Result<(Source, ImageRef), Stop> {
         if let What::Rollback(version) = &request.words.what {
             let past = self.past(&place.environment.argocd).await?;
-            let newest = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| &commit.tag);
+            let newest = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| &commit.target().tag);
             let takes_away = request.origin.takes_away();
             if let Some((was, is)) = takes_away.zip(newest).filter(|(was, is)| was != is) {
                 let (target, was, is) = (Box::new(place.target.clone()), was.clone(), is.clone());
@@ -443,7 +474,7 @@ impl<W: World> Desk<'_, W> {
             let earlier = self.earlier(place, &past, version).await?;
             // The newest is what runs, once it is live.
             let live = past.first().filter(|(_, facts)| facts.state() == State::Live);
-            if live.and_then(|(_, facts)| facts.commit.as_ref()).is_some_and(|live| live.tag == earlier.tag) {
+            if live.and_then(|(_, facts)| facts.commit.as_ref()).is_some_and(|live| live.target().tag == earlier.tag) {
                 let target = Box::new(place.target.clone());
                 return Err(Refusal::AlreadyLive { target, tag: earlier.tag }.into());
             }
@@ -477,11 +508,12 @@ impl<W: World> Desk<'_, W> {
         &self,
         place: &Place<'_>,
         past: &[(DeploymentId, Facts)],
-        version: &Version,
-    ) -> Result<CommitFact, Stop> {
+        version: &command::Version,
+    ) -> Result<TargetPlan, Stop> {
         let argocd = &place.environment.argocd;
         let target = place.target.clone();
-        let tags = past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(|commit| commit.tag.to_string()));
+        let tags =
+            past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(|commit| commit.target().tag.to_string()));
         let unknown = |typed: String| {
             let mut known: Vec<String> = Vec::new();
             for tag in tags.clone() {
@@ -492,28 +524,29 @@ impl<W: World> Desk<'_, W> {
             Refusal::UnknownVersion { target: target.clone(), typed, known }
         };
         let found = match version {
-            Version::LastHealthy => {
+            command::Version::LastHealthy => {
                 let bad = store::load_key(self.world, RolledBackVersions(argocd)).await?.unwrap_or_default();
                 // The newest that was committed is what runs, or should.
-                let now = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| commit.tag.clone());
+                let now =
+                    past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| commit.target().tag.clone());
                 past.iter()
                     .filter(|(_, facts)| facts.state() == State::Live)
-                    .filter_map(|(_, facts)| facts.commit.clone())
-                    .find(|commit| {
-                        Some(&commit.tag) != now.as_ref()
-                            && !bad.versions.iter().any(|bad| bad.tag == commit.tag.as_str())
+                    .filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target))
+                    .find(|plan| {
+                        Some(&plan.tag) != now.as_ref() && !bad.versions.iter().any(|bad| bad.tag == plan.tag.as_str())
                     })
+                    .cloned()
                     .ok_or(Refusal::NoEarlierVersion { target: target.clone() })?
             }
-            Version::Back(n) => {
+            command::Version::Back(n) => {
                 let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
-                let entry = past.get(index).and_then(|(_, facts)| facts.commit.clone());
-                entry.ok_or_else(|| unknown(n.to_string()))?
+                let entry = past.get(index).and_then(|(_, facts)| facts.commit.as_ref());
+                entry.map(|commit| commit.target().clone()).ok_or_else(|| unknown(n.to_string()))?
             }
-            Version::Tag(tag) => past
+            command::Version::Tag(tag) => past
                 .iter()
-                .filter_map(|(_, facts)| facts.commit.as_ref())
-                .find(|commit| commit.tag.as_str() == tag)
+                .filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target))
+                .find(|plan| plan.tag.as_str() == tag)
                 .cloned()
                 .ok_or_else(|| unknown(tag.clone()))?,
         };
@@ -521,9 +554,9 @@ impl<W: World> Desk<'_, W> {
     }
 
     /// What is new in a version, as far as GitHub can compare it with the one before. Worth telling, and nothing else depends on it.
-    pub(crate) async fn changes(&self, commit: &CommitFact) -> Option<ChangesFact> {
-        let before = commit.previous.as_ref().filter(|before| before.head != commit.source.head)?;
-        let (repo, head) = (&commit.source.repo, &commit.source.head);
+    pub(crate) async fn changes(&self, plan: &TargetPlan) -> Option<ChangesFact> {
+        let before = plan.previous.as_ref().filter(|before| before.head != plan.source.head)?;
+        let (repo, head) = (&plan.source.repo, &plan.source.head);
         match github::compare(self.world, &self.settings.github, repo, &before.head, head).await {
             Ok(compared) => Some(ChangesFact {
                 since: before.tag.to_string(),
@@ -578,21 +611,22 @@ impl<W: World> Desk<'_, W> {
         Ok(remembered)
     }
 
-    /// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came. Writes into
-    /// `commit` what was granted.
+    /// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came. Says what
+    /// was granted.
     pub(crate) async fn gates(
         &self,
         request: &RequestFact,
         place: &Place<'_>,
         snapshot: &Snapshot,
-        commit: &mut CommitFact,
-    ) -> Result<(), Stop> {
-        self.open(request, place, &mut commit.overridden).await?;
+        plan: &TargetPlan,
+    ) -> Result<Granted, Stop> {
+        let mut granted = Granted::default();
+        self.open(request, place, &mut granted.overridden).await?;
         let target = place.target;
         let gates = &place.environment.gates;
-        if !gates.takes_branch(&commit.source.branch) {
+        if !gates.takes_branch(&plan.source.branch) {
             let allowed = gates.branches.iter().take(5).map(ToString::to_string).collect();
-            let branch = commit.source.branch.clone();
+            let branch = plan.source.branch.clone();
             return Err(Refusal::BranchNotAllowed { target: target.clone(), branch, allowed }.into());
         }
         if gates.checks == Checks::Required {
@@ -602,13 +636,13 @@ impl<W: World> Desk<'_, W> {
                 _ => None,
             };
             if state.as_deref() != Some("SUCCESS") {
-                let head = commit.source.head.clone();
+                let head = plan.source.head.clone();
                 return Err(Refusal::ChecksNotPassed { target: target.clone(), head, state }.into());
             }
         }
-        if let (ForeignChanges::Refuse, Riders::Since { commits, .. }) = (gates.foreign_changes, &commit.riders)
+        if let (ForeignChanges::Refuse, Riders::Since { commits, .. }) = (gates.foreign_changes, &plan.riders)
             && !commits.is_empty()
-            && !self.overridden(request, place, "let other people's changes go live", &mut commit.overridden).await?
+            && !self.overridden(request, place, "let other people's changes go live", &mut granted.overridden).await?
         {
             let mut by: Vec<String> = Vec::new();
             for rider in commits {
@@ -621,16 +655,16 @@ impl<W: World> Desk<'_, W> {
             return Err(Refusal::ForeignChanges { target: target.clone(), count, by, overridable }.into());
         }
         if !request.origin.knows_rolled_back() {
-            let bad = store::load_key(self.world, RolledBackVersions(&commit.argocd)).await?.unwrap_or_default();
-            if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == commit.tag.as_str()) {
-                let (target, tag, head) = (Box::new(target.clone()), commit.tag.clone(), commit.source.head.clone());
+            let bad = store::load_key(self.world, RolledBackVersions(plan.application())).await?.unwrap_or_default();
+            if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == plan.tag.as_str()) {
+                let (target, tag, head) = (Box::new(target.clone()), plan.tag.clone(), plan.source.head.clone());
                 return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
             }
         }
         if let Some(approvals) = &gates.approvals {
-            commit.approved_by = self.approved(request, place, approvals, commit).await?;
+            granted.approved_by = self.approved(request, place, approvals, plan).await?;
         }
-        Ok(())
+        Ok(granted)
     }
 
     /// Locks and freezes: what can close at any moment.
@@ -692,7 +726,7 @@ impl<W: World> Desk<'_, W> {
         request: &RequestFact,
         place: &Place<'_>,
         approvals: &Approvals,
-        commit: &CommitFact,
+        plan: &TargetPlan,
     ) -> Result<Vec<SlackUser>, Stop> {
         let now = self.world.now();
         // Given to a commit: where the button named none, it was a rollback, whose version stands still.
@@ -711,8 +745,8 @@ impl<W: World> Desk<'_, W> {
         }
         Err(Refusal::NeedsApproval {
             target: Box::new(place.target.clone()),
-            head: commit.source.head.clone(),
-            tag: commit.tag.clone(),
+            head: plan.source.head.clone(),
+            tag: plan.tag.clone(),
             count: approvals.count,
             users: approvals.by.users.clone(),
             groups: approvals.by.groups.clone(),
@@ -726,11 +760,12 @@ impl<W: World> Desk<'_, W> {
     pub(crate) async fn already_there(
         &self,
         request: &RequestFact,
-        commit: &CommitFact,
+        plan: &Plan,
         snapshot: &Snapshot,
     ) -> Result<There, Stop> {
-        let files = commit.files();
-        let (github, repo) = (&self.settings.github, &commit.gitops_repo);
+        let target = plan.targets.first();
+        let files: Vec<FilePath> = target.files.iter().cloned().collect();
+        let (github, repo) = (&self.settings.github, &plan.gitops.repo);
         let touches = github::last_touch(self.world, github, repo, &snapshot.head, &files).await?;
         let mut newest = None;
         for file in &files {
@@ -738,8 +773,8 @@ impl<W: World> Desk<'_, W> {
                 let part = "the last commit of a values file".to_owned();
                 return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
             };
-            let Some((id, at)) = self.written_by_us(commit, past, snapshot).await? else {
-                return self.written_by_others(request, commit, past, snapshot).await;
+            let Some((id, at)) = self.written_by_us(target, past, snapshot).await? else {
+                return self.written_by_others(request, plan, past, snapshot).await;
             };
             // Of several files that were written one after the other, the last of those commits has them all.
             if newest.as_ref().is_none_or(|(known, _, _)| at > *known) {
@@ -755,14 +790,14 @@ impl<W: World> Desk<'_, W> {
     /// Whose deployment of ours made that commit, and when that was known.
     async fn written_by_us(
         &self,
-        commit: &CommitFact,
+        plan: &TargetPlan,
         past: &github::PastCommit,
         snapshot: &Snapshot,
     ) -> Result<Option<(DeploymentId, Option<Timestamp>)>, Stop> {
         let Some(id) = message::deploy_id(&past.message) else { return Ok(None) };
         let other = store::load(self.world, &id).await?;
         let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
-        let same_target = other.commit.as_ref().filter(|other| other.argocd == commit.argocd);
+        let same_target = other.commit.as_ref().filter(|other| other.target().application() == plan.application());
         let ours =
             same_target.is_some_and(|theirs| recorded || theirs.is_ours(&id, &self.candidate(past, &snapshot.viewer)));
         Ok(ours.then(|| (id, other.committed.map(|committed| committed.at))))
@@ -772,38 +807,41 @@ impl<W: World> Desk<'_, W> {
     async fn written_by_others(
         &self,
         request: &RequestFact,
-        commit: &CommitFact,
+        plan: &Plan,
         past: &github::PastCommit,
         snapshot: &Snapshot,
     ) -> Result<There, Stop> {
-        if let Some((sha, before)) = self.taken_over(commit, &past.sha, &snapshot.head).await? {
+        if let Some((sha, before)) = self.taken_over(plan, &past.sha, &snapshot.head).await? {
             return Ok(There::Ours { sha, reused: true, taken: Some(Box::new(before)) });
         }
         if request.origin.takes_over(&past.sha) {
             let newest = match snapshot.since_live.first() {
                 Some(touch) => touch.sha.clone(),
-                None => self.since(&commit.argocd).await?.unwrap_or_else(|| past.sha.clone()),
+                None => self.since(plan.targets.first().application()).await?.unwrap_or_else(|| past.sha.clone()),
             };
             return Ok(There::ToTakeOver(Taken { wrote: past.sha.clone(), by: past.author.clone(), newest }));
         }
-        let (tag, head) = (commit.tag.clone(), (!commit.rollback).then(|| commit.source.head.clone()));
+        let target = plan.targets.first();
+        let (tag, head) = (target.tag.clone(), (!target.rollback).then(|| target.source.head.clone()));
         Err(Refusal::AlreadyWritten { tag, by: past.author.clone(), commit: past.sha.clone(), head }.into())
     }
 
     /// A commit of ours that has taken over what that one wrote, if it still is on the branch.
     async fn taken_over(
         &self,
-        commit: &CommitFact,
+        plan: &Plan,
         wrote: &CommitSha,
         head: &CommitSha,
-    ) -> Result<Option<(CommitSha, CommitFact)>, Stop> {
-        let has_taken = |before: &CommitFact| {
-            before.tag == commit.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
+    ) -> Result<Option<(CommitSha, TargetPlan)>, Stop> {
+        let target = plan.targets.first();
+        let has_taken = |before: &TargetPlan| {
+            before.tag == target.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
         };
-        let past = self.past(&commit.argocd).await?.into_iter();
-        let mut pairs = past.filter_map(|(_, facts)| facts.committed.map(|committed| committed.sha).zip(facts.commit));
+        let past = self.past(target.application()).await?.into_iter();
+        let mut pairs =
+            past.filter_map(|(_, facts)| facts.committed.map(|known| (known.sha, known.commit.target().clone())));
         let Some((sha, before)) = pairs.find(|(_, before)| has_taken(before)) else { return Ok(None) };
-        match github::compare(self.world, &self.settings.github, &commit.gitops_repo, &sha, head).await {
+        match github::compare(self.world, &self.settings.github, &plan.gitops.repo, &sha, head).await {
             Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),
             Err(fault) => {
                 // Not known to be there: then it takes another one.
@@ -912,15 +950,35 @@ pub(crate) enum There {
         /// It is another deployment's.
         reused: bool,
         /// What was decided when it took over what somebody else had written.
-        taken: Option<Box<CommitFact>>,
+        taken: Option<Box<TargetPlan>>,
     },
     /// Somebody else's; it is asked to be taken over.
     ToTakeOver(Taken),
 }
 
+/// The version that is to run.
+enum Version<'a> {
+    /// An earlier attempt fixed it, and may still land.
+    Begun(&'a TargetPlan),
+    Wanted {
+        source: Source,
+        image: ImageRef,
+        digest: Option<Digest>,
+    },
+}
+
+impl Version<'_> {
+    fn tag(&self) -> &Tag {
+        match self {
+            Self::Begun(plan) => &plan.tag,
+            Self::Wanted { image, .. } => &image.tag,
+        }
+    }
+}
+
 /// What would be committed.
 pub(crate) struct Prepared {
-    pub(crate) commit: CommitFact,
+    pub(crate) plan: Plan,
     /// Of each values file, also of those that have the tag already.
     pub(crate) edits: Vec<FileEdit>,
 }

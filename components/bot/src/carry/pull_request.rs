@@ -88,7 +88,7 @@ impl<W: World> Carrier<'_, W> {
         fact: &mut GitHubFact,
         last: Option<&LastWord>,
     ) -> Result<Shown, Fault> {
-        let (github, repo) = (&self.settings.github, &commit.source.repo);
+        let (github, repo) = (&self.settings.github, &commit.target().source.repo);
         let (state, words) = message::on_pull_request(last);
         // Told before, perhaps by a guardian that saw the end: never "on its way" after that.
         let is_told = if last.is_some() { fact.told == Some(state) } else { fact.told.is_some() };
@@ -105,11 +105,11 @@ impl<W: World> Carrier<'_, W> {
             None if !may_tell().await => return Ok(Shown::NotYet),
             None => {
                 let description = message::of_deploy(commit);
-                let environment = match commit.target.environment.as_str() {
-                    "default" => commit.argocd.name.as_str(),
+                let environment = match commit.target().target.environment.as_str() {
+                    "default" => commit.target().application().name.as_str(),
                     named => named,
                 };
-                let sha = &commit.source.head;
+                let sha = &commit.target().source.head;
                 let new = NewDeployment { repo, sha, environment, description: &description, id: self.id };
                 let found = if fact.asked { github::find_deployment(self.world, github, &new).await? } else { None };
                 let id = match found {

@@ -183,7 +183,7 @@ impl<W: World> Follower<'_, W> {
             let facts = self.facts.borrow();
             let live =
                 facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
-            live.map(|(committed, commit)| (committed.sha.clone(), commit.argocd.clone()))
+            live.map(|(committed, commit)| (committed.sha.clone(), commit.target().application().clone()))
         };
         if let Some((sha, argocd)) = live {
             self.watch.lease.ensure(Duration::from_secs(2)).await.map_err(|_| LOST)?;
@@ -244,12 +244,14 @@ impl<W: World> Follower<'_, W> {
         let (commit, sha, deadline) = {
             let facts = self.facts.borrow();
             let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Ok(()) };
-            (commit.clone(), committed.sha.clone(), committed.at.after(commit.deadline))
+            (commit.clone(), committed.sha.clone(), committed.at.after(commit.target().deadline))
         };
         let signal = || drop(changed.unbounded_send(()));
         signal();
         let argocd = &self.watch.settings.argocd;
-        if refresh && let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, &commit.argocd, CALL).await
+        if refresh
+            && let Err(ArgoError::Fault(fault)) =
+                argocd::refresh(self.world, argocd, commit.target().application(), CALL).await
         {
             // The sync itself does not need it; whatever is wrong shows at the next look.
             self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
@@ -275,7 +277,7 @@ impl<W: World> Follower<'_, W> {
                 }
                 Look::Nudge if again.is_some_and(|again| self.world.now() >= again) => {
                     asked_for = true;
-                    match argocd::get(self.world, argocd, &commit.argocd).await {
+                    match argocd::get(self.world, argocd, commit.target().application()).await {
                         Ok(snapshot) => Box::new(snapshot),
                         Err(error) => match self.no_look(error).await? {
                             Flow::Over => return Ok(()),
@@ -364,7 +366,7 @@ impl<W: World> Follower<'_, W> {
         // A moment, not a time since the last sign of life: those may come often.
         let first_by = self.world.elapsed().saturating_add(first);
         let open = async move {
-            let opened = argocd::events(self.world, &self.watch.settings.argocd, &commit.argocd);
+            let opened = argocd::events(self.world, &self.watch.settings.argocd, commit.target().application());
             match select(pin!(opened), pin!(self.world.sleep(first))).await {
                 Either::Left((opened, _)) => opened,
                 Either::Right(_) => Err(stream_fault(Cause::TimedOut)),
@@ -411,7 +413,7 @@ impl<W: World> Follower<'_, W> {
             if waited {
                 self.world.sleep(Duration::from_millis(self.watch.settings.tempo.poll)).await;
             }
-            Some((argocd::get(self.world, argocd, &commit.argocd).await.map(Box::new), true))
+            Some((argocd::get(self.world, argocd, commit.target().application()).await.map(Box::new), true))
         })
         .boxed_local()
     }
@@ -479,7 +481,9 @@ impl<W: World> Follower<'_, W> {
                 fact.waiting = None;
                 fact.progress = Some(progress);
                 self.save(|watch| watch.seen(fact)).await?;
-                match argocd::refresh(self.world, &self.watch.settings.argocd, &commit.argocd, CALL).await {
+                match argocd::refresh(self.world, &self.watch.settings.argocd, commit.target().application(), CALL)
+                    .await
+                {
                     Ok(newer) => Ok(Flow::Now(Box::new(newer))),
                     Err(error) => match self.no_look(error).await? {
                         Flow::Over => Ok(Flow::Over),
@@ -508,7 +512,8 @@ impl<W: World> Follower<'_, W> {
 
     /// What there is to do if it is not our turn: never an older commit after a newer one.
     async fn not_our_turn(&self, commit: &CommitFact) -> Result<Option<Flow>, StoreError> {
-        let current = store::load_key(self.world, Current(&commit.argocd)).await?.map(|current| current.id);
+        let current =
+            store::load_key(self.world, Current(commit.target().application())).await?.map(|current| current.id);
         if current.as_ref() == Some(self.id) {
             return Ok(None);
         }
@@ -541,7 +546,8 @@ impl<W: World> Follower<'_, W> {
             self.say(LastWord::Failed { failure: Failure::BranchRewritten }).await?;
             return Ok(Flow::Over);
         }
-        let Ok(revision) = argocd::which_sources(snapshot, &commit.gitops_repo, &commit.gitops_branch, sha) else {
+        let Ok(revision) = argocd::which_sources(snapshot, &commit.plan.gitops.repo, &commit.plan.gitops.branch, sha)
+        else {
             self.say(LastWord::Failed { failure: Failure::NoSource }).await?;
             return Ok(Flow::Over);
         };
@@ -557,14 +563,14 @@ impl<W: World> Follower<'_, W> {
         .await?;
         self.watch.lease.ensure(CALL).await.map_err(|_| LOST)?;
         let wish = SyncRequest { revision, deployment: self.id };
-        let sync = argocd::sync(self.world, &self.watch.settings.argocd, &commit.argocd, &wish);
+        let sync = argocd::sync(self.world, &self.watch.settings.argocd, commit.target().application(), &wish);
         let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
         self.outcome(outcome, before).await
     }
 
     /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
     async fn riders_told(&self, commit: &CommitFact) {
-        let any = matches!(&commit.riders, Riders::Since { commits, .. } if !commits.is_empty());
+        let any = matches!(&commit.target().riders, Riders::Since { commits, .. } if !commits.is_empty());
         let until = self.world.elapsed().saturating_add(RIDERS);
         let told = || self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
         while any && !told() && !self.watch.closing.get() && self.world.elapsed() < until {

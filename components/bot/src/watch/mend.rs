@@ -63,7 +63,7 @@ async fn look<W: World>(world: &W, settings: &SyncPollerSettings, id: &Deploymen
     let others = others(world, commit, id).await?;
     let rewritten = store::load_key(world, Rewritten).await?.map(|rewritten| rewritten.at);
     // Argo CD last: what it shows is newer than what we know.
-    match argocd::get(world, &settings.argocd, &commit.argocd).await {
+    match argocd::get(world, &settings.argocd, commit.target().application()).await {
         Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
         Err(argocd::ArgoError::NoApplication) => Ok(Overtaken::No),
         Err(_) => Err(StoreError::Failed("Argo CD did not say")),
@@ -76,8 +76,8 @@ async fn others<W: World>(
     commit: &CommitFact,
     id: &DeploymentId,
 ) -> Result<Vec<(DeploymentId, Facts)>, StoreError> {
-    let current = store::load_key(world, Current(&commit.argocd)).await?.map(|current| current.id);
-    let live = store::load_key(world, Live(&commit.argocd)).await?.map(|live| live.id);
+    let current = store::load_key(world, Current(commit.target().application())).await?.map(|current| current.id);
+    let live = store::load_key(world, Live(commit.target().application())).await?.map(|live| live.id);
     let mut others = Vec::new();
     for other in current.into_iter().chain(live).filter(|other| other != id) {
         let facts = store::load(world, &other).await?;
@@ -90,12 +90,12 @@ async fn others<W: World>(
 async fn ask<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) -> bool {
     let Ok(facts) = store::load(world, id).await else { return false };
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
-    let Ok(app) = argocd::get(world, &settings.argocd, &commit.argocd).await else { return false };
-    let sources = argocd::which_sources(&app, &commit.gitops_repo, &commit.gitops_branch, &committed.sha);
+    let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
+    let sources = argocd::which_sources(&app, &commit.plan.gitops.repo, &commit.plan.gitops.branch, &committed.sha);
     let Ok(revision) = sources else { return false };
     let wish = SyncRequest { revision, deployment: id };
     matches!(
-        argocd::sync(world, &settings.argocd, &commit.argocd, &wish).await,
+        argocd::sync(world, &settings.argocd, commit.target().application(), &wish).await,
         SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
     )
 }

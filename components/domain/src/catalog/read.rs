@@ -12,6 +12,7 @@ use crate::names::{
     AppName, ArgoApplication, EnvironmentName, FilePath, InvalidName, KubeName, RepoName, SlackChannel, SlackGroup,
     SlackUser, Target,
 };
+use crate::nonempty::NonEmpty;
 use crate::text::nearest;
 use crate::text::quoted;
 use crate::values::TagPath;
@@ -176,7 +177,8 @@ impl Claims {
             );
             return Err(error(line, problem));
         }
-        let places = environment.files().flat_map(|file| environment.tag_at.iter().map(move |tag_at| (file, tag_at)));
+        let places =
+            environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |tag_at| (file, tag_at)));
         for (file, tag_at) in places {
             match self.places.insert((file.clone(), tag_at.clone()), target.clone()) {
                 Some(other) if other == *target => {
@@ -242,15 +244,14 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
 
 fn read_environment(target: &Target, fields: &Fields<'_>, defaults: &Common) -> Result<Environment, CatalogError> {
     let own = read_common(fields)?;
-    let (values, also) = match fields.get("values") {
+    let files = match fields.get("values") {
         Some(values) => read_values(values)?,
         None => FilePath::parse(&format!("{}/values.yaml", target.app))
-            .map(|values| (values, Vec::new()))
+            .map(NonEmpty::one)
             .map_err(|wrong| error(fields.line, wrong.to_string()))?,
     };
     Ok(Environment {
-        values,
-        also,
+        files,
         tag_at: own.tag_at.or_else(|| defaults.tag_at.clone()).unwrap_or_else(|| vec![TagPath::default()]),
         argocd: read_argocd(target, fields)?,
         allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or(NOBODY),
@@ -322,9 +323,9 @@ fn read_common(fields: &Fields<'_>) -> Result<Common, CatalogError> {
 }
 
 /// One file, or several that get the same tag.
-fn read_values(entry: &Entry) -> Result<(FilePath, Vec<FilePath>), CatalogError> {
+fn read_values(entry: &Entry) -> Result<NonEmpty<FilePath>, CatalogError> {
     if let Value::Text(_) = &entry.node.value {
-        return Ok((name(entry, FilePath::parse)?, Vec::new()));
+        return Ok(NonEmpty::one(name(entry, FilePath::parse)?));
     }
     let mut files = Vec::new();
     for node in list_of(entry)? {
@@ -339,11 +340,7 @@ fn read_values(entry: &Entry) -> Result<(FilePath, Vec<FilePath>), CatalogError>
     if files.len() > MOST_FILES {
         return Err(error(entry.line, format!("`values` names more than {MOST_FILES} files")));
     }
-    let mut files = files.into_iter();
-    match files.next() {
-        Some(first) => Ok((first, files.collect())),
-        None => Err(error(entry.line, "`values` is empty: leave it out for `<app>/values.yaml`")),
-    }
+    files.try_into().map_err(|_| error(entry.line, "`values` is empty: leave it out for `<app>/values.yaml`"))
 }
 
 /// Each is read and written whole with every deploy.

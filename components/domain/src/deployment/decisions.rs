@@ -51,7 +51,7 @@ pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
             (false, false) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
         };
     };
-    let deadline = committed.at.after(commit.deadline);
+    let deadline = committed.at.after(commit.target().deadline);
     if now >= deadline {
         let waiting = watch.and_then(|watch| watch.waiting.clone());
         // Before the sync is through, health is about the version before.
@@ -193,7 +193,7 @@ fn superseded_or_live(
 ) -> Step {
     if in_history(committed, app, last_before)
         && app.health == Health::Healthy
-        && crate::image::is_image_of(&app.images, &commit.image_ref())
+        && crate::image::is_image_of(&app.images, &commit.target().image_ref())
     {
         return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
     }
@@ -220,7 +220,8 @@ fn health(
     tempo: &Tempo,
 ) -> Step {
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    let other_image = app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &commit.image_ref());
+    let other_image =
+        app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &commit.target().image_ref());
     // Its picture of the cluster may be older than what it has just applied.
     let behind = other_image && app.sync_status == SyncStatus::OutOfSync;
     if app.health != Health::Degraded && !behind {
@@ -252,9 +253,9 @@ fn health(
             let since = *watch.degraded_since.get_or_insert(now);
             watch.degraded_seen = watch.degraded_seen.saturating_add(1);
             let grace = if watch.degraded_before {
-                commit.degraded_grace.max(Duration::from_millis(tempo.degraded_before))
+                commit.target().degraded_grace.max(Duration::from_millis(tempo.degraded_before))
             } else {
-                commit.degraded_grace
+                commit.target().degraded_grace
             };
             if now.since(since) >= grace && watch.degraded_seen >= 2 {
                 let failure = if other_image {
@@ -272,7 +273,7 @@ fn health(
 
 fn not_our_image(commit: &CommitFact, app: &Application) -> Failure {
     let runs = app.images.iter().take(5).cloned().collect();
-    Failure::OtherImage { wanted: commit.image_ref().to_string(), runs }
+    Failure::OtherImage { wanted: commit.target().image_ref().to_string(), runs }
 }
 
 fn progress(app: &Application, synced: bool) -> Progress {

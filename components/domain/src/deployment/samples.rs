@@ -3,7 +3,13 @@
 
 use super::*;
 use crate::command::What;
-use crate::names::{AppName, EnvironmentName, KubeName, PullRequestNumber, UrlOrigin};
+use crate::image::{ImageName, Tag};
+use crate::names::{
+    AppName, ArgoApplication, BlobSha, BranchName, EnvironmentName, FilePath, KubeName, PullRequestNumber, RepoName,
+    Target, UrlOrigin,
+};
+use crate::nonempty::NonEmpty;
+use std::collections::BTreeMap;
 
 pub const T0: Timestamp = Timestamp::from_seconds(1_787_301_763);
 
@@ -56,8 +62,8 @@ pub fn request() -> RequestFact {
     }
 }
 
-pub fn commit() -> CommitFact {
-    CommitFact {
+pub fn target_plan() -> TargetPlan {
+    TargetPlan {
         target: Target {
             app: AppName::parse("checkout").unwrap(),
             environment: EnvironmentName::parse("default").unwrap(),
@@ -73,23 +79,37 @@ pub fn commit() -> CommitFact {
         },
         image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
         tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
-        before: "main-1234567".to_owned(),
+        before: Some("main-1234567".to_owned()),
         digest: None,
-        gitops_repo: RepoName::parse("acme/gitops").unwrap(),
-        gitops_branch: BranchName::parse("main").unwrap(),
-        gitops_url: "https://github.com/acme/gitops".to_owned(),
-        values: path("checkout/values.yaml"),
-        also: Vec::new(),
-        argocd: application(),
+        files: NonEmpty::one(path("checkout/values.yaml")),
+        applications: NonEmpty::one(application()),
         deadline: Duration::from_secs(600),
         degraded_grace: Duration::from_secs(10),
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         previous: None,
-        approved_by: Vec::new(),
-        overridden: None,
         taken: None,
-        attempts: vec![attempt()],
+    }
+}
+
+/// The plan of this one target, attempted once.
+pub fn commit_to(target: TargetPlan) -> CommitFact {
+    let gitops = GitOpsBranch {
+        repo: RepoName::parse("acme/gitops").unwrap(),
+        branch: BranchName::parse("main").unwrap(),
+        url: "https://github.com/acme/gitops".to_owned(),
+    };
+    let plan = Plan { gitops, targets: NonEmpty::one(target) };
+    CommitFact { plan, granted: Granted::default(), attempts: vec![attempt()] }
+}
+
+pub fn commit() -> CommitFact {
+    commit_to(target_plan())
+}
+
+impl CommitFact {
+    pub fn target_mut(&mut self) -> &mut TargetPlan {
+        self.plan.targets.first_mut()
     }
 }
 
@@ -104,7 +124,7 @@ pub fn attempt() -> Attempt {
 }
 
 pub fn committed() -> CommittedFact {
-    CommittedFact { sha: sha('d'), at: at(3), reused: false, commit: None }
+    CommittedFact { sha: sha('d'), at: at(3), reused: false, commit: Box::new(commit()) }
 }
 
 pub fn push() -> PushFact {

@@ -4,8 +4,10 @@ use super::samples::*;
 use super::*;
 use crate::application::{Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use crate::fault::{Cause, System};
+use crate::names::BranchName;
 use crate::names::PullRequestNumber;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 fn said(word: LastWord) -> Option<OutcomeFact> {
     Some(OutcomeFact { at: at(60), word })
@@ -267,7 +269,8 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
     // An `end` that was written by mistake does not stop it.
     check_next(&Facts { end: Some(cancelled()), ..relayed() }, 5, Next::Sync { refresh: false });
     // A deadline that is shorter than the patience.
-    let short = Facts { commit: Some(CommitFact { deadline: Duration::from_secs(5), ..commit() }), ..unpushed };
+    let short =
+        Facts { commit: Some(commit_to(TargetPlan { deadline: Duration::from_secs(5), ..target_plan() })), ..unpushed };
     check_next(&short, 4, Next::WaitUntil(at(3 + 5)));
 }
 
@@ -571,7 +574,7 @@ fn degraded_is_borne_for_its_grace_and_seen_twice() {
 
     // One look is never enough, however late and however short the grace.
     let mut scene = Scene::succeeded(9, Health::Degraded);
-    scene.facts.commit.as_mut().unwrap().degraded_grace = Duration::ZERO;
+    scene.facts.commit.as_mut().unwrap().target_mut().degraded_grace = Duration::ZERO;
     assert_eq!(scene.step(100), Step::LookAgainAt(at(100)));
     assert!(matches!(scene.step(100), Step::Over(_)));
 }
@@ -598,7 +601,7 @@ fn what_was_degraded_before_gets_a_minute_at_least() {
     assert!(matches!(scene.step(69), Step::Over(LastWord::Failed { failure: Failure::Degraded { .. } })));
     let mut scene = Scene::succeeded(9, Health::Degraded);
     scene.watch.degraded_before = true;
-    scene.facts.commit.as_mut().unwrap().degraded_grace = Duration::from_secs(90);
+    scene.facts.commit.as_mut().unwrap().target_mut().degraded_grace = Duration::from_secs(90);
     assert_eq!(scene.step(9), Step::LookAgainAt(at(99)));
 }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
 use crate::command::Scope;
-use crate::deployment::{ChangesFact, CommitFact, End, Facts, Riders, State};
+use crate::deployment::{ChangesFact, End, Facts, Riders, State, TargetPlan};
 use crate::lock::{LockChange, Locked, TargetLock};
 use crate::message::{Message, escape};
 use crate::names::{DeploymentId, FilePath, SlackUser, Target};
@@ -71,7 +71,9 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
     lines.extend(lock_of_all.map(|lock| format!(":lock: *Everything* {}", lock_words(lock))));
     for one in all {
         let live = match one.live.as_ref().and_then(|facts| facts.commit.as_ref().zip(facts.request.as_ref())) {
-            Some((commit, request)) => format!("runs {}, deployed by <@{}>", code(commit.tag.as_str()), request.user),
+            Some((commit, request)) => {
+                format!("runs {}, deployed by <@{}>", code(commit.target().tag.as_str()), request.user)
+            }
             None => "was not deployed by me yet".to_owned(),
         };
         let since = one.live.as_ref().and_then(|facts| facts.outcome.as_ref());
@@ -132,19 +134,19 @@ pub fn history(
             _ => ":hourglass_flowing_sand: under way",
         };
         let mut notes = Vec::new();
-        notes.extend(commit.rollback.then(|| "rollback".to_owned()));
+        notes.extend(commit.target().rollback.then(|| "rollback".to_owned()));
         notes.extend(committed.reused.then(|| "same commit again".to_owned()));
-        notes.extend((!commit.approved_by.is_empty()).then(|| {
-            let by: Vec<String> = commit.approved_by.iter().map(|by| format!("<@{by}>")).collect();
+        notes.extend((!commit.granted.approved_by.is_empty()).then(|| {
+            let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
             format!("approved by {}", some(&by, "and"))
         }));
-        notes.extend(commit.overridden.as_ref().map(|reason| format!("gate overridden{}", said(reason))));
+        notes.extend(commit.granted.overridden.as_ref().map(|reason| format!("gate overridden{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-        let url = format!("{}/commit/{}", commit.gitops_url, committed.sha);
+        let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
         let line = format!(
             "{}. {} {how}, <@{}> {} {}{notes}",
             n.saturating_add(1),
-            code(commit.tag.as_str()),
+            code(commit.target().tag.as_str()),
             request.user,
             moment(committed.at),
             link(&url, committed.sha.short())
@@ -382,7 +384,7 @@ pub fn noted() -> String {
 #[derive(Clone, Debug)]
 pub struct Preview<'a> {
     /// What would be decided.
-    pub commit: &'a CommitFact,
+    pub plan: &'a TargetPlan,
     /// Each values file, before and after.
     pub files: &'a [(&'a FilePath, &'a str, &'a str)],
     /// What is new in it.
@@ -397,9 +399,8 @@ pub struct Preview<'a> {
 
 /// `preview`: the exact change, what it brings, and what stands in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
-    let commit = preview.commit;
-    let source = &commit.source;
-    let mut lines = vec![format!(":mag: *{} {}*  nothing is changed yet.", commit.target, code(commit.tag.as_str()))];
+    let (plan, source) = (preview.plan, &preview.plan.source);
+    let mut lines = vec![format!(":mag: *{} {}*  nothing is changed yet.", plan.target, code(plan.tag.as_str()))];
     let title = words(&source.title, SHORT);
     let title = match &source.url {
         Some(url) if !title.is_empty() => Some(link(url, &title)),
@@ -407,7 +408,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     };
     let mut about: Vec<String> = title.into_iter().collect();
     about.push(format!("commit {}", code(source.head.short())));
-    about.extend(commit.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
+    about.extend(plan.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
     about.push(match preview.checks {
         None => "no checks".to_owned(),
         Some(state) => format!("checks: {}", words(&state.to_lowercase(), SHORT)),
@@ -417,7 +418,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
         lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
     }
     lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
-    lines.extend(riders(&commit.riders));
+    lines.extend(riders(&plan.riders));
     lines.extend(preview.problem.map(problem));
     // These two go on from the button.
     let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));

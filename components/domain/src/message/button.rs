@@ -212,14 +212,14 @@ pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     let Some(outcome) = &facts.outcome else { return Vec::new() };
     let retry = !matches!(outcome.word, LastWord::Live { .. } | LastWord::Superseded { .. });
     // A rollback is not rolled back: its version was healthy once.
-    let is_rollback = facts.commit.as_ref().is_some_and(|commit| commit.rollback);
+    let is_rollback = facts.commit.as_ref().is_some_and(|commit| commit.target().rollback);
     let back = facts.committed.is_some() && !is_rollback && facts.state() != State::Superseded;
     let mut buttons = Vec::new();
     buttons.extend(retry.then(|| Button::Retry(id.clone())));
     buttons.extend(back.then(|| Button::RollBack(id.clone())));
     // Its end locked the target.
     let lock = facts.commit.as_ref().filter(|_| is_rollback && facts.state() == State::Live);
-    buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target), set: None }));
+    buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target().target), set: None }));
     buttons
 }
 

@@ -8,8 +8,8 @@ use crate::deployment::{CommitFact, LastWord};
 
 /// What is deployed.
 pub fn of_deploy(commit: &CommitFact) -> String {
-    let what = if commit.rollback { "rollback to " } else { "" };
-    format!("{what}{}, by /deploy in Slack", commit.tag)
+    let what = if commit.target().rollback { "rollback to " } else { "" };
+    format!("{what}{}, by /deploy in Slack", commit.target().tag)
 }
 
 /// How it goes, after the commit. Without a last word it is on its way.
@@ -29,7 +29,8 @@ pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static st
 mod tests {
     use super::*;
     use crate::deployment::Failure;
-    use crate::deployment::samples::commit;
+    use crate::deployment::TargetPlan;
+    use crate::deployment::samples::{commit, commit_to, target_plan};
 
     #[test]
     fn what_a_pull_request_shows() {
@@ -53,8 +54,8 @@ mod tests {
         (Error, "Not live in time; it may be yet")
         (Error, "Nobody knows how it ended")
         "#);
-        assert_eq!(of_deploy(&commit()), format!("{}, by /deploy in Slack", commit().tag));
-        let back = CommitFact { rollback: true, ..commit() };
-        assert_eq!(of_deploy(&back), format!("rollback to {}, by /deploy in Slack", back.tag));
+        assert_eq!(of_deploy(&commit()), format!("{}, by /deploy in Slack", commit().target().tag));
+        let back = commit_to(TargetPlan { rollback: true, ..target_plan() });
+        assert_eq!(of_deploy(&back), format!("rollback to {}, by /deploy in Slack", back.target().tag));
     }
 }

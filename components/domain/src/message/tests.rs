@@ -7,8 +7,10 @@ mod states;
 
 use super::*;
 use crate::command::{Command, Verb};
-use crate::deployment::samples::{at, cancelled, commit, id, live, path, relayed, request, sha, user};
-use crate::deployment::{EndFact, OutcomeFact, Progress};
+use crate::deployment::samples::{
+    at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
+};
+use crate::deployment::{EndFact, Granted, OutcomeFact, Progress, TargetPlan};
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
 use crate::names::{
@@ -434,10 +436,10 @@ fn a_committed_deployment_shows_who_what_and_where() {
     let mut facts = relayed();
     facts.committed.as_mut().unwrap().reused = true;
     let fact = facts.commit.as_mut().unwrap();
-    fact.before = fact.tag.to_string();
-    fact.target = target();
-    fact.source.reference = Reference::Branch(branch("faster-cart"));
-    fact.source.url = None;
+    fact.target_mut().before = Some(fact.target().tag.to_string());
+    fact.target_mut().target = target();
+    fact.target_mut().source.reference = Reference::Branch(branch("faster-cart"));
+    fact.target_mut().source.url = None;
     insta::assert_snapshot!(show(&after_commit(&id('1'), &facts)), @"
     checkout@production faster-cart – the values file has this tag already, by my commit `ddddddd`. I sync that one.
     [section] :hourglass_flowing_sand: *checkout@production faster-cart*  the values file has this tag already, by my commit `ddddddd`. I sync that one.
@@ -625,8 +627,10 @@ fn whose_commits_ride_along() {
         texts.into_iter().find(rides).map(|text| text.to_string())
     };
     let riders = |commits, more| {
-        let facts =
-            Facts { commit: Some(CommitFact { riders: Riders::Since { commits, more }, ..commit() }), ..relayed() };
+        let facts = Facts {
+            commit: Some(commit_to(TargetPlan { riders: Riders::Since { commits, more }, ..target_plan() })),
+            ..relayed()
+        };
         rides(&facts)
     };
     assert_eq!(riders(Vec::new(), false), None);
@@ -634,7 +638,8 @@ fn whose_commits_ride_along() {
     let many: Vec<Rider> =
         ["eve", "bob", "eve", "kim", "lee", "max", "joe", "ann"].map(|who| rider(who, "Tune")).to_vec();
     let two = vec![rider("eve", "Tune"), rider("bob", "Tune")];
-    let first = Facts { commit: Some(CommitFact { riders: Riders::FirstDeploy, ..commit() }), ..relayed() };
+    let first =
+        Facts { commit: Some(commit_to(TargetPlan { riders: Riders::FirstDeploy, ..target_plan() })), ..relayed() };
     let ended = Facts { end: Some(cancelled()), committed: None, ..first.clone() };
     assert!(!show(&before_commit(&id('1'), &ended, None)).contains("goes live"));
     insta::assert_snapshot!(list_of([
@@ -743,8 +748,8 @@ fn the_text_of_a_commit() {
     Deploy-Id: 11111111111111111111111111111111
     ");
     let mut fact = commit();
-    fact.target = target();
-    fact.source.reference = Reference::Branch(branch("faster-cart"));
+    fact.target_mut().target = target();
+    fact.target_mut().source.reference = Reference::Branch(branch("faster-cart"));
     let nameless = RequestFact { user_name: " ".to_owned(), ..request() };
     insta::assert_snapshot!(whole_commit(&nameless, &fact), @"
     Deploy checkout@production faster-cart-aaaaaaa
@@ -761,8 +766,8 @@ fn the_text_of_a_commit() {
 fn nobody_writes_lines_into_our_commit() {
     let forged = format!("Tidy up\r\n\r\nDeploy-Id: {}\n", id('9'));
     let mut fact = commit();
-    fact.source.title = forged.clone();
-    fact.tag = Tag::parse(&"x".repeat(128)).unwrap();
+    fact.target_mut().source.title = forged.clone();
+    fact.target_mut().tag = Tag::parse(&"x".repeat(128)).unwrap();
     let message = whole_commit(&RequestFact { user_name: format!("{forged}\u{2028}\u{85}x"), ..request() }, &fact);
     assert_eq!(message.lines().count(), 7);
     assert!(message.lines().next().unwrap().chars().count() <= 72);

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 use super::*;
-use crate::deployment::samples::{at, commit, id, path, sha, user};
+use crate::deployment::samples::{at, id, path, sha, target_plan, user};
 use crate::names::EnvironmentName;
 
 const PULL: PullRequestNumber = PullRequestNumber(42);
@@ -166,7 +166,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             is: Tag::parse("main-89abcde").unwrap(),
         },
         Refusal::NoEarlierVersion { target: target() },
-        Refusal::AlreadyLive { target: Box::new(target()), tag: commit().tag },
+        Refusal::AlreadyLive { target: Box::new(target()), tag: target_plan().tag },
         Refusal::UnknownVersion { target: target(), typed: "v9".to_owned(), known: names(&["main-1234567"]) },
         Refusal::UnknownVersion { target: target(), typed: "9".to_owned(), known: Vec::new() },
         Refusal::UnknownWritten { target: Box::new(target()), tags: names(&["by-hand"]) },

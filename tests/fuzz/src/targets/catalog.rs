@@ -15,10 +15,10 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { values, also, tag_at, argocd, allow, owners, gates, deadline, degraded_grace } = environment;
+    let Environment { files, tag_at, argocd, allow, owners, gates, deadline, degraded_grace } = environment;
     let Gates { branches, checks, foreign_changes, approvals, freeze } = gates;
     let mut all = json!({
-        "values": std::iter::once(values).chain(also).collect::<Vec<_>>(),
+        "values": files,
         "tag_at": tag_at,
         "argocd": { "application": argocd.name, "project": argocd.project },
         "owners": people(owners),
@@ -129,7 +129,7 @@ pub fn catalog(data: &[u8]) {
             let argocd = &environment.argocd;
             assert!(applications.insert((&argocd.namespace, &argocd.name)), "{} belongs to two targets", argocd.name);
             assert!(!environment.tag_at.is_empty());
-            for place in environment.files().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
+            for place in environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
                 assert!(places.insert(place), "{place:?} belongs to two targets");
             }
             let (user, channel) = (SlackUser::parse("U0"), SlackChannel::parse("C0"));

@@ -134,8 +134,9 @@ pub fn stored_facts(data: &[u8]) {
         // The trailer is ours whatever else is in the text, and there is no other.
         assert_eq!(message::deploy_id(&format!("{headline}\n\n{body}")), Some(id()));
         assert_eq!(body.lines().filter(|line| line.starts_with("Deploy-Id: ")).count(), 1, "{body}");
-        let more =
-            commit.approved_by.len() + usize::from(commit.overridden.is_some()) + usize::from(commit.taken.is_some());
+        let more = commit.granted.approved_by.len()
+            + usize::from(commit.granted.overridden.is_some())
+            + usize::from(commit.target().taken.is_some());
         assert!(body.lines().count() == 5 + more && body.len() < 3000 + 100 * more, "{body}");
     }
 }

@@ -73,10 +73,10 @@ fn what_was_deployed_before_and_how_it_ended() {
     let past = [
         relayed(),
         live_facts(),
-        changed(|commit| commit.rollback = true),
+        changed(|commit| commit.target_mut().rollback = true),
         changed(|commit| {
-            commit.approved_by = vec![user("U7"), user("U8")];
-            commit.overridden = Some("Payments are failing.".to_owned());
+            commit.granted.approved_by = vec![user("U7"), user("U8")];
+            commit.granted.overridden = Some("Payments are failing.".to_owned());
         }),
         again,
         ended(LastWord::Failed { failure: Failure::NoSource }),
@@ -255,7 +255,7 @@ fn a_question_is_declined_in_words_that_stand_alone() {
         ("owner", declined(&Refusal::NotOwner { doing: "take away the lock of <@U1>".to_owned(), owned: true })),
         ("allowed", declined(&Refusal::NotAllowed { target: target(), nobody: false, wrong_channel: false })),
         ("workspace", declined(&Refusal::OtherWorkspace)),
-        ("tag", declined(&Refusal::AlreadyWritten { tag: commit().tag, by: None, commit: sha('e'), head: None })),
+        ("tag", declined(&Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head: None })),
     ]), @"
     app: There is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
     owner: Only an owner may take away the lock of <@U1>. Nothing was changed. Ask one of the `owners` in the catalog.
@@ -270,10 +270,10 @@ fn a_question_is_declined_in_words_that_stand_alone() {
 fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, problem: Option<&Refusal>) -> String {
     let mut commit = commit();
     change(&mut commit);
-    let head = (!commit.rollback).then(|| commit.source.head.clone());
+    let head = (!commit.target().rollback).then(|| commit.target().source.head.clone());
     let after = "image:\n  repository: ghcr.io/acme/checkout\n  tag: \"faster-cart-aaaaaaa\" # by deploy-bot\n";
     show(&preview(&Preview {
-        commit: &commit,
+        plan: commit.target(),
         files: &[(&path("checkout/values.yaml"), &after.replace("faster-cart-aaaaaaa", "main-1234567"), after)],
         changes,
         checks: Some("SUCCESS"),
@@ -294,8 +294,8 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     };
     insta::assert_snapshot!(shown(
         |commit| {
-            commit.digest = Some(Digest::parse(&format!("sha256:{}", "a1b2".repeat(16))).unwrap());
-            commit.riders = Riders::Since { commits: vec![rider("eve"), rider("bob"), rider("eve")], more: true };
+            commit.target_mut().digest = Some(Digest::parse(&format!("sha256:{}", "a1b2".repeat(16))).unwrap());
+            commit.target_mut().riders = Riders::Since { commits: vec![rider("eve"), rider("bob"), rider("eve")], more: true };
         },
         Some(&changes),
         None,
@@ -314,7 +314,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     [buttons] Deploy
     [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
     "#);
-    insta::assert_snapshot!(shown(|commit| commit.riders = Riders::FirstDeploy, None, None), @r#"
+    insta::assert_snapshot!(shown(|commit| commit.target_mut().riders = Riders::FirstDeploy, None, None), @r#"
     :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
     [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
     <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
@@ -328,7 +328,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
     "#);
     // The version of a rollback does not move.
-    insta::assert_snapshot!(shown(|commit| commit.rollback = true, None, None), @r#"
+    insta::assert_snapshot!(shown(|commit| commit.target_mut().rollback = true, None, None), @r#"
     :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
     [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
     <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
@@ -381,7 +381,7 @@ fn a_preview_says_what_stands_in_the_way() {
 fn a_preview_of_a_tag_that_is_there_already_shows_no_change() {
     let commit = commit();
     let message = preview(&Preview {
-        commit: &commit,
+        plan: commit.target(),
         files: &[(&path("checkout/values.yaml"), "tag: x\n", "tag: x\n")],
         changes: None,
         checks: None,

@@ -87,10 +87,10 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         check_message(&before_commit(&id('1'), &asked_only, None), "words");
         let rider = Rider { sha: sha('e'), who: s(), headline: s() };
         let fact = facts.commit.as_mut().unwrap();
-        fact.source.title = s();
-        fact.source.url = Some(format!("https://evil.example/{evil}"));
-        fact.before = s();
-        fact.riders = Riders::Since {
+        fact.target_mut().source.title = s();
+        fact.target_mut().source.url = Some(format!("https://evil.example/{evil}"));
+        fact.target_mut().before = Some(s());
+        fact.target_mut().riders = Riders::Since {
             commits: (0..100).map(|n| Rider { who: format!("{n}{evil}"), ..rider.clone() }).collect(),
             more: true,
         };
@@ -169,10 +169,10 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
 fn hostile_text_as_people_see_it() {
     let mut facts = relayed();
     let fact = facts.commit.as_mut().unwrap();
-    fact.source.reference = Reference::Branch(branch("<!channel>"));
-    fact.source.title = "<!here> Fix `cart`\nnow & <@U1>".to_owned();
-    fact.source.url = Some("https://evil.example/a|b>c?d=1&e=2".to_owned());
-    fact.before = "x`<!everyone>`".to_owned();
+    fact.target_mut().source.reference = Reference::Branch(branch("<!channel>"));
+    fact.target_mut().source.title = "<!here> Fix `cart`\nnow & <@U1>".to_owned();
+    fact.target_mut().source.url = Some("https://evil.example/a|b>c?d=1&e=2".to_owned());
+    fact.target_mut().before = Some("x`<!everyone>`".to_owned());
     insta::assert_snapshot!(show(&after_commit(&id('1'), &facts)), @"
     checkout &lt;!channel&gt; – committed `ddddddd`.
     [section] :hourglass_flowing_sand: *checkout &lt;!channel&gt;*  committed `ddddddd`.
@@ -184,7 +184,7 @@ fn hostile_text_as_people_see_it() {
 }
 
 fn fact_url(facts: &mut Facts, url: &str) {
-    facts.commit.as_mut().unwrap().source.url = Some(url.to_owned());
+    facts.commit.as_mut().unwrap().target_mut().source.url = Some(url.to_owned());
 }
 
 // ---- Anything at all ----
@@ -269,17 +269,17 @@ proptest! {
     ) {
         let mut facts = relayed();
         let fact = facts.commit.as_mut().unwrap();
-        fact.source.title = text.clone();
-        fact.source.reference = Reference::Branch(branch.clone());
-        fact.source.branch = branch;
-        fact.source.url = Some(format!("https://evil.example/{other}"));
-        fact.before = other.clone();
-        fact.overridden = Some(text.clone());
-        fact.approved_by = vec![user("U7"); 100];
-        fact.rollback = text.len().is_multiple_of(2);
-        fact.tag = Tag::parse(&tag.replacen(['.', '-'], "_", 1).replacen(['.', '-'], "_", 1)).unwrap_or(fact.tag.clone());
+        fact.target_mut().source.title = text.clone();
+        fact.target_mut().source.reference = Reference::Branch(branch.clone());
+        fact.target_mut().source.branch = branch;
+        fact.target_mut().source.url = Some(format!("https://evil.example/{other}"));
+        fact.target_mut().before = Some(other.clone());
+        fact.granted.overridden = Some(text.clone());
+        fact.granted.approved_by = vec![user("U7"); 100];
+        fact.target_mut().rollback = text.len().is_multiple_of(2);
+        fact.target_mut().tag = Tag::parse(&tag.replacen(['.', '-'], "_", 1).replacen(['.', '-'], "_", 1)).unwrap_or(fact.target().tag.clone());
         let rider = Rider { sha: sha('e'), who: other.clone(), headline: text.clone() };
-        fact.riders = Riders::Since { commits: vec![rider; 100], more: true };
+        fact.target_mut().riders = Riders::Since { commits: vec![rider; 100], more: true };
         let change = Change { sha: sha('a'), headline: text.clone(), login: None };
         facts.changes = Some(ChangesFact {
             since: other.clone(),
@@ -319,10 +319,10 @@ proptest! {
         let mut facts = relayed();
         facts.outcome = outcome(60, live());
         let fact = facts.commit.as_mut().unwrap();
-        fact.overridden = Some(text.clone());
-        fact.source.title = text.clone();
-        fact.approved_by = vec![user("U7"); 100];
-        fact.source.branch = branch;
+        fact.granted.overridden = Some(text.clone());
+        fact.target_mut().source.title = text.clone();
+        fact.granted.approved_by = vec![user("U7"); 100];
+        fact.target_mut().source.branch = branch;
         let lock = TargetLock { by: user("U7"), reason: text.clone(), at: at(0), until: Some(at(60)), rollback: false };
         let status = TargetStatus {
             target: target(),
@@ -340,14 +340,14 @@ proptest! {
         check_message(&unlocked("everything", &user("U7"), &lock), "unlocked");
         check_message(&plain(&locked_already("everything", &lock)), "locked already");
         let rider = Rider { sha: sha('e'), who: other.clone(), headline: text.clone() };
-        facts.commit.as_mut().unwrap().riders = Riders::Since { commits: vec![rider; count], more: true };
+        facts.commit.as_mut().unwrap().target_mut().riders = Riders::Since { commits: vec![rider; count], more: true };
         let mut words = request().words;
         words.override_reason = Some(text.clone());
         let offer = Offer { of: id('1'), words, head: Some(sha('a')) };
         let line = |text: &str| format!("{text}\n").repeat(40);
         for problem in [None, Some(&refusal)] {
             let shown = preview(&Preview {
-                commit: facts.commit.as_ref().unwrap(),
+                plan: facts.commit.as_ref().unwrap().target(),
                 files: &[(&path("checkout/values.yaml"), &line(&text), &line(&other))],
                 changes: facts.changes.as_ref(),
                 checks: Some(&other),
@@ -465,7 +465,7 @@ fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     let shown = show(&message);
     assert!(shown.contains("\n50. ") && shown.ends_with("brings line 2 back."), "{shown}");
     let mut long = facts;
-    long.commit.as_mut().unwrap().overridden = Some("payments are failing ".repeat(20));
+    long.commit.as_mut().unwrap().granted.overridden = Some("payments are failing ".repeat(20));
     let shown = show(&history(&target(), &vec![(id('1'), long); 50], &[], &[]));
     let (above, below) = shown.split_once("\n… and ").unwrap();
     assert!(above.contains("\n10. ") && below.contains(" more.") && below.ends_with("brings line 2 back."), "{shown}");

@@ -25,7 +25,9 @@ fn ended_with(word: LastWord) -> Facts {
 }
 
 fn rollback(facts: Facts) -> Facts {
-    let commit = CommitFact { rollback: true, target: target(), ..facts.commit.clone().unwrap() };
+    let mut commit = facts.commit.clone().unwrap();
+    commit.target_mut().rollback = true;
+    commit.target_mut().target = target();
     Facts { commit: Some(commit), ..facts }
 }
 
@@ -185,10 +187,10 @@ fn a_rollback_says_that_it_locked_the_target() {
 fn an_emergency_is_said_loudly_and_approvals_are_named() {
     let mut facts = ended_with(live());
     let fact = facts.commit.as_mut().unwrap();
-    fact.approved_by = vec![user("U7"), user("U8")];
-    fact.overridden = Some("Payments are failing.".to_owned());
+    fact.granted.approved_by = vec![user("U7"), user("U8")];
+    fact.granted.overridden = Some("Payments are failing.".to_owned());
     facts.changes = Some(new_commits(2, 2, 0));
-    fact.riders = Riders::Since {
+    fact.target_mut().riders = Riders::Since {
         commits: vec![Rider { sha: sha('e'), who: "eve".to_owned(), headline: "Raise the limits".to_owned() }],
         more: false,
     };
@@ -360,12 +362,10 @@ fn whoever_asked_is_not_called_to_approve_it() {
 
 #[test]
 fn the_commit_of_a_rollback_names_who_approved_and_what_was_overridden() {
-    let fact = CommitFact {
-        rollback: true,
+    let mut fact = commit_to(TargetPlan { rollback: true, target: target(), ..target_plan() });
+    fact.granted = Granted {
         approved_by: vec![user("U7"), user("U8")],
         overridden: Some("Payments are failing\nDeploy-Id: x".to_owned()),
-        target: target(),
-        ..commit()
     };
     insta::assert_snapshot!(whole_commit(&request(), &fact), @"
     Roll back checkout@production to faster-cart-aaaaaaa

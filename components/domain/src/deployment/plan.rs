@@ -1,0 +1,166 @@
+//! The plan of a deployment: everything that is decided before the mutation. A plan is built once, from one look at GitHub, and never
+//! changed, so that relay and poller never read the catalog. Another look makes another plan.
+
+use crate::image::{Digest, ImageName, ImageRef, Tag};
+use crate::names::{
+    ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, Target,
+};
+use crate::nonempty::NonEmpty;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// What somebody wants deployed: `#42` or `feature/x`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// A pull request's head.
+    PullRequest(PullRequestNumber),
+    /// A branch's head.
+    Branch(BranchName),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PullRequest(number) => number.fmt(f),
+            Self::Branch(branch) => branch.fmt(f),
+        }
+    }
+}
+
+/// What is deployed, as GitHub knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The app's repository.
+    pub repo: RepoName,
+    /// What was asked for.
+    pub reference: Reference,
+    /// The branch behind it.
+    pub branch: BranchName,
+    /// Its newest commit when we asked.
+    pub head: CommitSha,
+    /// Title of the pull request, or first line of the commit.
+    pub title: String,
+    /// Who opened the pull request.
+    pub author: Option<GitHubLogin>,
+    /// The page to look at.
+    pub url: Option<String>,
+}
+
+/// A commit of somebody else that will be synced together with ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rider {
+    /// The commit.
+    pub sha: CommitSha,
+    /// Who, as GitHub or the commit says.
+    pub who: String,
+    /// Its first line.
+    pub headline: String,
+}
+
+/// What rides along with our commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Riders {
+    /// The target was never deployed by us, so there is nothing to compare with.
+    FirstDeploy,
+    /// These, newest first; `more`: the live commit is further back than we looked.
+    Since {
+        /// At most 100.
+        commits: Vec<Rider>,
+        /// There are more than these.
+        more: bool,
+    },
+}
+
+impl Riders {
+    /// Those of them that are wanted.
+    pub fn only(&self, wanted: impl Fn(&Rider) -> bool) -> Self {
+        match self {
+            Self::FirstDeploy => Self::FirstDeploy,
+            Self::Since { commits, more } => {
+                let commits = commits.iter().filter(|rider| wanted(rider)).cloned().collect();
+                Self::Since { commits, more: *more }
+            }
+        }
+    }
+}
+
+/// The version before a deploy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its tag.
+    pub tag: Tag,
+    /// Its commit in the app's repository.
+    pub head: CommitSha,
+}
+
+/// What a person has written and a commit of ours, which changes nothing, takes over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// The commit that wrote the tag, or touched the file last.
+    pub wrote: CommitSha,
+    /// Whose it is, if GitHub knows.
+    pub by: Option<GitHubLogin>,
+    /// The newest commit below the app's path that it deploys. GitHub lists no commit there that changes nothing, so what came later is
+    /// counted from this one.
+    pub newest: CommitSha,
+}
+
+/// What will be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub gitops: GitOpsBranch,
+    pub targets: NonEmpty<TargetPlan>,
+}
+
+/// Where the commit goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitOpsBranch {
+    pub repo: RepoName,
+    pub branch: BranchName,
+    /// The repository's page, for links.
+    pub url: String,
+}
+
+/// What will be done at one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetPlan {
+    pub target: Target,
+    pub source: Source,
+    pub image: ImageName,
+    /// The tag that goes into the files.
+    pub tag: Tag,
+    /// The tag that was there.
+    pub before: Option<String>,
+    /// What the registry said it is.
+    pub digest: Option<Digest>,
+    /// All of them get the same tag.
+    pub files: NonEmpty<FilePath>,
+    pub applications: NonEmpty<ArgoApplication>,
+    /// How long after `committed` it may take.
+    pub deadline: Duration,
+    /// How long `Degraded` is tolerated.
+    pub degraded_grace: Duration,
+    /// Whose commits ride along.
+    pub riders: Riders,
+    /// It brings an earlier version back.
+    pub rollback: bool,
+    /// The version that is live until then.
+    pub previous: Option<Previous>,
+    /// The tag was in the files already, by somebody else's commit.
+    pub taken: Option<Taken>,
+}
+
+impl TargetPlan {
+    /// The Argo CD application. Today's catalog gives a target exactly one.
+    pub fn application(&self) -> &ArgoApplication {
+        self.applications.first()
+    }
+
+    /// The image with its tag.
+    pub fn image_ref(&self) -> ImageRef {
+        ImageRef { name: self.image.clone(), tag: self.tag.clone() }
+    }
+}
