@@ -8,6 +8,7 @@ mod buttons;
 mod conversation;
 mod costs;
 mod crashes;
+mod docs;
 mod door;
 mod fault_table;
 mod faults;
