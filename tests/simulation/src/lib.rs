@@ -10,8 +10,10 @@ mod day;
 mod invariants;
 mod kernel;
 mod redis;
+mod scene;
 mod town;
 mod weather;
 mod world;
 
 pub use day::{Report, crowd, cut_off, day, forgetful, morning, one_by_one, talkative, years};
+pub use scene::{Scene, scene};

@@ -41,7 +41,7 @@ pub(crate) const CHANNEL: &str = "C0DEPLOYS";
 pub(crate) const BOT: &str = "acme-deploy-bot[bot]";
 const TEAM: &str = "T0ACME";
 const SECRET: &str = "a-secret-of-the-simulation";
-const REGISTRY: &str = "127.0.0.1:4003";
+pub(crate) const REGISTRY: &str = "127.0.0.1:4003";
 
 /// 2026-01-01, a Thursday.
 const BEGIN: u64 = 1_767_225_600_000_000;
