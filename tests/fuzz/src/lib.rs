@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod corpus;
 mod parts;
 mod promise;
 mod targets;
@@ -20,16 +21,33 @@ pub use targets::words::{command, image, names, timestamp};
 /// A function that takes any bytes and panics if a promise is broken.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: that of the function, of its folder in `corpus/` and of its binary.
+    /// The name of the function, and of the file in `corpus/`.
     pub name: &'static str,
     /// The function.
     pub run: fn(&[u8]),
+    /// The text of the file in `corpus/`.
+    pub corpus: &'static str,
+}
+
+impl Target {
+    /// The inputs that the target is always run with.
+    ///
+    /// # Panics
+    ///
+    /// If the file in `corpus/` is not a corpus.
+    pub fn entries(&self) -> Vec<corpus::Entry> {
+        corpus::read(self.corpus).unwrap_or_else(|error| panic!("corpus/{}.txt: {error}", self.name))
+    }
 }
 
 macro_rules! targets {
     ($($name:ident),* $(,)?) => {
         /// All of them.
-        pub const TARGETS: &[Target] = &[$(Target { name: stringify!($name), run: $name }),*];
+        pub const TARGETS: &[Target] = &[$(Target {
+            name: stringify!($name),
+            run: $name,
+            corpus: include_str!(concat!("../corpus/", stringify!($name), ".txt")),
+        }),*];
     };
 }
 

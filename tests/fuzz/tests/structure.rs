@@ -1,7 +1,8 @@
 //! What every target must have, and that every parser of the core has a target.
 
-use crate::inputs::{files, folder};
-use fuzz::TARGETS;
+use crate::inputs::TESTED;
+use fuzz::corpus::{Entry, read, write};
+use fuzz::{TARGETS, Target};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -11,37 +12,57 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_target_has_a_corpus_a_test_and_a_binary_and_nothing_else_has() {
-    let targets: BTreeSet<String> = TARGETS.iter().map(|target| target.name.to_owned()).collect();
+fn each_target_has_a_corpus_and_a_test_and_nothing_else_has() {
+    let targets: BTreeSet<&str> = TARGETS.iter().map(|target| target.name).collect();
     assert_eq!(targets.len(), TARGETS.len());
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    assert_eq!(names(&root.join("corpus")), targets, "folders of the corpus");
-    let tests = include_str!("inputs.rs").split("    hold(\"").skip(1).filter_map(|after| after.split('"').next());
-    assert_eq!(tests.map(str::to_owned).collect::<BTreeSet<_>>(), targets, "tests");
-    let binaries = names(&root.join("libfuzzer/fuzz_targets"));
-    assert_eq!(binaries, targets.iter().map(|target| format!("{target}.rs")).collect(), "binaries");
-    let manifest = std::fs::read_to_string(root.join("libfuzzer/Cargo.toml")).unwrap();
-    let manifest: toml::Table = manifest.parse().unwrap();
-    let named = manifest["bin"].as_array().unwrap().iter().map(|bin| bin["name"].as_str().unwrap().to_owned());
-    assert_eq!(named.collect::<BTreeSet<_>>(), targets, "binaries in Cargo.toml");
-    for target in &targets {
-        let source = std::fs::read_to_string(root.join(format!("libfuzzer/fuzz_targets/{target}.rs"))).unwrap();
-        assert!(source.contains(&format!("fuzz::{target}(data)")), "the binary {target} runs another target");
-    }
+    let files = names(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"));
+    assert_eq!(files, targets.iter().map(|target| format!("{target}.txt")).collect(), "files of the corpus");
+    assert_eq!(TESTED.iter().copied().collect::<BTreeSet<_>>(), targets, "tests");
+    assert_eq!(TESTED.len(), TARGETS.len());
 }
 
 #[test]
-fn the_corpus_is_small() {
+fn the_corpus_is_small_and_each_input_stands_there_once() {
     let mut all = 0;
-    for target in TARGETS {
-        let files = files(target.name);
-        assert!(files.len() >= 3, "{} has few seeds: {}", target.name, folder(target.name).display());
-        for (path, file) in files {
-            assert!(file.len() <= 8192, "{} is large", path.display());
-            all += file.len();
+    for Target { name, corpus, .. } in TARGETS {
+        let entries = read(corpus).unwrap_or_else(|error| panic!("corpus/{name}.txt: {error}"));
+        assert!(entries.len() >= 3, "{name} has few entries");
+        let written = write(&entries);
+        let other = corpus.lines().zip(written.lines()).find(|(one, other)| one != other);
+        assert!(written == *corpus, "corpus/{name}.txt is written otherwise: {other:?}");
+        let names: BTreeSet<&String> = entries.iter().map(|entry| &entry.name).collect();
+        let inputs: BTreeSet<&Vec<u8>> = entries.iter().map(|entry| &entry.input).collect();
+        assert_eq!(names.len(), entries.len(), "a name of corpus/{name}.txt is there twice");
+        assert_eq!(inputs.len(), entries.len(), "an input of corpus/{name}.txt is there twice");
+        for Entry { name: entry, input } in &entries {
+            assert!(input.len() <= 8192, "{entry} of corpus/{name}.txt is large");
+            all += input.len();
         }
     }
     assert!(all <= 300_000, "the corpus has {all} bytes");
+}
+
+#[test]
+fn a_corpus_gives_back_every_byte_and_refuses_what_is_none() {
+    let inputs: [&[u8]; 9] = [
+        b"",
+        b"\n",
+        b"\n\n",
+        b"# a\n|b\n",
+        b"blanks \n at the end  ",
+        b"\\ \\x \\x4 \\x41 \\\\x41 \\xfg \\u0041 \\",
+        b"\r\n\t\0\x7f",
+        "\u{feff}é漢".as_bytes(),
+        &(0..=255).collect::<Vec<u8>>(),
+    ];
+    let entry = |(at, input): (usize, &&[u8])| Entry { name: format!("entry_{at}"), input: input.to_vec() };
+    let entries: Vec<Entry> = inputs.iter().enumerate().map(entry).collect();
+    let text = write(&entries);
+    assert_eq!(read(&text), Ok(entries));
+    assert!(text.bytes().all(|byte| byte == b'\n' || byte == b' ' || byte.is_ascii_graphic()), "{text}");
+    for wrong in ["|a\n", "# a\n", "# a\nb\n", "# A\n|\n", "# \n|\n", "# a/b\n|\n", "# a\n\n# b\n|\n"] {
+        assert!(read(wrong).is_err(), "{wrong:?}");
+    }
 }
 
 /// Every Rust file below a folder.

@@ -1,5 +1,6 @@
 //! Whole requests at the two doors that face the internet: slack-command's `accept` and github-relay's `relay`.
 
+use crate::corpus;
 use crate::parts::{Parts, pieces};
 use crate::promise::{HUSH, is_plain_to_slack, keeps_secrets};
 use crate::targets::signatures::{SLACK_SECRET, macs, slack_macs};
@@ -14,6 +15,7 @@ use domain::message::Button;
 use domain::names::{CommitSha, DeploymentId};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::LazyLock;
 use store::{ManagedFiles, Pushed, Rewritten};
 
 /// The variables of all components, as an operator would set them.
@@ -167,7 +169,13 @@ const ID: &str = "0123456789abcdef0123456789abcdef";
 const SHA: &str = "6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3";
 const BASE: &str = "11aa22bb33cc44dd55ee66ff778899aabbccddee";
 
-const COMMIT_FACT: &str = include_str!("../../corpus/stored_facts/committing");
+/// The commit fact of the entry `committing` of the corpus of `stored_facts`.
+static COMMIT_FACT: LazyLock<Value> = LazyLock::new(|| {
+    let entries = corpus::read(include_str!("../../corpus/stored_facts.txt")).expect("a corpus");
+    let entry = entries.iter().find(|entry| entry.name == "committing").expect("the entry is there");
+    let facts: Value = serde_json::from_slice(&entry.input).expect("an entry is JSON");
+    facts["commit"].clone()
+});
 
 /// What a push is, read by somebody else.
 struct Seen {
@@ -242,8 +250,7 @@ pub fn push(data: &[u8]) {
             store.insert(format!("deploy-bot/deployment/{ID}/{name}"), fact.to_string().into_bytes());
         };
         if is("attempted") {
-            let facts: Value = serde_json::from_str(COMMIT_FACT).expect("a seed is JSON");
-            let mut commit = facts["commit"].clone();
+            let mut commit = COMMIT_FACT.clone();
             commit["attempts"][0]["base"] = BASE.into();
             put("commit", &commit);
         }
