@@ -242,7 +242,7 @@ impl Doors {
         ])
     }
 
-    /// 8. Sizes and starts.
+    /// 8. Sizes and starts; the instructions are in `costs`.
     pub(crate) async fn starts(mut self) -> Result<Vec<Row>> {
         let size = |name: &str| -> Result<f64> {
             let file = wasm::root().join(format!("target/wasm32-wasip2/release/{name}.wasm"));

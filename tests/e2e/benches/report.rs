@@ -21,6 +21,7 @@ pub(crate) enum Wanted {
 }
 
 /// One line of the table.
+#[derive(Clone)]
 pub(crate) struct Row {
     what: String,
     figure: f64,

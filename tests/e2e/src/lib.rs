@@ -81,14 +81,13 @@ fn run(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>, tidy: 
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let options = Options { runner: Runner::from_environment(), ..options };
-        let mut room = Room(Sandbox::start(options).await.expect("the sandbox starts"));
+        let mut room = Room::open(options).await.expect("the sandbox starts");
         let mut result = test(&mut room).await;
         if result.is_ok() && tidy {
             result = room.nothing_left().await;
         }
         let (journal, log) = (room.journal.to_string(), room.log());
-        room.0.stop().await;
+        room.close().await;
         if let Err(error) = result {
             panic!("{error:#}\n--- what happened\n{journal}\n--- the bot's log\n{log}");
         }
@@ -96,6 +95,16 @@ fn run(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>, tidy: 
 }
 
 impl Room {
+    /// A room with the bot in it, on the runner that the environment names.
+    pub async fn open(options: Options) -> Result<Self> {
+        Ok(Self(Sandbox::start(Options { runner: Runner::from_environment(), ..options }).await?))
+    }
+
+    /// Ends everything in it.
+    pub async fn close(self) {
+        self.0.stop().await;
+    }
+
     /// Alice types `/deploy <text>` in #deploys.
     pub async fn alice(&self, text: &str) -> Exchange {
         self.command(world::ALICE, world::DEPLOYS, text).await

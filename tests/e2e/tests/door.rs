@@ -2,14 +2,15 @@
 //! changes nothing. What is Slack's always gets a 200, because people read anything else as "dispatch_failed".
 
 use anyhow::{Context, Result, ensure};
-use e2e::access::Accesses;
-use e2e::{Room, room};
+use e2e::access::{Accesses, carried_elsewhere};
+use e2e::{PATIENCE, Room, room};
 use fakes::slack::{Forgery, signature};
 use fakes::{Millis, Outgoing};
 use http::{Method, Request};
 use sandbox::{now, world};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -92,6 +93,39 @@ fn what_is_no_request_of_slacks_kind_is_refused_and_costs_nothing() {
         let command = [b"ssl_check=1&", &typed(room, "checkout 42").body[..]].concat();
         check(room, &post(COMMAND, &command), 200, "").await?;
         accesses.none().await
+    });
+}
+
+/// The store is written once and not read, and Redis gets one command, before the answer.
+#[test]
+fn a_command_is_accepted_with_one_write_and_no_read() {
+    room(async |room| -> Result<()> {
+        let commands: Vec<Outgoing> = (0..2).map(|_| typed(room, "checkout main")).collect();
+        carried_elsewhere(room, &commands).await?;
+        // The carrier, who comes after the answer, finds its lease taken. Then there is nothing left to count.
+        for command in &commands {
+            let mut accesses = Accesses::since_now(room).await?;
+            let answer = room.send(command).await;
+            ensure!(answer.body.contains("Accepted"), "{answer:?}");
+            let begun = Instant::now();
+            let mut redis = accesses.redis().await?;
+            while !redis.contains_key("set") {
+                ensure!(begun.elapsed() < PATIENCE, "no carrier: {redis:?}");
+                redis = accesses.redis().await?;
+            }
+            let mut store = accesses.store().await?;
+            // An instance opens its connections with its first command, and a busy machine may start a second instance.
+            store.remove("connect");
+            redis.remove("connect");
+            ensure!(store == BTreeMap::from([("set".to_owned(), 1)]), "the store: {store:?}");
+            let expected = [("set".to_owned(), 1), ("zadd".to_owned(), 1)];
+            ensure!(redis == BTreeMap::from(expected), "Redis: {redis:?}");
+        }
+        // The carrier elsewhere has died, and the commands are carried out here.
+        for lease in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/carry/*"]).await? {
+            room.redis::<i64>(&["DEL", &lease]).await?;
+        }
+        room.all_told_when_probed().await
     });
 }
 

@@ -6,7 +6,6 @@ mod announced;
 mod argocd;
 mod buttons;
 mod conversation;
-mod costs;
 mod crashes;
 mod docs;
 mod door;

@@ -151,6 +151,37 @@ fn three_round_trips_lead_from_the_answer_to_the_commit() {
     });
 }
 
+/// One call of each kind that changes something, and of the others no more than a deploy needs, at the pace of production.
+#[test]
+fn a_deploy_makes_no_more_calls_than_it_needs() {
+    room_with(Options::default(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // After the first deploy the catalog is known, and where the registry wants a login.
+        room.builds("checkout", "main", "alice");
+        room.goes_live("checkout main").await?;
+        room.nothing_left().await?;
+        room.builds("checkout", "main", "alice");
+        let begin = room.journal.mark("deploy");
+        room.goes_live("checkout main").await?;
+        room.all_told().await?;
+        let calls = room.calls(begin);
+        let of = |systems: &[&str]| -> Vec<&str> {
+            let is_of = |call: &&str| systems.iter().any(|system| call.starts_with(system));
+            calls.iter().map(String::as_str).filter(is_of).collect()
+        };
+        // The login is beside the query. The comparison comes after the commit, for the message.
+        let mut to_commit = of(&["github", "registry"]);
+        to_commit[..2].sort_unstable();
+        let expected = ["github.query", "registry.token", "registry.head", "github.commit", "github.compare"];
+        assert_eq!(to_commit, expected, "{calls:?}");
+        assert_eq!(of(&["argocd.webhook", "argocd.sync"]), ["argocd.webhook", "argocd.sync"], "{calls:?}");
+        assert!(of(&["argocd.get", "argocd.refresh"]).len() <= 1, "{calls:?}");
+        assert_eq!(of(&["slack.post"]).len(), 1, "{calls:?}");
+        assert!(of(&["slack"]).len() <= 6, "{calls:?}");
+        Ok(())
+    });
+}
+
 /// The calls to stand-ins after the answer to the command, up to the mutation.
 fn from_answer_to_commit(entries: &[Entry]) -> Vec<Entry> {
     let to_stand_ins = entries.iter().filter(|entry| !matches!(entry.system, "bot" | "mark"));
