@@ -1,4 +1,8 @@
-//! Leases in Redis.
+//! Leases in Redis. Work under a lease is a closure: [`Lease::hold`] waits for the name, [`Lease::try_hold`] does not.
+//! Both give the name back on every path, an early `?` included.
+//!
+//! What you would get wrong: a lease makes duplicates rare, and is never the only safety. A holder may freeze inside a
+//! call for longer than the lease lives.
 
 use crate::clock::Clock;
 use crate::key::PREFIX;
@@ -12,7 +16,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::time::Duration;
 
-/// Proof, with a local deadline, that we were given a name for a while. It makes duplicates rare; it is never the only safety.
+/// Proof, with a local deadline, that we were given a name for a while.
 pub struct Lease<'w, W> {
     world: &'w W,
     key: String,
@@ -20,6 +24,38 @@ pub struct Lease<'w, W> {
     life: Duration,
     /// On the clock that does not jump; counted from before the command was sent.
     deadline: Cell<Duration>,
+    /// The lease is not given back at the end of the work.
+    runs_out: Cell<bool>,
+}
+
+/// For how long a lease is taken, and how it is renewed.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Without a renewal the lease runs out after this time.
+    pub life: Duration,
+    /// The lease is renewed this often beside the work, and a renewal that fails ends the work where it stands.
+    /// `None`: only [`Lease::ensure`] renews, and nothing ends the work from outside.
+    pub renew: Option<Duration>,
+}
+
+/// How work under a lease ended.
+#[derive(Debug)]
+pub struct Held<T> {
+    /// What the work returned, unless a renewal failed and ended the work.
+    pub done: Result<T, LeaseLost>,
+    /// The last moment at which the lease was ours for certain. `None`: the lease was ours until it was given back.
+    ours_until: Option<Duration>,
+}
+
+impl<T> Held<T> {
+    /// The calls that may have taken effect when the lease was not ours any more: without an answer, or answered after
+    /// the last moment at which the lease was ours for certain.
+    pub fn late<K: Ord + Clone>(&self, calls: &Calls<K>) -> Vec<K> {
+        let Some(until) = self.ours_until else { return Vec::new() };
+        let calls = calls.0.borrow();
+        let late = calls.iter().filter(|(_, answered)| answered.is_none_or(|at| at > until));
+        late.map(|(about, _)| about.clone()).collect()
+    }
 }
 
 /// The lease is not ours any more, or not for long enough.
@@ -51,13 +87,63 @@ pub(crate) fn token() -> String {
 }
 
 impl<'w, W: Redis + Clock> Lease<'w, W> {
+    /// Does the work under the lease `name`, and gives the lease back. While another holder has the lease, `if_taken`
+    /// waits and looks around between two tries; its error gives up.
+    pub async fn hold<T, E: From<StoreError> + From<LeaseLost>>(
+        world: &'w W,
+        name: &str,
+        terms: Terms,
+        mut if_taken: impl AsyncFnMut() -> Result<(), E>,
+        work: impl AsyncFnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lease = loop {
+            match Self::take(world, name, terms.life).await? {
+                Some(lease) => break lease,
+                None => if_taken().await?,
+            }
+        };
+        lease.run(terms.renew, work).await.done?
+    }
+
+    /// Does the work under the lease `name` if the lease is free, and gives the lease back. `None`: another holder has
+    /// the lease.
+    pub async fn try_hold<T>(
+        world: &'w W,
+        name: &str,
+        terms: Terms,
+        work: impl AsyncFnOnce(&Self) -> T,
+    ) -> Result<Option<Held<T>>, StoreError> {
+        match Self::take(world, name, terms.life).await? {
+            Some(lease) => Ok(Some(lease.run(terms.renew, work).await)),
+            None => Ok(None),
+        }
+    }
+
+    async fn run<T>(self, renew: Option<Duration>, work: impl AsyncFnOnce(&Self) -> T) -> Held<T> {
+        let done = match renew {
+            Some(period) => self.during(period, work(&self)).await,
+            None => Ok(work(&self).await),
+        };
+        let until = self.deadline.get().saturating_sub(self.life);
+        // Calls of work that was cut off may still be on their way: nobody else gets the name before it runs out.
+        let runs_out = done.is_err() || self.runs_out.get();
+        let ours_to_the_end = !runs_out && self.release().await;
+        Held { done, ours_until: (!ours_to_the_end).then_some(until) }
+    }
+
+    /// Calls of the work may still be on their way when it ends: the lease is then not given back, but runs out.
+    pub fn let_run_out(&self) {
+        self.runs_out.set(true);
+    }
+
     /// Takes it if it is free.
     pub async fn take(world: &'w W, name: &str, life: Duration) -> Result<Option<Self>, StoreError> {
         let (key, token) = (lease_key(name), token());
         let before = world.elapsed();
         let reply = world.run("SET", &[&key, &token, "NX", "PX", &millis(life).to_string()]).await?;
         let taken = matches!(reply.first(), Some(Reply::Status(status)) if status == "OK");
-        Ok(taken.then(|| Self { world, key, token, life, deadline: Cell::new(before.saturating_add(life)) }))
+        let deadline = Cell::new(before.saturating_add(life));
+        Ok(taken.then(|| Self { world, key, token, life, deadline, runs_out: Cell::new(false) }))
     }
 
     /// Whether it is ours for at least `limit` more, by our own clock.

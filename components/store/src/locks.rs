@@ -25,10 +25,9 @@ pub async fn change_lock(
     };
     let mut changes: LockLog = read(store, &log).await?.unwrap_or_default();
     changes.add(change);
-    let lost = |_| StoreError::LeaseLost;
-    lease.ensure(WRITES).await.map_err(lost)?;
+    lease.ensure(WRITES).await?;
     write(store, &log, &changes).await?;
-    lease.ensure(WRITES).await.map_err(lost)?;
+    lease.ensure(WRITES).await?;
     match lock {
         Some(lock) => write(store, &key, lock).await,
         None => store.delete(&key).await,

@@ -36,7 +36,7 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
         forget(store, old).await?;
     }
     // What another has added since would be lost, and with it the only name of its keys.
-    still_ours().await.map_err(|_| StoreError::LeaseLost)?;
+    still_ours().await?;
     save_key(store, key, &ring).await
 }
 

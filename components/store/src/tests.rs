@@ -822,6 +822,146 @@ fn tokens_differ() {
     assert!(tokens.iter().all(|token| token.len() == 32));
 }
 
+// ---- Work under a lease ----
+
+/// Ten seconds, renewed every three.
+const TERMS: Terms = Terms { life: Duration::from_secs(10), renew: Some(Duration::from_secs(3)) };
+
+fn is_free(memory: &Memory, name: &str) -> bool {
+    !memory.run(is_held(memory, name)).unwrap()
+}
+
+#[test]
+fn work_has_the_lease_until_it_ends() {
+    let memory = Memory::default();
+    let work = async |lease: &Lease<'_, Memory>| {
+        assert_eq!(is_held(&memory, "watch").await, Ok(true));
+        memory.sleep(secs(60)).await;
+        lease.check(secs(7))
+    };
+    let held = memory.run(Lease::try_hold(&memory, "watch", TERMS, work)).unwrap().unwrap();
+    assert_eq!(held.done, Ok(Ok(())), "renewed beside the work");
+    assert!(is_free(&memory, "watch"));
+    let waited = async || -> Result<(), StoreError> { panic!("the lease was free") };
+    let done = memory.run(Lease::hold(&memory, "watch", TERMS, waited, async |_| Ok(7)));
+    assert_eq!(done, Ok(7));
+    assert!(is_free(&memory, "watch"));
+}
+
+#[test]
+fn an_early_end_gives_the_lease_back() {
+    let memory = Memory::default();
+    let fails = async || Err(StoreError::Failed("the store is away"));
+    let work = async |_: &Lease<'_, Memory>| -> Result<(), StoreError> {
+        fails().await?;
+        panic!("not reached")
+    };
+    let held = memory.run(Lease::try_hold(&memory, "watch", TERMS, &work)).unwrap().unwrap();
+    assert_eq!(held.done, Ok(Err(StoreError::Failed("the store is away"))));
+    assert!(is_free(&memory, "watch"));
+    let done = memory.run(Lease::hold(&memory, "watch", TERMS, async || Ok(()), &work));
+    assert_eq!(done, Err(StoreError::Failed("the store is away")));
+    assert!(is_free(&memory, "watch"));
+}
+
+#[test]
+fn a_taken_lease_is_waited_for_or_not() {
+    let memory = Memory::default();
+    let other = take(&memory, "watch").unwrap();
+    let not_done = async |_: &Lease<'_, Memory>| panic!("another holds it");
+    assert!(memory.run(Lease::try_hold(&memory, "watch", TERMS, not_done)).unwrap().is_none());
+    let looks = Cell::new(0);
+    let wait = async || {
+        looks.set(looks.get() + 1);
+        memory.sleep(secs(4)).await;
+        if looks.get() < 2 { Ok(()) } else { Err(StoreError::Failed("waited long enough")) }
+    };
+    let not_done = async |_: &Lease<'_, Memory>| -> Result<(), StoreError> { panic!("another holds it") };
+    let done = memory.run(Lease::hold(&memory, "watch", TERMS, wait, not_done));
+    assert_eq!(done, Err(StoreError::Failed("waited long enough")));
+    // Eight seconds have passed: the other lease runs out at the tenth.
+    let wait = async || {
+        memory.sleep(secs(4)).await;
+        Ok::<(), StoreError>(())
+    };
+    let when = memory.run(Lease::hold(&memory, "watch", TERMS, wait, async |_| Ok(memory.elapsed())));
+    assert_eq!(when, Ok(secs(12)));
+    memory.run(other.release());
+}
+
+#[test]
+fn a_lost_lease_ends_the_work_and_runs_out() {
+    let memory = Memory::default();
+    let work = async |lease: &Lease<'_, Memory>| -> Result<(), StoreError> {
+        memory.sleep(secs(4)).await;
+        assert_eq!(lease.check(secs(9)), Ok(()), "renewed a second ago");
+        memory.redis_is_down.set(true);
+        memory.sleep(secs(60)).await;
+        panic!("not reached")
+    };
+    let held = memory.run(Lease::try_hold(&memory, "watch", TERMS, &work)).unwrap().unwrap();
+    assert_eq!((held.done, memory.elapsed()), (Err(LeaseLost), secs(6)));
+    memory.redis_is_down.set(false);
+    assert!(!is_free(&memory, "watch"), "not given back");
+    memory.pass(7);
+    assert!(is_free(&memory, "watch"));
+    let done = memory.run(Lease::hold(&memory, "watch", TERMS, async || Ok(()), &work));
+    assert_eq!(done, Err(StoreError::LeaseLost));
+}
+
+#[test]
+fn without_renewals_nothing_ends_the_work() {
+    let memory = Memory::default();
+    let terms = Terms { renew: None, ..TERMS };
+    let work = async |lease: &Lease<'_, Memory>| {
+        memory.sleep(secs(60)).await;
+        assert_eq!(lease.check(Duration::ZERO), Err(LeaseLost));
+        Ok::<_, StoreError>("done")
+    };
+    assert_eq!(memory.run(Lease::hold(&memory, "watch", terms, async || Ok(()), work)), Ok("done"));
+}
+
+#[test]
+fn calls_are_late_only_if_the_lease_was_lost() {
+    let memory = Memory::default();
+    for (ending, expected) in
+        [("given back", &[][..]), ("let run out", &["after", "open"]), ("lost", &["after", "open"])]
+    {
+        let calls = Calls::default();
+        let work = async |lease: &Lease<'_, Memory>| {
+            calls.make(&memory, "before", async {}).await;
+            memory.sleep(secs(4)).await;
+            calls.make(&memory, "after", async {}).await;
+            let mut open = pin!(calls.make(&memory, "open", std::future::pending::<()>()));
+            assert!(open.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            match ending {
+                "let run out" => lease.let_run_out(),
+                "lost" => {
+                    memory.forget();
+                    memory.sleep(secs(60)).await;
+                }
+                _ => {}
+            }
+        };
+        let held = memory.run(Lease::try_hold(&memory, ending, TERMS, work)).unwrap().unwrap();
+        assert_eq!(held.done.is_err(), ending == "lost");
+        assert_eq!(held.late(&calls), expected, "{ending}");
+        assert_eq!(is_free(&memory, ending), ending != "let run out");
+    }
+}
+
+#[test]
+fn a_lease_that_ran_out_before_it_was_given_back_was_lost() {
+    let memory = Memory::default();
+    let calls = Calls::default();
+    let work = async |_: &Lease<'_, Memory>| {
+        memory.pass(11);
+        calls.make(&memory, "after a freeze", async {}).await;
+    };
+    let held = memory.run(Lease::try_hold(&memory, "watch", TERMS, work)).unwrap().unwrap();
+    assert_eq!((held.late(&calls), held.done), (vec!["after a freeze"], Ok(())));
+}
+
 // ---- In flight ----
 
 fn flight(memory: &Memory) -> (bool, Vec<DeploymentId>) {
