@@ -1,8 +1,8 @@
 //! Within Slack's three seconds: prove that the request is Slack's, understand it, save it, answer. No call to another system but
 //! our own store and Redis, and neither before the signature is checked.
 
-use crate::carry;
 use crate::converse;
+use crate::deploy;
 use crate::log::Line;
 use crate::reply::Declined;
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
@@ -298,10 +298,10 @@ pub async fn after(world: &impl World, settings: &SlackCommandSettings, then: Th
     };
     match then {
         Then::Nothing => {}
-        Then::CarryOut(id, wish) => drop(join(carry::carry_out(world, settings, &id), told(wish)).await),
+        Then::CarryOut(id, wish) => drop(join(deploy::carry_out(world, settings, &id), told(wish)).await),
         Then::TakeBack(id, wish) => {
             told(wish).await;
-            carry::take_back(world, &id).await;
+            deploy::take_back(world, &id).await;
         }
         Then::Converse(wish) => told(Some(wish)).await,
     }

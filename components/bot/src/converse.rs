@@ -2,7 +2,9 @@
 //! `response_url` of its own click; nothing of it is promised before, so whoever hears nothing asks again.
 
 use super::accept::{Asker, SAVE_LIMIT, Wanted, Wish, save};
-use super::carry::{Desk, Place, Stop, WRITE, carry_lease, carry_out};
+use crate::context::Context;
+use crate::deploy::prepare::Look;
+use crate::deploy::{Site, Stop, WRITE, authorise, carry_lease, carry_out, catalog, gates, prepare, versions};
 use crate::log::Line;
 use crate::settings::SlackCommandSettings;
 use crate::world::World;
@@ -63,8 +65,8 @@ pub(crate) async fn converse<W: World>(world: &W, settings: &SlackCommandSetting
     // The answer to Slack is still on its way out of this instance: it goes first.
     world.sleep(HEAD_START).await;
     let Wish { what, who, id, at } = wish;
-    let desk = Desk { world, settings, id: &id };
-    let talk = Talk { desk, who: &who, at };
+    let cx = Context { world, settings, id: &id };
+    let talk = Talk { cx, who: &who, at };
     let mut carry = None;
     // A write of ours that failed, or took too long, may have taken effect.
     let changed = match &what {
@@ -198,7 +200,7 @@ async fn answer(world: &impl World, who: &Asker, id: &DeploymentId, words: &Mess
 
 /// One exchange.
 struct Talk<'a, W> {
-    desk: Desk<'a, W>,
+    cx: Context<'a, W>,
     who: &'a Asker,
     at: Timestamp,
 }
@@ -208,26 +210,26 @@ impl<W: World> Talk<'_, W> {
         match command {
             Command::Status(None) => self.status_of_all().await,
             Command::Status(Some(words)) => {
-                let (target, environment) = self.desk.find(&words).await?;
-                let lock = store::load_key(self.desk.world, LockOfAll).await?.filter(|lock| lock.holds(self.now()));
+                let (target, environment) = catalog::find_target(&self.cx, &words).await?;
+                let lock = store::load_key(self.cx.world, LockOfAll).await?.filter(|lock| lock.holds(self.now()));
                 let status = self.status(target, &environment).await?;
                 Ok(Said::Asker(message::status_of(&[status], lock.as_ref(), 0)))
             }
             Command::History(words) => {
-                let (target, environment) = self.desk.find(&words).await?;
-                let (world, argocd) = (self.desk.world, &environment.argocd);
-                let past = self.desk.remembered(argocd).await?;
+                let (target, environment) = catalog::find_target(&self.cx, &words).await?;
+                let (world, argocd) = (self.cx.world, &environment.argocd);
+                let past = versions::remembered(&self.cx, argocd).await?;
                 let own = store::load_key(world, Locks(argocd)).await?.unwrap_or_default();
                 let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
                 Ok(Said::Asker(message::history(&target, &past, &own.changes, &all.changes)))
             }
-            Command::Apps => Ok(Said::Asker(message::apps(&self.desk.read_catalog().await?.1))),
+            Command::Apps => Ok(Said::Asker(message::apps(&catalog::read_catalog(&self.cx).await?.1))),
             Command::Preview(words) => self.preview(words).await,
             Command::Lock { scope, reason, period } => self.lock(scope, reason, period).await,
             Command::Unlock(scope) => self.unlock(scope, |_| true).await,
             Command::Cancel(words) => {
-                let (target, environment) = self.desk.find(&words).await?;
-                let current = store::load_key(self.desk.world, Current(&environment.argocd)).await?;
+                let (target, environment) = catalog::find_target(&self.cx, &words).await?;
+                let current = store::load_key(self.cx.world, Current(&environment.argocd)).await?;
                 match current {
                     Some(current) => self.cancel(&current.id, carry).await,
                     None => Ok(Said::words(&message::nothing_to_cancel(&target.to_string()))),
@@ -257,13 +259,13 @@ impl<W: World> Talk<'_, W> {
     }
 
     fn now(&self) -> Timestamp {
-        self.desk.world.now()
+        self.cx.world.now()
     }
 
     // ---- questions ----
 
     async fn status_of_all(&self) -> Result<Said, Stop> {
-        let (_, catalog) = self.desk.read_catalog().await?;
+        let (_, catalog) = catalog::read_catalog(&self.cx).await?;
         let mut targets = Vec::new();
         for app in catalog.apps.values() {
             for (name, environment) in &app.environments {
@@ -274,12 +276,12 @@ impl<W: World> Talk<'_, W> {
         let all =
             join_all(targets.into_iter().take(MOST).map(|(target, environment)| self.status(target, environment)));
         let all = all.await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let lock = store::load_key(self.desk.world, LockOfAll).await?.filter(|lock| lock.holds(self.now()));
+        let lock = store::load_key(self.cx.world, LockOfAll).await?.filter(|lock| lock.holds(self.now()));
         Ok(Said::Asker(message::status_of(&all, lock.as_ref(), more)))
     }
 
     async fn status(&self, target: Target, environment: &Environment) -> Result<TargetStatus, Stop> {
-        let (world, argocd, now) = (self.desk.world, &environment.argocd, self.now());
+        let (world, argocd, now) = (self.cx.world, &environment.argocd, self.now());
         let live = match store::load_key(world, Live(argocd)).await? {
             Some(live) => Some(store::load(world, &live.id).await?),
             None => None,
@@ -287,7 +289,7 @@ impl<W: World> Talk<'_, W> {
         let under_way = match store::load_key(world, Current(argocd)).await? {
             Some(current) => {
                 let facts = store::load(world, &current.id).await?;
-                Some(facts).filter(|facts| facts.keeps_busy(now, &self.desk.settings.tempo))
+                Some(facts).filter(|facts| facts.keeps_busy(now, &self.cx.settings.tempo))
             }
             None => None,
         };
@@ -297,21 +299,21 @@ impl<W: World> Talk<'_, W> {
 
     /// Reads and decides like a deploy, and writes nothing.
     async fn preview(&self, words: DeployWords) -> Result<Said, Stop> {
-        let desk = &self.desk;
+        let cx = &self.cx;
         let request = self.who.request(self.at, words, Origin::Typed);
-        let (blob, catalog) = desk.read_catalog().await?;
-        let (target, app, environment) = desk.authorise(&request, &catalog).await?;
-        let place = Place { target: &target, app, environment, catalog: &blob };
-        let (snapshot, login) = desk.read(&request, &place).await?;
-        desk.same_catalog(&place, &snapshot).await?;
-        let prepared = desk.prepare(&request, None, &place, &snapshot, login).await?;
+        let (blob, catalog) = catalog::read_catalog(cx).await?;
+        let (target, app, environment) = authorise::authorise(cx, &request, &catalog).await?;
+        let site = Site { target: &target, app, environment, catalog: &blob };
+        let Look { snapshot, login } = prepare::read(cx, &request, &site).await?;
+        catalog::same_catalog(cx, &site, &snapshot).await?;
+        let prepared = prepare::prepare(cx, (&request, None), &site, &snapshot, login).await?;
         let plan = prepared.plan.targets.first();
-        let problem = match desk.gates(&request, &place, &snapshot, plan).await {
+        let problem = match gates::gates(cx, &request, &site, &snapshot, plan).await {
             Ok(_) => None,
             Err(Stop::End(End::Refused { refusal })) => refusal.read(),
             Err(other) => return Err(other),
         };
-        let changes = desk.changes(plan).await;
+        let changes = versions::changes(cx, plan).await;
         let checks = match &snapshot.source {
             _ if plan.rollback => snapshot.checked.clone(),
             SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => checks.clone(),
@@ -333,7 +335,7 @@ impl<W: World> Talk<'_, W> {
             changes: changes.as_ref(),
             checks: checks.as_deref(),
             problem: problem.as_ref(),
-            offer: Offer { of: desk.id.clone(), words, head },
+            offer: Offer { of: cx.id.clone(), words, head },
         })))
     }
 
@@ -343,11 +345,11 @@ impl<W: World> Talk<'_, W> {
     async fn scope(&self, scope: &Scope) -> Result<Locked, Stop> {
         match scope {
             Scope::Everything => {
-                let owners = self.desk.read_catalog().await?.1.owners;
+                let owners = catalog::read_catalog(&self.cx).await?.1.owners;
                 Ok(Locked { name: "everything".to_owned(), target: None, owners })
             }
             Scope::Target(words) => {
-                let (target, environment) = self.desk.find(words).await?;
+                let (target, environment) = catalog::find_target(&self.cx, words).await?;
                 let name = target.to_string();
                 let owners = environment.owners.clone();
                 Ok(Locked { name, target: Some((target, environment)), owners })
@@ -356,7 +358,7 @@ impl<W: World> Talk<'_, W> {
     }
 
     async fn must_own(&self, owners: &People, doing: String) -> Result<(), Stop> {
-        if self.desk.is_among(&self.who.user, owners).await? {
+        if authorise::is_among(&self.cx, &self.who.user, owners).await? {
             return Ok(());
         }
         Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into())
@@ -368,13 +370,13 @@ impl<W: World> Talk<'_, W> {
             None => self.must_own(&place.owners, "lock everything".to_owned()).await?,
             // Whoever may deploy may also see to it that nobody does.
             Some((target, environment)) => {
-                let owner = self.desk.is_among(&self.who.user, &place.owners).await?;
+                let owner = authorise::is_among(&self.cx, &self.who.user, &place.owners).await?;
                 if !owner {
-                    self.desk.may_deploy(&self.who.user, &self.who.channel, target, environment).await?;
+                    authorise::may_deploy(&self.cx, &self.who.user, &self.who.channel, target, environment).await?;
                 }
             }
         }
-        let world = self.desk.world;
+        let world = self.cx.world;
         let lease = self.lease(&store::lock_lease(place.argocd())).await?;
         let now = self.now();
         if let Some(other) = place.load(world).await?.filter(|lock| lock.holds(now) && lock.by != self.who.user) {
@@ -385,7 +387,7 @@ impl<W: World> Talk<'_, W> {
         let lock = TargetLock { by: self.who.user.clone(), reason, at: now, until, rollback: false };
         store::change_lock(world, &lease, place.argocd(), lock.change(), Some(&lock)).await?;
         lease.release().await;
-        let line = Line::new("locked").of(self.desk.id).with("user", self.who.user.as_str());
+        let line = Line::new("locked").of(self.cx.id).with("user", self.who.user.as_str());
         world.log(line.with("target", place.name.as_str()).with("reason", lock.reason.as_str()));
         Ok(Said::Channel(message::locked(&scope, &place.name, &lock), None))
     }
@@ -393,7 +395,7 @@ impl<W: World> Talk<'_, W> {
     /// `meant`: whether a lock is the one that was meant, and not a newer one.
     async fn unlock(&self, scope: Scope, meant: impl Fn(&TargetLock) -> bool) -> Result<Said, Stop> {
         let place = self.scope(&scope).await?;
-        let world = self.desk.world;
+        let world = self.cx.world;
         let not_locked = || Ok(Said::words(&message::not_locked(&place.name)));
         let Some(seen) = place.load(world).await?.filter(|lock| lock.holds(self.now())) else { return not_locked() };
         if !meant(&seen) {
@@ -413,7 +415,7 @@ impl<W: World> Talk<'_, W> {
             LockChange { at: self.now(), by, reason, what: domain::lock::Locked::TakenAway { of: lock.by.clone() } };
         store::change_lock(world, &lease, place.argocd(), change, None).await?;
         lease.release().await;
-        let line = Line::new("unlocked").of(self.desk.id).with("user", self.who.user.as_str());
+        let line = Line::new("unlocked").of(self.cx.id).with("user", self.who.user.as_str());
         world.log(line.with("target", place.name.as_str()).with("lock_by", lock.by.as_str()));
         let elsewhere = self.deployed_from(place.argocd()).await.filter(|channel| *channel != self.who.channel);
         Ok(Said::Channel(message::unlocked(&place.name, &self.who.user, &lock), elsewhere))
@@ -421,7 +423,7 @@ impl<W: World> Talk<'_, W> {
 
     /// The channel of a target: where what runs was deployed from, or else what was tried last.
     async fn deployed_from(&self, argocd: Option<&ArgoApplication>) -> Option<SlackChannel> {
-        let world = self.desk.world;
+        let world = self.cx.world;
         let id = match store::load_key(world, Live(argocd?)).await.ok()? {
             Some(live) => live.id,
             None => store::load_key(world, Current(argocd?)).await.ok()??.id,
@@ -432,25 +434,25 @@ impl<W: World> Talk<'_, W> {
 
     async fn lease(&self, name: &str) -> Result<Lease<'_, W>, Stop> {
         loop {
-            if let Some(lease) = Lease::take(self.desk.world, name, LIFE).await? {
+            if let Some(lease) = Lease::take(self.cx.world, name, LIFE).await? {
                 return Ok(lease);
             }
-            self.desk.world.sleep(AGAIN).await;
+            self.cx.world.sleep(AGAIN).await;
         }
     }
 
     // ---- the wish to cancel ----
 
     async fn cancel(&self, id: &DeploymentId, carry: &mut Option<Next>) -> Result<Said, Stop> {
-        let world = self.desk.world;
+        let world = self.cx.world;
         let facts = store::load(world, id).await?;
         let Some(request) = &facts.request else { return Ok(Said::words(&message::forgotten())) };
         if facts.state().is_final() || facts.committed.is_some() {
             return Ok(Said::words(&message::too_late_to_cancel(&facts)));
         }
         if request.user != self.who.user {
-            let (target, environment) = self.desk.find(&request.words.target()).await?;
-            self.desk.may_deploy(&self.who.user, &self.who.channel, &target, &environment).await?;
+            let (target, environment) = catalog::find_target(&self.cx, &request.words.target()).await?;
+            authorise::may_deploy(&self.cx, &self.who.user, &self.who.channel, &target, &environment).await?;
         }
         if facts.cancel.is_none() {
             let cancel = CancelFact { by: Some(self.who.user.clone()), at: self.now() };
@@ -467,7 +469,7 @@ impl<W: World> Talk<'_, W> {
     // ---- approvals ----
 
     async fn approve(&self, id: &DeploymentId, yes: bool, carry: &mut Option<Next>) -> Result<Said, Stop> {
-        let world = self.desk.world;
+        let world = self.cx.world;
         let facts = store::load(world, id).await?;
         let Some((request, wanted)) = facts.request.clone().zip(wanted(&facts)) else {
             return Ok(Said::words(&message::forgotten()));
@@ -478,11 +480,11 @@ impl<W: World> Talk<'_, W> {
         if self.now() >= until {
             return Ok(Said::words(&message::approval_over()));
         }
-        let (target, environment) = self.desk.find(&request.words.target()).await?;
+        let (target, environment) = catalog::find_target(&self.cx, &request.words.target()).await?;
         let may = match &environment.gates.approvals {
             // Whoever asked may take it back, but not approve it.
             _ if request.user == self.who.user => !yes,
-            Some(approvals) => self.desk.is_among(&self.who.user, &approvals.by).await?,
+            Some(approvals) => authorise::is_among(&self.cx, &self.who.user, &approvals.by).await?,
             None => false,
         };
         if !may {
@@ -515,7 +517,7 @@ impl<W: World> Talk<'_, W> {
                 return Ok(Said::words(&message::approved_already()));
             }
             // It goes on as a deployment of its own, in the same message: of the button's, which is the same for all who press it.
-            let next = self.desk.id;
+            let next = self.cx.id;
             let is_new = fact != before;
             let follows = self.after_approval(id, &facts, &request, fact, (&agreed, head, tag));
             let saved = save(world, next, SAVE_LIMIT, async || {
@@ -574,8 +576,8 @@ impl<W: World> Talk<'_, W> {
     async fn retell(&self, id: &DeploymentId, facts: &Facts) -> bool {
         let Some(place) = facts.place() else { return false };
         let words = message::before_commit(id, facts, None);
-        let world = self.desk.world;
-        match slack::update(world, &self.desk.settings.slack, &place.channel, &place.ts, &words).await {
+        let world = self.cx.world;
+        match slack::update(world, &self.cx.settings.slack, &place.channel, &place.ts, &words).await {
             Ok(()) => true,
             Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));

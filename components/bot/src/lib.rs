@@ -1,8 +1,9 @@
 //! The stories: from a typed command to its commit, from GitHub's webhook to Argo CD's, from the commit to the end.
 
 pub mod accept;
-pub mod carry;
+mod context;
 pub mod converse;
+pub mod deploy;
 mod late;
 pub mod log;
 pub mod relay;

@@ -3,7 +3,7 @@
 //! Every call is announced in the fact `message` before it is made (`speaking`), so that the watch, which takes over after the
 //! commit, never edits while one of our calls may still be on its way.
 
-use super::carry::WRITE;
+use super::deploy::WRITE;
 use crate::log::Line;
 use crate::settings::SlackCommandSettings;
 use crate::world::World;

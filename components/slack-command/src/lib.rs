@@ -45,6 +45,6 @@ async fn health(head: &Inbound) -> Result<Answer, Declined> {
     let (settings, world) = open.map_err(|error| accept::unready(head, &error))?;
     let answer = accept::health(&*world, head).await?;
     // A probe is answered at once. What it resumes goes on after the answer.
-    spin::spawn(async move { bot::carry::resume(&*world, &settings).await });
+    spin::spawn(async move { bot::deploy::resume(&*world, &settings).await });
     Ok(answer)
 }

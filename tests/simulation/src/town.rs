@@ -34,7 +34,7 @@ use crate::redis::Redis;
 use crate::weather::{Trouble, Weather};
 use crate::world::{Open, Peek, Role, World};
 use bot::accept::{self, Then};
-use bot::{carry, relay, watch};
+use bot::{deploy, relay, watch};
 
 pub(crate) const GITOPS: &str = "acme/gitops";
 pub(crate) const CHANNEL: &str = "C0DEPLOYS";
@@ -645,7 +645,7 @@ impl Town {
     async fn health(self: &Rc<Self>, process: ProcessId, n: usize, head: &Inbound) {
         let world = World::new(self.clone(), process, n, Role::SlackCommand);
         if accept::health(&world, head).await.is_ok() {
-            carry::resume(&world, &self.command).await;
+            deploy::resume(&world, &self.command).await;
         }
     }
 

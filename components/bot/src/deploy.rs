@@ -1,0 +1,319 @@
+//! After the answer: from a saved request to a commit on the GitOps branch, or to words that say why not.
+//!
+//! Every step starts from the facts and can be done again without harm; a process may die between any two lines here. The
+//! critical path is three round trips: one query, one HEAD, one mutation.
+
+mod already_written;
+pub(crate) mod authorise;
+pub(crate) mod catalog;
+mod commit;
+pub(crate) mod gates;
+mod guard;
+pub(crate) mod prepare;
+mod pull_request;
+mod resume;
+mod rollback;
+mod settle;
+mod stop;
+mod turn;
+pub(crate) mod versions;
+
+pub(crate) use prepare::Site;
+pub(crate) use resume::carry_lease;
+pub use resume::{resume, take_back};
+pub(crate) use stop::Stop;
+
+use crate::context::Context;
+use crate::late;
+use crate::log::Line;
+use crate::settings::SlackCommandSettings;
+use crate::speaker::Speaker;
+use crate::world::World;
+use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
+use domain::message::{self, Message, Note};
+use domain::names::{CommitSha, DeploymentId};
+use domain::refusal::Refusal;
+use futures::StreamExt;
+use futures::channel::mpsc;
+use futures::future::{Either, join, pending, select};
+use settle::Unsettled;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+use store::{Calls, Held, Lease, Terms};
+
+/// `carry/<id>` and the target's lease.
+const CARRY: Terms = Terms { life: Duration::from_secs(15), renew: Some(Duration::from_secs(5)) };
+/// What a write to the store may take.
+pub(crate) const WRITE: Duration = Duration::from_secs(2);
+/// How often a request tries for a lease that somebody else has.
+const LEASE_RETRY: Duration = Duration::from_millis(100);
+/// How long words that have to wait for others are held back.
+const TURN: Duration = Duration::from_secs(1);
+/// How much earlier than the work the answer to Slack sets out.
+const HEAD_START: Duration = Duration::from_millis(15);
+/// How often we begin again because the branch or the catalog moved.
+const TRIES: u32 = 20;
+/// Between two tries to tell the end, and how many there are.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+const TELL_TRIES: u32 = 40;
+
+/// One deployment that is carried out, under its lease.
+pub(crate) struct Run<'a, W> {
+    pub(crate) cx: Context<'a, W>,
+    pub(crate) lease: &'a Lease<'a, W>,
+    /// Edits of the message.
+    calls: &'a Calls<()>,
+    /// Writes of a ring.
+    rings: &'a Calls<()>,
+    /// It stands in its target's history, so that its facts are deleted one day.
+    remembered: Cell<bool>,
+    /// The catalog is the one at the commit that is built on.
+    compared: Cell<bool>,
+    unsettled: RefCell<Unsettled>,
+}
+
+/// The request, what is known of its deployment by now, and how its progress is told.
+pub(crate) struct Job<'j> {
+    pub(crate) request: &'j RequestFact,
+    pub(crate) facts: &'j mut Facts,
+    progress: mpsc::UnboundedSender<(Facts, Option<Note>)>,
+}
+
+impl Job<'_> {
+    /// Has a note told that stands in no fact.
+    fn tell(&self, note: Note) {
+        let _ = self.progress.unbounded_send((self.facts.clone(), Some(note)));
+    }
+}
+
+/// Carries a deployment out: to `committed` or `end`, told; then guards it until its last word.
+pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id: &DeploymentId) {
+    // The answer to Slack is still on its way out of this instance: it goes first.
+    world.sleep(HEAD_START).await;
+    let (calls, rings) = (Calls::default(), Calls::default());
+    let name = carry_lease(id);
+    let carried = Lease::try_hold(world, &name, CARRY, async |lease| {
+        let run = Run {
+            cx: Context { world, settings, id },
+            lease,
+            calls: &calls,
+            rings: &rings,
+            remembered: Cell::new(false),
+            compared: Cell::new(false),
+            unsettled: RefCell::default(),
+        };
+        run_to_end(&run).await
+    });
+    let held: Held<Result<(), Stop>> = match carried.await {
+        Ok(Some(held)) => held,
+        // Somebody else carries it.
+        Ok(None) => return,
+        Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.why())),
+    };
+    match &held.done {
+        Ok(Ok(())) => {}
+        Ok(Err(stop)) => world.log(Line::error("left").of(id).with("cause", stop.why())),
+        Err(_) => world.log(Line::new("lease_lost").of(id)),
+    }
+    let (late_words, late_ring) = (!held.late(&calls).is_empty(), !held.late(&rings).is_empty());
+    if !(late_words || late_ring) {
+        return;
+    }
+    world.sleep(clients::slack::LATE_EDIT).await;
+    if late_ring && let Err(error) = resume::adopt_strays(world).await {
+        world.log(Line::error("strays_not_adopted").of(id).with("cause", error.why()));
+    }
+    if late_words {
+        // What we said last may have come over what another carrier or the watch has told since.
+        late::tell_again(world, &settings.slack, settings.tempo.minute, id, |facts| last_words(id, facts)).await;
+    }
+}
+
+/// The final words of a deployment, whoever has to tell them.
+fn last_words(id: &DeploymentId, facts: &Facts) -> Option<Message> {
+    match (&facts.outcome, &facts.end) {
+        // It goes on as another deployment, whose message it is now.
+        _ if facts.is_approved() => None,
+        (Some(_), _) => Some(message::after_commit(id, facts)),
+        (None, Some(_)) if facts.committed.is_none() => Some(message::before_commit(id, facts, None)),
+        _ => None,
+    }
+}
+
+async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
+    // Loaded again under the lease: somebody may have carried it a moment ago.
+    let mut facts = store::load(run.cx.world, run.cx.id).await?;
+    let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
+    if facts.watch_speaks() {
+        return guard::guard(run, &facts).await;
+    }
+    if let Some(commit) = &facts.commit {
+        // Attempts from before a crash are settled before anything else.
+        let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
+        *run.unsettled.borrow_mut() = Unsettled { look: !bases.is_empty(), bases };
+    }
+    let speaker = Speaker::new(run.cx.world, run.cx.settings, run.cx.id, run.lease, run.calls, &facts);
+    if facts.end.is_none() {
+        let (progress, heard) = mpsc::unbounded();
+        let first = facts.clone();
+        // The first words are posted beside the work, never before it.
+        let worked = Cell::new(false);
+        let work = async {
+            let done = work(run, &mut Job { request: &request, facts: &mut facts, progress }).await;
+            worked.set(true);
+            done
+        };
+        let (done, ()) = join(work, tell_progress(run, &speaker, first, heard, &worked)).await;
+        done?;
+    }
+    if facts.committed.is_some() {
+        guard::compare(run, &facts).await;
+        return guard::guard(run, &facts).await;
+    }
+    tell_end(run, &speaker, &facts).await
+}
+
+/// Tells what is newest, until the work is done.
+async fn tell_progress<W: World>(
+    run: &Run<'_, W>,
+    speaker: &Speaker<'_, W>,
+    first: Facts,
+    mut heard: mpsc::UnboundedReceiver<(Facts, Option<Note>)>,
+    worked: &Cell<bool>,
+) {
+    let mut latest = (first, None);
+    loop {
+        let waits = speaker.tell(&latest.0, latest.1.clone(), false).await;
+        // What has to wait is tried again, unless there is something newer to say.
+        let turn = if waits { Either::Left(run.cx.world.sleep(TURN)) } else { Either::Right(pending()) };
+        match select(heard.next(), pin!(turn)).await {
+            Either::Left((Some(newer), _)) => latest = newer,
+            Either::Left((None, _)) => return,
+            Either::Right(_) => {}
+        }
+        while let Ok(newer) = heard.try_recv() {
+            latest = newer;
+        }
+        // What was on the way while the work ended is stale, and after the commit the message is the watch's.
+        if worked.get() {
+            return;
+        }
+    }
+}
+
+/// The work up to `committed` or `end`, whichever is saved in the facts then.
+async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    if let Some(sha) = settle::settled(run, job).await? {
+        return commit::committed(run, job.facts, sha, false).await;
+    }
+    let mut stop = Stop::Moved;
+    for _ in 0..TRIES {
+        match to_commit(run, job).await {
+            Ok(()) => return Ok(()),
+            Err(Stop::Moved) => stop = Stop::from(Refusal::CatalogChanged),
+            Err(other) => {
+                stop = other;
+                break;
+            }
+        }
+    }
+    let Stop::End(end) = stop else { return Err(stop) };
+    // An earlier mutation may still land on its base: first that has to be out of the question.
+    while !run.unsettled.borrow().bases.is_empty() {
+        run.unsettled.borrow_mut().look = true;
+        if let Some(sha) = settle::settled(run, job).await? {
+            return commit::committed(run, job.facts, sha, false).await;
+        }
+        settle::doubtful(run, job).await?;
+    }
+    save_end(run, job, end).await
+}
+
+/// Ends it, once: whoever ended it first is right.
+async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Result<(), Stop> {
+    let (world, id) = (run.cx.world, run.cx.id);
+    let now = world.now();
+    // Later than this the watch ends it, so that two roles never race with different words.
+    if now >= job.request.at.after(Duration::from_millis(run.cx.settings.tempo.no_end)) {
+        return Err(Stop::Leave("too late to end it: the watch will"));
+    }
+    if !run.remembered.get() {
+        // Without it its keys would stay for ever; whoever resumes tries again.
+        run.rings.make(world, (), resume::remember_early(world, id)).await?;
+    }
+    let known = store::load(world, id).await?;
+    if known.end.is_some() || known.watch_speaks() {
+        *job.facts = known;
+        return Ok(());
+    }
+    run.lease.ensure(WRITE).await?;
+    let fact = EndFact { at: now, end };
+    store::save_fact(world, id, &fact).await?;
+    world.log(Line::new("ended").of(id).with_json("end", &fact.end));
+    job.facts.end = Some(fact);
+    Ok(())
+}
+
+/// Tells the end, saves that it was told, and only then lets the id go.
+async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &Speaker<'_, W>, facts: &Facts) -> Result<(), Stop> {
+    for _ in 0..TELL_TRIES {
+        speaker.tell(facts, None, true).await;
+        if speaker.end_is_told() {
+            return Ok(store::leave_flight(run.cx.world, run.cx.id).await?);
+        }
+        run.cx.world.sleep(TELL_AGAIN).await;
+    }
+    Err(Stop::Leave("the end could not be told yet"))
+}
+
+/// From the catalog to the commit.
+async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    may_go_on(run, job.request).await?;
+    let remembered = catalog::cached_catalog(&run.cx).await;
+    // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
+    let allowed = match &remembered {
+        Some((blob, catalog)) => {
+            authorise::authorise(&run.cx, job.request, catalog).await.ok().map(|found| (blob, found))
+        }
+        None => None,
+    };
+    let by_memory = allowed.is_some();
+    let read;
+    let (blob, (target, app, environment)) = match allowed {
+        Some(allowed) => allowed,
+        None => {
+            read = catalog::read_catalog(&run.cx).await?;
+            (&read.0, authorise::authorise(&run.cx, job.request, &read.1).await?)
+        }
+    };
+    run.compared.set(false);
+    let site = Site { target: &target, app, environment, catalog: blob };
+    let done = turn::with_target(run, job, &site).await;
+    let is_refused = matches!(done, Err(Stop::End(End::Refused { .. })));
+    if by_memory && is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *blob {
+        // A freeze may have been lifted since, or an owner added.
+        return Err(Stop::Moved);
+    }
+    done
+}
+
+/// Asked at every step: nobody wishes to cancel, the watch has not ended it, and it is not too late for a commit.
+async fn may_go_on<W: World>(run: &Run<'_, W>, request: &RequestFact) -> Result<(), Stop> {
+    let (world, id, tempo) = (run.cx.world, run.cx.id, &run.cx.settings.tempo);
+    let cancel = store::load_fact::<CancelFact>(world, id);
+    let (cancel, outcome) = futures::future::try_join(cancel, store::load_fact::<OutcomeFact>(world, id)).await?;
+    if outcome.is_some() {
+        return Err(Stop::Leave("the watch has ended it"));
+    }
+    if let Some(cancel) = cancel {
+        return Err(Stop::End(End::Cancelled { by: cancel.by }));
+    }
+    if world.now() >= request.at.after(Duration::from_millis(tempo.no_mutation)) {
+        let late = world.now().since(request.at).as_secs();
+        world.log(Line::error("too_late").of(id).with("seconds", late));
+        return Err(Refusal::TooLate { minutes: tempo.no_mutation / 60_000 }.into());
+    }
+    Ok(())
+}

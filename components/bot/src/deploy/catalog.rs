@@ -1,0 +1,135 @@
+//! The catalog: remembered, and compared with the branch before anything is decided by it. The exact bytes of a file.
+
+use super::prepare::Site;
+use super::stop::Stop;
+use crate::context::Context;
+use crate::world::World;
+use clients::github::{self, FileState, ReadError, Snapshot};
+use domain::catalog::{Catalog, CatalogError, Environment};
+use domain::command::TargetWords;
+use domain::fault::Fault;
+use domain::names::{BlobSha, Target};
+use domain::push::Managed;
+use domain::refusal::Refusal;
+use domain::values::{self, EditRefusal};
+use std::time::Duration;
+use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
+
+/// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`], and
+/// before a refusal: it saves a round trip and decides nothing.
+pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(BlobSha, Catalog)> {
+    let now = cx.world.now();
+    let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
+    let fresh = now.since(cached.at) < Duration::from_millis(cx.settings.tempo.catalog_age) && cached.at <= now;
+    let catalog = Catalog::parse(&cached.text).ok().filter(|_| fresh)?;
+    Some((cached.blob, catalog))
+}
+
+/// The catalog as it is on the branch now.
+pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
+    let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);
+    let state = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path)
+        .await
+        .map_err(|error| read_error(cx, error))?;
+    let cached = cache_catalog(cx, &state).await?;
+    let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
+    Ok((cached.blob, catalog))
+}
+
+async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Result<CachedCatalog, Stop> {
+    let FileState::File { blob, text, size } = state else {
+        let gitops = &cx.settings.gitops;
+        let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
+        return Err(Refusal::NoCatalog { path, repo, branch }.into());
+    };
+    let (now, half) = (cx.world.now(), Duration::from_millis(cx.settings.tempo.catalog_age / 2));
+    if let Ok(Some(known)) = store::load_key(cx.world, CatalogCache).await
+        && known.blob == *blob
+        && known.at <= now
+        && now.since(known.at) < half
+    {
+        note_managed(cx, &known.text).await?;
+        return Ok(known);
+    }
+    let text = exact_text(cx, blob, text.as_deref(), *size).await?.map_err(|why| {
+        let (line, problem) = match why {
+            EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
+            _ => (None, "it is too large"),
+        };
+        broken_catalog(cx, CatalogError { line, problem: problem.to_owned() })
+    })?;
+    let cached = CachedCatalog { at: now, blob: blob.clone(), text };
+    // First: whoever finds the catalog remembered may rely on it that this is, too.
+    note_managed(cx, &cached.text).await?;
+    store::save_key(cx.world, CatalogCache, &cached).await?;
+    Ok(cached)
+}
+
+/// For the relay, which knows no catalog: whom a push of people concerns.
+async fn note_managed<W: World>(cx: &Context<'_, W>, text: &str) -> Result<(), StoreError> {
+    let Ok(catalog) = Catalog::parse(text) else { return Ok(()) };
+    let managed = Managed::of(&catalog);
+    match store::load_key(cx.world, ManagedFiles).await {
+        Ok(known) if known.as_ref() == Some(&managed) => Ok(()),
+        Err(error) if !error.is_unreadable() => Err(error),
+        _ => store::save_key(cx.world, ManagedFiles, &managed).await,
+    }
+}
+
+fn broken_catalog<W: World>(cx: &Context<'_, W>, error: CatalogError) -> Refusal {
+    Refusal::BrokenCatalog { path: cx.settings.catalog_path.clone(), error }
+}
+
+/// The exact bytes of a blob as text: as the query gave them, or raw where GitHub changed them on the way.
+pub(super) async fn exact_text<W: World>(
+    cx: &Context<'_, W>,
+    blob: &BlobSha,
+    text: Option<&str>,
+    size: u64,
+) -> Result<Result<String, EditRefusal>, Fault> {
+    if let Some(text) = text {
+        return Ok(Ok(text.to_owned()));
+    }
+    let (bytes, limit) = (usize::try_from(size).unwrap_or(usize::MAX), values::LARGEST);
+    if bytes > limit {
+        return Ok(Err(EditRefusal::TooLarge { bytes, limit }));
+    }
+    let bytes = github::raw_blob(cx.world, &cx.settings.github, &cx.settings.gitops.repo, blob).await?;
+    Ok(values::text_of(&bytes).map(str::to_owned))
+}
+
+pub(super) fn read_error<W: World>(cx: &Context<'_, W>, error: ReadError) -> Stop {
+    let gitops = &cx.settings.gitops;
+    match error {
+        ReadError::NoRepository => Refusal::NoSuchRepository { repo: gitops.repo.clone() }.into(),
+        ReadError::NoBranch => {
+            Refusal::NoGitOpsBranch { repo: gitops.repo.clone(), branch: gitops.branch.clone() }.into()
+        }
+        ReadError::Fault(fault) => fault.into(),
+    }
+}
+
+/// Finds a target by its words.
+pub(crate) async fn find_target<W: World>(
+    cx: &Context<'_, W>,
+    words: &TargetWords,
+) -> Result<(Target, Environment), Stop> {
+    let (_, catalog) = read_catalog(cx).await?;
+    let (target, _, found) = catalog.find(&words.app, words.environment.as_deref())?;
+    Ok((target, found.clone()))
+}
+
+/// The catalog at the very commit that we build on must be the one that we decided by.
+pub(crate) async fn same_catalog<W: World>(
+    cx: &Context<'_, W>,
+    site: &Site<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), Stop> {
+    match &snapshot.catalog {
+        FileState::File { blob, .. } if blob == site.catalog => Ok(()),
+        state => {
+            cache_catalog(cx, state).await?;
+            Err(Stop::Moved)
+        }
+    }
+}

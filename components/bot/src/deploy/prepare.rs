@@ -1,0 +1,369 @@
+//! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing outside our own store.
+
+use super::stop::Stop;
+use super::{catalog, versions};
+use crate::context::Context;
+use crate::log::Line;
+use crate::world::World;
+use clients::github::{self, FileState, PrState, Question, Snapshot, SourceState};
+use clients::registry::{self, ImageState, Login};
+use domain::catalog::{App, Environment};
+use domain::command::What;
+use domain::deployment::{
+    CommitFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, Source, State, TargetPlan,
+};
+use domain::image::{Digest, ImageName, ImageRef, Tag};
+use domain::message;
+use domain::names::{BlobSha, FilePath, Target};
+use domain::nonempty::NonEmpty;
+use domain::refusal::Refusal;
+use domain::values::{self, Edit};
+use futures::future::{Either, join, select};
+use std::pin::pin;
+use std::time::Duration;
+use store::{Live, RegistryChallenge, RegistryLogin};
+
+/// How long a login ahead of the question may take: it is to save time.
+const LOGIN_AHEAD: Duration = Duration::from_secs(2);
+
+/// Where the work happens: the target as the catalog has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) app: &'a App,
+    pub(crate) environment: &'a Environment,
+    pub(crate) catalog: &'a BlobSha,
+}
+
+/// The one query, and beside it the login that the image's registry is going to ask for.
+pub(crate) async fn read<W: World>(cx: &Context<'_, W>, request: &RequestFact, site: &Site<'_>) -> Result<Look, Stop> {
+    let live = versions::since(cx, &site.environment.argocd).await?;
+    let (mut checked, mut file) = (None, None);
+    let reference = match &request.words.what {
+        What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
+        What::Branch(branch) => Reference::Branch(branch.clone()),
+        // Its branch may be gone; the commit is not.
+        What::Rollback(version) => {
+            let past = versions::past(cx, &site.environment.argocd).await?;
+            let source = versions::earlier(cx, site, &past, version).await?.source;
+            checked = Some(source.head);
+            Reference::Branch(source.branch)
+        }
+        What::Written => {
+            let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
+            let now = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path);
+            let now = file.insert(now.await.map_err(|error| catalog::read_error(cx, error))?);
+            let text = text_of(cx, path, now).await?;
+            let source = versions::written(cx, site, std::iter::once((path, text.as_str()))).await?.source;
+            checked = Some(source.head);
+            Reference::Branch(source.branch)
+        }
+    };
+    let question = Question {
+        gitops_repo: &cx.settings.gitops.repo,
+        gitops_branch: &cx.settings.gitops.branch,
+        values: site.environment.files.first(),
+        also: site.environment.files.rest(),
+        catalog: &cx.settings.catalog_path,
+        live: live.as_ref(),
+        app_repo: &site.app.repo,
+        reference: &reference,
+        checks_of: checked.as_ref(),
+    };
+    let snapshot = github::snapshot(cx.world, &cx.settings.github, &question);
+    let (snapshot, login) = join(snapshot, log_in_ahead(cx, &site.app.image)).await;
+    let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
+    // The checks that were asked for are those of the version that was in the file.
+    if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok(Look { snapshot, login }) }
+}
+
+/// As far as it is known how. Without it the registry asks, which takes two round trips more.
+async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Option<Login> {
+    let known = store::load_key(cx.world, RegistryLogin(image.host())).await.ok().flatten()?;
+    let login = registry::log_in_ahead(cx.world, &cx.settings.registry, image, &known.challenge);
+    match select(pin!(login), pin!(cx.world.sleep(LOGIN_AHEAD))).await {
+        Either::Left((login, _)) => login,
+        Either::Right(_) => None,
+    }
+}
+
+/// What the registry knows of an image; how it asked for a login is remembered for the next time.
+async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
+    let looked = registry::image_digest(cx.world, &cx.settings.registry, image, login).await?;
+    if let Some(challenge) = looked.challenge {
+        let challenge = RegistryChallenge { challenge };
+        // A hint: without it the registry is asked as if for the first time.
+        if let Err(error) = store::save_key(cx.world, RegistryLogin(image.name.host()), &challenge).await {
+            cx.world.log(Line::error("login_not_remembered").of(cx.id).with("cause", error.why()));
+        }
+    }
+    Ok(looked.state)
+}
+
+/// Source, tag, image, edit. `begun`: what an earlier attempt fixed, which may still land, stays fixed.
+pub(crate) async fn prepare<W: World>(
+    cx: &Context<'_, W>,
+    (request, begun): (&RequestFact, Option<&CommitFact>),
+    site: &Site<'_>,
+    snapshot: &Snapshot,
+    login: Option<Login>,
+) -> Result<Prepared, Stop> {
+    let version = match begun {
+        Some(commit) => Version::Begun(commit.target()),
+        None => version(cx, request, site, snapshot, login).await?,
+    };
+    let edits = edits(cx, request, site, snapshot, version.tag()).await?;
+    let before = edits.first().and_then(|file| file.edit.before.first()).cloned();
+    let (riders, previous) = since_live(cx, site, snapshot).await?;
+    let environment = site.environment;
+    let target = match version {
+        Version::Begun(plan) => TargetPlan { before, riders, previous, ..plan.clone() },
+        Version::Wanted { source, image, digest } => TargetPlan {
+            target: site.target.clone(),
+            source,
+            image: image.name,
+            tag: image.tag,
+            before,
+            digest,
+            files: environment.files.clone(),
+            applications: NonEmpty::one(environment.argocd.clone()),
+            deadline: environment.deadline,
+            degraded_grace: environment.degraded_grace,
+            riders,
+            rollback: matches!(request.words.what, What::Rollback(_)),
+            previous,
+            taken: None,
+        },
+    };
+    let gitops = GitOpsBranch {
+        repo: cx.settings.gitops.repo.clone(),
+        branch: cx.settings.gitops.branch.clone(),
+        url: snapshot.url.clone(),
+    };
+    Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits })
+}
+
+/// The version that is wanted now: its source, its image, and what the registry says of the image.
+async fn version<W: World>(
+    cx: &Context<'_, W>,
+    request: &RequestFact,
+    site: &Site<'_>,
+    snapshot: &Snapshot,
+    login: Option<Login>,
+) -> Result<Version<'static>, Stop> {
+    let (source, image) = wanted(cx, request, site, snapshot).await?;
+    match look_for(cx, &image, login).await? {
+        ImageState::Found(digest) => Ok(Version::Wanted { source, image, digest }),
+        ImageState::Missing => Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into()),
+    }
+}
+
+/// One edit for each file.
+async fn edits<W: World>(
+    cx: &Context<'_, W>,
+    request: &RequestFact,
+    site: &Site<'_>,
+    snapshot: &Snapshot,
+    tag: &Tag,
+) -> Result<Vec<FileEdit>, Stop> {
+    let mut edits = Vec::new();
+    for (path, before) in texts(cx, site, snapshot).await? {
+        let edit = values::set_tag(&before, &site.environment.tag_at, tag.as_str())
+            .map_err(|why| Refusal::Edit { path: path.clone(), why })?;
+        edits.push(FileEdit { path: path.clone(), before, edit });
+    }
+    let is_there = |file: &FileEdit| file.edit.before.iter().all(|before| before == tag.as_str());
+    if request.words.what == What::Written && !edits.iter().all(is_there) {
+        // Nobody asked for anything else than what is there.
+        return Err(Stop::Leave("the file changed while a commit may still land"));
+    }
+    Ok(edits)
+}
+
+/// What rides along, and the version that is live until then.
+async fn since_live<W: World>(
+    cx: &Context<'_, W>,
+    site: &Site<'_>,
+    snapshot: &Snapshot,
+) -> Result<(Riders, Option<Previous>), Stop> {
+    let Some(live) = store::load_key(cx.world, Live(&site.environment.argocd)).await? else {
+        return Ok((Riders::FirstDeploy, None));
+    };
+    // As it was committed: the key `commit` alone may have been written late.
+    let live = store::load(cx.world, &live.id).await?.commit;
+    let previous = live.as_ref().map(CommitFact::target);
+    let previous = previous.map(|plan| Previous { tag: plan.tag.clone(), head: plan.source.head.clone() });
+    Ok((riders(snapshot), previous))
+}
+
+/// The values files as they are at the snapshot's commit.
+async fn texts<'p, W: World>(
+    cx: &Context<'_, W>,
+    site: &Site<'p>,
+    snapshot: &Snapshot,
+) -> Result<Vec<(&'p FilePath, String)>, Stop> {
+    let mut texts = Vec::new();
+    for (path, state) in site.environment.files.iter().zip(std::iter::once(&snapshot.values).chain(&snapshot.also)) {
+        texts.push((path, text_of(cx, path, state).await?));
+    }
+    Ok(texts)
+}
+
+async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileState) -> Result<String, Stop> {
+    let FileState::File { blob, text, size } = state else {
+        let repo = cx.settings.gitops.repo.clone();
+        return Err(Refusal::NoValuesFile { path: path.clone(), repo }.into());
+    };
+    let text = catalog::exact_text(cx, blob, text.as_deref(), *size).await?;
+    Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
+}
+
+/// What is to run: the source and its image.
+async fn wanted<W: World>(
+    cx: &Context<'_, W>,
+    request: &RequestFact,
+    site: &Site<'_>,
+    snapshot: &Snapshot,
+) -> Result<(Source, ImageRef), Stop> {
+    if let What::Rollback(version) = &request.words.what {
+        let past = versions::past(cx, &site.environment.argocd).await?;
+        let newest = past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| &commit.target().tag);
+        let takes_away = request.origin.takes_away();
+        if let Some((was, is)) = takes_away.zip(newest).filter(|(was, is)| was != is) {
+            let (target, was, is) = (Box::new(site.target.clone()), was.clone(), is.clone());
+            return Err(Refusal::VersionMoved { target, was, is }.into());
+        }
+        let earlier = versions::earlier(cx, site, &past, version).await?;
+        // The newest is what runs, once it is live.
+        let live = past.first().filter(|(_, facts)| facts.state() == State::Live);
+        if live.and_then(|(_, facts)| facts.commit.as_ref()).is_some_and(|live| live.target().tag == earlier.tag) {
+            let target = Box::new(site.target.clone());
+            return Err(Refusal::AlreadyLive { target, tag: earlier.tag }.into());
+        }
+        let image = earlier.image_ref();
+        return Ok((earlier.source, image));
+    }
+    let was = request.origin.head();
+    let moved = |source: &Source| -> Result<(), Stop> {
+        match was {
+            Some(was) if *was != source.head => {
+                Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }.into())
+            }
+            _ => Ok(()),
+        }
+    };
+    if request.words.what == What::Written {
+        let texts = texts(cx, site, snapshot).await?;
+        let known = versions::written(cx, site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
+        moved(&known.source)?;
+        let image = known.image_ref();
+        return Ok((known.source, image));
+    }
+    let source = source(snapshot, request, site.app)?;
+    moved(&source)?;
+    let tag = site.app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
+    Ok((source, ImageRef { name: site.app.image.clone(), tag }))
+}
+
+/// What one look has found.
+pub(crate) struct Look {
+    pub(crate) snapshot: Snapshot,
+    /// A login that the image's registry is going to ask for.
+    pub(crate) login: Option<Login>,
+}
+
+/// The version that is to run.
+enum Version<'a> {
+    /// An earlier attempt fixed it, and may still land.
+    Begun(&'a TargetPlan),
+    Wanted {
+        source: Source,
+        image: ImageRef,
+        digest: Option<Digest>,
+    },
+}
+
+impl Version<'_> {
+    fn tag(&self) -> &Tag {
+        match self {
+            Self::Begun(plan) => &plan.tag,
+            Self::Wanted { image, .. } => &image.tag,
+        }
+    }
+}
+
+/// What would be committed.
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    /// Of each values file, also of those that have the tag already.
+    pub(crate) edits: Vec<FileEdit>,
+}
+
+/// One values file.
+pub(crate) struct FileEdit {
+    pub(crate) path: FilePath,
+    /// Its text before.
+    pub(crate) before: String,
+    pub(crate) edit: Edit,
+}
+
+fn riders(snapshot: &Snapshot) -> Riders {
+    let commits = snapshot
+        .since_live
+        .iter()
+        // Our own commits below that path are deploys of other targets. The account alone does not tell: with a personal token it is
+        // also a person's.
+        .filter(|touch| touch.login.as_ref() != Some(&snapshot.viewer) || !message::is_deploy_headline(&touch.headline))
+        .map(|touch| Rider {
+            sha: touch.sha.clone(),
+            who: touch.login.as_ref().map_or_else(|| touch.name.clone(), |login| login.to_string()),
+            headline: touch.headline.clone(),
+        })
+        .collect();
+    Riders::Since { commits, more: !snapshot.complete }
+}
+
+/// What is to be deployed, or why it cannot be.
+fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Stop> {
+    let repo = app.repo.clone();
+    match &snapshot.source {
+        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
+        SourceState::NoPullRequest | SourceState::NoBranch => match &request.words.what {
+            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
+                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
+            }
+            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
+            What::Rollback(_) | What::Written => Err(Stop::Leave("a version of before has no branch of its own")),
+        },
+        SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
+            match open {
+                PrState::Open if *from_fork => return Err(Refusal::FromFork { number: *number }.into()),
+                PrState::Open => {}
+                PrState::Closed | PrState::Merged => {
+                    let merged = *open == PrState::Merged;
+                    return Err(
+                        Refusal::PullRequestNotOpen { number: *number, merged, base: Some(base.clone()) }.into()
+                    );
+                }
+            }
+            Ok(Source {
+                repo,
+                reference: Reference::PullRequest(*number),
+                branch: branch.clone(),
+                head: head.clone(),
+                title: title.clone(),
+                author: author.clone(),
+                url: Some(url.clone()),
+            })
+        }
+        SourceState::Branch { branch, head, title, .. } => Ok(Source {
+            repo,
+            reference: Reference::Branch(branch.clone()),
+            branch: branch.clone(),
+            head: head.clone(),
+            title: title.clone(),
+            author: None,
+            url: None,
+        }),
+    }
+}

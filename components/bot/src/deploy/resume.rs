@@ -1,0 +1,195 @@
+//! Resume: deployments whose carrier died, and requests that were not accepted as a whole. Rings that lost ids.
+
+use super::guard::guarded_until;
+use super::turn::target_lease;
+use super::{CARRY, LEASE_RETRY, WRITE, carry_out};
+use crate::late;
+use crate::log::Line;
+use crate::settings::SlackCommandSettings;
+use crate::world::World;
+use domain::deployment::{CancelFact, RequestFact, Tempo};
+use domain::names::DeploymentId;
+use futures::future::join_all;
+use std::time::Duration;
+use store::{Current, EarlyEnds, History, Key, Lease, Live, Ring, StoreError, Terms};
+
+/// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
+const ABANDONED: Duration = Duration::from_secs(30);
+/// A request that is not there after this long never will be: whoever accepts gives up saving it after a second.
+const SAVING: Duration = Duration::from_secs(2);
+/// How often it is tried to take back a request that was not accepted; how long after the one before.
+const TAKE_BACK_TRIES: u32 = 100;
+const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Carries on with deployments that nobody carries, or after their commit nobody guards: to be called after `/healthz` was answered.
+/// At most once per period in the whole installation.
+pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
+    let ids = to_resume(world, settings).await;
+    join_all(ids.iter().map(|id| carry_out(world, settings, id))).await;
+}
+
+async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<DeploymentId> {
+    match resumable(world, &settings.tempo).await {
+        Ok(ids) => ids,
+        Err(error) => {
+            world.log(Line::error("not_resumed").with("cause", error.why()));
+            Vec::new()
+        }
+    }
+}
+
+async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId>, StoreError> {
+    if !store::once_per(world, "resume", Duration::from_millis(tempo.resume)).await? {
+        return Ok(Vec::new());
+    }
+    let mut in_flight = store::in_flight(world).await?;
+    let lost = !in_flight.whole;
+    if lost {
+        store::rebuild_in_flight(world).await?;
+        in_flight = store::in_flight(world).await?;
+    }
+    let mut resume = Vec::new();
+    let mut forgotten = Vec::new();
+    let mut waited = false;
+    for id in &in_flight.ids {
+        // One that cannot be read is left alone, and does not keep the others from being resumed.
+        let Ok(mut facts) = store::load(world, id).await else { continue };
+        if facts.request.is_none() {
+            // It may be being saved just now. Once is enough for all: they were in flight before.
+            if !waited {
+                waited = true;
+                world.sleep(SAVING).await;
+            }
+            let Ok(again) = store::load(world, id).await else { continue };
+            facts = again;
+        }
+        let Some(request) = facts.request.as_ref().filter(|_| !facts.end_is_told()) else {
+            // Nothing is left to do, or nobody is left to tell.
+            if facts.request.is_none() {
+                if forget_left_over(world, id).await? {
+                    forgotten.push(id);
+                }
+                continue;
+            } else if facts.commit.is_none() {
+                // It may stand in no ring: the watch has ended it before it had a target.
+                remember_early(world, id).await?;
+            }
+            store::leave_flight(world, id).await?;
+            continue;
+        };
+        let begun = facts.commit.is_some() || facts.end.is_some() || facts.watch_speaks();
+        if lost && !begun && world.now().since(request.at) >= ABANDONED {
+            // Its carrier is gone, and the asker was perhaps told that it is not accepted: it is not begun now.
+            store::save_fact(world, id, &CancelFact { by: None, at: world.now() }).await?;
+        }
+        // After the commit a guardian is enough: it wakes the watch, which may be gone too, and tells GitHub.
+        let ours = !facts.watch_speaks() || guarded_until(&facts).is_some_and(|until| world.now() < until);
+        if ours && !store::is_held(world, &carry_lease(id)).await? {
+            resume.push(id.clone());
+        }
+    }
+    if in_flight.count() > 0 && !store::is_held(world, "watch").await? {
+        store::wake(world).await?;
+    }
+    if !forgotten.is_empty() {
+        world.sleep(SAVING).await;
+    }
+    for id in forgotten {
+        // The same button was pressed again, just when what had come of it before was taken out.
+        if let Some(request) = store::load_fact::<RequestFact>(world, id).await? {
+            store::add_in_flight(world, id, request.at).await?;
+        }
+    }
+    Ok(resume)
+}
+
+/// Removes what is left of a request that was not accepted, but not while somebody takes it back. Whether it did.
+async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<bool, StoreError> {
+    let name = carry_lease(id);
+    let forgotten = Lease::try_hold(world, &name, CARRY, async |_| {
+        let facts = store::load(world, id).await?;
+        if store::is_left_over(&facts, world.now()) {
+            store::forget_left_over(world, id).await?;
+            store::leave_flight(world, id).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    });
+    match forgotten.await? {
+        Some(held) => held.done?,
+        None => Ok(false),
+    }
+}
+
+pub(crate) fn carry_lease(id: &DeploymentId) -> String {
+    format!("carry/{id}")
+}
+
+/// A request that was not accepted, but is in flight, and part of it may be saved: nobody may carry it out. Under the lease of its carrier,
+/// which keeps others from it meanwhile, it gets the wish to cancel; whoever resumes ends it, or removes what is left of it. The same click
+/// may have been accepted by another replica, which then ends it as cancelled.
+pub async fn take_back(world: &impl World, id: &DeploymentId) {
+    for _ in 0..TAKE_BACK_TRIES {
+        let taken_back = async {
+            let name = carry_lease(id);
+            let cancel = CancelFact { by: None, at: world.now() };
+            let saved = Lease::try_hold(world, &name, CARRY, async |_| store::save_fact(world, id, &cancel).await);
+            let Some(saved) = saved.await? else { return Ok(false) };
+            saved.done??;
+            // Again: whoever resumes may have found nothing of it yet, and have taken it out.
+            store::add_in_flight(world, id, cancel.at).await.map(|()| true)
+        };
+        match taken_back.await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.why())),
+        }
+        world.sleep(TAKE_BACK_AGAIN).await;
+    }
+}
+
+/// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
+pub(super) async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
+    let keep = store::in_flight(world).await?.ids;
+    remember_in(world, "early-ends", EarlyEnds, id, &keep).await
+}
+
+/// Remembers a deployment in a ring, under the lease that guards it.
+async fn remember_in<K: Key<Value = Ring> + Copy>(
+    world: &impl World,
+    lease: &str,
+    ring: K,
+    id: &DeploymentId,
+    keep: &[DeploymentId],
+) -> Result<(), StoreError> {
+    let if_taken = async || -> Result<(), StoreError> {
+        world.sleep(LEASE_RETRY).await;
+        Ok(())
+    };
+    let terms = Terms { renew: None, ..CARRY };
+    Lease::hold(world, lease, terms, if_taken, async |lease| {
+        store::remember(world, ring, id, keep, async || lease.ensure(WRITE).await).await
+    })
+    .await
+}
+
+/// A ring of ours may have been written late, over what others had added: whoever stands in no ring any more is remembered again.
+pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
+    let in_flight = store::in_flight(world).await?.ids;
+    for id in store::strays(world).await? {
+        match store::load(world, &id).await?.commit {
+            Some(commit) => {
+                let argocd = commit.target().application();
+                let mut keep = in_flight.clone();
+                keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
+                keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+                remember_in(world, &target_lease(argocd), History(argocd), &id, &keep).await?;
+            }
+            // Whoever carries it remembers it yet.
+            None if in_flight.contains(&id) => continue,
+            None => remember_early(world, &id).await?,
+        }
+        world.log(Line::error("adopted").of(&id).with("cause", late::SLEPT));
+    }
+    Ok(())
+}

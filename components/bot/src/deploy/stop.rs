@@ -1,0 +1,51 @@
+//! Why the work on a deployment stops before its commit.
+
+use domain::deployment::End;
+use domain::fault::Fault;
+use domain::refusal::Refusal;
+use store::{LeaseLost, StoreError};
+
+/// Why the work stops.
+pub(crate) enum Stop {
+    /// The deployment ends here.
+    End(End),
+    /// We may not go on: a lease was lost, the store failed, or it is too late for an `end`. Whoever resumes, or the watch, goes on.
+    Leave(&'static str),
+    /// The catalog on the branch, or what was to be found in a file, is newer than what we know: begin again with it.
+    Moved,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::End(End::Refused { refusal: (&refusal).into() })
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::End(End::Failed { fault })
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Leave(error.why())
+    }
+}
+
+impl From<LeaseLost> for Stop {
+    fn from(_: LeaseLost) -> Self {
+        Self::Leave("a lease was lost")
+    }
+}
+
+impl Stop {
+    /// Why the work stopped, for the log.
+    pub(super) fn why(&self) -> &'static str {
+        match self {
+            Self::End(_) => "it ended",
+            Self::Leave(why) => why,
+            Self::Moved => "the catalog moved",
+        }
+    }
+}

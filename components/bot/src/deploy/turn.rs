@@ -1,0 +1,139 @@
+//! Whose turn it is: at the target, by its lease and `current`; at the branch, by its lease and the queue.
+
+use super::prepare::Site;
+use super::stop::Stop;
+use super::{CARRY, Job, LEASE_RETRY, Run, WRITE, commit, gates, may_go_on};
+use crate::world::World;
+use domain::deployment::Facts;
+use domain::message::Note;
+use domain::names::{ArgoApplication, DeploymentId, Target};
+use domain::refusal::Refusal;
+use std::cell::Cell;
+use std::time::Duration;
+use store::{Current, CurrentDeployment, History, Lease, Live, Terms};
+
+/// The branch's lease: around mutations only, and renewed before each.
+const BRANCH: Terms = Terms { life: Duration::from_secs(10), renew: None };
+/// How long a refusal waits for the message that it links to.
+const POSTING: Duration = Duration::from_secs(3);
+
+/// Takes the turn at the target, and commits.
+pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_>) -> Result<(), Stop> {
+    let (world, tempo) = (run.cx.world, &run.cx.settings.tempo);
+    let wait = Duration::from_millis(tempo.target_wait);
+    let (begun, request) = (world.elapsed(), job.request);
+    let if_taken = async || {
+        let waited = world.elapsed().saturating_sub(begun);
+        if waited >= wait {
+            let other = other_turn(run, &site.environment.argocd).await?;
+            // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
+            if other.is_some() || waited >= wait.saturating_add(CARRY.life) {
+                return Err(busy(run, site.target, other).await.into());
+            }
+        }
+        world.sleep(Duration::from_millis(tempo.target_retry)).await;
+        may_go_on(run, request).await
+    };
+    let lease = target_lease(&site.environment.argocd);
+    Lease::hold(world, &lease, CARRY, if_taken, async |lease| take_turn(run, job, site, lease).await).await
+}
+
+/// Everything that needs the target's lease.
+async fn take_turn<W: World>(
+    run: &Run<'_, W>,
+    job: &mut Job<'_>,
+    site: &Site<'_>,
+    lease: &Lease<'_, W>,
+) -> Result<(), Stop> {
+    remember(run, site, lease).await?;
+    let argocd = &site.environment.argocd;
+    gates::open(&run.cx, job.request, site, &mut None).await?;
+    if let Some(other) = other_turn(run, argocd).await? {
+        return Err(busy(run, site.target, Some(other)).await.into());
+    }
+    // Our turn from here on: whoever waits for the target's lease can be told whose it is.
+    lease.ensure(WRITE).await?;
+    store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone() }).await?;
+    let done = commit::commit(run, job, &commit::Turn { site, lease }).await;
+    let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
+    done
+}
+
+/// The other deployment whose turn it is.
+async fn other_turn<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Result<Option<DeploymentId>, Stop> {
+    let (world, tempo) = (run.cx.world, &run.cx.settings.tempo);
+    let current = store::load_key(world, Current(argocd)).await?;
+    let Some(current) = current.filter(|current| current.id != *run.cx.id) else { return Ok(None) };
+    let is_busy = store::load(world, &current.id).await?.keeps_busy(world.now(), tempo);
+    Ok(is_busy.then_some(current.id))
+}
+
+/// With whose it is, and a link to that message: worth a moment if it is still being posted.
+async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<DeploymentId>) -> Refusal {
+    let world = run.cx.world;
+    let mut facts = Facts::default();
+    if let Some(other) = &other {
+        let until = world.elapsed().saturating_add(POSTING);
+        loop {
+            facts = store::load(world, other).await.unwrap_or_default();
+            let is_posting = facts.message.as_ref().is_some_and(|message| message.0.speaking.is_some());
+            if facts.place().is_some() || !is_posting || world.elapsed() >= until {
+                break;
+            }
+            world.sleep(LEASE_RETRY).await;
+        }
+    }
+    let by = facts.request.as_ref().map(|request| request.user.clone());
+    Refusal::Busy { target: target.clone(), by, link: facts.link(), id: other }
+}
+
+/// Puts the deployment into its target's history.
+async fn remember<W: World>(run: &Run<'_, W>, site: &Site<'_>, lease: &Lease<'_, W>) -> Result<(), Stop> {
+    let (world, argocd) = (run.cx.world, &site.environment.argocd);
+    let mut keep = store::in_flight(world).await?.ids;
+    keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
+    keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+    let remember = store::remember(world, History(argocd), run.cx.id, &keep, async || lease.ensure(WRITE).await);
+    run.rings.make(world, (), remember).await?;
+    run.remembered.set(true);
+    Ok(())
+}
+
+pub(super) async fn still_current<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Result<(), Stop> {
+    match store::load_key(run.cx.world, Current(argocd)).await? {
+        Some(current) if current.id == *run.cx.id => Ok(()),
+        _ => Err(Stop::Leave("another deployment has taken the turn")),
+    }
+}
+
+pub(super) fn target_lease(argocd: &ArgoApplication) -> String {
+    format!("target/{}", store::target_name(argocd))
+}
+
+fn branch<W: World>(run: &Run<'_, W>) -> String {
+    format!("branch/{}/{}", run.cx.settings.gitops.repo, run.cx.settings.gitops.branch)
+}
+
+/// Takes the turn at the branch, and works. The work is told whether it had to wait: then others wrote meanwhile.
+pub(super) async fn with_branch<W: World, T>(
+    run: &Run<'_, W>,
+    job: &mut Job<'_>,
+    work: impl AsyncFnOnce(&mut Job<'_>, &Lease<'_, W>, bool) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    let (world, name, request) = (run.cx.world, branch(run), job.request);
+    let (waited, told) = (Cell::new(false), Cell::new(None));
+    let (facts, progress) = (job.facts.clone(), job.progress.clone());
+    let if_taken = async || {
+        waited.set(true);
+        let ahead = store::queue_place(world, &name, run.cx.id, request.at).await?;
+        if ahead > 0 && told.replace(Some(ahead)) != Some(ahead) {
+            let _ = progress.unbounded_send((facts.clone(), Some(Note::Queue { ahead })));
+        }
+        may_go_on(run, request).await?;
+        // Whoever stands far behind need not look often, and those in front get there first.
+        let rounds = u32::try_from(ahead.min(20)).unwrap_or_default().saturating_add(1);
+        world.sleep(LEASE_RETRY.saturating_mul(rounds)).await;
+        Ok(())
+    };
+    Lease::hold(world, &name, BRANCH, if_taken, async |lease| work(job, lease, waited.get()).await).await
+}
