@@ -40,6 +40,9 @@ impl SettingError {
     }
 }
 
+/// The variable with which tests shorten some of our periods, see [`Tempo`]. `spin.toml` does not have it: in production it is absent.
+pub const LIMITS: &str = "limits";
+
 /// The values of a component's variables, as Spin gave them.
 #[derive(Clone, Default)]
 pub struct Variables(pub BTreeMap<&'static str, String>);
@@ -128,7 +131,7 @@ impl Variables {
     }
 
     fn tempo(&self) -> Result<Tempo, SettingError> {
-        Tempo::parse(self.text("tempo")).ok_or(SettingError::new("tempo", "is malformed"))
+        Tempo::parse(self.text(LIMITS)).ok_or(SettingError::new(LIMITS, "is malformed"))
     }
 
     /// Where Argo CD is; without a token.
@@ -226,7 +229,6 @@ impl Settings for SlackCommandSettings {
         "argocd_root_path",
         "redis_url",
         "redis_origin",
-        "tempo",
     ];
 
     // Where Argo CD is, is only checked: we may not call it, but the components that do face nobody to whom they
@@ -287,7 +289,6 @@ impl Settings for GithubRelaySettings {
         "argocd_webhook_secret",
         "redis_url",
         "redis_origin",
-        "tempo",
     ];
 
     fn read(variables: &Variables) -> Result<Self, SettingError> {
@@ -333,7 +334,6 @@ impl Settings for SyncPollerSettings {
         "slack_url",
         "redis_url",
         "redis_origin",
-        "tempo",
     ];
 
     fn read(variables: &Variables) -> Result<Self, SettingError> {
@@ -383,7 +383,7 @@ mod tests {
                 ("argocd_webhook_secret", ""),
                 ("redis_url", "redis://127.0.0.1:6379"),
                 ("redis_origin", "redis://127.0.0.1:6379"),
-                ("tempo", ""),
+                ("limits", ""),
             ]
             .map(|(name, value)| (name, value.to_owned())),
         ))
@@ -437,7 +437,6 @@ mod tests {
             "registry_token_url",
             "argocd_root_path",
             "argocd_webhook_secret",
-            "tempo",
         ];
         for (names, read) in COMPONENTS {
             for name in names.iter().copied() {
@@ -618,8 +617,8 @@ mod tests {
 
     #[test]
     fn json_variables() {
-        check("tempo", &["{}", r#"{"poll": 20}"#], &["hush", r#"{"hush": 1}"#, r#"{"poll": "20"}"#]);
-        let read = GithubRelaySettings::read(&with("tempo", r#"{"overtaking": 20}"#)).unwrap();
+        check("limits", &["{}", r#"{"poll": 20}"#], &["hush", r#"{"hush": 1}"#, r#"{"poll": "20"}"#]);
+        let read = GithubRelaySettings::read(&with("limits", r#"{"overtaking": 20}"#)).unwrap();
         assert_eq!(read.tempo, Tempo { overtaking: 20, ..Tempo::default() });
         check(
             "registry_credentials",
@@ -650,7 +649,7 @@ mod tests {
             error("slack_bot_token", "xoxb-0000 hush-0000"),
             error("argocd_webhook_secret", "hush"),
             error("argocd_root_path", "/?hush"),
-            error("tempo", "hush"),
+            error("limits", "hush"),
             error("github_deployments", "hush"),
         ];
         insta::assert_snapshot!(told.map(Option::unwrap).join("\n"), @"
@@ -663,7 +662,7 @@ mod tests {
         the variable slack_bot_token contains a space or a character that no header may hold
         the variable argocd_webhook_secret is shorter than 16 bytes
         the variable argocd_root_path is malformed
-        the variable tempo is malformed
+        the variable limits is malformed
         the variable github_deployments is neither on nor off
         ");
     }

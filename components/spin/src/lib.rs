@@ -12,7 +12,7 @@ pub use http::{Incoming, answer, inbound};
 
 use bot::log::Line;
 use bot::reply::Declined;
-use bot::settings::{SettingError, Settings, Variables};
+use bot::settings::{LIMITS, SettingError, Settings, Variables};
 use bot::world::Log;
 use clients::http::Answer;
 use domain::names::Secret;
@@ -174,9 +174,11 @@ pub async fn variables(names: &[&'static str]) -> Rc<Variables> {
     {
         return variables;
     }
-    let read = names.iter().map(|name| async move { (*name, spin_sdk::variables::get(name).await.ok()) });
+    // Only tests have this one.
+    let names = names.iter().chain([&LIMITS]);
+    let read = names.map(|name| async move { (*name, spin_sdk::variables::get(name).await.ok()) });
     let read = futures::future::join_all(read).await;
-    let all_there = read.iter().all(|(_, value)| value.is_some());
+    let all_there = read.iter().all(|(name, value)| value.is_some() || *name == LIMITS);
     let read = read.into_iter().map(|(name, value)| (name, value.unwrap_or_default()));
     let variables = Rc::new(Variables(read.collect()));
     if all_there {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use e2e::access::{Accesses, carried_elsewhere};
-use e2e::{PATIENCE, Room, quick, tempo};
+use e2e::{PATIENCE, Room, limits, quick};
 use fakes::Outgoing;
 use fakes::github::webhook_headers;
 use sandbox::world::{self, ALICE, DEPLOYS};
@@ -61,7 +61,7 @@ pub(crate) async fn instructions() -> Result<Vec<Row>> {
     if Runner::from_environment() != Runner::BuiltIn {
         return Ok(Vec::new());
     }
-    let options = Options { tempo: Some(tempo()), count_instructions: true, ..Options::default() };
+    let options = Options { limits: Some(limits()), count_instructions: true, ..Options::default() };
     let room = Room::open(options).await?;
     let forged = vec![push("another secret of the same kind"); 50];
     let genuine = vec![push(world::WEBHOOK_SECRET); 50];

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Shorter periods of the bot's own, so that tests need not wait; limits of other systems stay as they are.
-pub fn tempo() -> Value {
+pub fn limits() -> Value {
     json!({
         "webhook_patience": 1_500, "target_wait": 3_000, "target_retry": 100, "guardian": 400, "resume": 300, "watch": 4_000,
         "reload": 1_000, "poll": 200, "first_event": 1_500, "look_again": 400, "settle": 200, "edit_gap": 100,
@@ -62,9 +62,9 @@ impl DerefMut for Room {
     }
 }
 
-/// Runs a test in the ordinary room: the company of `sandbox::world`, the bot with a shorter tempo. At the end nothing may be left.
+/// Runs a test in the ordinary room: the company of `sandbox::world`, the bot with shorter limits. At the end nothing may be left.
 pub fn room(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
-    room_with(Options { tempo: Some(tempo()), ..Options::default() }, test);
+    room_with(Options { limits: Some(limits()), ..Options::default() }, test);
 }
 
 /// The same with other options.

@@ -5,7 +5,7 @@
 use crate::conversation::{asks, deploys, hurry, says};
 use anyhow::{Context, Result, ensure};
 use e2e::access::Accesses;
-use e2e::{PATIENCE, Room, room, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, room, room_with};
 use fakes::Fault;
 use fakes::github::NewCommit;
 use fakes::slack::{Bot, Kind, Message};
@@ -264,7 +264,7 @@ fn a_push_is_told_as_soon_as_slack_listens_again_even_if_redis_forgot_it_meanwhi
 #[test]
 fn two_replicas_tell_each_channel_once_of_the_targets_that_are_deployed_there() {
     const OTHER: &str = "C0OTHER";
-    let options = Options { tempo: Some(tempo()), replicas: 2, ..Options::default() };
+    let options = Options { limits: Some(limits()), replicas: 2, ..Options::default() };
     room_with(options, async |room| -> Result<()> {
         hurry(room);
         room.slack.lock().add_channel(OTHER, "other", Kind::Public, Bot::Member);

@@ -4,7 +4,7 @@
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, quick, room, room_with};
 use fakes::argocd::Script;
 use fakes::slack::Message;
 use fakes::{Fault, Response};
@@ -350,7 +350,7 @@ fn a_button_in_an_organisation_that_names_no_workspace_is_proven_by_the_workspac
 #[test]
 fn in_an_organisation_whose_bot_does_not_know_its_workspace_nobody_presses_a_button() {
     let variables = [("slack_team_id".to_owned(), String::new())].into();
-    room_with(Options { tempo: Some(tempo()), variables, ..Options::default() }, async |room| -> Result<()> {
+    room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
         room.slack.lock().for_organisation = true;
         asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
         let preview = whispers(room, ALICE, "nothing is changed yet").await?;

@@ -3,7 +3,7 @@
 //! What you would get wrong: a button says nothing about who presses it, and is pressed twice; an edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, changed_lines, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};
 use fakes::argocd::{Health, Script};
 use fakes::github::Checks;
 use fakes::slack::{Bot, Kind, Message};
@@ -830,12 +830,12 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
 
 /// GitHub is told of deploys.
 fn told(more: &[(&str, serde_json::Value)]) -> Options {
-    let mut tempo = tempo();
+    let mut limits = limits();
     for (name, value) in more {
-        tempo[*name] = value.clone();
+        limits[*name] = value.clone();
     }
     let variables = [("github_deployments".to_owned(), "on".to_owned())].into();
-    Options { tempo: Some(tempo), variables, ..Options::default() }
+    Options { limits: Some(limits), variables, ..Options::default() }
 }
 
 /// The states of an app's deploy, the first has number 0, once the last of them is this.

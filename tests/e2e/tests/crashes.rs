@@ -6,7 +6,7 @@
 use Moment::{After, Before as Ahead};
 use anyhow::{Context, Result, ensure};
 use e2e::restart::{Before, Messages};
-use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, quick, room, room_with};
 use fakes::argocd::{Health, Script};
 use sandbox::hold::{Held, Moment};
 use sandbox::world::{DEPLOYS, GITOPS};
@@ -28,9 +28,9 @@ fn hold(room: &Room, (moment, call, nth): Step) -> Held {
 
 /// The catalog is always read, so that the steps are the same for every deploy of a room.
 fn each_time() -> Options {
-    let mut tempo = tempo();
-    tempo["catalog_age"] = 0.into();
-    Options { tempo: Some(tempo), ..Options::default() }
+    let mut limits = limits();
+    limits["catalog_age"] = 0.into();
+    Options { limits: Some(limits), ..Options::default() }
 }
 
 /// Alice deploys checkout, and everything dies when that call is held. Everything is started again; nothing has been told to go on.
@@ -359,8 +359,8 @@ fn killed_before_the_commit_the_same_click_again_makes_it_go_live_once() {
 #[test]
 fn killed_before_the_commit_without_a_probe_the_next_command_ends_it_by_time_in_true_words() {
     let mut options = each_time();
-    if let Some(tempo) = &mut options.tempo {
-        tempo["no_commit"] = 5_000.into();
+    if let Some(limits) = &mut options.limits {
+        limits["no_commit"] = 5_000.into();
     }
     room_with(options, async |room| -> Result<()> {
         room.script("payments", quick());

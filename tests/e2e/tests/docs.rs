@@ -9,12 +9,6 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// A link to a picture that is not there yet. It leaves this list with the picture: the test says so.
-const NOT_YET: [&str; 1] = ["docs/deploy.png"];
-
-/// A variable that only tests set.
-const FOR_TESTS: [&str; 1] = ["tempo"];
-
 // ---- links ----
 
 #[test]
@@ -36,11 +30,8 @@ fn no_page_has_a_dead_link() -> Result<()> {
                 }
                 _ => None,
             };
-            let is_not_yet = NOT_YET.iter().any(|path| Path::new(path) == target);
-            match (wrong, is_not_yet) {
-                (Some(wrong), false) => dead.push(format!("{}:{line}: {link}: {wrong}", page.display())),
-                (None, true) => dead.push(format!("{link} is there now: take it out of NOT_YET")),
-                _ => {}
+            if let Some(wrong) = wrong {
+                dead.push(format!("{}:{line}: {link}: {wrong}", page.display()));
             }
         }
     }
@@ -140,7 +131,7 @@ fn each_variable_has_its_line() -> Result<()> {
     let manifest: toml::Table = fs::read_to_string(root.join("spin.toml"))?.parse()?;
     let variables = manifest["variables"].as_table().context("no variables")?;
     let mut expected = BTreeMap::new();
-    for (name, variable) in variables.iter().filter(|(name, _)| !FOR_TESTS.contains(&name.as_str())) {
+    for (name, variable) in variables {
         let default = variable["default"].as_str().context("every variable has a default")?;
         let is_secret = variable.get("secret").and_then(toml::Value::as_bool) == Some(true);
         let letters = [("slack-command", "C"), ("github-relay", "R"), ("sync-poller", "P")];

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use domain::deployment::{Facts, State};
 use e2e::table::{self, Ending, Lasting, Row, Step, TROUBLES, Trouble};
-use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, quick, room, room_with};
 use fakes::argocd::Script;
 use fakes::{Fault, Response};
 use sandbox::journal::Outcome;
@@ -144,11 +144,11 @@ fn what_does_not_pass_ends_in_words_and_goes_on_when_it_is_typed_again() {
 
 /// Soon enough the bot gives up what has no commit.
 fn impatient() -> Options {
-    let mut tempo = tempo();
+    let mut limits = limits();
     for (name, millis) in [("no_mutation", 6_000), ("no_end", 7_000), ("no_commit", 8_000), ("settle", 500)] {
-        tempo[name] = json!(millis);
+        limits[name] = json!(millis);
     }
-    Options { tempo: Some(tempo), ..Options::default() }
+    Options { limits: Some(limits), ..Options::default() }
 }
 
 async fn lasts(room: &Room, what: &Lasting) -> Result<()> {
@@ -277,15 +277,15 @@ async fn until(room: &Room, id: &str, what: &str, mut so: impl FnMut(&Facts) -> 
 // ---- what is done ----
 
 fn options(step: Step) -> Options {
-    let mut tempo = tempo();
-    tempo["guardian"] = json!(200);
+    let mut limits = limits();
+    limits["guardian"] = json!(200);
     // The catalog is always read, or only before the first cell. (By a cached one nobody is refused: then it is read, and Slack asked, again.)
-    tempo["catalog_age"] = json!(if matches!(step, Step::Catalog | Step::Group) { 0 } else { 600_000 });
+    limits["catalog_age"] = json!(if matches!(step, Step::Catalog | Step::Group) { 0 } else { 600_000 });
     // Long enough for words about it, even on a busy machine.
-    tempo["settle"] = json!(600);
+    limits["settle"] = json!(600);
     // Nobody listens there; only the cell that wants that is sent there by the registry.
     let variables = [("registry_token_url".to_owned(), NOBODY.to_owned())].into();
-    Options { tempo: Some(tempo), variables, ..Options::default() }
+    Options { limits: Some(limits), variables, ..Options::default() }
 }
 
 const NOBODY: &str = "http://127.0.0.1:1";

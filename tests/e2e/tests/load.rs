@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::crowd::{app, everybody_types, grow};
-use e2e::{Room, quick, room_with, tempo};
+use e2e::{Room, limits, quick, room_with};
 use fakes::slack::Limits;
 use sandbox::world::{DEPLOYS, GITOPS};
 use sandbox::{Options, Sandbox};
@@ -56,9 +56,9 @@ async fn finals_go_first(room: &Room) -> Result<()> {
 
 #[test]
 fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github_and_slack() {
-    let mut tempo = tempo();
-    tempo["minute"] = MINUTE.into();
-    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+    let mut limits = limits();
+    limits["minute"] = MINUTE.into();
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
         grow(room, ALL, |_| quick());
         room.github.lock().minute = MINUTE;
         room.slack.lock().limits = Some(Limits { minute: MINUTE, ..Limits::default() });
@@ -104,9 +104,9 @@ fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github
 #[test]
 fn those_who_wait_in_vain_for_githubs_limit_are_told_at_their_deadline_and_the_others_go_live() {
     const SOME: usize = 12;
-    let mut tempo = tempo();
-    tempo["no_mutation"] = 8_000.into();
-    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+    let mut limits = limits();
+    limits["no_mutation"] = 8_000.into();
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
         grow(room, SOME, |_| quick());
         {
             let mut github = room.github.lock();

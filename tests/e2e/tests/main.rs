@@ -4,6 +4,7 @@ mod one_deploy;
 
 mod announced;
 mod argocd;
+mod arrows;
 mod buttons;
 mod conversation;
 mod crashes;

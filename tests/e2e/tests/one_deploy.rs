@@ -201,7 +201,7 @@ fn calls(entries: &[&Entry]) -> Vec<String> {
 fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
     const SECOND: u64 = 1000;
     // Only what has nothing to do with it is quicker than in production: how soon the guardian goes home.
-    let options = Options { tempo: Some(serde_json::json!({ "guardian": 400 })), ..Options::default() };
+    let options = Options { limits: Some(serde_json::json!({ "guardian": 400 })), ..Options::default() };
     room_with(options, async |room| -> Result<()> {
         let step = |after, what: &str| (after, format!("waiting for {what}"));
         room.script(

@@ -1,7 +1,7 @@
 //! People push to the GitOps repository while the bot deploys: what they wrote stays, and only the bot's own commit is ever synced.
 
 use anyhow::{Context, Result};
-use e2e::{PATIENCE, Room, changed_lines, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};
 use fakes::Fault;
 use fakes::argocd::{Script, Window};
 use fakes::github::NewCommit;
@@ -359,9 +359,9 @@ async fn probe<T>(room: &Room, what: &str, mut look: impl FnMut(&Sandbox) -> Opt
 /// his commit is on top of hers, which had landed, and hers is not synced after it.
 #[test]
 fn an_older_commit_is_not_synced_after_a_newer_one() {
-    let mut tempo = tempo();
-    (tempo["no_mutation"], tempo["no_end"], tempo["no_commit"]) = (4_000.into(), 5_000.into(), 6_000.into());
-    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+    let mut limits = limits();
+    (limits["no_mutation"], limits["no_end"], limits["no_commit"]) = (4_000.into(), 5_000.into(), 6_000.into());
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
         room.script("checkout", quick());
         let old = head(room);
         room.github.fault("github.commit", Fault::HangAfter(Duration::from_secs(1)), 1);

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use domain::message::after_commit;
 use domain::names::DeploymentId;
-use e2e::{Room, broken_room, quick, tempo};
+use e2e::{Room, broken_room, limits, quick};
 use fakes::{Request, StandIn};
 use redis::AsyncCommands;
 use sandbox::world::{ARGOCD_TOKEN, DEPLOYS, GITHUB_TOKEN, GITOPS, SLACK_BOT_TOKEN};
@@ -69,7 +69,7 @@ async fn broken(room: &Room, words: &str) {
 
 #[test]
 fn every_broken_promise_is_noticed() {
-    let options = Options { tempo: Some(tempo()), ..Options::default() };
+    let options = Options { limits: Some(limits()), ..Options::default() };
     broken_room(options, async |room| -> Result<()> {
         room.script("checkout", quick());
         room.goes_live("checkout 42").await?;

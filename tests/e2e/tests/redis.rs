@@ -7,7 +7,7 @@ use Moment::{After, Before as Ahead};
 use anyhow::{Context, Result, ensure};
 use e2e::access::Accesses;
 use e2e::restart::Messages;
-use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, quick, room, room_with};
 use fakes::argocd::{Health, Script};
 use sandbox::hold::{Held, Moment};
 use sandbox::{Options, Sandbox, now, world};
@@ -217,7 +217,7 @@ async fn wake_ups_are_lost(room: &Room, lost: bool) -> Result<()> {
 /// nobody wakes anybody any more.
 #[test]
 fn a_thousand_wake_ups_at_once_are_one_watch_at_a_time() {
-    room_with(Options { tempo: Some(tempo()), replicas: 2, ..Options::default() }, async |room| -> Result<()> {
+    room_with(Options { limits: Some(limits()), replicas: 2, ..Options::default() }, async |room| -> Result<()> {
         room.script("checkout", Script { ends: 3000, ..quick() });
         let before = room.before_a_deploy("checkout", "feature/totals");
         accepted(room, "checkout 42").await?;

@@ -3,7 +3,7 @@
 //! The sentences are read here as people read them in #deploys, after the whole way through the real components.
 
 use anyhow::Result;
-use e2e::{PATIENCE, Room, changed_lines, room, room_with, tempo};
+use e2e::{PATIENCE, Room, changed_lines, limits, room, room_with};
 use fakes::github::{Access, Head, NewCommit, Person, PullRequest, PullRequestState};
 use fakes::slack::{Bot, Kind};
 use sandbox::{Options, world};
@@ -677,7 +677,7 @@ fn a_locked_target_says_who_locked_it_and_why() {
 #[test]
 fn a_gitops_branch_or_repository_that_is_not_there() {
     let variables = [("gitops_branch".to_owned(), "release".to_owned())].into();
-    room_with(Options { tempo: Some(tempo()), variables, ..Options::default() }, async |room| -> Result<()> {
+    room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
         :no_entry: *checkout #42*  not deployed: acme/gitops has no branch `release`. Nothing was changed. Whoever runs me has to check `gitops_branch`.
         asked by @alice

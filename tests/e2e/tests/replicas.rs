@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, ensure};
 use e2e::restart::Messages;
-use e2e::{PATIENCE, Room, quick, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, quick, room_with};
 use fakes::argocd::Script;
 use fakes::slack::{Bot, Kind};
 use sandbox::hold::Moment;
@@ -13,7 +13,7 @@ use sandbox::{Options, Sandbox, now, world};
 use std::collections::BTreeSet;
 
 fn replicas(replicas: usize, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
-    room_with(Options { tempo: Some(tempo()), replicas, ..Options::default() }, test);
+    room_with(Options { limits: Some(limits()), replicas, ..Options::default() }, test);
 }
 
 /// Two apps at a time, again and again, each request to another replica.

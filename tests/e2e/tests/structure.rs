@@ -59,7 +59,6 @@ const COMPONENTS: [Component; 3] = [
             "argocd_url",
             "argocd_root_path",
             "redis_origin",
-            "tempo",
         ],
     },
     // Faces GitHub. Holds no token at all.
@@ -70,7 +69,7 @@ const COMPONENTS: [Component; 3] = [
         channels: &[],
         hosts: &["{{ argocd_url }}", "{{ redis_origin }}"],
         secrets: &["github_webhook_secret", "github_webhook_secret_previous", "argocd_webhook_secret", "redis_url"],
-        others: &["gitops_repo", "gitops_branch", "argocd_url", "argocd_root_path", "redis_origin", "tempo"],
+        others: &["gitops_repo", "gitops_branch", "argocd_url", "argocd_root_path", "redis_origin"],
     },
     // Faces nobody. Holds Argo CD's token; cannot reach GitHub.
     Component {
@@ -80,7 +79,7 @@ const COMPONENTS: [Component; 3] = [
         channels: &["deploy-bot/wake"],
         hosts: &["{{ argocd_url }}", "{{ slack_url }}", "https://hooks.slack.com", "{{ redis_origin }}"],
         secrets: &["argocd_token", "slack_bot_token", "redis_url"],
-        others: &["argocd_url", "argocd_root_path", "slack_url", "redis_origin", "tempo"],
+        others: &["argocd_url", "argocd_root_path", "slack_url", "redis_origin"],
     },
 ];
 

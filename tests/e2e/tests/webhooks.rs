@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use e2e::restart::{Before, Messages};
-use e2e::{PATIENCE, Room, quick, room, room_with, tempo};
+use e2e::{PATIENCE, Room, limits, quick, room, room_with};
 use fakes::Fault;
 use fakes::argocd::Script;
 use sandbox::bot::Exchange;
@@ -57,9 +57,9 @@ fn a_webhook_that_overtakes_the_mutation_is_recognised() {
 /// without the webhook.
 #[test]
 fn a_webhook_that_is_far_too_early_does_not_stop_the_deployment() {
-    let mut tempo = tempo();
-    tempo["overtaking"] = 200.into();
-    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+    let mut limits = limits();
+    limits["overtaking"] = 200.into();
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
         room.script("checkout", quick());
         room.github.fault("github.commit", Fault::Slow(Duration::from_secs(1)), 1);
         room.goes_live("checkout 42").await?;
@@ -269,9 +269,9 @@ async fn dies_after_the_commit(room: &mut Room, delay: Duration) -> Result<Befor
 /// The pushes of two deploys arrive in the wrong order.
 #[test]
 fn webhooks_in_the_wrong_order_sync_each_commit_once() {
-    let mut tempo = tempo();
-    tempo["webhook_patience"] = 20_000.into();
-    room_with(Options { tempo: Some(tempo), ..Options::default() }, async |room| -> Result<()> {
+    let mut limits = limits();
+    limits["webhook_patience"] = 20_000.into();
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
         for app in ["checkout", "payments"] {
             room.script(app, quick());
         }

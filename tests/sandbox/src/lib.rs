@@ -8,6 +8,7 @@ pub mod application;
 pub mod bot;
 pub mod hold;
 pub mod journal;
+mod manifest;
 pub mod redis;
 pub mod serve;
 pub mod spin;
@@ -64,8 +65,9 @@ pub enum Seed {
 pub struct Options {
     /// What runs the bot.
     pub runner: Runner,
-    /// The Spin variable `tempo`: members of `Tempo`, in milliseconds; `None`: as in production.
-    pub tempo: Option<Value>,
+    /// Shorter periods, by name and in milliseconds; `None`: as in production. They are a variable that only tests have, so a copy of
+    /// `spin.toml` with that variable is run.
+    pub limits: Option<Value>,
     /// Other Spin variables, instead of the sandbox's own.
     pub variables: BTreeMap<String, String>,
     /// What there is to begin with.
@@ -104,6 +106,7 @@ pub struct Sandbox {
     pub store: Redis,
     /// The Spin variables; a change takes effect at the next start of the bot.
     pub variables: BTreeMap<String, String>,
+    manifest: manifest::Manifest,
     runner: Runner,
     count_instructions: bool,
     lines: Lines,
@@ -157,11 +160,17 @@ impl Sandbox {
             ("argocd_token", world::ARGOCD_TOKEN.to_owned()),
             ("redis_url", redis.url()),
             ("redis_origin", redis.url()),
-            ("tempo", options.tempo.map(|tempo| tempo.to_string()).unwrap_or_default()),
         ];
         let mut variables: BTreeMap<String, String> =
             own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         variables.extend(options.variables);
+        let manifest = match &options.limits {
+            Some(limits) => {
+                variables.insert("limits".to_owned(), limits.to_string());
+                manifest::with_limits(&wasm::root())?
+            }
+            None => manifest::own(&wasm::root()),
+        };
 
         let journal = Journal::default();
         let replicas = options.replicas.max(1);
@@ -181,6 +190,7 @@ impl Sandbox {
             redis,
             store,
             variables,
+            manifest,
             runner: options.runner,
             count_instructions: options.count_instructions,
             lines: Lines::default(),
@@ -215,9 +225,8 @@ impl Sandbox {
         let log: host::Log = Arc::new(move |component: &str, line: &str| {
             lock(&lines).push(format!("{who}{component}: {line}"));
         });
-        let manifest = wasm::root().join("spin.toml");
         let options = application::Options {
-            manifest: &manifest,
+            manifest: self.manifest.path(),
             variables: &self.variables,
             redis: &self.redis,
             subscribers: self.running.iter().flatten().count() + 1,

@@ -43,7 +43,6 @@ pub(crate) fn variables() -> Variables {
         ("argocd_webhook_secret", String::new()),
         ("redis_url", format!("redis://:{HUSH}@127.0.0.1:6379")),
         ("redis_origin", "redis://127.0.0.1:6379".to_owned()),
-        ("tempo", String::new()),
     ];
     Variables(BTreeMap::from(set))
 }
