@@ -8,6 +8,9 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::fmt;
 use std::time::Duration;
 
+#[cfg(test)]
+pub(crate) mod script;
+
 /// One request to another system.
 #[derive(Clone)]
 pub struct Request {
@@ -61,7 +64,12 @@ impl Request {
 
     /// With `Authorization: Bearer`.
     pub fn bearer(self, token: &Secret) -> Self {
-        let mut request = self.header(header::AUTHORIZATION, &format!("Bearer {}", token.expose()));
+        self.authorization(&format!("Bearer {}", token.expose()))
+    }
+
+    /// With `Authorization`, which nobody prints.
+    pub fn authorization(self, value: &str) -> Self {
+        let mut request = self.header(header::AUTHORIZATION, value);
         if let Some(value) = request.headers.get_mut(header::AUTHORIZATION) {
             value.set_sensitive(true);
         }

@@ -3,10 +3,11 @@
 //! GitHub lists the commits oldest first, and puts every changed file with its text on the first page. So we ask for a short first
 //! page, which is all there is to most deploys, and for a page at the end only when there are more commits.
 
-use super::{GitHub, nonsense, send, status_cause, words};
+use super::answer::{nonsense, status_cause, words};
+use super::api::{GitHub, rest, send};
 use crate::http::{Http, Request, Response, StatusCode};
 use domain::fault::{Fault, System};
-use domain::names::{CommitSha, GitHubLogin, RepoName};
+use domain::names::{CommitSha, GitHubLogin, RepoName, UrlOrigin};
 use serde::{Deserialize, Serialize};
 
 const COMPARE: &str = "compare the versions";
@@ -84,10 +85,16 @@ impl Paging {
 }
 
 /// Builds the request for one page.
-pub fn compare_request(gh: &GitHub, repo: &RepoName, base: &CommitSha, head: &CommitSha, paging: Paging) -> Request {
+pub fn compare_request(
+    api: &UrlOrigin,
+    repo: &RepoName,
+    base: &CommitSha,
+    head: &CommitSha,
+    paging: Paging,
+) -> Request {
     let Paging { page, size } = paging;
     let path = format!("/repos/{repo}/compare/{base}...{head}?per_page={size}&page={page}");
-    gh.rest(&path, "application/vnd.github+json").max_answer(MAX_ANSWER)
+    rest(api, &path, "application/vnd.github+json").max_answer(MAX_ANSWER)
 }
 
 /// Understands its answer. A base that GitHub does not know is a fault with the status 404.
@@ -115,8 +122,8 @@ pub async fn compare(
     head: &CommitSha,
 ) -> Result<Comparison, Fault> {
     let ask = async |paging| {
-        let request = compare_request(gh, repo, base, head, paging);
-        read_compare(&send(http, request, COMPARE).await?)
+        let request = compare_request(&gh.url, repo, base, head, paging);
+        read_compare(&send(http, gh, request, COMPARE).await?)
     };
     let first = ask(Paging::FIRST).await?;
     let total = first.ahead as usize;
@@ -177,8 +184,9 @@ impl RestCommit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::github::tests::{NoBody, answer, gh, hostile, ok, repo, sha, show};
+    use crate::github::samples::{gh, hostile, ok, repo, sha, show};
     use crate::http::HttpError;
+    use crate::http::script::{Pieces, Script, response};
     use domain::fault::Cause;
     use futures::FutureExt;
     use serde_json::{Value, json};
@@ -213,7 +221,7 @@ mod tests {
     }
 
     impl Http for Pages {
-        type Body = NoBody;
+        type Body = Pieces;
 
         async fn send(&self, request: Request) -> Result<Response, HttpError> {
             let number = |name: &str| -> usize {
@@ -227,7 +235,7 @@ mod tests {
             Ok(ok(&page(self.total, 0, wanted)))
         }
 
-        async fn open(&self, _: Request) -> Result<(Response, NoBody), HttpError> {
+        async fn open(&self, _: Request) -> Result<(Response, Pieces), HttpError> {
             panic!("no streams here")
         }
     }
@@ -239,7 +247,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_of_github() {
-        let request = compare_request(&gh(), &repo("acme/checkout"), &base(), &sha("f"), Paging::FIRST);
+        let (script, gh) = (Script::new([Ok(ok(&page(0, 0, &[])))]), gh());
+        let (_, request) = script.once(compare(&script, &gh, &repo("acme/checkout"), &base(), &sha("f")));
         assert_eq!(request.max_answer, 4 << 20);
         insta::assert_snapshot!(show(&request), @r"
         GET https://api.github.com/repos/acme/checkout/compare/0123456789012345678901234567890123456789...ffffffffffffffffffffffffffffffffffffffff?per_page=10&page=1
@@ -296,11 +305,11 @@ mod tests {
     fn a_comparison_that_github_cannot_make_is_a_fault() {
         let fault = |cause| Err(Fault::new(System::GitHub, COMPARE, cause));
         let unknown = json!({ "message": "Not Found", "status": "404" }).to_string();
-        assert_eq!(read_compare(&answer(404, unknown)), fault(Cause::Status { status: 404 }));
-        assert_eq!(read_compare(&answer(502, "<html>")), fault(Cause::Status { status: 502 }));
+        assert_eq!(read_compare(&response(404, unknown)), fault(Cause::Status { status: 404 }));
+        assert_eq!(read_compare(&response(502, "<html>")), fault(Cause::Status { status: 502 }));
         let nonsense = || fault(Cause::Nonsense { part: "the commits".to_owned() });
         for bad in ["", "[]", "{}", r#"{"ahead_by":-1,"behind_by":0,"commits":[]}"#] {
-            assert_eq!(read_compare(&answer(200, bad)), nonsense(), "{bad}");
+            assert_eq!(read_compare(&response(200, bad)), nonsense(), "{bad}");
         }
     }
 

@@ -4,11 +4,12 @@
 //! limit for created content, as our commits do; looking for one does not. **Invariant:** no call changes what runs, so a fault of theirs
 //! never says so.
 
-use super::{GitHub, nonsense, send, status_cause, text};
+use super::answer::{nonsense, status_cause, text};
+use super::api::{GitHub, rest, rest_post, send};
 use crate::http::{Http, Request, Response, StatusCode};
 use domain::deployment::DeploymentState;
 use domain::fault::{Fault, System};
-use domain::names::{CommitSha, DeploymentId, RepoName};
+use domain::names::{CommitSha, DeploymentId, RepoName, UrlOrigin};
 use serde_json::{Value, json};
 
 const CREATE: &str = "tell GitHub of the deploy";
@@ -46,7 +47,7 @@ pub struct DeploymentStatus<'a> {
 }
 
 /// Builds the request for a new deployment.
-pub fn create_deployment_request(gh: &GitHub, new: &NewDeployment<'_>) -> Request {
+pub fn create_deployment_request(api: &UrlOrigin, new: &NewDeployment<'_>) -> Request {
     let body = json!({
         "ref": new.sha,
         "environment": new.environment,
@@ -56,7 +57,7 @@ pub fn create_deployment_request(gh: &GitHub, new: &NewDeployment<'_>) -> Reques
         "auto_merge": false,
         "required_contexts": [],
     });
-    gh.rest_post(&format!("/repos/{}/deployments", new.repo), &body)
+    rest_post(api, &format!("/repos/{}/deployments", new.repo), &body)
 }
 
 /// Understands its answer: GitHub's id of the deployment.
@@ -67,14 +68,14 @@ pub fn read_create_deployment(response: &Response) -> Result<u64, Fault> {
 
 /// Tells GitHub of a deploy.
 pub async fn create_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<'_>) -> Result<u64, Fault> {
-    read_create_deployment(&send(http, create_deployment_request(gh, new), CREATE).await?)
+    read_create_deployment(&send(http, gh, create_deployment_request(&gh.url, new), CREATE).await?)
 }
 
 /// Builds the request for the newest deployments of a commit in an environment.
-pub fn find_deployment_request(gh: &GitHub, repo: &RepoName, sha: &CommitSha, environment: &str) -> Request {
+pub fn find_deployment_request(api: &UrlOrigin, repo: &RepoName, sha: &CommitSha, environment: &str) -> Request {
     // The name of an environment, or of an Argo CD application, has nothing that a query would have to escape.
     let path = format!("/repos/{repo}/deployments?sha={sha}&environment={environment}&per_page=100");
-    gh.rest(&path, "application/vnd.github+json")
+    rest(api, &path, "application/vnd.github+json")
 }
 
 /// Understands its answer: GitHub's id of the one that has our id, if it is there.
@@ -91,12 +92,12 @@ pub fn read_find_deployment(response: &Response, id: &DeploymentId) -> Result<Op
 
 /// Whether GitHub was told of a deploy already, in a call that had no answer.
 pub async fn find_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<'_>) -> Result<Option<u64>, Fault> {
-    let request = find_deployment_request(gh, new.repo, new.sha, new.environment);
-    read_find_deployment(&send(http, request, FIND).await?, new.id)
+    let request = find_deployment_request(&gh.url, new.repo, new.sha, new.environment);
+    read_find_deployment(&send(http, gh, request, FIND).await?, new.id)
 }
 
 /// Builds the request for a new status of a deployment.
-pub fn deployment_status_request(gh: &GitHub, repo: &RepoName, id: u64, status: &DeploymentStatus<'_>) -> Request {
+pub fn deployment_status_request(api: &UrlOrigin, repo: &RepoName, id: u64, status: &DeploymentStatus<'_>) -> Request {
     let mut body = json!({
         "state": status.state.name(),
         "description": short(status.description),
@@ -108,7 +109,7 @@ pub fn deployment_status_request(gh: &GitHub, repo: &RepoName, id: u64, status: 
             body.insert(name.to_owned(), json!(url));
         }
     }
-    gh.rest_post(&format!("/repos/{repo}/deployments/{id}/statuses"), &body)
+    rest_post(api, &format!("/repos/{repo}/deployments/{id}/statuses"), &body)
 }
 
 /// Understands its answer.
@@ -124,7 +125,7 @@ pub async fn deployment_status(
     id: u64,
     status: &DeploymentStatus<'_>,
 ) -> Result<(), Fault> {
-    read_deployment_status(&send(http, deployment_status_request(gh, repo, id, status), STATUS).await?)
+    read_deployment_status(&send(http, gh, deployment_status_request(&gh.url, repo, id, status), STATUS).await?)
 }
 
 /// 202 would mean that GitHub merged something instead: no deployment was made.
@@ -145,8 +146,9 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::github::tests::{Script, answer, body, gh, hostile, repo, sha};
+    use crate::github::samples::{body, gh, hostile, repo, sha};
     use crate::http::HttpError;
+    use crate::http::script::{Script, response};
     use domain::fault::{Cause, Changed};
 
     fn made() -> String {
@@ -157,13 +159,13 @@ mod tests {
         let (repo, sha, id) = (repo("acme/checkout"), sha("f"), DeploymentId::parse(&"0".repeat(32)).unwrap());
         let new =
             NewDeployment { repo: &repo, sha: &sha, environment: "production", description: "asked by alice", id: &id };
-        let (script, gh) = (Script::new(answer), gh());
-        script.run(create_deployment(&script, &gh, &new))
+        let (script, gh) = (Script::new([answer]), gh());
+        script.once(create_deployment(&script, &gh, &new))
     }
 
     fn say(answer: Result<Response, HttpError>, status: DeploymentStatus<'_>) -> (Result<(), Fault>, Request) {
-        let (script, gh, repo) = (Script::new(answer), gh(), repo("acme/checkout"));
-        script.run(deployment_status(&script, &gh, &repo, 7, &status))
+        let (script, gh, repo) = (Script::new([answer]), gh(), repo("acme/checkout"));
+        script.once(deployment_status(&script, &gh, &repo, 7, &status))
     }
 
     const LIVE: DeploymentStatus<'_> = DeploymentStatus {
@@ -175,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_deployment_is_made_of_the_very_commit_and_waits_for_nothing() {
-        let (outcome, request) = create(Ok(answer(201, made())));
+        let (outcome, request) = create(Ok(response(201, made())));
         assert_eq!(outcome, Ok(1_234_567_890_123));
         assert_eq!(request.url, "https://api.github.com/repos/acme/checkout/deployments");
         assert_eq!((request.method.as_str(), request.headers.contains_key("user-agent")), ("POST", true));
@@ -196,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_status_has_only_pages_and_few_words() {
-        let (outcome, request) = say(Ok(answer(201, "{}")), LIVE);
+        let (outcome, request) = say(Ok(response(201, "{}")), LIVE);
         assert_eq!(outcome, Ok(()));
         assert_eq!(request.url, "https://api.github.com/repos/acme/checkout/deployments/7/statuses");
         insta::assert_snapshot!(serde_json::to_string_pretty(&body(&request)).unwrap(), @r#"
@@ -210,7 +212,7 @@ mod tests {
         "#);
         let long = "ü".repeat(141);
         let odd = DeploymentStatus { description: &long, environment_url: Some("javascript:1"), log_url: None, ..LIVE };
-        let sent = body(&say(Ok(answer(201, "{}")), odd).1);
+        let sent = body(&say(Ok(response(201, "{}")), odd).1);
         assert_eq!(sent["description"], format!("{}…", "ü".repeat(139)));
         assert_eq!((sent.get("environment_url"), sent.get("log_url")), (None, None));
         let states = [
@@ -222,7 +224,7 @@ mod tests {
             DeploymentState::Inactive,
         ];
         let names = states
-            .map(|state| body(&say(Ok(answer(201, "{}")), DeploymentStatus { state, ..LIVE }).1)["state"].clone());
+            .map(|state| body(&say(Ok(response(201, "{}")), DeploymentStatus { state, ..LIVE }).1)["state"].clone());
         assert_eq!(json!(names), json!(["queued", "in_progress", "success", "failure", "error", "inactive"]));
     }
 
@@ -249,18 +251,18 @@ mod tests {
             (201, "[".to_owned(), Cause::Nonsense { part: "JSON".to_owned() }),
         ] {
             assert_eq!(
-                create(Ok(answer(status, &body))).0,
+                create(Ok(response(status, &body))).0,
                 Err(Fault::new(System::GitHub, CREATE, cause.clone())),
                 "{status}"
             );
             assert_eq!(
-                say(Ok(answer(status, &body)), LIVE).0,
+                say(Ok(response(status, &body)), LIVE).0,
                 Err(Fault::new(System::GitHub, STATUS, cause)),
                 "{status}"
             );
         }
         let nameless = Cause::Nonsense { part: "the deployment's id".to_owned() };
-        assert_eq!(create(Ok(answer(201, "{}"))).0, Err(Fault::new(System::GitHub, CREATE, nameless)));
+        assert_eq!(create(Ok(response(201, "{}"))).0, Err(Fault::new(System::GitHub, CREATE, nameless)));
         let late = create(Err(HttpError::TimedOut)).0.unwrap_err();
         assert_eq!((late.cause, late.changed), (Cause::TimedOut, Changed::Nothing));
     }
@@ -268,8 +270,8 @@ mod tests {
     fn find(answer: Result<Response, HttpError>) -> (Result<Option<u64>, Fault>, Request) {
         let (repo, sha, id) = (repo("acme/checkout"), sha("f"), DeploymentId::parse(&"0".repeat(32)).unwrap());
         let new = NewDeployment { repo: &repo, sha: &sha, environment: "eu-west.1", description: "", id: &id };
-        let (script, gh) = (Script::new(answer), gh());
-        script.run(find_deployment(&script, &gh, &new))
+        let (script, gh) = (Script::new([answer]), gh());
+        script.once(find_deployment(&script, &gh, &new))
     }
 
     #[test]
@@ -277,7 +279,7 @@ mod tests {
         let other = json!({ "id": 8, "payload": { "deploy_id": "1".repeat(32) } });
         let ours = json!({ "id": 7, "payload": { "deploy_id": "0".repeat(32) } });
         let foreign = json!([{ "id": 9, "payload": "0".repeat(32) }, { "id": 10, "payload": {} }, {}, null, other]);
-        let (outcome, request) = find(Ok(answer(200, json!([other, ours]).to_string())));
+        let (outcome, request) = find(Ok(response(200, json!([other, ours]).to_string())));
         assert_eq!(outcome, Ok(Some(7)));
         let sha = "f".repeat(40);
         let url = format!(
@@ -285,13 +287,13 @@ mod tests {
         );
         assert_eq!((request.method.as_str(), request.url), ("GET", url));
         for none in [json!([]), foreign] {
-            assert_eq!(find(Ok(answer(200, none.to_string()))).0, Ok(None), "{none}");
+            assert_eq!(find(Ok(response(200, none.to_string()))).0, Ok(None), "{none}");
         }
         let nonsense = |part: &str| Err(Fault::new(System::GitHub, FIND, Cause::Nonsense { part: part.to_owned() }));
-        assert_eq!(find(Ok(answer(200, "{}"))).0, nonsense("a list of deployments"));
+        assert_eq!(find(Ok(response(200, "{}"))).0, nonsense("a list of deployments"));
         let nameless = json!([{ "id": "7", "payload": { "deploy_id": "0".repeat(32) } }]);
-        assert_eq!(find(Ok(answer(200, nameless.to_string()))).0, nonsense("the deployment's id"));
-        assert_eq!(find(Ok(answer(404, "{}"))).0.unwrap_err().cause, Cause::Status { status: 404 });
+        assert_eq!(find(Ok(response(200, nameless.to_string()))).0, nonsense("the deployment's id"));
+        assert_eq!(find(Ok(response(404, "{}"))).0.unwrap_err().cause, Cause::Status { status: 404 });
         assert_eq!(find(Err(HttpError::Broken)).0.unwrap_err().cause, Cause::Broken);
     }
 

@@ -4,7 +4,7 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::github::{
-    CommitOutcome, FileState, GitHub, Question, ReadError, SourceState, Which, catalog_request, history_request,
+    CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState, Which, catalog_request, history_request,
     read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status, read_find_deployment,
     read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
 };
@@ -96,7 +96,7 @@ pub fn github_snapshot(data: &[u8]) {
     };
     // What people typed travels in variables: the words of the query do not depend on it.
     let query = |question: &Question<'_>| {
-        let request = snapshot_request(&github(), question);
+        let request = snapshot_request(&github().url, question);
         keeps_secrets(data, &request);
         serde_json::from_slice::<Value>(&request.body).expect("we write JSON")["query"].clone()
     };
@@ -151,8 +151,10 @@ pub fn github_history(data: &[u8]) {
     let paths = ["checkout/values.yaml", "checkout/canary.yaml"].map(|path| FilePath::parse(path).expect("a path"));
     let repo = RepoName::parse("acme/gitops").expect("a repository");
     let branch = BranchName::parse("main").expect("a branch");
-    keeps_secrets(data, &history_request(&github(), &repo, &branch, &paths, Which::Any, Timestamp(0)));
-    keeps_secrets(data, &catalog_request(&github(), &repo, &branch, &paths[0]));
+    let (which, since) = (Which::Any, Timestamp(0));
+    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths, which, since };
+    keeps_secrets(data, &history_request(&github().url, &question));
+    keeps_secrets(data, &catalog_request(&github().url, &repo, &branch, &paths[0]));
     match read_history(&paths, &answer) {
         Ok(history) => {
             assert!(answer.status == 200 && !has_other_errors(&body));

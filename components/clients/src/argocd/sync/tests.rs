@@ -1,0 +1,190 @@
+use super::*;
+use crate::argocd::samples::{app, argocd, commit, error_body, id, in_namespace, sample};
+use crate::http::HttpError;
+use crate::http::script::{Script, response, shown};
+use domain::application::AppSource;
+use proptest::prelude::*;
+use serde_json::json;
+
+fn wish(revision: Revision, deployment: &DeploymentId) -> SyncRequest<'_> {
+    SyncRequest { revision, deployment }
+}
+
+#[test]
+fn a_sync_is_asked_for_with_commit_retries_and_id() {
+    insta::assert_snapshot!(shown(&sync_request(&argocd(), &app(), &wish(Revision::Single(commit()), &id()))), @r#"
+    POST https://argocd.acme.example/argo/api/v1/applications/checkout/sync
+    content-type: application/json
+    authorization: Bearer a.jwt.token
+
+    {"revision":"6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","prune":false,"retryStrategy":{"limit":2,"refresh":false,"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"}},"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"default"}
+    "#);
+    let sources = Revision::Sources { positions: vec![1, 3], commit: commit() };
+    insta::assert_snapshot!(shown(&sync_request(&argocd(), &in_namespace(), &wish(sources, &id()))), @r#"
+    POST https://argocd.acme.example/argo/api/v1/applications/checkout/sync
+    content-type: application/json
+    authorization: Bearer a.jwt.token
+
+    {"sourcePositions":[1,3],"revisions":["6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"],"prune":false,"retryStrategy":{"limit":2,"refresh":false,"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"}},"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"shop","appNamespace":"shop-apps"}
+    "#);
+}
+
+fn sync_fault(cause: Cause, changed: Changed) -> Fault {
+    Fault::new(System::ArgoCd, SYNC, cause).changed(changed)
+}
+
+#[test]
+fn what_became_of_a_sync() {
+    let check =
+        |status, body: &str, expected| assert_eq!(read_sync(response(status, body)), expected, "{status} {body}");
+    let said = |said: &str| said.to_owned();
+    check(400, &error_body(9, "another operation is already in progress"), SyncOutcome::InProgress);
+    let wrapped = "error setting app operation: rpc error: code = FailedPrecondition desc = another operation is already in progress";
+    check(400, &error_body(9, wrapped), SyncOutcome::InProgress);
+    check(400, &error_body(9, "application is deleting"), SyncOutcome::Deleting);
+    for auto in [
+        "Cannot sync to 6b6ed4b: auto-sync currently set to main",
+        "Cannot sync source https://github.com/acme/gitops to 6b6ed4b: auto-sync currently set to main",
+    ] {
+        check(400, &error_body(9, auto), SyncOutcome::AutoSync(said(auto)));
+    }
+    let project = "app is not allowed in project \"x\", or the project does not exist";
+    check(400, &error_body(3, project), SyncOutcome::Refused(said(project)));
+    check(400, "<html>", SyncOutcome::NotDone(sync_fault(Cause::Status { status: 400 }, Changed::Nothing)));
+    check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::Unauthorized);
+    let window = "cannot sync: blocked by sync window";
+    check(403, &error_body(7, window), SyncOutcome::Window(said(window)));
+    let invalid = "cannot sync: invalid sync window: cannot parse schedule";
+    check(403, &error_body(7, invalid), SyncOutcome::Refused(said(invalid)));
+    let right = "permission denied: applications, sync, default/checkout, sub: deploybot, iat: 2026-08-21T08:42:43Z";
+    check(403, &error_body(7, right), SyncOutcome::NoRight(said(right)));
+    let forbidden = Cause::Forbidden { said: String::new() };
+    check(403, "<html>", SyncOutcome::NotDone(sync_fault(forbidden, Changed::Nothing)));
+    check(404, &error_body(5, "applications.argoproj.io \"checkout\" not found"), SyncOutcome::NoApplication);
+    for status in [307, 404, 405, 413, 415] {
+        check(status, "", SyncOutcome::NotDone(sync_fault(Cause::Status { status }, Changed::Nothing)));
+    }
+    let limited = Cause::RateLimited { seconds: None };
+    check(429, "", SyncOutcome::NotDone(sync_fault(limited, Changed::Nothing)));
+    for status in [202, 204, 408, 409, 500, 502, 503, 504] {
+        check(status, "", SyncOutcome::Unknown(sync_fault(Cause::Status { status }, Changed::Unknown)));
+    }
+    let nonsense = Cause::Nonsense { part: said("the application") };
+    check(200, "{}", SyncOutcome::Unknown(sync_fault(nonsense, Changed::Unknown)));
+
+    let mut taken = sample();
+    taken["operation"] = taken["status"]["operationState"]["operation"].take();
+    taken["status"]["operationState"] = json!(null);
+    match read_sync(response(200, &taken.to_string())) {
+        SyncOutcome::Taken(snapshot) => assert_eq!(snapshot.operation.unwrap().deploy_id, Some(id())),
+        other => panic!("not taken: {other:?}"),
+    }
+}
+
+#[test]
+fn a_sync_without_an_answer_may_have_been_taken() {
+    for (error, expected) in [
+        (HttpError::Denied, SyncOutcome::NotDone(sync_fault(Cause::Denied, Changed::Nothing))),
+        (HttpError::NotConnected, SyncOutcome::NotDone(sync_fault(Cause::NotConnected, Changed::Nothing))),
+        (HttpError::TimedOut, SyncOutcome::Unknown(sync_fault(Cause::TimedOut, Changed::Unknown))),
+        (HttpError::Broken, SyncOutcome::Unknown(sync_fault(Cause::Broken, Changed::Unknown))),
+        (HttpError::TooLarge, SyncOutcome::Unknown(sync_fault(Cause::TooLarge, Changed::Unknown))),
+    ] {
+        let http = Script::new([Err(error)]);
+        let (id, revision) = (id(), Revision::Single(commit()));
+        assert_eq!(http.once(sync(&http, &argocd(), &app(), &wish(revision, &id))).0, expected);
+    }
+}
+
+#[test]
+fn our_repository_is_known_by_any_of_its_urls() {
+    let repo = RepoName::parse("acme/GitOps").unwrap();
+    for url in [
+        "https://github.com/acme/gitops",
+        "https://github.com/acme/gitops.git",
+        "https://GitHub.com/Acme/GitOps.GIT",
+        "http://github.acme.example/acme/gitops",
+        "https://git@github.com/acme/gitops",
+        "https://github.com:443/acme/gitops",
+        "ssh://git@github.com/acme/gitops.git",
+        "ssh://git@ssh.github.com:443/acme/gitops.git",
+        "git@github.com:acme/gitops.git",
+        "github.com/acme/gitops",
+        "github.com:acme/gitops",
+        "git@github.com:22:acme/gitops",
+    ] {
+        assert!(is_repository(url, &repo), "{url}");
+    }
+    for url in [
+        "",
+        "acme/gitops",
+        "https://acme/gitops",
+        "https://github.com/acme/gitops2",
+        "https://github.com/acme/gitops.git.git",
+        "https://github.com/acme/gitops/",
+        "https://github.com/acme/gitops/tree/main",
+        "https://github.com/mirror/acme/gitops",
+        "https://github.com/notacme/gitops",
+        "https://github.com/443/acme/gitops",
+        "https://user:password@github.com/acme/gitops",
+        "https://a@b@github.com/acme/gitops",
+        "oci://github.com/acme/gitops",
+        "file:///acme/gitops",
+        "https:///acme/gitops",
+        "https://evil.example?github.com/acme/gitops",
+        "https://github.com/acme/gitops?x=y",
+    ] {
+        assert!(!is_repository(url, &repo), "{url}");
+    }
+    assert!(is_repository("git@github.com:123/gitops.git", &RepoName::parse("123/gitops").unwrap()));
+    assert!(is_repository("https://github.com/acme/x.git", &RepoName::parse("acme/x").unwrap()));
+}
+
+#[test]
+fn a_commit_is_pinned_in_the_sources_that_are_ours() {
+    let repo = RepoName::parse("acme/gitops").unwrap();
+    let branch = BranchName::parse("main").unwrap();
+    // `<url> at <target>`, `main` unless said.
+    let check = |sources: &[&str], multi_source, expected| {
+        let source = |text: &&str| {
+            let (url, target) = text.rsplit_once(" at ").unwrap_or((*text, "main"));
+            AppSource { url: url.to_owned(), target: target.to_owned() }
+        };
+        let sources = sources.iter().map(source).collect();
+        let snapshot = Application { sources, multi_source, ..Application::default() };
+        assert_eq!(which_sources(&snapshot, &repo, &branch, &commit()), expected, "{snapshot:?}");
+    };
+    let (ours, ours_too, chart) =
+        ("https://github.com/acme/gitops", "git@github.com:acme/gitops.git", "https://charts.example");
+    let pinned = |positions| Ok(Revision::Sources { positions, commit: commit() });
+    check(&[ours], false, Ok(Revision::Single(commit())));
+    check(&[ours], true, pinned(vec![1]));
+    check(&[chart, ours, chart, ours_too], true, pinned(vec![2, 4]));
+    let (by_default, by_head, in_full) =
+        (format!("{ours} at "), format!("{ours} at HEAD"), format!("{ours} at refs/heads/main"));
+    let elsewhere = ["v1.2", "staging", "refs/tags/main", "6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"];
+    check(&[&by_default, &by_head, &in_full], true, pinned(vec![1, 2, 3]));
+    for target in elsewhere {
+        let kept = format!("{ours} at {target}");
+        check(&[&kept, ours], true, pinned(vec![2]));
+        check(&[&kept, chart], true, Err(NoSource));
+        check(&[&kept], false, Err(NoSource));
+    }
+    check(&[chart], false, Err(NoSource));
+    check(&[chart, chart], true, Err(NoSource));
+    check(&[], false, Err(NoSource));
+}
+
+proptest! {
+    #[test]
+    fn no_url_panics(url in "\\PC*", near in "((https|ssh)://)?([a-z$]*@)?[a-z.ü]*[:/]?[0-9]*[:/]acme/gitops(.git|.gé)?") {
+        let repo = RepoName::parse("acme/gitops").unwrap();
+        is_repository(&url, &repo);
+        is_repository(&near, &repo);
+    }
+
+    #[test]
+    fn no_answer_panics(status in 100_u16..600, body: Vec<u8>) {
+        let _ = read_sync(response(status, body));
+    }
+}

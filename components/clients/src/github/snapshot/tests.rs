@@ -1,0 +1,465 @@
+use super::*;
+use crate::github::samples::{blob, body, branch, error, gh, hostile, ok, path, repo, sha, show};
+use crate::http::HttpError;
+use crate::http::script::Script;
+use domain::fault::{Cause, Fault, System};
+
+/// A question that owns what it asks about.
+struct Asked {
+    repos: [RepoName; 2],
+    branch: BranchName,
+    files: [FilePath; 2],
+    live: Option<CommitSha>,
+    reference: Reference,
+}
+
+fn asked(reference: Reference) -> Asked {
+    Asked {
+        repos: [repo("acme/gitops"), repo("acme/checkout")],
+        branch: branch("main"),
+        files: [path("apps/checkout/values.yaml"), path("deploy-bot.yaml")],
+        live: Some(sha("1")),
+        reference,
+    }
+}
+
+fn pull_request() -> Asked {
+    asked(Reference::PullRequest(PullRequestNumber(42)))
+}
+
+fn feature_branch() -> Asked {
+    asked(Reference::Branch(branch("feature/x")))
+}
+
+impl Asked {
+    fn question(&self) -> Question<'_> {
+        Question {
+            gitops_repo: &self.repos[0],
+            gitops_branch: &self.branch,
+            values: &self.files[0],
+            also: &[],
+            catalog: &self.files[1],
+            live: self.live.as_ref(),
+            app_repo: &self.repos[1],
+            reference: &self.reference,
+            checks_of: None,
+        }
+    }
+
+    fn read(&self, answer: &Value) -> Result<Snapshot, ReadError> {
+        read_snapshot(&self.question(), &ok(answer))
+    }
+}
+
+fn good() -> Value {
+    json!({ "data": {
+        "viewer": { "login": "deploy-bot[bot]" },
+        "gitops": { "url": "https://github.com/acme/gitops", "ref": { "target": {
+            "oid": sha("a"),
+            "values": blob("image:\n  tag: \"main-1\"\n"),
+            "catalog": blob("apps: {}\n"),
+            "history": { "nodes": [
+                { "oid": sha("3"), "messageHeadline": "Raise  limits", "author": { "name": "Alice", "user": { "login": "alice" } } },
+                { "oid": sha("2"), "messageHeadline": "Fix", "author": { "name": "Bob", "user": null } },
+                { "oid": sha("1"), "messageHeadline": "Deploy", "author": { "name": "deploy-bot[bot]", "user": null } },
+                { "oid": sha("0"), "messageHeadline": "Old", "author": null },
+            ] },
+        } } },
+        "app": { "nameWithOwner": "acme/checkout", "pullRequest": {
+            "number": 42, "state": "OPEN", "isDraft": false, "isCrossRepository": false, "headRefName": "feature/x",
+            "headRefOid": sha("f"), "headRepository": { "nameWithOwner": "acme/checkout" }, "baseRefName": "main",
+            "title": "Faster checkout", "url": "https://github.com/acme/checkout/pull/42", "author": { "login": "alice" },
+            "commits": { "nodes": [{ "commit": { "oid": sha("f"), "statusCheckRollup": { "state": "SUCCESS" } } }] },
+        } },
+    } })
+}
+
+fn with_branch() -> Value {
+    let mut answer = good();
+    let target = json!({ "oid": sha("f"), "messageHeadline": "Faster", "statusCheckRollup": null });
+    answer["data"]["app"] = json!({ "nameWithOwner": "acme/checkout", "ref": { "target": target } });
+    answer
+}
+
+/// A good answer with one part replaced, and an error that names the part.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut answer = good();
+    *answer.pointer_mut(pointer).unwrap() = value;
+    let path: Vec<&str> = pointer.split('/').skip(2).collect();
+    answer["errors"] = json!([error("NOT_FOUND", &path, "Could not resolve to it.")]);
+    answer
+}
+
+fn part(outcome: Result<Snapshot, ReadError>) -> String {
+    match outcome {
+        Err(ReadError::Fault(Fault { cause: Cause::Nonsense { part }, .. })) => part,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn one_query_asks_for_everything() {
+    let (asked, gh) = (pull_request(), gh());
+    let script = Script::new([Ok(ok(&good()))]);
+    let (outcome, request) = script.once(snapshot(&script, &gh, &asked.question()));
+    assert!(outcome.is_ok());
+    insta::assert_snapshot!(show(&request), @r#"
+    POST https://api.github.com/graphql
+    accept: application/vnd.github+json
+    authorization: Bearer ghs_secret
+    content-type: application/json
+    user-agent: deploy-bot
+
+    query($gitopsOwner: String!, $gitopsName: String!, $gitopsRef: String!, $values: String!, $catalog: String!, $below: String!, $appOwner: String!, $appName: String!, $number: Int!) {
+      viewer { login }
+      gitops: repository(owner: $gitopsOwner, name: $gitopsName) {
+        url
+        ref(qualifiedName: $gitopsRef) { target { oid ... on Commit {
+          values: file(path: $values) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
+          catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
+          history(first: 100, path: $below) { nodes { oid messageHeadline author { name user { login } } } }
+        } } }
+      }
+      app: repository(owner: $appOwner, name: $appName) {
+        nameWithOwner
+        pullRequest(number: $number) {
+          number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
+          author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
+        }
+      }
+    }
+
+    {
+      "appName": "checkout",
+      "appOwner": "acme",
+      "below": "apps/checkout",
+      "catalog": "deploy-bot.yaml",
+      "gitopsName": "gitops",
+      "gitopsOwner": "acme",
+      "gitopsRef": "refs/heads/main",
+      "number": 42,
+      "values": "apps/checkout/values.yaml"
+    }
+    "#);
+    let request = snapshot_request(&gh.url, &feature_branch().question());
+    insta::assert_snapshot!(show(&request).split_once("  app: ").unwrap().1, @r#"
+    repository(owner: $appOwner, name: $appName) {
+        nameWithOwner
+        ref(qualifiedName: $appRef) {
+          target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
+        }
+      }
+    }
+
+    {
+      "appName": "checkout",
+      "appOwner": "acme",
+      "appRef": "refs/heads/feature/x",
+      "below": "apps/checkout",
+      "catalog": "deploy-bot.yaml",
+      "gitopsName": "gitops",
+      "gitopsOwner": "acme",
+      "gitopsRef": "refs/heads/main",
+      "values": "apps/checkout/values.yaml"
+    }
+    "#);
+}
+
+#[test]
+fn the_checks_of_an_earlier_version_are_asked_for_besides() {
+    let (asked, gh, old) = (feature_branch(), gh(), sha("e"));
+    let question = Question { checks_of: Some(&old), ..asked.question() };
+    let request = snapshot_request(&gh.url, &question);
+    let query = body(&request)["query"].as_str().unwrap().to_owned();
+    assert!(query.lines().next().unwrap().ends_with("$appRef: String!, $checked: GitObjectID!) {"));
+    insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @r"
+    repository(owner: $appOwner, name: $appName) {
+        nameWithOwner
+        ref(qualifiedName: $appRef) {
+          target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
+        }
+        checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }
+      }
+    }
+    ");
+    assert_eq!(body(&request)["variables"]["checked"], json!(old));
+
+    let check = |part: Value, errors: Value, expected: Option<&str>| {
+        let mut answer = with_branch();
+        answer["data"]["app"]["checked"] = part;
+        answer["errors"] = errors;
+        let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
+        assert_eq!(snapshot.checked.as_deref(), expected);
+    };
+    check(json!({ "statusCheckRollup": { "state": "FAILURE" } }), json!([]), Some("FAILURE"));
+    check(json!({ "statusCheckRollup": null }), json!([]), None);
+    check(json!(null), json!([error("NOT_FOUND", &["app", "checked"], "m")]), None);
+    let hidden = error("FORBIDDEN", &["app", "checked", "statusCheckRollup"], "Resource not accessible");
+    check(json!({ "statusCheckRollup": null }), json!([hidden]), None);
+}
+
+#[test]
+fn outside_text_is_never_part_of_the_query() {
+    let (plain, mut odd) = (feature_branch(), asked(Reference::Branch(branch("\"){viewer{login}}#"))));
+    odd.files = [path("\"}/$x.yaml"), path("{}")];
+    odd.branch = branch("$main\"");
+    let query = |asked: &Asked| body(&snapshot_request(&gh().url, &asked.question()))["query"].clone();
+    assert_eq!(query(&plain), query(&odd));
+}
+
+#[test]
+fn variables_hold_what_github_can_take() {
+    let check = |asked: &Asked, name: &str, expected: Value| {
+        assert_eq!(body(&snapshot_request(&gh().url, &asked.question()))["variables"][name], expected);
+    };
+    let mut asked = pull_request();
+    asked.reference = Reference::PullRequest(PullRequestNumber(u32::MAX));
+    check(&asked, "number", json!(i32::MAX));
+    check(&asked, "below", json!("apps/checkout"));
+    asked.files[0] = path("values.yaml");
+    check(&asked, "below", json!("values.yaml"));
+}
+
+#[test]
+fn a_pull_request_is_read() {
+    insta::assert_debug_snapshot!(pull_request().read(&good()).unwrap(), @r#"
+    Snapshot {
+        viewer: GitHubLogin(
+            "deploy-bot[bot]",
+        ),
+        url: "https://github.com/acme/gitops",
+        head: CommitSha(
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ),
+        values: File {
+            blob: BlobSha(
+                "9017843efe61cd6d08cb6114147bf67baa4cd078",
+            ),
+            text: Some(
+                "image:\n  tag: \"main-1\"\n",
+            ),
+            size: 23,
+        },
+        also: [],
+        catalog: File {
+            blob: BlobSha(
+                "ecba7b7fbb18a8b76ff7efa8f4230c7537c4a25f",
+            ),
+            text: Some(
+                "apps: {}\n",
+            ),
+            size: 9,
+        },
+        since_live: [
+            Touch {
+                sha: CommitSha(
+                    "3333333333333333333333333333333333333333",
+                ),
+                headline: "Raise limits",
+                login: Some(
+                    GitHubLogin(
+                        "alice",
+                    ),
+                ),
+                name: "Alice",
+            },
+            Touch {
+                sha: CommitSha(
+                    "2222222222222222222222222222222222222222",
+                ),
+                headline: "Fix",
+                login: None,
+                name: "Bob",
+            },
+        ],
+        complete: true,
+        source: PullRequest {
+            number: PullRequestNumber(
+                42,
+            ),
+            open: Open,
+            draft: false,
+            from_fork: false,
+            branch: BranchName(
+                "feature/x",
+            ),
+            base: BranchName(
+                "main",
+            ),
+            head: CommitSha(
+                "ffffffffffffffffffffffffffffffffffffffff",
+            ),
+            title: "Faster checkout",
+            author: Some(
+                GitHubLogin(
+                    "alice",
+                ),
+            ),
+            url: "https://github.com/acme/checkout/pull/42",
+            checks: Some(
+                "SUCCESS",
+            ),
+        },
+        checked: None,
+    }
+    "#);
+}
+
+#[test]
+fn a_branch_is_read() {
+    let snapshot = feature_branch().read(&with_branch()).unwrap();
+    let (branch, title) = (branch("feature/x"), "Faster".to_owned());
+    assert_eq!(snapshot.source, SourceState::Branch { branch, head: sha("f"), title, checks: None });
+}
+
+#[test]
+fn what_is_absent_is_an_answer() {
+    let read = |answer: Value| pull_request().read(&answer);
+    assert_eq!(read(with("/data/gitops", Value::Null)), Err(ReadError::NoRepository));
+    assert_eq!(read(with("/data/gitops/ref", Value::Null)), Err(ReadError::NoBranch));
+    assert_eq!(read(with("/data/app", Value::Null)).unwrap().source, SourceState::NoRepository);
+    assert_eq!(read(with("/data/app/pullRequest", Value::Null)).unwrap().source, SourceState::NoPullRequest);
+    let no_ref = with("/data/app", json!({ "nameWithOwner": "acme/checkout", "ref": null }));
+    assert_eq!(feature_branch().read(&no_ref).unwrap().source, SourceState::NoBranch);
+    let values = "/data/gitops/ref/target/values";
+    for nothing in [json!(null), json!({ "object": null }), json!({ "object": {} })] {
+        assert_eq!(read(with(values, nothing)).unwrap().values, FileState::Missing);
+    }
+    assert_eq!(read(with("/data/gitops/ref/target/catalog", Value::Null)).unwrap().catalog, FileState::Missing);
+}
+
+#[test]
+fn a_missing_key_is_not_a_missing_thing() {
+    for (pointer, key, expected) in [
+        ("/data", "viewer", "our own login"),
+        ("/data", "gitops", "the repository"),
+        ("/data/gitops", "ref", "the branch"),
+        ("/data/gitops", "url", "the repository's page"),
+        ("/data/gitops/ref", "target", "the head"),
+        ("/data/gitops/ref/target", "oid", "a commit's id"),
+        ("/data/gitops/ref/target", "values", "a file"),
+        ("/data/gitops/ref/target/values/object", "byteSize", "a file's size"),
+        ("/data/gitops/ref/target", "history", "a list of commits"),
+        ("/data", "app", "the app's repository"),
+        ("/data/app", "pullRequest", "the pull request"),
+        ("/data/app/pullRequest", "state", "the pull request's state"),
+        ("/data/app/pullRequest", "headRefName", "the pull request's branch"),
+        ("/data/app/pullRequest", "baseRefName", "the pull request's base"),
+        ("/data/app/pullRequest", "url", "the pull request's page"),
+    ] {
+        let mut answer = good();
+        answer.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(key).unwrap();
+        assert_eq!(part(pull_request().read(&answer)), expected, "{pointer}/{key}");
+    }
+}
+
+#[test]
+fn any_other_error_is_a_fault_even_beside_whole_data() {
+    for kind in ["FORBIDDEN", "RATE_LIMITED", "SOMETHING_NEW"] {
+        let mut answer = good();
+        answer["errors"] = json!([error("NOT_FOUND", &["app"], "m"), error(kind, &["app"], "m")]);
+        assert!(matches!(pull_request().read(&answer), Err(ReadError::Fault(_))), "{kind}");
+    }
+    for error in [HttpError::Denied, HttpError::TimedOut] {
+        let (script, asked, gh) = (Script::new([Err(error)]), pull_request(), gh());
+        let (outcome, _) = script.once(snapshot(&script, &gh, &asked.question()));
+        assert_eq!(outcome, Err(Fault::new(System::GitHub, READ, error.into()).into()));
+    }
+}
+
+#[test]
+fn only_exact_bytes_are_text() {
+    let text = "image:\n  tag: \"main-1\"\n";
+    let check = |change: fn(&mut Value), expected: Option<&str>| {
+        let mut answer = good();
+        change(&mut answer["data"]["gitops"]["ref"]["target"]["values"]["object"]);
+        match pull_request().read(&answer).unwrap().values {
+            FileState::File { text, blob, size } => {
+                assert_eq!((text.as_deref(), size), (expected, 23));
+                assert_eq!(blob.as_str(), "9017843efe61cd6d08cb6114147bf67baa4cd078");
+            }
+            FileState::Missing => panic!("missing"),
+        }
+    };
+    check(|_| {}, Some(text));
+    check(|object| object["text"] = json!("\u{FEFF}image:\n  tag: \"main-1\"\n"), None);
+    check(|object| object["text"] = json!("image:\n  tag: \"main-2\"\n"), None);
+    check(|object| object["text"] = Value::Null, None);
+    check(|object| object["isBinary"] = json!(true), None);
+    check(|object| object["isBinary"] = json!(null), Some(text));
+    check(|object| object["isTruncated"] = json!(true), None);
+}
+
+#[test]
+fn commits_since_the_live_one_ride_along() {
+    let check = |live: Option<&str>, expected: &[&str], complete| {
+        let mut asked = pull_request();
+        asked.live = live.map(sha);
+        let snapshot = asked.read(&good()).unwrap();
+        let since: Vec<CommitSha> = snapshot.since_live.into_iter().map(|touch| touch.sha).collect();
+        let expected: Vec<CommitSha> = expected.iter().map(|digit| sha(digit)).collect();
+        assert_eq!((since, snapshot.complete), (expected, complete), "{live:?}");
+    };
+    check(Some("3"), &[], true);
+    check(Some("1"), &["3", "2"], true);
+    check(Some("9"), &["3", "2", "1", "0"], false);
+    check(None, &["3", "2", "1", "0"], false);
+}
+
+#[test]
+fn a_fork_is_recognised_by_each_of_its_signs() {
+    let check = |key: &str, value: Value, expected: bool| {
+        let mut answer = good();
+        answer["data"]["app"]["pullRequest"][key] = value;
+        match pull_request().read(&answer).unwrap().source {
+            SourceState::PullRequest { from_fork, .. } => assert_eq!(from_fork, expected, "{key}"),
+            other => panic!("{other:?}"),
+        }
+    };
+    check("headRepository", json!({ "nameWithOwner": "Acme/Checkout" }), false);
+    check("isCrossRepository", json!(true), true);
+    check("isCrossRepository", json!(null), true);
+    check("headRepository", json!(null), true);
+    check("headRepository", json!({ "nameWithOwner": "mallory/checkout" }), true);
+}
+
+#[test]
+fn a_pull_request_has_three_states_and_may_lack_author_and_checks() {
+    for (state, expected) in [("OPEN", PrState::Open), ("CLOSED", PrState::Closed), ("MERGED", PrState::Merged)] {
+        let mut answer = good();
+        let pr = &mut answer["data"]["app"]["pullRequest"];
+        (pr["state"], pr["isDraft"], pr["author"]) = (json!(state), json!(true), Value::Null);
+        pr["commits"]["nodes"][0]["commit"]["statusCheckRollup"] = Value::Null;
+        let checks = ["app", "pullRequest", "commits", "nodes", "commit", "statusCheckRollup"];
+        answer["errors"] = json!([error("FORBIDDEN", &checks, "Resource not accessible by personal access token")]);
+        match pull_request().read(&answer).unwrap().source {
+            SourceState::PullRequest { open, draft: true, author: None, checks: None, .. } => {
+                assert_eq!(open, expected)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn checks_of_another_commit_than_the_head_are_none() {
+    let mut answer = good();
+    let checks = |answer: &Value| match pull_request().read(answer).unwrap().source {
+        SourceState::PullRequest { checks, .. } => checks,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(checks(&answer).as_deref(), Some("SUCCESS"));
+    answer["data"]["app"]["pullRequest"]["commits"]["nodes"][0]["commit"]["oid"] = json!(sha("e"));
+    assert_eq!(checks(&answer), None);
+}
+
+#[test]
+fn hostile_answers_are_survived() {
+    let read = |asked: Asked, good: Value| {
+        let mut whole = 0;
+        hostile(&good, |response| whole += u32::from(read_snapshot(&asked.question(), &response).is_ok()));
+        assert!(whole > 0, "what may be absent is tolerated");
+    };
+    read(pull_request(), good());
+    read(feature_branch(), with_branch());
+}

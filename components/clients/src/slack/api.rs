@@ -1,0 +1,306 @@
+//! The few calls that we make to Slack. A status of 200 is not success: [`read_ok`] is the one place that looks.
+
+use crate::http::{Http, HttpError, Request, Response, header};
+use domain::fault::{Cause, Changed, Fault, System};
+use domain::message::Message;
+use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Slack's Web API, and who we are there.
+#[derive(Clone, Debug)]
+pub struct Slack {
+    /// `https://slack.com`, or a stand-in.
+    pub url: UrlOrigin,
+    /// The bot's token.
+    pub token: Secret,
+}
+
+/// Who sees an answer to a `response_url`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Only the person who typed or pressed.
+    Asker,
+    /// Everybody in the channel.
+    Channel,
+}
+
+/// What becomes of the message that an answer to a `response_url` follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// It stays; the answer is a new message.
+    Keep,
+    /// The answer takes its place.
+    Replace,
+}
+
+/// Why Slack did not do it. One variant per different reaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlackError {
+    /// No usable answer. Whether it took effect stands in the fault's `changed`.
+    Unreachable(Fault),
+    /// Try again after this long.
+    RateLimited(Duration),
+    /// This message, channel, user group or `response_url` cannot be used; another may. Slack's own name for the reason.
+    Gone(String),
+    /// Trying again does not help: the token, a right, or what we sent.
+    Refused(Fault),
+}
+
+impl SlackError {
+    /// Whether the call may have taken effect, or still may.
+    pub fn is_unsure(&self) -> bool {
+        matches!(self, Self::Unreachable(fault) if fault.changed != Changed::Nothing)
+    }
+}
+
+/// An edit that was given up has landed by then, or never will. Until then it may undo a newer one.
+pub const LATE_EDIT: Duration = Duration::from_secs(10);
+
+/// Posts a message, in a thread if one is named. If it is [`SlackError::Unreachable`], the message may be there nevertheless.
+pub async fn post(
+    http: &impl Http,
+    slack: &Slack,
+    channel: &SlackChannel,
+    message: &Message,
+    thread: Option<&MessageTs>,
+) -> Result<MessageTs, SlackError> {
+    let response = http.send(post_request(slack, channel, message, thread)).await;
+    read_post(response.map_err(|error| unreachable(POST, Changed::Unknown, error))?)
+}
+
+const POST: &str = "post the message";
+
+/// `chat.postMessage`.
+pub fn post_request(slack: &Slack, channel: &SlackChannel, message: &Message, thread: Option<&MessageTs>) -> Request {
+    let mut body = json!({
+        "channel": channel,
+        "text": message.text,
+        "blocks": message.blocks,
+        "unfurl_links": false,
+        "unfurl_media": false,
+    });
+    if let (Some(body), Some(thread)) = (body.as_object_mut(), thread) {
+        body.insert("thread_ts".to_owned(), json!(thread));
+    }
+    call(slack, "chat.postMessage", &body)
+}
+
+/// Understands the answer to [`post_request`].
+pub fn read_post(response: Response) -> Result<MessageTs, SlackError> {
+    let answer = read_ok(response, POST, Changed::Unknown)?;
+    let ts = answer.ts.as_deref().and_then(|ts| MessageTs::parse(ts).ok());
+    ts.ok_or_else(|| nonsense(POST, Changed::Yes, "the message's ts"))
+}
+
+/// Changes a message of ours in place.
+pub async fn update(
+    http: &impl Http,
+    slack: &Slack,
+    channel: &SlackChannel,
+    ts: &MessageTs,
+    message: &Message,
+) -> Result<(), SlackError> {
+    let response = http.send(update_request(slack, channel, ts, message)).await;
+    read_update(response.map_err(|error| unreachable(UPDATE, Changed::Unknown, error))?)
+}
+
+const UPDATE: &str = "update the message";
+
+/// `chat.update`.
+pub fn update_request(slack: &Slack, channel: &SlackChannel, ts: &MessageTs, message: &Message) -> Request {
+    let body = json!({ "channel": channel, "ts": ts, "text": message.text, "blocks": message.blocks });
+    call(slack, "chat.update", &body)
+}
+
+/// Understands the answer to [`update_request`].
+pub fn read_update(response: Response) -> Result<(), SlackError> {
+    read_ok(response, UPDATE, Changed::Unknown).map(|_| ())
+}
+
+/// Answers a click without a token.
+pub async fn respond(
+    http: &impl Http,
+    to: &ResponseUrl,
+    message: &Message,
+    audience: Audience,
+    original: Original,
+) -> Result<(), SlackError> {
+    let response = http.send(respond_request(to, message, audience, original)).await;
+    read_respond(response.map_err(|error| unreachable(RESPOND, Changed::Unknown, error))?)
+}
+
+const RESPOND: &str = "answer the command";
+
+/// A POST to the `response_url`.
+pub fn respond_request(to: &ResponseUrl, message: &Message, audience: Audience, original: Original) -> Request {
+    let body = json!({
+        "response_type": match audience { Audience::Asker => "ephemeral", Audience::Channel => "in_channel" },
+        "replace_original": original == Original::Replace,
+        "text": message.text,
+        "blocks": message.blocks,
+    });
+    json_post(to.expose(), &body)
+}
+
+/// Understands the answer to [`respond_request`]: the plain text `ok`, or JSON as everywhere.
+pub fn read_respond(response: Response) -> Result<(), SlackError> {
+    if response.status.is_success() && response.body.trim_ascii() == b"ok" {
+        return Ok(());
+    }
+    let gone = response.status == 404 || response.status == 410;
+    match read_ok(response, RESPOND, Changed::Unknown) {
+        Err(SlackError::Refused(_)) if gone => Err(SlackError::Gone("response_url_not_found".to_owned())),
+        answer => answer.map(|_| ()),
+    }
+}
+
+/// The members of a user group.
+pub async fn group_members(http: &impl Http, slack: &Slack, group: &SlackGroup) -> Result<Vec<SlackUser>, SlackError> {
+    let response = http.send(group_members_request(slack, group)).await;
+    read_group_members(response.map_err(|error| unreachable(GROUP, Changed::Nothing, error))?)
+}
+
+const GROUP: &str = "read the members of the user group";
+
+/// `usergroups.users.list`.
+pub fn group_members_request(slack: &Slack, group: &SlackGroup) -> Request {
+    Request::get(format!("{}/api/usergroups.users.list?usergroup={group}", slack.url)).bearer(&slack.token)
+}
+
+/// Understands the answer to [`group_members_request`].
+pub fn read_group_members(response: Response) -> Result<Vec<SlackUser>, SlackError> {
+    let answer = read_ok(response, GROUP, Changed::Nothing)?;
+    let users = answer.users.ok_or_else(|| nonsense(GROUP, Changed::Nothing, "the list of users"))?;
+    Ok(users.iter().filter_map(|user| SlackUser::parse(user).ok()).collect())
+}
+
+/// Whether our token works, and for which workspace.
+pub async fn auth_test(http: &impl Http, slack: &Slack) -> Result<SlackTeam, SlackError> {
+    let response = http.send(auth_test_request(slack)).await;
+    read_auth_test(response.map_err(|error| unreachable(AUTH, Changed::Nothing, error))?)
+}
+
+const AUTH: &str = "check the bot token";
+
+/// `auth.test`.
+pub fn auth_test_request(slack: &Slack) -> Request {
+    call(slack, "auth.test", &json!({}))
+}
+
+/// Understands the answer to [`auth_test_request`].
+pub fn read_auth_test(response: Response) -> Result<SlackTeam, SlackError> {
+    let answer = read_ok(response, AUTH, Changed::Nothing)?;
+    let team = answer.team_id.as_deref().and_then(|team| SlackTeam::parse(team).ok());
+    team.ok_or_else(|| nonsense(AUTH, Changed::Nothing, "the workspace's id"))
+}
+
+/// The body of the immediate answer to a command: seen by the asker only. `text` is mrkdwn, so people's words in it are escaped.
+pub fn answer(text: &str) -> Vec<u8> {
+    json!({ "response_type": "ephemeral", "text": text }).to_string().into_bytes()
+}
+
+fn call(slack: &Slack, method: &str, body: &Value) -> Request {
+    json_post(&format!("{}/api/{method}", slack.url), body).bearer(&slack.token)
+}
+
+fn json_post(url: &str, body: &Value) -> Request {
+    Request::post_json(url, body).header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+}
+
+/// The parts of Slack's answers that we read.
+#[derive(Deserialize)]
+struct Answer {
+    ok: bool,
+    error: Option<String>,
+    needed: Option<String>,
+    ts: Option<String>,
+    users: Option<Vec<String>>,
+    team_id: Option<String>,
+}
+
+/// Did Slack do it? An HTTP status of 200 does not say so. `unsettled`: what to say of an effect that the answer leaves open.
+fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer, SlackError> {
+    let wait = response.retry_after().unwrap_or(RETRY_AFTER);
+    let fault = |cause| Fault::new(System::Slack, doing, cause);
+    let status = Cause::Status { status: response.status.as_u16() };
+    if response.status == 429 {
+        return Err(SlackError::RateLimited(wait));
+    }
+    if response.status.is_server_error() {
+        return Err(SlackError::Unreachable(fault(status).changed(unsettled)));
+    }
+    let said = match serde_json::from_slice::<Answer>(&response.body) {
+        Ok(answer) if answer.ok && response.status.is_success() => return Ok(answer),
+        Ok(answer) => answer.error.as_deref().and_then(reason).map(|error| (error, answer.needed)),
+        // A `response_url` gives its reason as plain text.
+        Err(_) => {
+            std::str::from_utf8(&response.body).ok().and_then(|body| reason(body.trim())).map(|error| (error, None))
+        }
+    };
+    let Some((error, needed)) = said else {
+        return Err(if response.status.is_success() {
+            nonsense(doing, unsettled, "JSON with `ok`")
+        } else {
+            SlackError::Refused(fault(status))
+        });
+    };
+    Err(match error.as_str() {
+        "ratelimited" | "rate_limited" => SlackError::RateLimited(wait),
+        "message_not_found"
+        | "cant_update_message"
+        | "edit_window_closed"
+        | "channel_not_found"
+        | "not_in_channel"
+        | "is_archived"
+        | "is_inactive"
+        | "used_url"
+        | "expired_url"
+        | "messages_tab_disabled"
+        | "no_such_subteam"
+        | "method_not_supported_for_channel_type" => SlackError::Gone(error),
+        restricted if restricted.starts_with("restricted_action") => SlackError::Gone(error),
+        // "Some aspect of the operation may have succeeded": https://docs.slack.dev/reference/methods/chat.postMessage
+        "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "update_failed" => {
+            SlackError::Unreachable(fault(Cause::Said { said: error }).changed(unsettled))
+        }
+        "not_authed" | "invalid_auth" | "account_inactive" | "token_revoked" | "token_expired" => {
+            SlackError::Refused(fault(Cause::Unauthorized))
+        }
+        "missing_scope" | "no_permission" | "access_denied" | "ekm_access_denied" => {
+            let scope = needed.as_deref().and_then(scopes).map(|scope| format!(": {scope}")).unwrap_or_default();
+            SlackError::Refused(fault(Cause::Forbidden { said: format!("{error}{scope}") }))
+        }
+        _ => SlackError::Refused(fault(Cause::Said { said: error })),
+    })
+}
+
+/// How long we wait after a 429 that does not say.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Slack's name for what is wrong. Anything that does not look like one is not passed on.
+fn reason(text: &str) -> Option<String> {
+    let ok = (1..=80).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    ok.then(|| text.to_owned())
+}
+
+fn scopes(text: &str) -> Option<&str> {
+    let ok = text.len() <= 80 && text.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b':' | b'.' | b',' | b'_'));
+    ok.then_some(text)
+}
+
+fn unreachable(doing: &str, unsettled: Changed, error: HttpError) -> SlackError {
+    let changed = if error.nothing_happened() { Changed::Nothing } else { unsettled };
+    SlackError::Unreachable(Fault::new(System::Slack, doing, error.into()).changed(changed))
+}
+
+fn nonsense(doing: &str, changed: Changed, part: &str) -> SlackError {
+    SlackError::Unreachable(
+        Fault::new(System::Slack, doing, Cause::Nonsense { part: part.to_owned() }).changed(changed),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! What Slack sends us: a slash command, a pressed button.
+
+use domain::names::{Secret, SlackChannel, SlackTeam, SlackUser};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// A request from Slack that is not what Slack documents. It names the field, never what was in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// The field is absent.
+    #[error("the field {0} is missing")]
+    Missing(&'static str),
+    /// The field is there twice: two readers could see two different requests.
+    #[error("the field {0} is there twice")]
+    Twice(&'static str),
+    /// The field is not UTF-8.
+    #[error("the field {0} is not UTF-8")]
+    NotUtf8(&'static str),
+    /// The field does not hold what its name says.
+    #[error("the field {0} is malformed")]
+    Malformed(&'static str),
+}
+
+/// What arrives at the address of the slash command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one per request, and nearly always the large one; only 64-bit targets mind"
+)]
+pub enum Incoming {
+    /// Slack checks our certificate, perhaps without a signature: answer 200 and do nothing.
+    SslCheck,
+    /// A person typed the command.
+    Command(SlashCommand),
+}
+
+/// A typed slash command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlashCommand {
+    /// The workspace.
+    pub team: SlackTeam,
+    /// The workspace's part of `<domain>.slack.com`; empty if Slack did not send it.
+    pub team_domain: String,
+    /// Where it was typed.
+    pub channel: SlackChannel,
+    /// Who typed it.
+    pub user: SlackUser,
+    /// Their name, for texts only; empty if Slack did not send it.
+    pub user_name: String,
+    /// The command itself, such as `/deploy`.
+    pub command: String,
+    /// What was typed after it.
+    pub text: String,
+    /// Where we may answer without a token, once [`ResponseUrl::parse`] has looked at it.
+    pub response_url: Secret,
+    /// Different for every click: what the deployment's id is made of.
+    pub trigger_id: String,
+}
+
+impl SlashCommand {
+    /// Reads the form. The caller has checked the signature, or does nothing unless it is [`Incoming::Command`].
+    pub fn parse(body: &[u8]) -> Result<Incoming, FormError> {
+        let form = Form::read(body);
+        if form.optional("ssl_check")?.as_deref() == Some("1") {
+            return Ok(Incoming::SslCheck);
+        }
+        Ok(Incoming::Command(Self {
+            team: form.named("team_id", SlackTeam::parse)?,
+            team_domain: form.optional("team_domain")?.unwrap_or_default(),
+            channel: form.named("channel_id", SlackChannel::parse)?,
+            user: form.named("user_id", SlackUser::parse)?,
+            user_name: form.optional("user_name")?.unwrap_or_default(),
+            command: form.required("command")?,
+            text: form.optional("text")?.unwrap_or_default(),
+            response_url: Secret::new(form.required("response_url")?),
+            trigger_id: form.required("trigger_id")?,
+        }))
+    }
+}
+
+/// A pressed button.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interaction {
+    /// The workspace in which the message is; none if the app is installed for a whole organisation.
+    pub team: Option<SlackTeam>,
+    /// That workspace's part of `<domain>.slack.com`; empty if Slack did not send it.
+    pub team_domain: String,
+    /// Who pressed it.
+    pub user: SlackUser,
+    /// Their name, for texts only; empty if Slack did not send it.
+    pub user_name: String,
+    /// Their own workspace: another one in a channel that two workspaces share.
+    pub user_team: SlackTeam,
+    /// Where.
+    pub channel: SlackChannel,
+    /// Which button.
+    pub action_id: String,
+    /// What we put into it; empty if nothing. It proves nothing about `user`.
+    pub value: String,
+    /// Where we may answer without a token, once [`ResponseUrl::parse`] has looked at it.
+    pub response_url: Secret,
+    /// Different for every click.
+    pub trigger_id: String,
+}
+
+impl Interaction {
+    /// Reads the form with its one field `payload`. Kinds other than a pressed button are [`FormError::Malformed`].
+    pub fn parse(body: &[u8]) -> Result<Self, FormError> {
+        let payload: Payload = serde_json::from_str(&Form::read(body).required("payload")?)
+            .map_err(|_| FormError::Malformed("payload"))?;
+        if payload.kind != "block_actions" {
+            return Err(FormError::Malformed("payload.type"));
+        }
+        fn id<T, E>(id: Option<WithId>, name: &'static str, parse: fn(&str) -> Result<T, E>) -> Result<T, FormError> {
+            parse(&id.ok_or(FormError::Missing(name))?.id).map_err(|_| FormError::Malformed(name))
+        }
+        let action = payload.actions.into_iter().next().ok_or(FormError::Missing("payload.actions"))?;
+        let about_user = payload.user.as_ref();
+        let user_team = about_user.and_then(|user| user.team_id.clone()).ok_or(FormError::Missing("payload.user"))?;
+        Ok(Self {
+            team_domain: payload.team.as_ref().and_then(|team| team.domain.clone()).unwrap_or_default(),
+            user_name: about_user.and_then(|user| user.username.clone().or(user.name.clone())).unwrap_or_default(),
+            user_team: SlackTeam::parse(&user_team).map_err(|_| FormError::Malformed("payload.user"))?,
+            team: payload.team.map(|team| id(Some(team), "payload.team", SlackTeam::parse)).transpose()?,
+            user: id(payload.user, "payload.user", SlackUser::parse)?,
+            channel: id(payload.channel, "payload.channel", SlackChannel::parse)?,
+            action_id: action.action_id,
+            value: action.value.unwrap_or_default(),
+            response_url: Secret::new(payload.response_url.ok_or(FormError::Missing("payload.response_url"))?),
+            trigger_id: payload.trigger_id.ok_or(FormError::Missing("payload.trigger_id"))?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    #[serde(rename = "type")]
+    kind: String,
+    team: Option<WithId>,
+    user: Option<WithId>,
+    channel: Option<WithId>,
+    #[serde(default)]
+    actions: Vec<Action>,
+    response_url: Option<String>,
+    trigger_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WithId {
+    id: String,
+    domain: Option<String>,
+    /// Slack's own example of a pressed button has this one; real ones may have both.
+    username: Option<String>,
+    name: Option<String>,
+    team_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Action {
+    action_id: String,
+    value: Option<String>,
+}
+
+/// A form, decoded once. Not `form_urlencoded`: it replaces what is not UTF-8, and so would two different branches become one.
+struct Form(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Form {
+    fn read(body: &[u8]) -> Self {
+        let decode = |bytes: &[u8]| {
+            let spaces: Vec<u8> = bytes.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+            Cow::from(percent_encoding::percent_decode(&spaces)).into_owned()
+        };
+        let pair = |pair: &[u8]| {
+            let mut halves = pair.splitn(2, |b| *b == b'=').map(decode);
+            (halves.next().unwrap_or_default(), halves.next().unwrap_or_default())
+        };
+        Self(body.split(|b| *b == b'&').map(pair).collect())
+    }
+
+    fn optional(&self, name: &'static str) -> Result<Option<String>, FormError> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name.as_bytes()).map(|(_, value)| value);
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(FormError::Twice(name));
+        }
+        value.map(|value| String::from_utf8(value.clone()).map_err(|_| FormError::NotUtf8(name))).transpose()
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, FormError> {
+        self.optional(name)?.filter(|value| !value.is_empty()).ok_or(FormError::Missing(name))
+    }
+
+    fn named<T, E>(&self, name: &'static str, parse: fn(&str) -> Result<T, E>) -> Result<T, FormError> {
+        parse(&self.required(name)?).map_err(|_| FormError::Malformed(name))
+    }
+}
+
+#[cfg(test)]
+mod tests;
