@@ -78,3 +78,6 @@ pub async fn forget_left_over(store: &impl KeyValue, id: &DeploymentId) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

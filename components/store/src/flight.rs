@@ -166,3 +166,105 @@ pub async fn take_news(world: &impl Redis) -> Result<Vec<Flight>, StoreError> {
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::save_fact;
+    use crate::memory::Memory;
+    use domain::deployment::samples::{at, cancelled, committed, id, request, sha};
+    use domain::deployment::{MessageFact, RequestFact, Voice};
+
+    fn flight(memory: &Memory) -> (bool, Vec<DeploymentId>) {
+        let all = memory.run(in_flight(memory)).unwrap();
+        (all.whole, all.ids)
+    }
+
+    #[test]
+    fn the_sentinel_tells_empty_from_lost() {
+        let memory = Memory::default();
+        assert_eq!(flight(&memory), (false, vec![]));
+        memory.run(mark_whole(&memory)).unwrap();
+        assert_eq!(flight(&memory), (true, vec![]));
+        memory.run(add_in_flight(&memory, &id('2'), at(20))).unwrap();
+        memory.run(add_in_flight(&memory, &id('1'), at(10))).unwrap();
+        memory.run(add_in_flight(&memory, &id('2'), at(20))).unwrap();
+        assert_eq!(flight(&memory), (true, vec![id('1'), id('2')]));
+        memory.run(leave_flight(&memory, &id('1'))).unwrap();
+        memory.run(leave_flight(&memory, &id('1'))).unwrap();
+        assert_eq!(flight(&memory), (true, vec![id('2')]));
+        memory.forget();
+        assert_eq!(flight(&memory), (false, vec![]));
+    }
+
+    #[test]
+    fn what_redis_lost_is_rebuilt_from_the_facts_by_one_scan() {
+        let memory = Memory::default();
+        let told = Voice { told_end: true, ..Voice::default() };
+        memory.run(async {
+            // Accepted later than the next one; told to its end; ended but not told; without a request; of another version.
+            save_fact(&memory, &id('1'), &RequestFact { at: at(20), ..request() }).await.unwrap();
+            save_fact(&memory, &id('2'), &RequestFact { at: at(10), ..request() }).await.unwrap();
+            save_fact(&memory, &id('2'), &cancelled()).await.unwrap();
+            save_fact(&memory, &id('3'), &request()).await.unwrap();
+            save_fact(&memory, &id('3'), &cancelled()).await.unwrap();
+            save_fact(&memory, &id('3'), &MessageFact(told.clone())).await.unwrap();
+            save_fact(&memory, &id('4'), &committed()).await.unwrap();
+            save_fact(&memory, &id('5'), &request()).await.unwrap();
+            // What slack-command told was not the end after all.
+            save_fact(&memory, &id('6'), &RequestFact { at: at(30), ..request() }).await.unwrap();
+            save_fact(&memory, &id('6'), &MessageFact(told)).await.unwrap();
+            save_fact(&memory, &id('6'), &committed()).await.unwrap();
+        });
+        memory.put(&format!("deploy-bot/deployment/{}/watch", id('5')), r#"{"version":2}"#);
+        memory.put("deploy-bot/deployment/nonsense/request", "{}");
+        memory.put("somebody-else/deployment/77777777777777777777777777777777/request", "{}");
+        memory.run(rebuild_in_flight(&memory)).unwrap();
+        assert_eq!(flight(&memory), (true, vec![id('2'), id('1'), id('6')]));
+        assert_eq!(memory.scans.get(), 1);
+    }
+
+    #[test]
+    fn a_rebuild_that_redis_does_not_take_is_not_called_whole() {
+        let memory = Memory::default();
+        memory.run(save_fact(&memory, &id('1'), &request())).unwrap();
+        memory.redis_is_down.set(true);
+        assert!(memory.run(rebuild_in_flight(&memory)).is_err());
+        memory.redis_is_down.set(false);
+        assert_eq!(flight(&memory), (false, vec![]));
+    }
+
+    #[test]
+    fn news_are_taken_once_and_wake_somebody() {
+        let memory = Memory::default();
+        assert_eq!(memory.run(take_news(&memory)), Ok(vec![]));
+        assert_eq!(memory.run(announce(&memory, &id('1'))), Ok(2));
+        assert_eq!(memory.run(announce(&memory, &id('1'))), Ok(2));
+        assert_eq!(memory.run(announce(&memory, &id('2'))), Ok(2));
+        assert_eq!(memory.published.get(), 3);
+        let news = [id('1'), id('2')].map(Flight::Deployment).to_vec();
+        assert_eq!(memory.run(take_news(&memory)), Ok(news));
+        assert_eq!(memory.run(take_news(&memory)), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_push_is_in_flight_beside_deployments_and_found_again_after_redis_forgot() {
+        let memory = Memory::default();
+        memory.run(add_in_flight(&memory, &id('1'), at(20))).unwrap();
+        memory.run(add_push(&memory, &sha('e'), at(10))).unwrap();
+        let both = InFlight { whole: false, ids: vec![id('1')], pushes: vec![sha('e')] };
+        assert_eq!(memory.run(in_flight(&memory)), Ok(both.clone()));
+        assert_eq!(both.count(), 2);
+        let all: Vec<Flight> = both.all().collect();
+        assert_eq!(all, [Flight::Deployment(id('1')), Flight::Push(sha('e'))]);
+        assert_eq!(memory.run(announce_push(&memory, &sha('e'))), Ok(2));
+        assert_eq!(memory.run(take_news(&memory)), Ok(vec![Flight::Push(sha('e'))]));
+        memory.run(remove_push(&memory, &sha('e'))).unwrap();
+        assert_eq!(memory.run(in_flight(&memory)).unwrap().pushes, []);
+
+        memory.put(&format!("deploy-bot/push/{}", sha('f')), "{}");
+        memory.put("deploy-bot/push/nonsense", "{}");
+        memory.run(rebuild_in_flight(&memory)).unwrap();
+        assert_eq!(memory.run(in_flight(&memory)).unwrap().pushes, [sha('f')]);
+    }
+}

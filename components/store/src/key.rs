@@ -202,3 +202,46 @@ pub async fn save_key<K: Key>(store: &impl KeyValue, key: K, value: &K::Value) -
 pub async fn delete_key<K: Key>(store: &impl KeyValue, key: K) -> Result<(), StoreError> {
     store.delete(&key.name()).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+    use domain::deployment::samples::{application, at, blob, id, sha, user};
+    use domain::names::KubeName;
+
+    #[test]
+    fn keys_of_targets_are_told_apart_by_the_application() {
+        let here = application();
+        let there = ArgoApplication { namespace: Some(KubeName::parse("teams").unwrap()), ..application() };
+        assert_eq!(Current(&here).name(), "deploy-bot/target/-/checkout/current");
+        assert_eq!(Live(&there).name(), "deploy-bot/target/teams/checkout/live");
+        assert_eq!(Lock(&here).name(), "deploy-bot/target/-/checkout/lock");
+        assert_eq!(History(&here).name(), "deploy-bot/target/-/checkout/history");
+        assert_eq!(Rewritten.name(), "deploy-bot/branch/rewritten");
+        assert_eq!(CatalogCache.name(), "deploy-bot/catalog");
+        assert_eq!(EarlyEnds.name(), "deploy-bot/early-ends");
+        let memory = Memory::default();
+        memory.run(async {
+            let lock = TargetLock {
+                by: user("U1"),
+                reason: "Load test".to_owned(),
+                at: at(0),
+                until: Some(at(60)),
+                rollback: false,
+            };
+            save_key(&memory, Lock(&here), &lock).await.unwrap();
+            assert_eq!(load_key(&memory, Lock(&here)).await, Ok(Some(lock)));
+            assert_eq!(load_key(&memory, Lock(&there)).await, Ok(None));
+            let live = LiveVersion { id: id('1'), sha: sha('d') };
+            save_key(&memory, Live(&here), &live).await.unwrap();
+            assert_eq!(load_key(&memory, Live(&here)).await, Ok(Some(live)));
+            let cached = CachedCatalog { at: at(1), blob: blob('c'), text: "apps:\n".to_owned() };
+            save_key(&memory, CatalogCache, &cached).await.unwrap();
+            assert_eq!(load_key(&memory, CatalogCache).await, Ok(Some(cached)));
+        });
+        // A lock for good may be written without its end.
+        memory.put(&Lock(&here).name(), r#"{"version":1,"by":"U1","reason":"x"}"#);
+        assert_eq!(memory.run(load_key(&memory, Lock(&here))).unwrap().unwrap().until, None);
+    }
+}

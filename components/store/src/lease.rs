@@ -236,3 +236,7 @@ pub async fn once_per(world: &impl Redis, name: &str, life: Duration) -> Result<
     let reply = world.run("SET", &[&lease_key(name), "1", "NX", "PX", &millis(life).to_string()]).await?;
     Ok(matches!(reply.first(), Some(Reply::Status(status)) if status == "OK"))
 }
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
+mod tests;

@@ -12,6 +12,8 @@ mod key;
 mod kv;
 mod lease;
 mod locks;
+#[cfg(test)]
+mod memory;
 mod pace;
 mod queue;
 mod redis;
@@ -30,7 +32,3 @@ pub use queue::*;
 pub use redis::*;
 pub use ring::*;
 pub use told::*;
-
-#[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code")]
-mod tests;

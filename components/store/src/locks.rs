@@ -33,3 +33,53 @@ pub async fn change_lock(
         None => store.delete(&key).await,
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
+mod tests {
+    use super::*;
+    use crate::key::{load_key, lock_lease};
+    use crate::memory::Memory;
+    use domain::deployment::samples::{application, at, user};
+    use domain::lock::Locked;
+
+    #[test]
+    fn the_newest_changes_of_a_lock_are_kept_and_one_that_is_done_twice_once() {
+        let memory = Memory::default();
+        let app = application();
+        let lock = |seconds, reason: &str| TargetLock {
+            by: user("U1"),
+            reason: reason.to_owned(),
+            at: at(seconds),
+            until: None,
+            rollback: false,
+        };
+        let change = |lock: &TargetLock, to: Option<&TargetLock>, of: Option<&ArgoApplication>| {
+            let lease = memory.run(Lease::take(&memory, &lock_lease(of), Duration::from_secs(15))).unwrap().unwrap();
+            let change = match to {
+                Some(lock) => lock.change(),
+                None => LockChange { what: Locked::TakenAway { of: user("U1") }, ..lock.change() },
+            };
+            memory.run(change_lock(&memory, &lease, of, change, to)).unwrap();
+            memory.run(lease.release());
+        };
+        for n in 0..15 {
+            let lock = lock(n, &n.to_string());
+            for again in 0..2 {
+                let lock = TargetLock { at: at(n + again), ..lock.clone() };
+                change(&lock, Some(&lock), Some(&app));
+            }
+            assert!(memory.run(load_key(&memory, Lock(&app))).unwrap().is_some());
+            change(&lock, None, Some(&app));
+            assert_eq!(memory.run(load_key(&memory, Lock(&app))).unwrap(), None);
+        }
+        let log = memory.run(load_key(&memory, Locks(&app))).unwrap().unwrap();
+        let reasons: Vec<_> = log.changes.iter().map(|change| change.reason.as_str()).collect();
+        assert_eq!((reasons.len(), reasons[0], reasons[1], reasons[19]), (20, "5", "5", "14"));
+        assert_eq!(log.changes[0].what, Locked::Set { until: None });
+        let everything = lock(1, "all");
+        change(&everything, Some(&everything), None);
+        assert_eq!(memory.run(load_key(&memory, LockOfAll)).unwrap(), Some(everything.clone()));
+        assert_eq!(memory.run(load_key(&memory, LocksOfAll)).unwrap().unwrap().changes, [everything.change()]);
+    }
+}

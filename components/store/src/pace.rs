@@ -105,3 +105,68 @@ pub async fn quiet_github(world: &impl Redis, wait: Duration) {
 fn github_key(what: &str) -> String {
     format!("{PREFIX}github/{what}")
 }
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
+mod tests {
+    use super::*;
+    use crate::memory::{Memory, secs};
+
+    #[test]
+    fn edits_keep_slacks_pace_and_leave_room_for_final_words() {
+        let memory = Memory::default();
+        let edit = |urgency| memory.run(may_speak(&memory, 60_000, Speech::Edit, urgency));
+        let edits = |urgency| (0..100).take_while(|_| edit(urgency).is_ok()).count();
+        assert_eq!(edits(Urgency::Progress), 4);
+        assert_eq!(edits(Urgency::First), 2);
+        assert_eq!(edits(Urgency::Final), 3);
+        // Nine are out, at 1.2 s each: whoever is not let through knows for how long, and is let through then.
+        assert_eq!(edit(Urgency::Final), Err(Duration::from_millis(1_200)));
+        assert_eq!(edit(Urgency::Progress), Err(Duration::from_millis(7_200)));
+        // From then on one every 1.2 s; while final words wait, nothing else gets through.
+        memory.pass(6);
+        assert_eq!(edits(Urgency::Progress), 0);
+        assert_eq!(edits(Urgency::Final), 5);
+        memory.pass(60);
+        assert_eq!(edits(Urgency::Progress), 4);
+        memory.redis_is_down.set(true);
+        assert!(edit(Urgency::Progress).is_ok(), "Slack's own limit is what is left");
+    }
+
+    #[test]
+    fn a_channel_that_is_full_does_not_hold_up_edits_or_other_channels() {
+        let memory = Memory::default();
+        let [one, other] = ["C1", "C2"].map(|channel| SlackChannel::parse(channel).unwrap());
+        let wait = |speech, urgency| memory.run(may_speak(&memory, 60_000, speech, urgency)).err();
+        let may = |speech, urgency| wait(speech, urgency).is_none();
+        assert_eq!((0..9).take_while(|_| may(Speech::Post(&one), Urgency::First)).count(), 2);
+        assert!(may(Speech::Post(&one), Urgency::Final));
+        memory.pass(60);
+        memory.run(quiet_slack(&memory, Speech::Post(&one), secs(30)));
+        assert_eq!(wait(Speech::Post(&one), Urgency::Final), Some(secs(30)));
+        assert!(may(Speech::Post(&other), Urgency::First));
+        assert!(may(Speech::Edit, Urgency::Progress));
+        memory.pass(91);
+        assert!(may(Speech::Post(&one), Urgency::First));
+    }
+
+    #[test]
+    fn what_github_is_told_leaves_room_for_commits() {
+        let memory = Memory::default();
+        let may = |urgency| memory.run(may_tell_github(&memory, 60_000, urgency));
+        assert_eq!((0..20).take_while(|_| may(Urgency::Progress)).count(), 8);
+        assert_eq!((0..20).take_while(|_| may(Urgency::Final)).count(), 4);
+        // Whoever tries again and again gets four a minute, so with a commit a second all of it stays below 80.
+        let mut told = 0;
+        for _ in 0..120 {
+            memory.pass(1);
+            told += u32::from(may(Urgency::Final));
+        }
+        assert_eq!(told, 8);
+        memory.pass(600);
+        memory.run(quiet_github(&memory, secs(60)));
+        assert!(!may(Urgency::Final));
+        memory.pass(61);
+        assert!(may(Urgency::Progress));
+    }
+}

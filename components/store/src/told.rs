@@ -82,3 +82,38 @@ pub async fn mark_push_told(world: &impl Redis, telling: &Telling<'_>, told: Pus
     };
     world.run("SET", &[&telling.key(), &told, "PX", &millis(push::NEWS).to_string()]).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+    use domain::deployment::samples::sha;
+
+    #[test]
+    fn how_long_a_note_has_been_missing_is_known() {
+        let memory = Memory::default();
+        assert_eq!(memory.run(note_missing(&memory, &sha('e'))), Ok(Duration::ZERO));
+        memory.time.set(Duration::from_secs(40));
+        assert_eq!(memory.run(note_missing(&memory, &sha('e'))), Ok(Duration::from_secs(40)));
+        assert_eq!(memory.run(note_missing(&memory, &sha('f'))), Ok(Duration::ZERO));
+        memory.run(note_is_gone(&memory, &sha('f'))).unwrap();
+        assert!(memory.run(note_missing(&memory, &sha('f'))).unwrap() > push::NEWS, "it was there, and is deleted");
+    }
+
+    #[test]
+    fn what_was_told_of_a_push_is_known_for_a_day() {
+        let memory = Memory::default();
+        let channel = SlackChannel::parse("C0G9QF9GW").unwrap();
+        let (one, both) = (["shop".to_owned()], ["shop".to_owned(), "till".to_owned()]);
+        let told = |telling: &Telling<'_>| memory.run(push_told(&memory, telling)).unwrap();
+        let push = sha('e');
+        let telling = Telling { sha: &push, channel: &channel, targets: &one };
+        for now in [PushTold::Perhaps(1), PushTold::No, PushTold::Perhaps(200), PushTold::Never, PushTold::Yes] {
+            memory.run(mark_push_told(&memory, &telling, now)).unwrap();
+            assert_eq!(told(&telling), now);
+        }
+        assert_eq!(told(&Telling { targets: &both, ..telling.clone() }), PushTold::No, "of others nothing is told");
+        memory.time.set(push::NEWS);
+        assert_eq!(told(&telling), PushTold::No);
+    }
+}
