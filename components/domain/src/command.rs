@@ -3,10 +3,11 @@
 //! Only the form is checked here: whether there is such an app, environment, pull request, branch or tag is asked later. People
 //! paste, so quotes, links, capitals and the word `deploy` are understood; more words than we know are never ignored.
 
-mod read;
+mod parse;
 mod verb;
+mod words;
 
-pub use read::LONGEST_REASON;
+pub use parse::LONGEST_REASON;
 pub use verb::Verb;
 
 use crate::names::{BranchName, PullRequestNumber, RepoName, Target};
@@ -143,10 +144,10 @@ impl Command {
     /// Reads what was typed.
     ///
     /// The first word is the verb. `deploy` may be left out: then the first word is the app, unless it is a slip of a verb (see
-    /// `read`). The word `deploy` in front is the verb if two words follow it: with one, it is the app, so an app called `deploy`
+    /// `parse`). The word `deploy` in front is the verb if two words follow it: with one, it is the app, so an app called `deploy`
     /// can be deployed. An app that is called like another verb is deployed with the word `deploy` in front of it.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
-        read::command(text)
+        parse::command(text)
     }
 
     /// Its verb. A command without one does not compile, and neither does a verb without help.
@@ -183,13 +184,13 @@ impl fmt::Display for Command {
                     What::Rollback(Version::Tag(tag)) => write!(f, " tag:{tag}")?,
                 }
                 match &words.override_reason {
-                    Some(reason) => write!(f, " override {}", read::as_typed(reason, None, false)),
+                    Some(reason) => write!(f, " override {}", parse::as_typed(reason, None, false)),
                     None => Ok(()),
                 }
             }
             Self::Status(None) | Self::Apps | Self::Help(None) => Ok(()),
             Self::Status(Some(target)) | Self::History(target) | Self::Cancel(target) => write!(f, " {target}"),
-            Self::Lock { scope, reason, period } => write!(f, " {scope} {}", read::as_typed(reason, *period, true)),
+            Self::Lock { scope, reason, period } => write!(f, " {scope} {}", parse::as_typed(reason, *period, true)),
             Self::Unlock(scope) => write!(f, " {scope}"),
             Self::Help(Some(verb)) => write!(f, " {}", verb.name()),
         }

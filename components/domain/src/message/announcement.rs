@@ -1,9 +1,9 @@
 //! What people read when somebody has pushed to a file of an app: who, what, and that it is not deployed.
 
+use super::blocks::{Message, SUMMARY, context, section};
 use super::button::{self, Button, PushedOffer};
-use super::{SHORT, SUMMARY, code, context, cut, link, section, some, words};
+use super::text::{SHORT, code, cut, link, some, words};
 use crate::command::TargetWords;
-use crate::message::Message;
 use crate::names::Target;
 use crate::push::{PushNote, Touched};
 use serde_json::Value;

@@ -1,24 +1,22 @@
 //! Answers to questions, and what is said of locks: seen by whoever asked, or by the channel.
 
-use super::button::{self, Button, Offer};
-use super::{
-    SECTION, SHORT, SUMMARY, clip, code, commits, context, cut, length, link, moment, new_in_it, said, section,
-    sentence, some, words,
-};
+use super::blocks::{Message, SECTION, SUMMARY, section};
+use super::button::{self, Button};
+use super::mrkdwn::escape;
+use super::sentence;
+use super::text::{SHORT, code, cut, length, link, moment, said, some, words};
 use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
-use crate::command::Scope;
-use crate::deployment::{ChangesFact, End, Facts, Riders, State, TargetPlan};
+use crate::command::{DeployWords, Scope, Verb, What};
+use crate::deployment::{End, Facts, State};
 use crate::lock::{LockChange, Locked, TargetLock};
-use crate::message::{Message, escape};
-use crate::names::{DeploymentId, FilePath, SlackUser, Target};
-use crate::refusal::Refusal;
+use crate::names::{DeploymentId, SlackUser, Target};
 use serde_json::Value;
 
 /// So much of a page is shown at most: Slack finds longer messages too long, and nobody reads them.
 const PAGE: usize = 11_000;
 
 /// Lines in as few sections as hold them, as far as a page goes; then `last`. The first line is also the message's text.
-fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> Message {
+pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> Message {
     let mut sections: Vec<String> = Vec::new();
     let mut add = |line: &str| match sections.last_mut() {
         Some(section) if length(section).saturating_add(length(line)) < SECTION => {
@@ -46,6 +44,36 @@ fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> Message {
     blocks.extend(button::row(buttons));
     let text = lines.first().map(|line| cut(line, SUMMARY)).unwrap_or_default();
     Message { text, blocks: Value::Array(blocks) }
+}
+
+// ---- to the command itself ----
+
+/// The immediate answer to an accepted command; only the asker sees it.
+pub fn accepted(words: &DeployWords) -> String {
+    let verb = if matches!(words.what, What::Rollback(_)) { "" } else { "deploy " };
+    format!("Accepted: {verb}{}. Follow it in this channel.", code(&words.to_string()))
+}
+
+/// The immediate answer when the request could not be saved.
+pub fn not_accepted() -> String {
+    "I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.".to_owned()
+}
+
+/// How commands are typed: all of them in a line each, or one with examples.
+pub fn help(about: Option<Verb>) -> String {
+    let line = |typed: &str, meaning: &str| format!("\n• {}: {}", code(typed), escape(meaning));
+    match about {
+        None => {
+            let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
+            format!(
+                "I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.{lines}\nExamples of one command: `/deploy help rollback`"
+            )
+        }
+        Some(verb) => {
+            let lines: String = verb.examples().iter().map(|(typed, meaning)| line(typed, meaning)).collect();
+            format!("{}: {}{lines}", code(verb.usage()), escape(verb.meaning()))
+        }
+    }
 }
 
 // ---- status ----
@@ -376,121 +404,4 @@ pub fn pressed_before(facts: &Facts, by: &SlackUser) -> String {
 /// It is saved, but the message could not be changed.
 pub fn noted() -> String {
     "Noted, but I could not change the message.".to_owned()
-}
-
-// ---- preview ----
-
-/// What a deploy would do.
-#[derive(Clone, Debug)]
-pub struct Preview<'a> {
-    /// What would be decided.
-    pub plan: &'a TargetPlan,
-    /// Each values file, before and after.
-    pub files: &'a [(&'a FilePath, &'a str, &'a str)],
-    /// What is new in it.
-    pub changes: Option<&'a ChangesFact>,
-    /// What GitHub says of its checks.
-    pub checks: Option<&'a str>,
-    /// What would stand in the way.
-    pub problem: Option<&'a Refusal>,
-    /// What its button would deploy.
-    pub offer: Offer,
-}
-
-/// `preview`: the exact change, what it brings, and what stands in its way.
-pub fn preview(preview: &Preview<'_>) -> Message {
-    let (plan, source) = (preview.plan, &preview.plan.source);
-    let mut lines = vec![format!(":mag: *{} {}*  nothing is changed yet.", plan.target, code(plan.tag.as_str()))];
-    let title = words(&source.title, SHORT);
-    let title = match &source.url {
-        Some(url) if !title.is_empty() => Some(link(url, &title)),
-        _ => Some(title).filter(|title| !title.is_empty()),
-    };
-    let mut about: Vec<String> = title.into_iter().collect();
-    about.push(format!("commit {}", code(source.head.short())));
-    about.extend(plan.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
-    about.push(match preview.checks {
-        None => "no checks".to_owned(),
-        Some(state) => format!("checks: {}", words(&state.to_lowercase(), SHORT)),
-    });
-    lines.push(about.join("  ·  "));
-    for (path, before, after) in preview.files {
-        lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
-    }
-    lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
-    lines.extend(riders(&plan.riders));
-    lines.extend(preview.problem.map(problem));
-    // These two go on from the button.
-    let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));
-    let button = goes_on.then(|| Button::Deploy(Box::new(preview.offer.clone())));
-    let mut message = page(&lines, None, button.as_slice());
-    if let (Some(blocks), Some(head)) = (message.blocks.as_array_mut(), &preview.offer.head)
-        && blocks.last().is_some_and(|last| last["type"] == "actions")
-    {
-        blocks.push(context(&format!(
-            "The button is for commit {}: it is void when the branch has moved.",
-            code(head.short())
-        )));
-    }
-    message
-}
-
-/// Whose commits would ride along.
-fn riders(riders: &Riders) -> Option<String> {
-    match riders {
-        Riders::FirstDeploy => {
-            Some("My first deploy of this app: whatever else is in its folder would go live with it.".to_owned())
-        }
-        Riders::Since { commits: riders, more } => {
-            let mut who: Vec<String> = Vec::new();
-            for rider in riders {
-                let one = words(&rider.who, 40);
-                if !who.contains(&one) {
-                    who.push(one);
-                }
-            }
-            let at_least = if *more { "at least " } else { "" };
-            let count = u32::try_from(riders.len()).unwrap_or(u32::MAX);
-            let text = format!("Would ride along: {at_least}{} by {}.", commits(count), some(&who, "and"));
-            (count > 0).then_some(text)
-        }
-    }
-}
-
-/// What would become of a deploy.
-fn problem(refusal: &Refusal) -> String {
-    let (what, todo) = sentence::reason(refusal);
-    match refusal {
-        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks them."),
-        Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),
-        _ => format!(":no_entry: A deploy would be refused: {what} {todo}"),
-    }
-}
-
-/// The lines that differ, as many as have room. An edit changes lines in place and adds none.
-fn diff(before: &str, after: &str) -> String {
-    let mut text = String::new();
-    for (n, (old, new)) in before.lines().zip(after.lines()).enumerate().filter(|(_, (old, new))| old != new) {
-        let n = n.saturating_add(1);
-        let line = |line: &str| escape(&clip_line(line)).replace('`', "'");
-        let lines = format!("{n:>4} - {}\n{n:>4} + {}\n", line(old), line(new));
-        if !text.is_empty() && length(&text).saturating_add(length(&lines)) > DIFF {
-            text.push_str("…\n");
-            break;
-        }
-        text.push_str(&lines);
-    }
-    if text.is_empty() { "(the tag is there already)".to_owned() } else { text }
-}
-
-/// With its frame it fits into a section.
-const DIFF: usize = 2400;
-
-/// So much of a line: a tag has at most 128 characters.
-const LINE: usize = 200;
-
-/// A line with its indentation, cut where it is very long.
-fn clip_line(line: &str) -> String {
-    let line = line.trim_end();
-    if line.chars().count() <= LINE { line.to_owned() } else { line.chars().take(LINE).chain(['…']).collect() }
 }

@@ -2,6 +2,7 @@
 //!
 //! A value proves nothing about who pressed it: everything is looked up and authorised again.
 
+use super::text::length;
 use crate::command::{DeployWords, Scope, TargetWords};
 use crate::deployment::{End, Facts, LastWord, State};
 use crate::names::{CommitSha, DeploymentId, Target};
@@ -154,7 +155,7 @@ impl Button {
     fn element(&self) -> Option<Value> {
         let (label, style, question) = self.looks();
         let value = self.value();
-        if super::length(&value) > LONGEST_VALUE {
+        if length(&value) > LONGEST_VALUE {
             return None;
         }
         let text = |text: &str| json!({ "type": "plain_text", "text": text });
@@ -186,6 +187,10 @@ pub(super) fn row(buttons: &[Button]) -> Option<Value> {
     (!elements.is_empty()).then(|| json!({ "type": "actions", "elements": elements }))
 }
 
+pub(super) fn is_rejected(facts: &Facts) -> bool {
+    facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some())
+}
+
 /// What may be done with a deployment that has no commit, or ended before one.
 pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     let id = || id.clone();
@@ -193,7 +198,7 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
         None => vec![Button::Cancel(id())],
         Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
         Some(End::Refused { refusal }) => match refusal.read() {
-            Some(Refusal::NeedsApproval { .. }) if super::is_rejected(facts) => Vec::new(),
+            Some(Refusal::NeedsApproval { .. }) if is_rejected(facts) => Vec::new(),
             Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
             Some(Refusal::WasRolledBack { .. }) => vec![Button::DeployAnyway(id())],
             Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],

@@ -1,9 +1,9 @@
 //! One sentence for each refusal and each fault: what happened, did anything change, what to do.
 
-use super::{LONG, SHORT, clip, code, moment, said, some, words};
+use super::mrkdwn::{code_escape, escape};
+use super::text::{LONG, SHORT, clip, code, link, moment, said, some, words};
 use crate::command::Verb;
 use crate::fault::{Cause, Changed, Fault, System};
-use crate::message::{code_escape, escape};
 use crate::refusal::{Refusal, Right};
 use crate::values::EditRefusal;
 
@@ -173,9 +173,9 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
                     .to_owned(),
             )
         }
-        Refusal::Busy { target, by, link, .. } => {
+        Refusal::Busy { target, by, link: url, .. } => {
             let by = by.as_ref().map_or("another deploy".to_owned(), |by| format!("a deploy by <@{by}>"));
-            let seen = link.as_ref().map(|link| format!(" ({})", super::link(link, "see it"))).unwrap_or_default();
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
             (format!("{target} is busy with {by}{seen}."), "Try again when that one has ended.".to_owned())
         }
         Refusal::Locked { target, by, reason, since, until, everything } => {

@@ -6,19 +6,25 @@ mod limits;
 mod states;
 
 use super::*;
-use crate::command::{Command, Verb};
+use crate::command::{Command, DeployWords, Verb, What};
 use crate::deployment::samples::{
     at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
 };
-use crate::deployment::{EndFact, Granted, OutcomeFact, Progress, TargetPlan};
+use crate::deployment::{
+    ChangesFact, CommitFact, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress, Reference,
+    RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
+};
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
 use crate::names::{
-    AppName, BranchName, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, SlackGroup, Target,
+    AppName, BranchName, DeploymentId, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, SlackGroup, Target,
 };
 use crate::refusal::samples::every_refusal;
 use crate::refusal::{Refusal, Right};
+use crate::time::Timestamp;
 use crate::values::EditRefusal;
+use serde_json::Value;
+use std::time::Duration;
 
 /// A message on few lines: its text, then each block.
 fn show(message: &Message) -> String {

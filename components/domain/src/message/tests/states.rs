@@ -3,6 +3,8 @@
 use super::*;
 use crate::command::{Scope, TargetWords};
 use crate::deployment::{Approval, ApprovalsFact, Change, ChangesFact};
+use crate::message::deployment::{new_in_it, steps};
+use crate::message::text::lasted;
 
 fn refused(refusal: &Refusal) -> Facts {
     let end = End::Refused { refusal: refusal.into() };

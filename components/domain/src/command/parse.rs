@@ -1,9 +1,5 @@
 //! From text to a [`Command`], word by word.
 //!
-//! Words end at blanks, also at invisible ones. Around a name every quote is left out, whether it has a partner or not: no name begins
-//! or ends with one. A reason is kept as it was typed, with single blanks, and only quotes around the whole of it are left out: in
-//! `don't` and in `the "old" cart` they are text.
-//!
 //! # When a first word is a slip of a verb
 //!
 //! `stauts` may be an app, and only the catalog knows. So where the words are no deploy (`stauts`, `lokc checkout moving it`) a verb that
@@ -12,6 +8,7 @@
 //! link, slash, and not `main` or the like), if the verb can be followed by just that. An app with such a name is deployed with
 //! the word `deploy` in front.
 
+use super::words::{LONGEST_SUGGESTION, Words, Wrong, bare, like, split, strip_quotes, suggest, unescape, wrong};
 use super::{Command, DeployWords, LONGEST, Scope, TargetWords, Verb, Version, What};
 use crate::image::Tag;
 use crate::names::{BranchName, PullRequestNumber, RepoName};
@@ -25,58 +22,6 @@ pub const LONGEST_REASON: usize = 200;
 /// How long a lock may last.
 const SHORTEST_LOCK: Duration = Duration::from_secs(60);
 const LONGEST_LOCK: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// A longer suggestion is not made.
-const LONGEST_SUGGESTION: usize = 150;
-
-/// What is wrong with the words after a verb. What would be right is without the verb.
-struct Wrong {
-    problem: String,
-    right: Option<Right>,
-}
-
-fn wrong<T>(problem: String) -> Result<T, Wrong> {
-    Err(Wrong { problem, right: None })
-}
-
-/// The words that are left, as typed.
-#[derive(Clone, Copy)]
-struct Words<'a>(&'a [&'a str]);
-
-impl<'a> Words<'a> {
-    /// Takes the next name, without the quotes around it.
-    fn take(&mut self) -> Option<&'a str> {
-        while let [first, rest @ ..] = self.0 {
-            self.0 = rest;
-            let name = bare(first);
-            if !name.is_empty() {
-                return Some(name);
-            }
-        }
-        None
-    }
-
-    fn peek(mut self) -> Option<&'a str> {
-        self.take()
-    }
-
-    fn count(self) -> usize {
-        self.0.iter().filter(|word| !bare(word).is_empty()).count()
-    }
-
-    /// Nothing may be left after `last`.
-    fn end(mut self, last: &str) -> Result<(), Wrong> {
-        match self.take() {
-            Some(extra) => wrong(format!("I did not expect {} after {}", quoted(extra), quoted(last))),
-            None => Ok(()),
-        }
-    }
-
-    /// The same where the words before it are all that the verb takes.
-    fn end_of(self, all: &str, last: &str) -> Result<(), Wrong> {
-        self.end(last).map_err(|wrong| Wrong { right: suggest([all, ""], &[]), ..wrong })
-    }
-}
 
 /// See [`Command::parse`].
 pub(super) fn command(text: &str) -> Result<Command, Refusal> {
@@ -361,19 +306,6 @@ fn target(words: &mut Words<'_>) -> Result<TargetWords, Wrong> {
     }
 }
 
-/// A suggestion of these words, if it is short enough to be read.
-fn suggest(first: [&str; 2], rest: &[&str]) -> Option<Right> {
-    let words: Vec<&str> = first.iter().chain(rest).copied().filter(|word| !word.is_empty()).collect();
-    let text = words.join(" ");
-    text.chars().nth(LONGEST_SUGGESTION).is_none().then_some(Right::DidYouMean(text))
-}
-
-/// These words with more after them, as an example, if they are short.
-fn like(words: &str, more: &str) -> Option<Right> {
-    let text = format!("{words} {more}");
-    text.chars().nth(LONGEST_SUGGESTION).is_none().then_some(Right::Like(text))
-}
-
 /// The words of a reason, empty if there are none, and how long it holds if that may be said at its end.
 fn reason(words: Words<'_>, timed: bool) -> Result<(String, Option<Duration>), Wrong> {
     let mut words = words.0.to_vec();
@@ -455,64 +387,6 @@ fn show_period(period: Duration) -> String {
         }
     }
     text
-}
-
-/// Slack sends these three characters, and no others, as entities.
-fn unescape(text: &str) -> String {
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-}
-
-fn split(text: &str) -> Vec<&str> {
-    text.split(is_blank).filter(|word| !word.is_empty()).collect()
-}
-
-/// Between words: also what comes along invisibly when people paste. The joiners of emoji and of scripts are none.
-fn is_blank(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'
-                ..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}'
-        )
-}
-
-const DOUBLE: &[char] = &['"', '“', '”', '„', '‟', '«', '»'];
-const SINGLE: &[char] = &['\'', '‘', '’', '‚', '‛', '‹', '›'];
-const BACKTICK: &[char] = &['`'];
-
-/// The characters that end what this one begins. Phones turn straight quotes into typographic ones, and not always in pairs.
-fn quote_family(c: char) -> Option<&'static [char]> {
-    [DOUBLE, SINGLE, BACKTICK].into_iter().find(|family| family.contains(&c))
-}
-
-/// The word without the quotes around it.
-fn bare(word: &str) -> &str {
-    word.trim_matches(|c| quote_family(c).is_some())
-}
-
-/// Leaves out quotes around all of the words: the one in front is closed at the end of the last word, not earlier.
-fn strip_quotes(words: &mut Vec<&str>) {
-    while let Some(family) = words.first().and_then(|word| word.chars().next()).and_then(quote_family) {
-        let mut inner = words.clone();
-        if let Some(first) = inner.first_mut() {
-            *first = first.strip_prefix(family).unwrap_or(first);
-        }
-        let mut open = 1_usize;
-        let closed = inner.iter().position(|word| {
-            let begins = word.starts_with(family) && word.chars().nth(1).is_some();
-            open = open.saturating_add(usize::from(begins)).saturating_sub(usize::from(word.ends_with(family)));
-            open == 0
-        });
-        if closed.is_none_or(|at| at.saturating_add(1) != inner.len()) {
-            return;
-        }
-        if let Some(last) = inner.last_mut() {
-            *last = last.strip_suffix(family).unwrap_or(last);
-        }
-        inner.retain(|word| !word.is_empty());
-        *words = inner;
-    }
 }
 
 fn parse_what(word: &str) -> Result<What, Wrong> {

@@ -1,0 +1,127 @@
+//! What a deploy would do: the exact change, what it brings, and what is in its way.
+
+use super::answer::page;
+use super::blocks::{Message, context};
+use super::button::{Button, Offer};
+use super::deployment::new_in_it;
+use super::mrkdwn::escape;
+use super::sentence;
+use super::text::{SHORT, clip, code, commits, length, link, some, words};
+use crate::deployment::{ChangesFact, Riders, TargetPlan};
+use crate::names::FilePath;
+use crate::refusal::Refusal;
+
+/// What a deploy would do.
+#[derive(Clone, Debug)]
+pub struct Preview<'a> {
+    /// What would be decided.
+    pub plan: &'a TargetPlan,
+    /// Each values file, before and after.
+    pub files: &'a [(&'a FilePath, &'a str, &'a str)],
+    /// What is new in it.
+    pub changes: Option<&'a ChangesFact>,
+    /// What GitHub says of its checks.
+    pub checks: Option<&'a str>,
+    /// What would stand in the way.
+    pub problem: Option<&'a Refusal>,
+    /// What its button would deploy.
+    pub offer: Offer,
+}
+
+/// `preview`: the exact change, what it brings, and what stands in its way.
+pub fn preview(preview: &Preview<'_>) -> Message {
+    let (plan, source) = (preview.plan, &preview.plan.source);
+    let mut lines = vec![format!(":mag: *{} {}*  nothing is changed yet.", plan.target, code(plan.tag.as_str()))];
+    let title = words(&source.title, SHORT);
+    let title = match &source.url {
+        Some(url) if !title.is_empty() => Some(link(url, &title)),
+        _ => Some(title).filter(|title| !title.is_empty()),
+    };
+    let mut about: Vec<String> = title.into_iter().collect();
+    about.push(format!("commit {}", code(source.head.short())));
+    about.extend(plan.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
+    about.push(match preview.checks {
+        None => "no checks".to_owned(),
+        Some(state) => format!("checks: {}", words(&state.to_lowercase(), SHORT)),
+    });
+    lines.push(about.join("  ·  "));
+    for (path, before, after) in preview.files {
+        lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
+    }
+    lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
+    lines.extend(riders(&plan.riders));
+    lines.extend(preview.problem.map(problem));
+    // These two go on from the button.
+    let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));
+    let button = goes_on.then(|| Button::Deploy(Box::new(preview.offer.clone())));
+    let mut message = page(&lines, None, button.as_slice());
+    if let (Some(blocks), Some(head)) = (message.blocks.as_array_mut(), &preview.offer.head)
+        && blocks.last().is_some_and(|last| last["type"] == "actions")
+    {
+        blocks.push(context(&format!(
+            "The button is for commit {}: it is void when the branch has moved.",
+            code(head.short())
+        )));
+    }
+    message
+}
+
+/// Whose commits would ride along.
+fn riders(riders: &Riders) -> Option<String> {
+    match riders {
+        Riders::FirstDeploy => {
+            Some("My first deploy of this app: whatever else is in its folder would go live with it.".to_owned())
+        }
+        Riders::Since { commits: riders, more } => {
+            let mut who: Vec<String> = Vec::new();
+            for rider in riders {
+                let one = words(&rider.who, 40);
+                if !who.contains(&one) {
+                    who.push(one);
+                }
+            }
+            let at_least = if *more { "at least " } else { "" };
+            let count = u32::try_from(riders.len()).unwrap_or(u32::MAX);
+            let text = format!("Would ride along: {at_least}{} by {}.", commits(count), some(&who, "and"));
+            (count > 0).then_some(text)
+        }
+    }
+}
+
+/// What would become of a deploy.
+fn problem(refusal: &Refusal) -> String {
+    let (what, todo) = sentence::reason(refusal);
+    match refusal {
+        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks them."),
+        Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),
+        _ => format!(":no_entry: A deploy would be refused: {what} {todo}"),
+    }
+}
+
+/// The lines that differ, as many as have room. An edit changes lines in place and adds none.
+fn diff(before: &str, after: &str) -> String {
+    let mut text = String::new();
+    for (n, (old, new)) in before.lines().zip(after.lines()).enumerate().filter(|(_, (old, new))| old != new) {
+        let n = n.saturating_add(1);
+        let line = |line: &str| escape(&clip_line(line)).replace('`', "'");
+        let lines = format!("{n:>4} - {}\n{n:>4} + {}\n", line(old), line(new));
+        if !text.is_empty() && length(&text).saturating_add(length(&lines)) > DIFF {
+            text.push_str("…\n");
+            break;
+        }
+        text.push_str(&lines);
+    }
+    if text.is_empty() { "(the tag is there already)".to_owned() } else { text }
+}
+
+/// With its frame it fits into a section.
+const DIFF: usize = 2400;
+
+/// So much of a line: a tag has at most 128 characters.
+const LINE: usize = 200;
+
+/// A line with its indentation, cut where it is very long.
+fn clip_line(line: &str) -> String {
+    let line = line.trim_end();
+    if line.chars().count() <= LINE { line.to_owned() } else { line.chars().take(LINE).chain(['…']).collect() }
+}
