@@ -70,11 +70,11 @@ pub(super) fn command(text: &str) -> Result<Command, Refusal> {
             let problem = match verb {
                 Some(verb) => format!("{} and {} are two commands", quoted(verb.name()), quoted(typed)),
                 None if words.count() == 1 => format!(
-                    "{} is not a command, and without a pull request or branch I cannot deploy it",
+                    "{} is not a command, and without a pull request or branch I can't deploy it",
                     quoted(typed)
                 ),
                 None => format!(
-                    "{} is not a command (an app of that name is deployed with {} in front)",
+                    "{} is not a command (for an app of that name, put {} in front)",
                     quoted(typed),
                     quoted("deploy")
                 ),
@@ -316,9 +316,9 @@ fn reason(words: Words<'_>, timed: bool) -> Result<(String, Option<Duration>), W
         if let Some(period) = period {
             if !(SHORTEST_LOCK..=LONGEST_LOCK).contains(&period) {
                 return wrong(format!(
-                    "{} is no time for a lock: a minute to 30 days can be set, like {}",
-                    quoted(&after.join(" ")),
-                    quoted("for 2h")
+                    "a lock can last from a minute to 30 days, like {}, but not {}",
+                    quoted("for 2h"),
+                    quoted(&after.join(" "))
                 ));
             }
             words.truncate(at);
@@ -331,9 +331,7 @@ fn reason(words: Words<'_>, timed: bool) -> Result<(String, Option<Duration>), W
     let text = words.join(" ");
     match text.chars().count() {
         ..=LONGEST_REASON => Ok((text, period)),
-        length => {
-            wrong(format!("the reason has {length} characters, and only {LONGEST_REASON} are kept: say it shorter"))
-        }
+        length => wrong(format!("the reason has {length} characters, and {LONGEST_REASON} is the most")),
     }
 }
 

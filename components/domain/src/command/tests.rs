@@ -192,7 +192,7 @@ fn a_reason_is_kept_as_it_was_typed() {
     let reason = "é ".repeat(100);
     let long = |more: &str| understood(&format!("lock checkout {reason}{more}"));
     assert_eq!(long(""), format!("lock checkout {}", reason.trim_end()));
-    assert_eq!(long("e for 2h"), "no: the reason has 201 characters, and only 200 are kept: say it shorter");
+    assert_eq!(long("e for 2h"), "no: the reason has 201 characters, and 200 is the most");
 }
 
 #[test]
@@ -307,61 +307,61 @@ fn what_is_wrong_with_a_deploy_is_said() {
         "deploy lock checkout load test",
     ]), @"
     checkout
-        I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: the pull request or branch is missing after `checkout`. Type it like `/deploy checkout 42`, or see `/deploy help`.
     Payments@Production
-        I did not understand that: the pull request or branch is missing after `Payments@Production`. Nothing was changed. Type it like `/deploy Payments@Production 42`, or `/deploy help`.
+        I didn't understand that: the pull request or branch is missing after `Payments@Production`. Type it like `/deploy Payments@Production 42`, or see `/deploy help`.
     deploy
-        I did not understand that: the app and what to deploy are missing. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help deploy`.
+        I didn't understand that: the app and what to deploy are missing. Type it like `/deploy checkout 42`, or see `/deploy help deploy`.
     preview
-        I did not understand that: the app and what to deploy are missing. Nothing was changed. Type it like `/deploy preview checkout 42`, or `/deploy help preview`.
+        I didn't understand that: the app and what to deploy are missing. Type it like `/deploy preview checkout 42`, or see `/deploy help preview`.
     preview checkout
-        I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy preview checkout 42`, or `/deploy help preview`.
+        I didn't understand that: the pull request or branch is missing after `checkout`. Type it like `/deploy preview checkout 42`, or see `/deploy help preview`.
     checkout 42 now
-        I did not understand that: I did not expect `now` after `42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `now` after `42` is one word too many. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout my branch name
-        I did not understand that: I did not expect `branch` after `my`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `branch` after `my` is one word too many. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout 42 overide payments are failing
-        I did not understand that: I did not expect `overide` after `42`. Nothing was changed. Did you mean `/deploy checkout 42 override payments are failing`? If not, see `/deploy help`.
+        I didn't understand that: `overide` after `42` is one word too many. Did you mean `/deploy checkout 42 override payments are failing`? If not, see `/deploy help`.
     checkout 42 override
-        I did not understand that: the reason is missing after `override`. Nothing was changed. Type it like `/deploy checkout 42 override payments are failing`, or `/deploy help`.
+        I didn't understand that: the reason is missing after `override`. Type it like `/deploy checkout 42 override payments are failing`, or see `/deploy help`.
     checkout override payments are failing
-        I did not understand that: the pull request or branch is missing between `checkout` and `override`. Nothing was changed. Type it like `/deploy checkout 42 override payments are failing`, or `/deploy help`.
+        I didn't understand that: the pull request or branch is missing between `checkout` and `override`. Type it like `/deploy checkout 42 override payments are failing`, or see `/deploy help`.
     preview checkout override it burns
-        I did not understand that: the pull request or branch is missing between `checkout` and `override`. Nothing was changed. Type it like `/deploy preview checkout 42 override it burns`, or `/deploy help preview`.
+        I didn't understand that: the pull request or branch is missing between `checkout` and `override`. Type it like `/deploy preview checkout 42 override it burns`, or see `/deploy help preview`.
     @production 42
-        I did not understand that: the app is missing before `@production`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: the app is missing before `@production`. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout@ 42
-        I did not understand that: the environment is missing after `checkout@`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: the environment is missing after `checkout@`. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout @production 42
-        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy checkout@production 42`? If not, see `/deploy help`.
+        I didn't understand that: the app and its environment are one word, `checkout@production`. Did you mean `/deploy checkout@production 42`? If not, see `/deploy help`.
     checkout @ production 42
-        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy checkout@production 42`? If not, see `/deploy help`.
+        I didn't understand that: the app and its environment are one word, `checkout@production`. Did you mean `/deploy checkout@production 42`? If not, see `/deploy help`.
     checkout@ production feature/x
-        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy checkout@production feature/x`? If not, see `/deploy help`.
+        I didn't understand that: the app and its environment are one word, `checkout@production`. Did you mean `/deploy checkout@production feature/x`? If not, see `/deploy help`.
     checkout @ 42
-        I did not understand that: the environment is missing after `checkout@`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: the environment is missing after `checkout@`. Type it like `/deploy checkout 42`, or see `/deploy help`.
     42
-        I did not understand that: the app is missing: it comes before `42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: the app is missing: it comes before `42`. Type it like `/deploy checkout 42`, or see `/deploy help`.
     #42
-        I did not understand that: the app is missing before `#42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: the app is missing before `#42`. Type it like `/deploy checkout 42`, or see `/deploy help`.
     #42 checkout
-        I did not understand that: the app comes first, before `#42`. Nothing was changed. Did you mean `/deploy checkout #42`? If not, see `/deploy help`.
+        I didn't understand that: the app comes first, before `#42`. Did you mean `/deploy checkout #42`? If not, see `/deploy help`.
     https://github.com/acme/checkout/pull/42 checkout
-        I did not understand that: the app comes first, before `https://github.com/acme/checkout/pull/42`. Nothing was changed. Did you mean `/deploy checkout https://github.com/acme/checkout/pull/42`? If not, see `/deploy help`.
+        I didn't understand that: the app comes first, before `https://github.com/acme/checkout/pull/42`. Did you mean `/deploy checkout https://github.com/acme/checkout/pull/42`? If not, see `/deploy help`.
     checkout #
-        I did not understand that: `#` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `#` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout 0
-        I did not understand that: `#0` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `#0` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout 4294967296
-        I did not understand that: `#4294967296` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `#4294967296` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout a..b
-        I did not understand that: `a..b` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `a..b` is neither a pull request nor the name of a branch. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout branch:
-        I did not understand that: `branch:` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `branch:` is neither a pull request nor the name of a branch. Type it like `/deploy checkout 42`, or see `/deploy help`.
     checkout a`b:c
-        I did not understand that: `a'b:c` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        I didn't understand that: `a'b:c` is neither a pull request nor the name of a branch. Type it like `/deploy checkout 42`, or see `/deploy help`.
     deploy lock checkout load test
-        I did not understand that: `deploy` and `lock` are two commands. Nothing was changed. Did you mean `/deploy lock checkout load test`? If not, see `/deploy help lock`.
+        I didn't understand that: `deploy` and `lock` are two commands. Did you mean `/deploy lock checkout load test`? If not, see `/deploy help lock`.
     ");
     assert_eq!(understood(&"é".repeat(1001)), "no: it is longer than 1000 characters");
     let long = understood(&"é".repeat(1000));
@@ -403,65 +403,65 @@ fn what_is_wrong_with_the_other_commands_is_said() {
         "unlock checkout it is done",
     ]), @r#"
     status checkout now
-        I did not understand that: I did not expect `now` after `checkout`. Nothing was changed. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
+        I didn't understand that: `now` after `checkout` is one word too many. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
     status checkout @production
-        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy status checkout@production`? If not, see `/deploy help status`.
+        I didn't understand that: the app and its environment are one word, `checkout@production`. Did you mean `/deploy status checkout@production`? If not, see `/deploy help status`.
     status https://github.com/acme/checkout/pull/42
-        I did not understand that: `https://github.com/acme/checkout/pull/42` is not the name of an app. Nothing was changed. Type it like `/deploy status checkout@production`, or `/deploy help status`.
+        I didn't understand that: `https://github.com/acme/checkout/pull/42` is not the name of an app. Type it like `/deploy status checkout@production`, or see `/deploy help status`.
     history
-        I did not understand that: the app is missing after `history`. Nothing was changed. Type it like `/deploy history checkout@production`, or `/deploy help history`.
+        I didn't understand that: the app is missing after `history`. Type it like `/deploy history checkout@production`, or see `/deploy help history`.
     history checkout 2
-        I did not understand that: I did not expect `2` after `checkout`. Nothing was changed. Did you mean `/deploy history checkout`? If not, see `/deploy help history`.
+        I didn't understand that: `2` after `checkout` is one word too many. Did you mean `/deploy history checkout`? If not, see `/deploy help history`.
     cancel
-        I did not understand that: the app is missing after `cancel`. Nothing was changed. Type it like `/deploy cancel checkout@production`, or `/deploy help cancel`.
+        I didn't understand that: the app is missing after `cancel`. Type it like `/deploy cancel checkout@production`, or see `/deploy help cancel`.
     cancel checkout please
-        I did not understand that: I did not expect `please` after `checkout`. Nothing was changed. Did you mean `/deploy cancel checkout`? If not, see `/deploy help cancel`.
+        I didn't understand that: `please` after `checkout` is one word too many. Did you mean `/deploy cancel checkout`? If not, see `/deploy help cancel`.
     apps checkout
-        I did not understand that: I did not expect `checkout` after `apps`. Nothing was changed. Did you mean `/deploy apps`? If not, see `/deploy help apps`.
+        I didn't understand that: `checkout` after `apps` is one word too many. Did you mean `/deploy apps`? If not, see `/deploy help apps`.
     help me
-        I did not understand that: there is no command `me`. Nothing was changed. Type it like `/deploy help lock`, or `/deploy help`.
+        I didn't understand that: there is no command `me`. Type it like `/deploy help lock`, or see `/deploy help`.
     help stauts
-        I did not understand that: there is no command `stauts`. Nothing was changed. Did you mean `/deploy help status`? If not, see `/deploy help`.
+        I didn't understand that: there is no command `stauts`. Did you mean `/deploy help status`? If not, see `/deploy help`.
     help lock checkout
-        I did not understand that: I did not expect `checkout` after `lock`. Nothing was changed. Did you mean `/deploy help lock`? If not, see `/deploy help`.
+        I didn't understand that: `checkout` after `lock` is one word too many. Did you mean `/deploy help lock`? If not, see `/deploy help`.
     rollback
-        I did not understand that: the app is missing after `rollback`. Nothing was changed. Type it like `/deploy rollback checkout@production`, or `/deploy help rollback`.
+        I didn't understand that: the app is missing after `rollback`. Type it like `/deploy rollback checkout@production`, or see `/deploy help rollback`.
     rollback checkout 0
-        I did not understand that: the lines of the history are counted from 1. Nothing was changed. Type it like `/deploy rollback checkout main-abc1234`, or `/deploy help rollback`.
+        I didn't understand that: the lines of the history are counted from 1. Type it like `/deploy rollback checkout main-abc1234`, or see `/deploy help rollback`.
     rollback checkout #42
-        I did not understand that: `#42` is neither a tag nor the number of a line of the history. Nothing was changed. Type it like `/deploy rollback checkout main-abc1234`, or `/deploy help rollback`.
+        I didn't understand that: `#42` is neither a tag nor the number of a line of the history. Type it like `/deploy rollback checkout main-abc1234`, or see `/deploy help rollback`.
     rollback checkout to
         understood: rollback checkout tag:to
     rollback checkout acme/checkout:main
-        I did not understand that: `acme/checkout:main` is neither a tag nor the number of a line of the history. Nothing was changed. Type it like `/deploy rollback checkout main-abc1234`, or `/deploy help rollback`.
+        I didn't understand that: `acme/checkout:main` is neither a tag nor the number of a line of the history. Type it like `/deploy rollback checkout main-abc1234`, or see `/deploy help rollback`.
     rollback checkout to main-abc1234
-        I did not understand that: the version comes right after `checkout`. Nothing was changed. Did you mean `/deploy rollback checkout main-abc1234`? If not, see `/deploy help rollback`.
+        I didn't understand that: the version comes right after `checkout`. Did you mean `/deploy rollback checkout main-abc1234`? If not, see `/deploy help rollback`.
     rollback checkout override
-        I did not understand that: the reason is missing after `override`. Nothing was changed. Type it like `/deploy rollback checkout override payments are failing`, or `/deploy help rollback`.
+        I didn't understand that: the reason is missing after `override`. Type it like `/deploy rollback checkout override payments are failing`, or see `/deploy help rollback`.
     rollback checkout v1 override
-        I did not understand that: the reason is missing after `override`. Nothing was changed. Type it like `/deploy rollback checkout v1 override payments are failing`, or `/deploy help rollback`.
+        I didn't understand that: the reason is missing after `override`. Type it like `/deploy rollback checkout v1 override payments are failing`, or see `/deploy help rollback`.
     lock
-        I did not understand that: what to lock is missing: an app, or `all`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: what to lock is missing: an app, or `all`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout
-        I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: the reason is missing after `checkout`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock all
-        I did not understand that: the reason is missing after `all`. Nothing was changed. Type it like `/deploy lock all the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: the reason is missing after `all`. Type it like `/deploy lock all the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout for 2h
-        I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: the reason is missing after `checkout`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout ""
-        I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: the reason is missing after `checkout`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout load test for 60d
-        I did not understand that: `for 60d` is no time for a lock: a minute to 30 days can be set, like `for 2h`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: a lock can last from a minute to 30 days, like `for 2h`, but not `for 60d`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout load test for 30s
-        I did not understand that: `for 30s` is no time for a lock: a minute to 30 days can be set, like `for 2h`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: a lock can last from a minute to 30 days, like `for 2h`, but not `for 30s`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout load test for 99999999999999999999h
-        I did not understand that: `for 99999999999999999999h` is no time for a lock: a minute to 30 days can be set, like `for 2h`. Nothing was changed. Type it like `/deploy lock checkout the database is being moved for 2h`, or `/deploy help lock`.
+        I didn't understand that: a lock can last from a minute to 30 days, like `for 2h`, but not `for 99999999999999999999h`. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
     lock checkout @production load test
-        I did not understand that: the app and its environment are one word, `checkout@production`. Nothing was changed. Did you mean `/deploy lock checkout@production load test`? If not, see `/deploy help lock`.
+        I didn't understand that: the app and its environment are one word, `checkout@production`. Did you mean `/deploy lock checkout@production load test`? If not, see `/deploy help lock`.
     unlock
-        I did not understand that: the app, or `all`, is missing after `unlock`. Nothing was changed. Type it like `/deploy unlock checkout@production`, or `/deploy help unlock`.
+        I didn't understand that: the app, or `all`, is missing after `unlock`. Type it like `/deploy unlock checkout@production`, or see `/deploy help unlock`.
     unlock checkout it is done
-        I did not understand that: I did not expect `it` after `checkout`. Nothing was changed. Did you mean `/deploy unlock checkout`? If not, see `/deploy help unlock`.
+        I didn't understand that: `it` after `checkout` is one word too many. Did you mean `/deploy unlock checkout`? If not, see `/deploy help unlock`.
     "#);
 }
 
@@ -482,29 +482,29 @@ fn a_slip_of_a_verb_is_noticed() {
         "hepl lock",
     ]), @"
     stauts
-        I did not understand that: `stauts` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy status`? If not, see `/deploy help status`.
+        I didn't understand that: `stauts` is not a command, and without a pull request or branch I can't deploy it. Did you mean `/deploy status`? If not, see `/deploy help status`.
     stat
-        I did not understand that: `stat` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy status`? If not, see `/deploy help status`.
+        I didn't understand that: `stat` is not a command, and without a pull request or branch I can't deploy it. Did you mean `/deploy status`? If not, see `/deploy help status`.
     lokc
-        I did not understand that: `lokc` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy lock`? If not, see `/deploy help lock`.
+        I didn't understand that: `lokc` is not a command, and without a pull request or branch I can't deploy it. Did you mean `/deploy lock`? If not, see `/deploy help lock`.
     app
-        I did not understand that: `app` is not a command, and without a pull request or branch I cannot deploy it. Nothing was changed. Did you mean `/deploy apps`? If not, see `/deploy help apps`.
+        I didn't understand that: `app` is not a command, and without a pull request or branch I can't deploy it. Did you mean `/deploy apps`? If not, see `/deploy help apps`.
     stauts checkout
-        I did not understand that: `stauts` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
+        I didn't understand that: `stauts` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
     hsitory checkout@production
-        I did not understand that: `hsitory` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy history checkout@production`? If not, see `/deploy help history`.
+        I didn't understand that: `hsitory` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy history checkout@production`? If not, see `/deploy help history`.
     rollbakc checkout v1
-        I did not understand that: `rollbakc` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy rollback checkout v1`? If not, see `/deploy help rollback`.
+        I didn't understand that: `rollbakc` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy rollback checkout v1`? If not, see `/deploy help rollback`.
     lokc checkout load test for 2h
-        I did not understand that: `lokc` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy lock checkout load test for 2h`? If not, see `/deploy help lock`.
+        I didn't understand that: `lokc` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy lock checkout load test for 2h`? If not, see `/deploy help lock`.
     unlcok all
-        I did not understand that: `unlcok` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy unlock all`? If not, see `/deploy help unlock`.
+        I didn't understand that: `unlcok` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy unlock all`? If not, see `/deploy help unlock`.
     previw checkout 42
-        I did not understand that: `previw` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy preview checkout 42`? If not, see `/deploy help preview`.
+        I didn't understand that: `previw` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy preview checkout 42`? If not, see `/deploy help preview`.
     delpoy checkout 42
-        I did not understand that: `delpoy` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy checkout 42`? If not, see `/deploy help deploy`.
+        I didn't understand that: `delpoy` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy checkout 42`? If not, see `/deploy help deploy`.
     hepl lock
-        I did not understand that: `hepl` is not a command (an app of that name is deployed with `deploy` in front). Nothing was changed. Did you mean `/deploy help lock`? If not, see `/deploy help`.
+        I didn't understand that: `hepl` is not a command (for an app of that name, put `deploy` in front). Did you mean `/deploy help lock`? If not, see `/deploy help`.
     ");
 }
 

@@ -97,14 +97,14 @@ impl Verb {
         match self {
             Self::Deploy => "deploy a pull request, or the newest commit of a branch",
             Self::Preview => "show what a deploy would change, and change nothing",
-            Self::Status => "what is live and what is under way, of one app or of all",
+            Self::Status => "what is live and what is under way, for one app or all",
             Self::History => "what was deployed before, by whom, and how it ended",
-            Self::Rollback => {
-                "go back to the last healthy version, or to the one that you name; that locks the app, too"
+            Self::Rollback => "go back to the last healthy version, or to the one you name; this also locks the app",
+            Self::Cancel => "stop a deploy that is not committed yet",
+            Self::Lock => {
+                "stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up"
             }
-            Self::Cancel => "stop a deployment that is not committed yet",
-            Self::Lock => "let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over",
-            Self::Unlock => "let people deploy an app again, or everything with `all`",
+            Self::Unlock => "allow deploys of an app again (or of everything: `all`)",
             Self::Apps => "which apps and environments there are",
             Self::Help => "this list, or more about one command",
         }
@@ -114,15 +114,15 @@ impl Verb {
     pub fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Deploy => &[
-                ("/deploy checkout 42", "pull request 42 of the app `checkout` (`#42` or its link do as well)"),
+                ("/deploy checkout 42", "pull request 42 of the app `checkout` (`#42` or its link work too)"),
                 ("/deploy checkout feature/x", "the newest commit of a branch"),
                 ("/deploy checkout@production main", "to an environment of the app"),
                 ("/deploy checkout branch:42", "a branch whose name is a number"),
                 (
                     "/deploy checkout main override payments are failing",
-                    "in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it",
+                    "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",
                 ),
-                ("/deploy deploy status 42", "an app that is called like a command"),
+                ("/deploy deploy status 42", "an app whose name is a command"),
             ],
             Self::Preview => &[
                 ("/deploy preview checkout 42", "what pull request 42 would change"),
@@ -131,14 +131,14 @@ impl Verb {
             Self::Status => {
                 &[("/deploy status checkout@production", "one environment of an app"), ("/deploy status", "all apps")]
             }
-            Self::History => &[("/deploy history checkout@production", "the last deployments, the newest first")],
+            Self::History => &[("/deploy history checkout@production", "the last deploys, the newest first")],
             Self::Rollback => &[
                 ("/deploy rollback checkout@production", "to the last version that was healthy"),
                 ("/deploy rollback checkout@production 2", "to line 2 of `/deploy history checkout@production`"),
                 ("/deploy rollback checkout main-abc1234", "to a tag (`tag:42` if it is a number)"),
                 (
                     "/deploy rollback checkout override payments are failing",
-                    "in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it",
+                    "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",
                 ),
             ],
             Self::Cancel => &[("/deploy cancel checkout@production", "what is under way there")],
@@ -149,9 +149,9 @@ impl Verb {
             ],
             Self::Unlock => &[
                 ("/deploy unlock checkout@production", "one environment of an app"),
-                ("/deploy unlock all", "the lock on everything; those on single apps stay"),
+                ("/deploy unlock all", "the lock on everything; locks on single apps stay"),
             ],
-            Self::Apps => &[("/deploy apps", "all that I know")],
+            Self::Apps => &[("/deploy apps", "all of them")],
             Self::Help => &[("/deploy help", "all commands"), ("/deploy help lock", "one of them, with examples")],
         }
     }

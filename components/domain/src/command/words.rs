@@ -48,7 +48,7 @@ impl<'a> Words<'a> {
     /// Nothing may be left after `last`.
     pub(super) fn end(mut self, last: &str) -> Result<(), Wrong> {
         match self.take() {
-            Some(extra) => wrong(format!("I did not expect {} after {}", quoted(extra), quoted(last))),
+            Some(extra) => wrong(format!("{} after {} is one word too many", quoted(extra), quoted(last))),
             None => Ok(()),
         }
     }

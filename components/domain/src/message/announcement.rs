@@ -9,7 +9,7 @@ use crate::push::{PushNote, Touched};
 use serde_json::Value;
 
 /// What every announcement says.
-pub const NOT_DEPLOYED: &str = "Not deployed: I sync only what is asked for here.";
+pub const NOT_DEPLOYED: &str = "Not deployed: I only deploy what people ask me to.";
 
 /// So many targets are listed in one message: Slack takes 50 blocks.
 pub(super) const LISTED: usize = 20;
@@ -47,7 +47,7 @@ pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
     }
     let more = touched.len().saturating_sub(LISTED).saturating_add(usize::try_from(note.more).unwrap_or(usize::MAX));
     if more > 0 {
-        blocks.push(context(&format!("It touches {more} more targets, which are not listed.")));
+        blocks.push(context(&format!("… and {more} more that are not listed.")));
     }
     let names: Vec<String> = touched.iter().map(|touched| touched.managed.target.to_string()).collect();
     let summary = format!("{who} pushed to {}: {headline}. {NOT_DEPLOYED}", some(&names, "and"));

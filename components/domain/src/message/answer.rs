@@ -56,7 +56,8 @@ pub fn accepted(words: &DeployWords) -> String {
 
 /// The immediate answer when the request could not be saved.
 pub fn not_accepted() -> String {
-    "I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.".to_owned()
+    "I can't take that right now: my database isn't answering. Nothing was changed. Please try again in a minute."
+        .to_owned()
 }
 
 /// How commands are typed: all of them in a line each, or one with examples.
@@ -66,7 +67,7 @@ pub fn help(about: Option<Verb>) -> String {
         None => {
             let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
             format!(
-                "I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.{lines}\nExamples of one command: `/deploy help rollback`"
+                "I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.{lines}\nExamples for one command: `/deploy help rollback`"
             )
         }
         Some(verb) => {
@@ -102,7 +103,7 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
             Some((commit, request)) => {
                 format!("runs {}, deployed by <@{}>", code(commit.target().tag.as_str()), request.user)
             }
-            None => "was not deployed by me yet".to_owned(),
+            None => "has not been deployed by me yet".to_owned(),
         };
         let since = one.live.as_ref().and_then(|facts| facts.outcome.as_ref());
         let since = since.map(|outcome| format!(" {}", moment(outcome.at))).unwrap_or_default();
@@ -156,7 +157,7 @@ pub fn history(
         let how = match facts.state() {
             State::Live => ":white_check_mark: live",
             State::Failed => ":x: failed",
-            State::Superseded => ":fast_forward: superseded",
+            State::Superseded => ":fast_forward: replaced",
             State::TimedOut => ":alarm_clock: timed out",
             State::Unknown => ":grey_question: unknown",
             _ => ":hourglass_flowing_sand: under way",
@@ -168,7 +169,7 @@ pub fn history(
             let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
             format!("approved by {}", some(&by, "and"))
         }));
-        notes.extend(commit.granted.overridden.as_ref().map(|reason| format!("gate overridden{}", said(reason))));
+        notes.extend(commit.granted.overridden.as_ref().map(|reason| format!("override{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
         let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
         let line = format!(
@@ -183,7 +184,7 @@ pub fn history(
     }
     happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let mut lines = vec![match past.is_empty() {
-        true => format!("I remember no deploy of *{target}*."),
+        true => format!("I know of no deploy of *{target}* yet."),
         false => format!("*{target}*, newest first:"),
     }];
     lines.extend(happened.into_iter().map(|(_, line)| line));
@@ -192,7 +193,7 @@ pub fn history(
         lines.push("Not deployed:".to_owned());
         lines.extend(others);
     }
-    let back = (past.len() > 1).then(|| format!("`/deploy rollback {target} 2` brings line 2 back."));
+    let back = (past.len() > 1).then(|| format!("Go back to one: `/deploy rollback {target} 2`"));
     page(&lines, back.as_deref(), &[])
 }
 
@@ -251,10 +252,10 @@ pub fn apps(catalog: &Catalog) -> Message {
                 format!("{name}{gates}")
             })
             .collect();
-        lines.push(format!("*{}* of {}: {}", app.name, app.repo, escape(&environments.join("; "))));
+        lines.push(format!("*{}* ({}): {}", app.name, app.repo, escape(&environments.join("; "))));
     }
     if lines.is_empty() {
-        lines.push("The catalog has no apps.".to_owned());
+        lines.push("No apps are set up yet: add one to `deploy-bot.yaml`.".to_owned());
     }
     page(&lines, None, &[])
 }
@@ -266,9 +267,9 @@ fn gates(environment: &Environment) -> Vec<String> {
     match &environment.allow {
         Allow::Anyone => {}
         Allow::Listed { users, groups, channels } if users.is_empty() && groups.is_empty() && channels.is_empty() => {
-            parts.push("for nobody".to_owned());
+            parts.push("nobody may deploy".to_owned());
         }
-        Allow::Listed { .. } => parts.push("not for everybody".to_owned()),
+        Allow::Listed { .. } => parts.push("for some people only".to_owned()),
     }
     if !gates.branches.is_empty() {
         let globs: Vec<String> = gates.branches.iter().take(5).map(ToString::to_string).collect();
@@ -276,12 +277,12 @@ fn gates(environment: &Environment) -> Vec<String> {
         parts.push(format!("only {}{more}", globs.join(", ")));
     }
     parts.extend((gates.checks == Checks::Required).then(|| "checks must pass".to_owned()));
-    parts.extend((gates.foreign_changes == ForeignChanges::Refuse).then(|| "nothing else may ride along".to_owned()));
+    parts.extend((gates.foreign_changes == ForeignChanges::Refuse).then(|| "no other changes with it".to_owned()));
     parts.extend(gates.approvals.as_ref().map(|approvals| match approvals.count {
         1 => "1 approval".to_owned(),
         count => format!("{count} approvals"),
     }));
-    parts.extend((!gates.freeze.is_empty()).then(|| "frozen at times".to_owned()));
+    parts.extend((!gates.freeze.is_empty()).then(|| "has freezes".to_owned()));
     parts
 }
 
@@ -291,7 +292,7 @@ fn gates(environment: &Environment) -> Vec<String> {
 pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
     let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
     let text = format!(
-        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there; {} ends it.",
+        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.",
         lock.by,
         said(&lock.reason),
         code(&format!("/deploy unlock {scope}"))
@@ -307,12 +308,12 @@ pub fn unlocked(what: &str, by: &SlackUser, lock: &TargetLock) -> Message {
 
 /// Somebody else's lock is there.
 pub fn locked_already(what: &str, lock: &TargetLock) -> String {
-    format!("{what} is already {} Nothing was changed. They or an owner can unlock it.", lock_words(lock))
+    format!("{what} is already {} They or an owner can unlock it.", lock_words(lock))
 }
 
 /// There is no lock to take away.
 pub fn not_locked(what: &str) -> String {
-    format!("{what} is not locked. Nothing was changed.")
+    format!("{what} is not locked.")
 }
 
 // ---- short answers ----
@@ -324,70 +325,66 @@ pub fn plain(text: &str) -> Message {
 
 /// What the button belongs to is not remembered any more.
 pub fn forgotten() -> String {
-    "I do not remember that one any more. Nothing was changed. Please type the command.".to_owned()
+    "That one is too old: I don't remember it any more. Please type the command.".to_owned()
 }
 
 /// A button of another release of ours.
 pub fn unknown_button() -> String {
-    "I do not know that button any more. Nothing was changed. Please type the command; `/deploy help` lists them."
-        .to_owned()
+    "That button is from another version of me. Please type the command: `/deploy help` lists them all.".to_owned()
 }
 
 /// No deployment of the target is under way.
 pub fn nothing_to_cancel(target: &str) -> String {
-    format!("No deploy of {target} is under way, so there is nothing to cancel.")
+    format!("There is nothing to cancel: no deploy of {target} is under way.")
 }
 
 /// It has ended, or its commit is made.
 pub fn too_late_to_cancel(facts: &Facts) -> String {
     match facts.state().is_final() {
-        true => "That deploy has ended already, so there is nothing to cancel.".to_owned(),
-        false => "Too late to cancel: its commit is made, and Argo CD may have begun. Roll back when it has ended."
+        true => "There is nothing to cancel: that deploy is over.".to_owned(),
+        false => "Too late to cancel: it is committed and may be rolling out. You can roll it back when it is done."
             .to_owned(),
     }
 }
 
 /// The wish to cancel is saved.
 pub fn cancelling() -> String {
-    "I cancel it if its commit is not made yet. Its message will say.".to_owned()
+    "I'll cancel it if it isn't committed yet. Its message will say so.".to_owned()
 }
 
 /// They may not approve it.
 pub fn may_not_approve(target: &str, is_asker: bool) -> String {
     match is_asker {
         true => format!(
-            "You asked for this deploy of {target}, so somebody else has to approve it. Nothing was changed. Its message names them."
+            "You asked for this deploy of {target}, so somebody else has to approve it. Its message says who can."
         ),
-        false => format!(
-            "You are not among those who approve deploys of {target}. Nothing was changed. Its message names them."
-        ),
+        false => format!("You can't approve deploys of {target}. Its message says who can."),
     }
 }
 
 /// The time to approve it is over.
 pub fn approval_over() -> String {
-    "The time to approve that is over. Nothing was changed. Please type the command again.".to_owned()
+    "It's too late to approve that. Please type the command again.".to_owned()
 }
 
 /// Too late to say no to it.
 pub fn approved_already() -> String {
-    "It is approved already, so it goes on. Its message says how far it is; `/deploy cancel` stops it before its commit."
-        .to_owned()
+    "It's already approved, so it goes on. `/deploy cancel` can still stop it before the commit.".to_owned()
 }
 
 /// Others have said no to it.
 pub fn rejected_already(by: &SlackUser) -> String {
-    format!("It was rejected by <@{by}> already. Nothing was changed.")
+    format!("<@{by}> has already rejected it.")
 }
 
 /// One person counts once.
 pub fn approved_by_you(missing: usize) -> String {
-    format!("You have approved that already: it waits for {missing} more.")
+    format!("You've already approved it. It still needs {missing} more.")
 }
 
 /// All have agreed, but what follows could not be saved so far.
 pub fn approved_only() -> String {
-    "It is approved, but I could not save the deploy that follows yet: my store or Redis did not answer. I keep trying for a minute, and its message says when it goes on. If it does not, press Approve again.".to_owned()
+    "Approved, but I couldn't start it yet: my database isn't answering. I'll keep trying for a minute, and its message says when it goes on. If it doesn't, press *Approve* again.".to_owned()
 }
 
 /// A button that was pressed before began this deployment.
@@ -395,13 +392,13 @@ pub fn pressed_before(facts: &Facts, by: &SlackUser) -> String {
     let Some(request) = &facts.request else { return forgotten() };
     let who = if request.user == *by { "You".to_owned() } else { format!("<@{}>", request.user) };
     let seen = match facts.link() {
-        Some(url) => link(&url, "see what came of it"),
-        None => "its message says what came of it".to_owned(),
+        Some(url) => link(&url, "see how it went"),
+        None => "its message says how it went".to_owned(),
     };
-    format!("{who} pressed that already, {}: {seen}. Nothing more was done.", moment(request.at))
+    format!("{who} already pressed that, {}: {seen}.", moment(request.at))
 }
 
 /// It is saved, but the message could not be changed.
 pub fn noted() -> String {
-    "Noted, but I could not change the message.".to_owned()
+    "Done, but I couldn't update the message.".to_owned()
 }

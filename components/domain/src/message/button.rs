@@ -134,7 +134,7 @@ impl Button {
                 "Roll back",
                 None,
                 Some(
-                    "This deploys the last healthy version before it, and locks the target until somebody unlocks it.",
+                    "This deploys the last healthy version before this one, and locks the app until somebody unlocks it.",
                 ),
             ),
             Self::Approve(_) => ("Approve", Some("primary"), None),
@@ -145,10 +145,10 @@ impl Button {
             Self::TakeOver(_) | Self::DeployPushed(_) => (
                 if matches!(self, Self::TakeOver(_)) { "Deploy it" } else { "Deploy" },
                 None,
-                Some("This deploys what is in the file now, with all that people pushed since the live version."),
+                Some("This deploys what is in Git now, with everything that people pushed since the live version."),
             ),
             Self::Deploy(_) => ("Deploy", Some("primary"), None),
-            Self::Unlock { .. } => ("Unlock", None, Some("Then everybody who may deploy there can do so again.")),
+            Self::Unlock { .. } => ("Unlock", None, Some("People can deploy there again.")),
         }
     }
 
@@ -216,16 +216,19 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
 pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     let Some(outcome) = &facts.outcome else { return Vec::new() };
     let retry = !matches!(outcome.word, LastWord::Live { .. } | LastWord::Superseded { .. });
-    // A rollback is not rolled back: its version was healthy once.
-    let is_rollback = facts.commit.as_ref().is_some_and(|commit| commit.target().rollback);
-    let back = facts.committed.is_some() && !is_rollback && facts.state() != State::Superseded;
     let mut buttons = Vec::new();
     buttons.extend(retry.then(|| Button::Retry(id.clone())));
-    buttons.extend(back.then(|| Button::RollBack(id.clone())));
-    // Its end locked the target.
-    let lock = facts.commit.as_ref().filter(|_| is_rollback && facts.state() == State::Live);
+    buttons.extend(offers_roll_back(facts).then(|| Button::RollBack(id.clone())));
+    // A rollback locks its target.
+    let lock = facts.commit.as_ref().filter(|commit| commit.target().rollback && facts.state() == State::Live);
     buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target().target), set: None }));
     buttons
+}
+
+/// A rollback is not rolled back: its version was healthy once.
+pub(super) fn offers_roll_back(facts: &Facts) -> bool {
+    let is_rollback = facts.commit.as_ref().is_some_and(|commit| commit.target().rollback);
+    facts.committed.is_some() && !is_rollback && facts.state() != State::Superseded
 }
 
 fn scope(target: &Target) -> Scope {

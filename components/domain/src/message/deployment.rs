@@ -4,14 +4,15 @@ use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
 use super::mrkdwn::code_escape;
 use super::sentence;
-use super::text::{LONG, SHORT, code, commits, cut, lasted, length, link, said, some, words};
+use super::text::{LONG, SHORT, code, commits, cut, lasted, length, link, new_commits, said, some, words};
 use crate::deployment::{
     ChangesFact, End, Facts, Failure, LastWord, Reference, Rider, Riders, State, Waiting, WatchFact,
 };
-use crate::names::DeploymentId;
+use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde_json::Value;
+use std::time::Duration;
 
 /// What is only known for a moment and stands in no fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +46,11 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
     let ended = match facts.state() {
         State::Failed => "failed",
         State::TimedOut => "timed out",
-        State::Unknown => "ended in doubt",
+        State::Unknown => "may not have gone through",
         _ => return None,
     };
     let asker = &facts.request.as_ref()?.user;
-    Some(called(&format!("<@{asker}> {} {ended} and needs you: see above.", title(facts))))
+    Some(called(&format!("<@{asker}> {} {ended}: see above.", title(facts))))
 }
 
 /// Calls those who have to agree to a deploy, in the same way.
@@ -60,8 +61,7 @@ pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let users = users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>"));
     let all: Vec<String> = groups.chain(users).take(10).collect();
     let title = title(facts);
-    let text =
-        format!("{} {title}, asked for by <@{}>, waits for your approval: see above.", all.join(" "), request.user);
+    let text = format!("{} please approve {title} for <@{}>: see above.", all.join(" "), request.user);
     Some(called(text.trim_start()))
 }
 
@@ -95,11 +95,11 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }
 }
 
-/// An emergency is said loudly.
+/// Everybody in the channel sees that somebody overrode a gate.
 fn overridden(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref()?;
     let (reason, request) = (commit.granted.overridden.as_ref()?, facts.request.as_ref()?);
-    Some(format!(":rotating_light: *Gate overridden* by <@{}>{}.", request.user, said(reason)))
+    Some(format!(":rotating_light: *Override* by <@{}>{}.", request.user, said(reason)))
 }
 
 /// How far it is, with the time that each step took since it was asked for.
@@ -108,8 +108,8 @@ pub(super) fn steps(facts: &Facts) -> Option<String> {
     let watch = facts.watch.as_ref();
     let after = |at: Timestamp| lasted(at.since(request.at));
     let mut steps = vec![format!("✓ committed {}", after(committed.at))];
-    steps.extend(facts.push.as_ref().map(|push| format!("✓ Argo CD told {}", after(push.at))));
-    steps.extend(watch.and_then(|watch| watch.asked).map(|at| format!("✓ sync asked for {}", after(at))));
+    steps.extend(facts.push.as_ref().map(|push| format!("✓ Argo CD notified {}", after(push.at))));
+    steps.extend(watch.and_then(|watch| watch.asked).map(|at| format!("✓ sync requested {}", after(at))));
     let synced = watch.and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let ended = watch.and_then(|watch| watch.ended_seen).map(|at| format!(" {}", after(at)));
     steps.extend((synced || ended.is_some()).then(|| format!("✓ synced{}", ended.unwrap_or_default())));
@@ -117,7 +117,7 @@ pub(super) fn steps(facts: &Facts) -> Option<String> {
         let how = match outcome.word {
             LastWord::Live { .. } => "✓ live",
             LastWord::Failed { .. } => "✗ failed",
-            LastWord::Superseded { .. } => "✗ superseded",
+            LastWord::Superseded { .. } => "✗ stopped",
             LastWord::TimedOut { .. } => "✗ timed out",
             LastWord::Unknown => "✗ given up",
         };
@@ -134,9 +134,9 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
     let mut text = match (changes.ahead, changes.behind) {
         (0, 0) => return String::new(),
         (0, behind) => return format!("Goes back {} from {since}.{compare}", commits(behind)),
-        (ahead, 0) => format!("{} new since {since}.{compare}", commits(ahead)),
+        (ahead, 0) => format!("{} since {since}.{compare}", new_commits(ahead)),
         (ahead, behind) => {
-            format!("{} new since {since}, and {} of it left out.{compare}", commits(ahead), commits(behind))
+            format!("{} since {since}, but without {} of it.{compare}", new_commits(ahead), commits(behind))
         }
     };
     let mut shown = 0_u32;
@@ -174,15 +174,11 @@ fn title(facts: &Facts) -> String {
 
 fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
-        Some(Note::Queue { ahead: 1 }) => {
-            "waiting for its turn: one other deploy writes to the GitOps branch first.".to_owned()
-        }
+        Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
         Some(Note::Queue { ahead }) => {
-            format!("waiting for its turn: {ahead} other deploys write to the GitOps branch first.")
+            format!("waiting for its turn: {ahead} other deploys are ahead.")
         }
-        Some(Note::Settling) => {
-            "I do not know yet whether my commit landed: GitHub did not answer. I am finding out.".to_owned()
-        }
+        Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
         None => "accepted.".to_owned(),
     };
     (":hourglass_flowing_sand:", text)
@@ -193,7 +189,7 @@ fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
         End::Refused { refusal } => match refusal.read() {
             Some(refusal @ Refusal::NeedsApproval { .. }) => approvals(facts, &refusal),
             Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
-            None => (":no_entry:", "not deployed. Nothing was changed. Type the command again to see why.".to_owned()),
+            None => (":no_entry:", "not deployed. Type the command again to see why.".to_owned()),
         },
         End::Failed { fault } => (":x:", sentence::fault(fault)),
         End::Cancelled { by: Some(by) } => (":no_entry:", format!("cancelled by <@{by}>. Nothing was changed.")),
@@ -208,7 +204,7 @@ fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
     let needs = sentence::refusal(refusal);
     let approvals = facts.approvals.clone().unwrap_or_default();
     if let Some(rejected) = approvals.rejected {
-        return (":no_entry:", format!("rejected by <@{}>. Nothing was changed.", rejected.user));
+        return (":no_entry:", format!("rejected by <@{}>, so it isn't deployed.", rejected.user));
     }
     let given: Vec<String> = approvals.given.iter().map(|approval| format!("<@{}>", approval.user)).collect();
     let given = if given.is_empty() { String::new() } else { format!(" Approved by {} so far.", some(&given, "and")) };
@@ -226,21 +222,21 @@ fn status(facts: &Facts) -> (&'static str, String) {
         return (":arrows_counterclockwise:", with_waiting(syncing(&sha, watch), watch));
     }
     let text = if committed.reused {
-        format!("the values file has this tag already, by my commit {sha}. I sync that one.")
+        format!("this version is already in Git (my commit {sha}), so I'm rolling that out.")
     } else {
         format!("committed {sha}.")
     };
     (":hourglass_flowing_sand:", with_waiting(text, watch))
 }
 
-/// How far the sync is.
+/// How far the rollout is.
 fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
-    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("syncing {sha}.") };
+    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("rolling out {sha}.") };
     if progress.synced && progress.health.is_empty() {
-        return format!("synced {sha}; Argo CD is looking at its health.");
+        return format!("rolled out {sha}. Argo CD is checking its health.");
     }
     if progress.synced {
-        return format!("synced {sha}; its health is {}.", words(&progress.health.to_lowercase(), SHORT));
+        return format!("rolled out {sha}. Health: {}.", words(&progress.health.to_lowercase(), SHORT));
     }
     let mut parts = Vec::new();
     parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
@@ -249,20 +245,22 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     );
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
     if parts.is_empty() {
-        return format!("syncing {sha}.");
+        return format!("rolling out {sha}.");
     }
-    format!("syncing {sha}: {}.", parts.join(", "))
+    format!("rolling out {sha}: {}.", parts.join(", "))
 }
 
 fn with_waiting(text: String, watch: Option<&WatchFact>) -> String {
     let mut text = text;
     text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
-        Some(Waiting::ArgoCd { fault }) => format!(" I keep trying: {}.", sentence::cause(fault.system, &fault.cause)),
+        Some(Waiting::ArgoCd { fault }) => {
+            format!(" I'm still trying: {}.", sentence::cause(fault.system, &fault.cause))
+        }
         Some(waiting) => format!(" Waiting{}.", waiting_for(waiting)),
         None => String::new(),
     });
     if watch.is_some_and(|watch| watch.automated) {
-        text.push_str(" Auto-sync is on for this application, although it should be off: I only watch.");
+        text.push_str(" Argo CD deploys this app by itself; I'm following along.");
     }
     text
 }
@@ -274,22 +272,22 @@ fn waiting_for(waiting: &Waiting) -> String {
             format!(" for another operation in Argo CD, started by {}", words(by, SHORT))
         }
         Waiting::OtherOperation { .. } => " for another operation in Argo CD".to_owned(),
-        Waiting::SyncWindow => " for a sync window in Argo CD to open".to_owned(),
+        Waiting::SyncWindow => " for the next sync window in Argo CD".to_owned(),
         Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
     }
 }
 
-/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun.
+/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun the sync.
 fn changed(facts: &Facts, asked: bool) -> String {
     let sha =
         facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let cluster = match (synced, asked) {
-        (true, _) => "so is the cluster",
-        (false, true) => "the cluster may be too, in part",
-        (false, false) => "the cluster is not",
+        (true, _) => ", and so does the cluster",
+        (false, true) => "; the cluster may be in between",
+        (false, false) => "; the cluster is unchanged",
     };
-    format!("The values file is changed{sha}; {cluster}.")
+    format!("Git has the new version{sha}{cluster}.")
 }
 
 fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
@@ -301,19 +299,20 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
             let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             if *paused {
-                (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended, so some of it may not run the new version yet.{page}"))
+                (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended, so parts of it may still run the old version.{page}"))
             } else {
                 (":white_check_mark:", format!("is live: {tag}.{page}{}", lock_of_rollback(facts)))
             }
         }
         LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
         LastWord::Superseded { by_deployment: Some(_), .. } => {
-            (":fast_forward:", format!("superseded by a newer deploy. {}", changed(facts, asked)))
+            let so_far = if asked { "parts of this one may be rolled out" } else { "this one wasn't rolled out" };
+            (":fast_forward:", format!("stopped: a newer deploy took over, and {so_far}."))
         }
         LastWord::Superseded { by_deployment: None, by_person } => {
             let who = by_person.as_deref().filter(|who| !who.is_empty()).map_or("somebody".to_owned(), |who| words(who, SHORT));
             let changed = changed(facts, asked);
-            let text = format!("superseded: {who} synced something else in Argo CD. {changed} Look there before you deploy again.");
+            let text = format!("stopped: {who} started another sync in Argo CD while this was rolling out. {changed} Check Argo CD before you deploy again.");
             (":fast_forward:", text)
         }
         LastWord::TimedOut { waiting, health } => {
@@ -321,22 +320,34 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
                 (Some(waiting @ Waiting::ArgoCd { .. }), _) => waiting_for(waiting),
                 (Some(waiting), _) => format!(" waiting{}", waiting_for(waiting)),
                 (None, Some(health)) if !health.is_empty() => {
-                    format!(": its health is still {}", words(&health.to_lowercase(), SHORT))
+                    format!(": it isn't healthy yet (Argo CD says {})", words(&health.to_lowercase(), SHORT))
                 }
                 _ => match facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()) {
-                    Some(progress) if !progress.synced => format!(": its sync is not through{}", said(&progress.message)),
+                    Some(progress) if !progress.synced => format!(": it isn't rolled out yet{}", said(&progress.message)),
                     _ => String::new(),
                 },
             };
             let changed = changed(facts, asked);
-            let text = format!("timed out{why}. {changed} Argo CD shows what holds it up. Try again to go on.");
+            let back = if asked && button::offers_roll_back(facts) { ", *Roll back* returns to the last healthy version" } else { "" };
+            let text = format!("timed out{}{why}. {changed} Argo CD shows what holds it up. *Retry* goes on from here{back}.", after_commit_for(facts));
             (":alarm_clock:", text)
         }
         LastWord::Unknown => (
             ":grey_question:",
-            "I do not know whether my commit landed: GitHub did not say in time. Try again: if it landed, I go on with it."
+            "GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two."
                 .to_owned(),
         ),
+    }
+}
+
+/// How long after the commit it ended, in whole minutes.
+fn after_commit_for(facts: &Facts) -> String {
+    match (&facts.committed, &facts.outcome) {
+        (Some(committed), Some(outcome)) => {
+            let minutes = outcome.at.since(committed.at).as_secs() / 60;
+            format!(" after {}", lasted(Duration::from_secs(minutes.saturating_mul(60))))
+        }
+        _ => String::new(),
     }
 }
 
@@ -344,7 +355,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
 fn lock_of_rollback(facts: &Facts) -> String {
     match &facts.commit {
         Some(commit) if commit.target().rollback => format!(
-            " {} is locked now, so that nobody brings the broken version back by accident. When it is mended: `/deploy unlock {}`.",
+            " {} is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock {}`.",
             commit.target().target,
             commit.target().target
         ),
@@ -355,16 +366,20 @@ fn lock_of_rollback(facts: &Facts) -> String {
 fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
     match failure {
         Failure::Sync { message, resources } => {
-            format!("the sync failed{}. {changed} Fix what failed, then try again.{}", said(message), list(resources))
+            format!(
+                "the rollout failed{}. {changed} Fix the cause, then press *Retry*.{}",
+                said(message),
+                list(resources)
+            )
         }
         Failure::Degraded { message, resources } => format!(
-            "is synced, but degraded{}. The cluster runs the new version: fix it, or roll back.{}",
+            "is rolled out, but not healthy{}. The cluster runs the new version: fix it, or roll back.{}",
             said(message),
             list(resources)
         ),
         Failure::OtherImage { wanted, runs } => {
             let runs = match runs.as_slice() {
-                [] => "Argo CD names no image of it".to_owned(),
+                [] => "Argo CD shows no image of it".to_owned(),
                 runs => format!("it runs {}", runs.iter().map(|image| code(image)).collect::<Vec<_>>().join(", ")),
             };
             let sha = facts
@@ -373,31 +388,31 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
                 .map(|committed| format!(" ({})", code(committed.sha.short())))
                 .unwrap_or_default();
             format!(
-                "is synced and healthy, but does not run `{}`: {runs}. The values file is changed{sha}. Check `tag_at` of this app in the catalog.",
+                "is rolled out and healthy, but doesn't run `{}`: {runs}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.",
                 code_escape(wanted, LONG),
             )
         }
         Failure::NoRight { said: why } => format!(
-            "Argo CD does not allow it{}. {changed} Whoever runs Argo CD has to give my account `get` and `sync` on this application.",
+            "Argo CD doesn't allow it{}. {changed} Ask whoever runs Argo CD to give my account `get` and `sync` on this application.",
             said(why)
         ),
         Failure::NoApplication => format!(
-            "Argo CD has no such application. {changed} Check `argocd` of this app in the catalog, or create the application."
+            "Argo CD has no such application. {changed} Create it, or check `argocd` of this app in `deploy-bot.yaml`."
         ),
         Failure::Deleting => {
-            format!("Argo CD is deleting the application. {changed} Try again when there is a new one.")
+            format!("Argo CD is deleting this application. {changed} Try again when it's back.")
         }
         Failure::NoSource => format!(
-            "none of the application's sources follows the GitOps branch, so I cannot sync my commit. {changed} Check the application's `repoURL` and `targetRevision`."
+            "its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. {changed} Check its `repoURL` and `targetRevision`."
         ),
         Failure::Refused { said: why } => {
-            format!("Argo CD refused the sync{}. {changed} Fix that, then try again.", said(why))
+            format!("Argo CD refused the sync{}. {changed} Fix that, then press *Retry*.", said(why))
         }
         Failure::BranchRewritten => format!(
-            "the GitOps branch was rewritten after my commit{}, which may be gone from it, so I did not ask for a sync. Check the branch, then try again.",
+            "somebody rewrote the Git branch after my commit{}, which may be gone, so I didn't roll it out. Check the branch, then press *Retry*.",
             facts.committed.as_ref().map(|committed| format!(" {}", code(committed.sha.short()))).unwrap_or_default()
         ),
-        Failure::NothingDone => "I did not get to it in time. Nothing was changed. Please try again.".to_owned(),
+        Failure::NothingDone => "I was too busy and gave up. Nothing was changed. Please try again.".to_owned(),
         Failure::Fault { fault } => {
             format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause))
         }
@@ -420,7 +435,7 @@ fn details(facts: &Facts) -> Vec<String> {
         });
         parts.extend(commit.target().taken.as_ref().map(|taken| {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
-            format!("written by {by} in {}", code(taken.wrote.short()))
+            format!("put into Git by {by} in {}", code(taken.wrote.short()))
         }));
         parts.extend(commit.granted.approved_by.first().map(|_| {
             let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
@@ -439,13 +454,11 @@ fn details(facts: &Facts) -> Vec<String> {
     parts
 }
 
-/// Whose commits ride along: said before the sync, and true after it. Nothing does where there is no commit to ride with.
+/// Other people's commits that go live with this one: said before the sync, and true after it.
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
     match &commit.target().riders {
-        Riders::FirstDeploy => {
-            Some("My first deploy of this app: whatever else is in its folder goes live with it.".to_owned())
-        }
+        Riders::FirstDeploy => Some(first_deploy(&commit.target().target, "goes")),
         Riders::Since { commits, more } => {
             let last: Vec<&Rider> = commits.iter().take(3).collect();
             let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
@@ -466,7 +479,14 @@ fn riders(facts: &Facts) -> Option<String> {
                 .collect();
             let at_least = if *more { "at least " } else { "" };
             let count = super::text::commits(count);
-            Some(format!("Rides along: {at_least}{count} by {who} since the live version: {}", lines.join("; ")))
+            Some(format!("Also goes live: {at_least}{count} by {who}: {}", lines.join("; ")))
         }
     }
+}
+
+/// Nobody knows what changed before the bot's first deploy of a target.
+pub(super) fn first_deploy(target: &Target, goes: &str) -> String {
+    format!(
+        ":warning: First deploy of *{target}* through me. I can't tell what else changed since it was last deployed: everything in its folder in Git {goes} live too."
+    )
 }

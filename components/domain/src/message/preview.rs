@@ -3,7 +3,7 @@
 use super::answer::page;
 use super::blocks::{Message, context};
 use super::button::{Button, Offer};
-use super::deployment::new_in_it;
+use super::deployment::{first_deploy, new_in_it};
 use super::mrkdwn::escape;
 use super::sentence;
 use super::text::{SHORT, clip, code, commits, length, link, some, words};
@@ -31,7 +31,8 @@ pub struct Preview<'a> {
 /// `preview`: the exact change, what it brings, and what stands in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
     let (plan, source) = (preview.plan, &preview.plan.source);
-    let mut lines = vec![format!(":mag: *{} {}*  nothing is changed yet.", plan.target, code(plan.tag.as_str()))];
+    let mut lines =
+        vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(plan.tag.as_str()))];
     let title = words(&source.title, SHORT);
     let title = match &source.url {
         Some(url) if !title.is_empty() => Some(link(url, &title)),
@@ -49,7 +50,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
         lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
     }
     lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
-    lines.extend(riders(&plan.riders));
+    lines.extend(riders(plan));
     lines.extend(preview.problem.map(problem));
     // These two go on from the button.
     let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));
@@ -59,19 +60,17 @@ pub fn preview(preview: &Preview<'_>) -> Message {
         && blocks.last().is_some_and(|last| last["type"] == "actions")
     {
         blocks.push(context(&format!(
-            "The button is for commit {}: it is void when the branch has moved.",
+            "The button deploys commit {}. It stops working when the branch moves.",
             code(head.short())
         )));
     }
     message
 }
 
-/// Whose commits would ride along.
-fn riders(riders: &Riders) -> Option<String> {
-    match riders {
-        Riders::FirstDeploy => {
-            Some("My first deploy of this app: whatever else is in its folder would go live with it.".to_owned())
-        }
+/// Whose commits would go live with it.
+fn riders(plan: &TargetPlan) -> Option<String> {
+    match &plan.riders {
+        Riders::FirstDeploy => Some(first_deploy(&plan.target, "would go")),
         Riders::Since { commits: riders, more } => {
             let mut who: Vec<String> = Vec::new();
             for rider in riders {
@@ -82,7 +81,7 @@ fn riders(riders: &Riders) -> Option<String> {
             }
             let at_least = if *more { "at least " } else { "" };
             let count = u32::try_from(riders.len()).unwrap_or(u32::MAX);
-            let text = format!("Would ride along: {at_least}{} by {}.", commits(count), some(&who, "and"));
+            let text = format!("Would also go live: {at_least}{} by {}.", commits(count), some(&who, "and"));
             (count > 0).then_some(text)
         }
     }
@@ -92,9 +91,11 @@ fn riders(riders: &Riders) -> Option<String> {
 fn problem(refusal: &Refusal) -> String {
     let (what, todo) = sentence::reason(refusal);
     match refusal {
-        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks them."),
+        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks for it."),
         Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),
-        _ => format!(":no_entry: A deploy would be refused: {what} {todo}"),
+        // The button for that is below the refused deploy.
+        Refusal::AlreadyWritten { .. } => format!(":warning: {what} A deploy would ask whether to roll it out."),
+        _ => format!(":no_entry: This can't be deployed now: {what} {todo}"),
     }
 }
 
@@ -111,7 +112,7 @@ fn diff(before: &str, after: &str) -> String {
         }
         text.push_str(&lines);
     }
-    if text.is_empty() { "(the tag is there already)".to_owned() } else { text }
+    if text.is_empty() { "(this version is already there)".to_owned() } else { text }
 }
 
 /// With its frame it fits into a section.

@@ -19,9 +19,9 @@ pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static st
         Some(LastWord::Live { paused: false, .. }) => (DeploymentState::Success, "Live and healthy"),
         Some(LastWord::Live { paused: true, .. }) => (DeploymentState::Success, "Live, but paused"),
         Some(LastWord::Failed { .. }) => (DeploymentState::Failure, "Failed"),
-        Some(LastWord::Superseded { .. }) => (DeploymentState::Inactive, "Superseded by something newer"),
-        Some(LastWord::TimedOut { .. }) => (DeploymentState::Error, "Not live in time; it may be yet"),
-        Some(LastWord::Unknown) => (DeploymentState::Error, "Nobody knows how it ended"),
+        Some(LastWord::Superseded { .. }) => (DeploymentState::Inactive, "Replaced by something newer"),
+        Some(LastWord::TimedOut { .. }) => (DeploymentState::Error, "Not live in time, but may become so"),
+        Some(LastWord::Unknown) => (DeploymentState::Error, "Not known how it ended"),
     }
 }
 
@@ -50,9 +50,9 @@ mod tests {
         (Success, "Live and healthy")
         (Success, "Live, but paused")
         (Failure, "Failed")
-        (Inactive, "Superseded by something newer")
-        (Error, "Not live in time; it may be yet")
-        (Error, "Nobody knows how it ended")
+        (Inactive, "Replaced by something newer")
+        (Error, "Not live in time, but may become so")
+        (Error, "Not known how it ended")
         "#);
         assert_eq!(of_deploy(&commit()), format!("{}, by /deploy in Slack", commit().target().tag));
         let back = commit_to(TargetPlan { rollback: true, ..target_plan() });

@@ -120,74 +120,75 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 }
 
 #[test]
-fn every_refusal_says_that_nothing_changed_and_what_to_do() {
+fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
     assert_eq!(names.len(), 37, "one of each");
     for one in &all {
+        let (why, what_to_do) = sentence::reason(one);
+        assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
         let sentence = refusal(one);
-        let (before, after) = sentence.split_once(" Nothing was changed. ").unwrap();
-        assert!(!before.is_empty() && !after.is_empty(), "{one:?}");
+        assert!(sentence.ends_with(&format!("{why} {what_to_do}")), "{sentence}");
         assert!(sentence.ends_with(['.', '?', '…']), "{sentence}");
     }
     insta::assert_snapshot!(list_of(all.iter().map(|one| (refusal_name(one), refusal(one)))), @"
-    syntax: I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-    syntax: I did not understand that: `stauts` is not a command. Nothing was changed. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
-    syntax: I did not understand that: the reason is missing after `checkout`. Nothing was changed. Type it like `/deploy lock checkout load test`, or `/deploy help lock`.
-    unknown app: not deployed: there is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
-    unknown app: not deployed: there is no app `x` in the catalog. Nothing was changed. The catalog has `checkout`, `search`.
-    unknown app: not deployed: there is no app `x` in the catalog. Nothing was changed. The catalog has `a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, `i`, `j`, …
-    unknown environment: not deployed: `checkout` has no environment `prod`. Nothing was changed. Did you mean `production`?
-    unknown environment: not deployed: `checkout` has no environment `moon`. Nothing was changed. It has `production`, `staging`.
-    unknown environment: not deployed: `checkout` has several environments. Nothing was changed. Name one, like `checkout@production`. It has `production`, `staging`.
-    not allowed: not deployed: nobody may deploy checkout@production: its `allow` in the catalog names nobody. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
-    not allowed: not deployed: checkout@production may not be deployed from this channel. Nothing was changed. Type it in one of the channels that the catalog names.
-    not allowed: not deployed: you may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
-    other workspace: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
-    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken on line 7: `repo` is missing. Nothing was changed. Fix it on the GitOps branch, then try again.
-    broken catalog: not deployed: the catalog `deploy-bot.yaml` is broken: it has no apps. Nothing was changed. Fix it on the GitOps branch, then try again.
-    no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then try again.
-    other repository: not deployed: acme/payments#42 is no pull request of `checkout`, which is built from acme/checkout. Nothing was changed. Check the app and the link.
-    no such pull request: not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
-    pull request not open: not deployed: pull request #42 is merged already. Nothing was changed. Deploy `main` instead.
-    pull request not open: not deployed: pull request #42 is closed. Nothing was changed. Reopen it, or deploy `main`.
-    pull request not open: not deployed: pull request #42 is merged already. Nothing was changed. Deploy a branch instead.
-    from a fork: not deployed: pull request #42 comes from a fork, whose image our CI does not build. Nothing was changed. Push its branch to the app's own repository and deploy that.
-    no such branch: not deployed: acme/checkout has no branch `faster-cart`. Nothing was changed. Check the name. For a pull request, type its number.
-    no such repository: not deployed: GitHub shows me no repository acme/checkout. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
-    no GitOps branch: not deployed: acme/gitops has no branch `main`. Nothing was changed. Whoever runs me has to check `gitops_branch`.
-    no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which is not a valid image tag. Nothing was changed. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
-    no image: not deployed: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Nothing was changed. Wait until the build has pushed it, then try again.
-    no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
-    edit: not deployed: I cannot edit `checkout/values.yaml` safely: GitHub gives me only a part of it. Nothing was changed. Make it smaller.
-    already written: not deployed: `faster-cart-aaaaaaa` was already written by eve in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
-    already written: not deployed: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
-    busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Nothing was changed. Try again when that one has ended.
-    busy: not deployed: checkout@production is busy with another deploy. Nothing was changed. Try again when that one has ended.
-    locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. Nothing was changed. They or an owner can end that: `/deploy unlock checkout@production`.
-    locked: not deployed: everything is locked by <@U1>. Nothing was changed. They or an owner can end that: `/deploy unlock all`.
-    branch not allowed: not deployed: checkout@production takes only `main`, `release/*`, and this is `faster-cart`. Nothing was changed. Merge it there, or deploy it to another environment.
-    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but it has none. Nothing was changed. Check that CI reports on this commit, and that my GitHub token may read checks.
-    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but they are still running. Nothing was changed. Wait for them, then try again.
-    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to succeed, but they failed. Nothing was changed. Fix what fails, then deploy the new commit.
-    foreign changes: not deployed: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Nothing was changed. Talk to them. If they may go live, an owner can add `override` and the reason to the command.
-    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. Nothing was changed. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
-    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Nothing was changed. Try again then. In an emergency, an owner can add `override` and the reason to the command.
-    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Nothing was changed. Try again then.
-    not an owner: not deployed: only an owner may lock everything. Nothing was changed. Ask one of the `owners` in the catalog.
-    not an owner: not deployed: only an owner may lock everything. Nothing was changed. The catalog names no `owners` there: whoever keeps it can add some.
-    head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since that button was shown. Nothing was changed. Type the command again for the new commit.
-    version moved: not deployed: that button takes `main-1234567` away from checkout@production, but `main-89abcde` was deployed since. Nothing was changed. To go back from that one: `/deploy rollback checkout@production`.
-    no earlier version: not deployed: I remember no earlier healthy version of checkout@production. Nothing was changed. `/deploy history checkout@production` shows what I remember; any branch can be deployed by its name.
-    already live: not deployed: `faster-cart-aaaaaaa` is what runs in checkout@production, so there is nothing to go back to. Nothing was changed. `/deploy history checkout@production` shows the versions before it, which you can name.
-    unknown version: not deployed: I remember no version `v9` of checkout@production. Nothing was changed. I remember `main-1234567`. `/deploy history checkout@production` shows them all.
-    unknown version: not deployed: I remember no version `9` of checkout@production. Nothing was changed. `/deploy history checkout@production` shows them all.
-    unknown written: not deployed: the file says `by-hand`, which I never deployed to checkout@production, so I do not know what it is. Nothing was changed. Type the pull request or branch that it was built from, like `/deploy checkout@production main`.
-    unknown written: not deployed: checkout@production has several tags in Git: `main-1234567` and `by-hand`. Nothing was changed. Type what to deploy, like `/deploy checkout@production main`.
-    was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Nothing was changed. Deploy a newer version, or press the button if you mean this one.
-    keeps moving: not deployed: the GitOps branch moved each of the 5 times that I tried to commit. Nothing was changed. Try again when it is quieter there.
-    too late: not deployed: I did not get to it within 3 minutes. Nothing was changed. Try again. If that does not help, tell whoever runs me.
-    catalog changed: not deployed: the catalog kept changing while I worked. Nothing was changed. Try again when it is settled.
+    syntax: I didn't understand that: the pull request or branch is missing after `checkout`. Type it like `/deploy checkout 42`, or see `/deploy help`.
+    syntax: I didn't understand that: `stauts` is not a command. Did you mean `/deploy status checkout`? If not, see `/deploy help status`.
+    syntax: I didn't understand that: the reason is missing after `checkout`. Type it like `/deploy lock checkout load test`, or see `/deploy help lock`.
+    unknown app: not deployed: there is no app `chekout`. Did you mean `checkout`?
+    unknown app: not deployed: there is no app `x`. The apps are `checkout`, `search`.
+    unknown app: not deployed: there is no app `x`. The apps are `a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, `i`, `j`, …
+    unknown environment: not deployed: `checkout` has no environment `prod`. Did you mean `production`?
+    unknown environment: not deployed: `checkout` has no environment `moon`. It has `production`, `staging`.
+    unknown environment: not deployed: `checkout` has several environments. Say which one, like `checkout@production`. It has `production`, `staging`.
+    not allowed: not deployed: nobody is set up to deploy checkout@production yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
+    not allowed: not deployed: checkout@production can't be deployed from this channel. Use one of the channels that `deploy-bot.yaml` lists for it.
+    not allowed: not deployed: you aren't allowed to deploy checkout@production. Ask whoever looks after `deploy-bot.yaml` to add you there.
+    other workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
+    broken catalog: not deployed: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. Fix it in Git, then try again.
+    broken catalog: not deployed: `deploy-bot.yaml` has a mistake: it has no apps. Fix it in Git, then try again.
+    no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Add it there, then try again.
+    other repository: not deployed: that link is to acme/payments#42, but `checkout` is built from acme/checkout. Check the app and the link.
+    no such pull request: not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
+    pull request not open: not deployed: pull request #42 is already merged. Deploy `main` instead.
+    pull request not open: not deployed: pull request #42 is closed. Reopen it, or deploy `main`.
+    pull request not open: not deployed: pull request #42 is already merged. Deploy a branch instead.
+    from a fork: not deployed: pull request #42 comes from a fork, and CI builds no images for forks. Push its branch to the app's own repository and deploy that.
+    no such branch: not deployed: acme/checkout has no branch `faster-cart`. Check the name. For a pull request, type its number.
+    no such repository: not deployed: I can't find the repository acme/checkout on GitHub. Check its name in `deploy-bot.yaml` (or the setting `gitops_repo`), and that my GitHub token may read it.
+    no GitOps branch: not deployed: acme/gitops has no branch `main`. Ask whoever runs me to check the setting `gitops_branch`.
+    no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which isn't a valid image tag. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
+    no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
+    edit: not deployed: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
+    already written: not deployed: eve put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
+    already written: not deployed: somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
+    busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
+    busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
+    locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
+    locked: not deployed: everything is locked by <@U1>. They or an owner can unlock it: `/deploy unlock all`.
+    branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
+    foreign changes: not deployed: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then.
+    not an owner: not deployed: only an owner may lock everything. Ask one of the `owners` in `deploy-bot.yaml`.
+    not an owner: not deployed: only an owner may lock everything. There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.
+    head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since you saw that button. Type the command again for the new commit.
+    version moved: not deployed: this button is out of date (it rolls back `main-1234567`): `main-89abcde` has been deployed since. To roll *that* back: `/deploy rollback checkout@production`.
+    no earlier version: not deployed: I know of no earlier healthy version of checkout@production. `/deploy history checkout@production` shows what I know. You can deploy any branch by its name.
+    already live: not deployed: checkout@production already runs `faster-cart-aaaaaaa`, so there is nothing to go back to. `/deploy history checkout@production` lists the earlier versions.
+    unknown version: not deployed: I don't know a version `v9` of checkout@production. I know `main-1234567`. `/deploy history checkout@production` lists them all.
+    unknown version: not deployed: I don't know a version `9` of checkout@production. `/deploy history checkout@production` lists them all.
+    unknown written: not deployed: Git says `by-hand`, which I never deployed to checkout@production, so I can't tell where it comes from. Deploy its pull request or branch instead, like `/deploy checkout@production main`.
+    unknown written: not deployed: checkout@production has several versions in Git: `main-1234567` and `by-hand`. Say what to deploy, like `/deploy checkout@production main`.
+    was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
+    too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
+    catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.
     ");
 }
 
@@ -240,26 +241,26 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     let sentences = all.into_iter().map(|why| {
         let name = edit_name(&why);
         let sentence = refusal(&Refusal::Edit { path: crate::deployment::samples::path("checkout/values.yaml"), why });
-        (name, sentence.strip_prefix("not deployed: I cannot edit `checkout/values.yaml` safely: ").unwrap().to_owned())
+        (name, sentence.strip_prefix("not deployed: ").unwrap().to_owned())
     });
     insta::assert_snapshot!(list_of(sentences), @"
-    path missing: it has no `image.tag`, only `image` (line 3). Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
-    path missing: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
-    not a scalar: `image.tag` (line 3) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    no value: `image.tag` (line 3) has no value. Nothing was changed. Write any quoted value there once.
-    not a string: `image.tag` (line 3) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    alias: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    used elsewhere: `image.tag` is anchored, and line 3 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    only merged: `image.tag` comes only from a merge key `&lt;&lt;` (line 3). Nothing was changed. Write the key into the file itself.
-    duplicate key: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
-    several documents: several of its documents have `image.tag` (again on line 3). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
-    several lines: `image.tag` (line 3) is a block or stands on several lines. Nothing was changed. Write it on one line.
-    syntax: line 3 is not plain YAML (tabs are not allowed as indentation). Nothing was changed. Fix that line.
-    not UTF-8: line 3 is not UTF-8. Nothing was changed. Save it as UTF-8.
-    truncated: GitHub gives me only a part of it. Nothing was changed. Make it smaller.
-    too large: it has 600000 bytes, and I edit at most 512000. Nothing was changed. Make it smaller.
-    unsafe tag: the tag has characters that YAML would have to escape. Nothing was changed. That is a bug of mine: please report it with the file.
-    unproven: I could not prove that only `image.tag` would change. Nothing was changed. That is a bug of mine: please report it with the file.
+    path missing: I can't safely edit `checkout/values.yaml`: it has no `image.tag`, only `image` (line 3). Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    path missing: I can't safely edit `checkout/values.yaml`: it has no `image.tag`. Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    not a scalar: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is not a single value. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    no value: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is empty. Write any value in quotes there once.
+    not a string: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is marked as `!!int`, not as text. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    alias: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    used elsewhere: I can't safely edit `checkout/values.yaml`: line 3 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    only merged: I can't safely edit `checkout/values.yaml`: `image.tag` comes only from a merge key `&lt;&lt;` (line 3). Write the key itself into the file.
+    duplicate key: I can't safely edit `checkout/values.yaml`: on the way to `image.tag` the key `image` is there twice (again on line 3). Remove one of them.
+    several documents: I can't safely edit `checkout/values.yaml`: several documents in it have `image.tag` (again on line 3). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    several lines: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) spans several lines. Write it on one line.
+    syntax: I can't safely edit `checkout/values.yaml`: line 3 is not valid YAML (tabs are not allowed as indentation). Fix that line.
+    not UTF-8: I can't safely edit `checkout/values.yaml`: line 3 is not UTF-8. Save the file as UTF-8.
+    truncated: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
+    too large: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
+    unsafe tag: I can't safely edit `checkout/values.yaml`: the tag has characters that YAML would have to escape. That's a bug of mine: please report it with the file.
+    unproven: I can't safely edit `checkout/values.yaml`: I couldn't prove that only `image.tag` would change. That's a bug of mine: please report it with the file.
     ");
 }
 
@@ -317,7 +318,7 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
         ),
         (System::GitHub, read, Cause::Said { said: text("Something went wrong.") }, Changed::Nothing),
         (System::Store, "save the request", Cause::Said { said: text("the disk is full") }, Changed::Nothing),
-        (System::Redis, "take the target", Cause::TimedOut, Changed::Nothing),
+        (System::Redis, "start the deploy", Cause::TimedOut, Changed::Nothing),
         (System::Settings, "deploy", Cause::Setting { variable: text("github_url") }, Changed::Nothing),
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(|(_, _, cause, _)| cause_name(cause)).collect();
@@ -326,23 +327,23 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
         (cause_name(&cause), fault(&Fault::new(system, doing, cause).changed(changed)))
     });
     insta::assert_snapshot!(list_of(sentences), @"
-    denied: I could not read the GitOps repository: the address of GitHub is not among my allowed hosts. Nothing was changed. Whoever runs me has to fix that. Then try again.
-    not connected: I could not read the GitOps repository: GitHub cannot be reached. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    timed out: I could not commit the new image tag: GitHub did not answer in time. I do not know yet whether anything was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    broken: I could not commit the new image tag: the connection to GitHub broke. I do not know yet whether anything was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    too large: I could not look for the image in the registry: the answer of the registry is too long. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    status: I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    unauthorized: I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
-    unauthorized: I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed. Whoever runs me has to fix that. Then try again.
-    forbidden: I could not read the GitOps repository: GitHub does not allow it. Nothing was changed. Whoever runs me has to fix that. Then try again.
-    forbidden: I could not read the GitOps repository: GitHub does not allow it: Resource not accessible by integration. Nothing was changed. Whoever runs me has to fix that. Then try again.
-    rate limited: I could not read the GitOps repository: GitHub limits how often I may ask (again in 30 s). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    rate limited: I could not read the members of a Slack user group: Slack limits how often I may ask. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    nonsense: I could not read the members of a Slack user group: Slack answered something that I do not understand (JSON). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    said: I could not read the GitOps repository: GitHub says: Something went wrong. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    said: I could not save the request: my store says: the disk is full. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    timed out: I could not take the target: Redis did not answer in time. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
-    setting: I could not deploy: the variable `github_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
+    denied: I couldn't read the GitOps repository: the address of GitHub is not in my list of allowed hosts. Nothing was changed. Ask whoever runs me to fix that, then try again.
+    not connected: I couldn't read the GitOps repository: I can't reach GitHub. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    timed out: I couldn't commit the new image tag: GitHub didn't answer in time. I don't know yet whether anything was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    broken: I couldn't commit the new image tag: the connection to GitHub broke. I don't know yet whether anything was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    too large: I couldn't look for the image in the registry: the answer from the registry is too long. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    status: I couldn't look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    unauthorized: I couldn't log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Ask whoever runs me to fix that, then try again.
+    unauthorized: I couldn't ask Argo CD for the sync: Argo CD doesn't accept my token. The new version is in Git. Ask whoever runs me to fix that, then try again.
+    forbidden: I couldn't read the GitOps repository: GitHub doesn't allow it. Nothing was changed. Ask whoever runs me to fix that, then try again.
+    forbidden: I couldn't read the GitOps repository: GitHub doesn't allow it: Resource not accessible by integration. Nothing was changed. Ask whoever runs me to fix that, then try again.
+    rate limited: I couldn't read the GitOps repository: GitHub limits how often I may ask (again in 30 s). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    rate limited: I couldn't read the members of a Slack user group: Slack limits how often I may ask. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    nonsense: I couldn't read the members of a Slack user group: Slack gave an answer that I don't understand (JSON). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    said: I couldn't read the GitOps repository: GitHub says: Something went wrong. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    said: I couldn't save the request: my database says: the disk is full. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    timed out: I couldn't start the deploy: my database (Redis) didn't answer in time. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    setting: I couldn't deploy: the setting `github_url` is missing or malformed. Nothing was changed. Ask whoever runs me to fix that, then try again.
     ");
 }
 
@@ -379,9 +380,9 @@ fn notes_are_said_while_they_are_true() {
     let notes = [("one", Note::Queue { ahead: 1 }), ("more", Note::Queue { ahead: 7 }), ("unknown", Note::Settling)];
     let words = notes.map(|(name, note)| (name, before_commit(&id('1'), &accepted_facts(), Some(&note)).text));
     insta::assert_snapshot!(list_of(words), @"
-    one: checkout #42 – waiting for its turn: one other deploy writes to the GitOps branch first.
-    more: checkout #42 – waiting for its turn: 7 other deploys write to the GitOps branch first.
-    unknown: checkout #42 – I do not know yet whether my commit landed: GitHub did not answer. I am finding out.
+    one: checkout #42 – waiting for its turn: one other deploy is ahead.
+    more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
+    unknown: checkout #42 – GitHub didn't confirm my commit. I'm finding out whether it went through.
     ");
 }
 
@@ -392,8 +393,8 @@ fn an_end_before_the_commit() {
     let refused =
         End::Refused { refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into() };
     insta::assert_snapshot!(show(&ended(refused)), @"
-    checkout #42 – not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
-    [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Nothing was changed. Check the number. A branch of that name is typed `branch:42`.
+    checkout #42 – not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
+    [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [context] asked by <@U2CERLKJA>
     ");
     let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap() };
@@ -405,8 +406,8 @@ fn an_end_before_the_commit() {
         ("cancelled", marked(cancelled().end)),
         ("not accepted", marked(End::Cancelled { by: None })),
     ]), @"
-    refused, by a newer build: :no_entry: *checkout #42*  not deployed. Nothing was changed. Type the command again to see why.
-    failed: :x: *checkout #42*  I could not read the GitOps repository: GitHub did not answer in time. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+    refused, by a newer build: :no_entry: *checkout #42*  not deployed. Type the command again to see why.
+    failed: :x: *checkout #42*  I couldn't read the GitOps repository: GitHub didn't answer in time. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     cancelled: :no_entry: *checkout #42*  cancelled by <@U1>. Nothing was changed.
     not accepted: :no_entry: *checkout #42*  not accepted. Nothing was changed. Please try again.
     ");
@@ -437,7 +438,7 @@ fn a_committed_deployment_shows_who_what_and_where() {
     checkout #42 – committed `ddddddd`.
     [section] :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
     ");
     let mut facts = relayed();
     facts.committed.as_mut().unwrap().reused = true;
@@ -447,10 +448,10 @@ fn a_committed_deployment_shows_who_what_and_where() {
     fact.target_mut().source.reference = Reference::Branch(branch("faster-cart"));
     fact.target_mut().source.url = None;
     insta::assert_snapshot!(show(&after_commit(&id('1'), &facts)), @"
-    checkout@production faster-cart – the values file has this tag already, by my commit `ddddddd`. I sync that one.
-    [section] :hourglass_flowing_sand: *checkout@production faster-cart*  the values file has this tag already, by my commit `ddddddd`. I sync that one.
+    checkout@production faster-cart – this version is already in Git (my commit `ddddddd`), so I'm rolling that out.
+    [section] :hourglass_flowing_sand: *checkout@production faster-cart*  this version is already in Git (my commit `ddddddd`), so I'm rolling that out.
     [context] asked by <@U2CERLKJA>  ·  `faster-cart-aaaaaaa`  ·  Make the cart faster  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
     ");
     // The watch speaks without a commit only to say its last word.
     assert_eq!(after_commit(&id('1'), &accepted_facts()).text, before_commit(&id('1'), &accepted_facts(), None).text);
@@ -473,11 +474,11 @@ fn how_far_the_sync_is() {
         ("progressing", health("Progressing")),
         ("unknown", health("Unknown")),
     ]), @"
-    asked: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`.
-    begun: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`.
-    applying: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`: 3 of 7 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
-    progressing: :arrows_counterclockwise: *checkout #42*  synced `ddddddd`; its health is progressing.
-    unknown: :arrows_counterclockwise: *checkout #42*  synced `ddddddd`; its health is unknown.
+    asked: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`.
+    begun: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`.
+    applying: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: 3 of 7 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
+    progressing: :arrows_counterclockwise: *checkout #42*  rolled out `ddddddd`. Health: progressing.
+    unknown: :arrows_counterclockwise: *checkout #42*  rolled out `ddddddd`. Health: unknown.
     ");
 }
 
@@ -497,9 +498,9 @@ fn what_a_deployment_waits_for() {
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
-    window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for a sync window in Argo CD to open.
-    Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I keep trying: the connection to Argo CD broke.
-    auto-sync: :arrows_counterclockwise: *checkout #42*  syncing `ddddddd`. Auto-sync is on for this application, although it should be off: I only watch.
+    window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
+    Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
+    auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
     ");
 }
 
@@ -508,7 +509,7 @@ fn outcome(seconds: u64, word: LastWord) -> Option<OutcomeFact> {
 }
 
 fn last(word: LastWord, watch: WatchFact) -> String {
-    words(&Facts { watch: Some(watch), outcome: outcome(60, word), ..relayed() })
+    words(&Facts { watch: Some(watch), outcome: outcome(903, word), ..relayed() })
 }
 
 #[test]
@@ -521,7 +522,7 @@ fn every_last_word() {
     checkout #42 – is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
     [section] :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ live 1 min
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
     [buttons] Roll back
     ");
     let superseded = |by: Option<&str>| LastWord::Superseded { by_deployment: None, by_person: by.map(str::to_owned) };
@@ -544,17 +545,17 @@ fn every_last_word() {
         ("unknown", last(LastWord::Unknown, before)),
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
-    paused: :double_vertical_bar: *checkout #42*  is live, but paused: `faster-cart-aaaaaaa`. Argo CD says Suspended, so some of it may not run the new version yet.
-    superseded by ours: :fast_forward: *checkout #42*  superseded by a newer deploy. The values file is changed (`ddddddd`); the cluster is not.
-    superseded by eve: :fast_forward: *checkout #42*  superseded: eve synced something else in Argo CD. The values file is changed (`ddddddd`); the cluster may be too, in part. Look there before you deploy again.
-    superseded by somebody: :fast_forward: *checkout #42*  superseded: somebody synced something else in Argo CD. The values file is changed (`ddddddd`); the cluster may be too, in part. Look there before you deploy again.
-    timed out: :alarm_clock: *checkout #42*  timed out. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Try again to go on.
-    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out: the connection to Argo CD broke. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Try again to go on.
-    timed out in the queue: :alarm_clock: *checkout #42*  timed out waiting for another operation in Argo CD. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Try again to go on.
-    timed out before the window: :alarm_clock: *checkout #42*  timed out waiting for a sync window in Argo CD to open. The values file is changed (`ddddddd`); the cluster is not. Argo CD shows what holds it up. Try again to go on.
-    timed out while it ran: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); the cluster may be too, in part. Argo CD shows what holds it up. Try again to go on.
-    timed out by health: :alarm_clock: *checkout #42*  timed out: its health is still progressing. The values file is changed (`ddddddd`); so is the cluster. Argo CD shows what holds it up. Try again to go on.
-    unknown: :grey_question: *checkout #42*  I do not know whether my commit landed: GitHub did not say in time. Try again: if it landed, I go on with it.
+    paused: :double_vertical_bar: *checkout #42*  is live, but paused: `faster-cart-aaaaaaa`. Argo CD says Suspended, so parts of it may still run the old version.
+    superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
+    superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may be in between. Check Argo CD before you deploy again.
+    superseded by somebody: :fast_forward: *checkout #42*  stopped: somebody started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may be in between. Check Argo CD before you deploy again.
+    timed out: :alarm_clock: *checkout #42*  timed out after 15 min. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out after 15 min: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may be in between. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out in the queue: :alarm_clock: *checkout #42*  timed out after 15 min waiting for another operation in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out before the window: :alarm_clock: *checkout #42*  timed out after 15 min waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out while it ran: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may be in between. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out by health: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    unknown: :grey_question: *checkout #42*  GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two.
     ");
 }
 
@@ -584,25 +585,25 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("nothing done", failed(Failure::NothingDone)),
         ("fault", failed(Failure::Fault { fault: token })),
     ]), @"
-    sync: :x: *checkout #42*  the sync failed: one or more objects failed. The values file is changed (`ddddddd`); the cluster may be too, in part. Fix what failed, then try again.
+    sync: :x: *checkout #42*  the rollout failed: one or more objects failed. Git has the new version (`ddddddd`); the cluster may be in between. Fix the cause, then press *Retry*.
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
-    sync, without words: :x: *checkout #42*  the sync failed. The values file is changed (`ddddddd`); the cluster may be too, in part. Fix what failed, then try again.
-    degraded: :x: *checkout #42*  is synced, but degraded: back-off restarting. The cluster runs the new version: fix it, or roll back.
+    sync, without words: :x: *checkout #42*  the rollout failed. Git has the new version (`ddddddd`); the cluster may be in between. Fix the cause, then press *Retry*.
+    degraded: :x: *checkout #42*  is rolled out, but not healthy: back-off restarting. The cluster runs the new version: fix it, or roll back.
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
-    degraded, without words: :x: *checkout #42*  is synced, but degraded. The cluster runs the new version: fix it, or roll back.
-    other image: :x: *checkout #42*  is synced and healthy, but does not run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: it runs `ghcr.io/acme/checkout:main-1234567`, `redis:7`. The values file is changed (`ddddddd`). Check `tag_at` of this app in the catalog.
-    no image: :x: *checkout #42*  is synced and healthy, but does not run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD names no image of it. The values file is changed (`ddddddd`). Check `tag_at` of this app in the catalog.
-    no right: :x: *checkout #42*  Argo CD does not allow it: permission denied: applications, sync, default/checkout. The values file is changed (`ddddddd`); the cluster is not. Whoever runs Argo CD has to give my account `get` and `sync` on this application.
-    no right any more: :x: *checkout #42*  Argo CD does not allow it. The values file is changed (`ddddddd`); the cluster may be too, in part. Whoever runs Argo CD has to give my account `get` and `sync` on this application.
-    no application: :x: *checkout #42*  Argo CD has no such application. The values file is changed (`ddddddd`); the cluster is not. Check `argocd` of this app in the catalog, or create the application.
-    deleting: :x: *checkout #42*  Argo CD is deleting the application. The values file is changed (`ddddddd`); the cluster is not. Try again when there is a new one.
-    no source: :x: *checkout #42*  none of the application's sources follows the GitOps branch, so I cannot sync my commit. The values file is changed (`ddddddd`); the cluster is not. Check the application's `repoURL` and `targetRevision`.
-    refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. The values file is changed (`ddddddd`); the cluster is not. Fix that, then try again.
-    branch rewritten: :x: *checkout #42*  the GitOps branch was rewritten after my commit `ddddddd`, which may be gone from it, so I did not ask for a sync. Check the branch, then try again.
-    nothing done: :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please try again.
-    fault: :x: *checkout #42*  I could not ask Argo CD for the sync: Argo CD does not accept my token. The values file is changed (`ddddddd`); the cluster is not. Whoever runs me has to fix that. Then try again.
+    degraded, without words: :x: *checkout #42*  is rolled out, but not healthy. The cluster runs the new version: fix it, or roll back.
+    other image: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: it runs `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
+    no image: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows no image of it. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
+    no right: :x: *checkout #42*  Argo CD doesn't allow it: permission denied: applications, sync, default/checkout. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
+    no right any more: :x: *checkout #42*  Argo CD doesn't allow it. Git has the new version (`ddddddd`); the cluster may be in between. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
+    no application: :x: *checkout #42*  Argo CD has no such application. Git has the new version (`ddddddd`); the cluster is unchanged. Create it, or check `argocd` of this app in `deploy-bot.yaml`.
+    deleting: :x: *checkout #42*  Argo CD is deleting this application. Git has the new version (`ddddddd`); the cluster is unchanged. Try again when it's back.
+    no source: :x: *checkout #42*  its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. Git has the new version (`ddddddd`); the cluster is unchanged. Check its `repoURL` and `targetRevision`.
+    refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. Git has the new version (`ddddddd`); the cluster is unchanged. Fix that, then press *Retry*.
+    branch rewritten: :x: *checkout #42*  somebody rewrote the Git branch after my commit `ddddddd`, which may be gone, so I didn't roll it out. Check the branch, then press *Retry*.
+    nothing done: :x: *checkout #42*  I was too busy and gave up. Nothing was changed. Please try again.
+    fault: :x: *checkout #42*  I couldn't ask Argo CD for the sync: Argo CD doesn't accept my token. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs me to fix that, then try again.
     ");
 }
 
@@ -611,8 +612,8 @@ fn an_end_by_time_has_its_own_words() {
     let failed = LastWord::Failed { failure: Failure::NothingDone };
     let facts = |word| Facts { outcome: outcome(360, word), ..accepted_facts() };
     insta::assert_snapshot!(show(&after_commit(&id('1'), &facts(failed))), @"
-    checkout #42 – I did not get to it in time. Nothing was changed. Please try again.
-    [section] :x: *checkout #42*  I did not get to it in time. Nothing was changed. Please try again.
+    checkout #42 – I was too busy and gave up. Nothing was changed. Please try again.
+    [section] :x: *checkout #42*  I was too busy and gave up. Nothing was changed. Please try again.
     [context] asked by <@U2CERLKJA>
     [buttons] Retry
     ");
@@ -623,13 +624,13 @@ fn an_end_by_time_has_its_own_words() {
 }
 
 #[test]
-fn whose_commits_ride_along() {
+fn whose_commits_go_live_too() {
     let rider = |who: &str, headline: &str| Rider { sha: sha('e'), who: who.to_owned(), headline: headline.to_owned() };
     let rides = |facts: &Facts| {
         let message = after_commit(&id('1'), facts);
         let texts = message.blocks.as_array().unwrap().iter().map(|block| block["elements"][0]["text"].clone());
         let rides =
-            |text: &Value| text.as_str().is_some_and(|text| text.starts_with("Rides") || text.starts_with("My"));
+            |text: &Value| text.as_str().is_some_and(|text| text.starts_with("Also") || text.starts_with(":warning:"));
         texts.into_iter().find(rides).map(|text| text.to_string())
     };
     let riders = |commits, more| {
@@ -654,10 +655,10 @@ fn whose_commits_ride_along() {
         ("many", riders(many, true).unwrap()),
         ("first", rides(&first).unwrap()),
     ]), @r#"
-    one: "Rides along: 1 commit by eve since the live version: `eeeeeee` Raise the memory limit"
-    two: "Rides along: 2 commits by eve and bob since the live version: `eeeeeee` Tune; `eeeeeee` Tune"
-    many: "Rides along: at least 8 commits by eve, bob, kim, lee, max, joe and ann since the live version: `eeeeeee` Tune; `eeeeeee` Tune; `eeeeeee` Tune"
-    first: "My first deploy of this app: whatever else is in its folder goes live with it."
+    one: "Also goes live: 1 commit by eve: `eeeeeee` Raise the memory limit"
+    two: "Also goes live: 2 commits by eve and bob: `eeeeeee` Tune; `eeeeeee` Tune"
+    many: "Also goes live: at least 8 commits by eve, bob, kim, lee, max, joe and ann: `eeeeeee` Tune; `eeeeeee` Tune; `eeeeeee` Tune"
+    first: ":warning: First deploy of *checkout* through me. I can't tell what else changed since it was last deployed: everything in its folder in Git goes live too."
     "#);
 }
 
@@ -666,22 +667,22 @@ fn whose_commits_ride_along() {
 #[test]
 fn answers_to_the_command_itself() {
     insta::assert_snapshot!(accepted(&request().words), @"Accepted: deploy `checkout #42`. Follow it in this channel.");
-    insta::assert_snapshot!(not_accepted(), @"I could not accept this: my store or Redis did not answer. Nothing was changed. Please type the command again in a minute.");
+    insta::assert_snapshot!(not_accepted(), @"I can't take that right now: my database isn't answering. Nothing was changed. Please try again in a minute.");
     let Ok(Command::Rollback(back)) = Command::parse("rollback checkout 2") else { panic!() };
     insta::assert_snapshot!(accepted(&back), @"Accepted: `rollback checkout 2`. Follow it in this channel.");
     insta::assert_snapshot!(help(None), @"
-    I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.
+    I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
     • `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
     • `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
-    • `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, of one app or of all
+    • `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, for one app or all
     • `/deploy history &lt;app&gt;[@environment]`: what was deployed before, by whom, and how it ended
-    • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one that you name; that locks the app, too
-    • `/deploy cancel &lt;app&gt;[@environment]`: stop a deployment that is not committed yet
-    • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over
-    • `/deploy unlock &lt;app&gt;[@environment]`: let people deploy an app again, or everything with `all`
+    • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
+    • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
+    • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
+    • `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
     • `/deploy apps`: which apps and environments there are
     • `/deploy help [&lt;command&gt;]`: this list, or more about one command
-    Examples of one command: `/deploy help rollback`
+    Examples for one command: `/deploy help rollback`
     ");
 }
 
@@ -690,44 +691,44 @@ fn the_help_of_each_command() {
     let all: Vec<String> = Verb::ALL.iter().map(|verb| help(Some(*verb))).collect();
     insta::assert_snapshot!(all.join("\n\n"), @"
     `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
-    • `/deploy checkout 42`: pull request 42 of the app `checkout` (`#42` or its link do as well)
+    • `/deploy checkout 42`: pull request 42 of the app `checkout` (`#42` or its link work too)
     • `/deploy checkout feature/x`: the newest commit of a branch
     • `/deploy checkout@production main`: to an environment of the app
     • `/deploy checkout branch:42`: a branch whose name is a number
-    • `/deploy checkout main override payments are failing`: in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it
-    • `/deploy deploy status 42`: an app that is called like a command
+    • `/deploy checkout main override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
+    • `/deploy deploy status 42`: an app whose name is a command
 
     `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
     • `/deploy preview checkout 42`: what pull request 42 would change
     • `/deploy preview checkout@production main`: the newest commit of a branch, in one environment
 
-    `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, of one app or of all
+    `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, for one app or all
     • `/deploy status checkout@production`: one environment of an app
     • `/deploy status`: all apps
 
     `/deploy history &lt;app&gt;[@environment]`: what was deployed before, by whom, and how it ended
-    • `/deploy history checkout@production`: the last deployments, the newest first
+    • `/deploy history checkout@production`: the last deploys, the newest first
 
-    `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one that you name; that locks the app, too
+    `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy rollback checkout@production`: to the last version that was healthy
     • `/deploy rollback checkout@production 2`: to line 2 of `/deploy history checkout@production`
     • `/deploy rollback checkout main-abc1234`: to a tag (`tag:42` if it is a number)
-    • `/deploy rollback checkout override payments are failing`: in an emergency, for owners: through a freeze, and with other people's changes; everybody sees it
+    • `/deploy rollback checkout override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
 
-    `/deploy cancel &lt;app&gt;[@environment]`: stop a deployment that is not committed yet
+    `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy cancel checkout@production`: what is under way there
 
-    `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over
+    `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
     • `/deploy lock checkout the database is being moved for 2h`: for 2 hours (also `90m`, `1h30m`, `1d`)
     • `/deploy lock checkout@production load test`: until somebody unlocks it
     • `/deploy lock all payment provider is down`: every app
 
-    `/deploy unlock &lt;app&gt;[@environment]`: let people deploy an app again, or everything with `all`
+    `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
     • `/deploy unlock checkout@production`: one environment of an app
-    • `/deploy unlock all`: the lock on everything; those on single apps stay
+    • `/deploy unlock all`: the lock on everything; locks on single apps stay
 
     `/deploy apps`: which apps and environments there are
-    • `/deploy apps`: all that I know
+    • `/deploy apps`: all of them
 
     `/deploy help [&lt;command&gt;]`: this list, or more about one command
     • `/deploy help`: all commands

@@ -58,6 +58,10 @@ pub(super) fn commits(count: u32) -> String {
     if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") }
 }
 
+pub(super) fn new_commits(count: u32) -> String {
+    if count == 1 { "1 new commit".to_owned() } else { format!("{count} new commits") }
+}
+
 /// How long Slack finds a text: it never counts more than these units.
 pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()

@@ -34,8 +34,8 @@ fn what_is_live_and_what_is_under_way() {
         of("search", Some(live_facts()), None, Some(lock("Load test.")), Some(at(3600))),
     ];
     insta::assert_snapshot!(show(&status_of(&all, None, 0)), @"
-    *basket@production* was not deployed by me yet.
-    [section] *basket@production* was not deployed by me yet.
+    *basket@production* has not been deployed by me yet.
+    [section] *basket@production* has not been deployed by me yet.
     *checkout@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :hourglass_flowing_sand: a deploy by <@U2CERLKJA> is under way (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>).
     *search@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test. :snowflake: frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     ");
@@ -43,7 +43,7 @@ fn what_is_live_and_what_is_under_way() {
     insta::assert_snapshot!(show(&status_of(&all[..1], Some(&for_good), 3)), @"
     :lock: *Everything* locked by <@U1>.
     [section] :lock: *Everything* locked by <@U1>.
-    *basket@production* was not deployed by me yet.
+    *basket@production* has not been deployed by me yet.
     … and 3 more: name one, like `/deploy status checkout`.
     ");
 }
@@ -100,13 +100,13 @@ fn what_was_deployed_before_and_how_it_ended() {
     1. `faster-cart-aaaaaaa` :hourglass_flowing_sand: under way, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
     2. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
     3. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (rollback)
-    4. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (approved by <@U7> and <@U8>; gate overridden: Payments are failing)
+    4. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (approved by <@U7> and <@U8>; override: Payments are failing)
     5. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> (same commit again)
     6. `faster-cart-aaaaaaa` :x: failed, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
-    7. `faster-cart-aaaaaaa` :fast_forward: superseded, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    7. `faster-cart-aaaaaaa` :fast_forward: replaced, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
     8. `faster-cart-aaaaaaa` :alarm_clock: timed out, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
     9. `faster-cart-aaaaaaa` :grey_question: unknown, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
-    `/deploy rollback checkout@production 2` brings line 2 back.
+    Go back to one: `/deploy rollback checkout@production 2`
     ");
     insta::assert_snapshot!(show(&history(&target(), &past[..1], &locks[..3], &locks[3..])), @"
     *checkout@production*, newest first:
@@ -119,8 +119,8 @@ fn what_was_deployed_before_and_how_it_ended() {
     • :lock: locked by <@U7> <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test
     ");
     insta::assert_snapshot!(show(&history(&target(), &[], &[], &locks[3..])), @"
-    I remember no deploy of *checkout@production*.
-    [section] I remember no deploy of *checkout@production*.
+    I know of no deploy of *checkout@production* yet.
+    [section] I know of no deploy of *checkout@production* yet.
     • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
     • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
     ");
@@ -160,14 +160,14 @@ apps:
     )
     .unwrap();
     insta::assert_snapshot!(show(&apps(&catalog)), @"
-    *basket* of acme/basket: default
-    [section] *basket* of acme/basket: default
-    *checkout* of acme/checkout: nowhere (for nobody); production (not for everybody, only main, release/*, checks must pass, nothing else may ride along, 2 approvals, frozen at times); staging
+    *basket* (acme/basket): default
+    [section] *basket* (acme/basket): default
+    *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, has freezes); staging
     ");
     let none = Catalog { apps: std::collections::BTreeMap::new(), ..catalog };
     insta::assert_snapshot!(show(&apps(&none)), @"
-    The catalog has no apps.
-    [section] The catalog has no apps.
+    No apps are set up yet: add one to `deploy-bot.yaml`.
+    [section] No apps are set up yet: add one to `deploy-bot.yaml`.
     ");
 }
 
@@ -183,12 +183,12 @@ fn locks_are_announced() {
         locked_already("checkout", &for_good),
         not_locked("checkout"),
     ].join("\n\n"), @"
-    :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there; `/deploy unlock checkout` ends it.
-    [section] :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there; `/deploy unlock checkout` ends it.
+    :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there until somebody types `/deploy unlock checkout`.
+    [section] :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there until somebody types `/deploy unlock checkout`.
     [buttons] Unlock
 
-    :lock: <@U1> locked *everything*: Load test. Nobody can deploy there; `/deploy unlock all` ends it.
-    [section] :lock: <@U1> locked *everything*: Load test. Nobody can deploy there; `/deploy unlock all` ends it.
+    :lock: <@U1> locked *everything*: Load test. Nobody can deploy there until somebody types `/deploy unlock all`.
+    [section] :lock: <@U1> locked *everything*: Load test. Nobody can deploy there until somebody types `/deploy unlock all`.
     [buttons] Unlock
 
     :unlock: <@U1> unlocked *checkout*. It was their own lock: Load test.
@@ -197,9 +197,9 @@ fn locks_are_announced() {
     :unlock: <@U2> unlocked *everything*. It was locked by <@U1>.
     [section] :unlock: <@U2> unlocked *everything*. It was locked by <@U1>.
 
-    checkout is already locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: Load test. Nothing was changed. They or an owner can unlock it.
+    checkout is already locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: Load test. They or an owner can unlock it.
 
-    checkout is not locked. Nothing was changed.
+    checkout is not locked.
     ");
 }
 
@@ -224,22 +224,22 @@ fn short_answers() {
         ("pressed before", pressed_before(&relayed(), &user("U7"))),
         ("by oneself", pressed_before(&accepted_facts(), &request().user)),
     ]), @"
-    forgotten: I do not remember that one any more. Nothing was changed. Please type the command.
-    unknown button: I do not know that button any more. Nothing was changed. Please type the command; `/deploy help` lists them.
-    nothing to cancel: No deploy of checkout is under way, so there is nothing to cancel.
-    too late to cancel: Too late to cancel: its commit is made, and Argo CD may have begun. Roll back when it has ended.
-    has ended: That deploy has ended already, so there is nothing to cancel.
-    cancelling: I cancel it if its commit is not made yet. Its message will say.
-    one's own request: You asked for this deploy of checkout, so somebody else has to approve it. Nothing was changed. Its message names them.
-    not among them: You are not among those who approve deploys of checkout. Nothing was changed. Its message names them.
-    approval over: The time to approve that is over. Nothing was changed. Please type the command again.
-    noted: Noted, but I could not change the message.
-    rejected already: It was rejected by <@U7> already. Nothing was changed.
-    approved by oneself: You have approved that already: it waits for 1 more.
-    approved already: It is approved already, so it goes on. Its message says how far it is; `/deploy cancel` stops it before its commit.
-    not saved: It is approved, but I could not save the deploy that follows yet: my store or Redis did not answer. I keep trying for a minute, and its message says when it goes on. If it does not, press Approve again.
-    pressed before: <@U2CERLKJA> pressed that already, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says what came of it. Nothing more was done.
-    by oneself: You pressed that already, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says what came of it. Nothing more was done.
+    forgotten: That one is too old: I don't remember it any more. Please type the command.
+    unknown button: That button is from another version of me. Please type the command: `/deploy help` lists them all.
+    nothing to cancel: There is nothing to cancel: no deploy of checkout is under way.
+    too late to cancel: Too late to cancel: it is committed and may be rolling out. You can roll it back when it is done.
+    has ended: There is nothing to cancel: that deploy is over.
+    cancelling: I'll cancel it if it isn't committed yet. Its message will say so.
+    one's own request: You asked for this deploy of checkout, so somebody else has to approve it. Its message says who can.
+    not among them: You can't approve deploys of checkout. Its message says who can.
+    approval over: It's too late to approve that. Please type the command again.
+    noted: Done, but I couldn't update the message.
+    rejected already: <@U7> has already rejected it.
+    approved by oneself: You've already approved it. It still needs 1 more.
+    approved already: It's already approved, so it goes on. `/deploy cancel` can still stop it before the commit.
+    not saved: Approved, but I couldn't start it yet: my database isn't answering. I'll keep trying for a minute, and its message says when it goes on. If it doesn't, press *Approve* again.
+    pressed before: <@U2CERLKJA> already pressed that, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says how it went.
+    by oneself: You already pressed that, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says how it went.
     ");
 }
 
@@ -257,11 +257,11 @@ fn a_question_is_declined_in_words_that_stand_alone() {
         ("workspace", declined(&Refusal::OtherWorkspace)),
         ("tag", declined(&Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head: None })),
     ]), @"
-    app: There is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
-    owner: Only an owner may take away the lock of <@U1>. Nothing was changed. Ask one of the `owners` in the catalog.
-    allowed: You may not deploy checkout@production. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
-    workspace: I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.
-    tag: `faster-cart-aaaaaaa` was already written by somebody in `eeeeeee`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
+    app: There is no app `chekout`. Did you mean `checkout`?
+    owner: Only an owner may take away the lock of <@U1>. Ask one of the `owners` in `deploy-bot.yaml`.
+    allowed: You aren't allowed to deploy checkout@production. Ask whoever looks after `deploy-bot.yaml` to add you there.
+    workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
+    tag: Somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     ");
 }
 
@@ -300,37 +300,37 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
         Some(&changes),
         None,
     ), @r#"
-    :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
-    [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
+    [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  `sha256:a1b2a1b2a1b2…`  ·  checks: success
     In `checkout/values.yaml`:
     ```
        3 -   tag: "main-1234567" # by deploy-bot
        3 +   tag: "faster-cart-aaaaaaa" # by deploy-bot
     ```
-    1 commit new since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
+    1 new commit since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `aaaaaaa` Make the cart faster
-    Would ride along: at least 3 commits by eve and bob.
+    Would also go live: at least 3 commits by eve and bob.
     [buttons] Deploy
-    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     "#);
     insta::assert_snapshot!(shown(|commit| commit.target_mut().riders = Riders::FirstDeploy, None, None), @r#"
-    :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
-    [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
+    [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
     In `checkout/values.yaml`:
     ```
        3 -   tag: "main-1234567" # by deploy-bot
        3 +   tag: "faster-cart-aaaaaaa" # by deploy-bot
     ```
-    My first deploy of this app: whatever else is in its folder would go live with it.
+    :warning: First deploy of *checkout* through me. I can't tell what else changed since it was last deployed: everything in its folder in Git would go live too.
     [buttons] Deploy
-    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     "#);
     // The version of a rollback does not move.
     insta::assert_snapshot!(shown(|commit| commit.target_mut().rollback = true, None, None), @r#"
-    :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
-    [section] :mag: *checkout `faster-cart-aaaaaaa`*  nothing is changed yet.
+    :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
+    [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
     In `checkout/values.yaml`:
     ```
@@ -361,24 +361,24 @@ fn a_preview_says_what_stands_in_the_way() {
     ];
     let all = kinds.map(|kind| (kind, problem(&of_kind(kind))));
     insta::assert_snapshot!(list_of(all), @"
-    locked: :no_entry: A deploy would be refused: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can end that: `/deploy unlock checkout@production`.
-    frozen: :no_entry: A deploy would be refused: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can add `override` and the reason to the command.
-    checks not passed: :no_entry: A deploy would be refused: checkout@production needs the checks of commit `aaaaaaa` to succeed, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
-    branch not allowed: :no_entry: A deploy would be refused: checkout@production takes only `main`, `release/*`, and this is `faster-cart`. Merge it there, or deploy it to another environment.
-    foreign changes: :no_entry: A deploy would be refused: 2 unsynced commits by bob and carol in the GitOps repository would go live with it, which checkout@production refuses. Talk to them. If they may go live, an owner can add `override` and the reason to the command.
-    no image: :no_entry: A deploy would be refused: the registry has no tag `faster-cart-aaaaaaa` of `ghcr.io/acme/checkout` (commit `aaaaaaa`). Wait until the build has pushed it, then try again.
-    busy: :no_entry: A deploy would be refused: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when that one has ended.
-    needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. The button asks them.
+    locked: :no_entry: This can't be deployed now: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
+    frozen: :no_entry: This can't be deployed now: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    checks not passed: :no_entry: This can't be deployed now: checkout@production needs the checks of commit `aaaaaaa` to pass, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
+    branch not allowed: :no_entry: This can't be deployed now: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
+    foreign changes: :no_entry: This can't be deployed now: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
+    no image: :no_entry: This can't be deployed now: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    busy: :no_entry: This can't be deployed now: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
+    needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. The button asks for it.
     [buttons] Deploy
-    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
-    was rolled back: :warning: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you mean this one.
+    [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
+    was rolled back: :warning: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
     [buttons] Deploy
-    [context] The button is for commit `aaaaaaa`: it is void when the branch has moved.
+    [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     ");
 }
 
 #[test]
-fn a_preview_of_a_tag_that_is_there_already_shows_no_change() {
+fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
     let commit = commit();
     let message = preview(&Preview {
         plan: commit.target(),
@@ -389,5 +389,5 @@ fn a_preview_of_a_tag_that_is_there_already_shows_no_change() {
         offer: Offer { of: id('1'), words: request().words, head: None },
     });
     let shown = show(&message);
-    assert!(shown.contains("```\n(the tag is there already)```") && shown.contains("no checks"), "{shown}");
+    assert!(shown.contains("```\n(this version is already there)```") && shown.contains("no checks"), "{shown}");
 }

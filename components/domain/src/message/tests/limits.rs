@@ -177,7 +177,7 @@ fn hostile_text_as_people_see_it() {
     checkout &lt;!channel&gt; – committed `ddddddd`.
     [section] :hourglass_flowing_sand: *checkout &lt;!channel&gt;*  committed `ddddddd`.
     [context] asked by <@U2CERLKJA>  ·  `x'&lt;!everyone&gt;'` → `faster-cart-aaaaaaa`  ·  <https://evil.example/abc?d=1&amp;e=2|&lt;!here&gt; Fix 'cart' now &amp; &lt;@U1&gt;>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
     ");
     fact_url(&mut facts, "javascript:alert(1)");
     assert!(!show(&after_commit(&id('1'), &facts)).contains("javascript"));
@@ -463,10 +463,13 @@ fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     let message = history(&target(), &vec![(id('1'), facts.clone()); 50], &[], &[]);
     check_message(&message, "history");
     let shown = show(&message);
-    assert!(shown.contains("\n50. ") && shown.ends_with("brings line 2 back."), "{shown}");
+    assert!(
+        shown.contains("\n50. ") && shown.ends_with("Go back to one: `/deploy rollback checkout@production 2`"),
+        "{shown}"
+    );
     let mut long = facts;
     long.commit.as_mut().unwrap().granted.overridden = Some("payments are failing ".repeat(20));
     let shown = show(&history(&target(), &vec![(id('1'), long); 50], &[], &[]));
     let (above, below) = shown.split_once("\n… and ").unwrap();
-    assert!(above.contains("\n10. ") && below.contains(" more.") && below.ends_with("brings line 2 back."), "{shown}");
+    assert!(above.contains("\n10. ") && below.contains(" more.") && below.contains("Go back to one: "), "{shown}");
 }

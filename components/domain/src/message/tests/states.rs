@@ -134,21 +134,21 @@ fn a_button_that_does_much_asks_back() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     Cancel [-] cancel - (11111111111111111111111111111111)
     Retry [-] retry - (11111111111111111111111111111111)
-    Roll back [-] roll_back This deploys the last healthy version before it, and locks the target until somebody unlocks it. (11111111111111111111111111111111)
+    Roll back [-] roll_back This deploys the last healthy version before this one, and locks the app until somebody unlocks it. (11111111111111111111111111111111)
     Approve [primary] approve - (11111111111111111111111111111111)
     Reject [danger] reject - (11111111111111111111111111111111)
     Deploy anyway [danger] deploy_anyway This version was rolled back before. Deploy it again? (11111111111111111111111111111111)
-    Deploy it [-] take_over This deploys what is in the file now, with all that people pushed since the live version. (11111111111111111111111111111111)
+    Deploy it [-] take_over This deploys what is in Git now, with everything that people pushed since the live version. (11111111111111111111111111111111)
     Deploy [primary] deploy - ({"of":"11111111111111111111111111111111","words":{"app":"checkout","what":{"pull_request":42}},"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"})
-    Unlock [-] unlock Then everybody who may deploy there can do so again. (checkout)
+    Unlock [-] unlock People can deploy there again. (checkout)
     "#);
 }
 
 #[test]
 fn others_have_to_agree() {
     insta::assert_snapshot!(show(&message_of(&agreed(&[], None))), @"
-    checkout #42 – not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. Nothing was changed. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
-    [section] :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. Nothing was changed. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    checkout #42 – not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    [section] :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
     [buttons] Approve | Reject
     ");
@@ -157,16 +157,16 @@ fn others_have_to_agree() {
         ("one of two", first(&agreed(&["U7"], None))),
         ("rejected", first(&agreed(&["U7"], Some("U8")))),
     ]), @"
-    one of two: :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. Nothing was changed. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Approved by <@U7> so far.
-    rejected: :no_entry: *checkout #42*  rejected by <@U8>. Nothing was changed.
+    one of two: :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Approved by <@U7> so far.
+    rejected: :no_entry: *checkout #42*  rejected by <@U8>, so it isn't deployed.
     ");
 }
 
 #[test]
 fn a_version_that_was_rolled_back_is_asked_about() {
     insta::assert_snapshot!(show(&message_of(&refused(&of_kind("was rolled back")))), @"
-    checkout #42 – not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Nothing was changed. Deploy a newer version, or press the button if you mean this one.
-    [section] :no_entry: *checkout #42*  not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Nothing was changed. Deploy a newer version, or press the button if you mean this one.
+    checkout #42 – not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    [section] :no_entry: *checkout #42*  not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
     [context] asked by <@U2CERLKJA>
     [buttons] Deploy anyway
     ");
@@ -175,10 +175,10 @@ fn a_version_that_was_rolled_back_is_asked_about() {
 #[test]
 fn a_rollback_says_that_it_locked_the_target() {
     insta::assert_snapshot!(show(&message_of(&rollback(ended_with(live())))), @"
-    checkout@production rollback to `faster-cart-aaaaaaa` – is live: `faster-cart-aaaaaaa`. checkout@production is locked now, so that nobody brings the broken version back by accident. When it is mended: `/deploy unlock checkout@production`.
-    [section] :white_check_mark: *checkout@production rollback to `faster-cart-aaaaaaa`*  is live: `faster-cart-aaaaaaa`. checkout@production is locked now, so that nobody brings the broken version back by accident. When it is mended: `/deploy unlock checkout@production`.
+    checkout@production rollback to `faster-cart-aaaaaaa` – is live: `faster-cart-aaaaaaa`. checkout@production is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock checkout@production`.
+    [section] :white_check_mark: *checkout@production rollback to `faster-cart-aaaaaaa`*  is live: `faster-cart-aaaaaaa`. checkout@production is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock checkout@production`.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ live 1 min
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
     [buttons] Unlock
     ");
     let failed = rollback(ended_with(LastWord::Failed { failure: Failure::NoSource }));
@@ -199,13 +199,13 @@ fn an_emergency_is_said_loudly_and_approvals_are_named() {
     insta::assert_snapshot!(show(&message_of(&facts)), @"
     checkout #42 – is live: `faster-cart-aaaaaaa`.
     [section] :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
-    [section] :rotating_light: *Gate overridden* by <@U2CERLKJA>: Payments are failing.
+    [section] :rotating_light: *Override* by <@U2CERLKJA>: Payments are failing.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  approved by <@U7> and <@U8>  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|commit ddddddd>
-    [context] 2 commits new since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
+    [context] 2 new commits since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `1111111` Change number 1 &lt;b&gt; – bob
     • `2222222` Change number 2 &lt;b&gt;
-    [context] Rides along: 1 commit by eve since the live version: `eeeeeee` Raise the limits
-    [context] ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ live 1 min
+    [context] Also goes live: 1 commit by eve: `eeeeeee` Raise the limits
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
     [buttons] Roll back
     ");
 }
@@ -234,14 +234,14 @@ fn steps_are_ticked_off_with_the_time_they_took() {
     ]), @"
     accepted: none
     committed: ✓ committed 3 s
-    relayed: ✓ committed 3 s  ·  ✓ Argo CD told 4 s
-    asked for: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s
-    synced: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ synced
-    synced, and noticed: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ synced 1 min 5 s
-    live: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ synced 1 min 5 s  ·  ✓ live 1 min 11 s
-    failed: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✗ failed 30 s
-    timed out: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ synced 1 min 5 s  ·  ✗ timed out 10 min 3 s
-    superseded: ✓ committed 3 s  ·  ✓ Argo CD told 4 s  ·  ✓ sync asked for 5 s  ·  ✓ synced 1 min 5 s  ·  ✗ superseded 1 min 30 s
+    relayed: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
+    asked for: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s
+    synced: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced
+    synced, and noticed: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced 1 min 5 s
+    live: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced 1 min 5 s  ·  ✓ live 1 min 11 s
+    failed: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✗ failed 30 s
+    timed out: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced 1 min 5 s  ·  ✗ timed out 10 min 3 s
+    superseded: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced 1 min 5 s  ·  ✗ stopped 1 min 30 s
     ");
 }
 
@@ -285,10 +285,10 @@ fn what_is_new_in_the_deployed_version() {
         new_in_it(&new_commits(2, 2, 1)),
         new_in_it(&no_page),
     ].join("\n\n"), @"
-    1 commit new since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
+    1 new commit since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `1111111` Change number 1 &lt;b&gt; – bob
 
-    15 commits new since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
+    15 new commits since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `1111111` Change number 1 &lt;b&gt; – bob
     • `2222222` Change number 2 &lt;b&gt;
     • `3333333` Change number 3 &lt;b&gt; – bob
@@ -303,11 +303,11 @@ fn what_is_new_in_the_deployed_version() {
 
     Goes back 3 commits from `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
 
-    2 commits new since `main-1234567`, and 1 commit of it left out.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
+    2 new commits since `main-1234567`, but without 1 commit of it.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `1111111` Change number 1 &lt;b&gt; – bob
     • `2222222` Change number 2 &lt;b&gt;
 
-    2 commits new since `main-1234567`.
+    2 new commits since `main-1234567`.
     ");
 }
 
@@ -338,16 +338,16 @@ fn an_end_that_needs_somebody_calls_them_in_the_thread() {
     refused: nobody
     cancelled: nobody
     superseded: nobody
-    failed before the commit: <@U2CERLKJA> checkout #42 failed and needs you: see above.
-    [section] <@U2CERLKJA> checkout #42 failed and needs you: see above.
-    failed: <@U2CERLKJA> checkout #42 failed and needs you: see above.
-    [section] <@U2CERLKJA> checkout #42 failed and needs you: see above.
-    timed out: <@U2CERLKJA> checkout #42 timed out and needs you: see above.
-    [section] <@U2CERLKJA> checkout #42 timed out and needs you: see above.
-    in doubt: <@U2CERLKJA> checkout #42 ended in doubt and needs you: see above.
-    [section] <@U2CERLKJA> checkout #42 ended in doubt and needs you: see above.
-    needs approval: <!subteam^S1> <@U2> checkout #42, asked for by <@U2CERLKJA>, waits for your approval: see above.
-    [section] <!subteam^S1> <@U2> checkout #42, asked for by <@U2CERLKJA>, waits for your approval: see above.
+    failed before the commit: <@U2CERLKJA> checkout #42 failed: see above.
+    [section] <@U2CERLKJA> checkout #42 failed: see above.
+    failed: <@U2CERLKJA> checkout #42 failed: see above.
+    [section] <@U2CERLKJA> checkout #42 failed: see above.
+    timed out: <@U2CERLKJA> checkout #42 timed out: see above.
+    [section] <@U2CERLKJA> checkout #42 timed out: see above.
+    in doubt: <@U2CERLKJA> checkout #42 may not have gone through: see above.
+    [section] <@U2CERLKJA> checkout #42 may not have gone through: see above.
+    needs approval: <!subteam^S1> <@U2> please approve checkout #42 for <@U2CERLKJA>: see above.
+    [section] <!subteam^S1> <@U2> please approve checkout #42 for <@U2CERLKJA>: see above.
     rejected: nobody
     ");
 }
