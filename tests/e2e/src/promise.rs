@@ -23,7 +23,8 @@ use sandbox::world;
 use std::collections::BTreeMap;
 use store::{KeyValue, StoreError};
 
-const NOTHING: &str = "Nothing was changed";
+/// What a deployment with a commit never says.
+const NOTHING: [&str; 2] = ["Nothing was changed", "not deployed"];
 
 /// The Redis behind the key-value store, read as the bot reads it.
 struct Store(MultiplexedConnection);
@@ -117,7 +118,7 @@ impl Room {
     fn kept(&self, id: &str, facts: &Facts, made: usize) -> Result<()> {
         let state = facts.state();
         ensure!(made <= 1, "I2: {made} commits");
-        // Whoever was told "I could not accept this" types it again, and this one may stay as it is.
+        // Whoever was told "I can't take that right now" types it again, and this one may stay as it is.
         let accepted = facts.cancel.as_ref().is_none_or(|cancel| cancel.by.is_some());
         ensure!(state.is_final() || !accepted, "I1: {state:?} is not final");
         if state.is_final() {
@@ -141,7 +142,7 @@ impl Room {
             ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
         }
         let changed = made > 0 || facts.committed.is_some();
-        let denied = read.iter().any(|text| text.contains(NOTHING));
+        let denied = read.iter().any(|text| NOTHING.iter().any(|nothing| text.contains(nothing)));
         ensure!(!changed || !denied, "I4: there is a commit, and it said: {read:#?}");
         Ok(())
     }

@@ -139,7 +139,7 @@ impl Room {
             Messages::OneMoreAtMost => ensure!(mine.len() <= 2, "one message, or one more: {mine:#?}"),
         }
         for text in mine {
-            for untrue in ["Nothing was changed", "not deployed", "failed", "I do not know"] {
+            for untrue in ["Nothing was changed", "not deployed", "failed", "didn't confirm"] {
                 ensure!(!text.contains(untrue), "{untrue:?} is not true: {text}");
             }
         }

@@ -126,17 +126,17 @@ impl Trouble {
     /// What a person reads about it, as a part of a sentence.
     pub fn cause(self, system: &str) -> String {
         match self {
-            Refused => format!("{system} cannot be reached"),
-            TimeOutBefore | TimeOutAfter | Trickle => format!("{system} did not answer in time"),
+            Refused => format!("I can't reach {system}"),
+            TimeOutBefore | TimeOutAfter | Trickle => format!("{system} didn't answer in time"),
             DropBefore | DropAfter | Truncated => format!("the connection to {system} broke"),
             Status500 => format!("{system} answered with status 500"),
             Status502 => format!("{system} answered with status 502"),
             Status503 => format!("{system} answered with status 503"),
             Limited => format!("{system} limits how often I may ask (again in 1 s)"),
-            WrongJson => format!("{system} answered something that I do not understand"),
+            WrongJson => format!("{system} gave an answer that I don't understand"),
             ErrorInside if system == "the registry" => WrongJson.cause(system),
             ErrorInside => format!("{system} says: "),
-            TooLarge => format!("the answer of {system} is too long"),
+            TooLarge => format!("the answer from {system} is too long"),
         }
     }
 }
@@ -272,11 +272,7 @@ pub const ROWS: [Row; 17] = [
         system: "GitHub",
         cells: &[(
             &TROUBLES,
-            Ending {
-                meanwhile: "I do not know yet whether my commit landed",
-                how: "it asks again until it knows",
-                ..LIVE
-            },
+            Ending { meanwhile: "GitHub didn't confirm my commit", how: "it asks again until it knows", ..LIVE },
         )],
         not: "",
     },
@@ -363,7 +359,7 @@ pub const ROWS: [Row; 17] = [
             (
                 &[Refused],
                 Ending {
-                    meanwhile: "I keep trying: {cause}",
+                    meanwhile: "I'm still trying: {cause}",
                     calls: 1,
                     how: "it asks again, when Argo CD is back",
                     ..LIVE
@@ -413,8 +409,8 @@ pub const LASTING: [Lasting; 5] = [
         ending: Ending {
             stored: State::Unknown,
             commits: 0,
-            says: "I do not know whether my commit landed",
-            meanwhile: "I do not know yet whether my commit landed",
+            says: "I'm not sure the commit went through",
+            meanwhile: "GitHub didn't confirm my commit",
             how: "typed again, it commits",
             ..LIVE
         },
@@ -424,8 +420,8 @@ pub const LASTING: [Lasting; 5] = [
         name: "the commit landed, and GitHub answers nothing any more",
         ending: Ending {
             stored: State::Unknown,
-            says: "I do not know whether my commit landed",
-            meanwhile: "I do not know yet whether my commit landed",
+            says: "I'm not sure the commit went through",
+            meanwhile: "GitHub didn't confirm my commit",
             how: "typed again, it goes on with that commit",
             ..LIVE
         },
@@ -435,8 +431,8 @@ pub const LASTING: [Lasting; 5] = [
         name: "no sync is taken",
         ending: Ending {
             stored: State::TimedOut,
-            says: "timed out: Argo CD answered with status 503. The values file is changed",
-            meanwhile: "I keep trying: Argo CD answered with status 503",
+            says: "timed out*: Argo CD answered with status 503. Git has the new version",
+            meanwhile: "I'm still trying: Argo CD answered with status 503",
             how: "typed again, it goes on with that commit",
             ..LIVE
         },
@@ -446,8 +442,8 @@ pub const LASTING: [Lasting; 5] = [
         name: "the application cannot be seen",
         ending: Ending {
             stored: State::TimedOut,
-            says: "timed out: Argo CD answered with status 503. The values file is changed*the cluster is not.",
-            meanwhile: "I keep trying: Argo CD answered with status 503",
+            says: "timed out*: Argo CD answered with status 503. Git has the new version*the cluster is unchanged.",
+            meanwhile: "I'm still trying: Argo CD answered with status 503",
             how: "typed again, it goes on with that commit",
             ..LIVE
         },

@@ -109,7 +109,7 @@ fn a_push_to_a_file_of_an_app_is_announced_once_and_never_synced_until_somebody_
         room.all_told().await?;
         let live = room.messages().into_iter().find(|text| text.contains("written by carol in")).unwrap_or(live);
         ensure!(live.contains(&format!("is live: `{tag}`")) && live.contains("asked by @bob"), "{live}");
-        ensure!(live.contains("Rides along: 2 commits by carol"), "{live}");
+        ensure!(live.contains("Also goes live: 2 commits by carol"), "{live}");
         let commits = room.github.lock().commits(GITOPS, "main");
         let ours = commits.first().context("a commit")?.clone();
         ensure!(commits.len() == before + 1 && ours.parents == [hers.clone()] && ours.modified.is_empty(), "{ours:?}");
@@ -178,14 +178,14 @@ fn the_button_of_a_push_deploys_what_is_in_the_file_or_says_why_not() {
         );
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close checkout");
         room.press(BOB, &second, DEPLOY).await;
-        room.says("you may not deploy checkout").await?;
+        room.says("you aren't allowed to deploy checkout").await?;
         room.all_told().await?;
 
         // A tag that was never deployed there could be anything.
         let by_hand = announced(room, &carol_replaces(room, &tag, "by-hand-1234567")).await?;
         room.press(ALICE, &by_hand, DEPLOY).await;
-        let unknown = room.says("the file says `by-hand-1234567`, which I never deployed to checkout").await?;
-        ensure!(unknown.contains("Nothing was changed.") && unknown.contains("/deploy checkout main"), "{unknown}");
+        let unknown = room.says("Git says `by-hand-1234567`, which I never deployed to checkout").await?;
+        ensure!(unknown.contains("not deployed: ") && unknown.contains("/deploy checkout main"), "{unknown}");
         room.all_told().await?;
         ensure!(syncs(room) == synced && room.commits() == before + 2, "nothing happened so far");
 

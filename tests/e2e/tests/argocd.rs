@@ -40,10 +40,10 @@ fn healthy_without_our_image_is_not_live() {
         follows(room, then(&[(0, Health::Healthy)]));
         room.argocd.lock().app("checkout").images = Some(vec!["ghcr.io/acme/checkout:old".to_owned()]);
         room.alice("checkout 42").await;
-        let message = room.says("is synced and healthy, but does not run").await?;
+        let message = room.says("is rolled out and healthy, but doesn't run").await?;
         assert!(message.contains(&room.tag("checkout", "feature/totals")), "{message}");
         assert!(message.contains("it runs `ghcr.io/acme/checkout:old`"), "{message}");
-        assert!(message.contains(&format!("The values file is changed (`{}`)", &head(room)[..7])), "{message}");
+        assert!(message.contains(&format!("Git has the new version (`{}`)", &head(room)[..7])), "{message}");
         assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
         Ok(())
     });
@@ -91,7 +91,7 @@ fn degraded_for_good_is_a_failure() {
         in_the_catalog(room, "degraded_grace: 1s");
         follows(room, then(&[(0, Health::Progressing), (300, Health::Degraded)]));
         room.alice("checkout 42").await;
-        let message = room.says("is synced, but degraded").await?;
+        let message = room.says("is rolled out, but not healthy").await?;
         let resource = "• Deployment/checkout: Deployment \"checkout\" exceeded its progress deadline";
         assert!(message.contains(resource), "{message}");
         assert!(message.contains("The cluster runs the new version"), "{message}");
@@ -148,7 +148,7 @@ fn a_sync_that_fails_for_good_names_what_failed() {
         let message = room.message();
         assert!(message.contains("reason: field is immutable (retried 2 times)"), "{message}");
         assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
-        let changed = format!("The values file is changed (`{}`); the cluster may be too, in part.", &head(room)[..7]);
+        let changed = format!("Git has the new version (`{}`); the cluster may be in between.", &head(room)[..7]);
         assert!(message.contains(&changed), "{message}");
         assert_eq!(taken(room), [head(room)], "once by the bot");
         Ok(())
@@ -188,7 +188,7 @@ fn a_retry_that_takes_a_newer_commit_is_not_called_live() {
         room.says("retry 1").await?;
         let tag = room.tag("checkout", "feature/totals");
         writes_by_hand(room, &tag);
-        let message = room.says("superseded").await?;
+        let message = room.says("stopped: ").await?;
         assert!(message.contains("synced something else in Argo CD"), "{message}");
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some("by-hand-1234567"));
         assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
@@ -235,10 +235,10 @@ fn somebody_elses_sync_after_ours_supersedes_it() {
         let old = head(room);
         follows(room, then(&[(0, Health::Progressing), (60_000, Health::Healthy)]));
         room.alice("checkout 42").await;
-        room.says("its health is progressing").await?;
+        room.says("Health: progressing").await?;
         room.argocd.lock().person_syncs(sandbox::now(), "checkout", Some(&old)).map_err(anyhow::Error::msg)?;
-        let message = room.says("superseded: admin synced something else in Argo CD").await?;
-        assert!(message.contains("Look there before you deploy again"), "{message}");
+        let message = room.says("stopped: admin started another sync in Argo CD").await?;
+        assert!(message.contains("Check Argo CD before you deploy again"), "{message}");
         assert_eq!(taken(room), [head(room)], "it does not fight");
         Ok(())
     });
@@ -319,7 +319,7 @@ fn an_application_that_follows_something_else_is_not_synced() {
             let words = "none of the application's sources follows the GitOps branch";
             let says = |_: &sandbox::Sandbox| room.messages().get(n).filter(|text| text.contains(words)).cloned();
             let message = room.until(words, PATIENCE, says).await?;
-            assert!(message.contains("the cluster is not."), "{message}");
+            assert!(message.contains("the cluster is unchanged."), "{message}");
             assert!(room.argocd.lock().syncs().is_empty());
         }
         Ok(())
@@ -333,7 +333,7 @@ fn the_message_names_whose_commits_ride_along() {
         follows(room, then(&[(0, Health::Healthy)]));
         room.alice("checkout 42").await;
         let first = room.says("is live").await?;
-        assert!(first.contains("My first deploy of this app"), "{first}");
+        assert!(first.contains("First deploy of"), "{first}");
         {
             let mut github = room.github.lock();
             github.person_pushes(GITOPS, "main", "carol", &[("checkout/limits.yaml", "cpu: 1\n")], "Raise the limits");
@@ -343,11 +343,11 @@ fn the_message_names_whose_commits_ride_along() {
         room.alice("checkout main").await;
         let live = format!("is live: `{}`", room.tag("checkout", "main"));
         let message = room.says(&live).await?;
-        assert!(message.contains("Rides along: 1 commit by carol since the live version"), "{message}");
+        assert!(message.contains("Also goes live: 1 commit by carol since the live version"), "{message}");
         assert!(message.contains("Raise the limits"), "{message}");
         assert!(!message.contains("Not of checkout"), "{message}");
         let told = room.told();
-        let before = told.iter().position(|text| text.contains("Rides along"));
+        let before = told.iter().position(|text| text.contains("Also goes live"));
         assert!(before < told.iter().position(|text| text.contains(&live)), "{told:#?}");
         Ok(())
     });
@@ -382,7 +382,7 @@ fn a_closed_sync_window_is_waited_for() {
         follows(room, then(&[(0, Health::Healthy)]));
         room.argocd.lock().app("checkout").window = Window::Closed;
         room.alice("checkout 42").await;
-        room.says("Waiting for a sync window in Argo CD to open").await?;
+        room.says("Waiting for the next sync window in Argo CD").await?;
         assert_eq!(taken(room), [""; 0]);
         room.argocd.lock().app("checkout").window = Window::Open;
         room.says("is live").await?;
@@ -413,25 +413,25 @@ fn what_never_ends_times_out_and_typing_again_goes_on() {
         for text in ["checkout 42", "basket main", "search main"] {
             room.alice(text).await;
         }
-        room.says("Waiting for a sync window in Argo CD to open").await?;
-        room.says("its health is progressing").await?;
+        room.says("Waiting for the next sync window in Argo CD").await?;
+        room.says("Health: progressing").await?;
         let all = |_: &sandbox::Sandbox| {
             let messages = room.messages();
             messages.iter().all(|text| text.contains("timed out")).then_some(messages)
         };
         let messages = room.until("timed out, all of them", PATIENCE * 3, all).await?;
         for (app, why, cluster) in [
-            ("checkout", "timed out waiting for a sync window in Argo CD to open.", "the cluster is not."),
-            ("basket", "timed out: its health is still progressing.", "so is the cluster."),
+            ("checkout", " waiting for the next sync window in Argo CD.", "the cluster is unchanged."),
+            ("basket", "it isn't healthy yet (Argo CD says progressing).", "and so does the cluster."),
             (
                 "search",
-                "timed out: its sync is not through: waiting for healthy state of apps/Deployment/search.",
-                "the cluster may be too, in part.",
+                ": it isn't rolled out yet: waiting for healthy state of apps/Deployment/search.",
+                "the cluster may be in between.",
             ),
         ] {
             let message = messages.iter().find(|text| text.contains(&format!("*{app} "))).expect(app);
             assert!(message.contains(why) && message.contains(cluster), "{why:?}, {cluster:?}: {message}");
-            assert!(message.contains("Try again to go on."), "{message}");
+            assert!(message.contains("*Retry* goes on from here"), "{message}");
         }
 
         // She does: the commits are there already, and now they go live; what still runs in Argo CD is waited for.

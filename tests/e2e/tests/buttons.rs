@@ -51,7 +51,7 @@ fn a_rollback_that_failed_is_tried_again_with_the_same_version() {
         let tags = versions(room, 3).await?;
         refuse_sync(room);
         room.bob("rollback checkout").await;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         room.all_told().await?;
         room.press(BOB, &failed, "retry").await;
         runs(room, &tags[1]).await
@@ -62,11 +62,11 @@ fn a_rollback_that_failed_is_tried_again_with_the_same_version() {
 fn a_retry_does_not_deploy_another_commit_than_the_button_before_it() {
     room(async |room| -> Result<()> {
         hurry(room);
-        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
-        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        asks(room, ALICE, "preview checkout 42", "nothing is changed").await?;
+        let preview = whispers(room, ALICE, "nothing is changed").await?;
         refuse_sync(room);
         room.press(ALICE, &preview, "deploy").await;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         room.all_told().await?;
         let before = room.commits();
         room.builds("checkout", "feature/totals", "alice");
@@ -168,7 +168,7 @@ fn a_button_that_somebody_pressed_in_vain_still_works() {
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close checkout");
         refuse_sync(room);
         room.alice("checkout 42").await;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         room.all_told().await?;
         room.press(BOB, &failed, "retry").await;
         room.says("may not deploy checkout").await?;
@@ -206,15 +206,15 @@ fn an_approved_deploy_has_its_message_for_itself() {
 fn whoever_presses_what_was_pressed_before_is_told_so_and_it_is_done_once() {
     room(async |room| -> Result<()> {
         hurry(room);
-        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
-        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        asks(room, ALICE, "preview checkout 42", "nothing is changed").await?;
+        let preview = whispers(room, ALICE, "nothing is changed").await?;
         let before = room.commits();
         refuse_sync(room);
         room.press(ALICE, &preview, "deploy").await;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         room.all_told().await?;
         let again = async |room: &Room, user: &str, on: &Message, button: &str, by: &str| -> Result<()> {
-            let already = |room: &Sandbox| whispered(room, user, "pressed that already");
+            let already = |room: &Sandbox| whispered(room, user, "already pressed that");
             let known = already(room).len();
             let pressed = room.press(user, on, button).await;
             ensure!(pressed.status == Some(200), "{pressed:?}");
@@ -225,7 +225,7 @@ fn whoever_presses_what_was_pressed_before_is_told_so_and_it_is_done_once() {
             Ok(())
         };
         again(room, ALICE, &preview, "deploy", "You pressed").await?;
-        whispers(room, ALICE, "see what came of it").await?;
+        whispers(room, ALICE, "see how it went").await?;
 
         // While it goes on, and when it has ended.
         room.script("checkout", Script { ends: 1500, ..quick() });
@@ -236,7 +236,7 @@ fn whoever_presses_what_was_pressed_before_is_told_so_and_it_is_done_once() {
         let waiting = says(room, "accepted.").await?;
         let cancel = room.slack.lock().click(now(), ALICE, DEPLOYS, &waiting.ts, "cancel").context("no such button")?;
         held.release();
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         room.send(&cancel).await;
         whispers(room, ALICE, "Too late to cancel").await?;
         room.says("is live").await?;
@@ -307,10 +307,10 @@ fn an_approval_whose_deploy_cannot_be_saved_in_time_says_so_and_goes_on_as_soon_
         // Redis takes no id any more.
         room.redis::<()>(&["SET", "deploy-bot/in-flight", "no set"]).await?;
         room.press(CAROL, &wanted, "approve").await;
-        let words = "It is approved, but I could not save the deploy that follows";
+        let words = "Approved, but I couldn't start it yet";
         let told = whispers(room, CAROL, words).await?;
         let told = room.slack.lock().render(&told);
-        ensure!(!told.contains("Nothing was changed") && told.contains("press Approve again"), "{told}");
+        ensure!(!told.contains("Nothing was changed") && told.contains("press *Approve* again"), "{told}");
 
         // Then the store takes nothing in time, whoever presses: it may come late, and is the same one then.
         let mut store = room.store.connect().await?;
@@ -335,10 +335,10 @@ fn a_button_in_an_organisation_that_names_no_workspace_is_proven_by_the_workspac
         room.slack.lock().for_organisation = true;
         refuse_sync(room);
         room.alice("checkout 42").await;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         room.all_told().await?;
         room.press(MALLORY, &failed, "retry").await;
-        whispers(room, MALLORY, "I serve another Slack workspace").await?;
+        whispers(room, MALLORY, "I work for another Slack workspace").await?;
         room.press(BOB, &failed, "retry").await;
         room.says("is live").await?;
         room.all_told().await?;
@@ -352,8 +352,8 @@ fn in_an_organisation_whose_bot_does_not_know_its_workspace_nobody_presses_a_but
     let variables = [("slack_team_id".to_owned(), String::new())].into();
     room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
         room.slack.lock().for_organisation = true;
-        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
-        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        asks(room, ALICE, "preview checkout 42", "nothing is changed").await?;
+        let preview = whispers(room, ALICE, "nothing is changed").await?;
         let before = room.commits();
         room.press(ALICE, &preview, "deploy").await;
         let told = whispers(room, ALICE, "`slack_team_id`").await?;

@@ -74,8 +74,8 @@ pub(crate) async fn deploys(room: &Room, text: &str) -> Result<()> {
 fn what_is_asked_is_answered_to_the_asker_alone() {
     room(async |room| -> Result<()> {
         hurry(room);
-        ensure!(asks(room, ALICE, "status checkout", "checkout").await?.contains("was not deployed by me yet"));
-        ensure!(asks(room, ALICE, "history checkout", "I remember no deploy").await?.contains("checkout"));
+        ensure!(asks(room, ALICE, "status checkout", "checkout").await?.contains("has not been deployed by me yet"));
+        ensure!(asks(room, ALICE, "history checkout", "I know of no deploy").await?.contains("checkout"));
         deploys(room, "checkout 42").await?;
         let tag = room.tag("checkout", "feature/totals");
         let status = asks(room, BOB, "status", "payments").await?;
@@ -141,14 +141,14 @@ fn a_deploy_without_a_commit_is_cancelled_by_those_who_may_and_nothing_was_chang
             let asked = |room: &Sandbox| (room.registry.lock().calls("registry.head") > 0).then_some(());
             room.until("question to the registry", PATIENCE, asked).await?;
             room.press(MALLORY, &waiting, "cancel").await;
-            whispers(room, MALLORY, "I serve another Slack workspace").await?;
+            whispers(room, MALLORY, "I work for another Slack workspace").await?;
             room.press(BOB, &waiting, "cancel").await;
-            whispers(room, BOB, "You may not deploy checkout").await?;
+            whispers(room, BOB, "You aren't allowed to deploy checkout").await?;
             if how == "button" {
                 room.press(CAROL, &waiting, "cancel").await;
                 room.says("cancelled by @carol. Nothing was changed").await?;
             } else {
-                asks(room, ALICE, "cancel checkout", "I cancel it if its commit is not made yet").await?;
+                asks(room, ALICE, "cancel checkout", "I'll cancel it if it isn't committed yet").await?;
                 room.says("cancelled by @alice. Nothing was changed").await?;
             }
             room.all_told().await?;
@@ -171,7 +171,7 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
         ensure!(text.contains("@bob") && text.contains("don't touch, incident 7") && text.contains("until"), "{text}");
         room.alice("checkout 42").await;
         let refused = room.says("checkout is locked by @bob").await?;
-        ensure!(refused.contains("incident 7") && refused.contains("Nothing was changed"), "{refused}");
+        ensure!(refused.contains("incident 7") && refused.contains("not deployed"), "{refused}");
         ensure!(asks(room, ALICE, "status checkout", "locked by @bob").await?.contains("incident 7"));
         let second = asks(room, ALICE, "lock checkout me too", "is already locked by @bob").await?;
         ensure!(second.contains("@bob"), "{second}");
@@ -180,7 +180,7 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
         room.press(ALICE, &lock, "unlock").await;
         whispers(room, ALICE, "Only an owner may").await?;
         room.press(MALLORY, &lock, "unlock").await;
-        whispers(room, MALLORY, "I serve another Slack workspace").await?;
+        whispers(room, MALLORY, "I work for another Slack workspace").await?;
         room.press(CAROL, &lock, "unlock").await;
         room.says("@carol unlocked *checkout*. It was locked by @bob").await?;
         deploys(room, "checkout 42").await?;
@@ -233,7 +233,7 @@ fn the_history_shows_who_locked_and_unlocked_and_why_among_the_deploys() {
             ensure!(history.contains(line), "{line:?} is not in {history}");
         }
         // Of another target only what holds for everything.
-        let other = asks(room, ALICE, "history payments", "I remember no deploy of").await?;
+        let other = asks(room, ALICE, "history payments", "I know of no deploy of").await?;
         ensure!(other.contains("release night") && !other.contains("load test"), "{other}");
         Ok(())
     });
@@ -419,14 +419,14 @@ fn a_rollback_to_what_is_live_is_refused_and_locks_nothing() {
             let refused = |room: &Sandbox| {
                 let slack = room.slack.lock();
                 let last = slack.messages(DEPLOYS).last().map(|message| slack.render_edit(message.now()))?;
-                last.contains(&format!("`{only}` is what runs")).then_some(last)
+                last.contains(&format!("already runs `{only}`")).then_some(last)
             };
             let text = room.until(&format!("refusal of {typed} (of {told})"), PATIENCE, refused).await?;
-            ensure!(text.contains("not deployed") && text.contains("Nothing was changed"), "{text}");
+            ensure!(text.contains("not deployed: ") && text.contains("nothing to go back to"), "{text}");
             room.all_told().await?;
         }
         room.bob("rollback checkout").await;
-        room.says("I remember no earlier healthy version of checkout").await?;
+        room.says("I know of no earlier healthy version of checkout").await?;
         room.all_told().await?;
         ensure!(room.commits() == before, "nothing was committed");
         asks(room, BOB, "unlock checkout", "checkout is not locked").await?;
@@ -476,10 +476,10 @@ fn a_rollback_brings_the_last_healthy_version_back_and_locks_the_target() {
 
         // By its tag, and what there is not.
         room.bob("rollback checkout v0").await;
-        let unknown = room.says("I remember no version `v0`").await?;
+        let unknown = room.says("I don't know a version `v0`").await?;
         ensure!(unknown.contains(&good), "{unknown}");
         room.bob("rollback payments").await;
-        room.says("I remember no earlier healthy version of payments").await?;
+        room.says("I know of no earlier healthy version of payments").await?;
         room.bob(&format!("rollback checkout {good}")).await;
         let back = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(&good)).then_some(());
         room.until("the good version by its tag", PATIENCE, back).await?;
@@ -574,8 +574,8 @@ fn branches_checks_and_foreign_changes_stand_in_the_way_of_those_they_are_for() 
         room.github.lock().checks("acme/checkout", &head, Some(Checks::Success));
         let commits = room.commits();
         room.alice("checkout 42").await;
-        let refused = room.says("would go live with it").await?;
-        ensure!(refused.contains("1 unsynced commit by carol"), "{refused}");
+        let refused = room.says("this would also ship").await?;
+        ensure!(refused.contains("1 config change by carol that isn't live yet"), "{refused}");
         ensure!(room.commits() == commits);
 
         // A revert would be one more of them: an owner lets them through, and nobody else does.
@@ -609,7 +609,7 @@ fn a_freeze_holds_everybody_but_an_owner_who_says_why() {
         ensure!(!room.log().contains("\"overridden\""), "nothing was overridden yet: {}", room.log());
         room.command(CAROL, DEPLOYS, "checkout 42 override incident 12").await;
         let live = room.says("is live").await?;
-        ensure!(live.contains("*Gate overridden* by @carol: incident 12"), "{live}");
+        ensure!(live.contains("*Override* by @carol: incident 12"), "{live}");
         let text = room.github.lock().commits(GITOPS, "main").first().map(|commit| commit.message.clone());
         ensure!(text.is_some_and(|text| text.contains("Gate-Overridden: incident 12")));
         ensure!(room.log().matches("\"overridden\"").count() == 1, "an operator finds it, once");
@@ -626,14 +626,14 @@ fn a_failure_calls_the_asker_and_its_buttons_go_on_from_there() {
             Response::json(403, &json!({ "code": 7, "message": "permission denied", "error": "permission denied" }));
         room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
         room.alice("checkout 42").await;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         let called = |room: &Sandbox| {
             let slack = room.slack.lock();
             slack.mentions(ALICE).iter().any(|message| message.thread_ts.as_deref() == Some(&failed.ts)).then_some(())
         };
         room.until("call to the asker in the thread", PATIENCE, called).await?;
         room.all_told().await?;
-        let failed = says(room, "Argo CD does not allow it").await?;
+        let failed = says(room, "Argo CD doesn't allow it").await?;
         ensure!(failed.buttons() == ["retry", "roll_back"], "{:?}", failed.buttons());
         room.press(BOB, &failed, "retry").await;
         room.says("is live").await?;
@@ -680,7 +680,7 @@ fn several_values_files_get_the_tag_in_one_commit() {
         room.github.fault("github.commit", Fault::DropAfter, 1);
         room.alice("checkout 42").await;
         let live = room.says(&format!("is live: `{newer}`")).await?;
-        ensure!(live.contains("Rides along: 1 commit by carol"), "{live}");
+        ensure!(live.contains("Also goes live: 1 commit by carol"), "{live}");
         ensure!(room.commits() == before + 3, "one more by Carol, one by the bot");
         Ok(())
     });
@@ -719,7 +719,7 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         let refused = says(room, "was already written by carol").await?;
         ensure!(refused.buttons() == ["take_over", "retry"], "{:?}", refused.buttons());
         room.press(MALLORY, &refused, "take_over").await;
-        whispers(room, MALLORY, "I serve another Slack workspace").await?;
+        whispers(room, MALLORY, "I work for another Slack workspace").await?;
         ensure!(room.commits() == before && room.argocd.lock().syncs().len() == syncs, "nothing happened so far");
 
         // Pressed by two: one commit, on top of hers, that changes nothing, and exactly that one is synced.
@@ -727,7 +727,7 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         room.press(ALICE, &refused, "take_over").await;
         let live = room.says(&format!("is live: `{new}`")).await?;
         ensure!(live.contains(&format!("`{old}` → `{new}`")) && live.contains("asked by @bob"), "{live}");
-        ensure!(live.contains("written by carol in") && live.contains("Rides along: 1 commit by carol"), "{live}");
+        ensure!(live.contains("written by carol in") && live.contains("Also goes live: 1 commit by carol"), "{live}");
         let commits = room.github.lock().commits(GITOPS, "main");
         let ours = commits.first().context("a commit")?.clone();
         ensure!(commits.len() == before + 1 && ours.parents == [hers.clone()], "{ours:?}");
@@ -744,21 +744,21 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         let hers = carol_replaces(room, "replicaCount: 2", "replicaCount: 5");
         let hers = hers.get(..7).unwrap_or_default();
         room.alice("checkout 42").await;
-        let refused = says(room, &format!("was already written by carol in `{hers}`")).await?;
+        let refused = says(room, &format!("was already put into Git by carol in `{hers}`")).await?;
         room.all_told().await?;
         room.press(ALICE, &refused, "take_over").await;
         let again = |room: &Sandbox| (room.github.lock().commits(GITOPS, "main").len() == before + 3).then_some(());
         room.until("another commit of the bot", PATIENCE, again).await?;
         room.all_told().await?;
-        let live = read(room, &says(room, &format!("written by carol in `{hers}`")).await?);
+        let live = read(room, &says(room, &format!("put into Git by carol in `{hers}`")).await?);
         ensure!(live.contains(&format!("is live: `{new}`")), "{live}");
-        ensure!(live.contains(&format!("Rides along: 1 commit by carol since the live version: `{hers}`")), "{live}");
+        ensure!(live.contains(&format!("Also goes live: 1 commit by carol: `{hers}`")), "{live}");
 
         // And the next deploy has nothing of it.
         room.builds("checkout", "feature/totals", "alice");
         room.alice("checkout 42").await;
         let live = room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
-        ensure!(!live.contains("Rides along") && !live.contains("written by"), "{live}");
+        ensure!(!live.contains("Also goes live") && !live.contains("put into Git by"), "{live}");
         Ok(())
     });
 }
@@ -806,8 +806,8 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
         room.says("unlocked *checkout*").await?;
         catalog(room, "", "    foreign_changes: refuse\n");
         room.press(ALICE, &locked, "retry").await;
-        let refused = room.says("would go live with it").await?;
-        ensure!(refused.contains("2 unsynced commits by") && refused.contains("carol"), "{refused}");
+        let refused = room.says("this would also ship").await?;
+        ensure!(refused.contains("2 config changes by") && refused.contains("carol"), "{refused}");
         ensure!(room.commits() == now + 1, "only the catalog was changed");
         ensure!(room.argocd.lock().live_tag("checkout") == Some(newer.as_str()) && now > before);
 
@@ -875,7 +875,7 @@ fn a_pull_request_shows_where_it_is_live_and_one_that_failed_that_it_did() {
         let refused = json!({ "code": 7, "message": "permission denied", "error": "permission denied" });
         room.argocd.fault("argocd.sync", Fault::Instead(Response::json(403, &refused)), 1);
         room.alice("checkout 42").await;
-        room.says("Argo CD does not allow it").await?;
+        room.says("Argo CD doesn't allow it").await?;
         ensure!(shows(room, "checkout", 1, "failure").await? == ["in_progress", "failure"]);
         let shown = room.shown("checkout");
         ensure!(shown.len() == 2 && shown[0].statuses.len() == 2, "{shown:?}");
@@ -898,9 +898,9 @@ fn an_environment_by_its_name_and_a_deploy_that_was_superseded_shows_nothing_liv
         let slow = Script { health: vec![(0, Health::Progressing), (60_000, Health::Healthy)], ..quick() };
         room.script("checkout", slow);
         room.alice("checkout@staging 42").await;
-        room.says("its health is progressing").await?;
+        room.says("Health: progressing").await?;
         room.argocd.lock().person_syncs(now(), "checkout", Some(&old)).map_err(anyhow::Error::msg)?;
-        room.says("superseded").await?;
+        room.says("stopped: ").await?;
         ensure!(shows(room, "checkout", 0, "inactive").await? == ["in_progress", "inactive"]);
         ensure!(room.shown("checkout")[0].environment == "staging", "{:?}", room.shown("checkout"));
         Ok(())

@@ -201,7 +201,7 @@ fn killed_while_it_tells_a_refusal_the_refusal_is_told_and_nothing_was_changed()
                 text.contains("no pull request").then_some(text)
             };
             let text = room.probe("refusal", told).await?;
-            ensure!(text.contains("Nothing was changed."), "{text}");
+            ensure!(text.contains("not deployed: "), "{text}");
             room.all_told().await?;
             ensure!(room.messages().len() == n + 1 && room.commits() == commits, "{:#?}", room.messages());
             let end = room.fact(&id, "end").await?.context("there is no `end`")?;
@@ -355,7 +355,7 @@ fn killed_before_the_commit_the_same_click_again_makes_it_go_live_once() {
 }
 
 /// Nobody probes `/healthz`, so nobody carries it on. The watch that another command brings ends it by time: with "nothing was changed"
-/// where no commit was tried, and else with "I do not know whether my commit landed".
+/// where no commit was tried, and else with "I'm not sure the commit went through".
 #[test]
 fn killed_before_the_commit_without_a_probe_the_next_command_ends_it_by_time_in_true_words() {
     let mut options = each_time();
@@ -366,8 +366,8 @@ fn killed_before_the_commit_without_a_probe_the_next_command_ends_it_by_time_in_
         room.script("payments", quick());
         let cases: [(Step, &str, bool); 3] = [
             ((Ahead, "registry.head", 1), "Nothing was changed", true),
-            ((Ahead, "github.commit", 1), "I do not know whether my commit landed", false),
-            ((After, "github.commit", 1), "I do not know whether my commit landed", false),
+            ((Ahead, "github.commit", 1), "I'm not sure the commit went through", false),
+            ((After, "github.commit", 1), "I'm not sure the commit went through", false),
         ];
         for (n, (step, words, nothing)) in cases.into_iter().enumerate() {
             room.builds("checkout", "feature/totals", "alice");

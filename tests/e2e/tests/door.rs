@@ -202,7 +202,7 @@ fn what_is_slacks_gets_an_answer_and_may_change_nothing_either() {
         let elsewhere = genuine.replace(&format!("team_id={}", world::TEAM), "team_id=T0OTHER");
         assert_ne!(genuine, elsewhere);
         let elsewhere = sign(COMMAND, elsewhere.into_bytes(), now(), world::SLACK_SIGNING_SECRET);
-        check(room, &elsewhere, 200, "I serve another Slack workspace.").await?;
+        check(room, &elsewhere, 200, "I work for another Slack workspace.").await?;
 
         // A button that we do not know is answered too; what it would do stands in `conversation`.
         let form: BTreeMap<String, String> = form_urlencoded::parse(genuine.as_bytes()).into_owned().collect();

@@ -64,10 +64,10 @@ fn github_lets_the_bot_read_nothing_and_nothing_was_changed() {
         // Once for the catalog, and once, when it is cached, for the one query.
         for _ in ["the catalog", "the one query"] {
             for (fault, words) in [
-                (status(401), "GitHub does not accept my token"),
-                (status(403), "GitHub does not allow it: the words of the system"),
-                (Fault::Instead(html()), "GitHub answered something that I do not understand (JSON)"),
-                (Fault::Instead(Response::json(200, &json!([]))), "something that I do not understand (data)"),
+                (status(401), "GitHub doesn't accept my token"),
+                (status(403), "GitHub doesn't allow it: the words of the system"),
+                (Fault::Instead(html()), "GitHub gave an answer that I don't understand (JSON)"),
+                (Fault::Instead(Response::json(200, &json!([]))), "an answer that I don't understand (data)"),
             ] {
                 room.github.fault("github.query", fault, 1);
                 fails(room, words).await?;
@@ -85,15 +85,15 @@ fn github_refuses_the_commit_and_nothing_was_changed() {
     room(async |room| {
         room.slack.lock().limits = None;
         for (fault, words) in [
-            (status(401), "GitHub does not accept my token"),
-            (status(403), "GitHub does not allow it: the words of the system"),
+            (status(401), "GitHub doesn't accept my token"),
+            (status(403), "GitHub doesn't allow it: the words of the system"),
             (status(422), "GitHub says: the words of the system"),
         ] {
             room.github.fault("github.commit", fault, 1);
             fails(room, words).await?;
         }
         room.github.lock().repo(GITOPS).access(Access::Read);
-        fails(room, "GitHub does not allow it: Resource not accessible by integration").await?;
+        fails(room, "GitHub doesn't allow it: Resource not accessible by integration").await?;
         room.github.lock().repo(GITOPS).access(Access::Write).protect(Protection::Classic);
         fails(room, "Changes must be made through a pull request").await?;
         room.github.lock().repo(GITOPS).protect(Protection::Ruleset);
@@ -113,7 +113,7 @@ fn while_it_is_unknown_whether_the_commit_landed_the_message_says_so() {
             landed.then(|| room.github.fault("github.query", status(502), 1000))
         })
         .await?;
-        room.says("I do not know yet whether my commit landed").await?;
+        room.says("GitHub didn't confirm my commit").await?;
         room.github.mend();
         room.says("is live").await?;
         one_commit(room, before);
@@ -159,7 +159,7 @@ fn the_registry_does_not_let_the_bot_in_and_nothing_was_changed() {
             // A challenge that names no place to log in.
             ("registry.head", status(401), "my credentials for it are missing or not accepted"),
             ("registry.token", status(401), "my credentials for it are missing or not accepted"),
-            ("registry.token", Fault::Instead(html()), "the registry answered something that I do not understand"),
+            ("registry.token", Fault::Instead(html()), "the registry gave an answer that I don't understand"),
         ] {
             room.registry.fault(call, fault, 1);
             fails(room, words).await?;
@@ -203,7 +203,7 @@ fn argo_cd_is_down_and_the_deploy_goes_on_when_it_is_back() {
     room(async |room| {
         let before = room.commits();
         room.argocd.down().await;
-        becomes(room, "I keep trying: Argo CD cannot be reached").await?;
+        becomes(room, "I'm still trying: I can't reach Argo CD").await?;
         assert_eq!(relayed(room), [503]);
         room.argocd.up().await?;
         room.says("is live").await?;
@@ -215,12 +215,12 @@ fn argo_cd_is_down_and_the_deploy_goes_on_when_it_is_back() {
 /// What everybody reads whose commit is in Git and whose cluster is untouched.
 async fn committed_only(room: &Room, words: &str) -> Result<()> {
     let (before, live) = (room.commits(), room.argocd.lock().live_tag("checkout").map(str::to_owned));
-    let message = becomes(room, "the cluster is not.").await?;
+    let message = becomes(room, "the cluster is unchanged.").await?;
     assert!(message.contains(words), "{words:?} is not in {message}");
     assert!(!message.contains(NOTHING), "{message}");
     let sha = room.github.lock().head(GITOPS, "main").unwrap_or_default();
     assert_eq!(room.commits(), before + 1);
-    assert!(message.contains(&format!("The values file is changed (`{}`)", &sha[..7])), "{message}");
+    assert!(message.contains(&format!("Git has the new version (`{}`)", &sha[..7])), "{message}");
     let argocd = room.argocd.lock();
     assert!(argocd.syncs().iter().all(|sync| sync.status != 200), "nothing was synced");
     assert_eq!(argocd.live_tag("checkout").map(str::to_owned), live);
@@ -231,7 +231,7 @@ async fn committed_only(room: &Room, words: &str) -> Result<()> {
 fn argo_cd_refuses_the_sync_because_of_rights() {
     room(async |room| {
         room.argocd.lock().rights.retain(|(right, _)| *right != Right::Sync);
-        committed_only(room, "Argo CD does not allow it: permission denied: applications, sync, default/checkout").await
+        committed_only(room, "Argo CD doesn't allow it: permission denied: applications, sync, default/checkout").await
     });
 }
 
@@ -239,7 +239,7 @@ fn argo_cd_refuses_the_sync_because_of_rights() {
 fn argo_cd_shows_the_bot_nothing() {
     room(async |room| {
         room.argocd.lock().rights.clear();
-        committed_only(room, "Argo CD does not allow it: permission denied").await
+        committed_only(room, "Argo CD doesn't allow it: permission denied").await
     });
 }
 
@@ -263,7 +263,7 @@ fn argo_cd_is_deleting_the_application() {
 fn the_token_for_argo_cd_was_revoked() {
     room(async |room| {
         room.argocd.lock().revoke_token();
-        committed_only(room, "Argo CD does not accept my token").await
+        committed_only(room, "Argo CD doesn't accept my token").await
     });
 }
 
@@ -323,7 +323,7 @@ fn redis_fails_while_somebody_types_and_nothing_is_carried_out_later() {
             room.redis::<String>(trouble).await?;
             let answer = room.alice("checkout 42").await;
             assert_eq!(answer.status, Some(200), "anything else shows people dispatch_failed");
-            assert!(answer.body.contains("I could not accept this"), "{}", answer.body);
+            assert!(answer.body.contains("I can't take that right now"), "{}", answer.body);
             assert!(answer.body.contains(NOTHING), "{}", answer.body);
             // Until Redis answers again.
             while room.redis::<String>(&["CONFIG", "SET", "maxmemory", "0"]).await.is_err() {}
@@ -373,7 +373,7 @@ fn the_store_fails_while_somebody_types_and_nothing_is_carried_out_later() {
         room.store.down();
         let answer = room.alice("checkout 42").await;
         assert_eq!(answer.status, Some(200), "anything else shows people dispatch_failed");
-        assert!(answer.body.contains("I could not accept this"), "{}", answer.body);
+        assert!(answer.body.contains("I can't take that right now"), "{}", answer.body);
         assert!(answer.body.contains(NOTHING), "{}", answer.body);
         room.store.up().await?;
         room.restart_bot().await?;

@@ -43,7 +43,7 @@ fn a_window_that_closes_after_the_sync_was_taken_is_waited_for() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { compares: 1000, ..quick() });
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         room.argocd.lock().app("checkout").window = Window::Closed;
         room.says("Sync operation blocked by sync window").await?;
         room.argocd.lock().app("checkout").window = Window::Open;
@@ -60,7 +60,7 @@ fn a_sync_window_that_argo_cd_cannot_read_ends_the_deploy_in_words() {
         room.argocd.lock().app("checkout").window = Window::Invalid;
         room.alice("checkout 42").await;
         let message = room.says("Argo CD refused the sync: cannot sync: invalid sync window").await?;
-        assert!(message.contains("the cluster is not."), "{message}");
+        assert!(message.contains("the cluster is unchanged."), "{message}");
         assert_eq!(asked(room).len(), 1);
         Ok(())
     });
@@ -74,14 +74,14 @@ fn an_application_that_is_gone_ends_the_deploy_in_words() {
         room.argocd.lock().remove("payments");
         room.bob("payments 7").await;
         let message = room.says("Argo CD has no such application").await?;
-        assert!(message.contains("the cluster is not."), "{message}");
+        assert!(message.contains("the cluster is unchanged."), "{message}");
         assert_eq!(asked(room), []);
 
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         room.argocd.lock().remove("checkout");
         let message = room.says("*checkout #42*  Argo CD has no such application").await?;
-        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        assert!(message.contains("the cluster may be in between."), "{message}");
         assert_eq!(asked(room).len(), 1);
         Ok(())
     });
@@ -89,10 +89,10 @@ fn an_application_that_is_gone_ends_the_deploy_in_words() {
         room.argocd.lock().streams = Streams::Silent;
         room.script("checkout", Script { ends: 5000, ..quick() });
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         room.argocd.lock().remove("checkout");
         let message = room.says("Argo CD has no such application").await?;
-        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        assert!(message.contains("the cluster may be in between."), "{message}");
         Ok(())
     });
 }
@@ -103,10 +103,10 @@ fn an_application_that_is_being_deleted_during_the_sync_ends_the_deploy_in_words
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 5000, ..quick() });
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         room.argocd.lock().person_deletes(now(), "checkout");
         let message = room.says("Argo CD is deleting the application").await?;
-        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        assert!(message.contains("the cluster may be in between."), "{message}");
         assert_eq!(asked(room), [(200, head(room))]);
         Ok(())
     });
@@ -148,10 +148,10 @@ fn when_the_question_is_lost_and_somebody_syncs_it_depends_on_what() {
             if same {
                 room.says(&format!("is live: `{tag}`")).await?;
                 assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
-                assert!(!room.told().iter().any(|text| text.contains("superseded")), "{:#?}", room.told());
+                assert!(!room.told().iter().any(|text| text.contains("stopped: ")), "{:#?}", room.told());
             } else {
-                let message = room.says("superseded: admin synced something else in Argo CD").await?;
-                assert!(message.contains("Look there before you deploy again."), "{message}");
+                let message = room.says("stopped: admin started another sync in Argo CD").await?;
+                assert!(message.contains("Check Argo CD before you deploy again."), "{message}");
                 assert_ne!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
             }
             assert_eq!(asked(room), [], "it does not fight");

@@ -223,7 +223,7 @@ fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
 
         // What Argo CD shows, and the words for it.
         let changes: [(&str, &str, &str); 5] = [
-            ("/operation/initiatedBy/username", "deploy-bot", "syncing"),
+            ("/operation/initiatedBy/username", "deploy-bot", "rolling out"),
             (
                 "/status/operationState/message",
                 "waiting for completion of hook batch/Job/migrate",
@@ -239,7 +239,7 @@ fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
                 "waiting for healthy state of apps/Deployment/checkout",
                 "Deployment/checkout",
             ),
-            ("/status/operationState/phase", "Succeeded", "synced"),
+            ("/status/operationState/phase", "Succeeded", "rolled out"),
         ];
         for (pointer, value, words) in changes {
             let shows = |room: &sandbox::Sandbox| {
@@ -259,8 +259,8 @@ fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
         };
         room.until("comparison after the sync", PATIENCE, is_compared).await?;
         for (health, words) in [
-            (Health::Degraded, "health is degraded"),
-            (Health::Progressing, "health is progressing"),
+            (Health::Degraded, "Health: degraded"),
+            (Health::Progressing, "Health: progressing"),
             (Health::Healthy, "is live"),
         ] {
             let before = room.said().len();
@@ -316,7 +316,7 @@ fn the_message_names_whose_commits_ride_along() {
         room.script("checkout", quick());
         // There is nothing to compare the first deploy with, and it says so.
         let first = room.goes_live("checkout 42").await?;
-        assert!(first.contains("My first deploy of this app"), "{first}");
+        assert!(first.contains("First deploy of"), "{first}");
 
         let push = |user: &str, path: &str, message: &str| {
             room.github.lock().person_pushes(world::GITOPS, "main", user, &[(path, user)], message)
@@ -327,7 +327,7 @@ fn the_message_names_whose_commits_ride_along() {
         room.builds("checkout", "feature/totals", "alice");
         let message = room.goes_live("checkout 42").await?;
         let expected = format!(
-            "Rides along: 2 commits by bob and carol since the live version: `{}` Say <!channel> why; `{}` Double the memory",
+            "Also goes live: 2 commits by bob and carol: `{}` Say <!channel> why; `{}` Double the memory",
             &bobs[..7],
             &carols[..7]
         );
@@ -336,7 +336,7 @@ fn the_message_names_whose_commits_ride_along() {
         // Now they are live: they ride along once.
         room.builds("checkout", "feature/totals", "alice");
         let message = room.goes_live("checkout 42").await?;
-        assert!(!message.contains("Rides along"), "{message}");
+        assert!(!message.contains("Also goes live"), "{message}");
         Ok(())
     });
 }

@@ -147,8 +147,8 @@ fn a_branch_that_is_forced_back_before_the_sync_is_not_synced_and_typing_again_g
         waits_for_its_sync(room).await?;
         room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
         // Before every ask the bot looks whether its commit may be gone, whatever the window says.
-        let message = room.says("so I did not ask for a sync").await?;
-        assert!(message.contains("may be gone from it"), "{message}");
+        let message = room.says("so I didn't roll it out").await?;
+        assert!(message.contains("may be gone"), "{message}");
         assert_eq!(taken(room), [""; 0]);
 
         opens(room);
@@ -197,7 +197,7 @@ fn a_branch_that_is_forced_back_before_the_answer_to_the_commit_is_not_synced() 
         let landed = |room: &Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
         room.until("commit", PATIENCE, landed).await?;
         room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
-        room.says("so I did not ask for a sync").await?;
+        room.says("so I didn't roll it out").await?;
         assert_eq!(taken(room), [""; 0]);
         Ok(())
     });
@@ -210,7 +210,7 @@ fn a_branch_that_is_forced_back_after_the_sync_was_asked_for_changes_nothing() {
         room.script("checkout", Script { ends: 1500, ..quick() });
         let old = head(room);
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         let ours = head(room);
         room.github.lock().force_push(GITOPS, "main", "carol", &old, &[]);
         let tag = room.tag("checkout", "feature/totals");
@@ -372,7 +372,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
             Some(head)
         };
         let hers = room.until("commit", PATIENCE, landed).await?;
-        let unknown = |_: &Sandbox| room.messages()[0].contains("I do not know whether my commit landed").then_some(());
+        let unknown = |_: &Sandbox| room.messages()[0].contains("I'm not sure the commit went through").then_some(());
         probe(room, "end by time", unknown).await?;
         room.github.mend();
         room.bob("checkout main").await;
@@ -381,7 +381,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
         let commits = room.github.lock().commits(GITOPS, "main");
         assert_eq!(commits[0].parents, [hers.as_str()], "his is on top of hers");
         assert_eq!(taken(room), [commits[0].sha.clone()]);
-        assert!(room.messages()[0].contains("I do not know whether my commit landed"), "{:#?}", room.messages());
+        assert!(room.messages()[0].contains("I'm not sure the commit went through"), "{:#?}", room.messages());
 
         // As it says there: she types it again, and her version goes live by a newer commit.
         room.goes_live("checkout 42").await?;
@@ -400,7 +400,7 @@ fn a_commit_that_lost_its_turn_is_synced_only_if_it_was_asked_for_before() {
             room.script("checkout", Script { ends: 1500, ..quick() });
             let ours = if asked_before {
                 room.alice("checkout 42").await;
-                room.says("syncing").await?;
+                room.says("rolling out").await?;
                 head(room)
             } else {
                 waits_for_its_sync(room).await?
@@ -414,8 +414,8 @@ fn a_commit_that_lost_its_turn_is_synced_only_if_it_was_asked_for_before() {
                 assert_eq!(taken(room), [ours]);
             } else {
                 // Before every ask the bot looks whose turn it is, whatever the window says.
-                let message = room.says("superseded by a newer deploy").await?;
-                assert!(message.contains("the cluster is not."), "{message}");
+                let message = room.says("stopped: a newer deploy took over").await?;
+                assert!(message.contains("the cluster is unchanged."), "{message}");
                 assert_eq!(taken(room), [""; 0]);
             }
             Ok(())

@@ -111,7 +111,7 @@ fn every_broken_promise_is_noticed() {
         let before = room.github.lock().commits(GITOPS, "main")[1].sha.clone();
         syncs(room, &id, &before);
         broken(room, "I3: a sync of").await;
-        edits(room, "not deployed. Nothing was changed.");
+        edits(room, "not deployed. Type the command again to see why.");
         edits(room, &last);
         broken(room, "I4: there is a commit, and it said").await;
         commits(room, &id);

@@ -67,7 +67,7 @@ fn after_redis_forgot_everything_healthz_counts_what_is_in_flight() {
         room.script("checkout", Script { ends: 3000, ..quick() });
         let before = room.before_a_deploy("checkout", "feature/totals");
         accepted(room, "checkout 42").await?;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         room.redis::<String>(&["FLUSHALL"]).await?;
         let counted = |room: &Sandbox| {
             let exchanges = room.bot.exchanges();
@@ -155,7 +155,7 @@ fn the_store_or_redis_hangs_during_the_sync_and_the_deploy_goes_live_once() {
             room.script("checkout", Script { ends: 2000, ..quick() });
             let before = room.before_a_deploy("checkout", "feature/totals");
             accepted(room, "checkout 42").await?;
-            room.says("syncing").await?;
+            room.says("rolling out").await?;
             let mut connection = redis::Client::open(hangs(room))?.get_multiplexed_async_connection().await?;
             let pause = redis::cmd("CLIENT").arg(&["PAUSE", "4000", "ALL"]).to_owned();
             pause.query_async::<()>(&mut connection).await?;
@@ -221,7 +221,7 @@ fn a_thousand_wake_ups_at_once_are_one_watch_at_a_time() {
         room.script("checkout", Script { ends: 3000, ..quick() });
         let before = room.before_a_deploy("checkout", "feature/totals");
         accepted(room, "checkout 42").await?;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         let mut connection = room.redis.connect().await?;
         let mut wake_ups = redis::pipe();
         for _ in 0..1000 {

@@ -116,22 +116,22 @@ fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
         }
         said.push(format!("(very long): {}", answered(room, &"x".repeat(1001)).await?));
         insta::assert_snapshot!(said.join("\n"), @"
-        checkout: I did not understand that: the pull request or branch is missing after `checkout`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout 42 now: I did not understand that: I did not expect `now` after `42`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        @production 42: I did not understand that: the app is missing before `@production`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout@ 42: I did not understand that: the environment is missing after `checkout@`. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout 0: I did not understand that: `#0` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout #99999999999999999999: I did not understand that: `#99999999999999999999` is not the number of a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout feature..totals: I did not understand that: `feature..totals` is neither a pull request nor the name of a branch. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout https://github.com/acme/checkout/issues/42: I did not understand that: `https://github.com/acme/checkout/issues/42` is not a link to a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        https://github.com/acme/checkout/pull/42: I did not understand that: the app is missing: it comes before the link. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        checkout <!channel>: I did not understand that: `<!channel>` is not a link to a pull request. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
-        (very long): I did not understand that: it is longer than 1000 characters. Nothing was changed. Type it like `/deploy checkout 42`, or `/deploy help`.
+        checkout: I didn't understand that: the pull request or branch is missing after `checkout`. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout 42 now: I didn't understand that: `now` after `42` is one word too many. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        @production 42: I didn't understand that: the app is missing before `@production`. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout@ 42: I didn't understand that: the environment is missing after `checkout@`. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout 0: I didn't understand that: `#0` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout #99999999999999999999: I didn't understand that: `#99999999999999999999` is not the number of a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout feature..totals: I didn't understand that: `feature..totals` is neither a pull request nor the name of a branch. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout https://github.com/acme/checkout/issues/42: I didn't understand that: `https://github.com/acme/checkout/issues/42` is not a link to a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        https://github.com/acme/checkout/pull/42: I didn't understand that: the app is missing: it comes before the link. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        checkout <!channel>: I didn't understand that: `<!channel>` is not a link to a pull request. Type it like `/deploy checkout 42`, or see `/deploy help`.
+        (very long): I didn't understand that: it is longer than 1000 characters. Type it like `/deploy checkout 42`, or see `/deploy help`.
         ");
 
         let help = answered(room, "help").await?;
         insta::assert_snapshot!(help, @"
-        I deploy an app by one commit to the GitOps repository, then follow Argo CD until it is live.
+        I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
         • `/deploy <app>[@environment] <pull request or branch> [override <reason>]`: deploy a pull request, or the newest commit of a branch
         • `/deploy preview <app>[@environment] <pull request or branch>`: show what a deploy would change, and change nothing
         • `/deploy status [<app>[@environment]]`: what is live and what is under way, of one app or of all
@@ -142,7 +142,7 @@ fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
         • `/deploy unlock <app>[@environment]`: let people deploy an app again, or everything with `all`
         • `/deploy apps`: which apps and environments there are
         • `/deploy help [<command>]`: this list, or more about one command
-        Examples of one command: `/deploy help rollback`
+        Examples for one command: `/deploy help rollback`
         ");
         assert_eq!(answered(room, "").await?, help);
         Ok(())
@@ -153,7 +153,7 @@ fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
 fn people_of_another_workspace_are_sent_away() {
     room(async |room| -> Result<()> {
         room.slack.lock().users.get_mut(world::ALICE).expect("alice").team = "T0OTHER".to_owned();
-        insta::assert_snapshot!(answered(room, "checkout 42").await?, @"I serve another Slack workspace. Nothing was changed. Ask your administrators which bot deploys here.");
+        insta::assert_snapshot!(answered(room, "checkout 42").await?, @"I work for another Slack workspace. Ask your Slack admins which bot deploys here.");
         Ok(())
     });
 }
@@ -163,15 +163,15 @@ fn a_name_that_the_catalog_does_not_have() {
     room(async |room| -> Result<()> {
         without_limits(room);
         insta::assert_snapshot!(refused(room, "chekout 42").await?, @"
-        :no_entry: *chekout #42*  not deployed: there is no app `chekout` in the catalog. Nothing was changed. Did you mean `checkout`?
+        :no_entry: *chekout #42*  not deployed: there is no app `chekout`. Did you mean `checkout`?
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "billing 42").await?, @"
-        :no_entry: *billing #42*  not deployed: there is no app `billing` in the catalog. Nothing was changed. The catalog has `checkout`, `payments`.
+        :no_entry: *billing #42*  not deployed: there is no app `billing`. The apps are `checkout`, `payments`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout@staging 42").await?, @"
-        :no_entry: *checkout@staging #42*  not deployed: `checkout` has no environment `staging`. Nothing was changed. It has `default`.
+        :no_entry: *checkout@staging #42*  not deployed: `checkout` has no environment `staging`. It has `default`.
         asked by @alice
         ");
 
@@ -182,19 +182,19 @@ fn a_name_that_the_catalog_does_not_have() {
 ";
         bob_writes(room, CATALOG, checkout(room, environments));
         insta::assert_snapshot!(refused(room, "checkout@prodution 42").await?, @"
-        :no_entry: *checkout@prodution #42*  not deployed: `checkout` has no environment `prodution`. Nothing was changed. Did you mean `production`?
+        :no_entry: *checkout@prodution #42*  not deployed: `checkout` has no environment `prodution`. Did you mean `production`?
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout@qa 42").await?, @"
-        :no_entry: *checkout@qa #42*  not deployed: `checkout` has no environment `qa`. Nothing was changed. It has `production`, `staging`.
+        :no_entry: *checkout@qa #42*  not deployed: `checkout` has no environment `qa`. It has `production`, `staging`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `checkout` has several environments. Nothing was changed. Name one, like `checkout@production`. It has `production`, `staging`.
+        :no_entry: *checkout #42*  not deployed: `checkout` has several environments. Say which one, like `checkout@production`. It has `production`, `staging`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "payments 7").await?, @"
-        :no_entry: *payments #7*  not deployed: there is no app `payments` in the catalog. Nothing was changed. The catalog has `checkout`.
+        :no_entry: *payments #7*  not deployed: there is no app `payments`. The apps are `checkout`.
         asked by @alice
         ");
         Ok(())
@@ -213,38 +213,38 @@ fn who_may_deploy_is_said_by_the_catalog() {
         // An empty list means nobody, and so does none at all.
         bob_writes(room, CATALOG, checkout(room, "    allow: {}\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: nobody may deploy checkout: its `allow` in the catalog names nobody. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
+        :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
         asked by @alice
         ");
         bob_writes(room, CATALOG, checkout(room, ""));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: nobody may deploy checkout: its `allow` in the catalog names nobody. Nothing was changed. Whoever owns the catalog can add people, or `allow: anyone`.
+        :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
         asked by @alice
         ");
 
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @alice
         ");
 
         bob_writes(room, CATALOG, checkout(room, "    allow: { groups: [S0BACKEND] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @alice
         ");
         // Who is in the group gets further, and whoever joins it does so at once.
         insta::assert_snapshot!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Check the number. If you mean a branch of that name, type `branch:99`.
         asked by @bob
         ");
         room.slack.lock().groups.insert("S0BACKEND".to_owned(), vec![world::ALICE.to_owned()]);
         insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Check the number. If you mean a branch of that name, type `branch:99`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @bob
         ");
         // Whoever is named needs no group, and Slack is not asked.
@@ -256,28 +256,28 @@ fn who_may_deploy_is_said_by_the_catalog() {
         // A group that Slack does not know has no members; the log names it.
         room.slack.lock().groups.clear();
         insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @alice
         ");
         assert!(room.log().contains("no_such_group"), "{}", room.log());
 
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE], channels: [C0DEPLOYS] }\n"));
         insta::assert_snapshot!(refused_to(room, world::ALICE, "C0RANDOM", "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: checkout may not be deployed from this channel. Nothing was changed. Type it in one of the channels that the catalog names.
+        :no_entry: *checkout #42*  not deployed: checkout can't be deployed from this channel. Use one of the channels that `deploy-bot.yaml` lists for it.
         asked by @alice
         ");
         insta::assert_snapshot!(refused_to(room, world::BOB, "C0RANDOM", "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @bob
         ");
         insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Check the number. If you mean a branch of that name, type `branch:99`.
         asked by @alice
         ");
 
         bob_writes(room, CATALOG, checkout(room, "    allow: anyone\n"));
         insta::assert_snapshot!(refused_to(room, world::CAROL, "C0RANDOM", "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Check the number. If you mean a branch of that name, type `branch:99`.
         asked by @carol
         ");
         Ok(())
@@ -305,45 +305,45 @@ fn a_pull_request_or_branch_that_cannot_be_deployed() {
                 .pull_request(with(47, PullRequestState::Closed, fork()));
         }
         insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Nothing was changed. Check the number. A branch of that name is typed `branch:99`.
+        :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Check the number. If you mean a branch of that name, type `branch:99`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout 43").await?, @"
-        :no_entry: *checkout #43*  not deployed: pull request #43 is closed. Nothing was changed. Reopen it, or deploy `main`.
+        :no_entry: *checkout #43*  not deployed: pull request #43 is closed. Reopen it, or deploy `main`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout #44").await?, @"
-        :no_entry: *checkout #44*  not deployed: pull request #44 is merged already. Nothing was changed. Deploy `main` instead.
+        :no_entry: *checkout #44*  not deployed: pull request #44 is already merged. Deploy `main` instead.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout 45").await?, @"
-        :no_entry: *checkout #45*  not deployed: pull request #45 comes from a fork, whose image our CI does not build. Nothing was changed. Push its branch to the app's own repository and deploy that.
+        :no_entry: *checkout #45*  not deployed: pull request #45 comes from a fork, and CI builds no images for forks. Push its branch to the app's own repository and deploy that.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout 46").await?, @"
-        :no_entry: *checkout #46*  not deployed: pull request #46 comes from a fork, whose image our CI does not build. Nothing was changed. Push its branch to the app's own repository and deploy that.
+        :no_entry: *checkout #46*  not deployed: pull request #46 comes from a fork, and CI builds no images for forks. Push its branch to the app's own repository and deploy that.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout 47").await?, @"
-        :no_entry: *checkout #47*  not deployed: pull request #47 is closed. Nothing was changed. Reopen it, or deploy `main`.
+        :no_entry: *checkout #47*  not deployed: pull request #47 is closed. Reopen it, or deploy `main`.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout https://github.com/acme/payments/pull/7").await?, @"
-        :no_entry: *checkout acme/payments#7*  not deployed: acme/payments#7 is no pull request of `checkout`, which is built from acme/checkout. Nothing was changed. Check the app and the link.
+        :no_entry: *checkout acme/payments#7*  not deployed: that link is to acme/payments#7, but `checkout` is built from acme/checkout. Check the app and the link.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout feature/nothing").await?, @"
-        :no_entry: *checkout feature/nothing*  not deployed: acme/checkout has no branch `feature/nothing`. Nothing was changed. Check the name. For a pull request, type its number.
+        :no_entry: *checkout feature/nothing*  not deployed: acme/checkout has no branch `feature/nothing`. Check the name. For a pull request, type its number.
         asked by @alice
         ");
         insta::assert_snapshot!(refused(room, "checkout branch:42").await?, @"
-        :no_entry: *checkout 42*  not deployed: acme/checkout has no branch `42`. Nothing was changed. Check the name. For a pull request, type its number.
+        :no_entry: *checkout 42*  not deployed: acme/checkout has no branch `42`. Check the name. For a pull request, type its number.
         asked by @alice
         ");
 
         room.github.lock().repo("acme/checkout").access(Access::None);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: GitHub shows me no repository acme/checkout. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
+        :no_entry: *checkout #42*  not deployed: I can't find the repository acme/checkout on GitHub. Check its name in `deploy-bot.yaml` (or the setting `gitops_repo`), and that my GitHub token may read it.
         asked by @alice
         ");
         Ok(())
@@ -357,7 +357,7 @@ fn an_image_that_is_not_there() {
         let tag = room.tag("checkout", "feature/totals");
         room.registry.lock().remove_tag("acme/checkout", &tag);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: the registry has no tag `feature-totals-<sha>` of `registry.test/acme/checkout` (commit `<sha>`). Nothing was changed. Wait until the build has pushed it, then try again.
+        :no_entry: *checkout #42*  not deployed: there is no image `feature-totals-<sha>` in `registry.test/acme/checkout` yet (commit `<sha>`). Wait until CI has built it, then try again.
         asked by @alice
         [Retry]
         ");
@@ -370,7 +370,7 @@ fn an_image_that_is_not_there() {
         room.github.lock().repo("acme/checkout").branch(&long).commit("Too long a name", &[("a.txt", "a")]);
         let message = refused(room, &format!("checkout {long}")).await?;
         insta::assert_snapshot!(message.replace(&"x".repeat(30), "x(30)"), @"
-        :no_entry: *checkout x(30)x(30)xxxxxxxxxx…*  not deployed: branch and commit make `x(30)x(30)x(30)x(30)xxxxxxx…`, which is not a valid image tag. Nothing was changed. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
+        :no_entry: *checkout x(30)x(30)xxxxxxxxxx…*  not deployed: branch and commit make `x(30)x(30)x(30)x(30)xxxxxxx…`, which isn't a valid image tag. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
         asked by @alice
         ");
 
@@ -415,61 +415,61 @@ fn a_values_file_that_cannot_be_edited_safely_is_left_as_it_is() {
             said.push(format!("{name}: {message}"));
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        path missing: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`, only `image` (line 1). Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
+        path missing: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it has no `image.tag`, only `image` (line 1). Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        nothing of the path: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
+        nothing of the path: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it has no `image.tag`. Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        empty file: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has no `image.tag`. Nothing was changed. Add it there, or set `tag_at` of this app in the catalog.
+        empty file: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it has no `image.tag`. Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        a list: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        a list: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) is not a single value. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        a template: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is not a single value. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        a template: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) is not a single value. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        no value: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 1) has no value. Nothing was changed. Write any quoted value there once.
+        no value: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 1) is empty. Write any value in quotes there once.
         asked by @alice
         [Retry]
-        another type: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) has the explicit type `!!int`, which is not a string. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        another type: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) is marked as `!!int`, not as text. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        an alias: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 3) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        an alias: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        an alias on the way: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is written elsewhere and only referred to by an alias. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        an alias on the way: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) only refers to a value elsewhere (a YAML alias). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        an anchor with aliases: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` is anchored, and line 4 uses it too, so an edit would change both. Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        an anchor with aliases: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 4 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        from a merge key only: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` comes only from a merge key `<<` (line 3). Nothing was changed. Write the key into the file itself.
+        from a merge key only: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` comes only from a merge key `<<` (line 3). Write the key itself into the file.
         asked by @alice
         [Retry]
-        a duplicate key: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: the key `image.tag` stands twice (again on line 3). Nothing was changed. Remove one of them.
+        a duplicate key: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: the key `image.tag` is there twice (again on line 3). Remove one of them.
         asked by @alice
         [Retry]
-        a duplicate key on the way: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: on the way to `image.tag` the key `image` stands twice (again on line 3). Nothing was changed. Remove one of them.
+        a duplicate key on the way: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: on the way to `image.tag` the key `image` is there twice (again on line 3). Remove one of them.
         asked by @alice
         [Retry]
-        several documents: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: several of its documents have `image.tag` (again on line 5). Nothing was changed. Fix the file, or point `tag_at` of this app somewhere else.
+        several documents: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: several documents in it have `image.tag` (again on line 5). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        a block: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is a block or stands on several lines. Nothing was changed. Write it on one line.
+        a block: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) spans several lines. Write it on one line.
         asked by @alice
         [Retry]
-        several lines: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: `image.tag` (line 2) is a block or stands on several lines. Nothing was changed. Write it on one line.
+        several lines: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) spans several lines. Write it on one line.
         asked by @alice
         [Retry]
-        a tab: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: line 2 is not plain YAML (tabs disallowed within this context (block indentation)). Nothing was changed. Fix that line.
+        a tab: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 2 is not valid YAML (tabs disallowed within this context (block indentation)). Fix that line.
         asked by @alice
         [Retry]
-        not UTF-8: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: line 1 is not UTF-8. Nothing was changed. Save it as UTF-8.
+        not UTF-8: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 1 is not UTF-8. Save the file as UTF-8.
         asked by @alice
         [Retry]
-        too large: :no_entry: *checkout #42*  not deployed: I cannot edit `checkout/values.yaml` safely: it has 1048597 bytes, and I edit at most 1048576. Nothing was changed. Make it smaller.
+        too large: :no_entry: *checkout #42*  not deployed: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
         asked by @alice
         [Retry]
         ");
@@ -488,14 +488,14 @@ fn a_values_file_that_is_missing() {
         gone.files.push((VALUES.to_owned(), None));
         room.github.lock().push(world::GITOPS, "main", "bob", &[gone]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
+        :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
         asked by @alice
         [Retry]
         ");
         // A folder is no file.
         bob_writes(room, "checkout/values.yaml/readme.md", "moved");
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Nothing was changed. Add it, or set `values` of this app in the catalog.
+        :no_entry: *checkout #42*  not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
         asked by @alice
         [Retry]
         ");
@@ -511,7 +511,7 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let by_hand = format!("image:\n  tag: \"{tag}\"\n");
         bob_writes(room, VALUES, &by_hand);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by bob in `<sha>`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
+        :no_entry: *checkout #42*  not deployed: bob put `feature-totals-<sha>` into Git by hand (`<sha>`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
         asked by @alice
         [Deploy it]  [Retry]
         ");
@@ -521,7 +521,7 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let written = format!("# again\n{by_hand}");
         room.github.lock().person_pushes(world::GITOPS, "main", world::BOT_LOGIN, &[(VALUES, &written)], copied);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by acme-deploy-bot[bot] in `<sha>`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
+        :no_entry: *checkout #42*  not deployed: acme-deploy-bot[bot] put `feature-totals-<sha>` into Git by hand (`<sha>`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
         asked by @alice
         [Deploy it]  [Retry]
         ");
@@ -531,7 +531,7 @@ fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
         let commit = NewCommit { author: Some(nobody), ..NewCommit::new("Write the tag", &[(VALUES, &by_hand)]) };
         room.github.lock().push(world::GITOPS, "main", "bob", &[commit]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: `feature-totals-<sha>` was already written by somebody in `<sha>`, and I sync only my own commits. Nothing was changed. Press the button and I deploy it with a commit of my own, or revert that one and try again.
+        :no_entry: *checkout #42*  not deployed: somebody put `feature-totals-<sha>` into Git by hand (`<sha>`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
         asked by @alice
         [Deploy it]  [Retry]
         ");
@@ -573,28 +573,28 @@ fn a_catalog_that_cannot_be_used() {
             said.push(format!("{name}: {}", refused(room, "checkout 42").await?));
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        not YAML: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 3: this is not YAML: while parsing a node, did not find expected node content. Nothing was changed. Fix it on the GitOps branch, then try again.
+        not YAML: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 3: this is not YAML: while parsing a node, did not find expected node content. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        an unknown key: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` cannot have `alow`: did you mean `allow`? Nothing was changed. Fix it on the GitOps branch, then try again.
+        an unknown key: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` cannot have `alow`: did you mean `allow`? Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        a wrong type: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: `apps` must be a map, not a list. Nothing was changed. Fix it on the GitOps branch, then try again.
+        a wrong type: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 1: `apps` must be a map, not a list. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        no apps: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it has no apps. Nothing was changed. Fix it on the GitOps branch, then try again.
+        no apps: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 1: it has no apps. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        an app twice: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` is given twice, first in line 2. Nothing was changed. Fix it on the GitOps branch, then try again.
+        an app twice: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` is given twice, first in line 2. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        two targets, one application: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Nothing was changed. Fix it on the GitOps branch, then try again.
+        two targets, one application: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        two targets, one place: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Nothing was changed. Fix it on the GitOps branch, then try again.
+        two targets, one place: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        not UTF-8: :no_entry: *checkout #42*  not deployed: the catalog `deploy-bot.yaml` is broken on line 1: it is not UTF-8. Nothing was changed. Fix it on the GitOps branch, then try again.
+        not UTF-8: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 1: it is not UTF-8. Fix it in Git, then try again.
         asked by @alice
         [Retry]
         ");
@@ -603,7 +603,7 @@ fn a_catalog_that_cannot_be_used() {
         gone.files.push((CATALOG.to_owned(), None));
         room.github.lock().push(world::GITOPS, "main", "bob", &[gone]);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Nothing was changed. Add the catalog there, then try again.
+        :no_entry: *checkout #42*  not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Add it there, then try again.
         asked by @alice
         [Retry]
         ");
@@ -628,7 +628,7 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
         // Alice is taken out: what is remembered would still let her, the commit step sees that it is old.
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you may not deploy checkout. Nothing was changed. Whoever owns the catalog can add you to its `allow`.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @alice
         ");
         let history = room.key("deploy-bot/target/-/checkout/history").await?.unwrap_or_default();
@@ -660,7 +660,7 @@ fn a_locked_target_says_who_locked_it_and_why() {
         };
         lock(None).await?;
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: checkout is locked by @carol: Release freeze until Monday. Nothing was changed. They or an owner can end that: `/deploy unlock checkout`.
+        :no_entry: *checkout #42*  not deployed: checkout is locked by @carol: Release freeze until Monday. They or an owner can unlock it: `/deploy unlock checkout`.
         asked by @alice
         [Retry]  [Unlock]
         ");
@@ -679,12 +679,12 @@ fn a_gitops_branch_or_repository_that_is_not_there() {
     let variables = [("gitops_branch".to_owned(), "release".to_owned())].into();
     room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: acme/gitops has no branch `release`. Nothing was changed. Whoever runs me has to check `gitops_branch`.
+        :no_entry: *checkout #42*  not deployed: acme/gitops has no branch `release`. Ask whoever runs me to check the setting `gitops_branch`.
         asked by @alice
         ");
         room.github.lock().repo(world::GITOPS).access(Access::None);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: GitHub shows me no repository acme/gitops. Nothing was changed. Check its name in the catalog or in `gitops_repo`, and that my GitHub token may read it.
+        :no_entry: *checkout #42*  not deployed: I can't find the repository acme/gitops on GitHub. Check its name in `deploy-bot.yaml` (or the setting `gitops_repo`), and that my GitHub token may read it.
         asked by @alice
         ");
         Ok(())

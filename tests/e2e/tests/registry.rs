@@ -37,7 +37,7 @@ async fn ask(room: &Room) -> Result<(String, Vec<String>)> {
 /// The image is found, after exactly these calls.
 async fn found(room: &Room, calls: &[&str]) -> Result<()> {
     let (message, asked) = ask(room).await?;
-    assert!(message.contains("I cannot edit `checkout/values.yaml` safely"), "{message}");
+    assert!(message.contains("I can't safely edit `checkout/values.yaml`"), "{message}");
     assert_eq!(asked, calls);
     Ok(())
 }
@@ -105,7 +105,7 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head", "registry.token"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
         ");
@@ -113,7 +113,7 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head", "registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
         ");
@@ -124,7 +124,7 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
         ");
@@ -135,13 +135,13 @@ fn a_registry_that_lets_nobody_in_is_said_in_words() {
             said.push(format!("{denial:?}: {}", ask(room).await?.0));
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        EmptyToken: :x: *checkout #42*  I could not look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        EmptyToken: :x: *checkout #42*  I couldn't look for the image in the registry: my credentials for it are missing or not accepted. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
-        Forbidden: :x: *checkout #42*  I could not look for the image in the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        Forbidden: :x: *checkout #42*  I couldn't look for the image in the registry: the registry doesn't allow it. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
-        AtTokenEndpoint: :x: *checkout #42*  I could not log in to the registry: the registry does not allow it. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        AtTokenEndpoint: :x: *checkout #42*  I couldn't log in to the registry: the registry doesn't allow it. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
         ");
@@ -169,19 +169,19 @@ fn credentials_go_to_no_place_that_the_registry_makes_up() {
             said.push(message);
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't log in to the registry at the other host that it names: the setting `registry_token_url` is missing or malformed. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't log in to the registry at the other host that it names: the setting `registry_token_url` is missing or malformed. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't log in to the registry at the other host that it names: the setting `registry_token_url` is missing or malformed. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
-        :x: *checkout #42*  I could not log in to the registry at the other host that it names: the variable `registry_token_url` is missing or malformed. Nothing was changed. Whoever runs me has to fix that. Then try again.
+        :x: *checkout #42*  I couldn't log in to the registry at the other host that it names: the setting `registry_token_url` is missing or malformed. Nothing was changed. Ask whoever runs me to fix that, then try again.
         asked by @alice
         [Retry]
-        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (where to log in). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I couldn't log in to the registry: the registry gave an answer that I don't understand (where to log in). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
@@ -200,26 +200,26 @@ fn a_registry_that_has_enough_or_is_in_trouble() {
         let (message, calls) = ask(room).await?;
         assert_eq!(calls, ["registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I could not look for the image in the registry: the registry limits how often I may ask (again in 7 s). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I couldn't look for the image in the registry: the registry limits how often I may ask (again in 7 s). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
 
         room.registry.fault("registry.head", Fault::Instead(fakes::Response::text(502, "bad gateway")), 1);
         insta::assert_snapshot!(ask(room).await?.0, @"
-        :x: *checkout #42*  I could not look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I couldn't look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
         room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 1);
         insta::assert_snapshot!(ask(room).await?.0, @"
-        :x: *checkout #42*  I could not log in to the registry: the registry answered something that I do not understand (the token). Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I couldn't log in to the registry: the registry gave an answer that I don't understand (the token). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
         room.registry.down().await;
         insta::assert_snapshot!(ask(room).await?.0, @"
-        :x: *checkout #42*  I could not look for the image in the registry: the registry cannot be reached. Nothing was changed. Try again in a minute. If that does not help, tell whoever runs me.
+        :x: *checkout #42*  I couldn't look for the image in the registry: I can't reach the registry. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");

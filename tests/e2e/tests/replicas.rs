@@ -157,7 +157,7 @@ fn two_watches_for_one_renewal_period_sync_once_and_say_the_same() {
         room.script("checkout", Script { ends: 5000, ..quick() });
         let before = room.before_a_deploy("checkout", "feature/totals");
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         ensure!(room.redis::<i64>(&["DEL", "deploy-bot/lease/watch"]).await? == 1, "somebody watched");
         room.redis::<i64>(&["PUBLISH", "deploy-bot/wake", "wake"]).await?;
         room.until("second watch", PATIENCE, |room| (room.argocd.lock().open_streams() == 2).then_some(())).await?;

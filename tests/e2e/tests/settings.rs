@@ -108,7 +108,7 @@ fn a_malformed_address_is_named_to_everybody_before_anything_is_done() {
 
             // To the person, in the answer.
             let answer = room.alice("checkout 42").await;
-            let words = format!("the variable `{name}` is missing or malformed. Nothing was changed.");
+            let words = format!("the setting `{name}` is missing or malformed. Nothing was changed.");
             assert_eq!(answer.status, Some(200), "{name}");
             assert!(answer.body.contains(&words), "{name}: {}", answer.body);
             named_in_the_log(room, said, name, 1).await?;
@@ -173,7 +173,7 @@ fn no_secret_is_ever_said() {
         let refused = |status| Fault::Instead(Response::json(status, &json!({ "message": "Bad credentials" })));
         room.github.fault("github.query", refused(401), 1);
         typed(room, "payments 7").await;
-        room.says("GitHub does not accept my token").await?;
+        room.says("GitHub doesn't accept my token").await?;
         room.registry.fault("registry.*", refused(403), 10);
         typed(room, "payments 7").await;
         room.says("image in the registry").await?;
@@ -181,7 +181,7 @@ fn no_secret_is_ever_said() {
         room.argocd.fault("argocd.webhook", refused(400), 1);
         room.argocd.fault("argocd.sync", refused(401), 1);
         typed(room, "payments 7").await;
-        room.says("Argo CD does not accept my token").await?;
+        room.says("Argo CD doesn't accept my token").await?;
         let revoked = Response::json(200, &json!({ "ok": false, "error": "token_revoked" }));
         room.slack.fault("slack.post", Fault::Instead(revoked), 10);
         typed(room, "checkout 4712").await;

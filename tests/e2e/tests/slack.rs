@@ -159,7 +159,7 @@ fn a_message_that_somebody_deleted_is_written_anew() {
     room(async |room| {
         room.argocd.lock().app("checkout").script.ends = 2000;
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         deletes(room, 0).await?;
         room.says("is live").await?;
         assert_eq!(deleted(room), [true, false]);
@@ -228,7 +228,7 @@ fn when_the_channel_is_lost_during_the_sync_the_asker_is_told() {
             room.script("checkout", Script { ends: 1200, ..quick() });
             let (what, branch) = if n % 2 == 0 { ("42", "feature/totals") } else { ("main", "main") };
             room.alice(&format!("checkout {what}")).await;
-            says_in(room, n, "syncing").await?;
+            says_in(room, n, "rolling out").await?;
             happens(room);
             whispered(room, &format!("is live: `{}`", room.tag("checkout", branch))).await.context(why)?;
             assert_eq!(room.messages().len(), n + 1, "{why}: no other message");

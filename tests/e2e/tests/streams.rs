@@ -17,7 +17,7 @@ fn head(room: &Room) -> String {
 async fn is_syncing(room: &Room, ends: u64) -> Result<()> {
     room.script("checkout", Script { ends, ..quick() });
     room.alice("checkout 42").await;
-    room.says("syncing").await?;
+    room.says("rolling out").await?;
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn argo_cd_restarts_during_the_sync_and_the_deploy_goes_on() {
     room(async |room| -> Result<()> {
         is_syncing(room, 2500).await?;
         room.argocd.down().await;
-        room.says("I keep trying: Argo CD cannot be reached").await?;
+        room.says("I'm still trying: I can't reach Argo CD").await?;
         room.argocd.lock().webhook_takes = None;
         room.argocd.up().await?;
         room.says("is live").await?;
@@ -141,9 +141,9 @@ fn a_token_that_is_revoked_during_the_sync_ends_the_following_in_words() {
             argocd.revoke_token();
             argocd.fail_streams("error reading from server: EOF");
         }
-        let message = room.says("Argo CD does not accept my token").await?;
-        assert!(message.contains("I could not follow the application"), "{message}");
-        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        let message = room.says("Argo CD doesn't accept my token").await?;
+        assert!(message.contains("I couldn't follow the application"), "{message}");
+        assert!(message.contains("the cluster may be in between."), "{message}");
         assert!(message.contains("Whoever runs me has to fix that."), "{message}");
         let tag = room.tag("checkout", "feature/totals");
         let ends = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(tag.as_str())).then_some(());
@@ -157,8 +157,8 @@ fn a_right_that_is_taken_away_during_the_sync_ends_the_following_in_words() {
     room(async |room| -> Result<()> {
         is_syncing(room, 8000).await?;
         room.argocd.lock().rights.retain(|(right, _)| *right != Right::Get);
-        let message = room.says("Argo CD does not allow it: permission denied").await?;
-        assert!(message.contains("the cluster may be too, in part."), "{message}");
+        let message = room.says("Argo CD doesn't allow it: permission denied").await?;
+        assert!(message.contains("the cluster may be in between."), "{message}");
         Ok(())
     });
 }
@@ -171,8 +171,8 @@ fn a_token_that_is_refused_when_the_sync_is_asked_for_ends_it() {
         let refused = Response::json(401, &json!({ "error": why, "code": 16, "message": why }));
         room.argocd.fault("argocd.sync", Fault::Instead(refused), 1000);
         room.alice("checkout 42").await;
-        let message = room.says("I could not ask Argo CD for the sync: Argo CD does not accept my token").await?;
-        assert!(message.contains("the cluster is not."), "{message}");
+        let message = room.says("I couldn't ask Argo CD for the sync: Argo CD doesn't accept my token").await?;
+        assert!(message.contains("the cluster is unchanged."), "{message}");
         assert_eq!(room.calls(0).iter().filter(|call| *call == "argocd.sync").count(), 1);
         Ok(())
     });
@@ -191,7 +191,7 @@ fn a_silent_stream_does_not_hide_that_the_application_is_degraded() {
             (argocd.streams, argocd.keep_alive) = (Streams::Frozen, 200);
         }
         room.alice("checkout 42").await;
-        let message = room.says("is synced, but degraded").await?;
+        let message = room.says("is rolled out, but not healthy").await?;
         assert!(message.contains("• Deployment/checkout: "), "{message}");
         Ok(())
     });

@@ -77,7 +77,7 @@ fn two_apps_at_the_same_moment_both_go_live() {
         assert_eq!(argocd.syncs().len(), 2);
         drop(argocd);
         for (_, _, text) in room.said() {
-            for bad in ["not deployed", "I do not know", "I could not", "failed", ":x:", "STALE"] {
+            for bad in ["not deployed", "didn't confirm", "I couldn't", "failed", ":x:", "STALE"] {
                 assert!(!text.contains(bad), "{text}");
             }
         }

@@ -106,11 +106,11 @@ fn a_webhook_that_comes_during_the_sync_is_relayed_and_changes_nothing_else() {
         room.script("payments", quick());
         room.github.lock().webhook(world::GITOPS).lost = 1;
         room.alice("checkout 42").await;
-        room.says("syncing").await?;
+        room.says("rolling out").await?;
         let late = room.github.lock().deliveries()[0].guid.clone();
         room.github.lock().redeliver(&late);
         let late = answer(room, 0).await?;
-        assert!(room.message().contains("syncing"), "{}", room.message());
+        assert!(room.message().contains("rolling out"), "{}", room.message());
         assert_eq!((late.status, late.body.contains("the bot's own commit")), (Some(200), true), "{}", late.body);
         let message = room.says("is live").await?;
         nothing_more_happens(room, &message, 1).await

@@ -129,7 +129,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     }
     let words =
         if facts.watch_speaks() { message::after_commit(id, facts) } else { message::before_commit(id, facts, None) };
-    let nothing = "Nothing was changed";
+    let nothing = |text: &str| text.contains("Nothing was changed") || text.contains("not deployed");
     let has_commit = town.made.borrow().iter().any(|made| made.id == *id && !was_gone(town, made, facts));
     let request = facts.request.as_ref();
     // A click may be a while on its way, so its own time is not when it took the message over.
@@ -142,7 +142,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
         && let Some(message) = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())
         && has_commit
         // In a message that it took over, others may have said that before it.
-        && message.edits.iter().any(|edit| edit.text.contains(nothing) && since.is_none_or(|since| edit.at > since))
+        && message.edits.iter().any(|edit| nothing(&edit.text) && since.is_none_or(|since| edit.at > since))
     {
         return town.broke(format!("I4: {id} has a commit, and told that nothing was changed"));
     }

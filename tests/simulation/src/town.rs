@@ -435,7 +435,7 @@ impl Town {
                 town.note(|| format!("{id} answered with {status}: {body}"));
                 if status == 200 && body.contains("Accepted") {
                     town.answered.borrow_mut().insert(id, true);
-                } else if status == 200 && body.contains("I could not accept this") {
+                } else if status == 200 && body.contains("I can't take that right now") {
                     town.answered.borrow_mut().entry(id).or_insert(false);
                 }
             });
