@@ -24,13 +24,12 @@ pub use resume::{resume, take_back};
 pub(crate) use stop::Stop;
 
 use crate::context::Context;
-use crate::late;
 use crate::log::Line;
 use crate::settings::SlackCommandSettings;
-use crate::speaker::Speaker;
+use crate::speak::{MessageJournal, Said, Speaker};
 use crate::world::World;
 use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
-use domain::message::{self, Message, Note};
+use domain::message::{self, Note};
 use domain::names::{CommitSha, DeploymentId};
 use domain::refusal::Refusal;
 use futures::StreamExt;
@@ -49,22 +48,22 @@ const CARRY: Terms = Terms { life: Duration::from_secs(15), renew: Some(Duration
 pub(crate) const WRITE: Duration = Duration::from_secs(2);
 /// How often a request tries for a lease that somebody else has.
 const LEASE_RETRY: Duration = Duration::from_millis(100);
-/// How long words that have to wait for others are held back.
-const TURN: Duration = Duration::from_secs(1);
 /// How much earlier than the work the answer to Slack sets out.
 const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
-/// Between two tries to tell the end, and how many there are.
-const TELL_AGAIN: Duration = Duration::from_secs(2);
-const TELL_TRIES: u32 = 40;
+/// How long the end is tried to be told; then the next probe goes on.
+const TELL_END: Duration = Duration::from_secs(80);
+/// When a write that its writer gave up has landed, or never will.
+const LATE_WRITE: Duration = Duration::from_secs(10);
+
+/// Speaks until there is a commit.
+type RunSpeaker<'a, W> = Speaker<'a, W, MessageJournal<'a, W>>;
 
 /// One deployment that is carried out, under its lease.
 pub(crate) struct Run<'a, W> {
     pub(crate) cx: Context<'a, W>,
     pub(crate) lease: &'a Lease<'a, W>,
-    /// Edits of the message.
-    calls: &'a Calls<()>,
     /// Writes of a ring.
     rings: &'a Calls<()>,
     /// It stands in its target's history, so that its facts are deleted one day.
@@ -92,13 +91,12 @@ impl Job<'_> {
 pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id: &DeploymentId) {
     // The answer to Slack is still on its way out of this instance: it goes first.
     world.sleep(HEAD_START).await;
-    let (calls, rings) = (Calls::default(), Calls::default());
+    let rings = Calls::default();
     let name = carry_lease(id);
     let carried = Lease::try_hold(world, &name, CARRY, async |lease| {
         let run = Run {
             cx: Context { world, settings, id },
             lease,
-            calls: &calls,
             rings: &rings,
             remembered: Cell::new(false),
             compared: Cell::new(false),
@@ -117,28 +115,12 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
         Ok(Err(stop)) => world.log(Line::error("left").of(id).with("cause", stop.why())),
         Err(_) => world.log(Line::new("lease_lost").of(id)),
     }
-    let (late_words, late_ring) = (!held.late(&calls).is_empty(), !held.late(&rings).is_empty());
-    if !(late_words || late_ring) {
+    if held.late(&rings).is_empty() {
         return;
     }
-    world.sleep(clients::slack::LATE_EDIT).await;
-    if late_ring && let Err(error) = resume::adopt_strays(world).await {
+    world.sleep(LATE_WRITE).await;
+    if let Err(error) = resume::adopt_strays(world).await {
         world.log(Line::error("strays_not_adopted").of(id).with("cause", error.why()));
-    }
-    if late_words {
-        // What we said last may have come over what another carrier or the watch has told since.
-        late::tell_again(world, &settings.slack, settings.tempo.minute, id, |facts| last_words(id, facts)).await;
-    }
-}
-
-/// The final words of a deployment, whoever has to tell them.
-fn last_words(id: &DeploymentId, facts: &Facts) -> Option<Message> {
-    match (&facts.outcome, &facts.end) {
-        // It goes on as another deployment, whose message it is now.
-        _ if facts.is_approved() => None,
-        (Some(_), _) => Some(message::after_commit(id, facts)),
-        (None, Some(_)) if facts.committed.is_none() => Some(message::before_commit(id, facts, None)),
-        _ => None,
     }
 }
 
@@ -154,7 +136,9 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
         let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
         *run.unsettled.borrow_mut() = Unsettled { look: !bases.is_empty(), bases };
     }
-    let speaker = Speaker::new(run.cx.world, run.cx.settings, run.cx.id, run.lease, run.calls, &facts);
+    let Context { world, settings, id } = run.cx;
+    let journal = MessageJournal::new(world, id, run.lease, &facts);
+    let speaker = Speaker::new(world, &settings.slack, &settings.tempo, id, journal);
     if facts.end.is_none() {
         let (progress, heard) = mpsc::unbounded();
         let first = facts.clone();
@@ -178,16 +162,19 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
 /// Tells what is newest, until the work is done.
 async fn tell_progress<W: World>(
     run: &Run<'_, W>,
-    speaker: &Speaker<'_, W>,
+    speaker: &RunSpeaker<'_, W>,
     first: Facts,
     mut heard: mpsc::UnboundedReceiver<(Facts, Option<Note>)>,
     worked: &Cell<bool>,
 ) {
     let mut latest = (first, None);
     loop {
-        let waits = speaker.tell(&latest.0, latest.1.clone(), false).await;
+        let words = message::before_commit(run.cx.id, &latest.0, latest.1.as_ref());
         // What has to wait is tried again, unless there is something newer to say.
-        let turn = if waits { Either::Left(run.cx.world.sleep(TURN)) } else { Either::Right(pending()) };
+        let turn = match speaker.tell(&latest.0, &words, false).await {
+            Said::NotYet(again) => Either::Left(run.cx.world.sleep(again)),
+            Said::Done => Either::Right(pending()),
+        };
         match select(heard.next(), pin!(turn)).await {
             Either::Left((Some(newer), _)) => latest = newer,
             Either::Left((None, _)) => return,
@@ -257,15 +244,18 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
 }
 
 /// Tells the end, saves that it was told, and only then lets the id go.
-async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &Speaker<'_, W>, facts: &Facts) -> Result<(), Stop> {
-    for _ in 0..TELL_TRIES {
-        speaker.tell(facts, None, true).await;
-        if speaker.end_is_told() {
-            return Ok(store::leave_flight(run.cx.world, run.cx.id).await?);
+async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts: &Facts) -> Result<(), Stop> {
+    let (world, id) = (run.cx.world, run.cx.id);
+    let words = message::before_commit(id, facts, None);
+    let until = world.elapsed().saturating_add(TELL_END);
+    while let Said::NotYet(again) = speaker.tell(facts, &words, true).await {
+        let left = until.saturating_sub(world.elapsed());
+        if left.is_zero() {
+            return Err(Stop::Leave("the end could not be told yet"));
         }
-        run.cx.world.sleep(TELL_AGAIN).await;
+        world.sleep(again.min(left)).await;
     }
-    Err(Stop::Leave("the end could not be told yet"))
+    Ok(store::leave_flight(world, id).await?)
 }
 
 /// From the catalog to the commit.

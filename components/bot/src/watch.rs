@@ -6,8 +6,8 @@
 
 mod announce;
 mod follow;
+mod journal;
 mod mend;
-mod voice;
 
 use crate::log::Line;
 use crate::settings::SyncPollerSettings;
@@ -15,7 +15,7 @@ use crate::world::World;
 use domain::names::DeploymentId;
 use follow::Ended;
 use futures::channel::mpsc;
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,25 +29,18 @@ const LIFE: Duration = Duration::from_secs(10);
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(3);
 
+/// Why something is done again.
+const SLEPT: &str = "a lease was lost during a call, which may have come late";
+
 /// What all followers share.
 pub(crate) struct Watch<'a, W> {
     pub(crate) world: &'a W,
     pub(crate) settings: &'a SyncPollerSettings,
     pub(crate) lease: &'a Lease<'a, W>,
-    /// Edits of messages, by deployment.
-    pub(crate) words: Calls<DeploymentId>,
     /// Asks for a sync, by deployment.
     pub(crate) syncs: Calls<DeploymentId>,
     /// Time is up: come to an end at the next safe point.
     pub(crate) closing: Cell<bool>,
-}
-
-/// What may have taken effect after a watch had lost its lease.
-pub(crate) struct Late {
-    /// Edits of the messages of these deployments.
-    pub(crate) words: Vec<DeploymentId>,
-    /// Asks for a sync of these.
-    pub(crate) syncs: Vec<DeploymentId>,
 }
 
 /// Watches, if nobody else does.
@@ -57,16 +50,9 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_watching").with("cause", error.why())),
     };
-    let watch = Watch {
-        world,
-        settings,
-        lease: &lease,
-        words: Calls::default(),
-        syncs: Calls::default(),
-        closing: Cell::new(false),
-    };
+    let watch = Watch { world, settings, lease: &lease, syncs: Calls::default(), closing: Cell::new(false) };
     let left = lease.during(RENEW, watch.run()).await;
-    let late = Late { words: watch.words.late(&lease), syncs: watch.syncs.late(&lease) };
+    let late = watch.syncs.late(&lease);
     match left {
         Ok(Ok(settled)) => {
             let held = lease.release().await;
@@ -89,7 +75,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
             let _ = store::wake(world).await;
         }
     }
-    late.mend(world, settings).await;
+    join_all(late.iter().map(|id| mend::mend_sync(world, settings, id))).await;
 }
 
 impl<W: World> Watch<'_, W> {

@@ -41,12 +41,11 @@
 //!   where the message is. An older `current` is known by whom it names, see [`turn`]; a ring that lost ids gets them back.
 //! - **A holder freezes inside a call** (between its last look at the lease and the moment the request leaves), and goes on when others have
 //!   long taken over. Nothing can fence that at Slack or Argo CD: its old words come over newer ones, its sync of an older commit after a
-//!   newer one. Whoever wakes so finds its lease lost, waits until its calls can land no more, says so in the log and mends it without a
-//!   lease, which anybody may do: final words are told once more, because rendered from final facts they are the same whoever says them, and
-//!   the newer commit is asked for again in its own deployment's name, see [`overtaken`]. A watch that sees another deployment's operation
-//!   after its own asks again while it is still its turn. Between the late call and the mending people may read old words, and the cluster
-//!   may run the older version; if the process that woke is killed in between, nobody mends words, or a sync over one that is live, until
-//!   the next deploy. A post that came late is one message more.
+//!   newer one. Old words stand until the next edit; after the final words nobody mends them. A post that came late is one message more.
+//!   A sync is mended: the watch that wakes finds its lease lost, waits until its calls can land no more, says so in the log and asks for the
+//!   newer commit again, in that deployment's name and without a lease, see [`overtaken`]. A watch that sees another deployment's operation
+//!   after its own asks again while it is still its turn. Between the late sync and the mending the cluster may run the older version; if
+//!   the process that woke is killed in between, nobody mends a sync over a live version until the next deploy.
 
 mod attempts;
 mod decisions;
@@ -273,48 +272,58 @@ pub struct Place {
     pub ts: MessageTs,
 }
 
-/// What one speaker (slack-command, or the watch) knows of its side of the message.
+/// Why a role may write no message, or no further one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lost {
+    /// Slack refused the call: the token, a right, or what was sent.
+    Refused,
+    /// Posts had no answer: each may have left a message that nobody edits. Slack has not refused, so the final words may be posted.
+    NoAnswer,
+    /// The channel takes no message: Slack's error.
+    Gone(String),
+}
+
+/// Words that were told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which, as [`words_hash`] says.
+    pub words: u64,
+    /// When the call began.
+    pub at: Timestamp,
+}
+
+/// What one role (slack-command, or the watch) knows of its side of the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voice {
-    /// A call is in flight since then (or its caller died).
-    #[serde(default)]
+    /// A call is in flight since then (or its caller died). Only slack-command says so.
     pub speaking: Option<Timestamp>,
     /// The message.
-    #[serde(default)]
     pub place: Option<Place>,
-    /// Slack said that there can be no message, or no more edits of it: its error.
-    #[serde(default)]
-    pub lost: Option<String>,
-    /// The text that was told last, as a hash.
-    #[serde(default)]
-    pub told: Option<u64>,
-    /// The final words were told.
-    #[serde(default)]
+    /// Why there can be no message.
+    pub lost: Option<Lost>,
+    /// The words that were told last, or given up.
+    pub told: Option<Told>,
+    /// The final words were told or given up, and people were called to them where that is due.
     pub told_end: bool,
-    /// The asker was called to a failure, in a thread below the message: an edit notifies nobody. Saved before the call, so at most once.
-    #[serde(default)]
-    pub called: bool,
     /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
-    #[serde(default)]
     pub replaced: bool,
-    /// Posts without an answer: each may have left a message that nobody edits.
-    #[serde(default)]
+    /// Posts without an answer.
     pub unsure_posts: u8,
     /// The last edit without an answer: it may still land, over newer words.
-    #[serde(default)]
     pub unsure_edit: Option<Timestamp>,
     /// Uses of the `response_url` so far; Slack allows five.
-    #[serde(default)]
     pub response_url_uses: u8,
 }
 
 impl Voice {
-    /// Why [`Voice::lost`] after posts without an answer. Slack has not refused, so the final words may still be posted.
-    pub const NO_ANSWER: &'static str = "no answer";
-
     /// Whether a message may be written or edited: not where Slack refused it, and after posts without an answer only at the end.
     pub fn may_write(&self, last: bool) -> bool {
-        self.lost.as_deref().is_none_or(|why| last && why == Self::NO_ANSWER)
+        match self.lost {
+            None => true,
+            Some(Lost::NoAnswer) => last,
+            Some(Lost::Refused | Lost::Gone(_)) => false,
+        }
     }
 }
 
@@ -467,40 +476,28 @@ pub enum LastWord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchFact {
     /// When the sync was last asked for; saved before the asking.
-    #[serde(default)]
     pub asked: Option<Timestamp>,
     /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
-    #[serde(default)]
     pub last_before: Option<Timestamp>,
     /// Argo CD took it: it said so, or our id was seen in its operation.
-    #[serde(default)]
     pub taken: bool,
     /// Why it has to wait.
-    #[serde(default)]
     pub waiting: Option<Waiting>,
     /// How far it is.
-    #[serde(default)]
     pub progress: Option<Progress>,
     /// It was `Degraded` before we asked.
-    #[serde(default)]
     pub degraded_before: bool,
     /// `Degraded`, or still with another image although not in sync, since then, after our sync.
-    #[serde(default)]
     pub degraded_since: Option<Timestamp>,
     /// How often it was seen so.
-    #[serde(default)]
     pub degraded_seen: u32,
     /// When it was first seen that the sync has ended.
-    #[serde(default)]
     pub ended_seen: Option<Timestamp>,
     /// When Argo CD was last asked to compare again because it had not done so after the sync.
-    #[serde(default)]
     pub refreshed: Option<Timestamp>,
     /// Auto-sync is switched on, which it should not be.
-    #[serde(default)]
     pub automated: bool,
     /// The watch's voice.
-    #[serde(default)]
     pub voice: Voice,
 }
 fact!(WatchFact, "watch");

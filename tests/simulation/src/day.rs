@@ -36,6 +36,8 @@ pub struct Report {
     pub operations: u64,
     /// The longest time in which two watches both changed something.
     pub overlap: Duration,
+    /// Edits of messages that left late, because their process was frozen inside the call.
+    pub late_edits: usize,
     /// How the deployments ended, as `State` says, in order of their ids.
     pub ends: Vec<String>,
     /// For each that is live: the time from the moment at which its app was seen healthy to the edit that told so.
@@ -60,6 +62,7 @@ impl Report {
             keys: town.store.borrow().len(),
             operations: town.kernel.operations(),
             overlap: town.longest_overlap(),
+            late_edits: town.late_edits.borrow().len(),
             ends: ends.collect(),
             told: told(town),
         }

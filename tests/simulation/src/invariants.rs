@@ -13,7 +13,7 @@ use crate::town::{CHANNEL, Made, Town, lock};
 pub(crate) struct Excuses {
     /// Leases may have failed their holders: several watches, or several deployments of a target at the same time, are excused.
     pub(crate) leases: bool,
-    /// A process froze inside a call, perhaps: what it asked for late may have been done, and mended.
+    /// A process froze inside a call, perhaps: a sync that it asked for late may have been done, and mended.
     pub(crate) frozen: bool,
     /// People deleted messages or shut the bot out: whoever could not be told is excused.
     pub(crate) slack: bool,
@@ -157,7 +157,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let in_channel = slack
         .messages(CHANNEL)
         .iter()
-        .any(|message| noted(&message.ts) && (message.text() == words.text || was(message)));
+        .any(|message| noted(&message.ts) && (stands(town, message, &words.text) || was(message)));
     let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
     let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text || was(message));
     let given_up = town.gave_up_telling.borrow().contains(id);
@@ -166,6 +166,20 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
         return;
     }
     town.broke(format!("I1: {id} is {state:?}, and nobody can read it: {:?}", words.text));
+}
+
+/// Whether a message says this now. An edit of a process that was frozen inside the call may come over it and stand.
+fn stands(town: &Town, message: &Message, text: &str) -> bool {
+    let late = town.late_edits.borrow();
+    for edit in message.edits.iter().rev() {
+        if edit.text == text {
+            return true;
+        }
+        if !late.contains(&(message.ts.clone(), edit.at)) {
+            return false;
+        }
+    }
+    false
 }
 
 /// I6: no lease, nothing in flight, no key without an owner.

@@ -42,6 +42,8 @@ struct State {
     /// How many operations were begun, and at which of them its process freezes for how long.
     operations: u64,
     freeze_at: Option<(u64, Duration)>,
+    /// The operation that takes effect now was held back by a freeze of its process.
+    late: bool,
 }
 
 struct Task {
@@ -83,6 +85,7 @@ impl Kernel {
             processes: vec![Process { alive: true, frozen_until: 0 }],
             operations: 0,
             freeze_at: None,
+            late: false,
         })))
     }
 
@@ -138,6 +141,11 @@ impl Kernel {
     /// and the operation leaves when it wakes.
     pub(crate) fn freeze_at(&self, operation: u64, duration: Duration) {
         self.0.borrow_mut().freeze_at = Some((operation, duration));
+    }
+
+    /// Whether the operation that takes effect now left late, because its process was frozen in the middle of it.
+    pub(crate) fn is_late(&self) -> bool {
+        self.0.borrow().late
     }
 
     /// How many operations were begun so far.
@@ -219,7 +227,14 @@ impl Kernel {
             }
             if let Some(until) = kernel.frozen_until(process) {
                 let rest = Duration::from_micros(until.saturating_sub(kernel.now()) + 1);
-                return kernel.leave(process, rest, arrives, back, effect, answer);
+                let late = kernel.clone();
+                let effect = move || {
+                    late.0.borrow_mut().late = true;
+                    let done = effect();
+                    late.0.borrow_mut().late = false;
+                    done
+                };
+                return kernel.leave(process, rest, arrives, back, Box::new(effect), answer);
             }
             let then = kernel.clone();
             kernel.after(arrives, move || {

@@ -143,6 +143,8 @@ pub(crate) struct Town {
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
     /// Every message that was ever noted as a deployment's, by `ts`.
     pub(crate) places: RefCell<BTreeSet<(DeploymentId, String)>>,
+    /// Edits that left late, because their process was frozen inside the call: which message, and when.
+    pub(crate) late_edits: RefCell<BTreeSet<(String, u64)>>,
     states: RefCell<BTreeMap<DeploymentId, (State, bool)>>,
     /// The most watches that were at work at the same time, and who is.
     watching: RefCell<BTreeSet<u64>>,
@@ -300,6 +302,7 @@ impl Town {
             unlawful: RefCell::default(),
             healthy: RefCell::default(),
             places: RefCell::default(),
+            late_edits: RefCell::default(),
             states: RefCell::default(),
             watching: RefCell::default(),
             most_watching: Cell::new(0),
@@ -731,6 +734,10 @@ impl Town {
             _ => {}
         }
         let answer = lock(&stand_in).answer(self.now(), request);
+        if call == "slack.update" && self.kernel.is_late() {
+            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+            self.late_edits.borrow_mut().insert((body["ts"].as_str().unwrap_or_default().to_owned(), self.now()));
+        }
         self.after_call(&call, request, &answer);
         let came = match answer {
             Answer::Whole(response) => Came::Whole(response),

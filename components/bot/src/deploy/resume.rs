@@ -3,7 +3,6 @@
 use super::guard::guarded_until;
 use super::turn::target_lease;
 use super::{CARRY, LEASE_RETRY, WRITE, carry_out};
-use crate::late;
 use crate::log::Line;
 use crate::settings::SlackCommandSettings;
 use crate::world::World;
@@ -189,7 +188,7 @@ pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
             None if in_flight.contains(&id) => continue,
             None => remember_early(world, &id).await?,
         }
-        world.log(Line::error("adopted").of(&id).with("cause", late::SLEPT));
+        world.log(Line::error("adopted").of(&id).with("cause", "a lease was lost during a write"));
     }
     Ok(())
 }

@@ -4,8 +4,9 @@
 //! now is tried again as long as a watch lasts, but no watch is woken for it: `/healthz` does that. After a day it is no news any more.
 
 use super::Watch;
-use super::follow::{CALL, Ended, LOST};
+use super::follow::{Ended, LOST};
 use crate::log::Line;
+use crate::speak::CALL;
 use crate::world::World;
 use clients::slack;
 use clients::slack::SlackError;

@@ -3,10 +3,9 @@
 //! What to do is decided in `domain::deployment` ([`deployment::next`] from the facts, [`deployment::step`] from Argo CD's answer);
 //! here it is done: save first, then ask; save first, then speak.
 
-use super::Watch;
-use super::voice::{Said, Voice};
-use crate::late::SLEPT;
+use super::{SLEPT, Watch};
 use crate::log::Line;
+use crate::speak::{CALL, Said, Speaker};
 use crate::world::World;
 use clients::argocd;
 use clients::argocd::{ArgoError, Event, Kind, SyncOutcome, SyncRequest};
@@ -21,13 +20,10 @@ use domain::time::Timestamp;
 use futures::channel::mpsc;
 use futures::future::{Either, select};
 use futures::stream::{LocalBoxStream, StreamExt};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::time::Duration;
 use store::{Current, Live, LiveVersion, Rewritten, StoreError};
-
-/// What asking for a sync, or a call to Slack, may take: the lease must hold this long before it is made.
-pub(crate) const CALL: Duration = Duration::from_secs(5);
 
 /// Before a stream that ended is opened again.
 const REOPEN: Duration = Duration::from_millis(200);
@@ -55,6 +51,7 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
         facts: RefCell::default(),
         nudges: futures::lock::Mutex::new(nudges),
         saving: futures::lock::Mutex::default(),
+        unsaved: Cell::new(false),
     };
     loop {
         match follower.run().await {
@@ -80,6 +77,8 @@ pub(crate) struct Follower<'a, W> {
     pub(crate) facts: RefCell<Facts>,
     nudges: futures::lock::Mutex<Nudges>,
     saving: futures::lock::Mutex<()>,
+    /// The last save of our fact failed.
+    unsaved: Cell<bool>,
 }
 
 /// One look at Argo CD, or what came instead.
@@ -97,6 +96,7 @@ type Looks<'s> = LocalBoxStream<'s, Result<Box<Application>, ArgoError>>;
 
 impl<W: World> Follower<'_, W> {
     async fn run(&self) -> Result<Ended, StoreError> {
+        let speaker = self.speaker();
         loop {
             self.reload().await?;
             let next = deployment::next(&self.facts.borrow(), self.world.now(), &self.watch.settings.tempo);
@@ -110,7 +110,7 @@ impl<W: World> Follower<'_, W> {
                 }
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
-                    let said = if committed { Voice::new(self).tell(false).await? } else { Said::Done };
+                    let said = if committed { self.tell(&speaker, false).await } else { Said::Done };
                     let gap = Duration::from_millis(self.watch.settings.tempo.edit_gap);
                     self.wait(match said {
                         Said::Done => moment,
@@ -121,7 +121,7 @@ impl<W: World> Follower<'_, W> {
                 }
                 Next::Say(word) => self.say(word).await?,
                 Next::Tell => loop {
-                    match Voice::new(self).tell(true).await? {
+                    match self.tell(&speaker, true).await {
                         Said::Done => {
                             self.leave_flight().await?;
                             return Ok(Ended::Settled);
@@ -134,7 +134,7 @@ impl<W: World> Follower<'_, W> {
                         }
                     }
                 },
-                Next::Sync { refresh } => self.sync(refresh).await?,
+                Next::Sync { refresh } => self.sync(&speaker, refresh).await?,
             }
             if self.watch.closing.get() {
                 return Ok(Ended::GoesOn);
@@ -170,11 +170,14 @@ impl<W: World> Follower<'_, W> {
         let before = self.facts.borrow().watch.clone();
         let mut fact = before.clone().unwrap_or_default();
         change(&mut fact);
-        if before.as_ref() == Some(&fact) {
+        if before.as_ref() == Some(&fact) && !self.unsaved.get() {
             return Ok(());
         }
+        self.unsaved.set(true);
         self.facts.borrow_mut().watch = Some(fact.clone());
-        store::save_fact(self.world, self.id, &fact).await
+        store::save_fact(self.world, self.id, &fact).await?;
+        self.unsaved.set(false);
+        Ok(())
     }
 
     /// Saves the last word. Telling it comes after.
@@ -200,25 +203,20 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// From the commit to the last word, as long as this watch lasts. Argo CD is followed and the message is edited at the same time.
-    async fn sync(&self, refresh: bool) -> Result<(), StoreError> {
+    async fn sync(&self, speaker: &Speaker<'_, W, &Self>, refresh: bool) -> Result<(), StoreError> {
         let (changed, mut changes) = mpsc::unbounded();
         let observe = async {
             let done = self.observe(refresh, &changed).await;
             drop(changed);
             done
         };
-        let voice = Voice::new(self);
         let speak = async {
             while changes.next().await.is_some() {
                 let mut wait = Duration::ZERO;
                 while self.still_changes(&mut changes, wait).await {
-                    wait = match voice.tell(false).await {
-                        Ok(Said::Done) => break,
-                        Ok(Said::NotYet(again)) => again,
-                        Err(error) => {
-                            self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
-                            Duration::from_secs(1)
-                        }
+                    wait = match self.tell(speaker, false).await {
+                        Said::Done => break,
+                        Said::NotYet(again) => again,
                     };
                 }
             }

@@ -1,11 +1,9 @@
-//! What a watch does that has lost its lease in the middle of calls: these may have come after what the next watch said and asked for.
+//! What a watch does that has lost its lease while it asked for a sync: the sync may have come after a newer one.
 //!
-//! It holds no lease and writes to no key. Final words, and the ask for a commit in the name of its own deployment, are the same whoever
-//! makes them, so they do no harm when somebody else mends the same.
+//! It holds no lease and writes to no key. A request to sync a commit in the name of its own deployment is the same from every process, so
+//! it does no harm when two of them mend the same.
 
-use super::Late;
-use crate::late;
-use crate::late::SLEPT;
+use super::SLEPT;
 use crate::log::Line;
 use crate::settings::SyncPollerSettings;
 use crate::world::World;
@@ -13,9 +11,7 @@ use clients::argocd;
 use clients::argocd::{SyncOutcome, SyncRequest};
 use domain::deployment;
 use domain::deployment::{CommitFact, Facts, Overtaken};
-use domain::message;
 use domain::names::DeploymentId;
-use futures::future::{join, join_all};
 use std::time::Duration;
 use store::{Current, Live, Rewritten, StoreError};
 
@@ -23,21 +19,8 @@ use store::{Current, Live, Rewritten, StoreError};
 const LOOKS: u32 = 60;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
-impl Late {
-    /// Mends what may have come late, all at the same time.
-    pub(crate) async fn mend<W: World>(&self, world: &W, settings: &SyncPollerSettings) {
-        let minute = settings.tempo.minute;
-        let words = self.words.iter().map(async |id| {
-            let last_words = |facts: &Facts| facts.outcome.is_some().then(|| message::after_commit(id, facts));
-            late::tell_again(world, &settings.slack, minute, id, last_words).await;
-        });
-        let syncs = self.syncs.iter().map(|id| mend_sync(world, settings, id));
-        join(join_all(words), join_all(syncs)).await;
-    }
-}
-
 /// Asks for the newer commit again if this deployment's sync came after it.
-async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) {
+pub(crate) async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) {
     let mut late = id.clone();
     for _ in 0..LOOKS {
         match look(world, settings, &late).await {

@@ -6,7 +6,7 @@ use domain::deployment::samples::{
 };
 use domain::deployment::{
     Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, End, EndFact,
-    Failure, GitHubFact, Granted, LastWord, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders, TargetPlan,
+    Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders, TargetPlan,
     Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
@@ -108,10 +108,9 @@ fn every_fact_is_read_as_it_was_written() {
     let voice = Voice {
         speaking: Some(at(1)),
         place: Some(place("1503435956.000247")),
-        lost: Some("channel_not_found".to_owned()),
-        told: Some(u64::MAX),
+        lost: Some(Lost::Gone("channel_not_found".to_owned())),
+        told: Some(Told { words: u64::MAX, at: at(3) }),
         told_end: true,
-        called: true,
         replaced: true,
         unsure_posts: 2,
         unsure_edit: Some(at(2)),

@@ -1,0 +1,272 @@
+//! The one message of a deployment: posted once, then edited in place. slack-command speaks until the commit, the watch from then on, and
+//! both by the code here. What a role knows of its side is a [`Voice`], which the role's [`Journal`] keeps.
+//!
+//! What you would get wrong: save first, then speak. Each turn of the loop in [`Speaker::tell`] decides anew from what is saved, see
+//! [`decide`]. A call may take effect after it was given up, and a process may die between any two lines.
+
+mod before_commit;
+mod decide;
+
+pub(crate) use before_commit::MessageJournal;
+
+use crate::log::Line;
+use crate::world::World;
+use clients::slack;
+use clients::slack::{Audience, Original, Slack, SlackError};
+use decide::{Case, Next, Tried, Way};
+use domain::deployment::{Facts, Place, RequestFact, Tempo, Told, Voice, words_hash};
+use domain::message;
+use domain::message::Message;
+use domain::names::DeploymentId;
+use std::cell::Cell;
+use std::time::Duration;
+use store::{Speech, StoreError, Urgency};
+
+/// What a call to Slack may take: the lease must hold this long before the call is made, or old words may come over newer ones.
+pub(crate) const CALL: Duration = Duration::from_secs(5);
+
+/// When a call that failed is tried again.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
+
+/// How soon to look again whether the other role's call has arrived.
+const ARRIVES: Duration = Duration::from_millis(100);
+
+/// What a role keeps of its side of the message, and what it knows of the other side.
+pub(crate) trait Journal {
+    /// Whether each call is noted before it is made, for the other role to wait for its end.
+    const NOTES_CALLS: bool;
+
+    /// Our own voice.
+    fn ours(&self) -> Voice;
+
+    /// The other role's voice, as far as this role has to heed it.
+    fn theirs(&self) -> Voice;
+
+    /// Changes our voice and saves it, if it changed or was not saved yet.
+    async fn save(&self, change: impl FnOnce(&mut Voice)) -> Result<(), StoreError>;
+
+    /// Whether we may still speak, asked right before each call: a process that slept may have been replaced.
+    async fn standing(&self, facts: &Facts, last: bool) -> Result<Standing, StoreError>;
+}
+
+/// Whether a role may make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may.
+    Ours,
+    /// The other role has written of the message meanwhile: decide again.
+    News,
+    /// The message goes on as another deployment's.
+    Elsewhere,
+}
+
+/// What came of telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The words are told, or there is nobody to tell.
+    Done,
+    /// Not this time: to be tried again after so long. Until then the caller may find newer words.
+    NotYet(Duration),
+}
+
+/// What is to be told.
+struct Telling<'t> {
+    facts: &'t Facts,
+    request: &'t RequestFact,
+    words: &'t Message,
+    hash: u64,
+    /// These are the final words.
+    last: bool,
+    /// What calls people to the final words: an edit notifies nobody.
+    call: Option<Message>,
+}
+
+/// Speaks for one deployment.
+pub(crate) struct Speaker<'a, W, J> {
+    world: &'a W,
+    slack: &'a Slack,
+    tempo: &'a Tempo,
+    id: &'a DeploymentId,
+    journal: J,
+    /// When the message was last written, so that one message is not edited too often.
+    written: Cell<Option<Duration>>,
+}
+
+impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
+    pub(crate) fn new(world: &'a W, slack: &'a Slack, tempo: &'a Tempo, id: &'a DeploymentId, journal: J) -> Self {
+        Self { world, slack, tempo, id, journal, written: Cell::new(None) }
+    }
+
+    /// Tells these words, if they are not told yet. `last`: these are the final words.
+    pub(crate) async fn tell(&self, facts: &Facts, words: &Message, last: bool) -> Said {
+        let Some(request) = &facts.request else { return Said::Done };
+        let hash = words_hash(&format!("{}{}", words.text, words.blocks));
+        let call = message::call_asker(facts).or_else(|| message::call_approvers(facts)).filter(|_| last);
+        let telling = Telling { facts, request, words, hash, last, call };
+        self.tell_now(&telling).await.unwrap_or_else(|error| {
+            self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
+            Said::NotYet(AGAIN)
+        })
+    }
+
+    async fn tell_now(&self, telling: &Telling<'_>) -> Result<Said, StoreError> {
+        let mut tried = Tried::default();
+        loop {
+            match self.case(telling).next(&tried) {
+                Next::Done => {
+                    // That they were told may not be saved yet.
+                    self.journal.save(|_| {}).await?;
+                    return Ok(Said::Done);
+                }
+                Next::Wait(again) => return Ok(Said::NotYet(again)),
+                Next::LetArrive => {
+                    if self.journal.standing(telling.facts, telling.last).await? != Standing::News {
+                        return Ok(Said::NotYet(ARRIVES));
+                    }
+                }
+                Next::Speak(way) => self.speak(telling, &way, &mut tried).await?,
+                Next::Call(place) => self.call(telling, &place, &mut tried).await?,
+                Next::End => self.leave().await?,
+                Next::GiveUp => {
+                    if telling.last {
+                        self.world.log(Line::error("nobody_told").of(self.id));
+                    }
+                    let told = Told { words: telling.hash, at: self.world.now() };
+                    self.journal
+                        .save(|voice| {
+                            voice.told = Some(told);
+                            voice.told_end = telling.last;
+                        })
+                        .await?;
+                }
+            }
+        }
+    }
+
+    fn case<'t>(&self, telling: &Telling<'t>) -> Case<'t> {
+        let Telling { facts, request, .. } = telling;
+        let gap = Duration::from_millis(self.tempo.edit_gap);
+        let since = self.written.get().map(|written| self.world.elapsed().saturating_sub(written));
+        let ended = facts.outcome.as_ref().map(|outcome| outcome.at).or(facts.end.as_ref().map(|end| end.at));
+        Case {
+            ours: self.journal.ours(),
+            theirs: self.journal.theirs(),
+            before: request.origin.place(),
+            words: telling.hash,
+            last: telling.last,
+            calls: telling.call.is_some(),
+            gap_left: since.map_or(Duration::ZERO, |since| gap.saturating_sub(since)),
+            posting: Duration::from_millis(self.tempo.posting),
+            ended: ended.unwrap_or(request.at),
+            now: self.world.now(),
+        }
+    }
+
+    /// Makes one call with the words, and saves what came of it.
+    async fn speak(&self, telling: &Telling<'_>, way: &Way, tried: &mut Tried) -> Result<(), StoreError> {
+        if !self.takes_turn(telling, way, tried).await {
+            return Ok(());
+        }
+        let begun = self.world.now();
+        self.journal
+            .save(|voice| {
+                voice.speaking = J::NOTES_CALLS.then_some(begun);
+                if *way == Way::Whisper {
+                    // Counted first: a response that is lost is a use all the same.
+                    voice.response_url_uses = voice.response_url_uses.saturating_add(1);
+                }
+            })
+            .await?;
+        match self.journal.standing(telling.facts, telling.last).await? {
+            Standing::Ours => {}
+            Standing::News => return Ok(()),
+            Standing::Elsewhere => return self.leave().await,
+        }
+        let answer = match way {
+            Way::Edit(place) => {
+                let edit = slack::update(self.world, self.slack, &place.channel, &place.ts, telling.words);
+                edit.await.map(|()| Some(place.clone()))
+            }
+            Way::Post => {
+                let channel = &telling.request.channel;
+                let post = slack::post(self.world, self.slack, channel, telling.words, None);
+                post.await.map(|ts| Some(Place { channel: channel.clone(), ts }))
+            }
+            Way::Whisper => {
+                let to = &telling.request.response_url;
+                let respond = slack::respond(self.world, to, telling.words, Audience::Asker, Original::Keep);
+                respond.await.map(|()| None)
+            }
+        };
+        if matches!(answer, Ok(Some(_))) {
+            self.written.set(Some(self.world.elapsed()));
+        }
+        if let Err(error) = &answer {
+            self.note(error, way.speech(telling.request)).await;
+        }
+        let learnt = self.case(telling).learn(tried, way, &answer, begun);
+        self.journal.save(|voice| *voice = learnt).await?;
+        tried.learn(way, answer);
+        Ok(())
+    }
+
+    /// All of the installation share Slack's limits. One turn is enough for an edit and for the post that takes its place.
+    async fn takes_turn(&self, telling: &Telling<'_>, way: &Way, tried: &mut Tried) -> bool {
+        if *way == Way::Whisper || tried.has_turn {
+            return true;
+        }
+        let urgency = match (telling.last, self.journal.ours().told) {
+            (true, _) => Urgency::Final,
+            (false, None) => Urgency::First,
+            (false, Some(_)) => Urgency::Progress,
+        };
+        match store::may_speak(self.world, self.tempo.minute, way.speech(telling.request), urgency).await {
+            Ok(()) => tried.has_turn = true,
+            Err(again) => tried.failed = Some(again),
+        }
+        tried.has_turn
+    }
+
+    /// Calls people to the end, once, in a thread below the message.
+    async fn call(&self, telling: &Telling<'_>, place: &Place, tried: &mut Tried) -> Result<(), StoreError> {
+        let speech = Speech::Post(&place.channel);
+        if let Err(again) = store::may_speak(self.world, self.tempo.minute, speech, Urgency::First).await {
+            tried.failed = Some(again);
+            return Ok(());
+        }
+        // Saved first, so at most once: if we die now, the message is written all the same.
+        self.leave().await?;
+        if self.journal.standing(telling.facts, telling.last).await? == Standing::Ours
+            && let Some(words) = &telling.call
+            && let Err(error) = slack::post(self.world, self.slack, &place.channel, words, Some(&place.ts)).await
+        {
+            self.note(&error, speech).await;
+        }
+        Ok(())
+    }
+
+    /// Nothing is left to be told by us.
+    async fn leave(&self) -> Result<(), StoreError> {
+        self.journal
+            .save(|voice| {
+                voice.speaking = None;
+                voice.told_end = true;
+            })
+            .await
+    }
+
+    /// What a failed call means for the others and for the operator.
+    async fn note(&self, error: &SlackError, speech: Speech<'_>) {
+        let line = match error {
+            SlackError::RateLimited(wait) => {
+                store::quiet_slack(self.world, speech, *wait).await;
+                Line::new("slack_rate_limited").with("seconds", wait.as_secs())
+            }
+            SlackError::Unreachable(fault) | SlackError::Refused(fault) => {
+                Line::error("slack").with_json("fault", fault)
+            }
+            SlackError::Gone(why) => Line::new("message_gone").with("slack", why.as_str()),
+        };
+        self.world.log(line.of(self.id));
+    }
+}
