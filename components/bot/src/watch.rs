@@ -1,19 +1,22 @@
-//! One watch: follows every deployment in flight at the same time, and announces what people pushed, for at most 25 s, because the trigger
-//! is serial.
+//! One watch: follows every deployment in flight at the same time, and tells what people pushed, for at most 25 s, because the trigger is serial.
 //!
 //! At most one watch at a time in the installation, by the lease `watch`; a failed renewal ends it at once. A watch that ends wakes
 //! the next one only if it left something to do, so wake-ups cannot multiply and an idle installation is silent.
 
-mod announce;
+mod ask;
 mod follow;
+mod follower;
 mod journal;
+mod looks;
 mod mend;
+mod sync;
+mod tell_push;
 
 use crate::log::Line;
 use crate::settings::SyncPollerSettings;
 use crate::world::World;
 use domain::names::DeploymentId;
-use follow::Ended;
+use follower::Ended;
 use futures::channel::mpsc;
 use futures::future::{Either, join_all, select};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -100,7 +103,7 @@ impl<W: World> Watch<'_, W> {
                     followers.push(async move {
                         let ended = match &flight {
                             Flight::Deployment(id) => follow::follow(self, id, heard).await,
-                            Flight::Push(sha) => announce::announce(self, sha, heard).await,
+                            Flight::Push(sha) => tell_push::tell_push(self, sha, heard).await,
                         };
                         (flight, ended)
                     });

@@ -2,7 +2,7 @@
 //! then. If that message is not there (posted too long ago without an answer, deleted, its channel archived), the watch posts a new one. The
 //! new one is then *the* message, because the watch's fact outranks the other.
 
-use super::follow::Follower;
+use super::follower::Follower;
 use crate::speak::{CALL, Journal, Said, Speaker, Standing};
 use crate::world::World;
 use domain::deployment::{Facts, Voice};

@@ -4,7 +4,7 @@
 //! now is tried again as long as a watch lasts, but no watch is woken for it: `/healthz` does that. After a day it is no news any more.
 
 use super::Watch;
-use super::follow::{Ended, LOST};
+use super::follower::{Ended, Nudges};
 use crate::log::Line;
 use crate::speak::CALL;
 use crate::world::World;
@@ -15,7 +15,6 @@ use domain::fault::Cause;
 use domain::message;
 use domain::names::{CommitSha, SlackChannel};
 use domain::push::{NEWS, PushNote, Touched};
-use futures::channel::mpsc;
 use futures::future::select;
 use futures::stream::StreamExt;
 use std::collections::VecDeque;
@@ -30,18 +29,14 @@ const MISSING: Duration = Duration::from_secs(60);
 const TRIES: u8 = 5;
 
 /// Tells it, if that can be done.
-pub(crate) async fn announce<W: World>(
-    watch: &Watch<'_, W>,
-    sha: &CommitSha,
-    mut nudges: mpsc::UnboundedReceiver<()>,
-) -> Ended {
-    let announcer = Announcer { watch, world: watch.world, sha };
+pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, mut nudges: Nudges) -> Ended {
+    let teller = Teller { watch, world: watch.world, sha };
     for _ in 0..TRIES {
-        match announcer.run().await {
+        match teller.run().await {
             Ok(true) => return Ended::Settled,
             Ok(false) => {}
             Err(error) => {
-                watch.world.log(announcer.line("not_announced").with("cause", error.why()));
+                watch.world.log(teller.line("not_announced").with("cause", error.why()));
                 if error.is_unreadable() {
                     return Ended::Settled;
                 }
@@ -62,7 +57,7 @@ fn patience(minute: u64, unsure: u8) -> Duration {
     Duration::from_millis(if unsure == 0 { 0 } else { minute.saturating_mul(minutes) })
 }
 
-struct Announcer<'a, W> {
+struct Teller<'a, W> {
     watch: &'a Watch<'a, W>,
     world: &'a W,
     sha: &'a CommitSha,
@@ -77,7 +72,7 @@ enum Told {
     Never,
 }
 
-impl<W: World> Announcer<'_, W> {
+impl<W: World> Teller<'_, W> {
     /// Whether nothing is left to do for now.
     async fn run(&self) -> Result<bool, StoreError> {
         let note = match store::load_key(self.world, Pushed(self.sha)).await {
@@ -216,7 +211,7 @@ impl<W: World> Announcer<'_, W> {
 
     /// To be asked right before whatever others see.
     async fn still_ours(&self) -> Result<(), StoreError> {
-        self.watch.lease.ensure(CALL).await.map_err(|_| LOST)
+        self.watch.lease.ensure(CALL).await.map_err(StoreError::from)
     }
 
     fn line(&self, event: &str) -> Line {

@@ -1,0 +1,139 @@
+//! What is known of one deployment while it is watched, and how the watch's facts are written.
+
+use super::Watch;
+use crate::log::Line;
+use crate::world::World;
+use domain::deployment;
+use domain::deployment::{Facts, LastWord, OutcomeFact, WatchFact};
+use domain::names::DeploymentId;
+use domain::time::Timestamp;
+use futures::channel::mpsc;
+use futures::future::{Either, select, try_join3};
+use futures::stream::StreamExt;
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::time::Duration;
+use store::{Live, LiveVersion, StoreError};
+
+/// What a write to the store may take.
+const WRITE: Duration = Duration::from_secs(2);
+
+/// How following something in flight ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nothing is left to do for a watch.
+    Settled,
+    /// The next watch goes on.
+    GoesOn,
+}
+
+/// Says that something may have changed: the facts, or that the watch closes.
+pub(crate) type Nudges = mpsc::UnboundedReceiver<()>;
+
+/// One deployment in a watch.
+pub(crate) struct Follower<'a, W> {
+    pub(crate) watch: &'a Watch<'a, W>,
+    pub(crate) world: &'a W,
+    pub(crate) id: &'a DeploymentId,
+    pub(crate) facts: RefCell<Facts>,
+    nudges: futures::lock::Mutex<Nudges>,
+    saving: futures::lock::Mutex<()>,
+    /// The last save of our fact failed.
+    unsaved: Cell<bool>,
+}
+
+impl<'a, W: World> Follower<'a, W> {
+    pub(crate) fn new(watch: &'a Watch<'a, W>, id: &'a DeploymentId, nudges: Nudges) -> Self {
+        Self {
+            watch,
+            world: watch.world,
+            id,
+            facts: RefCell::default(),
+            nudges: futures::lock::Mutex::new(nudges),
+            saving: futures::lock::Mutex::default(),
+            unsaved: Cell::new(false),
+        }
+    }
+
+    /// Loads all facts; our own is what we saved last.
+    pub(crate) async fn reload(&self) -> Result<(), StoreError> {
+        let facts = store::load(self.world, self.id).await?;
+        *self.facts.borrow_mut() = facts;
+        Ok(())
+    }
+
+    /// Loads what others write for the message from the commit on.
+    pub(crate) async fn reload_for_message(&self) -> Result<(), StoreError> {
+        let (world, id) = (self.world, self.id);
+        let loads = try_join3(store::load_fact(world, id), store::load_fact(world, id), store::load_fact(world, id));
+        let (message, push, changes) = loads.await?;
+        let mut known = self.facts.borrow_mut();
+        (known.message, known.push, known.changes) = (message, push, changes);
+        Ok(())
+    }
+
+    /// A moment that is so far away.
+    pub(crate) fn after(&self, milliseconds: u64) -> Timestamp {
+        self.world.now().after(Duration::from_millis(milliseconds))
+    }
+
+    /// When Argo CD is asked again that has just failed or is not ready.
+    pub(crate) fn soon(&self) -> Timestamp {
+        self.after(self.watch.settings.tempo.poll)
+    }
+
+    /// Waits for a moment or a nudge; whether it was a nudge.
+    pub(crate) async fn wait(&self, moment: Timestamp) -> bool {
+        let mut nudges = self.nudges.lock().await;
+        let timer = pin!(self.world.sleep(deployment::until(moment, self.world.now())));
+        matches!(select(pin!(nudges.next()), timer).await, Either::Left(_))
+    }
+
+    /// Waits for this, but not beyond a moment or a nudge.
+    pub(crate) async fn wait_for<T>(&self, work: impl Future<Output = T>, moment: Timestamp) -> Option<T> {
+        match select(pin!(work), pin!(self.wait(moment))).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        }
+    }
+
+    /// Changes our fact and saves it, if it changed or was not saved yet.
+    pub(crate) async fn save(&self, change: impl FnOnce(&mut WatchFact)) -> Result<(), StoreError> {
+        // One after the other: following Argo CD and speaking would take back each other's part.
+        let _turn = self.saving.lock().await;
+        self.watch.lease.ensure(WRITE).await?;
+        let before = self.facts.borrow().watch.clone();
+        let mut fact = before.clone().unwrap_or_default();
+        change(&mut fact);
+        if before.as_ref() == Some(&fact) && !self.unsaved.get() {
+            return Ok(());
+        }
+        self.unsaved.set(true);
+        self.facts.borrow_mut().watch = Some(fact.clone());
+        store::save_fact(self.world, self.id, &fact).await?;
+        self.unsaved.set(false);
+        Ok(())
+    }
+
+    /// Saves the final state. People are told after it.
+    pub(crate) async fn save_outcome(&self, word: LastWord) -> Result<(), StoreError> {
+        let live = {
+            let facts = self.facts.borrow();
+            let live =
+                facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
+            live.map(|(committed, commit)| (committed.sha.clone(), commit.target().application().clone()))
+        };
+        if let Some((sha, argocd)) = live {
+            self.watch.lease.ensure(WRITE).await?;
+            store::save_key(self.world, Live(&argocd), &LiveVersion { id: self.id.clone(), sha }).await?;
+        }
+        let outcome = OutcomeFact { at: self.world.now(), word };
+        self.watch.lease.ensure(WRITE).await?;
+        // Once: another watch may have saved it, if the lease failed us.
+        if store::load_fact::<OutcomeFact>(self.world, self.id).await?.is_none() {
+            self.world.log(Line::new("last_word").of(self.id).with_json("word", &outcome.word));
+            store::save_fact(self.world, self.id, &outcome).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! Looks at an application: from Argo CD's event stream, by polling where the stream fails, and by a GET when one is due.
+//!
+//! What you would get wrong: a stream may be behind. Only an answer to a question of our own ([`Look::App::asked`]) is a reason to ask for
+//! the sync again.
+
+use super::follower::Follower;
+use crate::world::World;
+use clients::argocd;
+use clients::argocd::{ArgoError, Event, EventStream, Kind};
+use clients::http::Chunks;
+use domain::application::Application;
+use domain::deployment::CommitFact;
+use domain::fault::{Cause, Changed, Fault, System};
+use domain::time::Timestamp;
+use futures::future::{Either, select};
+use futures::stream::{LocalBoxStream, StreamExt};
+use std::pin::pin;
+use std::time::Duration;
+use store::Clock;
+
+/// Before a stream that ended is opened again.
+const REOPEN: Duration = Duration::from_millis(200);
+
+/// What is done when an application is followed, in faults.
+pub(crate) const STREAM: &str = "follow the application";
+
+/// What comes next.
+pub(crate) enum Look {
+    /// The application as it is.
+    App { app: Box<Application>, asked: bool },
+    /// Something else may have changed: the facts.
+    Nudge,
+    /// Argo CD does not show it.
+    Failed(ArgoError),
+    /// The watch closes, or the deadline has passed.
+    Over,
+}
+
+/// How Argo CD is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// By its stream, which has not shown anything yet.
+    Stream,
+    /// By its stream, which has worked: Argo CD may end a stream at any time.
+    GoodStream,
+    /// By a GET now and then, because the stream ended before its first event.
+    Polls,
+}
+
+type Apps<'s> = LocalBoxStream<'s, Result<Box<Application>, ArgoError>>;
+
+/// The looks at one application.
+pub(crate) struct Looks<'s, W> {
+    follower: &'s Follower<'s, W>,
+    commit: &'s CommitFact,
+    deadline: Timestamp,
+    source: Source,
+    apps: Option<Apps<'s>>,
+    /// Where the source failed: not before this moment again.
+    not_before: Option<Timestamp>,
+    /// When to ask by ourselves.
+    ask_at: Option<Timestamp>,
+}
+
+impl<'s, W: World> Looks<'s, W> {
+    pub(crate) fn new(follower: &'s Follower<'s, W>, commit: &'s CommitFact, deadline: Timestamp) -> Self {
+        let (source, apps) = (Source::Stream, None);
+        Self { follower, commit, deadline, source, apps, not_before: None, ask_at: None }
+    }
+
+    /// At that moment we ask by ourselves, unless something comes before; never: only what comes counts.
+    pub(crate) fn ask_at(&mut self, moment: Option<Timestamp>) {
+        self.ask_at = moment;
+    }
+
+    /// What lies in the stream is old now.
+    pub(crate) fn begin_anew(&mut self) {
+        self.apps = None;
+    }
+
+    /// The next look.
+    pub(crate) async fn next(&mut self) -> Look {
+        let (follower, world) = (self.follower, self.follower.world);
+        if let Some(moment) = self.not_before.take() {
+            follower.wait(moment).await;
+            if follower.watch.closing.get() {
+                return Look::Over;
+            }
+        }
+        let until = self.ask_at.map_or(self.deadline, |ask_at| ask_at.min(self.deadline));
+        let apps = self.apps.get_or_insert_with(|| match self.source {
+            Source::Polls => polls(follower, self.commit),
+            Source::Stream | Source::GoodStream => events(follower, self.commit),
+        });
+        let came = follower.wait_for(apps.next(), until).await;
+        if follower.watch.closing.get() || world.now() >= self.deadline {
+            return Look::Over;
+        }
+        match came {
+            Some(Some(Ok(app))) => {
+                let asked = self.source == Source::Polls;
+                if !asked {
+                    self.source = Source::GoodStream;
+                }
+                Look::App { app, asked }
+            }
+            Some(Some(Err(error))) => self.failed(error),
+            Some(None) => self.failed(stream_fault(Cause::Broken)),
+            None if self.ask_at.is_some_and(|ask_at| world.now() >= ask_at) => self.ask().await,
+            None => Look::Nudge,
+        }
+    }
+
+    async fn ask(&mut self) -> Look {
+        let world = self.follower.world;
+        match argocd::get(world, &self.follower.watch.settings.argocd, self.commit.target().application()).await {
+            Ok(app) => Look::App { app: Box::new(app), asked: true },
+            Err(error) => {
+                self.ask_at = Some(self.follower.soon());
+                Look::Failed(error)
+            }
+        }
+    }
+
+    fn failed(&mut self, error: ArgoError) -> Look {
+        self.apps = None;
+        (self.source, self.not_before) = match self.source {
+            Source::Stream => (Source::Polls, None),
+            Source::GoodStream => (Source::Stream, Some(self.follower.world.now().after(REOPEN))),
+            Source::Polls => (Source::Polls, Some(self.follower.soon())),
+        };
+        Look::Failed(error)
+    }
+}
+
+/// A GET now and then.
+fn polls<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Apps<'s> {
+    let (world, settings) = (follower.world, follower.watch.settings);
+    futures::stream::unfold(false, move |waited| async move {
+        if waited {
+            world.sleep(Duration::from_millis(settings.tempo.poll)).await;
+        }
+        Some((argocd::get(world, &settings.argocd, commit.target().application()).await.map(Box::new), true))
+    })
+    .boxed_local()
+}
+
+/// An event stream on its way.
+enum Stream<B> {
+    Closed,
+    Open(EventStream<B>),
+}
+
+/// Argo CD's event stream. It counts as failed without a first event in time, because it stays silent where a right is missing.
+fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Apps<'s> {
+    let (world, settings) = (follower.world, follower.watch.settings);
+    // A moment, not a time since the last sign of life: those may come often.
+    let first_by = world.elapsed().saturating_add(Duration::from_millis(settings.tempo.first_event));
+    let next = move |stream| async move {
+        match stream {
+            Stream::Closed => {
+                let open = argocd::events(world, &settings.argocd, commit.target().application());
+                let mut stream = in_time(world, first_by, open).await?;
+                Ok((in_time(world, first_by, next_app(&mut stream)).await?, Stream::Open(stream)))
+            }
+            Stream::Open(mut stream) => Ok((next_app(&mut stream).await?, Stream::Open(stream))),
+        }
+    };
+    futures::stream::unfold(Some(Stream::Closed), move |stream| async move {
+        match next(stream?).await {
+            Ok((app, stream)) => Some((Ok(app), Some(stream))),
+            Err(error) => Some((Err(error), None)),
+        }
+    })
+    .boxed_local()
+}
+
+/// Until this moment of the clock that does not jump, or it has failed.
+async fn in_time<T>(
+    clock: &impl Clock,
+    moment: Duration,
+    work: impl Future<Output = Result<T, ArgoError>>,
+) -> Result<T, ArgoError> {
+    let left = moment.saturating_sub(clock.elapsed());
+    match select(pin!(work), pin!(clock.sleep(left))).await {
+        Either::Left((done, _)) => done,
+        Either::Right(_) => Err(stream_fault(Cause::TimedOut)),
+    }
+}
+
+async fn next_app(stream: &mut EventStream<impl Chunks>) -> Result<Box<Application>, ArgoError> {
+    loop {
+        match stream.next().await {
+            Ok(Some(Event::App { kind: Kind::Deleted, .. })) => return Err(ArgoError::NoApplication),
+            Ok(Some(Event::App { snapshot, .. })) => return Ok(snapshot),
+            Ok(Some(Event::KeepAlive)) => {}
+            Ok(Some(Event::Error { message, .. })) => return Err(stream_fault(Cause::Said { said: message })),
+            Ok(None) => return Err(stream_fault(Cause::Broken)),
+            Err(error) => return Err(stream_fault(error.into())),
+        }
+    }
+}
+
+fn stream_fault(cause: Cause) -> ArgoError {
+    ArgoError::Fault(Fault::new(System::ArgoCd, STREAM, cause).changed(Changed::Yes))
+}
