@@ -6,7 +6,7 @@ use domain::deployment::samples::{
 };
 use domain::deployment::{
     Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, End, EndFact,
-    Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders, TargetPlan,
+    Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders, TargetPlan, Told,
     Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
