@@ -161,7 +161,7 @@ async fn announce(
     let Some(channel) = channel else { return };
     let speech = Speech::Post(channel);
     for _ in 0..POST_TRIES {
-        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await.is_ok() {
+        if store::may_speak(world, settings.limits.minute, speech, Urgency::First).await.is_ok() {
             match slack::post(world, &settings.slack, channel, words, None).await {
                 Err(SlackError::RateLimited(wait)) => store::quiet_slack(world, speech, wait).await,
                 Ok(_) => return,
@@ -289,7 +289,7 @@ impl<W: World> Talk<'_, W> {
         let under_way = match store::load_key(world, Current(argocd)).await? {
             Some(current) => {
                 let facts = store::load(world, &current.id).await?;
-                Some(facts).filter(|facts| facts.keeps_busy(now, &self.cx.settings.tempo))
+                Some(facts).filter(|facts| facts.keeps_busy(now, &self.cx.settings.limits))
             }
             None => None,
         };

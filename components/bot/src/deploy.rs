@@ -138,7 +138,7 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
     }
     let Context { world, settings, id } = run.cx;
     let journal = MessageJournal::new(world, id, run.lease, &facts);
-    let speaker = Speaker::new(world, &settings.slack, &settings.tempo, id, journal);
+    let speaker = Speaker::new(world, &settings.slack, &settings.limits, id, journal);
     if facts.end.is_none() {
         let (progress, heard) = mpsc::unbounded();
         let first = facts.clone();
@@ -223,7 +223,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     let (world, id) = (run.cx.world, run.cx.id);
     let now = world.now();
     // Later than this the watch ends it, so that two roles never race with different words.
-    if now >= job.request.at.after(Duration::from_millis(run.cx.settings.tempo.no_end)) {
+    if now >= job.request.at.after(run.cx.settings.limits.no_end) {
         return Err(Stop::Leave("too late to end it: the watch will"));
     }
     if !run.remembered.get() {
@@ -291,7 +291,7 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
 
 /// Asked at every step: nobody wishes to cancel, the watch has not ended it, and it is not too late for a commit.
 async fn may_go_on<W: World>(run: &Run<'_, W>, request: &RequestFact) -> Result<(), Stop> {
-    let (world, id, tempo) = (run.cx.world, run.cx.id, &run.cx.settings.tempo);
+    let (world, id, limits) = (run.cx.world, run.cx.id, &run.cx.settings.limits);
     let cancel = store::load_fact::<CancelFact>(world, id);
     let (cancel, outcome) = futures::future::try_join(cancel, store::load_fact::<OutcomeFact>(world, id)).await?;
     if outcome.is_some() {
@@ -300,10 +300,10 @@ async fn may_go_on<W: World>(run: &Run<'_, W>, request: &RequestFact) -> Result<
     if let Some(cancel) = cancel {
         return Err(Stop::End(End::Cancelled { by: cancel.by }));
     }
-    if world.now() >= request.at.after(Duration::from_millis(tempo.no_mutation)) {
+    if world.now() >= request.at.after(limits.no_mutation) {
         let late = world.now().since(request.at).as_secs();
         world.log(Line::error("too_late").of(id).with("seconds", late));
-        return Err(Refusal::TooLate { minutes: tempo.no_mutation / 60_000 }.into());
+        return Err(Refusal::TooLate { minutes: limits.no_mutation.as_secs() / 60 }.into());
     }
     Ok(())
 }

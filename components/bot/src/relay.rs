@@ -320,7 +320,7 @@ async fn prove(
     id: &DeploymentId,
     after: &CommitSha,
 ) -> Result<Proof, StoreError> {
-    let until = world.elapsed().saturating_add(Duration::from_millis(settings.tempo.overtaking));
+    let until = world.elapsed().saturating_add(settings.limits.overtaking);
     loop {
         if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
             return Ok(if committed.sha == *after {

@@ -9,8 +9,8 @@ use clients::github::GitHub;
 use clients::registry::{Registry, parse_credentials};
 use clients::signature::{Keys, SigningKey};
 use clients::slack::Slack;
-use domain::deployment::Tempo;
 use domain::fault::{Cause, Fault, System};
+use domain::limits::Limits;
 use domain::names::{BranchName, FilePath, RepoName, Secret, SlackTeam, UrlOrigin};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl SettingError {
     }
 }
 
-/// The variable with which tests shorten some of our periods, see [`Tempo`]. `spin.toml` does not have it: in production it is absent.
+/// The variable with which tests shorten some of our periods, see [`Limits`]. `spin.toml` does not have it: in production it is absent.
 pub const LIMITS: &str = "limits";
 
 /// The values of a component's variables, as Spin gave them.
@@ -130,8 +130,8 @@ impl Variables {
         })
     }
 
-    fn tempo(&self) -> Result<Tempo, SettingError> {
-        Tempo::parse(self.text(LIMITS)).ok_or(SettingError::new(LIMITS, "is malformed"))
+    fn limits(&self) -> Result<Limits, SettingError> {
+        Limits::parse(self.text(LIMITS)).ok_or(SettingError::new(LIMITS, "is malformed"))
     }
 
     /// Where Argo CD is; without a token.
@@ -199,7 +199,7 @@ pub struct SlackCommandSettings {
     /// Redis, with its password.
     pub redis_url: Secret,
     /// Periods.
-    pub tempo: Tempo,
+    pub limits: Limits,
 }
 
 impl SlackCommandSettings {
@@ -248,7 +248,7 @@ impl Settings for SlackCommandSettings {
                 token_url: variables.optional_origin("registry_token_url")?,
                 credentials: variables.required("registry_credentials", parse_credentials)?,
             },
-            tempo: variables.tempo()?,
+            limits: variables.limits()?,
         })
     }
 
@@ -268,7 +268,7 @@ pub struct GithubRelaySettings {
     /// Redis, with its password.
     pub redis_url: Secret,
     /// Periods.
-    pub tempo: Tempo,
+    pub limits: Limits,
 }
 
 impl GithubRelaySettings {
@@ -304,7 +304,7 @@ impl Settings for GithubRelaySettings {
             gitops: GitOps::read(variables)?,
             argocd: variables.argocd()?,
             resign,
-            tempo: variables.tempo()?,
+            limits: variables.limits()?,
         })
     }
 
@@ -322,7 +322,7 @@ pub struct SyncPollerSettings {
     /// Redis, with its password.
     pub redis_url: Secret,
     /// Periods.
-    pub tempo: Tempo,
+    pub limits: Limits,
 }
 
 impl Settings for SyncPollerSettings {
@@ -341,7 +341,7 @@ impl Settings for SyncPollerSettings {
             redis_url: variables.redis()?,
             argocd: ArgoCd { token: Some(variables.secret("argocd_token")?), ..variables.argocd()? },
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
-            tempo: variables.tempo()?,
+            limits: variables.limits()?,
         })
     }
 
@@ -619,7 +619,7 @@ mod tests {
     fn json_variables() {
         check("limits", &["{}", r#"{"poll": 20}"#], &["hush", r#"{"hush": 1}"#, r#"{"poll": "20"}"#]);
         let read = GithubRelaySettings::read(&with("limits", r#"{"overtaking": 20}"#)).unwrap();
-        assert_eq!(read.tempo, Tempo { overtaking: 20, ..Tempo::default() });
+        assert_eq!(read.limits, Limits { overtaking: std::time::Duration::from_millis(20), ..Limits::default() });
         check(
             "registry_credentials",
             &["{}", r#"{"ghcr.io": {"username": "x", "password": "hush"}}"#],

@@ -14,7 +14,8 @@ use crate::world::World;
 use clients::slack;
 use clients::slack::{Audience, Original, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
-use domain::deployment::{Facts, Place, RequestFact, Tempo, Told, Voice, words_hash};
+use domain::deployment::{Facts, Place, RequestFact, Told, Voice, words_hash};
+use domain::limits::Limits;
 use domain::message;
 use domain::message::Message;
 use domain::names::DeploymentId;
@@ -85,7 +86,7 @@ struct Telling<'t> {
 pub(crate) struct Speaker<'a, W, J> {
     world: &'a W,
     slack: &'a Slack,
-    tempo: &'a Tempo,
+    limits: &'a Limits,
     id: &'a DeploymentId,
     journal: J,
     /// When the message was last written, so that one message is not edited too often.
@@ -93,8 +94,8 @@ pub(crate) struct Speaker<'a, W, J> {
 }
 
 impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
-    pub(crate) fn new(world: &'a W, slack: &'a Slack, tempo: &'a Tempo, id: &'a DeploymentId, journal: J) -> Self {
-        Self { world, slack, tempo, id, journal, written: Cell::new(None) }
+    pub(crate) fn new(world: &'a W, slack: &'a Slack, limits: &'a Limits, id: &'a DeploymentId, journal: J) -> Self {
+        Self { world, slack, limits, id, journal, written: Cell::new(None) }
     }
 
     /// Tells these words, if they are not told yet. `last`: these are the final words.
@@ -145,7 +146,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
 
     fn case<'t>(&self, telling: &Telling<'t>) -> Case<'t> {
         let Telling { facts, request, .. } = telling;
-        let gap = Duration::from_millis(self.tempo.edit_gap);
+        let gap = self.limits.edit_gap;
         let since = self.written.get().map(|written| self.world.elapsed().saturating_sub(written));
         let ended = facts.outcome.as_ref().map(|outcome| outcome.at).or(facts.end.as_ref().map(|end| end.at));
         Case {
@@ -156,7 +157,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             last: telling.last,
             calls: telling.call.is_some(),
             gap_left: since.map_or(Duration::ZERO, |since| gap.saturating_sub(since)),
-            posting: Duration::from_millis(self.tempo.posting),
+            posting: self.limits.posting,
             ended: ended.unwrap_or(request.at),
             now: self.world.now(),
         }
@@ -220,7 +221,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             (false, None) => Urgency::First,
             (false, Some(_)) => Urgency::Progress,
         };
-        match store::may_speak(self.world, self.tempo.minute, way.speech(telling.request), urgency).await {
+        match store::may_speak(self.world, self.limits.minute, way.speech(telling.request), urgency).await {
             Ok(()) => tried.has_turn = true,
             Err(again) => tried.failed = Some(again),
         }
@@ -230,7 +231,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
     /// Calls people to the end, once, in a thread below the message.
     async fn call(&self, telling: &Telling<'_>, place: &Place, tried: &mut Tried) -> Result<(), StoreError> {
         let speech = Speech::Post(&place.channel);
-        if let Err(again) = store::may_speak(self.world, self.tempo.minute, speech, Urgency::First).await {
+        if let Err(again) = store::may_speak(self.world, self.limits.minute, speech, Urgency::First).await {
             tried.failed = Some(again);
             return Ok(());
         }

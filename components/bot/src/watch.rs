@@ -85,9 +85,9 @@ impl<W: World> Watch<'_, W> {
     /// Until the time is up or nothing is left. Returns what needs no other watch at once: deployments are slack-command's to end and tell,
     /// and a push that cannot be told just now waits until somebody is woken for another reason, or `/healthz` is asked.
     async fn run(&self) -> Result<BTreeSet<Flight>, StoreError> {
-        let tempo = &self.settings.tempo;
-        let until = self.world.elapsed().saturating_add(Duration::from_millis(tempo.watch));
-        let mut reload = self.world.elapsed().saturating_add(Duration::from_millis(tempo.reload));
+        let limits = &self.settings.limits;
+        let until = self.world.elapsed().saturating_add(limits.watch);
+        let mut reload = self.world.elapsed().saturating_add(limits.reload);
         let mut nudges: BTreeMap<Flight, mpsc::UnboundedSender<()>> = BTreeMap::new();
         let mut settled = BTreeSet::new();
         let mut followers = FuturesUnordered::new();
@@ -112,7 +112,7 @@ impl<W: World> Watch<'_, W> {
             if followers.is_empty() {
                 return Ok(settled);
             }
-            match select(pin!(followers.next()), pin!(self.world.sleep(Duration::from_millis(tempo.news)))).await {
+            match select(pin!(followers.next()), pin!(self.world.sleep(limits.news))).await {
                 Either::Left((Some((flight, ended)), _)) => {
                     nudges.remove(&flight);
                     if ended == Ended::Settled {
@@ -130,7 +130,7 @@ impl<W: World> Watch<'_, W> {
                 new = store::take_news(self.world).await.unwrap_or_default();
                 if now >= reload {
                     // In case news were lost.
-                    reload = now.saturating_add(Duration::from_millis(tempo.reload));
+                    reload = now.saturating_add(limits.reload);
                     let in_flight = store::in_flight(self.world).await.unwrap_or_default();
                     new.extend(in_flight.all().filter(|flight| !settled.contains(flight)));
                 }

@@ -61,6 +61,7 @@ pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, T
 
 use crate::command::DeployWords;
 use crate::fault::Fault;
+use crate::limits::Limits;
 use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
@@ -672,108 +673,16 @@ impl Facts {
     }
 
     /// Whether a target that names this deployment as `current` is busy: neither final nor older than its limit and two minutes.
-    pub fn keeps_busy(&self, now: Timestamp, tempo: &Tempo) -> bool {
+    pub fn keeps_busy(&self, now: Timestamp, limits: &Limits) -> bool {
         if self.state().is_final() {
             return false;
         }
         let (since, limit) = match (&self.committed, &self.commit, &self.request) {
             (Some(committed), Some(commit), _) => (committed.at, commit.target().deadline),
-            (_, _, Some(request)) => (request.at, tempo.no_commit_limit()),
+            (_, _, Some(request)) => (request.at, limits.no_commit),
             _ => return false,
         };
         now.since(since) < limit.saturating_add(Duration::from_secs(120))
-    }
-}
-
-/// Every period of ours that tests shorten, in milliseconds; the Spin variable `tempo` is a JSON object that replaces some.
-/// Time limits of calls and the lives of leases are not here: they are about other systems.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tempo {
-    /// How long a committed deployment waits for its webhook.
-    pub webhook_patience: u64,
-    /// How long the relay waits for `committed` when the webhook overtook it.
-    pub overtaking: u64,
-    /// How long a request waits for the target's lease.
-    pub target_wait: u64,
-    /// How often it tries.
-    pub target_retry: u64,
-    /// How old a remembered catalog may be that a deploy begins with. It is compared before anything is decided, so it only saves a call.
-    pub catalog_age: u64,
-    /// How often the guardian looks whether somebody watches.
-    pub guardian: u64,
-    /// How often `/healthz` resumes.
-    pub resume: u64,
-    /// How long one watch lasts.
-    pub watch: u64,
-    /// How often the watch takes the news.
-    pub news: u64,
-    /// How often it loads all facts again in case news were lost.
-    pub reload: u64,
-    /// Between two polls where the stream fails.
-    pub poll: u64,
-    /// A stream without a first event for this long counts as failed.
-    pub first_event: u64,
-    /// After a sync without an answer: when to look again.
-    pub look_again: u64,
-    /// A message that is being posted for longer than this is given up.
-    pub posting: u64,
-    /// Between two edits of one message, final words apart.
-    pub edit_gap: u64,
-    /// After this long without `committed` or `end`, the watch ends it.
-    pub no_commit: u64,
-    /// No mutation is sent later than this.
-    pub no_mutation: u64,
-    /// slack-command writes no `end` later than this.
-    pub no_end: u64,
-    /// Between two looks at an unknown outcome.
-    pub settle: u64,
-    /// At least this long `Degraded` when it was so before we asked.
-    pub degraded_before: u64,
-    /// Between two content writes on github.com.
-    pub write_gap: u64,
-    /// A minute of Slack's limits, and of GitHub's, which are so many a minute.
-    pub minute: u64,
-}
-
-impl Default for Tempo {
-    fn default() -> Self {
-        Self {
-            webhook_patience: 15_000,
-            overtaking: 6_000,
-            target_wait: 10_000,
-            target_retry: 500,
-            catalog_age: 24 * 3_600_000,
-            guardian: 5_000,
-            resume: 5_000,
-            watch: 25_000,
-            news: 250,
-            reload: 10_000,
-            poll: 2_000,
-            first_event: 3_000,
-            look_again: 3_000,
-            posting: 10_000,
-            edit_gap: 700,
-            no_commit: 360_000,
-            no_mutation: 180_000,
-            no_end: 300_000,
-            settle: 2_000,
-            degraded_before: 60_000,
-            write_gap: 1_000,
-            minute: 60_000,
-        }
-    }
-}
-
-impl Tempo {
-    /// Reads the Spin variable; empty means the defaults.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.trim().is_empty() { Some(Self::default()) } else { serde_json::from_str(text).ok() }
-    }
-
-    /// How long a deployment may stay without `committed`.
-    pub fn no_commit_limit(&self) -> Duration {
-        Duration::from_millis(self.no_commit)
     }
 }
 

@@ -57,6 +57,7 @@ pub mod command;
 pub mod deployment;
 pub mod fault;
 pub mod image;
+pub mod limits;
 pub mod lock;
 pub mod message;
 pub mod names;

@@ -61,7 +61,12 @@ pub(crate) const PACE: &str = "local quiet = redis.call('PTTL', KEYS[2]) if quie
 
 /// Takes our turn to speak, or says after which time to ask again: all of the installation share one pace, and are quiet when Slack said so.
 /// `minute`: how long Slack's minute is. Redis down: it is our turn, Slack's own 429 is the limit then.
-pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urgency: Urgency) -> Result<(), Duration> {
+pub async fn may_speak(
+    world: &impl Redis,
+    minute: Duration,
+    speech: Speech<'_>,
+    urgency: Urgency,
+) -> Result<(), Duration> {
     let keys = [DUE, QUIET].map(|what| speech.key(what));
     match take_turn(world, minute, keys, speech.pace(urgency)).await {
         Ok(wait) if !wait.is_zero() => Err(wait),
@@ -72,11 +77,11 @@ pub async fn may_speak(world: &impl Redis, minute: u64, speech: Speech<'_>, urge
 /// How long it is not our turn; zero: it was, and is taken.
 async fn take_turn(
     world: &impl Redis,
-    minute: u64,
+    minute: Duration,
     [due, quiet]: [String; 2],
     (a_minute, at_once): (u64, u64),
 ) -> Result<Duration, StoreError> {
-    let step = minute.checked_div(a_minute).unwrap_or_default().to_string();
+    let step = millis(minute).checked_div(a_minute).unwrap_or_default().to_string();
     let reply = world.run("EVAL", &[PACE, "2", &due, &quiet, &step, &at_once.to_string()]).await?;
     Ok(match reply.first() {
         Some(Reply::Int(early)) => Duration::from_millis(u64::try_from(*early).unwrap_or_default()),
@@ -92,7 +97,7 @@ pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration)
 /// Whether GitHub may be told how a deploy goes. It takes 80 things that we make a minute, and 500 an hour; our commits are among them,
 /// up to one a second. So all of the installation tell it no more than twelve at once and four a minute, and nothing for a while after it
 /// said that this was too much. Redis down: no, because then nobody knows.
-pub async fn may_tell_github(world: &impl Redis, minute: u64, urgency: Urgency) -> bool {
+pub async fn may_tell_github(world: &impl Redis, minute: Duration, urgency: Urgency) -> bool {
     let at_once = if urgency == Urgency::Final { 12 } else { 8 };
     take_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(Duration::ZERO)
 }
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn edits_keep_slacks_pace_and_leave_room_for_final_words() {
         let memory = Memory::default();
-        let edit = |urgency| memory.run(may_speak(&memory, 60_000, Speech::Edit, urgency));
+        let edit = |urgency| memory.run(may_speak(&memory, Duration::from_secs(60), Speech::Edit, urgency));
         let edits = |urgency| (0..100).take_while(|_| edit(urgency).is_ok()).count();
         assert_eq!(edits(Urgency::Progress), 4);
         assert_eq!(edits(Urgency::First), 2);
@@ -137,7 +142,7 @@ mod tests {
     fn a_channel_that_is_full_does_not_hold_up_edits_or_other_channels() {
         let memory = Memory::default();
         let [one, other] = ["C1", "C2"].map(|channel| SlackChannel::parse(channel).unwrap());
-        let wait = |speech, urgency| memory.run(may_speak(&memory, 60_000, speech, urgency)).err();
+        let wait = |speech, urgency| memory.run(may_speak(&memory, Duration::from_secs(60), speech, urgency)).err();
         let may = |speech, urgency| wait(speech, urgency).is_none();
         assert_eq!((0..9).take_while(|_| may(Speech::Post(&one), Urgency::First)).count(), 2);
         assert!(may(Speech::Post(&one), Urgency::Final));
@@ -153,7 +158,7 @@ mod tests {
     #[test]
     fn what_github_is_told_leaves_room_for_commits() {
         let memory = Memory::default();
-        let may = |urgency| memory.run(may_tell_github(&memory, 60_000, urgency));
+        let may = |urgency| memory.run(may_tell_github(&memory, Duration::from_secs(60), urgency));
         assert_eq!((0..20).take_while(|_| may(Urgency::Progress)).count(), 8);
         assert_eq!((0..20).take_while(|_| may(Urgency::Final)).count(), 4);
         // Whoever tries again and again gets four a minute, so with a commit a second all of it stays below 80.

@@ -12,7 +12,6 @@ use domain::names::{BlobSha, Target};
 use domain::push::Managed;
 use domain::refusal::Refusal;
 use domain::values::{self, EditRefusal};
-use std::time::Duration;
 use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
 
 /// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`], and
@@ -20,7 +19,7 @@ use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
 pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(BlobSha, Catalog)> {
     let now = cx.world.now();
     let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
-    let fresh = now.since(cached.at) < Duration::from_millis(cx.settings.tempo.catalog_age) && cached.at <= now;
+    let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now;
     let catalog = Catalog::parse(&cached.text).ok().filter(|_| fresh)?;
     Some((cached.blob, catalog))
 }
@@ -42,7 +41,7 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
         let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
         return Err(Refusal::NoCatalog { path, repo, branch }.into());
     };
-    let (now, half) = (cx.world.now(), Duration::from_millis(cx.settings.tempo.catalog_age / 2));
+    let (now, half) = (cx.world.now(), cx.settings.limits.catalog_age / 2);
     if let Ok(Some(known)) = store::load_key(cx.world, CatalogCache).await
         && known.blob == *blob
         && known.at <= now

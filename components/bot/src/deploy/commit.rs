@@ -70,7 +70,7 @@ pub(super) async fn commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, turn: 
             let sent = send_until_known(run, job, turn, branch, decision).await;
             if matches!(sent, Ok(Sent::Committed)) && run.cx.settings.github.is_public() {
                 // GitHub asks for a second between two writes, so the next one gets the branch then.
-                run.cx.world.sleep(Duration::from_millis(run.cx.settings.tempo.write_gap)).await;
+                run.cx.world.sleep(run.cx.settings.limits.write_gap).await;
             }
             sent
         });
@@ -123,8 +123,8 @@ async fn decide<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, turn: &Turn<'_, W
         None => {
             if let Some(commit) = job.facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty()) {
                 // The same again, but each time a little later: GitHub is not well, and allows 80 writes a minute.
-                let tries = u64::try_from(commit.attempts.len().min(5)).unwrap_or_default();
-                run.cx.world.sleep(Duration::from_millis(run.cx.settings.tempo.settle.saturating_mul(tries))).await;
+                let tries = u32::try_from(commit.attempts.len().min(5)).unwrap_or_default();
+                run.cx.world.sleep(run.cx.settings.limits.settle.saturating_mul(tries)).await;
             }
             look_and_decide(run, job, turn).await?
         }
@@ -230,7 +230,7 @@ async fn send_one<W: World>(
         }
         CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
             // Not beyond the moment after which nothing is committed any more: then it is told.
-            let last = job.request.at.after(Duration::from_millis(run.cx.settings.tempo.no_mutation));
+            let last = job.request.at.after(run.cx.settings.limits.no_mutation);
             let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
             run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
             pull_request::only_commits(run, wait).await;

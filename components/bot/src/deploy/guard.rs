@@ -40,7 +40,7 @@ async fn keep_watched<W: World>(
 ) -> Result<(), Stop> {
     let mut ended = Some(ended);
     while run.cx.world.now() < until {
-        run.cx.world.sleep(Duration::from_millis(run.cx.settings.tempo.guardian)).await;
+        run.cx.world.sleep(run.cx.settings.limits.guardian).await;
         let outcome = store::load_fact::<OutcomeFact>(run.cx.world, run.cx.id).await;
         if let Ok(Some(outcome)) = outcome {
             if let Some(ended) = ended.take() {

@@ -29,7 +29,7 @@ use store::Urgency;
 /// So many calls may fail, one after the other. Between them it waits four times as long each time.
 const TRIES: u8 = 3;
 /// How many of GitHub's minutes after the end it is still tried to tell it.
-const AFTERWARDS: u64 = 2;
+const AFTERWARDS: u32 = 2;
 /// What a call may take, with what is saved after it.
 const CALL: Duration = Duration::from_secs(7);
 
@@ -60,10 +60,10 @@ pub(super) async fn show<W: World>(
             Ok(shown) => shown,
             Err(fault) => not_shown(run, &mut fact, fault).await,
         };
-        let wait = run.cx.settings.tempo.guardian.saturating_mul(4_u64.saturating_pow(fact.failed.into()));
+        let wait = run.cx.settings.limits.guardian.saturating_mul(4_u32.saturating_pow(fact.failed.into()));
         let again = async {
             match shown {
-                Shown::NotYet => run.cx.world.sleep(Duration::from_millis(wait)).await,
+                Shown::NotYet => run.cx.world.sleep(wait).await,
                 Shown::Yes | Shown::Never => pending().await,
             }
         };
@@ -74,8 +74,8 @@ pub(super) async fn show<W: World>(
             (_, None) => match select(&mut ended, pin!(again)).await {
                 Either::Left((Ok(word), _)) => {
                     last = Some(word);
-                    let afterwards = run.cx.settings.tempo.minute.saturating_mul(AFTERWARDS);
-                    until = until.min(run.cx.world.now().after(Duration::from_millis(afterwards)));
+                    let afterwards = run.cx.settings.limits.minute.saturating_mul(AFTERWARDS);
+                    until = until.min(run.cx.world.now().after(afterwards));
                 }
                 // Nobody waits for its end any more.
                 Either::Left((Err(_), _)) => return,
@@ -103,7 +103,7 @@ async fn show_now<W: World>(
         return Ok(Shown::Never);
     }
     let urgency = if last.is_some() { Urgency::Final } else { Urgency::Progress };
-    let may_tell = async || store::may_tell_github(run.cx.world, run.cx.settings.tempo.minute, urgency).await;
+    let may_tell = async || store::may_tell_github(run.cx.world, run.cx.settings.limits.minute, urgency).await;
     let id = match fact.id {
         Some(id) => id,
         None if !may_tell().await => return Ok(Shown::NotYet),
@@ -176,7 +176,7 @@ async fn not_shown<W: World>(run: &Run<'_, W>, fact: &mut GitHubFact, fault: Fau
 /// GitHub says that we make too much. Its own advice is to wait a minute, whatever it says besides.
 pub(super) async fn only_commits<W: World>(run: &Run<'_, W>, wait: Duration) {
     if run.cx.settings.github_deployments {
-        let minute = Duration::from_millis(run.cx.settings.tempo.minute);
+        let minute = run.cx.settings.limits.minute;
         store::quiet_github(run.cx.world, wait.max(minute)).await;
     }
 }

@@ -6,7 +6,8 @@ use super::{CARRY, LEASE_RETRY, WRITE, carry_out};
 use crate::log::Line;
 use crate::settings::SlackCommandSettings;
 use crate::world::World;
-use domain::deployment::{CancelFact, RequestFact, Tempo};
+use domain::deployment::{CancelFact, RequestFact};
+use domain::limits::Limits;
 use domain::names::DeploymentId;
 use futures::future::join_all;
 use std::time::Duration;
@@ -28,7 +29,7 @@ pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
 }
 
 async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<DeploymentId> {
-    match resumable(world, &settings.tempo).await {
+    match resumable(world, &settings.limits).await {
         Ok(ids) => ids,
         Err(error) => {
             world.log(Line::error("not_resumed").with("cause", error.why()));
@@ -37,8 +38,8 @@ async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<D
     }
 }
 
-async fn resumable(world: &impl World, tempo: &Tempo) -> Result<Vec<DeploymentId>, StoreError> {
-    if !store::once_per(world, "resume", Duration::from_millis(tempo.resume)).await? {
+async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<DeploymentId>, StoreError> {
+    if !store::once_per(world, "resume", limits.resume).await? {
         return Ok(Vec::new());
     }
     let mut in_flight = store::in_flight(world).await?;

@@ -10,7 +10,6 @@ use domain::message::Note;
 use domain::names::{CommitSha, FilePath};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment never ends with "nothing was
 /// changed", whatever else goes wrong.
@@ -47,10 +46,10 @@ pub(super) async fn settled<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Re
 /// Says that it is not known, and waits a little; not for ever.
 pub(super) async fn doubtful<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     job.tell(Note::Settling);
-    if run.cx.world.now() >= job.request.at.after(Duration::from_millis(run.cx.settings.tempo.no_end)) {
+    if run.cx.world.now() >= job.request.at.after(run.cx.settings.limits.no_end) {
         return Err(Stop::Leave("it is not known whether the commit landed"));
     }
-    run.cx.world.sleep(Duration::from_millis(run.cx.settings.tempo.settle)).await;
+    run.cx.world.sleep(run.cx.settings.limits.settle).await;
     Ok(())
 }
 

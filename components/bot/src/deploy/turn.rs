@@ -19,8 +19,8 @@ const POSTING: Duration = Duration::from_secs(3);
 
 /// Takes the turn at the target, and commits.
 pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_>) -> Result<(), Stop> {
-    let (world, tempo) = (run.cx.world, &run.cx.settings.tempo);
-    let wait = Duration::from_millis(tempo.target_wait);
+    let (world, limits) = (run.cx.world, &run.cx.settings.limits);
+    let wait = limits.target_wait;
     let (begun, request) = (world.elapsed(), job.request);
     let if_taken = async || {
         let waited = world.elapsed().saturating_sub(begun);
@@ -31,7 +31,7 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
                 return Err(busy(run, site.target, other).await.into());
             }
         }
-        world.sleep(Duration::from_millis(tempo.target_retry)).await;
+        world.sleep(limits.target_retry).await;
         may_go_on(run, request).await
     };
     let lease = target_lease(&site.environment.argocd);
@@ -61,10 +61,10 @@ async fn take_turn<W: World>(
 
 /// The other deployment whose turn it is.
 async fn other_turn<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Result<Option<DeploymentId>, Stop> {
-    let (world, tempo) = (run.cx.world, &run.cx.settings.tempo);
+    let (world, limits) = (run.cx.world, &run.cx.settings.limits);
     let current = store::load_key(world, Current(argocd)).await?;
     let Some(current) = current.filter(|current| current.id != *run.cx.id) else { return Ok(None) };
-    let is_busy = store::load(world, &current.id).await?.keeps_busy(world.now(), tempo);
+    let is_busy = store::load(world, &current.id).await?.keeps_busy(world.now(), limits);
     Ok(is_busy.then_some(current.id))
 }
 

@@ -153,7 +153,7 @@ async fn read_outcome<W: World>(
                     watch.waiting = Some(Waiting::ArgoCd { fault });
                 })
                 .await?;
-            return Ok(Flow::LookAgain(now.after(Duration::from_millis(follower.watch.settings.tempo.look_again))));
+            return Ok(Flow::LookAgain(now.after(follower.watch.settings.limits.look_again)));
         }
         SyncOutcome::NoRight(said) => Failure::NoRight { said },
         SyncOutcome::NoApplication => Failure::NoApplication,

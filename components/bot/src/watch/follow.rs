@@ -42,7 +42,7 @@ async fn run<W: World>(follower: &Follower<'_, W>) -> Result<Ended, StoreError> 
     let speaker = follower.speaker();
     loop {
         follower.reload().await?;
-        let next = deployment::next(&follower.facts.borrow(), follower.world.now(), &follower.watch.settings.tempo);
+        let next = deployment::next(&follower.facts.borrow(), follower.world.now(), &follower.watch.settings.limits);
         match next {
             Next::LeaveAlone => {
                 if follower.facts.borrow().end_is_told() {
@@ -82,7 +82,7 @@ async fn run<W: World>(follower: &Follower<'_, W>) -> Result<Ended, StoreError> 
 
 /// When words that could not be told are told again. All facts are read before it, so not too soon.
 fn tell_again<W: World>(follower: &Follower<'_, W>, said: Said) -> Option<Timestamp> {
-    let gap = Duration::from_millis(follower.watch.settings.tempo.edit_gap);
+    let gap = follower.watch.settings.limits.edit_gap;
     match said {
         Said::Done => None,
         Said::NotYet(again) => Some(follower.world.now().after(again.max(gap))),

@@ -73,13 +73,13 @@ impl<'a, W: World> Follower<'a, W> {
     }
 
     /// A moment that is so far away.
-    pub(crate) fn after(&self, milliseconds: u64) -> Timestamp {
-        self.world.now().after(Duration::from_millis(milliseconds))
+    pub(crate) fn after(&self, duration: Duration) -> Timestamp {
+        self.world.now().after(duration)
     }
 
     /// When Argo CD is asked again that has just failed or is not ready.
     pub(crate) fn soon(&self) -> Timestamp {
-        self.after(self.watch.settings.tempo.poll)
+        self.after(self.watch.settings.limits.poll)
     }
 
     /// Waits for a moment or a nudge; whether it was a nudge.

@@ -41,7 +41,7 @@ impl<W: World> Journal for &Follower<'_, W> {
 
 impl<W: World> Follower<'_, W> {
     pub(crate) fn speaker(&self) -> Speaker<'_, W, &Self> {
-        Speaker::new(self.world, &self.watch.settings.slack, &self.watch.settings.tempo, self.id, self)
+        Speaker::new(self.world, &self.watch.settings.slack, &self.watch.settings.limits, self.id, self)
     }
 
     /// Tells what the facts say now.

@@ -138,7 +138,7 @@ fn polls<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) ->
     let (world, settings) = (follower.world, follower.watch.settings);
     futures::stream::unfold(false, move |waited| async move {
         if waited {
-            world.sleep(Duration::from_millis(settings.tempo.poll)).await;
+            world.sleep(settings.limits.poll).await;
         }
         Some((argocd::get(world, &settings.argocd, commit.target().application()).await.map(Box::new), true))
     })
@@ -155,7 +155,7 @@ enum Stream<B> {
 fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Apps<'s> {
     let (world, settings) = (follower.world, follower.watch.settings);
     // A moment, not a time since the last sign of life: those may come often.
-    let first_by = world.elapsed().saturating_add(Duration::from_millis(settings.tempo.first_event));
+    let first_by = world.elapsed().saturating_add(settings.limits.first_event);
     let next = move |stream| async move {
         match stream {
             Stream::Closed => {

@@ -154,9 +154,9 @@ async fn handle<W: World>(
     app: &Application,
     asked: bool,
 ) -> Result<Flow, StoreError> {
-    let (now, tempo) = (follower.world.now(), &follower.watch.settings.tempo);
+    let (now, limits) = (follower.world.now(), &follower.watch.settings.limits);
     let mut fact = follower.facts.borrow().watch.clone().unwrap_or_default();
-    let step = deployment::step(follower.id, &follower.facts.borrow(), &mut fact, app, now, tempo);
+    let step = deployment::step(follower.id, &follower.facts.borrow(), &mut fact, app, now, limits);
     match &step {
         Step::Wait(waiting) => fact.waiting = waiting.clone(),
         Step::Follow(progress) | Step::Refresh(progress) => {
@@ -172,7 +172,7 @@ async fn handle<W: World>(
         Step::Ask if before.is_some() && !asked => Ok(Flow::LookAgain(now)),
         Step::Ask => ask(follower, commit, sha, app).await,
         // Events tell when it changes; should one be lost, look by ourselves.
-        Step::Wait(_) => Ok(Flow::LookAgain(follower.after(tempo.reload))),
+        Step::Wait(_) => Ok(Flow::LookAgain(follower.after(limits.reload))),
         Step::LookAgainAt(moment) => Ok(Flow::LookAgain(moment)),
         // After the sync's end a comparison may be due that nobody announces.
         Step::Follow(progress) if progress.synced => Ok(Flow::LookAgain(now.after(deployment::REFRESH_AFTER))),

@@ -42,7 +42,7 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
                 }
             }
         }
-        let pause = Duration::from_millis(watch.settings.tempo.look_again);
+        let pause = watch.settings.limits.look_again;
         select(pin!(nudges.next()), pin!(watch.world.sleep(pause))).await;
         if watch.closing.get() {
             break;
@@ -52,9 +52,11 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
 }
 
 /// After so many posts without an answer, each of which may be a message: how long after the push there may be another one.
-fn patience(minute: u64, unsure: u8) -> Duration {
-    let minutes = 4_u64.saturating_pow(u32::from(unsure).saturating_sub(1));
-    Duration::from_millis(if unsure == 0 { 0 } else { minute.saturating_mul(minutes) })
+fn patience(minute: Duration, unsure: u8) -> Duration {
+    match unsure {
+        0 => Duration::ZERO,
+        unsure => minute.saturating_mul(4_u32.saturating_pow(u32::from(unsure).saturating_sub(1))),
+    }
 }
 
 struct Teller<'a, W> {
@@ -164,10 +166,10 @@ impl<W: World> Teller<'_, W> {
             PushTold::Never => return Ok(Told::Never),
         };
         let speech = Speech::Post(channel);
-        if world.now().since(note.at) < patience(settings.tempo.minute, unsure) {
+        if world.now().since(note.at) < patience(settings.limits.minute, unsure) {
             return Ok(Told::NotYet);
         }
-        if store::may_speak(world, settings.tempo.minute, speech, Urgency::First).await.is_err() {
+        if store::may_speak(world, settings.limits.minute, speech, Urgency::First).await.is_err() {
             return Ok(Told::NotYet);
         }
         let before = if unsure == 0 { PushTold::No } else { PushTold::Perhaps(unsure) };

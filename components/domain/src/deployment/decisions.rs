@@ -2,8 +2,9 @@
 //!
 //! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
 
-use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, State, Tempo, Waiting, WatchFact};
+use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
 use crate::application::{Application, Health, Phase, SyncStatus};
+use crate::limits::Limits;
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub enum Next {
 pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
 
 /// Decides from the facts alone.
-pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
+pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
     let watch = facts.watch.as_ref();
     if facts.outcome.is_some() {
         return if facts.end_is_told() { Next::LeaveAlone } else { Next::Tell };
@@ -41,7 +42,7 @@ pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
         if facts.end.is_some() && facts.committed.is_none() {
             return Next::LeaveAlone;
         }
-        let limit = request.at.after(tempo.no_commit_limit());
+        let limit = request.at.after(limits.no_commit);
         // `committed` without its `commit` cannot be followed, but it must never be told as "nothing was changed".
         let begun =
             facts.committed.is_some() || facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
@@ -60,7 +61,7 @@ pub fn next(facts: &Facts, now: Timestamp, tempo: &Tempo) -> Next {
         return Next::Say(LastWord::TimedOut { waiting, health });
     }
     let asked = watch.is_some_and(|watch| watch.asked.is_some());
-    let patience = committed.at.after(Duration::from_millis(tempo.webhook_patience));
+    let patience = committed.at.after(limits.webhook_patience);
     if asked || facts.push.is_some() {
         Next::Sync { refresh: false }
     } else if committed.reused || now >= patience {
@@ -99,7 +100,7 @@ pub fn step(
     watch: &mut WatchFact,
     app: &Application,
     now: Timestamp,
-    tempo: &Tempo,
+    limits: &Limits,
 ) -> Step {
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
         return Step::Wait(None);
@@ -137,7 +138,7 @@ pub fn step(
         return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
     }
 
-    let Some(last) = app.last.as_ref() else { return not_seen(watch, now, tempo) };
+    let Some(last) = app.last.as_ref() else { return not_seen(watch, now, limits) };
     if !is_ours(&last.deploy_id, &last.revisions) {
         if last.phase == Phase::Running || last.phase == Phase::Terminating {
             return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
@@ -146,15 +147,15 @@ pub fn step(
             let proven = in_history(committed, app, watch.last_before);
             match on_ours(&last.revisions) {
                 true if proven && last.phase == Phase::Succeeded => {
-                    return health(commit, watch, app, last.finished.or(last.started), now, tempo);
+                    return health(commit, watch, app, last.finished.or(last.started), now, limits);
                 }
                 // Theirs failed, and of ours nothing was ever seen.
-                true if !proven && !watch.taken => return not_seen(watch, now, tempo),
+                true if !proven && !watch.taken => return not_seen(watch, now, limits),
                 _ => {}
             }
             return superseded_or_live(commit, committed, app, watch.last_before, &last.deploy_id, &last.by);
         }
-        return not_seen(watch, now, tempo);
+        return not_seen(watch, now, limits);
     }
     watch.taken = true;
     match last.phase {
@@ -166,18 +167,16 @@ pub fn step(
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
                 return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
             }
-            health(commit, watch, app, last.finished.or(last.started), now, tempo)
+            health(commit, watch, app, last.finished.or(last.started), now, limits)
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
 }
 
 /// No trace of our operation: ask, but after an ask without an answer look again first.
-fn not_seen(watch: &mut WatchFact, now: Timestamp, tempo: &Tempo) -> Step {
+fn not_seen(watch: &mut WatchFact, now: Timestamp, limits: &Limits) -> Step {
     match watch.asked {
-        Some(at) if now.since(at) < Duration::from_millis(tempo.look_again) => {
-            Step::LookAgainAt(at.after(Duration::from_millis(tempo.look_again)))
-        }
+        Some(at) if now.since(at) < limits.look_again => Step::LookAgainAt(at.after(limits.look_again)),
         _ => Step::Ask,
     }
 }
@@ -217,7 +216,7 @@ fn health(
     app: &Application,
     finished: Option<Timestamp>,
     now: Timestamp,
-    tempo: &Tempo,
+    limits: &Limits,
 ) -> Step {
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
     let other_image =
@@ -253,7 +252,7 @@ fn health(
             let since = *watch.degraded_since.get_or_insert(now);
             watch.degraded_seen = watch.degraded_seen.saturating_add(1);
             let grace = if watch.degraded_before {
-                commit.target().degraded_grace.max(Duration::from_millis(tempo.degraded_before))
+                commit.target().degraded_grace.max(limits.degraded_before)
             } else {
                 commit.target().degraded_grace
             };

@@ -4,6 +4,7 @@ use super::samples::*;
 use super::*;
 use crate::application::{Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use crate::fault::{Cause, System};
+use crate::limits::Limits;
 use crate::names::BranchName;
 use crate::names::PullRequestNumber;
 use proptest::prelude::*;
@@ -137,7 +138,7 @@ proptest! {
     fn whoever_decides_never_speaks_over_an_end_and_never_twice(arrivals in arrivals(), seconds in 0_u64..2000) {
         let mut facts = Facts::default();
         arrivals.iter().for_each(|arrival| facts.arrive(arrival));
-        let next = next(&facts, at(seconds), &Tempo::default());
+        let next = next(&facts, at(seconds), &Limits::default());
         let word = facts.outcome.is_some();
         match next {
             Next::Say(LastWord::Failed { .. }) => prop_assert!(facts.committed.is_none() && facts.end.is_none() && !word),
@@ -203,7 +204,12 @@ fn the_message_of_the_watch_outranks_the_other() {
 #[test]
 fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
     let check = |facts: &Facts, seconds: u64, expected: bool| {
-        assert_eq!(facts.keeps_busy(at(seconds), &Tempo::default()), expected, "{:?} after {seconds} s", facts.state());
+        assert_eq!(
+            facts.keeps_busy(at(seconds), &Limits::default()),
+            expected,
+            "{:?} after {seconds} s",
+            facts.state()
+        );
     };
     let accepted = Facts { request: Some(request()), ..Facts::default() };
     check(&accepted, 0, true);
@@ -226,7 +232,7 @@ fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
 // ---- Next ----
 
 fn check_next(facts: &Facts, seconds: u64, expected: Next) {
-    assert_eq!(next(facts, at(seconds), &Tempo::default()), expected, "{:?} after {seconds} s", facts.state());
+    assert_eq!(next(facts, at(seconds), &Limits::default()), expected, "{:?} after {seconds} s", facts.state());
 }
 
 #[test]
@@ -341,7 +347,7 @@ impl Scene {
     }
 
     fn step(&mut self, seconds: u64) -> Step {
-        step(&id('1'), &self.facts, &mut self.watch, &self.app, at(seconds), &Tempo::default())
+        step(&id('1'), &self.facts, &mut self.watch, &self.app, at(seconds), &Limits::default())
     }
 }
 
@@ -822,16 +828,6 @@ fn the_hash_of_words_is_the_published_one_because_it_is_stored() {
     assert_eq!(words_hash(""), 0xcbf2_9ce4_8422_2325);
     assert_eq!(words_hash("a"), 0xaf63_dc4c_8601_ec8c);
     assert_eq!(words_hash("foobar"), 0x8594_4171_f739_67e8);
-}
-
-#[test]
-fn tempo_is_json_that_replaces_some_periods() {
-    assert_eq!(Tempo::parse(" "), Some(Tempo::default()));
-    assert_eq!(Tempo::parse("{}"), Some(Tempo::default()));
-    assert_eq!(Tempo::parse(r#"{"poll": 20}"#), Some(Tempo { poll: 20, ..Tempo::default() }));
-    for bad in [r#"{"pol": 20}"#, r#"{"poll": -1}"#, "[]x", "20"] {
-        assert_eq!(Tempo::parse(bad), None, "{bad}");
-    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use domain::deployment::samples::{
 };
 use domain::deployment::{
     Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, End, EndFact,
-    Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders, TargetPlan, Told,
-    Voice, Waiting, WatchFact,
+    Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders,
+    TargetPlan, Told, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;

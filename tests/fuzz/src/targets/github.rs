@@ -4,9 +4,9 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::github::{
-    CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState, Which, catalog_request, history_request,
-    read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status, read_find_deployment,
-    read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
+    CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState, Which, catalog_request,
+    history_request, read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status,
+    read_find_deployment, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
 };
 use clients::http::Response;
 use domain::deployment::Reference;

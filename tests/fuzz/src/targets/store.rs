@@ -7,8 +7,9 @@ use crate::world::{NOW, World};
 use domain::application::Application;
 use domain::deployment::{
     CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, OutcomeFact, PushFact,
-    RequestFact, State, Step, Tempo, WatchFact, next, step,
+    RequestFact, State, Step, WatchFact, next, step,
 };
+use domain::limits::Limits;
 use domain::message;
 use domain::message::Message;
 use domain::message::{Button, Note};
@@ -117,7 +118,7 @@ pub fn stored_facts(data: &[u8]) {
     let state = facts.state();
     assert!(facts.committed.is_none() || !matches!(state, State::Accepted | State::Committing | State::Refused));
     assert!(!facts.end_is_told() || state.is_final());
-    assert!(!(state.is_final() && facts.keeps_busy(NOW, &Tempo::default())));
+    assert!(!(state.is_final() && facts.keeps_busy(NOW, &Limits::default())));
     let mut notes = vec![None, Some(Note::Settling)];
     notes.extend([0, 1, u64::MAX].map(|ahead| Some(Note::Queue { ahead })));
     for note in notes {
@@ -170,15 +171,15 @@ fn is_a_message(message: &Message) {
 
 /// Whatever is stored, the watch knows what to do, and a last word is the last.
 fn what_is_next(facts: &Facts) {
-    let tempo = Tempo::default();
+    let limits = Limits::default();
     let said = facts.outcome.is_some();
-    let decided = next(facts, NOW, &tempo);
+    let decided = next(facts, NOW, &limits);
     assert!(!said || matches!(decided, Next::LeaveAlone | Next::Tell), "{decided:?} after the last word");
     if let Next::Say(LastWord::Failed { .. }) = &decided {
         assert!(facts.committed.is_none(), "nothing was changed, it would say");
     }
     let mut watch = facts.watch.clone().unwrap_or_default();
-    let step = step(&id(), facts, &mut watch, &Application::default(), NOW, &tempo);
+    let step = step(&id(), facts, &mut watch, &Application::default(), NOW, &limits);
     // An application that shows nothing proves nothing.
     assert!(!matches!(step, Step::Over(LastWord::Live { .. })), "{step:?}");
 }
