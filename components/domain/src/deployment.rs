@@ -55,7 +55,7 @@ mod plan;
 pub mod samples;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
-pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, next, overtaken, step, turn};
+pub use decisions::{Next, Overtaken, REFRESH_AFTER, Step, Turn, View, next, overtaken, step, turn};
 pub use origin::{Approval, Origin};
 pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 

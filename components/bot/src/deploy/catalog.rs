@@ -41,11 +41,11 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
         let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
         return Err(Refusal::NoCatalog { path, repo, branch }.into());
     };
-    let (now, half) = (cx.world.now(), cx.settings.limits.catalog_age / 2);
+    let (now, age) = (cx.world.now(), cx.settings.limits.catalog_age);
     if let Ok(Some(known)) = store::load_key(cx.world, CatalogCache).await
         && known.blob == *blob
         && known.at <= now
-        && now.since(known.at) < half
+        && now.since(known.at).saturating_mul(2) < age
     {
         note_managed(cx, &known.text).await?;
         return Ok(known);

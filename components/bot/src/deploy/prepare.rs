@@ -120,7 +120,7 @@ pub(crate) async fn prepare<W: World>(
         Version::Begun(plan) => TargetPlan { before, riders, previous, ..plan.clone() },
         Version::Wanted { source, image, digest } => TargetPlan {
             target: site.target.clone(),
-            source,
+            source: *source,
             image: image.name,
             tag: image.tag,
             before,
@@ -153,7 +153,7 @@ async fn version<W: World>(
 ) -> Result<Version<'static>, Stop> {
     let (source, image) = wanted(cx, request, site, snapshot).await?;
     match look_for(cx, &image, login).await? {
-        ImageState::Found(digest) => Ok(Version::Wanted { source, image, digest }),
+        ImageState::Found(digest) => Ok(Version::Wanted { source: Box::new(source), image, digest }),
         ImageState::Missing => Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into()),
     }
 }
@@ -277,7 +277,7 @@ enum Version<'a> {
     /// An earlier attempt fixed it, and may still land.
     Begun(&'a TargetPlan),
     Wanted {
-        source: Source,
+        source: Box<Source>,
         image: ImageRef,
         digest: Option<Digest>,
     },

@@ -107,31 +107,10 @@ async fn show_now<W: World>(
     let id = match fact.id {
         Some(id) => id,
         None if !may_tell().await => return Ok(Shown::NotYet),
-        None => {
-            let description = message::of_deploy(commit);
-            let environment = match commit.target().target.environment.as_str() {
-                "default" => commit.target().application().name.as_str(),
-                named => named,
-            };
-            let sha = &commit.target().source.head;
-            let new = NewDeployment { repo, sha, environment, description: &description, id: run.cx.id };
-            let found = if fact.asked { github::find_deployment(run.cx.world, github, &new).await? } else { None };
-            let id = match found {
-                Some(id) => id,
-                None => {
-                    fact.asked = true;
-                    if !save_shown(run, fact).await {
-                        return Ok(Shown::Never);
-                    }
-                    github::create_deployment(run.cx.world, github, &new).await?
-                }
-            };
-            fact.id = Some(id);
-            if !save_shown(run, fact).await {
-                return Ok(Shown::Never);
-            }
-            id
-        }
+        None => match make(run, commit, fact).await? {
+            Some(id) => id,
+            None => return Ok(Shown::Never),
+        },
     };
     if !may_tell().await {
         return Ok(Shown::NotYet);
@@ -153,6 +132,31 @@ async fn show_now<W: World>(
     github::deployment_status(run.cx.world, github, repo, id, &status).await?;
     (fact.told, fact.failed) = (Some(state), 0);
     Ok(if save_shown(run, fact).await { Shown::Yes } else { Shown::Never })
+}
+
+/// GitHub's own deployment: found, or made. Nothing if it is not ours to tell any more.
+async fn make<W: World>(run: &Run<'_, W>, commit: &CommitFact, fact: &mut GitHubFact) -> Result<Option<u64>, Fault> {
+    let (github, plan) = (&run.cx.settings.github, commit.target());
+    let environment = match plan.target.environment.as_str() {
+        "default" => plan.application().name.as_str(),
+        named => named,
+    };
+    let description = message::of_deploy(commit);
+    let (repo, sha) = (&plan.source.repo, &plan.source.head);
+    let new = NewDeployment { repo, sha, environment, description: &description, id: run.cx.id };
+    let found = if fact.asked { github::find_deployment(run.cx.world, github, &new).await? } else { None };
+    let id = match found {
+        Some(id) => id,
+        None => {
+            fact.asked = true;
+            if !save_shown(run, fact).await {
+                return Ok(None);
+            }
+            github::create_deployment(run.cx.world, github, &new).await?
+        }
+    };
+    fact.id = Some(id);
+    Ok(save_shown(run, fact).await.then_some(id))
 }
 
 /// A call failed: whether it is worth another.

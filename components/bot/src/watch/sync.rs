@@ -13,7 +13,7 @@ use clients::argocd;
 use clients::argocd::ArgoError;
 use domain::application::Application;
 use domain::deployment;
-use domain::deployment::{CommitFact, Failure, LastWord, Step, Waiting};
+use domain::deployment::{CommitFact, Failure, LastWord, Step, View, Waiting};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::CommitSha;
 use futures::channel::mpsc;
@@ -156,7 +156,7 @@ async fn handle<W: World>(
 ) -> Result<Flow, StoreError> {
     let (now, limits) = (follower.world.now(), &follower.watch.settings.limits);
     let mut fact = follower.facts.borrow().watch.clone().unwrap_or_default();
-    let step = deployment::step(follower.id, &follower.facts.borrow(), &mut fact, app, now, limits);
+    let step = deployment::step(View { id: follower.id, facts: &follower.facts.borrow(), app, now, limits }, &mut fact);
     match &step {
         Step::Wait(waiting) => fact.waiting = waiting.clone(),
         Step::Follow(progress) | Step::Refresh(progress) => {

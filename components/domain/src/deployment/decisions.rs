@@ -2,7 +2,7 @@
 //!
 //! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
 
-use super::{CommitFact, CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
+use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, TargetPlan, Waiting, WatchFact};
 use crate::application::{Application, Health, Phase, SyncStatus};
 use crate::limits::Limits;
 use crate::names::DeploymentId;
@@ -93,21 +93,23 @@ pub enum Step {
     Over(LastWord),
 }
 
+/// One look at an application.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub id: &'a DeploymentId,
+    pub facts: &'a Facts,
+    pub app: &'a Application,
+    pub now: Timestamp,
+    pub limits: &'a Limits,
+}
+
 /// Reads Argo CD's answer in the light of what we asked for. Updates what it remembers of `Degraded` in `watch`.
-pub fn step(
-    id: &DeploymentId,
-    facts: &Facts,
-    watch: &mut WatchFact,
-    app: &Application,
-    now: Timestamp,
-    limits: &Limits,
-) -> Step {
-    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
-        return Step::Wait(None);
-    };
+pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
+    let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
+    let (id, app) = (view.id, view.app);
     watch.automated = app.automated;
     if app.deleting {
-        return Step::Over(LastWord::Failed { failure: Failure::Deleting });
+        return failed(Failure::Deleting);
     }
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
     let asked = watch.asked.is_some();
@@ -133,12 +135,12 @@ pub fn step(
                     Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }))
                 };
             }
-            return superseded_or_live(commit, committed, app, watch.last_before, &operation.deploy_id, &operation.by);
+            return superseded_or_live(committed, app, watch.last_before, (&operation.deploy_id, &operation.by));
         }
         return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
     }
 
-    let Some(last) = app.last.as_ref() else { return not_seen(watch, now, limits) };
+    let Some(last) = app.last.as_ref() else { return not_seen(watch, view) };
     if !is_ours(&last.deploy_id, &last.revisions) {
         if last.phase == Phase::Running || last.phase == Phase::Terminating {
             return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
@@ -147,52 +149,51 @@ pub fn step(
             let proven = in_history(committed, app, watch.last_before);
             match on_ours(&last.revisions) {
                 true if proven && last.phase == Phase::Succeeded => {
-                    return health(commit, watch, app, last.finished.or(last.started), now, limits);
+                    return health(view, committed, watch, last.finished.or(last.started));
                 }
                 // Theirs failed, and of ours nothing was ever seen.
-                true if !proven && !watch.taken => return not_seen(watch, now, limits),
+                true if !proven && !watch.taken => return not_seen(watch, view),
                 _ => {}
             }
-            return superseded_or_live(commit, committed, app, watch.last_before, &last.deploy_id, &last.by);
+            return superseded_or_live(committed, app, watch.last_before, (&last.deploy_id, &last.by));
         }
-        return not_seen(watch, now, limits);
+        return not_seen(watch, view);
     }
     watch.taken = true;
     match last.phase {
-        Phase::Failed | Phase::Error => Step::Over(LastWord::Failed {
-            failure: Failure::Sync { message: last.message.clone(), resources: failing(app) },
-        }),
+        Phase::Failed | Phase::Error => {
+            failed(Failure::Sync { message: last.message.clone(), resources: failing(app) })
+        }
         Phase::Succeeded => {
             // A success on another commit (several sources, or a lying answer) is not ours to call live.
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
                 return Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
             }
-            health(commit, watch, app, last.finished.or(last.started), now, limits)
+            health(view, committed, watch, last.finished.or(last.started))
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
 }
 
 /// No trace of our operation: ask, but after an ask without an answer look again first.
-fn not_seen(watch: &mut WatchFact, now: Timestamp, limits: &Limits) -> Step {
+fn not_seen(watch: &WatchFact, view: View<'_>) -> Step {
+    let again = view.limits.look_again;
     match watch.asked {
-        Some(at) if now.since(at) < limits.look_again => Step::LookAgainAt(at.after(limits.look_again)),
+        Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
         _ => Step::Ask,
     }
 }
 
 /// A foreign operation came after ours. If the history proves that ours succeeded and our image runs, it is live all the same.
 fn superseded_or_live(
-    commit: &CommitFact,
     committed: &CommittedFact,
     app: &Application,
     last_before: Option<Timestamp>,
-    by_deployment: &Option<DeploymentId>,
-    by: &Option<String>,
+    (by_deployment, by): (&Option<DeploymentId>, &Option<String>),
 ) -> Step {
     if in_history(committed, app, last_before)
         && app.health == Health::Healthy
-        && crate::image::is_image_of(&app.images, &commit.target().image_ref())
+        && crate::image::is_image_of(&app.images, &committed.commit.target().image_ref())
     {
         return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
     }
@@ -210,17 +211,11 @@ fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<
 }
 
 /// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
-fn health(
-    commit: &CommitFact,
-    watch: &mut WatchFact,
-    app: &Application,
-    finished: Option<Timestamp>,
-    now: Timestamp,
-    limits: &Limits,
-) -> Step {
+fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, finished: Option<Timestamp>) -> Step {
+    let View { app, now, limits, .. } = view;
+    let plan = committed.commit.target();
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    let other_image =
-        app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &commit.target().image_ref());
+    let other_image = app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &plan.image_ref());
     // Its picture of the cluster may be older than what it has just applied.
     let behind = other_image && app.sync_status == SyncStatus::OutOfSync;
     if app.health != Health::Degraded && !behind {
@@ -244,7 +239,7 @@ fn health(
         // Whatever is paused may not run the new version yet, so its images prove nothing.
         Health::Suspended => Step::Over(LastWord::Live { paused: true, urls: app.urls.clone() }),
         Health::Healthy if !other_image => Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() }),
-        Health::Healthy if !behind => Step::Over(LastWord::Failed { failure: not_our_image(commit, app) }),
+        Health::Healthy if !behind => failed(not_our_image(plan, app)),
         Health::Healthy | Health::Degraded => {
             // It may recover; meanwhile people read how it is.
             watch.waiting = None;
@@ -252,17 +247,17 @@ fn health(
             let since = *watch.degraded_since.get_or_insert(now);
             watch.degraded_seen = watch.degraded_seen.saturating_add(1);
             let grace = if watch.degraded_before {
-                commit.target().degraded_grace.max(limits.degraded_before)
+                plan.degraded_grace.max(limits.degraded_before)
             } else {
-                commit.target().degraded_grace
+                plan.degraded_grace
             };
             if now.since(since) >= grace && watch.degraded_seen >= 2 {
                 let failure = if other_image {
-                    not_our_image(commit, app)
+                    not_our_image(plan, app)
                 } else {
                     Failure::Degraded { message: app.health_message.clone(), resources: failing(app) }
                 };
-                return Step::Over(LastWord::Failed { failure });
+                return failed(failure);
             }
             Step::LookAgainAt(since.after(grace))
         }
@@ -270,9 +265,13 @@ fn health(
     }
 }
 
-fn not_our_image(commit: &CommitFact, app: &Application) -> Failure {
+fn failed(failure: Failure) -> Step {
+    Step::Over(LastWord::Failed { failure })
+}
+
+fn not_our_image(plan: &TargetPlan, app: &Application) -> Failure {
     let runs = app.images.iter().take(5).cloned().collect();
-    Failure::OtherImage { wanted: commit.target().image_ref().to_string(), runs }
+    Failure::OtherImage { wanted: plan.image_ref().to_string(), runs }
 }
 
 fn progress(app: &Application, synced: bool) -> Progress {

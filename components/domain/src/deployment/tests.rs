@@ -347,7 +347,8 @@ impl Scene {
     }
 
     fn step(&mut self, seconds: u64) -> Step {
-        step(&id('1'), &self.facts, &mut self.watch, &self.app, at(seconds), &Limits::default())
+        let (id, now, limits) = (id('1'), at(seconds), Limits::default());
+        step(View { id: &id, facts: &self.facts, app: &self.app, now, limits: &limits }, &mut self.watch)
     }
 }
 
@@ -580,7 +581,7 @@ fn degraded_is_borne_for_its_grace_and_seen_twice() {
 
     // One look is never enough, however late and however short the grace.
     let mut scene = Scene::succeeded(9, Health::Degraded);
-    scene.facts.commit.as_mut().unwrap().target_mut().degraded_grace = Duration::ZERO;
+    scene.facts.committed.as_mut().unwrap().commit.target_mut().degraded_grace = Duration::ZERO;
     assert_eq!(scene.step(100), Step::LookAgainAt(at(100)));
     assert!(matches!(scene.step(100), Step::Over(_)));
 }
@@ -607,7 +608,7 @@ fn what_was_degraded_before_gets_a_minute_at_least() {
     assert!(matches!(scene.step(69), Step::Over(LastWord::Failed { failure: Failure::Degraded { .. } })));
     let mut scene = Scene::succeeded(9, Health::Degraded);
     scene.watch.degraded_before = true;
-    scene.facts.commit.as_mut().unwrap().target_mut().degraded_grace = Duration::from_secs(90);
+    scene.facts.committed.as_mut().unwrap().commit.target_mut().degraded_grace = Duration::from_secs(90);
     assert_eq!(scene.step(9), Step::LookAgainAt(at(99)));
 }
 

@@ -7,7 +7,7 @@ use crate::world::{NOW, World};
 use domain::application::Application;
 use domain::deployment::{
     CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, OutcomeFact, PushFact,
-    RequestFact, State, Step, WatchFact, next, step,
+    RequestFact, State, Step, View, WatchFact, next, step,
 };
 use domain::limits::Limits;
 use domain::message;
@@ -179,7 +179,8 @@ fn what_is_next(facts: &Facts) {
         assert!(facts.committed.is_none(), "nothing was changed, it would say");
     }
     let mut watch = facts.watch.clone().unwrap_or_default();
-    let step = step(&id(), facts, &mut watch, &Application::default(), NOW, &limits);
+    let app = Application::default();
+    let step = step(View { id: &id(), facts, app: &app, now: NOW, limits: &limits }, &mut watch);
     // An application that shows nothing proves nothing.
     assert!(!matches!(step, Step::Over(LastWord::Live { .. })), "{step:?}");
 }
