@@ -1,9 +1,13 @@
-//! GitHub: everything is read at one moment by one query, one commit is written, and afterwards we can find out whether it landed.
-//! Besides, two versions are compared for people to read, and GitHub is told of the deploy.
+//! GitHub. One query reads everything at one moment, one mutation writes a commit, and a later query tells
+//! whether the commit landed. Besides, two versions are compared for people to read, and GitHub is told of
+//! the deploy.
 //!
-//! GitHub reports errors with HTTP 200, so no data is believed before `errors` was looked at. A part that does not exist is null
-//! with a `NOT_FOUND` that names its path, and that is an ordinary answer; every other error is a fault.
-//! **Invariant:** text from outside travels in variables; a query's text is made of our own words and counters only.
+//! GitHub reports errors with HTTP 200, so no data is believed before `errors` was looked at. A part that
+//! does not exist is null with a `NOT_FOUND` that names its path, and that is an ordinary answer; every other
+//! error is a fault.
+//!
+//! **Invariant:** text from outside travels in variables; a query's text is made of our own words and
+//! counters only.
 
 mod answer;
 mod api;

@@ -1,6 +1,8 @@
-//! Seam 1: HTTP out. A request that cannot be built without its limits, a whole response, a stream, one trait.
+//! Seam 1: HTTP out. A request that cannot be built without its limits, a whole response, a stream, one
+//! trait.
 //!
-//! The time and size limits are fields of the request on purpose: no caller can forget them, and Spin's own default is ten minutes.
+//! The time and size limits are fields of the request, so that no caller can forget them: Spin's own default
+//! is ten minutes.
 
 use domain::fault::Cause;
 use domain::names::Secret;
@@ -14,7 +16,6 @@ pub(crate) mod script;
 /// One request to another system.
 #[derive(Clone)]
 pub struct Request {
-    /// The method.
     pub method: Method,
     /// The full address. Not printed: a `response_url` is a secret.
     pub url: String,
@@ -41,7 +42,6 @@ impl Request {
         }
     }
 
-    /// GET.
     pub fn get(url: impl Into<String>) -> Self {
         Self::new(Method::GET, url)
     }
@@ -76,13 +76,11 @@ impl Request {
         request
     }
 
-    /// With another time limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// With another size limit.
     pub fn max_answer(mut self, bytes: usize) -> Self {
         self.max_answer = bytes;
         self
@@ -96,12 +94,9 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A whole answer.
 #[derive(Clone)]
 pub struct Response {
-    /// The status.
     pub status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, at most [`Request::max_answer`] bytes.
     pub body: Vec<u8>,
@@ -128,7 +123,8 @@ impl fmt::Debug for Response {
 /// Why there is no answer. The kinds differ in what may have happened on the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// The host is not in the component's `allowed_outbound_hosts`, or an entry there does not parse. Nothing was sent.
+    /// The host is not in the component's `allowed_outbound_hosts`, or an entry there does not parse. Nothing
+    /// was sent.
     #[error("the request was denied by allowed_outbound_hosts")]
     Denied,
     /// No connection: refused, or the name does not resolve. Nothing was sent.
@@ -164,7 +160,6 @@ impl From<HttpError> for Cause {
     }
 }
 
-/// Sends requests.
 pub trait Http {
     /// The open body of a streamed answer.
     type Body: Chunks;
@@ -187,18 +182,17 @@ pub trait Chunks {
 /// The head of a request that somebody makes of us. Its body comes in [`Chunks`].
 #[derive(Clone)]
 pub struct Inbound {
-    /// The method.
     pub method: Method,
     /// The path, without the query.
     pub path: String,
     /// The query, or `""`.
     pub query: String,
-    /// All headers.
     pub headers: HeaderMap,
 }
 
 impl Inbound {
-    /// The only value of a header. Given twice it counts as absent: a proxy and we must not read different ones.
+    /// The only value of a header. Given twice it counts as absent: a proxy and we must not read different
+    /// ones.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
@@ -215,11 +209,8 @@ impl Inbound {
 /// What we answer. Never an error: Spin would turn that into an empty 500.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
     pub status: StatusCode,
-    /// `content-type`.
     pub content_type: &'static str,
-    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -229,7 +220,6 @@ impl Answer {
         Self { status, content_type: "text/plain; charset=utf-8", body: Vec::new() }
     }
 
-    /// A JSON answer.
     pub fn json(status: StatusCode, value: &serde_json::Value) -> Self {
         Self { status, content_type: "application/json", body: value.to_string().into_bytes() }
     }

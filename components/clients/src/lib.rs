@@ -1,5 +1,5 @@
-//! One module for each outside system: bytes to domain values and back. Each call is three functions: `x_request` builds the request,
-//! `read_x` understands the answer, `x` does both over [`http::Http`].
+//! One module for each outside system: bytes to domain values and back. Each call is three functions:
+//! `x_request` builds the request, `read_x` understands the answer, `x` does both over [`http::Http`].
 //!
 //! # Invariants
 //!

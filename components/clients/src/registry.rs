@@ -1,7 +1,9 @@
-//! Container registries: is there an image with this tag? One HEAD, and a login where the registry asks for one.
+//! Container registries: is there an image with this tag? One HEAD, and a login where the registry asks for
+//! one.
 //!
-//! The registry says where to log in, so that place is outside text: credentials go to an origin from our own list or to nowhere.
-//! A manifest that is not among the media types of `Accept` answers 404, as if the tag were missing: all four are sent.
+//! The registry says where to log in, and its word is outside text: credentials go to an origin of our own
+//! list, or nowhere. A registry answers 404, as for a missing tag, if `Accept` lacks the manifest's media
+//! type: all four are sent.
 
 mod challenge;
 
@@ -25,7 +27,7 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.o
 /// The registries whose token server has another host than they have themselves.
 const TOKEN_SERVERS: [(&str, &str); 2] =
     [("docker.io", "https://auth.docker.io"), ("registry.gitlab.com", "https://gitlab.com")];
-/// The largest manifest that registries have to take; it only comes when a registry knows no HEAD.
+/// The largest manifest that a registry has to take. A manifest only comes from a registry without HEAD.
 const MAX_MANIFEST: usize = 4 << 20;
 
 /// How registries are reached.
@@ -43,13 +45,12 @@ pub struct Registry {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
-    /// The name.
     pub username: String,
-    /// The password or token.
     pub password: Secret,
 }
 
-/// Reads the setting `registry_credentials`: a JSON object, host -> `{"username", "password"}`. Blank is empty.
+/// Reads the setting `registry_credentials`: a JSON object, host -> `{"username", "password"}`. Blank is
+/// empty.
 pub fn parse_credentials(text: &str) -> Result<BTreeMap<String, Credential>, Fault> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
@@ -75,7 +76,6 @@ pub fn image_request(registry: &Registry, image: &ImageRef) -> Request {
     Request::new(Method::HEAD, url).header(header::ACCEPT, ACCEPT).max_answer(MAX_MANIFEST)
 }
 
-/// Understands the answer.
 pub fn read_image(response: &Response) -> Result<ImageState, Fault> {
     match response.status {
         StatusCode::OK => {
@@ -100,7 +100,8 @@ pub async fn image_digest(
     let is_plain =
         matches!(response.status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED);
     if ahead.is_some() && !is_plain {
-        // Perhaps only because of that login: registries differ in what they say to a token of the wrong kind.
+        // Perhaps only because of that login: registries differ in what they say to a token of the wrong
+        // kind.
         response = ask(http, registry, image, None).await?;
     }
     if response.status != StatusCode::UNAUTHORIZED {
@@ -133,21 +134,21 @@ async fn ask(
     send(http, request, LOOK).await
 }
 
-/// Logs in before the registry asks for it, the way it asked last time: two round trips less. `None` where that does not work, which
-/// [`image_digest`] finds out.
+/// Logs in as the registry asked last time, before the registry asks again: two round trips less. `None`:
+/// that did not work, and [`image_digest`] will be asked for a login.
 pub async fn log_in_ahead(http: &impl Http, registry: &Registry, image: &ImageName, challenge: &str) -> Option<Login> {
     let mut challenges = challenges(challenge);
     for challenge in &mut challenges {
-        // It named the repository that was asked for then.
+        // The scope names the repository of the last question.
         challenge.parameters.retain(|(name, _)| !name.eq_ignore_ascii_case("scope"));
     }
     log_in(http, registry, image, &challenges).await.ok().flatten()
 }
 
-/// What the registry knows, and how it asked for a login, if it had to ask: worth remembering for the next time.
+/// What the registry knows, and how the registry asked for a login, if it did: worth keeping for the next
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
-    /// What it knows.
     pub state: ImageState,
     /// Its `WWW-Authenticate`.
     pub challenge: Option<String>,
@@ -160,7 +161,6 @@ const LONGEST_CHALLENGE: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct Login {
     image: ImageName,
-    /// The value of the header.
     authorization: Secret,
 }
 
@@ -174,7 +174,8 @@ impl Registry {
         }
     }
 
-    /// The origins that may see the credentials for this image: the registry, its known token server, the configured one.
+    /// The origins that may see the credentials for this image: the registry, its known token server, the
+    /// configured one.
     fn token_servers(&self, image: &ImageName) -> Vec<String> {
         let known =
             TOKEN_SERVERS.iter().filter(|(host, _)| *host == image.host()).map(|(_, server)| (*server).to_owned());
@@ -188,7 +189,7 @@ impl Registry {
     }
 }
 
-/// What the registry wants to see, if we have it.
+/// The login that the registry wants, if we have it.
 async fn log_in(
     http: &impl Http,
     registry: &Registry,
@@ -205,7 +206,7 @@ async fn log_in(
     Ok(basic.map(|basic| Login { image: image.clone(), authorization: Secret::new(basic) }))
 }
 
-/// All of its `WWW-Authenticate` headers as one, which they may be by RFC 9110, section 5.3.
+/// All `WWW-Authenticate` headers as one text, which RFC 9110, section 5.3 allows.
 fn challenge_of(response: &Response) -> String {
     let headers = response.headers.get_all(header::WWW_AUTHENTICATE);
     headers.iter().filter_map(|header| header.to_str().ok()).collect::<Vec<_>>().join(", ")
@@ -218,7 +219,7 @@ fn token_request(registry: &Registry, image: &ImageName, challenge: &Challenge) 
         .parameter("realm")
         .and_then(|realm| realm.parse().ok())
         .ok_or_else(|| fault(Cause::Nonsense { part: "where to log in".to_owned() }))?;
-    // The address is put together from our own text for the origin, so nobody downstream can read another host out of it.
+    // The address begins with our own text for the origin, so that no later reader sees another host in it.
     let servers = registry.token_servers(image);
     let server = servers.iter().find(|server| is_at(&realm, server)).ok_or_else(|| {
         let cause = Cause::Setting { variable: "registry_token_url".to_owned() };

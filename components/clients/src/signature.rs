@@ -1,7 +1,8 @@
-//! Is this request really Slack's, or GitHub's? And our own MACs: the signature of a relayed push, the id of a deployment.
+//! Is this request really Slack's, or GitHub's? And our own MACs: the signature of a relayed push, the id of
+//! a deployment.
 //!
-//! HMAC accepts an empty key, so an unset secret would verify whatever anybody signs with nothing: [`SigningKey`] cannot be empty or
-//! short. No error here tells what the right signature would have been.
+//! HMAC accepts an empty key: with an unset secret, anybody's signature would verify. So a [`SigningKey`] is
+//! never empty or short. No error here tells the right signature.
 
 use domain::names::{DeploymentId, Secret, SlackTeam};
 use domain::time::Timestamp;
@@ -10,7 +11,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 use std::fmt::Write;
 
-/// How far Slack's clock and ours may be apart, both ways; what is older may be a replay.
+/// How far Slack's clock and ours may be apart, both ways. An older request may be a replay.
 const TOLERANCE_SECONDS: u64 = 300;
 
 /// A secret that is long enough to sign with.
@@ -18,7 +19,8 @@ const TOLERANCE_SECONDS: u64 = 300;
 pub struct SigningKey(Secret);
 
 impl SigningKey {
-    /// `None` if the secret counts as missing: fewer than 16 bytes, blanks at its ends not counted. The key is the text as it stands.
+    /// `None` if the secret counts as missing: fewer than 16 bytes, blanks at its ends not counted. The key
+    /// is the text as it stands.
     pub fn new(secret: &Secret) -> Option<Self> {
         (secret.expose().trim().len() >= 16).then(|| Self(secret.clone()))
     }
@@ -43,7 +45,7 @@ impl SigningKey {
 pub struct Keys {
     /// The one in use.
     pub current: SigningKey,
-    /// The one before it, while the other side may still sign with it.
+    /// The key before, while the other side may still sign with it.
     pub previous: Option<SigningKey>,
 }
 
@@ -53,7 +55,7 @@ impl Keys {
     }
 }
 
-/// Why a request is not believed. All of them are answered with 401.
+/// Why a signature is refused. The answer is always 401.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     /// A header is absent or empty.
@@ -70,7 +72,8 @@ pub enum SignatureError {
     Wrong,
 }
 
-/// Checks `X-Slack-Signature` over `X-Slack-Request-Timestamp` and the raw body. Gives the time at which Slack signed.
+/// Checks `X-Slack-Signature` over `X-Slack-Request-Timestamp` and the raw body. Gives the time at which
+/// Slack signed.
 pub fn slack_signed(
     keys: &Keys,
     timestamp_header: &str,
@@ -107,7 +110,6 @@ impl GitHubMac {
         Self { macs: keys.each().map(SigningKey::sha256).collect() }
     }
 
-    /// The next piece of the body.
     pub fn update(&mut self, piece: &[u8]) {
         for mac in &mut self.macs {
             mac.update(piece);
@@ -137,7 +139,8 @@ pub fn sign_sha1(key: &SigningKey, body: &[u8]) -> String {
 /// The id of the deployment that one click asks for: the same on every replica, and not to be guessed.
 #[expect(clippy::expect_used, reason = "32 lower-case hexadecimal digits are a deployment id")]
 pub fn deployment_id(key: &SigningKey, team: Option<&SlackTeam>, trigger_id: &str) -> DeploymentId {
-    // The id is public, and the key also checks Slack's requests: the first word keeps the two kinds of text apart.
+    // The id is public, and the key also checks Slack's requests: the first word keeps the two kinds of text
+    // apart.
     let mac = key.sha256().chain_update(b"deployment:").chain_update(team.map_or("", SlackTeam::as_str).as_bytes());
     let mac = mac.chain_update(b":").chain_update(trigger_id.as_bytes()).finalize().into_bytes();
     let half: Vec<u8> = mac.iter().copied().take(16).collect();

@@ -1,7 +1,7 @@
 //! Slack: what it sends us (a slash command, a pressed button) and the few calls that we make.
 //!
-//! Slack answers HTTP 200 for failures too, with `"ok": false` in the body: `read_ok` is the one place that looks. Text of people
-//! goes through [`escape`] or [`code_escape`], else a branch named `<!channel>` calls everybody.
+//! What you would get wrong: Slack answers HTTP 200 for failures too, with `"ok": false` in the body.
+//! `read_ok` is the one place that looks.
 
 mod api;
 mod inbound;

@@ -12,7 +12,8 @@ use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, St
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use std::time::Duration;
 
-/// The most time a connection may take: inside one data centre or to a big vendor, more means that nobody is there.
+/// The most time a connection may take. Inside one data centre or to a big vendor, more means that no server
+/// is there.
 const CONNECT: Duration = Duration::from_secs(3);
 
 impl Http for Spin {
@@ -45,7 +46,7 @@ impl Http for Spin {
     }
 }
 
-/// Ours to WASI's, with the limits that the host enforces.
+/// Our request as WASI's, with the limits that the host enforces.
 fn outbound(request: Request) -> Result<spin_sdk::wasip3::http::types::Request, HttpError> {
     let mut built = ::http::Request::builder().method(request.method).uri(&request.url);
     let options = RequestOptions::new();
@@ -105,8 +106,8 @@ impl<M: IncomingMessage> Chunks for Incoming<spin_sdk::wasip3::http_compat::Inco
 /// How much of a body is taken at once, in bytes: a push is a few KiB.
 const PIECE: usize = 16 << 10;
 
-/// Takes a request apart. Of its headers only those that the component looks at: turning all twenty into what they are was half of what a
-/// forged request cost beside its hash.
+/// Takes a request apart. Only the named headers are read: reading all twenty was half of what a forged
+/// request cost, its hash left aside.
 pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, impl Chunks) {
     let target = request.get_path_with_query().unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
@@ -120,7 +121,7 @@ pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, i
         }
     }
     let inbound = Inbound {
-        // Whatever else there is, nobody serves it.
+        // No route serves any other method.
         method: request.get_method().try_into().unwrap_or(Method::TRACE),
         path: path.to_owned(),
         query: query.to_owned(),
@@ -154,7 +155,8 @@ impl Chunks for Body {
     }
 }
 
-/// Ours to WASI's. Built without a fallible step, so that a handler cannot fail here. With its length, so that it needs no chunks.
+/// Our answer as WASI's. No step can fail, so that a handler cannot fail here. The length is set, so that the
+/// body needs no chunks.
 pub fn answer(answer: Answer) -> types::Response {
     let length = answer.body.len().to_string().into_bytes();
     let content_type = answer.content_type.as_bytes().to_vec();
@@ -166,7 +168,7 @@ pub fn answer(answer: Answer) -> types::Response {
     let (response, _sent) = types::Response::new(headers, Some(body), trailers);
     let _ = response.set_status_code(answer.status.as_u16());
     crate::spawn(async move {
-        // Whoever asked may have gone.
+        // The client may have gone.
         let _ = writer.write_all(answer.body).await;
         drop(writer);
         let _ = ended.write(Ok(None)).await;

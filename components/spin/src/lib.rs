@@ -1,8 +1,8 @@
-//! The seams of the bot on Spin: HTTP out, key-value store, Redis, time, variables, log lines. The only library that names
-//! spin-sdk.
+//! The seams of the bot on Spin: HTTP out, key-value store, Redis, time, variables, log lines. The only
+//! library that names spin-sdk.
 //!
-//! What Spin does not have is added here once, so that no caller can forget it: a time and a size limit on every call.
-//! Natively this crate is empty: it exists only inside the .wasm.
+//! What Spin does not have is added here once, so that no caller can forget it: a time and a size limit on
+//! every call. Natively this crate is empty: it exists only inside the .wasm.
 #![cfg(target_family = "wasm")]
 
 mod http;
@@ -35,7 +35,8 @@ pub struct Spin {
 }
 
 impl Spin {
-    /// Opens nothing yet: the store and Redis are opened by their first use, so a forged request costs neither.
+    /// Opens nothing yet: the store and Redis are opened by their first use, so a forged request costs
+    /// neither.
     pub fn new(redis_url: Secret) -> Self {
         Self { started: Instant::now(), store: RefCell::new(None), redis: redis::Client::new(redis_url) }
     }
@@ -51,7 +52,7 @@ impl Spin {
     }
 }
 
-/// Puts a limit on anything; `None`: it took longer, and was dropped.
+/// Puts a time limit on any work. `None`: the work took longer, and was dropped.
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(spin_sdk::time::sleep(limit))).await {
         Either::Left((done, _)) => Some(done),
@@ -59,7 +60,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> 
     }
 }
 
-// Spin's own text may hold the address of the store, password included, so it goes nowhere.
+// Spin's own text may hold the address of the store, password included: it is never passed on.
 fn store_error(error: key_value::Error) -> StoreError {
     match error {
         key_value::Error::AccessDenied => StoreError::Failed("the component may not use the key-value store"),
@@ -116,8 +117,8 @@ impl Log for Spin {
     }
 }
 
-/// How old the variables may be that an instance goes by. A forged request is not worth ten calls of the host; a secret
-/// that is rotated at run time, where Spin has a provider for that, has its `_previous` twin meanwhile.
+/// How old the variables of an instance may be. A forged request is not worth ten calls of the host. A secret
+/// that is rotated at run time (with a provider of Spin) is covered by its `_previous` twin for that long.
 const VARIABLES_AGE: Duration = Duration::from_secs(5);
 
 thread_local! {
@@ -125,11 +126,12 @@ thread_local! {
     static VARIABLES: RefCell<Option<(Instant, Rc<Variables>)>> = const { RefCell::new(None) };
 }
 
-/// What a component keeps for all requests of its instance, so that they share its connections. No request's data is in it.
+/// What a component keeps for all requests of its instance, so that they share its connections. No request's
+/// data is in it.
 pub struct Door<S>(RefCell<Option<Open<S>>>);
 
 struct Open<S> {
-    /// The variables that the settings were read from: other ones are read anew.
+    /// The variables that the settings were read from. For other variables the settings are read again.
     variables: Rc<Variables>,
     settings: Rc<S>,
     world: Rc<Spin>,
@@ -166,7 +168,8 @@ impl<S: Settings> Default for Door<S> {
     }
 }
 
-/// Reads these variables, always the same in one component. One that Spin cannot give counts as empty: whoever needs it will name it.
+/// Reads these variables, always the same in one component. A variable that Spin cannot give counts as empty:
+/// the settings name it if they need it.
 pub async fn variables(names: &[&'static str]) -> Rc<Variables> {
     let known = VARIABLES.with_borrow(|known| known.clone());
     if let Some((read, variables)) = known
@@ -197,7 +200,7 @@ pub fn log(line: &Line) {
     println!("{}", line.text());
 }
 
-/// Logs what has to be known of a request that goes no further, and gives its answer.
+/// Logs why a request goes no further, and gives its answer.
 pub fn declined(declined: Declined) -> Answer {
     if let Some(line) = &declined.line {
         log(line);

@@ -33,7 +33,8 @@ impl Client {
         let fresh = self.open.borrow().is_none();
         match self.connection().await?.execute(command, parameters()).await {
             Err(_) if !fresh => {
-                // The kept connection may be one that Redis closed long ago. Every command of ours can be done twice.
+                // The kept connection may be one that Redis closed long ago. Every command of ours may run
+                // twice.
                 self.forget();
                 self.connection().await?.execute(command, parameters()).await
             }
@@ -51,7 +52,7 @@ impl Redis for Spin {
         let result = within(REDIS_TIMEOUT, self.redis.execute(command, arguments)).await;
         match result {
             Some(Ok(values)) => Ok(values.into_iter().map(reply).collect()),
-            // Spin's own text may hold the address, password included, so it goes nowhere.
+            // Spin's own text may hold the address, password included: it is never passed on.
             Some(Err(error)) => {
                 self.redis.forget();
                 Err(match error {

@@ -1,11 +1,10 @@
-//! Seam: time. Nothing asks the operating system for the time: a [`Clock`] is given.
+//! Seam: time. Nothing else asks the operating system for the time: every caller is given a [`Clock`].
 
 use domain::time::Timestamp;
 use std::time::Duration;
 
-/// What tells the time, and waits. In tests its hands are moved by the test.
+/// Tells the time, and waits. A test moves the hands of its own clock.
 pub trait Clock {
-    /// The time now.
     fn now(&self) -> Timestamp;
 
     /// Time since some fixed moment, on a clock that does not jump: for leases and limits.

@@ -10,7 +10,6 @@ fn fact_key(id: &DeploymentId, name: &str) -> String {
     format!("{PREFIX}deployment/{id}/{name}")
 }
 
-/// Reads one fact.
 pub async fn load_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<Option<F>, StoreError> {
     read(store, &fact_key(id, F::NAME)).await
 }
@@ -43,7 +42,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })
 }
 
-/// The names of all facts. `github` is not among [`Facts`]: nothing is decided by it, so only whoever writes it reads it.
+/// The names of all facts. `github` is not among [`Facts`]: nothing is decided by that fact, so only its
+/// writer reads it.
 pub(crate) const FACTS: [&str; 12] = [
     "request",
     "commit",
@@ -59,8 +59,9 @@ pub(crate) const FACTS: [&str; 12] = [
     "github",
 ];
 
-/// Whether these are what is left of a request that was not accepted. For a while the request may still land, and then only the wish to
-/// cancel keeps it from being carried out.
+/// Whether these facts are the rest of a request that was not accepted. The write of the request may still
+/// land for a while. Until then the fact `cancel` stays: nothing else keeps such a request from being carried
+/// out.
 pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
     facts.request.is_none() && facts.cancel.as_ref().is_none_or(|cancel| now.since(cancel.at) > WRITE_TIMEOUT)
 }
@@ -71,7 +72,7 @@ pub async fn forget(store: &impl KeyValue, id: &DeploymentId) -> Result<(), Stor
     forget_left_over(store, id).await
 }
 
-/// Deletes all but a request, which was not there: the same button may be pressed again meanwhile.
+/// Deletes all facts but `request`, which was absent: the same button may be pressed again meanwhile.
 pub async fn forget_left_over(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
     for name in FACTS.iter().filter(|name| **name != RequestFact::NAME) {
         store.delete(&fact_key(id, name)).await?;

@@ -1,4 +1,5 @@
-//! What is in flight, the news, and the wake-ups: hints that save waiting. Losing them loses no work.
+//! What is in flight, the news, and the wake-ups. They are hints that save waiting: no work is lost with
+//! them.
 
 use crate::clock::Clock;
 use crate::facts::{forget_left_over, is_left_over, load};
@@ -17,10 +18,9 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
 
-/// What has to be told to the end.
+/// What people have to be told the end of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flight {
-    /// A deployment.
     Deployment(DeploymentId),
     /// What people pushed, by its newest commit.
     Push(CommitSha),
@@ -47,18 +47,15 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.ids.len().saturating_add(self.pushes.len())
     }
 
-    /// All of them.
     pub fn all(self) -> impl Iterator<Item = Flight> {
         self.ids.into_iter().map(Flight::Deployment).chain(self.pushes.into_iter().map(Flight::Push))
     }
 }
 
-/// Reads what is in flight.
 pub async fn in_flight(world: &impl Redis) -> Result<InFlight, StoreError> {
     let mut all = InFlight::default();
     for reply in world.run("ZRANGE", &[IN_FLIGHT, "0", "-1"]).await? {
@@ -75,22 +72,22 @@ pub async fn in_flight(world: &impl Redis) -> Result<InFlight, StoreError> {
     Ok(all)
 }
 
-/// Adds an id: until its last word is told.
+/// Adds a deployment, until its last message is posted.
 pub async fn add_in_flight(world: &impl Redis, id: &DeploymentId, accepted: Timestamp) -> Result<(), StoreError> {
     world.run("ZADD", &[IN_FLIGHT, &accepted.0.to_string(), id.as_str()]).await.map(drop)
 }
 
-/// Takes an id out: its last word was told.
+/// Removes a deployment: its last message is posted.
 pub async fn leave_flight(world: &impl Redis, id: &DeploymentId) -> Result<(), StoreError> {
     world.run("ZREM", &[IN_FLIGHT, id.as_str()]).await.map(drop)
 }
 
-/// Adds a push: until it is told, or was not noted after all.
+/// Adds a push, until it is announced, or was not saved after all.
 pub async fn add_push(world: &impl Redis, sha: &CommitSha, pushed: Timestamp) -> Result<(), StoreError> {
     world.run("ZADD", &[IN_FLIGHT, &pushed.0.to_string(), &format!("{PUSH}{sha}")]).await.map(drop)
 }
 
-/// Takes a push out.
+/// Removes a push.
 pub async fn remove_push(world: &impl Redis, sha: &CommitSha) -> Result<(), StoreError> {
     world.run("ZREM", &[IN_FLIGHT, &format!("{PUSH}{sha}")]).await.map(drop)
 }
@@ -100,7 +97,8 @@ pub async fn mark_whole(world: &impl Redis) -> Result<(), StoreError> {
     world.run("ZADD", &[IN_FLIGHT, "0", SENTINEL]).await.map(drop)
 }
 
-/// Rebuilds `in-flight` from the facts, after Redis lost it: the one place that scans, keys collected first.
+/// Rebuilds `in-flight` from the facts, after Redis lost it. This is the one place that scans; all keys are
+/// collected first.
 pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Result<(), StoreError> {
     let start = format!("{PREFIX}deployment/");
     let keys = KeyValue::keys(world).await?;
@@ -113,24 +111,26 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Resul
     for id in ids {
         let facts = match load(world, &id).await {
             Ok(facts) => facts,
-            // Left alone: it is of another version, and not ours to end.
+            // Another version wrote it: not ours to end.
             Err(error) if error.is_unreadable() => continue,
-            // The set would be marked as whole without it.
+            // Going on would mark the set as whole without this deployment.
             Err(error) => return Err(error),
         };
         match &facts.cancel {
             _ if is_left_over(&facts, world.now()) => forget_left_over(world, &id).await?,
-            // Whoever resumes removes it when it is old enough.
+            // The next resume removes it when it is old enough.
             Some(cancel) if facts.request.is_none() => all.extend([cancel.at.0.to_string(), id.to_string()]),
             _ => {}
         }
-        // One that ended by time before it had a target may stand in no ring yet: whoever resumes puts it there.
+        // A deployment that timed out before it had a target may stand in no ring yet: the next resume adds
+        // it to one.
         let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
         if let Some(request) = facts.request.as_ref().filter(|_| left) {
             all.extend([request.at.0.to_string(), id.to_string()]);
         }
     }
-    // In one command: Redis may forget again at any moment, and must not keep the word that the set is whole without the set.
+    // One command, because Redis may forget again at any moment: it must not keep the sentinel without the
+    // set.
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     world.run("ZADD", &all).await.map(drop)
 }
@@ -141,13 +141,13 @@ pub async fn announce(world: &impl Redis, id: &DeploymentId) -> Result<i64, Stor
     wake(world).await
 }
 
-/// Says that there is a push to be told, and wakes a watch.
+/// Says that there is a push to announce, and wakes a watch.
 pub async fn announce_push(world: &impl Redis, sha: &CommitSha) -> Result<i64, StoreError> {
     world.run("SADD", &[NEWS, &format!("{PUSH}{sha}")]).await?;
     wake(world).await
 }
 
-/// Wakes a watch. Carries no work: it may be lost or arrive twice.
+/// Wakes a watch. A wake-up carries no work: it may be lost or arrive twice.
 pub async fn wake(world: &impl Redis) -> Result<i64, StoreError> {
     match world.run("PUBLISH", &[WAKE, "wake"]).await?.first() {
         Some(Reply::Int(heard)) => Ok(*heard),
@@ -202,7 +202,8 @@ mod tests {
         let memory = Memory::default();
         let told = Voice { told_end: true, ..Voice::default() };
         memory.run(async {
-            // Accepted later than the next one; told to its end; ended but not told; without a request; of another version.
+            // Accepted later than the next one; told to its end; ended but not told; without a request; of
+            // another version.
             save_fact(&memory, &id('1'), &RequestFact { at: at(20), ..request() }).await.unwrap();
             save_fact(&memory, &id('2'), &RequestFact { at: at(10), ..request() }).await.unwrap();
             save_fact(&memory, &id('2'), &cancelled()).await.unwrap();

@@ -10,21 +10,18 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// Prefix of all our keys, in both stores: Spin's Redis backend has no namespace.
 pub const PREFIX: &str = "deploy-bot/";
 
-/// What a push is called, in the store and in flight; its commit follows.
+/// The start of a push's name, in the store and in flight. Its newest commit follows.
 pub(crate) const PUSH: &str = "push/";
 /// `live`: what runs. sync-poller writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveVersion {
-    /// The deployment.
     pub id: DeploymentId,
-    /// Its commit.
     pub sha: CommitSha,
 }
 
-/// `current`: whose turn it is. slack-command writes it, under the target's lease; it is never cleared.
+/// `current`: whose turn it is. slack-command writes this key under the target's lease, and never clears it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentDeployment {
-    /// The deployment.
     pub id: DeploymentId,
 }
 
@@ -42,11 +39,8 @@ pub struct BranchRewritten {
 /// The catalog as last read. slack-command writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedCatalog {
-    /// When.
     pub at: Timestamp,
-    /// Its blob.
     pub blob: BlobSha,
-    /// Its text.
     pub text: String,
 }
 
@@ -57,14 +51,12 @@ pub struct Ring {
     pub ids: Vec<DeploymentId>,
 }
 
-/// How many deployments a target, and the ring of early ends, remember.
+/// How many deployments a ring keeps.
 pub const REMEMBERED: usize = 50;
 
 /// A key of its own type.
 pub trait Key {
-    /// What it holds.
     type Value: Serialize + DeserializeOwned;
-    /// Its full name.
     fn name(&self) -> String;
 }
 
@@ -108,7 +100,7 @@ target_key! {
     Locks, LockLog, "locks"
 }
 
-/// The lease under which the locks of a target (or, without one, the lock of everything) are changed.
+/// The lease under which the lock of a target changes; without a target, the lock of everything.
 pub fn lock_lease(application: Option<&ArgoApplication>) -> String {
     application.map_or("lock".to_owned(), |application| format!("lock/{}", target_name(application)))
 }
@@ -159,7 +151,8 @@ single_key! {
     EarlyEnds, Ring, "early-ends"
 }
 
-/// `registry/<host>`: how a registry asked for a login. slack-command writes it; what is written late costs two round trips.
+/// `registry/<host>`: how a registry asked for a login. slack-command writes it. Without it, a question takes
+/// two round trips more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistryChallenge {
     /// Its `WWW-Authenticate`.
@@ -188,7 +181,6 @@ impl Key for Pushed<'_> {
     }
 }
 
-/// Reads a key.
 pub async fn load_key<K: Key>(store: &impl KeyValue, key: K) -> Result<Option<K::Value>, StoreError> {
     read(store, &key.name()).await
 }

@@ -1,4 +1,4 @@
-//! Seam: Spin's key-value store, what a store that fails says, and how a value is written.
+//! Seam: Spin's key-value store, its errors, and the format of a value.
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 /// Why the store or Redis did not do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It failed, or did not answer in time. Whether a write took effect is unknown.
+    /// The store failed, or did not answer in time. Whether a write took effect is unknown.
     #[error("{0}")]
     Failed(&'static str),
-    /// The value is there, but this build cannot read it: it is left alone, and trying again does not help.
+    /// The value is there, but this build cannot read it. The value is left alone; a retry does not help.
     #[error("{0}")]
     Unreadable(&'static str),
     /// The lease that guards the key is not ours any more: nothing was written.
@@ -35,17 +35,15 @@ impl StoreError {
 /// How long the store may take to read a key. Spin itself has no limit, and the store may be on Redis.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it may take to write one. Much longer: a write that was given up may take effect all the same, after whatever was written
-/// next. Leases are renewed meanwhile, and a lease that is lost ends the wait.
+/// How long the store may take to write a key. Much longer, because a write that we gave up on may still take
+/// effect, and overwrite a later write. Leases are renewed during the wait, and a lost lease ends the wait.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Spin's key-value store. The implementation keeps to [`READ_TIMEOUT`] and [`WRITE_TIMEOUT`].
 pub trait KeyValue {
-    /// Reads a key.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Writes a key whole.
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
-    /// Deletes a key; it may be absent.
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// Every key of the store. Slow: only to rebuild what Redis lost.
     async fn keys(&self) -> Result<Vec<String>, StoreError>;
@@ -62,7 +60,7 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(&value).map_err(|_| StoreError::Failed("a value that is not JSON"))
 }
 
-/// Reads it; another version is an error, so that the key is left alone.
+/// Another version is an error, so that nobody overwrites the key.
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|_| StoreError::Unreadable("a stored value is not JSON"))?;

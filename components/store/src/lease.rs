@@ -1,8 +1,8 @@
-//! Leases in Redis. Work under a lease is a closure: [`Lease::hold`] waits for the name, [`Lease::try_hold`] does not.
-//! Both give the name back on every path, an early `?` included.
+//! Leases in Redis. Work under a lease is a closure: [`Lease::hold`] waits for the name, [`Lease::try_hold`]
+//! does not. Both give the name back on every path, an early `?` included.
 //!
-//! What you would get wrong: a lease makes duplicates rare, and is never the only safety. A holder may freeze inside a
-//! call for longer than the lease lives.
+//! What you would get wrong: a lease makes duplicates rare, and is never the only safety. A holder may freeze
+//! inside a call for longer than the lease lives.
 
 use crate::clock::Clock;
 use crate::key::PREFIX;
@@ -33,8 +33,8 @@ pub struct Lease<'w, W> {
 pub struct Terms {
     /// Without a renewal the lease runs out after this time.
     pub life: Duration,
-    /// The lease is renewed this often beside the work, and a renewal that fails ends the work where it stands.
-    /// `None`: only [`Lease::ensure`] renews, and nothing ends the work from outside.
+    /// The lease is renewed this often beside the work, and a renewal that fails ends the work where it
+    /// stands. `None`: only [`Lease::ensure`] renews, and nothing ends the work from outside.
     pub renew: Option<Duration>,
 }
 
@@ -43,13 +43,14 @@ pub struct Terms {
 pub struct Held<T> {
     /// What the work returned, unless a renewal failed and ended the work.
     pub done: Result<T, LeaseLost>,
-    /// The last moment at which the lease was ours for certain. `None`: the lease was ours until it was given back.
+    /// The last moment at which the lease was ours for certain. `None`: the lease was ours until it was given
+    /// back.
     ours_until: Option<Duration>,
 }
 
 impl<T> Held<T> {
-    /// The calls that may have taken effect when the lease was not ours any more: without an answer, or answered after
-    /// the last moment at which the lease was ours for certain.
+    /// The calls that may have taken effect when the lease was not ours any more: without an answer, or
+    /// answered after the last moment at which the lease was ours for certain.
     pub fn late<K: Ord + Clone>(&self, calls: &Calls<K>) -> Vec<K> {
         let Some(until) = self.ours_until else { return Vec::new() };
         let calls = calls.0.borrow();
@@ -87,8 +88,8 @@ pub(crate) fn token() -> String {
 }
 
 impl<'w, W: Redis + Clock> Lease<'w, W> {
-    /// Does the work under the lease `name`, and gives the lease back. While another holder has the lease, `if_taken`
-    /// waits and looks around between two tries; its error gives up.
+    /// Does the work under the lease `name`, and gives the lease back. While another holder has the lease,
+    /// `if_taken` waits and looks around between two tries; its error gives up.
     pub async fn hold<T, E: From<StoreError> + From<LeaseLost>>(
         world: &'w W,
         name: &str,
@@ -105,8 +106,8 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         lease.run(terms.renew, work).await.done?
     }
 
-    /// Does the work under the lease `name` if the lease is free, and gives the lease back. `None`: another holder has
-    /// the lease.
+    /// Does the work under the lease `name` if the lease is free, and gives the lease back. `None`: another
+    /// holder has the lease.
     pub async fn try_hold<T>(
         world: &'w W,
         name: &str,
@@ -125,13 +126,15 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
             None => Ok(work(&self).await),
         };
         let until = self.deadline.get().saturating_sub(self.life);
-        // Calls of work that was cut off may still be on their way: nobody else gets the name before it runs out.
+        // Calls of work that was cut off may still be on their way: nobody else gets the name before it runs
+        // out.
         let runs_out = done.is_err() || self.runs_out.get();
         let ours_to_the_end = !runs_out && self.release().await;
         Held { done, ours_until: (!ours_to_the_end).then_some(until) }
     }
 
-    /// Calls of the work may still be on their way when it ends: the lease is then not given back, but runs out.
+    /// Calls of the work may still be on their way when it ends: the lease is then not given back, but runs
+    /// out.
     pub fn let_run_out(&self) {
         self.runs_out.set(true);
     }
@@ -146,17 +149,17 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         Ok(taken.then(|| Self { world, key, token, life, deadline, runs_out: Cell::new(false) }))
     }
 
-    /// Whether it is ours for at least `limit` more, by our own clock.
+    /// Whether the lease is ours for at least `limit` more, by our own clock.
     pub fn check(&self, limit: Duration) -> Result<(), LeaseLost> {
         if self.world.elapsed().saturating_add(limit) <= self.deadline.get() { Ok(()) } else { Err(LeaseLost) }
     }
 
-    /// Whether it was ours for certain at that moment, by the clock that does not jump: a renewal that began later was granted.
+    /// Whether the lease was ours for certain at that moment, by the clock that does not jump: a renewal that
+    /// began later was granted.
     pub fn was_held_at(&self, moment: Duration) -> bool {
         moment.saturating_add(self.life) <= self.deadline.get()
     }
 
-    /// Renews it now.
     pub async fn renew(&self) -> Result<(), LeaseLost> {
         let before = self.world.elapsed();
         let life = millis(self.life).to_string();
@@ -200,7 +203,8 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
     }
 }
 
-/// Calls under a lease that change something elsewhere, each by what it is about; when it was answered, if it was.
+/// Calls that change something elsewhere, made under a lease. Each has its subject as key, and the time of
+/// its answer as value, if there was one.
 pub struct Calls<K>(RefCell<BTreeMap<K, Option<Duration>>>);
 
 impl<K> Default for Calls<K> {
@@ -210,7 +214,6 @@ impl<K> Default for Calls<K> {
 }
 
 impl<K: Ord + Clone> Calls<K> {
-    /// Makes one.
     pub async fn make<T>(&self, clock: &impl Clock, about: K, call: impl Future<Output = T>) -> T {
         self.0.borrow_mut().insert(about.clone(), None);
         let answer = call.await;
@@ -218,7 +221,8 @@ impl<K: Ord + Clone> Calls<K> {
         answer
     }
 
-    /// Those that may have taken effect when the lease was not ours any more: still on their way, or not answered before its last renewal.
+    /// Those that may have taken effect when the lease was not ours any more: still on their way, or not
+    /// answered before its last renewal.
     pub fn late<W: Redis + Clock>(&self, lease: &Lease<'_, W>) -> Vec<K> {
         let calls = self.0.borrow();
         let late = calls.iter().filter(|(_, answered)| answered.is_none_or(|at| !lease.was_held_at(at)));
@@ -231,7 +235,7 @@ pub async fn is_held(world: &impl Redis, name: &str) -> Result<bool, StoreError>
     Ok(world.run("EXISTS", &[&lease_key(name)]).await?.first() == Some(&Reply::Int(1)))
 }
 
-/// Takes a name for a while without ever giving it back: "at most once per `life`".
+/// Takes a name without ever giving it back: "at most once per `life`".
 pub async fn once_per(world: &impl Redis, name: &str, life: Duration) -> Result<bool, StoreError> {
     let reply = world.run("SET", &[&lease_key(name), "1", "NX", "PX", &millis(life).to_string()]).await?;
     Ok(matches!(reply.first(), Some(Reply::Status(status)) if status == "OK"))

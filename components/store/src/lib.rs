@@ -1,7 +1,8 @@
 //! What deploy-bot remembers: facts in a key-value store; leases, wake-ups and hints in Redis.
 //!
-//! The key-value store is the truth: it has no compare-and-swap, so one role writes a key and nobody else. Redis makes
-//! duplicates rare and waiting short, and may forget everything at any moment; nothing here relies on it for safety.
+//! The key-value store is the truth: it has no compare-and-swap, so one role writes a key and nobody else.
+//! Redis makes duplicates rare and waiting short, and may forget everything at any moment; nothing here
+//! relies on it for safety.
 
 #![expect(async_fn_in_trait, reason = "guests have one thread: no future here needs to be Send")]
 

@@ -9,8 +9,8 @@ use domain::lock::{LockChange, LockLog, TargetLock};
 use domain::names::ArgoApplication;
 use std::time::Duration;
 
-/// Changes the lock of a target (or, without one, that of everything) to `lock`, under its lease. What is remembered of it is written
-/// first: whoever dies in between does both again, or leaves a line too many and never one too few.
+/// Changes the lock of a target (without a target, the lock of everything) to `lock`, under its lease. The
+/// log is written first: after a crash in between, the log has a line too many rather than one too few.
 pub async fn change_lock(
     store: &impl KeyValue,
     lease: &Lease<'_, impl Redis + Clock>,
@@ -39,6 +39,7 @@ pub async fn change_lock(
 mod tests {
     use super::*;
     use crate::key::{load_key, lock_lease};
+    use crate::lease::Terms;
     use crate::memory::Memory;
     use domain::deployment::samples::{application, at, user};
     use domain::lock::Locked;
@@ -55,13 +56,14 @@ mod tests {
             rollback: false,
         };
         let change = |lock: &TargetLock, to: Option<&TargetLock>, of: Option<&ArgoApplication>| {
-            let lease = memory.run(Lease::take(&memory, &lock_lease(of), Duration::from_secs(15))).unwrap().unwrap();
             let change = match to {
                 Some(lock) => lock.change(),
                 None => LockChange { what: Locked::TakenAway { of: user("U1") }, ..lock.change() },
             };
-            memory.run(change_lock(&memory, &lease, of, change, to)).unwrap();
-            memory.run(lease.release());
+            let terms = Terms { life: Duration::from_secs(15), renew: None };
+            let name = lock_lease(of);
+            let work = async |lease: &Lease<'_, Memory>| change_lock(&memory, lease, of, change, to).await;
+            memory.run(Lease::try_hold(&memory, &name, terms, work)).unwrap().unwrap().done.unwrap().unwrap();
         };
         for n in 0..15 {
             let lock = lock(n, &n.to_string());

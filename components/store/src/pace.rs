@@ -1,4 +1,4 @@
-//! The pace at which the installation speaks to Slack and to GitHub, counted in Redis.
+//! Rate limits of the whole installation for calls to Slack and to GitHub, counted in Redis.
 
 use crate::key::PREFIX;
 use crate::kv::StoreError;
@@ -7,16 +7,16 @@ use domain::names::SlackChannel;
 use domain::time::millis;
 use std::time::Duration;
 
-/// When the pace is kept again, and that Slack wants quiet.
+/// Two keys of a rate: when the next call is due, and until when no call is allowed.
 const DUE: &str = "due";
 const QUIET: &str = "quiet";
 
-/// How urgent words are, when Slack does not take all at once.
+/// How urgent a message is, when Slack does not take all at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// The last word: never dropped, but it may have to wait.
+    /// The last message: never dropped, but it may have to wait.
     Final,
-    /// The first words, and the first after the commit.
+    /// The first message, and the first edit after the commit.
     First,
     /// Everything in between.
     Progress,
@@ -39,7 +39,7 @@ impl Speech<'_> {
         }
     }
 
-    /// How many a minute, evenly, and how many of them at once. What is not urgent leaves room for what is.
+    /// How many a minute, evenly, and how many of them at once. Less urgent calls leave room for urgent ones.
     const fn pace(self, urgency: Urgency) -> (u64, u64) {
         match (self, urgency) {
             (Self::Edit, Urgency::Final) => (50, 9),
@@ -51,16 +51,17 @@ impl Speech<'_> {
     }
 }
 
-/// Each that is let through moves the moment at which the pace is kept again; who comes too early for that is told for how many
-/// milliseconds it is not let through.
+/// Each call that is allowed moves the time at which the next one is due. A call that comes too early gets
+/// the milliseconds that it has to wait.
 pub(crate) const PACE: &str = "local quiet = redis.call('PTTL', KEYS[2]) if quiet > 0 then return quiet end \
     local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) \
     local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now) local early = due - now - ARGV[1] * (ARGV[2] - 1) \
     if early > 0 then return early end \
     redis.call('SET', KEYS[1], string.format('%.0f', due + ARGV[1]), 'PX', 120000) return 0";
 
-/// Takes our turn to speak, or says after which time to ask again: all of the installation share one pace, and are quiet when Slack said so.
-/// `minute`: how long Slack's minute is. Redis down: it is our turn, Slack's own 429 is the limit then.
+/// Whether a call to Slack is allowed now; if not, after which time to ask again. All components share one
+/// rate, and no call is allowed while Slack wants a pause. `minute`: how long Slack's minute is. Without
+/// Redis every call is allowed: Slack's own 429 is the limit then.
 pub async fn may_speak(
     world: &impl Redis,
     minute: Duration,
@@ -74,7 +75,7 @@ pub async fn may_speak(
     }
 }
 
-/// How long it is not our turn; zero: it was, and is taken.
+/// How long the call has to wait. Zero: the call is allowed, and counted.
 async fn take_turn(
     world: &impl Redis,
     minute: Duration,
@@ -89,20 +90,22 @@ async fn take_turn(
     })
 }
 
-/// Slack said 429: nobody of the installation speaks so for so long.
+/// Slack said 429: no component makes such a call for this long.
 pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
     let _ = world.run("SET", &[&speech.key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
-/// Whether GitHub may be told how a deploy goes. It takes 80 things that we make a minute, and 500 an hour; our commits are among them,
-/// up to one a second. So all of the installation tell it no more than twelve at once and four a minute, and nothing for a while after it
-/// said that this was too much. Redis down: no, because then nobody knows.
+/// Whether GitHub may be told how a deploy goes. GitHub allows 80 content writes a minute and 500 an hour,
+/// and our commits, up to one a second, are among them. So the installation tells GitHub no more than twelve
+/// at once and four a minute, and nothing for a while after a rate limit. Without Redis nothing is told,
+/// because nobody counts.
 pub async fn may_tell_github(world: &impl Redis, minute: Duration, urgency: Urgency) -> bool {
     let at_once = if urgency == Urgency::Final { 12 } else { 8 };
     take_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(Duration::ZERO)
 }
 
-/// GitHub said that we make too much: for so long it is not told how deploys go, so that there is room for commits.
+/// GitHub said that we write too much: for this long GitHub is not told how deploys go, which leaves room for
+/// commits.
 pub async fn quiet_github(world: &impl Redis, wait: Duration) {
     let _ = world.run("SET", &[&github_key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
@@ -125,7 +128,8 @@ mod tests {
         assert_eq!(edits(Urgency::Progress), 4);
         assert_eq!(edits(Urgency::First), 2);
         assert_eq!(edits(Urgency::Final), 3);
-        // Nine are out, at 1.2 s each: whoever is not let through knows for how long, and is let through then.
+        // Nine are out, at 1.2 s each: whoever is not let through knows for how long, and is let through
+        // then.
         assert_eq!(edit(Urgency::Final), Err(Duration::from_millis(1_200)));
         assert_eq!(edit(Urgency::Progress), Err(Duration::from_millis(7_200)));
         // From then on one every 1.2 s; while final words wait, nothing else gets through.
@@ -161,7 +165,8 @@ mod tests {
         let may = |urgency| memory.run(may_tell_github(&memory, Duration::from_secs(60), urgency));
         assert_eq!((0..20).take_while(|_| may(Urgency::Progress)).count(), 8);
         assert_eq!((0..20).take_while(|_| may(Urgency::Final)).count(), 4);
-        // Whoever tries again and again gets four a minute, so with a commit a second all of it stays below 80.
+        // Whoever tries again and again gets four a minute, so with a commit a second all of it stays below
+        // 80.
         let mut told = 0;
         for _ in 0..120 {
             memory.pass(1);

@@ -1,4 +1,4 @@
-//! The queue of those who wait to write to the branch.
+//! The deployments that wait to write to the branch, in the order in which they were accepted.
 
 use crate::key::PREFIX;
 use crate::kv::StoreError;
@@ -6,7 +6,7 @@ use crate::redis::{Redis, Reply};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 
-/// Joins the queue of those who wait to write to the branch; returns the place, 0 for the first.
+/// Joins the queue. Returns the place, 0 for the first.
 pub async fn queue_place(
     world: &impl Redis,
     branch: &str,
@@ -22,7 +22,7 @@ pub async fn queue_place(
     }
 }
 
-/// Leaves it.
+/// Leaves the queue.
 pub async fn leave_queue(world: &impl Redis, branch: &str, id: &DeploymentId) -> Result<(), StoreError> {
     world.run("ZREM", &[&format!("{PREFIX}queue/{branch}"), id.as_str()]).await.map(drop)
 }

@@ -3,20 +3,19 @@
 use crate::kv::StoreError;
 use std::time::Duration;
 
-/// One value of a Redis answer, as far as we need them.
+/// One value of a Redis answer: the kinds that we need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nil.
     Nil,
     /// A status such as `OK`.
     Status(String),
-    /// A number.
     Int(i64),
     /// A bulk string.
     Text(String),
 }
 
-/// Redis: one command, its arguments, a flat list of values. The implementation has a time limit of [`REDIS_TIMEOUT`].
+/// Redis: one command, its arguments, a flat list of values. The implementation has a time limit of
+/// [`REDIS_TIMEOUT`].
 pub trait Redis {
     /// Runs a command. Arguments are sent as binary strings.
     async fn run(&self, command: &str, arguments: &[&str]) -> Result<Vec<Reply>, StoreError>;

@@ -1,4 +1,5 @@
-//! Rings: the last deployments of a target. What falls out of a ring is deleted with all its facts, so the store stays bounded.
+//! Rings: the last deployments of a target. What falls out of a ring is deleted with all its facts, so the
+//! store stays bounded.
 
 use crate::facts::forget;
 use crate::key::{EarlyEnds, Key, PREFIX, REMEMBERED, Ring, load_key, save_key};
@@ -7,8 +8,9 @@ use crate::lease::LeaseLost;
 use domain::names::DeploymentId;
 use std::collections::BTreeSet;
 
-/// Adds an id to a ring, under the lease that guards it, which is looked at before the ring is written. What falls out is deleted with all its facts, unless `keep` says that it
-/// is still named somewhere (`current`, `live`, `in-flight`); then it stays in the ring.
+/// Adds an id to a ring, under the lease that guards the ring; `still_ours` checks the lease right before the
+/// write. What falls out is deleted with all its facts. An id in `keep` is still named elsewhere (`current`,
+/// `live`, `in-flight`) and stays.
 pub async fn remember<K: Key<Value = Ring> + Copy>(
     store: &impl KeyValue,
     key: K,
@@ -31,16 +33,18 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
         }
         !forget
     });
-    // Deleted first: a crash in between leaves an id without facts, which the next time deletes again, and never facts without an id.
+    // Facts are deleted first: a crash in between leaves an id without facts, which the next call deletes
+    // again, and never facts without an id.
     for old in &forgotten {
         forget(store, old).await?;
     }
-    // What another has added since would be lost, and with it the only name of its keys.
+    // Without the lease, this write could remove an id that another holder has added since, the only name of
+    // its keys.
     still_ours().await?;
     save_key(store, key, &ring).await
 }
 
-/// The deployments that no ring names, after one may have been written late over what others had added. Scans.
+/// The deployments that no ring names, because a late write of a ring removed them. Scans.
 pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, StoreError> {
     let (mut strays, mut named) = (BTreeSet::new(), BTreeSet::new());
     for key in store.keys().await? {
@@ -90,7 +94,8 @@ mod tests {
         deploy(50, &[]);
         assert_eq!(facts(&memory), (1..51).collect());
         assert!(!memory.has(&format!("deploy-bot/deployment/{}/watch", numbered(0))));
-        // What `current`, `live` or `in-flight` name stays, and stays in the ring; the next oldest goes instead.
+        // What `current`, `live` or `in-flight` name stays, and stays in the ring; the next oldest goes
+        // instead.
         let keep = [numbered(1), numbered(3)];
         deploy(51, &keep);
         deploy(52, &keep);

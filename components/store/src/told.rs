@@ -1,4 +1,5 @@
-//! Whether a push was told in a channel, so that it is told there once. A hint: without it the push is told again.
+//! Whether a push was announced in a channel, so that it is announced there once. A hint: without it, the
+//! push is announced again.
 
 use crate::clock::Clock;
 use crate::key::PREFIX;
@@ -10,27 +11,24 @@ use domain::push;
 use domain::time::{Timestamp, millis};
 use std::time::Duration;
 
-/// What came of telling a push in a channel, so that it is told there once. A hint with the life of the news: without it, it is told again.
+/// What became of the announcement of a push in a channel. Kept as long as a push is news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushTold {
     /// Nothing yet.
     No,
-    /// So many times without an answer: each may have been a message.
+    /// Posted so many times without an answer: each may have become a message.
     Perhaps(u8),
-    /// It was told there, or it is given up.
+    /// It was announced there, or given up.
     Yes,
-    /// It cannot be told there.
+    /// It cannot be announced there.
     Never,
 }
 
-/// What is told of a push: its commit, where, and of which targets.
+/// One announcement of a push: its newest commit, the channel, the names of the targets.
 #[derive(Clone, Debug)]
 pub struct Telling<'a> {
-    /// Its newest commit.
     pub sha: &'a CommitSha,
-    /// Where.
     pub channel: &'a SlackChannel,
-    /// Their names.
     pub targets: &'a [String],
 }
 
@@ -40,7 +38,6 @@ impl Telling<'_> {
     }
 }
 
-/// Reads it.
 pub async fn push_told(world: &impl Redis, telling: &Telling<'_>) -> Result<PushTold, StoreError> {
     Ok(match world.run("GET", &[&telling.key()]).await?.into_iter().next() {
         Some(Reply::Text(text) | Reply::Status(text)) => match (text.as_str(), text.parse()) {
@@ -56,12 +53,12 @@ fn missing_key(sha: &CommitSha) -> String {
     format!("{PREFIX}told/{sha}/missing")
 }
 
-/// Remembers that the note of a push was deleted, because everybody is told.
+/// Remembers that the note of a push was deleted, because every channel knows of the push.
 pub async fn note_is_gone(world: &impl Redis, sha: &CommitSha) -> Result<(), StoreError> {
     world.run("SET", &[&missing_key(sha), "0", "PX", &millis(push::NEWS).to_string()]).await.map(drop)
 }
 
-/// For how long the note of a push in flight has been missing: it may be on its way.
+/// For how long the note of a push in flight has been missing: its write may be on its way.
 pub async fn note_missing(world: &(impl Redis + Clock), sha: &CommitSha) -> Result<Duration, StoreError> {
     let (now, key) = (world.now(), missing_key(sha));
     world.run("SET", &[&key, &now.0.to_string(), "NX", "PX", &millis(push::NEWS).to_string()]).await?;
@@ -72,7 +69,6 @@ pub async fn note_missing(world: &(impl Redis + Clock), sha: &CommitSha) -> Resu
     Ok(since.map_or(Duration::ZERO, |since| now.since(since)))
 }
 
-/// Remembers it.
 pub async fn mark_push_told(world: &impl Redis, telling: &Telling<'_>, told: PushTold) -> Result<(), StoreError> {
     let told = match told {
         PushTold::No => return world.run("DEL", &[&telling.key()]).await.map(drop),

@@ -12,7 +12,6 @@ pub(super) const MAX_APPLICATION: usize = 4 << 20;
 /// Where Argo CD is, and who we are there.
 #[derive(Clone, Debug)]
 pub struct ArgoCd {
-    /// Its server.
     pub url: UrlOrigin,
     /// What its `--rootpath` says: empty, or `/x` without a slash at the end.
     pub root_path: String,
@@ -42,7 +41,6 @@ pub enum ArgoError {
     NoApplication,
     /// Our token is not accepted.
     Unauthorized,
-    /// Anything else.
     Fault(Fault),
 }
 

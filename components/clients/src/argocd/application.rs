@@ -11,7 +11,6 @@ use std::time::Duration;
 const READ: &str = "read the application";
 const REFRESH: &str = "refresh the application";
 
-/// Reads an application.
 pub async fn get(http: &impl Http, argocd: &ArgoCd, app: &ArgoApplication) -> Result<Application, ArgoError> {
     let response = http.send(get_request(argocd, app)).await;
     read_application(response.map_err(|error| fault(READ, error.into()))?, READ)

@@ -1,7 +1,8 @@
-//! Argo CD's event stream of one application: its state at once, then every change of the fields that we asked for.
+//! Argo CD's event stream of one application: its state at once, then every change of the fields that we
+//! asked for.
 //!
-//! Argo CD leaves an event out if none of these fields changed, and sends nothing at all, not even an error, if our account may not
-//! read the application: no first event in time means "ask by GET why".
+//! Argo CD leaves an event out if none of these fields changed. If our account may not read the application,
+//! Argo CD sends nothing at all, not even an error: without a first event in time, a GET tells why.
 
 use super::api::{ArgoCd, ArgoError, fault, query, read_error};
 use super::wire::{FIELDS, SENTENCE, WireApplication, clip};
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// The longest line that we read: an application with some thousand resources.
 const MAX_LINE: usize = 1 << 20;
 
-/// Argo CD sends a sign of life every 15 s, and its head with the first event or sign of life.
+/// Argo CD sends a keep-alive every 15 s, and the head of its response with the first event or keep-alive.
 const QUIET: Duration = Duration::from_secs(20);
 
 const FOLLOW: &str = "follow the application";
@@ -34,7 +35,7 @@ pub async fn events<H: Http>(
     Ok(EventStream { body, lines: Lines::default() })
 }
 
-/// `GET /api/v1/stream/applications`. `Accept` has to be exactly that: it is what brings signs of life.
+/// `GET /api/v1/stream/applications`. `Accept` has to be exactly that: without it there are no keep-alives.
 pub fn events_request(argocd: &ArgoCd, app: &ArgoApplication) -> Request {
     // Without `error` among the fields, the line that says why the stream ends would arrive as `{}`.
     let fields =
@@ -54,12 +55,7 @@ const MAX_STREAM: usize = 1 << 30;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The application as it is now, or as it was before it was deleted.
-    App {
-        /// What happened to it.
-        kind: Kind,
-        /// Its state.
-        snapshot: Box<Application>,
-    },
+    App { kind: Kind, snapshot: Box<Application> },
     /// Argo CD ends the stream.
     Error {
         /// The HTTP status that the error stands for.
@@ -67,21 +63,19 @@ pub enum Event {
         /// Argo CD's words.
         message: String,
     },
-    /// A sign of life.
+    /// A keep-alive.
     KeepAlive,
 }
 
-/// What happened to an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Kind {
     /// It is there: the first event.
     Added,
-    /// It changed.
     Modified,
     /// It is gone.
     Deleted,
-    /// A word that we do not know.
+    /// A kind that we do not know.
     #[serde(other)]
     Other,
 }
@@ -93,8 +87,8 @@ pub struct EventStream<B> {
 }
 
 impl<B: Chunks> EventStream<B> {
-    /// The next event; `None` when Argo CD has ended the stream, which it may do at any time. A line that is no event counts as a
-    /// broken connection.
+    /// The next event; `None` when Argo CD has ended the stream, which it may do at any time. A line that is
+    /// no event counts as a broken connection.
     pub async fn next(&mut self) -> Result<Option<Event>, HttpError> {
         loop {
             if let Some(line) = self.lines.next() {
@@ -149,12 +143,12 @@ fn read_event(line: &[u8]) -> Result<Event, HttpError> {
     })
 }
 
-/// Makes lines of chunks. Empty lines, which only end an event, are left out.
+/// Cuts chunks into lines. Empty lines, which only end an event, are left out.
 #[derive(Default)]
 struct Lines {
     whole: VecDeque<Vec<u8>>,
     begun: Vec<u8>,
-    /// No line comes after those that are whole: the next one has no end in sight.
+    /// The line that has begun is longer than the limit: no line comes after those that are whole.
     too_long: bool,
 }
 

@@ -28,8 +28,8 @@ pub enum Revision {
 #[error("no source of the application follows the GitOps branch")]
 pub struct NoSource;
 
-/// How to pin `commit` of the GitOps branch in this application. A source that somebody keeps at a tag or on another branch of the same
-/// repository is not ours to move.
+/// How to pin `commit` of the GitOps branch in this application. A source that stands at a tag or on another
+/// branch of the same repository is not ours to move.
 pub fn which_sources(
     snapshot: &Application,
     gitops: &RepoName,
@@ -37,7 +37,7 @@ pub fn which_sources(
     commit: &CommitSha,
 ) -> Result<Revision, NoSource> {
     let follows = |target: &str| {
-        // The default branch may well be ours: Argo CD does not say.
+        // This means the default branch, which may be the GitOps branch: Argo CD does not say.
         target.is_empty() || target == "HEAD" || target.strip_prefix("refs/heads/").unwrap_or(target) == branch.as_str()
     };
     let positions: Vec<u32> = (1..)
@@ -53,7 +53,8 @@ pub fn which_sources(
 }
 
 /// Whether a source's URL is this repository, by the rule with which Argo CD matches a push:
-/// `[http[s]://|ssh://][user@]host[:port](:|/)owner/name[.git]` in any case. Any host, because ours may have several names.
+/// `[http[s]://|ssh://][user@]host[:port](:|/)owner/name[.git]` in any case. Any host, because ours may have
+/// several names.
 fn is_repository(url: &str, repo: &RepoName) -> bool {
     let rest = match url.split_once("://") {
         Some((scheme, rest)) if ["https", "http", "ssh"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => rest,
@@ -86,7 +87,7 @@ fn ends_with_git(path: &str) -> bool {
     path.len().checked_sub(4).and_then(|at| path.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(".git"))
 }
 
-/// A wish to sync.
+/// Which commit to sync to, and for which deployment.
 #[derive(Clone, Debug)]
 pub struct SyncRequest<'a> {
     /// To which commit.
@@ -95,12 +96,12 @@ pub struct SyncRequest<'a> {
     pub deployment: &'a DeploymentId,
 }
 
-/// What became of the wish.
+/// What became of the request for a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SyncOutcome {
     /// Argo CD took it. The snapshot has our operation and no earlier operation's state.
     Taken(Box<Application>),
-    /// Another operation (or an earlier wish of ours) is under way.
+    /// Another operation (or an earlier request of ours) is under way.
     InProgress,
     /// A sync window does not allow it now; Argo CD's words.
     Window(String),
@@ -108,7 +109,6 @@ pub enum SyncOutcome {
     NoRight(String),
     /// No such application in that project.
     NoApplication,
-    /// The application is being deleted.
     Deleting,
     /// Auto-sync is on, and then Argo CD syncs to no other revision; its words.
     AutoSync(String),
@@ -147,7 +147,8 @@ pub fn sync_request(argocd: &ArgoCd, app: &ArgoApplication, wish: &SyncRequest<'
         source_positions: positions,
         revisions,
         prune: false,
-        // Our own, because the application's may say `refresh: true`: a retry would then take a newer commit.
+        // Our own strategy, because the application's may say `refresh: true`: a retry would then take a
+        // newer commit.
         retry_strategy: RetryStrategy {
             limit: 2,
             refresh: false,
@@ -203,7 +204,7 @@ pub fn read_sync(response: Response) -> SyncOutcome {
             Err(_) => unknown(Fault::new(System::ArgoCd, SYNC, Cause::Status { status: 200 })),
         };
     }
-    // Argo CD's own 400 has a code; a proxy's has not.
+    // Argo CD's own 400 has a code, a proxy's has none.
     if status == 400
         && let Ok(Said { message, .. }) = serde_json::from_slice::<Said>(&response.body)
     {

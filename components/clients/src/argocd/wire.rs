@@ -1,7 +1,7 @@
 //! An application in our words, and how it is read out of Argo CD's.
 //!
-//! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a test holds the two
-//! together. Go writes `null` for an empty list, so every list may be `null`.
+//! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a
+//! test holds the two together. Go writes `null` for an empty list, so every list may be `null`.
 
 use domain::application::{AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use domain::names::DeploymentId;
@@ -261,7 +261,8 @@ impl WireApplication {
                 line(&resource.kind, &resource.name, message)
             }))
             .collect();
-        // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources is ours.
+        // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources is
+        // ours.
         let hydrated = spec.source_hydrator.is_some();
         let multi_source = !hydrated && !spec.sources.is_empty();
         let sources = match spec.source {

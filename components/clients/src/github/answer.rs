@@ -12,7 +12,6 @@ pub enum ReadError {
     NoRepository,
     /// It has no such branch.
     NoBranch,
-    /// GitHub failed.
     Fault(Fault),
 }
 
@@ -129,7 +128,8 @@ pub(super) fn error_cause(error: &Value, response: &Response) -> Cause {
 pub(super) fn status_cause(response: &Response) -> Cause {
     let body = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
     let said = words(text(&body, "/message").unwrap_or_default());
-    // The limits answer 403 as often as 429: https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    // The limits answer 403 as often as 429:
+    // https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
     let limited = || {
         seconds(response).is_some()
             || response.header("x-ratelimit-remaining") == Some("0")

@@ -1,5 +1,5 @@
-//! How GitHub is asked. What builds a request knows the address only; [`send`] and [`commit`](super::commit()) add the
-//! credential, which is asked for at each call because it may expire.
+//! How GitHub is asked. What builds a request knows the address only; [`send`] and
+//! [`commit`](super::commit()) add the credential, which is asked for at each call because it may expire.
 
 use crate::http::{HeaderName, Http, HttpError, Request, Response, header};
 use domain::fault::{Fault, System};

@@ -16,9 +16,7 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(8);
 /// One commit on top of a known head.
 #[derive(Clone, Copy, Debug)]
 pub struct NewCommit<'a> {
-    /// Where.
     pub repo: &'a RepoName,
-    /// On which branch.
     pub branch: &'a BranchName,
     /// The head that the branch must still have.
     pub base: &'a CommitSha,
@@ -39,11 +37,12 @@ pub enum CommitOutcome {
     Stale,
     /// Certainly nothing changed.
     NotDone(Fault),
-    /// It may be on the branch: see [`history`].
+    /// It may be on the branch: see [`history`](super::history()).
     Unknown(Fault),
 }
 
-/// The errors of GitHub that say "refused", so nothing was changed. Any other may have come from the middle of the work.
+/// The errors of GitHub that say "refused", so nothing was changed. Any other may have come from the middle
+/// of the work.
 const REFUSALS: [&str; 8] = [
     "STALE_DATA",
     "NOT_FOUND",
@@ -63,7 +62,8 @@ pub fn commit_request(api: &UrlOrigin, new: &NewCommit<'_>) -> Request {
         .map(|(path, content)| json!({ "path": path.as_str(), "contents": BASE64.encode(content) }))
         .collect();
     // Without either of its lists GitHub makes a commit with no file changes:
-    // https://docs.github.com/en/graphql/reference/commits#filechanges. What it makes of a file that stays as it is, it does not say.
+    // https://docs.github.com/en/graphql/reference/commits#filechanges. GitHub does not say what it makes
+    // of a file that stays as it is.
     let changes = if additions.is_empty() { json!({}) } else { json!({ "additions": additions }) };
     let input = json!({
         "branch": { "repositoryNameWithOwner": new.repo.as_str(), "branchName": new.branch.as_str() },

@@ -1,7 +1,8 @@
 //! What a version has that another has not: how many commits, and the newest of them.
 //!
-//! GitHub lists the commits oldest first, and puts every changed file with its text on the first page. So we ask for a short first
-//! page, which is all there is to most deploys, and for a page at the end only when there are more commits.
+//! GitHub lists the commits oldest first, and puts every changed file with its text on the first page. So we
+//! ask for a short first page, which is all there is to most deploys, and for a page at the end only when
+//! there are more commits.
 
 use super::answer::{nonsense, status_cause, words};
 use super::api::{GitHub, rest, send};
@@ -14,7 +15,8 @@ const COMPARE: &str = "compare the versions";
 /// So many changes we tell people about; the rest is behind the link.
 const MOST: usize = 10;
 const LARGEST_PAGE: usize = 100;
-/// The changed files come too, up to three hundred with their text, for which GitHub has a limit of about 1 MB of its own.
+/// The changed files come too, up to three hundred with their text, for which GitHub has a limit of about 1
+/// MB of its own.
 const MAX_ANSWER: usize = 4 << 20;
 
 /// What the head has that the base has not.
@@ -35,13 +37,11 @@ pub struct Comparison {
 /// One commit of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Its id.
     pub sha: CommitSha,
     /// The first line of its message (trimmed to 200 characters).
     pub headline: String,
     /// The author's account, where GitHub knows one.
     pub login: Option<GitHubLogin>,
-    /// Its page.
     pub url: String,
 }
 
@@ -66,8 +66,8 @@ impl Paging {
     /// The page to begin with: all that there is to most deploys.
     pub const FIRST: Self = Self { page: 1, size: MOST };
 
-    /// The page at the end of so many commits that, after the first, has the newest ten, with as few more as can be. `None`: the
-    /// first page has them all.
+    /// The page at the end of so many commits that, after the first, has the newest ten, with as few more as
+    /// can be. `None`: the first page has them all.
     pub fn last_of(total: usize) -> Option<Self> {
         let pages = |size: usize| total.div_ceil(size);
         let rest = |size: usize| total.saturating_sub(pages(size).saturating_sub(1).saturating_mul(size));

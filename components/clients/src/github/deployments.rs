@@ -1,8 +1,10 @@
-//! GitHub's own record of a deploy, with which a pull request shows where it is live. A courtesy: when it fails, nothing else does.
+//! GitHub's own record of a deploy, with which a pull request shows where it is live. A courtesy: when it
+//! fails, nothing else does.
 //!
-//! GitHub would merge branches and wait for checks unless told not to; here people were asked already. Each call counts against the
-//! limit for created content, as our commits do; looking for one does not. **Invariant:** no call changes what runs, so a fault of theirs
-//! never says so.
+//! GitHub would merge branches and wait for checks unless told not to; here people were asked already. Each
+//! call counts against the limit for created content, as our commits do; looking for one does not.
+//!
+//! **Invariant:** no call here changes what runs, so no fault here says that something changed.
 
 use super::answer::{nonsense, status_cause, text};
 use super::api::{GitHub, rest, rest_post, send};
@@ -25,18 +27,16 @@ pub struct NewDeployment<'a> {
     pub repo: &'a RepoName,
     /// The commit that goes live.
     pub sha: &'a CommitSha,
-    /// Where; the name that people see. Whether people use it is GitHub's to know: it takes `production` for that, until told otherwise.
+    /// The name that people see. GitHub takes `production` for what people use, unless it is told otherwise.
     pub environment: &'a str,
     /// A few words; cut at 140 characters.
     pub description: &'a str,
-    /// Our own id of it.
     pub id: &'a DeploymentId,
 }
 
 /// What is said of a deploy.
 #[derive(Clone, Copy, Debug)]
 pub struct DeploymentStatus<'a> {
-    /// How it goes.
     pub state: DeploymentState,
     /// A few words; cut at 140 characters.
     pub description: &'a str,
@@ -73,7 +73,8 @@ pub async fn create_deployment(http: &impl Http, gh: &GitHub, new: &NewDeploymen
 
 /// Builds the request for the newest deployments of a commit in an environment.
 pub fn find_deployment_request(api: &UrlOrigin, repo: &RepoName, sha: &CommitSha, environment: &str) -> Request {
-    // The name of an environment, or of an Argo CD application, has nothing that a query would have to escape.
+    // The name of an environment, or of an Argo CD application, has nothing that a query would have to
+    // escape.
     let path = format!("/repos/{repo}/deployments?sha={sha}&environment={environment}&per_page=100");
     rest(api, &path, "application/vnd.github+json")
 }
@@ -112,7 +113,6 @@ pub fn deployment_status_request(api: &UrlOrigin, repo: &RepoName, id: u64, stat
     rest_post(api, &format!("/repos/{repo}/deployments/{id}/statuses"), &body)
 }
 
-/// Understands its answer.
 pub fn read_deployment_status(response: &Response) -> Result<(), Fault> {
     created(response, STATUS).map(|_| ())
 }

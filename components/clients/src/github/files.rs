@@ -1,6 +1,7 @@
 //! Files of the GitOps repository.
 //!
-//! The text of a file is only believed if it hashes to the blob's id: GitHub gives text, and not every file survives that.
+//! The text of a file is only believed if it hashes to the blob's id: GitHub gives text, and not every file
+//! survives that.
 
 use super::answer::{Part, ReadError, flag, nonsense, nullable, qualified, read_data, read_head, status_cause, text};
 use super::api::{GitHub, graphql, rest, send};
@@ -26,7 +27,8 @@ pub enum FileState {
     File {
         /// Its content's id.
         blob: BlobSha,
-        /// Its exact bytes. `None`: it is binary or truncated, or GitHub changed it on the way (a BOM, say): see [`raw_blob`].
+        /// Its exact bytes. `None`: it is binary or truncated, or GitHub changed it on the way (a BOM, say):
+        /// see [`raw_blob`].
         text: Option<String>,
         /// Its size in bytes.
         size: u64,
@@ -47,7 +49,6 @@ pub fn catalog_request(api: &UrlOrigin, repo: &RepoName, branch: &BranchName, pa
     graphql(api, &query, &variables).max_answer(MAX_ANSWER)
 }
 
-/// Understands its answer.
 pub fn read_catalog(response: &Response) -> Result<FileState, ReadError> {
     let data = read_data(response, READ_CATALOG)?;
     let (_, head) = read_head(&data, "gitops", READ_CATALOG)?;

@@ -1,7 +1,7 @@
-//! What we read afterwards: which commits touched a file, and what it takes to recognise one of them as ours.
+//! What we read after a commit: which commits touched a file, and whether one of them is ours.
 //!
-//! The message of a commit proves nothing, anybody can write it; GitHub's signature alone neither, a commit made on its pages has one too.
-//! Parents, blobs, author and signature together do.
+//! A message proves nothing: anybody can write it. GitHub's signature alone proves nothing: a commit made on
+//! its pages has one too. Parents, blobs, author and signature together are a proof.
 
 use super::answer::{Part, ReadError, commit_sha, flag, login, nodes, nonsense, qualified, read_data, read_head, text};
 use super::api::{GitHub, graphql, send};
@@ -19,7 +19,7 @@ const MAX_COMMITS: usize = 50;
 /// The newest commits of a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
-    /// Who we are.
+    /// Our own account.
     pub viewer: GitHubLogin,
     /// The branch's head at the same moment.
     pub head: CommitSha,
@@ -32,7 +32,6 @@ pub struct History {
 /// A commit with what it takes to recognise it as ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastCommit {
-    /// Its id.
     pub sha: CommitSha,
     /// Its parents, the first two.
     pub parents: Vec<CommitSha>,
@@ -44,16 +43,15 @@ pub struct PastCommit {
     pub changed_files: Option<u32>,
     /// The content, after it, of those of the asked files that exist there.
     pub blobs: BTreeMap<FilePath, BlobSha>,
-    /// The whole message.
     pub message: String,
 }
 
 /// Which commits are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those that touched the first of the files.
+    /// The commits that touched the first file.
     Touching,
-    /// All: one that changes nothing is in no file's history.
+    /// All: a commit that changes nothing is in no file's history.
     Any,
 }
 
@@ -86,14 +84,13 @@ pub fn history_request(api: &UrlOrigin, question: &HistoryQuestion<'_>) -> Reque
     let mut variables = with_paths(repo, paths);
     variables.insert("ref".to_owned(), json!(qualified(branch)));
     if which == Which::Touching {
-        // Left out it filters nothing, as if the query did not have it.
+        // Without this variable the query filters nothing.
         variables.insert("path".to_owned(), json!(paths.first()));
     }
     variables.insert("since".to_owned(), json!(since.to_rfc3339()));
     graphql(api, &query, &Value::Object(variables))
 }
 
-/// Understands its answer.
 pub fn read_history(paths: &[FilePath], response: &Response) -> Result<History, Fault> {
     let data = read_data(response, SETTLE)?;
     let (_, head) = read_head(&data, "gitops", SETTLE).map_err(|error| match error {
@@ -132,7 +129,6 @@ pub fn last_touch_request(api: &UrlOrigin, repo: &RepoName, at: &CommitSha, path
     graphql(api, &query, &Value::Object(variables))
 }
 
-/// Understands its answer.
 pub fn read_last_touch(paths: &[FilePath], response: &Response) -> Result<BTreeMap<FilePath, PastCommit>, Fault> {
     let data = read_data(response, LAST_TOUCH)?;
     let read = || {
@@ -147,7 +143,8 @@ pub fn read_last_touch(paths: &[FilePath], response: &Response) -> Result<BTreeM
     read().map_err(|part| nonsense(LAST_TOUCH, part))
 }
 
-/// Reads the newest commit to each of the files, seen from a commit. A file that no commit touched is left out.
+/// Reads the newest commit to each of the files, seen from a commit. A file that no commit touched is left
+/// out.
 pub async fn last_touch(
     http: &impl Http,
     gh: &GitHub,

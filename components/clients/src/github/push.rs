@@ -1,4 +1,5 @@
-//! GitHub's webhook for a push, as far as it is read. It borrows from the payload, because most pushes are nobody's business here.
+//! GitHub's webhook for a push: the fields that we read. They borrow from the payload, because most pushes
+//! are ignored.
 
 use domain::message;
 use domain::names::{CommitSha, FilePath};
@@ -12,13 +13,13 @@ use std::fmt;
 
 /// So many files of one target are named.
 const MOST_FILES: usize = 5;
-/// So many commits of one target are remembered, newest first. More than the last one, because of a merge: GitHub says that the merge
-/// touched the file, and later that the commit which was merged did so last.
+/// So many commits of one target are remembered, newest first. One is not enough after a merge: the push says
+/// that the merge touched the file, and the file's history says that the merged commit did.
 const MOST_COMMITS: usize = 4;
 /// How much outside text goes into a note, in characters.
 const LONGEST: usize = 200;
 
-/// What we read of GitHub's payload. Everything has a default: an absent field makes the push somebody else's.
+/// What we read of GitHub's payload. Every field has a default: a push without a field is not one of ours.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Push<'a> {
@@ -35,15 +36,12 @@ pub struct Push<'a> {
     pub created: bool,
     /// It is gone.
     pub deleted: bool,
-    /// It was rewritten.
     pub forced: bool,
-    /// Where.
     #[serde(borrow)]
     pub repository: Repository<'a>,
     /// Oldest first.
     #[serde(borrow)]
     pub commits: Vec<PushedCommit<'a>>,
-    /// Who.
     #[serde(borrow)]
     sender: Option<Sender<'a>>,
 }
@@ -57,7 +55,6 @@ pub struct Repository<'a> {
     pub full_name: Cow<'a, str>,
     /// In whole seconds, in the payload of a push.
     pub pushed_at: serde_json::Value,
-    /// Its page.
     #[serde(borrow)]
     html_url: Text<'a>,
 }
@@ -66,7 +63,6 @@ pub struct Repository<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PushedCommit<'a> {
-    /// Which.
     #[serde(borrow)]
     id: Text<'a>,
     /// What its author says.
@@ -98,7 +94,8 @@ struct Committer<'a> {
 const GITHUB: &str = "web-flow";
 
 impl PushedCommit<'_> {
-    /// Whether it looks like one of ours. That proves nothing, but it is enough to be silent about it.
+    /// Whether the commit looks like one of ours. That proves nothing, but is enough not to announce the
+    /// commit.
     pub fn looks_like_ours(&self) -> bool {
         let by_github = self.committer.as_ref().is_some_and(|committer| committer.username.0 == GITHUB);
         by_github && message::deploy_id(&self.message).is_some()
@@ -111,24 +108,25 @@ impl PushedCommit<'_> {
 }
 
 impl Push<'_> {
-    /// When it was pushed, and not when we hear of it: a delivery may come late, or again.
+    /// The time of the push, not of the delivery, which may come late or again.
     pub fn pushed(&self, now: Timestamp) -> Timestamp {
         let seconds = self.repository.pushed_at.as_u64();
         seconds.map_or(now, |seconds| Timestamp::from_seconds(seconds.saturating_add(1)).min(now))
     }
 
-    /// Whether it may touch a managed file: only then it is worth asking which are.
+    /// Whether the push may touch a managed file. Only then the list of managed files is read.
     pub fn touches_yaml(&self) -> bool {
         self.theirs().any(|commit| commit.files().next().is_some())
     }
 
-    /// The commits that are people's, newest first: among several there may be old ones of ours, put back. A single one was looked into.
+    /// The commits of people, newest first. Among several commits there may be old ones of ours, pushed
+    /// again. A single commit was checked before.
     fn theirs(&self) -> impl Iterator<Item = &PushedCommit<'_>> {
         let single = self.commits.len() == 1;
         self.commits.iter().rev().filter(move |commit| single || !commit.looks_like_ours())
     }
 
-    /// What people have to hear of it, if anything.
+    /// What is announced of the push, if anything.
     pub fn note(&self, managed: &Managed, now: Timestamp) -> Option<PushNote> {
         let mut touched: Vec<Touched> = Vec::new();
         let mut more = BTreeSet::new();
@@ -172,11 +170,12 @@ impl Push<'_> {
     }
 }
 
-/// A text, or nothing where anything else stands: what only tells people something must not make a push unreadable.
+/// A text, or nothing where the payload has another type: a field that is only shown to people must not make
+/// a push unreadable.
 #[derive(Debug, Default)]
 struct Text<'a>(Cow<'a, str>);
 
-/// Paths that may be those of values files, or nothing where no list stands.
+/// Paths of YAML files, or nothing where the payload has no list.
 #[derive(Debug, Default)]
 struct Paths<'a>(Vec<Cow<'a, str>>);
 

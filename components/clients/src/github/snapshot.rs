@@ -1,6 +1,5 @@
-//! What we read before a deploy, all at one moment: the head of the GitOps branch with its files, and what is to be deployed.
-//!
-//! The text of a file is only believed if it hashes to the blob's id: GitHub gives text, and not every file survives that.
+//! What we read before a deploy, in one query: the head of the GitOps branch with its files, and what is to
+//! be deployed.
 
 use super::answer::{
     Part, ReadError, commit_sha, flag, login, nodes, nonsense, nullable, qualified, read_data, read_head, text, words,
@@ -17,15 +16,12 @@ const READ: &str = "read the GitOps repository";
 /// What we need to know before a deploy.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// The GitOps repository.
     pub gitops_repo: &'a RepoName,
-    /// Its branch.
     pub gitops_branch: &'a BranchName,
     /// The app's values file there.
     pub values: &'a FilePath,
-    /// More of them.
+    /// More values files.
     pub also: &'a [FilePath],
-    /// The catalog there.
     pub catalog: &'a FilePath,
     /// The commit that is live, where one is known.
     pub live: Option<&'a CommitSha>,
@@ -33,22 +29,22 @@ pub struct Question<'a> {
     pub app_repo: &'a RepoName,
     /// What to deploy of it.
     pub reference: &'a Reference,
-    /// A commit of it whose checks we want to know besides: that of a version from before, whose branch may be gone.
+    /// Another commit of the app's repository whose checks we want to know: that of an earlier version, whose
+    /// branch may be gone.
     pub checks_of: Option<&'a CommitSha>,
 }
 
 /// Everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Who we are.
+    /// Our own account.
     pub viewer: GitHubLogin,
     /// The GitOps repository's page.
     pub url: String,
-    /// The head of the GitOps branch.
     pub head: CommitSha,
     /// The values file at that head.
     pub values: FileState,
-    /// The others, in the order of the question.
+    /// The other values files, in the order of the question.
     pub also: Vec<FileState>,
     /// The catalog at that head.
     pub catalog: FileState,
@@ -65,7 +61,6 @@ pub struct Snapshot {
 /// A commit that rides along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touch {
-    /// Its id.
     pub sha: CommitSha,
     /// The first line of its message (trimmed to 200 characters).
     pub headline: String,
@@ -80,40 +75,28 @@ pub struct Touch {
 pub enum SourceState {
     /// No such repository, or we may not see it.
     NoRepository,
-    /// No such pull request.
     NoPullRequest,
-    /// No such branch.
     NoBranch,
-    /// A pull request.
     PullRequest {
-        /// Its number.
         number: PullRequestNumber,
-        /// Open or not.
         open: PrState,
-        /// A draft.
         draft: bool,
         /// Its head is in another repository, or in one that is gone.
         from_fork: bool,
-        /// Its branch.
         branch: BranchName,
         /// The branch it wants to be merged into.
         base: BranchName,
-        /// Its newest commit.
         head: CommitSha,
         /// Its title (trimmed to 200 characters).
         title: String,
         /// Who opened it, while the account exists.
         author: Option<GitHubLogin>,
-        /// Its page.
         url: String,
         /// `SUCCESS`, `FAILURE`, `PENDING`, …; `None`: there are no checks, or our token may not see them.
         checks: Option<String>,
     },
-    /// A branch.
     Branch {
-        /// Its name.
         branch: BranchName,
-        /// Its newest commit.
         head: CommitSha,
         /// The first line of that commit's message.
         title: String,
@@ -125,11 +108,9 @@ pub enum SourceState {
 /// Whether a pull request is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrState {
-    /// Open.
     Open,
     /// Closed without a merge.
     Closed,
-    /// Merged.
     Merged,
 }
 
@@ -147,7 +128,6 @@ const BRANCH: &str = "ref(qualifiedName: $appRef) {
 const CHECKED: &str = "
     checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }";
 
-/// Builds the one query.
 pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
     let folders = other_folders(question);
     let variables = snapshot_variables(question, &folders);
@@ -163,7 +143,8 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
         Some(_) => (", $checked: GitObjectID!", CHECKED),
         None => ("", ""),
     };
-    // The first file stands in every query; of the others each has its own part, and each further folder its history.
+    // The first file stands in every query. Each other file has its own part, and each other folder its
+    // history.
     let (mut more_variables, mut more) = (String::new(), String::new());
     for n in 0..question.also.len() {
         more_variables.push_str(&format!(", $also{n}: String!"));
@@ -215,7 +196,8 @@ fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
             variables.insert("checked".to_owned(), json!(sha));
         }
         match question.reference {
-            // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the pull request.
+            // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of
+            // the pull request.
             Reference::PullRequest(number) => {
                 variables.insert("number".to_owned(), json!(i32::try_from(number.0).unwrap_or(i32::MAX)))
             }
@@ -225,7 +207,7 @@ fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
     variables
 }
 
-/// The folder of a file; of one at the root only the file itself, because everything else is below the root, too.
+/// The folder of a file. For a file at the root, the file itself, because everything is below the root.
 fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(folder, _)| folder)
 }
@@ -242,7 +224,6 @@ fn other_folders<'a>(question: &Question<'a>) -> Vec<&'a str> {
     folders.split_off(1)
 }
 
-/// Understands its answer.
 pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Snapshot, ReadError> {
     let data = read_data(response, READ)?;
     let (repository, head) = read_head(&data, "gitops", READ)?;
@@ -272,7 +253,6 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
     read().map_err(|part| nonsense(READ, part).into())
 }
 
-/// Asks and reads everything at one moment.
 pub async fn snapshot(http: &impl Http, gh: &GitHub, question: &Question<'_>) -> Result<Snapshot, ReadError> {
     read_snapshot(question, &send(http, gh, snapshot_request(&gh.url, question), READ).await?)
 }
@@ -313,7 +293,7 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
     }
 }
 
-/// `own_name` is the repository's name as GitHub has it now: the catalog may know it by one from before a renaming.
+/// `own_name` is the repository's present name. The catalog may have an older name, from before a renaming.
 fn read_pull_request(number: PullRequestNumber, own_name: Option<&str>, pr: &Value) -> Part<SourceState> {
     let branch = |pointer, part| text(pr, pointer).and_then(|name| BranchName::parse(name).ok()).ok_or(part);
     let same_repository = match (own_name, text(pr, "/headRepository/nameWithOwner")) {
@@ -336,7 +316,8 @@ fn read_pull_request(number: PullRequestNumber, own_name: Option<&str>, pr: &Val
         title: words(text(pr, "/title").unwrap_or_default()),
         author: login(pr, "/author/login"),
         url: text(pr, "/url").ok_or("the pull request's page")?.to_owned(),
-        // Those of another commit say nothing: GitHub lists at most 250 commits of a pull request, and its last may not be the head.
+        // Checks of another commit say nothing: GitHub lists at most 250 commits of a pull request, so the
+        // last one may not be the head.
         checks: pr
             .pointer("/commits/nodes/0/commit")
             .filter(|commit| commit.get("oid") == pr.get("headRefOid"))

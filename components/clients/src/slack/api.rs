@@ -1,4 +1,4 @@
-//! The few calls that we make to Slack. A status of 200 is not success: [`read_ok`] is the one place that looks.
+//! The few calls that we make to Slack.
 
 use crate::http::{Http, HttpError, Request, Response, header};
 use domain::fault::{Cause, Changed, Fault, System};
@@ -13,7 +13,6 @@ use std::time::Duration;
 pub struct Slack {
     /// `https://slack.com`, or a stand-in.
     pub url: UrlOrigin,
-    /// The bot's token.
     pub token: Secret,
 }
 
@@ -42,7 +41,8 @@ pub enum SlackError {
     Unreachable(Fault),
     /// Try again after this long.
     RateLimited(Duration),
-    /// This message, channel, user group or `response_url` cannot be used; another may. Slack's own name for the reason.
+    /// This message, channel, user group or `response_url` cannot be used; another may. Slack's own name for
+    /// the reason.
     Gone(String),
     /// Trying again does not help: the token, a right, or what we sent.
     Refused(Fault),
@@ -55,10 +55,11 @@ impl SlackError {
     }
 }
 
-/// An edit that was given up has landed by then, or never will. Until then it may undo a newer one.
+/// After this time an edit that we gave up on has landed, or never will. Before, it may undo a newer edit.
 pub const LATE_EDIT: Duration = Duration::from_secs(10);
 
-/// Posts a message, in a thread if one is named. If it is [`SlackError::Unreachable`], the message may be there nevertheless.
+/// Posts a message, in a thread if one is named. After [`SlackError::Unreachable`] the message may be there
+/// nevertheless.
 pub async fn post(
     http: &impl Http,
     slack: &Slack,
@@ -196,7 +197,8 @@ pub fn read_auth_test(response: Response) -> Result<SlackTeam, SlackError> {
     team.ok_or_else(|| nonsense(AUTH, Changed::Nothing, "the workspace's id"))
 }
 
-/// The body of the immediate answer to a command: seen by the asker only. `text` is mrkdwn, so people's words in it are escaped.
+/// The body of the immediate answer to a command: seen by the asker only. `text` is mrkdwn, so people's words
+/// in it are escaped.
 pub fn answer(text: &str) -> Vec<u8> {
     json!({ "response_type": "ephemeral", "text": text }).to_string().into_bytes()
 }
@@ -220,7 +222,8 @@ struct Answer {
     team_id: Option<String>,
 }
 
-/// Did Slack do it? An HTTP status of 200 does not say so. `unsettled`: what to say of an effect that the answer leaves open.
+/// Did Slack do it? An HTTP status of 200 does not say so. `unsettled`: what the fault says of an effect that
+/// the answer leaves open.
 fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer, SlackError> {
     let wait = response.retry_after().unwrap_or(RETRY_AFTER);
     let fault = |cause| Fault::new(System::Slack, doing, cause);
@@ -261,7 +264,8 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
         | "no_such_subteam"
         | "method_not_supported_for_channel_type" => SlackError::Gone(error),
         restricted if restricted.starts_with("restricted_action") => SlackError::Gone(error),
-        // "Some aspect of the operation may have succeeded": https://docs.slack.dev/reference/methods/chat.postMessage
+        // "Some aspect of the operation may have succeeded":
+        // https://docs.slack.dev/reference/methods/chat.postMessage
         "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "update_failed" => {
             SlackError::Unreachable(fault(Cause::Said { said: error }).changed(unsettled))
         }
@@ -276,10 +280,10 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
     })
 }
 
-/// How long we wait after a 429 that does not say.
+/// How long we wait after a 429 without a time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Slack's name for what is wrong. Anything that does not look like one is not passed on.
+/// Slack's name for what is wrong. Text that does not look like a name is not passed on.
 fn reason(text: &str) -> Option<String> {
     let ok = (1..=80).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');

@@ -4,7 +4,7 @@ use domain::names::{Secret, SlackChannel, SlackTeam, SlackUser};
 use serde::Deserialize;
 use std::borrow::Cow;
 
-/// A request from Slack that is not what Slack documents. It names the field, never what was in it.
+/// A request from Slack that is not what Slack documents. The error names the field, never its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     /// The field is absent.
@@ -34,16 +34,12 @@ pub enum Incoming {
     Command(SlashCommand),
 }
 
-/// A typed slash command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlashCommand {
-    /// The workspace.
     pub team: SlackTeam,
     /// The workspace's part of `<domain>.slack.com`; empty if Slack did not send it.
     pub team_domain: String,
-    /// Where it was typed.
     pub channel: SlackChannel,
-    /// Who typed it.
     pub user: SlackUser,
     /// Their name, for texts only; empty if Slack did not send it.
     pub user_name: String,
@@ -51,14 +47,16 @@ pub struct SlashCommand {
     pub command: String,
     /// What was typed after it.
     pub text: String,
-    /// Where we may answer without a token, once [`ResponseUrl::parse`] has looked at it.
+    /// Where we may answer without a token, once [`ResponseUrl::parse`](domain::names::ResponseUrl::parse)
+    /// has looked at it.
     pub response_url: Secret,
     /// Different for every click: what the deployment's id is made of.
     pub trigger_id: String,
 }
 
 impl SlashCommand {
-    /// Reads the form. The caller has checked the signature, or does nothing unless it is [`Incoming::Command`].
+    /// Reads the form. The caller has checked the signature, or does nothing unless it is
+    /// [`Incoming::Command`].
     pub fn parse(body: &[u8]) -> Result<Incoming, FormError> {
         let form = Form::read(body);
         if form.optional("ssl_check")?.as_deref() == Some("1") {
@@ -78,33 +76,31 @@ impl SlashCommand {
     }
 }
 
-/// A pressed button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interaction {
     /// The workspace in which the message is; none if the app is installed for a whole organisation.
     pub team: Option<SlackTeam>,
     /// That workspace's part of `<domain>.slack.com`; empty if Slack did not send it.
     pub team_domain: String,
-    /// Who pressed it.
     pub user: SlackUser,
     /// Their name, for texts only; empty if Slack did not send it.
     pub user_name: String,
-    /// Their own workspace: another one in a channel that two workspaces share.
+    /// The person's own workspace, which may be another one in a shared channel.
     pub user_team: SlackTeam,
-    /// Where.
     pub channel: SlackChannel,
-    /// Which button.
     pub action_id: String,
     /// What we put into it; empty if nothing. It proves nothing about `user`.
     pub value: String,
-    /// Where we may answer without a token, once [`ResponseUrl::parse`] has looked at it.
+    /// Where we may answer without a token, once [`ResponseUrl::parse`](domain::names::ResponseUrl::parse)
+    /// has looked at it.
     pub response_url: Secret,
     /// Different for every click.
     pub trigger_id: String,
 }
 
 impl Interaction {
-    /// Reads the form with its one field `payload`. Kinds other than a pressed button are [`FormError::Malformed`].
+    /// Reads the form with its one field `payload`. Kinds other than a pressed button are
+    /// [`FormError::Malformed`].
     pub fn parse(body: &[u8]) -> Result<Self, FormError> {
         let payload: Payload = serde_json::from_str(&Form::read(body).required("payload")?)
             .map_err(|_| FormError::Malformed("payload"))?;
@@ -149,7 +145,7 @@ struct Payload {
 struct WithId {
     id: String,
     domain: Option<String>,
-    /// Slack's own example of a pressed button has this one; real ones may have both.
+    /// Slack's example of a pressed button has this field; real ones may have both.
     username: Option<String>,
     name: Option<String>,
     team_id: Option<String>,
@@ -161,7 +157,8 @@ struct Action {
     value: Option<String>,
 }
 
-/// A form, decoded once. Not `form_urlencoded`: it replaces what is not UTF-8, and so would two different branches become one.
+/// A form, decoded once. Not `form_urlencoded`, which replaces what is not UTF-8: two different branches
+/// would become one.
 struct Form(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Form {
