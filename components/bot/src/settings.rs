@@ -458,7 +458,7 @@ mod tests {
         let variables = with(name, value);
         let errors: Vec<Option<String>> = COMPONENTS
             .iter()
-            .filter(|(names, _)| names.contains(&name))
+            .filter(|(names, _)| names.contains(&name) || name == LIMITS)
             .map(|(_, read)| {
                 read(&variables).err().map(|error| {
                     assert_eq!(error.variable, name);

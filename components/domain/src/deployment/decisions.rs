@@ -120,8 +120,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     };
 
     if let Some(operation) = &app.operation {
-        let ours = is_ours(&operation.deploy_id, &operation.revisions);
-        if ours {
+        if is_ours(&operation.deploy_id, &operation.revisions) {
             watch.taken = true;
             return Step::Follow(progress(app, false));
         }
