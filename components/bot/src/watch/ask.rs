@@ -74,13 +74,11 @@ pub(super) async fn ask<W: World>(
         return Ok(flow);
     }
     if store::load_key(follower.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
-        follower.save_outcome(LastWord::Failed { failure: Failure::BranchRewritten }).await?;
-        return Ok(Flow::Over);
+        return fail(follower, Failure::BranchRewritten).await;
     }
     let Ok(revision) = argocd::which_sources(snapshot, &commit.plan.gitops.repo, &commit.plan.gitops.branch, sha)
     else {
-        follower.save_outcome(LastWord::Failed { failure: Failure::NoSource }).await?;
-        return Ok(Flow::Over);
+        return fail(follower, Failure::NoSource).await;
     };
     let before = follower.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
     let now = follower.world.now();
@@ -159,14 +157,21 @@ async fn read_outcome<W: World>(
         SyncOutcome::NoApplication => Failure::NoApplication,
         SyncOutcome::Deleting => Failure::Deleting,
         SyncOutcome::Refused(said) => Failure::Refused { said },
-        SyncOutcome::Unauthorized => Failure::Fault {
-            fault: Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes),
-        },
+        SyncOutcome::Unauthorized => unauthorized("ask Argo CD for the sync"),
     };
     // Certainly not taken: the words say what changed by whether we had asked.
     follower.save(|watch| watch.asked = before).await?;
+    fail(follower, failure).await
+}
+
+/// The deployment failed, for good.
+pub(super) async fn fail<W: World>(follower: &Follower<'_, W>, failure: Failure) -> Result<Flow, StoreError> {
     follower.save_outcome(LastWord::Failed { failure }).await?;
     Ok(Flow::Over)
+}
+
+pub(super) fn unauthorized(doing: &str) -> Failure {
+    Failure::Fault { fault: Fault::new(System::ArgoCd, doing, Cause::Unauthorized).changed(Changed::Yes) }
 }
 
 async fn not_taken<W: World>(

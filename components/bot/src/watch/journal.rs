@@ -39,13 +39,16 @@ impl<W: World> Journal for &Follower<'_, W> {
     }
 }
 
-impl<W: World> Follower<'_, W> {
-    pub(crate) fn speaker(&self) -> Speaker<'_, W, &Self> {
+/// Speaks from the commit on.
+pub(crate) type WatchSpeaker<'f, 'w, W> = Speaker<'f, W, &'f Follower<'w, W>>;
+
+impl<'w, W: World> Follower<'w, W> {
+    pub(crate) fn speaker(&self) -> WatchSpeaker<'_, 'w, W> {
         Speaker::new(self.world, &self.watch.settings.slack, &self.watch.settings.limits, self.id, self)
     }
 
     /// Tells what the facts say now.
-    pub(crate) async fn tell(&self, speaker: &Speaker<'_, W, &Self>, last: bool) -> Said {
+    pub(crate) async fn tell(&self, speaker: &WatchSpeaker<'_, '_, W>, last: bool) -> Said {
         let facts = self.facts.borrow().clone();
         if !last && facts.outcome.is_some() {
             return Said::Done;

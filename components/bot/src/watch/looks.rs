@@ -55,44 +55,30 @@ pub(crate) struct Looks<'s, W> {
     commit: &'s CommitFact,
     deadline: Timestamp,
     source: Source,
-    apps: Option<Apps<'s>>,
-    /// Where the source failed: not before this moment again.
-    not_before: Option<Timestamp>,
-    /// When to ask by ourselves.
-    ask_at: Option<Timestamp>,
+    apps: Apps<'s>,
+    /// When to ask by ourselves, unless something comes before. Never: only what comes counts.
+    pub(crate) ask_at: Option<Timestamp>,
 }
 
 impl<'s, W: World> Looks<'s, W> {
     pub(crate) fn new(follower: &'s Follower<'s, W>, commit: &'s CommitFact, deadline: Timestamp) -> Self {
-        let (source, apps) = (Source::Stream, None);
-        Self { follower, commit, deadline, source, apps, not_before: None, ask_at: None }
+        let apps = events(follower, commit, Duration::ZERO);
+        Self { follower, commit, deadline, source: Source::Stream, apps, ask_at: None }
     }
 
-    /// At that moment we ask by ourselves, unless something comes before; never: only what comes counts.
-    pub(crate) fn ask_at(&mut self, moment: Option<Timestamp>) {
-        self.ask_at = moment;
-    }
-
-    /// What lies in the stream is old now.
+    /// Looks anew: what lies in the stream is old now.
     pub(crate) fn begin_anew(&mut self) {
-        self.apps = None;
+        self.apps = match self.source {
+            Source::Polls => polls(self.follower, self.commit),
+            Source::Stream | Source::GoodStream => events(self.follower, self.commit, Duration::ZERO),
+        };
     }
 
     /// The next look.
     pub(crate) async fn next(&mut self) -> Look {
         let (follower, world) = (self.follower, self.follower.world);
-        if let Some(moment) = self.not_before.take() {
-            follower.wait(moment).await;
-            if follower.watch.closing.get() {
-                return Look::Over;
-            }
-        }
         let until = self.ask_at.map_or(self.deadline, |ask_at| ask_at.min(self.deadline));
-        let apps = self.apps.get_or_insert_with(|| match self.source {
-            Source::Polls => polls(follower, self.commit),
-            Source::Stream | Source::GoodStream => events(follower, self.commit),
-        });
-        let came = follower.wait_for(apps.next(), until).await;
+        let came = follower.wait_for(self.apps.next(), until).await;
         if follower.watch.closing.get() || world.now() >= self.deadline {
             return Look::Over;
         }
@@ -123,12 +109,14 @@ impl<'s, W: World> Looks<'s, W> {
     }
 
     fn failed(&mut self, error: ArgoError) -> Look {
-        self.apps = None;
-        (self.source, self.not_before) = match self.source {
-            Source::Stream => (Source::Polls, None),
-            Source::GoodStream => (Source::Stream, Some(self.follower.world.now().after(REOPEN))),
-            Source::Polls => (Source::Polls, Some(self.follower.soon())),
-        };
+        match self.source {
+            // The next poll comes after a while.
+            Source::Polls => {}
+            Source::Stream => (self.source, self.apps) = (Source::Polls, polls(self.follower, self.commit)),
+            Source::GoodStream => {
+                (self.source, self.apps) = (Source::Stream, events(self.follower, self.commit, REOPEN));
+            }
+        }
         Look::Failed(error)
     }
 }
@@ -145,28 +133,22 @@ fn polls<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) ->
     .boxed_local()
 }
 
-/// An event stream on its way.
-enum Stream<B> {
-    Closed,
-    Open(EventStream<B>),
-}
-
-/// Argo CD's event stream. It counts as failed without a first event in time, because it stays silent where a right is missing.
-fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Apps<'s> {
+/// Argo CD's event stream, after a pause. It counts as failed without a first event in time, because it stays silent where a right is missing.
+fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact, pause: Duration) -> Apps<'s> {
     let (world, settings) = (follower.world, follower.watch.settings);
-    // A moment, not a time since the last sign of life: those may come often.
-    let first_by = world.elapsed().saturating_add(settings.limits.first_event);
-    let next = move |stream| async move {
-        match stream {
-            Stream::Closed => {
-                let open = argocd::events(world, &settings.argocd, commit.target().application());
-                let mut stream = in_time(world, first_by, open).await?;
-                Ok((in_time(world, first_by, next_app(&mut stream)).await?, Stream::Open(stream)))
-            }
-            Stream::Open(mut stream) => Ok((next_app(&mut stream).await?, Stream::Open(stream))),
+    let next = move |stream: Option<EventStream<W::Body>>| async move {
+        if let Some(mut stream) = stream {
+            return Ok((next_app(&mut stream).await?, Some(stream)));
         }
+        world.sleep(pause).await;
+        // A moment, not a time since the last sign of life: those may come often.
+        let first_by = world.elapsed().saturating_add(settings.limits.first_event);
+        let open = argocd::events(world, &settings.argocd, commit.target().application());
+        let mut stream = in_time(world, first_by, open).await?;
+        Ok((in_time(world, first_by, next_app(&mut stream)).await?, Some(stream)))
     };
-    futures::stream::unfold(Some(Stream::Closed), move |stream| async move {
+    // At first there is no stream, and after an error no more.
+    futures::stream::unfold(Some(None), move |stream| async move {
         match next(stream?).await {
             Ok((app, stream)) => Some((Ok(app), Some(stream))),
             Err(error) => Some((Err(error), None)),

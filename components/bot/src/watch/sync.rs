@@ -3,18 +3,19 @@
 //! What a look means is decided in [`deployment::step`]; here it is done: save first, then ask.
 
 use super::SLEPT;
-use super::ask::{ASK, Flow, ask, not_our_turn};
+use super::ask::{ASK, Flow, ask, fail, not_our_turn, unauthorized};
 use super::follower::Follower;
+use super::journal::WatchSpeaker;
 use super::looks::{Look, Looks, STREAM};
 use crate::log::Line;
-use crate::speak::{Said, Speaker};
+use crate::speak::Said;
 use crate::world::World;
 use clients::argocd;
 use clients::argocd::ArgoError;
 use domain::application::Application;
 use domain::deployment;
-use domain::deployment::{CommitFact, Failure, LastWord, Step, View, Waiting};
-use domain::fault::{Cause, Changed, Fault, System};
+use domain::deployment::{CommitFact, Failure, Step, View, Waiting};
+use domain::fault::Cause;
 use domain::names::CommitSha;
 use futures::channel::mpsc;
 use futures::future::{Either, join, select};
@@ -29,7 +30,7 @@ type Changes = mpsc::UnboundedReceiver<()>;
 /// Follows Argo CD to the final state, or until the watch closes.
 pub(super) async fn sync<W: World>(
     follower: &Follower<'_, W>,
-    speaker: &Speaker<'_, W, &Follower<'_, W>>,
+    speaker: &WatchSpeaker<'_, '_, W>,
     refresh: bool,
 ) -> Result<(), StoreError> {
     let (changed, changes) = mpsc::unbounded();
@@ -43,11 +44,7 @@ pub(super) async fn sync<W: World>(
 }
 
 /// Words that have to wait do not stand in the way of newer words.
-async fn tell_changes<W: World>(
-    follower: &Follower<'_, W>,
-    speaker: &Speaker<'_, W, &Follower<'_, W>>,
-    mut changes: Changes,
-) {
+async fn tell_changes<W: World>(follower: &Follower<'_, W>, speaker: &WatchSpeaker<'_, '_, W>, mut changes: Changes) {
     while changes.next().await.is_some() {
         let mut wait = Duration::ZERO;
         while still_changes(follower.world, &mut changes, wait).await {
@@ -102,8 +99,8 @@ async fn observe<W: World>(
                 signal();
                 match flow {
                     Flow::Over => return Ok(()),
-                    Flow::Wait => looks.ask_at(None),
-                    Flow::LookAgain(moment) => looks.ask_at(Some(moment)),
+                    Flow::Wait => looks.ask_at = None,
+                    Flow::LookAgain(moment) => looks.ask_at = Some(moment),
                     Flow::Now(newer) => {
                         looks.begin_anew();
                         (app, asked) = (newer, true);
@@ -131,9 +128,7 @@ async fn no_look<W: World>(follower: &Follower<'_, W>, error: ArgoError) -> Resu
     let failure = match error {
         ArgoError::NoRight(said) => Failure::NoRight { said },
         ArgoError::NoApplication => Failure::NoApplication,
-        ArgoError::Unauthorized => {
-            Failure::Fault { fault: Fault::new(System::ArgoCd, STREAM, Cause::Unauthorized).changed(Changed::Yes) }
-        }
+        ArgoError::Unauthorized => unauthorized(STREAM),
         ArgoError::Fault(fault) => {
             // A stream that ends is normal: the next look tells whether Argo CD is well.
             if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
@@ -143,8 +138,7 @@ async fn no_look<W: World>(follower: &Follower<'_, W>, error: ArgoError) -> Resu
             return Ok(Flow::Wait);
         }
     };
-    follower.save_outcome(LastWord::Failed { failure }).await?;
-    Ok(Flow::Over)
+    fail(follower, failure).await
 }
 
 /// One look, in the light of what we asked for. `asked`: it is Argo CD's answer and not from a stream, which may be behind.
