@@ -1,12 +1,14 @@
 //! The stories: from a typed command to its commit, from GitHub's webhook to Argo CD's, from the commit to the end.
 
 pub mod accept;
+mod ask;
 mod context;
-pub mod converse;
 pub mod deploy;
+pub mod health;
 pub mod log;
 pub mod relay;
 pub mod reply;
+pub mod request;
 pub mod settings;
 mod speak;
 pub mod watch;

@@ -2,6 +2,7 @@
 #![cfg(target_family = "wasm")]
 
 use bot::accept::{self, Accepted, HEADERS};
+use bot::health;
 use bot::reply::Declined;
 use bot::settings::{Settings, SlackCommandSettings};
 use clients::http::{Answer, Chunks, Inbound};
@@ -42,8 +43,8 @@ async fn slack(head: &Inbound, body: &mut impl Chunks) -> Result<Answer, Decline
 async fn health(head: &Inbound) -> Result<Answer, Declined> {
     let variables = spin::variables(SlackCommandSettings::NAMES).await;
     let open = SlackCommandSettings::keys(&variables).and_then(|_| Door::open(&DOOR, &variables));
-    let (settings, world) = open.map_err(|error| accept::unready(head, &error))?;
-    let answer = accept::health(&*world, head).await?;
+    let (settings, world) = open.map_err(|error| health::unready(head, &error))?;
+    let answer = health::probe(&*world, head).await?;
     // A probe is answered at once. What it resumes goes on after the answer.
     spin::spawn(async move { bot::deploy::resume(&*world, &settings).await });
     Ok(answer)

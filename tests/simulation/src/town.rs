@@ -34,7 +34,7 @@ use crate::redis::Redis;
 use crate::weather::{Trouble, Weather};
 use crate::world::{Open, Peek, Role, World};
 use bot::accept::{self, Then};
-use bot::{deploy, relay, watch};
+use bot::{deploy, health, relay, watch};
 
 pub(crate) const GITOPS: &str = "acme/gitops";
 pub(crate) const CHANNEL: &str = "C0DEPLOYS";
@@ -633,7 +633,7 @@ impl Town {
             match &accepted.then {
                 Then::CarryOut(id, _) => drop(self.answered.borrow_mut().insert(id.clone(), true)),
                 Then::TakeBack(id, _) => drop(self.answered.borrow_mut().entry(id.clone()).or_insert(false)),
-                Then::Nothing | Then::Converse(_) => {}
+                Then::Nothing | Then::FollowUp(_) => {}
             }
         }
         let town = self.clone();
@@ -647,7 +647,7 @@ impl Town {
     /// What its door does with a probe.
     async fn health(self: &Rc<Self>, process: ProcessId, n: usize, head: &Inbound) {
         let world = World::new(self.clone(), process, n, Role::SlackCommand);
-        if accept::health(&world, head).await.is_ok() {
+        if health::probe(&world, head).await.is_ok() {
             deploy::resume(&world, &self.command).await;
         }
     }

@@ -138,7 +138,7 @@ pub fn slack_request(data: &[u8]) {
         is_plain_to_slack(text);
     }
     assert!(accepted.answer.status == StatusCode::OK || accepted.answer.status == StatusCode::BAD_REQUEST);
-    let is_told = text.is_some() || matches!(accepted.then, accept::Then::Converse(_));
+    let is_told = text.is_some() || matches!(accepted.then, accept::Then::FollowUp(_));
     assert!(!is_command || accepted.answer.status != StatusCode::OK || is_told, "a person reads a sentence");
     assert_eq!(
         carried(&accepted.then).is_some(),
@@ -159,7 +159,7 @@ pub fn slack_request(data: &[u8]) {
 fn carried(then: &accept::Then) -> Option<&DeploymentId> {
     match then {
         accept::Then::CarryOut(id, _) => Some(id),
-        accept::Then::Nothing | accept::Then::TakeBack(..) | accept::Then::Converse(_) => None,
+        accept::Then::Nothing | accept::Then::TakeBack(..) | accept::Then::FollowUp(_) => None,
     }
 }
 

@@ -1,0 +1,264 @@
+//! After the answer to Slack: questions, and small changes that deploy nothing (locks, votes, the wish to
+//! cancel).
+//!
+//! The response goes through the `response_url` of the click. Nothing was promised before it, so a person who
+//! reads no response asks again.
+
+mod approve;
+mod cancel;
+mod locks;
+mod preview;
+mod status;
+
+use crate::context::Context;
+use crate::deploy::{Stop, carry_out};
+use crate::log::Line;
+use crate::request::{Asker, Content, FollowUp};
+use crate::settings::SlackCommandSettings;
+use crate::world::World;
+use approve::Vote;
+use clients::slack::{self, Audience, Original, SlackError};
+use domain::command::Command;
+use domain::deployment::{End, RequestFact};
+use domain::fault::{Cause, Changed, Fault, System};
+use domain::message::{self, Button, Message};
+use domain::names::{DeploymentId, SlackChannel};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+use futures::future::{Either, join, select};
+use locks::Meant;
+use std::pin::pin;
+use std::time::Duration;
+use store::{Lease, Speech, Terms, Urgency};
+
+/// After this time the person is told that there is no answer.
+const LIMIT: Duration = Duration::from_secs(25);
+/// How much earlier than the work the answer to Slack sets out.
+const HEAD_START: Duration = Duration::from_millis(15);
+/// The leases of a lock and of the votes on a deployment.
+const LEASE: Terms = Terms { life: Duration::from_secs(15), renew: None };
+const LEASE_RETRY: Duration = Duration::from_millis(100);
+/// How often a response is sent until Slack takes it.
+const RESPONSE_TRIES: u32 = 3;
+/// How often it is tried to save what others have approved, a second apart.
+const SAVE_TRIES: u32 = 60;
+/// How many seconds an announcement in another channel waits for its turn.
+const POST_TRIES: u32 = 60;
+
+/// One question or small change, and who asks.
+struct Asking<'a, W> {
+    cx: Context<'a, W>,
+    asker: &'a Asker,
+    at: Timestamp,
+}
+
+/// What is said, and to whom.
+enum Response {
+    /// To the asker alone.
+    Asker(Message),
+    /// To everybody in the channel, and in another one.
+    Channel(Message, Option<SlackChannel>),
+    /// People see it elsewhere.
+    Nothing,
+}
+
+impl Response {
+    fn words(text: &str) -> Self {
+        Self::Asker(message::plain(text))
+    }
+}
+
+/// A deployment that is carried out after the response.
+struct ToCarryOut {
+    id: DeploymentId,
+    /// The request, if it could not be saved in time.
+    unsaved: Option<RequestFact>,
+}
+
+type Answered = Result<(Response, Option<ToCarryOut>), Stop>;
+
+/// Finds out or changes what was asked for, and responds.
+pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings, follow_up: FollowUp) {
+    // The answer to Slack is still on its way out of this instance, and goes first.
+    world.sleep(HEAD_START).await;
+    let FollowUp { content, asker, id, at } = follow_up;
+    let ask = Asking { cx: Context { world, settings, id: &id }, asker: &asker, at };
+    // A write that failed, or took too long, may have taken effect.
+    let changed = match &content {
+        Content::Command(Command::Lock { .. } | Command::Unlock(_) | Command::Cancel(_)) | Content::Button(_) => {
+            Changed::Unknown
+        }
+        _ => Changed::Nothing,
+    };
+    let (response, next) = match select(pin!(find_out(&ask, content)), pin!(world.sleep(LIMIT))).await {
+        Either::Left((Ok(answered), _)) => answered,
+        Either::Left((Err(stop), _)) => (stopped(&ask, stop, changed), None),
+        Either::Right(_) => (not_answered(&ask, "answer that", "it took too long", changed), None),
+    };
+    send(&ask, response).await;
+    let Some(ToCarryOut { id, unsaved }) = next else { return };
+    let is_saved = match unsaved {
+        Some(request) => save_late(world, &id, request).await,
+        None => true,
+    };
+    if is_saved {
+        carry_out(world, settings, &id).await;
+    }
+}
+
+async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
+    match content {
+        Content::Words(text) => Ok((Response::words(&text), None)),
+        Content::Command(command) => self::command(ask, command).await,
+        Content::Button(button) => self::button(ask, button).await,
+        Content::PressedBefore => {
+            let facts = store::load(ask.cx.world, ask.cx.id).await?;
+            Ok((Response::words(&message::pressed_before(&facts, &ask.asker.user)), None))
+        }
+    }
+}
+
+async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
+    let response = match command {
+        Command::Status(None) => status::of_all(ask).await?,
+        Command::Status(Some(words)) => status::of_one(ask, &words).await?,
+        Command::History(words) => status::history(ask, &words).await?,
+        Command::Apps => status::apps(ask).await?,
+        Command::Preview(words) => preview::preview(ask, words).await?,
+        Command::Lock { scope, reason, period } => locks::lock(ask, &scope, reason, period).await?,
+        Command::Unlock(scope) => locks::unlock(ask, &scope, Meant::Any).await?,
+        Command::Cancel(words) => return cancel::current(ask, &words).await,
+        // Answered at once, or saved and carried out.
+        Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) => Response::Nothing,
+    };
+    Ok((response, None))
+}
+
+async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
+    match button {
+        Button::Cancel(id) => cancel::cancel(ask, &id).await,
+        Button::Approve(id) => approve::vote(ask, &id, Vote::Approve).await,
+        Button::Reject(id) => approve::vote(ask, &id, Vote::Reject).await,
+        Button::Unlock { scope, set } => {
+            let meant = set.map_or(Meant::OfRollback, Meant::SetAt);
+            Ok((locks::unlock(ask, &scope, meant).await?, None))
+        }
+        // Saved and carried out.
+        Button::Retry(_)
+        | Button::RollBack(_)
+        | Button::DeployAnyway(_)
+        | Button::TakeOver(_)
+        | Button::Deploy(_)
+        | Button::DeployPushed(_) => Ok((Response::Nothing, None)),
+    }
+}
+
+/// What is said when the work stopped.
+fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Response {
+    let Context { world, id, .. } = ask.cx;
+    match stop {
+        Stop::End(End::Refused { refusal }) => {
+            let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
+            world.log(line.with_json("refusal", &refusal));
+            refusal.read().map_or(Response::Nothing, |refusal| Response::words(&message::declined(&refusal)))
+        }
+        Stop::End(End::Failed { fault }) => {
+            world.log(Line::error("not_answered").of(id).with_json("fault", &fault));
+            Response::words(&message::fault(&fault))
+        }
+        Stop::End(End::Cancelled { .. }) | Stop::Moved => Response::words(&message::declined(&Refusal::CatalogChanged)),
+        Stop::Leave(why) => not_answered(ask, "do that", why, changed),
+    }
+}
+
+fn not_answered<W: World>(ask: &Asking<'_, W>, doing: &'static str, why: &str, changed: Changed) -> Response {
+    ask.cx.world.log(Line::error("not_answered").of(ask.cx.id).with("cause", why));
+    Response::words(&message::fault(&Fault::new(System::Store, doing, Cause::TimedOut).changed(changed)))
+}
+
+/// Works under a lease, and waits for it while somebody else has it.
+async fn under_lease<'a, W: World, T>(
+    ask: &Asking<'a, W>,
+    name: &str,
+    work: impl AsyncFnOnce(&Lease<'a, W>) -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    let if_taken = async || -> Result<(), Stop> {
+        ask.cx.world.sleep(LEASE_RETRY).await;
+        Ok(())
+    };
+    Lease::hold(ask.cx.world, name, LEASE, if_taken, work).await
+}
+
+/// Saves what could not be saved in time. A save that was given up may have been written all the same.
+async fn save_late(world: &impl World, id: &DeploymentId, request: RequestFact) -> bool {
+    for _ in 0..SAVE_TRIES {
+        let saved = async {
+            store::add_in_flight(world, id, request.at).await?;
+            if store::load_fact::<RequestFact>(world, id).await?.is_none() {
+                store::save_fact(world, id, &request).await?;
+            }
+            // Again: a resume may have found no request yet, and removed the id.
+            store::add_in_flight(world, id, request.at).await
+        };
+        match saved.await {
+            Ok(()) => return true,
+            Err(error) => world.log(Line::error("not_accepted").of(id).with("cause", error.why())),
+        }
+        world.sleep(Duration::from_secs(1)).await;
+    }
+    false
+}
+
+async fn send<W: World>(ask: &Asking<'_, W>, response: Response) {
+    let (words, audience, elsewhere) = match response {
+        Response::Asker(words) => (words, Audience::Asker, None),
+        Response::Channel(words, elsewhere) => (words, Audience::Channel, elsewhere),
+        Response::Nothing => return,
+    };
+    join(respond(ask, &words, audience), announce(ask, elsewhere.as_ref(), &words)).await;
+}
+
+/// Says it in another channel too. Nobody waits for it there, so it waits for its turn, and is not sent twice
+/// when Slack does not answer.
+async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>, words: &Message) {
+    let Some(channel) = channel else { return };
+    let Context { world, settings, id } = ask.cx;
+    let speech = Speech::Post(channel);
+    for _ in 0..POST_TRIES {
+        if store::may_speak(world, settings.limits.minute, speech, Urgency::First).await.is_ok() {
+            match slack::post(world, &settings.slack, channel, words, None).await {
+                Err(SlackError::RateLimited(wait)) => store::quiet_slack(world, speech, wait).await,
+                Ok(_) => return,
+                Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
+                    return world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                }
+                Err(SlackError::Gone(why)) => {
+                    return world.log(Line::error("not_announced").of(id).with("slack", why.as_str()));
+                }
+            }
+        }
+        world.sleep(Duration::from_secs(1)).await;
+    }
+    world.log(Line::error("not_announced").of(id).with("channel", channel.as_str()));
+}
+
+async fn respond<W: World>(ask: &Asking<'_, W>, words: &Message, audience: Audience) {
+    let Context { world, id, .. } = ask.cx;
+    for _ in 0..RESPONSE_TRIES {
+        match slack::respond(world, &ask.asker.response_url, words, audience, Original::Keep).await {
+            Ok(()) => return,
+            Err(SlackError::Unreachable(fault)) => {
+                world.log(Line::error("slack").of(id).with_json("fault", &fault));
+                world.sleep(Duration::from_secs(1)).await;
+            }
+            Err(SlackError::RateLimited(wait)) => world.sleep(wait.min(Duration::from_secs(30))).await,
+            Err(SlackError::Refused(fault)) => {
+                return world.log(Line::error("slack").of(id).with_json("fault", &fault));
+            }
+            Err(SlackError::Gone(why)) => {
+                return world.log(Line::error("nobody_told").of(id).with("slack", why.as_str()));
+            }
+        }
+    }
+    world.log(Line::error("nobody_told").of(id));
+}

@@ -1,0 +1,328 @@
+//! *Approve* and *Reject*: votes on a deployment that was refused until others agree. Approved, the
+//! deployment goes on as another one, in the same message.
+
+use super::{Answered, Asking, Response, ToCarryOut, under_lease};
+use crate::deploy::{WRITE, authorise, catalog};
+use crate::log::Line;
+use crate::request::{SAVE_LIMIT, Saved, save};
+use crate::world::World;
+use clients::slack::{self, SlackError};
+use domain::command::{DeployWords, Version, What};
+use domain::deployment::{Approval, ApprovalsFact, End, Facts, Origin, RequestFact};
+use domain::image::Tag;
+use domain::message;
+use domain::names::{CommitSha, DeploymentId, SlackUser, Target};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+use store::Lease;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vote {
+    Approve,
+    Reject,
+}
+
+/// What people are asked to approve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Proposal {
+    request: RequestFact,
+    target: Target,
+    head: CommitSha,
+    tag: Tag,
+    needed: u8,
+    until: Timestamp,
+}
+
+pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote: Vote) -> Answered {
+    let (world, user) = (ask.cx.world, &ask.asker.user);
+    let facts = store::load(world, of).await?;
+    let Some(proposal) = proposal(&facts) else { return Ok((Response::words(&message::forgotten()), None)) };
+    if world.now() >= proposal.until {
+        return Ok((Response::words(&message::approval_over()), None));
+    }
+    let (target, environment) = catalog::find_target(&ask.cx, &proposal.request.words.target()).await?;
+    let may_vote = match (own_vote(&proposal, user, vote), &environment.gates.approvals) {
+        (Some(counts), _) => counts,
+        (None, Some(approvals)) => authorise::is_among(&ask.cx, user, &approvals.by).await?,
+        (None, None) => false,
+    };
+    if !may_vote {
+        world.log(Line::new("may_not_approve").of(of).with("user", user.as_str()));
+        let is_own = proposal.request.user == *user;
+        return Ok((Response::words(&message::may_not_approve(&target.to_string(), is_own)), None));
+    }
+    let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), vote).await;
+    under_lease(ask, &format!("approvals/{of}"), counted).await
+}
+
+/// Records the vote, under the lease of the deployment's votes.
+async fn record<W: World>(
+    ask: &Asking<'_, W>,
+    of: &DeploymentId,
+    lease: &Lease<'_, W>,
+    (facts, proposal): (Facts, Proposal),
+    vote: Vote,
+) -> Answered {
+    let (world, user) = (ask.cx.world, &ask.asker.user);
+    let before: ApprovalsFact = store::load_fact(world, of).await?.unwrap_or_default();
+    let mine = Approval { user: user.clone(), at: world.now() };
+    let (votes, verdict) = count(&before, mine, vote, proposal.needed);
+    let is_new = votes != before;
+    if is_new {
+        lease.ensure(WRITE).await?;
+        store::save_fact(world, of, &votes).await?;
+        let event = if vote == Vote::Approve { "approved" } else { "rejected" };
+        world.log(Line::new(event).of(of).with("user", user.as_str()));
+    }
+    let facts = Facts { approvals: Some(votes.clone()), ..facts };
+    let known = match verdict {
+        Verdict::Approved => return Ok(go_on(ask, approved_request(of, &facts, proposal, votes, ask.at), is_new).await),
+        Verdict::TooLateToReject => return Ok((Response::words(&message::approved_already()), None)),
+        Verdict::Rejected { by } => message::rejected_already(&by),
+        Verdict::Waits { missing } => message::approved_by_you(missing),
+    };
+    let is_shown = show(ask, of, &facts).await;
+    let response = match (is_new, is_shown) {
+        (true, true) => Response::Nothing,
+        (true, false) => Response::words(&message::noted()),
+        (false, _) => Response::words(&known),
+    };
+    Ok((response, None))
+}
+
+/// The approved request goes on as a deployment of its own. The id is made of the button, so it is the same
+/// deployment for all who press *Approve*.
+async fn go_on<W: World>(ask: &Asking<'_, W>, request: RequestFact, is_new: bool) -> (Response, Option<ToCarryOut>) {
+    let (world, id) = (ask.cx.world, ask.cx.id);
+    let saved = save(world, id, SAVE_LIMIT, async || {
+        let before = store::load_fact(world, id).await?;
+        Ok(Some(before.unwrap_or(request.clone())))
+    });
+    let is_saved = matches!(saved.await, Saved::Request(_));
+    let response = match (is_saved, is_new) {
+        (false, _) => Response::words(&message::approved_only()),
+        (true, true) => Response::Nothing,
+        (true, false) => Response::words(&message::approved_already()),
+    };
+    (response, Some(ToCarryOut { id: id.clone(), unsaved: (!is_saved).then_some(request) }))
+}
+
+/// Shows the votes in the message of the deployment.
+async fn show<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, facts: &Facts) -> bool {
+    let Some(place) = facts.place() else { return false };
+    let words = message::before_commit(of, facts, None);
+    let world = ask.cx.world;
+    match slack::update(world, &ask.cx.settings.slack, &place.channel, &place.ts, &words).await {
+        Ok(()) => true,
+        Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => {
+            world.log(Line::error("slack").of(of).with_json("fault", &fault));
+            false
+        }
+        Err(SlackError::Gone(_) | SlackError::RateLimited(_)) => false,
+    }
+}
+
+/// What a deployment asks people to approve.
+fn proposal(facts: &Facts) -> Option<Proposal> {
+    let request = facts.request.clone()?;
+    let End::Refused { refusal } = &facts.end.as_ref()?.end else { return None };
+    let Some(Refusal::NeedsApproval { target, head, tag, count, until, .. }) = refusal.read() else { return None };
+    Some(Proposal { request, target: *target, head, tag, needed: count, until })
+}
+
+/// The asker may withdraw the request, but not approve it. `None`: the vote is somebody else's.
+fn own_vote(proposal: &Proposal, user: &SlackUser, vote: Vote) -> Option<bool> {
+    (proposal.request.user == *user).then_some(vote == Vote::Reject)
+}
+
+/// Where a proposal stands after a vote.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Approved,
+    /// It went on as another deployment, which has a message and buttons of its own.
+    TooLateToReject,
+    Rejected {
+        by: SlackUser,
+    },
+    Waits {
+        missing: usize,
+    },
+}
+
+/// Each person approves once, one rejection ends it, and neither changes what is decided already.
+fn count(before: &ApprovalsFact, mine: Approval, vote: Vote, needed: u8) -> (ApprovalsFact, Verdict) {
+    let mut votes = before.clone();
+    let missing = |votes: &ApprovalsFact| usize::from(needed).saturating_sub(votes.given.len());
+    if votes.rejected.is_none() && missing(&votes) > 0 {
+        match vote {
+            Vote::Reject => votes.rejected = Some(mine),
+            Vote::Approve if votes.given.iter().any(|given| given.user == mine.user) => {}
+            Vote::Approve => votes.given.push(mine),
+        }
+    }
+    let verdict = match (&votes.rejected, missing(&votes), vote) {
+        (Some(rejected), ..) => Verdict::Rejected { by: rejected.user.clone() },
+        (None, 0, Vote::Approve) => Verdict::Approved,
+        (None, 0, Vote::Reject) => Verdict::TooLateToReject,
+        (None, missing, _) => Verdict::Waits { missing },
+    };
+    (votes, verdict)
+}
+
+/// The request that was approved, as if it had just been made. It says exactly what the people saw: the
+/// default environment and the last healthy version may be others by now.
+fn approved_request(
+    of: &DeploymentId,
+    facts: &Facts,
+    proposal: Proposal,
+    votes: ApprovalsFact,
+    at: Timestamp,
+) -> RequestFact {
+    let Proposal { request, target, head, tag, .. } = proposal;
+    let mut words = DeployWords { app: target.app.to_string(), ..request.words };
+    if words.environment.is_none() && target.environment.as_str() != "default" {
+        words.environment = Some(target.environment.to_string());
+    }
+    let is_rollback = matches!(words.what, What::Rollback(_));
+    if let What::Rollback(version) = &mut words.what {
+        *version = Version::Tag(tag.to_string());
+    }
+    let origin = Origin::Approved {
+        of: of.clone(),
+        head: (!is_rollback).then_some(head),
+        given: votes.given,
+        place: facts.place().cloned(),
+        was: request.origin.inner(),
+    };
+    RequestFact { at, words, origin, ..request }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::deployment::samples::{at, cancelled, id, place, request, sha, target_plan, user};
+    use domain::deployment::{EndFact, MessageFact, Voice};
+    use domain::names::EnvironmentName;
+
+    /// Two people are to approve, until a minute after the start.
+    fn refused(words: DeployWords, target: Target) -> Facts {
+        let refusal = Refusal::NeedsApproval {
+            target: Box::new(target),
+            head: sha('a'),
+            tag: target_plan().tag,
+            count: 2,
+            users: vec![user("U2")],
+            groups: Vec::new(),
+            until: at(60),
+        };
+        let voice = Voice { place: Some(place("1503435956.000247")), ..Voice::default() };
+        Facts {
+            request: Some(RequestFact { words, ..request() }),
+            end: Some(EndFact { at: at(1), end: End::Refused { refusal: (&refusal).into() } }),
+            message: Some(MessageFact(voice)),
+            ..Facts::default()
+        }
+    }
+
+    fn waiting() -> Facts {
+        refused(request().words, target_plan().target)
+    }
+
+    fn approval(by: &str) -> Approval {
+        Approval { user: user(by), at: at(20) }
+    }
+
+    fn votes(given: &[&str], rejected: Option<&str>) -> ApprovalsFact {
+        ApprovalsFact { given: given.iter().map(|by| approval(by)).collect(), rejected: rejected.map(approval) }
+    }
+
+    #[test]
+    fn only_a_refusal_that_waits_for_approvals_can_be_voted_on() {
+        let found = proposal(&waiting()).unwrap();
+        assert_eq!((found.head, found.tag, found.needed, found.until), (sha('a'), target_plan().tag, 2, at(60)));
+        let other = Refusal::CatalogChanged;
+        let end = |end| Some(EndFact { at: at(1), end });
+        for facts in [
+            Facts::default(),
+            Facts { request: None, ..waiting() },
+            Facts { end: None, ..waiting() },
+            Facts { end: Some(cancelled()), ..waiting() },
+            Facts { end: end(End::Refused { refusal: (&other).into() }), ..waiting() },
+        ] {
+            assert_eq!(proposal(&facts), None, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn the_asker_may_reject_but_not_approve() {
+        let proposal = proposal(&waiting()).unwrap();
+        let check = |by: &str, vote, expected| assert_eq!(own_vote(&proposal, &user(by), vote), expected, "{by}");
+        check("U2CERLKJA", Vote::Approve, Some(false));
+        check("U2CERLKJA", Vote::Reject, Some(true));
+        check("U2", Vote::Approve, None);
+        check("U2", Vote::Reject, None);
+    }
+
+    #[test]
+    fn each_vote_counts_once_until_it_is_decided() {
+        let check = |before: ApprovalsFact, by: &str, vote, after: ApprovalsFact, verdict: Verdict| {
+            assert_eq!(count(&before, approval(by), vote, 2), (after, verdict), "{by}: {vote:?} after {before:?}");
+        };
+        let rejected = |by: &str| Verdict::Rejected { by: user(by) };
+        let waits = |missing| Verdict::Waits { missing };
+        check(votes(&[], None), "U2", Vote::Approve, votes(&["U2"], None), waits(1));
+        check(votes(&["U2"], None), "U2", Vote::Approve, votes(&["U2"], None), waits(1));
+        check(votes(&["U2"], None), "U3", Vote::Approve, votes(&["U2", "U3"], None), Verdict::Approved);
+        check(votes(&[], None), "U2", Vote::Reject, votes(&[], Some("U2")), rejected("U2"));
+        // A person may think again before it is decided.
+        check(votes(&["U2"], None), "U2", Vote::Reject, votes(&["U2"], Some("U2")), rejected("U2"));
+        // Decided: a later vote changes nothing.
+        let (approved, over) = (votes(&["U2", "U3"], None), votes(&["U2"], Some("U3")));
+        check(approved.clone(), "U4", Vote::Approve, approved.clone(), Verdict::Approved);
+        check(approved.clone(), "U4", Vote::Reject, approved, Verdict::TooLateToReject);
+        check(over.clone(), "U4", Vote::Approve, over.clone(), rejected("U3"));
+        check(over.clone(), "U4", Vote::Reject, over, rejected("U3"));
+    }
+
+    #[test]
+    fn fewer_approvals_in_the_catalog_do_not_undo_a_decision() {
+        let (after, verdict) = count(&votes(&["U2", "U3"], None), approval("U4"), Vote::Approve, 1);
+        assert_eq!((after, verdict), (votes(&["U2", "U3"], None), Verdict::Approved));
+    }
+
+    #[test]
+    fn an_approved_request_says_what_the_people_saw() {
+        let check = |asked: DeployWords, target: Target, words: DeployWords, head: Option<CommitSha>| {
+            let facts = refused(asked, target);
+            let found = proposal(&facts).unwrap();
+            let (of, given) = (id('1'), votes(&["U2", "U3"], None).given);
+            let place = Some(place("1503435956.000247"));
+            let origin = Origin::Approved { of: of.clone(), head, given, place, was: Box::default() };
+            let expected = RequestFact { at: at(30), words, origin, ..request() };
+            let votes = votes(&["U2", "U3"], None);
+            assert_eq!(approved_request(&of, &facts, found, votes, at(30)), expected);
+        };
+        let (typed, target) = (request().words, target_plan().target);
+        check(typed.clone(), target.clone(), typed.clone(), Some(sha('a')));
+        // The catalog's default environment was `production`, and has that name from now on.
+        let production = Target { environment: EnvironmentName::parse("production").unwrap(), ..target.clone() };
+        let named = DeployWords { environment: Some("production".to_owned()), ..typed.clone() };
+        check(typed.clone(), production.clone(), named.clone(), Some(sha('a')));
+        check(named.clone(), production, named, Some(sha('a')));
+        // A rollback goes to the tag that was shown, whose commit does not move.
+        let back = |version| DeployWords { what: What::Rollback(version), ..typed.clone() };
+        let tag = Version::Tag(target_plan().tag.to_string());
+        check(back(Version::LastHealthy), target, back(tag), None);
+    }
+
+    #[test]
+    fn an_approved_retry_keeps_what_its_asker_knew() {
+        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), was: Box::default() };
+        let retry = Origin::Retry { of: id('3'), head: None, was: Box::new(anyway.clone()) };
+        let facts = waiting();
+        let mut found = proposal(&facts).unwrap();
+        found.request.origin = retry;
+        let approved = approved_request(&id('1'), &facts, found, votes(&["U2"], None), at(30));
+        assert!(matches!(&approved.origin, Origin::Approved { was, .. } if **was == anyway), "{:?}", approved.origin);
+    }
+}

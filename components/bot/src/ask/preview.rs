@@ -1,0 +1,81 @@
+//! `preview`: reads and decides like a deploy, and writes nothing.
+
+use super::{Asking, Response};
+use crate::deploy::prepare::Look;
+use crate::deploy::{Site, Stop, authorise, catalog, gates, prepare, versions};
+use crate::world::World;
+use clients::github::{Snapshot, SourceState};
+use domain::command::{DeployWords, Version, What};
+use domain::deployment::{End, Origin, TargetPlan};
+use domain::message::{self, Offer, Preview};
+use domain::names::{DeploymentId, FilePath};
+
+pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -> Result<Response, Stop> {
+    let cx = &ask.cx;
+    let request = ask.asker.request(ask.at, words, Origin::Typed);
+    let (blob, catalog) = catalog::read_catalog(cx).await?;
+    let (target, app, environment) = authorise::authorise(cx, &request, &catalog).await?;
+    let site = Site { target: &target, app, environment, catalog: &blob };
+    let Look { snapshot, login } = prepare::read(cx, &request, &site).await?;
+    catalog::same_catalog(cx, &site, &snapshot).await?;
+    let prepared = prepare::prepare(cx, (&request, None), &site, &snapshot, login).await?;
+    let plan = prepared.plan.targets.first();
+    let problem = match gates::gates(cx, &request, &site, &snapshot, plan).await {
+        Ok(_) => None,
+        Err(Stop::End(End::Refused { refusal })) => refusal.read(),
+        Err(other) => return Err(other),
+    };
+    let changes = versions::changes(cx, plan).await;
+    let files: Vec<(&FilePath, &str, &str)> =
+        prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
+    Ok(Response::Asker(message::preview(&Preview {
+        plan,
+        files: &files,
+        changes: changes.as_ref(),
+        checks: checks(&snapshot, plan),
+        problem: problem.as_ref(),
+        offer: offer(cx.id, request.words.clone(), plan),
+    })))
+}
+
+/// What GitHub says of the version's checks.
+fn checks<'s>(snapshot: &'s Snapshot, plan: &TargetPlan) -> Option<&'s str> {
+    match &snapshot.source {
+        _ if plan.rollback => snapshot.checked.as_deref(),
+        SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => checks.as_deref(),
+        _ => None,
+    }
+}
+
+/// What the button below the preview deploys: exactly what was shown. "The third version before" of today may
+/// be another one tomorrow, so a rollback names its tag; a tag does not move, so a rollback needs no commit.
+fn offer(of: &DeploymentId, mut words: DeployWords, plan: &TargetPlan) -> Offer {
+    let head = if let What::Rollback(version) = &mut words.what {
+        *version = Version::Tag(plan.tag.to_string());
+        None
+    } else {
+        Some(plan.source.head.clone())
+    };
+    Offer { of: of.clone(), words, head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::deployment::samples::{id, request, sha, target_plan};
+
+    #[test]
+    fn the_button_below_a_preview_deploys_what_was_shown() {
+        let plan = target_plan();
+        let typed = request().words;
+        let shown = Offer { of: id('1'), words: typed.clone(), head: Some(sha('a')) };
+        assert_eq!(offer(&id('1'), typed.clone(), &plan), shown);
+
+        let back = |version| DeployWords { what: What::Rollback(version), ..typed.clone() };
+        let tag = Version::Tag("faster-cart-aaaaaaa".to_owned());
+        for version in [Version::LastHealthy, Version::Back(3), tag.clone()] {
+            let shown = Offer { of: id('1'), words: back(tag.clone()), head: None };
+            assert_eq!(offer(&id('1'), back(version), &plan), shown);
+        }
+    }
+}

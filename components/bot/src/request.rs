@@ -1,0 +1,406 @@
+//! From a typed command or a pressed button to a saved request.
+//!
+//! What you would get wrong: a button can be pressed by several people, and a click can arrive twice. The id
+//! is made of the button, so every press means the same deployment, until that deployment has come to
+//! nothing.
+
+use crate::log::Line;
+use crate::world::World;
+use domain::command::{Command, DeployWords, TargetWords, Version, What};
+use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact};
+use domain::message::{Button, PushedOffer};
+use domain::names::{DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
+use futures::future::{Either, select};
+use std::cell::Cell;
+use std::pin::pin;
+use std::time::Duration;
+use store::StoreError;
+
+/// The store and Redis together get this long before the answer to Slack.
+pub(crate) const SAVE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Who asks, where, and how the answer reaches that person.
+#[derive(Clone)]
+pub struct Asker {
+    pub(crate) user: SlackUser,
+    pub(crate) user_name: String,
+    pub(crate) channel: SlackChannel,
+    pub(crate) team: SlackTeam,
+    pub(crate) team_domain: String,
+    pub(crate) response_url: ResponseUrl,
+}
+
+/// What the `response_url` is used for, after Slack has its answer.
+pub struct FollowUp {
+    pub(crate) content: Content,
+    pub(crate) asker: Asker,
+    /// Of a command: made of the click. Of a button: the id of the deployment that the button may start.
+    pub(crate) id: DeploymentId,
+    /// Slack's time of the click.
+    pub(crate) at: Timestamp,
+}
+
+/// What a [`FollowUp`] is about.
+pub enum Content {
+    /// A command that deploys nothing.
+    Command(Command),
+    /// A button that deploys nothing by itself.
+    Button(Button),
+    /// A button whose deployment was begun by an earlier press.
+    PressedBefore,
+    /// A sentence, and nothing to find out.
+    Words(String),
+}
+
+/// What came of saving a request.
+pub(crate) enum Saved {
+    /// The request is in the store, since now or since an earlier press.
+    Request(Box<RequestFact>),
+    /// The button stands below a deployment that is forgotten.
+    Forgotten,
+    /// The store failed or took too long. `begun`: part of the request may be in the store.
+    Failed { begun: bool },
+}
+
+/// Saves a request before the answer to Slack.
+pub(crate) async fn save(
+    world: &impl World,
+    id: &DeploymentId,
+    limit: Duration,
+    make: impl AsyncFnOnce() -> Result<Option<RequestFact>, StoreError>,
+) -> Saved {
+    let begun = Cell::new(false);
+    let save = async {
+        let Some(request) = make().await? else { return Ok(None) };
+        // In flight first. A process that dies in between leaves an id without a request, which the next
+        // resume removes. In the other order it would leave a request that nobody finds, neither to carry it
+        // out nor to delete it.
+        store::add_in_flight(world, id, request.at).await?;
+        begun.set(true);
+        store::save_fact(world, id, &request).await?;
+        Ok(Some(request))
+    };
+    let saved = match select(pin!(save), pin!(world.sleep(limit))).await {
+        Either::Left((saved, _)) => saved,
+        Either::Right(_) => Err(StoreError::Failed("saving took longer than a second")),
+    };
+    match saved {
+        Ok(Some(request)) => {
+            let line = Line::new("accepted").of(id).with("user", request.user.as_str());
+            world.log(line.with("channel", request.channel.as_str()).with("words", request.words.to_string()));
+            Saved::Request(Box::new(request))
+        }
+        Ok(None) => Saved::Forgotten,
+        Err(error) => {
+            world.log(Line::error("not_accepted").of(id).with("cause", error.why()));
+            Saved::Failed { begun: begun.get() }
+        }
+    }
+}
+
+/// The deployment that a pressed button means: the first one of `first` and `again` that has not come to
+/// nothing.
+pub(crate) async fn pressed_id(
+    world: &impl World,
+    first: &DeploymentId,
+    again: Vec<DeploymentId>,
+    pressed: Timestamp,
+) -> Result<DeploymentId, StoreError> {
+    let begun = world.elapsed();
+    let mut id = first.clone();
+    for next in again {
+        let left = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun));
+        let facts = match select(pin!(store::load(world, &id)), pin!(world.sleep(left))).await {
+            Either::Left((facts, _)) => facts?,
+            Either::Right(_) => return Err(StoreError::Failed("reading took longer than a second")),
+        };
+        if !came_to_nothing(&facts, pressed) {
+            break;
+        }
+        id = next;
+    }
+    Ok(id)
+}
+
+/// Whether the deployment of a button came to nothing before the button was pressed again. Then that press
+/// begins another deployment: the person may be allowed to deploy, or the moment may be better.
+fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
+    if facts.committed.is_some() || !facts.end_is_told() {
+        return false;
+    }
+    let (ended, to_nothing) = match (&facts.outcome, &facts.end) {
+        (Some(outcome), _) => (outcome.at, matches!(outcome.word, LastWord::Failed { .. })),
+        (None, Some(EndFact { at, end: End::Refused { refusal } })) => match refusal.read() {
+            // The deployment still waits for approvals, or went on as another one.
+            Some(Refusal::NeedsApproval { until, .. }) => {
+                let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
+                (*at, rejected || (pressed >= until && !facts.is_approved()))
+            }
+            _ => (*at, true),
+        },
+        (None, Some(EndFact { at, .. })) => (*at, true),
+        (None, None) => return false,
+    };
+    // A click from before the end that arrives twice is one click. Slack's time has whole seconds.
+    to_nothing && ended.seconds() <= pressed.seconds()
+}
+
+impl Asker {
+    pub(crate) fn request(&self, at: Timestamp, words: DeployWords, origin: Origin) -> RequestFact {
+        RequestFact {
+            at,
+            user: self.user.clone(),
+            user_name: self.user_name.clone(),
+            channel: self.channel.clone(),
+            team: self.team.clone(),
+            team_domain: self.team_domain.clone(),
+            words,
+            response_url: self.response_url.clone(),
+            origin,
+        }
+    }
+
+    /// The request that a button makes. `None`: the button stands below a deployment that is forgotten.
+    pub(crate) async fn button_request(
+        &self,
+        world: &impl World,
+        at: Timestamp,
+        button: &Button,
+    ) -> Result<Option<RequestFact>, StoreError> {
+        let facts = match button {
+            Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
+            // A rollback needs one fact, and goes on if another fact of that deployment cannot be read.
+            Button::RollBack(of) => Facts { commit: store::load_fact(world, of).await?, ..Facts::default() },
+            _ => Facts::default(),
+        };
+        Ok(asked_for(button, facts).map(|(words, origin)| self.request(at, words, origin)))
+    }
+}
+
+/// What a button asks for, from the facts of the deployment below which it stands.
+fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
+    match button {
+        Button::Retry(of) => retry(of, facts),
+        Button::RollBack(of) => {
+            let commit = facts.commit?;
+            let origin = Origin::RollBack { of: of.clone(), takes_away: commit.target().tag.clone() };
+            Some((DeployWords::roll_back(&commit.target().target), origin))
+        }
+        Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts),
+        Button::Deploy(offer) => {
+            Some((offer.words.clone(), Origin::Shown { of: offer.of.clone(), head: offer.head.clone() }))
+        }
+        Button::DeployPushed(offer) => {
+            let PushedOffer { target: TargetWords { app, environment }, wrote } = (**offer).clone();
+            let words = DeployWords { app, environment, what: What::Written, override_reason: None };
+            Some((words, Origin::Pushed { wrote }))
+        }
+        Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. } => None,
+    }
+}
+
+/// The same request again.
+fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
+    let RequestFact { mut words, origin, .. } = facts.request?;
+    // A rollback goes back to the same version: "the last healthy one" changes once it has reached the
+    // branch.
+    if let (What::Rollback(version), Some(commit)) = (&mut words.what, facts.commit) {
+        *version = Version::Tag(commit.target().tag.to_string());
+    }
+    Some((words, Origin::Retry { of: of.clone(), head: origin.head().cloned(), was: origin.inner() }))
+}
+
+/// The same request again, by a person who has read the refusal.
+fn despite(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
+    let RequestFact { mut words, origin, .. } = facts.request?;
+    let End::Refused { refusal } = facts.end?.end else { return None };
+    let (of, was) = (of.clone(), origin.inner());
+    match refusal.read()? {
+        Refusal::WasRolledBack { head, .. } => Some((words, Origin::Anyway { of, head, was })),
+        Refusal::AlreadyWritten { tag, commit, head, .. } => {
+            if let What::Rollback(version) = &mut words.what {
+                // The refusal named this version: "the last healthy one" may be another by now.
+                *version = Version::Tag(tag.to_string());
+            }
+            Some((words, Origin::TakeOver { of, wrote: commit, head, was }))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::command::Scope;
+    use domain::deployment::samples::{at, cancelled, commit, id, live, relayed, request, sha, target_plan, user};
+    use domain::deployment::{Approval, ApprovalsFact, Failure, MessageFact, OutcomeFact, Voice, WatchFact};
+    use domain::fault::{Cause, Fault, System};
+    use domain::message::Offer;
+
+    fn told() -> Voice {
+        Voice { told_end: true, ..Voice::default() }
+    }
+
+    /// Ended before its commit, ten seconds after the start, and told.
+    fn ended(end: End) -> Facts {
+        let end = Some(EndFact { at: at(10), end });
+        Facts { request: Some(request()), end, message: Some(MessageFact(told())), ..Facts::default() }
+    }
+
+    fn refused(refusal: &Refusal) -> Facts {
+        ended(End::Refused { refusal: refusal.into() })
+    }
+
+    /// The last word came ten seconds after the start, and was told.
+    fn over(word: LastWord, facts: Facts) -> Facts {
+        let watch = WatchFact { voice: told(), ..WatchFact::default() };
+        Facts { outcome: Some(OutcomeFact { at: at(10), word }), watch: Some(watch), ..facts }
+    }
+
+    /// Two approvals are needed within a minute of the start.
+    fn needs_approval(given: &[&str], rejected: Option<&str>) -> Facts {
+        let approval = |by: &&str| Approval { user: user(by), at: at(9) };
+        let refusal = Refusal::NeedsApproval {
+            target: Box::new(target_plan().target),
+            head: sha('a'),
+            tag: target_plan().tag,
+            count: 2,
+            users: Vec::new(),
+            groups: Vec::new(),
+            until: at(60),
+        };
+        let (given, rejected) = (given.iter().map(approval).collect(), rejected.as_ref().map(approval));
+        Facts { approvals: Some(ApprovalsFact { given, rejected }), ..refused(&refusal) }
+    }
+
+    #[test]
+    fn a_button_counts_again_once_its_deployment_came_to_nothing() {
+        let check = |what: &str, facts: &Facts, pressed: u64, expected: bool| {
+            assert_eq!(came_to_nothing(facts, at(pressed)), expected, "{what}, pressed after {pressed} s");
+        };
+        let accepted = Facts { request: Some(request()), ..Facts::default() };
+        let fault = Fault::new(System::GitHub, "commit", Cause::TimedOut);
+        let nothing_done = LastWord::Failed { failure: Failure::NothingDone };
+        let failed = || ended(End::Failed { fault: fault.clone() });
+
+        check("nothing is known", &Facts::default(), 20, false);
+        check("under way", &accepted, 20, false);
+        check("refused", &refused(&Refusal::CatalogChanged), 20, true);
+        check("failed", &failed(), 20, true);
+        check("cancelled", &ended(cancelled().end), 20, true);
+        check("the end is not told yet", &Facts { message: None, ..failed() }, 20, false);
+        check("ended by time", &over(nothing_done.clone(), accepted.clone()), 20, true);
+        check("a commit may land", &over(LastWord::Unknown, accepted), 20, false);
+        check("committed", &relayed(), 20, false);
+        check("live", &over(live(), relayed()), 20, false);
+        check("committed and failed", &over(nothing_done, relayed()), 20, false);
+
+        check("the click came twice", &failed(), 9, false);
+        check("within the second of the end", &failed(), 10, true);
+
+        check("waits for approvals", &needs_approval(&[], None), 59, false);
+        check("waits for another approval", &needs_approval(&["U7"], None), 59, false);
+        check("too late for approvals", &needs_approval(&["U7"], None), 60, true);
+        check("approved", &needs_approval(&["U7", "U8"], None), 60, false);
+        check("rejected", &needs_approval(&["U7"], Some("U8")), 20, true);
+    }
+
+    fn words(what: What) -> DeployWords {
+        DeployWords { what, ..request().words }
+    }
+
+    fn back(version: Version) -> DeployWords {
+        words(What::Rollback(version))
+    }
+
+    /// The version of [`target_plan`].
+    fn tag() -> Version {
+        Version::Tag("faster-cart-aaaaaaa".to_owned())
+    }
+
+    fn asked(words: DeployWords, origin: Origin) -> Facts {
+        Facts { request: Some(RequestFact { words, origin, ..request() }), ..Facts::default() }
+    }
+
+    #[test]
+    fn retry_asks_for_the_same_version_again() {
+        let check = |facts: Facts, expected: DeployWords| {
+            let origin = Origin::Retry { of: id('1'), head: None, was: Box::default() };
+            assert_eq!(asked_for(&Button::Retry(id('1')), facts), Some((expected, origin)));
+        };
+        let typed = request().words;
+        check(asked(typed.clone(), Origin::Typed), typed);
+        check(asked(back(Version::LastHealthy), Origin::Typed), back(Version::LastHealthy));
+        let begun = Facts { commit: Some(commit()), ..asked(back(Version::LastHealthy), Origin::Typed) };
+        check(begun, back(tag()));
+        assert_eq!(asked_for(&Button::Retry(id('1')), Facts::default()), None);
+    }
+
+    #[test]
+    fn retry_keeps_the_commit_that_was_shown_and_what_the_asker_knew() {
+        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), was: Box::default() };
+        let (_, origin) = asked_for(&Button::Retry(id('1')), asked(request().words, anyway.clone())).unwrap();
+        assert_eq!(origin, Origin::Retry { of: id('1'), head: Some(sha('a')), was: Box::new(anyway) });
+    }
+
+    #[test]
+    fn roll_back_takes_away_the_version_above_the_button() {
+        let (words, origin) = asked_for(&Button::RollBack(id('1')), relayed()).unwrap();
+        assert_eq!(words, DeployWords::roll_back(&target_plan().target));
+        assert_eq!(origin, Origin::RollBack { of: id('1'), takes_away: target_plan().tag });
+        assert_eq!(asked_for(&Button::RollBack(id('1')), Facts { commit: None, ..relayed() }), None);
+    }
+
+    #[test]
+    fn anyway_and_take_over_answer_the_refusal_above_the_button() {
+        let rolled_back = Refusal::WasRolledBack {
+            target: Box::new(target_plan().target),
+            tag: target_plan().tag,
+            head: sha('a'),
+            by: user("U7"),
+            at: at(1),
+        };
+        let written = |head| Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head };
+        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), was: Box::default() };
+        let take_over = |head| Origin::TakeOver { of: id('1'), wrote: sha('e'), head, was: Box::default() };
+        let typed = request().words;
+        let check = |words: DeployWords, refusal: &Refusal, expected: Option<(DeployWords, Origin)>| {
+            let facts = Facts { request: asked(words, Origin::Typed).request, ..refused(refusal) };
+            // Which of the two buttons it is follows from the refusal, never from the button.
+            assert_eq!(asked_for(&Button::DeployAnyway(id('1')), facts.clone()), expected, "{refusal:?}");
+            assert_eq!(asked_for(&Button::TakeOver(id('1')), facts), expected, "{refusal:?}");
+        };
+        let head = || Some(sha('a'));
+        check(typed.clone(), &rolled_back, Some((typed.clone(), anyway)));
+        check(typed.clone(), &written(head()), Some((typed.clone(), take_over(head()))));
+        check(back(Version::LastHealthy), &written(None), Some((back(tag()), take_over(None))));
+        check(typed, &Refusal::CatalogChanged, None);
+        let other_end = ended(cancelled().end);
+        for facts in [Facts::default(), Facts { end: None, ..other_end.clone() }, other_end] {
+            assert_eq!(asked_for(&Button::DeployAnyway(id('1')), facts.clone()), None, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn deploy_asks_for_what_was_shown() {
+        let (shown, head) = (request().words, Some(sha('a')));
+        let offer = Offer { of: id('1'), words: shown.clone(), head: head.clone() };
+        let expected = (shown, Origin::Shown { of: id('1'), head });
+        assert_eq!(asked_for(&Button::Deploy(Box::new(offer)), Facts::default()), Some(expected));
+
+        let target = TargetWords { app: "checkout".to_owned(), environment: None };
+        let pushed = PushedOffer { target, wrote: vec![sha('a'), sha('b')] };
+        let expected = (words(What::Written), Origin::Pushed { wrote: vec![sha('a'), sha('b')] });
+        assert_eq!(asked_for(&Button::DeployPushed(Box::new(pushed)), Facts::default()), Some(expected));
+    }
+
+    #[test]
+    fn the_other_buttons_ask_for_no_deployment() {
+        let unlock = Button::Unlock { scope: Scope::Everything, set: None };
+        for button in [Button::Cancel(id('1')), Button::Approve(id('1')), Button::Reject(id('1')), unlock] {
+            assert_eq!(asked_for(&button, relayed()), None, "{button:?}");
+        }
+    }
+}
