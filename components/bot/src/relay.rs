@@ -1,19 +1,23 @@
-//! Verify, recognise, relay, wake: exactly the push that the bot itself made reaches Argo CD, byte for byte.
+//! Verify, recognise, prove, relay: exactly the push that the bot itself made reaches Argo CD, byte for byte.
 //!
-//! The `Deploy-Id` in a commit's message only *finds* a deployment; it proves nothing, because anyone who can push can copy it. The
-//! proof is that GitHub signed the webhook and that `after` is the very commit that is recorded in `committed`.
+//! What you would get wrong: the `Deploy-Id` in a commit's message only *finds* a deployment. It proves
+//! nothing, because anyone who can push can copy it. The proof is that GitHub signed the webhook and that
+//! `after` is the commit that is recorded in `committed`.
 //!
-//! Forged, foreign and people's pushes are the common case and must stay cheap: neither the store nor Redis is touched before the
-//! signature, the repository, the branch and a `Deploy-Id` are known, or that a YAML file was pushed there. Then one read says whether it
-//! belongs to an app; only if it does, a note is left for the watch, which tells people of it. No push of people reaches Argo CD.
+//! Forged pushes and pushes of people are the common case and must stay cheap. Neither the store nor Redis is
+//! touched before the signature, the repository and the branch are known, and a `Deploy-Id` or a pushed YAML
+//! file was found. For a YAML file one read says whether it belongs to an app. If so, a note is left for the
+//! watch, which tells people. **Invariant:** no push of a person reaches Argo CD.
+
+mod outline;
 
 use crate::log::Line;
 use crate::reply::Declined;
-use crate::settings::{GithubRelaySettings, SettingError, Variables};
+use crate::settings::{GitOps, GithubRelaySettings, SettingError, Variables};
 use crate::world::World;
 use clients::argocd;
 use clients::argocd::RelayHeaders;
-use clients::github::Push;
+use clients::github::{Push, PushedCommit};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use clients::signature::{GitHubMac, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
@@ -21,6 +25,7 @@ use domain::message;
 use domain::names::{CommitSha, DeploymentId};
 use domain::push;
 use futures::future::{Either, select};
+use outline::{Kept, Outline};
 use std::pin::pin;
 use std::time::Duration;
 use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
@@ -29,92 +34,24 @@ use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 pub const HEADERS: &[&str] =
     &["content-type", "x-github-delivery", "x-github-event", "x-hub-signature", "x-hub-signature-256"];
 
-/// The most that we keep of a push. Ours has one commit and a few KiB; of a larger one only the outline is kept, so people are not told of it.
-const KEEP: usize = 1 << 20;
-
-/// The longest string in an outline. What we read of a push is much shorter.
-const KEEP_OF_STRING: usize = 1024;
-
-/// GitHub gives up after 10 s and never sends a push again by itself, so our answer must be there before that.
+/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there before
+/// that.
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks for `committed`, when the webhook overtook it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A push that is GitHub's.
+/// A delivery that is GitHub's.
 pub struct Verified {
     headers: RelayHeaders,
     body: Kept,
-}
-
-/// What is kept of a body while it streams in.
-enum Kept {
-    /// Exactly the bytes.
-    Whole(Vec<u8>),
-    /// They were too many: enough to recognise a rewritten branch, and never relayed.
-    Outline(Outline),
-}
-
-impl Kept {
-    fn take(self, piece: &[u8]) -> Self {
-        match self {
-            Self::Whole(mut bytes) if bytes.len().saturating_add(piece.len()) <= KEEP => {
-                bytes.extend_from_slice(piece);
-                Self::Whole(bytes)
-            }
-            Self::Whole(bytes) => Self::Outline(Outline::default().take(&bytes).take(piece)),
-            Self::Outline(outline) => Self::Outline(outline.take(piece)),
-        }
-    }
-}
-
-/// A JSON text without what is inside of its arrays and of long strings: commits, file names and messages are what makes a push large.
-#[derive(Default)]
-struct Outline {
-    json: Vec<u8>,
-    arrays: u32,
-    in_string: bool,
-    after_backslash: bool,
-    /// Where in `json` the string begins that was seen last.
-    string: usize,
-    /// It is too long: nothing of it is kept.
-    left_out: bool,
-}
-
-impl Outline {
-    fn take(mut self, piece: &[u8]) -> Self {
-        for byte in piece {
-            let in_array = self.arrays > 0;
-            match (self.in_string, *byte) {
-                _ if self.after_backslash => self.after_backslash = false,
-                (true, b'\\') => self.after_backslash = true,
-                (_, b'"') => {
-                    self.in_string = !self.in_string;
-                    self.string = self.json.len().saturating_add(1);
-                    self.left_out = false;
-                }
-                (false, b'[') => self.arrays = self.arrays.saturating_add(1),
-                (false, b']') => self.arrays = self.arrays.saturating_sub(1),
-                _ => {}
-            }
-            // Cut off where even this is too long: then it is no JSON any more.
-            if (!in_array || self.arrays == 0) && !self.left_out && self.json.len() < KEEP {
-                self.json.push(*byte);
-            }
-            if self.in_string && self.json.len().saturating_sub(self.string) > KEEP_OF_STRING {
-                self.json.truncate(self.string);
-                self.left_out = true;
-            }
-        }
-        self
-    }
 }
 
 fn ignored(reason: &str) -> Answer {
     Answer::reason(StatusCode::OK, "ignored", reason)
 }
 
-/// A secret or setting is missing: GitHub shows the delivery as failed, and it can be sent again.
+/// A secret or setting is missing. GitHub shows the delivery as failed, and it can be sent again.
 pub fn not_set(error: &SettingError) -> Declined {
     let reason = "a setting is missing or malformed";
     Declined::setting(error, Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "unready", reason))
@@ -149,23 +86,27 @@ pub async fn verify(head: &Inbound, body: &mut impl Chunks, variables: &Variable
         }
     }
     mac.verify(signature).map_err(|error| refuse(StatusCode::UNAUTHORIZED, &error.to_string()))?;
+    Ok(Verified { headers: relay_headers(head, signature), body: kept })
+}
+
+fn relay_headers(head: &Inbound, signature: &str) -> RelayHeaders {
     let text = |name: &str| head.header(name).unwrap_or_default().to_owned();
-    let headers = RelayHeaders {
+    RelayHeaders {
         event: text("x-github-event"),
         delivery: text("x-github-delivery"),
         sha1: head.header("x-hub-signature").map(str::to_owned),
         sha256: signature.to_owned(),
         content_type: text("content-type"),
-    };
-    Ok(Verified { headers, body: kept })
+    }
 }
 
-/// Recognises our own push and relays it; answers everything else with the reason. Within [`LIMIT`].
+/// Recognises the bot's own push and relays it; answers everything else with the reason.
 pub async fn push(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
     match select(pin!(answer(world, settings, verified)), pin!(world.sleep(LIMIT))).await {
         Either::Left((answer, _)) => answer,
         Either::Right(_) => {
-            // Whatever was under way may have taken effect: the delivery can come again, and the watch goes on without it.
+            // A call under way may have taken effect. The delivery can come again, and the watch goes on
+            // without it.
             world.log(Line::error("relay_failed").with("cause", "it took too long"));
             Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "it took too long")
         }
@@ -173,35 +114,31 @@ pub async fn push(world: &impl World, settings: &GithubRelaySettings, verified: 
 }
 
 async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
-    match verified.headers.event.as_str() {
+    let Verified { headers, body } = verified;
+    match headers.event.as_str() {
         "push" => {}
         "ping" => return Answer::reason(StatusCode::OK, "pong", "the webhook is set up"),
         _ => return ignored("not a push"),
     }
-    let body = match verified.body {
+    let body = match body {
         Kept::Whole(body) => body,
         Kept::Outline(outline) => {
-            return match serde_json::from_slice(&outline.json).map(|push| (recognise(settings, &push), push)) {
-                Ok((Kind::Rewritten, push)) => rewritten(world, &push).await,
-                _ => ignored("larger than any push of the bot"),
+            return match rewrites(&settings.gitops, &outline) {
+                Some(push) => rewritten(world, &push).await,
+                None => ignored("larger than any push of the bot"),
             };
         }
     };
     let Ok(push) = serde_json::from_slice::<Push<'_>>(&body) else {
         return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
     };
-    let id = match recognise(settings, &push) {
+    let id = match recognise(&settings.gitops, &push) {
         Kind::Foreign(reason) => return ignored(reason),
         Kind::Rewritten => return rewritten(world, &push).await,
-        Kind::Persons(reason) => return persons(world, &push, reason).await,
+        Kind::Persons(reason) => return note_push(world, &push, reason).await,
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
             Ok(Proof::Ours) => id,
-            Ok(Proof::Not { reason, known }) => {
-                world.log(Line::error("not_our_push").of(&id).with("reason", reason));
-                // Ours, perhaps, of a deployment that is forgotten by now.
-                let old = !known && push.commits.iter().all(clients::github::PushedCommit::looks_like_ours);
-                return if old { ignored(reason) } else { persons(world, &push, reason).await };
-            }
+            Ok(Proof::Not { reason, is_known }) => return not_ours(world, &push, &id, reason, is_known).await,
             Ok(Proof::NotYet) => {
                 world.log(Line::new("push_before_committed").of(&id));
                 return Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet");
@@ -209,26 +146,27 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
             Err(error) => return failed(world, Some(&id), error),
         },
     };
-    relay(world, settings, verified.headers, body, &id).await
+    relay(world, settings, headers, body, &id).await
 }
 
 /// What a push is, as far as it can be known without asking anybody.
+#[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    /// Not ours, and why.
+    /// The push does not concern us, and why.
     Foreign(&'static str),
     /// Our branch was forced or deleted.
     Rewritten,
-    /// Somebody pushed to our branch, and why it is not the bot's.
+    /// A person pushed to our branch, and why the push is not the bot's.
     Persons(&'static str),
-    /// It names a deployment; whether it is that deployment's commit is to be proven.
+    /// It names a deployment. Whether it is that deployment's commit is still to be proven.
     Candidate(DeploymentId, CommitSha),
 }
 
-fn recognise(settings: &GithubRelaySettings, push: &Push<'_>) -> Kind {
-    if !settings.gitops.repo.is(&push.repository.full_name) {
+fn recognise(gitops: &GitOps, push: &Push<'_>) -> Kind {
+    if !gitops.repo.is(&push.repository.full_name) {
         return Kind::Foreign("another repository");
     }
-    if push.r#ref.strip_prefix("refs/heads/") != Some(settings.gitops.branch.as_str()) {
+    if push.r#ref.strip_prefix("refs/heads/") != Some(gitops.branch.as_str()) {
         return Kind::Foreign("another branch");
     }
     if push.forced || push.deleted {
@@ -245,9 +183,16 @@ fn recognise(settings: &GithubRelaySettings, push: &Push<'_>) -> Kind {
     }
 }
 
+/// A push that is too large to be the bot's, if it rewrites our branch.
+fn rewrites<'o>(gitops: &GitOps, outline: &'o Outline) -> Option<Push<'o>> {
+    let push = serde_json::from_slice(&outline.json).ok()?;
+    (recognise(gitops, &push) == Kind::Rewritten).then_some(push)
+}
+
 /// The branch is not what it was: the watch must not sync a commit that may be gone.
 async fn rewritten(world: &impl World, push: &Push<'_>) -> Answer {
-    // When it was pushed: a delivery that comes late says nothing about what was committed on top of it since.
+    // When it was pushed: a delivery that comes late says nothing about what was committed on top of it
+    // since.
     let at = push.pushed(world.now());
     let fact = BranchRewritten { at, before: short(&push.before), after: short(&push.after) };
     world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
@@ -257,8 +202,30 @@ async fn rewritten(world: &impl World, push: &Push<'_>) -> Answer {
     }
 }
 
-/// Somebody pushed. If a file of an app is among it, a note is left, the same for the same push; the watch tells it and deletes it.
-async fn persons(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
+/// At most a commit id's length of outside text goes into a key.
+fn short(text: &str) -> String {
+    text.chars().filter(char::is_ascii_hexdigit).take(40).collect()
+}
+
+/// A push that names a deployment, and is not that deployment's commit.
+async fn not_ours(
+    world: &impl World,
+    push: &Push<'_>,
+    id: &DeploymentId,
+    reason: &'static str,
+    is_known: bool,
+) -> Answer {
+    world.log(Line::error("not_our_push").of(id).with("reason", reason));
+    // Perhaps the commit of a deployment that is forgotten by now.
+    if !is_known && push.commits.iter().all(PushedCommit::looks_like_ours) {
+        return ignored(reason);
+    }
+    note_push(world, push, reason).await
+}
+
+/// A person pushed. If the push touches a file of an app, a note is left, the same for the same push. The
+/// watch tells people and deletes the note.
+async fn note_push(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
     let now = world.now();
     if !push.touches_yaml() || now.since(push.pushed(now)) >= push::NEWS {
         return ignored(reason);
@@ -266,15 +233,16 @@ async fn persons(world: &impl World, push: &Push<'_>, reason: &'static str) -> A
     let noted = async {
         let managed = store::load_key(world, ManagedFiles).await?;
         let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
-        // In flight first: whoever dies in between leaves something in flight without a note, which the next watch takes out again. The
-        // other way round it would be a note that nobody finds, neither to tell it nor to delete it. And once more after it: a watch may
-        // just have done so, with the same push that came twice.
+        // In flight first. A process that dies in between leaves something in flight without a note, which
+        // the next watch removes. In the other order it would leave a note that nobody finds, neither to tell
+        // nor to delete it. And again after it: a watch may have removed it just now, if the same push came
+        // twice.
         store::add_push(world, &note.after, note.at).await?;
         store::save_key(world, Pushed(&note.after), &note).await?;
         store::add_push(world, &note.after, note.at).await?;
         world.log(Line::new("push_noted").with("commit", note.after.as_str()).with("who", note.who.as_str()));
         if let Err(error) = store::announce_push(world, &note.after).await {
-            // Whoever looks at what is in flight finds it.
+            // A watch that reads what is in flight finds it.
             world.log(Line::error("not_announced").with("commit", note.after.as_str()).with("cause", error.why()));
         }
         Ok(true)
@@ -284,11 +252,6 @@ async fn persons(world: &impl World, push: &Push<'_>, reason: &'static str) -> A
         Ok(false) => ignored(reason),
         Err(error) => failed(world, None, error),
     }
-}
-
-/// At most a commit id's length of outside text goes into a key.
-fn short(text: &str) -> String {
-    text.chars().filter(char::is_ascii_hexdigit).take(40).collect()
 }
 
 fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> Answer {
@@ -303,16 +266,16 @@ fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> A
 enum Proof {
     Ours,
     Not {
-        /// Why.
         reason: &'static str,
         /// There is such a deployment.
-        known: bool,
+        is_known: bool,
     },
     /// An attempt of ours has this base, but its outcome is not recorded.
     NotYet,
 }
 
-/// `after` must be what `committed` says. The webhook may be here before the mutation's answer: then it is looked for again.
+/// `after` must be what `committed` says. The webhook may arrive before the mutation's answer, so `committed`
+/// is looked for again for a while.
 async fn prove(
     world: &impl World,
     settings: &GithubRelaySettings,
@@ -323,16 +286,13 @@ async fn prove(
     let until = world.elapsed().saturating_add(settings.limits.overtaking);
     loop {
         if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
-            return Ok(if committed.sha == *after {
-                Proof::Ours
-            } else {
-                Proof::Not { reason: "not the commit that the bot made", known: true }
-            });
+            let reason = "not the commit that the bot made";
+            return Ok(if committed.sha == *after { Proof::Ours } else { Proof::Not { reason, is_known: true } });
         }
         let commit = store::load_fact::<CommitFact>(world, id).await?;
-        let known = commit.is_some();
+        let is_known = commit.is_some();
         if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
-            return Ok(Proof::Not { reason: "no commit of the bot was expected here", known });
+            return Ok(Proof::Not { reason: "no commit of the bot was expected here", is_known });
         }
         if world.elapsed() >= until {
             return Ok(Proof::NotYet);
@@ -360,7 +320,7 @@ async fn relay(
     }
     if let Err(fault) = argocd::webhook(world, &settings.argocd, body, &headers).await {
         world.log(Line::error("relay_failed").of(id).with_json("fault", &fault));
-        // GitHub shows it as failed, and it can be sent again; the watch goes on without it.
+        // GitHub shows the delivery as failed, and it can be sent again. The watch goes on without it.
         return Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "Argo CD did not take it");
     }
     let fact = PushFact { delivery: headers.delivery.chars().take(64).collect(), at: world.now() };
@@ -378,37 +338,75 @@ async fn relay(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::deployment::samples::{id, sha};
+    use domain::names::{BranchName, RepoName};
+    use serde_json::{Value, json};
 
-    #[test]
-    fn the_outline_has_everything_but_what_is_in_arrays() {
-        let check = |json: &str, expected: &str| {
-            let at_once = Outline::default().take(json.as_bytes());
-            let in_pieces = json.as_bytes().chunks(1).fold(Outline::default(), Outline::take);
-            assert_eq!(String::from_utf8_lossy(&at_once.json), expected, "{json}");
-            assert_eq!(at_once.json, in_pieces.json, "{json}");
-        };
-        check(r#"{"forced":true,"commits":[{"id":"a"}]}"#, r#"{"forced":true,"commits":[]}"#);
-        check(r#"{"commits":[[1],["]"],"\"]"],"forced":true}"#, r#"{"commits":[],"forced":true}"#);
-        check(r#"{"ref":"a[b","x":"\\","commits":[1]}"#, r#"{"ref":"a[b","x":"\\","commits":[]}"#);
-        check(
-            r#"{"head_commit":{"added":["a","b"],"id":"c"},"after":"d"}"#,
-            r#"{"head_commit":{"added":[],"id":"c"},"after":"d"}"#,
-        );
-        let kept = "é".repeat(KEEP_OF_STRING / 2);
-        check(&format!(r#"{{"message":"{kept}"}}"#), &format!(r#"{{"message":"{kept}"}}"#));
-        for long in ["x", r"\u00e9", r#"\""#, "]"] {
-            check(&format!(r#"{{"message":"{kept}{long}","forced":true}}"#), r#"{"message":"","forced":true}"#);
-            check(&format!(r#"{{"message":"{long}{kept}","a":["{kept}x"]}}"#), r#"{"message":"","a":[]}"#);
-        }
+    fn gitops() -> GitOps {
+        GitOps { repo: RepoName::parse("acme/gitops").unwrap(), branch: BranchName::parse("main").unwrap() }
+    }
+
+    /// The bot's own push with some fields replaced.
+    fn payload(fields: Value) -> Vec<u8> {
+        let message = format!("Deploy checkout 42\n\nDeploy-Id: {}", id('1'));
+        let mut push = json!({
+            "ref": "refs/heads/main",
+            "before": sha('b'),
+            "after": sha('d'),
+            "created": false,
+            "deleted": false,
+            "forced": false,
+            "repository": { "full_name": "acme/gitops" },
+            "commits": [{ "id": sha('d'), "message": message }],
+        });
+        push.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::to_vec(&push).unwrap()
     }
 
     #[test]
-    fn a_large_push_becomes_an_outline_and_a_small_one_stays_whole() {
-        let half = vec![b'x'; KEEP / 2];
-        assert!(matches!(Kept::Whole(Vec::new()).take(&half).take(&half), Kept::Whole(bytes) if bytes.len() == KEEP));
-        let Kept::Outline(outline) = Kept::Whole(half.clone()).take(&half).take(b"x").take(&half) else {
-            panic!("more than {KEEP} bytes")
+    fn a_push_is_ours_a_persons_foreign_or_a_rewrite() {
+        let check = |fields: Value, expected: Kind| {
+            let body = payload(fields.clone());
+            assert_eq!(recognise(&gitops(), &serde_json::from_slice(&body).unwrap()), expected, "{fields}");
         };
-        assert_eq!(outline.json.len(), KEEP, "no more than that is ever kept");
+        let ours = || Kind::Candidate(id('1'), sha('d'));
+        let by_person = || Kind::Persons("a person's push");
+        check(json!({}), ours());
+        check(json!({ "repository": { "full_name": "Acme/GitOps" } }), ours());
+        check(json!({ "commits": [{ "message": "Raise the replicas" }] }), by_person());
+        check(json!({ "commits": [{ "message": "Deploy checkout 42\n\nDeploy-Id: 1" }] }), by_person());
+        let two = [json!({ "message": "One" }), json!({ "message": "Two" })];
+        check(json!({ "commits": two }), Kind::Persons("not exactly one commit"));
+        check(json!({ "commits": [] }), Kind::Persons("not exactly one commit"));
+
+        check(json!({ "forced": true }), Kind::Rewritten);
+        check(json!({ "deleted": true, "after": "0000", "commits": [] }), Kind::Rewritten);
+        check(json!({ "created": true }), Kind::Foreign("the branch was created"));
+        check(json!({ "after": "not a sha" }), Kind::Foreign("not a commit"));
+
+        // Of another branch or repository nothing else matters.
+        for r#ref in ["refs/heads/other", "refs/heads/main2", "refs/tags/main", "main"] {
+            check(json!({ "ref": r#ref, "forced": true }), Kind::Foreign("another branch"));
+        }
+        check(
+            json!({ "repository": { "full_name": "eve/gitops" }, "forced": true }),
+            Kind::Foreign("another repository"),
+        );
+        check(json!({ "repository": {} }), Kind::Foreign("another repository"));
+    }
+
+    #[test]
+    fn of_a_large_push_only_a_rewrite_of_our_branch_counts() {
+        let check = |fields: Value, expected: bool| {
+            let outline = Outline::default().take(&payload(fields.clone()));
+            assert_eq!(rewrites(&gitops(), &outline).is_some(), expected, "{fields}");
+        };
+        check(json!({ "forced": true }), true);
+        check(json!({ "deleted": true }), true);
+        check(json!({}), false);
+        check(json!({ "forced": true, "ref": "refs/heads/other" }), false);
+        check(json!({ "forced": true, "repository": { "full_name": "eve/gitops" } }), false);
+        let cut = payload(json!({ "forced": true }));
+        assert!(rewrites(&gitops(), &Outline::default().take(&cut[..cut.len() - 1])).is_none(), "cut off");
     }
 }
