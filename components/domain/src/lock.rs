@@ -13,13 +13,10 @@ pub struct TargetLock {
     /// Why.
     pub reason: String,
     /// Since when.
-    #[serde(default)]
     pub at: Timestamp,
     /// Until when, if not for good.
-    #[serde(default)]
     pub until: Option<Timestamp>,
     /// A rollback locked it: another rollback may go on nevertheless.
-    #[serde(default)]
     pub rollback: bool,
 }
 

@@ -76,7 +76,6 @@ pub struct PushNote {
     /// What it is about.
     pub touched: Vec<Touched>,
     /// And so many targets more.
-    #[serde(default)]
     pub more: u32,
 }
 

@@ -176,7 +176,6 @@ pub enum Refusal {
         /// In which commit.
         commit: CommitSha,
         /// The commit that was to be deployed; none for a rollback, whose version does not move.
-        #[serde(default)]
         head: Option<CommitSha>,
     },
     /// Another deployment of the target is under way.
@@ -199,13 +198,10 @@ pub enum Refusal {
         /// Why.
         reason: String,
         /// Since when.
-        #[serde(default)]
         since: Timestamp,
         /// Until when, if not for good.
-        #[serde(default)]
         until: Option<Timestamp>,
         /// Not this target alone: everything.
-        #[serde(default)]
         everything: bool,
     },
     /// This target takes other branches only.
@@ -235,7 +231,6 @@ pub enum Refusal {
         /// Whose, up to five.
         by: Vec<String>,
         /// There are people who may let them through.
-        #[serde(default)]
         overridable: bool,
     },
     /// Others have to agree first.

@@ -2,14 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 use super::*;
-use crate::command::What;
+use crate::command::{DeployWords, What};
 use crate::image::{ImageName, Tag};
-use crate::names::{
-    AppName, ArgoApplication, BlobSha, BranchName, EnvironmentName, FilePath, KubeName, PullRequestNumber, RepoName,
-    Target, UrlOrigin,
-};
+use crate::names::*;
 use crate::nonempty::NonEmpty;
+use crate::time::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub const T0: Timestamp = Timestamp::from_seconds(1_787_301_763);
 

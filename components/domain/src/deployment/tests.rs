@@ -3,12 +3,15 @@
 use super::samples::*;
 use super::*;
 use crate::application::{Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
-use crate::fault::{Cause, System};
+use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::BranchName;
 use crate::names::PullRequestNumber;
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 fn said(word: LastWord) -> Option<OutcomeFact> {
     Some(OutcomeFact { at: at(60), word })

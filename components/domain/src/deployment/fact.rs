@@ -1,0 +1,455 @@
+//! The facts: each is one key of a deployment, written whole, by one role only.
+
+use super::attempts::CommitFact;
+use super::origin::{Approval, Origin};
+use crate::command::DeployWords;
+use crate::fault::Fault;
+use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
+use crate::refusal::Refusal;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// One key of a deployment: which, and who writes it is in design and in each type's sentence.
+pub trait Fact: Serialize + DeserializeOwned {
+    /// The last part of its key.
+    const NAME: &'static str;
+}
+
+macro_rules! fact {
+    ($type:ident, $name:literal) => {
+        impl Fact for $type {
+            const NAME: &'static str = $name;
+        }
+    };
+}
+
+/// `request`: what a person asked for. slack-command writes it once, at accept, and the same click writes the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFact {
+    /// Slack's own time of the request.
+    pub at: Timestamp,
+    /// Who.
+    pub user: SlackUser,
+    /// The asker's name as Slack sent it: for the commit's text only.
+    pub user_name: String,
+    /// Where.
+    pub channel: SlackChannel,
+    /// Which workspace.
+    pub team: SlackTeam,
+    /// The workspace's part of `<domain>.slack.com`, for links; empty when Slack did not send it.
+    pub team_domain: String,
+    /// What, as typed and parsed. The catalog says later whether it exists.
+    pub words: DeployWords,
+    /// The last resort for speaking.
+    pub response_url: ResponseUrl,
+    pub origin: Origin,
+}
+fact!(RequestFact, "request");
+
+/// `approvals`: what people said to a deployment that needs others to agree. slack-command writes it, under the lease `approvals/<id>`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalsFact {
+    /// Who said yes, each once.
+    pub given: Vec<Approval>,
+    /// Who said no: then it is over.
+    pub rejected: Option<Approval>,
+}
+fact!(ApprovalsFact, "approvals");
+
+/// `changes`: what is new in the deployed version, as far as GitHub could compare. slack-command writes it after the commit, for the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesFact {
+    /// The tag of the version before.
+    pub since: String,
+    /// How many commits are new.
+    pub ahead: u32,
+    /// How many commits of the version before are not in this one.
+    pub behind: u32,
+    /// The newest of them, at most ten.
+    pub commits: Vec<Change>,
+    /// GitHub's page of the comparison.
+    pub url: Option<String>,
+}
+fact!(ChangesFact, "changes");
+
+/// `github`: what GitHub was told of the deploy, for the pull request to show. slack-command writes it after the commit, under the lease of
+/// whoever carries the deployment; nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitHubFact {
+    /// It was asked to make a deployment of its own. Saved before the asking, so that one that was not answered is looked for.
+    pub asked: bool,
+    /// GitHub's id of it.
+    pub id: Option<u64>,
+    /// What it was told last.
+    pub told: Option<DeploymentState>,
+    /// So many calls have failed since.
+    pub failed: u8,
+}
+fact!(GitHubFact, "github");
+
+/// One commit of the app's own repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which.
+    pub sha: CommitSha,
+    /// Its first line.
+    pub headline: String,
+    /// Its author, where GitHub knows one.
+    pub login: Option<GitHubLogin>,
+}
+
+/// How a deploy goes, in GitHub's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentState {
+    /// It waits.
+    Queued,
+    /// It is on its way.
+    InProgress,
+    /// It is live and healthy.
+    Success,
+    /// It went live and is not healthy, or did not go live.
+    Failure,
+    /// We do not know how it ended.
+    Error,
+    /// Something else is live now.
+    Inactive,
+}
+
+impl DeploymentState {
+    /// As GitHub writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Error => "error",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+fact!(CommitFact, "commit");
+
+/// `committed`: the commit is on the branch. slack-command writes it once, without a lease: it is true whoever says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFact {
+    /// The commit.
+    pub sha: CommitSha,
+    /// When we knew.
+    pub at: Timestamp,
+    /// The wanted tag was there already, by an earlier commit of ours.
+    pub reused: bool,
+    /// What was committed. From here on it counts, and not the key `commit`: a write of that key that was on its way for long must not
+    /// change what is looked for in the cluster.
+    pub commit: Box<CommitFact>,
+}
+fact!(CommittedFact, "committed");
+
+/// A [`Refusal`] as JSON. Only slack-command, which tells it, understands it again: the other components read the facts too, and
+/// need not carry the code for every reason there is. One that this build does not know is told without its reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StoredRefusal(serde_json::Value);
+
+impl StoredRefusal {
+    /// The reason, if this build knows it.
+    pub fn read(&self) -> Option<Refusal> {
+        serde_json::from_value(self.0.clone()).ok()
+    }
+}
+
+impl From<&Refusal> for StoredRefusal {
+    fn from(refusal: &Refusal) -> Self {
+        Self(serde_json::to_value(refusal).unwrap_or_default())
+    }
+}
+
+/// How a deployment ended before its commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// We said no.
+    Refused {
+        /// Why.
+        refusal: StoredRefusal,
+    },
+    /// Another system failed.
+    Failed {
+        /// Which and how.
+        fault: Fault,
+    },
+    /// Somebody cancelled it.
+    Cancelled {
+        /// Who; nobody: we did, because it could not be accepted.
+        by: Option<SlackUser>,
+    },
+}
+
+/// `end`: slack-command writes it when no mutation of ours can land any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndFact {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub end: End,
+}
+fact!(EndFact, "end");
+
+/// Where a message is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its channel, as Slack's answer named it.
+    pub channel: SlackChannel,
+    /// Its id.
+    pub ts: MessageTs,
+}
+
+/// Why a role may write no message, or no further one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lost {
+    /// Slack refused the call: the token, a right, or what was sent.
+    Refused,
+    /// Posts had no answer: each may have left a message that nobody edits. Slack has not refused, so the final words may be posted.
+    NoAnswer,
+    /// The channel takes no message: Slack's error.
+    Gone(String),
+}
+
+/// Words that were told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which, as [`words_hash`] says.
+    pub words: u64,
+    /// When the call began.
+    pub at: Timestamp,
+}
+
+/// What one role (slack-command, or the watch) knows of its side of the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    /// A call is in flight since then (or its caller died). Only slack-command says so.
+    pub speaking: Option<Timestamp>,
+    /// The message.
+    pub place: Option<Place>,
+    /// Why there can be no message.
+    pub lost: Option<Lost>,
+    /// The words that were told last, or given up.
+    pub told: Option<Told>,
+    /// The final words were told or given up, and people were called to them where that is due.
+    pub told_end: bool,
+    /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
+    pub replaced: bool,
+    /// Posts without an answer.
+    pub unsure_posts: u8,
+    /// The last edit without an answer: it may still land, over newer words.
+    pub unsure_edit: Option<Timestamp>,
+    /// Uses of the `response_url` so far; Slack allows five.
+    pub response_url_uses: u8,
+}
+
+impl Voice {
+    /// Whether a message may be written or edited: not where Slack refused it, and after posts without an answer only at the end.
+    pub fn may_write(&self, last: bool) -> bool {
+        match self.lost {
+            None => true,
+            Some(Lost::NoAnswer) => last,
+            Some(Lost::Refused | Lost::Gone(_)) => false,
+        }
+    }
+}
+
+/// `message`: slack-command's voice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageFact(pub Voice);
+fact!(MessageFact, "message");
+
+/// `cancel`: a wish, never a state. slack-command writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelFact {
+    /// Who wishes it; nobody: the request could not be accepted as a whole.
+    pub by: Option<SlackUser>,
+    /// Since when.
+    pub at: Timestamp,
+}
+fact!(CancelFact, "cancel");
+
+/// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushFact {
+    /// GitHub's delivery id.
+    pub delivery: String,
+    /// When Argo CD had answered.
+    pub at: Timestamp,
+}
+fact!(PushFact, "push");
+
+/// Why a sync is not asked for yet, or again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// Somebody else's operation runs.
+    OtherOperation {
+        /// Who started it, as Argo CD says.
+        by: Option<String>,
+    },
+    /// A sync window is closed.
+    SyncWindow,
+    /// Argo CD does not answer, or answers nonsense.
+    ArgoCd {
+        /// What happened.
+        fault: Fault,
+    },
+}
+
+/// How far the sync is, in words of Argo CD.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The operation has ended well; now it is about health.
+    pub synced: bool,
+    /// Health as Argo CD names it; empty after the operation until Argo CD has compared again.
+    pub health: String,
+    /// The operation's own words ("waiting for healthy state of apps/Deployment/checkout").
+    pub message: String,
+    /// Resources applied so far, and all.
+    pub resources: Option<(u32, u32)>,
+    /// Which retry this is.
+    pub retry: u32,
+}
+
+/// What failed, in a form for a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The operation failed; resources by name with Argo CD's own message.
+    Sync {
+        /// The operation's message.
+        message: String,
+        /// `Kind/name: message`, up to five.
+        resources: Vec<String>,
+    },
+    /// Synced, but unhealthy.
+    Degraded {
+        /// What Argo CD says about the health.
+        message: String,
+        /// `Kind/name: message`, up to five.
+        resources: Vec<String>,
+    },
+    /// Synced and healthy, but the application does not run our image.
+    OtherImage {
+        /// The image that should run.
+        wanted: String,
+        /// What runs.
+        runs: Vec<String>,
+    },
+    /// Our token may not sync (or read) it.
+    NoRight {
+        /// Argo CD's own words.
+        said: String,
+    },
+    /// Argo CD has no such application.
+    NoApplication,
+    /// The application is being deleted.
+    Deleting,
+    /// None of its sources follows the GitOps branch.
+    NoSource,
+    /// Argo CD refused the sync for a reason of its own.
+    Refused {
+        /// Its words.
+        said: String,
+    },
+    /// The branch was rewritten after our commit.
+    BranchRewritten,
+    /// Nothing came of the request: no commit was begun.
+    NothingDone,
+    /// A fault that does not go away.
+    Fault {
+        /// Which.
+        fault: Fault,
+    },
+}
+
+/// The last word on a deployment, by the watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastWord {
+    /// Our commit is synced and healthy and runs our image.
+    Live {
+        /// Argo CD says `Suspended`: live, but paused.
+        paused: bool,
+        /// Pages of the app.
+        urls: Vec<String>,
+    },
+    /// It failed.
+    Failed {
+        /// How.
+        failure: Failure,
+    },
+    /// Something newer took its place.
+    Superseded {
+        /// By a newer deployment of ours.
+        by_deployment: Option<DeploymentId>,
+        /// Or by somebody in Argo CD.
+        by_person: Option<String>,
+    },
+    /// The deadline passed.
+    TimedOut {
+        /// What it was waiting for.
+        waiting: Option<Waiting>,
+        /// Its last health.
+        health: Option<String>,
+    },
+    /// We could not find out whether the commit landed.
+    Unknown,
+}
+
+/// `watch`: what the watch asked for, saw and said. sync-poller writes it, under the watch lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchFact {
+    /// When the sync was last asked for; saved before the asking.
+    pub asked: Option<Timestamp>,
+    /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
+    pub last_before: Option<Timestamp>,
+    /// Argo CD took it: it said so, or our id was seen in its operation.
+    pub taken: bool,
+    /// Why it has to wait.
+    pub waiting: Option<Waiting>,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// It was `Degraded` before we asked.
+    pub degraded_before: bool,
+    /// `Degraded`, or still with another image although not in sync, since then, after our sync.
+    pub degraded_since: Option<Timestamp>,
+    /// How often it was seen so.
+    pub degraded_seen: u32,
+    /// When it was first seen that the sync has ended.
+    pub ended_seen: Option<Timestamp>,
+    /// When Argo CD was last asked to compare again because it had not done so after the sync.
+    pub refreshed: Option<Timestamp>,
+    /// Auto-sync is switched on, which it should not be.
+    pub automated: bool,
+    /// The watch's voice.
+    pub voice: Voice,
+}
+fact!(WatchFact, "watch");
+
+impl WatchFact {
+    /// Takes what a look at Argo CD has changed. What was told meanwhile stays.
+    pub fn seen(&mut self, looked: Self) {
+        *self = Self { voice: std::mem::take(&mut self.voice), ..looked };
+    }
+}
+
+/// `outcome`: the last word. sync-poller writes it once, under the watch lease. A key of its own, because `watch` is written again and
+/// again: a write of it that was on its way for long must not take the last word back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeFact {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub word: LastWord,
+}
+fact!(OutcomeFact, "outcome");

@@ -1,0 +1,187 @@
+//! What is known of one deployment, and the state that follows.
+
+use super::attempts::CommitFact;
+use super::fact::{
+    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact, OutcomeFact, Place,
+    PushFact, RequestFact, WatchFact,
+};
+use crate::limits::Limits;
+use crate::refusal::Refusal;
+use crate::time::{Timestamp, millis};
+use std::time::Duration;
+
+/// All facts of one deployment, as far as they are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// See [`RequestFact`].
+    pub request: Option<RequestFact>,
+    /// See [`CommitFact`].
+    pub commit: Option<CommitFact>,
+    /// See [`CommittedFact`].
+    pub committed: Option<CommittedFact>,
+    /// See [`EndFact`].
+    pub end: Option<EndFact>,
+    /// See [`MessageFact`].
+    pub message: Option<MessageFact>,
+    /// See [`CancelFact`].
+    pub cancel: Option<CancelFact>,
+    /// See [`PushFact`].
+    pub push: Option<PushFact>,
+    /// See [`WatchFact`].
+    pub watch: Option<WatchFact>,
+    /// See [`OutcomeFact`].
+    pub outcome: Option<OutcomeFact>,
+    /// See [`ApprovalsFact`].
+    pub approvals: Option<ApprovalsFact>,
+    /// See [`ChangesFact`].
+    pub changes: Option<ChangesFact>,
+}
+
+/// Where a deployment stands: computed, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Asked for; nothing decided yet.
+    Accepted,
+    /// Decided; the commit is being made.
+    Committing,
+    /// The commit is on the branch.
+    Committed,
+    /// Argo CD has GitHub's webhook for it.
+    Relayed,
+    /// The sync was asked for.
+    Syncing,
+    /// Final: it runs.
+    Live,
+    /// Final: it failed.
+    Failed,
+    /// Final: we said no.
+    Refused,
+    /// Final: something newer took its place.
+    Superseded,
+    /// Final: the deadline passed.
+    TimedOut,
+    /// Final: somebody cancelled it.
+    Cancelled,
+    /// Final: nobody could find out whether the commit landed.
+    Unknown,
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Committing | Self::Committed | Self::Relayed | Self::Syncing)
+    }
+}
+
+impl Facts {
+    /// The fold: total, and independent of the order in which facts arrived. First `outcome`, then `committed`, then
+    /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`: the watch says no
+    /// last word over an `end`, see [`next`].
+    pub fn state(&self) -> State {
+        if let Some(outcome) = &self.outcome {
+            return match outcome.word {
+                LastWord::Live { .. } => State::Live,
+                LastWord::Failed { .. } => State::Failed,
+                LastWord::Superseded { .. } => State::Superseded,
+                LastWord::TimedOut { .. } => State::TimedOut,
+                LastWord::Unknown => State::Unknown,
+            };
+        }
+        if self.committed.is_some() {
+            return match (self.watch.as_ref().and_then(|watch| watch.asked), &self.push) {
+                (Some(_), _) => State::Syncing,
+                (None, Some(_)) => State::Relayed,
+                (None, None) => State::Committed,
+            };
+        }
+        match (&self.end, &self.commit) {
+            (Some(EndFact { end: End::Refused { .. }, .. }), _) => State::Refused,
+            (Some(EndFact { end: End::Failed { .. }, .. }), _) => State::Failed,
+            (Some(EndFact { end: End::Cancelled { .. }, .. }), _) => State::Cancelled,
+            (None, Some(_)) => State::Committing,
+            (None, None) => State::Accepted,
+        }
+    }
+
+    /// Whether the watch, and not slack-command, speaks now: after `committed`, and for an end by time.
+    pub fn watch_speaks(&self) -> bool {
+        self.committed.is_some() || self.outcome.is_some()
+    }
+
+    /// Whether enough people have agreed to what was refused for want of that: then it goes on as another deployment, in the same message.
+    pub fn is_approved(&self) -> bool {
+        self.approvals_needed().zip(self.approvals.as_ref()).is_some_and(|(count, approvals)| {
+            approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
+        })
+    }
+
+    /// Whether it was refused for want of people who agree: it may go on when they have.
+    pub fn waits_for_approval(&self) -> bool {
+        self.approvals_needed().is_some()
+    }
+
+    fn approvals_needed(&self) -> Option<u8> {
+        let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
+        match refusal.read()? {
+            Refusal::NeedsApproval { count, .. } => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Since when the commit may have been on the branch: the answer that it is there came later.
+    pub fn written_at(&self) -> Option<Timestamp> {
+        let committed = self.committed.as_ref()?;
+        let attempt = self.commit.as_ref().and_then(|commit| commit.attempts.last()).filter(|_| !committed.reused);
+        Some(attempt.map_or(committed.at, |attempt| attempt.at))
+    }
+
+    /// Whether the final words were told by whoever had to.
+    pub fn end_is_told(&self) -> bool {
+        if self.watch_speaks() {
+            self.outcome.is_some() && self.watch.as_ref().is_some_and(|watch| watch.voice.told_end)
+        } else {
+            self.end.is_some() && self.message.as_ref().is_some_and(|message| message.0.told_end)
+        }
+    }
+
+    /// The message that people see: the watch's own, if it had to write one, else slack-command's.
+    pub fn place(&self) -> Option<&Place> {
+        let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
+        let message = self.message.as_ref().and_then(|message| message.0.place.as_ref());
+        // What went on from a button has a message already.
+        let before = self.request.as_ref().and_then(|request| request.origin.place());
+        watch.or(message).or(before)
+    }
+
+    /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's own domain.
+    pub fn link(&self) -> Option<String> {
+        let domain =
+            self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
+        let place = self.place()?;
+        Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
+    }
+
+    /// Whether a target that names this deployment as `current` is busy: neither final nor older than its limit and two minutes.
+    pub fn keeps_busy(&self, now: Timestamp, limits: &Limits) -> bool {
+        if self.state().is_final() {
+            return false;
+        }
+        let (since, limit) = match (&self.committed, &self.commit, &self.request) {
+            (Some(committed), Some(commit), _) => (committed.at, commit.target().deadline),
+            (_, _, Some(request)) => (request.at, limits.no_commit),
+            _ => return false,
+        };
+        now.since(since) < limit.saturating_add(Duration::from_secs(120))
+    }
+}
+
+/// A hash of what was told, so that the same words are not told twice. Not cryptographic: a collision costs one edit.
+pub fn words_hash(words: &str) -> u64 {
+    // FNV-1a: stable across builds, unlike the standard library's hasher, because it is stored.
+    words.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// How long until a moment, at least zero.
+pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_millis(moment.0.saturating_sub(now.0).min(millis(Duration::from_secs(3600))))
+}
