@@ -3,14 +3,13 @@
 //! **Invariant:** no other system is called but our own store and Redis, and neither before the signature is
 //! checked.
 
-use crate::ask;
 use crate::context::Context;
-use crate::deploy;
 use crate::log::Line;
 use crate::reply::Declined;
 use crate::request::{Asker, Content, FollowUp, SAVE_LIMIT, Saved, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::World;
+use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use clients::signature::{Keys, deployment_id, slack_signed};
 use clients::slack;

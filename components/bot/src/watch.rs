@@ -24,8 +24,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::time::Duration;
-use store::Calls;
-use store::{Flight, Lease, StoreError};
+use store::{Calls, Flight, Lease, StoreError};
 
 /// Life of the lease `watch`.
 const LIFE: Duration = Duration::from_secs(10);

@@ -24,8 +24,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::thread::LocalKey;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use store::Clock;
-use store::{KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
+use store::{Clock, KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
 
 /// The world as Spin offers it to one component.
 pub struct Spin {

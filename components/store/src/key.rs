@@ -5,7 +5,8 @@ use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId};
 use domain::push::{Managed, PushNote};
 use domain::time::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Prefix of all our keys, in both stores: Spin's Redis backend has no namespace.
 pub const PREFIX: &str = "deploy-bot/";

@@ -1,6 +1,7 @@
 //! Seam: Spin's key-value store, its errors, and the format of a value.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// Why the store or Redis did not do it.

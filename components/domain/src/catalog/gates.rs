@@ -11,8 +11,7 @@
 //! force again from the second 02:00 to the second 02:30.
 
 use crate::names::{BranchName, SlackGroup, SlackUser};
-use crate::text::nearest;
-use crate::text::quoted;
+use crate::text::{nearest, quoted};
 use crate::time::Timestamp;
 use jiff::tz::TimeZone;
 use std::fmt;

@@ -13,8 +13,7 @@ use crate::names::{
     SlackUser, Target,
 };
 use crate::nonempty::NonEmpty;
-use crate::text::nearest;
-use crate::text::quoted;
+use crate::text::{nearest, quoted};
 use crate::values::TagPath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -7,7 +7,8 @@ use crate::fault::Fault;
 use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// One key of a deployment: which, and who writes it is in design and in each type's sentence.
 pub trait Fact: Serialize + DeserializeOwned {

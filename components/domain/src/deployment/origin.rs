@@ -3,8 +3,7 @@
 
 use super::Place;
 use crate::image::Tag;
-use crate::names::SlackUser;
-use crate::names::{CommitSha, DeploymentId};
+use crate::names::{CommitSha, DeploymentId, SlackUser};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 

@@ -3,8 +3,7 @@
 //! A repository may be public where the channel is not: no names of people, and nothing that Argo CD says of the cluster. Whoever wants to
 //! know more follows the link to the message.
 
-use crate::deployment::DeploymentState;
-use crate::deployment::{CommitFact, LastWord};
+use crate::deployment::{CommitFact, DeploymentState, LastWord};
 
 /// What is deployed.
 pub fn of_deploy(commit: &CommitFact) -> String {
@@ -28,9 +27,8 @@ pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment::Failure;
-    use crate::deployment::TargetPlan;
     use crate::deployment::samples::{commit, commit_to, target_plan};
+    use crate::deployment::{Failure, TargetPlan};
 
     #[test]
     fn what_a_pull_request_shows() {
