@@ -314,15 +314,15 @@ fn with_target(plan: &Plan, target: TargetPlan) -> Plan {
     Plan { gitops: plan.gitops.clone(), targets: NonEmpty::one(target) }
 }
 
-/// An earlier commit of ours is to be synced again: only what is in it or before it rides along, what people pushed later stays where it
-/// is.
+/// An earlier commit of ours is to be synced again: what is in it or before it rides along, and what people pushed
+/// later stays where it is.
 fn only_up_to(sha: &CommitSha, snapshot: &Snapshot, plan: &TargetPlan) -> TargetPlan {
     let later: Vec<_> = snapshot.since_live.iter().map(|touch| &touch.sha).take_while(|touch| *touch != sha).collect();
     TargetPlan { riders: plan.riders.only(|rider| !later.contains(&&rider.sha)), ..plan.clone() }
 }
 
-/// The same where that commit changed nothing, so that it is not among those that GitHub lists for the app's path: what rode along with it
-/// then does so now.
+/// The same for a commit of ours that changed nothing, which GitHub does not list for the app's path: what rode along
+/// with it then rides along now.
 fn again(before: &TargetPlan, plan: &TargetPlan) -> TargetPlan {
     let riders = match &before.riders {
         Riders::Since { commits: then, .. } => plan.riders.only(|rider| then.iter().any(|then| then.sha == rider.sha)),
@@ -332,8 +332,86 @@ fn again(before: &TargetPlan, plan: &TargetPlan) -> TargetPlan {
     before.taken.clone().map_or(plan.clone(), |taken| take_over(taken, &plan))
 }
 
+/// The plan that takes over what somebody else has written.
 fn take_over(taken: Taken, plan: &TargetPlan) -> TargetPlan {
     // What is in the file says nothing: the version that runs is replaced.
     let before = plan.previous.as_ref().map(|previous| previous.tag.to_string()).or(plan.before.clone());
     TargetPlan { taken: Some(taken), before, ..plan.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clients::github::{FileState, SourceState, Touch};
+    use domain::deployment::samples::{sha, target_plan};
+    use domain::deployment::{Previous, Rider};
+    use domain::image::Tag;
+    use domain::names::GitHubLogin;
+
+    /// Commits of other people, newest first.
+    fn riders(shas: &str) -> Riders {
+        let rider = |digit| Rider { sha: sha(digit), who: "bob".to_owned(), headline: "Raise the replicas".to_owned() };
+        Riders::Since { commits: shas.chars().map(rider).collect(), more: false }
+    }
+
+    fn plan(riders: Riders) -> TargetPlan {
+        TargetPlan { riders, ..target_plan() }
+    }
+
+    /// All commits below the app's path since the live one, newest first.
+    fn snapshot(since_live: &str) -> Snapshot {
+        let touch = |digit| Touch { sha: sha(digit), headline: String::new(), login: None, name: "bob".to_owned() };
+        Snapshot {
+            viewer: GitHubLogin::parse("acme-bot").unwrap(),
+            url: "https://github.com/acme/gitops".to_owned(),
+            head: sha('f'),
+            values: FileState::Missing,
+            also: Vec::new(),
+            catalog: FileState::Missing,
+            since_live: since_live.chars().map(touch).collect(),
+            complete: true,
+            source: SourceState::NoBranch,
+            checked: None,
+        }
+    }
+
+    fn taken() -> Taken {
+        Taken { wrote: sha('e'), by: None, newest: sha('e') }
+    }
+
+    #[test]
+    fn what_came_after_a_commit_that_is_synced_again_stays() {
+        let check = |commit: char, since_live: &str, rides: Riders, expected: Riders| {
+            let found = only_up_to(&sha(commit), &snapshot(since_live), &plan(rides));
+            assert_eq!(found, plan(expected), "{commit} of {since_live}");
+        };
+        check('3', "12345", riders("1245"), riders("45"));
+        check('1', "123", riders("23"), riders("23"));
+        check('3', "123", riders("12"), riders(""));
+        check('9', "123", riders("123"), riders(""));
+        check('3', "123", Riders::FirstDeploy, Riders::FirstDeploy);
+    }
+
+    #[test]
+    fn what_rode_along_with_an_empty_commit_rides_along_again() {
+        let check = |then: Riders, now: Riders, expected: Riders| {
+            assert_eq!(again(&plan(then), &plan(now)), plan(expected));
+        };
+        check(riders("23"), riders("1234"), riders("23"));
+        check(riders(""), riders("12"), riders(""));
+        check(Riders::FirstDeploy, riders("12"), riders("12"));
+        let then = TargetPlan { taken: Some(taken()), ..plan(riders("2")) };
+        let expected = TargetPlan { taken: Some(taken()), ..plan(riders("2")) };
+        assert_eq!(again(&then, &plan(riders("12"))), expected);
+    }
+
+    #[test]
+    fn a_takeover_replaces_the_version_that_runs() {
+        let previous = Previous { tag: Tag::parse("main-7654321").unwrap(), head: sha('7') };
+        let live = TargetPlan { previous: Some(previous), ..target_plan() };
+        let expected = TargetPlan { taken: Some(taken()), before: Some("main-7654321".to_owned()), ..live.clone() };
+        assert_eq!(take_over(taken(), &live), expected);
+        // Nothing of ours is live: what was in the file.
+        assert_eq!(take_over(taken(), &target_plan()), TargetPlan { taken: Some(taken()), ..target_plan() });
+    }
 }

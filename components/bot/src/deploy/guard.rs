@@ -9,7 +9,7 @@ use futures::channel::oneshot;
 use futures::future::join;
 use std::time::Duration;
 
-/// How long after its commit somebody has to see that a deployment is watched: by then the watch would have ended it by time.
+/// Until this moment somebody has to see that a committed deployment is watched: the watch ends it by time before.
 pub(crate) fn guarded_until(facts: &Facts) -> Option<Timestamp> {
     let (committed, commit) = facts.committed.as_ref().zip(facts.commit.as_ref())?;
     Some(committed.at.after(commit.target().deadline).after(Duration::from_secs(120)))
@@ -62,4 +62,18 @@ async fn keep_watched<W: World>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::deployment::samples::{at, relayed};
+
+    #[test]
+    fn a_deployment_is_guarded_from_its_commit_to_two_minutes_after_its_deadline() {
+        // Committed after 3 s, with a deadline of 600 s.
+        assert_eq!(guarded_until(&relayed()), Some(at(3 + 600 + 120)));
+        assert_eq!(guarded_until(&Facts { committed: None, ..relayed() }), None);
+        assert_eq!(guarded_until(&Facts { commit: None, ..relayed() }), None);
+    }
 }

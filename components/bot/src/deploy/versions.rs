@@ -8,7 +8,8 @@ use crate::world::World;
 use clients::github;
 use domain::command::Version;
 use domain::deployment::{Change, ChangesFact, CommitFact, CommittedFact, Facts, State, TargetPlan};
-use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath};
+use domain::lock::RolledBack;
+use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
 use domain::values;
 use store::{History, Live, RolledBackVersions, StoreError};
@@ -60,46 +61,54 @@ pub(super) async fn earlier<W: World>(
     past: &[(DeploymentId, Facts)],
     version: &Version,
 ) -> Result<TargetPlan, Stop> {
-    let argocd = &site.environment.argocd;
-    let target = site.target.clone();
-    let tags = past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(|commit| commit.target().tag.to_string()));
+    let rolled_back = match version {
+        Version::LastHealthy => store::load_key(cx.world, RolledBackVersions(&site.environment.argocd)).await?,
+        Version::Back(_) | Version::Tag(_) => None,
+    };
+    Ok(find_version(site.target, past, version, &rolled_back.unwrap_or_default())?)
+}
+
+/// The deployment that a version means, among those of the target that reached the branch, newest first.
+fn find_version(
+    target: &Target,
+    past: &[(DeploymentId, Facts)],
+    version: &Version,
+    rolled_back: &RolledBack,
+) -> Result<TargetPlan, Refusal> {
+    let plans = || past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target));
     let unknown = |typed: String| {
         let mut known: Vec<String> = Vec::new();
-        for tag in tags.clone() {
-            if !known.contains(&tag) && known.len() < 5 {
-                known.push(tag);
+        for plan in plans() {
+            if !known.iter().any(|tag| tag == plan.tag.as_str()) && known.len() < 5 {
+                known.push(plan.tag.to_string());
             }
         }
         Refusal::UnknownVersion { target: target.clone(), typed, known }
     };
-    let found = match version {
+    match version {
         Version::LastHealthy => {
-            let bad = store::load_key(cx.world, RolledBackVersions(argocd)).await?.unwrap_or_default();
             // The newest that was committed is what runs, or should.
-            let now =
-                past.first().and_then(|(_, facts)| facts.commit.as_ref()).map(|commit| commit.target().tag.clone());
+            let newest = newest_plan(past).map(|plan| &plan.tag);
+            let is_bad = |plan: &TargetPlan| rolled_back.versions.iter().any(|bad| bad.tag == plan.tag.as_str());
             past.iter()
                 .filter(|(_, facts)| facts.state() == State::Live)
                 .filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target))
-                .find(|plan| {
-                    Some(&plan.tag) != now.as_ref() && !bad.versions.iter().any(|bad| bad.tag == plan.tag.as_str())
-                })
+                .find(|plan| Some(&plan.tag) != newest && !is_bad(plan))
                 .cloned()
-                .ok_or(Refusal::NoEarlierVersion { target: target.clone() })?
+                .ok_or(Refusal::NoEarlierVersion { target: target.clone() })
         }
         Version::Back(n) => {
             let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
-            let entry = past.get(index).and_then(|(_, facts)| facts.commit.as_ref());
-            entry.map(|commit| commit.target().clone()).ok_or_else(|| unknown(n.to_string()))?
+            let commit = past.get(index).and_then(|(_, facts)| facts.commit.as_ref());
+            commit.map(|commit| commit.target().clone()).ok_or_else(|| unknown(n.to_string()))
         }
-        Version::Tag(tag) => past
-            .iter()
-            .filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target))
-            .find(|plan| plan.tag.as_str() == tag)
-            .cloned()
-            .ok_or_else(|| unknown(tag.clone()))?,
-    };
-    Ok(found)
+        Version::Tag(tag) => plans().find(|plan| plan.tag.as_str() == tag).cloned().ok_or_else(|| unknown(tag.clone())),
+    }
+}
+
+/// What the newest deployment of a target has put on the branch.
+pub(super) fn newest_plan(past: &[(DeploymentId, Facts)]) -> Option<&TargetPlan> {
+    past.first()?.1.commit.as_ref().map(CommitFact::target)
 }
 
 /// What is new in a version, as far as GitHub can compare it with the one before. Worth telling, and nothing else depends on it.
@@ -157,4 +166,69 @@ pub(crate) async fn remembered<W: World>(
     };
     remembered.sort_by_key(|(_, facts)| std::cmp::Reverse(when(facts)));
     Ok(remembered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::deployment::samples::{at, commit_to, id, live, relayed, target_plan, user};
+    use domain::deployment::{Failure, LastWord, OutcomeFact};
+    use domain::image::Tag;
+    use domain::lock::RolledBackVersion;
+
+    fn deployed(tag: &str, word: Option<LastWord>) -> (DeploymentId, Facts) {
+        let commit = commit_to(TargetPlan { tag: Tag::parse(tag).unwrap(), ..target_plan() });
+        let outcome = word.map(|word| OutcomeFact { at: at(60), word });
+        (id('1'), Facts { commit: Some(commit), outcome, ..relayed() })
+    }
+
+    fn failed() -> Option<LastWord> {
+        Some(LastWord::Failed { failure: Failure::NoApplication })
+    }
+
+    fn check(past: &[(DeploymentId, Facts)], version: Version, rolled_back: &[&str], expected: Result<&str, Refusal>) {
+        let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), by: user("U1"), at: at(0) };
+        let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
+        let found = find_version(&target_plan().target, past, &version, &rolled_back);
+        assert_eq!(found.map(|plan| plan.tag.to_string()), expected.map(str::to_owned), "{version:?}");
+    }
+
+    #[test]
+    fn the_last_healthy_version_is_another_one_than_the_newest() {
+        let (v5, v4, v3, v2, v1) = (
+            deployed("v5", failed()),
+            deployed("v4", Some(live())),
+            deployed("v3", Some(live())),
+            deployed("v2", None),
+            deployed("v1", Some(live())),
+        );
+        let none = || Err(Refusal::NoEarlierVersion { target: target_plan().target });
+        let last = || Version::LastHealthy;
+        check(&[], last(), &[], none());
+        check(&[v4.clone()], last(), &[], none());
+        check(&[v4.clone(), v3.clone()], last(), &[], Ok("v3"));
+        // What failed is taken away, what was never live is passed over.
+        check(&[v5.clone(), v4.clone(), v3.clone()], last(), &[], Ok("v4"));
+        check(&[v3.clone(), v2.clone(), v1.clone()], last(), &[], Ok("v1"));
+        check(&[v5.clone(), v2.clone()], last(), &[], none());
+        // The same version again is no earlier one.
+        check(&[v4.clone(), v4.clone(), v3.clone()], last(), &[], Ok("v3"));
+        check(&[v5, v4.clone(), v3.clone(), v1], last(), &["v4", "v3"], Ok("v1"));
+        check(&[v4, v3], last(), &["v3"], none());
+    }
+
+    #[test]
+    fn a_version_by_number_or_tag_is_one_that_reached_the_branch() {
+        let past = [deployed("v3", failed()), deployed("v2", Some(live())), deployed("v3", Some(live()))];
+        let unknown = |typed: &str, known: &[&str]| {
+            let known = known.iter().map(|tag| (*tag).to_owned()).collect();
+            Err(Refusal::UnknownVersion { target: target_plan().target, typed: typed.to_owned(), known })
+        };
+        check(&past, Version::Back(1), &[], Ok("v3"));
+        check(&past, Version::Back(2), &[], Ok("v2"));
+        check(&past, Version::Back(4), &[], unknown("4", &["v3", "v2"]));
+        check(&past, Version::Tag("v2".to_owned()), &["v2"], Ok("v2"));
+        check(&past, Version::Tag("v1".to_owned()), &[], unknown("v1", &["v3", "v2"]));
+        check(&[], Version::Back(1), &[], unknown("1", &[]));
+    }
 }
