@@ -14,6 +14,7 @@ mod pull_request;
 mod resume;
 mod rollback;
 mod settle;
+mod source;
 mod stop;
 mod turn;
 pub(crate) mod versions;

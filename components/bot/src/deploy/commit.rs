@@ -341,12 +341,12 @@ fn take_over(taken: Taken, plan: &TargetPlan) -> TargetPlan {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepare::tests::snapshot;
     use super::*;
-    use clients::github::{FileState, SourceState, Touch};
+    use clients::github::{SourceState, Touch};
     use domain::deployment::samples::{sha, target_plan};
     use domain::deployment::{Previous, Rider};
     use domain::image::Tag;
-    use domain::names::GitHubLogin;
 
     /// Commits of other people, newest first.
     fn riders(shas: &str) -> Riders {
@@ -359,20 +359,9 @@ mod tests {
     }
 
     /// All commits below the app's path since the live one, newest first.
-    fn snapshot(since_live: &str) -> Snapshot {
+    fn since_live(shas: &str) -> Snapshot {
         let touch = |digit| Touch { sha: sha(digit), headline: String::new(), login: None, name: "bob".to_owned() };
-        Snapshot {
-            viewer: GitHubLogin::parse("acme-bot").unwrap(),
-            url: "https://github.com/acme/gitops".to_owned(),
-            head: sha('f'),
-            values: FileState::Missing,
-            also: Vec::new(),
-            catalog: FileState::Missing,
-            since_live: since_live.chars().map(touch).collect(),
-            complete: true,
-            source: SourceState::NoBranch,
-            checked: None,
-        }
+        snapshot(SourceState::NoBranch, shas.chars().map(touch).collect())
     }
 
     fn taken() -> Taken {
@@ -381,9 +370,9 @@ mod tests {
 
     #[test]
     fn what_came_after_a_commit_that_is_synced_again_stays() {
-        let check = |commit: char, since_live: &str, rides: Riders, expected: Riders| {
-            let found = only_up_to(&sha(commit), &snapshot(since_live), &plan(rides));
-            assert_eq!(found, plan(expected), "{commit} of {since_live}");
+        let check = |commit: char, shas: &str, rides: Riders, expected: Riders| {
+            let found = only_up_to(&sha(commit), &since_live(shas), &plan(rides));
+            assert_eq!(found, plan(expected), "{commit} of {shas}");
         };
         check('3', "12345", riders("1245"), riders("45"));
         check('1', "123", riders("23"), riders("23"));

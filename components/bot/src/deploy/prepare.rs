@@ -1,20 +1,20 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing outside our own store.
 
 use super::stop::Stop;
-use super::{catalog, versions};
+use super::{catalog, source, versions};
 use crate::context::Context;
 use crate::log::Line;
 use crate::world::World;
-use clients::github::{self, FileState, PrState, Question, Snapshot, SourceState};
+use clients::github::{self, FileState, Question, Snapshot};
 use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, Facts, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, Source, State, TargetPlan,
+    CommitFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, Source, TargetPlan,
 };
 use domain::image::{Digest, ImageName, ImageRef, Tag};
 use domain::message;
-use domain::names::{BlobSha, DeploymentId, FilePath, Target};
+use domain::names::{BlobSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, Edit};
@@ -151,7 +151,7 @@ async fn version<W: World>(
     snapshot: &Snapshot,
     login: Option<Login>,
 ) -> Result<Version<'static>, Stop> {
-    let (source, image) = wanted(cx, request, site, snapshot).await?;
+    let (source, image) = source::wanted(cx, request, site, snapshot).await?;
     match look_for(cx, &image, login).await? {
         ImageState::Found(digest) => Ok(Version::Wanted { source: Box::new(source), image, digest }),
         ImageState::Missing => Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into()),
@@ -197,7 +197,7 @@ async fn since_live<W: World>(
 }
 
 /// The values files as they are at the snapshot's commit.
-async fn texts<'p, W: World>(
+pub(super) async fn texts<'p, W: World>(
     cx: &Context<'_, W>,
     site: &Site<'p>,
     snapshot: &Snapshot,
@@ -216,62 +216,6 @@ async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileSta
     };
     let text = catalog::exact_text(cx, blob, text.as_deref(), *size).await?;
     Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
-}
-
-/// What is to run: the source and its image.
-async fn wanted<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-    snapshot: &Snapshot,
-) -> Result<(Source, ImageRef), Stop> {
-    if let What::Rollback(version) = &request.words.what {
-        let past = versions::past(cx, &site.environment.argocd).await?;
-        still_newest(request, site.target, &past)?;
-        let earlier = versions::earlier(cx, site, &past, version).await?;
-        not_live(&earlier.tag, site.target, &past)?;
-        let image = earlier.image_ref();
-        return Ok((earlier.source, image));
-    }
-    if request.words.what == What::Written {
-        let texts = texts(cx, site, snapshot).await?;
-        let known = versions::written(cx, site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
-        still_head(request, &known.source)?;
-        let image = known.image_ref();
-        return Ok((known.source, image));
-    }
-    let source = source(snapshot, request, site.app)?;
-    still_head(request, &source)?;
-    let tag = site.app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
-    Ok((source, ImageRef { name: site.app.image.clone(), tag }))
-}
-
-/// The button below a version takes that version away, and is void once another one was deployed.
-fn still_newest(request: &RequestFact, target: &Target, past: &[(DeploymentId, Facts)]) -> Result<(), Refusal> {
-    let newest = versions::newest_plan(past).map(|plan| &plan.tag);
-    match request.origin.takes_away().zip(newest) {
-        Some((was, is)) if was != is => {
-            Err(Refusal::VersionMoved { target: Box::new(target.clone()), was: was.clone(), is: is.clone() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The newest version is what runs, once it is live: there is nothing to go back to.
-fn not_live(tag: &Tag, target: &Target, past: &[(DeploymentId, Facts)]) -> Result<(), Refusal> {
-    let is_live = past.first().is_some_and(|(_, facts)| facts.state() == State::Live);
-    if is_live && versions::newest_plan(past).is_some_and(|newest| newest.tag == *tag) {
-        return Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag.clone() });
-    }
-    Ok(())
-}
-
-/// A button is void once the branch has moved from the commit that it showed.
-fn still_head(request: &RequestFact, source: &Source) -> Result<(), Refusal> {
-    match request.origin.head() {
-        Some(was) if *was != source.head => Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }),
-        _ => Ok(()),
-    }
 }
 
 /// What one look has found.
@@ -332,61 +276,14 @@ fn riders(snapshot: &Snapshot) -> Riders {
     Riders::Since { commits, more: !snapshot.complete }
 }
 
-/// What is to be deployed, or why it cannot be.
-fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Stop> {
-    let repo = app.repo.clone();
-    match &snapshot.source {
-        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
-        SourceState::NoPullRequest | SourceState::NoBranch => match &request.words.what {
-            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
-                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
-            }
-            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
-            What::Rollback(_) | What::Written => Err(Stop::Leave("a version of before has no branch of its own")),
-        },
-        SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
-            match open {
-                PrState::Open if *from_fork => return Err(Refusal::FromFork { number: *number }.into()),
-                PrState::Open => {}
-                PrState::Closed | PrState::Merged => {
-                    let merged = *open == PrState::Merged;
-                    return Err(
-                        Refusal::PullRequestNotOpen { number: *number, merged, base: Some(base.clone()) }.into()
-                    );
-                }
-            }
-            Ok(Source {
-                repo,
-                reference: Reference::PullRequest(*number),
-                branch: branch.clone(),
-                head: head.clone(),
-                title: title.clone(),
-                author: author.clone(),
-                url: Some(url.clone()),
-            })
-        }
-        SourceState::Branch { branch, head, title, .. } => Ok(Source {
-            repo,
-            reference: Reference::Branch(branch.clone()),
-            branch: branch.clone(),
-            head: head.clone(),
-            title: title.clone(),
-            author: None,
-            url: None,
-        }),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use clients::github::Touch;
-    use domain::catalog::Catalog;
-    use domain::deployment::samples::{at, commit_to, id, live, relayed, request, sha, target_plan};
-    use domain::deployment::{End, Origin, OutcomeFact};
-    use domain::names::{BranchName, CommitSha, GitHubLogin, PullRequestNumber};
+    use clients::github::{SourceState, Touch};
+    use domain::deployment::samples::sha;
+    use domain::names::GitHubLogin;
 
-    fn snapshot(source: SourceState, since_live: Vec<Touch>) -> Snapshot {
+    pub(in crate::deploy) fn snapshot(source: SourceState, since_live: Vec<Touch>) -> Snapshot {
         Snapshot {
             viewer: GitHubLogin::parse("acme-bot").unwrap(),
             url: "https://github.com/acme/gitops".to_owned(),
@@ -421,107 +318,5 @@ mod tests {
 
         let far_back = Snapshot { complete: false, ..snapshot(SourceState::NoBranch, Vec::new()) };
         assert_eq!(riders(&far_back), Riders::Since { commits: Vec::new(), more: true });
-    }
-
-    fn pull_request(open: PrState, from_fork: bool) -> SourceState {
-        let branch = |text| BranchName::parse(text).unwrap();
-        SourceState::PullRequest {
-            number: PullRequestNumber(42),
-            open,
-            draft: false,
-            from_fork,
-            branch: branch("faster-cart"),
-            base: branch("main"),
-            head: sha('a'),
-            title: "Make the cart faster".to_owned(),
-            author: Some(GitHubLogin::parse("bob").unwrap()),
-            url: "https://github.com/acme/checkout/pull/42".to_owned(),
-            checks: None,
-        }
-    }
-
-    #[test]
-    fn the_source_is_an_open_pull_request_of_the_repository_or_a_branch() {
-        let catalog = "apps: {checkout: {repo: acme/checkout, image: ghcr.io/acme/checkout, allow: anyone}}";
-        let app = Catalog::parse(catalog).unwrap().apps.into_values().next().unwrap();
-        let check = |what: What, state: SourceState, expected: Result<Source, Refusal>| {
-            let mut request = request();
-            request.words.what = what;
-            let found = source(&snapshot(state.clone(), Vec::new()), &request, &app).map_err(|stop| match stop {
-                Stop::End(End::Refused { refusal }) => refusal.read(),
-                _ => None,
-            });
-            assert_eq!(found, expected.map_err(Some), "{state:?}");
-        };
-        let (number, repo) = (PullRequestNumber(42), target_plan().source.repo);
-        let branch = BranchName::parse("main").unwrap();
-        let (by_number, by_branch) = (|| What::PullRequest(number), || What::Branch(branch.clone()));
-
-        check(by_number(), pull_request(PrState::Open, false), Ok(target_plan().source));
-        check(by_number(), pull_request(PrState::Open, true), Err(Refusal::FromFork { number }));
-        for (state, merged) in [(PrState::Merged, true), (PrState::Closed, false)] {
-            let base = Some(branch.clone());
-            let refusal = Refusal::PullRequestNotOpen { number, merged, base };
-            check(by_number(), pull_request(state, false), Err(refusal.clone()));
-            check(by_number(), pull_request(state, true), Err(refusal));
-        }
-        let no_pull_request = Refusal::NoSuchPullRequest { number, repo: repo.clone() };
-        check(by_number(), SourceState::NoPullRequest, Err(no_pull_request));
-
-        let (head, title) = (sha('a'), "Make the cart faster".to_owned());
-        let state = SourceState::Branch { branch: branch.clone(), head, title, checks: None };
-        let reference = Reference::Branch(branch.clone());
-        let of_branch = Source { reference, branch: branch.clone(), author: None, url: None, ..target_plan().source };
-        check(by_branch(), state, Ok(of_branch));
-        let no_branch = Refusal::NoSuchBranch { branch: branch.clone(), repo: repo.clone() };
-        check(by_branch(), SourceState::NoBranch, Err(no_branch));
-        check(by_branch(), SourceState::NoRepository, Err(Refusal::NoSuchRepository { repo }));
-    }
-
-    fn tag(text: &str) -> Tag {
-        Tag::parse(text).unwrap()
-    }
-
-    fn newest(text: &str, is_live: bool) -> Vec<(DeploymentId, Facts)> {
-        let commit = commit_to(TargetPlan { tag: tag(text), ..target_plan() });
-        let outcome = is_live.then(|| OutcomeFact { at: at(60), word: live() });
-        vec![(id('1'), Facts { commit: Some(commit), outcome, ..relayed() })]
-    }
-
-    #[test]
-    fn roll_back_is_void_once_another_version_was_deployed() {
-        let target = target_plan().target;
-        let check = |origin: Origin, past: &[(DeploymentId, Facts)], expected: Result<(), Refusal>| {
-            assert_eq!(still_newest(&RequestFact { origin, ..request() }, &target, past), expected);
-        };
-        let below_v2 = || Origin::RollBack { of: id('1'), takes_away: tag("v2") };
-        let moved = Refusal::VersionMoved { target: Box::new(target.clone()), was: tag("v2"), is: tag("v3") };
-        check(below_v2(), &newest("v2", true), Ok(()));
-        check(below_v2(), &newest("v3", true), Err(moved.clone()));
-        check(below_v2(), &newest("v3", false), Err(moved));
-        check(below_v2(), &[], Ok(()));
-        check(Origin::Typed, &newest("v3", true), Ok(()));
-    }
-
-    #[test]
-    fn the_live_version_is_no_version_to_go_back_to() {
-        let target = target_plan().target;
-        let already = Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag("v2") };
-        assert_eq!(not_live(&tag("v2"), &target, &newest("v2", true)), Err(already));
-        assert_eq!(not_live(&tag("v2"), &target, &newest("v2", false)), Ok(()));
-        assert_eq!(not_live(&tag("v1"), &target, &newest("v2", true)), Ok(()));
-        assert_eq!(not_live(&tag("v1"), &target, &[]), Ok(()));
-    }
-
-    #[test]
-    fn a_button_is_void_once_the_branch_has_moved() {
-        let source = target_plan().source;
-        let check = |head: Option<CommitSha>, expected: Result<(), Refusal>| {
-            let request = RequestFact { origin: Origin::Shown { of: id('1'), head }, ..request() };
-            assert_eq!(still_head(&request, &source), expected);
-        };
-        check(Some(sha('a')), Ok(()));
-        check(Some(sha('c')), Err(Refusal::HeadMoved { was: sha('c'), is: sha('a') }));
-        check(None, Ok(()));
     }
 }
