@@ -25,7 +25,7 @@ pub use answer::{
 };
 pub use blocks::Message;
 pub use button::{Button, Offer, PushedOffer};
-pub use commit::{commit_text, deploy_id, is_deploy_headline};
+pub use commit::{commit_text, deploy_id};
 pub use deployment::{Note, after_commit, before_commit, call_approvers, call_asker};
 pub use mrkdwn::{code_escape, escape};
 pub use preview::{Preview, preview};

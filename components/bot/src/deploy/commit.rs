@@ -360,7 +360,13 @@ mod tests {
 
     /// All commits below the app's path since the live one, newest first.
     fn since_live(shas: &str) -> Snapshot {
-        let touch = |digit| Touch { sha: sha(digit), headline: String::new(), login: None, name: "bob".to_owned() };
+        let touch = |digit| Touch {
+            sha: sha(digit),
+            headline: String::new(),
+            deploy_id: None,
+            login: None,
+            name: "bob".to_owned(),
+        };
         snapshot(SourceState::NoBranch, shas.chars().map(touch).collect())
     }
 

@@ -5,23 +5,23 @@ use super::{catalog, source, versions};
 use crate::context::Context;
 use crate::log::Line;
 use crate::world::World;
-use clients::github::{self, FileState, Question, Snapshot};
+use clients::github::{self, FileState, Question, Snapshot, Touch};
 use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, Source, TargetPlan,
+    CommitFact, CommittedFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, Source, TargetPlan,
 };
 use domain::image::{Digest, ImageName, ImageRef, Tag};
-use domain::message;
-use domain::names::{BlobSha, FilePath, Target};
+use domain::names::{BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, Edit};
-use futures::future::{Either, join, select};
+use futures::future::{Either, join, join_all, select};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
-use store::{Live, RegistryChallenge, RegistryLogin};
+use store::{Live, RegistryChallenge, RegistryLogin, StoreError};
 
 /// How long a login ahead of the question may take: it is to save time.
 const LOGIN_AHEAD: Duration = Duration::from_secs(2);
@@ -193,7 +193,7 @@ async fn since_live<W: World>(
     let live = store::load(cx.world, &live.id).await?.commit;
     let previous = live.as_ref().map(CommitFact::target);
     let previous = previous.map(|plan| Previous { tag: plan.tag.clone(), head: plan.source.head.clone() });
-    Ok((riders(snapshot), previous))
+    Ok((riders(snapshot, &ours(cx, &snapshot.since_live).await?), previous))
 }
 
 /// The values files as they are at the snapshot's commit.
@@ -260,27 +260,31 @@ pub(crate) struct FileEdit {
     pub(crate) edit: Edit,
 }
 
-fn riders(snapshot: &Snapshot) -> Riders {
-    let commits = snapshot
-        .since_live
-        .iter()
-        // Our own commits below that path are deploys of other targets. The account alone does not tell: with a personal token it is
-        // also a person's.
-        .filter(|touch| touch.login.as_ref() != Some(&snapshot.viewer) || !message::is_deploy_headline(&touch.headline))
-        .map(|touch| Rider {
-            sha: touch.sha.clone(),
-            who: touch.login.as_ref().map_or_else(|| touch.name.clone(), |login| login.to_string()),
-            headline: touch.headline.clone(),
-        })
-        .collect();
-    Riders::Since { commits, more: !snapshot.complete }
+/// Which of these commits are deploys of ours: the commit is the one that is stored as `committed`. What a message, an account or a
+/// headline says counts for nothing: with a personal token, the bot's account is also a person's.
+async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
+    let named = touches.iter().filter_map(|touch| touch.deploy_id.as_ref());
+    let stored = join_all(named.map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
+    let stored = stored.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok(stored.into_iter().flatten().map(|committed| committed.sha).collect())
+}
+
+/// Everything below the app's path since the live commit, but our own deploys: those are of other targets.
+fn riders(snapshot: &Snapshot, ours: &BTreeSet<CommitSha>) -> Riders {
+    let theirs = snapshot.since_live.iter().filter(|touch| !ours.contains(&touch.sha));
+    let commits = theirs.map(|touch| Rider {
+        sha: touch.sha.clone(),
+        who: touch.login.as_ref().map_or_else(|| touch.name.clone(), |login| login.to_string()),
+        headline: touch.headline.clone(),
+    });
+    Riders::Since { commits: commits.collect(), more: !snapshot.complete }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use clients::github::{SourceState, Touch};
-    use domain::deployment::samples::sha;
+    use clients::github::SourceState;
+    use domain::deployment::samples::{id, sha};
     use domain::names::GitHubLogin;
 
     pub(in crate::deploy) fn snapshot(source: SourceState, since_live: Vec<Touch>) -> Snapshot {
@@ -300,23 +304,24 @@ pub(super) mod tests {
 
     #[test]
     fn everything_rides_along_but_our_own_deploys() {
-        let check = |login: Option<&str>, headline: &str, who: Option<&str>| {
+        let check = |login: Option<&str>, stored: bool, who: Option<&str>| {
             let login = login.map(|login| GitHubLogin::parse(login).unwrap());
-            let headline = headline.to_owned();
-            let touch = Touch { sha: sha('a'), headline: headline.clone(), login, name: "Bob".to_owned() };
+            // The words of a deploy in the message prove nothing.
+            let headline = "Deploy search 7".to_owned();
+            let (deploy_id, name) = (Some(id('1')), "Bob".to_owned());
+            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_id, login, name };
+            let ours = stored.then(|| sha('a')).into_iter().collect();
             let rider = who.map(|who| Rider { sha: sha('a'), who: who.to_owned(), headline });
             let expected = Riders::Since { commits: rider.into_iter().collect(), more: false };
-            assert_eq!(riders(&snapshot(SourceState::NoBranch, vec![touch])), expected);
+            assert_eq!(riders(&snapshot(SourceState::NoBranch, vec![touch]), &ours), expected);
         };
-        check(Some("bob"), "Raise the replicas", Some("bob"));
-        check(None, "Raise the replicas", Some("Bob"));
-        check(Some("acme-bot"), "Deploy search 7", None);
-        check(Some("acme-bot"), "Roll back search", None);
-        // With a personal token the bot's account is also a person's.
-        check(Some("acme-bot"), "Raise the replicas", Some("acme-bot"));
-        check(Some("bob"), "Deploy search 7", Some("bob"));
+        check(Some("bob"), false, Some("bob"));
+        check(None, false, Some("Bob"));
+        check(Some("acme-bot"), false, Some("acme-bot"));
+        check(Some("acme-bot"), true, None);
+        check(None, true, None);
 
         let far_back = Snapshot { complete: false, ..snapshot(SourceState::NoBranch, Vec::new()) };
-        assert_eq!(riders(&far_back), Riders::Since { commits: Vec::new(), more: true });
+        assert_eq!(riders(&far_back, &BTreeSet::new()), Riders::Since { commits: Vec::new(), more: true });
     }
 }

@@ -8,7 +8,10 @@ use super::api::{GitHub, graphql, send};
 use super::files::{FILE, FileState, MAX_ANSWER, read_file};
 use crate::http::{Http, Request, Response};
 use domain::deployment::Reference;
-use domain::names::{BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, UrlOrigin};
+use domain::message;
+use domain::names::{
+    BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, UrlOrigin,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -64,6 +67,8 @@ pub struct Touch {
     pub sha: CommitSha,
     /// The first line of its message (trimmed to 200 characters).
     pub headline: String,
+    /// The deployment that its message names, which proves nothing.
+    pub deploy_id: Option<DeploymentId>,
     /// The author's account, where GitHub knows one.
     pub login: Option<GitHubLogin>,
     /// The author's name, as the commit claims it.
@@ -116,7 +121,7 @@ pub enum PrState {
 
 const SNAPSHOT_VARIABLES: &str = "$gitopsOwner: String!, $gitopsName: String!, $gitopsRef: String!, $values: String!, \
      $catalog: String!, $below: String!, $appOwner: String!, $appName: String!";
-const TOUCHES: &str = "{ nodes { oid messageHeadline author { name user { login } } } }";
+const TOUCHES: &str = "{ nodes { oid message author { name user { login } } } }";
 const PULL_REQUEST: &str = "pullRequest(number: $number) {
       number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
       author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
@@ -264,9 +269,11 @@ fn read_touches(commit: &Value, alias: &str, live: Option<&CommitSha>) -> Part<(
         if Some(&sha) == live {
             return Ok((touches, true));
         }
+        let message = text(node, "/message").unwrap_or_default();
         touches.push(Touch {
             sha,
-            headline: words(text(node, "/messageHeadline").unwrap_or_default()),
+            headline: words(message.lines().next().unwrap_or_default()),
+            deploy_id: message::deploy_id(message),
             login: login(node, "/author/user/login"),
             name: words(text(node, "/author/name").unwrap_or_default()),
         });

@@ -5,8 +5,6 @@ use crate::deployment::{CommitFact, Reference, RequestFact};
 use crate::names::DeploymentId;
 
 const TRAILER: &str = "Deploy-Id: ";
-const DEPLOY: &str = "Deploy ";
-const ROLL_BACK: &str = "Roll back ";
 
 /// Headline and body of a deploy commit. Line breaks are stripped from everything but our own structure, so that the last line is ours.
 pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId) -> (String, String) {
@@ -16,8 +14,8 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         name => format!("{name} ({})", request.user),
     };
     let headline = match commit.target().rollback {
-        true => format!("{ROLL_BACK}{} to {}", commit.target().target, commit.target().tag),
-        false => format!("{DEPLOY}{} {}", commit.target().target, commit.target().tag),
+        true => format!("Roll back {} to {}", commit.target().target, commit.target().tag),
+        false => format!("Deploy {} {}", commit.target().target, commit.target().tag),
     };
     let headline = clip(&headline, 72);
     // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would notify her.
@@ -39,11 +37,6 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         line(&who),
     );
     (headline, body)
-}
-
-/// Whether a commit's first line is one that [`commit_text`] writes.
-pub fn is_deploy_headline(headline: &str) -> bool {
-    headline.starts_with(DEPLOY) || headline.starts_with(ROLL_BACK)
 }
 
 /// The deployment that a commit's message names in its last line. It finds a deployment and proves nothing.

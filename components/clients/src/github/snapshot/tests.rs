@@ -59,10 +59,10 @@ fn good() -> Value {
             "values": blob("image:\n  tag: \"main-1\"\n"),
             "catalog": blob("apps: {}\n"),
             "history": { "nodes": [
-                { "oid": sha("3"), "messageHeadline": "Raise  limits", "author": { "name": "Alice", "user": { "login": "alice" } } },
-                { "oid": sha("2"), "messageHeadline": "Fix", "author": { "name": "Bob", "user": null } },
-                { "oid": sha("1"), "messageHeadline": "Deploy", "author": { "name": "deploy-bot[bot]", "user": null } },
-                { "oid": sha("0"), "messageHeadline": "Old", "author": null },
+                { "oid": sha("3"), "message": "Raise  limits", "author": { "name": "Alice", "user": { "login": "alice" } } },
+                { "oid": sha("2"), "message": "Fix", "author": { "name": "Bob", "user": null } },
+                { "oid": sha("1"), "message": "Deploy", "author": { "name": "deploy-bot[bot]", "user": null } },
+                { "oid": sha("0"), "message": "Old", "author": null },
             ] },
         } } },
         "app": { "nameWithOwner": "acme/checkout", "pullRequest": {
@@ -117,7 +117,7 @@ fn one_query_asks_for_everything() {
         ref(qualifiedName: $gitopsRef) { target { oid ... on Commit {
           values: file(path: $values) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
           catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
-          history(first: 100, path: $below) { nodes { oid messageHeadline author { name user { login } } } }
+          history(first: 100, path: $below) { nodes { oid message author { name user { login } } } }
         } } }
       }
       app: repository(owner: $appOwner, name: $appName) {
