@@ -1,10 +1,11 @@
-//! What Argo CD says of an application, in our words. How that is read out of Argo CD's answer is in `clients::argocd`.
+//! What Argo CD says of an application, in our words. How that is read out of Argo CD's answer is in
+//! `clients::argocd`.
 
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
 use std::fmt;
 
-/// What we know of an application at one moment.
+/// What is known of an application at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
     /// The operation that is asked for or under way.
@@ -33,7 +34,6 @@ pub struct Application {
     pub multi_source: bool,
     /// Auto-sync is on, against our instructions.
     pub automated: bool,
-    /// It is being deleted.
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
@@ -48,7 +48,6 @@ pub struct Application {
 /// Where an application's manifests, or their values, come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AppSource {
-    /// The repository's URL.
     pub url: String,
     /// The branch, tag or commit that it follows; empty is `HEAD`.
     pub target: String,
@@ -57,7 +56,7 @@ pub struct AppSource {
 /// An operation that is asked for or under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Operation {
-    /// Ours, if one of us asked for it.
+    /// The deployment, if the bot asked for it.
     pub deploy_id: Option<DeploymentId>,
     /// The commits it syncs to: one per source.
     pub revisions: Vec<String>,
@@ -68,9 +67,8 @@ pub struct Operation {
 /// How far an operation is, or how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OperationState {
-    /// Ours, if one of us asked for it.
+    /// The deployment, if the bot asked for it.
     pub deploy_id: Option<DeploymentId>,
-    /// How far.
     pub phase: Phase,
     /// Argo CD's words.
     pub message: String,
@@ -78,7 +76,6 @@ pub struct OperationState {
     pub started: Option<Timestamp>,
     /// When it ended; also set between two tries, so look at the phase.
     pub finished: Option<Timestamp>,
-    /// Which retry it is.
     pub retry_count: u32,
     /// The commits it was synced to: one per source.
     pub revisions: Vec<String>,
@@ -93,7 +90,6 @@ pub struct OperationState {
 pub struct Resource {
     /// `Deployment`.
     pub kind: String,
-    /// Its name.
     pub name: String,
     /// `Synced`, `SyncFailed`, `Pruned`, `PruneSkipped`; empty until applied, and always for hooks.
     pub status: String,
@@ -115,7 +111,6 @@ impl Resource {
     }
 }
 
-/// How far an operation is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// Under way, or waiting for its next try.
@@ -150,13 +145,9 @@ impl Phase {
 /// Health as Argo CD names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// All is well.
     Healthy,
-    /// Not yet.
     Progressing,
-    /// It does not work.
     Degraded,
-    /// Paused.
     Suspended,
     /// Not in the cluster.
     Missing,
@@ -188,9 +179,7 @@ impl fmt::Display for Health {
 /// Whether the cluster is what Git says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncStatus {
-    /// It is.
     Synced,
-    /// It is not.
     OutOfSync,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]

@@ -1,7 +1,7 @@
 //! What people type after `/deploy`, understood; or what would be right.
 //!
-//! Only the form is checked here: whether there is such an app, environment, pull request, branch or tag is asked later. People
-//! paste, so quotes, links, capitals and the word `deploy` are understood; more words than we know are never ignored.
+//! Only the form is checked here. Whether the app, environment, pull request, branch or tag exists is asked later. People
+//! paste, so quotes, links, capitals and the word `deploy` are understood. A word too many is never ignored.
 
 mod parse;
 mod verb;
@@ -19,35 +19,27 @@ use std::time::Duration;
 /// The longest text that is read, in characters.
 pub const LONGEST: usize = 1000;
 
-/// What a person wants of us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Deploy something.
     Deploy(DeployWords),
     /// Show what a deploy would change.
     Preview(DeployWords),
     /// Say what is live, of one app or of all.
     Status(Option<TargetWords>),
-    /// Say what was deployed before.
     History(TargetWords),
     /// Deploy an earlier version: `what` is a [`What::Rollback`].
     Rollback(DeployWords),
-    /// Let nobody deploy.
     Lock {
-        /// What is locked.
         scope: Scope,
         /// Why: one line, at most [`LONGEST_REASON`] characters.
         reason: String,
         /// For how long; until somebody unlocks it, if none was typed.
         period: Option<Duration>,
     },
-    /// Let people deploy again.
     Unlock(Scope),
-    /// Stop what is under way.
     Cancel(TargetWords),
-    /// Say which apps there are.
     Apps,
-    /// Say how commands are typed, or that one.
+    /// Say how commands are typed, or this command.
     Help(Option<Verb>),
 }
 
@@ -67,7 +59,6 @@ pub struct TargetWords {
 pub enum Scope {
     /// `all`: every app in every environment. An app of that name is locked as `all@<environment>`.
     Everything,
-    /// One.
     Target(TargetWords),
 }
 
@@ -79,14 +70,12 @@ pub struct DeployWords {
     /// The environment, in lower case, where one was typed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
-    /// What to deploy.
     pub what: What,
-    /// Why a freeze should be passed over, where somebody asks for that: one line, at most [`LONGEST_REASON`] characters.
+    /// Why gates should be overridden: one line, at most [`LONGEST_REASON`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub override_reason: Option<String>,
 }
 
-/// What to deploy, as typed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
@@ -95,15 +84,10 @@ pub enum What {
     /// A branch of the app's own repository.
     Branch(BranchName),
     /// A pull request by its link. Whether that is the app's repository is for the caller to check.
-    PullRequestOf {
-        /// The repository in the link.
-        repo: RepoName,
-        /// The number in the link.
-        number: PullRequestNumber,
-    },
+    PullRequestOf { repo: RepoName, number: PullRequestNumber },
     /// A version that was live before.
     Rollback(Version),
-    /// What is in the file now, which is a version that was deployed before. Nobody types that: a button says it.
+    /// The version that is in the file now. Nobody types this: a button means it.
     Written,
 }
 
@@ -114,7 +98,6 @@ impl What {
     }
 }
 
-/// Which earlier version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Version {
@@ -143,9 +126,9 @@ impl Scope {
 impl Command {
     /// Reads what was typed.
     ///
-    /// The first word is the verb. `deploy` may be left out: then the first word is the app, unless it is a slip of a verb (see
-    /// `parse`). The word `deploy` in front is the verb if two words follow it: with one, it is the app, so an app called `deploy`
-    /// can be deployed. An app that is called like another verb is deployed with the word `deploy` in front of it.
+    /// The first word is the verb. `deploy` may be left out: then the first word is the app, unless it is a
+    /// slip of a verb (see `parse`). With one word after it, `deploy` itself is the app. An app whose name is
+    /// another verb is deployed with the word `deploy` in front.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         parse::command(text)
     }
@@ -167,7 +150,7 @@ impl Command {
     }
 }
 
-/// As somebody could have typed it after `/deploy`, in the one form that leaves no doubt. Not escaped for Slack.
+/// As it can be typed after `/deploy`, in the one form that leaves no doubt. Not escaped for Slack.
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb().name())?;
@@ -209,7 +192,6 @@ impl DeployWords {
         }
     }
 
-    /// Where to.
     pub fn target(&self) -> TargetWords {
         TargetWords { app: self.app.clone(), environment: self.environment.clone() }
     }

@@ -1,39 +1,35 @@
-//! Another system failed: which, while we did what, and whether anything changed, which is the first question that anyone asks a deploy bot.
+//! Another system failed: which, what the bot was doing, and whether anything changed, because that is the
+//! first question that anyone asks a deploy bot.
 //!
-//! A fault holds no text from outside but what Argo CD or GitHub say to people; never a token, a URL or a body. Its sentence is in `message`.
+//! A fault holds no text from outside, except what Argo CD or GitHub say to people: never a token, a URL or a
+//! body. Its sentence is in `message`.
 
 use serde::{Deserialize, Serialize};
 
-/// A system that is not us.
+/// A system that the bot depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum System {
-    /// GitHub's API.
     #[serde(rename = "github")]
     GitHub,
-    /// The container registry.
     Registry,
-    /// Argo CD's API.
     ArgoCd,
-    /// Slack's API.
     Slack,
     /// The key-value store.
     Store,
-    /// Redis.
     Redis,
     /// Our own settings (a Spin variable).
     Settings,
 }
 
-/// Whether the other system, or the cluster, is different now.
+/// Whether Git, or the cluster, is different now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
-    /// Certainly not.
     Nothing,
     /// Certainly: the values file has our commit.
     Yes,
-    /// It may have; we find out before we say more.
+    /// Perhaps: the bot finds out before it says more.
     Unknown,
 }
 
@@ -49,13 +45,10 @@ pub enum Cause {
     TimedOut,
     /// The connection broke in the middle.
     Broken,
-    /// An answer longer than we read.
+    /// The response is longer than what is read.
     TooLarge,
-    /// An HTTP status that we did not expect.
-    Status {
-        /// The status.
-        status: u16,
-    },
+    /// An unexpected HTTP status.
+    Status { status: u16 },
     /// 401: our token is not accepted.
     Unauthorized,
     /// 403: our token lacks a right; what the system said about it, if anything.
@@ -65,7 +58,7 @@ pub enum Cause {
     },
     /// 429, or a 403 that means it.
     RateLimited {
-        /// When we may try again, in seconds.
+        /// When the bot may try again, in seconds.
         seconds: Option<u64>,
     },
     /// The answer is not what the system's documentation says (not JSON, a field missing).
@@ -74,10 +67,7 @@ pub enum Cause {
         part: String,
     },
     /// The system said what is wrong, in its own words (trimmed to 200 characters).
-    Said {
-        /// Those words.
-        said: String,
-    },
+    Said { said: String },
     /// A setting is missing or malformed.
     Setting {
         /// The Spin variable's name.
@@ -85,16 +75,12 @@ pub enum Cause {
     },
 }
 
-/// Another system failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// What we were doing, as the end of "I could not …": "read the values file".
+    /// What the bot was doing, as the end of "I couldn't …": "read the values file".
     pub doing: String,
-    /// Which system.
     pub system: System,
-    /// Did anything change?
     pub changed: Changed,
-    /// What went wrong.
     pub cause: Cause,
 }
 
@@ -104,7 +90,6 @@ impl Fault {
         Self { doing: doing.to_owned(), system, changed: Changed::Nothing, cause }
     }
 
-    /// The same with another answer to "did anything change?".
     pub fn changed(mut self, changed: Changed) -> Self {
         self.changed = changed;
         self

@@ -1,7 +1,7 @@
 //! Image names, tags, digests, and the rule that makes a tag of a branch and a commit.
 //!
-//! An image has several spellings (`nginx` is `docker.io/library/nginx`). We print the one that the catalog has, because
-//! people compare it with their own files, and compare by registry and repository.
+//! An image has several spellings (`nginx` is `docker.io/library/nginx`). We print the one that the catalog
+//! has, because people compare it with their own files, and compare by registry and repository.
 
 use crate::names::{BranchName, CommitSha, InvalidName};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,8 @@ use std::fmt;
 /// The registry that a name without a host means, as people write it; its API answers on another host.
 const DOCKER_HUB: &str = "docker.io";
 
-/// Gives a type with `parse` and `as_str` the rest of what an identifier has: serde as a string, and `Display`.
+/// Gives a type with `parse` and `as_str` the rest of what an identifier has: serde as a string, and
+/// `Display`.
 macro_rules! text {
     ($name:ident) => {
         impl TryFrom<String> for $name {
@@ -128,14 +129,12 @@ fn is_repository_part(part: &str) -> bool {
 pub struct Tag(String);
 
 impl Tag {
-    /// Checks the text.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let valid =
             !text.is_empty() && text.len() <= 128 && text.chars().all(is_tag_char) && !text.starts_with(['.', '-']);
         if valid { Ok(Self(text.to_owned())) } else { Err(InvalidName("image tag")) }
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -153,7 +152,6 @@ fn is_tag_char(c: char) -> bool {
 pub struct Digest(String);
 
 impl Digest {
-    /// Checks the text.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let is_hex =
             |hex: &str| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
@@ -164,7 +162,6 @@ impl Digest {
         }
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -180,9 +177,7 @@ text!(Digest);
 /// An image that can be deployed: its name and one tag of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageRef {
-    /// The image.
     pub name: ImageName,
-    /// The tag.
     pub tag: Tag,
 }
 
@@ -192,7 +187,8 @@ impl fmt::Display for ImageRef {
     }
 }
 
-/// Whether `wanted` is among the images that Argo CD reports (`status.summary.images`), which are spelled as in the pods.
+/// Whether `wanted` is among the images that Argo CD reports (`status.summary.images`), which are spelled as
+/// in the pods.
 pub fn is_image_of(images: &[String], wanted: &ImageRef) -> bool {
     images.iter().any(|image| {
         let (text, digest) = match image.split_once('@') {
@@ -213,8 +209,8 @@ const LONGEST_RULE: usize = 256;
 
 /// How CI names the image of a commit: a template with `{branch}`, `{sha}` and `{sha:N}`.
 ///
-/// A branch is written the way docker/metadata-action writes it: every run of characters that a tag may not have becomes
-/// one `-`. Two branches may become the same text, so the rule must name the commit.
+/// A branch is written the way docker/metadata-action writes it: every run of characters that a tag may not
+/// have becomes one `-`. Two branches may become the same text, so the rule must name the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagRule(Vec<Part>);
 

@@ -1,55 +1,43 @@
-//! Everything in deploy-bot that can be decided without asking anyone. It cannot do IO: what it needs of the world are the traits
-//! of [`http`], [`store`], [`clock`] and [`log`], together [`log::World`].
+//! Everything in deploy-bot that can be decided without asking anyone.
 //!
 //! # Words
 //!
 //! | word | meaning |
 //! |---|---|
-//! | [`catalog::Catalog`], `App`, `Environment`, [`names::Target`] | what may be deployed, where, by whom; a target is one Argo CD application |
-//! | [`catalog::Gates`], owners | what else has to be so before a deployment; who may release locks and override a freeze |
+//! | [`catalog::Catalog`], `App`, `Environment`, [`names::Target`] | what may be deployed where; a target is
+//! an app in an environment |
+//! | [`catalog::Gates`] | what else has to be true before a deployment, such as checks, approvals and freezes
+//! |
 //! | [`command::Command`] | what a person typed, understood |
-//! | [`deployment::Source`] | what they want deployed: a repository, a pull request or branch, the commit at its head |
+//! | [`deployment::Origin`] | where a request came from: a command, or a button |
+//! | [`deployment::Source`] | what they want deployed: a repository, a pull request or branch, the commit at
+//! its head |
 //! | [`image::Tag`], `ImageRef`, `Digest` | the image that belongs to it |
-//! | [`manifest::Edit`] | one tag changed in one file, proven to be the only change |
-//! | deployment | one request from the command to the last word; its id is the same for the same click |
+//! | [`values::Edit`] | one tag changed in one file, proven to be the only change |
+//! | [`deployment::Plan`] | what will be done, immutable |
+//! | [`deployment::Granted`] | what was approved or overridden, and by whom |
+//! | deployment | one request, from the command to its end: the fold of its facts |
 //! | [`deployment::Fact`] | one key of a deployment, written whole, by one role only |
-//! | [`deployment::State`] | the fold of the facts: computed, never stored |
-//! | [`push::PushNote`] | what people pushed to a file of a target: announced once in its channel, never synced |
-//! | [`argocd::Application`] | Argo CD's answer in our words |
-//! | [`refusal::Refusal`] | we said no, and the person can do something about it; nothing was changed |
+//! | [`deployment::State`] | how far a deployment is: computed, never stored |
+//! | [`application::Application`] | Argo CD's answer in our words |
+//! | [`refusal::Refusal`] | the bot said no, and the person can fix it; nothing was changed |
 //! | [`fault::Fault`] | another system failed: which, doing what, and whether anything changed |
-//! | [`store::Lease`] | proof, with a local deadline, that we were given a name for a while |
-//! | wake-up, `news`, `in-flight` | hints in Redis: they save waiting, and losing them loses no work |
-//! | watch, carrier, guardian | who follows Argo CD; who brings a request to its commit; the same one afterwards, waking the watch |
-//!
-//! # States
-//!
-//! ```text
-//!            commit             committed             push             watch.asked
-//!  Accepted ────────▶ Committing ────────▶ Committed ──────▶ Relayed ─────────────▶ Syncing
-//!     └────────┬──────────┘                    └────────────────┼──────────────────────┘
-//!              │ end                                            │ outcome
-//!              ▼                                                ▼
-//!   Refused · Failed · Cancelled                Live · Failed · Superseded · TimedOut
-//!     (6 min after the request, outcome: Failed · Unknown)
-//! ```
-//!
-//! Only one final state is ever replaced: an `end`, by `committed`, because then the commit is in Git. [`deployment`] has the races.
+//! | [`push::PushNote`] | what people pushed to a file of a target: announced once, never synced |
 //!
 //! # Reading order
 //!
-//! [`deployment`] (the heart), [`command`], [`catalog`], [`image`], [`manifest`], [`refusal`], [`fault`], [`push`], [`message`], then [`store`], [`late`],
-//! [`http`], [`signature`], [`settings`], then one module for each outside system: [`github`], [`registry`], [`argocd`], [`slack`].
-//! The stories that use them: slack-command's `accept` and `carry`, github-relay's `handle`, sync-poller's `watch` and `follow`.
+//! [`deployment`] first: it is the heart, and has the diagram of the states and the races. Then [`command`],
+//! [`catalog`], [`image`], [`values`], [`refusal`], [`fault`], [`application`], and [`message`] last.
 //!
 //! # Invariants
 //!
-//! - Nothing here opens a connection, reads the time or asks for a variable: values and seams come in as arguments.
-//! - `github`, `registry`, `argocd` and `slack` never name each other; each builds its requests and reads its answers.
-//! - `command` and `manifest` know no HTTP and no store. Every sentence that people read is in `message`.
-//! - A fact has one writer, so nothing needs compare-and-swap; a lease makes duplicates rare and is never the only safety.
-//! - Identifiers and secrets are types of their own, parsed at the door; a [`names::Secret`] does not print itself.
-//! - Text from outside never panics: no `unwrap`, no indexing, no plain arithmetic outside tests.
+//! - Nothing here opens a connection, reads the time or asks for a variable: each value comes in as an argument.
+//!   The crate depends on nothing that could.
+//! - Each sentence that people read is in [`message`], but for the problems that [`command`] and [`catalog`]
+//!   name.
+//! - Identifiers and secrets are types of their own, parsed when they come in. A [`names::Secret`] does not
+//!   print itself.
+//! - Text from outside never makes anything panic: no `unwrap`, no indexing, no plain arithmetic outside tests.
 
 pub mod application;
 pub mod catalog;

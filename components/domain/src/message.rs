@@ -1,7 +1,8 @@
-//! Every word that people read in Slack, the text of the commit, and what a pull request shows. No other module writes a
-//! sentence to a person.
+//! Every word that people read in Slack, the text of the commit, and what a pull request shows. No other
+//! module writes a sentence to a person.
 //!
-//! Outside text (branch names, titles, what Argo CD says) is escaped here and nowhere else: a branch may be called
+//! Outside text (branch names, titles, what Argo CD says) is escaped here and nowhere else: a branch may be
+//! called
 //! `<!channel>`.
 
 mod announcement;

@@ -1,12 +1,13 @@
-//! The identifiers of everything that we name: one type each, checked where text comes in.
+//! The identifiers: one type each, checked where text comes in.
 //!
-//! A value of one of these types is proof that the text was checked, so nothing downstream checks again. All of them are
-//! stored and sent as plain strings, and what is read from the store goes through the same check.
+//! A value of one of these types is proof that the text was checked, so nothing downstream checks again. All
+//! of them are stored and sent as plain strings, and what is read from the store goes through the same check.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Text that is not a valid identifier: which kind was wanted. The text itself is left out: it may be long or hostile.
+/// Text that is not a valid identifier: which kind was wanted. The text itself is left out: it may be long or
+/// hostile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct InvalidName(pub &'static str);
@@ -20,13 +21,11 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// Checks the text.
             pub fn parse(text: &str) -> Result<Self, InvalidName> {
                 let check: fn(&str) -> bool = $check;
                 if check(text) { Ok(Self(text.to_owned())) } else { Err(InvalidName($what)) }
             }
 
-            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -121,7 +120,8 @@ name! {
     }
 }
 name! {
-    /// `scheme://host[:port]` with `http`, `https` or `redis`; no path, no user, no trailing slash (one is cut off when read).
+    /// `scheme://host[:port]` with `http`, `https` or `redis`; no path, no user, no trailing slash (one is
+    /// cut off when read).
     UrlOrigin, "origin (scheme://host[:port] without a path)", is_origin
 }
 
@@ -177,7 +177,8 @@ fn is_origin(text: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    // Spin takes a host whose last part is a number for an address, and denies every call of a component if it is none.
+    // Spin takes a host whose last part is a number for an address, and denies every call of a component if
+    // it is none.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let ends_in_number = last.starts_with(|c: char| c.is_ascii_digit())
         && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X"));
@@ -194,12 +195,10 @@ fn is_origin(text: &str) -> bool {
 }
 
 impl RepoName {
-    /// The part before the slash.
     pub fn owner(&self) -> &str {
         self.0.split_once('/').map(|(owner, _)| owner).unwrap_or_default()
     }
 
-    /// The part after the slash.
     pub fn name(&self) -> &str {
         self.0.split_once('/').map(|(_, name)| name).unwrap_or_default()
     }
@@ -248,7 +247,6 @@ impl fmt::Display for PullRequestNumber {
 /// What is deployed where: one Argo CD application.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
-    /// The app.
     pub app: AppName,
     /// The environment; people do not type or read `default`.
     pub environment: EnvironmentName,
@@ -281,7 +279,6 @@ pub struct ArgoApplication {
 pub struct Secret(String);
 
 impl Secret {
-    /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -298,13 +295,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where Slack lets us answer a click without a token, five times within half an hour. Whoever has it may speak: a secret.
+/// Where Slack lets us answer a click without a token, five times within half an hour. Whoever has it may
+/// speak: a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ResponseUrl(String);
 
 impl ResponseUrl {
-    /// Accepted on Slack's own host for these, and on the origin of `slack_url` if that is not Slack's: nobody makes us call elsewhere.
+    /// Accepted on Slack's own host for these, and on the origin of `slack_url` if that is not Slack's:
+    /// nobody makes us call elsewhere.
     pub fn parse(text: &str, slack_url: &UrlOrigin) -> Result<Self, InvalidName> {
         let on = |origin: &str| text.strip_prefix(origin).is_some_and(|rest| rest.starts_with('/'));
         let host_ok =

@@ -1,7 +1,9 @@
-//! What people push to the GitOps branch: never synced, but announced where the app is deployed, if it touches a file that the bot manages.
+//! What people push to the GitOps branch. It is never synced, but announced in the app's channel if it
+//! touches a file that the bot manages.
 //!
-//! github-relay leaves a [`PushNote`]; sync-poller tells it and deletes it. Which files are managed stands in [`Managed`], which slack-command writes whenever it
-//! reads the catalog: the relay knows no catalog, and until the bot was used once nothing is announced.
+//! github-relay writes a [`PushNote`]; sync-poller announces it and deletes it. [`Managed`] says which files
+//! are managed. slack-command writes it when it reads the catalog, because the relay never reads the catalog:
+//! nothing is announced until the bot was used once.
 
 use crate::catalog::{Allow, Catalog};
 use crate::names::{ArgoApplication, CommitSha, FilePath, SlackChannel, Target};
@@ -10,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// An older push is no news: neither noted, should GitHub be asked to send it again, nor told.
+/// An older push is neither noted nor announced, even if GitHub sends it again.
 pub const NEWS: Duration = Duration::from_secs(24 * 3600);
 
-/// So many targets of one push are told; more are counted.
+/// The most targets of one push that are announced; further ones are only counted.
 pub const MOST_TARGETS: usize = 200;
-/// `managed`: who has to hear when a file is pushed. slack-command writes it, when the catalog says something else than before.
+
+/// `managed`: which targets a file belongs to. slack-command writes it when the catalog has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Managed {
     /// By the path of the file.
@@ -25,17 +28,15 @@ pub struct Managed {
 /// A target that has the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedTarget {
-    /// Which.
     pub target: Target,
-    /// Its Argo CD application.
     pub argocd: ArgoApplication,
-    /// Where it may be deployed from: who has to hear as long as it is live from nowhere.
+    /// A channel that it may be deployed from. Pushes are announced there until its first deploy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<SlackChannel>,
 }
 
 impl Managed {
-    /// What a catalog says of it.
+    /// Reads it out of a catalog.
     pub fn of(catalog: &Catalog) -> Self {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
         for app in catalog.apps.values() {
@@ -55,36 +56,27 @@ impl Managed {
     }
 }
 
-/// `push/<after>`: a push that people have to hear of. github-relay writes it, the same bytes for the same push; sync-poller deletes it
-/// when it is told.
+/// `push/<after>`: a push to announce. github-relay writes it, the same bytes for the same push; sync-poller
+/// deletes it when it is announced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushNote {
-    /// When it was pushed.
     pub at: Timestamp,
-    /// Who pushed, as GitHub says.
     pub who: String,
     /// The newest commit's first line.
     pub headline: String,
-    /// How many commits.
     pub commits: u32,
-    /// The head before.
     pub before: CommitSha,
-    /// The newest commit.
     pub after: CommitSha,
-    /// The repository's page.
     pub url: String,
-    /// What it is about.
     pub touched: Vec<Touched>,
-    /// And so many targets more.
+    /// How many targets it touched besides.
     pub more: u32,
 }
 
 /// A target of which a push touched a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched {
-    /// Which target, and whom it concerns.
     pub managed: ManagedTarget,
-    /// Its files, as far as they are named.
     pub files: Vec<FilePath>,
     /// The commits that touched them, newest first.
     pub wrote: Vec<CommitSha>,

@@ -9,7 +9,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("`{shown}{dots}`")
 }
 
-/// The name that was probably meant: one that differs by a slip or two, or is the beginning of what was typed, or the other way round.
+/// The name that was probably meant: one that differs by a slip or two, or is the beginning of what was
+/// typed, or the other way round.
 pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let length = typed.chars().count();
     if length == 0 || length > 64 {

@@ -9,12 +9,10 @@ use std::time::Duration;
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// A moment from whole seconds.
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1000))
     }
 
-    /// Whole seconds since the epoch.
     pub const fn seconds(self) -> u64 {
         self.0 / 1000
     }
@@ -29,7 +27,8 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment of an RFC 3339 time in UTC, as Argo CD and GitHub write it (`2026-08-21T08:42:43Z`, fractions allowed).
+    /// The moment of an RFC 3339 time in UTC, as Argo CD and GitHub write it (`2026-08-21T08:42:43Z`,
+    /// fractions allowed).
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
         let mut date = date.splitn(3, '-').map(|part| part.parse::<u64>().ok());

@@ -1,9 +1,9 @@
 //! Changes one image tag in a YAML file and nothing else.
 //!
-//! The parser only says *where* the value is: the new text is the old text with the bytes of that scalar replaced. Then both
-//! texts are parsed side by side, and an edit that changed anything but the value is refused. There are two traps. The
-//! parser counts characters, not bytes. And its span of a scalar may begin with an anchor or tag, and end with blanks and a
-//! comment.
+//! The parser only says *where* the value is: the new text is the old text with the bytes of that scalar
+//! replaced. Then both texts are parsed side by side, and an edit that changed anything but the value is
+//! refused. There are two traps. The parser counts characters, not bytes. And its span of a scalar may begin
+//! with an anchor or tag, and end with blanks and a comment.
 //!
 //! **Invariant:** the new value is always quoted. A plain `12e-1234567` is a number to Helm.
 
@@ -25,7 +25,6 @@ pub const LARGEST: usize = 1024 * 1024;
 pub enum EditRefusal {
     /// No document of the file has the path.
     PathMissing {
-        /// The path.
         path: String,
         /// As much of it as exists; empty: nothing.
         exists: String,
@@ -33,52 +32,37 @@ pub enum EditRefusal {
         line: Option<usize>,
     },
     /// A mapping or list stands at the path (`{{ … }}` is a mapping to YAML).
-    NotAScalar {
-        /// The path.
-        path: String,
-        /// Its line.
-        line: usize,
-    },
+    NotAScalar { path: String, line: usize },
     /// There is no value and no place where one could be written for certain.
-    NoValue {
-        /// The path.
-        path: String,
-        /// Its line.
-        line: usize,
-    },
+    NoValue { path: String, line: usize },
     /// The value has an explicit type that is not `!!str`.
     NotAString {
-        /// The path.
         path: String,
-        /// Its line.
         line: usize,
         /// The type, such as `!!int`.
         tag: String,
     },
     /// The value, or something on the way to it, is an alias (`*name`): the text stands elsewhere.
     Alias {
-        /// The path.
         path: String,
         /// The line of the alias.
         line: usize,
     },
-    /// The value, or something on the way to it, is an anchor (`&name`) that is used elsewhere: an edit would change both.
+    /// The value, or something on the way to it, is an anchor (`&name`) that is used elsewhere: an edit would
+    /// change both.
     UsedElsewhere {
-        /// The path.
         path: String,
         /// The line of the alias that uses it.
         line: usize,
     },
     /// The key is not written in its mapping, which merges another one (`<<`): the text stands elsewhere.
     OnlyMerged {
-        /// The path.
         path: String,
         /// The line of the `<<`.
         line: usize,
     },
     /// A key on the path stands twice in its mapping; programs differ in which one they take.
     DuplicateKey {
-        /// The path.
         path: String,
         /// The path as far as the key that is there twice.
         key: String,
@@ -87,26 +71,14 @@ pub enum EditRefusal {
     },
     /// More than one document of the file has the path.
     SeveralDocuments {
-        /// The path.
         path: String,
         /// The line in the second document that has it.
         line: usize,
     },
     /// A block scalar (`|`, `>`), or a value that does not stand on one line.
-    MultiLine {
-        /// The path.
-        path: String,
-        /// Its line.
-        line: usize,
-    },
+    MultiLine { path: String, line: usize },
     /// Not YAML: a tab as indentation, an open quote, a template.
-    Syntax {
-        /// Where.
-        line: usize,
-        /// What the parser says.
-        problem: String,
-    },
-    /// Not UTF-8.
+    Syntax { line: usize, problem: String },
     NotUtf8 {
         /// The line of the first bad byte.
         line: usize,
@@ -114,19 +86,11 @@ pub enum EditRefusal {
     /// Only a part of the file was to be had.
     Truncated,
     /// Larger than [`LARGEST`].
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
+    TooLarge { bytes: usize, limit: usize },
     /// The new tag has characters that would need escapes. Our bug: a tag was checked before.
     UnsafeTag,
     /// The edited text, parsed again, is not what was wanted. Our bug.
-    Unproven {
-        /// The path, or the first of several.
-        path: String,
-    },
+    Unproven { path: String },
 }
 
 #[cfg(test)]

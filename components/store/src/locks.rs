@@ -42,7 +42,7 @@ mod tests {
     use crate::lease::Terms;
     use crate::memory::Memory;
     use domain::deployment::samples::{application, at, user};
-    use domain::lock::Locked;
+    use domain::lock::LockAction;
 
     #[test]
     fn the_newest_changes_of_a_lock_are_kept_and_one_that_is_done_twice_once() {
@@ -58,7 +58,7 @@ mod tests {
         let change = |lock: &TargetLock, to: Option<&TargetLock>, of: Option<&ArgoApplication>| {
             let change = match to {
                 Some(lock) => lock.change(),
-                None => LockChange { what: Locked::TakenAway { of: user("U1") }, ..lock.change() },
+                None => LockChange { what: LockAction::TakenAway { of: user("U1") }, ..lock.change() },
             };
             let terms = Terms { life: Duration::from_secs(15), renew: None };
             let name = lock_lease(of);
@@ -78,7 +78,7 @@ mod tests {
         let log = memory.run(load_key(&memory, Locks(&app))).unwrap().unwrap();
         let reasons: Vec<_> = log.changes.iter().map(|change| change.reason.as_str()).collect();
         assert_eq!((reasons.len(), reasons[0], reasons[1], reasons[19]), (20, "5", "5", "14"));
-        assert_eq!(log.changes[0].what, Locked::Set { until: None });
+        assert_eq!(log.changes[0].what, LockAction::Set { until: None });
         let everything = lock(1, "all");
         change(&everything, Some(&everything), None);
         assert_eq!(memory.run(load_key(&memory, LockOfAll)).unwrap(), Some(everything.clone()));

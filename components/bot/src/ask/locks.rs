@@ -124,7 +124,7 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
         if lockable.lock(world).await?.as_ref() != Some(&seen) {
             return Ok(false);
         }
-        let what = lock::Locked::TakenAway { of: seen.by.clone() };
+        let what = lock::LockAction::TakenAway { of: seen.by.clone() };
         let change = LockChange { at: world.now(), by: user.clone(), reason: seen.reason.clone(), what };
         store::change_lock(world, lease, lockable.argocd(), change, None).await?;
         Ok(true)

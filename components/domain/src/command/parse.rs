@@ -2,11 +2,16 @@
 //!
 //! # When a first word is a slip of a verb
 //!
-//! `stauts` may be an app, and only the catalog knows. So where the words are no deploy (`stauts`, `lokc checkout moving it`) a verb that
-//! is near is offered if the other words can follow it. Where they are one, it is carried out, and the refusal that there is no such app comes later; but for one form:
-//! two words, of which the first is near a verb and the second is rather an app than something to deploy (`stauts checkout`; no number,
-//! link, slash, and not `main` or the like), if the verb can be followed by just that. An app with such a name is deployed with
-//! the word `deploy` in front.
+//! `stauts` may be an app: only the catalog knows. The rule:
+//!
+//! - The words are not a deploy (`stauts`, `lokc checkout moving it`): the nearest verb is suggested, if the
+//!   other words can follow it.
+//! - The words are a deploy: they are carried out. If there is no such app, the refusal says so later.
+//! - The exception is two words, of which the first is near a verb and the second looks like an app, not like
+//!   something to deploy (`stauts checkout`; no number, link or slash, and not `main` or the like). The verb is
+//!   suggested.
+//!
+//! An app with such a name is deployed with the word `deploy` in front.
 
 use super::words::{LONGEST_SUGGESTION, Words, Wrong, bare, like, split, strip_quotes, suggest, unescape, wrong};
 use super::{Command, DeployWords, LONGEST, Scope, TargetWords, Verb, Version, What};
@@ -206,7 +211,8 @@ fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     Ok(DeployWords { app, environment, what: What::Rollback(version), override_reason })
 }
 
-/// What may follow a deploy: nothing, or `override <reason>`. `before`: what was typed so far, for the suggestion.
+/// What may follow a deploy: nothing, or `override <reason>`. `before`: what was typed so far, for the
+/// suggestion.
 fn override_reason(mut words: Words<'_>, last: &str, before: &[&str]) -> Result<Option<String>, Wrong> {
     let Some(word) = words.peek() else { return Ok(None) };
     if !word.eq_ignore_ascii_case("override") {
@@ -335,7 +341,8 @@ fn reason(words: Words<'_>, timed: bool) -> Result<(String, Option<Duration>), W
     }
 }
 
-/// How a reason is typed so that it is read again as the same, in quotes where it needs them; and its period after it.
+/// How a reason is typed so that it is read again as the same, in quotes where it needs them; and its period
+/// after it.
 pub(super) fn as_typed(text: &str, period: Option<Duration>, timed: bool) -> String {
     let end = period.map(|period| format!(" for {}", show_period(period))).unwrap_or_default();
     let plain = format!("{text}{end}");
@@ -437,12 +444,14 @@ fn parse_version(word: &str) -> Result<Version, Wrong> {
     }
 }
 
-/// Whether the word is an address, or something that Slack made of one or of a mention: `<https://…|…>`, `<@U…>`.
+/// Whether the word is an address, or something that Slack made of one or of a mention: `<https://…|…>`,
+/// `<@U…>`.
 fn is_link(word: &str) -> bool {
     word.starts_with('<') || word.contains("://") || word.starts_with("github.com/")
 }
 
-/// Understands `https://<host>/<owner>/<name>/pull/<number>`, with whatever follows. The host is not looked at: it may be an Enterprise Server.
+/// Understands `https://<host>/<owner>/<name>/pull/<number>`, with whatever follows. The host is not looked
+/// at: it may be an Enterprise Server.
 fn parse_link(word: &str) -> Result<What, Wrong> {
     let not_one = || Wrong { problem: format!("{} is not a link to a pull request", quoted(word)), right: None };
     let inner = word.trim_start_matches('<').split(['>', '|', '?', '#']).next().unwrap_or_default();

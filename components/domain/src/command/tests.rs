@@ -1,5 +1,7 @@
 //! What is typed, and what is understood.
 
+#![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
+
 use super::*;
 use crate::refusal::Right;
 use proptest::prelude::*;

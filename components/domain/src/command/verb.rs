@@ -1,4 +1,5 @@
-//! The verbs, and what the help says about each. Every text is an exhaustive match: a verb without help does not compile.
+//! The verbs, and what the help says about each. Every text is an exhaustive match: a verb without help does
+//! not compile.
 //!
 //! The examples are real: each is understood as the verb that it stands under.
 
@@ -27,21 +28,13 @@ verbs! {
     Deploy,
     /// Show what a deploy would change.
     Preview,
-    /// What is live.
     Status,
-    /// What was deployed before.
     History,
-    /// Back to an earlier version.
     Rollback,
-    /// Stop a deployment.
     Cancel,
-    /// Let nobody deploy.
     Lock,
-    /// Let people deploy again.
     Unlock,
-    /// Which apps there are.
     Apps,
-    /// How commands are typed.
     Help,
 }
 
@@ -156,7 +149,6 @@ impl Verb {
         }
     }
 
-    /// The plainest example.
     pub fn example(self) -> &'static str {
         self.examples().first().map_or("/deploy help", |(typed, _)| typed)
     }

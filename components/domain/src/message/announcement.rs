@@ -8,7 +8,6 @@ use crate::names::Target;
 use crate::push::{PushNote, Touched};
 use serde_json::Value;
 
-/// What every announcement says.
 pub const NOT_DEPLOYED: &str = "Not deployed: I only deploy what people ask me to.";
 
 /// So many targets are listed in one message: Slack takes 50 blocks.

@@ -1,4 +1,5 @@
-//! Answers to questions, and what is said of locks: seen by whoever asked, or by the channel.
+//! Answers to the command itself, to questions and to buttons, for the asker alone; and what the channel
+//! reads about locks.
 
 use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
@@ -8,14 +9,15 @@ use super::text::{SHORT, code, cut, length, link, moment, said, some, words};
 use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{End, Facts, State};
-use crate::lock::{LockChange, Locked, TargetLock};
+use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{DeploymentId, SlackUser, Target};
 use serde_json::Value;
 
 /// So much of a page is shown at most: Slack finds longer messages too long, and nobody reads them.
 const PAGE: usize = 11_000;
 
-/// Lines in as few sections as hold them, as far as a page goes; then `last`. The first line is also the message's text.
+/// Lines in as few sections as hold them, as far as a page goes; then `last`. The first line is also the
+/// message's text.
 pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> Message {
     let mut sections: Vec<String> = Vec::new();
     let mut add = |line: &str| match sections.last_mut() {
@@ -82,19 +84,15 @@ pub fn help(about: Option<Verb>) -> String {
 /// What is known of one target.
 #[derive(Clone, Debug)]
 pub struct TargetStatus {
-    /// Which.
     pub target: Target,
-    /// The deployment that runs.
     pub live: Option<Facts>,
     /// The one whose turn it is, if it has not ended.
     pub under_way: Option<Facts>,
-    /// Its lock.
     pub lock: Option<TargetLock>,
     /// Frozen until then.
     pub frozen: Option<crate::time::Timestamp>,
 }
 
-/// `status`.
 pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: usize) -> Message {
     let mut lines = Vec::new();
     lines.extend(lock_of_all.map(|lock| format!(":lock: *Everything* {}", lock_words(lock))));
@@ -134,8 +132,8 @@ fn lock_words(lock: &TargetLock) -> String {
 
 // ---- history ----
 
-/// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between them who locked and unlocked
-/// the target, or everything.
+/// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between
+/// them who locked and unlocked the target, or everything.
 pub fn history(
     target: &Target,
     all: &[(DeploymentId, Facts)],
@@ -201,11 +199,11 @@ pub fn history(
 fn lock_line(what: &str, change: &LockChange) -> String {
     let (by, at, why) = (&change.by, moment(change.at), said(&change.reason));
     match &change.what {
-        Locked::Set { until } => {
+        LockAction::Set { until } => {
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
             format!("• :lock: {what}locked by <@{by}> {at}{until}{why}")
         }
-        Locked::TakenAway { of } => {
+        LockAction::TakenAway { of } => {
             let whose = if of == by { "their own".to_owned() } else { format!("<@{of}>'s") };
             format!("• :unlock: {what}unlocked by <@{by}> {at}; it was {whose}{why}")
         }
@@ -260,7 +258,7 @@ pub fn apps(catalog: &Catalog) -> Message {
     page(&lines, None, &[])
 }
 
-/// What stands in the way, in short.
+/// The gates of an environment, in short.
 fn gates(environment: &Environment) -> Vec<String> {
     let gates = &environment.gates;
     let mut parts = Vec::new();
@@ -306,7 +304,6 @@ pub fn unlocked(what: &str, by: &SlackUser, lock: &TargetLock) -> Message {
     page(&[format!(":unlock: <@{by}> unlocked *{what}*. It was {whose}{}.", said(&lock.reason))], None, &[])
 }
 
-/// Somebody else's lock is there.
 pub fn locked_already(what: &str, lock: &TargetLock) -> String {
     format!("{what} is already {} They or an owner can unlock it.", lock_words(lock))
 }
@@ -352,7 +349,6 @@ pub fn cancelling() -> String {
     "I'll cancel it if it isn't committed yet. Its message will say so.".to_owned()
 }
 
-/// They may not approve it.
 pub fn may_not_approve(target: &str, is_asker: bool) -> String {
     match is_asker {
         true => format!(

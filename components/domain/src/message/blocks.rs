@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 pub struct Message {
     /// For notifications, and where blocks cannot be shown.
     pub text: String,
-    /// Block Kit.
     pub blocks: Value,
 }
 
-/// A section's text may have 3,000 characters, and a text in small print 2,000; ours stay below, whatever outside text does.
+/// A section's text may have 3,000 characters, and a text in small print 2,000; ours stay below, whatever
+/// outside text does.
 pub(super) const SECTION: usize = 2900;
 pub(super) const SMALL: usize = 1900;
-/// The text that stands in notifications.
+/// The text of a notification.
 pub(super) const SUMMARY: usize = 1000;
 
 pub(super) fn section(text: &str) -> Value {

@@ -17,7 +17,6 @@ const DEPLOY_PUSHED: &str = "deploy_pushed";
 /// Slack takes at most so many characters as a button's value.
 const LONGEST_VALUE: usize = 2000;
 
-/// A button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Button {
     /// Ends a deployment that has no commit yet.
@@ -26,9 +25,7 @@ pub enum Button {
     Retry(DeploymentId),
     /// The last healthy version of that deployment's target.
     RollBack(DeploymentId),
-    /// Agrees to it.
     Approve(DeploymentId),
-    /// Does not.
     Reject(DeploymentId),
     /// Deploys a version although it was rolled back.
     DeployAnyway(DeploymentId),
@@ -40,19 +37,15 @@ pub enum Button {
     DeployPushed(Box<PushedOffer>),
     /// Takes a lock away.
     Unlock {
-        /// Of what.
         scope: Scope,
         /// The lock that was shown, by when it was set: a newer one stays. None: that of a rollback.
         set: Option<Timestamp>,
     },
 }
 
-/// What a preview offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
-    /// The preview.
     pub of: DeploymentId,
-    /// What would be deployed.
     pub words: DeployWords,
     /// Its commit when it was shown; none for a rollback, whose version does not move.
     #[serde(default)]
@@ -62,9 +55,8 @@ pub struct Offer {
 /// What the announcement of a push offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushedOffer {
-    /// Where to.
     pub target: TargetWords,
-    /// The commits of the push that touched its files: what is in them counts as known to whoever presses.
+    /// The commits of the push that touched its files. A press means that the person knows them.
     pub wrote: Vec<CommitSha>,
 }
 

@@ -6,7 +6,8 @@ use crate::names::DeploymentId;
 
 const TRAILER: &str = "Deploy-Id: ";
 
-/// Headline and body of a deploy commit. Line breaks are stripped from everything but our own structure, so that the last line is ours.
+/// Headline and body of a deploy commit. Line breaks are stripped from everything but our own structure, so
+/// that the last line is ours.
 pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId) -> (String, String) {
     let line = |text: &str| clip(text, LONG);
     let who = match line(&request.user_name).as_str() {
@@ -18,7 +19,8 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         false => format!("Deploy {} {}", commit.target().target, commit.target().tag),
     };
     let headline = clip(&headline, 72);
-    // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would notify her.
+    // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would
+    // notify her.
     let source = match &commit.target().source.reference {
         Reference::PullRequest(number) => {
             format!("{}{number} ({})", commit.target().source.repo, commit.target().source.branch)

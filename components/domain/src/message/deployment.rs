@@ -14,20 +14,17 @@ use crate::time::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
 
-/// What is only known for a moment and stands in no fact.
+/// What is only known for a moment and is in no fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
     /// Others write to the branch first.
-    Queue {
-        /// How many.
-        ahead: u64,
-    },
+    Queue { ahead: u64 },
     /// The mutation had no answer: being found out.
     Settling,
 }
 
-/// The one message of a deployment up to its commit, or its `end`: slack-command's part. From the facts alone, and what is only
-/// known for a moment.
+/// The one message of a deployment up to its commit, or its `end`: slack-command's part. From the facts
+/// alone, and what is only known for a moment.
 pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
     let said = match &facts.end {
         Some(end) => ended(facts, &end.end),
@@ -199,7 +196,6 @@ fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
     }
 }
 
-/// Who agreed so far.
 fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
     let needs = sentence::refusal(refusal);
     let approvals = facts.approvals.clone().unwrap_or_default();
@@ -265,7 +261,6 @@ fn with_waiting(text: String, watch: Option<&WatchFact>) -> String {
     text
 }
 
-/// The end of a sentence.
 fn waiting_for(waiting: &Waiting) -> String {
     match waiting {
         Waiting::OtherOperation { by: Some(by) } if !by.is_empty() => {
@@ -277,7 +272,8 @@ fn waiting_for(waiting: &Waiting) -> String {
     }
 }
 
-/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun the sync.
+/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun the
+/// sync.
 fn changed(facts: &Facts, asked: bool) -> String {
     let sha =
         facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();

@@ -5,7 +5,8 @@ pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Text of people between backticks: at most `limit` characters on one line. A backtick cannot be escaped there, so it is replaced.
+/// Text of people between backticks: at most `limit` characters on one line. A backtick cannot be escaped
+/// there, so it is replaced.
 pub fn code_escape(text: &str, limit: usize) -> String {
     let one_line = |c: char| {
         if c == '`' {

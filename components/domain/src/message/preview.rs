@@ -11,24 +11,20 @@ use crate::deployment::{ChangesFact, Riders, TargetPlan};
 use crate::names::FilePath;
 use crate::refusal::Refusal;
 
-/// What a deploy would do.
 #[derive(Clone, Debug)]
 pub struct Preview<'a> {
-    /// What would be decided.
     pub plan: &'a TargetPlan,
     /// Each values file, before and after.
     pub files: &'a [(&'a FilePath, &'a str, &'a str)],
-    /// What is new in it.
     pub changes: Option<&'a ChangesFact>,
     /// What GitHub says of its checks.
     pub checks: Option<&'a str>,
     /// What would stand in the way.
     pub problem: Option<&'a Refusal>,
-    /// What its button would deploy.
     pub offer: Offer,
 }
 
-/// `preview`: the exact change, what it brings, and what stands in its way.
+/// `preview`: the exact change, what it brings, and what is in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
     let (plan, source) = (preview.plan, &preview.plan.source);
     let mut lines =

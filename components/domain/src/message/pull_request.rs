@@ -1,11 +1,10 @@
 //! What a pull request shows of its deploys, in GitHub's states and a few words.
 //!
-//! A repository may be public where the channel is not: no names of people, and nothing that Argo CD says of the cluster. Whoever wants to
-//! know more follows the link to the message.
+//! A repository may be public although the channel is not. So there are no names of people, and nothing that
+//! Argo CD says about the cluster. The link to the message leads to the rest.
 
 use crate::deployment::{CommitFact, DeploymentState, LastWord};
 
-/// What is deployed.
 pub fn of_deploy(commit: &CommitFact) -> String {
     let what = if commit.target().rollback { "rollback to " } else { "" };
     format!("{what}{}, by /deploy in Slack", commit.target().tag)

@@ -1,5 +1,5 @@
-//! The sentences about each refusal and each fault: what happened, whether anything changed where one could doubt it, and
-//! what to do next.
+//! The sentences about each refusal and each fault: what happened, whether anything changed where one could
+//! doubt it, and what to do next.
 
 use super::mrkdwn::{code_escape, escape};
 use super::text::{LONG, SHORT, clip, code, link, moment, said, some, words};
@@ -8,7 +8,8 @@ use crate::fault::{Cause, Changed, Fault, System};
 use crate::refusal::{Refusal, Right};
 use crate::values::EditRefusal;
 
-/// Said where one could believe otherwise: a refusal never changes anything, so "not deployed" is enough there.
+/// Said where one could believe otherwise: a refusal never changes anything, so "not deployed" is enough
+/// there.
 pub(super) const NOTHING: &str = "Nothing was changed.";
 
 /// `are`: "The apps are".
@@ -35,7 +36,7 @@ pub fn refusal(refusal: &Refusal) -> String {
     }
 }
 
-/// The sentence about any other request that was refused. No title stands in front of it.
+/// The sentence about any other request that was refused. There is no title in front of it.
 pub fn declined(refusal: &Refusal) -> String {
     let (what, todo) = reason(refusal);
     match refusal {

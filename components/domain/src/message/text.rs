@@ -1,4 +1,5 @@
-//! Words and how they are put together: what is escaped, cut, listed, linked, and how a moment and a duration read.
+//! Words and how they are put together: what is escaped, cut, listed, linked, and how a moment and a duration
+//! read.
 
 use super::mrkdwn::{code_escape, escape};
 use crate::time::Timestamp;
@@ -10,7 +11,6 @@ pub(super) const LONG: usize = 300;
 /// In backticks: an image tag is never cut.
 pub(super) const CODE: usize = 128;
 
-/// In backticks.
 pub(super) fn code(text: &str) -> String {
     match code_escape(text, CODE).trim() {
         "" => "(nothing)".to_owned(),
@@ -67,8 +67,8 @@ pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// The last resort against Slack's limits: pieces are cut where they come in, so this does not happen to ordinary text. A mention or link
-/// is never cut in two.
+/// The last resort against Slack's limits: pieces are cut where they come in, so this does not happen to
+/// ordinary text. A mention or link is never cut in two.
 pub(super) fn cut(text: &str, most: usize) -> String {
     if length(text) <= most {
         return text.to_owned();

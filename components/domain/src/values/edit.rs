@@ -2,7 +2,7 @@
 
 use super::EditRefusal;
 use super::path::TagPath;
-use super::walk::{Place, check_size, places};
+use super::walk::{Scalar, check_size, scalars};
 use crate::names::BlobSha;
 use saphyr_parser::{Event, Parser};
 use sha1::{Digest, Sha1};
@@ -11,7 +11,6 @@ use std::ops::Range;
 /// One tag changed in one file, proven to be the only change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// The whole new file.
     pub text: String,
     /// The old value at each path.
     pub before: Vec<String>,
@@ -38,28 +37,29 @@ pub fn blob_sha(content: &[u8]) -> BlobSha {
 
 /// The value at each path. Refuses whatever [`set_tag`] would refuse to edit.
 pub fn read_tags(text: &str, at: &[TagPath]) -> Result<Vec<String>, EditRefusal> {
-    Ok(places(text, at)?.into_iter().map(|place| place.value).collect())
+    Ok(scalars(text, at)?.into_iter().map(|scalar| scalar.value).collect())
 }
 
-/// Writes the tag at each path. A value that is the tag already, and a string to every reader of YAML, stays as it is.
+/// Writes the tag at each path. A value that is the tag already, and a string to every reader of YAML, stays
+/// as it is.
 pub fn set_tag(text: &str, at: &[TagPath], tag: &str) -> Result<Edit, EditRefusal> {
     if tag.is_empty() || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
         return Err(EditRefusal::UnsafeTag);
     }
-    let mut places = places(text, at)?;
-    let before = places.iter().map(|place| place.value.clone()).collect();
-    places.retain(|place| !place.holds(tag));
-    places.sort_by_key(|place| place.event);
-    places.dedup_by_key(|place| place.event);
+    let mut scalars = scalars(text, at)?;
+    let before = scalars.iter().map(|scalar| scalar.value.clone()).collect();
+    scalars.retain(|scalar| !scalar.holds(tag));
+    scalars.sort_by_key(|scalar| scalar.event);
+    scalars.dedup_by_key(|scalar| scalar.event);
 
-    let splices: Vec<_> = places.iter().map(|place| (place.bytes.clone(), place.form.write(tag))).collect();
+    let splices: Vec<_> = scalars.iter().map(|scalar| (scalar.bytes.clone(), scalar.form.write(tag))).collect();
     let unproven = || EditRefusal::Unproven { path: at.first().map(TagPath::to_string).unwrap_or_default() };
     let edited = splice(text, &splices).ok_or_else(unproven)?;
-    let proven = differs_only_in(text, &edited, &splices) && means_the_same_but_for(text, &edited, &places, tag);
+    let proven = differs_only_in(text, &edited, &splices) && means_the_same_but_for(text, &edited, &scalars, tag);
     if !proven {
         return Err(unproven());
     }
-    Ok(Edit { text: edited, before, changed: !places.is_empty() })
+    Ok(Edit { text: edited, before, changed: !scalars.is_empty() })
 }
 
 /// Replaces each range; they are in order.
@@ -87,20 +87,21 @@ pub(super) fn differs_only_in(old: &str, new: &str, splices: &[(Range<usize>, St
     rest.is_some() && rest == old.get(seen..)
 }
 
-/// Second half of the proof: event by event the same YAML, but for the values, which are the tag in quotes now.
+/// Second half of the proof: event by event the same YAML, but for the values, which are the tag in quotes
+/// now.
 ///
 /// Where a path leads depends on the events alone, so it still leads to the same scalar.
-pub(super) fn means_the_same_but_for(old: &str, new: &str, places: &[Place], tag: &str) -> bool {
+pub(super) fn means_the_same_but_for(old: &str, new: &str, scalars: &[Scalar], tag: &str) -> bool {
     let (mut old, mut new) = (Parser::new_from_str(old), Parser::new_from_str(new));
-    let mut places = places.iter().peekable();
+    let mut scalars = scalars.iter().peekable();
     for position in 0_usize.. {
         let (wanted, got) = match (old.next_event(), new.next_event()) {
             (Some(Ok((wanted, _))), Some(Ok((got, _)))) => (wanted, got),
-            (ends_old, ends_new) => return ends_old.is_none() && ends_new.is_none() && places.peek().is_none(),
+            (ends_old, ends_new) => return ends_old.is_none() && ends_new.is_none() && scalars.peek().is_none(),
         };
-        let wanted = match (places.next_if(|place| place.event == position), wanted) {
-            (Some(place), Event::Scalar(_, _, anchor, kind)) => {
-                Event::Scalar(tag.into(), place.form.style(), anchor, kind)
+        let wanted = match (scalars.next_if(|scalar| scalar.event == position), wanted) {
+            (Some(scalar), Event::Scalar(_, _, anchor, kind)) => {
+                Event::Scalar(tag.into(), scalar.form.style(), anchor, kind)
             }
             (Some(_), _) => return false,
             (None, same) => same,

@@ -7,7 +7,7 @@ use std::fmt;
 /// The longest path that is read, in bytes and in segments.
 const LONGEST_PATH: (usize, usize) = (512, 32);
 
-/// Where a tag stands in a values file: `image.tag`, `images[0].tag`, `"example.com/app".tag`.
+/// Where a tag is in a values file: `image.tag`, `images[0].tag`, `"example.com/app".tag`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TagPath(pub(super) Vec<Segment>);
@@ -20,7 +20,7 @@ pub(super) enum Segment {
 }
 
 impl TagPath {
-    /// Checks the text. A key with dots, brackets or blanks stands in double quotes; there are no escapes.
+    /// Checks the text. A key with dots, brackets or blanks is in double quotes; there are no escapes.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         let invalid = InvalidName("path of a value (such as image.tag, images[0].tag or \"a.b\".tag)");
         let mut segments = Vec::new();

@@ -5,11 +5,12 @@ use super::{EditRefusal, LARGEST};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 use std::ops::Range;
 
-/// The most collections within each other. The parser keeps every open one, at a hundred times the size of its text.
+/// The most collections within each other. The parser keeps every open one, at a hundred times the size of
+/// its text.
 pub(super) const DEEPEST: usize = 200;
 /// A value that can be replaced.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Scalar {
     /// The number of its event in the stream.
     pub(super) event: usize,
     pub(super) value: String,
@@ -45,7 +46,7 @@ impl Form {
     }
 }
 
-impl Place {
+impl Scalar {
     /// Whether every reader of YAML finds the tag here, as a string.
     pub(super) fn holds(&self, tag: &str) -> bool {
         let is_string = match self.form {
@@ -57,7 +58,8 @@ impl Place {
     }
 }
 
-/// Whether a plain scalar is a string in YAML 1.1 and 1.2. Takes some strings for others (`1.2.3`): those get quotes.
+/// Whether a plain scalar is a string in YAML 1.1 and 1.2. Takes some strings for others (`1.2.3`): those get
+/// quotes.
 fn is_plain_string(text: &str) -> bool {
     const WORDS: [&str; 12] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", "-.inf", ".nan"];
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -69,10 +71,10 @@ pub(super) fn check_size(bytes: usize) -> Result<(), EditRefusal> {
     if bytes > LARGEST { Err(EditRefusal::TooLarge { bytes, limit: LARGEST }) } else { Ok(()) }
 }
 
-pub(super) fn places(text: &str, at: &[TagPath]) -> Result<Vec<Place>, EditRefusal> {
+pub(super) fn scalars(text: &str, at: &[TagPath]) -> Result<Vec<Scalar>, EditRefusal> {
     check_size(text.len())?;
-    // The parser copies the prefix of a `%TAG` into every tag that uses it (gigabytes of copies from a small file), and it
-    // counts bytes, not characters, in directives that it does not know.
+    // The parser copies the prefix of a `%TAG` into every tag that uses it (gigabytes of copies from a small
+    // file), and it counts bytes, not characters, in directives that it does not know.
     let directive = |line: &str| {
         let line = line.trim_start_matches('\u{FEFF}');
         line.starts_with('%') && !line.starts_with("%YAML ")
@@ -81,7 +83,7 @@ pub(super) fn places(text: &str, at: &[TagPath]) -> Result<Vec<Place>, EditRefus
         let problem = "a directive other than %YAML".to_owned();
         return Err(EditRefusal::Syntax { line: before.saturating_add(1), problem });
     }
-    at.iter().map(|path| Walk::new(text, path).place()).collect()
+    at.iter().map(|path| Walk::new(text, path).find()).collect()
 }
 
 /// One pass over the events, following one path. Holds no more than the path is deep.
@@ -108,7 +110,7 @@ impl<'a> Walk<'a> {
         Self { text, path, parser, events: 0, open: 0, anchors: Vec::new(), used_elsewhere: None, deepest: (0, None) }
     }
 
-    fn place(mut self) -> Result<Place, EditRefusal> {
+    fn find(mut self) -> Result<Scalar, EditRefusal> {
         let mut found = None;
         loop {
             match self.next()?.0 {
@@ -123,7 +125,7 @@ impl<'a> Walk<'a> {
                             let line = self.deepest.1.unwrap_or(line);
                             return Err(EditRefusal::SeveralDocuments { path: self.path.to_string(), line });
                         }
-                        place => found = place,
+                        scalar => found = scalar,
                     }
                 }
                 _ => {}
@@ -132,7 +134,7 @@ impl<'a> Walk<'a> {
         let path = self.path.to_string();
         match (found, self.used_elsewhere) {
             (Some(_), Some(line)) => Err(EditRefusal::UsedElsewhere { path, line }),
-            (Some(place), None) => Ok(place),
+            (Some(scalar), None) => Ok(scalar),
             (None, _) => {
                 let (count, line) = self.deepest;
                 Err(EditRefusal::PathMissing { path, exists: self.path.first(count), line })
@@ -164,7 +166,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads a node to its end. `line` is that of its key, which is where people look.
-    fn node(&mut self, (event, span): Spanned<'a>, depth: usize, line: usize) -> Result<Option<Place>, EditRefusal> {
+    fn node(&mut self, (event, span): Spanned<'a>, depth: usize, line: usize) -> Result<Option<Scalar>, EditRefusal> {
         if depth > 0 && depth >= self.deepest.0 {
             self.deepest = (depth, Some(line));
         }
@@ -186,9 +188,9 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn mapping(&mut self, key: &str, depth: usize) -> Result<Option<Place>, EditRefusal> {
+    fn mapping(&mut self, key: &str, depth: usize) -> Result<Option<Scalar>, EditRefusal> {
         let below = depth.saturating_add(1);
-        let (mut place, mut seen, mut merge) = (None, false, None);
+        let (mut scalar, mut seen, mut merge) = (None, false, None);
         loop {
             let (event, span) = self.next()?;
             let line = span.start.line();
@@ -210,7 +212,7 @@ impl<'a> Walk<'a> {
                 (false, _) => self.skip(&value.0)?,
                 (true, false) => {
                     seen = true;
-                    place = self.node(value, below, line)?;
+                    scalar = self.node(value, below, line)?;
                 }
                 (true, true) => {
                     let key = self.path.first(below);
@@ -220,22 +222,22 @@ impl<'a> Walk<'a> {
         }
         match merge {
             Some(line) if !seen => Err(EditRefusal::OnlyMerged { path: self.path.to_string(), line }),
-            _ => Ok(place),
+            _ => Ok(scalar),
         }
     }
 
-    fn sequence(&mut self, index: usize, depth: usize) -> Result<Option<Place>, EditRefusal> {
-        let mut place = None;
+    fn sequence(&mut self, index: usize, depth: usize) -> Result<Option<Scalar>, EditRefusal> {
+        let mut scalar = None;
         for position in 0_usize.. {
             let item = self.next()?;
             let line = item.1.start.line();
             match item.0 {
                 Event::SequenceEnd => break,
-                _ if position == index => place = self.node(item, depth.saturating_add(1), line)?,
+                _ if position == index => scalar = self.node(item, depth.saturating_add(1), line)?,
                 other => self.skip(&other)?,
             }
         }
-        Ok(place)
+        Ok(scalar)
     }
 
     /// Reads the rest of a node whose first event was the last one read.
@@ -250,7 +252,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Finds the bytes of the scalar that was read last.
-    fn scalar(&self, event: Event<'a>, span: Span, line: usize) -> Result<Place, EditRefusal> {
+    fn scalar(&self, event: Event<'a>, span: Span, line: usize) -> Result<Scalar, EditRefusal> {
         let Event::Scalar(value, style, anchor, kind) = event else { return Err(self.unproven()) };
         let path = || self.path.to_string();
         if let Some(kind) = kind.as_deref().filter(|kind| !is_string_tag(kind)) {
@@ -265,7 +267,8 @@ impl<'a> Walk<'a> {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
         let written = without_properties(whole);
-        // To YAML 1.1, which Helm reads, such a name ends earlier, and what is left of it belongs to the value.
+        // To YAML 1.1, which Helm reads, such a name ends earlier, and what is left of it belongs to the
+        // value.
         let properties = whole.strip_suffix(written).unwrap_or_default();
         let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
         if properties.split([' ', '\t']).filter_map(|one| one.strip_prefix('&')).any(|name| name.contains(odd)) {
@@ -277,14 +280,15 @@ impl<'a> Walk<'a> {
             ScalarStyle::SingleQuoted => (Form::Single, begin, quoted(written, '\'')),
             ScalarStyle::DoubleQuoted => (Form::Double, begin, quoted(written, '"')),
             _ if !value.is_empty() => (Form::Plain, begin, Some(written.len())),
-            // The span is that of the anchor and tag. Without them it is that of the colon, or of whatever comes next.
+            // The span is that of the anchor and tag. Without them it is that of the colon, or of whatever
+            // comes next.
             _ if anchor > 0 || kind.is_some() => (Form::Empty, end, Some(0)),
             _ if self.text.get(start..).is_some_and(is_bare_colon) => (Form::Empty, start.saturating_add(1), Some(0)),
             _ => return Err(EditRefusal::NoValue { path: path(), line }),
         };
         let length = length.ok_or_else(|| self.unproven())?;
         let bytes = begin..begin.saturating_add(length);
-        Ok(Place {
+        Ok(Scalar {
             event: self.events.saturating_sub(1),
             value: value.into_owned(),
             bytes,

@@ -1,11 +1,13 @@
 //! Answers to questions, and what the channel reads about locks.
 
+#![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
+
 use super::*;
 use crate::catalog::Catalog;
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
 use crate::image::Digest;
-use crate::lock::{LockChange, Locked, TargetLock};
+use crate::lock::{LockAction, LockChange, TargetLock};
 
 fn lock(reason: &str) -> TargetLock {
     TargetLock { by: user("U1"), reason: reason.to_owned(), at: at(0), until: Some(at(7200)), rollback: false }
@@ -88,11 +90,11 @@ fn what_was_deployed_before_and_how_it_ended() {
     let past: Vec<_> = past.into_iter().map(|facts| (id('1'), facts)).collect();
     let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
     let locks = [
-        change(1, Locked::Set { until: Some(at(3600)) }),
-        change(2, Locked::TakenAway { of: user("U7") }),
-        change(60, Locked::Set { until: None }),
-        change(61, Locked::Set { until: None }),
-        change(62, Locked::TakenAway { of: user("U8") }),
+        change(1, LockAction::Set { until: Some(at(3600)) }),
+        change(2, LockAction::TakenAway { of: user("U7") }),
+        change(60, LockAction::Set { until: None }),
+        change(61, LockAction::Set { until: None }),
+        change(62, LockAction::TakenAway { of: user("U8") }),
     ];
     insta::assert_snapshot!(show(&history(&target(), &past, &[], &[])), @"
     *checkout@production*, newest first:

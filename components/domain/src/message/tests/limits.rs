@@ -1,4 +1,7 @@
-//! Whatever people and other systems write: a message stays within Slack's limits, and mentions nobody who is not meant.
+//! Whatever people and other systems write: a message stays within Slack's limits, and mentions nobody who is
+//! not meant.
+
+#![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
 use crate::catalog::Catalog;
@@ -20,8 +23,8 @@ fn hostile() -> [String; 6] {
     ]
 }
 
-/// Block Kit's limits as Slack enforces them, counted in UTF-16 units, which is never less than what Slack counts; and that no mention or
-/// link stands in a text but ours.
+/// Block Kit's limits as Slack enforces them, counted in UTF-16 units, which is never less than what Slack
+/// counts; and that no mention or link stands in a text but ours.
 fn check_message(message: &Message, about: &str) {
     let length = |text: &str| text.encode_utf16().count();
     assert!((1..=4000).contains(&length(&message.text)), "{about}: {}", message.text);
@@ -331,7 +334,7 @@ proptest! {
             lock: Some(lock.clone()),
             frozen: Some(at(9)),
         };
-        let taken_away = crate::lock::Locked::TakenAway { of: user("U8") };
+        let taken_away = crate::lock::LockAction::TakenAway { of: user("U8") };
         let locks = [lock.change(), LockChange { what: taken_away, ..lock.change() }];
         let locks: Vec<_> = locks.iter().cycle().take(count.min(20)).cloned().collect();
         check_message(&status_of(&vec![status; count.max(1)], Some(&lock), count), "status");
