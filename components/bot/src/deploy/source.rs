@@ -42,29 +42,31 @@ pub(super) async fn wanted<W: World>(
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.
-fn still_newest(request: &RequestFact, target: &Target, past: &[(DeploymentId, Facts)]) -> Result<(), Refusal> {
+fn still_newest(request: &RequestFact, target: &Target, past: &[(DeploymentId, Facts)]) -> Result<(), Stop> {
     let newest = versions::newest_plan(past).map(|plan| &plan.tag);
     match request.origin.takes_away().zip(newest) {
         Some((was, is)) if was != is => {
-            Err(Refusal::VersionMoved { target: Box::new(target.clone()), was: was.clone(), is: is.clone() })
+            Err(Refusal::VersionMoved { target: Box::new(target.clone()), was: was.clone(), is: is.clone() }.into())
         }
         _ => Ok(()),
     }
 }
 
 /// The newest version is what runs, once it is live: there is nothing to go back to.
-fn not_live(tag: &Tag, target: &Target, past: &[(DeploymentId, Facts)]) -> Result<(), Refusal> {
+fn not_live(tag: &Tag, target: &Target, past: &[(DeploymentId, Facts)]) -> Result<(), Stop> {
     let is_live = past.first().is_some_and(|(_, facts)| facts.state() == State::Live);
     if is_live && versions::newest_plan(past).is_some_and(|newest| newest.tag == *tag) {
-        return Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag.clone() });
+        return Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag.clone() }.into());
     }
     Ok(())
 }
 
 /// A button is void once the branch has moved from the commit that it showed.
-fn still_head(request: &RequestFact, source: &Source) -> Result<(), Refusal> {
+fn still_head(request: &RequestFact, source: &Source) -> Result<(), Stop> {
     match request.origin.head() {
-        Some(was) if *was != source.head => Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }),
+        Some(was) if *was != source.head => {
+            Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }.into())
+        }
         _ => Ok(()),
     }
 }
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
     use domain::catalog::Catalog;
     use domain::deployment::samples::{at, commit_to, id, live, relayed, request, sha, target_plan};
-    use domain::deployment::{End, Origin, OutcomeFact, TargetPlan};
+    use domain::deployment::{Origin, OutcomeFact, TargetPlan};
     use domain::names::{BranchName, CommitSha, GitHubLogin, PullRequestNumber};
 
     fn pull_request(open: PrState, from_fork: bool) -> SourceState {
@@ -144,29 +146,26 @@ mod tests {
     fn the_source_is_an_open_pull_request_of_the_repository_or_a_branch() {
         let catalog = "apps: {checkout: {repo: acme/checkout, image: ghcr.io/acme/checkout, allow: anyone}}";
         let app = Catalog::parse(catalog).unwrap().apps.into_values().next().unwrap();
-        let check = |what: What, state: SourceState, expected: Result<Source, Refusal>| {
+        let check = |what: What, state: SourceState, expected: Result<Source, Option<Refusal>>| {
             let mut request = request();
             request.words.what = what;
-            let found = source(&snapshot(state.clone(), Vec::new()), &request, &app).map_err(|stop| match stop {
-                Stop::End(End::Refused { refusal }) => refusal.read(),
-                _ => None,
-            });
-            assert_eq!(found, expected.map_err(Some), "{state:?}");
+            let found = source(&snapshot(state.clone(), Vec::new()), &request, &app);
+            assert_eq!(found.map_err(|stop| stop.refusal()), expected, "{state:?}");
         };
         let (number, repo) = (PullRequestNumber(42), target_plan().source.repo);
         let branch = BranchName::parse("main").unwrap();
         let (by_number, by_branch) = (|| What::PullRequest(number), || What::Branch(branch.clone()));
 
         check(by_number(), pull_request(PrState::Open, false), Ok(target_plan().source));
-        check(by_number(), pull_request(PrState::Open, true), Err(Refusal::FromFork { number }));
+        check(by_number(), pull_request(PrState::Open, true), Err(Some(Refusal::FromFork { number })));
         for (state, merged) in [(PrState::Merged, true), (PrState::Closed, false)] {
             let base = Some(branch.clone());
             let refusal = Refusal::PullRequestNotOpen { number, merged, base };
-            check(by_number(), pull_request(state, false), Err(refusal.clone()));
-            check(by_number(), pull_request(state, true), Err(refusal));
+            check(by_number(), pull_request(state, false), Err(Some(refusal.clone())));
+            check(by_number(), pull_request(state, true), Err(Some(refusal)));
         }
         let no_pull_request = Refusal::NoSuchPullRequest { number, repo: repo.clone() };
-        check(by_number(), SourceState::NoPullRequest, Err(no_pull_request));
+        check(by_number(), SourceState::NoPullRequest, Err(Some(no_pull_request)));
 
         let (head, title) = (sha('a'), "Make the cart faster".to_owned());
         let state = SourceState::Branch { branch: branch.clone(), head, title, checks: None };
@@ -174,8 +173,8 @@ mod tests {
         let of_branch = Source { reference, branch: branch.clone(), author: None, url: None, ..target_plan().source };
         check(by_branch(), state, Ok(of_branch));
         let no_branch = Refusal::NoSuchBranch { branch: branch.clone(), repo: repo.clone() };
-        check(by_branch(), SourceState::NoBranch, Err(no_branch));
-        check(by_branch(), SourceState::NoRepository, Err(Refusal::NoSuchRepository { repo }));
+        check(by_branch(), SourceState::NoBranch, Err(Some(no_branch)));
+        check(by_branch(), SourceState::NoRepository, Err(Some(Refusal::NoSuchRepository { repo })));
     }
 
     fn tag(text: &str) -> Tag {
@@ -191,14 +190,17 @@ mod tests {
     #[test]
     fn roll_back_is_void_once_another_version_was_deployed() {
         let target = target_plan().target;
-        let check = |origin: Origin, past: &[(DeploymentId, Facts)], expected: Result<(), Refusal>| {
-            assert_eq!(still_newest(&RequestFact { origin, ..request() }, &target, past), expected);
+        let check = |origin: Origin, past: &[(DeploymentId, Facts)], expected: Result<(), Option<Refusal>>| {
+            assert_eq!(
+                still_newest(&RequestFact { origin, ..request() }, &target, past).map_err(|stop| stop.refusal()),
+                expected
+            );
         };
         let below_v2 = || Origin::RollBack { of: id('1'), takes_away: tag("v2") };
         let moved = Refusal::VersionMoved { target: Box::new(target.clone()), was: tag("v2"), is: tag("v3") };
         check(below_v2(), &newest("v2", true), Ok(()));
-        check(below_v2(), &newest("v3", true), Err(moved.clone()));
-        check(below_v2(), &newest("v3", false), Err(moved));
+        check(below_v2(), &newest("v3", true), Err(Some(moved.clone())));
+        check(below_v2(), &newest("v3", false), Err(Some(moved)));
         check(below_v2(), &[], Ok(()));
         check(Origin::Typed, &newest("v3", true), Ok(()));
     }
@@ -206,22 +208,25 @@ mod tests {
     #[test]
     fn the_live_version_is_no_version_to_go_back_to() {
         let target = target_plan().target;
+        let check = |version: &str, past: &[(DeploymentId, Facts)], expected: Result<(), Option<Refusal>>| {
+            assert_eq!(not_live(&tag(version), &target, past).map_err(|stop| stop.refusal()), expected);
+        };
         let already = Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag("v2") };
-        assert_eq!(not_live(&tag("v2"), &target, &newest("v2", true)), Err(already));
-        assert_eq!(not_live(&tag("v2"), &target, &newest("v2", false)), Ok(()));
-        assert_eq!(not_live(&tag("v1"), &target, &newest("v2", true)), Ok(()));
-        assert_eq!(not_live(&tag("v1"), &target, &[]), Ok(()));
+        check("v2", &newest("v2", true), Err(Some(already)));
+        check("v2", &newest("v2", false), Ok(()));
+        check("v1", &newest("v2", true), Ok(()));
+        check("v1", &[], Ok(()));
     }
 
     #[test]
     fn a_button_is_void_once_the_branch_has_moved() {
         let source = target_plan().source;
-        let check = |head: Option<CommitSha>, expected: Result<(), Refusal>| {
+        let check = |head: Option<CommitSha>, expected: Result<(), Option<Refusal>>| {
             let request = RequestFact { origin: Origin::Shown { of: id('1'), head }, ..request() };
-            assert_eq!(still_head(&request, &source), expected);
+            assert_eq!(still_head(&request, &source).map_err(|stop| stop.refusal()), expected);
         };
         check(Some(sha('a')), Ok(()));
-        check(Some(sha('c')), Err(Refusal::HeadMoved { was: sha('c'), is: sha('a') }));
+        check(Some(sha('c')), Err(Some(Refusal::HeadMoved { was: sha('c'), is: sha('a') })));
         check(None, Ok(()));
     }
 }

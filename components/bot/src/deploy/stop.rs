@@ -49,3 +49,14 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+impl Stop {
+    /// The refusal, if it is one.
+    pub(crate) fn refusal(&self) -> Option<domain::refusal::Refusal> {
+        match self {
+            Self::End(End::Refused { refusal }) => refusal.read(),
+            _ => None,
+        }
+    }
+}

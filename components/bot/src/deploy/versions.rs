@@ -65,7 +65,7 @@ pub(super) async fn earlier<W: World>(
         Version::LastHealthy => store::load_key(cx.world, RolledBackVersions(&site.environment.argocd)).await?,
         Version::Back(_) | Version::Tag(_) => None,
     };
-    Ok(find_version(site.target, past, version, &rolled_back.unwrap_or_default())?)
+    find_version(site.target, past, version, &rolled_back.unwrap_or_default())
 }
 
 /// The deployment that a version means, among those of the target that reached the branch, newest first.
@@ -74,7 +74,7 @@ fn find_version(
     past: &[(DeploymentId, Facts)],
     version: &Version,
     rolled_back: &RolledBack,
-) -> Result<TargetPlan, Refusal> {
+) -> Result<TargetPlan, Stop> {
     let plans = || past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target));
     let unknown = |typed: String| {
         let mut known: Vec<String> = Vec::new();
@@ -83,7 +83,7 @@ fn find_version(
                 known.push(plan.tag.to_string());
             }
         }
-        Refusal::UnknownVersion { target: target.clone(), typed, known }
+        Stop::from(Refusal::UnknownVersion { target: target.clone(), typed, known })
     };
     match version {
         Version::LastHealthy => {
@@ -95,7 +95,7 @@ fn find_version(
                 .filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target))
                 .find(|plan| Some(&plan.tag) != newest && !is_bad(plan))
                 .cloned()
-                .ok_or(Refusal::NoEarlierVersion { target: target.clone() })
+                .ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
         }
         Version::Back(n) => {
             let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -171,6 +171,7 @@ pub(crate) async fn remembered<W: World>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use Expected::{Found, Refused};
     use domain::deployment::samples::{at, commit_to, id, live, relayed, target_plan, user};
     use domain::deployment::{Failure, LastWord, OutcomeFact};
     use domain::image::Tag;
@@ -186,11 +187,22 @@ mod tests {
         Some(LastWord::Failed { failure: Failure::NoApplication })
     }
 
-    fn check(past: &[(DeploymentId, Facts)], version: Version, rolled_back: &[&str], expected: Result<&str, Refusal>) {
+    /// Which version is found, or why none.
+    enum Expected<'a> {
+        Found(&'a str),
+        Refused(Refusal),
+    }
+
+    fn check(past: &[(DeploymentId, Facts)], version: Version, rolled_back: &[&str], expected: Expected<'_>) {
         let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), by: user("U1"), at: at(0) };
         let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
         let found = find_version(&target_plan().target, past, &version, &rolled_back);
-        assert_eq!(found.map(|plan| plan.tag.to_string()), expected.map(str::to_owned), "{version:?}");
+        match (found, expected) {
+            (Ok(plan), Found(tag)) => assert_eq!(plan.tag.as_str(), tag, "{version:?}"),
+            (Err(stop), Refused(refusal)) => assert_eq!(stop.refusal(), Some(refusal), "{version:?}"),
+            (Ok(plan), Refused(refusal)) => panic!("{version:?}: {} and not {refusal:?}", plan.tag),
+            (Err(stop), Found(tag)) => panic!("{version:?}: {:?} and not {tag}", stop.refusal()),
+        }
     }
 
     #[test]
@@ -202,18 +214,18 @@ mod tests {
             deployed("v2", None),
             deployed("v1", Some(live())),
         );
-        let none = || Err(Refusal::NoEarlierVersion { target: target_plan().target });
+        let none = || Refused(Refusal::NoEarlierVersion { target: target_plan().target });
         let last = || Version::LastHealthy;
         check(&[], last(), &[], none());
-        check(&[v4.clone()], last(), &[], none());
-        check(&[v4.clone(), v3.clone()], last(), &[], Ok("v3"));
+        check(std::slice::from_ref(&v4), last(), &[], none());
+        check(&[v4.clone(), v3.clone()], last(), &[], Found("v3"));
         // What failed is taken away, what was never live is passed over.
-        check(&[v5.clone(), v4.clone(), v3.clone()], last(), &[], Ok("v4"));
-        check(&[v3.clone(), v2.clone(), v1.clone()], last(), &[], Ok("v1"));
+        check(&[v5.clone(), v4.clone(), v3.clone()], last(), &[], Found("v4"));
+        check(&[v3.clone(), v2.clone(), v1.clone()], last(), &[], Found("v1"));
         check(&[v5.clone(), v2.clone()], last(), &[], none());
         // The same version again is no earlier one.
-        check(&[v4.clone(), v4.clone(), v3.clone()], last(), &[], Ok("v3"));
-        check(&[v5, v4.clone(), v3.clone(), v1], last(), &["v4", "v3"], Ok("v1"));
+        check(&[v4.clone(), v4.clone(), v3.clone()], last(), &[], Found("v3"));
+        check(&[v5, v4.clone(), v3.clone(), v1], last(), &["v4", "v3"], Found("v1"));
         check(&[v4, v3], last(), &["v3"], none());
     }
 
@@ -222,12 +234,12 @@ mod tests {
         let past = [deployed("v3", failed()), deployed("v2", Some(live())), deployed("v3", Some(live()))];
         let unknown = |typed: &str, known: &[&str]| {
             let known = known.iter().map(|tag| (*tag).to_owned()).collect();
-            Err(Refusal::UnknownVersion { target: target_plan().target, typed: typed.to_owned(), known })
+            Refused(Refusal::UnknownVersion { target: target_plan().target, typed: typed.to_owned(), known })
         };
-        check(&past, Version::Back(1), &[], Ok("v3"));
-        check(&past, Version::Back(2), &[], Ok("v2"));
+        check(&past, Version::Back(1), &[], Found("v3"));
+        check(&past, Version::Back(2), &[], Found("v2"));
         check(&past, Version::Back(4), &[], unknown("4", &["v3", "v2"]));
-        check(&past, Version::Tag("v2".to_owned()), &["v2"], Ok("v2"));
+        check(&past, Version::Tag("v2".to_owned()), &["v2"], Found("v2"));
         check(&past, Version::Tag("v1".to_owned()), &[], unknown("v1", &["v3", "v2"]));
         check(&[], Version::Back(1), &[], unknown("1", &[]));
     }
