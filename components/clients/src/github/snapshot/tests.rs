@@ -256,6 +256,7 @@ fn a_pull_request_is_read() {
                     "3333333333333333333333333333333333333333",
                 ),
                 headline: "Raise limits",
+                deploy_id: None,
                 login: Some(
                     GitHubLogin(
                         "alice",
@@ -268,6 +269,7 @@ fn a_pull_request_is_read() {
                     "2222222222222222222222222222222222222222",
                 ),
                 headline: "Fix",
+                deploy_id: None,
                 login: None,
                 name: "Bob",
             },
