@@ -105,9 +105,9 @@ fn a_push_to_a_file_of_an_app_is_announced_once_and_never_synced_until_somebody_
         room.press(MALLORY, &message, DEPLOY).await;
         room.press(BOB, &message, DEPLOY).await;
         room.press(ALICE, &message, DEPLOY).await;
-        let live = room.says("written by carol in").await?;
+        let live = room.says("put into Git by carol in").await?;
         room.all_told().await?;
-        let live = room.messages().into_iter().find(|text| text.contains("written by carol in")).unwrap_or(live);
+        let live = room.messages().into_iter().find(|text| text.contains("put into Git by carol in")).unwrap_or(live);
         ensure!(live.contains(&format!("is live: `{tag}`")) && live.contains("asked by @bob"), "{live}");
         ensure!(live.contains("Also goes live: 2 commits by carol"), "{live}");
         let commits = room.github.lock().commits(GITOPS, "main");
@@ -167,7 +167,7 @@ fn the_button_of_a_push_deploys_what_is_in_the_file_or_says_why_not() {
         let second = announced(room, &carol_replaces(room, "replicaCount: 5", "replicaCount: 6")).await?;
         let (before, synced) = (room.commits(), syncs(room));
         room.press(ALICE, &first, DEPLOY).await;
-        let refused = says(room, "was already written by carol").await?;
+        let refused = says(room, "carol put ").await?;
         room.all_told().await?;
         ensure!(refused.buttons() == ["take_over", "retry"], "{:?}", refused.buttons());
 
@@ -226,7 +226,9 @@ fn a_merged_pull_request_is_announced_and_deployed_with_one_press() {
         let message = announced(room, &hers).await?;
         room.press(ALICE, &message, DEPLOY).await;
         let live = |_: &Sandbox| {
-            room.messages().into_iter().find(|text| text.contains("written by carol in") && text.contains("is live"))
+            room.messages()
+                .into_iter()
+                .find(|text| text.contains("put into Git by carol in") && text.contains("is live"))
         };
         room.until("live by one press", PATIENCE, live).await?;
         ensure!(room.github.lock().commits(GITOPS, "main")[0].parents == [hers]);

@@ -58,7 +58,7 @@ fn a_comparison_that_still_shows_the_old_version_is_not_the_end() {
         room.argocd.lock().app("checkout").cluster_lag = 3000;
         room.alice("checkout 42").await;
         room.says("is live").await?;
-        assert!(!room.told().iter().any(|text| text.contains("does not run")), "{:#?}", room.told());
+        assert!(!room.told().iter().any(|text| text.contains("doesn't run")), "{:#?}", room.told());
         Ok(())
     });
 }
@@ -105,9 +105,9 @@ fn degraded_for_five_seconds_is_borne() {
     room(async |room| {
         follows(room, then(&[(0, Health::Degraded), (5000, Health::Healthy)]));
         room.alice("checkout 42").await;
-        room.says("its health is degraded").await?;
+        room.says("Health: degraded").await?;
         room.says("is live").await?;
-        assert!(!room.told().iter().any(|text| text.contains("but degraded")), "{:#?}", room.told());
+        assert!(!room.told().iter().any(|text| text.contains("but not healthy")), "{:#?}", room.told());
         Ok(())
     });
 }
@@ -121,7 +121,7 @@ fn an_application_that_was_degraded_before_has_more_time() {
         follows(room, then(&[(0, Health::Degraded), (2000, Health::Healthy)]));
         room.alice("checkout 42").await;
         room.says("is live").await?;
-        assert!(!room.told().iter().any(|text| text.contains("but degraded")), "{:#?}", room.told());
+        assert!(!room.told().iter().any(|text| text.contains("but not healthy")), "{:#?}", room.told());
         Ok(())
     });
 }
@@ -144,7 +144,7 @@ fn a_sync_that_fails_for_good_names_what_failed() {
         follows(room, Script { begins: 20, compares: 20, ends: 50, ..Script::failing("field is immutable") });
         room.alice("checkout 42").await;
         room.says("retry 1").await?;
-        room.until("failure", PATIENCE * 3, |_| room.message().contains("the sync failed").then_some(())).await?;
+        room.until("failure", PATIENCE * 3, |_| room.message().contains("the rollout failed").then_some(())).await?;
         let message = room.message();
         assert!(message.contains("reason: field is immutable (retried 2 times)"), "{message}");
         assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
@@ -189,7 +189,7 @@ fn a_retry_that_takes_a_newer_commit_is_not_called_live() {
         let tag = room.tag("checkout", "feature/totals");
         writes_by_hand(room, &tag);
         let message = room.says("stopped: ").await?;
-        assert!(message.contains("synced something else in Argo CD"), "{message}");
+        assert!(message.contains("started another sync in Argo CD"), "{message}");
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some("by-hand-1234567"));
         assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
         Ok(())
@@ -209,7 +209,7 @@ fn a_sync_that_somebody_terminates_has_failed() {
         room.alice("checkout 42").await;
         room.says("retry 1").await?;
         assert!(room.argocd.lock().person_terminates(sandbox::now(), "checkout"));
-        let message = room.says("the sync failed: Operation terminated").await?;
+        let message = room.says("the rollout failed: Operation terminated").await?;
         assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
         Ok(())
     });
@@ -253,7 +253,7 @@ fn auto_sync_that_is_on_by_mistake_is_said_and_watched() {
             argocd.app("checkout").script = Script { ends: 1000, ..then(&[(0, Health::Healthy)]) };
         }
         room.alice("checkout 42").await;
-        room.says("Auto-sync is on for this application").await?;
+        room.says("Argo CD deploys this app by itself").await?;
         room.says("is live").await?;
         assert_eq!(taken(room), [""; 0], "Argo CD itself synced");
         Ok(())
@@ -316,7 +316,7 @@ fn an_application_that_follows_something_else_is_not_synced() {
         for (n, source) in [elsewhere, staging].into_iter().enumerate() {
             room.argocd.lock().add(sandbox::now(), App::new("checkout", source));
             room.alice(if n == 0 { "checkout 42" } else { "checkout main" }).await;
-            let words = "none of the application's sources follows the GitOps branch";
+            let words = "doesn't follow the branch that I commit to";
             let says = |_: &sandbox::Sandbox| room.messages().get(n).filter(|text| text.contains(words)).cloned();
             let message = room.until(words, PATIENCE, says).await?;
             assert!(message.contains("the cluster is unchanged."), "{message}");
@@ -343,7 +343,7 @@ fn the_message_names_whose_commits_ride_along() {
         room.alice("checkout main").await;
         let live = format!("is live: `{}`", room.tag("checkout", "main"));
         let message = room.says(&live).await?;
-        assert!(message.contains("Also goes live: 1 commit by carol since the live version"), "{message}");
+        assert!(message.contains("Also goes live: 1 commit by carol"), "{message}");
         assert!(message.contains("Raise the limits"), "{message}");
         assert!(!message.contains("Not of checkout"), "{message}");
         let told = room.told();
@@ -369,8 +369,8 @@ fn a_commit_that_was_rewritten_away_is_not_synced() {
             &old,
             &[fakes::github::NewCommit::new("Begin again", &[("README.md", "Again.\n")])],
         );
-        let message = room.says("so I did not ask for a sync").await?;
-        assert!(message.contains("may be gone from it"), "{message}");
+        let message = room.says("so I didn't roll it out").await?;
+        assert!(message.contains("may be gone"), "{message}");
         assert_eq!(taken(room), [""; 0]);
         Ok(())
     });

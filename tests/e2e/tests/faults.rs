@@ -255,7 +255,7 @@ fn argo_cd_has_no_such_application() {
 fn argo_cd_is_deleting_the_application() {
     room(async |room| {
         room.argocd.lock().app("checkout").deleting = true;
-        committed_only(room, "Argo CD is deleting the application").await
+        committed_only(room, "Argo CD is deleting this application").await
     });
 }
 

@@ -105,7 +105,7 @@ fn an_application_that_is_being_deleted_during_the_sync_ends_the_deploy_in_words
         room.alice("checkout 42").await;
         room.says("rolling out").await?;
         room.argocd.lock().person_deletes(now(), "checkout");
-        let message = room.says("Argo CD is deleting the application").await?;
+        let message = room.says("Argo CD is deleting this application").await?;
         assert!(message.contains("the cluster may be in between."), "{message}");
         assert_eq!(asked(room), [(200, head(room))]);
         Ok(())

@@ -303,7 +303,7 @@ fn deploying_again_what_is_live_syncs_the_same_commit() {
         let ids: Vec<_> = argocd.syncs().iter().map(|sync| sync.info("deploy-id").map(str::to_owned)).collect();
         assert_ne!(ids[0], ids[1], "each of the two asked for its own sync");
         drop(argocd);
-        let reason = |(_, n, text): (u64, usize, String)| n == 1 && text.contains("has this tag already, by my commit");
+        let reason = |(_, n, text): (u64, usize, String)| n == 1 && text.contains("is already in Git (my commit");
         assert!(room.said().into_iter().any(reason), "{:#?}", room.said());
         Ok(())
     });

@@ -61,7 +61,7 @@ async fn has_read(room: &Room, what: &str) -> Result<()> {
 async fn waits_for_its_sync(room: &Room) -> Result<String> {
     room.argocd.lock().app("checkout").window = Window::Closed;
     room.alice("checkout 42").await;
-    room.says("Waiting for a sync window").await?;
+    room.says("Waiting for the next sync window").await?;
     Ok(head(room))
 }
 
@@ -101,8 +101,8 @@ fn what_a_person_changes_in_the_values_file_before_the_commit_stays_or_is_named(
         let synced = taken(room).len();
         has_read(room, "42").await?;
         let hers = carol_replaces(room, &main, &tag);
-        let message = room.says("was already written by carol").await?;
-        assert!(message.contains("Nothing was changed."), "{message}");
+        let message = room.says("carol put ").await?;
+        assert!(message.contains("not deployed: "), "{message}");
         assert_eq!(head(room), hers, "no commit on top of it");
         assert_eq!(taken(room).len(), synced);
         Ok(())
@@ -268,7 +268,7 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
             let theirs = room.github.lock().push(GITOPS, "main", "carol", &[commit]);
 
             room.start_bot().await?;
-            let end = if same_content { "was already written by carol" } else { "is live" };
+            let end = if same_content { "carol put " } else { "is live" };
             let message = probe(room, &format!("{end:?} ({what})"), |_| {
                 room.messages().into_iter().nth(messages).filter(|text| text.contains(end))
             })
@@ -282,7 +282,7 @@ fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
                 .await?;
 
             if same_content {
-                assert!(message.contains("Nothing was changed."), "{what}: {message}");
+                assert!(message.contains("not deployed: "), "{what}: {message}");
                 assert_eq!((head(room), taken(room).len()), (theirs, synced), "{what}");
                 assert_eq!(relayed(room).len(), told, "{what}");
             } else {

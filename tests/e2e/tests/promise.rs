@@ -99,7 +99,7 @@ fn every_broken_promise_is_noticed() {
         room.promise().await?;
 
         let mut other = committed.clone();
-        other["commit"]["tag"] = json!("feature-totals-0000000");
+        other["commit"]["plan"]["targets"][0]["tag"] = json!("feature-totals-0000000");
         writes(room, &key("committed"), &other).await?;
         edits(room, &after_commit(&DeploymentId::parse(&id)?, &room.facts(&id).await?).text);
         broken(room, "I4: Argo CD never saw feature-totals-0000000 of checkout running well").await;

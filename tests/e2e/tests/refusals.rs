@@ -39,7 +39,7 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
     };
     let message = room.until(&format!("last word about {text:?}"), PATIENCE, last_word).await?;
     assert_eq!(room.slack.lock().messages(channel).len(), said + 1, "one message for one request");
-    assert!(message.contains("Nothing was changed."), "{message}");
+    assert!(message.contains("not deployed: ") || message.contains("Nothing was changed."), "{message}");
     assert_eq!(room.commits(), commits, "{text}: no commit");
     let calls = room.calls(since);
     assert!(!calls.iter().any(|call| call == "github.commit" || call.starts_with("argocd.")), "{text}: {calls:?}");
@@ -134,12 +134,12 @@ fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
         I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
         • `/deploy <app>[@environment] <pull request or branch> [override <reason>]`: deploy a pull request, or the newest commit of a branch
         • `/deploy preview <app>[@environment] <pull request or branch>`: show what a deploy would change, and change nothing
-        • `/deploy status [<app>[@environment]]`: what is live and what is under way, of one app or of all
+        • `/deploy status [<app>[@environment]]`: what is live and what is under way, for one app or all
         • `/deploy history <app>[@environment]`: what was deployed before, by whom, and how it ended
-        • `/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]`: go back to the last healthy version, or to the one that you name; that locks the app, too
-        • `/deploy cancel <app>[@environment]`: stop a deployment that is not committed yet
-        • `/deploy lock <app>[@environment] <reason> [for <time>]`: let nobody deploy an app, or anything with `all`, until it is unlocked or the time is over
-        • `/deploy unlock <app>[@environment]`: let people deploy an app again, or everything with `all`
+        • `/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]`: go back to the last healthy version, or to the one you name; this also locks the app
+        • `/deploy cancel <app>[@environment]`: stop a deploy that is not committed yet
+        • `/deploy lock <app>[@environment] <reason> [for <time>]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
+        • `/deploy unlock <app>[@environment]`: allow deploys of an app again (or of everything: `all`)
         • `/deploy apps`: which apps and environments there are
         • `/deploy help [<command>]`: this list, or more about one command
         Examples for one command: `/deploy help rollback`

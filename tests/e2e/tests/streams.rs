@@ -122,7 +122,7 @@ fn argo_cd_restarts_while_it_is_asked_and_is_asked_once_more_only_if_it_forgot()
                 |room: &Sandbox| room.journal.calls_since(0).iter().any(|call| call == "argocd.sync").then_some(());
             room.until("question", PATIENCE, asked).await?;
             room.argocd.down().await;
-            room.says("I keep trying").await?;
+            room.says("I'm still trying").await?;
             room.argocd.up().await?;
             room.says("is live").await?;
             once(room);
@@ -144,7 +144,7 @@ fn a_token_that_is_revoked_during_the_sync_ends_the_following_in_words() {
         let message = room.says("Argo CD doesn't accept my token").await?;
         assert!(message.contains("I couldn't follow the application"), "{message}");
         assert!(message.contains("the cluster may be in between."), "{message}");
-        assert!(message.contains("Whoever runs me has to fix that."), "{message}");
+        assert!(message.contains("Ask whoever runs me to fix that"), "{message}");
         let tag = room.tag("checkout", "feature/totals");
         let ends = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(tag.as_str())).then_some(());
         room.until("end of the sync", PATIENCE, ends).await?;

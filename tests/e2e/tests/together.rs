@@ -39,7 +39,7 @@ fn of_two_deploys_of_one_app_one_wins() {
                 false => ("@bob", room.tag("checkout", "main")),
             };
             assert!(lost.contains(&format!("is busy with a deploy by {name} (see it)")), "{lost}");
-            assert!(lost.contains("Nothing was changed."), "{lost}");
+            assert!(lost.contains("not deployed: "), "{lost}");
             let slack = room.slack.lock();
             let [first, second] = slack.messages(world::DEPLOYS) else { panic!("two messages") };
             let (won, lost) = if winner == 0 { (first, second) } else { (second, first) };
