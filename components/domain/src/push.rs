@@ -41,7 +41,7 @@ impl Managed {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
         for app in catalog.apps.values() {
             for (name, environment) in &app.environments {
-                let channel = match &environment.allow {
+                let channel = match &environment.gates.allow {
                     Allow::Listed { channels, .. } => channels.first().cloned(),
                     Allow::Anyone => None,
                 };

@@ -5,8 +5,8 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
-use crate::catalog::CatalogError;
 use crate::command::Verb;
+use crate::github::ChecksState;
 use crate::image::{ImageName, Tag};
 use crate::names::{
     AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackGroup,
@@ -26,7 +26,28 @@ pub enum Right {
     Like(String),
 }
 
-/// Where a pull request or branch cannot be deployed from.
+/// Why the catalog cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogError {
+    /// The line, counted from 1, where there is one.
+    pub line: Option<usize>,
+    /// What is wrong, in words.
+    pub problem: String,
+}
+
+/// Why somebody may not deploy a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotAllowed {
+    /// Nobody may.
+    Nobody,
+    /// Other people may.
+    NotListed,
+    /// They may, but not from this channel.
+    WrongChannel,
+}
+
+/// Why we say no.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
@@ -54,8 +75,8 @@ pub enum Refusal {
     UnknownEnvironment {
         /// The app.
         app: String,
-        /// What was typed; empty: none was typed and there is no `default`.
-        typed: String,
+        /// What was typed. Nothing was, and there is no `default`: `None`.
+        typed: Option<String>,
         /// The nearest name.
         did_you_mean: Option<String>,
         /// Those that exist.
@@ -65,10 +86,8 @@ pub enum Refusal {
     NotAllowed {
         /// What.
         target: Target,
-        /// Nobody is allowed at all (an empty list).
-        nobody: bool,
-        /// The asker may, but not from this channel.
-        wrong_channel: bool,
+        /// Why not.
+        why: NotAllowed,
     },
     /// The request comes from another workspace.
     OtherWorkspace,
@@ -219,8 +238,31 @@ pub enum Refusal {
         target: Target,
         /// Which commit.
         head: CommitSha,
-        /// What GitHub says of them; nothing: there are none.
-        state: Option<String>,
+        /// What they come to; `None`: there are none.
+        state: Option<ChecksState>,
+    },
+    /// The pull request has too few reviews that approve its newest commit.
+    NotReviewed {
+        target: Box<Target>,
+        number: PullRequestNumber,
+        /// Its page.
+        url: Option<String>,
+        /// Its newest commit.
+        head: CommitSha,
+        /// How many reviews it needs.
+        count: u8,
+        /// How many it has that count.
+        given: u8,
+        /// Up to five people who approved an earlier commit.
+        outdated: Vec<GitHubLogin>,
+        /// Up to five people who asked for changes.
+        against: Vec<GitHubLogin>,
+    },
+    /// This target takes reviewed pull requests only.
+    NeedsPullRequest {
+        target: Box<Target>,
+        /// Which branch it was.
+        branch: BranchName,
     },
     /// Commits of people would ride along, and this target refuses that.
     ForeignChanges {
@@ -347,6 +389,7 @@ impl Refusal {
                 | Self::Locked { .. }
                 | Self::Frozen { .. }
                 | Self::ChecksNotPassed { .. }
+                | Self::NotReviewed { .. }
                 | Self::ForeignChanges { .. }
                 | Self::KeepsMoving { .. }
                 | Self::TooLate { .. }

@@ -23,6 +23,7 @@ mod redis;
 mod refusals;
 mod registry;
 mod replicas;
+mod reviews;
 mod settings;
 mod slack;
 mod streams;

@@ -47,7 +47,7 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
 }
 
 /// Alice is, in #deploys.
-async fn refused(room: &Room, text: &str) -> Result<String> {
+pub(crate) async fn refused(room: &Room, text: &str) -> Result<String> {
     refused_to(room, world::ALICE, world::DEPLOYS, text).await
 }
 

@@ -14,7 +14,7 @@ mod schema;
 mod serve;
 mod webhook;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -130,6 +130,39 @@ pub struct PullRequest {
     pub head_oid: String,
     /// The branch that it wants to change; filled in when it is added without one.
     pub base: String,
+    /// Its reviews, oldest first.
+    pub reviews: Vec<Review>,
+}
+
+/// A review of a pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Review {
+    /// Whose.
+    pub by: String,
+    /// What it says.
+    pub state: ReviewState,
+    /// The newest commit of the pull request at that time.
+    pub oid: String,
+}
+
+/// What a review says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReviewState {
+    Approved,
+    ChangesRequested,
+    Commented,
+    Dismissed,
+}
+
+impl ReviewState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Approved => "APPROVED",
+            Self::ChangesRequested => "CHANGES_REQUESTED",
+            Self::Commented => "COMMENTED",
+            Self::Dismissed => "DISMISSED",
+        }
+    }
 }
 
 impl PullRequest {
@@ -145,6 +178,7 @@ impl PullRequest {
             head_ref: head_ref.to_owned(),
             head_oid: String::new(),
             base: String::new(),
+            reviews: Vec::new(),
         }
     }
 }
@@ -183,6 +217,7 @@ struct Repository {
     takes_deployments: bool,
     deployments: Vec<Deployment>,
     pull_requests: BTreeMap<u64, PullRequest>,
+    readers: BTreeSet<String>,
     webhook: Option<Webhook>,
     access: Access,
     protection: BTreeMap<String, Protection>,
@@ -284,6 +319,7 @@ impl GitHub {
             objects: git::Objects::default(),
             checks: BTreeMap::new(),
             hides_checks: false,
+            readers: BTreeSet::new(),
             takes_deployments: true,
             deployments: Vec::new(),
             pull_requests: BTreeMap::new(),
@@ -308,6 +344,18 @@ impl GitHub {
     pub fn pull_request(&mut self, repo: &str, number: u64) -> &mut PullRequest {
         let found = self.known_mut(&repo.to_lowercase()).pull_requests.get_mut(&number);
         found.unwrap_or_else(|| panic!("{repo} has no pull request {number}"))
+    }
+
+    /// Somebody reviews the newest commit of a pull request.
+    pub fn review(&mut self, repo: &str, number: u64, by: &str, state: ReviewState) {
+        let pull_request = self.pull_request(repo, number);
+        let oid = pull_request.head_oid.clone();
+        pull_request.reviews.push(Review { by: by.to_owned(), state, oid });
+    }
+
+    /// This account may read the repository, and not write to it as everybody else may.
+    pub fn reader(&mut self, repo: &str, login: &str) {
+        self.known_mut(&repo.to_lowercase()).readers.insert(login.to_owned());
     }
 
     /// The checks of any commit come to this; `None`: it has none.

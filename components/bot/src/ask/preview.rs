@@ -4,7 +4,7 @@ use super::{Asking, Response};
 use crate::deploy::prepare::Look;
 use crate::deploy::{Site, Stop, authorise, catalog, gates, prepare, versions};
 use crate::world::World;
-use clients::github::{Snapshot, SourceState};
+use domain::catalog::Members;
 use domain::command::{DeployWords, Version, What};
 use domain::deployment::{End, Origin, TargetPlan};
 use domain::message::{self, Offer, Preview};
@@ -26,25 +26,18 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
         Err(other) => return Err(other),
     };
     let changes = versions::changes(cx, plan).await;
+    let members = Members::default();
+    let gates = environment.gates.in_preview(&gates::case(cx, &request, &site, (&snapshot, plan), &members));
     let files: Vec<(&FilePath, &str, &str)> =
         prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
     Ok(Response::Asker(message::preview(&Preview {
         plan,
         files: &files,
         changes: changes.as_ref(),
-        checks: checks(&snapshot, plan),
+        gates: &gates,
         problem: problem.as_ref(),
         offer: offer(cx.id, request.words.clone(), plan),
     })))
-}
-
-/// What GitHub says of the version's checks.
-fn checks<'s>(snapshot: &'s Snapshot, plan: &TargetPlan) -> Option<&'s str> {
-    match &snapshot.source {
-        _ if plan.rollback => snapshot.checked.as_deref(),
-        SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => checks.as_deref(),
-        _ => None,
-    }
 }
 
 /// What the button below the preview deploys: exactly what was shown. "The third version before" of today may

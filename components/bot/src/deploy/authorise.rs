@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::log::Line;
 use crate::world::World;
 use clients::slack::{self, SlackError};
-use domain::catalog::{App, Catalog, Decision, Environment, People};
+use domain::catalog::{App, Asked, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
 use domain::deployment::RequestFact;
 use domain::fault::{Cause, Changed, Fault, System};
@@ -38,34 +38,35 @@ pub(crate) async fn may_deploy<W: World>(
     target: &Target,
     environment: &Environment,
 ) -> Result<(), Stop> {
-    let decide = |groups: &[SlackGroup]| environment.allow.decide(user, groups, channel);
-    let mut decision = decide(&[]);
-    // Slack is asked only about those whom the catalog does not name, and no longer than until one group has them.
-    for group in environment.allow.groups() {
-        if decision == Decision::NotListed && is_member(cx, user, group).await? {
-            decision = decide(std::slice::from_ref(group));
-        }
-    }
-    let refuse = |nobody, wrong_channel| Refusal::NotAllowed { target: target.clone(), nobody, wrong_channel };
-    match decision {
-        Decision::Allowed => Ok(()),
-        Decision::Nobody => Err(refuse(true, false).into()),
-        Decision::NotListed => Err(refuse(false, false).into()),
-        Decision::WrongChannel => Err(refuse(false, true).into()),
-    }
+    let (members, owners, now) = (Members::default(), &environment.owners, cx.world.now());
+    let asked = Asked { target, owners, user, channel, override_reason: None, now, members: &members };
+    look(cx, &members, || environment.gates.admit(&asked)).await?;
+    Ok(())
 }
 
 /// Whether this person is among those, by name or by a group.
 pub(crate) async fn is_among<W: World>(cx: &Context<'_, W>, user: &SlackUser, people: &People) -> Result<bool, Stop> {
-    if people.names(user) {
-        return Ok(true);
-    }
-    for group in &people.groups {
-        if is_member(cx, user, group).await? {
-            return Ok(true);
+    let members = Members::default();
+    look(cx, &members, || people.include(user, &members)).await
+}
+
+/// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only about people
+/// whom the catalog does not name, and no longer than until one group has them.
+pub(super) async fn look<T, W: World>(
+    cx: &Context<'_, W>,
+    members: &Members,
+    check: impl Fn() -> Result<T, Unmet>,
+) -> Result<T, Stop> {
+    loop {
+        match check() {
+            Ok(passed) => return Ok(passed),
+            Err(Unmet::Refused(refusal)) => return Err((*refusal).into()),
+            Err(Unmet::Asks(user, group)) => {
+                let is_in = is_member(cx, &user, &group).await?;
+                members.add(user, group, is_in);
+            }
         }
     }
-    Ok(false)
 }
 
 async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {

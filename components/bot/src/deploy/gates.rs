@@ -1,4 +1,5 @@
-//! The gates: everything that may stand in the way of exactly this version.
+//! The gates: everything that may stand in the way of exactly this version. The checks are pure and in
+//! [`domain::catalog`]. Here they get what they look at, and Slack is asked who is in a user group.
 
 use super::authorise;
 use super::prepare::Site;
@@ -6,16 +7,19 @@ use super::stop::Stop;
 use crate::context::Context;
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
-use domain::catalog::{Approvals, Checks, ForeignChanges};
+use domain::catalog::{Asked, Case, Members};
 use domain::command::What;
-use domain::deployment::{Granted, RequestFact, Riders, TargetPlan};
+use domain::deployment::{Granted, RequestFact, TargetPlan};
+use domain::github::ReviewsState;
 use domain::lock::TargetLock;
-use domain::names::{ArgoApplication, SlackUser};
+use domain::names::ArgoApplication;
 use domain::refusal::Refusal;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
 
-/// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came. Says what
-/// was granted.
+static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new() };
+
+/// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came.
+/// Says what was granted.
 pub(crate) async fn gates<W: World>(
     cx: &Context<'_, W>,
     request: &RequestFact,
@@ -23,51 +27,68 @@ pub(crate) async fn gates<W: World>(
     snapshot: &Snapshot,
     plan: &TargetPlan,
 ) -> Result<Granted, Stop> {
-    let mut granted = Granted::default();
-    open(cx, request, site, &mut granted.overridden).await?;
-    let target = site.target;
     let gates = &site.environment.gates;
-    if !gates.takes_branch(&plan.source.branch) {
-        let allowed = gates.branches.iter().take(5).map(ToString::to_string).collect();
-        let branch = plan.source.branch.clone();
-        return Err(Refusal::BranchNotAllowed { target: target.clone(), branch, allowed }.into());
-    }
-    if gates.checks == Checks::Required {
-        let state = match (&snapshot.source, request.words.what.stands_still()) {
-            (_, true) => snapshot.checked.clone(),
-            (SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. }, false) => checks.clone(),
-            _ => None,
-        };
-        if state.as_deref() != Some("SUCCESS") {
-            let head = plan.source.head.clone();
-            return Err(Refusal::ChecksNotPassed { target: target.clone(), head, state }.into());
-        }
-    }
-    if let (ForeignChanges::Refuse, Riders::Since { commits, .. }) = (gates.foreign_changes, &plan.riders)
-        && !commits.is_empty()
-        && !may_override(cx, request, site, "let other people's changes go live", &mut granted.overridden).await?
-    {
-        let mut by: Vec<String> = Vec::new();
-        for rider in commits {
-            if !by.contains(&rider.who) && by.len() < 5 {
-                by.push(rider.who.clone());
-            }
-        }
-        let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
-        let overridable = !site.environment.owners.is_empty();
-        return Err(Refusal::ForeignChanges { target: target.clone(), count, by, overridable }.into());
-    }
+    let members = Members::default();
+    let case = case(cx, request, site, (snapshot, plan), &members);
+    let mut granted = open(cx, request, site).await?;
+    granted.add(authorise::look(cx, &members, || gates.check(&case)).await?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(plan.application())).await?.unwrap_or_default();
         if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == plan.tag.as_str()) {
-            let (target, tag, head) = (Box::new(target.clone()), plan.tag.clone(), plan.source.head.clone());
+            let (target, tag, head) = (Box::new(site.target.clone()), plan.tag.clone(), plan.source.head.clone());
             return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
         }
     }
-    if let Some(approvals) = &gates.approvals {
-        granted.approved_by = approved(cx, request, site, approvals, plan).await?;
-    }
+    granted.add(authorise::look(cx, &members, || gates.agree(&case)).await?);
     Ok(granted)
+}
+
+/// What the gates look at.
+pub(crate) fn case<'a, W: World>(
+    cx: &Context<'_, W>,
+    request: &'a RequestFact,
+    site: &Site<'a>,
+    (snapshot, plan): (&'a Snapshot, &'a TargetPlan),
+    members: &'a Members,
+) -> Case<'a> {
+    let stands_still = request.words.what.stands_still();
+    let checks = match &snapshot.source {
+        _ if stands_still => snapshot.checked,
+        SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => *checks,
+        _ => None,
+    };
+    let reviews = match &snapshot.source {
+        SourceState::PullRequest { reviews, .. } => reviews,
+        _ => &NO_REVIEWS,
+    };
+    Case {
+        asked: asked(cx, request, site, members),
+        source: &plan.source,
+        tag: &plan.tag,
+        stands_still,
+        checks,
+        reviews,
+        riders: &plan.riders,
+        approvals: request.origin.approvals(),
+        requested: request.at,
+    }
+}
+
+fn asked<'a, W: World>(
+    cx: &Context<'_, W>,
+    request: &'a RequestFact,
+    site: &Site<'a>,
+    members: &'a Members,
+) -> Asked<'a> {
+    Asked {
+        target: site.target,
+        owners: &site.environment.owners,
+        user: &request.user,
+        channel: &request.channel,
+        override_reason: request.words.override_reason.as_deref(),
+        now: cx.world.now(),
+        members,
+    }
 }
 
 /// Locks and freezes: what can close at any moment.
@@ -75,9 +96,7 @@ pub(super) async fn open<W: World>(
     cx: &Context<'_, W>,
     request: &RequestFact,
     site: &Site<'_>,
-    overridden: &mut Option<String>,
-) -> Result<(), Stop> {
-    let now = cx.world.now();
+) -> Result<Granted, Stop> {
     let rollback = matches!(request.words.what, What::Rollback(_));
     if let Some((lock, everything)) = lock(cx, &site.environment.argocd).await?
         && !(rollback && lock.rollback)
@@ -85,31 +104,9 @@ pub(super) async fn open<W: World>(
         let (target, since, until) = (site.target.clone(), lock.at, lock.until);
         return Err(Refusal::Locked { target, by: lock.by, reason: lock.reason, since, until, everything }.into());
     }
-    if let Some(until) = site.environment.gates.frozen_until(now)
-        && !may_override(cx, request, site, "override the freeze", overridden).await?
-    {
-        let overridable = !site.environment.owners.is_empty();
-        return Err(Refusal::Frozen { target: site.target.clone(), until, overridable }.into());
-    }
-    Ok(())
-}
-
-/// Whether an owner says that it goes through nevertheless, and why: for the record, and loudly.
-async fn may_override<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-    doing: &str,
-    overridden: &mut Option<String>,
-) -> Result<bool, Stop> {
-    let Some(reason) = &request.words.override_reason else { return Ok(false) };
-    let owners = &site.environment.owners;
-    if !authorise::is_among(cx, &request.user, owners).await? {
-        let doing = format!("{doing} of {}", site.target);
-        return Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into());
-    }
-    *overridden = Some(reason.clone());
-    Ok(true)
+    let members = Members::default();
+    let asked = asked(cx, request, site, &members);
+    authorise::look(cx, &members, || site.environment.gates.open(&asked)).await
 }
 
 /// The lock that is in force, and whether it is the one of everything.
@@ -124,38 +121,4 @@ async fn lock<W: World>(
     }
     let own = store::load_key(cx.world, Lock(argocd)).await?.filter(|lock| lock.holds(now));
     Ok(own.map(|lock| (lock, false)))
-}
-
-/// Who approved exactly this, if they are enough.
-async fn approved<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-    approvals: &Approvals,
-    plan: &TargetPlan,
-) -> Result<Vec<SlackUser>, Stop> {
-    let now = cx.world.now();
-    // Given to a commit: where the button named none, it was a rollback, whose version stands still.
-    let given = request.origin.approvals();
-    let mut by = Vec::new();
-    for approval in given {
-        let counts =
-            approval.user != request.user && !by.contains(&approval.user) && now.since(approval.at) < approvals.expires;
-        if counts && authorise::is_among(cx, &approval.user, &approvals.by).await? {
-            by.push(approval.user.clone());
-        }
-    }
-    if by.len() >= usize::from(approvals.count) {
-        return Ok(by);
-    }
-    Err(Refusal::NeedsApproval {
-        target: Box::new(site.target.clone()),
-        head: plan.source.head.clone(),
-        tag: plan.tag.clone(),
-        count: approvals.count,
-        users: approvals.by.users.clone(),
-        groups: approvals.by.groups.clone(),
-        until: request.at.after(approvals.expires),
-    }
-    .into())
 }

@@ -68,6 +68,7 @@ pub(crate) async fn read<W: World>(cx: &Context<'_, W>, request: &RequestFact, s
         live: live.as_ref(),
         app_repo: &site.app.repo,
         reference: &reference,
+        reviews: site.environment.gates.reviews.is_some(),
         checks_of: checked.as_ref(),
     };
     let snapshot = github::snapshot(cx.world, &cx.settings.github, &question);

@@ -139,6 +139,7 @@ mod tests {
             author: Some(GitHubLogin::parse("bob").unwrap()),
             url: "https://github.com/acme/checkout/pull/42".to_owned(),
             checks: None,
+            reviews: domain::github::ReviewsState::default(),
         }
     }
 

@@ -47,7 +47,7 @@ async fn take_turn<W: World>(
 ) -> Result<(), Stop> {
     remember(run, site, lease).await?;
     let argocd = &site.environment.argocd;
-    gates::open(&run.cx, job.request, site, &mut None).await?;
+    gates::open(&run.cx, job.request, site).await?;
     if let Some(other) = other_turn(run, argocd).await? {
         return Err(busy(run, site.target, Some(other)).await.into());
     }

@@ -8,6 +8,7 @@ use super::api::{GitHub, graphql, send};
 use super::files::{FILE, FileState, MAX_ANSWER, read_file};
 use crate::http::{Http, Request, Response};
 use domain::deployment::Reference;
+use domain::github::{ChecksState, Opinion, Review, ReviewsState};
 use domain::message;
 use domain::names::{
     BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, UrlOrigin,
@@ -32,6 +33,8 @@ pub struct Question<'a> {
     pub app_repo: &'a RepoName,
     /// What to deploy of it.
     pub reference: &'a Reference,
+    /// Whether the reviews of the pull request are wanted.
+    pub reviews: bool,
     /// Another commit of the app's repository whose checks we want to know: that of an earlier version, whose
     /// branch may be gone.
     pub checks_of: Option<&'a CommitSha>,
@@ -58,7 +61,7 @@ pub struct Snapshot {
     /// What is to be deployed.
     pub source: SourceState,
     /// The checks of [`Question::checks_of`], as for a pull request.
-    pub checked: Option<String>,
+    pub checked: Option<ChecksState>,
 }
 
 /// A commit that rides along.
@@ -97,8 +100,10 @@ pub enum SourceState {
         /// Who opened it, while the account exists.
         author: Option<GitHubLogin>,
         url: String,
-        /// `SUCCESS`, `FAILURE`, `PENDING`, …; `None`: there are no checks, or our token may not see them.
-        checks: Option<String>,
+        /// `None`: there are no checks, or our token may not see them.
+        checks: Option<ChecksState>,
+        /// Empty if [`Question::reviews`] did not want them.
+        reviews: ReviewsState,
     },
     Branch {
         branch: BranchName,
@@ -106,7 +111,7 @@ pub enum SourceState {
         /// The first line of that commit's message.
         title: String,
         /// As for a pull request.
-        checks: Option<String>,
+        checks: Option<ChecksState>,
     },
 }
 
@@ -124,8 +129,13 @@ const SNAPSHOT_VARIABLES: &str = "$gitopsOwner: String!, $gitopsName: String!, $
 const TOUCHES: &str = "{ nodes { oid message author { name user { login } } } }";
 const PULL_REQUEST: &str = "pullRequest(number: $number) {
       number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
-      author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
-    }";
+      author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }";
+/// Of each person the latest review that approves, asks for changes or was dismissed; a mere comment is none. More than a
+/// hundred such people are not read, and do not count. From GitHub's public schema (`PullRequest`, `PullRequestReview`):
+/// <https://docs.github.com/public/fpt/schema.docs.graphql>
+const REVIEWS: &str = "
+      headRef { target { oid ... on Commit { author { user { login } } } } }
+      latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } }";
 const BRANCH: &str = "ref(qualifiedName: $appRef) {
       target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
     }";
@@ -141,8 +151,11 @@ pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
 
 fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
     let (variable, source) = match question.reference {
-        Reference::PullRequest(_) => ("$number: Int!", PULL_REQUEST),
-        Reference::Branch(_) => ("$appRef: String!", BRANCH),
+        Reference::PullRequest(_) => {
+            let reviews = if question.reviews { REVIEWS } else { "" };
+            ("$number: Int!", format!("{PULL_REQUEST}{reviews}\n    }}"))
+        }
+        Reference::Branch(_) => ("$appRef: String!", BRANCH.to_owned()),
     };
     let (checked_variable, checked) = match question.checks_of {
         Some(_) => (", $checked: GitObjectID!", CHECKED),
@@ -252,7 +265,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             since_live,
             complete,
             source: read_source(&data, question)?,
-            checked: text(&data, "/app/checked/statusCheckRollup/state").map(words),
+            checked: read_checks(&data, "/app/checked"),
         })
     };
     read().map_err(|part| nonsense(READ, part).into())
@@ -286,7 +299,7 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
     match question.reference {
         Reference::PullRequest(number) => match nullable(app, "pullRequest", "the pull request")? {
             None => Ok(SourceState::NoPullRequest),
-            Some(pr) => read_pull_request(*number, text(app, "/nameWithOwner"), pr),
+            Some(pr) => read_pull_request(*number, text(app, "/nameWithOwner"), pr, question.reviews),
         },
         Reference::Branch(branch) => match nullable(app, "ref", "the app's branch")? {
             None => Ok(SourceState::NoBranch),
@@ -294,14 +307,28 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
                 branch: branch.clone(),
                 head: commit_sha(found, "/target/oid")?,
                 title: words(text(found, "/target/messageHeadline").unwrap_or_default()),
-                checks: text(found, "/target/statusCheckRollup/state").map(words),
+                checks: read_checks(found, "/target"),
             }),
         },
     }
 }
 
+/// The checks of a commit. A state that GitHub may add one day is no success.
+fn read_checks(commit: &Value, pointer: &str) -> Option<ChecksState> {
+    text(commit, &format!("{pointer}/statusCheckRollup/state")).map(|state| match state {
+        "SUCCESS" => ChecksState::Passed,
+        "PENDING" | "EXPECTED" => ChecksState::Running,
+        _ => ChecksState::Failed,
+    })
+}
+
 /// `own_name` is the repository's present name. The catalog may have an older name, from before a renaming.
-fn read_pull_request(number: PullRequestNumber, own_name: Option<&str>, pr: &Value) -> Part<SourceState> {
+fn read_pull_request(
+    number: PullRequestNumber,
+    own_name: Option<&str>,
+    pr: &Value,
+    with_reviews: bool,
+) -> Part<SourceState> {
     let branch = |pointer, part| text(pr, pointer).and_then(|name| BranchName::parse(name).ok()).ok_or(part);
     let same_repository = match (own_name, text(pr, "/headRepository/nameWithOwner")) {
         (Some(own), Some(head)) => own.eq_ignore_ascii_case(head),
@@ -328,9 +355,28 @@ fn read_pull_request(number: PullRequestNumber, own_name: Option<&str>, pr: &Val
         checks: pr
             .pointer("/commits/nodes/0/commit")
             .filter(|commit| commit.get("oid") == pr.get("headRefOid"))
-            .and_then(|commit| text(commit, "/statusCheckRollup/state"))
-            .map(words),
+            .and_then(|commit| read_checks(commit, "")),
+        reviews: if with_reviews { read_reviews(pr)? } else { ReviewsState::default() },
     })
+}
+
+/// A review without an author is of an account that is gone. An app is no person: its review is left out.
+fn read_reviews(pr: &Value) -> Part<ReviewsState> {
+    let nodes = pr.pointer("/latestOpinionatedReviews/nodes").and_then(Value::as_array).ok_or("a list of reviews")?;
+    let latest = nodes.iter().filter(|node| text(node, "/author/__typename") == Some("User"));
+    let latest = latest.filter_map(|node| {
+        let opinion = match text(node, "/state")? {
+            "APPROVED" => Opinion::Approved,
+            "CHANGES_REQUESTED" => Opinion::WantsChanges,
+            _ => Opinion::Dismissed,
+        };
+        Some(Review { by: login(node, "/author/login")?, opinion, of: commit_sha(node, "/commit/oid").ok() })
+    });
+    // The branch of a closed pull request may be gone. Who wrote its newest commit is not known then, and nothing counts.
+    let Some(head) = pr.pointer("/headRef/target").filter(|head| head.get("oid") == pr.get("headRefOid")) else {
+        return Ok(ReviewsState::default());
+    };
+    Ok(ReviewsState { head_author: login(head, "/author/user/login"), latest: latest.collect() })
 }
 
 #[cfg(test)]

@@ -1,327 +1,206 @@
-//! The gates of an environment: what has to be so before somebody may deploy there, besides `allow`.
+//! The gates of an environment: what has to be so before somebody may deploy there. One file each, which has the key in
+//! the catalog, the check, and the gate's words in `/deploy apps` and in the preview. A new gate is a file and a line in
+//! the list below; its [`Refusal`] has its sentence in `message`.
 //!
-//! Nothing here asks anyone: who approved, what the checks say and what time it is are told by the caller.
-//!
-//! # What a freeze does when the clocks change
-//!
-//! The wall clock in the freeze's time zone decides, and nothing else: a moment is frozen if the time that the clock shows then is
-//! within the window, from `from` on and before `until`. So an hour that the clock skips in spring is in no freeze: a freeze that
-//! would begin in it begins, and one that would end in it ends, when the clock jumps; one that lies within it does not happen that
-//! day. An hour that the clock shows twice in autumn is frozen both times: a freeze until 02:30 ends at the first 02:30, and is in
-//! force again from the second 02:00 to the second 02:30.
+//! Nothing here asks anyone. The caller says who approved, what GitHub reports and what time it is. Only Slack knows who
+//! is in a user group: a check that has to know stops with [`Unmet::Asks`], the caller asks Slack, and checks again.
 
-use crate::names::{BranchName, SlackGroup, SlackUser};
-use crate::text::{nearest, quoted};
+mod allow;
+mod approvals;
+mod branches;
+mod checks;
+mod foreign;
+mod freeze;
+mod reviews;
+
+pub use allow::Allow;
+pub use approvals::Approvals;
+pub use branches::BranchGlob;
+pub use checks::Checks;
+pub use foreign::ForeignChanges;
+pub use freeze::{Freeze, InvalidFreeze};
+pub use reviews::Reviews;
+
+use super::CatalogError;
+use super::fields::{Entry, Fields};
+use super::people::People;
+use crate::deployment::{Approval, Granted, Riders, Source};
+use crate::github::{ChecksState, ReviewsState};
+use crate::image::Tag;
+use crate::names::{SlackChannel, SlackGroup, SlackUser, Target};
+use crate::refusal::Refusal;
 use crate::time::Timestamp;
-use jiff::tz::TimeZone;
-use std::fmt;
-use std::time::Duration;
+use std::cell::RefCell;
 
-/// People who are named, by themselves or by a user group. Nobody, if it is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct People {
-    /// People.
-    pub users: Vec<SlackUser>,
-    /// User groups. Slack knows who is in them.
-    pub groups: Vec<SlackGroup>,
-}
+macro_rules! gates {
+    ($($(#[$when:meta])* fn $look:ident(&$sees:ident) { $($(#[$doc:meta])* $key:ident: $gate:ty,)+ })+) => {
+        /// What has to be so before a deployment. The default lets nobody deploy, and has nothing else in the way.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Gates {
+            $($($(#[$doc])* pub $key: $gate,)+)+
+        }
 
-impl People {
-    /// Whether this is nobody.
-    pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.groups.is_empty()
-    }
+        /// The gates' keys in the catalog.
+        pub(super) const KEYS: &[&str] = &[$($(stringify!($key),)+)+];
 
-    /// Whether somebody is named by themselves. If not, they may still be in one of the groups, see [`People::includes`].
-    pub fn names(&self, user: &SlackUser) -> bool {
-        self.users.contains(user)
-    }
+        impl Gates {
+            /// Reads the gates of an environment, or of an app. A key that is not there: as in `defaults`.
+            pub(super) fn read(fields: &Fields<'_>, defaults: &Self) -> Result<Self, CatalogError> {
+                Ok(Self { $($($key: fields.get_or(stringify!($key), Gate::read, &defaults.$key)?,)+)+ })
+            }
 
-    /// Whether somebody is named, by themselves or by one of the groups that they are in.
-    pub fn includes(&self, user: &SlackUser, groups_of_user: &[SlackGroup]) -> bool {
-        self.names(user) || groups_of_user.iter().any(|group| self.groups.contains(group))
-    }
-}
+            $($(#[$when])*
+            pub fn $look(&self, case: &$sees<'_>) -> Result<Granted, Unmet> {
+                let mut granted = Granted::default();
+                $(granted.add(self.$key.check(case)?);)+
+                Ok(granted)
+            })+
 
-/// What has to be so before a deployment. The default has nothing that stops anybody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gates {
-    /// The branches that may be deployed, also as the branch of a pull request. Empty: any.
-    pub branches: Vec<BranchGlob>,
-    /// Whether the commit's checks have to be successful.
-    pub checks: Checks,
-    /// What happens if other people's changes, committed but not yet synced, would ride along.
-    pub foreign_changes: ForeignChanges,
-    /// Who has to agree.
-    pub approvals: Option<Approvals>,
-    /// When nothing may be deployed.
-    pub freeze: Vec<Freeze>,
-}
+            /// What `/deploy apps` says of them.
+            pub fn in_short(&self) -> Vec<String> {
+                [$($(self.$key.in_short(),)+)+].into_iter().flatten().collect()
+            }
 
-/// Whether the checks of the commit that is deployed have to be successful.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Checks {
-    /// No.
-    #[default]
-    Ignore,
-    /// Yes.
-    Required,
-}
-
-/// What happens if other people's changes would ride along.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ForeignChanges {
-    /// It is said.
-    #[default]
-    Warn,
-    /// The deployment is refused.
-    Refuse,
-}
-
-/// Who has to agree to a deployment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Approvals {
-    /// How many people, 1 to 10.
-    pub count: u8,
-    /// Who may; never empty.
-    pub by: People,
-    /// How long a request for approval stands.
-    pub expires: Duration,
-}
-
-impl Gates {
-    /// Whether a branch may be deployed.
-    pub fn takes_branch(&self, branch: &BranchName) -> bool {
-        self.branches.is_empty() || self.branches.iter().any(|glob| glob.matches(branch))
-    }
-
-    /// If a freeze is in force now: when nothing is frozen any more, following windows that overlap or touch. At most
-    /// [`Freeze::FURTHEST`] ahead, where it may be frozen still.
-    pub fn frozen_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let furthest = now.after(Freeze::FURTHEST);
-        let mut free = now;
-        // Each turn gets further, to one of the few moments of eight days at which one of the windows ends.
-        while free < furthest {
-            match self.freeze.iter().filter_map(|freeze| freeze.until(free)).max() {
-                Some(until) => free = until.min(furthest),
-                None => break,
+            /// What the preview says of them where nothing is in the way, too.
+            pub fn in_preview(&self, case: &Case<'_>) -> Vec<String> {
+                [$($(self.$key.in_preview(case),)+)+].into_iter().flatten().collect()
             }
         }
-        (free > now).then_some(free)
+    };
+}
+
+gates! {
+    /// Before anything is read: whether these people may deploy from this channel.
+    fn admit(&Asked) {
+        /// Who may deploy.
+        allow: Allow,
+    }
+
+    /// When everything is read, before each commit.
+    fn check(&Case) {
+        /// The branches that may be deployed, also as the branch of a pull request. Empty: any.
+        branches: Vec<BranchGlob>,
+        /// Whether the commit's checks have to be successful.
+        checks: Checks,
+        /// How many people have to approve the pull request on GitHub.
+        reviews: Option<Reviews>,
+        /// What happens if other people's changes, committed but not yet synced, would ride along.
+        foreign_changes: ForeignChanges,
+    }
+
+    /// Last of all: people are only bothered with what nothing else stops.
+    fn agree(&Case) {
+        /// Who has to agree.
+        approvals: Option<Approvals>,
+    }
+
+    /// Before anything is read, and again right before the commit: what may close at any moment.
+    fn open(&Asked) {
+        /// When nothing may be deployed.
+        freeze: Vec<Freeze>,
     }
 }
 
-/// A pattern for branches: `*` stands for any characters but `/`, `**` for any characters, `?` for one character but `/`.
+/// One gate, as a value of the catalog. The default is what a catalog means that does not name the gate.
+trait Gate: Default {
+    /// What the check looks at: [`Asked`] or [`Case`].
+    type Sees<'a>;
+
+    /// Reads the value of the gate's key.
+    fn read(entry: &Entry) -> Result<Self, CatalogError>;
+
+    /// Whether a deployment may pass, and what was granted by that.
+    fn check(&self, case: &Self::Sees<'_>) -> Result<Granted, Unmet>;
+
+    /// The gate's words in `/deploy apps`; none if it stops nobody.
+    fn in_short(&self) -> Option<String>;
+
+    /// The gate's words in the preview, if it has any besides its refusal.
+    fn in_preview(&self, _case: &Case<'_>) -> Option<String> {
+        None
+    }
+}
+
+/// Who asks, where and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What they want to deploy.
+    pub target: &'a Target,
+    /// Who may override gates of that target.
+    pub owners: &'a People,
+    pub user: &'a SlackUser,
+    pub channel: &'a SlackChannel,
+    /// They typed `override` and this reason.
+    pub override_reason: Option<&'a str>,
+    pub now: Timestamp,
+    /// What Slack said of its user groups so far.
+    pub members: &'a Members,
+}
+
+/// What would be deployed, with everything that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    pub asked: Asked<'a>,
+    pub source: &'a Source,
+    pub tag: &'a Tag,
+    /// A version that was deployed before, see [`crate::command::What::stands_still`].
+    pub stands_still: bool,
+    /// The checks of the source's commit; `None`: it has none, or our token may not see them.
+    pub checks: Option<ChecksState>,
+    /// The reviews of the source's pull request; none where it is a branch.
+    pub reviews: &'a ReviewsState,
+    /// The commits of other people that would go live with it.
+    pub riders: &'a Riders,
+    /// What people in Slack approved of it so far.
+    pub approvals: &'a [Approval],
+    /// When the request was made.
+    pub requested: Timestamp,
+}
+
+/// Why a check did not end with "yes".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BranchGlob(String);
-
-/// A part of a pattern.
-enum Piece {
-    Exactly(char),
-    OneOfSegment,
-    AnyOfSegment,
-    Any,
+pub enum Unmet {
+    /// The gate is closed.
+    Refused(Box<Refusal>),
+    /// Whether this person is in this group has to be known first: see [`Members::add`].
+    Asks(SlackUser, SlackGroup),
 }
 
-impl BranchGlob {
-    /// Checks the pattern: a branch could match it.
-    pub fn parse(text: &str) -> Option<Self> {
-        let example = text.replace(['*', '?'], "x");
-        (BranchName::parse(&example).is_ok() && !text.contains("***")).then(|| Self(text.to_owned()))
+impl From<Refusal> for Unmet {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+/// Who is in which of Slack's user groups, as far as somebody asked.
+#[derive(Debug, Default)]
+pub struct Members(RefCell<Vec<(SlackUser, SlackGroup, bool)>>);
+
+impl Members {
+    /// Notes Slack's answer.
+    pub fn add(&self, user: SlackUser, group: SlackGroup, is_in: bool) {
+        self.0.borrow_mut().push((user, group, is_in));
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece> {
-        let mut rest = self.0.chars().peekable();
-        std::iter::from_fn(move || match rest.next()? {
-            '*' if rest.next_if_eq(&'*').is_some() => Some(Piece::Any),
-            '*' => Some(Piece::AnyOfSegment),
-            '?' => Some(Piece::OneOfSegment),
-            other => Some(Piece::Exactly(other)),
-        })
+    /// Whether a person is in a group.
+    pub(super) fn has(&self, user: &SlackUser, group: &SlackGroup) -> Result<bool, Unmet> {
+        let known = self.0.borrow();
+        let answer = known.iter().find(|(one, of, _)| one == user && of == group);
+        answer.map(|(.., is_in)| *is_in).ok_or_else(|| Unmet::Asks(user.clone(), group.clone()))
     }
+}
 
-    /// Whether the whole name of the branch matches. The work is at most the product of the two lengths.
-    pub fn matches(&self, branch: &BranchName) -> bool {
-        let name = branch.as_str();
-        // Whether what was taken of the pattern matches the first n characters of the name, for each n from 0.
-        let mut matched = vec![false; name.chars().count().saturating_add(1)];
-        if let Some(nothing) = matched.first_mut() {
-            *nothing = true;
+impl Asked<'_> {
+    /// Passes if an owner overrides the gate; if not, this is the refusal. `doing`: what the owner does by that.
+    fn unless_overridden(&self, doing: &str, refusal: Refusal) -> Result<Granted, Unmet> {
+        let Some(reason) = self.override_reason else { return Err(refusal.into()) };
+        if self.owners.include(self.user, self.members)? {
+            return Ok(Granted { overridden: Some(reason.to_owned()), ..Granted::default() });
         }
-        for piece in self.pieces() {
-            let mut cells = matched.iter_mut();
-            let Some(nothing) = cells.next() else { return false };
-            let mut before = *nothing; // without this piece, up to the character before
-            let mut so_far = *nothing; // with this piece, up to the character before
-            if matches!(piece, Piece::Exactly(_) | Piece::OneOfSegment) {
-                (*nothing, so_far) = (false, false);
-            }
-            for (cell, c) in cells.zip(name.chars()) {
-                so_far = match piece {
-                    Piece::Exactly(wanted) => before && c == wanted,
-                    Piece::OneOfSegment => before && c != '/',
-                    Piece::AnyOfSegment => *cell || (so_far && c != '/'),
-                    Piece::Any => *cell || so_far,
-                };
-                before = *cell;
-                *cell = so_far;
-            }
-        }
-        matched.last().copied().unwrap_or_default()
+        let doing = format!("{doing} of {}", self.target);
+        Err(Refusal::NotOwner { doing, owned: !self.owners.is_empty() }.into())
     }
-}
-
-impl fmt::Display for BranchGlob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A window in which nothing is deployed: every week, or every day. It may wrap: Friday to Monday, 22:00 to 06:00.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Freeze {
-    from: WallTime,
-    /// Not the same as `from`, and with a day of the week if `from` has one.
-    until: WallTime,
-    zone: TimeZone,
-}
-
-/// Why a freeze cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidFreeze {
-    /// Which of its keys is wrong.
-    pub key: &'static str,
-    /// What is wrong.
-    pub problem: String,
-}
-
-/// What a clock on a wall shows, with the day if it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct WallTime {
-    /// From 0, Monday.
-    day: Option<u8>,
-    hour: u8,
-    minute: u8,
-}
-
-const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-/// In milliseconds.
-const MINUTE: i64 = 60_000;
-const DAY: i64 = 24 * 60 * MINUTE;
-const WEEK: i64 = 7 * DAY;
-/// From the beginning of a week to the epoch, a Thursday.
-const EPOCH_IN_WEEK: i64 = 3 * DAY;
-
-impl WallTime {
-    /// `16:00` or `Fri 16:00`.
-    fn parse(text: &str) -> Option<Self> {
-        let (day, time) = match text.split_once(' ') {
-            Some((day, time)) => (Some(DAYS.iter().position(|name| *name == day)?), time),
-            None => (None, text),
-        };
-        let (hour, minute) = time.split_once(':')?;
-        let two_digits = |text: &str| {
-            (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse::<u8>().ok()).flatten()
-        };
-        let day = day.map(u8::try_from).transpose().ok()?;
-        let (hour, minute) = (two_digits(hour)?, two_digits(minute)?);
-        (hour < 24 && minute < 60).then_some(Self { day, hour, minute })
-    }
-
-    /// Milliseconds since the beginning of the week, or of the day.
-    fn position(self) -> i64 {
-        let hours = i64::from(self.day.unwrap_or_default()).saturating_mul(24).saturating_add(i64::from(self.hour));
-        hours.saturating_mul(60).saturating_add(i64::from(self.minute)).saturating_mul(MINUTE)
-    }
-}
-
-impl fmt::Display for WallTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(day) = self.day.and_then(|day| DAYS.get(usize::from(day))) {
-            write!(f, "{day} ")?;
-        }
-        write!(f, "{:02}:{:02}", self.hour, self.minute)
-    }
-}
-
-impl Freeze {
-    /// How far ahead its end is looked for. Clocks that change can make two windows touch that are a week each.
-    pub const FURTHEST: Duration = Duration::from_secs(8 * 24 * 60 * 60);
-
-    /// Understands a window: `16:00` or `Fri 16:00`, both alike, and the IANA name of a time zone.
-    pub fn parse(from: &str, until: &str, zone: &str) -> Result<Self, InvalidFreeze> {
-        let time = |key: &'static str, text: &str| {
-            let problem = || format!("{} is not a time such as `16:00` or `Fri 16:00`", quoted(text));
-            WallTime::parse(text).ok_or_else(|| InvalidFreeze { key, problem: problem() })
-        };
-        let (starts, ends) = (time("from", from)?, time("until", until)?);
-        if starts == ends {
-            return Err(InvalidFreeze { key: "until", problem: format!("{} is the same as `from`", quoted(until)) });
-        }
-        if starts.day.is_some() != ends.day.is_some() {
-            let problem = "give it a weekday if `from` has one, and none if it has none".to_owned();
-            return Err(InvalidFreeze { key: "until", problem });
-        }
-        Ok(Self { from: starts, until: ends, zone: time_zone(zone)? })
-    }
-
-    /// If it is in force now: when it ends, at most [`Freeze::FURTHEST`] ahead.
-    pub fn until(&self, now: Timestamp) -> Option<Timestamp> {
-        let furthest = i64::try_from(now.after(Self::FURTHEST).0).ok()?;
-        let begun = i64::try_from(now.0).ok()?;
-        let mut at = begun;
-        while at < furthest {
-            // Between two changes, the clock on the wall goes as every other.
-            let moment = jiff::Timestamp::from_millisecond(at).ok()?;
-            let Some(left) = self.left(moment) else { break };
-            let ends = at.saturating_add(left);
-            let change = self.zone.following(moment).next().map(|change| change.timestamp().as_millisecond());
-            match change {
-                Some(change) if change <= ends => at = change,
-                _ => {
-                    at = ends;
-                    break;
-                }
-            }
-        }
-        (at > begun).then(|| u64::try_from(at.min(furthest)).ok().map(Timestamp)).flatten()
-    }
-
-    /// How many milliseconds are left of the window by the clock on the wall, if that shows a time within it.
-    fn left(&self, moment: jiff::Timestamp) -> Option<i64> {
-        let period = if self.from.day.is_some() { WEEK } else { DAY };
-        let ahead = i64::from(self.zone.to_offset(moment).seconds()).saturating_mul(1000);
-        let wall = moment.as_millisecond().saturating_add(ahead).saturating_add(EPOCH_IN_WEEK);
-        let (from, until) = (self.from.position(), self.until.position());
-        let gone = wall.saturating_sub(from).checked_rem_euclid(period)?;
-        let length = until.saturating_sub(from).checked_rem_euclid(period)?;
-        (gone < length).then(|| length.saturating_sub(gone))
-    }
-}
-
-impl fmt::Display for Freeze {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {} {}", self.from, self.until, self.zone.iana_name().unwrap_or_default())
-    }
-}
-
-fn time_zone(name: &str) -> Result<TimeZone, InvalidFreeze> {
-    let found = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown());
-    found.ok_or_else(|| {
-        let database = jiff::tz::db();
-        let names: Vec<_> = database.available().collect();
-        let city = names.iter().map(|known| known.as_str()).find(|known| {
-            known.rsplit('/').next().is_some_and(|city| known.contains('/') && city.eq_ignore_ascii_case(name))
-        });
-        let near = city.map(str::to_owned).or_else(|| nearest(name, names.iter().map(|known| known.as_str())));
-        let hint = match near {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => "it is named like `Europe/Berlin`".to_owned(),
-        };
-        InvalidFreeze { key: "zone", problem: format!("{} is not a known time zone: {hint}", quoted(name)) }
-    })
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code")]
-mod tests;
+pub(super) mod tests;

@@ -34,6 +34,14 @@ pub struct Granted {
     pub overridden: Option<String>,
 }
 
+impl Granted {
+    /// Puts in what another gate granted.
+    pub fn add(&mut self, other: Self) {
+        self.approved_by.extend(other.approved_by);
+        self.overridden = self.overridden.take().or(other.overridden);
+    }
+}
+
 /// `commit`: the plan, what was granted, and the attempts so far. One key, so that an attempt is never saved without its plan.
 /// slack-command writes it under the target's lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use super::button::{self, Button};
 use super::mrkdwn::escape;
 use super::sentence;
 use super::text::{SHORT, code, cut, length, link, moment, said, some, words};
-use crate::catalog::{Allow, Catalog, Checks, Environment, ForeignChanges};
+use crate::catalog::Catalog;
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{End, Facts, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
@@ -126,8 +126,7 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
 
 fn lock_words(lock: &TargetLock) -> String {
     let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
-    let since = if lock.at.0 == 0 { String::new() } else { format!(" since {}", moment(lock.at)) };
-    format!("locked by <@{}>{since}{until}{}.", lock.by, said(&lock.reason))
+    format!("locked by <@{}> since {}{until}{}.", lock.by, moment(lock.at), said(&lock.reason))
 }
 
 // ---- history ----
@@ -245,7 +244,7 @@ pub fn apps(catalog: &Catalog) -> Message {
             .environments
             .iter()
             .map(|(name, environment)| {
-                let gates = gates(environment);
+                let gates = environment.gates.in_short();
                 let gates = if gates.is_empty() { String::new() } else { format!(" ({})", gates.join(", ")) };
                 format!("{name}{gates}")
             })
@@ -256,32 +255,6 @@ pub fn apps(catalog: &Catalog) -> Message {
         lines.push("No apps are set up yet: add one to `deploy-bot.yaml`.".to_owned());
     }
     page(&lines, None, &[])
-}
-
-/// The gates of an environment, in short.
-fn gates(environment: &Environment) -> Vec<String> {
-    let gates = &environment.gates;
-    let mut parts = Vec::new();
-    match &environment.allow {
-        Allow::Anyone => {}
-        Allow::Listed { users, groups, channels } if users.is_empty() && groups.is_empty() && channels.is_empty() => {
-            parts.push("nobody may deploy".to_owned());
-        }
-        Allow::Listed { .. } => parts.push("for some people only".to_owned()),
-    }
-    if !gates.branches.is_empty() {
-        let globs: Vec<String> = gates.branches.iter().take(5).map(ToString::to_string).collect();
-        let more = if gates.branches.len() > globs.len() { ", …" } else { "" };
-        parts.push(format!("only {}{more}", globs.join(", ")));
-    }
-    parts.extend((gates.checks == Checks::Required).then(|| "checks must pass".to_owned()));
-    parts.extend((gates.foreign_changes == ForeignChanges::Refuse).then(|| "no other changes with it".to_owned()));
-    parts.extend(gates.approvals.as_ref().map(|approvals| match approvals.count {
-        1 => "1 approval".to_owned(),
-        count => format!("{count} approvals"),
-    }));
-    parts.extend((!gates.freeze.is_empty()).then(|| "has freezes".to_owned()));
-    parts
 }
 
 // ---- locks ----

@@ -17,8 +17,8 @@ pub struct Preview<'a> {
     /// Each values file, before and after.
     pub files: &'a [(&'a FilePath, &'a str, &'a str)],
     pub changes: Option<&'a ChangesFact>,
-    /// What GitHub says of its checks.
-    pub checks: Option<&'a str>,
+    /// What the gates say besides.
+    pub gates: &'a [String],
     /// What would stand in the way.
     pub problem: Option<&'a Refusal>,
     pub offer: Offer,
@@ -37,10 +37,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     let mut about: Vec<String> = title.into_iter().collect();
     about.push(format!("commit {}", code(source.head.short())));
     about.extend(plan.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
-    about.push(match preview.checks {
-        None => "no checks".to_owned(),
-        Some(state) => format!("checks: {}", words(&state.to_lowercase(), SHORT)),
-    });
+    about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));
     for (path, before, after) in preview.files {
         lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));

@@ -5,7 +5,9 @@ use super::mrkdwn::{code_escape, escape};
 use super::text::{LONG, SHORT, clip, code, link, moment, said, some, words};
 use crate::command::Verb;
 use crate::fault::{Cause, Changed, Fault, System};
-use crate::refusal::{Refusal, Right};
+use crate::github::ChecksState;
+use crate::names::GitHubLogin;
+use crate::refusal::{NotAllowed, Refusal, Right};
 use crate::values::EditRefusal;
 
 /// Said where one could believe otherwise: a refusal never changes anything, so "not deployed" is enough
@@ -69,26 +71,26 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
         Refusal::UnknownApp { typed, did_you_mean: nearest, known } => {
             (format!("there is no app {}.", code(typed)), did_you_mean(nearest.as_deref(), "The apps are", known))
         }
-        Refusal::UnknownEnvironment { app, typed, known, .. } if typed.is_empty() => {
+        Refusal::UnknownEnvironment { app, typed: None, known, .. } => {
             let example = format!("{app}@{}", known.first().map_or("production", String::as_str));
             (
                 format!("{} has several environments.", code(app)),
                 format!("Say which one, like {}. {}", code(&example), did_you_mean(None, "It has", known)),
             )
         }
-        Refusal::UnknownEnvironment { app, typed, did_you_mean: nearest, known } => (
+        Refusal::UnknownEnvironment { app, typed: Some(typed), did_you_mean: nearest, known } => (
             format!("{} has no environment {}.", code(app), code(typed)),
             did_you_mean(nearest.as_deref(), "It has", known),
         ),
-        Refusal::NotAllowed { target, nobody: true, .. } => (
+        Refusal::NotAllowed { target, why: NotAllowed::Nobody } => (
             format!("nobody is set up to deploy {target} yet."),
             "Ask whoever looks after `deploy-bot.yaml` to add your team there.".to_owned(),
         ),
-        Refusal::NotAllowed { target, wrong_channel: true, .. } => (
+        Refusal::NotAllowed { target, why: NotAllowed::WrongChannel } => (
             format!("{target} can't be deployed from this channel."),
             "Use one of the channels that `deploy-bot.yaml` lists for it.".to_owned(),
         ),
-        Refusal::NotAllowed { target, .. } => {
+        Refusal::NotAllowed { target, why: NotAllowed::NotListed } => {
             let todo = "Ask whoever looks after `deploy-bot.yaml` to add you there.";
             (format!("you aren't allowed to deploy {target}."), todo.to_owned())
         }
@@ -179,11 +181,10 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
         }
         Refusal::Locked { target, by, reason, since, until, everything } => {
             let what = if *everything { "everything".to_owned() } else { target.to_string() };
-            let since = if since.0 == 0 { String::new() } else { format!(" since {}", moment(*since)) };
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
             let scope = if *everything { "all".to_owned() } else { target.to_string() };
             (
-                format!("{what} is locked by <@{by}>{since}{until}{}.", said(reason)),
+                format!("{what} is locked by <@{by}> since {}{until}{}.", moment(*since), said(reason)),
                 format!("They or an owner can unlock it: `/deploy unlock {scope}`."),
             )
         }
@@ -195,11 +196,11 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
             )
         }
         Refusal::ChecksNotPassed { target, head, state } => {
-            let (state, todo) = match state.as_deref() {
+            let (state, todo) = match state {
                 None => {
                     ("it has none", "Check that CI reports on this commit, and that my GitHub token may read checks.")
                 }
-                Some("PENDING" | "EXPECTED") => ("they are still running", "Wait for them, then try again."),
+                Some(ChecksState::Running) => ("they are still running", "Wait for them, then try again."),
                 Some(_) => ("they failed", "Fix them, then deploy the new commit."),
             };
             (
@@ -207,6 +208,29 @@ pub(super) fn reason(refusal: &Refusal) -> (String, String) {
                 todo.to_owned(),
             )
         }
+        Refusal::NotReviewed { target, number, url, head, count, given, outdated, against } => {
+            let noun = if *count == 1 { "review" } else { "reviews" };
+            let has = if *given == 0 { "none".to_owned() } else { given.to_string() };
+            let pull_request = link(url.as_deref().unwrap_or_default(), &format!("pull request {number}"));
+            let did = |people: &[GitHubLogin], what: &str| {
+                let people: Vec<String> = people.iter().map(|login| words(login.as_str(), SHORT)).collect();
+                if people.is_empty() { String::new() } else { format!(" {} {what}.", some(&people, "and")) }
+            };
+            (
+                format!(
+                    "{target} needs {count} approving {noun} of commit {}, and {pull_request} has {has}.{}{}",
+                    code(head.short()),
+                    did(outdated, "approved an earlier commit"),
+                    did(against, "asked for changes")
+                ),
+                "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
+                    .to_owned(),
+            )
+        }
+        Refusal::NeedsPullRequest { target, branch } => (
+            format!("{target} takes only reviewed pull requests, and {} is a branch.", code(branch.as_str())),
+            format!("Open a pull request, have it reviewed, and deploy it by its number, like `/deploy {target} 42`."),
+        ),
         Refusal::ForeignChanges { target, count, by, overridable } => {
             let changes = if *count == 1 { "change" } else { "changes" };
             let live = if *count == 1 { "isn't live" } else { "aren't live" };

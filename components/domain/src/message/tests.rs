@@ -20,7 +20,7 @@ use crate::names::{
     AppName, BranchName, DeploymentId, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, SlackGroup, Target,
 };
 use crate::refusal::samples::every_refusal;
-use crate::refusal::{Refusal, Right};
+use crate::refusal::{NotAllowed, Refusal, Right};
 use crate::time::Timestamp;
 use crate::values::EditRefusal;
 use serde_json::Value;
@@ -102,6 +102,8 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Locked { .. } => "locked",
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
         Refusal::ChecksNotPassed { .. } => "checks not passed",
+        Refusal::NotReviewed { .. } => "not reviewed",
+        Refusal::NeedsPullRequest { .. } => "needs a pull request",
         Refusal::ForeignChanges { .. } => "foreign changes",
         Refusal::NeedsApproval { .. } => "needs approval",
         Refusal::Frozen { .. } => "frozen",
@@ -123,7 +125,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 37, "one of each");
+    assert_eq!(names.len(), 39, "one of each");
     for one in &all {
         let (why, what_to_do) = sentence::reason(one);
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -166,11 +168,14 @@ fn every_refusal_says_why_and_what_to_do() {
     busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
     busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
-    locked: not deployed: everything is locked by <@U1>. They or an owner can unlock it: `/deploy unlock all`.
+    locked: not deployed: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>. They or an owner can unlock it: `/deploy unlock all`.
     branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
+    not reviewed: not deployed: checkout@production needs 1 approving review of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
+    not reviewed: not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and pull request #42 has 1. dave and erin approved an earlier commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
+    needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and `main` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
     foreign changes: not deployed: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::git::{self, Commit, Person};
 use super::graphql::{Arguments, FieldError, Objects, Resolved, Schema};
-use super::{Access, GitHub, Head, PullRequest, Repository};
+use super::{Access, GitHub, Head, PullRequest, Repository, Review, ReviewState};
 use crate::Millis;
 
 pub(super) static SCHEMA: LazyLock<Schema> =
@@ -16,6 +16,7 @@ pub(super) static SCHEMA: LazyLock<Schema> =
 const SDL: &str = "
 scalar URI scalar DateTime scalar GitTimestamp scalar GitObjectID scalar Base64String
 enum PullRequestState { CLOSED MERGED OPEN }
+enum PullRequestReviewState { APPROVED CHANGES_REQUESTED COMMENTED DISMISSED PENDING }
 enum StatusState { ERROR EXPECTED FAILURE PENDING SUCCESS }
 enum GitSignatureState { VALID UNSIGNED INVALID }
 enum RepositoryPermission { ADMIN MAINTAIN READ TRIAGE WRITE }
@@ -80,8 +81,13 @@ type PullRequest {
   author: Actor baseRef: Ref baseRefName: String! baseRefOid: GitObjectID! baseRepository: Repository closed: Boolean!
   commits(after: String, before: String, first: Int, last: Int): PullRequestCommitConnection!
   headRef: Ref headRefName: String! headRefOid: GitObjectID! headRepository: Repository headRepositoryOwner: RepositoryOwner
+  latestOpinionatedReviews(after: String, before: String, first: Int, last: Int, writersOnly: Boolean = false): PullRequestReviewConnection
   isCrossRepository: Boolean! isDraft: Boolean! merged: Boolean! number: Int! state: PullRequestState!
   statusCheckRollup: StatusCheckRollup title: String! url: URI!
+}
+type PullRequestReviewConnection { nodes: [PullRequestReview] pageInfo: PageInfo! totalCount: Int! }
+type PullRequestReview {
+  author: Actor authorCanPushToRepository: Boolean! commit: Commit pullRequest: PullRequest! state: PullRequestReviewState! url: URI!
 }
 type PullRequestCommitConnection { nodes: [PullRequestCommit] pageInfo: PageInfo! totalCount: Int! }
 type PullRequestCommit { commit: Commit! pullRequest: PullRequest! url: URI! }
@@ -120,6 +126,7 @@ pub(super) enum Node {
     Rollup(String, String),
     PullRequest(String, u64),
     PullRequestCommit(String, u64, String),
+    Review(String, u64, usize),
     Connection(&'static str, Page),
     PageInfo(Page),
     Committed(String, String, String, Value),
@@ -175,6 +182,7 @@ impl Objects for GitHub {
             Node::Rollup(..) => "StatusCheckRollup",
             Node::PullRequest(..) => "PullRequest",
             Node::PullRequestCommit(..) => "PullRequestCommit",
+            Node::Review(..) => "PullRequestReview",
             Node::PageInfo(_) => "PageInfo",
             Node::Committed(..) => "CreateCommitOnBranchPayload",
         }
@@ -242,6 +250,7 @@ impl Objects for GitHub {
                 "pullRequest" => node(Node::PullRequest(key.clone(), *number)),
                 _ => leaf(format!("{}/pull/{number}/commits/{sha}", self.known(key).url(&self.web))),
             },
+            Node::Review(key, number, index) => self.review_field(key, *number, *index, field),
             Node::Connection(_, page) => match field {
                 "nodes" => Ok(Resolved::Nodes(page.nodes.clone())),
                 "totalCount" => leaf(page.total),
@@ -525,7 +534,7 @@ impl GitHub {
 
     fn pull_request_field(&mut self, key: &str, number: u64, field: &str, arguments: &Arguments) -> Answer {
         let repository = self.known(key);
-        let PullRequest { title, author, state, draft, head, head_ref, head_oid, base, .. } =
+        let PullRequest { title, author, state, draft, head, head_ref, head_oid, base, reviews, .. } =
             &repository.pull_requests[&number];
         let base_oid = repository.branches.get(base).cloned().unwrap_or_default();
         let branch =
@@ -568,6 +577,19 @@ impl GitHub {
                 Head::Fork(name) => name.split('/').next().map(|owner| Node::Account("User", owner.to_owned())),
                 Head::DeletedFork => None,
             }),
+            "latestOpinionatedReviews" => {
+                let writers_only = arguments.get("writersOnly") == Some(&json!(true));
+                // One of each person: the last that is more than a comment. Oldest first.
+                let nodes = reviews.iter().enumerate().filter(|(at, review)| {
+                    let is_opinion = |review: &Review| review.state != ReviewState::Commented;
+                    let mut later = reviews.iter().skip(at + 1);
+                    is_opinion(review)
+                        && !later.any(|later| later.by == review.by && is_opinion(later))
+                        && (!writers_only || !repository.readers.contains(&review.by))
+                });
+                let nodes = nodes.map(|(at, _)| Node::Review(key.to_owned(), number, at)).collect();
+                page("PullRequestReviewConnection", field, arguments, nodes)
+            }
             "isCrossRepository" => leaf(*head != Head::SameRepository),
             "isDraft" => leaf(*draft),
             "merged" => leaf(state.name() == "MERGED"),
@@ -576,6 +598,27 @@ impl GitHub {
             "statusCheckRollup" => repository.rollup(key, head_oid),
             "title" => leaf(title.as_str()),
             _ => leaf(format!("{}/pull/{number}", repository.url(&self.web))),
+        }
+    }
+}
+
+impl GitHub {
+    fn review_field(&self, key: &str, number: u64, index: usize, field: &str) -> Answer {
+        let repository = self.known(key);
+        let review = &repository.pull_requests[&number].reviews[index];
+        match field {
+            "author" => node(self.account(&review.by)),
+            "authorCanPushToRepository" => leaf(!repository.readers.contains(&review.by)),
+            "commit" => maybe(
+                repository
+                    .objects
+                    .commits
+                    .contains_key(&review.oid)
+                    .then(|| Node::Commit(key.to_owned(), review.oid.clone())),
+            ),
+            "pullRequest" => node(Node::PullRequest(key.to_owned(), number)),
+            "state" => leaf(review.state.name()),
+            _ => leaf(format!("{}/pull/{number}#pullrequestreview-{index}", repository.url(&self.web))),
         }
     }
 }

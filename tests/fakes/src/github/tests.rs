@@ -171,6 +171,52 @@ fn one_query_reads_everything_at_one_moment() {
 }
 
 #[test]
+fn the_latest_opinion_of_each_person_stands() {
+    use ReviewState::{Approved, ChangesRequested, Commented, Dismissed};
+    let mut github = github();
+    github.repo("acme/checkout").pull_request(PullRequest::new(42, "feature/x"));
+    let mut said = |by: &str, state| github.review("acme/checkout", 42, by, state);
+    said("alice", Approved);
+    said("bob", Approved);
+    said("bob", ChangesRequested);
+    said("carol", ChangesRequested);
+    said("carol", Approved);
+    said("carol", Commented);
+    said("dave", Approved);
+    said("dave", Dismissed);
+    said("erin", Commented);
+    said("frank", Approved);
+    let old = github.head("acme/checkout", "feature/x").unwrap();
+    let new = github.person_pushes("acme/checkout", "feature/x", "bob", &[("more.txt", "more")], "More");
+    github.review("acme/checkout", 42, "grace", Approved);
+    github.reader("acme/checkout", "frank");
+    let mut latest = |arguments: &str| {
+        let query = format!(
+            "{{ repository(owner: \"acme\", name: \"checkout\") {{ pullRequest(number: 42) {{
+                 latestOpinionatedReviews({arguments}) {{
+                   totalCount pageInfo {{ hasNextPage }}
+                   nodes {{ state author {{ __typename login }} authorCanPushToRepository commit {{ oid }} }}
+                 }}
+               }} }} }}"
+        );
+        let data = data(&mut github, &query);
+        let reviews = &data["repository"]["pullRequest"]["latestOpinionatedReviews"];
+        let line = |node: &Value| {
+            let commit = if node["commit"]["oid"] == json!(new) { "new" } else { "old" };
+            format!("{} {} {commit}", node["author"]["login"].as_str().unwrap(), node["state"].as_str().unwrap())
+        };
+        let nodes: Vec<String> = reviews["nodes"].as_array().unwrap().iter().map(line).collect();
+        format!("{} of {}, more: {}", nodes.join(", "), reviews["totalCount"], reviews["pageInfo"]["hasNextPage"])
+    };
+    assert_ne!(old, new);
+    insta::assert_snapshot!([latest("first: 100"), latest("first: 100, writersOnly: true"), latest("first: 2")].join("\n"), @"
+    alice APPROVED old, bob CHANGES_REQUESTED old, carol APPROVED old, dave DISMISSED old, frank APPROVED old, grace APPROVED new of 6, more: false
+    alice APPROVED old, bob CHANGES_REQUESTED old, carol APPROVED old, dave DISMISSED old, grace APPROVED new of 5, more: false
+    alice APPROVED old, bob CHANGES_REQUESTED old of 6, more: true
+    ");
+}
+
+#[test]
 fn every_field_of_the_schema_has_an_answer() {
     let mut github = github();
     github.repo(GITOPS).commit("Change", &[("checkout/values.yaml", "tag: 1\n")]).checks(Checks::Failure);

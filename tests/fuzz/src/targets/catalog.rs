@@ -3,11 +3,12 @@
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use domain::catalog::{
-    Allow, BranchGlob, Catalog, Checks, Decision, Environment, ForeignChanges, Freeze, Gates, LONGEST, People,
+    Allow, Asked, BranchGlob, Catalog, Checks, Environment, ForeignChanges, Freeze, Gates, LONGEST, Members, People,
+    Unmet,
 };
 use domain::message;
-use domain::names::{BranchName, FilePath, SlackChannel, SlackUser};
-use domain::refusal::Refusal;
+use domain::names::{BranchName, FilePath, SlackChannel, SlackUser, Target};
+use domain::refusal::{NotAllowed, Refusal};
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { files, tag_at, argocd, allow, owners, gates, deadline, degraded_grace } = environment;
-    let Gates { branches, checks, foreign_changes, approvals, freeze } = gates;
+    let Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace } = environment;
+    let Gates { allow, branches, checks, reviews, foreign_changes, approvals, freeze } = gates;
     let mut all = json!({
         "values": files,
         "tag_at": tag_at,
@@ -32,7 +33,7 @@ fn written_out(environment: &Environment) -> Value {
     }
     match allow {
         Allow::Anyone => all["allow"] = json!("anyone"),
-        Allow::Listed { users, groups, channels } => {
+        Allow::Listed { people: People { users, groups }, channels } => {
             for (key, list) in [("users", json!(users)), ("groups", json!(groups)), ("channels", json!(channels))] {
                 if list != json!([]) {
                     all["allow"][key] = list;
@@ -42,6 +43,9 @@ fn written_out(environment: &Environment) -> Value {
     }
     if !branches.is_empty() {
         all["branches"] = branches.iter().map(ToString::to_string).collect();
+    }
+    if let Some(reviews) = reviews {
+        all["reviews"] = json!(reviews.count.to_string());
     }
     if let Some(approvals) = approvals {
         all["approvals"] = people(&approvals.by);
@@ -132,14 +136,19 @@ pub fn catalog(data: &[u8]) {
             for place in environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
                 assert!(places.insert(place), "{place:?} belongs to two targets");
             }
-            let (user, channel) = (SlackUser::parse("U0"), SlackChannel::parse("C0"));
-            if let (Allow::Listed { users, groups, channels }, Ok(user), Ok(channel)) =
-                (&environment.allow, user, channel)
-                && users.is_empty()
-                && groups.is_empty()
+            if let Allow::Listed { people, channels } = &environment.gates.allow
+                && people.is_empty()
                 && channels.is_empty()
             {
-                assert_eq!(environment.allow.decide(&user, &[], &channel), Decision::Nobody);
+                let target = Target { app: name.clone(), environment: environment_name.clone() };
+                let (user, channel) =
+                    (SlackUser::parse("U0").expect("an id"), SlackChannel::parse("C0").expect("an id"));
+                let (owners, members) = (&environment.owners, Members::default());
+                let (user, channel, now) = (&user, &channel, Timestamp(0));
+                let asked =
+                    Asked { target: &target, owners, user, channel, override_reason: None, now, members: &members };
+                let refusal = Refusal::NotAllowed { target: target.clone(), why: NotAllowed::Nobody };
+                assert_eq!(environment.gates.admit(&asked), Err(Unmet::from(refusal)));
             }
             let found = catalog.find(name.as_str(), Some(environment_name.as_str()));
             assert_eq!(found.map(|(target, ..)| target.environment), Ok(environment_name.clone()));

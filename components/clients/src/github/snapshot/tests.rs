@@ -42,6 +42,7 @@ impl Asked {
             live: self.live.as_ref(),
             app_repo: &self.repos[1],
             reference: &self.reference,
+            reviews: false,
             checks_of: None,
         }
     }
@@ -184,14 +185,14 @@ fn the_checks_of_an_earlier_version_are_asked_for_besides() {
     ");
     assert_eq!(body(&request)["variables"]["checked"], json!(old));
 
-    let check = |part: Value, errors: Value, expected: Option<&str>| {
+    let check = |part: Value, errors: Value, expected: Option<ChecksState>| {
         let mut answer = with_branch();
         answer["data"]["app"]["checked"] = part;
         answer["errors"] = errors;
         let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
-        assert_eq!(snapshot.checked.as_deref(), expected);
+        assert_eq!(snapshot.checked, expected);
     };
-    check(json!({ "statusCheckRollup": { "state": "FAILURE" } }), json!([]), Some("FAILURE"));
+    check(json!({ "statusCheckRollup": { "state": "FAILURE" } }), json!([]), Some(ChecksState::Failed));
     check(json!({ "statusCheckRollup": null }), json!([]), None);
     check(json!(null), json!([error("NOT_FOUND", &["app", "checked"], "m")]), None);
     let hidden = error("FORBIDDEN", &["app", "checked", "statusCheckRollup"], "Resource not accessible");
@@ -299,8 +300,12 @@ fn a_pull_request_is_read() {
             ),
             url: "https://github.com/acme/checkout/pull/42",
             checks: Some(
-                "SUCCESS",
+                Passed,
             ),
+            reviews: ReviewsState {
+                head_author: None,
+                latest: [],
+            },
         },
         checked: None,
     }
@@ -450,9 +455,73 @@ fn checks_of_another_commit_than_the_head_are_none() {
         SourceState::PullRequest { checks, .. } => checks,
         other => panic!("{other:?}"),
     };
-    assert_eq!(checks(&answer).as_deref(), Some("SUCCESS"));
+    for (state, expected) in [
+        ("SUCCESS", ChecksState::Passed),
+        ("PENDING", ChecksState::Running),
+        ("EXPECTED", ChecksState::Running),
+        ("FAILURE", ChecksState::Failed),
+        ("ERROR", ChecksState::Failed),
+        ("SOMETHING_NEW", ChecksState::Failed),
+    ] {
+        answer["data"]["app"]["pullRequest"]["commits"]["nodes"][0]["commit"]["statusCheckRollup"]["state"] =
+            json!(state);
+        assert_eq!(checks(&answer), Some(expected), "{state}");
+    }
     answer["data"]["app"]["pullRequest"]["commits"]["nodes"][0]["commit"]["oid"] = json!(sha("e"));
     assert_eq!(checks(&answer), None);
+}
+
+#[test]
+fn reviews_are_asked_for_if_they_are_wanted() {
+    let (asked, gh) = (pull_request(), gh());
+    let question = Question { reviews: true, ..asked.question() };
+    let query = body(&snapshot_request(&gh.url, &question))["query"].as_str().unwrap().to_owned();
+    insta::assert_snapshot!(query.split_once("    pullRequest").unwrap().1, @"
+    (number: $number) {
+          number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
+          author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }
+          headRef { target { oid ... on Commit { author { user { login } } } } }
+          latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } }
+        }
+      }
+    }
+    ");
+    let branch = feature_branch();
+    let plain = snapshot_request(&gh.url, &branch.question());
+    assert_eq!(body(&snapshot_request(&gh.url, &Question { reviews: true, ..branch.question() })), body(&plain));
+
+    let review = |state: &str, kind: &str, login: &str, oid: Value| json!({ "state": state, "author": { "__typename": kind, "login": login }, "commit": oid });
+    let mut answer = good();
+    let pr = &mut answer["data"]["app"]["pullRequest"];
+    pr["headRef"] = json!({ "target": { "oid": sha("f"), "author": { "user": { "login": "carol" } } } });
+    pr["latestOpinionatedReviews"] = json!({ "nodes": [
+        review("APPROVED", "User", "dave", json!({ "oid": sha("f") })),
+        review("CHANGES_REQUESTED", "User", "erin", json!({ "oid": sha("e") })),
+        review("DISMISSED", "User", "frank", Value::Null),
+        review("APPROVED", "Bot", "github-actions", json!({ "oid": sha("f") })),
+        { "state": "APPROVED", "author": null, "commit": { "oid": sha("f") } },
+    ] });
+    let read = |answer: &Value| match read_snapshot(&question, &ok(answer)).unwrap().source {
+        SourceState::PullRequest { reviews, .. } => reviews,
+        other => panic!("{other:?}"),
+    };
+    let login = |text| GitHubLogin::parse(text).unwrap();
+    let said = |by, opinion, of| Review { by: login(by), opinion, of };
+    let latest = vec![
+        said("dave", Opinion::Approved, Some(sha("f"))),
+        said("erin", Opinion::WantsChanges, Some(sha("e"))),
+        said("frank", Opinion::Dismissed, None),
+    ];
+    assert_eq!(read(&answer), ReviewsState { head_author: Some(login("carol")), latest });
+
+    let mut without = answer.clone();
+    without["data"]["app"]["pullRequest"]["latestOpinionatedReviews"] = Value::Null;
+    assert_eq!(part(read_snapshot(&question, &ok(&without))), "a list of reviews");
+    // The newest commit is not known, or is another one.
+    for head in [Value::Null, json!({ "target": { "oid": sha("e"), "author": { "user": { "login": "carol" } } } })] {
+        answer["data"]["app"]["pullRequest"]["headRef"] = head;
+        assert_eq!(read(&answer), ReviewsState::default());
+    }
 }
 
 #[test]

@@ -1,382 +1,292 @@
-//! Patterns against a plain rewording of them, and freezes against the calendar, above all when the clocks change.
+//! What a catalog may say of gates, and what the gates say of one case.
 
 use super::*;
-use proptest::prelude::*;
+use crate::catalog::tests::{SHORTEST, app, wrong};
+use crate::catalog::{Catalog, Environment};
+use crate::deployment::samples::{at, commit, user};
+use crate::message;
+use crate::names::{BranchName, EnvironmentName};
 
-fn glob(pattern: &str) -> BranchGlob {
-    BranchGlob::parse(pattern).unwrap_or_else(|| panic!("{pattern:?} is a pattern"))
+/// A deployment that an asker, U1, wants, and what Slack knows of its groups.
+pub(super) struct Example {
+    pub(super) target: Target,
+    pub(super) owners: People,
+    pub(super) user: SlackUser,
+    pub(super) channel: SlackChannel,
+    pub(super) override_reason: Option<&'static str>,
+    pub(super) source: Source,
+    pub(super) tag: Tag,
+    pub(super) stands_still: bool,
+    pub(super) checks: Option<ChecksState>,
+    pub(super) reviews: ReviewsState,
+    pub(super) riders: Riders,
+    pub(super) approvals: Vec<Approval>,
+    pub(super) groups: Vec<(&'static str, &'static str)>,
 }
 
-fn branch(name: &str) -> BranchName {
-    BranchName::parse(name).unwrap()
+impl Example {
+    pub(super) fn new() -> Self {
+        let plan = commit().plan.targets.first().clone();
+        Self {
+            target: Target { environment: EnvironmentName::parse("production").unwrap(), ..plan.target },
+            owners: People::default(),
+            user: user("U1"),
+            channel: SlackChannel::parse("C1").unwrap(),
+            override_reason: None,
+            source: plan.source,
+            tag: plan.tag,
+            stands_still: false,
+            checks: None,
+            reviews: ReviewsState::default(),
+            riders: Riders::FirstDeploy,
+            approvals: Vec::new(),
+            groups: Vec::new(),
+        }
+    }
+
+    fn asked<'a>(&'a self, members: &'a Members) -> Asked<'a> {
+        let Self { target, owners, user, channel, override_reason, .. } = self;
+        Asked { target, owners, user, channel, override_reason: *override_reason, now: at(3600), members }
+    }
+
+    fn case<'a>(&'a self, members: &'a Members) -> Case<'a> {
+        Case {
+            asked: self.asked(members),
+            source: &self.source,
+            tag: &self.tag,
+            stands_still: self.stands_still,
+            checks: self.checks,
+            reviews: &self.reviews,
+            riders: &self.riders,
+            approvals: &self.approvals,
+            requested: at(0),
+        }
+    }
+
+    /// What a gate that looks at the asker says, and whom Slack was asked about.
+    pub(super) fn ask<G: for<'a> Gate<Sees<'a> = Asked<'a>>>(&self, gate: &G) -> String {
+        self.said(|members| gate.check(&self.asked(members)))
+    }
+
+    /// What a gate that looks at everything says, and whom Slack was asked about.
+    pub(super) fn check<G: for<'a> Gate<Sees<'a> = Case<'a>>>(&self, gate: &G) -> String {
+        self.said(|members| gate.check(&self.case(members)))
+    }
+
+    pub(super) fn in_preview(&self, gate: &impl Gate) -> Option<String> {
+        gate.in_preview(&self.case(&Members::default()))
+    }
+
+    fn said(&self, check: impl Fn(&Members) -> Result<Granted, Unmet>) -> String {
+        let (members, mut slack) = (Members::default(), String::new());
+        loop {
+            match check(&members) {
+                Ok(Granted { overridden, approved_by }) => {
+                    let overridden = overridden.map(|reason| format!(" overridden ({reason})")).unwrap_or_default();
+                    let by: String = approved_by.iter().map(|by| format!(" by {by}")).collect();
+                    return format!("passes{overridden}{by}{slack}");
+                }
+                Err(Unmet::Refused(refusal)) => return format!("{}{slack}", message::refusal(&refusal)),
+                Err(Unmet::Asks(user, group)) => {
+                    slack.push_str(&format!(" ({user} in {group}?)"));
+                    let is_in = self.groups.contains(&(user.as_str(), group.as_str()));
+                    members.add(user, group, is_in);
+                }
+            }
+        }
+    }
 }
 
-#[test]
-fn a_pattern_matches_whole_names_within_their_segments() {
-    let check = |pattern: &str, yes: &[&str], no: &[&str]| {
-        for name in yes {
-            assert!(glob(pattern).matches(&branch(name)), "{pattern} takes {name}");
-        }
-        for name in no {
-            assert!(!glob(pattern).matches(&branch(name)), "{pattern} does not take {name}");
-        }
+pub(in crate::catalog) const GATED: &str = "
+owners: { users: [U1], groups: [S1] }
+apps:
+  checkout:
+    repo: acme/checkout
+    image: checkout
+    allow: anyone
+    owners: { groups: [S2] }
+    branches: [main, 'release/*']
+    checks: required
+    reviews: 2
+    foreign_changes: refuse
+    approvals: { count: 2, groups: [S3], users: [U3] }
+    freeze:
+      - { from: 'Fri 16:00', until: 'Mon 08:00', zone: Europe/Berlin }
+      - { from: 22:00, until: 06:00, zone: America/New_York }
+    environments:
+      production:
+        argocd: { application: production }
+      staging:
+        tag_at: staging.tag
+        argocd: { application: staging }
+        owners: { users: [U4] }
+        branches: ['**']
+        checks: ignore
+        reviews: none
+        foreign_changes: warn
+        approvals: none
+        freeze: none
+      canary:
+        tag_at: canary.tag
+        argocd: { application: canary }
+        owners: {}
+        reviews: 10
+        approvals: { users: [U5, U6], count: 2, expires: 30m }
+        freeze: [{ from: Sat 00:00, until: Mon 00:00, zone: UTC }]
+  cart:
+    repo: acme/cart
+    image: cart
+    branches: [trunk]
+  mail:
+    repo: acme/mail
+    image: mail
+    environments: { default: }
+";
+
+fn shown_gates(environment: &Environment) -> String {
+    let Environment { owners, gates, .. } = environment;
+    let people = |People { users, groups }: &People| {
+        let ids = users.iter().map(ToString::to_string).chain(groups.iter().map(ToString::to_string));
+        ids.collect::<Vec<_>>().join(" ")
     };
-    check("main", &["main"], &["mai", "mains", "Main", "x/main", "main/x"]);
-    check("release/*", &["release/1", "release/1.2-rc"], &["release", "release/1/2", "releases/1", "x/release/1"]);
-    check("release/**", &["release/1", "release/1/2"], &["release", "releases/1"]);
-    check("release**", &["release", "release/1/2", "releases"], &["x/release"]);
-    check("*", &["main", "ümlaut"], &["a/b"]);
-    check("**", &["main", "a/b/c"], &[]);
-    check("*/*", &["a/b"], &["a", "a/b/c"]);
-    check("**/fix", &["a/fix", "a/b/fix"], &["fix", "a/fix/b"]);
-    check("v?", &["v1", "vü"], &["v", "v12"]);
-    check("a?b", &["a-b", "axb"], &["a/b", "ab"]);
-    check("*-x-*", &["a-x-b", "x--x-"], &["a-x", "x-b"]);
-    check("r*/v?.*-**", &["r/v1.-x/y", "rel/v2.0.1-rc/a-b"], &["r/x/v1.0-a", "r/v12.0-a"]);
-    check("**a*b**c", &["abc", "xa/ab/c", "aabbcc"], &["acb", "a/bc/d"]);
+    let branches: Vec<_> = gates.branches.iter().map(ToString::to_string).collect();
+    let approvals = gates
+        .approvals
+        .as_ref()
+        .map(|Approvals { count, by, expires }| format!("{count} of {} within {}s", people(by), expires.as_secs()));
+    let freeze: Vec<_> = gates.freeze.iter().map(ToString::to_string).collect();
+    format!(
+        "owners {}; branches {branches:?}; {:?}, {:?}, {:?}; {approvals:?}; {freeze:?}",
+        people(owners),
+        gates.checks,
+        gates.reviews.map(|reviews| reviews.count),
+        gates.foreign_changes
+    )
 }
 
 #[test]
-fn a_pattern_that_no_branch_can_match_is_refused() {
-    for pattern in
-        ["", " ", "a b", "[ab]", "a..b", "/main", "main/", "a//b", "***", "a:b", "~x", "x\\*", "a\nb", "*.lock", ".*"]
-    {
-        assert_eq!(BranchGlob::parse(pattern), None, "{pattern:?}");
-    }
-    assert_eq!(BranchGlob::parse(&"a".repeat(245)), None);
-    assert_eq!(glob("release/*").to_string(), "release/*");
-}
-
-#[test]
-fn a_pattern_of_many_stars_does_not_take_long() {
-    let name = branch(&"a".repeat(244));
-    for stars in ["*a", "**a"] {
-        let pattern = format!("{}b", stars.repeat(80));
-        assert!(!glob(&pattern).matches(&name));
-    }
-}
-
-/// What the pattern means, said once more: slowly.
-fn plainly(pattern: &[char], name: &[char]) -> bool {
-    match (pattern, name) {
-        (['*', '*', rest @ ..], _) => (0..=name.len()).any(|n| plainly(rest, &name[n..])),
-        (['*', rest @ ..], _) => {
-            let segment = name.iter().position(|c| *c == '/').unwrap_or(name.len());
-            (0..=segment).any(|n| plainly(rest, &name[n..]))
+fn an_environment_has_its_own_owners_and_gates_or_those_of_the_app() {
+    let catalog = Catalog::parse(GATED).unwrap();
+    let mut lines = Vec::new();
+    for app in catalog.apps.values() {
+        for (name, environment) in &app.environments {
+            lines.push(format!("{}@{name}: {}", app.name, shown_gates(environment)));
         }
-        (['?', rest @ ..], [c, name @ ..]) => *c != '/' && plainly(rest, name),
-        ([wanted, rest @ ..], [c, name @ ..]) => wanted == c && plainly(rest, name),
-        ([], []) => true,
-        _ => false,
     }
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    cart@default: owners U1 S1; branches ["trunk"]; Ignore, None, Warn; None; []
+    checkout@canary: owners ; branches ["main", "release/*"]; Required, Some(10), Refuse; Some("2 of U5 U6 within 1800s"); ["Sat 00:00 to Mon 00:00 UTC"]
+    checkout@production: owners S2; branches ["main", "release/*"]; Required, Some(2), Refuse; Some("2 of U3 S3 within 3600s"); ["Fri 16:00 to Mon 08:00 Europe/Berlin", "22:00 to 06:00 America/New_York"]
+    checkout@staging: owners U4; branches ["**"]; Ignore, None, Warn; None; []
+    mail@default: owners U1 S1; branches []; Ignore, None, Warn; None; []
+    "#);
+    assert_eq!(catalog.owners.users, [user("U1")]);
+    let shortest = Catalog::parse(SHORTEST).unwrap();
+    assert!(shortest.owners.is_empty());
+    let (_, _, environment) = shortest.find("checkout", None).unwrap();
+    assert!(environment.owners.is_empty() && environment.gates == Gates { allow: Allow::Anyone, ..Gates::default() });
+    let any = BranchName::parse("any/branch").unwrap();
+    assert!(environment.gates.takes_branch(&any) && environment.gates.frozen_until(Timestamp(0)).is_none());
+    assert!(!catalog.find("cart", None).unwrap().2.gates.takes_branch(&any));
 }
 
 #[test]
-fn people_are_named_by_themselves_or_by_a_group() {
-    let (user, group) = (|id| SlackUser::parse(id).unwrap(), |id| SlackGroup::parse(id).unwrap());
-    let people = People { users: vec![user("U1")], groups: vec![group("S1")] };
-    assert!(people.names(&user("U1")) && people.includes(&user("U1"), &[]));
-    assert!(!people.names(&user("U2")) && !people.includes(&user("U2"), &[group("S2")]));
-    assert!(people.includes(&user("U2"), &[group("S2"), group("S1")]));
-    assert!(!people.is_empty() && People::default().is_empty());
-    assert!(!People::default().includes(&user("U1"), &[group("S1")]));
-}
-
-const BERLIN: &str = "Europe/Berlin";
-const NEW_YORK: &str = "America/New_York";
-
-fn gates(windows: &[(&str, &str, &str)]) -> Gates {
-    let freeze = windows.iter().map(|(from, until, zone)| Freeze::parse(from, until, zone).unwrap()).collect();
-    Gates { freeze, ..Gates::default() }
-}
-
-fn at(text: &str) -> Timestamp {
-    Timestamp::from_rfc3339(text).unwrap()
-}
-
-/// Each line: a moment, and until when it is frozen, in UTC.
-fn check(windows: &[(&str, &str, &str)], moments: &[(&str, Option<&str>)]) {
-    let gates = gates(windows);
-    for (now, until) in moments {
-        let found = gates.frozen_until(at(now)).map(Timestamp::to_rfc3339);
-        assert_eq!(found.as_deref(), *until, "{windows:?} at {now}");
-    }
-}
-
-#[test]
-fn a_window_is_in_force_from_its_first_moment_and_before_its_last() {
-    // 2026-08-21 is a Friday; Berlin is two hours ahead.
-    check(
-        &[("Fri 16:00", "Mon 08:00", BERLIN)],
-        &[
-            ("2026-08-21T13:59:59.999Z", None),
-            ("2026-08-21T14:00:00Z", Some("2026-08-24T06:00:00Z")),
-            ("2026-08-22T22:30:00Z", Some("2026-08-24T06:00:00Z")),
-            ("2026-08-24T05:59:59.999Z", Some("2026-08-24T06:00:00Z")),
-            ("2026-08-24T06:00:00Z", None),
-            ("2026-08-26T12:00:00Z", None),
-        ],
-    );
-    check(
-        &[("22:00", "06:00", BERLIN)],
-        &[
-            ("2026-08-21T19:59:59Z", None),
-            ("2026-08-21T20:00:00Z", Some("2026-08-22T04:00:00Z")),
-            ("2026-08-22T00:00:00Z", Some("2026-08-22T04:00:00Z")),
-            ("2026-08-22T04:00:00Z", None),
-        ],
-    );
-    check(
-        &[("Tue 09:00", "Tue 10:30", "UTC")],
-        &[
-            ("2026-08-25T08:59:59Z", None),
-            ("2026-08-25T09:00:00Z", Some("2026-08-25T10:30:00Z")),
-            ("2026-08-25T10:30:00Z", None),
-            ("2026-08-26T09:30:00Z", None),
-        ],
-    );
-    // All week but ten minutes.
-    check(
-        &[("Wed 12:10", "Wed 12:00", "UTC")],
-        &[("2026-08-26T12:05:00Z", None), ("2026-08-26T12:10:00Z", Some("2026-09-02T12:00:00Z"))],
-    );
-    check(&[], &[("2026-08-25T09:00:00Z", None)]);
-}
-
-#[test]
-fn a_zone_half_an_hour_off_and_one_across_the_date_line() {
-    check(&[("09:00", "10:00", "Asia/Kolkata")], &[("2026-08-21T03:30:00Z", Some("2026-08-21T04:30:00Z"))]);
-    check(
-        &[("Sat 00:00", "Sun 00:00", "Pacific/Auckland")],
-        &[("2026-08-21T11:59:00Z", None), ("2026-08-21T12:00:00Z", Some("2026-08-22T12:00:00Z"))],
-    );
-}
-
-#[test]
-fn an_hour_that_the_clock_skips_is_in_no_freeze() {
-    // Berlin 2026-03-29: 01:59:59 is followed by 03:00, at 01:00 UTC.
-    check(
-        &[("Sat 22:00", "Sun 02:30", BERLIN)],
-        &[("2026-03-28T22:00:00Z", Some("2026-03-29T01:00:00Z")), ("2026-03-29T01:00:00Z", None)],
-    );
-    check(
-        &[("02:30", "05:00", BERLIN)],
-        &[("2026-03-29T00:59:59Z", None), ("2026-03-29T01:00:00Z", Some("2026-03-29T03:00:00Z"))],
-    );
-    check(
-        &[("02:00", "03:00", BERLIN)],
-        &[("2026-03-29T00:59:59Z", None), ("2026-03-29T01:00:00Z", None), ("2026-03-29T01:30:00Z", None)],
-    );
-    // New York 2026-03-08: 01:59:59 is followed by 03:00, at 07:00 UTC.
-    check(
-        &[("00:00", "06:00", NEW_YORK)],
-        &[("2026-03-08T05:00:00Z", Some("2026-03-08T10:00:00Z")), ("2026-03-08T10:00:00Z", None)],
-    );
-    check(&[("00:00", "02:00", NEW_YORK)], &[("2026-03-08T05:00:00Z", Some("2026-03-08T07:00:00Z"))]);
-}
-
-#[test]
-fn an_hour_that_the_clock_shows_twice_is_frozen_both_times() {
-    // Berlin 2026-10-25: 02:59:59 is followed by 02:00, at 01:00 UTC.
-    check(
-        &[("Sat 22:00", "Sun 02:30", BERLIN)],
-        &[
-            ("2026-10-24T22:00:00Z", Some("2026-10-25T00:30:00Z")),
-            ("2026-10-25T00:30:00Z", None),
-            ("2026-10-25T01:00:00Z", Some("2026-10-25T01:30:00Z")),
-            ("2026-10-25T01:30:00Z", None),
-        ],
-    );
-    check(
-        &[("02:00", "03:00", BERLIN)],
-        &[("2026-10-25T00:00:00Z", Some("2026-10-25T02:00:00Z")), ("2026-10-25T02:00:00Z", None)],
-    );
-    check(
-        &[("02:30", "04:00", BERLIN)],
-        &[
-            ("2026-10-25T00:30:00Z", Some("2026-10-25T01:00:00Z")),
-            ("2026-10-25T01:00:00Z", None),
-            ("2026-10-25T01:30:00Z", Some("2026-10-25T03:00:00Z")),
-        ],
-    );
-    // New York 2026-11-01: 01:59:59 is followed by 01:00, at 06:00 UTC. The weekend has 49 hours.
-    check(
-        &[("Sat 00:00", "Mon 00:00", NEW_YORK)],
-        &[("2026-10-31T03:59:59Z", None), ("2026-10-31T04:00:00Z", Some("2026-11-02T05:00:00Z"))],
-    );
-    check(&[("00:00", "02:00", NEW_YORK)], &[("2026-11-01T04:00:00Z", Some("2026-11-01T07:00:00Z"))]);
-}
-
-#[test]
-fn windows_that_overlap_or_touch_are_one_freeze() {
-    check(
-        &[("Mon 10:00", "Mon 12:00", "UTC"), ("Mon 14:00", "Mon 16:00", "UTC"), ("Mon 11:00", "Mon 14:00", "UTC")],
-        &[
-            ("2026-08-24T10:00:00Z", Some("2026-08-24T16:00:00Z")),
-            ("2026-08-24T13:00:00Z", Some("2026-08-24T16:00:00Z")),
-            ("2026-08-24T16:00:00Z", None),
-        ],
-    );
-    // Across zones: 16:00 in Berlin is 10:00 in New York.
-    check(
-        &[("12:00", "16:00", BERLIN), ("10:00", "11:00", NEW_YORK)],
-        &[("2026-08-24T10:00:00Z", Some("2026-08-24T15:00:00Z"))],
-    );
-    // One minute between them is free.
-    check(
-        &[("10:00", "12:00", "UTC"), ("12:01", "13:00", "UTC")],
-        &[("2026-08-24T10:00:00Z", Some("2026-08-24T12:00:00Z"))],
-    );
-}
-
-#[test]
-fn a_freeze_without_an_end_is_followed_for_eight_days() {
-    check(
-        &[("06:00", "18:00", BERLIN), ("18:00", "06:00", BERLIN)],
-        &[("2026-08-21T12:34:56Z", Some("2026-08-29T12:34:56Z"))],
-    );
-    // The clock skips the one hour of the week that is free.
-    check(
-        &[("Sun 03:00", "Sun 02:00", BERLIN)],
-        &[
-            ("2026-03-21T01:30:00Z", Some("2026-03-22T01:00:00Z")),
-            ("2026-03-22T02:00:00Z", Some("2026-03-30T02:00:00Z")),
-            ("2026-03-28T12:00:00Z", Some("2026-04-05T00:00:00Z")),
-        ],
-    );
-}
-
-#[test]
-fn a_moment_beyond_every_calendar_does_no_harm() {
-    let gates = gates(&[("00:00", "12:00", BERLIN), ("12:00", "00:00", BERLIN)]);
-    for now in [u64::MAX, i64::MAX as u64, 253_402_300_799_999, 0] {
-        let _ = gates.frozen_until(Timestamp(now));
-    }
-}
-
-#[test]
-fn what_cannot_be_a_freeze_is_said_with_its_key() {
+fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     let all = [
-        ("16:00", "16:00", BERLIN),
-        ("Fri 16:00", "Fri 16:00", BERLIN),
-        ("Fri 16:00", "08:00", BERLIN),
-        ("16:00", "Mon 08:00", BERLIN),
-        ("Friday 16:00", "Mon 08:00", BERLIN),
-        ("fri 16:00", "Mon 08:00", BERLIN),
-        ("Fri  16:00", "Mon 08:00", BERLIN),
-        ("16", "17:00", BERLIN),
-        ("24:00", "17:00", BERLIN),
-        ("+1:00", "17:00", BERLIN),
-        ("9:00", "17:00", BERLIN),
-        ("09:00", "17:60", BERLIN),
-        ("09:00", "17:00:00", BERLIN),
-        ("09:00", "17:00", "Berlin"),
-        ("09:00", "17:00", "new_york"),
-        ("09:00", "17:00", "Europe/Berln"),
-        ("09:00", "17:00", "America/New York"),
-        ("09:00", "17:00", "+02:00"),
-        ("09:00", "17:00", "CET-1CEST,M3.5.0,M10.5.0/3"),
-        ("09:00", "17:00", "Etc/Unknown"),
-        ("09:00", "17:00", "../../etc/localtime"),
-        ("09:00", "17:00", ""),
+        format!("owners: [U1]{SHORTEST}"),
+        format!("owners: U1{SHORTEST}"),
+        format!("owners: {{ user: [U1] }}{SHORTEST}"),
+        format!("owners: {{ channels: [C1] }}{SHORTEST}"),
+        format!("owners: {{ users: [alice] }}{SHORTEST}"),
+        app("x", "    owners: { users: [], groups: [S1] }"),
+        app("x", "    branches: main"),
+        app("x", "    branches: []"),
+        app("x", "    branches:"),
+        app("x", "    branches:\n      - main\n      - 'release/[0-9]'"),
+        app("x", "    branches: [{ main: }]"),
+        app("x", "    branch: [main]"),
+        app("x", "    checks: require"),
+        app("x", "    checks: true"),
+        app("x", "    checks:"),
+        app("x", "    reviews: 0"),
+        app("x", "    reviews: 11"),
+        app("x", "    reviews: required"),
+        app("x", "    reviews:"),
+        app("x", "    foreign_changes: ignore"),
+        app("x", "    approvals: 2"),
+        app("x", "    approvals:"),
+        app("x", "    approvals: []"),
+        app("x", "    approvals: { count: 2 }"),
+        app("x", "    approvals: { users: [], groups: [] }"),
+        app("x", "    approvals: { users: [], groups: [S1] }"),
+        app("x", "    approvals: { count: 0, groups: [S1] }"),
+        app("x", "    approvals: { count: 11, groups: [S1] }"),
+        app("x", "    approvals: { count: +1, groups: [S1] }"),
+        app("x", "    approvals: { count: [1], groups: [S1] }"),
+        app("x", "    approvals: { count: 2, users: [U1, U1] }"),
+        app("x", "    approvals: { groups: [S1], expires: 25h }"),
+        app("x", "    approvals: { groups: [S1], expires: 30s }"),
+        app("x", "    approvals: { groups: [S1], expire: 1h }"),
+        app("x", "    freeze: never"),
+        app("x", "    freeze: []"),
+        app("x", "    freeze:"),
+        app("x", "    freeze: { from: 10:00, until: 11:00, zone: UTC }"),
+        app("x", "    freeze: [weekends]"),
+        app("x", "    freeze: [{ from: 10:00, until: 11:00 }]"),
+        app("x", "    freeze: [{ from: 10:00, till: 11:00, zone: UTC }]"),
+        app("x", "    freeze:\n      - from: 10:00\n        until: 11:00\n        zone: Europe/Berln"),
+        app("x", "    freeze:\n      - from: 10:00\n        until: 10:00\n        zone: UTC"),
+        app("x", "    freeze:\n      - from: 25:00\n        until: 10:00\n        zone: UTC"),
+        app("x", &format!("    freeze: [{}]", "{ from: 10:00, until: 11:00, zone: UTC }, ".repeat(21))),
+        app("x", "    freeze: none\n    environments:\n      a: { freeze: [] }"),
     ];
-    let all = all.map(|(from, until, zone)| {
-        let InvalidFreeze { key, problem } = Freeze::parse(from, until, zone).unwrap_err();
-        format!("{key}: {problem}")
-    });
+    let all: Vec<String> = all.iter().map(|text| wrong(text)).collect();
     insta::assert_snapshot!(all.join("\n"), @"
-    until: `16:00` is the same as `from`
-    until: `Fri 16:00` is the same as `from`
-    until: give it a weekday if `from` has one, and none if it has none
-    until: give it a weekday if `from` has one, and none if it has none
-    from: `Friday 16:00` is not a time such as `16:00` or `Fri 16:00`
-    from: `fri 16:00` is not a time such as `16:00` or `Fri 16:00`
-    from: `Fri  16:00` is not a time such as `16:00` or `Fri 16:00`
-    from: `16` is not a time such as `16:00` or `Fri 16:00`
-    from: `24:00` is not a time such as `16:00` or `Fri 16:00`
-    from: `+1:00` is not a time such as `16:00` or `Fri 16:00`
-    from: `9:00` is not a time such as `16:00` or `Fri 16:00`
-    until: `17:60` is not a time such as `16:00` or `Fri 16:00`
-    until: `17:00:00` is not a time such as `16:00` or `Fri 16:00`
-    zone: `Berlin` is not a known time zone: did you mean `Europe/Berlin`?
-    zone: `new_york` is not a known time zone: did you mean `America/New_York`?
-    zone: `Europe/Berln` is not a known time zone: did you mean `Europe/Berlin`?
-    zone: `America/New York` is not a known time zone: did you mean `America/New_York`?
-    zone: `+02:00` is not a known time zone: it is named like `Europe/Berlin`
-    zone: `CET-1CEST,M3.5.0,M10.5.0/3` is not a known time zone: did you mean `CET`?
-    zone: `Etc/Unknown` is not a known time zone: it is named like `Europe/Berlin`
-    zone: `../../etc/localtime` is not a known time zone: it is named like `Europe/Berlin`
-    zone: `` is not a known time zone: it is named like `Europe/Berlin`
+    line 1: `owners` must be a map, not a list
+    line 1: `owners` must be a map, not text
+    line 1: `owners` cannot have `user`: did you mean `users`?
+    line 1: `owners` cannot have `channels`: it can have `users`, `groups`
+    line 1: `users`: `alice` is not a Slack user id such as `U0123ABCDE`
+    line 5: `users` is empty beside a list that is not: fill it, or leave it out
+    line 5: `branches` must be a list, not text
+    line 5: `branches` is empty: leave it out, or write `['**']`, for any branch
+    line 5: `branches` is empty: leave it out, or write `['**']`, for any branch
+    line 7: `branches`: `release/[0-9]` is not a pattern for branches such as `main`, `release/*` or `hotfix/**`
+    line 5: an entry of `branches` must be text, not a map; text that starts with `{` needs quotes
+    line 5: `x` cannot have `branch`: did you mean `branches`?
+    line 5: `checks` is `ignore` or `required`, not `require`
+    line 5: `checks` is `ignore` or `required`, not `true`
+    line 5: `checks` must be text, not empty
+    line 5: `reviews` must be a number from 1 to 10
+    line 5: `reviews` must be a number from 1 to 10
+    line 5: `reviews` must be a number from 1 to 10
+    line 5: `reviews` must be text, not empty
+    line 5: `foreign_changes` is `warn` or `refuse`, not `ignore`
+    line 5: `approvals` is the word `none`, or a map of `count`, `users`, `groups` and `expires`
+    line 5: `approvals` needs `users` or `groups` who may approve
+    line 5: `approvals` must be a map, not a list
+    line 5: `approvals` needs `users` or `groups` who may approve
+    line 5: `approvals` needs `users` or `groups` who may approve
+    line 5: `users` is empty beside a list that is not: fill it, or leave it out
+    line 5: `count` must be a number from 1 to 10
+    line 5: `count` must be a number from 1 to 10
+    line 5: `count` must be a number from 1 to 10
+    line 5: `count` must be text, not a list
+    line 5: `approvals` asks for 2 people and names only 1
+    line 5: `expires` must be from 1m to 24h
+    line 5: `expires` must be from 1m to 24h
+    line 5: `approvals` cannot have `expire`: did you mean `expires`?
+    line 5: `freeze` is the word `none`, or a list of windows with `from`, `until` and `zone`
+    line 5: `freeze` is empty: leave it out, or write `none`
+    line 5: `freeze` is empty: leave it out, or write `none`
+    line 5: `freeze` must be a list, not a map
+    line 5: an entry of `freeze` must be a map, not text
+    line 5: an entry of `freeze` has no `zone`
+    line 5: an entry of `freeze` cannot have `till`: it can have `from`, `until`, `zone`
+    line 8: `zone`: `Europe/Berln` is not a known time zone: did you mean `Europe/Berlin`?
+    line 7: `until`: `10:00` is the same as `from`
+    line 6: `from`: `25:00` is not a time such as `16:00` or `Fri 16:00`
+    line 5: `freeze` has more than 20 windows
+    line 7: `freeze` is empty: leave it out, or write `none`
     ");
-}
-
-#[test]
-fn a_freeze_is_shown_as_it_is_written() {
-    for (from, until, zone) in
-        [("Fri 16:00", "Mon 08:00", BERLIN), ("22:00", "06:05", NEW_YORK), ("00:00", "23:59", "UTC")]
-    {
-        let shown = Freeze::parse(from, until, zone).unwrap().to_string();
-        assert_eq!(shown, format!("{from} to {until} {zone}"));
-    }
-    assert_eq!(Freeze::parse("01:00", "02:00", "europe/berlin"), Freeze::parse("01:00", "02:00", BERLIN));
-}
-
-fn window() -> impl Strategy<Value = (String, String, String)> {
-    let zone =
-        prop::sample::select(vec![BERLIN, NEW_YORK, "UTC", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata"]);
-    let time = || (0usize..7, 0u8..24, prop::sample::select(vec![0u8, 1, 30, 59]));
-    (any::<bool>(), time(), time(), zone).prop_filter_map("not empty", |(weekly, from, until, zone)| {
-        let text = |(day, hour, minute): (usize, u8, u8)| {
-            let day = if weekly { format!("{} ", DAYS[day]) } else { String::new() };
-            format!("{day}{hour:02}:{minute:02}")
-        };
-        let (from, until) = (text(from), text(until));
-        (from != until).then(|| (from, until, zone.to_owned()))
-    })
-}
-
-/// Whether the clock on the wall shows a time within a window, by jiff's own calendar.
-fn on_the_wall(freeze: &Freeze, now: Timestamp) -> bool {
-    let moment = jiff::Timestamp::from_millisecond(now.0 as i64).unwrap();
-    let wall = freeze.zone.to_datetime(moment);
-    let weekly = freeze.from.day.is_some();
-    let day = if weekly { wall.weekday().to_monday_zero_offset() as u8 } else { 0 };
-    let shown = (day, wall.hour() as u8, wall.minute() as u8);
-    let place = |time: WallTime| (time.day.unwrap_or(0), time.hour, time.minute);
-    let (from, until) = (place(freeze.from), place(freeze.until));
-    if from < until { from <= shown && shown < until } else { shown >= from || shown < until }
-}
-
-proptest! {
-    #[test]
-    fn a_pattern_means_what_it_says(pattern in "[ab/?*]{1,8}", name in "[ab]([ab/]{0,8}[ab])?") {
-        if let (Some(glob), Ok(name)) = (BranchGlob::parse(&pattern), BranchName::parse(&name)) {
-            let characters = |text: &str| text.chars().collect::<Vec<_>>();
-            let expected = plainly(&characters(&pattern), &characters(name.as_str()));
-            prop_assert_eq!(glob.matches(&name), expected, "{} {}", glob, name);
-        }
-    }
-
-    #[test]
-    fn at_any_moment_it_is_frozen_until_the_first_moment_that_is_not(
-        windows in prop::collection::vec(window(), 0..4),
-        // Three years of minutes from 2026 on, and some milliseconds.
-        now in (1_767_225_600_000u64..1_861_920_000_000)
-            .prop_map(|now| if now % 2 == 0 { now / 60_000 * 60_000 } else { now }),
-    ) {
-        let freeze = windows.iter().map(|(from, until, zone)| Freeze::parse(from, until, zone).unwrap()).collect();
-        let (gates, now) = (Gates { freeze, ..Gates::default() }, Timestamp(now));
-        let frozen = |now| gates.freeze.iter().any(|freeze| on_the_wall(freeze, now));
-        let Some(until) = gates.frozen_until(now) else {
-            prop_assert!(!frozen(now));
-            return Ok(());
-        };
-        prop_assert!(now < until && until <= now.after(Freeze::FURTHEST));
-        prop_assert!(until == now.after(Freeze::FURTHEST) || !frozen(until));
-        // Every minute before is frozen.
-        let minutes = (now.0 / 60_000 + 1..=(until.0 - 1) / 60_000).map(|minute| Timestamp(minute * 60_000));
-        for moment in minutes.chain([now, Timestamp(until.0 - 1)]) {
-            prop_assert!(frozen(moment), "not at {}", moment.to_rfc3339());
-        }
-    }
 }

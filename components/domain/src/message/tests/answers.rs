@@ -41,10 +41,10 @@ fn what_is_live_and_what_is_under_way() {
     *checkout@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :hourglass_flowing_sand: a deploy by <@U2CERLKJA> is under way (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>).
     *search@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test. :snowflake: frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     ");
-    let for_good = TargetLock { at: Timestamp(0), until: None, ..lock("") };
+    let for_good = TargetLock { until: None, ..lock("") };
     insta::assert_snapshot!(show(&status_of(&all[..1], Some(&for_good), 3)), @"
-    :lock: *Everything* locked by <@U1>.
-    [section] :lock: *Everything* locked by <@U1>.
+    :lock: *Everything* locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>.
+    [section] :lock: *Everything* locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>.
     *basket@production* has not been deployed by me yet.
     … and 3 more: name one, like `/deploy status checkout`.
     ");
@@ -255,7 +255,7 @@ fn a_question_is_declined_in_words_that_stand_alone() {
     insta::assert_snapshot!(list_of([
         ("app", declined(&unknown(&["checkout"]))),
         ("owner", declined(&Refusal::NotOwner { doing: "take away the lock of <@U1>".to_owned(), owned: true })),
-        ("allowed", declined(&Refusal::NotAllowed { target: target(), nobody: false, wrong_channel: false })),
+        ("allowed", declined(&Refusal::NotAllowed { target: target(), why: NotAllowed::NotListed })),
         ("workspace", declined(&Refusal::OtherWorkspace)),
         ("tag", declined(&Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head: None })),
     ]), @"
@@ -278,7 +278,7 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
         plan: commit.target(),
         files: &[(&path("checkout/values.yaml"), &after.replace("faster-cart-aaaaaaa", "main-1234567"), after)],
         changes,
-        checks: Some("SUCCESS"),
+        gates: &["checks passed".to_owned()],
         problem,
         offer: Offer { of: id('1'), words: request().words, head },
     }))
@@ -304,7 +304,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     ), @r#"
     :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
-    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  `sha256:a1b2a1b2a1b2…`  ·  checks: success
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  `sha256:a1b2a1b2a1b2…`  ·  checks passed
     In `checkout/values.yaml`:
     ```
        3 -   tag: "main-1234567" # by deploy-bot
@@ -319,7 +319,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     insta::assert_snapshot!(shown(|commit| commit.target_mut().riders = Riders::FirstDeploy, None, None), @r#"
     :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
-    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks passed
     In `checkout/values.yaml`:
     ```
        3 -   tag: "main-1234567" # by deploy-bot
@@ -333,7 +333,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     insta::assert_snapshot!(shown(|commit| commit.target_mut().rollback = true, None, None), @r#"
     :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
-    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks: success
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  checks passed
     In `checkout/values.yaml`:
     ```
        3 -   tag: "main-1234567" # by deploy-bot
@@ -386,7 +386,7 @@ fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
         plan: commit.target(),
         files: &[(&path("checkout/values.yaml"), "tag: x\n", "tag: x\n")],
         changes: None,
-        checks: None,
+        gates: &["no checks".to_owned()],
         problem: None,
         offer: Offer { of: id('1'), words: request().words, head: None },
     });

@@ -141,7 +141,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             },
             Refusal::UnknownApp { typed: s(), did_you_mean: None, known: vec![s(); 10] },
             Refusal::UnknownApp { typed: s(), did_you_mean: Some(s()), known: Vec::new() },
-            Refusal::UnknownEnvironment { app: s(), typed: String::new(), did_you_mean: None, known: vec![s(); 10] },
+            Refusal::UnknownEnvironment { app: s(), typed: None, did_you_mean: None, known: vec![s(); 10] },
             Refusal::NoValidTag { made: s() },
             Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::Syntax { line: 1, problem: s() } },
             Refusal::Edit {
@@ -243,9 +243,6 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 Refusal::UnknownVersion { target, typed: text.clone(), known: vec![text; 5] }
             }
             Refusal::UnknownWritten { target, .. } => Refusal::UnknownWritten { target, tags: vec![text; 5] },
-            Refusal::ChecksNotPassed { target, head, .. } => {
-                Refusal::ChecksNotPassed { target, head, state: Some(text) }
-            }
             Refusal::Syntax { verb, .. } => {
                 Refusal::Syntax { problem: crate::text::quoted(&text), verb, right: Some(Right::Like(text)) }
             }
@@ -353,7 +350,7 @@ proptest! {
                 plan: facts.commit.as_ref().unwrap().target(),
                 files: &[(&path("checkout/values.yaml"), &line(&text), &line(&other))],
                 changes: facts.changes.as_ref(),
-                checks: Some(&other),
+                gates: std::slice::from_ref(&other),
                 problem,
                 offer: offer.clone(),
             });

@@ -1,0 +1,78 @@
+//! `foreign_changes`: whether commits of other people, which Argo CD has not synced yet, may go live with the deployment.
+//! An owner may let them through.
+
+use super::{Case, Gate, Unmet};
+use crate::catalog::CatalogError;
+use crate::catalog::fields::{Entry, read_word};
+use crate::deployment::{Granted, Riders};
+use crate::refusal::Refusal;
+
+/// What happens if other people's changes would ride along.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForeignChanges {
+    /// It is said.
+    #[default]
+    Warn,
+    /// The deployment is refused.
+    Refuse,
+}
+
+impl Gate for ForeignChanges {
+    type Sees<'a> = Case<'a>;
+
+    fn read(entry: &Entry) -> Result<Self, CatalogError> {
+        read_word(entry, [("warn", Self::Warn), ("refuse", Self::Refuse)])
+    }
+
+    fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
+        let commits = match (self, case.riders) {
+            (Self::Refuse, Riders::Since { commits, .. }) if !commits.is_empty() => commits,
+            _ => return Ok(Granted::default()),
+        };
+        let mut by: Vec<String> = Vec::new();
+        for rider in commits {
+            if !by.contains(&rider.who) && by.len() < 5 {
+                by.push(rider.who.clone());
+            }
+        }
+        let asked = &case.asked;
+        let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
+        let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
+        let refusal = Refusal::ForeignChanges { target, count, by, overridable };
+        asked.unless_overridden("let other people's changes go live", refusal)
+    }
+
+    fn in_short(&self) -> Option<String> {
+        (*self == Self::Refuse).then(|| "no other changes with it".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::gates::tests::Example;
+    use crate::catalog::people::People;
+    use crate::deployment::Rider;
+    use crate::deployment::samples::{sha, user};
+
+    #[test]
+    fn changes_of_others_are_refused_unless_an_owner_lets_them_through() {
+        let rider = |who: &str| Rider { sha: sha('b'), who: who.to_owned(), headline: "Raise limits".to_owned() };
+        let commits = ["bob", "bob", "eve"].map(rider).to_vec();
+        let mut example = Example::new();
+        assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "nothing to compare with");
+        example.riders = Riders::Since { commits: Vec::new(), more: true };
+        assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "all of them are ours");
+        example.riders = Riders::Since { commits, more: false };
+        assert_eq!(example.check(&ForeignChanges::Warn), "passes");
+        let said = example.check(&ForeignChanges::Refuse);
+        assert!(said.starts_with("not deployed: this would also ship 3 config changes by bob and eve"), "{said}");
+        assert!(said.contains("Nobody can go ahead"), "{said}");
+
+        example.override_reason = Some("hotfix");
+        let not_owner = "not deployed: only an owner may let other people's changes go live of checkout@production.";
+        assert!(example.check(&ForeignChanges::Refuse).starts_with(not_owner));
+        example.owners = People { users: vec![user("U1")], ..People::default() };
+        assert_eq!(example.check(&ForeignChanges::Refuse), "passes overridden (hotfix)");
+    }
+}

@@ -1,0 +1,76 @@
+//! People whom the catalog names: owners, and those who may approve.
+
+use super::CatalogError;
+use super::fields::{Entry, Fields, Node, error, item_text, list_of};
+use super::gates::{Members, Unmet};
+use crate::names::{InvalidName, SlackGroup, SlackUser};
+use crate::text::quoted;
+
+/// People who are named, by themselves or by a user group. Nobody, if it is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// People.
+    pub users: Vec<SlackUser>,
+    /// User groups. Slack knows who is in them.
+    pub groups: Vec<SlackGroup>,
+}
+
+impl People {
+    /// Whether this is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.groups.is_empty()
+    }
+
+    /// Whether somebody is named, by themselves or by a group.
+    pub fn include(&self, user: &SlackUser, members: &Members) -> Result<bool, Unmet> {
+        if self.users.contains(user) {
+            return Ok(true);
+        }
+        for group in &self.groups {
+            if members.has(user, group)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+pub(super) fn read_people(fields: &Fields<'_>) -> Result<People, CatalogError> {
+    let users = read_ids(fields, "users", ("user", &['U', 'W']), SlackUser::parse)?;
+    let groups = read_ids(fields, "groups", ("user group", &['S']), SlackGroup::parse)?;
+    Ok(People { users, groups })
+}
+
+/// Somebody who takes the last user out of a list must not open the channel to everybody.
+pub(super) fn none_empty_beside(fields: &Fields<'_>, lists: &[(&str, bool)]) -> Result<(), CatalogError> {
+    let mut empty = lists.iter().filter(|(_, empty)| *empty);
+    if lists.iter().any(|(_, empty)| !empty)
+        && let Some((key, line)) = empty.find_map(|(key, _)| Some((key, fields.get(key)?.line)))
+    {
+        return Err(error(line, format!("`{key}` is empty beside a list that is not: fill it, or leave it out")));
+    }
+    Ok(())
+}
+
+pub(super) fn read_owners(entry: &Entry) -> Result<People, CatalogError> {
+    let fields = Fields::of("`owners`", entry.line, &entry.node, &["users", "groups"])?;
+    let owners = read_people(&fields)?;
+    none_empty_beside(&fields, &[("users", owners.users.is_empty()), ("groups", owners.groups.is_empty())])?;
+    Ok(owners)
+}
+
+/// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would never match.
+pub(super) fn read_ids<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    (what, letters): (&str, &[char]),
+    parse: fn(&str) -> Result<T, InvalidName>,
+) -> Result<Vec<T>, CatalogError> {
+    let id = |node: &Node| {
+        let text = item_text(key, node)?;
+        let like = format!("a Slack {what} id such as `{}0123ABCDE`", letters.first().unwrap_or(&'U'));
+        let wrong = || error(node.line, format!("`{key}`: {} is not {like}", quoted(text)));
+        if text.starts_with(letters) { parse(text).map_err(|_| wrong()) } else { Err(wrong()) }
+    };
+    fields.get(key).map(list_of).transpose()?.unwrap_or_default().into_iter().map(id).collect()
+}
