@@ -123,7 +123,7 @@ mod tests {
             memory.put(CANCEL, &bad);
             let error = memory.run(load_fact::<CancelFact>(&memory, &id('1'))).unwrap_err();
             // All facts together are not half read either.
-            assert_eq!(memory.run(load(&memory, &id('1'))), Err(error.clone()), "{why}");
+            assert_eq!(memory.run(load(&memory, &id('1'))), Err(error), "{why}");
             assert_eq!(memory.text(CANCEL), bad, "{why}");
             format!("{why}: {error}")
         });

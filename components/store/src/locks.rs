@@ -35,7 +35,6 @@ pub async fn change_lock(
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code")]
 mod tests {
     use super::*;
     use crate::key::{load_key, lock_lease};

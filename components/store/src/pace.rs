@@ -115,7 +115,6 @@ fn github_key(what: &str) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "test code")]
 mod tests {
     use super::*;
     use crate::memory::{Memory, secs};

@@ -95,7 +95,7 @@ mod tests {
         for body in ["", "<html>", "{}", "[]", "null", r#"{"metadata":{"name":1}}"#] {
             check(200, body, nonsense(READ));
         }
-        let mut limited = response(429, &error_body(8, "slow down"));
+        let mut limited = response(429, error_body(8, "slow down"));
         limited.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
         let expected = fault(READ, Cause::RateLimited { seconds: Some(7) });
         assert_eq!(read_application(limited, READ), Err(expected));

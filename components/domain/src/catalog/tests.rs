@@ -176,6 +176,7 @@ fn a_key_given_twice_is_refused() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn wrong_values_are_named_with_their_line() {
     let all = [
         "apps:\n  Checkout: {}".to_owned(),

@@ -1,5 +1,5 @@
 //! Every refusal as an example, for tests.
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::too_many_lines, reason = "test code, and a table")]
 
 use super::*;
 use crate::deployment::samples::{at, id, path, sha, target_plan, user};

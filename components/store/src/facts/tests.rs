@@ -47,6 +47,7 @@ fn changes() -> ChangesFact {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_fact_is_read_as_it_was_written() {
     same(&request());
     let mut words = request();

@@ -8,7 +8,7 @@ const OLD: u64 = 1;
 const NEW: u64 = 2;
 
 fn at(seconds: u64) -> Timestamp {
-    Timestamp(seconds * 1000)
+    Timestamp::from_seconds(seconds)
 }
 
 fn seconds(seconds: u64) -> Duration {

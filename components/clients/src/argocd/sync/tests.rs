@@ -75,7 +75,7 @@ fn what_became_of_a_sync() {
     let mut taken = sample();
     taken["operation"] = taken["status"]["operationState"]["operation"].take();
     taken["status"]["operationState"] = json!(null);
-    match read_sync(response(200, &taken.to_string())) {
+    match read_sync(response(200, taken.to_string())) {
         SyncOutcome::Taken(snapshot) => assert_eq!(snapshot.operation.unwrap().deploy_id, Some(id())),
         other => panic!("not taken: {other:?}"),
     }

@@ -99,6 +99,7 @@ fn part(outcome: Result<Snapshot, ReadError>) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn one_query_asks_for_everything() {
     let (asked, gh) = (pull_request(), gh());
     let script = Script::new([Ok(ok(&good()))]);
@@ -222,6 +223,7 @@ fn variables_hold_what_github_can_take() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_pull_request_is_read() {
     insta::assert_debug_snapshot!(pull_request().read(&good()).unwrap(), @r#"
     Snapshot {

@@ -107,7 +107,7 @@ mod tests {
             let approvals = given.iter().map(|(by, second)| Approval { user: user(by), at: at(*second) }).collect();
             let said = Example { approvals, groups: vec![("U3", "S1")], ..Example::new() }.check(&gate(count));
             let start = said.split(" by <!subteam").next().unwrap();
-            let slack = said.find(" (U").map_or("", |at| &said[at..]);
+            let slack = said.find(" (U").and_then(|at| said.get(at..)).unwrap_or_default();
             assert!(format!("{start}{slack}").starts_with(expected), "{said}");
         };
         let needs = "not deployed yet: `faster-cart-aaaaaaa` needs 1 approval";

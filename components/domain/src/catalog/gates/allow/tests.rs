@@ -20,7 +20,9 @@ fn people_groups_and_channels_say_who_may_deploy() {
         let said = Example { user, channel, groups, ..Example::new() }.ask(&gate(allow));
         // The first sentence, and whom Slack was asked about.
         let said = match said.split_once(". ") {
-            Some((what, rest)) => format!("{what}.{}", rest.find(" (U").map_or("", |at| &rest[at..])),
+            Some((what, rest)) => {
+                format!("{what}.{}", rest.find(" (U").and_then(|at| rest.get(at..)).unwrap_or_default())
+            }
             None => said,
         };
         assert_eq!(said, expected, "{allow}");
