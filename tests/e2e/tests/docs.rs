@@ -9,6 +9,19 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+// ---- the walk ----
+
+#[test]
+fn the_walk_of_a_deploy_names_files_that_exist() -> Result<()> {
+    let root = sandbox::wasm::root();
+    let text = fs::read_to_string(root.join("docs/architecture.md"))?;
+    let spans: Vec<&str> = text.split('`').skip(1).step_by(2).filter(|span| span.contains("/src/")).collect();
+    assert!(spans.len() > 20, "{spans:?}");
+    let gone = spans.into_iter().filter(|span| !root.join("components").join(span).exists());
+    assert_eq!(gone.collect::<Vec<_>>(), [""; 0]);
+    Ok(())
+}
+
 // ---- links ----
 
 #[test]
