@@ -4,11 +4,11 @@
 //! paste, so quotes, links, capitals and the word `deploy` are understood. A word too many is never ignored.
 
 mod parse;
-mod verb;
+
 mod words;
 
+pub use crate::verb::Verb;
 pub use parse::LONGEST_REASON;
-pub use verb::Verb;
 
 use crate::names::{BranchName, PullRequestNumber, RepoName, Target};
 use crate::refusal::Refusal;

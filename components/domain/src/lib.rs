@@ -56,3 +56,4 @@ pub mod refusal;
 pub mod text;
 pub mod time;
 pub mod values;
+pub mod verb;

@@ -5,7 +5,6 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
-use crate::command::Verb;
 use crate::github::ChecksState;
 use crate::image::{ImageName, Tag};
 use crate::names::{
@@ -14,6 +13,7 @@ use crate::names::{
 };
 use crate::time::Timestamp;
 use crate::values::EditRefusal;
+use crate::verb::Verb;
 use serde::{Deserialize, Serialize};
 
 /// A command that would be right, as it is typed after `/deploy`.

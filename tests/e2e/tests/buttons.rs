@@ -267,9 +267,9 @@ fn whoever_approves_or_rejects_what_is_decided_already_is_told_so() {
         room.press(CAROL, &wanted, "reject").await;
         room.says("rejected by @carol").await?;
         for (click, user) in clicks.iter().zip([BOB, CAROL, CAROL]) {
-            let known = whispered(room, user, "was rejected by @carol already").len();
+            let known = whispered(room, user, "@carol has already rejected it").len();
             room.send(click).await;
-            let told = |room: &Sandbox| whispered(room, user, "was rejected by @carol already").get(known).cloned();
+            let told = |room: &Sandbox| whispered(room, user, "@carol has already rejected it").get(known).cloned();
             room.until(&format!("word to {user} that it was rejected"), PATIENCE, told).await?;
         }
 

@@ -98,8 +98,8 @@ fn a_preview_shows_the_exact_change_and_its_button_deploys_just_that() {
     room(async |room| -> Result<()> {
         hurry(room);
         let before = room.commits();
-        asks(room, ALICE, "preview checkout 42", "nothing is changed yet").await?;
-        let preview = whispers(room, ALICE, "nothing is changed yet").await?;
+        asks(room, ALICE, "preview checkout 42", "only a preview, nothing is changed").await?;
+        let preview = whispers(room, ALICE, "only a preview, nothing is changed").await?;
         let text = read(room, &preview);
         let tag = room.tag("checkout", "feature/totals");
         ensure!(text.contains(&format!("+   tag: \"{tag}\"")) && text.contains("Show totals"), "{text}");
@@ -605,7 +605,7 @@ fn a_freeze_holds_everybody_but_an_owner_who_says_why() {
         room.alice("checkout 42 override I am in a hurry").await;
         room.says("only an owner may override the freeze of checkout").await?;
         ensure!(room.commits() == before);
-        asks(room, CAROL, "preview checkout 42 override incident 12", "nothing is changed yet").await?;
+        asks(room, CAROL, "preview checkout 42 override incident 12", "only a preview, nothing is changed").await?;
         ensure!(!room.log().contains("\"overridden\""), "nothing was overridden yet: {}", room.log());
         room.command(CAROL, DEPLOYS, "checkout 42 override incident 12").await;
         let live = room.says("is live").await?;
@@ -747,7 +747,7 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         let hers = carol_replaces(room, "replicaCount: 2", "replicaCount: 5");
         let hers = hers.get(..7).unwrap_or_default();
         room.alice("checkout 42").await;
-        let refused = says(room, &format!("was already put into Git by carol in `{hers}`")).await?;
+        let refused = says(room, &format!("into Git by hand (`{hers}`)")).await?;
         room.all_told().await?;
         room.press(ALICE, &refused, "take_over").await;
         let again = |room: &Sandbox| (room.github.lock().commits(GITOPS, "main").len() == before + 3).then_some(());
@@ -816,7 +816,7 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
 
         // Without that gate the same button goes on, and a mutation without an answer is found among all commits.
         catalog(room, "", "");
-        let refused = says(room, "would go live with it").await?;
+        let refused = says(room, "this would also ship").await?;
         room.all_told().await?;
         let mutations = room.github.lock().calls("github.commit");
         room.github.fault("github.commit", Fault::DropAfter, 1);

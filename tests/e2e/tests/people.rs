@@ -415,7 +415,7 @@ fn a_commit_that_lost_its_turn_is_synced_only_if_it_was_asked_for_before() {
             } else {
                 // Before every ask the bot looks whose turn it is, whatever the window says.
                 let message = room.says("stopped: a newer deploy took over").await?;
-                assert!(message.contains("the cluster is unchanged."), "{message}");
+                assert!(message.contains("this one wasn't rolled out."), "{message}");
                 assert_eq!(taken(room), [""; 0]);
             }
             Ok(())

@@ -23,9 +23,17 @@ fn a_pull_request_is_deployed_when_its_newest_commit_is_approved() {
         let apps = asks(room, BOB, "apps", REPO).await?;
         ensure!(apps.contains("default (1 review)"), "{apps}");
 
-        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"");
-        insta::assert_snapshot!(refused(room, "checkout feature/totals").await?, @"");
-        let none = "has none. Nothing was changed.";
+        insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
+        :no_entry: *checkout #42*  not deployed: checkout needs 1 approving review of commit `<sha>`, and pull request #42 has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
+        asked by @alice
+        [Retry]
+        ");
+        let branch = refused(room, "checkout feature/totals").await?;
+        ensure!(
+            branch.contains("checkout takes only reviewed pull requests, and `feature/totals` is a branch."),
+            "{branch}"
+        );
+        let none = "has none. Ask somebody";
 
         // The author, a comment, a review that was dismissed, and somebody who may only read, do not count.
         room.github.lock().reader(REPO, "mallory");
@@ -39,20 +47,20 @@ fn a_pull_request_is_deployed_when_its_newest_commit_is_approved() {
         review(room, "bob", Approved);
         review(room, "bob", ChangesRequested);
         let said = refused(room, "checkout 42").await?;
-        ensure!(said.contains("has none. bob asked for changes. Nothing was changed."), "{said}");
+        ensure!(said.contains("has none. bob asked for changes."), "{said}");
 
         // Bob approves, and carol pushes: she approves what she wrote.
         review(room, "bob", Approved);
         let tag = room.builds("checkout", "feature/totals", "carol");
         review(room, "carol", Approved);
         let said = refused(room, "checkout 42").await?;
-        ensure!(said.contains("has none. bob approved an earlier commit. Nothing was changed."), "{said}");
+        ensure!(said.contains("has none. bob approved an earlier commit."), "{said}");
         let shown = asks(room, BOB, "preview checkout 42", "reviews: 0 of 1").await?;
-        ensure!(shown.contains("A deploy would be refused: checkout needs 1 approving review"), "{shown}");
+        ensure!(shown.contains("be deployed now: checkout needs 1 approving review"), "{shown}");
 
         review(room, "bob", Approved);
         let shown = asks(room, BOB, "preview checkout 42", "reviews: 1 of 1").await?;
-        ensure!(!shown.contains("would be refused"), "{shown}");
+        ensure!(!shown.contains("be deployed now"), "{shown}");
         let since = room.journal.mark("the deploy");
         room.alice("checkout 42").await;
         room.says("is live").await?;
