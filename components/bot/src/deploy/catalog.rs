@@ -3,6 +3,7 @@
 use super::prepare::Site;
 use super::stop::Stop;
 use crate::context::Context;
+use crate::log::Line;
 use crate::world::World;
 use clients::github::{self, FileState, ReadError, Snapshot};
 use domain::catalog::{Catalog, CatalogError, Environment};
@@ -12,7 +13,13 @@ use domain::names::{BlobSha, Target};
 use domain::push::Managed;
 use domain::refusal::Refusal;
 use domain::values::{self, EditRefusal};
+use futures::future::{Either, select};
+use std::pin::pin;
+use std::time::Duration;
 use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
+
+/// How long a reader waits until the catalog is saved in the cache.
+const CACHE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`], and
 /// before a refusal: it saves a round trip and decides nothing.
@@ -60,7 +67,11 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
     let cached = CachedCatalog { at: now, blob: blob.clone(), text };
     // First: whoever finds the catalog remembered may rely on it that this is, too.
     note_managed(cx, &cached.text).await?;
-    store::save_key(cx.world, CatalogCache, &cached).await?;
+    // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
+    match select(pin!(store::save_key(cx.world, CatalogCache, &cached)), pin!(cx.world.sleep(CACHE_LIMIT))).await {
+        Either::Left((saved, _)) => saved?,
+        Either::Right(_) => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
+    }
     Ok(cached)
 }
 
