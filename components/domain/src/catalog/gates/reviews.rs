@@ -40,8 +40,8 @@ impl Gate for Option<Reviews> {
         if given >= usize::from(reviews.count) {
             return Ok(Granted::default());
         }
-        let by = |wanted: fn(&Review, &Source) -> bool| -> Vec<GitHubLogin> {
-            let theirs = case.reviews.latest.iter().filter(|review| wanted(review, source));
+        let by = |wanted: &dyn Fn(&Review) -> bool| -> Vec<GitHubLogin> {
+            let theirs = case.reviews.latest.iter().filter(|review| wanted(review));
             theirs.map(|review| review.by.clone()).take(5).collect()
         };
         Err(Refusal::NotReviewed {
@@ -51,10 +51,12 @@ impl Gate for Option<Reviews> {
             head: source.head.clone(),
             count: reviews.count,
             given: u8::try_from(given).unwrap_or(u8::MAX),
-            outdated: by(|review, source| {
-                review.opinion == Opinion::Approved && review.of.as_ref() != Some(&source.head)
+            outdated: by(&|review| {
+                review.opinion == Opinion::Approved
+                    && review.of.as_ref() != Some(&source.head)
+                    && !is_author(case.reviews, source, review)
             }),
-            against: by(|review, _| review.opinion == Opinion::WantsChanges),
+            against: by(&|review| review.opinion == Opinion::WantsChanges),
         }
         .into())
     }
@@ -76,9 +78,13 @@ impl Gate for Option<Reviews> {
 /// The reviews that count.
 fn approving<'a>(state: &'a ReviewsState, source: &'a Source) -> impl Iterator<Item = &'a Review> {
     state.latest.iter().filter(|review| {
-        let is_author = [&source.author, &state.head_author].into_iter().flatten().any(|author| *author == review.by);
-        review.opinion == Opinion::Approved && review.of.as_ref() == Some(&source.head) && !is_author
+        let is_of_head = review.of.as_ref() == Some(&source.head);
+        review.opinion == Opinion::Approved && is_of_head && !is_author(state, source, review)
     })
+}
+
+fn is_author(state: &ReviewsState, source: &Source, review: &Review) -> bool {
+    [&source.author, &state.head_author].into_iter().flatten().any(|author| *author == review.by)
 }
 
 #[cfg(test)]
