@@ -6,6 +6,7 @@ use e2e::{PATIENCE, Room, room};
 use fakes::argocd::{Right, Streams};
 use fakes::github::{Access, Protection, StaleAnswer};
 use fakes::{Fault, Response};
+use sandbox::hold::Moment;
 use sandbox::world::{self, ALICE, GITOPS};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -106,13 +107,13 @@ fn while_it_is_unknown_whether_the_commit_landed_the_message_says_so() {
     room(async |room| {
         let before = room.commits();
         room.github.fault("github.commit", Fault::DropAfter, 1);
+        let landed = room.github.hold(Moment::After, "github.commit", 1);
         room.alice("checkout 42").await;
-        // The commit is there, and GitHub fails from now on.
-        room.until("commit", PATIENCE, |room| {
-            let landed = room.github.lock().commits(GITOPS, "main").len() > before;
-            landed.then(|| room.github.fault("github.query", status(502), 1000))
-        })
-        .await?;
+        landed.reached().await?;
+        assert_eq!(room.commits(), before + 1);
+        // The commit has no answer, and GitHub fails from now on.
+        room.github.fault("github.query", status(502), 1000);
+        landed.release();
         room.says("GitHub didn't confirm my commit").await?;
         room.github.mend();
         room.says("is live").await?;
