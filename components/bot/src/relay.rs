@@ -1,6 +1,6 @@
 //! Verify, recognise, prove, relay: exactly the push that the bot itself made reaches Argo CD, byte for byte.
 //!
-//! What you would get wrong: the `Deploy-Id` in a commit's message only *finds* a deployment. It proves
+//! Easy to miss: the `Deploy-Id` in a commit's message only *finds* a deployment. It proves
 //! nothing, because anyone who can push can copy it. The proof is that GitHub signed the webhook and that
 //! `after` is the commit that is recorded in `committed`.
 //!

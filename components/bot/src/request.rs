@@ -1,6 +1,6 @@
 //! From a typed command or a pressed button to a saved request.
 //!
-//! What you would get wrong: a button can be pressed by several people, and a click can arrive twice. The id
+//! Easy to miss: a button can be pressed by several people, and a click can arrive twice. The id
 //! is made of the button, so every press means the same deployment, until that deployment has come to
 //! nothing.
 

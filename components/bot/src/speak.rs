@@ -1,7 +1,7 @@
 //! The one message of a deployment: posted once, then edited in place. slack-command speaks until the commit, the watch from then on, and
 //! both by the code here. What a role knows of its side is a [`Voice`], which the role's [`Journal`] keeps.
 //!
-//! What you would get wrong: save first, then speak. Each turn of the loop in [`Speaker::tell`] decides anew from what is saved, see
+//! Easy to miss: save first, then speak. Each turn of the loop in [`Speaker::tell`] decides anew from what is saved, see
 //! [`decide`]. A call may take effect after it was given up, and a process may die between any two lines.
 
 mod before_commit;

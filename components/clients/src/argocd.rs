@@ -1,6 +1,6 @@
 //! Argo CD: relay a webhook, ask for a sync of one commit, look at an application, follow it on a stream.
 //!
-//! What you would get wrong. A 200 for the webhook proves nothing. `status.sync.revision` may be a later
+//! Easy to miss: a 200 for the webhook proves nothing. `status.sync.revision` may be a later
 //! commit than ours. During a retry `finishedAt` is set although the phase is `Running`. A stream cuts its
 //! error line down to nothing unless `fields` has `error`.
 

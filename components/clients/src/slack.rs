@@ -1,6 +1,6 @@
 //! Slack: what it sends us (a slash command, a pressed button) and the few calls that we make.
 //!
-//! What you would get wrong: Slack answers HTTP 200 for failures too, with `"ok": false` in the body.
+//! Easy to miss: Slack answers HTTP 200 for failures too, with `"ok": false` in the body.
 //! `read_ok` is the one place that looks.
 
 mod api;

@@ -1,7 +1,7 @@
 //! Leases in Redis. Work under a lease is a closure: [`Lease::hold`] waits for the name, [`Lease::try_hold`]
 //! does not. Both give the name back on every path, an early `?` included.
 //!
-//! What you would get wrong: a lease makes duplicates rare, and is never the only safety. A holder may freeze
+//! Easy to miss: a lease makes duplicates rare, and is never the only safety. A holder may freeze
 //! inside a call for longer than the lease lives.
 
 use crate::clock::Clock;

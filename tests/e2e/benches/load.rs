@@ -1,6 +1,6 @@
 //! Load on loopback: as many requests as go through connections that stay open, or so many a second on new ones.
 //!
-//! What you would get wrong: Spin sets no TCP_NODELAY, so an answer on a connection that was used before may take 40 ms. Throughput is
+//! Easy to miss: Spin sets no TCP_NODELAY, so an answer on a connection that was used before may take 40 ms. Throughput is
 //! measured with so many connections that this does not matter, latency with new ones.
 
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! What reaches the two Redis processes: proof that a request cost the bot nothing.
 //!
-//! What you would get wrong: looking is a command, too. One connection to each is kept, and what looking itself costs is not counted.
+//! Easy to miss: looking is a command, too. One connection to each is kept, and what looking itself costs is not counted.
 
 use anyhow::{Context, Result};
 use clients::signature::{SigningKey, deployment_id};

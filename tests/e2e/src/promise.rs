@@ -8,7 +8,7 @@
 //! | I4 | "is live" was said only of what Argo CD saw running well; "Nothing was changed" never of a request that has a commit |
 //! | I6 | no lease, nobody in flight or in a queue, no key without an owner, in both Redis processes |
 //!
-//! What you would get wrong: what people could read is looked up at Slack, never in the facts.
+//! Easy to miss: what people could read is looked up at Slack, never in the facts.
 
 use crate::Room;
 use anyhow::{Context, Result, ensure};

@@ -1,7 +1,7 @@
 //! What tests need in which the bot dies, or Redis forgets: a probe of `/healthz` as whoever runs the bot makes it, and what is true of
 //! one deployment when it is over.
 //!
-//! What you would get wrong: the leases of a dead process outlive it. Only when nobody lives may a test let them run out at once.
+//! Easy to miss: the leases of a dead process outlive it. Only when nobody lives may a test let them run out at once.
 
 use crate::{PATIENCE, Room};
 use anyhow::{Context, Result, bail, ensure};

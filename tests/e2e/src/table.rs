@@ -1,7 +1,7 @@
 //! The table "step x fault": at each call that the bot makes to another system, everything that can go wrong with it, and how the
 //! deployment ends. `tests/fault_table.rs` plays every cell; `readme.rs` makes a page of the same data.
 //!
-//! What you would get wrong: a row is one *call*, so the same system may fail one deployment and not disturb the next one.
+//! Easy to miss: a row is one *call*, so the same system may fail one deployment and not disturb the next one.
 
 use Step::*;
 use Trouble::*;

@@ -1,6 +1,6 @@
 //! What people push to a file of an app: said once where the app is deployed, never synced, and deployed by the bot if somebody presses.
 //!
-//! What you would get wrong: nobody is told before the bot has read its catalog once; and a press is a request like any other.
+//! Easy to miss: nobody is told before the bot has read its catalog once; and a press is a request like any other.
 
 use crate::conversation::{asks, deploys, hurry, says};
 use anyhow::{Context, Result, ensure};

@@ -1,6 +1,6 @@
 //! Buttons of messages that are not the newest any more, and buttons that were pressed before.
 //!
-//! What you would get wrong: people press what they still see, and what was meant when the button was shown is not what it would mean now.
+//! Easy to miss: people press what they still see, and what was meant when the button was shown is not what it would mean now.
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Context, Result, ensure};

@@ -1,6 +1,6 @@
 //! People and the bot: every command, every button, every gate, with what is refused. What people read is what the Slack stand-in shows.
 //!
-//! What you would get wrong: a button says nothing about who presses it, and is pressed twice; an edit notifies nobody.
+//! Easy to miss: a button says nothing about who presses it, and is pressed twice; an edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};

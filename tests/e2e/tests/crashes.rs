@@ -1,7 +1,7 @@
 //! The process is killed as by SIGKILL at each step of a deploy, and started again. Whoever probes `/healthz`, or types the next command,
 //! makes it go on from the facts: one commit, one sync, one final state, told.
 //!
-//! What you would get wrong: a call that was held before its effect is gone with the process; one that was held after it has happened.
+//! Easy to miss: a call that was held before its effect is gone with the process; one that was held after it has happened.
 
 use Moment::{After, Before as Ahead};
 use anyhow::{Context, Result, ensure};

@@ -1,7 +1,7 @@
 //! A hundred targets deployed at the same moment by a hundred people, on one branch and in one channel, with the limits of GitHub and
 //! Slack in force. A minute of theirs is shorter here, and so is the bot's own.
 //!
-//! What you would get wrong: GitHub counts what it refuses for nobody, but who asks on and on is shut out for longer. Slack's limits are one
+//! Easy to miss: GitHub counts what it refuses for nobody, but who asks on and on is shut out for longer. Slack's limits are one
 //! for posts in a channel and another for edits in the workspace.
 
 use anyhow::{Context, Result, ensure};

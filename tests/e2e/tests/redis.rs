@@ -1,7 +1,7 @@
 //! Redis forgets, hangs or is gone, wake-ups are lost or come by the thousand, leases are taken away from holders who live. The truth is
 //! in the store: whoever probes `/healthz` makes the deployment go on, once.
 //!
-//! What you would get wrong: a Redis that is gone takes the bot with it, as Spin has it, and comes back empty.
+//! Easy to miss: a Redis that is gone takes the bot with it, as Spin has it, and comes back empty.
 
 use Moment::{After, Before as Ahead};
 use anyhow::{Context, Result, ensure};

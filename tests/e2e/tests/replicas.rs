@@ -1,7 +1,7 @@
 //! Two and three replicas of each component on one store and one Redis. People's requests and GitHub's webhooks reach them in turn; every
 //! replica hears every wake-up.
 //!
-//! What you would get wrong: a replica that died holds its leases on. Nothing here takes them away from it: others live, so nobody may.
+//! Easy to miss: a replica that died holds its leases on. Nothing here takes them away from it: others live, so nobody may.
 
 use anyhow::{Context, Result, ensure};
 use e2e::restart::Messages;

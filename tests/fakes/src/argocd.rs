@@ -1,6 +1,6 @@
 //! Argo CD: its API server, its webhook, and (in `operation.rs`) its application controller.
 //!
-//! What you would get wrong: a sync that was accepted has done nothing yet; a sync that succeeded has not made
+//! Easy to miss: a sync that was accepted has done nothing yet; a sync that succeeded has not made
 //! anything healthy yet; a webhook that was answered 200 may have refreshed nothing; `Content-Type` must be exactly
 //! `application/json` on everything but GET; without `project` a missing application is "permission denied".
 

@@ -1,7 +1,7 @@
 //! GitHub: repositories with real commits, the GraphQL API that reads them and commits, a little of the REST API, and
 //! push webhooks. It answers under github.com's paths and under GitHub Enterprise Server's (`/api/graphql`, `/api/v3`).
 //!
-//! What is easy to get wrong: GraphQL errors come with HTTP 200. A webhook is queued by the push itself, so it goes out
+//! Easy to miss: GraphQL errors come with HTTP 200. A webhook is queued by the push itself, so it goes out
 //! even when the answer to the mutation is lost, and it may go out first.
 
 mod compare;

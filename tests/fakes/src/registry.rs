@@ -1,7 +1,7 @@
 //! A container registry: the OCI distribution API, read only, with the token flow of Docker Hub and GHCR or the Basic
 //! challenge of ECR.
 //!
-//! What is easy to get wrong: HEAD errors have no body. A token without the right is still a 200; only the retry fails.
+//! Easy to miss: HEAD errors have no body. A token without the right is still a 200; only the retry fails.
 //! An image whose media type is not in `Accept` is not found, though it is there.
 
 use std::collections::BTreeMap;

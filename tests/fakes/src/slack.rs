@@ -1,7 +1,7 @@
 //! Slack: one workspace with its people, channels and the installed bot.
 //!
 //! People act through [`Slack::command`], [`Slack::click`], [`Slack::delete_message`], ...; the bot acts through
-//! [`StandIn::answer`]. What you would get wrong: Slack answers nearly every mistake with HTTP 200 and `"ok": false`;
+//! [`StandIn::answer`]. Easy to miss: Slack answers nearly every mistake with HTTP 200 and `"ok": false`;
 //! a `response_url` works five times within 30 minutes; an update without `blocks` keeps the old ones.
 
 use std::collections::{BTreeMap, BTreeSet};

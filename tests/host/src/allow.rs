@@ -1,5 +1,5 @@
 //! `allowed_outbound_hosts`: which addresses a component may call. Deny by default.
-//! The trap: one entry that does not parse denies *every* call of the component, to Redis too. An entry whose template
+//! Easy to miss: one entry that does not parse denies *every* call of the component, to Redis too. An entry whose template
 //! comes out as "" or as a bare `http://` is skipped instead, so that an optional address can stay empty.
 
 use std::net::IpAddr;

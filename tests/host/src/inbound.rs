@@ -1,5 +1,5 @@
 //! The HTTP trigger: routes, the `spin-*` headers, and instances that serve several requests.
-//! The trap: those headers are appended *after* the client's, so the first value of a name may be forged.
+//! Easy to miss: those headers are appended *after* the client's, so the first value of a name may be forged.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

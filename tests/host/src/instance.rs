@@ -1,5 +1,5 @@
 //! One instance of a component: its store data, what is linked into it, and where its output goes.
-//! The trap: what a Redis handler printed must be out before its store is dropped, so output is written on the spot.
+//! Easy to miss: what a Redis handler printed must be out before its store is dropped, so output is written on the spot.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
 //! Outbound HTTP: the allow-list, the three time limits, a pool of connections. No redirects, no User-Agent, no TLS.
-//! The trap: the limit for the first byte covers connecting and sending too, as in Spin, and ends as a read timeout.
+//! Easy to miss: the limit for the first byte covers connecting and sending too, as in Spin, and ends as a read timeout.
 
 use std::error::Error as _;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
 //! The `spin:*` imports: key-value, variables and Redis. Every one is asynchronous and blocks no other task of the instance.
-//! The trap: this version of the Redis client gives up after 0.5 s by default; Spin's has no limits, so they are taken off.
+//! Easy to miss: this version of the Redis client gives up after 0.5 s by default; Spin's has no limits, so they are taken off.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

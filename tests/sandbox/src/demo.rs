@@ -1,6 +1,6 @@
 //! One deploy without a terminal: everybody's view of it on one timeline, then what is true afterwards.
 //!
-//! What you would get wrong: the Slack message is only what the bot says. The app is live if the cluster runs the tag.
+//! Easy to miss: the Slack message is only what the bot says. The app is live if the cluster runs the tag.
 
 use std::process::ExitCode;
 use std::time::Duration;

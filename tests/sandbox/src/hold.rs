@@ -1,6 +1,6 @@
 //! A call that is held at one exact point, so that a test can do something just then: kill the bot, take a lease away.
 //!
-//! What you would get wrong: a held request is still a request. When whoever made it goes away it ends as such, without an effect if it
+//! Easy to miss: a held request is still a request. When whoever made it goes away it ends as such, without an effect if it
 //! was held before that.
 
 use std::sync::Arc;

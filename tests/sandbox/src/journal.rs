@@ -1,7 +1,7 @@
 //! What happened, in one order: every request to a stand-in when it arrives, every request to the bot and its answer,
 //! and the marks of a test.
 //!
-//! What you would get wrong: an entry stands where its request *arrived*; its outcome is filled in later.
+//! Easy to miss: an entry stands where its request *arrived*; its outcome is filled in later.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,7 +1,7 @@
 //! The prompt: lines that begin with `/deploy` are typed into Slack as alice, and the message that follows is redrawn
 //! in place until the deploy is over.
 //!
-//! What you would get wrong: redrawing counts lines, so a line that is wider than the terminal is broken here first.
+//! Easy to miss: redrawing counts lines, so a line that is wider than the terminal is broken here first.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};

@@ -1,6 +1,6 @@
 //! Throw-away `redis-server` processes on loopback: nothing on disk, each ended by its own process id.
 //!
-//! What you would get wrong: a port that was free a moment ago may be taken now, and then somebody else's Redis would
+//! Easy to miss: a port that was free a moment ago may be taken now, and then somebody else's Redis would
 //! answer. So a server counts as started only if it answers while our own process is alive.
 
 use std::io::{IsTerminal, Write};

@@ -1,6 +1,6 @@
 //! One HTTP server on loopback for each stand-in. It plays the faults; the stand-in only says what is true.
 //!
-//! What you would get wrong: Argo CD reads GitHub while it is locked. Whoever needs both locks Argo CD first.
+//! Easy to miss: Argo CD reads GitHub while it is locked. Whoever needs both locks Argo CD first.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! The application under a real `spin up`, as in production.
 //!
-//! What you would get wrong: `spin up` starts one process per kind of trigger, and killing it alone leaves them serving.
+//! Easy to miss: `spin up` starts one process per kind of trigger, and killing it alone leaves them serving.
 //! It runs in a process group of its own, and the group is ended. It also listens before it is subscribed to Redis.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! Builds the components, so that what runs is never older than its source.
 //!
-//! What you would get wrong: `source` in `spin.toml` is relative to `spin.toml`. So they are built into `target` beside
+//! Easy to miss: `source` in `spin.toml` is relative to `spin.toml`. So they are built into `target` beside
 //! it, whatever target folder, flags or profile the outer cargo was told to use.
 
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! Virtual time, processes that can freeze and die, and the one place where order is decided: by a seed.
 //!
-//! What you would get wrong: an operation has three moments. It *leaves* its process (a process that is frozen sends nothing, a dead one
+//! Easy to miss: an operation has three moments. It *leaves* its process (a process that is frozen sends nothing, a dead one
 //! never will), it *takes effect* elsewhere (whatever became of its process), and its answer *arrives* (if somebody still waits).
 
 use std::cell::RefCell;

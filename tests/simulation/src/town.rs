@@ -1,7 +1,7 @@
 //! Everything that is not one of the three stories: the stand-ins, the store, Redis, replicas that die and come back, people, the weather.
 //! A sentence that is not true any more is written down in `broken` at the moment when it happens.
 //!
-//! What you would get wrong: only what is drawn from the kernel's lots may differ between two seeds.
+//! Easy to miss: only what is drawn from the kernel's lots may differ between two seeds.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

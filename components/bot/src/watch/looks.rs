@@ -1,6 +1,6 @@
 //! Looks at an application: from Argo CD's event stream, by polling where the stream fails, and by a GET when one is due.
 //!
-//! What you would get wrong: a stream may be behind. Only an answer to a question of our own ([`Look::App::asked`]) is a reason to ask for
+//! Easy to miss: a stream may be behind. Only an answer to a question of our own ([`Look::App::asked`]) is a reason to ask for
 //! the sync again.
 
 use super::follower::Follower;

@@ -1,6 +1,6 @@
 //! What to do next: [`next`] from the facts alone, [`step`] from one look at Argo CD in the light of what we asked for.
 //!
-//! What you would get wrong: a success without our id, without our commit, or without a later comparison proves nothing.
+//! Easy to miss: a success without our id, without our commit, or without a later comparison proves nothing.
 
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, TargetPlan, Waiting, WatchFact};
 use crate::application::{Application, Health, Phase, SyncStatus};

@@ -1,6 +1,6 @@
 //! One application: what it is meant to be, what is live, and the operation that is under way.
 //!
-//! What you would get wrong: an operation is over when `operation` is gone, not when `finishedAt` is set (a back-off
+//! Easy to miss: an operation is over when `operation` is gone, not when `finishedAt` is set (a back-off
 //! sets it too); sync status, images and health are those of the last reconcile, which comes after the operation.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,6 +1,6 @@
 //! `GET /repos/{owner}/{repo}/compare/{base}...{head}`: what the head has that the base has not.
 //!
-//! What is easy to get wrong: the commits come oldest first; the first page (and only it) also has the changed files with their
+//! Easy to miss: the commits come oldest first; the first page (and only it) also has the changed files with their
 //! text, which may be long; and without `page` and `per_page` it is the newest 250 commits.
 
 use serde_json::{Value, json};

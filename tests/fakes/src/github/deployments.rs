@@ -1,7 +1,7 @@
 //! Deployments: what shows at a pull request where it is live. `POST /repos/{owner}/{repo}/deployments` makes one,
 //! `POST .../deployments/{id}/statuses` says how it goes, `GET .../deployments` lists them.
 //!
-//! What is easy to get wrong: unless told not to, GitHub first merges the default branch into what is deployed
+//! Easy to miss: unless told not to, GitHub first merges the default branch into what is deployed
 //! (`auto_merge`), and refuses while any check is not successful (`required_contexts`). Both create content, so both count
 //! against the same secondary limits as commits.
 

@@ -1,6 +1,6 @@
 //! Whom a message notifies. Slack decides it once, when the message is posted.
 //!
-//! What you would get wrong: with blocks, the `text` is only a fallback, so who is named there alone is not called; and what is
+//! Easy to miss: with blocks, the `text` is only a fallback, so who is named there alone is not called; and what is
 //! escaped or plain text calls nobody.
 
 use serde_json::Value;
