@@ -25,7 +25,7 @@ use app::{Operation, resolve};
 use operation::{Due, Event};
 use stream::Stream;
 
-/// The repositories that Argo CD reads. Whoever drives the stand-ins connects it with GitHub's.
+/// The repositories that Argo CD reads. The test's driver connects them with GitHub's stand-in.
 pub trait Git: Send {
     /// The commit of a branch, of a tag, of `HEAD`, of a short sha.
     fn head(&self, repo_url: &str, revision: &str) -> Option<String>;
@@ -337,7 +337,7 @@ impl ArgoCd {
         found.cloned().unwrap_or_else(|| ("argocd".to_owned(), name.to_owned()))
     }
 
-    /// After every change of an application: a new version, an event for whoever watches.
+    /// After every change of an application: a new version, an event for each watcher.
     fn touch(&mut self, key: &Key) {
         self.counter += 1;
         if let Some(app) = self.apps.get_mut(key) {

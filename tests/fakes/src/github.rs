@@ -26,7 +26,7 @@ pub use webhook::{Delivery, Webhook, webhook_headers};
 
 use crate::{Millis, Outgoing};
 
-/// When history begins, for what is set up before anybody said what time it is.
+/// When history begins, for everything that is set up before the first request with a time.
 const BEGINNING: Millis = 1_767_225_600_000;
 
 /// What the token may do with a repository.
@@ -240,7 +240,7 @@ impl Repository {
         format!("{web}/{}", self.full_name)
     }
 
-    /// The commit that a branch, `HEAD`, a full reference or a commit's name stands for.
+    /// The commit that a branch, `HEAD`, a full reference or a commit's name means.
     fn revision(&self, name: &str) -> Option<String> {
         let branch = if matches!(name, "" | "HEAD") {
             &self.default_branch
@@ -276,11 +276,12 @@ pub struct GitHub {
     limited: u64,
     /// The origin of the web pages (`html_url`), which is what Argo CD compares with its own `repoURL`.
     pub web: String,
-    /// The secondary limit: so many mutations that create content in any minute.
+    /// The secondary limit: how many mutations may create content in any minute.
     pub writes_per_minute: usize,
-    /// And so many in any hour.
+    /// And how many in any hour.
     pub writes_per_hour: usize,
-    /// How long a minute of both is: a test need not wait for a real one. What it tells to wait for is whole seconds all the same.
+    /// How long a minute of both is: a test need not wait for a real one. What it says to wait for is whole
+    /// seconds all the same.
     pub minute: Millis,
     /// How it says that a branch has moved.
     pub stale_answer: StaleAnswer,
@@ -330,7 +331,7 @@ impl GitHub {
         Setup { branch: self.repositories[&key].default_branch.clone(), github: self, key }
     }
 
-    /// So many calls an hour in all; 0 lets none through.
+    /// How many calls an hour in all; 0 lets none through.
     pub fn calls_per_hour(&mut self, limit: u64) {
         self.rate.limit = limit;
     }

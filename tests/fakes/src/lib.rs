@@ -13,7 +13,7 @@ pub mod slack;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Milliseconds since the Unix epoch, handed in by whoever drives the stand-in.
+/// Milliseconds since the Unix epoch, handed in by the stand-in's driver.
 pub type Millis = u64;
 
 /// A request as a server sees it.
@@ -132,7 +132,7 @@ pub trait StandIn: Send {
     /// The client hung up.
     fn stream_closed(&mut self, _id: StreamId) {}
 
-    /// The answer to a request that was told [`Answer::Later`], once there is one.
+    /// The answer to a request that got [`Answer::Later`], once there is one.
     fn waiting(&mut self, _now: Millis, _id: StreamId) -> Option<Response> {
         None
     }
@@ -160,7 +160,8 @@ pub enum Fault {
     /// It takes effect; the answer begins at once, then comes byte by byte with this pause before each, and never ends. (The answer to a
     /// HEAD has no bytes, so it is as always.)
     Trickle(Duration),
-    /// It takes effect; the answer has so many blanks more than it should, all at once: after its body, or before a stream's first line.
+    /// The call takes effect; the answer has this many blanks more than it should, all at once: after its
+    /// body, or before a stream's first line.
     TooLong(usize),
 }
 

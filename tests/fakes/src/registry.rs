@@ -107,7 +107,7 @@ pub struct Registry {
     pub token_seconds: u64,
     /// How the token is spelled.
     pub token_member: TokenMember,
-    /// So many calls from now on are answered 429.
+    /// How many calls from now on are answered 429.
     pub throttled: u32,
     /// What `Retry-After` then says.
     pub retry_after_seconds: u64,

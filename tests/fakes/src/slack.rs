@@ -179,7 +179,8 @@ pub struct Limits {
     pub update_burst: u64,
     /// The steady rate of `chat.update`.
     pub updates_per_minute: u64,
-    /// How long a minute is: a test need not wait for a real one. What it tells to wait for is whole seconds all the same.
+    /// How long a minute is: a test need not wait for a real one. What it says to wait for is whole seconds
+    /// all the same.
     pub minute: Millis,
 }
 
@@ -192,7 +193,7 @@ impl Default for Limits {
 /// How a request of Slack's may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgery {
-    /// Signed properly, but so many seconds ago.
+    /// Signed properly, but this many seconds ago.
     StaleBy(u64),
     /// Signed with another secret.
     WrongSecret,
@@ -236,7 +237,8 @@ pub struct Slack {
     pub edit_window: Option<Millis>,
     /// A free plan has no user groups.
     pub free_plan: bool,
-    /// The app is installed for a whole organisation: Slack names no workspace when a button is pressed, only that of whoever pressed it.
+    /// The app is installed for a whole organisation: Slack names no workspace when a button is pressed, only
+    /// that of the person who pressed it.
     pub for_organisation: bool,
     /// The people by id.
     pub users: BTreeMap<String, User>,
@@ -380,7 +382,8 @@ impl Slack {
             "token": "deprecated-verification-token",
             "container": container,
             "trigger_id": self.trigger_id(now),
-            // Where the app is installed, whoever clicks: only `user.team_id` tells a stranger.
+            // The workspace where the app is installed, not that of the person: only `user.team_id` shows a
+            // stranger.
             "team": {"id": self.team, "domain": self.team.to_lowercase()},
             "enterprise": null,
             "is_enterprise_install": false,
@@ -509,7 +512,7 @@ impl Slack {
         all.filter(|message| message.edits.first().is_some_and(|edit| notify::notifies(edit, user, &groups))).collect()
     }
 
-    /// How often the bot was told `ratelimited`.
+    /// How often the answer to the bot was `ratelimited`.
     pub fn limited(&self) -> u32 {
         self.limited
     }

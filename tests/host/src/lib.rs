@@ -41,7 +41,7 @@ use spin::bindings::RedisTriggerPre;
 
 pub use world::imports_outside_world;
 
-/// Takes lines of output: of which component, and the line. The host's own lines begin with `host: `.
+/// Takes lines of output: the component, and the line. The host's own lines begin with `host: `.
 pub type Log = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// What to run, and with what.

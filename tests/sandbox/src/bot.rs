@@ -1,7 +1,7 @@
-//! The bot as the outside sees it: an address that takes requests. Here is also the clock of the stand-ins, which makes
-//! them move and sends what they have to send.
+//! The bot as the outside sees it: an address that takes requests. Here is also the clock of the stand-ins:
+//! it makes them move and sends their webhooks.
 //!
-//! Easy to miss: GitHub sends a webhook once. While the bot is down it is lost, as in life.
+//! Easy to miss: GitHub sends a webhook once. While the bot is down the webhook is lost, as in production.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

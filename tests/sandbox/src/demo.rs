@@ -20,7 +20,7 @@ const PAGE: &str = "https://checkout.acme.example/";
 
 type Line = (Millis, String);
 
-/// Plays it; the code says whether the app went live.
+/// Plays the demo; the exit code says whether the app went live.
 pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
     let tag = world::tag(&sandbox.github.lock(), "checkout", "feature/totals");
     sandbox.argocd.lock().app("checkout").urls = vec![PAGE.to_owned()];
@@ -118,7 +118,7 @@ fn relayed(exchange: &Exchange) -> Line {
     )
 }
 
-/// A call of the bot's, if it is one that the story is about.
+/// A call of the bot's, if the timeline shows it.
 fn call(entry: &Entry) -> Option<Line> {
     let what = match entry.call.as_str() {
         "github.query" => "GitHub query",
@@ -146,7 +146,7 @@ fn call(entry: &Entry) -> Option<Line> {
     Some((entry.at, format!("{what}{outcome}")))
 }
 
-/// Every state of the message; of a later one only the lines that are new.
+/// Every state of the message; of a later state only the new lines.
 fn edits(sandbox: &Sandbox) -> Vec<Line> {
     let slack = sandbox.slack.lock();
     let mut lines = Vec::new();
@@ -185,7 +185,7 @@ impl Phases {
             text(&status["health"]["status"]),
         );
         if self.last.as_ref() != Some(&now) {
-            // What was so before anybody typed is not part of the story.
+            // The state before the command is not part of the timeline.
             if self.last.is_some() {
                 self.seen.push((at, now.clone()));
             }

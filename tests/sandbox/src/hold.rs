@@ -1,7 +1,8 @@
-//! A call that is held at one exact point, so that a test can do something just then: kill the bot, take a lease away.
+//! A call that is held at one exact point, so that a test can do something at that moment: kill the bot, take
+//! a lease.
 //!
-//! Easy to miss: a held request is still a request. When whoever made it goes away it ends as such, without an effect if it
-//! was held before that.
+//! Easy to miss: a held request ends like any other when its client goes away. If the request was held before
+//! its effect, it has no effect.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ impl Held {
         *self.stage.borrow() != Stage::Expected
     }
 
-    /// Waits until whoever made the held call has gone away.
+    /// Waits until the client of the held call has gone away.
     pub async fn given_up(&self) -> anyhow::Result<()> {
         self.reached().await?;
         let gone = timeout(PATIENCE, self.stage.closed()).await;
@@ -74,7 +75,7 @@ pub(crate) struct Holds(Vec<Hold>);
 struct Hold {
     call: String,
     words: String,
-    /// So many calls of that kind come first.
+    /// How many calls of that kind come first.
     before: u32,
     caught: Caught,
 }

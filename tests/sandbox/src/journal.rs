@@ -1,7 +1,7 @@
 //! What happened, in one order: every request to a stand-in when it arrives, every request to the bot and its answer,
 //! and the marks of a test.
 //!
-//! Easy to miss: an entry stands where its request *arrived*; its outcome is filled in later.
+//! Easy to miss: an entry is at the place where its request *arrived*; its outcome is filled in later.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -72,7 +72,7 @@ impl Journal {
         calls.map(|entry| entry.call.clone()).collect()
     }
 
-    /// Adds a mark; its place.
+    /// Adds a mark; returns its place.
     pub fn mark(&self, text: &str) -> usize {
         self.add("mark", text, "", Outcome::Mark)
     }

@@ -162,7 +162,8 @@ impl Prompt {
         self.follow(before, whispers, begun, goes_on).await;
     }
 
-    /// Presses the newest button with that label, of a message or of what only this person sees, and shows what comes of it.
+    /// Presses the newest button with that label, of a message or of what only this person sees, and shows
+    /// the result.
     async fn press(&mut self, label: &str) {
         let action = label.to_lowercase().replace(' ', "_");
         let (found, before, whispers) = {
@@ -240,7 +241,7 @@ fn person(name: &str) -> Option<&'static str> {
 /// The bottom of the terminal, where messages are redrawn.
 struct Screen {
     at_terminal: bool,
-    /// How many lines stand there that may be drawn over.
+    /// How many lines may be drawn over.
     drawn: usize,
 }
 

@@ -1,7 +1,7 @@
 //! Throw-away `redis-server` processes on loopback: nothing on disk, each ended by its own process id.
 //!
-//! Easy to miss: a port that was free a moment ago may be taken now, and then somebody else's Redis would
-//! answer. So a server counts as started only if it answers while our own process is alive.
+//! Easy to miss: a port that was free a moment ago may be taken now, and somebody else's Redis may answer. So
+//! a server counts as started only if it answers while our own process is alive.
 
 use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -21,7 +21,7 @@ use crate::lock;
 pub enum Install {
     /// Asks at a terminal.
     Ask,
-    /// Does it without asking where nobody could be asked: as root on Debian or Ubuntu, as in a container.
+    /// Installs without asking if nobody can be asked: as root on Debian or Ubuntu, as in a container.
     #[default]
     Unattended,
     /// Never.

@@ -1,6 +1,7 @@
-//! One HTTP server on loopback for each stand-in. It plays the faults; the stand-in only says what is true.
+//! One HTTP server on loopback for each stand-in. The server plays the faults; the stand-in only knows what
+//! is true.
 //!
-//! Easy to miss: Argo CD reads GitHub while it is locked. Whoever needs both locks Argo CD first.
+//! Easy to miss: Argo CD reads GitHub while Argo CD is locked. Code that needs both locks Argo CD first.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -31,7 +32,7 @@ use crate::hold::{Held, Holds, Moment};
 use crate::journal::{Journal, Outcome, Ticket};
 use crate::{lock, now};
 
-/// How often what moves by itself is looked at.
+/// How often the stand-ins move by themselves.
 pub const BEAT: Duration = Duration::from_millis(10);
 
 /// A stand-in and its server. Dropping it closes every connection.

@@ -1,7 +1,8 @@
 //! The application under a real `spin up`, as in production.
 //!
-//! Easy to miss: `spin up` starts one process per kind of trigger, and killing it alone leaves them serving.
-//! It runs in a process group of its own, and the group is ended. It also listens before it is subscribed to Redis.
+//! Easy to miss: `spin up` starts one process per kind of trigger, and these go on when `spin up` alone is
+//! killed. So `spin up` runs in a process group of its own, and the group is ended. Spin listens before it
+//! has subscribed to Redis.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Builds the components, so that what runs is never older than its source.
 //!
-//! Easy to miss: `source` in `spin.toml` is relative to `spin.toml`. So they are built into `target` beside
-//! it, whatever target folder, flags or profile the outer cargo was told to use.
+//! Easy to miss: `source` in `spin.toml` is relative to `spin.toml`. So the components are built into
+//! `target` beside that file, whatever target folder, flags or profile the outer cargo uses.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -23,7 +23,7 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).map(PathBuf::from).unwrap_or(here)
 }
 
-/// Builds all components, once per process. It blocks; several processes at once wait for each other at cargo's lock.
+/// Builds all components, once per process. Blocks; several processes wait for each other at cargo's lock.
 pub fn build(install: Install) -> anyhow::Result<()> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     BUILT

@@ -129,7 +129,7 @@ pub(crate) fn code(github: &mut GitHub, registry: &mut Registry, host: &str) {
 
 /// The applications, live and healthy. Argo CD's lock is held, GitHub's must not be.
 pub(crate) fn applications(argocd: &mut ArgoCd, host: &str) {
-    // Streams are a little behind, as in life.
+    // Streams are a little behind, as in production.
     argocd.cache_lag = 30;
     for (app, ..) in APPS {
         let source = Source::new(&format!("https://github.com/{GITOPS}"), "main").at(app);

@@ -1,6 +1,6 @@
 //! The application controller: what moves by itself.
 //!
-//! Everything that will happen stands on one agenda, so that what a client sees does not depend on how often the
+//! Everything that will happen is on one agenda, so that what a client sees does not depend on how often the
 //! stand-in is ticked.
 
 use serde_json::{Value, json};

@@ -57,7 +57,7 @@ pub struct Script {
     pub steps: Vec<(Millis, String)>,
     /// Until the attempt ends.
     pub ends: Millis,
-    /// So many attempts fail first (they are only made again if the operation has a retry strategy).
+    /// How many attempts fail first (an attempt is repeated only if the operation has a retry strategy).
     pub failures: u64,
     /// How the attempt after those ends.
     pub end: End,

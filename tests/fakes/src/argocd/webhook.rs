@@ -1,4 +1,5 @@
-//! `POST /api/webhook`: which provider, is the signature right, and which applications it makes Argo CD look at.
+//! `POST /api/webhook`: which provider sent it, whether the signature is right, and which applications Argo
+//! CD refreshes.
 //!
 //! A 200 says nothing about an application having been refreshed: everything after the queue is asynchronous.
 

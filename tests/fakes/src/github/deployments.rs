@@ -1,5 +1,5 @@
-//! Deployments: what shows at a pull request where it is live. `POST /repos/{owner}/{repo}/deployments` makes one,
-//! `POST .../deployments/{id}/statuses` says how it goes, `GET .../deployments` lists them.
+//! Deployments: a pull request shows by them where it is live. `POST /repos/{owner}/{repo}/deployments` makes
+//! one, `POST .../deployments/{id}/statuses` says how it goes, `GET .../deployments` lists them.
 //!
 //! Easy to miss: unless told not to, GitHub first merges the default branch into what is deployed
 //! (`auto_merge`), and refuses while any check is not successful (`required_contexts`). Both create content, so both count
@@ -38,7 +38,7 @@ pub struct Deployment {
     pub statuses: Vec<DeploymentStatus>,
 }
 
-/// What was said of a deployment.
+/// A status of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentStatus {
     /// `in_progress`, `success`, …

@@ -230,7 +230,7 @@ enum Wrong {
     Mismatch(String, String, String),
 }
 
-/// Whether a variable of the first type may stand where the second is wanted.
+/// Whether a variable of the first type may be used where the second is wanted.
 fn fits(has: &Type, wanted: &Type) -> bool {
     match (has, wanted) {
         (Type::NonNull(has), Type::NonNull(wanted)) => fits(has, wanted),
@@ -405,7 +405,7 @@ pub(super) struct FieldError {
     pub(super) message: String,
 }
 
-/// Whoever knows the objects behind a schema.
+/// Knows the objects behind a schema.
 pub(super) trait Objects {
     /// Names one object.
     type Node: Clone;

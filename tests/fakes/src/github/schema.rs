@@ -1,5 +1,6 @@
-//! The part of GitHub's public GraphQL schema that the stand-in answers, and the answers. Names, arguments and
-//! nullability are those of the public schema: add to [`SDL`] only what stands there, and answer it below.
+//! The part of GitHub's public GraphQL schema that the stand-in answers, and the answers. Names, arguments
+//! and nullability are those of the public schema: add to [`SDL`] only what the public schema has, and answer
+//! it below.
 
 use std::sync::LazyLock;
 

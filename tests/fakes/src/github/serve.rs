@@ -151,12 +151,12 @@ impl GitHub {
         Response::json(200, &answer)
     }
 
-    /// Content may be created so many times a minute, and so many times an hour, whatever becomes of it.
+    /// Content may be created this many times a minute and this many times an hour; failed calls count, too.
     pub(super) fn secondary_limit(&mut self) -> Option<Response> {
         let (now, minute) = (self.now, self.minute);
         let hour = 60 * minute;
         self.writes.retain(|at| now < at + hour);
-        // How long until the oldest of so many writes is out of its window.
+        // How long until the oldest write that counts is out of its window.
         let wait = |limit: usize, window: Millis| {
             let oldest = self.writes.len().checked_sub(limit).and_then(|n| self.writes.get(n)).map(|at| at + window);
             if limit == 0 { window } else { oldest.unwrap_or(now).saturating_sub(now) }

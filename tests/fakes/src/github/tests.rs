@@ -773,7 +773,7 @@ fn rest_gives_the_exact_bytes() {
 
 const APP: &str = "acme/checkout";
 
-/// The first and the newest of so many commits on top of another.
+/// The first and the newest of this many commits on top of another.
 fn commits_on_top(github: &mut GitHub, count: usize) -> (String, String) {
     let base = github.repo(APP).commit("Begin", &[("main.rs", "fn main() {}\n")]).head();
     let new = |n| NewCommit::new(&format!("Change {n}\n\nWhy"), &[("main.rs", &format!("// {n}\n"))]);

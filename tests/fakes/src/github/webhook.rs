@@ -27,9 +27,10 @@ pub struct Webhook {
     /// How long after the push it is sent. With none, it overtakes the mutation's answer as soon as that is slow
     /// (`Fault::Slow` on `github.commit`).
     pub delay: Duration,
-    /// So many deliveries from now on are never sent; they stay in [`GitHub::deliveries`] and can be redelivered.
+    /// How many deliveries from now on are never sent; they stay in [`GitHub::deliveries`] and can be
+    /// redelivered.
     pub lost: u32,
-    /// So many more times each delivery is sent.
+    /// How many more times each delivery is sent.
     pub duplicates: u32,
 }
 

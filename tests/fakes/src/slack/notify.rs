@@ -1,7 +1,7 @@
 //! Whom a message notifies. Slack decides it once, when the message is posted.
 //!
-//! Easy to miss: with blocks, the `text` is only a fallback, so who is named there alone is not called; and what is
-//! escaped or plain text calls nobody.
+//! Easy to miss: with blocks, the `text` is only a fallback, so a person who is named only there is not
+//! notified. Escaped or plain text notifies nobody.
 
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ fn any(part: &Value, calls: &dyn Fn(&str) -> bool) -> bool {
     }
 }
 
-/// What stands between `<` and `>`, without its label.
+/// The text between `<` and `>`, without its label.
 fn marked(text: &str) -> impl Iterator<Item = &str> {
     let inside = text.split('<').skip(1).filter_map(|rest| rest.split_once('>'));
     inside.map(|(inside, _)| inside.split('|').next().unwrap_or_default())

@@ -1,6 +1,7 @@
 //! A message as a person reads it, in plain text for a terminal.
 //!
-//! When a message has blocks, Slack shows only those: its `text` is then a fallback for notifications. So it is here.
+//! When a message has blocks, Slack shows only those: its `text` is then a fallback for notifications. The
+//! same holds here.
 
 use serde_json::Value;
 
