@@ -59,7 +59,7 @@ pub fn write(entries: &[Entry]) -> String {
     sorted.into_iter().map(text).collect::<Vec<_>>().join("\n")
 }
 
-/// The byte that an escape at the start stands for.
+/// The byte of the escape at the start.
 fn escaped_byte(text: &[u8]) -> Option<u8> {
     let digits = text.strip_prefix(b"\\x")?.get(..2)?;
     let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -1,5 +1,5 @@
-//! An input taken apart: a target that needs more than one text reads the first lines, and the rest is the body. So an input stays
-//! something that a person can read and write, and a fuzzer can splice.
+//! An input taken apart: a target that needs more than one text reads the first lines, and the rest is the
+//! body. So a person can read and write an input, and a fuzzer can splice it.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ impl<'a> Parts<'a> {
         String::from_utf8_lossy(self.line())
     }
 
-    /// The next line as a number, or another one.
+    /// The next line as a number, or the default.
     pub(crate) fn number(&mut self, otherwise: u64) -> u64 {
         self.text().trim().parse().unwrap_or(otherwise)
     }

@@ -1,8 +1,8 @@
-//! What holds for every text of ours, whoever's bytes are in it.
+//! What holds for every text of ours, with anybody's bytes in it.
 
 use std::fmt::Debug;
 
-/// Stands in every secret of the targets, so that a leak can be seen.
+/// Is in every secret of the targets, so that a leak can be seen.
 pub(crate) const HUSH: &str = "hUsH7q";
 
 /// Nothing that is printed or stored holds a secret. An input that has the mark in it proves nothing.
@@ -29,7 +29,7 @@ pub(crate) fn is_plain_to_slack(text: &str) {
     }
 }
 
-/// A sentence of at most so many characters on one line.
+/// A sentence of at most this many characters on one line.
 pub(crate) fn is_short(text: &str, most: usize) {
     assert!(text.chars().count() <= most, "{} characters: {text:?}", text.chars().count());
     assert!(!text.contains(['\n', '\r']), "more than one line: {text:?}");

@@ -37,7 +37,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Runs to the end. Whoever waits is woken in order; nobody may wait for ever.
+    /// Runs to the end. Sleeping tasks are woken in order; none may wait for ever.
     pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let waker = noop_waker();

@@ -1,4 +1,5 @@
-//! What hostile input of the largest size costs: eight times the bytes may cost about eight times the work, whatever is in them.
+//! What hostile input of the largest size costs: eight times the bytes may cost about eight times the work,
+//! whatever the input.
 //!
 //! Work is time on the processor, not time on the wall, so a busy machine does not matter; something quadratic costs 64 times as much.
 
@@ -164,7 +165,7 @@ fn a_catalog_of_many_freezes_is_read_in_proportion() {
     assert!(Catalog::parse(&many(310)).is_err(), "this is the most");
 }
 
-/// One alias of a few bytes may stand for much: all that a catalog says in memory is bounded.
+/// An alias of a few bytes may replace a large value: the size of a catalog in memory is bounded.
 #[test]
 fn aliases_do_not_make_a_small_catalog_large() {
     let paths: String = (0..100).map(|n| format!("'{}x{n}', ", "a.".repeat(31))).collect();

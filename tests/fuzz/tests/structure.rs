@@ -126,7 +126,7 @@ fn every_public_parser_of_the_core_has_a_target() {
     let targets = targets.concat();
     let all: BTreeSet<String> = core.iter().flat_map(|source| parsers(source)).collect();
     assert!(all.len() > 50 && all.contains("Catalog::parse") && all.contains("KubeName::parse"), "{all:?}");
-    // Called as methods, or by what stands behind the name in a target.
+    // Called as methods, or by the type behind the name in a target.
     let otherwise = |name: &str| match name {
         "Request::header" => true, // builds a request
         "Inbound::header" | "Response::header" => targets.contains(".header("),

@@ -16,11 +16,11 @@ use crate::world::Role;
 
 /// How a run went.
 pub struct Report {
-    /// Which it was.
+    /// The seed.
     pub seed: u64,
     /// In what weather.
     pub climate: String,
-    /// What should have been true and was not.
+    /// The promises that were broken.
     pub broken: Vec<String>,
     /// Everything that happened, in order.
     pub journal: Vec<String>,
@@ -28,7 +28,7 @@ pub struct Report {
     pub accepted: usize,
     /// Commits that the bot made.
     pub commits: usize,
-    /// Pushes of people that the bot had to tell.
+    /// Pushes of people that the bot had to announce.
     pub pushes: usize,
     /// Keys in the store at the end.
     pub keys: usize,
@@ -40,7 +40,8 @@ pub struct Report {
     pub late_edits: usize,
     /// How the deployments ended, as `State` says, in order of their ids.
     pub ends: Vec<String>,
-    /// For each that is live: the time from the moment at which its app was seen healthy to the edit that told so.
+    /// For each live deployment: the time from the moment at which its app was seen healthy to the edit that
+    /// says so.
     pub told: Vec<Duration>,
 }
 
@@ -93,7 +94,8 @@ impl fmt::Display for Report {
 
 /// While there is trouble.
 const TROUBLE: Duration = Duration::from_secs(120);
-/// Nothing may take longer than this after it: the deadline of a deployment is two minutes, its limit without a commit six.
+/// After the trouble nothing may take longer than this: a deployment's deadline is two minutes, its limit
+/// without a commit six.
 const SETTLE: Duration = Duration::from_secs(30 * 60);
 
 fn seconds(rng: &mut Rng, most: u64) -> Duration {
@@ -166,7 +168,7 @@ fn settle(town: &Rc<Town>, trouble: Duration) {
             break;
         }
     }
-    // Whoever guards a deployment looks every five seconds; a lease lives for fifteen at most.
+    // A guardian looks every five seconds; a lease lives for fifteen at most.
     run(Duration::from_secs(40));
 }
 
@@ -435,7 +437,7 @@ fn push(town: &Rc<Town>, app: &str, kind: u8) {
     }
 }
 
-/// So many people deploy so many targets at the same moment, with the limits of GitHub and Slack in force.
+/// This many people deploy as many targets at the same moment, within the limits of GitHub and Slack.
 pub fn crowd(seed: u64, targets: usize) -> Report {
     let town = Town::new(seed, targets, 2, Weather::default(), 0);
     lock(&town.slack).limits = Some(Limits::default());
@@ -447,7 +449,8 @@ pub fn crowd(seed: u64, targets: usize) -> Report {
     Report::new(seed, format!("{targets} targets at the same moment"), &town)
 }
 
-/// So many targets, each with much to tell, that are healthy a second after each other, with the limits of GitHub and Slack in force.
+/// This many targets, each with many words of progress, become healthy a second after each other, within the
+/// limits of GitHub and Slack.
 pub fn one_by_one(seed: u64, targets: usize) -> Report {
     let town = Town::new(seed, targets, 2, Weather::default(), 0);
     lock(&town.slack).limits = Some(Limits::default());
@@ -496,8 +499,8 @@ pub fn forgetful(seed: u64) -> Report {
     Report::new(seed, format!("{apps} apps, {replicas} replicas, Redis forgets"), &town)
 }
 
-/// A plain morning: one app is deployed three times, and requests in between are refused. The process of one operation freezes in the middle
-/// of it, for so long.
+/// A plain morning: one app is deployed three times, and requests in between are refused. One process freezes
+/// inside one operation, for this long.
 pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
     let town = Town::new(seed, 1, 2, Weather::default(), 0);
     let mut climate = "a plain morning".to_owned();
@@ -514,7 +517,7 @@ pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
     command(20_000, "U0BOB", "app-1 main");
     command(20_000, "U0CAROL", "app-9 999");
     command(20_100, "U0CAROL", "app-8 999");
-    // Its turn is taken, and then it is refused.
+    // The request takes the turn, and is then refused.
     command(33_000, "U0CAROL", "app-1 999");
     command(45_000, "U0BOB", "app-1 main");
     for build in [9_000, 40_000] {
@@ -525,7 +528,8 @@ pub fn morning(seed: u64, freeze: Option<(u64, Duration)>) -> Report {
     Report::new(seed, climate, &town)
 }
 
-/// So many weeks: in each, four targets are deployed once, and forty requests are refused. The store must not grow with them.
+/// This many weeks: in each, four targets are deployed once, and forty requests are refused. The store must
+/// not grow with the weeks.
 pub fn years(seed: u64, weeks: usize) -> Report {
     let town = Town::new(seed, 4, 1, Weather::default(), 0);
     let (mut accepted, mut ends) = (0, Vec::new());
@@ -539,7 +543,8 @@ pub fn years(seed: u64, weeks: usize) -> Report {
         }
         settle(&town, Duration::from_secs(10));
         check(&town, Excuses::default());
-        // Told and looked at: the oldest of them are forgotten soon, and nobody reads a journal of a hundred thousand lines.
+        // These deployments have ended and were checked. The oldest are forgotten soon, and nobody reads a
+        // journal of a hundred thousand lines.
         let report = Report::new(seed, String::new(), &town);
         accepted += report.accepted;
         ends.extend(report.ends);

@@ -1,4 +1,5 @@
-//! What has to be true when all is settled. What has to be true at every moment is checked in `town`, when it happens.
+//! What has to be true when nothing is under way any more. What has to be true at every moment is checked in
+//! `town`, at that moment.
 
 use domain::deployment::{Facts, State};
 use domain::message;
@@ -8,16 +9,16 @@ use serde_json::Value;
 
 use crate::town::{CHANNEL, Made, Town, lock};
 
-/// What of it depends on what happened.
+/// Which checks depend on what happened.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Excuses {
     /// Leases may have failed their holders: several watches, or several deployments of a target at the same time, are excused.
     pub(crate) leases: bool,
-    /// A process froze inside a call, perhaps: a sync that it asked for late may have been done, and mended.
+    /// A process may have frozen inside a call: a late sync may have happened, and been repaired.
     pub(crate) frozen: bool,
-    /// People deleted messages or shut the bot out: whoever could not be told is excused.
+    /// People deleted messages or shut the bot out: it is excused if somebody could not be told.
     pub(crate) slack: bool,
-    /// Nothing went wrong at all: nothing is told twice either.
+    /// Nothing went wrong at all: nothing is posted twice either.
     pub(crate) calm: bool,
 }
 
@@ -79,7 +80,7 @@ fn was_gone(town: &Town, made: &Made, facts: &Facts) -> bool {
     ended.zip(town.rewritten.borrow().get(&made.sha)).is_some_and(|(ended, gone)| *gone < ended)
 }
 
-/// What people have pushed to a file of an app is told, and told of nobody else.
+/// Every push of a person to a file of an app is announced, and no other push.
 fn announced(town: &Town, excuses: Excuses) {
     let slack = lock(&town.slack);
     let said = slack.messages(CHANNEL).iter().filter(|message| message.text().contains(message::NOT_DEPLOYED));
@@ -97,8 +98,8 @@ fn announced(town: &Town, excuses: Excuses) {
     }
 }
 
-/// I3: never an older commit after a newer one of the same target. Whoever froze inside the ask may do it: then somebody asks for the newer
-/// one again, and the cluster ends on it.
+/// I3: never an older commit after a newer one of the same target. The exception: a process froze inside its
+/// request for the sync. Then somebody asks for the newer commit again, and the cluster ends on that commit.
 fn went_back(town: &Town, excuses: Excuses) {
     let argocd = lock(&town.argocd);
     let (made, syncs) = (town.made.borrow(), argocd.syncs());
@@ -120,8 +121,9 @@ fn went_back(town: &Town, excuses: Excuses) {
     }
 }
 
-/// I1: one final state, and the person can read it. That it was told is also noted in the facts, but a holder that froze before it wrote may
-/// take that note back; then nothing worse comes of it than the same words once more.
+/// I1: one final state, and the person can read it. The facts also note that the words were posted. A holder
+/// that froze before a write may take that note back; then the same words are posted once more, and nothing
+/// worse.
 fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuses) {
     let state = facts.state();
     if !state.is_final() {
@@ -141,7 +143,7 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     if let Some(place) = facts.place()
         && let Some(message) = slack.messages(CHANNEL).iter().find(|message| message.ts == place.ts.as_str())
         && has_commit
-        // In a message that it took over, others may have said that before it.
+        // In a message that a deployment took over, another deployment may have said that before.
         && message.edits.iter().any(|edit| nothing(&edit.text) && since.is_none_or(|since| edit.at > since))
     {
         return town.broke(format!("I4: {id} has a commit, and told that nothing was changed"));
@@ -151,7 +153,8 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
         true => town.places.borrow().contains(&(id.clone(), ts.to_owned())),
         false => facts.place().is_some_and(|place| place.ts.as_str() == ts),
     };
-    // Once it is approved its message goes on as another's; and what people said to it is not told at any price.
+    // The words as they were before any vote count, too: after the approval the message goes on as another
+    // deployment's, and the bot may fail to show a vote.
     let first = message::before_commit(id, &Facts { approvals: None, ..facts.clone() }, None).text;
     let was = |message: &Message| facts.approvals.is_some() && message.edits.iter().any(|edit| edit.text == first);
     let in_channel = slack
@@ -161,14 +164,16 @@ fn ended_and_told(town: &Town, id: &DeploymentId, facts: &Facts, excuses: Excuse
     let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
     let whispered = slack.ephemerals(&user).iter().any(|message| message.text() == words.text || was(message));
     let given_up = town.gave_up_telling.borrow().contains(id);
-    // The message in which it was approved may have been posted without an answer: it went on as another, which has to be read.
+    // The message with the approval may have been posted without an answer: then the deployment went on in
+    // another message, which has to be read.
     if in_channel || whispered || (given_up && excuses.slack) || facts.is_approved() {
         return;
     }
     town.broke(format!("I1: {id} is {state:?}, and nobody can read it: {:?}", words.text));
 }
 
-/// Whether a message says this now. An edit of a process that was frozen inside the call may come over it and stand.
+/// Whether a message says this now. A late edit of a process that froze inside its call may have replaced the
+/// words for good.
 fn stands(town: &Town, message: &Message, text: &str) -> bool {
     let late = town.late_edits.borrow();
     for edit in message.edits.iter().rev() {

@@ -18,7 +18,7 @@ use futures::future::LocalBoxFuture;
 /// Microseconds since the Unix epoch.
 pub(crate) type Micros = u64;
 
-/// One life of a process: after a restart it is another one.
+/// One life of a process: a restart begins another life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ProcessId(usize);
 
@@ -39,7 +39,7 @@ struct State {
     tasks: BTreeMap<u64, Task>,
     ready: Arc<Mutex<BTreeSet<u64>>>,
     processes: Vec<Process>,
-    /// How many operations were begun, and at which of them its process freezes for how long.
+    /// How many operations were begun, at which operation its process freezes, and for how long.
     operations: u64,
     freeze_at: Option<(u64, Duration)>,
     /// The operation that takes effect now was held back by a freeze of its process.
@@ -116,7 +116,7 @@ impl Kernel {
         ProcessId(state.processes.len() - 1)
     }
 
-    /// As SIGKILL: nothing of it runs any more; what it has sent takes effect all the same.
+    /// As SIGKILL: the process stops; requests that it has sent take effect all the same.
     pub(crate) fn kill(&self, process: ProcessId) {
         let gone: Vec<Task> = {
             let mut state = self.0.borrow_mut();
@@ -137,8 +137,8 @@ impl Kernel {
         process.frozen_until = process.frozen_until.max(until);
     }
 
-    /// Freezes the process that begins the n-th operation (the first is 1) in the middle of it: its last look at everything lies behind it,
-    /// and the operation leaves when it wakes.
+    /// Freezes the process that begins the n-th operation (the first is 1) inside that operation: after its
+    /// last look at everything, and before the operation leaves. The operation leaves when the process wakes.
     pub(crate) fn freeze_at(&self, operation: u64, duration: Duration) {
         self.0.borrow_mut().freeze_at = Some((operation, duration));
     }
@@ -206,7 +206,7 @@ impl Kernel {
         self.leave(process, leaves, there.saturating_sub(leaves), back, Box::new(effect), answer);
         match answered.await {
             Ok(answer) => answer,
-            // Its process is dead, and with it whoever waits here.
+            // The process is dead, so nobody waits here any more.
             Err(oneshot::Canceled) => std::future::pending().await,
         }
     }

@@ -1,8 +1,10 @@
-//! The whole system in one thread, on virtual time: the stories of all three components, several replicas of each, against the stand-ins.
-//! A seed decides what people do, what goes wrong and in which order everything happens, so any run can be had again from its number.
+//! The whole system in one thread, on virtual time: the stories of all three components, several replicas of
+//! each, against the stand-ins. A seed decides what people do, what goes wrong and in which order everything
+//! happens, so its number plays the same run again.
 //!
-//! [`day`] plays one seed: some deploys, some trouble, then good weather until all is settled; then it asks whether what the bot promises
-//! is true (`invariants`). [`Report`] tells what was broken, and with [`Report::journal`] how it came about.
+//! [`day`] plays one seed: some deploys, some trouble, then good weather until nothing is under way. Then
+//! `invariants` checks what the bot promises. [`Report`] says which promise was broken, and
+//! [`Report::journal`] says what led to that.
 //!
 //! Reading order: `kernel` (time, processes, order), `world` (the seams), `town` (what is around the stories), `weather`, `day`, `invariants`.
 

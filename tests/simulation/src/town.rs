@@ -1,7 +1,7 @@
-//! Everything that is not one of the three stories: the stand-ins, the store, Redis, replicas that die and come back, people, the weather.
-//! A sentence that is not true any more is written down in `broken` at the moment when it happens.
+//! Everything that is not one of the three stories: the stand-ins, the store, Redis, replicas that die and
+//! come back, people, the weather. A promise that is broken is noted in `broken` at that moment.
 //!
-//! Easy to miss: only what is drawn from the kernel's lots may differ between two seeds.
+//! Easy to miss: two seeds may differ only in what the kernel's lots decide.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +122,7 @@ pub(crate) struct Town {
     variables: Variables,
     /// What happened, when (in microseconds since the beginning).
     pub(crate) journal: RefCell<Vec<(u64, String)>>,
-    /// Sentences that should have been true.
+    /// The promises that were broken.
     pub(crate) broken: RefCell<Vec<String>>,
     pub(crate) made: RefCell<Vec<Made>>,
     /// What Slack's answer told people: accepted, or not.
@@ -133,11 +133,11 @@ pub(crate) struct Town {
     pub(crate) votes: RefCell<Vec<Vote>>,
     /// Commits that were rewritten away, and when.
     pub(crate) rewritten: RefCell<BTreeMap<String, u64>>,
-    /// Pushes of people that the bot said it would tell.
+    /// Pushes of people that the bot said it would announce.
     pub(crate) noted: RefCell<BTreeSet<String>>,
     /// What each key of a lock holds, and since when.
     locks: RefCell<BTreeMap<String, (u64, Option<Value>)>>,
-    /// What nobody who holds their leases does: a commit to a target that had been locked for long, say.
+    /// What a holder of its leases never does: for example, a commit to a target that was locked for long.
     pub(crate) unlawful: RefCell<Vec<String>>,
     /// Which tags each app was seen healthy with since the last sync of the bot.
     pub(crate) healthy: RefCell<BTreeSet<(String, String)>>,
@@ -193,7 +193,8 @@ pub(crate) enum Came {
 }
 
 impl Town {
-    /// A town of so many apps and replicas; so many people have to approve a deployment of its last app. The bot runs.
+    /// A town with this many apps and replicas, in which the bot runs. Deployments of its last app need this
+    /// many approvals.
     pub(crate) fn new(seed: u64, apps: usize, replicas: usize, weather: Weather, approvals: u8) -> Rc<Self> {
         let kernel = Kernel::new(seed, BEGIN);
         let now = BEGIN / 1000;
@@ -445,8 +446,8 @@ impl Town {
         }
     }
 
-    /// Somebody presses a button that they see: any, or another one of that message than that one. Their click may be a little late.
-    /// Says in which message, and which.
+    /// Somebody presses a button that they see: any, or another button of the message in `beside`. The click
+    /// may be a little late. Returns the message and the button.
     pub(crate) fn press(
         self: &Rc<Self>,
         user: &str,
@@ -629,7 +630,7 @@ impl Town {
         };
         let accepted = accept::accept(&world, &self.command, verified).await;
         if head.path == "/slack/interaction" {
-            // Nothing is said to a click: what goes on from it is promised.
+            // A click gets no words: the deployment that follows from it is the promise.
             match &accepted.then {
                 Then::CarryOut(id, _) => drop(self.answered.borrow_mut().insert(id.clone(), true)),
                 Then::TakeBack(id, _) => drop(self.answered.borrow_mut().entry(id.clone()).or_insert(false)),
@@ -816,7 +817,7 @@ impl Town {
             // An `end` is written only when nothing can land any more; the watch's own end by time may be overtaken.
             self.note(|| format!("{id} is {state:?} when its commit lands"));
         }
-        // I5: whoever commits must be the only one of that target on the way.
+        // I5: a deployment that commits must be the only one of its target under way.
         let others = made.iter().filter(|made| made.app == app && made.id != id);
         let flying = others
             .filter(|made| {
@@ -854,7 +855,8 @@ impl Town {
         }
     }
 
-    /// I2: a button deploys what was shown with it, and what was rolled back is deployed again only by who knows.
+    /// I2: a button deploys what was shown with it, and a rolled-back version is deployed again only by a
+    /// person who was warned.
     fn check_version(&self, new: &Made) {
         let Some(Facts { request: Some(request), commit: Some(commit), .. }) = self.facts(&new.id) else { return };
         if request.origin.head().is_some_and(|head| *head != commit.target().source.head) {
@@ -904,7 +906,7 @@ impl Town {
         }
     }
 
-    /// Whether the target of a commit has been locked for longer than anybody who did not see it needs.
+    /// Whether the target of a commit was locked for so long that the committer must have seen the lock.
     fn is_locked(&self, made: &Made) -> bool {
         let request = self.facts(&made.id).and_then(|facts| facts.request);
         let is_rollback = request.is_some_and(|request| matches!(request.words.what, What::Rollback(_)));
@@ -950,7 +952,7 @@ impl Town {
             earlier.iter().any(|sync| sync.status == 200 && sync.app == asked.app && sync.revision() == Some(sha))
         };
         let newer = made.iter().skip(at + 1).filter(|made| made.app == asked.app).find(|made| taken(&made.sha));
-        // What somebody has rewritten away is not newer than anything.
+        // A commit that somebody rewrote away is not newer than any other.
         let is_there = |sha: &str| lock(&self.github).commits(GITOPS, "main").iter().any(|commit| commit.sha == sha);
         if let Some(newer) = newer.filter(|newer| is_there(&newer.sha)) {
             self.note(|| format!("{} is synced to {revision} after the newer {}", asked.app, newer.sha));
@@ -980,8 +982,8 @@ impl Town {
     }
 
     pub(crate) fn write(&self, role: Role, key: &str, value: Option<Vec<u8>>) {
-        // I7: one role for each key.
-        // A deployment that falls out of a ring is deleted whole, by the one that keeps the rings; a push, by the one that has told it.
+        // I7: one role for each key. The role that keeps the rings deletes a deployment that falls out of
+        // one, as a whole; the role that announced a push deletes its note.
         let allowed = match &value {
             Some(_) => Role::writer(key),
             None if key.starts_with("deploy-bot/push/") => Role::SyncPoller,

@@ -29,7 +29,7 @@ pub(crate) struct Weather {
     pub(crate) webhooks_lost: f64,
     pub(crate) webhooks_twice: f64,
     pub(crate) webhooks_late: f64,
-    /// Clocks differ from the true time by at most so many milliseconds.
+    /// By how many milliseconds clocks may differ from the true time.
     pub(crate) skew: i64,
     pub(crate) redis_down: bool,
     pub(crate) down: BTreeSet<System>,

@@ -1,7 +1,7 @@
 //! The seams as the simulation offers them to one component in one process.
 //!
-//! The time limits that `deploy-spin` puts on every call are here too, and with them what they leave behind: what was given up may take
-//! effect all the same.
+//! The time limits that `deploy-spin` puts on every call are here too, and so are their leftovers: a call
+//! that was given up may take effect all the same.
 
 use std::cell::Cell;
 use std::pin::pin;
@@ -56,14 +56,15 @@ pub(crate) struct World {
     role: Role,
     skew: i64,
     started: Micros,
-    /// What it is to the town while it holds the lease `watch`.
+    /// The town's number for this process while it holds the lease `watch`.
     number: u64,
     /// It was a watch, and has lost its lease.
     over: Cell<bool>,
 }
 
-/// Nothing is on its way for longer. A write that its sender has given up lands before the shortest lease (10 s) has run out: whoever comes
-/// next finds it, and does not write before it. Later than that, it would take back what was told since.
+/// Nothing is on its way for longer than this. A write that its sender gave up lands before the shortest
+/// lease (10 s) has run out, so the next holder finds it and does not write before it. A later write would
+/// take back what was noted since.
 const LATEST: Duration = Duration::from_secs(8);
 const STORE_SLOW: StoreError = StoreError::Failed("the key-value store did not answer in time");
 const REDIS_SLOW: StoreError = StoreError::Failed("Redis did not answer in time");
@@ -119,7 +120,7 @@ impl World {
 
     async fn call(&self, request: Request) -> Result<(Response, Body), HttpError> {
         if self.role == Role::SyncPoller && !self.over.get() {
-            // Whoever calls others is watching, whatever lease it holds.
+            // A process that calls other systems is watching, whatever lease it holds.
             self.town.watching(self.number, true);
         }
         if request.method == Method::POST {
@@ -311,7 +312,7 @@ impl Clock for World {
 impl Log for World {
     fn log(&self, line: Line) {
         if line.text().contains("\"watch_lost\"") {
-            // What it mends from now on is no watch's work.
+            // What the process repairs from now on is no work of a watch.
             self.over.set(true);
             self.town.watching(self.number, false);
         }

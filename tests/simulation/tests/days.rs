@@ -1,4 +1,4 @@
-//! Many days, each from its seed, and the three long stories.
+//! Many days, each from its seed, and the long runs.
 //!
 //! `SIMULATION_SEED=<n> cargo test -p simulation` plays one day alone and prints everything that happened in it;
 //! `SIMULATION_DAYS=<from>..<to>` plays others than the usual ones.
@@ -60,7 +60,7 @@ fn every_promise_holds(day: fn(u64) -> Report, once_broken: &[u64], all: &[&str]
 }
 
 #[test]
-fn who_commits_and_never_hears_of_it_says_that_it_does_not_know_and_keeps_every_promise() {
+fn a_commit_that_github_never_confirms_ends_as_unknown() {
     for seed in 0..5 {
         let report = cut_off(seed);
         holds(&report);
@@ -78,7 +78,7 @@ fn the_same_seed_is_the_same_day() {
 }
 
 #[test]
-fn a_hundred_people_deploy_a_hundred_targets_at_the_same_moment_and_all_go_live() {
+fn a_hundred_people_deploy_a_hundred_targets_at_once_and_all_go_live() {
     let report = crowd(1, 100);
     holds(&report);
     assert_eq!((report.accepted, report.commits), (100, 100), "{report}");
@@ -86,7 +86,7 @@ fn a_hundred_people_deploy_a_hundred_targets_at_the_same_moment_and_all_go_live(
 }
 
 #[test]
-fn what_went_live_is_told_within_a_second_however_much_there_is_to_tell_of_others() {
+fn the_end_of_a_deploy_is_shown_within_a_second_however_busy_slack_is() {
     for seed in 0..5 {
         let report = one_by_one(seed, 10);
         holds(&report);
@@ -96,7 +96,7 @@ fn what_went_live_is_told_within_a_second_however_much_there_is_to_tell_of_other
 }
 
 #[test]
-fn after_a_thousand_deployments_and_ten_thousand_refusals_the_store_is_as_small_as_after_a_quarter_of_them() {
+fn the_store_does_not_grow_with_years_of_deploys_and_refusals() {
     let (early, late) = (years(1, 60), years(1, 250));
     holds(&early);
     holds(&late);
@@ -107,7 +107,7 @@ fn after_a_thousand_deployments_and_ten_thousand_refusals_the_store_is_as_small_
 }
 
 #[test]
-fn after_redis_forgot_everything_two_watches_work_for_no_longer_than_a_renewal_period_and_the_call_under_way() {
+fn two_watches_after_redis_forgot_overlap_by_one_renewal_and_one_call() {
     // The period of the lease `watch`, and the longest call that a watch makes.
     let (period, call) = (Duration::from_secs(3), Duration::from_secs(5));
     let mut longest = Duration::ZERO;

@@ -1,5 +1,6 @@
-//! A process freezes inside an operation, after its last look at its leases and before the operation leaves, and wakes long after others took
-//! over: what it does late must not change the outcome. Old words may stand in a message, and nothing else may remain. Tried at the operations of a plain morning, one by one.
+//! A process freezes inside an operation, after its last look at its leases and before the operation leaves,
+//! and wakes long after others took over. What the process does late must not change the outcome: only old
+//! words in a message may remain. Tried at each operation of a plain morning.
 //!
 //! `SIMULATION_FREEZE=<seed>,<operation>,<seconds> cargo test -p simulation --test freezes -- --nocapture` plays one such morning and prints
 //! everything that happened in it; without an operation (`<seed>,<seconds>`) it freezes at each of another seed's.
@@ -23,14 +24,15 @@ fn logged(report: &Report, event: &str) -> bool {
     report.journal.iter().any(|line| line.contains(&format!("\"event\":\"{event}\"")))
 }
 
-/// Returns on how many mornings an edit left late, and on how many a sync came so late that it had to be mended.
+/// Returns on how many mornings an edit left late, and on how many a late sync had to be repaired.
 fn freeze_inside_operations(seed: u64, length: Duration, every: usize) -> (usize, usize) {
     let (mut broken, mut told, mut synced) = (Vec::new(), 0, 0);
     for operation in (every as u64..=plain(seed).operations).step_by(every) {
         let report = morning(seed, Some((operation, length)));
         told += usize::from(report.late_edits > 0);
         synced += usize::from(logged(&report, "late_sync"));
-        // Whoever slept for less than its lease lives goes on, and finds that GitHub did not answer in time.
+        // A process that slept for less than its lease lives goes on, and finds that GitHub did not answer in
+        // time.
         let may_fail = length < CARRY;
         let as_ever = |end: &String| end == "Live" || end == "Refused" || (may_fail && end == "Failed");
         let other_end = !report.ends.iter().all(as_ever);

@@ -113,7 +113,7 @@ pub fn argocd_answer(data: &[u8]) {
     let mut parts = Parts(data);
     let status = u16::try_from(parts.number(200)).ok().filter(|status| (100..1000).contains(status)).unwrap_or(200);
     let body = parts.rest();
-    // Null also stands for JSON that breaks the rules where nobody looks.
+    // Null is also the reading of JSON that breaks the rules where the bot does not look.
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let has_code = |code: i64| json.is_null() || json["code"] == code;
     match read_application(response(status, body), "read the application") {

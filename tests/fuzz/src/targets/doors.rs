@@ -328,7 +328,7 @@ pub fn push(data: &[u8]) {
 const MANAGED: &str = r#"{"version":1,"files":{"checkout/values.yaml":[{"target":{"app":"checkout","environment":"default"},
     "argocd":{"name":"checkout","project":"default"},"channel":"C0DEPLOYS"}]}}"#;
 
-/// What is left for people to hear of a push is theirs, short, and can be told as it is.
+/// What an announcement of a push shows is from the push, short, and safe to post.
 fn note(world: &World, seen: &Seen, managed: bool) {
     let notes: Vec<String> =
         world.written.borrow().iter().filter(|key| key.starts_with("deploy-bot/push/")).cloned().collect();

@@ -1,4 +1,5 @@
-//! GitHub's answers: no data is believed beside an error, text is the file's own, and nobody else's words become long.
+//! GitHub's answers: data beside an error is not believed, text is the file's own, and words of other people
+//! stay short.
 
 use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};

@@ -1,4 +1,4 @@
-//! The registry: whatever it asks for, credentials go to an origin of our own list or to nowhere.
+//! The registry: whatever it asks for, credentials go only to an origin of our own list.
 
 use crate::parts::Parts;
 use crate::promise::{HUSH, keeps_secrets};
@@ -12,7 +12,7 @@ use domain::names::UrlOrigin;
 use serde_json::Value;
 use std::collections::VecDeque;
 
-/// Who may see what stands in the credentials of a host.
+/// Who may see the credentials of a host.
 fn may_see(image: &ImageName, url: &str) -> bool {
     let address: http::Uri = url.parse().unwrap_or_else(|_| panic!("{url} is no address"));
     let authority = address.authority().map(http::uri::Authority::as_str).unwrap_or_default();

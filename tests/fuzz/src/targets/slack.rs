@@ -84,7 +84,7 @@ pub fn slack_interaction(data: &[u8]) {
     if let Some(scope) = Scope::parse(&click.value) {
         assert_eq!(Scope::parse(&scope.to_string()), Some(scope));
     }
-    // What it stands for names the same as its value does, whoever pressed it.
+    // The meaning of a button and its value name the same, whoever pressed it.
     match Button::parse(&click.action_id, &click.value) {
         Some(
             Button::Cancel(id)

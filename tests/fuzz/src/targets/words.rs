@@ -89,7 +89,8 @@ pub fn command(data: &[u8]) {
         }
         Err(other) => panic!("the form of a command cannot be refused as {other:?}"),
     }
-    // As Slack would send exactly this text: what is understood stands in it. (A `Σ` at the end of a word has a lower case of its own.)
+    // As Slack would send exactly this text: what is understood is in the text. (A `Σ` at the end of a word
+    // has a lower case of its own.)
     let understood = Command::parse(&domain::message::escape(&text));
     if let Ok(Command::Deploy(words) | Command::Preview(words)) = &understood
         && !text.contains('Σ')
@@ -104,7 +105,7 @@ pub fn command(data: &[u8]) {
     }
 }
 
-/// A name that was accepted is stored, read and printed as it stands.
+/// A name that was accepted is stored, read and printed unchanged.
 fn name<T>(parse: fn(&str) -> Result<T, InvalidName>, text: &str, longest: usize) -> Option<T>
 where
     T: Serialize + DeserializeOwned + Display + Debug + PartialEq,

@@ -122,7 +122,8 @@ fn mrkdwn(slack: &Slack, text: &str) -> Html {
     Ok(html + &plain(&literal))
 }
 
-/// What stands before the closing mark on the same line, and what follows the mark: no part of a word.
+/// The text before the closing mark on the same line, and the text after the mark, which is no part of a
+/// word.
 fn spanned(text: &str, mark: char) -> Option<(&str, &str)> {
     let (inside, after) = text.split_once(mark)?;
     let ends = !after.starts_with(char::is_alphanumeric);
