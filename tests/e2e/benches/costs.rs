@@ -81,8 +81,8 @@ pub(crate) async fn instructions() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The operations of the store and of Redis for one deploy, at the pace of production: what the bot does now
-/// and then does not happen meanwhile.
+/// The operations of the store and of Redis for one deploy, at the pace of production, without what the bot
+/// only does now and then.
 pub(crate) async fn operations() -> Result<Vec<Row>> {
     let room = Room::open(Options::default()).await?;
     room.script("checkout", quick());
@@ -100,7 +100,7 @@ pub(crate) async fn operations() -> Result<Vec<Row>> {
         names.iter().filter_map(|name| commands.get(*name)).sum::<u64>() as f64
     };
     // Without what depends on time alone: leases are renewed (`eval`, with the commands that it calls), news
-    // is looked for (`spop`), and the bench itself looks whether all is told (`zrange`).
+    // is looked for (`spop`), and the bench itself looks whether everything is posted (`zrange`).
     let redis = count(&redis, &["exists", "publish", "sadd", "zadd", "zrem"]);
     let row = |what: &str, figure, most| Row::new(what, figure, "").wanted(Wanted::AtMost(most));
     Ok(vec![

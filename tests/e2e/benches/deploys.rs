@@ -1,5 +1,5 @@
-//! Whole deploys: what the bot adds to the round trips that it cannot do without, what watching costs, what a large file costs, and
-//! whether anything grows with what was deployed before.
+//! Whole deploys: what the bot adds to the round trips that it needs, what watching costs, what a large file
+//! costs, and whether costs grow with the number of earlier deploys.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn sandbox(options: Options) -> Result<Sandbox> {
     Sandbox::start(Options { runner: Runner::from_environment(), ..options }).await
 }
 
-/// Alice deploys an app's `main`, and it goes live; what was in the journal meanwhile.
+/// Alice deploys an app's `main`, and it goes live. Returns the journal of that deploy.
 async fn deploy(bot: &Sandbox, app: &str) -> Result<Vec<Entry>> {
     let tag = build(bot, app);
     let begin = bot.journal.mark("deploy");
@@ -62,7 +62,8 @@ fn find<'e>(entries: &'e [Entry], call: &str, target: &str) -> Result<&'e Entry>
     found.with_context(|| format!("{call} {target}"))
 }
 
-/// How many calls came one after the other in that time: what arrives before another one is answered is beside it.
+/// How many calls came one after the other in that time. Calls that arrive before another call is answered
+/// run beside it and count once.
 fn round_trips(entries: &[Entry], from: u64, to: u64, of: &[&str]) -> u64 {
     let within = |entry: &&Entry| entry.at >= from && entry.at <= to && of.contains(&entry.call.as_str());
     let (mut trips, mut until) = (0, 0);
@@ -75,10 +76,10 @@ fn round_trips(entries: &[Entry], from: u64, to: u64, of: &[&str]) -> u64 {
     trips
 }
 
-/// 3. What a deploy takes beside its round trips.
+/// 3. How long a deploy takes besides its round trips.
 pub(crate) async fn overhead() -> Result<Vec<Row>> {
     let bot = sandbox(Options { latency: Duration::from_millis(DELAY), ..Options::default() }).await?;
-    // The first one reads the catalog.
+    // The first deploy reads the catalog.
     deploy(&bot, "checkout").await?;
     let mut figures: [Vec<f64>; 8] = Default::default();
     for _ in 0..5 {
@@ -145,7 +146,7 @@ pub(crate) async fn overhead() -> Result<Vec<Row>> {
     ])
 }
 
-/// 4. What watching costs while nothing changes, and how soon a change is seen and told.
+/// 4. What watching costs while nothing changes, and how soon a change is seen and posted.
 pub(crate) async fn watching() -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let mut each = Vec::new();
@@ -180,27 +181,27 @@ pub(crate) async fn watching() -> Result<Vec<Row>> {
 }
 
 struct Watched {
-    /// In a minute in which nothing changed, by all.
+    /// In a minute in which nothing changed, by all deploys together.
     calls: f64,
     streams: f64,
     store: f64,
     redis: f64,
-    /// Milliseconds from "healthy" to the last word in the store, and to the edit that tells it; sorted.
+    /// Milliseconds from "healthy" to the last word in the store, and to the edit that shows it; sorted.
     decided: Vec<u64>,
     told: Vec<u64>,
     /// The most edits in any minute.
     edits: f64,
-    /// Words of progress that were told although an end of another deploy had been waiting to be told for a while.
+    /// Words of progress that were posted although the end of another deploy had waited for a while.
     overtaken: f64,
 }
 
-/// How long is looked while nothing changes: two rounds of a watch and more.
+/// How long we look while nothing changes: more than two rounds of a watch.
 const QUIET: Duration = Duration::from_secs(60);
 
 async fn watch(count: usize) -> Result<Watched> {
     let bot = sandbox(Options::default()).await?;
     bot.slack.lock().limits = Some(Limits::default());
-    // They end one after the other when we have looked, over ten seconds.
+    // When we have looked, the deploys end one after the other, over ten seconds.
     let step = 10_000 / count as u64;
     // GitHub takes 80 commits a minute, so the last of a hundred begins more than a minute after the first.
     let looked = if count > 10 { 240_000 } else { 90_000 };
@@ -209,7 +210,7 @@ async fn watch(count: usize) -> Result<Watched> {
     everybody_types(&bot, count).await;
     let syncing = |bot: &Sandbox| (bot.argocd.lock().syncs().len() == count).then_some(());
     bot.until("sync of all", PATIENCE, syncing).await?;
-    // Until the first words are told: they have a budget, too.
+    // Until the first words are posted: Slack's limit holds for these, too.
     sleep(Duration::from_secs(if count > 10 { 15 } else { 5 })).await;
 
     let (begin, mut accesses) = (bot.journal.mark("quiet"), Accesses::since_now(&bot).await?);
@@ -217,11 +218,11 @@ async fn watch(count: usize) -> Result<Watched> {
     let (redis, store) = (accesses.redis().await?, accesses.store().await?);
     let quiet = bot.journal.entries().split_off(begin);
     let to_others = quiet.iter().filter(|entry| ["github", "registry", "argocd", "slack"].contains(&entry.system));
-    // What is told late is told within Slack's budget: no cost of watching.
+    // Words that are late because of Slack's limit are no cost of watching.
     let (streams, calls): (Vec<&Entry>, Vec<&Entry>) = to_others
         .filter(|entry| !["slack.update", "slack.post"].contains(&entry.call.as_str()))
         .partition(|entry| entry.call == "argocd.stream");
-    // Between two rounds of a watch there are none for a moment.
+    // Between two rounds of a watch there are no streams for a moment.
     let watched = |bot: &Sandbox| (bot.argocd.lock().open_streams() == count).then_some(());
     bot.until("stream for each", PATIENCE, watched).await?;
 
@@ -348,7 +349,7 @@ pub(crate) async fn history() -> Result<Vec<Row>> {
     let row = |what: &str, of: fn(&Costs) -> f64, unit| {
         Row::new(format!("{what}, after 10,000 deploys"), of(&many), unit).against(of(&few), "after 10")
     };
-    // These look at each of the deploys that are remembered of a target, which are never more than 50.
+    // These commands look at every deploy in a target's history, which has at most 50.
     let looks_back = |what: &str, of: fn(&Costs) -> f64| {
         let row = Row::new(format!("store operations of {what}, after 10,000 deploys"), of(&many), "");
         row.against(of(&full), "after 60").wanted(Wanted::RatioAtMost(1.05))
@@ -366,7 +367,7 @@ pub(crate) async fn history() -> Result<Vec<Row>> {
     ])
 }
 
-/// What was counted: operations of the store, where nothing else is said.
+/// What was counted: operations of the store, unless a field says otherwise.
 struct Costs {
     deploy: f64,
     /// To and from the store, by that deploy.
@@ -391,7 +392,8 @@ async fn asks(bot: &Sandbox, text: &str) -> Result<f64> {
     Ok(accesses.store().await?.values().sum::<u64>() as f64)
 }
 
-/// A deploy, questions, a rollback and a probe, where so much was deployed before: of every target the last 50 are known, the others are forgotten by now.
+/// A deploy, questions, a rollback and a probe, after this many deploys: the store has the last 50 of every
+/// target, and has forgotten the others.
 async fn after(past: usize) -> Result<Costs> {
     // The first deployment is copied.
     let bot = sandbox(Options::default()).await?;

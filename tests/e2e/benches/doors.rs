@@ -1,4 +1,5 @@
-//! The two doors that face the internet: pushes that are not ours, the answer to Slack, memory, sizes, starts.
+//! The two doors that face the internet: pushes that are not the bot's, the answer to Slack, memory, sizes,
+//! starts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ pub(crate) struct Doors {
     limit: Application,
 }
 
-/// A push by somebody else to the GitOps branch, with everything that GitHub tells of a repository: 8 KB.
+/// A push by somebody else to the GitOps branch, with everything that GitHub sends about a repository: 8 KB.
 fn push(size: usize) -> Value {
     let api = |rest: &str| format!("https://api.github.com/repos/{}/{rest}", world::GITOPS);
     let mut repository = json!({
@@ -129,8 +130,8 @@ impl Doors {
         self.bot.bot.address().context("the bot listens")
     }
 
-    /// Requests a second through us and through the limit, in turns, because other things go on on a machine; of each what it reached in the
-    /// best fifth of the rounds.
+    /// Requests a second through the bot and through the limit, in turns, because other work goes on on the
+    /// machine. For each, the best fifth of the rounds counts.
     async fn in_turns(&self, load: &Load, connections: usize) -> Result<(f64, f64)> {
         let limit = load.status(200);
         let (mut ours, mut best) = (Vec::new(), Vec::new());
@@ -143,7 +144,7 @@ impl Doors {
         Ok((part(&ours, 0.8)?, part(&best, 0.8)?))
     }
 
-    /// 1. Pushes that are not ours.
+    /// 1. Pushes that are not the bot's.
     pub(crate) async fn pushes(&self) -> Result<Vec<Row>> {
         let body = push(8 << 10).to_string().into_bytes();
         let empty = Load::new(vec![wire("/empty", &[], &body)], 200);
@@ -162,7 +163,8 @@ impl Doors {
         Ok(rows)
     }
 
-    /// Commands that are accepted and saved, and whose work somebody else seems to have in hand: nothing follows the answer.
+    /// Commands that are accepted and saved, while another process seems to work on them: nothing follows the
+    /// answer.
     async fn commands(&self, count: usize) -> Result<Load> {
         let make = |_| self.bot.slack.lock().command(now(), ALICE, DEPLOYS, "checkout main");
         let commands: Vec<Outgoing> = (0..count).map(make).collect();
@@ -178,7 +180,8 @@ impl Doors {
         let millis = |p| part(&took, p).map(|took| took.as_secs_f64() * 1000.0);
         let (ours, limit) = self.in_turns(&load, MANY).await?;
 
-        // One at a time, so that what is counted belongs to it: before the answer, and after it only the look at who carries it out.
+        // One at a time, so that the count is of this command: what comes before the answer, and after the
+        // answer the look for a carrier.
         sleep(Duration::from_millis(1500)).await;
         let one = self.commands(2).await?;
         one.once(self.bot()?, 0).await?;
@@ -256,7 +259,7 @@ impl Doors {
             rows.push(row.wanted(Wanted::AtMost(most / 1024.0)));
         }
 
-        // Whoever was idle for a second is gone, so each of these has an instance made for it.
+        // An instance that was idle for a second is gone, so each of these requests needs a new instance.
         let body = push(1 << 10).to_string().into_bytes();
         let relay = Load::new(vec![signed(&body, "another secret of the same kind")], 401);
         let slack = Load::new(vec![wire("/slack/command", &[], b"")], 415);

@@ -1,4 +1,5 @@
-//! Load on loopback: as many requests as go through connections that stay open, or so many a second on new ones.
+//! Load on loopback: as many requests as possible on connections that stay open, or a given number a second
+//! on new connections.
 //!
 //! Easy to miss: Spin sets no TCP_NODELAY, so an answer on a connection that was used before may take 40 ms. Throughput is
 //! measured with so many connections that this does not matter, latency with new ones.
@@ -15,7 +16,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
-/// So few connections that it is the network's pauses that count: 256 that wait 40 ms each make 6,000 answers a second at most.
+/// So few connections that the network's pauses are the limit: 256 connections that wait 40 ms each make at
+/// most 6,000 answers a second.
 pub(crate) const SOME: usize = 256;
 /// So many that the processor is the limit.
 pub(crate) const MANY: usize = 1_500;
@@ -38,7 +40,7 @@ impl Load {
         Self { status, ..self.clone() }
     }
 
-    /// Answers a second while each of so many connections asks again as soon as it was answered.
+    /// Answers a second, while each of this many connections asks again as soon as it has its answer.
     pub(crate) async fn throughput(&self, address: SocketAddr, connections: usize, time: Duration) -> Result<f64> {
         let (answered, over, turn) =
             (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -68,7 +70,7 @@ impl Load {
         Ok(count as f64 / took.as_secs_f64())
     }
 
-    /// So many requests, whatever the pace.
+    /// Sends this many requests, at any pace.
     pub(crate) async fn many(&self, address: SocketAddr, count: usize) -> Result<()> {
         let turn = Arc::new(AtomicUsize::new(0));
         let mut all = JoinSet::new();
@@ -93,7 +95,7 @@ impl Load {
         Ok(())
     }
 
-    /// How long each answer takes, sorted, with so many requests a second, each on a connection of its own.
+    /// How long each answer takes, sorted, with this many requests a second, each on a connection of its own.
     pub(crate) async fn latencies(
         &self,
         address: SocketAddr,
@@ -148,7 +150,7 @@ async fn ask(connection: &mut TcpStream, request: &[u8], status: u16, buffer: &m
     Ok(())
 }
 
-/// Whether this is all of an answer: of those that a component of ours or the host gives.
+/// Whether this is a whole answer, in the form that our components and the host use.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
     let (head, body) = (String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase(), &answer[end + 4..]);

@@ -1,5 +1,5 @@
-//! `cargo bench`: what the bot costs, beside what it is measured against. The real .wasm on the built-in
-//! host; with `SPIN=<path>` on a real Spin. Words after `--` choose measurements by their titles.
+//! `cargo bench`: what the bot costs, next to what it is measured against. It runs the real .wasm on the
+//! built-in host; with `SPIN=<path>` on a real Spin. Words after `--` choose measurements by their titles.
 //!
 //! Figures are ratios and counts of one run on one machine; times alone say little. Nothing here fails a
 //! build: a figure that is not as wanted says "NO" in its line.

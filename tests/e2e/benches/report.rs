@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// What a figure is to be.
+/// What a figure should be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted {
     /// The ratio to the limit, at least.
@@ -35,7 +35,7 @@ impl Row {
         Self { what: what.into(), figure, unit, limit: None, wanted: Wanted::Nothing }
     }
 
-    /// What it is compared with, in the same unit, and what that is.
+    /// What the figure is compared with, in the same unit, and the name of that.
     pub(crate) fn against(mut self, limit: f64, what: &'static str) -> Self {
         self.limit = Some((limit, what));
         self
@@ -50,7 +50,7 @@ impl Row {
         self.limit.filter(|(limit, _)| *limit != 0.0).map(|(limit, _)| self.figure / limit)
     }
 
-    /// Whether it is as wanted; `None` where nothing is.
+    /// Whether the figure is as wanted; `None` if nothing is wanted.
     fn holds(&self) -> Option<bool> {
         match self.wanted {
             Wanted::RatioAtLeast(wanted) => Some(self.ratio()? >= wanted),
@@ -91,7 +91,7 @@ impl Report {
         self.0.push((title, rows));
     }
 
-    /// Writes everything as JSON; in how many of how many lines the figure is as wanted.
+    /// Writes everything as JSON. Returns in how many lines the figure is as wanted, of how many.
     pub(crate) fn write(&self, path: &Path, host: &str) -> anyhow::Result<(usize, usize)> {
         let groups = self
             .0
@@ -104,7 +104,7 @@ impl Report {
     }
 }
 
-/// Three digits that count.
+/// A number with three significant digits.
 fn number(figure: f64) -> String {
     match figure.abs() {
         size if size >= 100.0 || figure.fract() == 0.0 => format!("{figure:.0}"),

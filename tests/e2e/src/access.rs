@@ -1,6 +1,7 @@
-//! What reaches the two Redis processes: proof that a request cost the bot nothing.
+//! Counts the commands that reach the two Redis processes, to prove that a request cost the bot nothing.
 //!
-//! Easy to miss: looking is a command, too. One connection to each is kept, and what looking itself costs is not counted.
+//! Easy to miss: counting is a command, too. The counter keeps one connection to each Redis and leaves its
+//! own commands out.
 
 use anyhow::{Context, Result};
 use clients::signature::{SigningKey, deployment_id};
@@ -43,7 +44,8 @@ impl Accesses {
     }
 }
 
-/// Takes the leases of whoever would carry out what these commands ask for, so that nothing follows their answers but the look at the lease.
+/// Takes the leases of the carriers of these commands, so that after the answers only the look at the lease
+/// follows.
 pub async fn carried_elsewhere(room: &Sandbox, commands: &[Outgoing]) -> Result<()> {
     let key = SigningKey::new(&Secret::new(world::SLACK_SIGNING_SECRET)).context("a key")?;
     let team = SlackTeam::parse(world::TEAM).ok().context("a team")?;

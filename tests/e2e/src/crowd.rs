@@ -15,8 +15,8 @@ fn person(n: usize) -> String {
     format!("U0PERSON{n:02}")
 }
 
-/// So many apps instead of those that there were, each with its repository, its image, a new version of it and its application, and somebody
-/// who works on it.
+/// Replaces the apps by this many others. Each has a repository, an image, a new version, an application, and
+/// somebody who works on it.
 pub fn grow(room: &Sandbox, count: usize, script: impl Fn(usize) -> Script) {
     let host = room.registry.origin().trim_start_matches("http://").to_owned();
     let mut catalog = "apps:\n".to_owned();

@@ -1,7 +1,8 @@
-//! What the end-to-end tests share: a room in which a deploy happens, and what must be true when everybody has left it.
+//! What the end-to-end tests share: a room in which a deploy happens, and the checks at the end of each test.
 //!
-//! Everything here speaks HTTP and Redis only, so the same tests run on the built-in host and, with `SPIN=<path>`, through a real
-//! `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again and says what it had waited for.
+//! Everything here speaks HTTP and Redis only, so the same tests run on the built-in host and, with
+//! `SPIN=<path>`, through a real `spin up`. Nothing waits by sleeping: [`Room::until`] looks again and again,
+//! and an error names what it waited for.
 
 pub mod access;
 pub mod crowd;
@@ -34,7 +35,8 @@ pub fn limits() -> Value {
     })
 }
 
-/// A sync in no time, for tests that are not about how it goes. Argo CD's next look carries a later second than the sync's end.
+/// A quick sync, for tests that are not about the sync. Argo CD's next look carries a later second than the
+/// sync's end.
 pub fn quick() -> Script {
     Script {
         begins: 10,
@@ -142,7 +144,7 @@ impl Room {
         messages.into_iter().next().unwrap_or_default()
     }
 
-    /// Waits until some message in #deploys says this, and returns it as people read it.
+    /// Waits until a message in #deploys says this, and returns the message as people read it.
     pub async fn says(&self, words: &str) -> Result<String> {
         let what = format!("message that says {words:?}");
         let look = |room: &Sandbox| {
@@ -156,7 +158,8 @@ impl Room {
         }
     }
 
-    /// Alice types a deploy in #deploys; its message, as people read it, when it says that the app is live.
+    /// Alice types a deploy in #deploys. Returns its message, as people read it, when the message says that
+    /// the app is live.
     pub async fn goes_live(&self, text: &str) -> Result<String> {
         let mine = self.messages().len();
         let answer = self.alice(text).await;
@@ -247,7 +250,7 @@ impl Room {
         Ok(cmd.query_async(&mut connection).await?)
     }
 
-    /// As if nobody had spoken for a minute: for tests that are not about the pace at which the bot speaks to Slack.
+    /// Resets the bot's pace of messages, for tests that are not about that pace.
     pub async fn nobody_spoke(&self) -> Result<()> {
         for pace in ["deploy-bot/edits*", "deploy-bot/posts*"] {
             for key in self.redis::<Vec<String>>(&["KEYS", pace]).await? {

@@ -1,4 +1,4 @@
-//! What must be true when a test has ended, whatever it was about: the promise to people, held against what the stand-ins saw.
+//! What must be true at the end of every test: the promise to people, checked against what the stand-ins saw.
 //!
 //! | invariant | here |
 //! |---|---|
@@ -8,7 +8,7 @@
 //! | I4 | "is live" was said only of what Argo CD saw running well; "Nothing was changed" never of a request that has a commit |
 //! | I6 | no lease, nobody in flight or in a queue, no key without an owner, in both Redis processes |
 //!
-//! Easy to miss: what people could read is looked up at Slack, never in the facts.
+//! Easy to miss: what people could read comes from Slack's stand-in, never from the facts.
 
 use crate::Room;
 use anyhow::{Context, Result, ensure};
@@ -74,10 +74,10 @@ impl Room {
         let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
         let url = response_url(facts);
         messages.extend(slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url));
-        // In a message that it took over, what was said before is another's.
+        // In a message that the deployment took over, earlier words are another deployment's.
         let approval = facts.request.as_ref().and_then(|request| request.origin.approvals().last());
         let since = approval.map_or(0, |approval| approval.at.0);
-        // And once it is approved, what is said from then on is of the one that goes on.
+        // After an approval, later words are those of the deployment that goes on.
         let last =
             facts.approvals.as_ref().filter(|_| facts.is_approved()).and_then(|approvals| approvals.given.last());
         let until = last.map_or(u64::MAX, |approval| approval.at.0);
@@ -90,7 +90,7 @@ impl Room {
         edits.into_iter().map(|edit| slack.render_edit(edit)).collect()
     }
 
-    /// The promise, for every deployment that the store knows. Nothing may be going on.
+    /// Checks the promise for every deployment that the store knows. Nothing may be under way.
     pub async fn promise(&self) -> Result<()> {
         let commits = self.bots_commits();
         let mut all = BTreeMap::new();
@@ -114,11 +114,12 @@ impl Room {
         commits.into_iter().filter(ours).filter_map(named).collect()
     }
 
-    /// I1, I2 and I4 for one deployment, for which so many commits were made.
+    /// I1, I2 and I4 for one deployment, with this many commits.
     fn kept(&self, id: &str, facts: &Facts, made: usize) -> Result<()> {
         let state = facts.state();
         ensure!(made <= 1, "I2: {made} commits");
-        // Whoever was told "I can't take that right now" types it again, and this one may stay as it is.
+        // A person who reads "I can't take that right now" types the command again, so this deployment may
+        // stay as it is.
         let accepted = facts.cancel.as_ref().is_none_or(|cancel| cancel.by.is_some());
         ensure!(state.is_final() || !accepted, "I1: {state:?} is not final");
         if state.is_final() {
@@ -147,11 +148,12 @@ impl Room {
         Ok(())
     }
 
-    /// I1: the words that follow from the facts are what the asker can read now. The log says so where no way was left to tell them.
+    /// I1: the words that follow from the facts are what the asker can read now. If no way was left to tell
+    /// them, the log says so.
     fn end_is_read(&self, id: &str, facts: &Facts) -> Result<()> {
         let of = DeploymentId::parse(id)?;
         if facts.is_approved() {
-            // It went on as another deployment in the same message, which says what came of that.
+            // The deployment went on as another one in the same message, which says how that one ended.
             return Ok(());
         }
         let words = if facts.watch_speaks() { after_commit(&of, facts) } else { before_commit(&of, facts, None) };
@@ -162,7 +164,7 @@ impl Room {
         let url = response_url(facts);
         let mut whispered = slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url);
         let says = |message: &Message| message.text() == words.text;
-        // Somebody may delete a message that had told it.
+        // Somebody may delete the message that said it.
         if in_place.is_some_and(says) || whispered.any(says) {
             return Ok(());
         }

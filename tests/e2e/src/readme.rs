@@ -1,5 +1,5 @@
-//! The page `tests/README.md`: what is tried and how it ends, made of the fault table and of the names of the tests. A test holds the
-//! page to what is made here; `UPDATE_README=1` writes it.
+//! The page `tests/README.md`: what is tried and how it ends, made of the fault table and of the names of the
+//! tests. A test fails when the page is not what is made here; `UPDATE_README=1` writes the page.
 
 use crate::table::{Ending, LASTING, Lasting, ROWS, Row, TROUBLES};
 use anyhow::{Context, Result};
@@ -34,61 +34,73 @@ pub fn page() -> Result<String> {
 const INTRODUCTION: &str = "\
 # What is tried, and how it ends
 
-This page is for whoever has to trust the bot on a bad day. It is made from the tests themselves (`e2e/src/readme.rs`), and a test fails
-when the two differ; `UPDATE_README=1 cargo test -p e2e --test e2e readme` writes it anew.
+This page is for people who have to trust the bot on a bad day. The page is made from the tests themselves
+(`e2e/src/readme.rs`), and a test fails when the page differs from them;
+`UPDATE_README=1 cargo test -p e2e --test e2e readme` writes the page anew.
 
-The suite has four layers; each tries what the one before cannot.
+The suite has four layers. Each layer tries what the layer before cannot.
 
-1. **Pure**, beside the code in `components/`: tables, vendors' published examples, every message that people read, and properties such as
-   \"any order of the facts folds to the same state\".
-2. **Fuzz**, in `fuzz/`: everything that parses outside bytes, against a corpus and thousands of inputs made of it; [`fuzz/README.md`](fuzz/README.md) says
-   how to let libFuzzer go on from there.
-3. **Simulation**, in `simulation/`: the bot's own code, one to three replicas of each component, on stand-ins and a clock that only the simulation moves. A seed decides
-   who goes next, what is lost or comes twice, who dies, who freezes and wakes again, and what people do meanwhile. `cargo test -p simulation` plays 300 days; one that goes
-   wrong prints its seed, and `SIMULATION_SEED=<n> cargo test -p simulation` is the same day again, with everything that happened in it.
-   `SIMULATION_DAYS=300..10000` plays others. A hundred deploys at once, and years of them, are played there, too.
-4. **End to end**, in `e2e/`: the real `.wasm`, two real Redis processes, stand-ins of Slack, GitHub, the registry and Argo CD on loopback (`fakes/`). `cargo test -p e2e`
-   runs them on the built-in host, `SPIN=<path to a spin binary> cargo test -p e2e` on a real Spin. A test that fails prints every call and the bot's log.
+1. **Pure**, beside the code in `components/`: tables, vendors' published examples, every message that people
+   read, and properties such as \"any order of the facts folds to the same state\".
+2. **Fuzz**, in `fuzz/`: everything that parses outside bytes, against a corpus and thousands of inputs made
+   of the corpus. [`fuzz/README.md`](fuzz/README.md) says how to let libFuzzer go on from there.
+3. **Simulation**, in `simulation/`: the bot's own code, one to three replicas of each component, on stand-ins
+   and a clock that only the simulation moves. A seed decides who goes next, what is lost or comes twice,
+   which process dies, which freezes and wakes again, and what people do meanwhile. `cargo test -p simulation`
+   plays 300 days. A day that goes wrong prints its seed, and `SIMULATION_SEED=<n> cargo test -p simulation`
+   plays the same day again and prints everything that happens in it. `SIMULATION_DAYS=300..10000` plays other
+   days. The simulation also plays a hundred deploys at once, and years of deploys.
+4. **End to end**, in `e2e/`: the real `.wasm`, two real Redis processes, stand-ins of Slack, GitHub, the
+   registry and Argo CD on loopback (`fakes/`). `cargo test -p e2e` runs these tests on the built-in host,
+   `SPIN=<path to a spin binary> cargo test -p e2e` on a real Spin. A test that fails prints every call and
+   the bot's log.
 
-The stand-ins are never kinder than the real systems, and whatever a scenario is about, at its end
-[`e2e/src/promise.rs`](e2e/src/promise.rs) looks whether the promise was kept, as [`simulation/src/invariants.rs`](simulation/src/invariants.rs) does after each day:
+The stand-ins are never kinder than the real systems. Every scenario ends with the same check of what the bot
+promises ([`e2e/src/promise.rs`](e2e/src/promise.rs)), and so does every day of the simulation
+([`simulation/src/invariants.rs`](simulation/src/invariants.rs)):
 
 - every accepted request has exactly one final state, and its asker can read its final words;
-- at most one commit for each request, and none for one that was refused or cancelled;
+- each request has at most one commit; a refused or cancelled request has none;
 - Argo CD was asked for nothing but the bot's own commits, and never for an older one after a newer one;
-- \"is live\" was only said of what Argo CD saw running well, \"nothing was changed\" never of a request with a commit;
-- nothing is left over: no lease, nobody in flight, no key without an owner; no note of a push that was not told.
+- \"is live\" was only said of what Argo CD saw running well, \"nothing was changed\" never of a request with
+  a commit;
+- nothing is left over: no lease, nothing in flight, no key without an owner, no note of a push that was not
+  announced.
 
-The simulation also looks at every single write and call: no component writes another one's key or calls a system that is not its own, and two
-watches, or two deployments of one target, are never at work at the same time unless Redis forgot or failed, a process froze, or a call took seconds.
-After Redis forgot everything, two watches change something for no longer than a renewal period and the call under way. And a process freezes
-inside the operations of a plain morning, one by one, between its last look at its leases and the moment the operation leaves
-(`simulation/tests/freezes.rs`): what it did late is mended, words as well as a sync of an older commit, and the outcome is as if it had not slept.
+The simulation also checks every single write and call. No component writes another one's key or calls a
+system that is not its own. Two watches, or two deployments of one target, are never at work at the same time.
+The exceptions: Redis forgot or failed, a process froze, or a call took seconds. After Redis forgot
+everything, two watches change something for no longer than a renewal period and the call under way.
+
+In `simulation/tests/freezes.rs` a process freezes at the operations of a plain morning, one after the other:
+after its last look at its leases, and before the operation leaves. A late sync of an older commit is
+repaired, and only old words may remain in a message. The outcome is the same as without the freeze.
 ";
 
 const ABOUT_THE_TABLE: &str = "
 ## Each call, and everything that can go wrong with it
 
-A person types `/deploy`, and one call of the bot to another system goes wrong once. Nobody helps: no second command, no restart. \"Done\"
-says that the other system did what it was asked, but the answer was lost.
+A person types `/deploy`, and one call of the bot to another system goes wrong once. Nobody helps: no second
+command, no restart. \"Done\" means that the other system did what the bot asked for, but the answer was lost.
 
 ";
 
 const ABOUT_THE_ENDINGS: &str = "
-**live**: it went on by itself, with exactly one commit. **failed**: it ended with words that say why, and nothing was changed. **refused**:
-the refusal that was due was told all the same. **–**: cannot happen there.
+**live**: the deploy went on by itself, with exactly one commit. **failed**: the deploy ended with words that
+say why, and nothing was changed. **refused**: the refusal that was due was posted all the same. **–**: cannot
+happen there.
 
-What each of them means, by step:
+What each ending means, by step:
 
 | step | what goes wrong | stored | commits | messages | the last words say | before that | how it goes on |
 |---|---|---|---|---|---|---|---|
 ";
 
 const ABOUT_WHAT_LASTS: &str = "
-## What does not pass
+## Faults that last
 
-A call answers with status 503 until the deployment has ended. Then the system is well again, and the person types the same command once
-more: it goes live, with one commit in all.
+A call answers with status 503 until the deployment has ended. Then the system works again, and the person
+types the same command once more. The deploy goes live, with one commit in all.
 
 | what | stored | commits | messages | the last words say | before that | and then |
 |---|---|---|---|---|---|---|
@@ -141,7 +153,7 @@ fn details(page: &mut String) -> Result<()> {
     for row in why {
         writeln!(page, "- **–** at \"{}\": {}.", row.name, row.not)?;
     }
-    page.push_str("\n*What went wrong* is said like this:\n\n| | |\n|---|---|\n");
+    page.push_str("\n*What went wrong* reads like this:\n\n| | |\n|---|---|\n");
     for trouble in TROUBLES {
         let said = trouble.cause("GitHub");
         let more = if said.ends_with(' ') { "*its own words*" } else { "" };
@@ -150,7 +162,7 @@ fn details(page: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// What does not pass.
+/// Faults that last.
 fn lasting(page: &mut String) -> Result<()> {
     page.push_str(ABOUT_WHAT_LASTS);
     for Lasting { name, ending, .. } in &LASTING {
@@ -217,7 +229,9 @@ fn scenarios(text: &str) -> Vec<String> {
 }
 
 /// Names that people write differently from functions.
-const NAMES: [(&str, &str); 10] = [
+const NAMES: [(&str, &str); 12] = [
+    ("bots", "bot's"),
+    ("persons", "person's"),
     ("elses", "else's"),
     ("registrys", "registry's"),
     ("argo cds", "Argo CD's"),

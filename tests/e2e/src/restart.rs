@@ -1,7 +1,7 @@
-//! What tests need in which the bot dies, or Redis forgets: a probe of `/healthz` as whoever runs the bot makes it, and what is true of
-//! one deployment when it is over.
+//! Help for tests in which the bot dies, or Redis forgets: a probe of `/healthz` as an operator makes it, and
+//! the checks of one deployment that has ended.
 //!
-//! Easy to miss: the leases of a dead process outlive it. Only when nobody lives may a test let them run out at once.
+//! Easy to miss: the leases of a dead process outlive it. A test may remove them only when no process lives.
 
 use crate::{PATIENCE, Room};
 use anyhow::{Context, Result, bail, ensure};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// How often `/healthz` is probed.
 const PROBE: Duration = Duration::from_millis(300);
 
-/// What there was before a deploy.
+/// The state before a deploy.
 pub struct Before {
     app: &'static str,
     branch: &'static str,
@@ -24,12 +24,13 @@ pub struct Before {
     lives: usize,
 }
 
-/// What must be true at the end besides.
+/// How many messages there may be at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
-    /// One message tells it all.
+    /// One message says everything.
     One,
-    /// A crash between posting and saving may leave a first message that nobody updates. It says nothing that is not true.
+    /// A crash between posting and saving may leave a first message that nobody updates. That message says
+    /// nothing false.
     OneMoreAtMost,
 }
 
@@ -40,7 +41,7 @@ impl Room {
         self.bot.request(request).await
     }
 
-    /// Probes `/healthz` now and then, as whoever runs the bot does, until there is something to see.
+    /// Probes `/healthz` now and then, as an operator does, until there is something to see.
     pub async fn probe<T>(&self, what: &str, mut look: impl FnMut(&Sandbox) -> Option<T>) -> Result<T> {
         let begun = Instant::now();
         loop {
@@ -54,7 +55,8 @@ impl Room {
         }
     }
 
-    /// The leases of the dead run out at once, which in life takes up to 15 s. Whoever held one is provably dead: nobody lives.
+    /// Removes the leases of the dead at once, which takes up to 15 s in production. All holders are dead: no
+    /// process lives.
     pub async fn the_leases_of_the_dead_run_out(&self) -> Result<()> {
         ensure!(self.is_dead(), "a lease of the living is not ours to take");
         for lease in self.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/*"]).await? {
@@ -96,7 +98,8 @@ impl Room {
         Ok(())
     }
 
-    /// Probes `/healthz` until nothing is in flight: what never had a target leaves only with a probe.
+    /// Probes `/healthz` until nothing is in flight: only a probe removes a deployment that never had a
+    /// target.
     pub async fn all_told_when_probed(&self) -> Result<()> {
         let begun = Instant::now();
         while !self.in_flight().await?.is_empty() {
@@ -108,7 +111,8 @@ impl Room {
         Ok(())
     }
 
-    /// Somebody works on a branch of an app, so that there is something to deploy; and how everything is before that.
+    /// Somebody pushes to a branch of an app, so that there is something to deploy. Returns the state before
+    /// the deploy.
     pub fn before_a_deploy(&self, app: &'static str, branch: &'static str) -> Before {
         self.builds(app, branch, "alice");
         let syncs = self.syncs(app);
@@ -122,7 +126,8 @@ impl Room {
         self.argocd.lock().syncs().iter().filter(|sync| sync.app == app && sync.status == 200).count()
     }
 
-    /// It went live, once: one commit, one sync of exactly that commit, one final state, told. The id of the deployment.
+    /// Checks that the deployment went live once: one commit, one sync of exactly that commit, one final
+    /// state, which the message says. Returns the deployment's id.
     pub async fn went_live_once(&self, before: &Before, messages: Messages) -> Result<String> {
         let Before { app, branch, .. } = before;
         let all = self.messages();
@@ -169,7 +174,7 @@ impl Room {
         Ok(id)
     }
 
-    /// Probes `/healthz` until it is live and told, and sees that it went live once.
+    /// Probes `/healthz` until the message says "is live", and checks that the deployment went live once.
     pub async fn goes_on(&self, before: &Before, messages: Messages) -> Result<String> {
         self.probe("word that it is live", |room| before.is_live(room)).await?;
         self.all_told().await?;

@@ -1,7 +1,8 @@
 //! The table "step x fault": at each call that the bot makes to another system, everything that can go wrong with it, and how the
 //! deployment ends. `tests/fault_table.rs` plays every cell; `readme.rs` makes a page of the same data.
 //!
-//! Easy to miss: a row is one *call*, so the same system may fail one deployment and not disturb the next one.
+//! Easy to miss: a row is one *call*. One call that fails may end the deployment, and another call to the
+//! same system may not.
 
 use Step::*;
 use Trouble::*;
@@ -118,7 +119,7 @@ impl Trouble {
         }
     }
 
-    /// Those that take as long as the bot's time limit.
+    /// Whether the call takes as long as the bot's time limit.
     pub fn is_slow(self) -> bool {
         matches!(self, TimeOutBefore | TimeOutAfter | Trickle)
     }
@@ -150,9 +151,9 @@ pub struct Ending {
     pub commits: usize,
     /// Messages in the channel. Two: the answer to the first one was lost, so that it stays as it was posted.
     pub messages: usize,
-    /// In the last words; `{cause}` stands for [`Trouble::cause`].
+    /// In the last words; `{cause}` is replaced by [`Trouble::cause`].
     pub says: &'static str,
-    /// In words before that; empty where the person need not notice anything.
+    /// In the words before those; empty if the person need not notice anything.
     pub meanwhile: &'static str,
     /// How often the call arrived; 0 where that does not matter.
     pub calls: usize,
@@ -169,7 +170,8 @@ pub struct Row {
     pub name: &'static str,
     /// Who answers, as people read it.
     pub system: &'static str,
-    /// The cells: what goes wrong, and how it ends. What is missing cannot happen there; `not` says why.
+    /// The cells: what goes wrong, and how the deploy ends. A trouble in no cell cannot happen there; `not`
+    /// says why.
     pub cells: &'static [(&'static [Trouble], Ending)],
     /// Why some trouble is missing.
     pub not: &'static str,
@@ -198,10 +200,10 @@ pub fn row(step: Step) -> &'static Row {
     ROWS.iter().find(|row| row.step == step).expect("every step has a row")
 }
 
-/// It goes on by itself.
+/// The deploy goes on by itself.
 const LIVE: Ending =
     Ending { stored: State::Live, commits: 1, messages: 1, says: "is live", meanwhile: "", calls: 0, how: "" };
-/// It ends before anything was changed.
+/// The deploy ends before anything was changed.
 const NOTHING: Ending = Ending {
     stored: State::Failed,
     commits: 0,
@@ -211,7 +213,7 @@ const NOTHING: Ending = Ending {
 };
 /// The answer to the first message is lost.
 const ANOTHER: Ending =
-    Ending { messages: 2, how: "a second message tells the rest; the first one stays as it was", ..LIVE };
+    Ending { messages: 2, how: "a second message says the rest; the first one stays as it was", ..LIVE };
 
 /// All steps.
 pub const ROWS: [Row; 17] = [
@@ -224,7 +226,7 @@ pub const ROWS: [Row; 17] = [
         cells: &[
             (
                 &[Refused, TimeOutBefore, DropBefore, Status500, Status503, Limited, ErrorInside],
-                Ending { how: "it is posted later", ..LIVE },
+                Ending { how: "the message is posted later", ..LIVE },
             ),
             (&[TimeOutAfter, DropAfter, Status502, Truncated, WrongJson, Trickle, TooLarge], ANOTHER),
         ],
@@ -254,38 +256,42 @@ pub const ROWS: [Row; 17] = [
         system: "GitHub",
         cells: &[
             (&[Refused], NOTHING),
-            (&[Limited], Ending { calls: 2, how: "it waits as long as GitHub says, then commits", ..LIVE }),
+            (&[Limited], Ending { calls: 2, how: "the bot waits as long as GitHub says, then commits", ..LIVE }),
             (
                 &[TimeOutBefore, DropBefore, Status500, Status503, ErrorInside],
-                Ending { calls: 2, how: "it looks on the branch, finds nothing, and commits once more", ..LIVE },
+                Ending { calls: 2, how: "the bot looks on the branch, finds nothing, and commits once more", ..LIVE },
             ),
             (
                 &[TimeOutAfter, DropAfter, Status502, Truncated, WrongJson, Trickle, TooLarge],
-                Ending { calls: 1, how: "it finds its commit on the branch", ..LIVE },
+                Ending { calls: 1, how: "the bot finds its commit on the branch", ..LIVE },
             ),
         ],
         not: "",
     },
     Row {
         step: History,
-        name: "find out what became of a commit without an answer",
+        name: "find out whether a commit without an answer landed",
         system: "GitHub",
         cells: &[(
             &TROUBLES,
-            Ending { meanwhile: "GitHub didn't confirm my commit", how: "it asks again until it knows", ..LIVE },
+            Ending {
+                meanwhile: "GitHub didn't confirm my commit",
+                how: "the bot asks GitHub again until it knows",
+                ..LIVE
+            },
         )],
         not: "",
     },
     Row {
         step: WhoWrote,
-        name: "see who wrote the tag that is there already",
+        name: "see who wrote the tag that is in the file already",
         system: "GitHub",
         cells: &[(&TROUBLES, NOTHING)],
         not: "",
     },
     Row {
         step: EndMessage,
-        name: "tell a refusal",
+        name: "post a refusal",
         system: "Slack",
         cells: &[(
             &TROUBLES,
@@ -293,7 +299,7 @@ pub const ROWS: [Row; 17] = [
                 stored: State::Refused,
                 commits: 0,
                 says: "has no pull request",
-                how: "it is told again; that is its end",
+                how: "the refusal is posted again; that is its end",
                 ..LIVE
             },
         )],
@@ -319,7 +325,7 @@ pub const ROWS: [Row; 17] = [
                 Trickle,
                 TooLarge,
             ],
-            Ending { how: "15 s after the commit it goes on without the push", ..LIVE },
+            Ending { how: "15 s after the commit the deploy goes on without the push", ..LIVE },
         )],
         not: "Argo CD answers a push by its status alone",
     },
@@ -334,7 +340,7 @@ pub const ROWS: [Row; 17] = [
         step: Refresh,
         name: "have Argo CD look, when the push was lost",
         system: "Argo CD",
-        cells: &[(&TROUBLES, Ending { how: "the sync names the commit, so it needs no look before", ..LIVE })],
+        cells: &[(&TROUBLES, Ending { how: "the sync names the commit, so Argo CD need not look before", ..LIVE })],
         not: "",
     },
     Row {
@@ -348,7 +354,7 @@ pub const ROWS: [Row; 17] = [
         step: Poll,
         name: "look at the application, when there are no events",
         system: "Argo CD",
-        cells: &[(&TROUBLES, Ending { how: "it looks again", ..LIVE })],
+        cells: &[(&TROUBLES, Ending { how: "the bot looks again", ..LIVE })],
         not: "",
     },
     Row {
@@ -361,24 +367,24 @@ pub const ROWS: [Row; 17] = [
                 Ending {
                     meanwhile: "I'm still trying: {cause}",
                     calls: 1,
-                    how: "it asks again, when Argo CD is back",
+                    how: "the bot asks again when Argo CD is back",
                     ..LIVE
                 },
             ),
             (
                 &[TimeOutBefore, DropBefore, Status500, Status503, Limited, ErrorInside],
-                Ending { calls: 2, how: "it looks, finds no sync of its own, and asks again", ..LIVE },
+                Ending { calls: 2, how: "the bot looks, finds no sync of its own, and asks again", ..LIVE },
             ),
             (
                 &[TimeOutAfter, DropAfter, Status502, Truncated, WrongJson, Trickle, TooLarge],
-                Ending { calls: 1, how: "it finds its own sync in Argo CD", ..LIVE },
+                Ending { calls: 1, how: "the bot finds its own sync in Argo CD", ..LIVE },
             ),
         ],
         not: "",
     },
     Row {
         step: ResponseUrl,
-        name: "whisper to the asker, when there is no message",
+        name: "answer the asker alone, when there is no message",
         system: "Slack",
         cells: &[(&TROUBLES, Ending { messages: 0, how: "the next words are tried again", ..LIVE })],
         not: "",
@@ -396,12 +402,12 @@ pub struct Lasting {
     pub ending: Ending,
 }
 
-/// What does not pass.
+/// The faults that last.
 pub const LASTING: [Lasting; 5] = [
     Lasting {
         calls: &["slack.post"],
         name: "no message can be posted",
-        ending: Ending { messages: 0, how: "the asker is whispered to", ..LIVE },
+        ending: Ending { messages: 0, how: "only the asker reads the answers", ..LIVE },
     },
     Lasting {
         calls: &["github.commit"],
@@ -411,18 +417,18 @@ pub const LASTING: [Lasting; 5] = [
             commits: 0,
             says: "I'm not sure the commit went through",
             meanwhile: "GitHub didn't confirm my commit",
-            how: "typed again, it commits",
+            how: "typed again, the command commits",
             ..LIVE
         },
     },
     Lasting {
         calls: &["github.query"],
-        name: "the commit landed, and GitHub answers nothing any more",
+        name: "the commit landed, and then GitHub answers nothing",
         ending: Ending {
             stored: State::Unknown,
             says: "I'm not sure the commit went through",
             meanwhile: "GitHub didn't confirm my commit",
-            how: "typed again, it goes on with that commit",
+            how: "typed again, the command goes on with that commit",
             ..LIVE
         },
     },
@@ -433,7 +439,7 @@ pub const LASTING: [Lasting; 5] = [
             stored: State::TimedOut,
             says: "timed out*: Argo CD answered with status 503. Git has the new version",
             meanwhile: "I'm still trying: Argo CD answered with status 503",
-            how: "typed again, it goes on with that commit",
+            how: "typed again, the command goes on with that commit",
             ..LIVE
         },
     },
@@ -444,7 +450,7 @@ pub const LASTING: [Lasting; 5] = [
             stored: State::TimedOut,
             says: "timed out*: Argo CD answered with status 503. Git has the new version*the cluster is unchanged.",
             meanwhile: "I'm still trying: Argo CD answered with status 503",
-            how: "typed again, it goes on with that commit",
+            how: "typed again, the command goes on with that commit",
             ..LIVE
         },
     },
