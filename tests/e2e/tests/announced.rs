@@ -1,6 +1,8 @@
-//! What people push to a file of an app: said once where the app is deployed, never synced, and deployed by the bot if somebody presses.
+//! People push to a file of an app. The bot announces the push once, in the channel where the app is
+//! deployed, never syncs it, and deploys it if somebody presses *Deploy*.
 //!
-//! Easy to miss: nobody is told before the bot has read its catalog once; and a press is a request like any other.
+//! Easy to miss: nothing is announced before the bot has read its catalog once. A press is a request like any
+//! other.
 
 use crate::conversation::{asks, deploys, hurry, says};
 use anyhow::{Context, Result, ensure};
@@ -70,7 +72,7 @@ async fn noted(room: &Room) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_push_to_a_file_of_an_app_is_announced_once_and_never_synced_until_somebody_presses_deploy() {
+fn a_push_is_announced_once_and_not_synced_until_somebody_presses() {
     room(async |room| -> Result<()> {
         hurry(room);
         deploys(room, "checkout 42").await?;
@@ -100,7 +102,8 @@ fn a_push_to_a_file_of_an_app_is_announced_once_and_never_synced_until_somebody_
         ensure!(room.announcements().len() == 1 && noted(room).await?.is_empty());
         ensure!(syncs(room) == synced && room.argocd.lock().webhooks().len() == told);
 
-        // Pressed by two, and by somebody from elsewhere: one commit, on top of hers, that changes nothing, and exactly that one is synced.
+        // Two people press, and somebody from elsewhere: one commit, on top of hers, changes nothing, and
+        // exactly that commit is synced.
         let before = room.commits();
         room.press(MALLORY, &message, DEPLOY).await;
         room.press(BOB, &message, DEPLOY).await;
@@ -118,7 +121,7 @@ fn a_push_to_a_file_of_an_app_is_announced_once_and_never_synced_until_somebody_
         let wrote = &commits[2].sha;
         ensure!(ours.message.contains(&format!("Written-In: {wrote}")), "{}", ours.message);
 
-        // The bot's own push is announced as little as before.
+        // The bot's own push is never announced.
         let own = answer_to(room, || redelivers(room, &ours.sha)).await?;
         ensure!(own.contains("it was relayed before") && room.announcements().len() == 1, "{own}");
         Ok(())
@@ -126,7 +129,7 @@ fn a_push_to_a_file_of_an_app_is_announced_once_and_never_synced_until_somebody_
 }
 
 #[test]
-fn what_touches_no_file_of_an_app_costs_one_read_at_most_and_is_not_announced() {
+fn a_push_to_no_file_of_an_app_is_not_announced_and_costs_one_read() {
     room(async |room| -> Result<()> {
         hurry(room);
         // Nobody has used the bot yet, so it does not know which files are an app's.
@@ -171,7 +174,7 @@ fn the_button_of_a_push_deploys_what_is_in_the_file_or_says_why_not() {
         room.all_told().await?;
         ensure!(refused.buttons() == ["take_over", "retry"], "{:?}", refused.buttons());
 
-        // Whoever may not deploy may not press it.
+        // Somebody who may not deploy may not press the button.
         let host = room.registry.origin().trim_start_matches("http://").to_owned();
         let text = format!(
             "apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n    allow: {{ users: [{ALICE}] }}\n"
@@ -189,7 +192,7 @@ fn the_button_of_a_push_deploys_what_is_in_the_file_or_says_why_not() {
         room.all_told().await?;
         ensure!(syncs(room) == synced && room.commits() == before + 2, "nothing happened so far");
 
-        // The bot has deployed meanwhile: then that is what is in the file.
+        // The bot has deployed meanwhile: then the file has that version.
         deploys(room, "checkout main").await?;
         room.all_told().await?;
         let ours = head(room);
@@ -237,7 +240,7 @@ fn a_merged_pull_request_is_announced_and_deployed_with_one_press() {
 }
 
 #[test]
-fn a_push_is_told_as_soon_as_slack_listens_again_even_if_redis_forgot_it_meanwhile() {
+fn a_push_is_announced_when_slack_is_back_even_if_redis_forgot_it() {
     room(async |room| -> Result<()> {
         hurry(room);
         deploys(room, "checkout 42").await?;
@@ -251,7 +254,7 @@ fn a_push_is_told_as_soon_as_slack_listens_again_even_if_redis_forgot_it_meanwhi
         room.slack.mend();
         room.all_told_when_probed().await?;
         announced(room, &hers).await?;
-        // Deleted as soon as it is told, but after it.
+        // The message is deleted right after it is posted.
         let begun = std::time::Instant::now();
         while !noted(room).await?.is_empty() {
             ensure!(begun.elapsed() < PATIENCE, "the note stays");
@@ -262,9 +265,10 @@ fn a_push_is_told_as_soon_as_slack_listens_again_even_if_redis_forgot_it_meanwhi
     });
 }
 
-/// Where an app was never deployed, its catalog names a channel, or nobody is told.
+/// For an app that was never deployed, the push is announced in the channel that the catalog names, or
+/// nowhere.
 #[test]
-fn two_replicas_tell_each_channel_once_of_the_targets_that_are_deployed_there() {
+fn two_replicas_announce_a_push_once_in_each_channel() {
     const OTHER: &str = "C0OTHER";
     let options = Options { limits: Some(limits()), replicas: 2, ..Options::default() };
     room_with(options, async |room| -> Result<()> {
@@ -282,7 +286,7 @@ fn two_replicas_tell_each_channel_once_of_the_targets_that_are_deployed_there() 
         push(&[("deploy-bot.yaml", &text)]);
         asks(room, ALICE, "apps", "acme/checkout").await?;
 
-        // Nobody hears of checkout, which was deployed from nowhere yet.
+        // The push is not announced for checkout, which was never deployed.
         room.github.lock().webhook(GITOPS).duplicates = 2;
         let checkout = values(room, "replicaCount: 2", "replicaCount: 5");
         let both = push(&[(VALUES, &checkout), ("payments/values.yaml", &payments)]);

@@ -63,8 +63,9 @@ fn a_comparison_that_still_shows_the_old_version_is_not_the_end() {
     });
 }
 
-/// Clocks differ: Argo CD's times are compared with each other, never with the bot's own. Its one comparison after the sync is in the same
-/// second, which proves nothing, so the bot has to ask for another in time.
+/// Clocks differ: Argo CD's times are compared with each other, never with the bot's own. Here Argo CD's only
+/// comparison after the sync is in the same second, which proves nothing, so the bot has to ask for another
+/// comparison in time.
 #[test]
 fn a_clock_of_argo_cd_that_is_wrong_changes_nothing() {
     const HOUR: i64 = 3_600_000;
@@ -101,7 +102,7 @@ fn degraded_for_good_is_a_failure() {
 
 /// Its pods restart once, say.
 #[test]
-fn degraded_for_five_seconds_is_borne() {
+fn degraded_for_five_seconds_is_tolerated() {
     room(async |room| {
         follows(room, then(&[(0, Health::Degraded), (5000, Health::Healthy)]));
         room.alice("checkout 42").await;
@@ -112,7 +113,8 @@ fn degraded_for_five_seconds_is_borne() {
     });
 }
 
-/// What was broken before our sync may take longer to become well than what our sync broke: 60 s in life, 3 s here.
+/// An app that was broken before our sync may take longer to become healthy than an app that our sync broke:
+/// 60 s in production, 3 s here.
 #[test]
 fn an_application_that_was_degraded_before_has_more_time() {
     room(async |room| {
@@ -155,7 +157,8 @@ fn a_sync_that_fails_for_good_names_what_failed() {
     });
 }
 
-/// The application's own retry would take whatever is on the branch by then: the bot asks for one that does not.
+/// The application's own retry would take the newest commit on the branch: the bot asks for a retry that does
+/// not.
 #[test]
 fn a_sync_that_fails_once_is_tried_again_on_the_same_commit() {
     room(async |room| {
@@ -174,7 +177,8 @@ fn a_sync_that_fails_once_is_tried_again_on_the_same_commit() {
     });
 }
 
-/// Should Argo CD do so all the same, then what runs is not the bot's commit, and nobody reads that it is.
+/// If Argo CD takes a newer commit all the same, the bot's commit does not run, and the message does not say
+/// that it does.
 #[test]
 fn a_retry_that_takes_a_newer_commit_is_not_called_live() {
     room(async |room| {
@@ -245,7 +249,7 @@ fn somebody_elses_sync_after_ours_supersedes_it() {
 }
 
 #[test]
-fn auto_sync_that_is_on_by_mistake_is_said_and_watched() {
+fn auto_sync_that_is_on_by_mistake_is_named_and_only_watched() {
     room(async |room| {
         {
             let mut argocd = room.argocd.lock();
@@ -260,8 +264,8 @@ fn auto_sync_that_is_on_by_mistake_is_said_and_watched() {
     });
 }
 
-/// Wherever the GitOps repository stands among the sources, and however often: it is pinned there, and the others are left alone, also
-/// those of the same repository that somebody keeps at a tag.
+/// The GitOps repository is pinned to the bot's commit in every source that follows the branch. Other sources
+/// stay as they are, also a source of the same repository that somebody keeps at a tag.
 #[test]
 fn of_several_sources_only_ours_are_synced_at_our_commit() {
     let chart = || Source::chart("https://charts.acme.example", "web", "1.4.2");
@@ -306,7 +310,7 @@ fn of_several_sources_only_ours_are_synced_at_our_commit() {
     });
 }
 
-/// Synced at our commit, it would get whatever is on the GitOps branch instead of what it follows.
+/// A sync at our commit would give the application the GitOps branch instead of what it follows.
 #[test]
 fn an_application_that_follows_something_else_is_not_synced() {
     let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
@@ -353,7 +357,8 @@ fn the_message_names_whose_commits_ride_along() {
     });
 }
 
-/// Carol rewrites the branch while the bot waits for its turn in Argo CD, so its commit is not on the branch any more.
+/// Carol rewrites the branch while the bot waits for its turn in Argo CD, so the bot's commit is not on the
+/// branch any more.
 #[test]
 fn a_commit_that_was_rewritten_away_is_not_synced() {
     room(async |room| {
@@ -394,7 +399,7 @@ fn a_closed_sync_window_is_waited_for() {
 /// The shortest deadline that a catalog can set is 30 s: the only test that waits so long, so everything that never ends waits here, and
 /// Argo CD's streams are silent the whole time.
 #[test]
-fn what_never_ends_times_out_and_typing_again_goes_on() {
+fn a_sync_that_never_ends_times_out_and_typing_again_goes_on() {
     room(async |room| {
         for app in ["basket", "search"] {
             one_more(room, app);
@@ -407,7 +412,7 @@ fn what_never_ends_times_out_and_typing_again_goes_on() {
             (argocd.streams, argocd.keep_alive) = (Streams::Frozen, 1000);
             argocd.app("checkout").window = Window::Closed;
             argocd.app("basket").script = then(&[(0, Health::Progressing)]);
-            // It ends, but too late.
+            // The operation ends, but too late.
             argocd.app("search").script = Script { ends: 34_000, ..Script::with_waves("search") };
         }
         for text in ["checkout 42", "basket main", "search main"] {
@@ -434,7 +439,8 @@ fn what_never_ends_times_out_and_typing_again_goes_on() {
             assert!(message.contains("*Retry* goes on from here"), "{message}");
         }
 
-        // She does: the commits are there already, and now they go live; what still runs in Argo CD is waited for.
+        // She does. The commits are in Git already and now go live; an operation that still runs in Argo CD
+        // is waited for.
         {
             let mut argocd = room.argocd.lock();
             argocd.streams = Streams::Normal;

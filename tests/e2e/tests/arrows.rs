@@ -1,14 +1,14 @@
 //! Which file imports which: from the doors down to the domain, never up and never in a circle.
 //!
-//! A room is a file of a component together with the files below it (`deploy.rs` and `deploy/**`): within a room files may use each other.
-//! Every `use`, every path and every `super` counts, test code apart.
+//! A room is a file of a component and the files below it (`deploy.rs` and `deploy/**`). Files of one room
+//! may use each other. Every `use`, every path and every `super` counts, test code apart.
 
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// Each crate, and the crates that it may use. Whoever stands lower uses nothing above it.
+/// Each crate, and the crates that it may use. A crate uses nothing above it.
 const CRATES: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("clients", &["domain"]),
@@ -60,7 +60,7 @@ fn no_import_goes_up_and_none_in_a_circle() -> Result<()> {
     Ok(())
 }
 
-/// The domain does no IO, so nobody has to promise that it does none.
+/// The domain's dependencies cannot do IO, so the domain cannot either.
 #[test]
 fn the_domain_depends_on_nothing_that_waits_or_talks() -> Result<()> {
     let manifest: toml::Table =

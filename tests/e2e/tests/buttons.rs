@@ -1,6 +1,7 @@
-//! Buttons of messages that are not the newest any more, and buttons that were pressed before.
+//! Buttons of older messages, and buttons that were pressed before.
 //!
-//! Easy to miss: people press what they still see, and what was meant when the button was shown is not what it would mean now.
+//! Easy to miss: people press buttons that they still see. A button means what it meant when it was shown,
+//! not what it would mean now.
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use anyhow::{Context, Result, ensure};
@@ -20,14 +21,14 @@ fn refuse_sync(room: &Room) {
     room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
 }
 
-/// What only this person reads that says this, oldest first.
+/// The messages to this person alone that say this, oldest first.
 fn whispered(room: &Sandbox, user: &str, words: &str) -> Vec<String> {
     let slack = room.slack.lock();
     let texts = slack.ephemerals(user).into_iter().map(|message| slack.render(message));
     texts.filter(|text| text.contains(words)).collect()
 }
 
-/// So many versions of checkout, each live after the other.
+/// Deploys this many versions of checkout, one after the other.
 async fn versions(room: &Room, count: usize) -> Result<Vec<String>> {
     let mut tags = Vec::new();
     for _ in 0..count {
@@ -93,7 +94,7 @@ fn roll_back_below_an_older_version_does_not_take_the_newer_one_away() {
 }
 
 #[test]
-fn going_back_to_a_version_that_was_rolled_back_is_asked_about_too() {
+fn a_rollback_to_a_rolled_back_version_asks_first() {
     room(async |room| -> Result<()> {
         hurry(room);
         let tags = versions(room, 2).await?;
@@ -110,7 +111,7 @@ fn going_back_to_a_version_that_was_rolled_back_is_asked_about_too() {
 }
 
 #[test]
-fn what_was_approved_is_the_version_that_was_shown_although_another_is_the_last_healthy_one_by_now() {
+fn an_approved_rollback_deploys_the_version_that_the_message_showed() {
     room(async |room| -> Result<()> {
         hurry(room);
         let tags = versions(room, 3).await?;
@@ -136,7 +137,7 @@ fn what_was_approved_is_the_version_that_was_shown_although_another_is_the_last_
 }
 
 #[test]
-fn a_no_that_comes_too_late_deploys_nothing_once_more() {
+fn a_rejection_after_the_approval_changes_nothing() {
     room(async |room| -> Result<()> {
         hurry(room);
         catalog(room, "", &format!("    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n"));
@@ -158,7 +159,7 @@ fn a_no_that_comes_too_late_deploys_nothing_once_more() {
 }
 
 #[test]
-fn a_button_that_somebody_pressed_in_vain_still_works() {
+fn a_button_still_works_after_somebody_who_may_not_pressed_it() {
     room(async |room| -> Result<()> {
         hurry(room);
         let host = room.registry.origin().trim_start_matches("http://").to_owned();
@@ -184,11 +185,11 @@ fn a_button_that_somebody_pressed_in_vain_still_works() {
 }
 
 #[test]
-fn an_approved_deploy_has_its_message_for_itself() {
+fn an_approved_deploy_goes_live_in_the_message_that_asked() {
     room(async |room| -> Result<()> {
         hurry(room);
         catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
-        // People read it, but we do not know that: it is said once more.
+        // The message was updated, but the bot does not know that: it updates the message once more.
         room.slack.fault("slack.update", Fault::DropAfter, 1);
         room.alice("checkout 42").await;
         let wanted = says(room, "needs 1 approval").await?;
@@ -203,7 +204,7 @@ fn an_approved_deploy_has_its_message_for_itself() {
 }
 
 #[test]
-fn whoever_presses_what_was_pressed_before_is_told_so_and_it_is_done_once() {
+fn a_second_press_of_a_button_says_so_and_does_nothing() {
     room(async |room| -> Result<()> {
         hurry(room);
         asks(room, ALICE, "preview checkout 42", "nothing is changed").await?;
@@ -249,7 +250,7 @@ fn whoever_presses_what_was_pressed_before_is_told_so_and_it_is_done_once() {
 }
 
 #[test]
-fn whoever_approves_or_rejects_what_is_decided_already_is_told_so() {
+fn a_vote_on_a_decided_deploy_says_so_and_changes_nothing() {
     room(async |room| -> Result<()> {
         hurry(room);
         catalog(room, "", &format!("    approvals: {{ count: 2, users: [{BOB}, {CAROL}] }}\n"));
@@ -296,7 +297,7 @@ fn whoever_approves_or_rejects_what_is_decided_already_is_told_so() {
 }
 
 #[test]
-fn an_approval_whose_deploy_cannot_be_saved_in_time_says_so_and_goes_on_as_soon_as_it_is_saved() {
+fn an_approval_that_is_not_saved_in_time_says_so_and_goes_on_later() {
     room(async |room| -> Result<()> {
         hurry(room);
         catalog(room, "", &format!("    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n"));
@@ -312,7 +313,8 @@ fn an_approval_whose_deploy_cannot_be_saved_in_time_says_so_and_goes_on_as_soon_
         let told = room.slack.lock().render(&told);
         ensure!(!told.contains("Nothing was changed") && told.contains("press *Approve* again"), "{told}");
 
-        // Then the store takes nothing in time, whoever presses: it may come late, and is the same one then.
+        // Then the store takes nothing in time, whoever presses: the write may land late, and is the same
+        // deployment then.
         let mut store = room.store.connect().await?;
         let pause = redis::cmd("CLIENT").arg(&["PAUSE", "60000", "WRITE"]).to_owned();
         pause.query_async::<()>(&mut store).await?;
@@ -329,7 +331,7 @@ fn an_approval_whose_deploy_cannot_be_saved_in_time_says_so_and_goes_on_as_soon_
 }
 
 #[test]
-fn a_button_in_an_organisation_that_names_no_workspace_is_proven_by_the_workspace_of_whoever_pressed_it() {
+fn a_press_without_a_workspace_counts_by_the_persons_workspace() {
     room(async |room| -> Result<()> {
         hurry(room);
         room.slack.lock().for_organisation = true;
@@ -348,7 +350,7 @@ fn a_button_in_an_organisation_that_names_no_workspace_is_proven_by_the_workspac
 }
 
 #[test]
-fn in_an_organisation_whose_bot_does_not_know_its_workspace_nobody_presses_a_button() {
+fn a_press_without_a_workspace_is_refused_if_the_bot_knows_none() {
     let variables = [("slack_team_id".to_owned(), String::new())].into();
     room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
         room.slack.lock().for_organisation = true;

@@ -1,6 +1,7 @@
-//! People and the bot: every command, every button, every gate, with what is refused. What people read is what the Slack stand-in shows.
+//! People and the bot: every command, every button, every gate, and what each refuses. The texts are those
+//! that the Slack stand-in shows.
 //!
-//! Easy to miss: a button says nothing about who presses it, and is pressed twice; an edit notifies nobody.
+//! Easy to miss: a button does not prove who presses it, and may be pressed twice. An edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};
@@ -25,7 +26,7 @@ pub(crate) fn catalog(room: &Room, top: &str, more: &str) {
     room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Change the catalog");
 }
 
-/// No waiting for Slack's pace, and syncs in no time.
+/// No waiting for Slack's pace, and quick syncs.
 pub(crate) fn hurry(room: &Room) {
     room.slack.lock().limits = None;
     for app in ["checkout", "payments"] {
@@ -41,7 +42,7 @@ pub(crate) async fn says(room: &Room, words: &str) -> Result<Message> {
     found.cloned().with_context(|| format!("the message that said {words:?} is another by now"))
 }
 
-/// What only this person reads, once it says this.
+/// The message to this person alone, once it says this.
 pub(crate) async fn whispers(room: &Room, user: &str, words: &str) -> Result<Message> {
     let look = |room: &Sandbox| {
         let slack = room.slack.lock();
@@ -54,7 +55,7 @@ fn read(room: &Room, message: &Message) -> String {
     room.slack.lock().render(message)
 }
 
-/// Someone types; what only they read then, through the `response_url` or at once.
+/// Somebody types; returns what only that person reads then, by the `response_url` or at once.
 pub(crate) async fn asks(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
     let answer = room.command(user, DEPLOYS, text).await;
     ensure!(answer.status == Some(200), "{answer:?}");
@@ -65,13 +66,13 @@ pub(crate) async fn asks(room: &Room, user: &str, text: &str, words: &str) -> Re
 /// Deploys this, and returns its tag when it is live.
 pub(crate) async fn deploys(room: &Room, text: &str) -> Result<()> {
     room.goes_live(text).await?;
-    // Its own edits are over, and its guardian has seen the end.
+    // The deploy's edits are over, and its guardian has seen the end.
     let idle = |room: &Sandbox| (room.argocd.lock().open_streams() == 0).then_some(());
     room.until("end of the watch", PATIENCE, idle).await
 }
 
 #[test]
-fn what_is_asked_is_answered_to_the_asker_alone() {
+fn a_question_is_answered_to_the_asker_alone() {
     room(async |room| -> Result<()> {
         hurry(room);
         ensure!(asks(room, ALICE, "status checkout", "checkout").await?.contains("has not been deployed by me yet"));
@@ -122,7 +123,7 @@ fn a_preview_shows_the_exact_change_and_its_button_deploys_just_that() {
 }
 
 #[test]
-fn a_deploy_without_a_commit_is_cancelled_by_those_who_may_and_nothing_was_changed() {
+fn a_deploy_before_its_commit_is_cancelled_only_by_those_who_may() {
     room(async |room| -> Result<()> {
         hurry(room);
         catalog(room, "", "");
@@ -176,7 +177,7 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
         let second = asks(room, ALICE, "lock checkout me too", "is already locked by @bob").await?;
         ensure!(second.contains("@bob"), "{second}");
 
-        // Alice is neither who locked it nor an owner; a stranger in the channel is nobody at all.
+        // Alice did not lock the target and is no owner; a stranger in the channel may do nothing at all.
         room.press(ALICE, &lock, "unlock").await;
         whispers(room, ALICE, "Only an owner may").await?;
         room.press(MALLORY, &lock, "unlock").await;
@@ -202,7 +203,7 @@ fn a_lock_is_announced_holds_everybody_and_goes_with_its_button() {
     });
 }
 
-/// Where people talk about running things, and no app is deployed from.
+/// A channel where people talk about operations, and that no app is deployed from.
 const OPS: &str = "C0OPS";
 
 #[test]
@@ -232,7 +233,7 @@ fn the_history_shows_who_locked_and_unlocked_and_why_among_the_deploys() {
         for line in ["release night", "until", "load test", "it was @bob's: load test"] {
             ensure!(history.contains(line), "{line:?} is not in {history}");
         }
-        // Of another target only what holds for everything.
+        // The other target's history has only the locks of everything.
         let other = asks(room, ALICE, "history payments", "I know of no deploy of").await?;
         ensure!(other.contains("release night") && !other.contains("load test"), "{other}");
         Ok(())
@@ -240,7 +241,7 @@ fn the_history_shows_who_locked_and_unlocked_and_why_among_the_deploys() {
 }
 
 #[test]
-fn whoever_unlocks_from_elsewhere_is_announced_where_the_target_is_deployed_too() {
+fn an_unlock_from_elsewhere_is_announced_where_the_target_is_deployed() {
     room(async |room| -> Result<()> {
         hurry(room);
         room.slack.lock().add_channel(OPS, "ops", Kind::Public, Bot::Member);
@@ -264,7 +265,7 @@ fn whoever_unlocks_from_elsewhere_is_announced_where_the_target_is_deployed_too(
         let both = |room: &Sandbox| (unlocked(room, OPS) == 1 && unlocked(room, DEPLOYS) == 1).then_some(());
         room.until("word of it in both channels", PATIENCE, both).await?;
 
-        // By a button that stands elsewhere; and in the target's own channel, once.
+        // By a button in another channel; and in the target's own channel, once.
         let lock = lock("second test").await?;
         room.press(BOB, &lock, "unlock").await;
         let both = |room: &Sandbox| (unlocked(room, OPS) == 2 && unlocked(room, DEPLOYS) == 2).then_some(());
@@ -290,7 +291,7 @@ async fn ages(room: &Room, key: &str, change: impl FnOnce(&mut serde_json::Value
 }
 
 #[test]
-fn a_lock_for_a_while_says_until_when_and_lets_deploys_through_when_it_has_run_out() {
+fn a_lock_with_an_end_says_when_and_then_lets_deploys_through() {
     room(async |room| -> Result<()> {
         hurry(room);
         room.command(BOB, DEPLOYS, "lock checkout load test for 1m").await;
@@ -301,7 +302,7 @@ fn a_lock_for_a_while_says_until_when_and_lets_deploys_through_when_it_has_run_o
         let lock = "deploy-bot/target/-/checkout/lock";
         let until = room.key(lock).await?.context("no lock")?["until"].as_u64().context("no end")?;
         ensure!(until > now(), "a minute");
-        // As `says` shows it, Slack's own way to write a moment is left.
+        // `says` leaves Slack's own markup for a time as it is.
         let shown = refused.text().to_owned();
         ensure!(shown.contains(&format!("until <!date^{}^", until / 1000)), "{shown}");
         ages(room, lock, |lock| lock["until"] = json!(now() - 1)).await?;
@@ -361,7 +362,7 @@ fn an_approval_counts_only_for_as_long_as_the_catalog_says() {
         hurry(room);
         catalog(room, "", "    approvals: { count: 2, users: [U0BOB, U0CAROL], expires: 1m }\n");
         let before = room.commits();
-        // Typed a minute ago and more, as Slack's own time of it says.
+        // Typed more than a minute ago, by Slack's own time.
         let typed = room.slack.lock().command(now() - 70_000, ALICE, DEPLOYS, "checkout 42");
         room.send(&typed).await;
         let late = says(room, "needs 2 approvals").await?;
@@ -488,7 +489,7 @@ fn a_rollback_brings_the_last_healthy_version_back_and_locks_the_target() {
 }
 
 #[test]
-fn two_others_approve_exactly_this_commit_and_it_goes_live_in_the_same_message() {
+fn two_others_approve_this_commit_and_it_goes_live_in_the_same_message() {
     room(async |room| -> Result<()> {
         hurry(room);
         room.slack
@@ -540,7 +541,7 @@ fn two_others_approve_exactly_this_commit_and_it_goes_live_in_the_same_message()
 }
 
 #[test]
-fn branches_checks_and_foreign_changes_stand_in_the_way_of_those_they_are_for() {
+fn the_gates_branches_checks_and_foreign_changes_refuse() {
     room(async |room| -> Result<()> {
         hurry(room);
         let before = room.commits();
@@ -578,7 +579,7 @@ fn branches_checks_and_foreign_changes_stand_in_the_way_of_those_they_are_for() 
         ensure!(refused.contains("1 config change by carol that isn't live yet"), "{refused}");
         ensure!(room.commits() == commits);
 
-        // A revert would be one more of them: an owner lets them through, and nobody else does.
+        // A revert would be one more foreign change: only an owner may let the changes through.
         catalog(room, "owners: { users: [U0BOB] }\n", "    foreign_changes: refuse\n");
         let commits = room.commits();
         room.alice("checkout 42 override they are fine").await;
@@ -642,7 +643,7 @@ fn a_failure_calls_the_asker_and_its_buttons_go_on_from_there() {
 }
 
 #[test]
-fn what_is_new_in_a_version_is_told_with_its_message() {
+fn what_is_new_in_a_version_is_in_its_message() {
     room(async |room| -> Result<()> {
         hurry(room);
         room.builds("checkout", "main", "alice");
@@ -673,7 +674,8 @@ fn several_values_files_get_the_tag_in_one_commit() {
         ensure!(values.len() == 1 && values[0].1.contains(&tag), "{values:?}");
         ensure!(room.file("checkout/worker.yaml") == worker.replace("old", &tag).into_bytes());
 
-        // One that has the tag already is no part of the commit, which is ours and found all the same.
+        // A file that has the tag already is no part of the commit; the commit is ours and is found all the
+        // same.
         let newer = room.builds("checkout", "feature/totals", "alice");
         let text = worker.replace("old", &newer);
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/worker.yaml", &text)], "By hand");
@@ -703,7 +705,7 @@ fn synced(room: &Room) -> Option<String> {
 }
 
 #[test]
-fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_once_somebody_asks_for_that() {
+fn a_tag_written_by_hand_is_deployed_on_request_by_an_empty_commit() {
     room(async |room| -> Result<()> {
         hurry(room);
         deploys(room, "checkout 42").await?;
@@ -722,7 +724,7 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         whispers(room, MALLORY, "I work for another Slack workspace").await?;
         ensure!(room.commits() == before && room.argocd.lock().syncs().len() == syncs, "nothing happened so far");
 
-        // Pressed by two: one commit, on top of hers, that changes nothing, and exactly that one is synced.
+        // Two people press: one commit, on top of hers, changes nothing, and exactly that commit is synced.
         room.press(BOB, &refused, "take_over").await;
         room.press(ALICE, &refused, "take_over").await;
         let live = room.says(&format!("is live: `{new}`")).await?;
@@ -739,11 +741,11 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         ensure!(synced(room).as_ref() == Some(&ours.sha) && room.argocd.lock().syncs().len() == syncs + 1);
         room.all_told().await?;
 
-        // From then on it is the bot's: typed again, it is that commit.
+        // From then on the tag is the bot's: typed again, the command deploys that commit.
         deploys(room, "checkout 42").await?;
         ensure!(room.commits() == before + 1 && synced(room).as_ref() == Some(&ours.sha), "nothing new");
 
-        // Another line of the file: hers again, and only that rides along.
+        // Carol changes another line of the file: only that change rides along.
         let hers = carol_replaces(room, "replicaCount: 2", "replicaCount: 5");
         let hers = hers.get(..7).unwrap_or_default();
         room.alice("checkout 42").await;
@@ -757,7 +759,7 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
         ensure!(live.contains(&format!("is live: `{new}`")), "{live}");
         ensure!(live.contains(&format!("Also goes live: 1 commit by carol: `{hers}`")), "{live}");
 
-        // And the next deploy has nothing of it.
+        // And the next deploy names nothing of it.
         room.builds("checkout", "feature/totals", "alice");
         room.alice("checkout 42").await;
         let live = room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
@@ -767,7 +769,7 @@ fn a_tag_that_a_person_has_written_is_deployed_by_an_empty_commit_of_the_bot_onc
 }
 
 #[test]
-fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_every_gate() {
+fn deploy_it_deploys_just_the_tag_in_the_file_and_passes_every_gate() {
     room(async |room| -> Result<()> {
         hurry(room);
         deploys(room, "checkout 42").await?;
@@ -791,7 +793,7 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
         deploys(room, "checkout 42").await?;
         ensure!(room.argocd.lock().live_tag("checkout") == Some(newer.as_str()));
 
-        // The file does: by somebody else, who is named then.
+        // The file moves: somebody else changes it, and the refusal names that person.
         let refused = written(room).await?;
         let text = String::from_utf8(room.file(VALUES))?.replace("replicaCount: 2", "replicaCount: 3");
         room.github.lock().person_pushes(GITOPS, "main", "bob", &[(VALUES, &text)], "More of it");
@@ -800,7 +802,7 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
         let refused = says(room, "bob put ").await?;
         room.all_told().await?;
 
-        // A lock, and whoever minds what others pushed.
+        // A lock, and the gate on other people's changes.
         room.command(BOB, DEPLOYS, "lock checkout incident 7").await;
         room.says("locked *checkout*").await?;
         room.press(ALICE, &refused, "take_over").await;
@@ -831,7 +833,7 @@ fn what_was_pressed_to_be_deployed_is_that_and_nothing_newer_and_goes_through_ev
 
 // ---- what the pull request shows ----
 
-/// GitHub is told of deploys.
+/// Options with `github_deployments` on.
 fn told(more: &[(&str, serde_json::Value)]) -> Options {
     let mut limits = limits();
     for (name, value) in more {
@@ -872,7 +874,7 @@ fn a_pull_request_shows_where_it_is_live_and_one_that_failed_that_it_did() {
         let [begun, ended] = &shown[0].statuses[..] else { anyhow::bail!("{shown:?}") };
         ensure!(begun.environment_url.is_empty() && ended.environment_url == page, "{shown:?}");
 
-        // The next one fails: what is shown of the first stays.
+        // The next deploy fails: GitHub still shows the first.
         room.nothing_left().await?;
         room.builds("checkout", "feature/totals", "alice");
         let refused = json!({ "code": 7, "message": "permission denied", "error": "permission denied" });
@@ -889,7 +891,7 @@ fn a_pull_request_shows_where_it_is_live_and_one_that_failed_that_it_did() {
 }
 
 #[test]
-fn an_environment_by_its_name_and_a_deploy_that_was_superseded_shows_nothing_live() {
+fn a_superseded_deploy_shows_as_inactive_in_its_environment() {
     room_with(told(&[]), async |room| -> Result<()> {
         hurry(room);
         let host = room.registry.origin().trim_start_matches("http://").to_owned();
@@ -929,7 +931,7 @@ fn a_token_that_may_not_tell_github_costs_one_call_and_a_log_line() {
 }
 
 #[test]
-fn when_github_says_that_it_is_too_much_only_commits_are_made_for_a_minute() {
+fn when_github_limits_calls_only_commits_are_made_for_a_minute() {
     let minute = 3_000;
     room_with(told(&[("minute", json!(minute))]), async |room| -> Result<()> {
         hurry(room);
@@ -942,7 +944,7 @@ fn when_github_says_that_it_is_too_much_only_commits_are_made_for_a_minute() {
         for app in ["checkout #42", "payments #7"] {
             room.says(&format!("{app}*  is live")).await?;
         }
-        // Afterwards both are told; the first begins with how it ended.
+        // Afterwards GitHub knows both; the first one's only status is how it ended.
         ensure!(shows(room, "checkout", 0, "success").await? == ["success"]);
         shows(room, "payments", 0, "success").await?;
         let calls = room.journal.entries().into_iter().filter(|entry| entry.call.starts_with("github.deployment"));
@@ -970,7 +972,7 @@ fn switched_off_github_is_told_of_commits_and_nothing_else() {
 }
 
 #[test]
-fn killed_while_github_is_told_of_the_deploy_it_shows_one_and_how_it_ended() {
+fn killed_while_it_tells_github_it_shows_one_deploy_and_its_end() {
     room_with(told(&[]), async |room| -> Result<()> {
         let steps = [
             (Moment::Before, "github.deployment"),

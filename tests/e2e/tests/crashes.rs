@@ -1,7 +1,9 @@
-//! The process is killed as by SIGKILL at each step of a deploy, and started again. Whoever probes `/healthz`, or types the next command,
-//! makes it go on from the facts: one commit, one sync, one final state, told.
+//! The process is killed as by SIGKILL at each step of a deploy, and started again. A probe of `/healthz`, or
+//! the next command, makes the deploy go on from the facts: one commit, one sync, one final state, and the
+//! message says how it ended.
 //!
-//! Easy to miss: a call that was held before its effect is gone with the process; one that was held after it has happened.
+//! Easy to miss: a call that is held before its effect dies with the process. A call that is held after its
+//! effect has happened.
 
 use Moment::{After, Before as Ahead};
 use anyhow::{Context, Result, ensure};
@@ -13,7 +15,8 @@ use sandbox::world::{DEPLOYS, GITOPS};
 use sandbox::{Options, Sandbox, now};
 use std::time::Duration;
 
-/// A point at which it dies: a call to another system, its number (the catalog is the first query), before or after it took effect.
+/// Where the process dies: at which call to another system, the number of that call (the catalog is the first
+/// query), before or after its effect.
 type Step = (Moment, &'static str, u32);
 
 /// Holds that call.
@@ -33,7 +36,8 @@ fn each_time() -> Options {
     Options { limits: Some(limits), ..Options::default() }
 }
 
-/// Alice deploys checkout, and everything dies when that call is held. Everything is started again; nothing has been told to go on.
+/// Alice deploys checkout, and everything dies when that call is held. Then everything is started again, and
+/// nothing is resumed yet.
 async fn dies(room: &mut Room, held: Held) -> Result<()> {
     let answer = room.alice("checkout 42").await;
     ensure!(answer.body.contains("Accepted"), "{answer:?}");
@@ -42,7 +46,8 @@ async fn dies(room: &mut Room, held: Held) -> Result<()> {
     starts_again(room, held).await
 }
 
-/// The first words are posted beside the work. Here they are there, and the bot knows where.
+/// The first message is posted beside the work. Here it is posted before the bot dies, and the bot knows
+/// where it is.
 async fn posted(room: &Room) -> Result<()> {
     room.saved(&only_id(room).await?, "message", |message| message["place"].is_object()).await?;
     Ok(())
@@ -56,7 +61,7 @@ async fn starts_again(room: &mut Room, held: Held) -> Result<()> {
     room.start_bot().await
 }
 
-/// It dies at each of these steps, one after the other, and `/healthz` is the only thing that wakes it.
+/// The process dies at each of these steps, one after the other, and only `/healthz` wakes the work.
 fn healthz_makes_it_go_on(steps: &[Step]) {
     room_with(each_time(), async |room| -> Result<()> {
         room.script("checkout", quick());
@@ -106,7 +111,7 @@ fn killed_around_the_sync_healthz_makes_it_go_live_with_one_sync() {
 
 /// Nothing else goes on meanwhile: GitHub is asked nothing before the bot is dead.
 #[test]
-fn killed_while_it_posts_its_first_words_it_goes_live_in_one_message_that_is_kept_up_to_date() {
+fn killed_during_its_first_post_it_goes_live_in_an_updated_message() {
     room_with(each_time(), async |room| -> Result<()> {
         room.script("checkout", quick());
         for (moment, messages) in [(Ahead, Messages::One), (After, Messages::OneMoreAtMost)] {
@@ -124,7 +129,7 @@ fn killed_while_it_posts_its_first_words_it_goes_live_in_one_message_that_is_kep
 }
 
 #[test]
-fn killed_while_it_waits_for_health_or_tells_the_end_it_is_told_live() {
+fn killed_while_it_waits_for_health_or_posts_the_end_it_says_live() {
     room_with(each_time(), async |room| -> Result<()> {
         room.script("checkout", Script { health: vec![(0, Health::Progressing), (2000, Health::Healthy)], ..quick() });
         let before = room.before_a_deploy("checkout", "feature/totals");
@@ -143,9 +148,9 @@ fn killed_while_it_waits_for_health_or_tells_the_end_it_is_told_live() {
     });
 }
 
-/// The end is told and saved as told; Redis, which is asked to forget the id, takes its time, and then the bot is dead.
+/// The end is posted, and saved as posted. While Redis is slow to forget the id, the bot dies.
 #[test]
-fn killed_between_telling_the_end_and_leaving_the_flight_nothing_is_told_twice() {
+fn killed_after_it_has_posted_the_end_nothing_is_posted_twice() {
     room_with(each_time(), async |room| -> Result<()> {
         room.script("checkout", quick());
         let before = room.before_a_deploy("checkout", "feature/totals");
@@ -165,7 +170,7 @@ fn killed_between_telling_the_end_and_leaving_the_flight_nothing_is_told_twice()
         room.goes_on(&before, Messages::One).await?;
         ensure!(room.said().len() == edits, "nothing is told twice: {:#?}", room.told());
 
-        // The same of a refusal, which is slack-command's to tell.
+        // The same of a refusal, which slack-command posts.
         let held = room.slack.hold_saying(After, "slack.update", "no pull request");
         room.alice("checkout 999").await;
         held.reached().await?;
@@ -186,7 +191,7 @@ fn killed_between_telling_the_end_and_leaving_the_flight_nothing_is_told_twice()
 }
 
 #[test]
-fn killed_while_it_tells_a_refusal_the_refusal_is_told_and_nothing_was_changed() {
+fn killed_while_it_posts_a_refusal_the_refusal_is_posted_all_the_same() {
     room_with(each_time(), async |room| -> Result<()> {
         for (n, moment) in [Ahead, After].into_iter().enumerate() {
             let commits = room.commits();
@@ -212,13 +217,13 @@ fn killed_while_it_tells_a_refusal_the_refusal_is_told_and_nothing_was_changed()
     });
 }
 
-/// Redis or the store has not taken the request yet, and nobody was answered: Slack tells the asker that it failed, so nothing may come
-/// of it, and nothing may be left of it.
+/// Redis or the store has not taken the request yet, and nobody was answered. Slack tells the asker that the
+/// command failed, so nothing may be deployed, and nothing may be left over.
 #[test]
-fn killed_while_it_saves_the_request_nothing_comes_of_it_and_nothing_is_left() {
+fn killed_while_it_saves_the_request_nothing_happens_and_nothing_stays() {
     room(async |room| -> Result<()> {
         room.script("payments", quick());
-        // As in life: Redis has not just been started, so nobody looks through the whole store.
+        // As in production: Redis has not just been started, so nobody looks through the whole store.
         let whole = |room: &Sandbox| room.bot.exchanges().iter().any(|exchange| exchange.body.contains("in_flight"));
         room.probe("count", |room| whole(room).then_some(())).await?;
         let begun = std::time::Instant::now();
@@ -259,7 +264,7 @@ fn killed_while_it_saves_the_request_nothing_comes_of_it_and_nothing_is_left() {
 
 /// GitHub is so slow that nothing can have happened yet. Here the leases run out by themselves.
 #[test]
-fn killed_right_after_the_answer_it_goes_on_when_the_leases_of_the_dead_have_run_out() {
+fn killed_right_after_the_answer_it_goes_on_when_its_leases_run_out() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         let before = room.before_a_deploy("checkout", "feature/totals");
@@ -279,8 +284,8 @@ fn killed_right_after_the_answer_it_goes_on_when_the_leases_of_the_dead_have_run
 
 // ---- the next command is all that wakes it ----
 
-/// From the moment the commit is recorded a watch is all that it takes, and every watch follows everything in flight: the deploy of
-/// another app brings one. Nobody probes `/healthz`.
+/// Once the commit is recorded, the deploy only needs a watch, and every watch follows everything in flight.
+/// The deploy of another app wakes a watch. Nobody probes `/healthz`.
 #[test]
 fn killed_after_the_commit_the_next_command_of_anybody_makes_it_go_live() {
     room_with(each_time(), async |room| -> Result<()> {
@@ -354,10 +359,11 @@ fn killed_before_the_commit_the_same_click_again_makes_it_go_live_once() {
     });
 }
 
-/// Nobody probes `/healthz`, so nobody carries it on. The watch that another command brings ends it by time: with "nothing was changed"
-/// where no commit was tried, and else with "I'm not sure the commit went through".
+/// Nobody probes `/healthz`, so no process resumes the deploy. The watch that another command wakes ends it
+/// by time: with "nothing was changed" if no commit was tried, otherwise with "I'm not sure the commit went
+/// through".
 #[test]
-fn killed_before_the_commit_without_a_probe_the_next_command_ends_it_by_time_in_true_words() {
+fn killed_before_the_commit_and_never_probed_it_ends_by_time() {
     let mut options = each_time();
     if let Some(limits) = &mut options.limits {
         limits["no_commit"] = 5_000.into();
@@ -400,9 +406,9 @@ async fn only_id(room: &Room) -> Result<String> {
     Ok(id.clone())
 }
 
-/// What was on the branch before it died is found by its attempt, not made again.
+/// A commit that landed before the process died is found by its attempt, and not made again.
 #[test]
-fn killed_between_the_commit_and_its_answer_it_does_not_ask_for_the_commit_again() {
+fn killed_before_the_answer_to_the_commit_it_does_not_commit_again() {
     room_with(each_time(), async |room| -> Result<()> {
         room.script("checkout", quick());
         let before = room.before_a_deploy("checkout", "feature/totals");

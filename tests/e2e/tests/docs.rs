@@ -1,6 +1,7 @@
-//! The documentation, held to the code: no dead link, and a line for each variable, catalog key, log event and refusal, and for no other.
+//! The documentation agrees with the code: no dead link, and one line for each variable, catalog key, log
+//! event and refusal, and for nothing else.
 //!
-//! Sources are found by what they say, not by where they are: a file may move, and these tests need not follow.
+//! Sources are found by their text, not by their path: a file may move, and these tests stay the same.
 
 use anyhow::{Context, Result, ensure};
 use domain::catalog::Catalog;
@@ -108,7 +109,8 @@ fn normal(path: &Path) -> PathBuf {
     })
 }
 
-/// The names under which GitHub makes headings reachable: in lower case, without punctuation, blanks as `-`, a number where one comes twice.
+/// The anchors that GitHub gives to headings: in lower case, without punctuation, blanks as `-`, a number if
+/// a heading comes twice.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut anchors = BTreeSet::new();
     for (_, line) in prose(text) {
@@ -160,12 +162,12 @@ fn each_variable_has_its_line() -> Result<()> {
     let mut there = BTreeMap::new();
     for row in rows(&page("operate")?, "Variables")? {
         let [name, secret, default, _, used_by] = row.as_slice() else { anyhow::bail!("not five cells: {row:?}") };
-        // What is required, or says what its absence means, is empty by default.
+        // A variable that is required, or whose line says what "empty" means, is empty by default.
         let is_empty = default == "required" || default == "empty" || default.starts_with("empty: ");
         let default = if is_empty { "empty" } else { default };
         let line = (secret.clone(), default.to_owned(), used_by.clone());
         let before = there.insert(code_spans(name).first().context("no name")?.clone(), line);
-        ensure!(before.is_none(), "{name} stands there twice");
+        ensure!(before.is_none(), "{name} is there twice");
     }
     assert_same("docs/operate.md", &there, &expected);
     Ok(())
@@ -180,7 +182,7 @@ fn each_key_of_the_catalog_has_its_line() -> Result<()> {
     for heading in ["An app", "An environment"] {
         there.extend(names(&rows(&text, heading)?, 0));
     }
-    // An unknown key is answered with those that there are.
+    // The error for an unknown key lists the known keys.
     let wrong = Catalog::parse("apps: { x: { repo: a/b, image: x, no such key: } }").unwrap_err().problem;
     let all = wrong.split_once("it can have").context(wrong.clone())?.1;
     assert_same("docs/catalog.md", &there, &code_spans(all).into_iter().map(|key| (key, ())).collect());
@@ -239,7 +241,7 @@ fn each_log_event_has_its_line() -> Result<()> {
         let cell = row.first().context("no event")?;
         for event in code_spans(cell) {
             let before = there.insert(event.clone(), cell.ends_with('*'));
-            ensure!(before.is_none(), "{event} stands there twice");
+            ensure!(before.is_none(), "{event} is there twice");
         }
     }
     assert_same("docs/troubleshooting.md (true: with level error, which a star marks)", &there, &events);
@@ -304,7 +306,7 @@ fn variants(sources: &[(PathBuf, String)], name: &str) -> Result<BTreeMap<String
     let head = format!("\npub enum {name} {{\n");
     let mut found = sources.iter().filter_map(|(_, source)| source.split_once(&head));
     let (_, body) = found.next().with_context(|| format!("no `pub enum {name}` anywhere"))?;
-    ensure!(found.next().is_none(), "`pub enum {name}` stands in two files");
+    ensure!(found.next().is_none(), "`pub enum {name}` is in two files");
     let body = body.split("\n}\n").next().unwrap_or_default();
     let indented = body.lines().filter_map(|line| line.strip_prefix("    "));
     let variants = indented.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
@@ -363,7 +365,7 @@ fn page(name: &str) -> Result<String> {
     fs::read_to_string(&path).with_context(|| path.display().to_string())
 }
 
-/// What stands below a heading, up to the next one that is as high.
+/// The text below a heading, up to the next heading of the same level.
 fn section<'a>(text: &'a str, heading: &str) -> Result<&'a str> {
     let begin = format!("\n## {heading}\n");
     let (_, rest) = text.split_once(&begin).with_context(|| format!("no heading {heading:?}"))?;

@@ -1,5 +1,6 @@
-//! The door to Slack: what is not Slack's, or not a command, is answered with the right status, costs the store and Redis nothing, and
-//! changes nothing. What is Slack's always gets a 200, because people read anything else as "dispatch_failed".
+//! The door to Slack. A request that is not Slack's, or not a command, gets the right status, costs the store
+//! and Redis nothing, and changes nothing. A request of Slack's always gets a 200, because people read any
+//! other status as "dispatch_failed".
 
 use anyhow::{Context, Result, ensure};
 use e2e::access::{Accesses, carried_elsewhere};
@@ -76,7 +77,7 @@ fn what_is_no_request_of_slacks_kind_is_refused_and_costs_nothing() {
             let body = padded(&genuine.body, LIMIT + 1);
             let too_long = sign(path, body.clone(), now(), world::SLACK_SIGNING_SECRET);
             check(room, &too_long, 413, "more than 64 KiB").await?;
-            // The same without a `content-length` that would give it away.
+            // The same without a `content-length` that would show it.
             let answer = chunked(room, &too_long).await?;
             assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
         }
@@ -102,7 +103,8 @@ fn a_command_is_accepted_with_one_write_and_no_read() {
     room(async |room| -> Result<()> {
         let commands: Vec<Outgoing> = (0..2).map(|_| typed(room, "checkout main")).collect();
         carried_elsewhere(room, &commands).await?;
-        // The carrier, who comes after the answer, finds its lease taken. Then there is nothing left to count.
+        // The carrier, which begins after the answer, finds its lease taken. Then there is nothing left to
+        // count.
         for command in &commands {
             let mut accesses = Accesses::since_now(room).await?;
             let answer = room.send(command).await;
@@ -153,7 +155,7 @@ fn a_signed_form_that_is_no_command_is_refused() {
             (without("response_url"), "the field response_url is missing"),
             (without("trigger_id"), "the field trigger_id is missing"),
             ([without("user_id"), b"&user_id=%3C%21channel%3E".to_vec()].concat(), "the field user_id is malformed"),
-            // Words to nobody but Slack: the bot would be made to call somebody else.
+            // An answer address that is not Slack's would make the bot call somebody else.
             (
                 [without("response_url"), b"&response_url=https%3A%2F%2Fevil.example%2Fx".to_vec()].concat(),
                 "response_url is not Slack's",
@@ -197,14 +199,14 @@ fn what_is_slacks_gets_an_answer_and_may_change_nothing_either() {
         let parameters = with(&help, "content-type", "Application/X-WWW-Form-Urlencoded; charset=utf-8");
         check(room, &parameters, 200, "/deploy").await?;
 
-        // Somebody of another workspace that has the app: told so, and that is all.
+        // Somebody of another workspace that has the app reads that, and nothing else happens.
         let genuine = String::from_utf8(typed(room, "checkout 42").body)?;
         let elsewhere = genuine.replace(&format!("team_id={}", world::TEAM), "team_id=T0OTHER");
         assert_ne!(genuine, elsewhere);
         let elsewhere = sign(COMMAND, elsewhere.into_bytes(), now(), world::SLACK_SIGNING_SECRET);
         check(room, &elsewhere, 200, "I work for another Slack workspace.").await?;
 
-        // A button that we do not know is answered too; what it would do stands in `conversation`.
+        // A button that we do not know is answered, too; what buttons do is in `conversation`.
         let form: BTreeMap<String, String> = form_urlencoded::parse(genuine.as_bytes()).into_owned().collect();
         let click = json!({
             "type": "block_actions", "team": { "id": world::TEAM }, "user": { "id": world::ALICE, "team_id": world::TEAM },
@@ -244,7 +246,7 @@ fn untouched(test: impl AsyncFnOnce(&Room) -> Result<()>) {
 
 async fn check(room: &Room, request: &Outgoing, status: u16, says: &str) -> Result<()> {
     let answer = room.bot.send(request).await;
-    // A route that is nobody's is answered by the host, in its own words.
+    // The host answers a route that no component has, in its own words.
     let says_so = if says.is_empty() { status == 404 || answer.body.is_empty() } else { answer.body.contains(says) };
     let is_right = answer.status == Some(status) && says_so;
     let body = String::from_utf8_lossy(request.body.get(..100).unwrap_or(&request.body));

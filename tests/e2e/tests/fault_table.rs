@@ -1,6 +1,8 @@
-//! Every call that the bot makes to another system goes wrong in every way: what is stored then, what people read, and how it goes on.
+//! Every call of the bot to another system goes wrong in every way: what is stored then, what people read,
+//! and how the deploy goes on.
 //!
-//! The cells and their endings are data in `e2e::table`; here each of them is played, and after each the whole promise is looked at.
+//! The cells and their endings are data in `e2e::table`. Here each cell is played, and after each the whole
+//! promise is checked.
 
 use anyhow::{Context, Result, bail, ensure};
 use domain::deployment::{Facts, State};
@@ -50,7 +52,7 @@ fn the_commit_fails_or_its_answer_is_lost() {
 }
 
 #[test]
-fn what_became_of_the_commit_cannot_be_found_out_at_once() {
+fn whether_the_commit_landed_cannot_be_found_out_at_once() {
     play(Step::History);
 }
 
@@ -60,7 +62,7 @@ fn whose_commit_has_the_tag_already_cannot_be_seen() {
 }
 
 #[test]
-fn a_refusal_cannot_be_told_at_once() {
+fn a_refusal_cannot_be_posted_at_once() {
     play(Step::EndMessage);
 }
 
@@ -95,11 +97,11 @@ fn the_sync_fails_or_its_answer_is_lost() {
 }
 
 #[test]
-fn the_asker_cannot_be_whispered_to() {
+fn the_asker_alone_cannot_be_answered() {
     play(Step::ResponseUrl);
 }
 
-/// Most of the time is spent waiting, so the cells of a row are played in so many rooms beside each other.
+/// How many rooms play the cells of a row at the same time: a cell mostly waits.
 const LANES: usize = 4;
 
 /// All cells of a row; those that wait for a time limit begin, each in another room.
@@ -134,7 +136,7 @@ async fn lane(room: &Room, row: &Row, cells: &[(Trouble, Ending)]) -> Result<()>
 // ---- what does not pass at once ----
 
 #[test]
-fn what_does_not_pass_ends_in_words_and_goes_on_when_it_is_typed_again() {
+fn a_lasting_fault_ends_in_words_and_typing_again_goes_on() {
     std::thread::scope(|scope| {
         for what in &table::LASTING {
             scope.spawn(move || room_with(impatient(), async |room| lasts(room, what).await.context(what.name)));
@@ -142,7 +144,7 @@ fn what_does_not_pass_ends_in_words_and_goes_on_when_it_is_typed_again() {
     });
 }
 
-/// Soon enough the bot gives up what has no commit.
+/// A short time after which the bot gives up a deployment without a commit.
 fn impatient() -> Options {
     let mut limits = limits();
     for (name, millis) in [("no_mutation", 6_000), ("no_end", 7_000), ("no_commit", 8_000), ("settle", 500)] {
@@ -183,7 +185,8 @@ async fn lasts(room: &Room, what: &Lasting) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the last word, and probes meanwhile: nobody else wakes a watch for what has no commit.
+/// Waits for the last word, and probes meanwhile: nothing else wakes a watch for a deployment without a
+/// commit.
 async fn told_with_probes(room: &Room, id: &str) -> Result<Facts> {
     let begun = Instant::now();
     loop {
@@ -197,9 +200,10 @@ async fn told_with_probes(room: &Room, id: &str) -> Result<Facts> {
     }
 }
 
-/// A call that never reached Slack has used nothing up, and what Slack would not take any more is for Slack to say.
+/// A call that never reached Slack used up none of the five answers, and only Slack says when no more are
+/// taken.
 #[test]
-fn slack_is_down_for_long_and_the_asker_is_whispered_to_when_it_is_back() {
+fn slack_is_down_for_long_and_the_asker_reads_the_end_when_it_is_back() {
     room(async |room| {
         room.slack.lock().channel(DEPLOYS).archived = true;
         room.script("checkout", Script { ends: 1500, ..quick() });
@@ -247,7 +251,7 @@ fn ends(ending: Ending, says: &str, meanwhile: &str, seen: &Seen) -> Result<()> 
     Ok(())
 }
 
-/// Whether a text has these words; a star stands for any others.
+/// Whether a text has these words; a star matches any others.
 fn has(text: &str, words: &str) -> bool {
     let mut rest = text;
     words.split('*').all(|part| match rest.find(part) {
@@ -259,7 +263,7 @@ fn has(text: &str, words: &str) -> bool {
     })
 }
 
-/// Looks until the facts of a deployment are so.
+/// Waits until the facts of a deployment are like this.
 async fn until(room: &Room, id: &str, what: &str, mut so: impl FnMut(&Facts) -> bool) -> Result<Facts> {
     let begun = Instant::now();
     loop {
@@ -283,14 +287,14 @@ fn options(step: Step) -> Options {
     limits["catalog_age"] = json!(if matches!(step, Step::Catalog | Step::Group) { 0 } else { 600_000 });
     // Long enough for words about it, even on a busy machine.
     limits["settle"] = json!(600);
-    // Nobody listens there; only the cell that wants that is sent there by the registry.
+    // Nobody listens at this address; the registry sends only the cell there that tests this.
     let variables = [("registry_token_url".to_owned(), NOBODY.to_owned())].into();
     Options { limits: Some(limits), variables, ..Options::default() }
 }
 
 const NOBODY: &str = "http://127.0.0.1:1";
 
-/// The room as this row needs it. The catalog is in the cache then, but for the row that is about reading it.
+/// The room as this row needs it. The catalog is in the cache, except in the row about reading the catalog.
 async fn arrange(room: &Room, step: Step) -> Result<()> {
     room.slack.lock().limits = None;
     room.script("checkout", quick());
@@ -339,7 +343,7 @@ async fn cell_of(room: &Room, step: Step, trouble: Trouble) -> Result<Seen> {
     let entries = room.journal.entries();
     let calls: Vec<_> = entries.iter().skip(mark).filter(|entry| entry.call == call).collect();
     if trouble != Trouble::Refused {
-        // One that still hangs has no outcome yet.
+        // A call that still hangs has no outcome yet.
         let is_fault = |outcome| matches!(outcome, Outcome::Fault(_) | Outcome::HungUp | Outcome::Open);
         let played = calls.iter().filter(|entry| is_fault(entry.outcome)).count();
         ensure!(played == passes as usize + 1, "it went wrong {played} times");
@@ -429,7 +433,7 @@ fn fault_of(step: Step, trouble: Trouble) -> Fault {
     }
 }
 
-/// A status of 200, and in the body that it did not work: each system has its own way.
+/// A status of 200 with an error in the body, in each system's own form.
 fn error_inside(step: Step) -> Response {
     let argocd = json!({ "error": "rpc error", "code": 14, "message": "the repo server is not there" });
     let body = match call_of(step).0.split('.').next() {
@@ -445,7 +449,7 @@ fn error_inside(step: Step) -> Response {
     Response::json(200, &body)
 }
 
-/// Nobody listens when that call is made, and soon afterwards somebody does again.
+/// Nobody listens when the bot makes that call. Soon afterwards the system listens again.
 async fn refused(room: &Room, step: Step) -> Result<String> {
     let mark = room.journal.entries().len();
     let lines = room.log().lines().count();

@@ -1,5 +1,5 @@
-//! Another system says no, or goes away for a while. The message says which and why, and what was changed: nothing, or exactly what it
-//! says. What goes wrong once, at each call and in every way, is in `fault_table`.
+//! Another system refuses, or goes away for a while. The message says which system and why, and what was
+//! changed. Faults that happen once, at each call and in every way, are in `fault_table`.
 
 use anyhow::{Context, Result};
 use e2e::{PATIENCE, Room, room};
@@ -31,7 +31,7 @@ async fn becomes(room: &Room, words: &str) -> Result<String> {
     room.until(&what, PATIENCE, look).await.with_context(|| format!("{:#?}", room.messages()))
 }
 
-/// The same, when it has to end without a change of anything.
+/// The same, for a deploy that has to end without any change.
 async fn fails(room: &Room, words: &str) -> Result<()> {
     let commits = room.commits();
     let message = becomes(room, NOTHING).await?;
@@ -213,7 +213,7 @@ fn argo_cd_is_down_and_the_deploy_goes_on_when_it_is_back() {
     });
 }
 
-/// What everybody reads whose commit is in Git and whose cluster is untouched.
+/// What people read if the commit is in Git and the cluster is unchanged.
 async fn committed_only(room: &Room, words: &str) -> Result<()> {
     let (before, live) = (room.commits(), room.argocd.lock().live_tag("checkout").map(str::to_owned));
     let message = becomes(room, "the cluster is unchanged.").await?;
@@ -333,7 +333,7 @@ fn redis_fails_while_somebody_types_and_nothing_is_carried_out_later() {
         room.redis::<String>(&["FLUSHALL"]).await?;
         assert_eq!(room.keys().await?, Vec::<String>::new());
         assert_eq!(room.get("/healthz").await.status, Some(200));
-        // The same again, and this time it is.
+        // The same again, and this time something is in flight.
         room.alice("checkout 42").await;
         room.says("is live").await?;
         one_commit(room, before);
@@ -342,9 +342,10 @@ fn redis_fails_while_somebody_types_and_nothing_is_carried_out_later() {
     });
 }
 
-/// Losing Redis ends Spin. Slack tells Alice that the dispatch failed, and what she typed is not carried out by the next life.
+/// Losing Redis ends Spin. Slack tells Alice that the dispatch failed, and the restarted bot does not carry
+/// out her command.
 #[test]
-fn redis_is_gone_and_takes_the_bot_with_it() {
+fn losing_redis_ends_the_bot_and_drops_the_unanswered_request() {
     room(async |room| {
         let before = room.commits();
         room.redis.down();
@@ -382,7 +383,8 @@ fn the_store_fails_while_somebody_types_and_nothing_is_carried_out_later() {
         room.says("is live").await?;
         one_commit(room, before);
         assert_eq!(room.messages().len(), 1, "{:#?}", room.messages());
-        // Whoever probes takes the id out that was never saved, once its request can land no more: half a minute after it was taken back.
+        // A probe removes the id that was never saved, once its request can land no more: half a minute after
+        // it was taken back.
         let begun = Instant::now();
         while room.redis::<Vec<String>>(&["ZRANGE", "deploy-bot/in-flight", "0", "-1"]).await? != ["whole"] {
             assert_eq!(room.get("/healthz").await.status, Some(200));

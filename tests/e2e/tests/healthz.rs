@@ -1,5 +1,5 @@
-//! `/healthz`: alive is answered at once, with counts; ready only when the store and Redis are. What a probe makes go on is in `crashes`,
-//! `redis` and `replicas`.
+//! `/healthz` says at once that the bot is alive, with counts. The bot is ready only when the store and Redis
+//! are. What a probe resumes is in `crashes`, `redis` and `replicas`.
 
 use e2e::room;
 use sandbox::bot::Exchange;

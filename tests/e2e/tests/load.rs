@@ -1,8 +1,9 @@
-//! A hundred targets deployed at the same moment by a hundred people, on one branch and in one channel, with the limits of GitHub and
-//! Slack in force. A minute of theirs is shorter here, and so is the bot's own.
+//! A hundred people deploy a hundred targets at the same moment, on one branch and in one channel, within the
+//! limits of GitHub and Slack. The minute that these limits count by is shorter here, and so is the bot's
+//! own.
 //!
-//! Easy to miss: GitHub counts what it refuses for nobody, but who asks on and on is shut out for longer. Slack's limits are one
-//! for posts in a channel and another for edits in the workspace.
+//! Easy to miss: calls that GitHub refuses do not count against the limit, but a client that keeps asking is
+//! shut out for longer. Slack has one limit for posts in a channel and another for edits in the workspace.
 
 use anyhow::{Context, Result, ensure};
 use e2e::crowd::{app, everybody_types, grow};
@@ -30,7 +31,7 @@ async fn all_over(room: &Room, count: usize, ends: &[&str]) -> Result<Vec<String
     all.with_context(|| format!("{:#?}", room.messages()))
 }
 
-/// Progress is told only while no end of another deploy has been waiting to be told for longer than a moment.
+/// Progress is posted only while no end of another deploy has waited for longer than a moment.
 async fn finals_go_first(room: &Room) -> Result<()> {
     let mut waited = Vec::new();
     for key in room.keys().await?.iter().filter(|key| key.ends_with("/watch")) {
@@ -41,7 +42,7 @@ async fn finals_go_first(room: &Room) -> Result<()> {
         let slack = room.slack.lock();
         let mine = slack.messages(DEPLOYS).iter().find(|mine| Some(mine.ts.as_str()) == place);
         let mine = mine.context("a message for each")?;
-        // Those that had a message wait for their turn to edit.
+        // Deploys that have a message wait for their turn to edit it.
         let since = outcome["at"].as_u64().unwrap_or_default().max(mine.edits[0].at);
         waited.push((since, mine.edits.last().map_or(since, |edit| edit.at)));
     }
@@ -55,7 +56,7 @@ async fn finals_go_first(room: &Room) -> Result<()> {
 }
 
 #[test]
-fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github_and_slack() {
+fn a_hundred_deploys_at_once_go_live_within_all_limits() {
     let mut limits = limits();
     limits["minute"] = MINUTE.into();
     room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
@@ -99,10 +100,10 @@ fn a_hundred_deploys_at_the_same_moment_each_go_live_within_the_limits_of_github
     });
 }
 
-/// GitHub takes far less than is asked for, and there is a time after which nothing is committed any more: whoever waited in vain is told
-/// so, and nothing of theirs was changed.
+/// GitHub takes far fewer commits than people ask for, and after their deadline requests are not committed
+/// any more. People who waited in vain read that, and nothing of theirs was changed.
 #[test]
-fn those_who_wait_in_vain_for_githubs_limit_are_told_at_their_deadline_and_the_others_go_live() {
+fn deploys_beyond_githubs_limit_end_in_words_and_the_others_go_live() {
     const SOME: usize = 12;
     let mut limits = limits();
     limits["no_mutation"] = 8_000.into();

@@ -18,9 +18,10 @@ fn asked(room: &Room) -> Vec<(u16, String)> {
     argocd.syncs().iter().map(|sync| (sync.status, sync.revision().unwrap_or_default().to_owned())).collect()
 }
 
-/// Somebody is quicker by a moment: the bot saw no operation, but there is one when its question arrives.
+/// Somebody is quicker by a moment: the bot sees no operation, but there is one when its request for the sync
+/// arrives.
 #[test]
-fn an_operation_that_begins_between_the_look_and_the_question_is_waited_out() {
+fn an_operation_that_begins_right_before_the_sync_is_waited_out() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 1500, ..quick() });
         let old = head(room);
@@ -37,7 +38,8 @@ fn an_operation_that_begins_between_the_look_and_the_question_is_waited_out() {
     });
 }
 
-/// The window closes when Argo CD has the sync already: it waits by itself, and nobody asks again.
+/// The window closes after Argo CD has taken the sync: Argo CD waits by itself, and the bot does not ask
+/// again.
 #[test]
 fn a_window_that_closes_after_the_sync_was_taken_is_waited_for() {
     room(async |room| -> Result<()> {
@@ -53,7 +55,7 @@ fn a_window_that_closes_after_the_sync_was_taken_is_waited_for() {
     });
 }
 
-/// Somebody mistyped the schedule of a window: that does not open by itself, so it is not waited for.
+/// Somebody mistyped the schedule of a window. Such a window never opens by itself, so the bot does not wait.
 #[test]
 fn a_sync_window_that_argo_cd_cannot_read_ends_the_deploy_in_words() {
     room(async |room| -> Result<()> {
@@ -97,9 +99,10 @@ fn an_application_that_is_gone_ends_the_deploy_in_words() {
     });
 }
 
-/// It has a finalizer, so it is still there, marked: whatever is synced now would be deleted with it.
+/// The application has a finalizer, so it is still there, marked as deleted. A sync now would be deleted with
+/// the application.
 #[test]
-fn an_application_that_is_being_deleted_during_the_sync_ends_the_deploy_in_words() {
+fn an_application_being_deleted_during_the_sync_ends_the_deploy_in_words() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 5000, ..quick() });
         room.alice("checkout 42").await;
@@ -112,7 +115,7 @@ fn an_application_that_is_being_deleted_during_the_sync_ends_the_deploy_in_words
     });
 }
 
-/// Somebody goes back to the old version before the bot has asked: the newer wish is the bot's, and it comes last.
+/// Somebody syncs the old version before the bot asks for its sync: the bot's sync comes last and wins.
 #[test]
 fn a_sync_of_another_commit_before_ours_does_not_supersede_it() {
     room(async |room| -> Result<()> {
@@ -129,9 +132,10 @@ fn a_sync_of_another_commit_before_ours_does_not_supersede_it() {
     });
 }
 
-/// The bot's question is lost on its way, and somebody syncs at that moment: the bot's commit, which is as good, or another one, which is not.
+/// The bot's request for the sync is lost, and somebody syncs at that moment. A sync of the bot's commit is
+/// as good as the bot's own; a sync of another commit is not.
 #[test]
-fn when_the_question_is_lost_and_somebody_syncs_it_depends_on_what() {
+fn after_a_lost_request_only_a_sync_of_our_commit_counts() {
     for same in [true, false] {
         room(async |room| -> Result<()> {
             room.script("checkout", Script { ends: 1000, ..quick() });

@@ -83,7 +83,7 @@ fn only_the_tag_changes_however_the_file_is_written() {
     });
 }
 
-/// The answer to Slack asks nobody: it is there before the first call to another system, and however slow they all are.
+/// Slack has its answer before the bot's first call to another system, however slow these systems are.
 #[test]
 fn the_answer_comes_before_any_call_to_another_system() {
     room(async |room| -> Result<()> {
@@ -102,10 +102,11 @@ fn the_answer_comes_before_any_call_to_another_system() {
                 assert_eq!(order, ["bot.asked", "bot.answered"]);
             }
         }
-        // The quickest of three: what a busy machine adds once is not what is measured here, a call of a second is in each of them.
+        // The quickest of three: a busy machine may slow one of them down, but a call of a second would slow
+        // down each.
         let quickest = took.iter().min().copied().unwrap_or_default();
         assert!(quickest < Duration::from_millis(300), "{took:?}");
-        // And slow systems only make it late.
+        // Slow systems only make the deploy take longer.
         let ends = |text: &String| text.contains("is live") || text.contains("Did you mean `checkout`?");
         let all = |room: &sandbox::Sandbox| {
             let slack = room.slack.lock();
@@ -117,8 +118,8 @@ fn the_answer_comes_before_any_call_to_another_system() {
     });
 }
 
-/// From the answer to the commit there are three round trips, one after the other: one query, one HEAD, one mutation. What people
-/// read is posted beside them.
+/// From the answer to the commit there are three round trips, one after the other: one query, one HEAD, one
+/// mutation. The message is posted at the same time.
 #[test]
 fn three_round_trips_lead_from_the_answer_to_the_commit() {
     room(async |room| -> Result<()> {
@@ -151,7 +152,8 @@ fn three_round_trips_lead_from_the_answer_to_the_commit() {
     });
 }
 
-/// One call of each kind that changes something, and of the others no more than a deploy needs, at the pace of production.
+/// A deploy makes one call of each kind that changes something, and no more other calls than it needs, at the
+/// pace of production.
 #[test]
 fn a_deploy_makes_no_more_calls_than_it_needs() {
     room_with(Options::default(), async |room| -> Result<()> {
@@ -200,7 +202,7 @@ fn calls(entries: &[&Entry]) -> Vec<String> {
 #[test]
 fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
     const SECOND: u64 = 1000;
-    // Only what has nothing to do with it is quicker than in production: how soon the guardian goes home.
+    // Only the guardian's end is quicker than in production, which has nothing to do with this test.
     let options = Options { limits: Some(serde_json::json!({ "guardian": 400 })), ..Options::default() };
     room_with(options, async |room| -> Result<()> {
         let step = |after, what: &str| (after, format!("waiting for {what}"));
@@ -251,7 +253,7 @@ fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
             assert!(told <= changed + SECOND, "{words:?} after {} ms", told - changed);
         }
 
-        // Then its health, of which Argo CD says something new at any time. Healthy only counts after a new comparison.
+        // Then the health, which Argo CD may change at any time. Healthy only counts after a new comparison.
         let is_compared = |room: &sandbox::Sandbox| {
             let application = room.argocd.lock().application("checkout");
             let time = |pointer| application.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -284,7 +286,7 @@ async fn first_said(room: &e2e::Room, words: &str) -> Result<u64> {
     Ok(room.until(&format!("message that says {words:?}"), PATIENCE, said).await?.0)
 }
 
-/// What is live already is not committed again: the bot finds its own commit and syncs that one.
+/// A tag that is live already is not committed again: the bot finds its earlier commit and syncs that commit.
 #[test]
 fn deploying_again_what_is_live_syncs_the_same_commit() {
     room(async |room| -> Result<()> {
@@ -314,7 +316,7 @@ fn deploying_again_what_is_live_syncs_the_same_commit() {
 fn the_message_names_whose_commits_ride_along() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
-        // There is nothing to compare the first deploy with, and it says so.
+        // There is nothing to compare the first deploy with, and the message says so.
         let first = room.goes_live("checkout 42").await?;
         assert!(first.contains("First deploy of"), "{first}");
 

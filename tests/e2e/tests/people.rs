@@ -20,7 +20,7 @@ fn values(room: &Room) -> String {
     String::from_utf8_lossy(&room.file(VALUES)).into_owned()
 }
 
-/// The tag that stands in checkout's values file.
+/// The tag in checkout's values file.
 fn written(room: &Room) -> String {
     values(room).split("tag: \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
 }
@@ -40,7 +40,7 @@ fn taken(room: &Room) -> Vec<String> {
     taken.filter_map(|sync| sync.revision().map(str::to_owned)).collect()
 }
 
-/// What Argo CD was told of: the heads of the pushes that were relayed.
+/// The heads of the pushes that were relayed to Argo CD.
 fn relayed(room: &Room) -> Vec<String> {
     let body = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap_or_default();
     let argocd = room.argocd.lock();
@@ -71,9 +71,9 @@ fn opens(room: &Room) {
 
 // ---- before the commit ----
 
-/// Each time the commit is refused, because the branch has moved, and made again on top of what Carol pushed.
+/// GitHub rejects the commit, because the branch moved, and the bot makes it again on top of Carol's push.
 #[test]
-fn what_a_person_changes_in_the_values_file_before_the_commit_stays_or_is_named() {
+fn a_persons_change_before_the_commit_stays_or_is_named() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         // Another line of the file.
@@ -89,7 +89,7 @@ fn what_a_person_changes_in_the_values_file_before_the_commit_stays_or_is_named(
         assert!(values(room).contains("replicaCount: 5"));
         assert_ne!(before, tag);
 
-        // The very line: the newer wish wins, and the message says what was there.
+        // The same line: the deploy wins, and the message says what was there.
         has_read(room, "main").await?;
         let hers = carol_replaces(room, &tag, "by-hand-1234567");
         let main = room.tag("checkout", "main");
@@ -97,7 +97,7 @@ fn what_a_person_changes_in_the_values_file_before_the_commit_stays_or_is_named(
         assert!(message.contains(&format!("`by-hand-1234567` → `{main}`")), "{message}");
         assert_eq!(room.github.lock().commits(GITOPS, "main")[0].parents, [hers]);
 
-        // The very tag: then it is her commit and not the bot's, and it is not synced.
+        // The same tag: then the commit is hers and not the bot's, and is not synced.
         let synced = taken(room).len();
         has_read(room, "42").await?;
         let hers = carol_replaces(room, &main, &tag);
@@ -112,7 +112,7 @@ fn what_a_person_changes_in_the_values_file_before_the_commit_stays_or_is_named(
 // ---- between the commit and the sync ----
 
 #[test]
-fn people_push_and_revert_after_the_commit_and_exactly_that_commit_is_synced() {
+fn exactly_the_bots_commit_is_synced_whatever_people_push_after_it() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         let before = written(room);
@@ -130,7 +130,7 @@ fn people_push_and_revert_after_the_commit_and_exactly_that_commit_is_synced() {
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some(tag.as_str()));
         assert_eq!(written(room), before, "her revert stays until somebody deploys again");
 
-        // Then it is a new commit, not the reverted one.
+        // The new deploy is a new commit, not the reverted one.
         room.goes_live("checkout 42").await?;
         assert_eq!(written(room), tag);
         assert_eq!(taken(room).last(), Some(&head(room)));
@@ -138,9 +138,9 @@ fn people_push_and_revert_after_the_commit_and_exactly_that_commit_is_synced() {
     });
 }
 
-/// Back to where the branch was before the bot's commit, and nothing on top.
+/// The branch is forced back to where it was before the bot's commit, with nothing on top.
 #[test]
-fn a_branch_that_is_forced_back_before_the_sync_is_not_synced_and_typing_again_goes_on() {
+fn a_branch_forced_back_before_the_sync_is_not_synced_until_typed_again() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         let old = head(room);
@@ -158,9 +158,10 @@ fn a_branch_that_is_forced_back_before_the_sync_is_not_synced_and_typing_again_g
     });
 }
 
-/// GitHub's webhook of a rewrite that was there before the bot read the branch comes late: it says nothing about the commit on top of it.
+/// The branch was rewritten before the bot read it, and GitHub's webhook of that rewrite comes late: it does
+/// not concern the bot's commit.
 #[test]
-fn the_late_webhook_of_a_rewrite_before_the_commit_does_not_stop_the_deploy() {
+fn a_late_webhook_of_an_earlier_rewrite_does_not_stop_the_deploy() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         let old = head(room);
@@ -171,7 +172,7 @@ fn the_late_webhook_of_a_rewrite_before_the_commit_does_not_stop_the_deploy() {
             github.force_push(GITOPS, "main", "carol", &old, &[]);
             github.deliveries().last().map(|delivery| delivery.guid.clone()).unwrap_or_default()
         };
-        // GitHub names the second of a push, no more.
+        // GitHub gives the time of a push in whole seconds.
         let begun = sandbox::now();
         room.until("later second", PATIENCE, |_| (sandbox::now() > begun + 2_000).then_some(())).await?;
         waits_for_its_sync(room).await?;
@@ -189,7 +190,7 @@ fn the_late_webhook_of_a_rewrite_before_the_commit_does_not_stop_the_deploy() {
 
 /// The bot learns late that its commit landed; by then the branch was forced back.
 #[test]
-fn a_branch_that_is_forced_back_before_the_answer_to_the_commit_is_not_synced() {
+fn a_branch_forced_back_before_the_answer_to_the_commit_is_not_synced() {
     room(async |room| -> Result<()> {
         let old = head(room);
         room.github.fault("github.commit", Fault::Slow(Duration::from_millis(1500)), 1);
@@ -203,9 +204,10 @@ fn a_branch_that_is_forced_back_before_the_answer_to_the_commit_is_not_synced() 
     });
 }
 
-/// Argo CD has it already; GitHub still hands out commits that no branch has any more. What runs is what the message says.
+/// Argo CD has the commit already, and GitHub still hands out commits that are on no branch. The message says
+/// what runs.
 #[test]
-fn a_branch_that_is_forced_back_after_the_sync_was_asked_for_changes_nothing() {
+fn a_branch_forced_back_after_the_sync_request_changes_nothing() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 1500, ..quick() });
         let old = head(room);
@@ -240,7 +242,7 @@ struct Pushed {
     copied: bool,
 }
 
-/// The attempt is saved, the commit was never made, and the bot is down. Whatever people push then is theirs.
+/// The attempt is saved, the commit was never made, and the bot is down. Every push then is a person's.
 #[test]
 fn a_persons_commit_with_a_copied_id_is_never_taken_for_the_bots_own() {
     const CASES: [Pushed; 4] = [
@@ -319,7 +321,8 @@ fn a_copy_on_top_of_the_bots_own_commit_is_not_taken_for_it() {
     });
 }
 
-/// Alice deploys checkout #42, and the bot dies when it has sent its commit and has no answer. The id of the deployment.
+/// Alice deploys checkout #42, and the bot dies after it sent its commit and before the answer. Returns the
+/// deployment's id.
 async fn down_in_committing(room: &mut Room, fault: Fault) -> Result<String> {
     let known: Vec<String> = room.keys().await?;
     let (since, base) = (room.journal.mark("deploy"), head(room));
@@ -329,7 +332,7 @@ async fn down_in_committing(room: &mut Room, fault: Fault) -> Result<String> {
         |room: &Sandbox| room.journal.calls_since(since).iter().any(|call| call == "github.commit").then_some(());
     room.until("commit on its way", PATIENCE, sends).await?;
     room.stop_bot().await;
-    // In life the leases of the dead run out after 15 s.
+    // In production a dead process's leases run out after 15 s.
     for lease in room.redis::<Vec<String>>(&["KEYS", "deploy-bot/lease/*"]).await? {
         room.redis::<i64>(&["DEL", &lease]).await?;
     }
@@ -340,7 +343,7 @@ async fn down_in_committing(room: &mut Room, fault: Fault) -> Result<String> {
     Ok(commit.trim_start_matches("deploy-bot/deployment/").trim_end_matches("/commit").to_owned())
 }
 
-/// Probes `/healthz` every 300 ms, as whoever runs the bot does, until there is something to see.
+/// Probes `/healthz` every 300 ms, as an operator's probe does, until there is something to see.
 async fn probe<T>(room: &Room, what: &str, mut look: impl FnMut(&Sandbox) -> Option<T>) -> Result<T> {
     let begun = std::time::Instant::now();
     loop {
@@ -383,7 +386,7 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
         assert_eq!(taken(room), [commits[0].sha.clone()]);
         assert!(room.messages()[0].contains("I'm not sure the commit went through"), "{:#?}", room.messages());
 
-        // As it says there: she types it again, and her version goes live by a newer commit.
+        // As the message says: Alice types the command again, and her version goes live by a newer commit.
         room.goes_live("checkout 42").await?;
         assert_eq!(taken(room), [commits[0].sha.clone(), head(room)]);
         assert!(!taken(room).contains(&hers));
@@ -391,10 +394,11 @@ fn an_older_commit_is_not_synced_after_a_newer_one() {
     });
 }
 
-/// While Alice's commit waits for its sync, another one takes the turn: what happens when her carrier was frozen longer than its leases
-/// live. Hers is superseded before it is asked for; had it been asked for before, it is followed to its end.
+/// While Alice's commit waits for its sync, another deployment takes the turn, as if her carrier was frozen
+/// for longer than its leases live. If her sync is not yet requested, her deployment is superseded. If it is
+/// already requested, her sync is followed to its end.
 #[test]
-fn a_commit_that_lost_its_turn_is_synced_only_if_it_was_asked_for_before() {
+fn a_commit_that_lost_its_turn_is_followed_only_if_its_sync_was_requested() {
     for asked_before in [false, true] {
         room(async |room| -> Result<()> {
             room.script("checkout", Script { ends: 1500, ..quick() });
@@ -423,9 +427,10 @@ fn a_commit_that_lost_its_turn_is_synced_only_if_it_was_asked_for_before() {
     }
 }
 
-/// Somebody syncs Alice's commit by hand before the bot does, and again after it: it is her version either way.
+/// Somebody syncs Alice's commit by hand before the bot's sync, and again after it: her version is live
+/// either way.
 #[test]
-fn the_same_commit_synced_by_somebody_else_is_no_harm() {
+fn the_same_commit_synced_by_somebody_else_does_no_harm() {
     room(async |room| -> Result<()> {
         // Without a webhook there is time before the bot asks.
         room.github.lock().webhook(GITOPS).lost = 1;

@@ -1,4 +1,5 @@
-//! The promise that is looked after behind every test would be missed: each invariant, broken behind the bot's back, is named.
+//! The check of the promise after every test works: each invariant that this test breaks behind the bot's
+//! back is named.
 
 use anyhow::{Context, Result};
 use domain::message::after_commit;
@@ -107,7 +108,7 @@ fn every_broken_promise_is_noticed() {
         edits(room, &last);
         room.promise().await?;
 
-        // What cannot be undone comes last, and what is looked at first comes after it.
+        // The breaks that cannot be undone come last, in the reverse order of the checks.
         let before = room.github.lock().commits(GITOPS, "main")[1].sha.clone();
         syncs(room, &id, &before);
         broken(room, "I3: a sync of").await;

@@ -1,5 +1,5 @@
-//! Whose push reaches Argo CD: the bot's own, and nobody else's. What everybody else pushes is answered with the reason, and costs
-//! neither the store nor Redis anything.
+//! Only the bot's own push reaches Argo CD. The answer to every other push says why it does not, and costs
+//! the store and Redis nothing.
 
 use anyhow::Result;
 use e2e::access::Accesses;
@@ -53,7 +53,7 @@ fn what_other_people_push_is_not_forwarded_and_costs_nothing() {
         };
         assert_eq!(answer_to(room, several).await?, "200 ignored: not exactly one commit");
 
-        // So much at once that it is not even kept.
+        // A push that is too large to be kept.
         let large = |github: &mut GitHub| {
             github.push(world::GITOPS, "main", "alice", &large_commits());
         };
@@ -61,7 +61,7 @@ fn what_other_people_push_is_not_forwarded_and_costs_nothing() {
         let body = last_delivery(room).body;
         assert!(body.len() > 1 << 20, "{} bytes", body.len());
 
-        // The branch comes into being: that is no deploy either.
+        // A new branch is no deploy either.
         let mut created = one_commit(room, COPIED);
         created["created"] = json!(true);
         assert_eq!(signed(room, "push", &created).await, "200 ignored: the branch was created");
@@ -126,7 +126,7 @@ fn what_is_not_signed_by_github_is_refused_and_costs_nothing() {
 
         accesses.none().await?;
         assert_eq!(room.calls(begin), [""; 0], "no other system heard of it");
-        // The counter is not blind: the same push with the right signature makes the bot look for that deployment.
+        // The counter works: the same push with the right signature makes the bot look for that deployment.
         assert_eq!(reason(&room.bot.send(&genuine).await), "200 ignored: no commit of the bot was expected here");
         assert!(only(accesses.store().await?, "get"), "it looks, and writes nothing");
         assert_eq!(room.calls(begin), [""; 0]);
@@ -231,7 +231,7 @@ fn answers(room: &Sandbox) -> Vec<Exchange> {
     room.bot.exchanges().into_iter().filter(|exchange| exchange.path == "/github/webhook").collect()
 }
 
-/// Something happens at GitHub that sends one webhook; what the bot answers.
+/// Something happens at GitHub that sends one webhook; returns the bot's answer.
 async fn answer_to(room: &Room, happens: impl FnOnce(&mut GitHub)) -> Result<String> {
     let before = answers(room).len();
     happens(&mut room.github.lock());
@@ -252,7 +252,7 @@ fn outgoing(secret: &str, event: &str, body: Vec<u8>) -> Outgoing {
     Outgoing { at: now(), path: "/github/webhook".to_owned(), headers, body }
 }
 
-/// Sends one that GitHub signed; what the bot answers.
+/// Sends a webhook that GitHub signed; returns the bot's answer.
 async fn signed(room: &Room, event: &str, body: &Value) -> String {
     let outgoing = outgoing(world::WEBHOOK_SECRET, event, body.to_string().into_bytes());
     reason(&room.bot.send(&outgoing).await)

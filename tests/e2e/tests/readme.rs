@@ -1,10 +1,10 @@
-//! The page about the tests, `tests/README.md`, says what the tests do.
+//! The page about the tests, `tests/README.md`, is up to date.
 
 use e2e::readme;
 use std::fs;
 
 #[test]
-fn the_page_about_the_tests_is_what_the_tests_are() {
+fn the_page_about_the_tests_is_up_to_date() {
     let page = readme::page().expect("the page can be made");
     if std::env::var_os("UPDATE_README").is_some_and(|wanted| wanted == "1") {
         fs::write(readme::path(), &page).expect("the page can be written");

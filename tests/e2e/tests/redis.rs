@@ -1,7 +1,7 @@
-//! Redis forgets, hangs or is gone, wake-ups are lost or come by the thousand, leases are taken away from holders who live. The truth is
-//! in the store: whoever probes `/healthz` makes the deployment go on, once.
+//! Redis forgets, hangs or is gone; wake-ups are lost or come by the thousand; leases are taken from living
+//! holders. The store has the truth: a probe of `/healthz` makes the deployment go on, once.
 //!
-//! Easy to miss: a Redis that is gone takes the bot with it, as Spin has it, and comes back empty.
+//! Easy to miss: when Redis goes, Spin ends the bot, too. Redis comes back empty.
 
 use Moment::{After, Before as Ahead};
 use anyhow::{Context, Result, ensure};
@@ -27,7 +27,7 @@ async fn accepted(room: &Room, text: &str) -> Result<()> {
 
 // ---- it forgets ----
 
-/// Everything in Redis is gone at once, while the bot lives on and a call is under way.
+/// Everything in Redis is lost at once, while the bot goes on and a call is under way.
 #[test]
 fn redis_forgets_everything_at_any_step_and_the_deploy_goes_live_once() {
     let steps: [(&str, Hold); 10] = [
@@ -60,7 +60,7 @@ fn redis_forgets_everything_at_any_step_and_the_deploy_goes_live_once() {
     }
 }
 
-/// What was in flight is found in the store again, and counted.
+/// The deployments in flight are found in the store again, and counted.
 #[test]
 fn after_redis_forgot_everything_healthz_counts_what_is_in_flight() {
     room(async |room| -> Result<()> {
@@ -107,10 +107,10 @@ fn redis_is_started_again_empty_and_the_deploy_goes_live_once() {
     });
 }
 
-/// For 30 s there is no Redis and so no bot. What was begun goes on; what was accepted and not begun is too old to be begun now, and its
-/// asker, who was promised something, is told so.
+/// For 30 s there is no Redis and so no bot. A deployment that was begun goes on. A deployment that was
+/// accepted and not begun is too old to begin now, and its asker reads that.
 #[test]
-fn redis_is_unreachable_for_half_a_minute_and_what_was_accepted_before_is_told_its_end() {
+fn redis_is_gone_for_half_a_minute_and_accepted_requests_get_an_end() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         room.script("payments", quick());
@@ -147,7 +147,7 @@ fn redis_is_unreachable_for_half_a_minute_and_what_was_accepted_before_is_told_i
     });
 }
 
-/// Neither the store nor Redis answers for a while: whoever holds a lease stops, and the next one goes on.
+/// Neither the store nor Redis answers for a while: the holder of a lease stops, and the next holder goes on.
 #[test]
 fn the_store_or_redis_hangs_during_the_sync_and_the_deploy_goes_live_once() {
     for hangs in [|room: &Room| room.store.url(), |room: &Room| room.redis.url()] {
@@ -169,8 +169,8 @@ fn the_store_or_redis_hangs_during_the_sync_and_the_deploy_goes_live_once() {
 
 // ---- wake-ups ----
 
-/// Nobody may publish for a while, so the wake-up after the commit reaches nobody. The guardian, which looks now and then whether
-/// somebody watches, makes up for it.
+/// Nobody may publish for a while, so the wake-up after the commit reaches nobody. The guardian looks now and
+/// then whether somebody watches, and wakes again.
 #[test]
 fn a_lost_wake_up_is_made_up_for_by_the_guardian() {
     room(async |room| -> Result<()> {
@@ -189,7 +189,7 @@ fn a_lost_wake_up_is_made_up_for_by_the_guardian() {
     });
 }
 
-/// And when the guardian is dead, too, `/healthz` does.
+/// If the guardian is dead, too, `/healthz` wakes the watch.
 #[test]
 fn a_lost_wake_up_is_made_up_for_by_healthz_when_the_guardian_is_dead() {
     room(async |room| -> Result<()> {
@@ -235,7 +235,7 @@ fn a_thousand_wake_ups_at_once_are_one_watch_at_a_time() {
         let twice = room.argocd.lock().watched_twice();
         ensure!(twice < 1500, "two watches for {twice} ms");
 
-        // Whoever took such a wake-up looked once, and woke nobody.
+        // A poller that took such a wake-up looked once, and woke nobody.
         room.nothing_left().await?;
         let mut accesses = Accesses::since_now(room).await?;
         room.redis::<i64>(&["PUBLISH", "deploy-bot/wake", "wake"]).await?;
@@ -251,8 +251,8 @@ fn a_thousand_wake_ups_at_once_are_one_watch_at_a_time() {
 
 // ---- leases ----
 
-/// Redis gives the name to somebody else, or forgets it, while its holder lives and works. With one replica there is nobody else, so
-/// whoever notices stops, and goes on when the thief has gone.
+/// Redis gives the lease to somebody else, or forgets it, while its holder works. With one replica nobody
+/// else takes over, so the holder stops when it notices, and goes on when the thief has gone.
 #[test]
 fn a_lease_that_was_lost_while_its_holder_works_changes_nothing() {
     let points: [(&str, Hold); 4] = [
@@ -271,7 +271,7 @@ fn a_lease_that_was_lost_while_its_holder_works_changes_nothing() {
                 held.reached().await?;
                 let names = lose(room, lease, stolen).await?;
                 held.release();
-                // Of a lease that nobody has, a second carrier may be born, and post, too.
+                // While nobody has the lease, a second carrier may begin, and post, too.
                 let messages = if stolen { Messages::One } else { Messages::OneMoreAtMost };
                 room.goes_on(&before, messages).await.with_context(|| format!("{names:?} lost, {stolen}"))?;
                 // So that the room is empty at the end.
@@ -282,10 +282,10 @@ fn a_lease_that_was_lost_while_its_holder_works_changes_nothing() {
     }
 }
 
-/// The holder sleeps over the loss: it is still at its call when its lease is somebody else's, and the call is given up before it ever
-/// takes effect. The next one does the work.
+/// The holder is still inside its call when somebody else gets the lease. The call is given up before it
+/// takes effect, and the next holder does the work.
 #[test]
-fn a_holder_that_sleeps_over_the_loss_of_its_lease_stops_before_it_does_harm() {
+fn a_holder_asleep_while_its_lease_is_lost_stops_before_it_does_harm() {
     for lease in ["carry/*", "target/*", "branch/*"] {
         room(async |room| -> Result<()> {
             room.script("checkout", quick());
@@ -302,8 +302,8 @@ fn a_holder_that_sleeps_over_the_loss_of_its_lease_stops_before_it_does_harm() {
     }
 }
 
-/// The lease of a carrier is gone and the same click comes again, so two carry the same deployment out at the same time. GitHub lets one
-/// of them commit; the other one finds that commit.
+/// The lease of a carrier is gone and the same click comes again, so two carriers work on the same
+/// deployment. GitHub lets one of them commit; the other carrier finds that commit.
 #[test]
 fn two_carriers_of_one_deployment_make_one_commit() {
     for first_wins in [true, false] {
@@ -319,7 +319,7 @@ fn two_carriers_of_one_deployment_make_one_commit() {
             let again = room.slack.lock().repeat(now(), &click);
             room.send(&again).await;
             match other {
-                // The other one's commit is on the branch when the late one's arrives there.
+                // The other carrier's commit is on the branch when the late carrier's commit arrives there.
                 Some(other) => {
                     other.reached().await?;
                     late.release();
@@ -331,7 +331,7 @@ fn two_carriers_of_one_deployment_make_one_commit() {
                     .await?;
                     other.release();
                 }
-                // The other one finds it, and the late one hears of it later.
+                // The other carrier finds the commit, and the late carrier learns of it later.
                 None => {
                     room.until("word that it is live", PATIENCE, |room| before.is_live(room)).await?;
                     late.release();
@@ -343,7 +343,8 @@ fn two_carriers_of_one_deployment_make_one_commit() {
     }
 }
 
-/// The watch notices at its next renewal that its lease is another's, stops, and comes back when calls of its own can be under way no more.
+/// At its next renewal the watch notices that another has its lease, and stops. It comes back when none of
+/// its calls can be under way.
 #[test]
 fn a_watch_whose_lease_was_stolen_stops_and_the_next_one_goes_on() {
     room(async |room| -> Result<()> {
@@ -360,7 +361,7 @@ fn a_watch_whose_lease_was_stolen_stops_and_the_next_one_goes_on() {
     });
 }
 
-/// Takes these leases away: they are a thief's now, or nobody's. Their names.
+/// Takes these leases away: a thief has them now, or nobody. Returns their names.
 async fn lose(room: &Room, leases: &str, stolen: bool) -> Result<Vec<String>> {
     let names: Vec<String> = room.redis(&["KEYS", &format!("deploy-bot/lease/{leases}")]).await?;
     ensure!(!names.is_empty(), "nobody holds {leases}");

@@ -1,6 +1,6 @@
-//! Every no has its own sentence: what is wrong, that nothing was changed, and what to do about it.
+//! Every refusal says what is wrong, that nothing was changed, and what to do about it.
 //!
-//! The sentences are read here as people read them in #deploys, after the whole way through the real components.
+//! These are the messages as people read them in #deploys, written by the real components.
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, changed_lines, limits, room, room_with};
@@ -24,7 +24,8 @@ fn steady(room: &Room, text: &str) -> String {
     text
 }
 
-/// Somebody types it and is refused: the last word of the bot's one message about it. Nothing is changed anywhere.
+/// Somebody types a command and is refused. Returns the last state of the bot's one message. Nothing is
+/// changed anywhere.
 async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Result<String> {
     // Many people in one room type faster than Slack lets a bot speak; here it is not about that.
     room.nobody_spoke().await?;
@@ -46,12 +47,12 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
     Ok(steady(room, &message))
 }
 
-/// Alice is, in #deploys.
+/// Alice is refused, in #deploys.
 pub(crate) async fn refused(room: &Room, text: &str) -> Result<String> {
     refused_to(room, world::ALICE, world::DEPLOYS, text).await
 }
 
-/// Alice deploys checkout's pull request: nothing of what was refused before is in the way.
+/// Alice deploys checkout's pull request: no earlier refusal is in the way.
 async fn deploys(room: &Room) -> Result<()> {
     let (tag, before, commits) = (room.tag("checkout", "feature/totals"), room.file(VALUES), room.commits());
     room.alice("checkout 42").await;
@@ -81,7 +82,7 @@ fn checkout(room: &Room, lines: &str) -> String {
     format!("apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n{lines}")
 }
 
-/// What the asker alone reads at once, and that it is all that happened.
+/// Returns what the asker alone reads at once; nothing else happened.
 async fn answered(room: &Room, text: &str) -> Result<String> {
     let since = room.journal.mark(text);
     let answer = room.alice(text).await;
@@ -97,7 +98,7 @@ async fn answered(room: &Room, text: &str) -> Result<String> {
 }
 
 #[test]
-fn words_that_are_no_command_are_answered_at_once_and_to_the_asker_alone() {
+fn an_unknown_command_is_answered_at_once_and_to_the_asker_alone() {
     room(async |room| -> Result<()> {
         let mut said = Vec::new();
         for text in [
@@ -202,7 +203,7 @@ fn a_name_that_the_catalog_does_not_have() {
 }
 
 #[test]
-fn who_may_deploy_is_said_by_the_catalog() {
+fn the_catalog_says_who_may_deploy() {
     room(async |room| -> Result<()> {
         without_limits(room);
         {
@@ -233,7 +234,7 @@ fn who_may_deploy_is_said_by_the_catalog() {
         :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @alice
         ");
-        // Who is in the group gets further, and whoever joins it does so at once.
+        // A member of the group gets further, and so does a new member, at once.
         insta::assert_snapshot!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?, @"
         :no_entry: *checkout #99*  not deployed: acme/checkout has no pull request #99. Check the number. If you mean a branch of that name, type `branch:99`.
         asked by @bob
@@ -247,7 +248,7 @@ fn who_may_deploy_is_said_by_the_catalog() {
         :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @bob
         ");
-        // Whoever is named needs no group, and Slack is not asked.
+        // A user whom the catalog names needs no group, and Slack is not asked.
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB], groups: [S0BACKEND] }\n"));
         refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?;
         let since = room.journal.mark("the catalog is remembered");
@@ -362,7 +363,7 @@ fn an_image_that_is_not_there() {
         [Retry]
         ");
 
-        // Another app's image of that tag is none of this app.
+        // Another app's image with that tag does not count.
         room.registry.lock().push("acme/payments", &tag);
         assert!(refused(room, "checkout 42").await?.contains("there is no image `feature-totals-<sha>`"));
 
@@ -504,7 +505,7 @@ fn a_values_file_that_is_missing() {
 }
 
 #[test]
-fn a_tag_that_somebody_wrote_by_hand_is_not_ours_to_sync() {
+fn a_tag_written_by_hand_is_refused_and_not_synced() {
     room(async |room| -> Result<()> {
         without_limits(room);
         let tag = room.tag("checkout", "feature/totals");
@@ -608,7 +609,7 @@ fn a_catalog_that_cannot_be_used() {
         [Retry]
         ");
 
-        // "Fix it, then try again": and it works at once, whatever was remembered.
+        // "Fix it, then try again" works at once, whatever catalog is in the cache.
         bob_writes(room, CATALOG, b"apps: {}\n");
         refused(room, "checkout 42").await?;
         bob_writes(room, CATALOG, good);
@@ -621,11 +622,12 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
     room(async |room| -> Result<()> {
         without_limits(room);
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE] }\n"));
-        // From here on the catalog is remembered.
+        // From here on the catalog is in the cache.
         assert!(refused(room, "checkout 99").await?.contains("no pull request"));
         let remembered = room.key("deploy-bot/catalog").await?.unwrap_or_default();
 
-        // Alice is taken out: what is remembered would still let her, the commit step sees that it is old.
+        // Alice is taken out: the cached catalog would still let her deploy, but the commit step sees that it
+        // is old.
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
         :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
@@ -641,7 +643,8 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
         bob_writes(room, CATALOG, checkout(room, frozen));
         assert!(refused(room, "checkout 42").await?.contains("frozen"));
 
-        // The freeze is lifted: what is remembered would refuse her, so it is read again before anybody is refused.
+        // The freeze is lifted: the cached catalog would refuse her, but a catalog is read again before
+        // anybody is refused.
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0ALICE] }\n"));
         deploys(room).await
     });

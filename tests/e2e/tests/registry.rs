@@ -1,7 +1,7 @@
-//! Is the image there? The bot asks one registry or another, and each wants to be asked in its own way.
+//! Is the image there? The bot asks different registries, and each wants to be asked in its own way.
 //!
-//! Most of these stop right behind the question, because the values file has no place for a tag: "the values file" in the refusal
-//! means that the image was found, and is quicker than a deploy.
+//! Most of these tests stop right after the registry's answer, because the values file has no place for a
+//! tag. A refusal that names the values file means that the image was found, and is quicker than a deploy.
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, room};
@@ -17,7 +17,7 @@ fn stop_behind_the_question(room: &Room) {
     room.github.lock().repo(world::GITOPS).file("checkout/values.yaml", "replicaCount: 1\n");
 }
 
-/// The last word about checkout's pull request, and what the registry was asked for it.
+/// The last state of the message about checkout's pull request, and the calls to the registry.
 async fn ask(room: &Room) -> Result<(String, Vec<String>)> {
     let (commits, said) = (room.commits(), room.messages().len());
     let since = room.journal.mark("ask");
@@ -65,7 +65,7 @@ fn the_bot_logs_in_as_the_registry_wants_it() {
             room.registry.lock().token_member = member;
             found(room, &AHEAD).await?;
         }
-        // Basic credentials, which is found out by asking, and no login at all.
+        // Basic credentials, which the first answer asks for, and no login at all.
         room.registry.lock().login = Login::Basic;
         found(room, &["registry.token", "registry.head", "registry.head"]).await?;
         found(room, &["registry.head"]).await?;
@@ -95,7 +95,7 @@ fn every_kind_of_manifest_is_an_image() {
 }
 
 #[test]
-fn a_registry_that_lets_nobody_in_is_said_in_words() {
+fn a_registry_that_lets_nobody_in_is_named() {
     room(async |room| -> Result<()> {
         stop_behind_the_question(room);
         let host = room.registry.origin().trim_start_matches("http://").to_owned();
@@ -190,7 +190,7 @@ fn credentials_go_to_no_place_that_the_registry_makes_up() {
 }
 
 #[test]
-fn a_registry_that_has_enough_or_is_in_trouble() {
+fn a_registry_that_limits_or_fails_is_named_and_nothing_changed() {
     room(async |room| -> Result<()> {
         stop_behind_the_question(room);
         {

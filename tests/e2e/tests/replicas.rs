@@ -1,7 +1,8 @@
 //! Two and three replicas of each component on one store and one Redis. People's requests and GitHub's webhooks reach them in turn; every
 //! replica hears every wake-up.
 //!
-//! Easy to miss: a replica that died holds its leases on. Nothing here takes them away from it: others live, so nobody may.
+//! Easy to miss: a dead replica keeps its leases until they run out. The tests do not take them away, because
+//! other replicas live.
 
 use anyhow::{Context, Result, ensure};
 use e2e::restart::Messages;
@@ -16,7 +17,7 @@ fn replicas(replicas: usize, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
     room_with(Options { limits: Some(limits()), replicas, ..Options::default() }, test);
 }
 
-/// Two apps at a time, again and again, each request to another replica.
+/// Two apps at a time, several times; each request goes to another replica.
 #[test]
 fn two_and_three_replicas_share_the_work_and_each_deploy_goes_live_once() {
     for count in [2, 3] {
@@ -112,9 +113,10 @@ fn the_same_webhook_at_every_replica_at_once_syncs_once() {
     });
 }
 
-/// Whoever carries it out dies between the commit and its answer. The survivor, probed, goes on when the lease of the dead has run out.
+/// The carrier dies between the commit and its answer. The other replica, probed, goes on when the dead
+/// carrier's lease has run out.
 #[test]
-fn a_replica_is_killed_in_the_middle_of_the_commit_and_another_one_goes_on() {
+fn a_replica_killed_during_the_commit_is_replaced_by_another() {
     replicas(2, async |room| {
         room.script("checkout", quick());
         let before = room.before_a_deploy("checkout", "feature/totals");
@@ -129,10 +131,10 @@ fn a_replica_is_killed_in_the_middle_of_the_commit_and_another_one_goes_on() {
     });
 }
 
-/// Whoever watches dies during the sync, be it the replica of the guardian or another. The survivor, probed, goes on when the lease of the
-/// dead has run out.
+/// The watch dies during the sync, on the guardian's replica or on another. The other replica, probed, goes
+/// on when the dead watch's lease has run out.
 #[test]
-fn a_replica_is_killed_while_it_watches_and_another_one_goes_on() {
+fn a_replica_killed_during_the_watch_is_replaced_by_another() {
     replicas(2, async |room| {
         room.script("checkout", Script { ends: 2000, ..quick() });
         let before = room.before_a_deploy("checkout", "feature/totals");
@@ -150,7 +152,8 @@ fn a_replica_is_killed_while_it_watches_and_another_one_goes_on() {
     });
 }
 
-/// A lease that Redis lost lets another replica watch, too, until the first one's next renewal. Nobody but Argo CD's stream sees it.
+/// A lease that Redis lost lets another replica watch, too, until the first one's next renewal. Only Argo
+/// CD's stream shows that there are two.
 #[test]
 fn two_watches_for_one_renewal_period_sync_once_and_say_the_same() {
     replicas(2, async |room| {

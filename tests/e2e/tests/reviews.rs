@@ -35,7 +35,7 @@ fn a_pull_request_is_deployed_when_its_newest_commit_is_approved() {
         );
         let none = "has none. Ask somebody";
 
-        // The author, a comment, a review that was dismissed, and somebody who may only read, do not count.
+        // These do not count: the author, a comment, a dismissed review, a person who may only read.
         room.github.lock().reader(REPO, "mallory");
         for (by, state) in
             [("alice", Approved), ("bob", Commented), ("carol", Approved), ("carol", Dismissed), ("mallory", Approved)]
@@ -43,13 +43,13 @@ fn a_pull_request_is_deployed_when_its_newest_commit_is_approved() {
             review(room, by, state);
         }
         ensure!(refused(room, "checkout 42").await?.contains(none));
-        // A later opinion of the same person outweighs an earlier one.
+        // Only the latest opinion of a person counts.
         review(room, "bob", Approved);
         review(room, "bob", ChangesRequested);
         let said = refused(room, "checkout 42").await?;
         ensure!(said.contains("has none. bob asked for changes."), "{said}");
 
-        // Bob approves, and carol pushes: she approves what she wrote.
+        // Bob approves, then Carol pushes: her approval is of her own commit.
         review(room, "bob", Approved);
         let tag = room.builds("checkout", "feature/totals", "carol");
         review(room, "carol", Approved);

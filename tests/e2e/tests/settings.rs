@@ -1,4 +1,5 @@
-//! What happens when an operator gets a setting wrong: its name is said wherever somebody looks, its value nowhere, and nothing is done.
+//! An operator gets a setting wrong: the bot names the setting everywhere, shows its value nowhere, and does
+//! nothing.
 
 use anyhow::{Result, ensure};
 use e2e::{PATIENCE, Room, room};
@@ -19,7 +20,8 @@ fn a_secret_that_is_missing_or_short_verifies_nothing() {
             room.variables.insert("github_webhook_secret".to_owned(), secret.to_owned());
             room.restart_bot().await?;
             let said = room.log().len();
-            // Signed with that very secret, as it stands and without its blanks; with the secret that was meant; not at all.
+            // Signed with that very secret, with and without its blanks; with the secret that was meant; not
+            // signed at all.
             for key in [secret, secret.trim(), world::SLACK_SIGNING_SECRET] {
                 for path in ["/slack/command", "/slack/interaction"] {
                     let answer = room.bot.send(&slack_signs(room, key, path)).await;
@@ -69,7 +71,7 @@ fn the_previous_secret_counts_while_it_is_set() {
         room.restart_bot().await?;
         assert_eq!(statuses(room).await, [yes, no, yes, no], "afterwards only the new one");
 
-        // One that is too short is a mistake, not an absent one.
+        // A secret that is too short is a mistake, not an absent secret.
         for name in ["slack_signing_secret_previous", "github_webhook_secret_previous"] {
             room.variables.insert(name.to_owned(), "short".to_owned());
         }
@@ -112,7 +114,7 @@ fn a_malformed_address_is_named_to_everybody_before_anything_is_done() {
             assert_eq!(answer.status, Some(200), "{name}");
             assert!(answer.body.contains(&words), "{name}: {}", answer.body);
             named_in_the_log(room, said, name, 1).await?;
-            // To whoever asks whether it is ready.
+            // To a probe that asks whether the bot is ready.
             named_at_healthz(room, name).await?;
             // In the log of the others that use it.
             if name.starts_with("argocd") {
@@ -134,7 +136,7 @@ fn a_malformed_address_is_named_to_everybody_before_anything_is_done() {
 }
 
 #[test]
-fn no_secret_is_ever_said() {
+fn no_secret_is_ever_shown_or_logged() {
     const REDIS_PASSWORD: &str = "redis-password-of-the-test";
     room(async |room| -> Result<()> {
         let user = ["ACL", "SETUSER", "deploybot", "on", &format!(">{REDIS_PASSWORD}"), "~*", "&*", "+@all"];
@@ -188,7 +190,8 @@ fn no_secret_is_ever_said() {
         let heard = |room: &sandbox::Sandbox| (!room.slack.lock().ephemerals(world::ALICE).is_empty()).then_some(());
         room.until("answer by response_url", PATIENCE, heard).await?;
         room.slack.mend();
-        // Redis that does not let us: accepted, not carried out, and resumed when it does again.
+        // Redis does not let the bot in: the command is accepted, not carried out, and resumed when Redis
+        // does.
         room.nothing_left().await?;
         room.redis::<String>(&["ACL", "SETUSER", "deploybot", "-set"]).await?;
         typed(room, "checkout 4713").await;
@@ -260,7 +263,8 @@ async fn named_in_the_log(room: &Room, since: usize, variable: &str, times: usiz
     room.until(&what, PATIENCE, look).await
 }
 
-/// `/healthz` goes on answering 200, so that nobody ends the process; `/healthz?ready` is 503. Both name it.
+/// `/healthz` still answers 200, so that nobody ends the process; `/healthz?ready` is 503. Both name the
+/// variable.
 async fn named_at_healthz(room: &Room, variable: &str) -> Result<()> {
     for (path, status) in [("/healthz", 200), ("/healthz?ready", 503)] {
         let answer: Exchange = room.bot.request(Request::get(path).body(Vec::new())?).await;

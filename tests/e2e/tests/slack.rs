@@ -1,5 +1,6 @@
-//! Slack does not take what the bot says: it is down, or slow, or the message, the channel or the bot is not there any more. The deploy goes
-//! on all the same, and whoever asked reads the end somewhere; where nobody can be told, the log says so as an error.
+//! Slack does not take the bot's messages: Slack is down, or slow, or the message, the channel or the bot is
+//! not there any more. The deploy goes on all the same, and the asker reads the end somewhere. If nobody can
+//! be told, the log has an error.
 
 use anyhow::{Context, Result};
 use e2e::{PATIENCE, Room, quick, room};
@@ -117,7 +118,7 @@ fn slack_fails_a_few_times_and_one_message_tells_it_all() {
     });
 }
 
-/// The bot cannot write to the channel, so the asker alone reads how it goes, to the end.
+/// The bot cannot write to the channel, so the asker alone reads the progress, to the end.
 #[test]
 fn where_the_bot_cannot_post_the_asker_is_told() {
     let not_invited = |room: &Room| {
@@ -147,7 +148,7 @@ fn where_the_bot_cannot_post_the_asker_is_told() {
             whispered(room, "is live").await.context(name)?;
             assert_eq!(room.messages().len(), 0, "{name}");
             one_commit(room, before);
-            // A refusal reaches her too.
+            // A refusal reaches Alice, too.
             room.alice("checkout 999").await;
             whispered(room, "no pull request").await.context(name)
         });
@@ -234,7 +235,7 @@ fn when_the_channel_is_lost_during_the_sync_the_asker_is_told() {
             assert_eq!(room.messages().len(), n + 1, "{why}: no other message");
             assert_eq!(room.argocd.lock().syncs().len(), n + 1, "{why}");
             room.nothing_left().await?;
-            // The next one begins in a channel that is well.
+            // The next deploy begins in a channel that works.
             room.slack.mend();
             let mut slack = room.slack.lock();
             let channel = slack.channel(DEPLOYS);
@@ -244,8 +245,8 @@ fn when_the_channel_is_lost_during_the_sync_the_asker_is_told() {
     });
 }
 
-/// Messages may not be edited in this workspace. So as not to fill the channel, there are at most three: the first, one with how it goes, and
-/// the end.
+/// Messages may not be edited in this workspace. There are at most three, so that the channel is not filled:
+/// the first, one with the progress, and the end.
 #[test]
 fn where_no_message_can_be_edited_the_end_is_a_message_of_its_own() {
     room(async |room| {
@@ -269,9 +270,10 @@ fn where_no_message_can_be_edited_the_end_is_a_message_of_its_own() {
     });
 }
 
-/// All the time, from the first word on. Nothing waits for that, and Slack is not asked again before it allows it.
+/// Slack limits every call from the first on. Nothing waits for that, and Slack is not asked again before it
+/// allows it.
 #[test]
-fn slack_that_limits_everything_is_obeyed_and_the_deploy_does_not_wait() {
+fn slacks_limits_are_obeyed_and_the_deploy_does_not_wait() {
     const SECONDS: u64 = 3;
     room(async |room| {
         let before = room.commits();
@@ -303,10 +305,10 @@ fn slack_that_limits_everything_is_obeyed_and_the_deploy_does_not_wait() {
     });
 }
 
-/// It may be there all the same, so it is tried once more by whoever speaks, and then no more: the channel is not filled with messages that
-/// nobody edits. What they say stays true.
+/// The message may be there all the same. So each role that speaks tries once more, and then no more: the
+/// channel is not filled with messages that nobody edits. Their words stay true.
 #[test]
-fn a_first_message_without_an_answer_is_written_once_more_and_the_end_is_told() {
+fn a_first_message_without_an_answer_is_posted_again_and_gets_the_end() {
     room(async |room| {
         let before = room.commits();
         room.script("checkout", quick());
@@ -332,7 +334,8 @@ fn a_first_message_without_an_answer_is_written_once_more_and_the_end_is_told() 
     });
 }
 
-/// The first message hangs on its way, and nobody knows whether it is there: the commit and the sync do not wait for it, and the end is told.
+/// The post of the first message hangs, and nobody knows whether the message is there. The commit and the
+/// sync do not wait, and the end is posted.
 #[test]
 fn a_first_message_that_hangs_holds_nothing_up() {
     room(async |room| {
@@ -350,7 +353,8 @@ fn a_first_message_that_hangs_holds_nothing_up() {
     });
 }
 
-/// No channel, and no `response_url` either, because it is used up or its half hour is over: nobody can be told, and the log says so.
+/// The bot has no channel and no `response_url`, because the latter is used up or its half hour is over:
+/// nobody can be told, and the log says so.
 #[test]
 fn where_nobody_can_be_told_the_deploy_goes_on_and_the_log_says_so() {
     for error in ["expired_url", "used_url"] {
@@ -374,7 +378,7 @@ fn where_nobody_can_be_told_the_deploy_goes_on_and_the_log_says_so() {
 
 /// The five uses of a `response_url` last for a long sync with many steps: the last one is kept for the end.
 #[test]
-fn where_only_the_asker_can_be_told_the_end_is_always_among_it() {
+fn where_only_the_asker_can_be_told_the_end_always_arrives() {
     room(async |room| {
         let before = room.commits();
         room.slack.lock().channel(DEPLOYS).archived = true;
@@ -392,7 +396,7 @@ fn where_only_the_asker_can_be_told_the_end_is_always_among_it() {
 }
 
 #[test]
-fn a_limit_of_no_seconds_is_not_run_against_at_once() {
+fn a_rate_limit_of_zero_seconds_is_still_waited_for() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         room.slack.fault("slack.update", limited(0), 1_000);

@@ -1,5 +1,5 @@
-//! How Argo CD is followed: event streams that are silent, stale or cut, a token or a right that goes, a restart. What was asked for is
-//! followed to its end all the same, or the message says why not.
+//! How the bot follows Argo CD: event streams that are silent, stale or cut, a token or a right that is taken
+//! away, a restart. The bot follows the sync to its end all the same, or the message says why not.
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, quick, room};
@@ -13,7 +13,7 @@ fn head(room: &Room) -> String {
     room.github.lock().head(GITOPS, "main").unwrap_or_default()
 }
 
-/// Alice's deploy of checkout #42 is being synced, and that takes so long.
+/// Alice's deploy of checkout #42 is being synced, which takes this long.
 async fn is_syncing(room: &Room, ends: u64) -> Result<()> {
     room.script("checkout", Script { ends, ..quick() });
     room.alice("checkout 42").await;
@@ -29,9 +29,10 @@ fn once(room: &Room) {
     assert_eq!(argocd.live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
 }
 
-/// Signs of life are no events: so it is where the right to look is missing, and where Argo CD's cache hangs.
+/// Signs of life are no events. Argo CD sends only these if the right to look is missing, or if its cache
+/// hangs.
 #[test]
-fn a_stream_with_nothing_but_signs_of_life_is_given_up_and_argo_cd_is_polled() {
+fn a_stream_with_only_signs_of_life_is_given_up_for_polling() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         {
@@ -44,7 +45,7 @@ fn a_stream_with_nothing_but_signs_of_life_is_given_up_and_argo_cd_is_polled() {
     });
 }
 
-/// It begins well and then has signs of life only, for longer than everything else takes.
+/// The stream begins well and then has only signs of life, for longer than everything else takes.
 #[test]
 fn a_stream_that_falls_silent_is_opened_again_by_the_next_watch() {
     room(async |room| -> Result<()> {
@@ -79,14 +80,15 @@ fn streams_that_are_cut_all_the_time_and_lag_behind_show_every_step() {
     });
 }
 
-/// The stream shows what was before the sync, long after it was taken and even after it ended: that is no reason to ask once more.
+/// The stream still shows the state before the sync, long after the sync was taken and even after it ended:
+/// no reason to ask again.
 #[test]
 fn a_stream_that_is_seconds_behind_does_not_make_the_bot_ask_twice() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
-        // The bot looks again by itself after 400 ms here, after 3 s in life.
+        // The bot looks again by itself after 400 ms here, after 3 s in production.
         room.argocd.lock().cache_lag = 1500;
-        // Something happened right before, of which the stream tells when the sync is over.
+        // Something happened right before, and the stream shows it when the sync is over.
         room.argocd.lock().look(sandbox::now(), "checkout", Some(Health::Progressing));
         room.goes_live("checkout 42").await?;
         once(room);
@@ -94,7 +96,8 @@ fn a_stream_that_is_seconds_behind_does_not_make_the_bot_ask_twice() {
     });
 }
 
-/// Its connections break, it is away for a while, and what was in its memory is gone; operations are in Kubernetes.
+/// Argo CD's connections break, it is away for a while, and it loses its memory. Operations are kept in
+/// Kubernetes.
 #[test]
 fn argo_cd_restarts_during_the_sync_and_the_deploy_goes_on() {
     room(async |room| -> Result<()> {
@@ -109,9 +112,9 @@ fn argo_cd_restarts_during_the_sync_and_the_deploy_goes_on() {
     });
 }
 
-/// The same at the worst moment: between the question and its answer.
+/// The same at the worst moment: between the request for the sync and the answer.
 #[test]
-fn argo_cd_restarts_while_it_is_asked_and_is_asked_once_more_only_if_it_forgot() {
+fn argo_cd_restarts_during_the_request_and_is_asked_again_only_if_it_forgot() {
     for forgot in [true, false] {
         room(async |room| -> Result<()> {
             room.script("checkout", quick());
@@ -131,7 +134,7 @@ fn argo_cd_restarts_while_it_is_asked_and_is_asked_once_more_only_if_it_forgot()
     }
 }
 
-/// Nobody can see any more how it ends. The message says so, and not that nothing was synced.
+/// The bot cannot see any more how the sync ends. The message says that, and not that nothing was synced.
 #[test]
 fn a_token_that_is_revoked_during_the_sync_ends_the_following_in_words() {
     room(async |room| -> Result<()> {
@@ -163,7 +166,8 @@ fn a_right_that_is_taken_away_during_the_sync_ends_the_following_in_words() {
     });
 }
 
-/// It may look, but its token is refused when it asks: nothing was taken, and it is not asked for again.
+/// The bot may look, but its token is refused when it asks for the sync: the sync was not taken, and the bot
+/// does not ask again.
 #[test]
 fn a_token_that_is_refused_when_the_sync_is_asked_for_ends_it() {
     room(async |room| -> Result<()> {
@@ -178,7 +182,8 @@ fn a_token_that_is_refused_when_the_sync_is_asked_for_ends_it() {
     });
 }
 
-/// Nothing of the application can be seen at all, and its health is bad the whole time: the facts and the clock still decide.
+/// The bot sees nothing of the application, whose health is bad the whole time: the facts and the clock still
+/// decide.
 #[test]
 fn a_silent_stream_does_not_hide_that_the_application_is_degraded() {
     room(async |room| -> Result<()> {

@@ -1,10 +1,10 @@
-//! What each component may do, held to the page that says so: `spin.toml`, `wit/`, the lints.
+//! What each component may do is what `spin.toml`, `wit/` and the lints say.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// One component: nothing here may grow without being seen.
+/// One component: a change here is a change of what the component may do.
 struct Component {
     name: &'static str,
     largest: u64,
@@ -126,7 +126,7 @@ fn each_component_has_only_its_own_hosts_secrets_stores_and_ways_in() -> Result<
         }
         used.extend(own.keys().map(String::as_str));
 
-        // It may have nothing else: no files, no AI models, no calls of other components.
+        // A component may have nothing else: no files, no AI models, no calls of other components.
         let keys: BTreeSet<&str> = table.as_table().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
         let expected = ["source", "key_value_stores", "allowed_outbound_hosts", "variables", "build"];
         assert_eq!(keys, expected.into_iter().collect(), "what {name} has");

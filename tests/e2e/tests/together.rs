@@ -5,7 +5,7 @@ use e2e::{PATIENCE, Room, quick, room};
 use sandbox::{Sandbox, now, world};
 use std::time::Duration;
 
-/// Waits until each of so many messages ends with one of these words.
+/// Waits until this many messages each end with one of these words.
 async fn all_say(room: &Room, count: usize, ends: &[&str]) -> Result<Vec<String>> {
     let look = |_: &Sandbox| {
         let messages = room.messages();
@@ -18,8 +18,8 @@ async fn all_say(room: &Room, count: usize, ends: &[&str]) -> Result<Vec<String>
     }
 }
 
-/// Two people deploy the same app at the same moment. One of them wins; the other one is told who, with a link to that message, and
-/// nothing of theirs happens. So it is when Slack is slow, too.
+/// Two people deploy the same app at the same moment. One of them wins. The other one reads who, with a link
+/// to that message, and nothing of theirs happens. The same holds when Slack is slow.
 #[test]
 fn of_two_deploys_of_one_app_one_wins() {
     for slack in [Duration::ZERO, Duration::from_millis(800)] {
@@ -56,7 +56,8 @@ fn of_two_deploys_of_one_app_one_wins() {
     }
 }
 
-/// Two apps at the same moment share a branch, not a fate: both go live, by a commit each, and nobody reads of a collision.
+/// Two apps at the same moment share a branch. Both go live, by a commit each, and no message mentions a
+/// collision.
 #[test]
 fn two_apps_at_the_same_moment_both_go_live() {
     room(async |room| -> Result<()> {
@@ -85,8 +86,8 @@ fn two_apps_at_the_same_moment_both_go_live() {
     });
 }
 
-/// A person pushes to the branch between our reading it and our commit. GitHub refuses that commit; the bot reads again and commits on
-/// top, and what the person wrote stays.
+/// A person pushes to the branch between the bot's read and its commit. GitHub rejects that commit; the bot
+/// reads again and commits on top, and the person's change stays.
 #[test]
 fn a_push_between_reading_and_committing_is_built_upon() {
     room(async |room| -> Result<()> {
@@ -123,7 +124,7 @@ fn the_same_click_four_times_is_one_deployment() {
             assert!(answer.body.contains("Accepted"), "{}", answer.body);
         }
         room.says("is live").await?;
-        // And once more when all is over.
+        // And once more when the deploy has ended.
         let repeated = room.slack.lock().repeat(now(), &click);
         assert_eq!(room.send(&repeated).await.status, Some(200));
         room.goes_live("checkout 42").await?;

@@ -53,8 +53,8 @@ fn a_webhook_that_overtakes_the_mutation_is_recognised() {
     });
 }
 
-/// GitHub waits ten seconds for an answer, so the relay does not wait for ever: it says "later", and the deployment goes its way
-/// without the webhook.
+/// GitHub waits ten seconds for an answer, so the relay does not wait for ever: it says "later", and the
+/// deployment goes on without the webhook.
 #[test]
 fn a_webhook_that_is_far_too_early_does_not_stop_the_deployment() {
     let mut limits = limits();
@@ -88,7 +88,8 @@ fn a_webhook_that_never_comes_does_not_stop_the_deployment() {
             .collect();
         assert_eq!(calls[..2], ["argocd.refresh", "argocd.sync"], "first it is told that there is something new");
 
-        // Somebody presses "Redeliver" in GitHub when all is over: relayed, because Argo CD never had it. Nothing else happens.
+        // Somebody presses "Redeliver" in GitHub after the end: the push is relayed, because Argo CD never
+        // had it. Nothing else happens.
         let lost = room.github.lock().deliveries()[0].guid.clone();
         room.github.lock().redeliver(&lost);
         let late = answer(room, 0).await?;
@@ -97,10 +98,10 @@ fn a_webhook_that_never_comes_does_not_stop_the_deployment() {
     });
 }
 
-/// It comes when the bot has stopped waiting for it: in the middle of the sync. It is relayed, because Argo CD never had it, and the sync
-/// is not asked for again.
+/// The webhook comes during the sync, when the bot has stopped waiting for it. The push is relayed, because
+/// Argo CD never had it, and the sync is not asked for again.
 #[test]
-fn a_webhook_that_comes_during_the_sync_is_relayed_and_changes_nothing_else() {
+fn a_webhook_during_the_sync_is_relayed_and_changes_nothing_else() {
     room(async |room| -> Result<()> {
         room.script("checkout", Script { ends: 3000, ..quick() });
         room.script("payments", quick());
@@ -193,9 +194,10 @@ fn the_same_webhook_three_times_at_once_syncs_once() {
 
 // ---- the bot is down, or starts ----
 
-/// It is killed right after the commit took effect: GitHub's webhook finds nobody and is lost, as GitHub never sends it again by itself.
+/// The bot is killed right after the commit took effect. GitHub's webhook finds nobody and is lost: GitHub
+/// never sends it again by itself.
 #[test]
-fn a_webhook_sent_while_the_bot_is_down_is_lost_and_the_deploy_goes_live_without_it() {
+fn a_webhook_lost_while_the_bot_is_down_does_not_stop_the_deploy() {
     room(async |room| -> Result<()> {
         for app in ["checkout", "payments"] {
             room.script(app, quick());
@@ -207,7 +209,8 @@ fn a_webhook_sent_while_the_bot_is_down_is_lost_and_the_deploy_goes_live_without
         room.goes_on(&before, Messages::One).await?;
         assert!(room.argocd.lock().webhooks().is_empty(), "nothing was relayed");
 
-        // Hours later, and after another restart, somebody presses "Redeliver": Argo CD never had it, so it is relayed, and that is all.
+        // Hours later, after another restart, somebody presses "Redeliver": Argo CD never had the push, so it
+        // is relayed, and nothing else happens.
         let message = room.message();
         room.restart_bot().await?;
         let guid = room.github.lock().deliveries()[0].guid.clone();
@@ -218,9 +221,9 @@ fn a_webhook_sent_while_the_bot_is_down_is_lost_and_the_deploy_goes_live_without
     });
 }
 
-/// The webhook is on its way while the bot is down, and arrives, again and again, while it starts and before anybody has probed it.
+/// The webhook arrives many times: while the bot is down, while it starts, and before the first probe.
 #[test]
-fn a_webhook_that_arrives_again_and_again_while_the_bot_starts_is_taken_once() {
+fn a_webhook_sent_many_times_while_the_bot_starts_is_taken_once() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         let before = dies_after_the_commit(room, Duration::from_secs(3600)).await?;
@@ -238,7 +241,8 @@ fn a_webhook_that_arrives_again_and_again_while_the_bot_starts_is_taken_once() {
             "{all:#?}"
         );
         for push in all.iter().filter_map(|push| Some((push.status?, &push.body))) {
-            // Before it is proven that the commit landed it is "later"; afterwards it is relayed, once.
+            // Until the bot knows that its commit landed, the answer is "later"; afterwards the push is
+            // relayed, once.
             assert!(matches!(push.0, 200 | 202), "{push:?}");
         }
         let relayed = room.argocd.lock().webhooks().len();
@@ -248,7 +252,8 @@ fn a_webhook_that_arrives_again_and_again_while_the_bot_starts_is_taken_once() {
     });
 }
 
-/// Checkout's commit is on the branch and nobody knows it: everything died just then. The webhook goes out so long after it.
+/// Checkout's commit is on the branch, and the bot died before it knew that. The webhook goes out this long
+/// afterwards.
 async fn dies_after_the_commit(room: &mut Room, delay: Duration) -> Result<Before> {
     let before = room.before_a_deploy("checkout", "feature/totals");
     room.github.lock().webhook(world::GITOPS).delay = delay;
@@ -258,7 +263,8 @@ async fn dies_after_the_commit(room: &mut Room, delay: Duration) -> Result<Befor
     asked.reached().await?;
     let [id] = &room.in_flight().await?[..] else { anyhow::bail!("one in flight") };
     room.saved(id, "message", |message| message["place"].is_object()).await?;
-    // From now on it has no answer, so GitHub's webhook cannot be recognised before everything is dead.
+    // From now on the commit has no answer, so GitHub's webhook cannot be recognised before everything is
+    // dead.
     asked.release();
     landed.reached().await?;
     room.kill_bot().await;
@@ -299,8 +305,8 @@ fn webhooks_in_the_wrong_order_sync_each_commit_once() {
     });
 }
 
-/// The dangerous one: the push of an old deploy comes, with the same delivery id, when a newer deploy of the same app is live. Argo CD
-/// may hear of it; the older commit is not synced again.
+/// The dangerous case: the push of an old deploy comes, with the same delivery id, when a newer deploy of the
+/// same app is live. Argo CD may hear of that push; the older commit is not synced again.
 #[test]
 fn the_webhook_of_an_older_deploy_hours_later_does_not_bring_it_back() {
     room(async |room| -> Result<()> {
@@ -324,7 +330,7 @@ fn the_webhook_of_an_older_deploy_hours_later_does_not_bring_it_back() {
             let push = answer(room, nth).await?;
             assert_eq!((push.status, push.body.contains("relayed")), (Some(200), true), "{}", push.body);
         }
-        // Another deploy, by the same watch: had there been anything left to do, it would be done by then.
+        // Another deploy, by the same watch: anything left to do would be done by then.
         room.goes_live("payments 7").await?;
         assert_eq!(room.syncs("checkout"), syncs);
         assert_eq!(room.argocd.lock().live_tag("checkout"), Some(live.as_str()));
@@ -332,8 +338,8 @@ fn the_webhook_of_an_older_deploy_hours_later_does_not_bring_it_back() {
     });
 }
 
-/// Another deploy goes live, by the same watch: had there been anything left to do for the first one, it would be done by then. Argo CD
-/// was told `relayed` times of the first one.
+/// Another deploy goes live, by the same watch: anything left to do for the first one would be done by then.
+/// Argo CD got the first one's push `relayed` times.
 async fn nothing_more_happens(room: &Room, message: &str, relayed: usize) -> Result<()> {
     let said = room.said().len();
     room.goes_live("payments 7").await?;
