@@ -20,6 +20,13 @@ const PAGE: &str = "https://checkout.acme.example/";
 
 type Line = (Millis, String);
 
+const NEXT: &str = "
+How to go on:
+  cargo run              a prompt: type `/deploy checkout 42`, then `/press Roll back`; `help` lists the rest
+  docs/architecture.md   the deploy above, step by step through the code
+  docs/install.md        the bot in your own Slack, GitHub and Argo CD
+";
+
 /// Plays the demo; the exit code says whether the app went live.
 pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
     let tag = world::tag(&sandbox.github.lock(), "checkout", "feature/totals");
@@ -69,6 +76,7 @@ pub(crate) async fn play(sandbox: &Sandbox) -> anyhow::Result<ExitCode> {
         println!("{} {what}", if *holds { "yes" } else { " NO" });
     }
     if checks.iter().all(|(holds, _)| *holds) {
+        print!("{NEXT}");
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nLast word in Slack: {last_word}\n\nThe bot's log:\n{}", sandbox.log());

@@ -82,7 +82,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // Before anything takes time: whether it can work at all, and questions to a person.
     tokio::task::spawn_blocking(move || sandbox::redis::find(install)).await??;
-    println!("Building the components and starting; the first time takes some minutes.");
+    println!("1/2  Building the three components for WebAssembly: a minute or two the first time, then nothing.");
+    tokio::task::spawn_blocking(move || sandbox::wasm::build(install)).await??;
+    println!("2/2  Compiling them to machine code and starting everything: some seconds.\n");
 
     // Nothing that was started may outlive an interrupted sandbox: whatever is dropped here ends its processes.
     let work = async {
