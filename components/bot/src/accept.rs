@@ -4,16 +4,14 @@
 //! checked.
 
 use crate::context::Context;
-use crate::log::Line;
 use crate::reply::Declined;
 use crate::request::{Asker, Content, FollowUp, SAVE_LIMIT, Saved, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
-use crate::world::World;
+use crate::world::{Line, World};
 use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use clients::signature::{Keys, deployment_id, slack_signed};
-use clients::slack;
-use clients::slack::{Incoming, Interaction, SlashCommand};
+use clients::slack::{self, Incoming, Interaction, SlashCommand};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};

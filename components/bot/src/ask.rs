@@ -10,12 +10,11 @@ mod locks;
 mod preview;
 mod status;
 
-use crate::context::Context;
-use crate::deploy::{Stop, carry_out};
-use crate::log::Line;
+use crate::context::{Context, Stop};
+use crate::deploy::{HEAD_START, carry_out};
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
-use crate::world::World;
+use crate::world::{Line, World, within};
 use approve::Vote;
 use clients::slack::{self, Audience, Original, SlackError};
 use domain::command::Command;
@@ -25,19 +24,13 @@ use domain::message::{self, Button, Message};
 use domain::names::{DeploymentId, SlackChannel};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use futures::future::{Either, join, select};
+use futures::future::join;
 use locks::Meant;
-use std::pin::pin;
 use std::time::Duration;
-use store::{Lease, Speech, Terms, Urgency};
+use store::{Speech, Urgency};
 
 /// After this time the person is told that there is no answer.
 const LIMIT: Duration = Duration::from_secs(25);
-/// How much earlier than the work the answer to Slack sets out.
-const HEAD_START: Duration = Duration::from_millis(15);
-/// The leases of a lock and of the votes on a deployment.
-const LEASE: Terms = Terms { life: Duration::from_secs(15), renew: None };
-const LEASE_RETRY: Duration = Duration::from_millis(100);
 /// How often a response is sent until Slack takes it.
 const RESPONSE_TRIES: u32 = 3;
 /// How often it is tried to save what others have approved, a second apart.
@@ -90,10 +83,10 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
         }
         _ => Changed::Nothing,
     };
-    let (response, next) = match select(pin!(find_out(&ask, content)), pin!(world.sleep(LIMIT))).await {
-        Either::Left((Ok(answered), _)) => answered,
-        Either::Left((Err(stop), _)) => (stopped(&ask, stop, changed), None),
-        Either::Right(_) => (not_answered(&ask, "answer that", "it took too long", changed), None),
+    let (response, next) = match within(world, LIMIT, find_out(&ask, content)).await {
+        Some(Ok(answered)) => answered,
+        Some(Err(stop)) => (stopped(&ask, stop, changed), None),
+        None => (not_answered(&ask, "answer that", "it took too long", changed), None),
     };
     send(&ask, response).await;
     let Some(ToCarryOut { id, unsaved }) = next else { return };
@@ -174,19 +167,6 @@ fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Respo
 fn not_answered<W: World>(ask: &Asking<'_, W>, doing: &'static str, why: &str, changed: Changed) -> Response {
     ask.cx.world.log(Line::error("not_answered").of(ask.cx.id).with("cause", why));
     Response::words(&message::fault(&Fault::new(System::Store, doing, Cause::TimedOut).changed(changed)))
-}
-
-/// Works under a lease, and waits for it while somebody else has it.
-async fn under_lease<'a, W: World, T>(
-    ask: &Asking<'a, W>,
-    name: &str,
-    work: impl AsyncFnOnce(&Lease<'a, W>) -> Result<T, Stop>,
-) -> Result<T, Stop> {
-    let if_taken = async || -> Result<(), Stop> {
-        ask.cx.world.sleep(LEASE_RETRY).await;
-        Ok(())
-    };
-    Lease::hold(ask.cx.world, name, LEASE, if_taken, work).await
 }
 
 /// Saves what could not be saved in time. A save that was given up may have been written all the same.

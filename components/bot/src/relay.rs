@@ -11,21 +11,17 @@
 
 mod outline;
 
-use crate::log::Line;
 use crate::reply::Declined;
 use crate::settings::{GitOps, GithubRelaySettings, SettingError, Variables};
-use crate::world::World;
-use clients::argocd;
-use clients::argocd::RelayHeaders;
+use crate::world::{Line, World, within};
+use clients::argocd::{self, RelayHeaders};
 use clients::github::{Push, PushedCommit};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use clients::signature::{GitHubMac, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
 use domain::names::{CommitSha, DeploymentId};
 use domain::{message, push};
-use futures::future::{Either, select};
 use outline::{Kept, Outline};
-use std::pin::pin;
 use std::time::Duration;
 use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 
@@ -101,9 +97,9 @@ fn relay_headers(head: &Inbound, signature: &str) -> RelayHeaders {
 
 /// Recognises the bot's own push and relays it; answers everything else with the reason.
 pub async fn push(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
-    match select(pin!(answer(world, settings, verified)), pin!(world.sleep(LIMIT))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => {
+    match within(world, LIMIT, answer(world, settings, verified)).await {
+        Some(answer) => answer,
+        None => {
             // A call under way may have taken effect. The delivery can come again, and the watch goes on
             // without it.
             world.log(Line::error("relay_failed").with("cause", "it took too long"));

@@ -4,17 +4,14 @@
 //! is made of the button, so every press means the same deployment, until that deployment has come to
 //! nothing.
 
-use crate::log::Line;
-use crate::world::World;
+use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
 use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact};
 use domain::message::{Button, PushedOffer};
 use domain::names::{DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use futures::future::{Either, select};
 use std::cell::Cell;
-use std::pin::pin;
 use std::time::Duration;
 use store::StoreError;
 
@@ -82,11 +79,8 @@ pub(crate) async fn save(
         store::save_fact(world, id, &request).await?;
         Ok(Some(request))
     };
-    let saved = match select(pin!(save), pin!(world.sleep(limit))).await {
-        Either::Left((saved, _)) => saved,
-        Either::Right(_) => Err(StoreError::Failed("saving took longer than a second")),
-    };
-    match saved {
+    let too_long = Err(StoreError::Failed("saving took longer than a second"));
+    match within(world, limit, save).await.unwrap_or(too_long) {
         Ok(Some(request)) => {
             let line = Line::new("accepted").of(id).with("user", request.user.as_str());
             world.log(line.with("channel", request.channel.as_str()).with("words", request.words.to_string()));
@@ -112,10 +106,8 @@ pub(crate) async fn pressed_id(
     let mut id = first.clone();
     for next in again {
         let left = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun));
-        let facts = match select(pin!(store::load(world, &id)), pin!(world.sleep(left))).await {
-            Either::Left((facts, _)) => facts?,
-            Either::Right(_) => return Err(StoreError::Failed("reading took longer than a second")),
-        };
+        let too_long = Err(StoreError::Failed("reading took longer than a second"));
+        let facts = within(world, left, store::load(world, &id)).await.unwrap_or(too_long)?;
         if !came_to_nothing(&facts, pressed) {
             break;
         }

@@ -3,7 +3,7 @@
 //! One `allowed_outbound_hosts` entry that does not parse denies every outbound call of a component, Redis included, so each
 //! variable that ends up there is checked here, even where this component would not use it.
 
-use crate::log::Line;
+use crate::world::Line;
 use clients::argocd::ArgoCd;
 use clients::github::GitHub;
 use clients::registry::{Registry, parse_credentials};

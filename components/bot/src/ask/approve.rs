@@ -1,11 +1,10 @@
 //! *Approve* and *Reject*: votes on a deployment that was refused until others agree. Approved, the
 //! deployment goes on as another one, in the same message.
 
-use super::{Answered, Asking, Response, ToCarryOut, under_lease};
-use crate::deploy::{WRITE, authorise, catalog};
-use crate::log::Line;
+use super::{Answered, Asking, Response, ToCarryOut};
+use crate::deploy::{catalog, gates};
 use crate::request::{SAVE_LIMIT, Saved, save};
-use crate::world::World;
+use crate::world::{Line, WRITE, World, under_lease};
 use clients::slack::{self, SlackError};
 use domain::command::{DeployWords, Version, What};
 use domain::deployment::{Approval, ApprovalsFact, End, Facts, Origin, RequestFact};
@@ -43,7 +42,7 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
     let (target, environment) = catalog::find_target(&ask.cx, &proposal.request.words.target()).await?;
     let may_vote = match (own_vote(&proposal, user, vote), &environment.gates.approvals) {
         (Some(counts), _) => counts,
-        (None, Some(approvals)) => authorise::is_among(&ask.cx, user, &approvals.by).await?,
+        (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,
         (None, None) => false,
     };
     if !may_vote {
@@ -52,7 +51,7 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
         return Ok((Response::words(&message::may_not_approve(&target.to_string(), is_own)), None));
     }
     let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), vote).await;
-    under_lease(ask, &format!("approvals/{of}"), counted).await
+    under_lease(world, &format!("approvals/{of}"), counted).await
 }
 
 /// Records the vote, under the lease of the deployment's votes.

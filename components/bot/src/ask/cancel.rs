@@ -1,9 +1,8 @@
 //! The wish to cancel. Only the process that carries the deployment out turns the wish into an end.
 
 use super::{Answered, Asking, Response, ToCarryOut};
-use crate::deploy::{authorise, carry_lease, catalog};
-use crate::log::Line;
-use crate::world::World;
+use crate::deploy::{carry_lease, catalog, gates};
+use crate::world::{Line, World};
 use domain::command::TargetWords;
 use domain::deployment::{CancelFact, Facts};
 use domain::message;
@@ -28,7 +27,7 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
         Cancellation::ByAsker => {}
         Cancellation::ByOther(words) => {
             let (target, environment) = catalog::find_target(&ask.cx, &words).await?;
-            authorise::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
+            gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
         }
     }
     if facts.cancel.is_none() {

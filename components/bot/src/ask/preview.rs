@@ -1,8 +1,9 @@
 //! `preview`: reads and decides like a deploy, and writes nothing.
 
 use super::{Asking, Response};
+use crate::context::Stop;
 use crate::deploy::prepare::Look;
-use crate::deploy::{Site, Stop, authorise, catalog, gates, prepare, versions};
+use crate::deploy::{Site, catalog, gates, prepare, versions};
 use crate::world::World;
 use domain::catalog::Members;
 use domain::command::{DeployWords, Version, What};
@@ -14,20 +15,20 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     let cx = &ask.cx;
     let request = ask.asker.request(ask.at, words, Origin::Typed);
     let (blob, catalog) = catalog::read_catalog(cx).await?;
-    let (target, app, environment) = authorise::authorise(cx, &request, &catalog).await?;
-    let site = Site { target: &target, app, environment, catalog: &blob };
-    let Look { snapshot, login } = prepare::read(cx, &request, &site).await?;
-    catalog::same_catalog(cx, &site, &snapshot).await?;
-    let prepared = prepare::prepare(cx, (&request, None), &site, &snapshot, login).await?;
+    let (target, app, environment) = gates::authorise(cx, &request, &catalog).await?;
+    let site = Site { cx, request: &request, target: &target, app, environment, catalog: &blob };
+    let Look { snapshot, login } = prepare::read(&site).await?;
+    catalog::same_catalog(&site, &snapshot).await?;
+    let prepared = prepare::prepare(&site, None, &snapshot, login).await?;
     let plan = prepared.plan.targets.first();
-    let problem = match gates::gates(cx, &request, &site, &snapshot, plan).await {
+    let problem = match gates::gates(&site, &snapshot, plan).await {
         Ok(_) => None,
         Err(Stop::End(End::Refused { refusal })) => refusal.read(),
         Err(other) => return Err(other),
     };
     let changes = versions::changes(cx, plan).await;
     let members = Members::default();
-    let gates = environment.gates.in_preview(&gates::case(cx, &request, &site, (&snapshot, plan), &members));
+    let gates = environment.gates.in_preview(&gates::case(&site, &snapshot, plan, &members));
     let files: Vec<(&FilePath, &str, &str)> =
         prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
     Ok(Response::Asker(message::preview(&Preview {

@@ -1,7 +1,8 @@
 //! `status`, `history` and `apps`: what is known of the targets.
 
 use super::{Asking, Response};
-use crate::deploy::{Stop, catalog, versions};
+use crate::context::Stop;
+use crate::deploy::{catalog, versions};
 use crate::world::World;
 use domain::catalog::Environment;
 use domain::command::TargetWords;

@@ -1,9 +1,8 @@
 //! Source: what is to be deployed, and its image, or why it cannot be.
 
 use super::prepare::{self, Site};
-use super::stop::Stop;
 use super::versions;
-use crate::context::Context;
+use crate::context::Stop;
 use crate::world::World;
 use clients::github::{PrState, Snapshot, SourceState};
 use domain::catalog::App;
@@ -14,23 +13,19 @@ use domain::names::{DeploymentId, Target};
 use domain::refusal::Refusal;
 
 /// What is to run: the source and its image.
-pub(super) async fn wanted<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-    snapshot: &Snapshot,
-) -> Result<(Source, ImageRef), Stop> {
+pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Source, ImageRef), Stop> {
+    let (cx, request) = (site.cx, site.request);
     if let What::Rollback(version) = &request.words.what {
         let past = versions::past(cx, &site.environment.argocd).await?;
         still_newest(request, site.target, &past)?;
-        let earlier = versions::earlier(cx, site, &past, version).await?;
+        let earlier = versions::earlier(site, &past, version).await?;
         not_live(&earlier.tag, site.target, &past)?;
         let image = earlier.image_ref();
         return Ok((earlier.source, image));
     }
     if request.words.what == What::Written {
-        let texts = prepare::texts(cx, site, snapshot).await?;
-        let known = versions::written(cx, site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
+        let texts = prepare::texts(site, snapshot).await?;
+        let known = versions::written(site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
         still_head(request, &known.source)?;
         let image = known.image_ref();
         return Ok((known.source, image));

@@ -1,10 +1,8 @@
 //! Versions that were deployed to a target before: what `history` numbers, and what a rollback goes back to.
 
 use super::prepare::Site;
-use super::stop::Stop;
-use crate::context::Context;
-use crate::log::Line;
-use crate::world::World;
+use crate::context::{Context, Stop};
+use crate::world::{Line, World};
 use clients::github;
 use domain::command::Version;
 use domain::deployment::{Change, ChangesFact, CommitFact, CommittedFact, Facts, State, TargetPlan};
@@ -27,8 +25,7 @@ pub(super) async fn since<W: World>(
 
 /// The version that is in these files, if it was deployed to the target before.
 pub(super) async fn written<'t, W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'_>,
+    site: &Site<'_, W>,
     texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
 ) -> Result<TargetPlan, Stop> {
     let mut tags: Vec<String> = Vec::new();
@@ -42,7 +39,7 @@ pub(super) async fn written<'t, W: World>(
     }
     let known = match tags.as_slice() {
         [tag] => {
-            let past = past(cx, &site.environment.argocd).await?.into_iter();
+            let past = past(site.cx, &site.environment.argocd).await?.into_iter();
             past.filter_map(|(_, facts)| facts.commit)
                 .map(|commit| commit.target().clone())
                 .find(|plan| plan.tag.as_str() == tag)
@@ -56,13 +53,12 @@ pub(super) async fn written<'t, W: World>(
 
 /// The version to go back to, from what we remember of the target.
 pub(super) async fn earlier<W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'_>,
+    site: &Site<'_, W>,
     past: &[(DeploymentId, Facts)],
     version: &Version,
 ) -> Result<TargetPlan, Stop> {
     let rolled_back = match version {
-        Version::LastHealthy => store::load_key(cx.world, RolledBackVersions(&site.environment.argocd)).await?,
+        Version::LastHealthy => store::load_key(site.cx.world, RolledBackVersions(&site.environment.argocd)).await?,
         Version::Back(_) | Version::Tag(_) => None,
     };
     find_version(site.target, past, version, &rolled_back.unwrap_or_default())

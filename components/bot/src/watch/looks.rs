@@ -4,17 +4,14 @@
 //! the sync again.
 
 use super::follower::Follower;
-use crate::world::World;
-use clients::argocd;
-use clients::argocd::{ArgoError, Event, EventStream, Kind};
+use crate::world::{World, within};
+use clients::argocd::{self, ArgoError, Event, EventStream, Kind};
 use clients::http::Chunks;
 use domain::application::Application;
 use domain::deployment::CommitFact;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::time::Timestamp;
-use futures::future::{Either, select};
 use futures::stream::{LocalBoxStream, StreamExt};
-use std::pin::pin;
 use std::time::Duration;
 use store::Clock;
 
@@ -164,10 +161,7 @@ async fn in_time<T>(
     work: impl Future<Output = Result<T, ArgoError>>,
 ) -> Result<T, ArgoError> {
     let left = moment.saturating_sub(clock.elapsed());
-    match select(pin!(work), pin!(clock.sleep(left))).await {
-        Either::Left((done, _)) => done,
-        Either::Right(_) => Err(stream_fault(Cause::TimedOut)),
-    }
+    within(clock, left, work).await.unwrap_or(Err(stream_fault(Cause::TimedOut)))
 }
 
 async fn next_app(stream: &mut EventStream<impl Chunks>) -> Result<Box<Application>, ArgoError> {

@@ -5,20 +5,16 @@
 
 use super::Watch;
 use super::follower::{Ended, Nudges};
-use crate::log::Line;
 use crate::speak::CALL;
-use crate::world::World;
-use clients::slack;
-use clients::slack::SlackError;
+use crate::world::{Line, World, within};
+use clients::slack::{self, SlackError};
 use domain::deployment::RequestFact;
 use domain::fault::Cause;
 use domain::message;
 use domain::names::{CommitSha, SlackChannel};
 use domain::push::{NEWS, PushNote, Touched};
-use futures::future::select;
 use futures::stream::StreamExt;
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::time::Duration;
 use store::{Live, PushTold, Pushed, Speech, StoreError, Telling, Urgency};
 
@@ -42,8 +38,7 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
                 }
             }
         }
-        let pause = watch.settings.limits.look_again;
-        select(pin!(nudges.next()), pin!(watch.world.sleep(pause))).await;
+        within(watch.world, watch.settings.limits.look_again, nudges.next()).await;
         if watch.closing.get() {
             break;
         }
