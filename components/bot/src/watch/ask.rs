@@ -7,7 +7,7 @@ use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, SyncOutcome, SyncRequest};
 use domain::application::{Application, Health};
-use domain::deployment::{self, CommitFact, Facts, Failure, LastWord, Overtaken, Riders, Turn, Waiting};
+use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Turn, Waiting};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
@@ -212,30 +212,21 @@ async fn look_at_late<W: World>(
 ) -> Result<Overtaken, StoreError> {
     let facts = store::load(world, id).await?;
     let Some(commit) = &facts.commit else { return Ok(Overtaken::No) };
-    let others = others(world, commit, id).await?;
-    let rewritten = store::load_key(world, Rewritten).await?.map(|rewritten| rewritten.at);
-    // Argo CD last: what it shows is newer than what we know.
-    match argocd::get(world, &settings.argocd, commit.target().application()).await {
-        Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
-        Err(ArgoError::NoApplication) => Ok(Overtaken::No),
-        Err(_) => Err(StoreError::Failed("Argo CD did not say")),
-    }
-}
-
-/// The deployments that the target's keys name, but for this one.
-async fn others<W: World>(
-    world: &W,
-    commit: &CommitFact,
-    id: &DeploymentId,
-) -> Result<Vec<(DeploymentId, Facts)>, StoreError> {
-    let current = store::load_key(world, Current(commit.target().application())).await?.map(|current| current.id);
-    let live = store::load_key(world, Live(commit.target().application())).await?.map(|live| live.id);
+    let application = commit.target().application();
+    let current = store::load_key(world, Current(application)).await?.map(|current| current.id);
+    let live = store::load_key(world, Live(application)).await?.map(|live| live.id);
     let mut others = Vec::new();
     for other in current.into_iter().chain(live).filter(|other| other != id) {
         let facts = store::load(world, &other).await?;
         others.push((other, facts));
     }
-    Ok(others)
+    let rewritten = store::load_key(world, Rewritten).await?.map(|rewritten| rewritten.at);
+    // Argo CD last: what it shows is newer than what we know.
+    match argocd::get(world, &settings.argocd, application).await {
+        Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
+        Err(ArgoError::NoApplication) => Ok(Overtaken::No),
+        Err(_) => Err(StoreError::Failed("Argo CD did not say")),
+    }
 }
 
 /// The same ask that a watch would make for it. Says whether it may have been taken.

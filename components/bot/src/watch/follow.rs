@@ -10,7 +10,7 @@ use super::{SLEPT, Watch};
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError};
 use domain::application::Application;
-use domain::deployment::{self, CommitFact, Failure, Next, Step, View, Waiting};
+use domain::deployment::{self, CommitFact, CommittedFact, Failure, Next, Step, View, Waiting};
 use domain::fault::Cause;
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
@@ -96,13 +96,7 @@ impl<W: World> Follower<'_, W> {
     /// Follows Argo CD to the final state, or until the watch closes.
     async fn sync(&self, speaker: &WatchSpeaker<'_, '_, W>, refresh: bool) -> Result<(), StoreError> {
         let (changed, changes) = mpsc::unbounded();
-        let observed = async {
-            let observed = self.observe(refresh, &changed).await;
-            drop(changed);
-            observed
-        };
-        let (observed, ()) = join(pin!(observed), pin!(self.tell_changes(speaker, changes))).await;
-        observed
+        join(self.observe(refresh, changed), self.tell_changes(speaker, changes)).await.0
     }
 
     /// Words that have to wait do not stand in the way of newer words.
@@ -118,12 +112,11 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    async fn observe(&self, refresh: bool, changed: &mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
-        let (commit, sha, deadline) = {
-            let facts = self.facts.borrow();
-            let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return Ok(()) };
-            (commit.clone(), committed.sha.clone(), committed.at.after(commit.target().deadline))
-        };
+    /// Nothing changes any more when this has ended.
+    async fn observe(&self, refresh: bool, changed: mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
+        let committed = self.facts.borrow().committed.clone();
+        let Some(CommittedFact { sha, at, commit, .. }) = committed else { return Ok(()) };
+        let deadline = at.after(commit.target().deadline);
         let signal = || drop(changed.unbounded_send(()));
         signal();
         if refresh {

@@ -3,7 +3,7 @@
 use super::Watch;
 use crate::speak::{CALL, Journal, Speaker, Standing};
 use crate::world::{Line, WRITE, World, within};
-use domain::deployment::{self, Facts, LastWord, OutcomeFact, Voice, WatchFact};
+use domain::deployment::{self, CommittedFact, Facts, LastWord, OutcomeFact, Voice, WatchFact};
 use domain::message;
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
@@ -113,15 +113,11 @@ impl<'a, W: World> Follower<'a, W> {
 
     /// Saves the final state. People are told after it.
     pub(crate) async fn save_outcome(&self, word: LastWord) -> Result<(), StoreError> {
-        let live = {
-            let facts = self.facts.borrow();
-            let live =
-                facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
-            live.map(|(committed, commit)| (committed.sha.clone(), commit.target().application().clone()))
-        };
-        if let Some((sha, argocd)) = live {
+        let committed = self.facts.borrow().committed.clone().filter(|_| matches!(word, LastWord::Live { .. }));
+        if let Some(CommittedFact { sha, commit, .. }) = committed {
             self.watch.lease.ensure(WRITE).await?;
-            store::save_key(self.world, Live(&argocd), &LiveVersion { id: self.id.clone(), sha }).await?;
+            let live = LiveVersion { id: self.id.clone(), sha };
+            store::save_key(self.world, Live(commit.target().application()), &live).await?;
         }
         let outcome = OutcomeFact { at: self.world.now(), word };
         self.watch.lease.ensure(WRITE).await?;
