@@ -132,12 +132,8 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         Kind::Rewritten => return rewritten(world, &push).await,
         Kind::Persons(reason) => return note_push(world, &push, reason).await,
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
-            Ok(Proof::Ours) => id,
-            Ok(Proof::Not { reason, is_known }) => return not_ours(world, &push, &id, reason, is_known).await,
-            Ok(Proof::NotYet) => {
-                world.log(Line::new("push_before_committed").of(&id));
-                return Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet");
-            }
+            Ok(None) => id,
+            Ok(Some(answer)) => return answer,
             Err(error) => return failed(world, Some(&id), error),
         },
     };
@@ -258,39 +254,32 @@ fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> A
     Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "the store did not answer")
 }
 
-enum Proof {
-    Ours,
-    Not {
-        reason: &'static str,
-        /// There is such a deployment.
-        is_known: bool,
-    },
-    /// An attempt of ours has this base, but its outcome is not recorded.
-    NotYet,
-}
-
 /// `after` must be what `committed` says. The webhook may arrive before the mutation's answer, so `committed`
-/// is looked for again for a while.
+/// is looked for again for a while. `None`: it is so. Otherwise what GitHub is answered.
 async fn prove(
     world: &impl World,
     settings: &GithubRelaySettings,
     push: &Push<'_>,
     id: &DeploymentId,
     after: &CommitSha,
-) -> Result<Proof, StoreError> {
+) -> Result<Option<Answer>, StoreError> {
     let until = world.elapsed().saturating_add(settings.limits.overtaking);
     loop {
         if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
-            let reason = "not the commit that the bot made";
-            return Ok(if committed.sha == *after { Proof::Ours } else { Proof::Not { reason, is_known: true } });
+            if committed.sha == *after {
+                return Ok(None);
+            }
+            return Ok(Some(not_ours(world, push, id, "not the commit that the bot made", true).await));
         }
         let commit = store::load_fact::<CommitFact>(world, id).await?;
         let is_known = commit.is_some();
         if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
-            return Ok(Proof::Not { reason: "no commit of the bot was expected here", is_known });
+            return Ok(Some(not_ours(world, push, id, "no commit of the bot was expected here", is_known).await));
         }
         if world.elapsed() >= until {
-            return Ok(Proof::NotYet);
+            // An attempt of ours has this base, but its outcome is not recorded.
+            world.log(Line::new("push_before_committed").of(id));
+            return Ok(Some(Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")));
         }
         world.sleep(LOOK_AGAIN).await;
     }
