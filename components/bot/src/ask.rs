@@ -4,18 +4,15 @@
 //! The response goes through the `response_url` of the click. Nothing was promised before it, so a person who
 //! reads no response asks again.
 
-mod approve;
-mod cancel;
 mod locks;
-mod preview;
-mod status;
+mod questions;
+mod votes;
 
 use crate::context::{Context, Stop};
 use crate::deploy::{HEAD_START, carry_out};
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
-use approve::Vote;
 use clients::slack::{self, Audience, Original, SlackError};
 use domain::command::Command;
 use domain::deployment::{End, RequestFact};
@@ -28,6 +25,7 @@ use futures::future::join;
 use locks::Meant;
 use std::time::Duration;
 use store::{Speech, Urgency};
+use votes::Vote;
 
 /// After this time the person is told that there is no answer.
 const LIMIT: Duration = Duration::from_secs(25);
@@ -90,13 +88,12 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
     };
     send(&ask, response).await;
     let Some(ToCarryOut { id, unsaved }) = next else { return };
-    let is_saved = match unsaved {
-        Some(request) => save_late(world, &id, request).await,
-        None => true,
-    };
-    if is_saved {
-        carry_out(world, settings, &id).await;
+    if let Some(request) = unsaved
+        && !save_late(world, &id, request).await
+    {
+        return;
     }
+    carry_out(world, settings, &id).await;
 }
 
 async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
@@ -113,14 +110,14 @@ async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
 
 async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
     let response = match command {
-        Command::Status(None) => status::of_all(ask).await?,
-        Command::Status(Some(words)) => status::of_one(ask, &words).await?,
-        Command::History(words) => status::history(ask, &words).await?,
-        Command::Apps => status::apps(ask).await?,
-        Command::Preview(words) => preview::preview(ask, words).await?,
+        Command::Status(None) => questions::of_all(ask).await?,
+        Command::Status(Some(words)) => questions::of_one(ask, &words).await?,
+        Command::History(words) => questions::history(ask, &words).await?,
+        Command::Apps => questions::apps(ask).await?,
+        Command::Preview(words) => questions::preview(ask, words).await?,
         Command::Lock { scope, reason, period } => locks::lock(ask, &scope, reason, period).await?,
         Command::Unlock(scope) => locks::unlock(ask, &scope, Meant::Any).await?,
-        Command::Cancel(words) => return cancel::current(ask, &words).await,
+        Command::Cancel(words) => return votes::current(ask, &words).await,
         // Answered at once, or saved and carried out.
         Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) => Response::Nothing,
     };
@@ -129,9 +126,9 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
 
 async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
     match button {
-        Button::Cancel(id) => cancel::cancel(ask, &id).await,
-        Button::Approve(id) => approve::vote(ask, &id, Vote::Approve).await,
-        Button::Reject(id) => approve::vote(ask, &id, Vote::Reject).await,
+        Button::Cancel(id) => votes::cancel(ask, &id).await,
+        Button::Approve(id) => votes::vote(ask, &id, Vote::Approve).await,
+        Button::Reject(id) => votes::vote(ask, &id, Vote::Reject).await,
         Button::Unlock { scope, set } => {
             let meant = set.map_or(Meant::OfRollback, Meant::SetAt);
             Ok((locks::unlock(ask, &scope, meant).await?, None))

@@ -10,11 +10,9 @@ mod guard;
 pub(crate) mod prepare;
 mod resume;
 mod settle;
-mod source;
 mod turn;
 pub(crate) mod versions;
 
-pub(crate) use prepare::Site;
 pub(crate) use resume::carry_lease;
 pub use resume::{resume, take_back};
 
@@ -119,7 +117,7 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
     let mut facts = store::load(run.cx.world, run.cx.id).await?;
     let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
     if facts.watch_speaks() {
-        return guard::guard(run, &facts).await;
+        return run.guard(&facts).await;
     }
     if let Some(commit) = &facts.commit {
         // Attempts from before a crash are settled before anything else.
@@ -139,12 +137,11 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
             worked.set(true);
             done
         };
-        let (done, ()) = join(work, tell_progress(run, &speaker, first, heard, &worked)).await;
-        done?;
+        join(work, tell_progress(run, &speaker, first, heard, &worked)).await.0?;
     }
     if facts.committed.is_some() {
-        guard::compare(run, &facts).await;
-        return guard::guard(run, &facts).await;
+        run.compare(&facts).await;
+        return run.guard(&facts).await;
     }
     tell_end(run, &speaker, &facts).await
 }
@@ -183,7 +180,7 @@ async fn tell_progress<W: World>(
 /// The work up to `committed` or `end`, whichever is saved in the facts then.
 async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     if let Some(sha) = settle::settled(run, job).await? {
-        return commit::committed(run, job.facts, sha, false).await;
+        return run.committed(job.facts, sha, false).await;
     }
     let mut stop = Stop::Moved;
     for _ in 0..TRIES {
@@ -201,7 +198,7 @@ async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop>
     while !run.unsettled.borrow().bases.is_empty() {
         run.unsettled.borrow_mut().look = true;
         if let Some(sha) = settle::settled(run, job).await? {
-            return commit::committed(run, job.facts, sha, false).await;
+            return run.committed(job.facts, sha, false).await;
         }
         settle::doubtful(run, job).await?;
     }
@@ -254,23 +251,22 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
     let remembered = catalog::cached_catalog(&run.cx).await;
     // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
     let allowed = match &remembered {
-        Some((blob, catalog)) => gates::authorise(&run.cx, job.request, catalog).await.ok().map(|found| (blob, found)),
+        Some(remembered) => gates::authorise(&run.cx, job.request, remembered).await.ok(),
         None => None,
     };
     let by_memory = allowed.is_some();
     let read;
-    let (blob, (target, app, environment)) = match allowed {
-        Some(allowed) => allowed,
+    let site = match allowed {
+        Some(site) => site,
         None => {
             read = catalog::read_catalog(&run.cx).await?;
-            (&read.0, gates::authorise(&run.cx, job.request, &read.1).await?)
+            gates::authorise(&run.cx, job.request, &read).await?
         }
     };
     run.compared.set(false);
-    let site = Site { cx: &run.cx, request: job.request, target: &target, app, environment, catalog: blob };
     let done = turn::with_target(run, job, &site).await;
     let is_refused = matches!(done, Err(Stop::End(End::Refused { .. })));
-    if by_memory && is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *blob {
+    if by_memory && is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *site.catalog {
         // A freeze may have been lifted since, or an owner added.
         return Err(Stop::Moved);
     }

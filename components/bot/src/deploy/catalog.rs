@@ -30,9 +30,8 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
 /// The catalog as it is on the branch now.
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);
-    let state = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path)
-        .await
-        .map_err(|error| read_error(cx, error))?;
+    let read = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
+    let state = read.map_err(|error| read_error(cx, error))?;
     let cached = cache_catalog(cx, &state).await?;
     let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
     Ok((cached.blob, catalog))

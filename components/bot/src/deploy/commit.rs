@@ -1,12 +1,13 @@
 //! Commit: read and decide, then one mutation under the target's and the branch's lease; again while the branch moves.
 
-use super::prepare::{self, Look, Prepared, Site};
+use super::prepare::{self, Prepared};
 use super::settle::{self, Written};
-use super::{Job, Run, TRIES, catalog, gates, guard, may_go_on, turn};
+use super::turn::{self, Turn};
+use super::{Job, Run, TRIES, catalog, gates, may_go_on};
 use crate::context::{Context, Stop};
 use crate::world::{Line, WRITE, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
-use domain::deployment::{Attempt, CommitFact, CommittedFact, Facts, Riders, Taken, TargetPlan, until};
+use domain::deployment::{Attempt, CommitFact, Facts, Riders, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault};
 use domain::message::{self, Note};
 use domain::names::{CommitSha, FilePath};
@@ -18,13 +19,6 @@ use store::Lease;
 
 /// What a mutation may take: a lease must hold this long before it is sent.
 const MUTATION: Duration = Duration::from_secs(8);
-
-/// The turn at the target.
-pub(super) struct Turn<'t, W> {
-    pub(super) run: &'t Run<'t, W>,
-    pub(super) site: &'t Site<'t, W>,
-    pub(super) lease: &'t Lease<'t, W>,
-}
 
 /// A commit that is to be sent.
 struct Send {
@@ -104,7 +98,7 @@ impl<W: World> Turn<'_, W> {
     async fn decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
         let run = self.run;
         if let Some(sha) = settle::settled(run, job).await? {
-            committed(run, job.facts, sha, false).await?;
+            run.committed(job.facts, sha, false).await?;
             return Ok(None);
         }
         if let Some(commit) = begun(run, job.facts) {
@@ -119,7 +113,7 @@ impl<W: World> Turn<'_, W> {
     async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
         let (run, site) = (self.run, self.site);
         may_go_on(run, job.request).await?;
-        let Look { snapshot, login } = prepare::read(site).await?;
+        let (snapshot, login) = prepare::read(site).await?;
         catalog::same_catalog(site, &snapshot).await?;
         run.compared.set(true);
         let begun = begun(run, job.facts);
@@ -137,7 +131,7 @@ impl<W: World> Turn<'_, W> {
         let mut fact = CommitFact { plan, granted, attempts };
         let unchanged = edits.iter().all(|file| !file.edit.changed);
         if unchanged {
-            match settle::already_written(site, &fact.plan, &snapshot).await? {
+            match settle::already_written(site, fact.target(), &snapshot).await? {
                 Written::ByUs { sha, reused, taken } => {
                     let target = match taken {
                         None => only_up_to(&sha, &snapshot, fact.target()),
@@ -145,7 +139,7 @@ impl<W: World> Turn<'_, W> {
                     };
                     fact.plan.targets = NonEmpty::one(target);
                     self.save_commit(job.facts, fact).await?;
-                    committed(run, job.facts, sha, reused).await?;
+                    run.committed(job.facts, sha, reused).await?;
                     return Ok(None);
                 }
                 Written::ToTakeOver(taken) => fact.plan.targets = NonEmpty::one(take_over(taken, fact.target())),
@@ -178,7 +172,7 @@ impl<W: World> Turn<'_, W> {
         turn::still_current(run, &self.site.environment.argocd).await?;
         match self.mutate(job, branch, &send.base, &send.files).await? {
             CommitOutcome::Done(sha) => {
-                committed(run, job.facts, sha, false).await?;
+                run.committed(job.facts, sha, false).await?;
                 Ok(Round::Committed)
             }
             // After an attempt without an answer the branch may have moved by that very attempt.
@@ -192,7 +186,7 @@ impl<W: World> Turn<'_, W> {
                 let last = job.request.at.after(run.cx.settings.limits.no_mutation);
                 let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
                 run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
-                guard::only_commits(run, wait).await;
+                run.only_commits(wait).await;
                 Ok(Round::Later(wait))
             }
             CommitOutcome::NotDone(fault) => Err(fault.into()),
@@ -242,31 +236,6 @@ impl<W: World> Turn<'_, W> {
         branch.ensure(MUTATION).await?;
         Ok(github::commit(world, &settings.github, &new).await)
     }
-}
-
-/// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
-pub(super) async fn committed<W: World>(
-    run: &Run<'_, W>,
-    facts: &mut Facts,
-    sha: CommitSha,
-    reused: bool,
-) -> Result<(), Stop> {
-    let (world, id) = (run.cx.world, run.cx.id);
-    let Some(commit) = facts.commit.clone() else { return Err(Stop::Leave("there is no plan")) };
-    let fact = CommittedFact { sha, at: world.now(), reused, commit: Box::new(commit) };
-    // Before it is known as committed: whoever resumes does both again, and nobody deploys the broken version in between.
-    turn::after_rollback(run, facts).await?;
-    store::save_fact(world, id, &fact).await?;
-    world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
-    facts.committed = Some(fact);
-    if let Some(request) = &facts.request {
-        // Again: whoever ended this one by mistake may have taken it out.
-        let _ = store::add_in_flight(world, id, request.at).await;
-    }
-    if store::announce(world, id).await == Ok(0) {
-        world.log(Line::error("nobody_watches").of(id));
-    }
-    Ok(())
 }
 
 /// An earlier commit of ours is to be synced again: what is in it or before it rides along, and what people pushed

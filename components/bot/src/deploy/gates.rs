@@ -6,22 +6,22 @@ use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{Snapshot, SourceState};
 use clients::slack::{self, SlackError};
-use domain::catalog::{App, Asked, Case, Catalog, Environment, Members, People, Unmet};
+use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
 use domain::deployment::{Granted, RequestFact, TargetPlan};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::github::ReviewsState;
 use domain::lock::TargetLock;
-use domain::names::{ArgoApplication, SlackChannel, SlackGroup, SlackUser, Target};
+use domain::names::{ArgoApplication, BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
 use domain::refusal::Refusal;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
 
 /// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
 pub(crate) async fn authorise<'c, W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    catalog: &'c Catalog,
-) -> Result<(Target, &'c App, &'c Environment), Stop> {
+    cx: &'c Context<'c, W>,
+    request: &'c RequestFact,
+    (blob, catalog): &'c (BlobSha, Catalog),
+) -> Result<Site<'c, W>, Stop> {
     let words = &request.words;
     let (target, app, environment) = catalog.find(&words.app, words.environment.as_deref())?;
     if let What::PullRequestOf { repo, number } = &words.what
@@ -31,7 +31,7 @@ pub(crate) async fn authorise<'c, W: World>(
         return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
     }
     may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
-    Ok((target, app, environment))
+    Ok(Site { cx, request, target, app, environment, catalog: blob })
 }
 
 /// Whether this person may deploy there, from this channel.
@@ -150,7 +150,7 @@ pub(crate) fn case<'a, W: World>(
 fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a> {
     let Site { cx, request, .. } = site;
     Asked {
-        target: site.target,
+        target: &site.target,
         owners: &site.environment.owners,
         user: &request.user,
         channel: &request.channel,

@@ -1,6 +1,6 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing outside our own store.
 
-use super::{catalog, source, versions};
+use super::{catalog, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
 use crate::world::{Line, World, within};
@@ -28,14 +28,14 @@ const LOGIN_AHEAD: Duration = Duration::from_secs(2);
 pub(crate) struct Site<'a, W> {
     pub(crate) cx: &'a Context<'a, W>,
     pub(crate) request: &'a RequestFact,
-    pub(crate) target: &'a Target,
+    pub(crate) target: Target,
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
     pub(crate) catalog: &'a BlobSha,
 }
 
 /// The one query, and beside it the login that the image's registry is going to ask for.
-pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Look, Stop> {
+pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Option<Login>), Stop> {
     let (cx, request) = (site.cx, site.request);
     let live = versions::since(cx, &site.environment.argocd).await?;
     let (mut checked, mut file) = (None, None);
@@ -75,7 +75,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Look, Stop> {
     let (snapshot, login) = join(snapshot, log_in_ahead(cx, &site.app.image)).await;
     let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
     // The checks that were asked for are those of the version that was in the file.
-    if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok(Look { snapshot, login }) }
+    if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok((snapshot, login)) }
 }
 
 /// As far as it is known how. Without it the registry asks, which takes two round trips more.
@@ -120,7 +120,7 @@ pub(crate) async fn prepare<W: World>(
 
 /// The version that is wanted now, with what the registry says of its image. What it replaces is not looked up yet.
 async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option<Login>) -> Result<TargetPlan, Stop> {
-    let (source, image) = source::wanted(site, snapshot).await?;
+    let (source, image) = versions::wanted(site, snapshot).await?;
     let ImageState::Found(digest) = look_for(site.cx, &image, login).await? else {
         return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
     };
@@ -191,13 +191,6 @@ async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileSta
     };
     let text = catalog::exact_text(cx, blob, text.as_deref(), *size).await?;
     Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
-}
-
-/// What one look has found.
-pub(crate) struct Look {
-    pub(crate) snapshot: Snapshot,
-    /// A login that the image's registry is going to ask for.
-    pub(crate) login: Option<Login>,
 }
 
 /// What would be committed.

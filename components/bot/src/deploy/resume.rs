@@ -23,17 +23,9 @@ const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
 /// Carries on with deployments that nobody carries, or after their commit nobody guards: to be called after `/healthz` was answered.
 /// At most once per period in the whole installation.
 pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
-    let ids = to_resume(world, settings).await;
-    join_all(ids.iter().map(|id| carry_out(world, settings, id))).await;
-}
-
-async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<DeploymentId> {
     match resumable(world, &settings.limits).await {
-        Ok(ids) => ids,
-        Err(error) => {
-            world.log(Line::error("not_resumed").with("cause", error.why()));
-            Vec::new()
-        }
+        Ok(ids) => drop(join_all(ids.iter().map(|id| carry_out(world, settings, id))).await),
+        Err(error) => world.log(Line::error("not_resumed").with("cause", error.why())),
     }
 }
 

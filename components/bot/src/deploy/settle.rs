@@ -6,7 +6,7 @@ use super::{Job, Run, versions};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, HistoryQuestion, PastCommit, Snapshot, Which};
-use domain::deployment::{Candidate, Plan, Taken, TargetPlan};
+use domain::deployment::{Candidate, Taken, TargetPlan};
 use domain::fault::{Cause, Fault, System};
 use domain::message::{self, Note};
 use domain::names::{CommitSha, DeploymentId, FilePath, GitHubLogin};
@@ -63,13 +63,8 @@ async fn look_for_commit<W: World>(run: &Run<'_, W>, job: &Job<'_>) -> Result<(O
         return Err(Fault::new(System::Store, "find out whether my commit landed", Cause::Nonsense { part }));
     };
     let since = Timestamp(job.request.at.0.saturating_sub(300_000));
-    let paths: BTreeSet<FilePath> = commit
-        .attempts
-        .iter()
-        .flat_map(|attempt| attempt.files.keys())
-        .chain(commit.target().files.iter())
-        .cloned()
-        .collect();
+    let attempted = commit.attempts.iter().flat_map(|attempt| attempt.files.keys());
+    let paths: BTreeSet<FilePath> = attempted.chain(commit.target().files.iter()).cloned().collect();
     let paths: Vec<FilePath> = paths.into_iter().collect();
     let github = &run.cx.settings.github;
     let which = if commit.may_change_nothing() { Which::Any } else { Which::Touching };
@@ -89,13 +84,12 @@ async fn look_for_commit<W: World>(run: &Run<'_, W>, job: &Job<'_>) -> Result<(O
 /// taken it over, which whoever knows whose it is may ask for.
 pub(super) async fn already_written<W: World>(
     site: &Site<'_, W>,
-    plan: &Plan,
+    target: &TargetPlan,
     snapshot: &Snapshot,
 ) -> Result<Written, Stop> {
     let cx = site.cx;
-    let target = plan.targets.first();
     let files: Vec<FilePath> = target.files.iter().cloned().collect();
-    let (github, repo) = (&cx.settings.github, &plan.gitops.repo);
+    let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
     let touches = github::last_touch(cx.world, github, repo, &snapshot.head, &files).await?;
     let mut newest = None;
     for file in &files {
@@ -104,7 +98,7 @@ pub(super) async fn already_written<W: World>(
             return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
         };
         let Some((id, at)) = written_by_us(cx, target, past, snapshot).await? else {
-            return written_by_others(site, plan, past, snapshot).await;
+            return written_by_others(site, target, past, snapshot).await;
         };
         // Of several files that were written one after the other, the last of those commits has them all.
         if newest.as_ref().is_none_or(|(known, _, _)| at > *known) {
@@ -136,22 +130,21 @@ async fn written_by_us<W: World>(
 /// The tag is there by somebody else's commit: ours only once it was taken over, or is to be.
 async fn written_by_others<W: World>(
     site: &Site<'_, W>,
-    plan: &Plan,
+    target: &TargetPlan,
     past: &PastCommit,
     snapshot: &Snapshot,
 ) -> Result<Written, Stop> {
     let Site { cx, request, .. } = site;
-    if let Some((sha, before)) = taken_over(cx, plan, &past.sha, &snapshot.head).await? {
+    if let Some((sha, before)) = taken_over(cx, target, &past.sha, &snapshot.head).await? {
         return Ok(Written::ByUs { sha, reused: true, taken: Some(Box::new(before)) });
     }
     if request.origin.takes_over(&past.sha) {
         let newest = match snapshot.since_live.first() {
             Some(touch) => touch.sha.clone(),
-            None => versions::since(cx, plan.targets.first().application()).await?.unwrap_or_else(|| past.sha.clone()),
+            None => versions::since(cx, target.application()).await?.unwrap_or_else(|| past.sha.clone()),
         };
         return Ok(Written::ToTakeOver(Taken { wrote: past.sha.clone(), by: past.author.clone(), newest }));
     }
-    let target = plan.targets.first();
     let (tag, head) = (target.tag.clone(), (!target.rollback).then(|| target.source.head.clone()));
     Err(Refusal::AlreadyWritten { tag, by: past.author.clone(), commit: past.sha.clone(), head }.into())
 }
@@ -159,19 +152,17 @@ async fn written_by_others<W: World>(
 /// A commit of ours that has taken over what that one wrote, if it still is on the branch.
 async fn taken_over<W: World>(
     cx: &Context<'_, W>,
-    plan: &Plan,
+    target: &TargetPlan,
     wrote: &CommitSha,
     head: &CommitSha,
 ) -> Result<Option<(CommitSha, TargetPlan)>, Stop> {
-    let target = plan.targets.first();
     let has_taken = |before: &TargetPlan| {
         before.tag == target.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
     };
     let past = versions::past(cx, target.application()).await?.into_iter();
-    let mut pairs =
-        past.filter_map(|(_, facts)| facts.committed.map(|known| (known.sha, known.commit.target().clone())));
-    let Some((sha, before)) = pairs.find(|(_, before)| has_taken(before)) else { return Ok(None) };
-    match github::compare(cx.world, &cx.settings.github, &plan.gitops.repo, &sha, head).await {
+    let mut known = past.filter_map(|(before, facts)| Some((facts.committed?.sha, before)));
+    let Some((sha, before)) = known.find(|(_, before)| has_taken(before)) else { return Ok(None) };
+    match github::compare(cx.world, &cx.settings.github, &cx.settings.gitops.repo, &sha, head).await {
         Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),
         Err(fault) => {
             // Not known to be there: then it takes another one.

@@ -21,44 +21,46 @@ const POSTING: Duration = Duration::from_secs(3);
 /// How many versions of a target are remembered as rolled back.
 const MANY: usize = 20;
 
+/// The turn at the target.
+pub(super) struct Turn<'t, W> {
+    pub(super) run: &'t Run<'t, W>,
+    pub(super) site: &'t Site<'t, W>,
+    pub(super) lease: &'t Lease<'t, W>,
+}
+
 /// Takes the turn at the target, and commits.
 pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_, W>) -> Result<(), Stop> {
     let (world, limits) = (run.cx.world, &run.cx.settings.limits);
-    let wait = limits.target_wait;
     let (begun, request) = (world.elapsed(), job.request);
     let if_taken = async || {
         let waited = world.elapsed().saturating_sub(begun);
-        if waited >= wait {
+        if waited >= limits.target_wait {
             let other = other_turn(run, &site.environment.argocd).await?;
             // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
-            if other.is_some() || waited >= wait.saturating_add(CARRY.life) {
-                return Err(busy(run, site.target, other).await.into());
+            if other.is_some() || waited >= limits.target_wait.saturating_add(CARRY.life) {
+                return Err(busy(run, &site.target, other).await.into());
             }
         }
         world.sleep(limits.target_retry).await;
         may_go_on(run, request).await
     };
     let lease = target_lease(&site.environment.argocd);
-    Lease::hold(world, &lease, CARRY, if_taken, async |lease| take_turn(run, job, site, lease).await).await
+    Lease::hold(world, &lease, CARRY, if_taken, async |lease| take_turn(&Turn { run, site, lease }, job).await).await
 }
 
 /// Everything that needs the target's lease.
-async fn take_turn<W: World>(
-    run: &Run<'_, W>,
-    job: &mut Job<'_>,
-    site: &Site<'_, W>,
-    lease: &Lease<'_, W>,
-) -> Result<(), Stop> {
-    remember(run, site, lease).await?;
+async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    let Turn { run, site, lease } = turn;
+    remember(turn).await?;
     let argocd = &site.environment.argocd;
     gates::open(site).await?;
     if let Some(other) = other_turn(run, argocd).await? {
-        return Err(busy(run, site.target, Some(other)).await.into());
+        return Err(busy(run, &site.target, Some(other)).await.into());
     }
     // Our turn from here on: whoever waits for the target's lease can be told whose it is.
     lease.ensure(WRITE).await?;
     store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone() }).await?;
-    let done = commit::commit(&commit::Turn { run, site, lease }, job).await;
+    let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
     done
 }
@@ -92,7 +94,8 @@ async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<Deploym
 }
 
 /// Puts the deployment into its target's history.
-async fn remember<W: World>(run: &Run<'_, W>, site: &Site<'_, W>, lease: &Lease<'_, W>) -> Result<(), Stop> {
+async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
+    let Turn { run, site, lease } = turn;
     let (world, argocd) = (run.cx.world, &site.environment.argocd);
     let keep = kept(world, argocd).await?;
     let remember = store::remember(world, History(argocd), run.cx.id, &keep, async || lease.ensure(WRITE).await);
