@@ -4,16 +4,14 @@
 //! checked.
 
 use crate::context::Context;
-use crate::log::Line;
 use crate::reply::Declined;
 use crate::request::{Asker, Content, FollowUp, SAVE_LIMIT, Saved, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
-use crate::world::World;
+use crate::world::{Line, World, within};
 use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use clients::signature::{Keys, deployment_id, slack_signed};
-use clients::slack;
-use clients::slack::{Incoming, Interaction, SlashCommand};
+use clients::slack::{self, Incoming, Interaction, SlashCommand};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};
@@ -22,6 +20,7 @@ use domain::names::{DeploymentId, ResponseUrl, SlackTeam};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use futures::future::join;
+use store::StoreError;
 
 /// The headers that are looked at.
 pub const HEADERS: &[&str] = &["content-type", "x-slack-request-timestamp", "x-slack-signature"];
@@ -192,17 +191,13 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
 
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
     let request = asker.request(at, words, Origin::Typed);
-    match save(cx.world, cx.id, SAVE_LIMIT, async || Ok(Some(request))).await {
-        Saved::Request(request) => {
-            let answer = self::words(&message::accepted(&request.words));
-            Accepted { answer, then: Then::CarryOut(cx.id.clone(), None) }
-        }
-        Saved::Forgotten | Saved::Failed { begun: false } => Accepted::say(&message::not_accepted()),
-        Saved::Failed { begun: true } => {
-            let answer = self::words(&message::not_accepted());
-            Accepted { answer, then: Then::TakeBack(cx.id.clone(), None) }
-        }
-    }
+    let not_accepted = message::not_accepted();
+    let (text, then) = match save(cx.world, cx.id, SAVE_LIMIT, async || Ok(Some(request))).await {
+        Saved::Request(request) => (message::accepted(&request.words), Then::CarryOut(cx.id.clone(), None)),
+        Saved::Failed { begun: true } => (not_accepted, Then::TakeBack(cx.id.clone(), None)),
+        Saved::Forgotten | Saved::Failed { begun: false } => (not_accepted, Then::Nothing),
+    };
+    Accepted { answer: self::words(&text), then }
 }
 
 async fn pressed<W: World>(
@@ -248,7 +243,8 @@ async fn pressed_deploy<W: World>(
 ) -> Accepted {
     let (world, settings) = (cx.world, cx.settings);
     let begun_at = world.elapsed();
-    let id = match pressed_id(world, cx.id, again, at).await {
+    let too_long = Err(StoreError::Failed("reading took longer than a second"));
+    let id = match within(world, SAVE_LIMIT, pressed_id(world, cx.id, again, at)).await.unwrap_or(too_long) {
         Ok(id) => id,
         Err(error) => {
             world.log(Line::error("not_accepted").of(cx.id).with("cause", error.why()));

@@ -4,19 +4,15 @@
 //! The response goes through the `response_url` of the click. Nothing was promised before it, so a person who
 //! reads no response asks again.
 
-mod approve;
-mod cancel;
 mod locks;
-mod preview;
-mod status;
+mod questions;
+mod votes;
 
-use crate::context::Context;
-use crate::deploy::{Stop, carry_out};
-use crate::log::Line;
+use crate::context::{Context, Stop};
+use crate::deploy::{HEAD_START, carry_out};
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
-use crate::world::World;
-use approve::Vote;
+use crate::world::{Line, World, within};
 use clients::slack::{self, Audience, Original, SlackError};
 use domain::command::Command;
 use domain::deployment::{End, RequestFact};
@@ -25,19 +21,14 @@ use domain::message::{self, Button, Message};
 use domain::names::{DeploymentId, SlackChannel};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use futures::future::{Either, join, select};
+use futures::future::join;
 use locks::Meant;
-use std::pin::pin;
 use std::time::Duration;
-use store::{Lease, Speech, Terms, Urgency};
+use store::{Speech, Urgency};
+use votes::Vote;
 
 /// After this time the person is told that there is no answer.
 const LIMIT: Duration = Duration::from_secs(25);
-/// How much earlier than the work the answer to Slack sets out.
-const HEAD_START: Duration = Duration::from_millis(15);
-/// The leases of a lock and of the votes on a deployment.
-const LEASE: Terms = Terms { life: Duration::from_secs(15), renew: None };
-const LEASE_RETRY: Duration = Duration::from_millis(100);
 /// How often a response is sent until Slack takes it.
 const RESPONSE_TRIES: u32 = 3;
 /// How often it is tried to save what others have approved, a second apart.
@@ -90,20 +81,19 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
         }
         _ => Changed::Nothing,
     };
-    let (response, next) = match select(pin!(find_out(&ask, content)), pin!(world.sleep(LIMIT))).await {
-        Either::Left((Ok(answered), _)) => answered,
-        Either::Left((Err(stop), _)) => (stopped(&ask, stop, changed), None),
-        Either::Right(_) => (not_answered(&ask, "answer that", "it took too long", changed), None),
+    let (response, next) = match within(world, LIMIT, find_out(&ask, content)).await {
+        Some(Ok(answered)) => answered,
+        Some(Err(stop)) => (stopped(&ask, stop, changed), None),
+        None => (not_answered(&ask, "answer that", "it took too long", changed), None),
     };
     send(&ask, response).await;
     let Some(ToCarryOut { id, unsaved }) = next else { return };
-    let is_saved = match unsaved {
-        Some(request) => save_late(world, &id, request).await,
-        None => true,
-    };
-    if is_saved {
-        carry_out(world, settings, &id).await;
+    if let Some(request) = unsaved
+        && !save_late(world, &id, request).await
+    {
+        return;
     }
+    carry_out(world, settings, &id).await;
 }
 
 async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
@@ -120,14 +110,14 @@ async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
 
 async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
     let response = match command {
-        Command::Status(None) => status::of_all(ask).await?,
-        Command::Status(Some(words)) => status::of_one(ask, &words).await?,
-        Command::History(words) => status::history(ask, &words).await?,
-        Command::Apps => status::apps(ask).await?,
-        Command::Preview(words) => preview::preview(ask, words).await?,
+        Command::Status(None) => questions::of_all(ask).await?,
+        Command::Status(Some(words)) => questions::of_one(ask, &words).await?,
+        Command::History(words) => questions::history(ask, &words).await?,
+        Command::Apps => questions::apps(ask).await?,
+        Command::Preview(words) => questions::preview(ask, words).await?,
         Command::Lock { scope, reason, period } => locks::lock(ask, &scope, reason, period).await?,
         Command::Unlock(scope) => locks::unlock(ask, &scope, Meant::Any).await?,
-        Command::Cancel(words) => return cancel::current(ask, &words).await,
+        Command::Cancel(words) => return votes::current(ask, &words).await,
         // Answered at once, or saved and carried out.
         Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) => Response::Nothing,
     };
@@ -136,9 +126,9 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
 
 async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
     match button {
-        Button::Cancel(id) => cancel::cancel(ask, &id).await,
-        Button::Approve(id) => approve::vote(ask, &id, Vote::Approve).await,
-        Button::Reject(id) => approve::vote(ask, &id, Vote::Reject).await,
+        Button::Cancel(id) => votes::cancel(ask, &id).await,
+        Button::Approve(id) => votes::vote(ask, &id, Vote::Approve).await,
+        Button::Reject(id) => votes::vote(ask, &id, Vote::Reject).await,
         Button::Unlock { scope, set } => {
             let meant = set.map_or(Meant::OfRollback, Meant::SetAt);
             Ok((locks::unlock(ask, &scope, meant).await?, None))
@@ -174,19 +164,6 @@ fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Respo
 fn not_answered<W: World>(ask: &Asking<'_, W>, doing: &'static str, why: &str, changed: Changed) -> Response {
     ask.cx.world.log(Line::error("not_answered").of(ask.cx.id).with("cause", why));
     Response::words(&message::fault(&Fault::new(System::Store, doing, Cause::TimedOut).changed(changed)))
-}
-
-/// Works under a lease, and waits for it while somebody else has it.
-async fn under_lease<'a, W: World, T>(
-    ask: &Asking<'a, W>,
-    name: &str,
-    work: impl AsyncFnOnce(&Lease<'a, W>) -> Result<T, Stop>,
-) -> Result<T, Stop> {
-    let if_taken = async || -> Result<(), Stop> {
-        ask.cx.world.sleep(LEASE_RETRY).await;
-        Ok(())
-    };
-    Lease::hold(ask.cx.world, name, LEASE, if_taken, work).await
 }
 
 /// Saves what could not be saved in time. A save that was given up may have been written all the same.

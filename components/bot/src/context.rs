@@ -1,7 +1,11 @@
-//! What every step of a story needs: the world, the settings, and whose work it is.
+//! What every step of a story needs: the world, the settings, and whose work it is. Why a step stops before a commit.
 
 use crate::settings::SlackCommandSettings;
+use domain::deployment::End;
+use domain::fault::Fault;
 use domain::names::DeploymentId;
+use domain::refusal::Refusal;
+use store::{LeaseLost, StoreError};
 
 /// For a step that carries a deployment out, or that answers a question.
 pub(crate) struct Context<'a, W> {
@@ -9,4 +13,60 @@ pub(crate) struct Context<'a, W> {
     pub(crate) settings: &'a SlackCommandSettings,
     /// For the log: the deployment, or the question.
     pub(crate) id: &'a DeploymentId,
+}
+
+/// Why the work stops.
+pub(crate) enum Stop {
+    /// The deployment ends here.
+    End(End),
+    /// We may not go on: a lease was lost, the store failed, or it is too late for an `end`. Whoever resumes, or the watch, goes on.
+    Leave(&'static str),
+    /// The catalog on the branch, or what was to be found in a file, is newer than what we know: begin again with it.
+    Moved,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::End(End::Refused { refusal: (&refusal).into() })
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::End(End::Failed { fault })
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Leave(error.why())
+    }
+}
+
+impl From<LeaseLost> for Stop {
+    fn from(_: LeaseLost) -> Self {
+        Self::Leave("a lease was lost")
+    }
+}
+
+impl Stop {
+    /// Why the work stopped, for the log.
+    pub(crate) fn why(&self) -> &'static str {
+        match self {
+            Self::End(_) => "it ended",
+            Self::Leave(why) => why,
+            Self::Moved => "the catalog moved",
+        }
+    }
+}
+
+#[cfg(test)]
+impl Stop {
+    /// The refusal, if it is one.
+    pub(crate) fn refusal(&self) -> Option<domain::refusal::Refusal> {
+        match self {
+            Self::End(End::Refused { refusal }) => refusal.read(),
+            _ => None,
+        }
+    }
 }

@@ -3,32 +3,23 @@
 //! Every step starts from the facts and can be done again without harm; a process may die between any two lines here. The
 //! critical path is three round trips: one query, one HEAD, one mutation.
 
-mod already_written;
-pub(crate) mod authorise;
 pub(crate) mod catalog;
 mod commit;
 pub(crate) mod gates;
 mod guard;
 pub(crate) mod prepare;
-mod pull_request;
 mod resume;
-mod rollback;
 mod settle;
-mod source;
-mod stop;
 mod turn;
 pub(crate) mod versions;
 
-pub(crate) use prepare::Site;
 pub(crate) use resume::carry_lease;
 pub use resume::{resume, take_back};
-pub(crate) use stop::Stop;
 
-use crate::context::Context;
-use crate::log::Line;
+use crate::context::{Context, Stop};
 use crate::settings::SlackCommandSettings;
-use crate::speak::{MessageJournal, Said, Speaker};
-use crate::world::World;
+use crate::speak::{MessageJournal, Speaker};
+use crate::world::{Line, WRITE, World};
 use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
 use domain::message::{self, Note};
 use domain::names::{CommitSha, DeploymentId};
@@ -45,12 +36,8 @@ use store::{Calls, Held, Lease, Terms};
 
 /// `carry/<id>` and the target's lease.
 const CARRY: Terms = Terms { life: Duration::from_secs(15), renew: Some(Duration::from_secs(5)) };
-/// What a write to the store may take.
-pub(crate) const WRITE: Duration = Duration::from_secs(2);
-/// How often a request tries for a lease that somebody else has.
-const LEASE_RETRY: Duration = Duration::from_millis(100);
 /// How much earlier than the work the answer to Slack sets out.
-const HEAD_START: Duration = Duration::from_millis(15);
+pub(crate) const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
 /// How long the end is tried to be told; then the next probe goes on.
@@ -130,7 +117,7 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
     let mut facts = store::load(run.cx.world, run.cx.id).await?;
     let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
     if facts.watch_speaks() {
-        return guard::guard(run, &facts).await;
+        return run.guard(&facts).await;
     }
     if let Some(commit) = &facts.commit {
         // Attempts from before a crash are settled before anything else.
@@ -150,12 +137,11 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
             worked.set(true);
             done
         };
-        let (done, ()) = join(work, tell_progress(run, &speaker, first, heard, &worked)).await;
-        done?;
+        join(work, tell_progress(run, &speaker, first, heard, &worked)).await.0?;
     }
     if facts.committed.is_some() {
-        guard::compare(run, &facts).await;
-        return guard::guard(run, &facts).await;
+        run.compare(&facts).await;
+        return run.guard(&facts).await;
     }
     tell_end(run, &speaker, &facts).await
 }
@@ -173,8 +159,8 @@ async fn tell_progress<W: World>(
         let words = message::before_commit(run.cx.id, &latest.0, latest.1.as_ref());
         // What has to wait is tried again, unless there is something newer to say.
         let turn = match speaker.tell(&latest.0, &words, false).await {
-            Said::NotYet(again) => Either::Left(run.cx.world.sleep(again)),
-            Said::Done => Either::Right(pending()),
+            Some(again) => Either::Left(run.cx.world.sleep(again)),
+            None => Either::Right(pending()),
         };
         match select(heard.next(), pin!(turn)).await {
             Either::Left((Some(newer), _)) => latest = newer,
@@ -194,7 +180,7 @@ async fn tell_progress<W: World>(
 /// The work up to `committed` or `end`, whichever is saved in the facts then.
 async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     if let Some(sha) = settle::settled(run, job).await? {
-        return commit::committed(run, job.facts, sha, false).await;
+        return run.committed(job.facts, sha, false).await;
     }
     let mut stop = Stop::Moved;
     for _ in 0..TRIES {
@@ -212,7 +198,7 @@ async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop>
     while !run.unsettled.borrow().bases.is_empty() {
         run.unsettled.borrow_mut().look = true;
         if let Some(sha) = settle::settled(run, job).await? {
-            return commit::committed(run, job.facts, sha, false).await;
+            return run.committed(job.facts, sha, false).await;
         }
         settle::doubtful(run, job).await?;
     }
@@ -249,7 +235,7 @@ async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts
     let (world, id) = (run.cx.world, run.cx.id);
     let words = message::before_commit(id, facts, None);
     let until = world.elapsed().saturating_add(TELL_END);
-    while let Said::NotYet(again) = speaker.tell(facts, &words, true).await {
+    while let Some(again) = speaker.tell(facts, &words, true).await {
         let left = until.saturating_sub(world.elapsed());
         if left.is_zero() {
             return Err(Stop::Leave("the end could not be told yet"));
@@ -265,25 +251,22 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
     let remembered = catalog::cached_catalog(&run.cx).await;
     // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
     let allowed = match &remembered {
-        Some((blob, catalog)) => {
-            authorise::authorise(&run.cx, job.request, catalog).await.ok().map(|found| (blob, found))
-        }
+        Some(remembered) => gates::authorise(&run.cx, job.request, remembered).await.ok(),
         None => None,
     };
     let by_memory = allowed.is_some();
     let read;
-    let (blob, (target, app, environment)) = match allowed {
-        Some(allowed) => allowed,
+    let site = match allowed {
+        Some(site) => site,
         None => {
             read = catalog::read_catalog(&run.cx).await?;
-            (&read.0, authorise::authorise(&run.cx, job.request, &read.1).await?)
+            gates::authorise(&run.cx, job.request, &read).await?
         }
     };
     run.compared.set(false);
-    let site = Site { target: &target, app, environment, catalog: blob };
     let done = turn::with_target(run, job, &site).await;
     let is_refused = matches!(done, Err(Stop::End(End::Refused { .. })));
-    if by_memory && is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *blob {
+    if by_memory && is_refused && !run.compared.get() && catalog::read_catalog(&run.cx).await?.0 != *site.catalog {
         // A freeze may have been lifted since, or an owner added.
         return Err(Stop::Moved);
     }

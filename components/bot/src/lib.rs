@@ -5,7 +5,6 @@ mod ask;
 mod context;
 pub mod deploy;
 pub mod health;
-pub mod log;
 pub mod relay;
 pub mod reply;
 pub mod request;

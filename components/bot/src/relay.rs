@@ -11,21 +11,17 @@
 
 mod outline;
 
-use crate::log::Line;
 use crate::reply::Declined;
 use crate::settings::{GitOps, GithubRelaySettings, SettingError, Variables};
-use crate::world::World;
-use clients::argocd;
-use clients::argocd::RelayHeaders;
+use crate::world::{Line, World, within};
+use clients::argocd::{self, RelayHeaders};
 use clients::github::{Push, PushedCommit};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use clients::signature::{GitHubMac, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
 use domain::names::{CommitSha, DeploymentId};
 use domain::{message, push};
-use futures::future::{Either, select};
 use outline::{Kept, Outline};
-use std::pin::pin;
 use std::time::Duration;
 use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 
@@ -101,9 +97,9 @@ fn relay_headers(head: &Inbound, signature: &str) -> RelayHeaders {
 
 /// Recognises the bot's own push and relays it; answers everything else with the reason.
 pub async fn push(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
-    match select(pin!(answer(world, settings, verified)), pin!(world.sleep(LIMIT))).await {
-        Either::Left((answer, _)) => answer,
-        Either::Right(_) => {
+    match within(world, LIMIT, answer(world, settings, verified)).await {
+        Some(answer) => answer,
+        None => {
             // A call under way may have taken effect. The delivery can come again, and the watch goes on
             // without it.
             world.log(Line::error("relay_failed").with("cause", "it took too long"));
@@ -136,12 +132,8 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         Kind::Rewritten => return rewritten(world, &push).await,
         Kind::Persons(reason) => return note_push(world, &push, reason).await,
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
-            Ok(Proof::Ours) => id,
-            Ok(Proof::Not { reason, is_known }) => return not_ours(world, &push, &id, reason, is_known).await,
-            Ok(Proof::NotYet) => {
-                world.log(Line::new("push_before_committed").of(&id));
-                return Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet");
-            }
+            Ok(None) => id,
+            Ok(Some(answer)) => return answer,
             Err(error) => return failed(world, Some(&id), error),
         },
     };
@@ -262,39 +254,32 @@ fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> A
     Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "the store did not answer")
 }
 
-enum Proof {
-    Ours,
-    Not {
-        reason: &'static str,
-        /// There is such a deployment.
-        is_known: bool,
-    },
-    /// An attempt of ours has this base, but its outcome is not recorded.
-    NotYet,
-}
-
 /// `after` must be what `committed` says. The webhook may arrive before the mutation's answer, so `committed`
-/// is looked for again for a while.
+/// is looked for again for a while. `None`: it is so. Otherwise what GitHub is answered.
 async fn prove(
     world: &impl World,
     settings: &GithubRelaySettings,
     push: &Push<'_>,
     id: &DeploymentId,
     after: &CommitSha,
-) -> Result<Proof, StoreError> {
+) -> Result<Option<Answer>, StoreError> {
     let until = world.elapsed().saturating_add(settings.limits.overtaking);
     loop {
         if let Some(committed) = store::load_fact::<CommittedFact>(world, id).await? {
-            let reason = "not the commit that the bot made";
-            return Ok(if committed.sha == *after { Proof::Ours } else { Proof::Not { reason, is_known: true } });
+            if committed.sha == *after {
+                return Ok(None);
+            }
+            return Ok(Some(not_ours(world, push, id, "not the commit that the bot made", true).await));
         }
         let commit = store::load_fact::<CommitFact>(world, id).await?;
         let is_known = commit.is_some();
         if !commit.is_some_and(|commit| commit.attempts.iter().any(|attempt| attempt.base.as_str() == push.before)) {
-            return Ok(Proof::Not { reason: "no commit of the bot was expected here", is_known });
+            return Ok(Some(not_ours(world, push, id, "no commit of the bot was expected here", is_known).await));
         }
         if world.elapsed() >= until {
-            return Ok(Proof::NotYet);
+            // An attempt of ours has this base, but its outcome is not recorded.
+            world.log(Line::new("push_before_committed").of(id));
+            return Ok(Some(Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")));
         }
         world.sleep(LOOK_AGAIN).await;
     }

@@ -1,7 +1,7 @@
 //! What the HTTP handlers answer when they go no further.
 
-use crate::log::Line;
 use crate::settings::SettingError;
+use crate::world::Line;
 use clients::http::{Answer, StatusCode};
 
 /// A request that is answered without being carried out.

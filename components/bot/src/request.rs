@@ -4,17 +4,15 @@
 //! is made of the button, so every press means the same deployment, until that deployment has come to
 //! nothing.
 
-use crate::log::Line;
-use crate::world::World;
+use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
 use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact};
+use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
 use domain::names::{DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use futures::future::{Either, select};
 use std::cell::Cell;
-use std::pin::pin;
 use std::time::Duration;
 use store::StoreError;
 
@@ -82,11 +80,8 @@ pub(crate) async fn save(
         store::save_fact(world, id, &request).await?;
         Ok(Some(request))
     };
-    let saved = match select(pin!(save), pin!(world.sleep(limit))).await {
-        Either::Left((saved, _)) => saved,
-        Either::Right(_) => Err(StoreError::Failed("saving took longer than a second")),
-    };
-    match saved {
+    let too_long = Err(StoreError::Failed("saving took longer than a second"));
+    match within(world, limit, save).await.unwrap_or(too_long) {
         Ok(Some(request)) => {
             let line = Line::new("accepted").of(id).with("user", request.user.as_str());
             world.log(line.with("channel", request.channel.as_str()).with("words", request.words.to_string()));
@@ -108,15 +103,9 @@ pub(crate) async fn pressed_id(
     again: Vec<DeploymentId>,
     pressed: Timestamp,
 ) -> Result<DeploymentId, StoreError> {
-    let begun = world.elapsed();
     let mut id = first.clone();
     for next in again {
-        let left = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun));
-        let facts = match select(pin!(store::load(world, &id)), pin!(world.sleep(left))).await {
-            Either::Left((facts, _)) => facts?,
-            Either::Right(_) => return Err(StoreError::Failed("reading took longer than a second")),
-        };
-        if !came_to_nothing(&facts, pressed) {
+        if !came_to_nothing(&store::load(world, &id).await?, pressed) {
             break;
         }
         id = next;
@@ -201,13 +190,21 @@ fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
     }
 }
 
+/// A rollback names its version from now on: "the last healthy one" may be another one by then. Says whether it is a
+/// rollback.
+pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
+    let What::Rollback(version) = &mut words.what else { return false };
+    *version = Version::Tag(tag.to_string());
+    true
+}
+
 /// The same request again.
 fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
     let RequestFact { mut words, origin, .. } = facts.request?;
     // A rollback goes back to the same version: "the last healthy one" changes once it has reached the
     // branch.
-    if let (What::Rollback(version), Some(commit)) = (&mut words.what, facts.commit) {
-        *version = Version::Tag(commit.target().tag.to_string());
+    if let Some(commit) = facts.commit {
+        name_version(&mut words, &commit.target().tag);
     }
     Some((words, Origin::Retry { of: of.clone(), head: origin.head().cloned(), was: origin.inner() }))
 }
@@ -220,10 +217,8 @@ fn despite(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
     match refusal.read()? {
         Refusal::WasRolledBack { head, .. } => Some((words, Origin::Anyway { of, head, was })),
         Refusal::AlreadyWritten { tag, commit, head, .. } => {
-            if let What::Rollback(version) = &mut words.what {
-                // The refusal named this version: "the last healthy one" may be another by now.
-                *version = Version::Tag(tag.to_string());
-            }
+            // The refusal named this version.
+            name_version(&mut words, &tag);
             Some((words, Origin::TakeOver { of, wrote: commit, head, was }))
         }
         _ => None,

@@ -3,7 +3,7 @@
 //! One `allowed_outbound_hosts` entry that does not parse denies every outbound call of a component, Redis included, so each
 //! variable that ends up there is checked here, even where this component would not use it.
 
-use crate::log::Line;
+use crate::world::Line;
 use clients::argocd::ArgoCd;
 use clients::github::GitHub;
 use clients::registry::{Registry, parse_credentials};
@@ -52,41 +52,36 @@ impl Variables {
         self.0.get(name).map(|value| value.trim()).unwrap_or_default()
     }
 
-    fn required<T, E>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, SettingError> {
-        match self.text(name) {
-            "" => Err(SettingError::new(name, "is not set")),
-            text => parse(text).map_err(|_| SettingError::new(name, "is malformed")),
-        }
+    fn set(&self, name: &'static str) -> Result<&str, SettingError> {
+        Some(self.text(name)).filter(|text| !text.is_empty()).ok_or(SettingError::new(name, "is not set"))
     }
 
-    fn optional<T, E>(
+    fn required<T, E>(&self, name: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, SettingError> {
+        parse(self.set(name)?).map_err(|_| SettingError::new(name, "is malformed"))
+    }
+
+    /// Reads a variable that may be left out.
+    fn if_set<T>(
         &self,
         name: &'static str,
-        parse: impl Fn(&str) -> Result<T, E>,
+        read: impl Fn(&'static str) -> Result<T, SettingError>,
     ) -> Result<Option<T>, SettingError> {
-        if self.text(name).is_empty() { Ok(None) } else { self.required(name, parse).map(Some) }
+        if self.text(name).is_empty() { Ok(None) } else { read(name).map(Some) }
     }
 
     /// An origin over HTTP. A trailing slash is fine for Spin, so it is fine here.
     fn origin(&self, name: &'static str) -> Result<UrlOrigin, SettingError> {
-        match self.text(name) {
-            "" => Err(SettingError::new(name, "is not set")),
-            text => UrlOrigin::parse(text.strip_suffix('/').unwrap_or(text))
-                .ok()
-                .filter(|origin| origin.as_str().starts_with("http"))
-                .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most")),
-        }
-    }
-
-    fn optional_origin(&self, name: &'static str) -> Result<Option<UrlOrigin>, SettingError> {
-        if self.text(name).is_empty() { Ok(None) } else { self.origin(name).map(Some) }
+        let text = self.set(name)?;
+        let origin = UrlOrigin::parse(text.strip_suffix('/').unwrap_or(text)).ok();
+        origin
+            .filter(|origin| origin.as_str().starts_with("http"))
+            .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most"))
     }
 
     fn switch(&self, name: &'static str) -> Result<bool, SettingError> {
-        match self.text(name) {
+        match self.set(name)? {
             "on" => Ok(true),
             "off" => Ok(false),
-            "" => Err(SettingError::new(name, "is not set")),
             _ => Err(SettingError::new(name, "is neither on nor off")),
         }
     }
@@ -109,9 +104,7 @@ impl Variables {
             SigningKey::new(&Secret::new(self.text(name)))
                 .ok_or(SettingError::new(name, "is missing or shorter than 16 bytes"))
         };
-        let current = key(name)?;
-        let previous = if self.text(previous).is_empty() { None } else { Some(key(previous)?) };
-        Ok(Keys { current, previous })
+        Ok(Keys { current: key(name)?, previous: self.if_set(previous, key)? })
     }
 
     fn redis(&self) -> Result<Secret, SettingError> {
@@ -136,17 +129,15 @@ impl Variables {
 
     /// Where Argo CD is; without a token.
     fn argocd(&self) -> Result<ArgoCd, SettingError> {
-        Ok(ArgoCd { url: self.origin("argocd_url")?, root_path: self.root_path()?, token: None })
-    }
-
-    fn root_path(&self) -> Result<String, SettingError> {
-        match self.text("argocd_root_path").trim_matches('/') {
-            "" => Ok(String::new()),
+        let url = self.origin("argocd_url")?;
+        let root_path = match self.text("argocd_root_path").trim_matches('/') {
+            "" => String::new(),
             path if path.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'/' | b'.')) => {
-                Ok(format!("/{path}"))
+                format!("/{path}")
             }
-            _ => Err(SettingError::new("argocd_root_path", "is malformed")),
-        }
+            _ => return Err(SettingError::new("argocd_root_path", "is malformed")),
+        };
+        Ok(ArgoCd { url, root_path, token: None })
     }
 }
 
@@ -238,14 +229,14 @@ impl Settings for SlackCommandSettings {
         Ok(Self {
             redis_url: variables.redis()?,
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
-            team: variables.optional("slack_team_id", SlackTeam::parse)?,
+            team: variables.if_set("slack_team_id", |name| variables.required(name, SlackTeam::parse))?,
             github: GitHub { url: variables.origin("github_url")?, token: variables.secret("github_token")? },
             github_deployments: variables.switch("github_deployments")?,
             gitops: GitOps::read(variables)?,
             catalog_path: variables.required("catalog_path", FilePath::parse)?,
             registry: Registry {
-                url: variables.optional_origin("registry_url")?,
-                token_url: variables.optional_origin("registry_token_url")?,
+                url: variables.if_set("registry_url", |name| variables.origin(name))?,
+                token_url: variables.if_set("registry_token_url", |name| variables.origin(name))?,
                 credentials: variables.required("registry_credentials", parse_credentials)?,
             },
             limits: variables.limits()?,
@@ -292,13 +283,10 @@ impl Settings for GithubRelaySettings {
     ];
 
     fn read(variables: &Variables) -> Result<Self, SettingError> {
-        let resign = match variables.text("argocd_webhook_secret") {
-            "" => None,
-            text => Some(
-                SigningKey::new(&Secret::new(text))
-                    .ok_or(SettingError::new("argocd_webhook_secret", "is shorter than 16 bytes"))?,
-            ),
-        };
+        let resign = variables.if_set("argocd_webhook_secret", |name| {
+            SigningKey::new(&Secret::new(variables.text(name)))
+                .ok_or(SettingError::new(name, "is shorter than 16 bytes"))
+        })?;
         Ok(Self {
             redis_url: variables.redis()?,
             gitops: GitOps::read(variables)?,

@@ -4,24 +4,18 @@
 //! Easy to miss: save first, then speak. Each turn of the loop in [`Speaker::tell`] decides anew from what is saved, see
 //! [`decide`]. A call may take effect after it was given up, and a process may die between any two lines.
 
-mod before_commit;
 mod decide;
 
-pub(crate) use before_commit::MessageJournal;
-
-use crate::log::Line;
-use crate::world::World;
-use clients::slack;
-use clients::slack::{Audience, Original, Slack, SlackError};
+use crate::world::{Line, WRITE, World};
+use clients::slack::{self, Audience, Original, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
-use domain::deployment::{Facts, Place, RequestFact, Told, Voice, words_hash};
+use domain::deployment::{Facts, MessageFact, Place, RequestFact, Told, Voice, words_hash};
 use domain::limits::Limits;
-use domain::message;
-use domain::message::Message;
+use domain::message::{self, Message};
 use domain::names::DeploymentId;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
-use store::{Speech, StoreError, Urgency};
+use store::{Lease, Speech, StoreError, Urgency};
 
 /// What a call to Slack may take: the lease must hold this long before the call is made, or old words may come over newer ones.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
@@ -61,15 +55,6 @@ pub(crate) enum Standing {
     Elsewhere,
 }
 
-/// What came of telling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// The words are told, or there is nobody to tell.
-    Done,
-    /// Not this time: to be tried again after so long. Until then the caller may find newer words.
-    NotYet(Duration),
-}
-
 /// What is to be told.
 struct Telling<'t> {
     facts: &'t Facts,
@@ -98,31 +83,32 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Self { world, slack, limits, id, journal, written: Cell::new(None) }
     }
 
-    /// Tells these words, if they are not told yet. `last`: these are the final words.
-    pub(crate) async fn tell(&self, facts: &Facts, words: &Message, last: bool) -> Said {
-        let Some(request) = &facts.request else { return Said::Done };
+    /// Tells these words, if they are not told yet. `last`: these are the final words. Returns after how long the words
+    /// have to be tried again: until then the caller may find newer words. `None`: they are told, or nobody is there to tell.
+    pub(crate) async fn tell(&self, facts: &Facts, words: &Message, last: bool) -> Option<Duration> {
+        let request = facts.request.as_ref()?;
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
         let call = message::call_asker(facts).or_else(|| message::call_approvers(facts)).filter(|_| last);
         let telling = Telling { facts, request, words, hash, last, call };
         self.tell_now(&telling).await.unwrap_or_else(|error| {
             self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
-            Said::NotYet(AGAIN)
+            Some(AGAIN)
         })
     }
 
-    async fn tell_now(&self, telling: &Telling<'_>) -> Result<Said, StoreError> {
+    async fn tell_now(&self, telling: &Telling<'_>) -> Result<Option<Duration>, StoreError> {
         let mut tried = Tried::default();
         loop {
             match self.case(telling).next(&tried) {
                 Next::Done => {
                     // That they were told may not be saved yet.
                     self.journal.save(|_| {}).await?;
-                    return Ok(Said::Done);
+                    return Ok(None);
                 }
-                Next::Wait(again) => return Ok(Said::NotYet(again)),
+                Next::Wait(again) => return Ok(Some(again)),
                 Next::LetArrive => {
                     if self.journal.standing(telling.facts, telling.last).await? != Standing::News {
-                        return Ok(Said::NotYet(ARRIVES));
+                        return Ok(Some(ARRIVES));
                     }
                 }
                 Next::Speak(way) => self.speak(telling, &way, &mut tried).await?,
@@ -269,5 +255,62 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             SlackError::Gone(why) => Line::new("message_gone").with("slack", why.as_str()),
         };
         self.world.log(line.of(self.id));
+    }
+}
+
+/// slack-command's journal: the fact `message`, the voice before the commit, written under the lease `carry/<id>`.
+pub(crate) struct MessageJournal<'a, W> {
+    world: &'a W,
+    id: &'a DeploymentId,
+    lease: &'a Lease<'a, W>,
+    voice: RefCell<Voice>,
+    saved: RefCell<Voice>,
+}
+
+impl<'a, W: World> MessageJournal<'a, W> {
+    pub(crate) fn new(world: &'a W, id: &'a DeploymentId, lease: &'a Lease<'a, W>, facts: &Facts) -> Self {
+        let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
+        // We hold the lease: the process that spoke before us is gone.
+        voice.speaking = None;
+        Self { world, id, lease, saved: RefCell::new(voice.clone()), voice: RefCell::new(voice) }
+    }
+}
+
+impl<W: World> Journal for MessageJournal<'_, W> {
+    const NOTES_CALLS: bool = true;
+
+    fn ours(&self) -> Voice {
+        self.voice.borrow().clone()
+    }
+
+    /// The watch speaks only when slack-command does no more.
+    fn theirs(&self) -> Voice {
+        Voice::default()
+    }
+
+    async fn save(&self, change: impl FnOnce(&mut Voice)) -> Result<(), StoreError> {
+        change(&mut self.voice.borrow_mut());
+        let voice = self.ours();
+        if voice == *self.saved.borrow() {
+            return Ok(());
+        }
+        // After a long sleep another process may hold the lease, and what it has told must not be taken back.
+        self.lease.ensure(WRITE).await?;
+        let fact = MessageFact(voice);
+        store::save_fact(self.world, self.id, &fact).await?;
+        *self.saved.borrow_mut() = fact.0;
+        Ok(())
+    }
+
+    /// Once a deployment is approved, its message is the one of the deployment as which it goes on.
+    async fn standing(&self, facts: &Facts, last: bool) -> Result<Standing, StoreError> {
+        if last && facts.waits_for_approval() {
+            let approvals = store::load_fact(self.world, self.id).await?;
+            if (Facts { approvals, ..facts.clone() }).is_approved() {
+                return Ok(Standing::Elsewhere);
+            }
+        }
+        self.lease.ensure(CALL).await?;
+        Ok(Standing::Ours)
     }
 }

@@ -6,23 +6,18 @@
 mod ask;
 mod follow;
 mod follower;
-mod journal;
 mod looks;
-mod mend;
-mod sync;
 mod tell_push;
 
-use crate::log::Line;
 use crate::settings::SyncPollerSettings;
-use crate::world::World;
+use crate::world::{Line, World, within};
 use domain::names::DeploymentId;
 use follower::Ended;
 use futures::channel::mpsc;
-use futures::future::{Either, join_all, select};
+use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
 use std::time::Duration;
 use store::{Calls, Flight, Lease, StoreError};
 
@@ -77,7 +72,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
             let _ = store::wake(world).await;
         }
     }
-    join_all(late.iter().map(|id| mend::mend_sync(world, settings, id))).await;
+    join_all(late.iter().map(|id| ask::mend_sync(world, settings, id))).await;
 }
 
 impl<W: World> Watch<'_, W> {
@@ -111,14 +106,11 @@ impl<W: World> Watch<'_, W> {
             if followers.is_empty() {
                 return Ok(settled);
             }
-            match select(pin!(followers.next()), pin!(self.world.sleep(limits.news))).await {
-                Either::Left((Some((flight, ended)), _)) => {
-                    nudges.remove(&flight);
-                    if ended == Ended::Settled {
-                        settled.insert(flight);
-                    }
+            if let Some(Some((flight, ended))) = within(self.world, limits.news, followers.next()).await {
+                nudges.remove(&flight);
+                if ended == Ended::Settled {
+                    settled.insert(flight);
                 }
-                Either::Left((None, _)) | Either::Right(_) => {}
             }
             let now = self.world.elapsed();
             if now >= until && !self.closing.replace(true) {

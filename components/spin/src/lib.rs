@@ -10,10 +10,9 @@ mod redis;
 
 pub use http::{Incoming, answer, inbound};
 
-use bot::log::Line;
 use bot::reply::Declined;
 use bot::settings::{LIMITS, SettingError, Settings, Variables};
-use bot::world::Log;
+use bot::world::{Line, Log};
 use clients::http::Answer;
 use domain::names::Secret;
 use domain::time::{Timestamp, millis};

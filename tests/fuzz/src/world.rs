@@ -1,8 +1,7 @@
 //! The seams, scripted: a store, a Redis that says yes, answers of other systems in the order given, and a clock that jumps to the
 //! next moment for which somebody waits. What was asked and written is kept, so that a target can look at it.
 
-use bot::log::Line;
-use bot::world::Log;
+use bot::world::{Line, Log};
 use clients::http::{Chunks, HeaderMap, Http, HttpError, Request, Response, StatusCode};
 use domain::time::Timestamp;
 use futures::task::noop_waker;

@@ -9,9 +9,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bot::log::Line;
 use bot::settings::{GithubRelaySettings, Settings, SlackCommandSettings, SyncPollerSettings, Variables};
-use bot::world::Log;
+use bot::world::{Line, Log};
 use clients::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
 use clients::signature::deployment_id;
 use domain::command::What;

@@ -9,8 +9,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bot::log::Line;
-use bot::world::Log;
+use bot::world::{Line, Log};
 use clients::http::{Chunks, Http, HttpError, Method, Request, Response, StatusCode};
 use domain::time::Timestamp;
 use fakes::{StandIn, StreamId};

@@ -1,10 +1,10 @@
 //! `lock` and `unlock`: of one target, or of everything.
 
-use super::{Asking, Response, under_lease};
-use crate::deploy::{Stop, authorise, catalog};
-use crate::log::Line;
+use super::{Asking, Response};
+use crate::context::Stop;
+use crate::deploy::{catalog, gates};
 use crate::request::Asker;
-use crate::world::World;
+use crate::world::{Line, World, under_lease};
 use domain::catalog::{Environment, People};
 use domain::command::Scope;
 use domain::lock::{self, LockChange, TargetLock};
@@ -71,7 +71,7 @@ pub(super) async fn lock<W: World>(
         world.log(line.with("target", lockable.name.as_str()).with("reason", lock.reason.as_str()));
         Ok(Response::Channel(message::locked(scope, &lockable.name, &lock), None))
     };
-    under_lease(ask, &store::lock_lease(lockable.argocd()), set).await
+    under_lease(world, &store::lock_lease(lockable.argocd()), set).await
 }
 
 /// The lock that stands in the way of a new one. A person's own lock is replaced.
@@ -84,13 +84,13 @@ async fn may_lock<W: World>(ask: &Asking<'_, W>, lockable: &Lockable) -> Result<
     let Asker { user, channel, .. } = ask.asker;
     match &lockable.target {
         None => must_own(ask, &lockable.owners, "lock everything".to_owned()).await,
-        Some(_) if authorise::is_among(&ask.cx, user, &lockable.owners).await? => Ok(()),
-        Some((target, environment)) => authorise::may_deploy(&ask.cx, user, channel, target, environment).await,
+        Some(_) if gates::is_among(&ask.cx, user, &lockable.owners).await? => Ok(()),
+        Some((target, environment)) => gates::may_deploy(&ask.cx, user, channel, target, environment).await,
     }
 }
 
 async fn must_own<W: World>(ask: &Asking<'_, W>, owners: &People, doing: String) -> Result<(), Stop> {
-    if authorise::is_among(&ask.cx, &ask.asker.user, owners).await? {
+    if gates::is_among(&ask.cx, &ask.asker.user, owners).await? {
         return Ok(());
     }
     Err(Refusal::NotOwner { doing, owned: !owners.is_empty() }.into())
@@ -129,7 +129,7 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
         store::change_lock(world, lease, lockable.argocd(), change, None).await?;
         Ok(true)
     };
-    if !under_lease(ask, &store::lock_lease(lockable.argocd()), remove).await? {
+    if !under_lease(world, &store::lock_lease(lockable.argocd()), remove).await? {
         return Ok(Response::words(&message::not_locked(&lockable.name)));
     }
     let line = Line::new("unlocked").of(ask.cx.id).with("user", user.as_str());

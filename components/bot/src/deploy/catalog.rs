@@ -1,10 +1,8 @@
 //! The catalog: remembered, and compared with the branch before anything is decided by it. The exact bytes of a file.
 
 use super::prepare::Site;
-use super::stop::Stop;
-use crate::context::Context;
-use crate::log::Line;
-use crate::world::World;
+use crate::context::{Context, Stop};
+use crate::world::{Line, World, within};
 use clients::github::{self, FileState, ReadError, Snapshot};
 use domain::catalog::{Catalog, CatalogError, Environment};
 use domain::command::TargetWords;
@@ -13,15 +11,13 @@ use domain::names::{BlobSha, Target};
 use domain::push::Managed;
 use domain::refusal::Refusal;
 use domain::values::{self, EditRefusal};
-use futures::future::{Either, select};
-use std::pin::pin;
 use std::time::Duration;
 use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
 
 /// How long a reader waits until the catalog is saved in the cache.
 const CACHE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`Desk::same_catalog`], and
+/// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`same_catalog`], and
 /// before a refusal: it saves a round trip and decides nothing.
 pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(BlobSha, Catalog)> {
     let now = cx.world.now();
@@ -34,9 +30,8 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
 /// The catalog as it is on the branch now.
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);
-    let state = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path)
-        .await
-        .map_err(|error| read_error(cx, error))?;
+    let read = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
+    let state = read.map_err(|error| read_error(cx, error))?;
     let cached = cache_catalog(cx, &state).await?;
     let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
     Ok((cached.blob, catalog))
@@ -68,9 +63,9 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
     // First: whoever finds the catalog remembered may rely on it that this is, too.
     note_managed(cx, &cached.text).await?;
     // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
-    match select(pin!(store::save_key(cx.world, CatalogCache, &cached)), pin!(cx.world.sleep(CACHE_LIMIT))).await {
-        Either::Left((saved, _)) => saved?,
-        Either::Right(_) => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
+    match within(cx.world, CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
+        Some(saved) => saved?,
+        None => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
     }
     Ok(cached)
 }
@@ -130,15 +125,11 @@ pub(crate) async fn find_target<W: World>(
 }
 
 /// The catalog at the very commit that we build on must be the one that we decided by.
-pub(crate) async fn same_catalog<W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'_>,
-    snapshot: &Snapshot,
-) -> Result<(), Stop> {
+pub(crate) async fn same_catalog<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(), Stop> {
     match &snapshot.catalog {
         FileState::File { blob, .. } if blob == site.catalog => Ok(()),
         state => {
-            cache_catalog(cx, state).await?;
+            cache_catalog(site.cx, state).await?;
             Err(Stop::Moved)
         }
     }

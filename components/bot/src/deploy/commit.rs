@@ -1,13 +1,13 @@
 //! Commit: read and decide, then one mutation under the target's and the branch's lease; again while the branch moves.
 
-use super::already_written::{self, Written};
-use super::prepare::{self, Look, Prepared, Site};
-use super::stop::Stop;
-use super::{Job, Run, TRIES, WRITE, catalog, gates, may_go_on, pull_request, rollback, settle, turn};
-use crate::log::Line;
-use crate::world::World;
+use super::prepare::{self, Prepared};
+use super::settle::{self, Written};
+use super::turn::{self, Turn};
+use super::{Job, Run, TRIES, catalog, gates, may_go_on};
+use crate::context::{Context, Stop};
+use crate::world::{Line, WRITE, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
-use domain::deployment::{Attempt, CommitFact, CommittedFact, Facts, Granted, Plan, Riders, Taken, TargetPlan, until};
+use domain::deployment::{Attempt, CommitFact, Facts, Riders, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault};
 use domain::message::{self, Note};
 use domain::names::{CommitSha, FilePath};
@@ -20,20 +20,6 @@ use store::Lease;
 /// What a mutation may take: a lease must hold this long before it is sent.
 const MUTATION: Duration = Duration::from_secs(8);
 
-/// The turn at the target.
-pub(super) struct Turn<'t, W> {
-    pub(super) site: &'t Site<'t>,
-    pub(super) lease: &'t Lease<'t, W>,
-}
-
-/// What one look at everything has decided.
-enum Decision {
-    /// The tag is on the branch already, by this commit of ours.
-    Written { sha: CommitSha, reused: bool },
-    /// To be sent.
-    Send(Box<Send>),
-}
-
 /// A commit that is to be sent.
 struct Send {
     base: CommitSha,
@@ -41,275 +27,215 @@ struct Send {
     files: Vec<(FilePath, Vec<u8>)>,
 }
 
-/// What came of a turn at the branch.
-enum Sent {
-    Committed,
-    /// The branch moved under us too often.
-    KeepsMoving,
-    /// The branch's lease ran out, or GitHub wants a pause: begin again after it.
-    Later(Duration),
-}
-
 /// What came of one mutation.
 enum Round {
-    Done(CommitSha),
+    Committed,
     /// The branch moved.
     Moved,
     /// Nothing is known yet, or something has to be recorded first.
     Again,
+    /// GitHub wants a pause: begin again after it.
     Later(Duration),
 }
 
 /// Read, decide, commit; again while the branch moves under us. It ends a deployment only when no mutation of ours can land.
-pub(super) async fn commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, turn: &Turn<'_, W>) -> Result<(), Stop> {
+pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    let Context { world, settings, .. } = turn.run.cx;
     loop {
-        let Some(decision) = decide(run, job, turn).await? else { return Ok(()) };
-        let sent = turn::with_branch(run, job, async |job, branch, waited| {
+        let Some(send) = turn.decide(job).await? else { return Ok(()) };
+        let later = turn::with_branch(turn.run, job, async |job, branch, waited| {
             // Others wrote while we waited: what we read is old.
-            let decision = (!waited).then_some(decision);
-            let sent = send_until_known(run, job, turn, branch, decision).await;
-            if matches!(sent, Ok(Sent::Committed)) && run.cx.settings.github.is_public() {
+            let decided = (!waited).then_some(send);
+            let later = turn.send_until_known(job, branch, decided).await?;
+            if later.is_none() && settings.github.is_public() {
                 // GitHub asks for a second between two writes, so the next one gets the branch then.
-                run.cx.world.sleep(run.cx.settings.limits.write_gap).await;
+                world.sleep(settings.limits.write_gap).await;
             }
-            sent
+            Ok(later)
         });
-        match sent.await? {
-            Sent::Committed => return Ok(()),
-            Sent::KeepsMoving => return Err(Refusal::KeepsMoving { attempts: TRIES }.into()),
-            Sent::Later(wait) => run.cx.world.sleep(wait).await,
+        match later.await? {
+            Some(wait) => world.sleep(wait).await,
+            None => return Ok(()),
         }
     }
 }
 
-/// Sends, under the branch's lease, until it is known what came of it.
-async fn send_until_known<W: World>(
-    run: &Run<'_, W>,
-    job: &mut Job<'_>,
-    turn: &Turn<'_, W>,
-    branch: &Lease<'_, W>,
-    mut decided: Option<Box<Send>>,
-) -> Result<Sent, Stop> {
-    let mut moved = 0_u32;
-    while moved < TRIES {
-        let send = match decided.take() {
-            Some(send) => send,
-            None => match decide(run, job, turn).await? {
-                Some(send) => send,
-                None => return Ok(Sent::Committed),
-            },
+/// What an attempt fixed that may still land.
+fn begun<'f, W>(run: &Run<'_, W>, facts: &'f Facts) -> Option<&'f CommitFact> {
+    facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty())
+}
+
+impl<W: World> Turn<'_, W> {
+    /// Sends, under the branch's lease, until it is known what came of it. Returns after how long to begin again if the
+    /// lease ran out, or if GitHub wants a pause. `None`: it is committed.
+    async fn send_until_known(
+        &self,
+        job: &mut Job<'_>,
+        branch: &Lease<'_, W>,
+        mut decided: Option<Send>,
+    ) -> Result<Option<Duration>, Stop> {
+        let mut moved = 0_u32;
+        while moved < TRIES {
+            if decided.is_none() {
+                decided = self.decide(job).await?;
+            }
+            let Some(send) = decided.take() else { return Ok(None) };
+            if branch.ensure(MUTATION).await.is_err() {
+                // It ran out while we read or settled: take our place again.
+                return Ok(Some(Duration::ZERO));
+            }
+            match self.send_one(job, branch, send).await? {
+                Round::Committed => return Ok(None),
+                Round::Moved => moved = moved.saturating_add(1),
+                Round::Again => {}
+                Round::Later(wait) => return Ok(Some(wait)),
+            }
+        }
+        Err(Refusal::KeepsMoving { attempts: TRIES }.into())
+    }
+
+    /// What is to be sent; nothing if the tag is on the branch by a commit of ours, which is saved as `committed` then.
+    async fn decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
+        let run = self.run;
+        if let Some(sha) = settle::settled(run, job).await? {
+            run.committed(job.facts, sha, false).await?;
+            return Ok(None);
+        }
+        if let Some(commit) = begun(run, job.facts) {
+            // The same again, but each time a little later: GitHub is not well, and allows 80 writes a minute.
+            let tries = u32::try_from(commit.attempts.len().min(5)).unwrap_or_default();
+            run.cx.world.sleep(run.cx.settings.limits.settle.saturating_mul(tries)).await;
+        }
+        self.look_and_decide(job).await
+    }
+
+    /// One look at GitHub and the registry, and what follows from it.
+    async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
+        let (run, site) = (self.run, self.site);
+        may_go_on(run, job.request).await?;
+        let (snapshot, login) = prepare::read(site).await?;
+        catalog::same_catalog(site, &snapshot).await?;
+        run.compared.set(true);
+        let begun = begun(run, job.facts);
+        if let Some(plan) = begun.map(CommitFact::target)
+            && (site.environment.files != plan.files || *plan.application() != site.environment.argocd)
+        {
+            return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
+        }
+        let Prepared { plan, edits } = prepare::prepare(site, begun, &snapshot, login).await?;
+        let granted = match begun {
+            Some(commit) => commit.granted.clone(),
+            None => gates::gates(site, &snapshot, plan.targets.first()).await?,
         };
-        if branch.ensure(MUTATION).await.is_err() {
-            // It ran out while we read or settled: take our place again.
-            return Ok(Sent::Later(Duration::ZERO));
-        }
-        match send_one(run, job, turn, branch, *send).await? {
-            Round::Done(sha) => {
-                committed(run, job.facts, sha, false).await?;
-                return Ok(Sent::Committed);
+        let attempts = job.facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
+        let mut fact = CommitFact { plan, granted, attempts };
+        let unchanged = edits.iter().all(|file| !file.edit.changed);
+        if unchanged {
+            match settle::already_written(site, fact.target(), &snapshot).await? {
+                Written::ByUs { sha, reused, taken } => {
+                    let target = match taken {
+                        None => only_up_to(&sha, &snapshot, fact.target()),
+                        Some(before) => again(&before, fact.target()),
+                    };
+                    fact.plan.targets = NonEmpty::one(target);
+                    self.save_commit(job.facts, fact).await?;
+                    run.committed(job.facts, sha, reused).await?;
+                    return Ok(None);
+                }
+                Written::ToTakeOver(taken) => fact.plan.targets = NonEmpty::one(take_over(taken, fact.target())),
             }
-            Round::Moved => moved = moved.saturating_add(1),
-            Round::Again => {}
-            Round::Later(wait) => return Ok(Sent::Later(wait)),
         }
+        // Files that have the tag already are no part of the commit, unless it takes over what is there and changes none.
+        let edits = edits.into_iter().filter(|file| unchanged || file.edit.changed);
+        let files: Vec<_> = edits.map(|file| (file.path, file.edit.text.into_bytes())).collect();
+        fact.attempts.push(Attempt {
+            base: snapshot.head.clone(),
+            at: run.cx.world.now(),
+            files: files.iter().map(|(path, text)| (path.clone(), values::blob_sha(text))).collect(),
+            unchanged,
+        });
+        let files = if unchanged { Vec::new() } else { files };
+        Ok(Some(Send { base: snapshot.head, fact, files }))
     }
-    Ok(Sent::KeepsMoving)
-}
 
-/// What is to be sent; nothing if the tag is on the branch by a commit of ours, which is saved as `committed` then.
-async fn decide<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, turn: &Turn<'_, W>) -> Result<Option<Box<Send>>, Stop> {
-    let decision = match settle::settled(run, job).await? {
-        Some(sha) => Decision::Written { sha, reused: false },
-        None => {
-            if let Some(commit) = job.facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty()) {
-                // The same again, but each time a little later: GitHub is not well, and allows 80 writes a minute.
-                let tries = u32::try_from(commit.attempts.len().min(5)).unwrap_or_default();
-                run.cx.world.sleep(run.cx.settings.limits.settle.saturating_mul(tries)).await;
+    /// Saves the attempt, looks once more, and sends one mutation.
+    async fn send_one(&self, job: &mut Job<'_>, branch: &Lease<'_, W>, send: Send) -> Result<Round, Stop> {
+        let run = self.run;
+        let is_recorded = send.fact.granted.overridden.is_some();
+        self.save_commit(job.facts, send.fact).await?;
+        may_go_on(run, job.request).await?;
+        // A lock, or the hour of a freeze, may have come while we waited for our turn.
+        if gates::open(self.site).await?.overridden.is_some() && !is_recorded {
+            // A freeze that an owner overrides: it goes into the record and the commit's text first.
+            return Ok(Round::Again);
+        }
+        turn::still_current(run, &self.site.environment.argocd).await?;
+        match self.mutate(job, branch, &send.base, &send.files).await? {
+            CommitOutcome::Done(sha) => {
+                run.committed(job.facts, sha, false).await?;
+                Ok(Round::Committed)
             }
-            look_and_decide(run, job, turn).await?
-        }
-    };
-    match decision {
-        Decision::Written { sha, reused } => committed(run, job.facts, sha, reused).await.map(|()| None),
-        Decision::Send(send) => Ok(Some(send)),
-    }
-}
-
-/// One look at GitHub and the registry, and what follows from it.
-async fn look_and_decide<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, turn: &Turn<'_, W>) -> Result<Decision, Stop> {
-    let (cx, site) = (&run.cx, turn.site);
-    may_go_on(run, job.request).await?;
-    let look = prepare::read(cx, job.request, site).await?;
-    catalog::same_catalog(cx, site, &look.snapshot).await?;
-    run.compared.set(true);
-    // What an attempt fixed that may still land.
-    let begun = job.facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty());
-    if let Some(plan) = begun.map(CommitFact::target)
-        && (site.environment.files != plan.files || *plan.application() != site.environment.argocd)
-    {
-        return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
-    }
-    let Look { snapshot, login } = look;
-    let Prepared { plan, edits } = prepare::prepare(cx, (job.request, begun), site, &snapshot, login).await?;
-    let granted = match begun {
-        Some(commit) => commit.granted.clone(),
-        None => gates::gates(cx, job.request, site, &snapshot, plan.targets.first()).await?,
-    };
-    let unchanged = edits.iter().all(|file| !file.edit.changed);
-    let plan = if unchanged {
-        match already_written::already_written(cx, job.request, &plan, &snapshot).await? {
-            Written::ByUs { sha, reused, taken } => {
-                let target = match taken {
-                    None => only_up_to(&sha, &snapshot, plan.targets.first()),
-                    Some(before) => again(&before, plan.targets.first()),
-                };
-                let attempts = attempts(job.facts);
-                save_commit(run, job.facts, turn, CommitFact { plan: with_target(&plan, target), granted, attempts })
-                    .await?;
-                return Ok(Decision::Written { sha, reused });
+            // After an attempt without an answer the branch may have moved by that very attempt.
+            CommitOutcome::Stale => {
+                let mut unsettled = run.unsettled.borrow_mut();
+                unsettled.look = !unsettled.bases.is_empty();
+                Ok(Round::Moved)
             }
-            Written::ToTakeOver(taken) => with_target(&plan, take_over(taken, plan.targets.first())),
-        }
-    } else {
-        plan
-    };
-    // Files that have the tag already are no part of the commit, unless it takes over what is there and changes none.
-    let edits = edits.into_iter().filter(|file| unchanged || file.edit.changed);
-    let files: Vec<_> = edits.map(|file| (file.path, file.edit.text.into_bytes())).collect();
-    Ok(Decision::Send(Box::new(send(run, job.facts, (plan, granted), snapshot.head, (files, unchanged)))))
-}
-
-fn send<W: World>(
-    run: &Run<'_, W>,
-    facts: &Facts,
-    (plan, granted): (Plan, Granted),
-    base: CommitSha,
-    (files, unchanged): (Vec<(FilePath, Vec<u8>)>, bool),
-) -> Send {
-    let mut attempts = attempts(facts);
-    attempts.push(Attempt {
-        base: base.clone(),
-        at: run.cx.world.now(),
-        files: files.iter().map(|(path, text)| (path.clone(), values::blob_sha(text))).collect(),
-        unchanged,
-    });
-    let files = if unchanged { Vec::new() } else { files };
-    Send { base, fact: CommitFact { plan, granted, attempts }, files }
-}
-
-fn attempts(facts: &Facts) -> Vec<Attempt> {
-    facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default()
-}
-
-/// Saves the attempt, looks once more, and sends one mutation.
-async fn send_one<W: World>(
-    run: &Run<'_, W>,
-    job: &mut Job<'_>,
-    turn: &Turn<'_, W>,
-    branch: &Lease<'_, W>,
-    send: Send,
-) -> Result<Round, Stop> {
-    let is_recorded = send.fact.granted.overridden.is_some();
-    save_commit(run, job.facts, turn, send.fact).await?;
-    may_go_on(run, job.request).await?;
-    // A lock, or the hour of a freeze, may have come while we waited for our turn.
-    if gates::open(&run.cx, job.request, turn.site).await?.overridden.is_some() && !is_recorded {
-        // A freeze that an owner overrides: it goes into the record and the commit's text first.
-        return Ok(Round::Again);
-    }
-    turn::still_current(run, &turn.site.environment.argocd).await?;
-    match mutate(run, job, turn, branch, (&send.base, &send.files)).await? {
-        CommitOutcome::Done(sha) => Ok(Round::Done(sha)),
-        // After an attempt without an answer the branch may have moved by that very attempt.
-        CommitOutcome::Stale => {
-            let mut unsettled = run.unsettled.borrow_mut();
-            unsettled.look = !unsettled.bases.is_empty();
-            Ok(Round::Moved)
-        }
-        CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
-            // Not beyond the moment after which nothing is committed any more: then it is told.
-            let last = job.request.at.after(run.cx.settings.limits.no_mutation);
-            let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
-            run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
-            pull_request::only_commits(run, wait).await;
-            Ok(Round::Later(wait))
-        }
-        CommitOutcome::NotDone(fault) => Err(fault.into()),
-        CommitOutcome::Unknown(fault) => {
-            run.cx.world.log(Line::error("commit_unknown").of(run.cx.id).with_json("fault", &fault));
-            job.tell(Note::Settling);
-            let mut unsettled = run.unsettled.borrow_mut();
-            unsettled.look = true;
-            unsettled.bases.insert(send.base);
-            Ok(Round::Again)
+            CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
+                // Not beyond the moment after which nothing is committed any more: then it is told.
+                let last = job.request.at.after(run.cx.settings.limits.no_mutation);
+                let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
+                run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
+                run.only_commits(wait).await;
+                Ok(Round::Later(wait))
+            }
+            CommitOutcome::NotDone(fault) => Err(fault.into()),
+            CommitOutcome::Unknown(fault) => {
+                run.cx.world.log(Line::error("commit_unknown").of(run.cx.id).with_json("fault", &fault));
+                job.tell(Note::Settling);
+                let mut unsettled = run.unsettled.borrow_mut();
+                unsettled.look = true;
+                unsettled.bases.insert(send.base);
+                Ok(Round::Again)
+            }
         }
     }
-}
 
-/// Saves what was decided. The turn was taken before, once: written again here, it would take it back from whoever has it now.
-async fn save_commit<W: World>(
-    run: &Run<'_, W>,
-    facts: &mut Facts,
-    turn: &Turn<'_, W>,
-    commit: CommitFact,
-) -> Result<(), Stop> {
-    run.lease.check(WRITE)?;
-    turn.lease.ensure(WRITE).await?;
-    store::save_fact(run.cx.world, run.cx.id, &commit).await?;
-    let before = facts.commit.as_ref().and_then(|commit| commit.granted.overridden.as_ref());
-    if let (None, Some(reason), Some(request)) = (before, &commit.granted.overridden, &facts.request) {
-        let line = Line::new("overridden").of(run.cx.id).with("user", request.user.as_str());
-        run.cx.world.log(line.with("target", commit.target().target.to_string()).with("reason", reason.as_str()));
+    /// Saves what was decided. The turn was taken before, once: written again here, it would take it back from whoever
+    /// has it now.
+    async fn save_commit(&self, facts: &mut Facts, commit: CommitFact) -> Result<(), Stop> {
+        let Context { world, id, .. } = self.run.cx;
+        self.run.lease.check(WRITE)?;
+        self.lease.ensure(WRITE).await?;
+        store::save_fact(world, id, &commit).await?;
+        let before = facts.commit.as_ref().and_then(|commit| commit.granted.overridden.as_ref());
+        if let (None, Some(reason), Some(request)) = (before, &commit.granted.overridden, &facts.request) {
+            let line = Line::new("overridden").of(id).with("user", request.user.as_str());
+            world.log(line.with("target", commit.target().target.to_string()).with("reason", reason.as_str()));
+        }
+        facts.commit = Some(commit);
+        Ok(())
     }
-    facts.commit = Some(commit);
-    Ok(())
-}
 
-/// One mutation, with all three leases good for as long as it may take.
-async fn mutate<W: World>(
-    run: &Run<'_, W>,
-    job: &Job<'_>,
-    turn: &Turn<'_, W>,
-    branch: &Lease<'_, W>,
-    (base, files): (&CommitSha, &[(FilePath, Vec<u8>)]),
-) -> Result<CommitOutcome, Stop> {
-    let Some(commit) = &job.facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
-    let (headline, body) = message::commit_text(job.request, commit, run.cx.id);
-    let gitops = &commit.plan.gitops;
-    let new = NewCommit { repo: &gitops.repo, branch: &gitops.branch, base, headline: &headline, body: &body, files };
-    run.lease.ensure(MUTATION).await?;
-    turn.lease.ensure(MUTATION).await?;
-    branch.ensure(MUTATION).await?;
-    Ok(github::commit(run.cx.world, &run.cx.settings.github, &new).await)
-}
-
-/// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
-pub(super) async fn committed<W: World>(
-    run: &Run<'_, W>,
-    facts: &mut Facts,
-    sha: CommitSha,
-    reused: bool,
-) -> Result<(), Stop> {
-    let (world, id) = (run.cx.world, run.cx.id);
-    let Some(commit) = facts.commit.clone() else { return Err(Stop::Leave("there is no plan")) };
-    let fact = CommittedFact { sha, at: world.now(), reused, commit: Box::new(commit) };
-    // Before it is known as committed: whoever resumes does both again, and nobody deploys the broken version in between.
-    rollback::after_rollback(run, facts).await?;
-    store::save_fact(world, id, &fact).await?;
-    world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
-    facts.committed = Some(fact);
-    if let Some(request) = &facts.request {
-        // Again: whoever ended this one by mistake may have taken it out.
-        let _ = store::add_in_flight(world, id, request.at).await;
+    /// One mutation, with all three leases good for as long as it may take.
+    async fn mutate(
+        &self,
+        job: &Job<'_>,
+        branch: &Lease<'_, W>,
+        base: &CommitSha,
+        files: &[(FilePath, Vec<u8>)],
+    ) -> Result<CommitOutcome, Stop> {
+        let Context { world, settings, id } = self.run.cx;
+        let Some(commit) = &job.facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
+        let (headline, body) = message::commit_text(job.request, commit, id);
+        let gitops = &commit.plan.gitops;
+        let new =
+            NewCommit { repo: &gitops.repo, branch: &gitops.branch, base, headline: &headline, body: &body, files };
+        self.run.lease.ensure(MUTATION).await?;
+        self.lease.ensure(MUTATION).await?;
+        branch.ensure(MUTATION).await?;
+        Ok(github::commit(world, &settings.github, &new).await)
     }
-    if store::announce(world, id).await == Ok(0) {
-        world.log(Line::error("nobody_watches").of(id));
-    }
-    Ok(())
-}
-
-fn with_target(plan: &Plan, target: TargetPlan) -> Plan {
-    Plan { gitops: plan.gitops.clone(), targets: NonEmpty::one(target) }
 }
 
 /// An earlier commit of ours is to be synced again: what is in it or before it rides along, and what people pushed

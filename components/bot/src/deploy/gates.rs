@@ -1,37 +1,110 @@
-//! The gates: everything that may stand in the way of exactly this version. The checks are pure and in
-//! [`domain::catalog`]. Here they get what they look at, and Slack is asked who is in a user group.
+//! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in [`domain::catalog`]. Here
+//! they get what they look at, and Slack is asked who is in a user group that the catalog names.
 
-use super::authorise;
 use super::prepare::Site;
-use super::stop::Stop;
-use crate::context::Context;
-use crate::world::World;
+use crate::context::{Context, Stop};
+use crate::world::{Line, World};
 use clients::github::{Snapshot, SourceState};
-use domain::catalog::{Asked, Case, Members};
+use clients::slack::{self, SlackError};
+use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
 use domain::deployment::{Granted, RequestFact, TargetPlan};
+use domain::fault::{Cause, Changed, Fault, System};
 use domain::github::ReviewsState;
 use domain::lock::TargetLock;
-use domain::names::ArgoApplication;
+use domain::names::{ArgoApplication, BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
 use domain::refusal::Refusal;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
+
+/// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
+pub(crate) async fn authorise<'c, W: World>(
+    cx: &'c Context<'c, W>,
+    request: &'c RequestFact,
+    (blob, catalog): &'c (BlobSha, Catalog),
+) -> Result<Site<'c, W>, Stop> {
+    let words = &request.words;
+    let (target, app, environment) = catalog.find(&words.app, words.environment.as_deref())?;
+    if let What::PullRequestOf { repo, number } = &words.what
+        && !app.repo.is(repo.as_str())
+    {
+        let (repo, own) = (repo.clone(), app.repo.clone());
+        return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
+    }
+    may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
+    Ok(Site { cx, request, target, app, environment, catalog: blob })
+}
+
+/// Whether this person may deploy there, from this channel.
+pub(crate) async fn may_deploy<W: World>(
+    cx: &Context<'_, W>,
+    user: &SlackUser,
+    channel: &SlackChannel,
+    target: &Target,
+    environment: &Environment,
+) -> Result<(), Stop> {
+    let (members, owners, now) = (Members::default(), &environment.owners, cx.world.now());
+    let asked = Asked { target, owners, user, channel, override_reason: None, now, members: &members };
+    look(cx, &members, || environment.gates.admit(&asked)).await?;
+    Ok(())
+}
+
+/// Whether this person is among those, by name or by a group.
+pub(crate) async fn is_among<W: World>(cx: &Context<'_, W>, user: &SlackUser, people: &People) -> Result<bool, Stop> {
+    let members = Members::default();
+    look(cx, &members, || people.include(user, &members)).await
+}
+
+/// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only about people
+/// whom the catalog does not name, and no longer than until one group has them.
+async fn look<T, W: World>(
+    cx: &Context<'_, W>,
+    members: &Members,
+    check: impl Fn() -> Result<T, Unmet>,
+) -> Result<T, Stop> {
+    loop {
+        match check() {
+            Ok(passed) => return Ok(passed),
+            Err(Unmet::Refused(refusal)) => return Err((*refusal).into()),
+            Err(Unmet::Asks(user, group)) => {
+                let is_in = is_member(cx, &user, &group).await?;
+                members.add(user, group, is_in);
+            }
+        }
+    }
+}
+
+async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {
+    let doing = "read the members of a Slack user group";
+    match slack::group_members(cx.world, &cx.settings.slack, group).await {
+        Ok(members) => Ok(members.contains(user)),
+        Err(SlackError::RateLimited(wait)) => {
+            Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }).into())
+        }
+        Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => Err(fault.changed(Changed::Nothing).into()),
+        // A group that is gone has no members.
+        Err(SlackError::Gone(why)) => {
+            let line = Line::error("no_such_group").of(cx.id);
+            cx.world.log(line.with("group", group.as_str()).with("slack", why.as_str()));
+            Ok(false)
+        }
+    }
+}
 
 static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new() };
 
 /// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came.
 /// Says what was granted.
 pub(crate) async fn gates<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
+    site: &Site<'_, W>,
     snapshot: &Snapshot,
     plan: &TargetPlan,
 ) -> Result<Granted, Stop> {
-    let gates = &site.environment.gates;
+    let Site { cx, request, environment, .. } = site;
+    let gates = &environment.gates;
     let members = Members::default();
-    let case = case(cx, request, site, (snapshot, plan), &members);
-    let mut granted = open(cx, request, site).await?;
-    granted.add(authorise::look(cx, &members, || gates.check(&case)).await?);
+    let case = case(site, snapshot, plan, &members);
+    let mut granted = open(site).await?;
+    granted.add(look(cx, &members, || gates.check(&case)).await?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(plan.application())).await?.unwrap_or_default();
         if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == plan.tag.as_str()) {
@@ -39,18 +112,18 @@ pub(crate) async fn gates<W: World>(
             return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
         }
     }
-    granted.add(authorise::look(cx, &members, || gates.agree(&case)).await?);
+    granted.add(look(cx, &members, || gates.agree(&case)).await?);
     Ok(granted)
 }
 
 /// What the gates look at.
 pub(crate) fn case<'a, W: World>(
-    cx: &Context<'_, W>,
-    request: &'a RequestFact,
-    site: &Site<'a>,
-    (snapshot, plan): (&'a Snapshot, &'a TargetPlan),
+    site: &'a Site<'a, W>,
+    snapshot: &'a Snapshot,
+    plan: &'a TargetPlan,
     members: &'a Members,
 ) -> Case<'a> {
+    let request = site.request;
     let stands_still = request.words.what.stands_still();
     let checks = match &snapshot.source {
         _ if stands_still => snapshot.checked,
@@ -62,7 +135,7 @@ pub(crate) fn case<'a, W: World>(
         _ => &NO_REVIEWS,
     };
     Case {
-        asked: asked(cx, request, site, members),
+        asked: asked(site, members),
         source: &plan.source,
         tag: &plan.tag,
         stands_still,
@@ -74,14 +147,10 @@ pub(crate) fn case<'a, W: World>(
     }
 }
 
-fn asked<'a, W: World>(
-    cx: &Context<'_, W>,
-    request: &'a RequestFact,
-    site: &Site<'a>,
-    members: &'a Members,
-) -> Asked<'a> {
+fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a> {
+    let Site { cx, request, .. } = site;
     Asked {
-        target: site.target,
+        target: &site.target,
         owners: &site.environment.owners,
         user: &request.user,
         channel: &request.channel,
@@ -92,12 +161,9 @@ fn asked<'a, W: World>(
 }
 
 /// Locks and freezes: what can close at any moment.
-pub(super) async fn open<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-) -> Result<Granted, Stop> {
-    let rollback = matches!(request.words.what, What::Rollback(_));
+pub(super) async fn open<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
+    let cx = site.cx;
+    let rollback = matches!(site.request.words.what, What::Rollback(_));
     if let Some((lock, everything)) = lock(cx, &site.environment.argocd).await?
         && !(rollback && lock.rollback)
     {
@@ -105,8 +171,8 @@ pub(super) async fn open<W: World>(
         return Err(Refusal::Locked { target, by: lock.by, reason: lock.reason, since, until, everything }.into());
     }
     let members = Members::default();
-    let asked = asked(cx, request, site, &members);
-    authorise::look(cx, &members, || site.environment.gates.open(&asked)).await
+    let asked = asked(site, &members);
+    look(cx, &members, || site.environment.gates.open(&asked)).await
 }
 
 /// The lock that is in force, and whether it is the one of everything.

@@ -1,13 +1,51 @@
-//! After the commit: wake the watch until the deployment has its last word.
+//! Hand over: save the commit, and wake the watch until the deployment has its last word. Beside that the pull request is told.
+//!
+//! # The pull request shows where it is live
+//!
+//! After the commit GitHub is told of the deploy, that it is on its way, and how it ended.
+//!
+//! A courtesy, not a promise. It is done beside the guarding, so it holds nothing up, and nothing is decided by it. Commits come first: GitHub
+//! counts both against one limit, so this keeps to a small pace of its own, and is quiet for a minute when GitHub says that it is too much.
+//! Each step is saved in the fact `github` and can be done twice: a deployment whose making was not answered is looked for before
+//! another is made, and the same status again changes nothing. Two guardians, one of which slept through its lease, may make two.
+//!
+//! A guardian that dies is replaced while the deployment is in flight, see [`super::resume`]. Has it left by then, or is GitHub not well
+//! for longer than [`AFTERWARDS`], what was told last stays: the pull request says "in progress" of a deploy that is long over.
+//!
+//! No channel of its own wakes us for the last word: the guardian is there anyway and looks for it, and a word that comes some seconds
+//! late is not worth a second way into the component that may write to Git.
 
-use super::stop::Stop;
-use super::{Run, WRITE, pull_request, versions};
-use crate::world::World;
-use domain::deployment::{Facts, LastWord, OutcomeFact};
+use super::{Run, turn, versions};
+use crate::context::Stop;
+use crate::world::{Line, WRITE, World};
+use clients::github::{self, DeploymentStatus, NewDeployment};
+use domain::deployment::{CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact};
+use domain::fault::{Cause, Fault};
+use domain::message;
+use domain::names::CommitSha;
 use domain::time::Timestamp;
 use futures::channel::oneshot;
-use futures::future::join;
+use futures::future::{Either, join, pending, select};
+use std::pin::pin;
 use std::time::Duration;
+use store::Urgency;
+
+/// So many calls may fail, one after the other. Between them it waits four times as long each time.
+const TRIES: u8 = 3;
+/// How many of GitHub's minutes after the end it is still tried to tell it.
+const AFTERWARDS: u32 = 2;
+/// What a call may take, with what is saved after it.
+const CALL: Duration = Duration::from_secs(7);
+
+/// What came of trying to tell GitHub.
+enum Shown {
+    /// It knows.
+    Yes,
+    /// Later, perhaps.
+    NotYet,
+    /// It will not be told any more.
+    Never,
+}
 
 /// Until this moment somebody has to see that a committed deployment is watched: the watch ends it by time before.
 pub(crate) fn guarded_until(facts: &Facts) -> Option<Timestamp> {
@@ -15,53 +53,212 @@ pub(crate) fn guarded_until(facts: &Facts) -> Option<Timestamp> {
     Some(committed.at.after(commit.target().deadline).after(Duration::from_secs(120)))
 }
 
-/// For the message: what is new in the version. The deploy does not wait for it.
-pub(super) async fn compare<W: World>(run: &Run<'_, W>, facts: &Facts) {
-    let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
-    let Some(changes) = versions::changes(&run.cx, commit.target()).await else { return };
-    if run.lease.ensure(WRITE).await.is_ok() && store::save_fact(run.cx.world, run.cx.id, &changes).await.is_ok() {
-        let _ = store::announce(run.cx.world, run.cx.id).await;
+impl<W: World> Run<'_, W> {
+    /// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
+    pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
+        let (world, id) = (self.cx.world, self.cx.id);
+        let Some(commit) = facts.commit.clone() else { return Err(Stop::Leave("there is no plan")) };
+        let fact = CommittedFact { sha, at: world.now(), reused, commit: Box::new(commit) };
+        // Before it is known as committed: whoever resumes does both again, and nobody deploys the broken version in between.
+        turn::after_rollback(self, facts).await?;
+        store::save_fact(world, id, &fact).await?;
+        world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
+        facts.committed = Some(fact);
+        if let Some(request) = &facts.request {
+            // Again: whoever ended this one by mistake may have taken it out.
+            let _ = store::add_in_flight(world, id, request.at).await;
+        }
+        if store::announce(world, id).await == Ok(0) {
+            world.log(Line::error("nobody_watches").of(id));
+        }
+        Ok(())
     }
-}
 
-/// Wakes the watch again until the last word, or until the watch would have said it. Beside that, GitHub is told.
-pub(super) async fn guard<W: World>(run: &Run<'_, W>, facts: &Facts) -> Result<(), Stop> {
-    let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts)) else { return Ok(()) };
-    let (ended, last_word) = oneshot::channel();
-    let (guarded, ()) = join(keep_watched(run, until, ended), pull_request::show(run, commit, until, last_word)).await;
-    guarded
-}
+    /// For the message: what is new in the version. The deploy does not wait for it.
+    pub(super) async fn compare(&self, facts: &Facts) {
+        let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
+        let Some(changes) = versions::changes(&self.cx, commit.target()).await else { return };
+        if self.lease.ensure(WRITE).await.is_ok() && store::save_fact(self.cx.world, self.cx.id, &changes).await.is_ok()
+        {
+            let _ = store::announce(self.cx.world, self.cx.id).await;
+        }
+    }
 
-/// The last word is handed to `ended` as soon as it is seen.
-async fn keep_watched<W: World>(
-    run: &Run<'_, W>,
-    until: Timestamp,
-    ended: oneshot::Sender<LastWord>,
-) -> Result<(), Stop> {
-    let mut ended = Some(ended);
-    while run.cx.world.now() < until {
-        run.cx.world.sleep(run.cx.settings.limits.guardian).await;
-        let outcome = store::load_fact::<OutcomeFact>(run.cx.world, run.cx.id).await;
-        if let Ok(Some(outcome)) = outcome {
-            if let Some(ended) = ended.take() {
-                let _ = ended.send(outcome.word);
-            }
-            if let Ok(facts) = store::load(run.cx.world, run.cx.id).await
-                && let Some(request) = &facts.request
-            {
-                if facts.end_is_told() {
-                    // The same click may have come again after the end, and is in flight since.
-                    return Ok(store::leave_flight(run.cx.world, run.cx.id).await?);
+    /// Wakes the watch again until the last word, or until the watch would have said it. Beside that, GitHub is told.
+    pub(super) async fn guard(&self, facts: &Facts) -> Result<(), Stop> {
+        let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts)) else { return Ok(()) };
+        let (ended, last_word) = oneshot::channel();
+        join(self.keep_watched(until, ended), self.show(commit, until, last_word)).await.0
+    }
+
+    /// The last word is handed to `ended` as soon as it is seen.
+    async fn keep_watched(&self, until: Timestamp, ended: oneshot::Sender<LastWord>) -> Result<(), Stop> {
+        let mut ended = Some(ended);
+        while self.cx.world.now() < until {
+            self.cx.world.sleep(self.cx.settings.limits.guardian).await;
+            let outcome = store::load_fact::<OutcomeFact>(self.cx.world, self.cx.id).await;
+            if let Ok(Some(outcome)) = outcome {
+                let _ = ended.take().map(|ended| ended.send(outcome.word));
+                if let Ok(facts) = store::load(self.cx.world, self.cx.id).await
+                    && let Some(request) = &facts.request
+                {
+                    if facts.end_is_told() {
+                        // The same click may have come again after the end, and is in flight since.
+                        return Ok(store::leave_flight(self.cx.world, self.cx.id).await?);
+                    }
+                    // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
+                    let _ = store::add_in_flight(self.cx.world, self.cx.id, request.at).await;
                 }
-                // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
-                let _ = store::add_in_flight(run.cx.world, run.cx.id, request.at).await;
+            }
+            if store::is_held(self.cx.world, "watch").await == Ok(false) {
+                let _ = store::wake(self.cx.world).await;
             }
         }
-        if store::is_held(run.cx.world, "watch").await == Ok(false) {
-            let _ = store::wake(run.cx.world).await;
+        Ok(())
+    }
+
+    /// Tells GitHub, as far as it may be told, until it knows how the deploy ended.
+    async fn show(&self, commit: &CommitFact, until: Timestamp, mut ended: oneshot::Receiver<LastWord>) {
+        if !self.cx.settings.github_deployments {
+            return;
+        }
+        let Ok(fact) = store::load_fact::<GitHubFact>(self.cx.world, self.cx.id).await else { return };
+        let (mut fact, mut until, mut last) = (fact.unwrap_or_default(), until, None);
+        loop {
+            let shown = match self.show_now(commit, &mut fact, last.as_ref()).await {
+                Ok(shown) => shown,
+                Err(fault) => self.not_shown(&mut fact, fault).await,
+            };
+            let wait = self.cx.settings.limits.guardian.saturating_mul(4_u32.saturating_pow(fact.failed.into()));
+            let again = async {
+                match shown {
+                    Shown::NotYet => self.cx.world.sleep(wait).await,
+                    Shown::Yes | Shown::Never => pending().await,
+                }
+            };
+            match (&shown, &last) {
+                (Shown::Never, _) | (Shown::Yes, Some(_)) => return,
+                (_, Some(_)) if self.cx.world.now() >= until => return,
+                (_, Some(_)) => again.await,
+                (_, None) => match select(&mut ended, pin!(again)).await {
+                    Either::Left((Ok(word), _)) => {
+                        last = Some(word);
+                        let afterwards = self.cx.settings.limits.minute.saturating_mul(AFTERWARDS);
+                        until = until.min(self.cx.world.now().after(afterwards));
+                    }
+                    // Nobody waits for its end any more.
+                    Either::Left((Err(_), _)) => return,
+                    Either::Right(_) => {}
+                },
+            }
         }
     }
-    Ok(())
+
+    /// Whatever is missing: GitHub's own deployment, and what is to be said of it now.
+    async fn show_now(
+        &self,
+        commit: &CommitFact,
+        fact: &mut GitHubFact,
+        last: Option<&LastWord>,
+    ) -> Result<Shown, Fault> {
+        let (github, repo) = (&self.cx.settings.github, &commit.target().source.repo);
+        let (state, words) = message::on_pull_request(last);
+        // Told before, perhaps by a guardian that saw the end: never "on its way" after that.
+        let is_told = if last.is_some() { fact.told == Some(state) } else { fact.told.is_some() };
+        if is_told {
+            return Ok(Shown::Yes);
+        }
+        if fact.failed >= TRIES {
+            return Ok(Shown::Never);
+        }
+        let urgency = if last.is_some() { Urgency::Final } else { Urgency::Progress };
+        let may_tell = async || store::may_tell_github(self.cx.world, self.cx.settings.limits.minute, urgency).await;
+        let id = match fact.id {
+            Some(id) => id,
+            None if !may_tell().await => return Ok(Shown::NotYet),
+            None => match self.make(commit, fact).await? {
+                Some(id) => id,
+                None => return Ok(Shown::Never),
+            },
+        };
+        if !may_tell().await {
+            return Ok(Shown::NotYet);
+        }
+        let message = store::load(self.cx.world, self.cx.id).await.ok().and_then(|facts| facts.link());
+        let page = match last {
+            Some(LastWord::Live { urls, .. }) => urls.iter().find(|url| url.starts_with("http")),
+            _ => None,
+        };
+        if self.lease.ensure(CALL).await.is_err() {
+            return Ok(Shown::Never);
+        }
+        let status = DeploymentStatus {
+            state,
+            description: words,
+            environment_url: page.map(String::as_str),
+            log_url: message.as_deref(),
+        };
+        github::deployment_status(self.cx.world, github, repo, id, &status).await?;
+        (fact.told, fact.failed) = (Some(state), 0);
+        Ok(if self.save_shown(fact).await { Shown::Yes } else { Shown::Never })
+    }
+
+    /// GitHub's own deployment: found, or made. Nothing if it is not ours to tell any more.
+    async fn make(&self, commit: &CommitFact, fact: &mut GitHubFact) -> Result<Option<u64>, Fault> {
+        let (github, plan) = (&self.cx.settings.github, commit.target());
+        let environment = match plan.target.environment.as_str() {
+            "default" => plan.application().name.as_str(),
+            named => named,
+        };
+        let description = message::of_deploy(commit);
+        let (repo, sha) = (&plan.source.repo, &plan.source.head);
+        let new = NewDeployment { repo, sha, environment, description: &description, id: self.cx.id };
+        let found = if fact.asked { github::find_deployment(self.cx.world, github, &new).await? } else { None };
+        let id = match found {
+            Some(id) => id,
+            None => {
+                fact.asked = true;
+                if !self.save_shown(fact).await {
+                    return Ok(None);
+                }
+                github::create_deployment(self.cx.world, github, &new).await?
+            }
+        };
+        fact.id = Some(id);
+        Ok(self.save_shown(fact).await.then_some(id))
+    }
+
+    /// A call failed: whether it is worth another.
+    async fn not_shown(&self, fact: &mut GitHubFact, fault: Fault) -> Shown {
+        let passes = match &fault.cause {
+            Cause::RateLimited { seconds } => {
+                self.only_commits(Duration::from_secs(seconds.unwrap_or_default())).await;
+                true
+            }
+            Cause::NotConnected | Cause::TimedOut | Cause::Broken => true,
+            Cause::Status { status } => *status >= 500,
+            _ => false,
+        };
+        fact.failed = if passes { fact.failed.saturating_add(1) } else { TRIES };
+        let is_over = fact.failed >= TRIES;
+        let line = Line::new("github_not_told").of(self.cx.id).with("again", !is_over);
+        self.cx.world.log(line.with_json("fault", &fault));
+        if self.save_shown(fact).await && !is_over { Shown::NotYet } else { Shown::Never }
+    }
+
+    /// GitHub says that we make too much. Its own advice is to wait a minute, whatever it says besides.
+    pub(super) async fn only_commits(&self, wait: Duration) {
+        if self.cx.settings.github_deployments {
+            let minute = self.cx.settings.limits.minute;
+            store::quiet_github(self.cx.world, wait.max(minute)).await;
+        }
+    }
+
+    /// Saves it, with enough time left for a call. Not saved: it is not ours to tell any more.
+    async fn save_shown(&self, fact: &GitHubFact) -> bool {
+        let limit = CALL.saturating_add(WRITE);
+        self.lease.ensure(limit).await.is_ok() && store::save_fact(self.cx.world, self.cx.id, fact).await.is_ok()
+    }
 }
 
 #[cfg(test)]

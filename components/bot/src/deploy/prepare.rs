@@ -1,42 +1,42 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing outside our own store.
 
-use super::stop::Stop;
-use super::{catalog, source, versions};
-use crate::context::Context;
-use crate::log::Line;
-use crate::world::World;
+use super::{catalog, versions};
+use crate::context::{Context, Stop};
+use crate::settings::GitOps;
+use crate::world::{Line, World, within};
 use clients::github::{self, FileState, Question, Snapshot, Touch};
 use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, Source, TargetPlan,
+    CommitFact, CommittedFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, TargetPlan,
 };
-use domain::image::{Digest, ImageName, ImageRef, Tag};
+use domain::image::{ImageName, ImageRef, Tag};
 use domain::names::{BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, Edit};
-use futures::future::{Either, join, join_all, select};
+use futures::future::{join, join_all};
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::time::Duration;
 use store::{Live, RegistryChallenge, RegistryLogin, StoreError};
 
 /// How long a login ahead of the question may take: it is to save time.
 const LOGIN_AHEAD: Duration = Duration::from_secs(2);
 
-/// Where the work happens: the target as the catalog has it.
-#[derive(Clone, Copy)]
-pub(crate) struct Site<'a> {
-    pub(crate) target: &'a Target,
+/// Where the work happens: one request, and its target as the catalog has it.
+pub(crate) struct Site<'a, W> {
+    pub(crate) cx: &'a Context<'a, W>,
+    pub(crate) request: &'a RequestFact,
+    pub(crate) target: Target,
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
     pub(crate) catalog: &'a BlobSha,
 }
 
 /// The one query, and beside it the login that the image's registry is going to ask for.
-pub(crate) async fn read<W: World>(cx: &Context<'_, W>, request: &RequestFact, site: &Site<'_>) -> Result<Look, Stop> {
+pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Option<Login>), Stop> {
+    let (cx, request) = (site.cx, site.request);
     let live = versions::since(cx, &site.environment.argocd).await?;
     let (mut checked, mut file) = (None, None);
     let reference = match &request.words.what {
@@ -45,7 +45,7 @@ pub(crate) async fn read<W: World>(cx: &Context<'_, W>, request: &RequestFact, s
         // Its branch may be gone; the commit is not.
         What::Rollback(version) => {
             let past = versions::past(cx, &site.environment.argocd).await?;
-            let source = versions::earlier(cx, site, &past, version).await?.source;
+            let source = versions::earlier(site, &past, version).await?.source;
             checked = Some(source.head);
             Reference::Branch(source.branch)
         }
@@ -54,7 +54,7 @@ pub(crate) async fn read<W: World>(cx: &Context<'_, W>, request: &RequestFact, s
             let now = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path);
             let now = file.insert(now.await.map_err(|error| catalog::read_error(cx, error))?);
             let text = text_of(cx, path, now).await?;
-            let source = versions::written(cx, site, std::iter::once((path, text.as_str()))).await?.source;
+            let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
             checked = Some(source.head);
             Reference::Branch(source.branch)
         }
@@ -75,17 +75,14 @@ pub(crate) async fn read<W: World>(cx: &Context<'_, W>, request: &RequestFact, s
     let (snapshot, login) = join(snapshot, log_in_ahead(cx, &site.app.image)).await;
     let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
     // The checks that were asked for are those of the version that was in the file.
-    if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok(Look { snapshot, login }) }
+    if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok((snapshot, login)) }
 }
 
 /// As far as it is known how. Without it the registry asks, which takes two round trips more.
 async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Option<Login> {
     let known = store::load_key(cx.world, RegistryLogin(image.host())).await.ok().flatten()?;
     let login = registry::log_in_ahead(cx.world, &cx.settings.registry, image, &known.challenge);
-    match select(pin!(login), pin!(cx.world.sleep(LOGIN_AHEAD))).await {
-        Either::Left((login, _)) => login,
-        Either::Right(_) => None,
-    }
+    within(cx.world, LOGIN_AHEAD, login).await.flatten()
 }
 
 /// What the registry knows of an image; how it asked for a login is remembered for the next time.
@@ -103,78 +100,59 @@ async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option
 
 /// Source, tag, image, edit. `begun`: what an earlier attempt fixed, which may still land, stays fixed.
 pub(crate) async fn prepare<W: World>(
-    cx: &Context<'_, W>,
-    (request, begun): (&RequestFact, Option<&CommitFact>),
-    site: &Site<'_>,
+    site: &Site<'_, W>,
+    begun: Option<&CommitFact>,
     snapshot: &Snapshot,
     login: Option<Login>,
 ) -> Result<Prepared, Stop> {
-    let version = match begun {
-        Some(commit) => Version::Begun(commit.target()),
-        None => version(cx, request, site, snapshot, login).await?,
+    let fixed = match begun {
+        Some(commit) => commit.target().clone(),
+        None => wanted(site, snapshot, login).await?,
     };
-    let edits = edits(cx, request, site, snapshot, version.tag()).await?;
+    let edits = edits(site, snapshot, &fixed.tag).await?;
     let before = edits.first().and_then(|file| file.edit.before.first()).cloned();
-    let (riders, previous) = since_live(cx, site, snapshot).await?;
-    let environment = site.environment;
-    let target = match version {
-        Version::Begun(plan) => TargetPlan { before, riders, previous, ..plan.clone() },
-        Version::Wanted { source, image, digest } => TargetPlan {
-            target: site.target.clone(),
-            source: *source,
-            image: image.name,
-            tag: image.tag,
-            before,
-            digest,
-            files: environment.files.clone(),
-            applications: NonEmpty::one(environment.argocd.clone()),
-            deadline: environment.deadline,
-            degraded_grace: environment.degraded_grace,
-            riders,
-            rollback: matches!(request.words.what, What::Rollback(_)),
-            previous,
-            taken: None,
-        },
-    };
-    let gitops = GitOpsBranch {
-        repo: cx.settings.gitops.repo.clone(),
-        branch: cx.settings.gitops.branch.clone(),
-        url: snapshot.url.clone(),
-    };
+    let (riders, previous) = since_live(site, snapshot).await?;
+    let target = TargetPlan { before, riders, previous, ..fixed };
+    let GitOps { repo, branch } = site.cx.settings.gitops.clone();
+    let gitops = GitOpsBranch { repo, branch, url: snapshot.url.clone() };
     Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits })
 }
 
-/// The version that is wanted now: its source, its image, and what the registry says of the image.
-async fn version<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-    snapshot: &Snapshot,
-    login: Option<Login>,
-) -> Result<Version<'static>, Stop> {
-    let (source, image) = source::wanted(cx, request, site, snapshot).await?;
-    match look_for(cx, &image, login).await? {
-        ImageState::Found(digest) => Ok(Version::Wanted { source: Box::new(source), image, digest }),
-        ImageState::Missing => Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into()),
-    }
+/// The version that is wanted now, with what the registry says of its image. What it replaces is not looked up yet.
+async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option<Login>) -> Result<TargetPlan, Stop> {
+    let (source, image) = versions::wanted(site, snapshot).await?;
+    let ImageState::Found(digest) = look_for(site.cx, &image, login).await? else {
+        return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
+    };
+    let environment = site.environment;
+    Ok(TargetPlan {
+        target: site.target.clone(),
+        source,
+        image: image.name,
+        tag: image.tag,
+        before: None,
+        digest,
+        files: environment.files.clone(),
+        applications: NonEmpty::one(environment.argocd.clone()),
+        deadline: environment.deadline,
+        degraded_grace: environment.degraded_grace,
+        riders: Riders::FirstDeploy,
+        rollback: matches!(site.request.words.what, What::Rollback(_)),
+        previous: None,
+        taken: None,
+    })
 }
 
 /// One edit for each file.
-async fn edits<W: World>(
-    cx: &Context<'_, W>,
-    request: &RequestFact,
-    site: &Site<'_>,
-    snapshot: &Snapshot,
-    tag: &Tag,
-) -> Result<Vec<FileEdit>, Stop> {
+async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, tag: &Tag) -> Result<Vec<FileEdit>, Stop> {
     let mut edits = Vec::new();
-    for (path, before) in texts(cx, site, snapshot).await? {
+    for (path, before) in texts(site, snapshot).await? {
         let edit = values::set_tag(&before, &site.environment.tag_at, tag.as_str())
             .map_err(|why| Refusal::Edit { path: path.clone(), why })?;
         edits.push(FileEdit { path: path.clone(), before, edit });
     }
     let is_there = |file: &FileEdit| file.edit.before.iter().all(|before| before == tag.as_str());
-    if request.words.what == What::Written && !edits.iter().all(is_there) {
+    if site.request.words.what == What::Written && !edits.iter().all(is_there) {
         // Nobody asked for anything else than what is there.
         return Err(Stop::Leave("the file changed while a commit may still land"));
     }
@@ -182,11 +160,8 @@ async fn edits<W: World>(
 }
 
 /// What rides along, and the version that is live until then.
-async fn since_live<W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'_>,
-    snapshot: &Snapshot,
-) -> Result<(Riders, Option<Previous>), Stop> {
+async fn since_live<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Riders, Option<Previous>), Stop> {
+    let cx = site.cx;
     let Some(live) = store::load_key(cx.world, Live(&site.environment.argocd)).await? else {
         return Ok((Riders::FirstDeploy, None));
     };
@@ -199,13 +174,12 @@ async fn since_live<W: World>(
 
 /// The values files as they are at the snapshot's commit.
 pub(super) async fn texts<'p, W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'p>,
+    site: &Site<'p, W>,
     snapshot: &Snapshot,
 ) -> Result<Vec<(&'p FilePath, String)>, Stop> {
     let mut texts = Vec::new();
     for (path, state) in site.environment.files.iter().zip(std::iter::once(&snapshot.values).chain(&snapshot.also)) {
-        texts.push((path, text_of(cx, path, state).await?));
+        texts.push((path, text_of(site.cx, path, state).await?));
     }
     Ok(texts)
 }
@@ -217,33 +191,6 @@ async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileSta
     };
     let text = catalog::exact_text(cx, blob, text.as_deref(), *size).await?;
     Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
-}
-
-/// What one look has found.
-pub(crate) struct Look {
-    pub(crate) snapshot: Snapshot,
-    /// A login that the image's registry is going to ask for.
-    pub(crate) login: Option<Login>,
-}
-
-/// The version that is to run.
-enum Version<'a> {
-    /// An earlier attempt fixed it, and may still land.
-    Begun(&'a TargetPlan),
-    Wanted {
-        source: Box<Source>,
-        image: ImageRef,
-        digest: Option<Digest>,
-    },
-}
-
-impl Version<'_> {
-    fn tag(&self) -> &Tag {
-        match self {
-            Self::Begun(plan) => &plan.tag,
-            Self::Wanted { image, .. } => &image.tag,
-        }
-    }
 }
 
 /// What would be committed.

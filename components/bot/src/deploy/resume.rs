@@ -1,17 +1,16 @@
 //! Resume: deployments whose carrier died, and requests that were not accepted as a whole. Rings that lost ids.
 
 use super::guard::guarded_until;
-use super::turn::target_lease;
-use super::{CARRY, LEASE_RETRY, WRITE, carry_out};
-use crate::log::Line;
+use super::turn::{kept, target_lease};
+use super::{CARRY, carry_out};
 use crate::settings::SlackCommandSettings;
-use crate::world::World;
+use crate::world::{Line, WRITE, World, under_lease};
 use domain::deployment::{CancelFact, RequestFact};
 use domain::limits::Limits;
 use domain::names::DeploymentId;
 use futures::future::join_all;
 use std::time::Duration;
-use store::{Current, EarlyEnds, History, Key, Lease, Live, Ring, StoreError, Terms};
+use store::{EarlyEnds, History, Key, Lease, Ring, StoreError};
 
 /// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
 const ABANDONED: Duration = Duration::from_secs(30);
@@ -24,17 +23,9 @@ const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
 /// Carries on with deployments that nobody carries, or after their commit nobody guards: to be called after `/healthz` was answered.
 /// At most once per period in the whole installation.
 pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
-    let ids = to_resume(world, settings).await;
-    join_all(ids.iter().map(|id| carry_out(world, settings, id))).await;
-}
-
-async fn to_resume(world: &impl World, settings: &SlackCommandSettings) -> Vec<DeploymentId> {
     match resumable(world, &settings.limits).await {
-        Ok(ids) => ids,
-        Err(error) => {
-            world.log(Line::error("not_resumed").with("cause", error.why()));
-            Vec::new()
-        }
+        Ok(ids) => drop(join_all(ids.iter().map(|id| carry_out(world, settings, id))).await),
+        Err(error) => world.log(Line::error("not_resumed").with("cause", error.why())),
     }
 }
 
@@ -162,12 +153,7 @@ async fn remember_in<K: Key<Value = Ring> + Copy>(
     id: &DeploymentId,
     keep: &[DeploymentId],
 ) -> Result<(), StoreError> {
-    let if_taken = async || -> Result<(), StoreError> {
-        world.sleep(LEASE_RETRY).await;
-        Ok(())
-    };
-    let terms = Terms { renew: None, ..CARRY };
-    Lease::hold(world, lease, terms, if_taken, async |lease| {
+    under_lease(world, lease, async |lease| {
         store::remember(world, ring, id, keep, async || lease.ensure(WRITE).await).await
     })
     .await
@@ -180,9 +166,7 @@ pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
         match store::load(world, &id).await?.commit {
             Some(commit) => {
                 let argocd = commit.target().application();
-                let mut keep = in_flight.clone();
-                keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
-                keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+                let keep = kept(world, argocd).await?;
                 remember_in(world, &target_lease(argocd), History(argocd), &id, &keep).await?;
             }
             // Whoever carries it remembers it yet.

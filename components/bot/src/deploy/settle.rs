@@ -1,13 +1,16 @@
-//! Settle: what became of a mutation without an answer. "Nothing was changed" is not said before that is known.
+//! Whose commit is it? Settle: what became of a mutation without an answer; "nothing was changed" is not said before that is known.
+//! And if the wanted tag is in the file already: the bot syncs only its own commits, so whose commit wrote the tag?
 
-use super::stop::Stop;
-use super::{Job, Run, already_written};
-use crate::log::Line;
-use crate::world::World;
-use clients::github::{self, HistoryQuestion, Which};
+use super::prepare::Site;
+use super::{Job, Run, versions};
+use crate::context::{Context, Stop};
+use crate::world::{Line, World};
+use clients::github::{self, HistoryQuestion, PastCommit, Snapshot, Which};
+use domain::deployment::{Candidate, Taken, TargetPlan};
 use domain::fault::{Cause, Fault, System};
-use domain::message::Note;
-use domain::names::{CommitSha, FilePath};
+use domain::message::{self, Note};
+use domain::names::{CommitSha, DeploymentId, FilePath, GitHubLogin};
+use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -60,26 +63,138 @@ async fn look_for_commit<W: World>(run: &Run<'_, W>, job: &Job<'_>) -> Result<(O
         return Err(Fault::new(System::Store, "find out whether my commit landed", Cause::Nonsense { part }));
     };
     let since = Timestamp(job.request.at.0.saturating_sub(300_000));
-    let paths: BTreeSet<FilePath> = commit
-        .attempts
-        .iter()
-        .flat_map(|attempt| attempt.files.keys())
-        .chain(commit.target().files.iter())
-        .cloned()
-        .collect();
+    let attempted = commit.attempts.iter().flat_map(|attempt| attempt.files.keys());
+    let paths: BTreeSet<FilePath> = attempted.chain(commit.target().files.iter()).cloned().collect();
     let paths: Vec<FilePath> = paths.into_iter().collect();
     let github = &run.cx.settings.github;
     let which = if commit.may_change_nothing() { Which::Any } else { Which::Touching };
     let (repo, branch) = (&commit.plan.gitops.repo, &commit.plan.gitops.branch);
     let question = HistoryQuestion { repo, branch, paths: &paths, which, since };
     let history = github::history(run.cx.world, github, &question).await?;
-    let found = history
-        .commits
-        .iter()
-        .find(|past| commit.is_ours(run.cx.id, &already_written::candidate(&run.cx, past, &history.viewer)));
+    let found =
+        history.commits.iter().find(|past| commit.is_ours(run.cx.id, &candidate(&run.cx, past, &history.viewer)));
     match found {
         Some(past) => Ok((Some(past.sha.clone()), history.head)),
         None if history.complete => Ok((None, history.head)),
         None => Err(Fault::new(System::GitHub, "find out whether my commit landed", Cause::TooLarge)),
     }
+}
+
+/// The wanted tag is in the file already. Ours to sync only if the last commit to the file is a recorded one of ours, or one of ours has
+/// taken it over, which whoever knows whose it is may ask for.
+pub(super) async fn already_written<W: World>(
+    site: &Site<'_, W>,
+    target: &TargetPlan,
+    snapshot: &Snapshot,
+) -> Result<Written, Stop> {
+    let cx = site.cx;
+    let files: Vec<FilePath> = target.files.iter().cloned().collect();
+    let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
+    let touches = github::last_touch(cx.world, github, repo, &snapshot.head, &files).await?;
+    let mut newest = None;
+    for file in &files {
+        let Some(past) = touches.get(file) else {
+            let part = "the last commit of a values file".to_owned();
+            return Err(Fault::new(System::GitHub, "see who wrote the tag", Cause::Nonsense { part }).into());
+        };
+        let Some((id, at)) = written_by_us(cx, target, past, snapshot).await? else {
+            return written_by_others(site, target, past, snapshot).await;
+        };
+        // Of several files that were written one after the other, the last of those commits has them all.
+        if newest.as_ref().is_none_or(|(known, _, _)| at > *known) {
+            newest = Some((at, past.sha.clone(), id != *cx.id));
+        }
+    }
+    match newest {
+        Some((_, sha, reused)) => Ok(Written::ByUs { sha, reused, taken: None }),
+        None => Err(Stop::Leave("there is no values file")),
+    }
+}
+
+/// Whose deployment of ours made that commit, and when that was known.
+async fn written_by_us<W: World>(
+    cx: &Context<'_, W>,
+    plan: &TargetPlan,
+    past: &PastCommit,
+    snapshot: &Snapshot,
+) -> Result<Option<(DeploymentId, Option<Timestamp>)>, Stop> {
+    let Some(id) = message::deploy_id(&past.message) else { return Ok(None) };
+    let other = store::load(cx.world, &id).await?;
+    let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
+    let same_target = other.commit.as_ref().filter(|other| other.target().application() == plan.application());
+    let ours =
+        same_target.is_some_and(|theirs| recorded || theirs.is_ours(&id, &candidate(cx, past, &snapshot.viewer)));
+    Ok(ours.then(|| (id, other.committed.map(|committed| committed.at))))
+}
+
+/// The tag is there by somebody else's commit: ours only once it was taken over, or is to be.
+async fn written_by_others<W: World>(
+    site: &Site<'_, W>,
+    target: &TargetPlan,
+    past: &PastCommit,
+    snapshot: &Snapshot,
+) -> Result<Written, Stop> {
+    let Site { cx, request, .. } = site;
+    if let Some((sha, before)) = taken_over(cx, target, &past.sha, &snapshot.head).await? {
+        return Ok(Written::ByUs { sha, reused: true, taken: Some(Box::new(before)) });
+    }
+    if request.origin.takes_over(&past.sha) {
+        let newest = match snapshot.since_live.first() {
+            Some(touch) => touch.sha.clone(),
+            None => versions::since(cx, target.application()).await?.unwrap_or_else(|| past.sha.clone()),
+        };
+        return Ok(Written::ToTakeOver(Taken { wrote: past.sha.clone(), by: past.author.clone(), newest }));
+    }
+    let (tag, head) = (target.tag.clone(), (!target.rollback).then(|| target.source.head.clone()));
+    Err(Refusal::AlreadyWritten { tag, by: past.author.clone(), commit: past.sha.clone(), head }.into())
+}
+
+/// A commit of ours that has taken over what that one wrote, if it still is on the branch.
+async fn taken_over<W: World>(
+    cx: &Context<'_, W>,
+    target: &TargetPlan,
+    wrote: &CommitSha,
+    head: &CommitSha,
+) -> Result<Option<(CommitSha, TargetPlan)>, Stop> {
+    let has_taken = |before: &TargetPlan| {
+        before.tag == target.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
+    };
+    let past = versions::past(cx, target.application()).await?.into_iter();
+    let mut known = past.filter_map(|(before, facts)| Some((facts.committed?.sha, before)));
+    let Some((sha, before)) = known.find(|(_, before)| has_taken(before)) else { return Ok(None) };
+    match github::compare(cx.world, &cx.settings.github, &cx.settings.gitops.repo, &sha, head).await {
+        Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),
+        Err(fault) => {
+            // Not known to be there: then it takes another one.
+            cx.world.log(Line::new("not_compared").of(cx.id).with_json("fault", &fault));
+            Ok(None)
+        }
+    }
+}
+
+/// A commit as the question "is it ours?" wants it.
+fn candidate<'p, W: World>(cx: &Context<'_, W>, past: &'p PastCommit, viewer: &GitHubLogin) -> Candidate<'p> {
+    Candidate {
+        parents: &past.parents,
+        changed_files: past.changed_files,
+        blobs: &past.blobs,
+        deploy_id: message::deploy_id(&past.message),
+        signed_by_github: past.signed_by_github,
+        always_signed: cx.settings.github.is_public(),
+        by_us: past.author.as_ref().map(|author| author == viewer),
+    }
+}
+
+/// Who wrote the tag that is in the file already.
+pub(crate) enum Written {
+    /// A commit of ours wrote the tag, or took it over.
+    ByUs {
+        sha: CommitSha,
+        /// It is another deployment's commit.
+        reused: bool,
+        /// The plan by which it took over what somebody else had written.
+        taken: Option<Box<TargetPlan>>,
+    },
+    /// Somebody else's commit, and the request asks to take it over.
+    ToTakeOver(Taken),
 }

@@ -1,60 +1,66 @@
-//! Whose turn it is: at the target, by its lease and `current`; at the branch, by its lease and the queue.
+//! Whose turn it is: at the target, by its lease and `current`; at the branch, by its lease and the queue. What a target remembers: its
+//! history and, after a rollback, a lock and the version that was taken away.
 
 use super::prepare::Site;
-use super::stop::Stop;
-use super::{CARRY, Job, LEASE_RETRY, Run, WRITE, commit, gates, may_go_on};
-use crate::world::World;
+use super::{CARRY, Job, Run, commit, gates, may_go_on};
+use crate::context::Stop;
+use crate::world::{LEASE_RETRY, Line, WRITE, World, under_lease};
 use domain::deployment::Facts;
+use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
 use domain::names::{ArgoApplication, DeploymentId, Target};
 use domain::refusal::Refusal;
 use std::cell::Cell;
 use std::time::Duration;
-use store::{Current, CurrentDeployment, History, Lease, Live, Terms};
+use store::{Current, CurrentDeployment, History, Lease, Live, Lock, RolledBackVersions, StoreError, Terms};
 
 /// The branch's lease: around mutations only, and renewed before each.
 const BRANCH: Terms = Terms { life: Duration::from_secs(10), renew: None };
 /// How long a refusal waits for the message that it links to.
 const POSTING: Duration = Duration::from_secs(3);
+/// How many versions of a target are remembered as rolled back.
+const MANY: usize = 20;
+
+/// The turn at the target.
+pub(super) struct Turn<'t, W> {
+    pub(super) run: &'t Run<'t, W>,
+    pub(super) site: &'t Site<'t, W>,
+    pub(super) lease: &'t Lease<'t, W>,
+}
 
 /// Takes the turn at the target, and commits.
-pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_>) -> Result<(), Stop> {
+pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_, W>) -> Result<(), Stop> {
     let (world, limits) = (run.cx.world, &run.cx.settings.limits);
-    let wait = limits.target_wait;
     let (begun, request) = (world.elapsed(), job.request);
     let if_taken = async || {
         let waited = world.elapsed().saturating_sub(begun);
-        if waited >= wait {
+        if waited >= limits.target_wait {
             let other = other_turn(run, &site.environment.argocd).await?;
             // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
-            if other.is_some() || waited >= wait.saturating_add(CARRY.life) {
-                return Err(busy(run, site.target, other).await.into());
+            if other.is_some() || waited >= limits.target_wait.saturating_add(CARRY.life) {
+                return Err(busy(run, &site.target, other).await.into());
             }
         }
         world.sleep(limits.target_retry).await;
         may_go_on(run, request).await
     };
     let lease = target_lease(&site.environment.argocd);
-    Lease::hold(world, &lease, CARRY, if_taken, async |lease| take_turn(run, job, site, lease).await).await
+    Lease::hold(world, &lease, CARRY, if_taken, async |lease| take_turn(&Turn { run, site, lease }, job).await).await
 }
 
 /// Everything that needs the target's lease.
-async fn take_turn<W: World>(
-    run: &Run<'_, W>,
-    job: &mut Job<'_>,
-    site: &Site<'_>,
-    lease: &Lease<'_, W>,
-) -> Result<(), Stop> {
-    remember(run, site, lease).await?;
+async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+    let Turn { run, site, lease } = turn;
+    remember(turn).await?;
     let argocd = &site.environment.argocd;
-    gates::open(&run.cx, job.request, site).await?;
+    gates::open(site).await?;
     if let Some(other) = other_turn(run, argocd).await? {
-        return Err(busy(run, site.target, Some(other)).await.into());
+        return Err(busy(run, &site.target, Some(other)).await.into());
     }
     // Our turn from here on: whoever waits for the target's lease can be told whose it is.
     lease.ensure(WRITE).await?;
     store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone() }).await?;
-    let done = commit::commit(run, job, &commit::Turn { site, lease }).await;
+    let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
     done
 }
@@ -88,15 +94,22 @@ async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<Deploym
 }
 
 /// Puts the deployment into its target's history.
-async fn remember<W: World>(run: &Run<'_, W>, site: &Site<'_>, lease: &Lease<'_, W>) -> Result<(), Stop> {
+async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
+    let Turn { run, site, lease } = turn;
     let (world, argocd) = (run.cx.world, &site.environment.argocd);
-    let mut keep = store::in_flight(world).await?.ids;
-    keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
-    keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+    let keep = kept(world, argocd).await?;
     let remember = store::remember(world, History(argocd), run.cx.id, &keep, async || lease.ensure(WRITE).await);
     run.rings.make(world, (), remember).await?;
     run.remembered.set(true);
     Ok(())
+}
+
+/// Whom a target's history keeps: deployments in flight, the one whose turn it is, and the live one.
+pub(super) async fn kept(world: &impl World, argocd: &ArgoApplication) -> Result<Vec<DeploymentId>, StoreError> {
+    let mut keep = store::in_flight(world).await?.ids;
+    keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
+    keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+    Ok(keep)
 }
 
 pub(super) async fn still_current<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Result<(), Stop> {
@@ -136,4 +149,45 @@ pub(super) async fn with_branch<W: World, T>(
         Ok(())
     };
     Lease::hold(world, &name, BRANCH, if_taken, async |lease| work(job, lease, waited.get()).await).await
+}
+
+/// After a rollback: its target is locked, and the version that it took away is remembered as rolled back. The version that it brought
+/// back is not, nor is one that somebody knowingly deploys again.
+pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) -> Result<(), Stop> {
+    let Some((commit, request)) = facts.commit.as_ref().zip(facts.request.as_ref()) else { return Ok(()) };
+    let (world, plan, user) = (run.cx.world, commit.target(), &request.user);
+    if !plan.rollback && !request.origin.knows_rolled_back() {
+        return Ok(());
+    }
+    let argocd = plan.application();
+    let work = async |lease: &Lease<'_, W>| {
+        let now = world.now();
+        let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
+        let known = store::load_key(world, RolledBackVersions(argocd)).await?.unwrap_or_default();
+        let mut versions = known.versions.clone();
+        versions.retain(|version| version.tag != plan.tag.as_str());
+        if let Some(before) = replaced.filter(|_| plan.rollback) {
+            versions.retain(|version| version.tag != *before);
+            versions.push(RolledBackVersion { tag: before.clone(), by: user.clone(), at: now });
+            versions.drain(..versions.len().saturating_sub(MANY));
+        }
+        lease.ensure(WRITE).await?;
+        let now_known = RolledBack { versions };
+        if now_known != known {
+            store::save_key(world, RolledBackVersions(argocd), &now_known).await?;
+        }
+        let locked = store::load_key(world, Lock(argocd)).await?.is_some_and(|lock| lock.holds(now));
+        if plan.rollback && !locked {
+            let reason = match replaced {
+                Some(before) => format!("rolled back from {before} to {}", plan.tag),
+                // It is in the file already: a rollback that came no further is tried again.
+                None => format!("rolled back to {}", plan.tag),
+            };
+            let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true };
+            store::change_lock(world, lease, Some(argocd), lock.change(), Some(&lock)).await?;
+            world.log(Line::new("locked").of(run.cx.id).with("target", plan.target.to_string()));
+        }
+        Ok(())
+    };
+    under_lease(world, &store::lock_lease(Some(argocd)), work).await
 }

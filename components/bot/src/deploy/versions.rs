@@ -1,18 +1,120 @@
-//! Versions that were deployed to a target before: what `history` numbers, and what a rollback goes back to.
+//! Which version is to run: the source and its image, or why there is none. A version that was deployed to the target before is one that
+//! `history` numbers, and that a rollback goes back to.
 
-use super::prepare::Site;
-use super::stop::Stop;
-use crate::context::Context;
-use crate::log::Line;
-use crate::world::World;
-use clients::github;
-use domain::command::Version;
-use domain::deployment::{Change, ChangesFact, CommitFact, CommittedFact, Facts, State, TargetPlan};
+use super::prepare::{self, Site};
+use crate::context::{Context, Stop};
+use crate::world::{Line, World};
+use clients::github::{self, Comparison, PrState, Snapshot, SourceState};
+use domain::catalog::App;
+use domain::command::{Version, What};
+use domain::deployment::{
+    Change, ChangesFact, CommittedFact, Facts, Reference, RequestFact, Source, State, TargetPlan,
+};
+use domain::image::{ImageRef, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
 use domain::values;
 use store::{History, Live, RolledBackVersions, StoreError};
+
+/// The deployments of a target that reached the branch, newest first: what `history` numbers.
+pub(super) type Past = [(TargetPlan, Facts)];
+
+/// What is to run: the source and its image.
+pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Source, ImageRef), Stop> {
+    let (cx, request) = (site.cx, site.request);
+    if let What::Rollback(version) = &request.words.what {
+        let past = past(cx, &site.environment.argocd).await?;
+        still_newest(request, &site.target, &past)?;
+        let earlier = earlier(site, &past, version).await?;
+        not_live(&earlier.tag, &site.target, &past)?;
+        let image = earlier.image_ref();
+        return Ok((earlier.source, image));
+    }
+    if request.words.what == What::Written {
+        let texts = prepare::texts(site, snapshot).await?;
+        let known = written(site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
+        still_head(request, &known.source)?;
+        let image = known.image_ref();
+        return Ok((known.source, image));
+    }
+    let source = source(snapshot, request, site.app)?;
+    still_head(request, &source)?;
+    let tag = site.app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
+    Ok((source, ImageRef { name: site.app.image.clone(), tag }))
+}
+
+/// The button below a version takes that version away, and is void once another one was deployed.
+fn still_newest(request: &RequestFact, target: &Target, past: &Past) -> Result<(), Stop> {
+    match request.origin.takes_away().zip(past.first().map(|(newest, _)| &newest.tag)) {
+        Some((was, is)) if was != is => {
+            Err(Refusal::VersionMoved { target: Box::new(target.clone()), was: was.clone(), is: is.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The newest version is what runs, once it is live: there is nothing to go back to.
+fn not_live(tag: &Tag, target: &Target, past: &Past) -> Result<(), Stop> {
+    match past.first() {
+        Some((newest, facts)) if newest.tag == *tag && facts.state() == State::Live => {
+            Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A button is void once the branch has moved from the commit that it showed.
+fn still_head(request: &RequestFact, source: &Source) -> Result<(), Stop> {
+    match request.origin.head() {
+        Some(was) if *was != source.head => {
+            Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is to be deployed, or why it cannot be.
+fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Stop> {
+    let repo = app.repo.clone();
+    match &snapshot.source {
+        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
+        SourceState::NoPullRequest | SourceState::NoBranch => match &request.words.what {
+            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
+                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
+            }
+            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
+            What::Rollback(_) | What::Written => Err(Stop::Leave("a version of before has no branch of its own")),
+        },
+        SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
+            if *open != PrState::Open {
+                let (merged, base) = (*open == PrState::Merged, Some(base.clone()));
+                return Err(Refusal::PullRequestNotOpen { number: *number, merged, base }.into());
+            }
+            if *from_fork {
+                return Err(Refusal::FromFork { number: *number }.into());
+            }
+            Ok(Source {
+                repo,
+                reference: Reference::PullRequest(*number),
+                branch: branch.clone(),
+                head: head.clone(),
+                title: title.clone(),
+                author: author.clone(),
+                url: Some(url.clone()),
+            })
+        }
+        SourceState::Branch { branch, head, title, .. } => Ok(Source {
+            repo,
+            reference: Reference::Branch(branch.clone()),
+            branch: branch.clone(),
+            head: head.clone(),
+            title: title.clone(),
+            author: None,
+            url: None,
+        }),
+    }
+}
 
 /// The commit after which others below the app's path are new.
 pub(super) async fn since<W: World>(
@@ -27,8 +129,7 @@ pub(super) async fn since<W: World>(
 
 /// The version that is in these files, if it was deployed to the target before.
 pub(super) async fn written<'t, W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'_>,
+    site: &Site<'_, W>,
     texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
 ) -> Result<TargetPlan, Stop> {
     let mut tags: Vec<String> = Vec::new();
@@ -42,10 +143,8 @@ pub(super) async fn written<'t, W: World>(
     }
     let known = match tags.as_slice() {
         [tag] => {
-            let past = past(cx, &site.environment.argocd).await?.into_iter();
-            past.filter_map(|(_, facts)| facts.commit)
-                .map(|commit| commit.target().clone())
-                .find(|plan| plan.tag.as_str() == tag)
+            let mut plans = past(site.cx, &site.environment.argocd).await?.into_iter().map(|(plan, _)| plan);
+            plans.find(|plan| plan.tag.as_str() == tag)
         }
         _ => None,
     };
@@ -55,27 +154,17 @@ pub(super) async fn written<'t, W: World>(
 }
 
 /// The version to go back to, from what we remember of the target.
-pub(super) async fn earlier<W: World>(
-    cx: &Context<'_, W>,
-    site: &Site<'_>,
-    past: &[(DeploymentId, Facts)],
-    version: &Version,
-) -> Result<TargetPlan, Stop> {
+pub(super) async fn earlier<W: World>(site: &Site<'_, W>, past: &Past, version: &Version) -> Result<TargetPlan, Stop> {
     let rolled_back = match version {
-        Version::LastHealthy => store::load_key(cx.world, RolledBackVersions(&site.environment.argocd)).await?,
+        Version::LastHealthy => store::load_key(site.cx.world, RolledBackVersions(&site.environment.argocd)).await?,
         Version::Back(_) | Version::Tag(_) => None,
     };
-    find_version(site.target, past, version, &rolled_back.unwrap_or_default())
+    find_version(&site.target, past, version, &rolled_back.unwrap_or_default())
 }
 
 /// The deployment that a version means, among those of the target that reached the branch, newest first.
-fn find_version(
-    target: &Target,
-    past: &[(DeploymentId, Facts)],
-    version: &Version,
-    rolled_back: &RolledBack,
-) -> Result<TargetPlan, Stop> {
-    let plans = || past.iter().filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target));
+fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &RolledBack) -> Result<TargetPlan, Stop> {
+    let plans = || past.iter().map(|(plan, _)| plan);
     let unknown = |typed: String| {
         let mut known: Vec<String> = Vec::new();
         for plan in plans() {
@@ -88,27 +177,21 @@ fn find_version(
     match version {
         Version::LastHealthy => {
             // The newest that was committed is what runs, or should.
-            let newest = newest_plan(past).map(|plan| &plan.tag);
+            let newest = plans().next().map(|plan| &plan.tag);
             let is_bad = |plan: &TargetPlan| rolled_back.versions.iter().any(|bad| bad.tag == plan.tag.as_str());
             past.iter()
                 .filter(|(_, facts)| facts.state() == State::Live)
-                .filter_map(|(_, facts)| facts.commit.as_ref().map(CommitFact::target))
+                .map(|(plan, _)| plan)
                 .find(|plan| Some(&plan.tag) != newest && !is_bad(plan))
                 .cloned()
                 .ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
         }
         Version::Back(n) => {
             let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
-            let commit = past.get(index).and_then(|(_, facts)| facts.commit.as_ref());
-            commit.map(|commit| commit.target().clone()).ok_or_else(|| unknown(n.to_string()))
+            plans().nth(index).cloned().ok_or_else(|| unknown(n.to_string()))
         }
         Version::Tag(tag) => plans().find(|plan| plan.tag.as_str() == tag).cloned().ok_or_else(|| unknown(tag.clone())),
     }
-}
-
-/// What the newest deployment of a target has put on the branch.
-pub(super) fn newest_plan(past: &[(DeploymentId, Facts)]) -> Option<&TargetPlan> {
-    past.first()?.1.commit.as_ref().map(CommitFact::target)
 }
 
 /// What is new in a version, as far as GitHub can compare it with the one before. Worth telling, and nothing else depends on it.
@@ -116,17 +199,12 @@ pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) ->
     let before = plan.previous.as_ref().filter(|before| before.head != plan.source.head)?;
     let (repo, head) = (&plan.source.repo, &plan.source.head);
     match github::compare(cx.world, &cx.settings.github, repo, &before.head, head).await {
-        Ok(compared) => Some(ChangesFact {
-            since: before.tag.to_string(),
-            ahead: compared.ahead,
-            behind: compared.behind,
-            commits: compared
-                .commits
-                .into_iter()
-                .map(|change| Change { sha: change.sha, headline: change.headline, login: change.login })
-                .collect(),
-            url: compared.url,
-        }),
+        Ok(Comparison { ahead, behind, commits, url, .. }) => {
+            let commits = commits.into_iter();
+            let commits =
+                commits.map(|new| Change { sha: new.sha, headline: new.headline, login: new.login }).collect();
+            Some(ChangesFact { since: before.tag.to_string(), ahead, behind, commits, url })
+        }
         Err(fault) => {
             cx.world.log(Line::new("not_compared").of(cx.id).with_json("fault", &fault));
             None
@@ -134,14 +212,13 @@ pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) ->
     }
 }
 
-/// The deployments of a target that reached the branch, newest first: what `history` numbers.
+/// The deployments of a target that reached the branch.
 pub(super) async fn past<W: World>(
     cx: &Context<'_, W>,
     argocd: &ArgoApplication,
-) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
-    let mut past = remembered(cx, argocd).await?;
-    past.retain(|(_, facts)| facts.committed.is_some() && facts.commit.is_some());
-    Ok(past)
+) -> Result<Vec<(TargetPlan, Facts)>, Stop> {
+    let committed = remembered(cx, argocd).await?.into_iter().filter(|(_, facts)| facts.committed.is_some());
+    Ok(committed.filter_map(|(_, facts)| Some((facts.commit.as_ref()?.target().clone(), facts))).collect())
 }
 
 /// All deployments that we remember of a target, newest first.
@@ -170,17 +247,20 @@ pub(crate) async fn remembered<W: World>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepare::tests::snapshot;
     use super::*;
     use Expected::{Found, Refused};
-    use domain::deployment::samples::{at, commit_to, id, live, relayed, target_plan, user};
-    use domain::deployment::{Failure, LastWord, OutcomeFact};
-    use domain::image::Tag;
+    use domain::catalog::Catalog;
+    use domain::deployment::samples::{at, commit_to, id, live, relayed, request, sha, target_plan, user};
+    use domain::deployment::{Failure, LastWord, Origin, OutcomeFact};
     use domain::lock::RolledBackVersion;
+    use domain::names::{BranchName, GitHubLogin, PullRequestNumber};
 
-    fn deployed(tag: &str, word: Option<LastWord>) -> (DeploymentId, Facts) {
-        let commit = commit_to(TargetPlan { tag: Tag::parse(tag).unwrap(), ..target_plan() });
+    fn deployed(tag: &str, word: Option<LastWord>) -> (TargetPlan, Facts) {
+        let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), ..target_plan() };
+        let commit = commit_to(plan.clone());
         let outcome = word.map(|word| OutcomeFact { at: at(60), word });
-        (id('1'), Facts { commit: Some(commit), outcome, ..relayed() })
+        (plan, Facts { commit: Some(commit), outcome, ..relayed() })
     }
 
     fn failed() -> Option<LastWord> {
@@ -193,7 +273,7 @@ mod tests {
         Refused(Refusal),
     }
 
-    fn check(past: &[(DeploymentId, Facts)], version: Version, rolled_back: &[&str], expected: Expected<'_>) {
+    fn check(past: &Past, version: Version, rolled_back: &[&str], expected: Expected<'_>) {
         let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), by: user("U1"), at: at(0) };
         let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
         let found = find_version(&target_plan().target, past, &version, &rolled_back);
@@ -242,5 +322,109 @@ mod tests {
         check(&past, Version::Tag("v2".to_owned()), &["v2"], Found("v2"));
         check(&past, Version::Tag("v1".to_owned()), &[], unknown("v1", &["v3", "v2"]));
         check(&[], Version::Back(1), &[], unknown("1", &[]));
+    }
+
+    fn pull_request(open: PrState, from_fork: bool) -> SourceState {
+        let branch = |text| BranchName::parse(text).unwrap();
+        SourceState::PullRequest {
+            number: PullRequestNumber(42),
+            open,
+            draft: false,
+            from_fork,
+            branch: branch("faster-cart"),
+            base: branch("main"),
+            head: sha('a'),
+            title: "Make the cart faster".to_owned(),
+            author: Some(GitHubLogin::parse("bob").unwrap()),
+            url: "https://github.com/acme/checkout/pull/42".to_owned(),
+            checks: None,
+            reviews: domain::github::ReviewsState::default(),
+        }
+    }
+
+    #[test]
+    fn the_source_is_an_open_pull_request_of_the_repository_or_a_branch() {
+        let catalog = "apps: {checkout: {repo: acme/checkout, image: ghcr.io/acme/checkout, allow: anyone}}";
+        let app = Catalog::parse(catalog).unwrap().apps.into_values().next().unwrap();
+        let check = |what: What, state: SourceState, expected: Result<Source, Option<Refusal>>| {
+            let mut request = request();
+            request.words.what = what;
+            let found = source(&snapshot(state.clone(), Vec::new()), &request, &app);
+            assert_eq!(found.map_err(|stop| stop.refusal()), expected, "{state:?}");
+        };
+        let (number, repo) = (PullRequestNumber(42), target_plan().source.repo);
+        let branch = BranchName::parse("main").unwrap();
+        let (by_number, by_branch) = (|| What::PullRequest(number), || What::Branch(branch.clone()));
+
+        check(by_number(), pull_request(PrState::Open, false), Ok(target_plan().source));
+        check(by_number(), pull_request(PrState::Open, true), Err(Some(Refusal::FromFork { number })));
+        for (state, merged) in [(PrState::Merged, true), (PrState::Closed, false)] {
+            let base = Some(branch.clone());
+            let refusal = Refusal::PullRequestNotOpen { number, merged, base };
+            check(by_number(), pull_request(state, false), Err(Some(refusal.clone())));
+            check(by_number(), pull_request(state, true), Err(Some(refusal)));
+        }
+        let no_pull_request = Refusal::NoSuchPullRequest { number, repo: repo.clone() };
+        check(by_number(), SourceState::NoPullRequest, Err(Some(no_pull_request)));
+
+        let (head, title) = (sha('a'), "Make the cart faster".to_owned());
+        let state = SourceState::Branch { branch: branch.clone(), head, title, checks: None };
+        let reference = Reference::Branch(branch.clone());
+        let of_branch = Source { reference, branch: branch.clone(), author: None, url: None, ..target_plan().source };
+        check(by_branch(), state, Ok(of_branch));
+        let no_branch = Refusal::NoSuchBranch { branch: branch.clone(), repo: repo.clone() };
+        check(by_branch(), SourceState::NoBranch, Err(Some(no_branch)));
+        check(by_branch(), SourceState::NoRepository, Err(Some(Refusal::NoSuchRepository { repo })));
+    }
+
+    fn tag(text: &str) -> Tag {
+        Tag::parse(text).unwrap()
+    }
+
+    fn newest(text: &str, is_live: bool) -> Vec<(TargetPlan, Facts)> {
+        vec![deployed(text, is_live.then(live))]
+    }
+
+    #[test]
+    fn roll_back_is_void_once_another_version_was_deployed() {
+        let target = target_plan().target;
+        let check = |origin: Origin, past: &Past, expected: Result<(), Option<Refusal>>| {
+            assert_eq!(
+                still_newest(&RequestFact { origin, ..request() }, &target, past).map_err(|stop| stop.refusal()),
+                expected
+            );
+        };
+        let below_v2 = || Origin::RollBack { of: id('1'), takes_away: tag("v2") };
+        let moved = Refusal::VersionMoved { target: Box::new(target.clone()), was: tag("v2"), is: tag("v3") };
+        check(below_v2(), &newest("v2", true), Ok(()));
+        check(below_v2(), &newest("v3", true), Err(Some(moved.clone())));
+        check(below_v2(), &newest("v3", false), Err(Some(moved)));
+        check(below_v2(), &[], Ok(()));
+        check(Origin::Typed, &newest("v3", true), Ok(()));
+    }
+
+    #[test]
+    fn the_live_version_is_no_version_to_go_back_to() {
+        let target = target_plan().target;
+        let check = |version: &str, past: &Past, expected: Result<(), Option<Refusal>>| {
+            assert_eq!(not_live(&tag(version), &target, past).map_err(|stop| stop.refusal()), expected);
+        };
+        let already = Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag("v2") };
+        check("v2", &newest("v2", true), Err(Some(already)));
+        check("v2", &newest("v2", false), Ok(()));
+        check("v1", &newest("v2", true), Ok(()));
+        check("v1", &[], Ok(()));
+    }
+
+    #[test]
+    fn a_button_is_void_once_the_branch_has_moved() {
+        let source = target_plan().source;
+        let check = |head: Option<CommitSha>, expected: Result<(), Option<Refusal>>| {
+            let request = RequestFact { origin: Origin::Shown { of: id('1'), head }, ..request() };
+            assert_eq!(still_head(&request, &source).map_err(|stop| stop.refusal()), expected);
+        };
+        check(Some(sha('a')), Ok(()));
+        check(Some(sha('c')), Err(Some(Refusal::HeadMoved { was: sha('c'), is: sha('a') })));
+        check(None, Ok(()));
     }
 }

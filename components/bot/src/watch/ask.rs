@@ -1,19 +1,18 @@
-//! Asks Argo CD for the sync of exactly our commit, and understands its answer.
+//! Asks Argo CD for the sync of exactly our commit, and understands its answer. At the end of this file: what a watch does that has lost
+//! its lease while it asked.
 
 use super::SLEPT;
 use super::follower::Follower;
-use crate::log::Line;
-use crate::world::World;
-use clients::argocd;
-use clients::argocd::{SyncOutcome, SyncRequest};
+use crate::settings::SyncPollerSettings;
+use crate::world::{Line, World};
+use clients::argocd::{self, ArgoError, SyncOutcome, SyncRequest};
 use domain::application::{Application, Health};
-use domain::deployment;
-use domain::deployment::{CommitFact, Failure, LastWord, Riders, Turn, Waiting};
+use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Turn, Waiting};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
 use std::time::Duration;
-use store::{Current, Rewritten, StoreError};
+use store::{Current, Live, Rewritten, StoreError};
 
 /// What a request to Argo CD that changes something may take: the lease must hold this long before it is sent.
 pub(super) const ASK: Duration = Duration::from_secs(5);
@@ -21,69 +20,73 @@ pub(super) const ASK: Duration = Duration::from_secs(5);
 /// How long the sync waits for the message that says whose commits ride along.
 const RIDERS: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether a late sync has to be mended, and how long after the look before: a sync may take its time.
+const LOOKS: u32 = 60;
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// What follows from a look.
 pub(super) enum Flow {
     /// The final state is saved.
     Over,
-    /// Wait for the next look.
-    Wait,
-    /// The same, but not beyond that moment.
-    LookAgain(Timestamp),
+    /// Wait for the next look, but not beyond that moment.
+    Wait(Option<Timestamp>),
     /// This one is newer: look at it now.
     Now(Box<Application>),
 }
 
-/// What there is to do if it is not our turn: never an older commit after a newer one.
-pub(super) async fn not_our_turn<W: World>(
-    follower: &Follower<'_, W>,
-    commit: &CommitFact,
-) -> Result<Option<Flow>, StoreError> {
-    let current =
-        store::load_key(follower.world, Current(commit.target().application())).await?.map(|current| current.id);
-    if current.as_ref() == Some(follower.id) {
-        return Ok(None);
+impl<W: World> Follower<'_, W> {
+    /// Argo CD has just failed or is not ready: it is asked again soon.
+    pub(super) fn look_soon(&self) -> Flow {
+        Flow::Wait(Some(self.soon()))
     }
-    let turn = match &current {
-        Some(other) => deployment::turn(&store::load(follower.world, other).await?, &follower.facts.borrow()),
-        None => Turn::Theirs,
-    };
-    match turn {
-        Turn::Ours => {
-            let other = current.as_ref().map(DeploymentId::as_str);
-            follower.world.log(Line::error("late_turn").of(follower.id).with("of", other).with("cause", SLEPT));
-            Ok(None)
-        }
-        Turn::Undecided => Ok(Some(Flow::LookAgain(follower.soon()))),
-        Turn::Theirs => {
-            follower.save_outcome(LastWord::Superseded { by_deployment: current, by_person: None }).await?;
-            Ok(Some(Flow::Over))
-        }
-    }
-}
 
-/// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
-pub(super) async fn ask<W: World>(
-    follower: &Follower<'_, W>,
-    commit: &CommitFact,
-    sha: &CommitSha,
-    snapshot: &Application,
-) -> Result<Flow, StoreError> {
-    let_riders_be_told(follower, commit).await;
-    let written_at = follower.facts.borrow().written_at().unwrap_or_default();
-    if let Some(flow) = not_our_turn(follower, commit).await? {
-        return Ok(flow);
+    /// What there is to do if it is not our turn: never an older commit after a newer one.
+    pub(super) async fn not_our_turn(&self, commit: &CommitFact) -> Result<Option<Flow>, StoreError> {
+        let current = store::load_key(self.world, Current(commit.target().application())).await?;
+        let current = current.map(|current| current.id);
+        if current.as_ref() == Some(self.id) {
+            return Ok(None);
+        }
+        let turn = match &current {
+            Some(other) => deployment::turn(&store::load(self.world, other).await?, &self.facts.borrow()),
+            None => Turn::Theirs,
+        };
+        match turn {
+            Turn::Ours => {
+                let other = current.as_ref().map(DeploymentId::as_str);
+                self.world.log(Line::error("late_turn").of(self.id).with("of", other).with("cause", SLEPT));
+                Ok(None)
+            }
+            Turn::Undecided => Ok(Some(self.look_soon())),
+            Turn::Theirs => {
+                self.save_outcome(LastWord::Superseded { by_deployment: current, by_person: None }).await?;
+                Ok(Some(Flow::Over))
+            }
+        }
     }
-    if store::load_key(follower.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
-        return fail(follower, Failure::BranchRewritten).await;
-    }
-    let Ok(revision) = argocd::which_sources(snapshot, &commit.plan.gitops.repo, &commit.plan.gitops.branch, sha)
-    else {
-        return fail(follower, Failure::NoSource).await;
-    };
-    let before = follower.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
-    let now = follower.world.now();
-    follower
-        .save(|watch| {
+
+    /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
+    pub(super) async fn ask(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        snapshot: &Application,
+    ) -> Result<Flow, StoreError> {
+        self.let_riders_be_told(commit).await;
+        let written_at = self.facts.borrow().written_at().unwrap_or_default();
+        if let Some(flow) = self.not_our_turn(commit).await? {
+            return Ok(flow);
+        }
+        if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
+            return self.fail(Failure::BranchRewritten).await;
+        }
+        let gitops = &commit.plan.gitops;
+        let Ok(revision) = argocd::which_sources(snapshot, &gitops.repo, &gitops.branch, sha) else {
+            return self.fail(Failure::NoSource).await;
+        };
+        let before = self.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
+        let now = self.world.now();
+        self.save(|watch| {
             if watch.asked.is_none() {
                 watch.degraded_before = snapshot.health == Health::Degraded;
                 watch.last_before = snapshot.last.as_ref().and_then(|last| last.started);
@@ -91,99 +94,151 @@ pub(super) async fn ask<W: World>(
             watch.asked = Some(now);
         })
         .await?;
-    follower.watch.lease.ensure(ASK).await?;
-    let request = SyncRequest { revision, deployment: follower.id };
-    let sync = argocd::sync(follower.world, &follower.watch.settings.argocd, commit.target().application(), &request);
-    let outcome = follower.watch.syncs.make(follower.world, follower.id.clone(), sync).await;
-    read_outcome(follower, outcome, before).await
-}
-
-/// Whose commits ride along is in the message before the sync, unless Slack takes too long.
-async fn let_riders_be_told<W: World>(follower: &Follower<'_, W>, commit: &CommitFact) {
-    let any = matches!(&commit.target().riders, Riders::Since { commits, .. } if !commits.is_empty());
-    let until = follower.world.elapsed().saturating_add(RIDERS);
-    let told = || follower.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
-    while any && !told() && !follower.watch.closing.get() && follower.world.elapsed() < until {
-        follower.world.sleep(Duration::from_millis(20)).await;
+        self.watch.lease.ensure(ASK).await?;
+        let request = SyncRequest { revision, deployment: self.id };
+        let sync = argocd::sync(self.world, &self.watch.settings.argocd, commit.target().application(), &request);
+        let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
+        self.read_outcome(outcome, before).await
     }
-}
 
-/// `before`: when we had asked earlier; goes back into the fact where Argo CD certainly did not take this one.
-async fn read_outcome<W: World>(
-    follower: &Follower<'_, W>,
-    outcome: SyncOutcome,
-    before: Option<Timestamp>,
-) -> Result<Flow, StoreError> {
-    let failure = match outcome {
-        SyncOutcome::Taken(snapshot) => {
-            follower.world.log(Line::new("sync_taken").of(follower.id));
-            let now = follower.world.now();
-            follower
-                .save(|watch| {
+    /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
+    async fn let_riders_be_told(&self, commit: &CommitFact) {
+        let any = matches!(&commit.target().riders, Riders::Since { commits, .. } if !commits.is_empty());
+        let until = self.world.elapsed().saturating_add(RIDERS);
+        let told = || self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
+        while any && !told() && !self.watch.closing.get() && self.world.elapsed() < until {
+            self.world.sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// `before`: when we had asked earlier; goes back into the fact where Argo CD certainly did not take this one.
+    async fn read_outcome(&self, outcome: SyncOutcome, before: Option<Timestamp>) -> Result<Flow, StoreError> {
+        let failure = match outcome {
+            SyncOutcome::Taken(snapshot) => {
+                self.world.log(Line::new("sync_taken").of(self.id));
+                let now = self.world.now();
+                self.save(|watch| {
                     // Counted from the answer: the next events may still be older than it.
                     watch.asked = Some(now);
                     watch.taken = true;
                     watch.waiting = None;
                 })
                 .await?;
-            return Ok(Flow::Now(snapshot));
-        }
-        SyncOutcome::InProgress => {
-            return not_taken(follower, before, Some(Waiting::OtherOperation { by: None })).await;
-        }
-        SyncOutcome::Window(_) => return not_taken(follower, before, Some(Waiting::SyncWindow)).await,
-        SyncOutcome::AutoSync(said) => {
-            follower.world.log(Line::error("auto_sync_is_on").of(follower.id).with("argocd", said.as_str()));
-            follower.save(|watch| watch.automated = true).await?;
-            return not_taken(follower, before, None).await;
-        }
-        SyncOutcome::NotDone(fault) => {
-            follower.world.log(Line::error("argocd").of(follower.id).with_json("fault", &fault));
-            return not_taken(follower, before, Some(Waiting::ArgoCd { fault })).await;
-        }
-        SyncOutcome::Unknown(fault) => {
-            follower.world.log(Line::error("sync_unknown").of(follower.id).with_json("fault", &fault));
-            let now = follower.world.now();
-            follower
-                .save(|watch| {
+                return Ok(Flow::Now(snapshot));
+            }
+            SyncOutcome::InProgress => {
+                return self.not_taken(before, Some(Waiting::OtherOperation { by: None })).await;
+            }
+            SyncOutcome::Window(_) => return self.not_taken(before, Some(Waiting::SyncWindow)).await,
+            SyncOutcome::AutoSync(said) => {
+                self.world.log(Line::error("auto_sync_is_on").of(self.id).with("argocd", said.as_str()));
+                self.save(|watch| watch.automated = true).await?;
+                return self.not_taken(before, None).await;
+            }
+            SyncOutcome::NotDone(fault) => {
+                self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
+                return self.not_taken(before, Some(Waiting::ArgoCd { fault })).await;
+            }
+            SyncOutcome::Unknown(fault) => {
+                self.world.log(Line::error("sync_unknown").of(self.id).with_json("fault", &fault));
+                let now = self.world.now();
+                self.save(|watch| {
                     // Counted from here: what lies in the stream is from while we waited for the answer.
                     watch.asked = Some(now);
                     watch.waiting = Some(Waiting::ArgoCd { fault });
                 })
                 .await?;
-            return Ok(Flow::LookAgain(now.after(follower.watch.settings.limits.look_again)));
-        }
-        SyncOutcome::NoRight(said) => Failure::NoRight { said },
-        SyncOutcome::NoApplication => Failure::NoApplication,
-        SyncOutcome::Deleting => Failure::Deleting,
-        SyncOutcome::Refused(said) => Failure::Refused { said },
-        SyncOutcome::Unauthorized => unauthorized("ask Argo CD for the sync"),
-    };
-    // Certainly not taken: the words say what changed by whether we had asked.
-    follower.save(|watch| watch.asked = before).await?;
-    fail(follower, failure).await
-}
+                return Ok(Flow::Wait(Some(now.after(self.watch.settings.limits.look_again))));
+            }
+            SyncOutcome::NoRight(said) => Failure::NoRight { said },
+            SyncOutcome::NoApplication => Failure::NoApplication,
+            SyncOutcome::Deleting => Failure::Deleting,
+            SyncOutcome::Refused(said) => Failure::Refused { said },
+            SyncOutcome::Unauthorized => unauthorized("ask Argo CD for the sync"),
+        };
+        // Certainly not taken: the words say what changed by whether we had asked.
+        self.save(|watch| watch.asked = before).await?;
+        self.fail(failure).await
+    }
 
-/// The deployment failed, for good.
-pub(super) async fn fail<W: World>(follower: &Follower<'_, W>, failure: Failure) -> Result<Flow, StoreError> {
-    follower.save_outcome(LastWord::Failed { failure }).await?;
-    Ok(Flow::Over)
+    async fn not_taken(&self, before: Option<Timestamp>, waiting: Option<Waiting>) -> Result<Flow, StoreError> {
+        self.save(|watch| {
+            watch.asked = before;
+            watch.waiting = waiting;
+        })
+        .await?;
+        Ok(self.look_soon())
+    }
+
+    /// The deployment failed, for good.
+    pub(super) async fn fail(&self, failure: Failure) -> Result<Flow, StoreError> {
+        self.save_outcome(LastWord::Failed { failure }).await?;
+        Ok(Flow::Over)
+    }
 }
 
 pub(super) fn unauthorized(doing: &str) -> Failure {
     Failure::Fault { fault: Fault::new(System::ArgoCd, doing, Cause::Unauthorized).changed(Changed::Yes) }
 }
 
-async fn not_taken<W: World>(
-    follower: &Follower<'_, W>,
-    before: Option<Timestamp>,
-    waiting: Option<Waiting>,
-) -> Result<Flow, StoreError> {
-    follower
-        .save(|watch| {
-            watch.asked = before;
-            watch.waiting = waiting;
-        })
-        .await?;
-    Ok(Flow::LookAgain(follower.soon()))
+/// Asks for the newer commit again if this deployment's sync came after it: the watch has lost its lease while it asked.
+///
+/// It holds no lease and writes to no key. A request to sync a commit in the name of its own deployment is the same from every process, so
+/// it does no harm when two of them mend the same.
+pub(crate) async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) {
+    let mut late = id.clone();
+    for _ in 0..LOOKS {
+        match look_at_late(world, settings, &late).await {
+            Ok(Overtaken::No) => return,
+            Ok(Overtaken::Wait) => {}
+            Ok(Overtaken::By(newer)) => {
+                world.log(Line::error("late_sync").of(&late).with("newer", newer.as_str()).with("cause", SLEPT));
+                if ask_again(world, settings, &newer).await {
+                    // From now on this one may have come late: we hold no lease.
+                    late = newer;
+                }
+            }
+            Err(error) => world.log(Line::error("late_sync_unknown").of(&late).with("cause", error.why())),
+        }
+        world.sleep(LOOK_AGAIN).await;
+    }
+    world.log(Line::error("late_sync_not_mended").of(&late));
+}
+
+async fn look_at_late<W: World>(
+    world: &W,
+    settings: &SyncPollerSettings,
+    id: &DeploymentId,
+) -> Result<Overtaken, StoreError> {
+    let facts = store::load(world, id).await?;
+    let Some(commit) = &facts.commit else { return Ok(Overtaken::No) };
+    let application = commit.target().application();
+    let current = store::load_key(world, Current(application)).await?.map(|current| current.id);
+    let live = store::load_key(world, Live(application)).await?.map(|live| live.id);
+    let mut others = Vec::new();
+    for other in current.into_iter().chain(live).filter(|other| other != id) {
+        let facts = store::load(world, &other).await?;
+        others.push((other, facts));
+    }
+    let rewritten = store::load_key(world, Rewritten).await?.map(|rewritten| rewritten.at);
+    // Argo CD last: what it shows is newer than what we know.
+    match argocd::get(world, &settings.argocd, application).await {
+        Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
+        Err(ArgoError::NoApplication) => Ok(Overtaken::No),
+        Err(_) => Err(StoreError::Failed("Argo CD did not say")),
+    }
+}
+
+/// The same ask that a watch would make for it. Says whether it may have been taken.
+async fn ask_again<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) -> bool {
+    let Ok(facts) = store::load(world, id).await else { return false };
+    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
+    let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
+    let sources = argocd::which_sources(&app, &commit.plan.gitops.repo, &commit.plan.gitops.branch, &committed.sha);
+    let Ok(revision) = sources else { return false };
+    let wish = SyncRequest { revision, deployment: id };
+    matches!(
+        argocd::sync(world, &settings.argocd, commit.target().application(), &wish).await,
+        SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
+    )
 }

@@ -1,28 +1,36 @@
 //! One deployment in a watch: from its facts to the sync of exactly its commit, and until people are told its final state.
 //!
-//! What to do is decided in [`deployment::next`] from the facts alone. Save first, then speak.
+//! What to do is decided in [`deployment::next`] from the facts alone, and what a look at Argo CD means in [`deployment::step`].
+//! Here it is done: save first, then ask; save first, then speak. Argo CD is followed and the message edited at the same time.
 
-use super::Watch;
-use super::follower::{Ended, Follower, Nudges};
-use super::sync::sync;
-use crate::log::Line;
-use crate::speak::Said;
-use crate::world::World;
-use domain::deployment;
-use domain::deployment::Next;
-use domain::names::DeploymentId;
-use domain::time::Timestamp;
+use super::ask::{ASK, Flow, unauthorized};
+use super::follower::{Ended, Follower, Nudges, WatchSpeaker};
+use super::looks::{Look, Looks, STREAM};
+use super::{SLEPT, Watch};
+use crate::world::{Line, World};
+use clients::argocd::{self, ArgoError};
+use domain::application::Application;
+use domain::deployment::{self, CommitFact, CommittedFact, Failure, Next, Step, View, Waiting};
+use domain::fault::Cause;
+use domain::names::{CommitSha, DeploymentId};
+use futures::channel::mpsc;
+use futures::future::{Either, join, select};
+use futures::stream::StreamExt;
+use std::pin::pin;
 use std::time::Duration;
 use store::StoreError;
 
 /// When a deployment is followed again whose facts could not be read or written.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// Says that there may be something new to tell.
+type Changes = mpsc::UnboundedReceiver<()>;
+
 /// Follows one deployment until its end is told, or the watch closes.
 pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nudges: Nudges) -> Ended {
     let follower = Follower::new(watch, id, nudges);
     loop {
-        match run(&follower).await {
+        match follower.run().await {
             Ok(ended) => return ended,
             Err(error) => {
                 watch.world.log(Line::error("not_followed").of(id).with("cause", error.why()));
@@ -38,59 +46,210 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
     }
 }
 
-async fn run<W: World>(follower: &Follower<'_, W>) -> Result<Ended, StoreError> {
-    let speaker = follower.speaker();
-    loop {
-        follower.reload().await?;
-        let next = deployment::next(&follower.facts.borrow(), follower.world.now(), &follower.watch.settings.limits);
-        match next {
-            Next::LeaveAlone => {
-                if follower.facts.borrow().end_is_told() {
-                    // The same click came again after the end.
-                    leave_flight(follower).await?;
-                }
-                return Ok(Ended::Settled);
-            }
-            Next::WaitUntil(moment) => {
-                let committed = follower.facts.borrow().committed.is_some();
-                let said = if committed { follower.tell(&speaker, false).await } else { Said::Done };
-                follower.wait(tell_again(follower, said).map_or(moment, |again| moment.min(again))).await;
-            }
-            Next::Say(word) => follower.save_outcome(word).await?,
-            Next::Tell => loop {
-                match follower.tell(&speaker, true).await {
-                    Said::Done => {
-                        leave_flight(follower).await?;
-                        return Ok(Ended::Settled);
+impl<W: World> Follower<'_, W> {
+    async fn run(&self) -> Result<Ended, StoreError> {
+        let (speaker, limits) = (self.speaker(), &self.watch.settings.limits);
+        loop {
+            self.reload().await?;
+            let next = deployment::next(&self.facts.borrow(), self.world.now(), limits);
+            match next {
+                Next::LeaveAlone => {
+                    if self.facts.borrow().end_is_told() {
+                        // The same click came again after the end.
+                        self.leave_flight().await?;
                     }
+                    return Ok(Ended::Settled);
+                }
+                Next::WaitUntil(moment) => {
+                    let committed = self.facts.borrow().committed.is_some();
+                    let again = if committed { self.tell(&speaker, false).await } else { None };
+                    // All facts are read before words are told again, so not too soon.
+                    let again = again.map(|again| self.after(again.max(limits.edit_gap)));
+                    self.wait(again.map_or(moment, |again| moment.min(again))).await;
+                }
+                Next::Say(word) => self.save_outcome(word).await?,
+                Next::Tell => loop {
+                    let Some(again) = self.tell(&speaker, true).await else {
+                        self.leave_flight().await?;
+                        return Ok(Ended::Settled);
+                    };
                     // Many may wait for their turn: without news they tell what they know, and do not read it again.
-                    Said::NotYet(again) => {
-                        let nudged = follower.wait(follower.world.now().after(again)).await;
-                        if nudged || follower.watch.closing.get() {
+                    if self.wait(self.after(again)).await || self.watch.closing.get() {
+                        break;
+                    }
+                },
+                Next::Sync { refresh } => self.sync(&speaker, refresh).await?,
+            }
+            if self.watch.closing.get() {
+                return Ok(Ended::GoesOn);
+            }
+        }
+    }
+
+    /// The end is told. A deployment that never had a target stands in no ring yet. Rings are slack-command's, which
+    /// takes that one out.
+    async fn leave_flight(&self) -> Result<(), StoreError> {
+        let had_target = self.facts.borrow().commit.is_some();
+        if had_target { store::leave_flight(self.world, self.id).await } else { Ok(()) }
+    }
+
+    /// Follows Argo CD to the final state, or until the watch closes.
+    async fn sync(&self, speaker: &WatchSpeaker<'_, '_, W>, refresh: bool) -> Result<(), StoreError> {
+        let (changed, changes) = mpsc::unbounded();
+        join(self.observe(refresh, changed), self.tell_changes(speaker, changes)).await.0
+    }
+
+    /// Words that have to wait do not stand in the way of newer words.
+    async fn tell_changes(&self, speaker: &WatchSpeaker<'_, '_, W>, mut changes: Changes) {
+        while changes.next().await.is_some() {
+            let mut wait = Duration::ZERO;
+            while still_changes(self.world, &mut changes, wait).await {
+                match self.tell(speaker, false).await {
+                    Some(again) => wait = again,
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Nothing changes any more when this has ended.
+    async fn observe(&self, refresh: bool, changed: mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
+        let committed = self.facts.borrow().committed.clone();
+        let Some(CommittedFact { sha, at, commit, .. }) = committed else { return Ok(()) };
+        let deadline = at.after(commit.target().deadline);
+        let signal = || drop(changed.unbounded_send(()));
+        signal();
+        if refresh {
+            self.tell_argocd(&commit).await;
+        }
+        let mut looks = Looks::new(self, &commit, deadline);
+        loop {
+            match looks.next().await {
+                Look::Over => return Ok(()),
+                Look::Nudge => self.reload_for_message().await?,
+                Look::Failed(error) => {
+                    if let Flow::Over = self.no_look(error).await? {
+                        return Ok(());
+                    }
+                }
+                Look::App { mut app, mut asked } => loop {
+                    let flow = self.handle((&commit, &sha), &app, asked).await?;
+                    signal();
+                    match flow {
+                        Flow::Over => return Ok(()),
+                        Flow::Wait(until) => {
+                            looks.ask_at = until;
                             break;
                         }
+                        Flow::Now(newer) => {
+                            looks.begin_anew();
+                            (app, asked) = (newer, true);
+                        }
                     }
+                },
+            }
+            signal();
+        }
+    }
+
+    /// No webhook was relayed, so Argo CD may not know the commit. The sync itself does not need that: what is wrong
+    /// shows at the next look.
+    async fn tell_argocd(&self, commit: &CommitFact) {
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        if let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, application, ASK).await {
+            self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
+        }
+    }
+
+    /// A look that failed: some reasons are final, the others are waited out until the deadline.
+    async fn no_look(&self, error: ArgoError) -> Result<Flow, StoreError> {
+        let failure = match error {
+            ArgoError::NoRight(said) => Failure::NoRight { said },
+            ArgoError::NoApplication => Failure::NoApplication,
+            ArgoError::Unauthorized => unauthorized(STREAM),
+            ArgoError::Fault(fault) => {
+                // A stream that ends is normal: the next look tells whether Argo CD is well.
+                if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
+                    self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
+                    self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await?;
                 }
+                return Ok(Flow::Wait(None));
+            }
+        };
+        self.fail(failure).await
+    }
+
+    /// One look, in the light of what we asked for. `asked`: it is Argo CD's answer and not from a stream, which may be
+    /// behind.
+    async fn handle(
+        &self,
+        (commit, sha): (&CommitFact, &CommitSha),
+        app: &Application,
+        asked: bool,
+    ) -> Result<Flow, StoreError> {
+        let (now, limits) = (self.world.now(), &self.watch.settings.limits);
+        let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
+        let step = deployment::step(View { id: self.id, facts: &self.facts.borrow(), app, now, limits }, &mut fact);
+        match &step {
+            Step::Wait(waiting) => fact.waiting = waiting.clone(),
+            Step::Follow(progress) | Step::Refresh(progress) => {
+                fact.waiting = None;
+                fact.progress = Some(progress.clone());
+            }
+            _ => {}
+        }
+        let before = fact.asked;
+        self.save(|watch| watch.seen(fact)).await?;
+        match step {
+            // Not a second time because of what may be old news.
+            Step::Ask if before.is_some() && !asked => Ok(Flow::Wait(Some(now))),
+            Step::Ask => self.ask(commit, sha, app).await,
+            // Events tell when it changes; should one be lost, look by ourselves.
+            Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
+            Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
+            // After the sync's end a comparison may be due that nobody announces.
+            Step::Follow(progress) => Ok(Flow::Wait(progress.synced.then(|| now.after(deployment::REFRESH_AFTER)))),
+            Step::Refresh(_) => self.compare(commit).await,
+            Step::Superseded { by } => {
+                if let Some(flow) = self.not_our_turn(commit).await? {
+                    return Ok(flow);
+                }
+                if app.operation.is_some() || !asked {
+                    return Ok(self.look_soon());
+                }
+                let line = Line::error("late_sync").of(&by).with("newer", self.id.as_str());
+                self.world.log(line.with("cause", SLEPT));
+                self.ask(commit, sha, app).await
+            }
+            Step::Over(word) => {
+                self.save_outcome(word).await?;
+                Ok(Flow::Over)
+            }
+        }
+    }
+
+    /// Has Argo CD compare what runs with the commit.
+    async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        match argocd::refresh(self.world, argocd, application, ASK).await {
+            Ok(newer) => Ok(Flow::Now(Box::new(newer))),
+            Err(error) => match self.no_look(error).await? {
+                Flow::Over => Ok(Flow::Over),
+                _ => Ok(self.look_soon()),
             },
-            Next::Sync { refresh } => sync(follower, &speaker, refresh).await?,
-        }
-        if follower.watch.closing.get() {
-            return Ok(Ended::GoesOn);
         }
     }
 }
 
-/// When words that could not be told are told again. All facts are read before it, so not too soon.
-fn tell_again<W: World>(follower: &Follower<'_, W>, said: Said) -> Option<Timestamp> {
-    let gap = follower.watch.settings.limits.edit_gap;
-    match said {
-        Said::Done => None,
-        Said::NotYet(again) => Some(follower.world.now().after(again.max(gap))),
+/// Waits for so long, and takes in what changes meanwhile. False at once when nothing changes any more: the final state is told by its own
+/// step, and words that come before it are then neither worth a call nor a reason to wait.
+async fn still_changes(world: &impl World, changes: &mut Changes, wait: Duration) -> bool {
+    let mut timer = pin!(world.sleep(wait));
+    loop {
+        match select(changes.next(), timer.as_mut()).await {
+            Either::Left((Some(()), _)) => {}
+            Either::Left((None, _)) => return false,
+            Either::Right(_) => return true,
+        }
     }
-}
-
-/// The end is told. A deployment that never had a target stands in no ring yet. Rings are slack-command's, which takes that one out.
-async fn leave_flight<W: World>(follower: &Follower<'_, W>) -> Result<(), StoreError> {
-    let had_target = follower.facts.borrow().commit.is_some();
-    if had_target { store::leave_flight(follower.world, follower.id).await } else { Ok(()) }
 }

@@ -1,10 +1,10 @@
-//! What is known of one deployment while it is watched, and how the watch's facts are written.
+//! What is known of one deployment while it is watched, how the watch's facts are written, and how the watch speaks.
 
 use super::Watch;
-use crate::log::Line;
-use crate::world::World;
-use domain::deployment;
-use domain::deployment::{Facts, LastWord, OutcomeFact, WatchFact};
+use crate::speak::{CALL, Journal, Speaker, Standing};
+use crate::world::{Line, WRITE, World, within};
+use domain::deployment::{self, CommittedFact, Facts, LastWord, OutcomeFact, Voice, WatchFact};
+use domain::message;
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use futures::channel::mpsc;
@@ -14,9 +14,6 @@ use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::time::Duration;
 use store::{Live, LiveVersion, StoreError};
-
-/// What a write to the store may take.
-const WRITE: Duration = Duration::from_secs(2);
 
 /// How following something in flight ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +82,7 @@ impl<'a, W: World> Follower<'a, W> {
     /// Waits for a moment or a nudge; whether it was a nudge.
     pub(crate) async fn wait(&self, moment: Timestamp) -> bool {
         let mut nudges = self.nudges.lock().await;
-        let timer = pin!(self.world.sleep(deployment::until(moment, self.world.now())));
-        matches!(select(pin!(nudges.next()), timer).await, Either::Left(_))
+        within(self.world, deployment::until(moment, self.world.now()), nudges.next()).await.is_some()
     }
 
     /// Waits for this, but not beyond a moment or a nudge.
@@ -117,15 +113,11 @@ impl<'a, W: World> Follower<'a, W> {
 
     /// Saves the final state. People are told after it.
     pub(crate) async fn save_outcome(&self, word: LastWord) -> Result<(), StoreError> {
-        let live = {
-            let facts = self.facts.borrow();
-            let live =
-                facts.committed.as_ref().zip(facts.commit.as_ref()).filter(|_| matches!(word, LastWord::Live { .. }));
-            live.map(|(committed, commit)| (committed.sha.clone(), commit.target().application().clone()))
-        };
-        if let Some((sha, argocd)) = live {
+        let committed = self.facts.borrow().committed.clone().filter(|_| matches!(word, LastWord::Live { .. }));
+        if let Some(CommittedFact { sha, commit, .. }) = committed {
             self.watch.lease.ensure(WRITE).await?;
-            store::save_key(self.world, Live(&argocd), &LiveVersion { id: self.id.clone(), sha }).await?;
+            let live = LiveVersion { id: self.id.clone(), sha };
+            store::save_key(self.world, Live(commit.target().application()), &live).await?;
         }
         let outcome = OutcomeFact { at: self.world.now(), word };
         self.watch.lease.ensure(WRITE).await?;
@@ -135,5 +127,56 @@ impl<'a, W: World> Follower<'a, W> {
             store::save_fact(self.world, self.id, &outcome).await?;
         }
         Ok(())
+    }
+}
+
+/// The watch's journal: its part of the fact `watch`. From the commit on the watch alone edits the message, which is slack-command's until
+/// then. If that message is not there (posted too long ago without an answer, deleted, its channel archived), the watch posts a new one. The
+/// new one is then *the* message, because the watch's fact outranks the other.
+impl<W: World> Journal for &Follower<'_, W> {
+    const NOTES_CALLS: bool = false;
+
+    fn ours(&self) -> Voice {
+        self.facts.borrow().watch.as_ref().map(|watch| watch.voice.clone()).unwrap_or_default()
+    }
+
+    fn theirs(&self) -> Voice {
+        self.facts.borrow().message.as_ref().map(|message| message.0.clone()).unwrap_or_default()
+    }
+
+    async fn save(&self, change: impl FnOnce(&mut Voice)) -> Result<(), StoreError> {
+        Follower::save(self, |fact| change(&mut fact.voice)).await
+    }
+
+    /// Until we have a message of our own, slack-command may have written of one meanwhile. Nobody tells us, and we would speak at the same
+    /// time as slack-command, or where no message is any more.
+    async fn standing(&self, _: &Facts, _: bool) -> Result<Standing, StoreError> {
+        if self.ours().place.is_none() {
+            let message = store::load_fact(self.world, self.id).await?;
+            if message != self.facts.borrow().message {
+                self.facts.borrow_mut().message = message;
+                return Ok(Standing::News);
+            }
+        }
+        self.watch.lease.ensure(CALL).await?;
+        Ok(Standing::Ours)
+    }
+}
+
+/// Speaks from the commit on.
+pub(crate) type WatchSpeaker<'f, 'w, W> = Speaker<'f, W, &'f Follower<'w, W>>;
+
+impl<'w, W: World> Follower<'w, W> {
+    pub(crate) fn speaker(&self) -> WatchSpeaker<'_, 'w, W> {
+        Speaker::new(self.world, &self.watch.settings.slack, &self.watch.settings.limits, self.id, self)
+    }
+
+    /// Tells what the facts say now.
+    pub(crate) async fn tell(&self, speaker: &WatchSpeaker<'_, '_, W>, last: bool) -> Option<Duration> {
+        let facts = self.facts.borrow().clone();
+        if !last && facts.outcome.is_some() {
+            return None;
+        }
+        speaker.tell(&facts, &message::after_commit(self.id, &facts), last).await
     }
 }

@@ -4,19 +4,15 @@
 //! the sync again.
 
 use super::follower::Follower;
-use crate::world::World;
-use clients::argocd;
-use clients::argocd::{ArgoError, Event, EventStream, Kind};
+use crate::world::{World, within};
+use clients::argocd::{self, ArgoError, Event, EventStream, Kind};
 use clients::http::Chunks;
 use domain::application::Application;
 use domain::deployment::CommitFact;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::time::Timestamp;
-use futures::future::{Either, select};
 use futures::stream::{LocalBoxStream, StreamExt};
-use std::pin::pin;
 use std::time::Duration;
-use store::Clock;
 
 /// Before a stream that ended is opened again.
 const REOPEN: Duration = Duration::from_millis(200);
@@ -141,11 +137,12 @@ fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact, p
             return Ok((next_app(&mut stream).await?, Some(stream)));
         }
         world.sleep(pause).await;
-        // A moment, not a time since the last sign of life: those may come often.
-        let first_by = world.elapsed().saturating_add(settings.limits.first_event);
-        let open = argocd::events(world, &settings.argocd, commit.target().application());
-        let mut stream = in_time(world, first_by, open).await?;
-        Ok((in_time(world, first_by, next_app(&mut stream)).await?, Some(stream)))
+        let first = async {
+            let mut stream = argocd::events(world, &settings.argocd, commit.target().application()).await?;
+            Ok((next_app(&mut stream).await?, Some(stream)))
+        };
+        // For the first event, not since the last sign of life: those may come often.
+        within(world, settings.limits.first_event, first).await.unwrap_or(Err(stream_fault(Cause::TimedOut)))
     };
     // At first there is no stream, and after an error no more.
     futures::stream::unfold(Some(None), move |stream| async move {
@@ -155,19 +152,6 @@ fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact, p
         }
     })
     .boxed_local()
-}
-
-/// Until this moment of the clock that does not jump, or it has failed.
-async fn in_time<T>(
-    clock: &impl Clock,
-    moment: Duration,
-    work: impl Future<Output = Result<T, ArgoError>>,
-) -> Result<T, ArgoError> {
-    let left = moment.saturating_sub(clock.elapsed());
-    match select(pin!(work), pin!(clock.sleep(left))).await {
-        Either::Left((done, _)) => done,
-        Either::Right(_) => Err(stream_fault(Cause::TimedOut)),
-    }
 }
 
 async fn next_app(stream: &mut EventStream<impl Chunks>) -> Result<Box<Application>, ArgoError> {

@@ -5,20 +5,16 @@
 
 use super::Watch;
 use super::follower::{Ended, Nudges};
-use crate::log::Line;
 use crate::speak::CALL;
-use crate::world::World;
-use clients::slack;
-use clients::slack::SlackError;
+use crate::world::{Line, World, within};
+use clients::slack::{self, SlackError};
 use domain::deployment::RequestFact;
 use domain::fault::Cause;
 use domain::message;
 use domain::names::{CommitSha, SlackChannel};
 use domain::push::{NEWS, PushNote, Touched};
-use futures::future::select;
 use futures::stream::StreamExt;
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::time::Duration;
 use store::{Live, PushTold, Pushed, Speech, StoreError, Telling, Urgency};
 
@@ -30,7 +26,7 @@ const TRIES: u8 = 5;
 
 /// Tells it, if that can be done.
 pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, mut nudges: Nudges) -> Ended {
-    let teller = Teller { watch, world: watch.world, sha };
+    let teller = Teller { watch, sha };
     for _ in 0..TRIES {
         match teller.run().await {
             Ok(true) => return Ended::Settled,
@@ -42,8 +38,7 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
                 }
             }
         }
-        let pause = watch.settings.limits.look_again;
-        select(pin!(nudges.next()), pin!(watch.world.sleep(pause))).await;
+        within(watch.world, watch.settings.limits.look_again, nudges.next()).await;
         if watch.closing.get() {
             break;
         }
@@ -61,54 +56,38 @@ fn patience(minute: Duration, unsure: u8) -> Duration {
 
 struct Teller<'a, W> {
     watch: &'a Watch<'a, W>,
-    world: &'a W,
     sha: &'a CommitSha,
-}
-
-/// What came of one channel.
-enum Told {
-    Yes,
-    /// Not this time.
-    NotYet,
-    /// There is no telling anything there.
-    Never,
 }
 
 impl<W: World> Teller<'_, W> {
     /// Whether nothing is left to do for now.
     async fn run(&self) -> Result<bool, StoreError> {
-        let note = match store::load_key(self.world, Pushed(self.sha)).await {
+        match store::load_key(self.watch.world, Pushed(self.sha)).await {
             // Whoever can read it finds it when the store is looked through; here it would only keep the watch busy.
             Err(error) if error.is_unreadable() => {
-                self.world.log(self.line("not_announced").with("cause", error.why()));
-                self.still_ours().await?;
-                store::remove_push(self.world, self.sha).await?;
-                return Ok(true);
+                self.watch.world.log(self.line("not_announced").with("cause", error.why()));
             }
-            note => note?,
-        };
-        match note {
-            Some(note) => {
+            Err(error) => return Err(error),
+            Ok(Some(note)) => {
                 if !self.tell_all(&note).await? {
                     return Ok(false);
                 }
                 self.still_ours().await?;
-                store::delete_key(self.world, Pushed(self.sha)).await?;
-                store::note_is_gone(self.world, self.sha).await?;
+                store::delete_key(self.watch.world, Pushed(self.sha)).await?;
+                store::note_is_gone(self.watch.world, self.sha).await?;
             }
-            None if store::note_missing(self.world, self.sha).await? < MISSING => return Ok(true),
-            None => {}
+            Ok(None) if store::note_missing(self.watch.world, self.sha).await? < MISSING => return Ok(true),
+            Ok(None) => {}
         }
         self.still_ours().await?;
-        store::remove_push(self.world, self.sha).await?;
+        store::remove_push(self.watch.world, self.sha).await?;
         Ok(true)
     }
 
     /// Whether everybody is told, or will not be.
     async fn tell_all(&self, note: &PushNote) -> Result<bool, StoreError> {
-        if self.world.now().since(note.at) >= NEWS {
-            let all: Vec<&Touched> = note.touched.iter().collect();
-            self.world.log(self.line("nobody_told").with("targets", names(&all).join(" ")));
+        if self.watch.world.now().since(note.at) >= NEWS {
+            self.watch.world.log(self.line("nobody_told").with("targets", names(&note.touched).join(" ")));
             return Ok(true);
         }
         // Each with the channels in which it may be told, best first.
@@ -122,14 +101,13 @@ impl<W: World> Teller<'_, W> {
             if self.watch.closing.get() {
                 return Ok(false);
             }
-            let (here, elsewhere) = untold.into_iter().partition(|(_, channels)| channels.front() == Some(&channel));
-            let here: Vec<(&Touched, VecDeque<SlackChannel>)> = here;
-            untold = elsewhere;
+            let here: Vec<_>;
+            (here, untold) = untold.into_iter().partition(|(_, channels)| channels.front() == Some(&channel));
             let touched: Vec<&Touched> = here.iter().map(|(touched, _)| *touched).collect();
             match self.tell(note, &channel, &touched).await? {
-                Told::Yes => {}
-                Told::NotYet => later = true,
-                Told::Never => untold.extend(here.into_iter().map(|(touched, mut channels)| {
+                PushTold::Yes => {}
+                PushTold::No | PushTold::Perhaps(_) => later = true,
+                PushTold::Never => untold.extend(here.into_iter().map(|(touched, mut channels)| {
                     channels.pop_front();
                     (touched, channels)
                 })),
@@ -138,9 +116,9 @@ impl<W: World> Teller<'_, W> {
         if later {
             return Ok(false);
         }
-        let unheard: Vec<&Touched> = untold.into_iter().map(|(touched, _)| touched).collect();
+        let unheard = names(untold.into_iter().map(|(touched, _)| touched));
         if !unheard.is_empty() {
-            self.world.log(self.line("nobody_told").with("targets", names(&unheard).join(" ")));
+            self.watch.world.log(self.line("nobody_told").with("targets", unheard.join(" ")));
         }
         Ok(true)
     }
@@ -148,66 +126,69 @@ impl<W: World> Teller<'_, W> {
     /// Where the target is deployed from, and where it may be.
     async fn channels(&self, touched: &Touched) -> Result<VecDeque<SlackChannel>, StoreError> {
         let mut channels = VecDeque::new();
-        if let Some(live) = readable(store::load_key(self.world, Live(&touched.managed.argocd)).await)? {
-            let request = readable(store::load_fact::<RequestFact>(self.world, &live.id).await)?;
+        if let Some(live) = readable(store::load_key(self.watch.world, Live(&touched.managed.argocd)).await)? {
+            let request = readable(store::load_fact::<RequestFact>(self.watch.world, &live.id).await)?;
             channels.extend(request.map(|request| request.channel));
         }
         channels.extend(touched.managed.channel.clone().filter(|channel| !channels.contains(channel)));
         Ok(channels)
     }
 
-    async fn tell(&self, note: &PushNote, channel: &SlackChannel, touched: &[&Touched]) -> Result<Told, StoreError> {
-        let (world, settings) = (self.world, self.watch.settings);
-        let telling = Telling { sha: self.sha, channel, targets: &names(touched) };
-        let unsure = match store::push_told(world, &telling).await? {
+    /// What came of it in one channel.
+    async fn tell(
+        &self,
+        note: &PushNote,
+        channel: &SlackChannel,
+        touched: &[&Touched],
+    ) -> Result<PushTold, StoreError> {
+        let (world, settings) = (self.watch.world, self.watch.settings);
+        let telling = Telling { sha: self.sha, channel, targets: &names(touched.iter().copied()) };
+        let before = store::push_told(world, &telling).await?;
+        let unsure = match before {
             PushTold::No => 0,
             PushTold::Perhaps(times) => times,
-            PushTold::Yes => return Ok(Told::Yes),
-            PushTold::Never => return Ok(Told::Never),
+            PushTold::Yes | PushTold::Never => return Ok(before),
         };
         let speech = Speech::Post(channel);
         if world.now().since(note.at) < patience(settings.limits.minute, unsure) {
-            return Ok(Told::NotYet);
+            return Ok(before);
         }
         if store::may_speak(world, settings.limits.minute, speech, Urgency::First).await.is_err() {
-            return Ok(Told::NotYet);
+            return Ok(before);
         }
-        let before = if unsure == 0 { PushTold::No } else { PushTold::Perhaps(unsure) };
-        store::mark_push_told(world, &telling, PushTold::Perhaps(unsure.saturating_add(1))).await?;
+        let perhaps = PushTold::Perhaps(unsure.saturating_add(1));
+        store::mark_push_told(world, &telling, perhaps).await?;
         self.still_ours().await?;
-        let (told, mark) =
-            match slack::post(world, &settings.slack, channel, &message::pushed(note, touched), None).await {
-                Ok(_) => {
-                    world.log(
-                        Line::new("push_announced").with("commit", self.sha.as_str()).with("channel", channel.as_str()),
-                    );
-                    (Told::Yes, PushTold::Yes)
+        let told = match slack::post(world, &settings.slack, channel, &message::pushed(note, touched), None).await {
+            Ok(_) => {
+                let line = Line::new("push_announced").with("commit", self.sha.as_str());
+                world.log(line.with("channel", channel.as_str()));
+                PushTold::Yes
+            }
+            Err(SlackError::Gone(why)) => {
+                world.log(self.line("not_announced").with("slack", why));
+                PushTold::Never
+            }
+            Err(SlackError::Refused(fault)) => {
+                world.log(self.line("slack").with_json("fault", &fault));
+                match fault.cause {
+                    // A token that was replaced: whoever runs us mends that.
+                    Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Status { .. } => before,
+                    _ => PushTold::Never,
                 }
-                Err(SlackError::Gone(why)) => {
-                    world.log(self.line("not_announced").with("slack", why));
-                    (Told::Never, PushTold::Never)
+            }
+            Err(SlackError::RateLimited(wait)) => {
+                store::quiet_slack(world, speech, wait).await;
+                before
+            }
+            Err(error) => {
+                if let SlackError::Unreachable(fault) = &error {
+                    world.log(self.line("slack").with_json("fault", fault));
                 }
-                Err(SlackError::Refused(fault)) => {
-                    world.log(self.line("slack").with_json("fault", &fault));
-                    match fault.cause {
-                        // A token that was replaced: whoever runs us mends that.
-                        Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Status { .. } => (Told::NotYet, before),
-                        _ => (Told::Never, PushTold::Never),
-                    }
-                }
-                Err(SlackError::RateLimited(wait)) => {
-                    store::quiet_slack(world, speech, wait).await;
-                    (Told::NotYet, before)
-                }
-                Err(error) => {
-                    let mark = if error.is_unsure() { PushTold::Perhaps(unsure.saturating_add(1)) } else { before };
-                    if let SlackError::Unreachable(fault) = &error {
-                        world.log(self.line("slack").with_json("fault", fault));
-                    }
-                    (Told::NotYet, mark)
-                }
-            };
-        store::mark_push_told(world, &telling, mark).await?;
+                if error.is_unsure() { perhaps } else { before }
+            }
+        };
+        store::mark_push_told(world, &telling, told).await?;
         Ok(told)
     }
 
@@ -226,6 +207,6 @@ fn readable<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreEr
     read.or_else(|error| if error.is_unreadable() { Ok(None) } else { Err(error) })
 }
 
-fn names(touched: &[&Touched]) -> Vec<String> {
-    touched.iter().map(|touched| touched.managed.target.to_string()).collect()
+fn names<'t>(touched: impl IntoIterator<Item = &'t Touched>) -> Vec<String> {
+    touched.into_iter().map(|touched| touched.managed.target.to_string()).collect()
 }

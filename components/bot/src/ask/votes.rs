@@ -1,20 +1,71 @@
-//! *Approve* and *Reject*: votes on a deployment that was refused until others agree. Approved, the
-//! deployment goes on as another one, in the same message.
+//! *Cancel*: the wish to end a deployment. *Approve* and *Reject*: votes on a deployment that was refused until others
+//! agree. Approved, the deployment goes on as another one, in the same message.
 
-use super::{Answered, Asking, Response, ToCarryOut, under_lease};
-use crate::deploy::{WRITE, authorise, catalog};
-use crate::log::Line;
-use crate::request::{SAVE_LIMIT, Saved, save};
-use crate::world::World;
+use super::{Answered, Asking, Response, ToCarryOut};
+use crate::deploy::{carry_lease, catalog, gates};
+use crate::request::{SAVE_LIMIT, Saved, name_version, save};
+use crate::world::{Line, WRITE, World, under_lease};
 use clients::slack::{self, SlackError};
-use domain::command::{DeployWords, Version, What};
-use domain::deployment::{Approval, ApprovalsFact, End, Facts, Origin, RequestFact};
+use domain::command::{DeployWords, TargetWords};
+use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact};
 use domain::image::Tag;
 use domain::message;
 use domain::names::{CommitSha, DeploymentId, SlackUser, Target};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
-use store::Lease;
+use store::{Current, Lease};
+
+/// Cancels the deployment that has the turn at a target.
+pub(super) async fn current<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Answered {
+    let (target, environment) = catalog::find_target(&ask.cx, words).await?;
+    match store::load_key(ask.cx.world, Current(&environment.argocd)).await? {
+        Some(current) => cancel(ask, &current.id).await,
+        None => Ok((Response::words(&message::nothing_to_cancel(&target.to_string())), None)),
+    }
+}
+
+/// The wish to cancel. Only the process that carries the deployment out turns the wish into an end.
+pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> Answered {
+    let (world, user) = (ask.cx.world, &ask.asker.user);
+    let facts = store::load(world, id).await?;
+    match cancellation(&facts, user) {
+        Cancellation::Forgotten => return Ok((Response::words(&message::forgotten()), None)),
+        Cancellation::TooLate => return Ok((Response::words(&message::too_late_to_cancel(&facts)), None)),
+        Cancellation::ByAsker => {}
+        Cancellation::ByOther(words) => {
+            let (target, environment) = catalog::find_target(&ask.cx, &words).await?;
+            gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
+        }
+    }
+    if facts.cancel.is_none() {
+        store::save_fact(world, id, &CancelFact { by: Some(user.clone()), at: world.now() }).await?;
+        world.log(Line::new("cancel_wished").of(id).with("user", user.as_str()));
+    }
+    // Nobody carries the deployment out, so we do: to its end.
+    let is_carried = store::is_held(world, &carry_lease(id)).await?;
+    let next = (!is_carried).then(|| ToCarryOut { id: id.clone(), unsaved: None });
+    Ok((Response::words(&message::cancelling()), next))
+}
+
+/// Whether a deployment can be cancelled, and by whom.
+#[derive(Debug, PartialEq, Eq)]
+enum Cancellation {
+    Forgotten,
+    TooLate,
+    /// The person who asked for the deployment.
+    ByAsker,
+    /// Somebody else, who must be allowed to deploy there.
+    ByOther(TargetWords),
+}
+
+fn cancellation(facts: &Facts, by: &SlackUser) -> Cancellation {
+    match &facts.request {
+        None => Cancellation::Forgotten,
+        Some(_) if facts.state().is_final() || facts.committed.is_some() => Cancellation::TooLate,
+        Some(request) if request.user == *by => Cancellation::ByAsker,
+        Some(request) => Cancellation::ByOther(request.words.target()),
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Vote {
@@ -43,7 +94,7 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
     let (target, environment) = catalog::find_target(&ask.cx, &proposal.request.words.target()).await?;
     let may_vote = match (own_vote(&proposal, user, vote), &environment.gates.approvals) {
         (Some(counts), _) => counts,
-        (None, Some(approvals)) => authorise::is_among(&ask.cx, user, &approvals.by).await?,
+        (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,
         (None, None) => false,
     };
     if !may_vote {
@@ -52,7 +103,7 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
         return Ok((Response::words(&message::may_not_approve(&target.to_string(), is_own)), None));
     }
     let counted = async |lease: &Lease<'_, W>| record(ask, of, lease, (facts, proposal), vote).await;
-    under_lease(ask, &format!("approvals/{of}"), counted).await
+    under_lease(world, &format!("approvals/{of}"), counted).await
 }
 
 /// Records the vote, under the lease of the deployment's votes.
@@ -183,10 +234,7 @@ fn approved_request(
     if words.environment.is_none() && target.environment.as_str() != "default" {
         words.environment = Some(target.environment.to_string());
     }
-    let is_rollback = matches!(words.what, What::Rollback(_));
-    if let What::Rollback(version) = &mut words.what {
-        *version = Version::Tag(tag.to_string());
-    }
+    let is_rollback = name_version(&mut words, &tag);
     let origin = Origin::Approved {
         of: of.clone(),
         head: (!is_rollback).then_some(head),
@@ -200,7 +248,8 @@ fn approved_request(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::deployment::samples::{at, cancelled, id, place, request, sha, target_plan, user};
+    use domain::command::{Version, What};
+    use domain::deployment::samples::{at, cancelled, commit, id, place, relayed, request, sha, target_plan, user};
     use domain::deployment::{EndFact, MessageFact, Voice};
     use domain::names::EnvironmentName;
 
@@ -324,5 +373,23 @@ mod tests {
         found.request.origin = retry;
         let approved = approved_request(&id('1'), &facts, found, votes(&["U2"], None), at(30));
         assert!(matches!(&approved.origin, Origin::Approved { was, .. } if **was == anyway), "{:?}", approved.origin);
+    }
+
+    #[test]
+    fn a_deployment_can_be_cancelled_until_its_commit() {
+        let check = |facts: &Facts, by: &str, expected: Cancellation| {
+            assert_eq!(cancellation(facts, &user(by)), expected, "{facts:?} by {by}");
+        };
+        let accepted = Facts { request: Some(request()), ..Facts::default() };
+        let committing = Facts { commit: Some(commit()), ..accepted.clone() };
+        let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
+        let other = || Cancellation::ByOther(TargetWords { app: "checkout".to_owned(), environment: None });
+        check(&Facts::default(), "U2CERLKJA", Cancellation::Forgotten);
+        check(&accepted, "U2CERLKJA", Cancellation::ByAsker);
+        check(&accepted, "U7", other());
+        check(&committing, "U2CERLKJA", Cancellation::ByAsker);
+        check(&committing, "U7", other());
+        check(&ended, "U2CERLKJA", Cancellation::TooLate);
+        check(&relayed(), "U2CERLKJA", Cancellation::TooLate);
     }
 }

@@ -1,0 +1,135 @@
+//! `status`, `history` and `apps`: what is known of the targets. `preview`: what a deploy would do.
+
+use super::{Asking, Response};
+use crate::context::Stop;
+use crate::deploy::{catalog, gates, prepare, versions};
+use crate::request::name_version;
+use crate::world::World;
+use domain::catalog::{Environment, Members};
+use domain::command::{DeployWords, TargetWords};
+use domain::deployment::{End, Origin, TargetPlan};
+use domain::message::{self, Offer, Preview, TargetStatus};
+use domain::names::{DeploymentId, FilePath, Target};
+use futures::future::join_all;
+use store::{Current, Live, Lock, LockOfAll, Locks, LocksOfAll};
+
+/// How many targets one `status` shows.
+const MOST: usize = 20;
+
+pub(super) async fn of_all<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
+    let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    let mut targets = Vec::new();
+    for app in catalog.apps.values() {
+        for (name, environment) in &app.environments {
+            targets.push((Target { app: app.name.clone(), environment: name.clone() }, environment));
+        }
+    }
+    let more = targets.len().saturating_sub(MOST);
+    let all = join_all(targets.into_iter().take(MOST).map(|(target, environment)| status(ask, target, environment)));
+    say(ask, &all.await.into_iter().collect::<Result<Vec<_>, _>>()?, more).await
+}
+
+pub(super) async fn of_one<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
+    let (target, environment) = catalog::find_target(&ask.cx, words).await?;
+    say(ask, &[status(ask, target, &environment).await?], 0).await
+}
+
+async fn say<W: World>(ask: &Asking<'_, W>, all: &[TargetStatus], more: usize) -> Result<Response, Stop> {
+    let world = ask.cx.world;
+    let lock = store::load_key(world, LockOfAll).await?.filter(|lock| lock.holds(world.now()));
+    Ok(Response::Asker(message::status_of(all, lock.as_ref(), more)))
+}
+
+async fn status<W: World>(
+    ask: &Asking<'_, W>,
+    target: Target,
+    environment: &Environment,
+) -> Result<TargetStatus, Stop> {
+    let (world, argocd, now) = (ask.cx.world, &environment.argocd, ask.cx.world.now());
+    let live = match store::load_key(world, Live(argocd)).await? {
+        Some(live) => Some(store::load(world, &live.id).await?),
+        None => None,
+    };
+    let under_way = match store::load_key(world, Current(argocd)).await? {
+        Some(current) => {
+            let facts = store::load(world, &current.id).await?;
+            Some(facts).filter(|facts| facts.keeps_busy(now, &ask.cx.settings.limits))
+        }
+        None => None,
+    };
+    let lock = store::load_key(world, Lock(argocd)).await?.filter(|lock| lock.holds(now));
+    Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
+}
+
+pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
+    let (target, environment) = catalog::find_target(&ask.cx, words).await?;
+    let (world, argocd) = (ask.cx.world, &environment.argocd);
+    let past = versions::remembered(&ask.cx, argocd).await?;
+    let own = store::load_key(world, Locks(argocd)).await?.unwrap_or_default();
+    let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
+    Ok(Response::Asker(message::history(&target, &past, &own.changes, &all.changes)))
+}
+
+pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
+    Ok(Response::Asker(message::apps(&catalog::read_catalog(&ask.cx).await?.1)))
+}
+
+/// Reads and decides like a deploy, and writes nothing.
+pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -> Result<Response, Stop> {
+    let cx = &ask.cx;
+    let request = ask.asker.request(ask.at, words, Origin::Typed);
+    let catalog = catalog::read_catalog(cx).await?;
+    let site = gates::authorise(cx, &request, &catalog).await?;
+    let (snapshot, login) = prepare::read(&site).await?;
+    catalog::same_catalog(&site, &snapshot).await?;
+    let prepared = prepare::prepare(&site, None, &snapshot, login).await?;
+    let plan = prepared.plan.targets.first();
+    let problem = match gates::gates(&site, &snapshot, plan).await {
+        Ok(_) => None,
+        Err(Stop::End(End::Refused { refusal })) => refusal.read(),
+        Err(other) => return Err(other),
+    };
+    let changes = versions::changes(cx, plan).await;
+    let members = Members::default();
+    let gates = site.environment.gates.in_preview(&gates::case(&site, &snapshot, plan, &members));
+    let files: Vec<(&FilePath, &str, &str)> =
+        prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
+    Ok(Response::Asker(message::preview(&Preview {
+        plan,
+        files: &files,
+        changes: changes.as_ref(),
+        gates: &gates,
+        problem: problem.as_ref(),
+        offer: offer(cx.id, request.words.clone(), plan),
+    })))
+}
+
+/// What the button below the preview deploys: exactly what was shown. "The third version before" of today may
+/// be another one tomorrow, so a rollback names its tag; a tag does not move, so a rollback needs no commit.
+fn offer(of: &DeploymentId, mut words: DeployWords, plan: &TargetPlan) -> Offer {
+    let is_rollback = name_version(&mut words, &plan.tag);
+    let head = (!is_rollback).then(|| plan.source.head.clone());
+    Offer { of: of.clone(), words, head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::command::{Version, What};
+    use domain::deployment::samples::{id, request, sha, target_plan};
+
+    #[test]
+    fn the_button_below_a_preview_deploys_what_was_shown() {
+        let plan = target_plan();
+        let typed = request().words;
+        let shown = Offer { of: id('1'), words: typed.clone(), head: Some(sha('a')) };
+        assert_eq!(offer(&id('1'), typed.clone(), &plan), shown);
+
+        let back = |version| DeployWords { what: What::Rollback(version), ..typed.clone() };
+        let tag = Version::Tag("faster-cart-aaaaaaa".to_owned());
+        for version in [Version::LastHealthy, Version::Back(3), tag.clone()] {
+            let shown = Offer { of: id('1'), words: back(tag.clone()), head: None };
+            assert_eq!(offer(&id('1'), back(version), &plan), shown);
+        }
+    }
+}
