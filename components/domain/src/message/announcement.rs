@@ -35,7 +35,7 @@ pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
     };
     let mut blocks = vec![section(&format!(":pencil2: {who} pushed {what}{all}. {NOT_DEPLOYED}"))];
     for (n, touched) in touched.iter().take(LISTED).enumerate() {
-        let files: Vec<String> = touched.files.iter().map(|file| code(file.as_str())).collect();
+        let files: Vec<String> = touched.files.iter().map(code).collect();
         let mut block = section(&format!("*{}*  {}", touched.managed.target, some(&files, "and")));
         let offer = PushedOffer { target: target_words(&touched.managed.target), wrote: touched.wrote.clone() };
         let button = button::numbered(&Button::DeployPushed(Box::new(offer)), n);

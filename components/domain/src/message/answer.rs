@@ -53,7 +53,7 @@ pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> 
 /// The immediate answer to an accepted command; only the asker sees it.
 pub fn accepted(words: &DeployWords) -> String {
     let verb = if matches!(words.what, What::Rollback(_)) { "" } else { "deploy " };
-    format!("Accepted: {verb}{}. Follow it in this channel.", code(&words.to_string()))
+    format!("Accepted: {verb}{}. Follow it in this channel.", code(words.to_string()))
 }
 
 /// The immediate answer when the request could not be saved.
@@ -99,7 +99,7 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
     for one in all {
         let live = match one.live.as_ref().and_then(|facts| facts.commit.as_ref().zip(facts.request.as_ref())) {
             Some((commit, request)) => {
-                format!("runs {}, deployed by <@{}>", code(commit.target().tag.as_str()), request.user)
+                format!("runs {}, deployed by <@{}>", code(&commit.target().tag), request.user)
             }
             None => "has not been deployed by me yet".to_owned(),
         };
@@ -172,7 +172,7 @@ pub fn history(
         let line = format!(
             "{}. {} {how}, <@{}> {} {}{notes}",
             n.saturating_add(1),
-            code(commit.target().tag.as_str()),
+            code(&commit.target().tag),
             request.user,
             moment(committed.at),
             link(&url, committed.sha.short())
@@ -223,7 +223,7 @@ fn not_deployed(facts: &Facts) -> Option<String> {
         (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
         (End::Refused { .. }, None) if facts.is_approved() => return None,
         (End::Refused { refusal }, None) => match refusal.read() {
-            Some(refusal) => sentence::reason(&refusal).0.trim_end_matches('.').to_owned(),
+            Some(refusal) => sentence::problem(&refusal).trim_end_matches('.').to_owned(),
             None => "refused".to_owned(),
         },
         (End::Failed { fault }, None) => sentence::could_not(fault).trim_end_matches('.').to_owned(),
@@ -266,7 +266,7 @@ pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
         ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.",
         lock.by,
         said(&lock.reason),
-        code(&format!("/deploy unlock {scope}"))
+        code(format!("/deploy unlock {scope}"))
     );
     page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])
 }

@@ -4,7 +4,7 @@ use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
 use super::mrkdwn::code_escape;
 use super::sentence;
-use super::text::{LONG, SHORT, code, commits, cut, lasted, length, link, new_commits, said, some, words};
+use super::text::{LONG, SHORT, code, codes, commits, cut, lasted, length, link, new_commits, said, some, words};
 use crate::deployment::{
     ChangesFact, End, Facts, Failure, LastWord, Reference, Rider, Riders, State, Waiting, WatchFact,
 };
@@ -158,7 +158,7 @@ fn title(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
         (Some(commit), _) => {
             let reference = match &commit.target().source.reference {
-                _ if commit.target().rollback => format!("rollback to {}", code(commit.target().tag.as_str())),
+                _ if commit.target().rollback => format!("rollback to {}", code(&commit.target().tag)),
                 Reference::PullRequest(number) => number.to_string(),
                 Reference::Branch(branch) => words(branch.as_str(), SHORT),
             };
@@ -291,7 +291,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
     let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some() || watch.automated);
     match word {
         LastWord::Live { paused, urls } => {
-            let tag = facts.commit.as_ref().map(|commit| code(commit.target().tag.as_str())).unwrap_or_default();
+            let tag = facts.commit.as_ref().map(|commit| code(&commit.target().tag)).unwrap_or_default();
             let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             if *paused {
@@ -376,7 +376,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::OtherImage { wanted, runs } => {
             let runs = match runs.as_slice() {
                 [] => "Argo CD shows no image of it".to_owned(),
-                runs => format!("it runs {}", runs.iter().map(|image| code(image)).collect::<Vec<_>>().join(", ")),
+                runs => format!("it runs {}", codes(runs)),
             };
             let sha = facts
                 .committed
@@ -426,8 +426,8 @@ fn details(facts: &Facts) -> Vec<String> {
     if let Some(commit) = &facts.commit {
         let plan = commit.target();
         parts.push(match &plan.before {
-            Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(plan.tag.as_str())),
-            _ => code(plan.tag.as_str()),
+            Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(&plan.tag)),
+            _ => code(&plan.tag),
         });
         parts.extend(commit.target().taken.as_ref().map(|taken| {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));

@@ -27,8 +27,7 @@ pub struct Preview<'a> {
 /// `preview`: the exact change, what it brings, and what is in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
     let (plan, source) = (preview.plan, &preview.plan.source);
-    let mut lines =
-        vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(plan.tag.as_str()))];
+    let mut lines = vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(&plan.tag))];
     let title = words(&source.title, SHORT);
     let title = match &source.url {
         Some(url) if !title.is_empty() => Some(link(url, &title)),
@@ -36,11 +35,11 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     };
     let mut about: Vec<String> = title.into_iter().collect();
     about.push(format!("commit {}", code(source.head.short())));
-    about.extend(plan.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
+    about.extend(plan.digest.as_ref().map(|digest| code(clip(&digest.to_string(), 20))));
     about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));
     for (path, before, after) in preview.files {
-        lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
+        lines.push(format!("In {}:\n```\n{}```", code(path), diff(before, after)));
     }
     lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
     lines.extend(riders(plan));
@@ -82,7 +81,7 @@ fn riders(plan: &TargetPlan) -> Option<String> {
 
 /// What would become of a deploy.
 fn problem(refusal: &Refusal) -> String {
-    let (what, todo) = sentence::reason(refusal);
+    let (what, todo) = (sentence::problem(refusal), sentence::remedy(refusal));
     match refusal {
         Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks for it."),
         Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),

@@ -3,6 +3,7 @@
 
 use super::mrkdwn::{code_escape, escape};
 use crate::time::Timestamp;
+use std::fmt;
 use std::time::Duration;
 
 /// How long a piece of outside text may be.
@@ -11,11 +12,16 @@ pub(super) const LONG: usize = 300;
 /// In backticks: an image tag is never cut.
 pub(super) const CODE: usize = 128;
 
-pub(super) fn code(text: &str) -> String {
-    match code_escape(text, CODE).trim() {
+pub(super) fn code(text: impl fmt::Display) -> String {
+    match code_escape(&text.to_string(), CODE).trim() {
         "" => "(nothing)".to_owned(),
         text => format!("`{text}`"),
     }
+}
+
+/// All of them, with commas.
+pub(super) fn codes(names: &[String]) -> String {
+    names.iter().map(code).collect::<Vec<_>>().join(", ")
 }
 
 /// Outside text: escaped and cut. A backtick in it could swallow what we write after it.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::argocd::samples::{ID, SHA, sample};
+use domain::application::{Phase, SyncStatus};
 use serde_json::{Value, json};
 
 fn read(application: Value) -> Application {
@@ -154,7 +155,7 @@ fn flags_of_an_application() {
     assert!(!read(with("/spec/syncPolicy", Value::Null)).automated);
     assert!(read(with("/metadata/deletionTimestamp", json!("2026-08-21T08:42:43Z"))).deleting);
     assert_eq!(read(with("/status/health/status", json!("Marvellous"))).health, Health::Unknown);
-    assert_eq!(read(with("/status/health/status", json!("Missing"))).health.to_string(), "Missing");
+    assert_eq!(read(with("/status/health/status", json!("Missing"))).health, Health::Missing);
     assert_eq!(read(with("/status/sync/status", json!("OutOfSync"))).sync_status, SyncStatus::OutOfSync);
     assert_eq!(read(with("/status/operationState/phase", json!("Paused"))).last.unwrap().phase, Phase::Other);
     assert_eq!(read(with("/status/operationState/retryCount", json!(-1))).last.unwrap().retry_count, 0);
