@@ -38,10 +38,6 @@ pub struct Application {
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
-    /// How many resources it has, hooks not counted.
-    pub resources_total: usize,
-    /// How many of them are healthy, or of a kind that has no health.
-    pub resources_healthy: usize,
     /// `Kind/name: message` of each resource that was not applied, then of each that is degraded.
     pub failing: Vec<String>,
 }

@@ -1,7 +1,11 @@
 //! Moments and durations. Nothing here asks the operating system for the time: the time is an argument.
 
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// In UTC, where each day has the same length.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// A moment, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,15 +34,16 @@ impl Timestamp {
     /// The moment of an RFC 3339 time in UTC, as Argo CD and GitHub write it (`2026-08-21T08:42:43Z`,
     /// fractions allowed).
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let moment: jiff::Timestamp = text.strip_suffix('Z').and(Some(text))?.parse().ok()?;
-        u64::try_from(moment.as_millisecond()).ok().map(Self)
+        // The parser also takes a blank for the `T`, and a date alone.
+        let written = text.strip_suffix('Z').filter(|text| text.as_bytes().get(10) == Some(&b'T'))?;
+        let moment: DateTime = written.parse().ok()?;
+        u64::try_from(moment.duration_since(EPOCH).as_millis()).ok().map(Self)
     }
 
-    /// The same in RFC 3339 with whole seconds.
+    /// The same in RFC 3339 with whole seconds, at most to the end of the year 9999.
     pub fn to_rfc3339(self) -> String {
-        let seconds = i64::try_from(self.seconds()).ok();
-        let moment = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-        moment.unwrap_or(jiff::Timestamp::MAX).to_string()
+        let moment = EPOCH.checked_add(Duration::from_secs(self.seconds())).unwrap_or(DateTime::MAX);
+        format!("{moment:.0}Z")
     }
 }
 
@@ -63,9 +68,15 @@ mod tests {
             assert_eq!(Timestamp::from_seconds(seconds).to_rfc3339(), text);
         }
         assert_eq!(Timestamp::from_rfc3339("1970-01-01T00:00:01.25Z"), Some(Timestamp(1250)));
+        let last = Timestamp(253_402_300_799_999);
+        assert_eq!(last.to_rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp(u64::MAX).to_rfc3339(), last.to_rfc3339());
         for bad in [
             "",
             "2026-08-21",
+            "2026-08-21Z",
+            "2026-08-21 08:42:43Z",
+            "1969-12-31T23:59:59Z",
             "2026-13-01T00:00:00Z",
             "2026-08-21T08:42:43+02:00",
             "2026-08-21T08:42:43.xZ",

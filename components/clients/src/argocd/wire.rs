@@ -250,10 +250,10 @@ impl WireApplication {
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
-        let counted = || status.resources.iter().filter(|resource| !resource.hook);
         let health = |resource: &WireResource| resource.health.as_ref().map(|health| word::<Health>(&health.status));
         let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
-        let degraded = counted().filter(|resource| health(resource) == Some(Health::Degraded));
+        let is_degraded = |resource: &&WireResource| !resource.hook && health(resource) == Some(Health::Degraded);
+        let degraded = status.resources.iter().filter(is_degraded);
         let failing = not_applied
             .map(|resource| line(&resource.kind, &resource.name, &resource.message))
             .chain(degraded.map(|resource| {
@@ -286,8 +286,6 @@ impl WireApplication {
                 .iter()
                 .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
                 .collect(),
-            resources_total: counted().count(),
-            resources_healthy: counted().filter(|r| health(r).is_none_or(|health| health == Health::Healthy)).count(),
             failing,
             images: status.summary.images,
             urls: status.summary.external_urls,

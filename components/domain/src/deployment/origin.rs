@@ -46,19 +46,6 @@ impl Origin {
         }
     }
 
-    /// The message whose button was pressed.
-    pub fn of(&self) -> Option<&DeploymentId> {
-        match self {
-            Self::Typed | Self::Pushed { .. } => None,
-            Self::Retry { of, .. }
-            | Self::Shown { of, .. }
-            | Self::RollBack { of, .. }
-            | Self::Anyway { of, .. }
-            | Self::TakeOver { of, .. }
-            | Self::Approved { of, .. } => Some(of),
-        }
-    }
-
     /// The commit that was to be deployed when the button was shown: the button is void once the branch has moved.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {

@@ -2,11 +2,12 @@
 
 use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
-use super::mrkdwn::code_escape;
 use super::sentence;
-use super::text::{LONG, SHORT, code, codes, commits, cut, lasted, length, link, new_commits, said, some, words};
+use super::text::{
+    LONG, SHORT, code, code_escape, codes, counted, cut, lasted, length, link, people, said, some, words,
+};
 use crate::deployment::{
-    ChangesFact, End, Facts, Failure, LastWord, Reference, Rider, Riders, State, Waiting, WatchFact,
+    ChangesFact, End, Facts, Failure, Granted, LastWord, Reference, Rider, Riders, Source, State, Waiting, WatchFact,
 };
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
@@ -128,13 +129,12 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
     let compare = changes.url.as_ref().map(|url| link(url, "compare")).filter(|link| link.starts_with('<'));
     let compare = compare.map(|link| format!("  {link}")).unwrap_or_default();
     let since = code(&changes.since);
+    let (new, lost) = (counted(changes.ahead, "new commit"), counted(changes.behind, "commit"));
     let mut text = match (changes.ahead, changes.behind) {
         (0, 0) => return String::new(),
-        (0, behind) => return format!("Goes back {} from {since}.{compare}", commits(behind)),
-        (ahead, 0) => format!("{} since {since}.{compare}", new_commits(ahead)),
-        (ahead, behind) => {
-            format!("{} since {since}, but without {} of it.{compare}", new_commits(ahead), commits(behind))
-        }
+        (0, _) => return format!("Goes back {lost} from {since}.{compare}"),
+        (_, 0) => format!("{new} since {since}.{compare}"),
+        _ => format!("{new} since {since}, but without {lost} of it.{compare}"),
     };
     let mut shown = 0_u32;
     for change in changes.commits.iter().take(10) {
@@ -172,9 +172,7 @@ fn title(facts: &Facts) -> String {
 fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
         Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
-        Some(Note::Queue { ahead }) => {
-            format!("waiting for its turn: {ahead} other deploys are ahead.")
-        }
+        Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys are ahead."),
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
         None => "accepted.".to_owned(),
     };
@@ -202,8 +200,10 @@ fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
     if let Some(rejected) = approvals.rejected {
         return (":no_entry:", format!("rejected by <@{}>, so it isn't deployed.", rejected.user));
     }
-    let given: Vec<String> = approvals.given.iter().map(|approval| format!("<@{}>", approval.user)).collect();
-    let given = if given.is_empty() { String::new() } else { format!(" Approved by {} so far.", some(&given, "and")) };
+    let given = match people(approvals.given.iter().map(|approval| &approval.user)).as_str() {
+        "" => String::new(),
+        given => format!(" Approved by {given} so far."),
+    };
     (":raised_hand:", format!("{needs}{given}"))
 }
 
@@ -246,8 +246,7 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     format!("rolling out {sha}: {}.", parts.join(", "))
 }
 
-fn with_waiting(text: String, watch: Option<&WatchFact>) -> String {
-    let mut text = text;
+fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
     text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
         Some(Waiting::ArgoCd { fault }) => {
             format!(" I'm still trying: {}.", sentence::cause(fault.system, &fault.cause))
@@ -272,11 +271,15 @@ fn waiting_for(waiting: &Waiting) -> String {
     }
 }
 
+/// The commit, after a word for it.
+fn in_brackets(facts: &Facts) -> String {
+    facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default()
+}
+
 /// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun the
 /// sync.
 fn changed(facts: &Facts, asked: bool) -> String {
-    let sha =
-        facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
+    let sha = in_brackets(facts);
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let cluster = match (synced, asked) {
         (true, _) => ", and so does the cluster",
@@ -378,11 +381,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
                 [] => "Argo CD shows no image of it".to_owned(),
                 runs => format!("it runs {}", codes(runs)),
             };
-            let sha = facts
-                .committed
-                .as_ref()
-                .map(|committed| format!(" ({})", code(committed.sha.short())))
-                .unwrap_or_default();
+            let sha = in_brackets(facts);
             format!(
                 "is rolled out and healthy, but doesn't run `{}`: {runs}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.",
                 code_escape(wanted, LONG),
@@ -395,9 +394,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::NoApplication => format!(
             "Argo CD has no such application. {changed} Create it, or check `argocd` of this app in `deploy-bot.yaml`."
         ),
-        Failure::Deleting => {
-            format!("Argo CD is deleting this application. {changed} Try again when it's back.")
-        }
+        Failure::Deleting => format!("Argo CD is deleting this application. {changed} Try again when it's back."),
         Failure::NoSource => format!(
             "its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. {changed} Check its `repoURL` and `targetRevision`."
         ),
@@ -429,19 +426,12 @@ fn details(facts: &Facts) -> Vec<String> {
             Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(&plan.tag)),
             _ => code(&plan.tag),
         });
-        parts.extend(commit.target().taken.as_ref().map(|taken| {
+        parts.extend(plan.taken.as_ref().map(|taken| {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             format!("put into Git by {by} in {}", code(taken.wrote.short()))
         }));
-        parts.extend(commit.granted.approved_by.first().map(|_| {
-            let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
-            format!("approved by {}", some(&by, "and"))
-        }));
-        let title = words(&commit.target().source.title, SHORT);
-        parts.extend(match &commit.target().source.url {
-            Some(url) if !title.is_empty() => Some(link(url, &title)),
-            _ => Some(title).filter(|title| !title.is_empty()),
-        });
+        parts.extend(approved_by(&commit.granted));
+        parts.extend(source_title(&plan.source));
         if let Some(committed) = &facts.committed {
             let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
             parts.push(link(&url, &format!("commit {}", committed.sha.short())));
@@ -450,34 +440,43 @@ fn details(facts: &Facts) -> Vec<String> {
     parts
 }
 
+pub(super) fn approved_by(granted: &Granted) -> Option<String> {
+    let by = people(granted.approved_by.iter());
+    (!by.is_empty()).then(|| format!("approved by {by}"))
+}
+
+/// The title of the pull request, or the first line of the commit, with a link to the page.
+pub(super) fn source_title(source: &Source) -> Option<String> {
+    let title = Some(words(&source.title, SHORT)).filter(|title| !title.is_empty())?;
+    Some(source.url.as_ref().map_or_else(|| title.clone(), |url| link(url, &title)))
+}
+
 /// Other people's commits that go live with this one: said before the sync, and true after it.
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
     match &commit.target().riders {
         Riders::FirstDeploy => Some(first_deploy(&commit.target().target, "goes")),
         Riders::Since { commits, more } => {
-            let last: Vec<&Rider> = commits.iter().take(3).collect();
-            let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
-            if count == 0 {
-                return None;
-            }
-            let mut who: Vec<&str> = Vec::new();
-            for rider in commits {
-                if !who.contains(&rider.who.as_str()) {
-                    who.push(&rider.who);
-                }
-            }
-            let who: Vec<String> = who.iter().map(|who| words(who, 40)).collect();
-            let who = some(&who, "and");
-            let lines: Vec<String> = last
-                .iter()
-                .map(|rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT)))
-                .collect();
-            let at_least = if *more { "at least " } else { "" };
-            let count = super::text::commits(count);
-            Some(format!("Also goes live: {at_least}{count} by {who}: {}", lines.join("; ")))
+            let line = |rider: &Rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT));
+            let lines: Vec<String> = commits.iter().take(3).map(line).collect();
+            let whose = whose(commits, *more)?;
+            Some(format!("Also goes live: {whose}: {}", lines.join("; ")))
         }
     }
+}
+
+/// How many commits ride along, if any, and who made them.
+pub(super) fn whose(riders: &[Rider], more: bool) -> Option<String> {
+    let mut who: Vec<String> = Vec::new();
+    for rider in riders {
+        let one = words(&rider.who, 40);
+        if !who.contains(&one) {
+            who.push(one);
+        }
+    }
+    let at_least = if more { "at least " } else { "" };
+    let count = counted(u32::try_from(riders.len()).unwrap_or(u32::MAX), "commit");
+    (!riders.is_empty()).then(|| format!("{at_least}{count} by {}", some(&who, "and")))
 }
 
 /// Nobody knows what changed before the bot's first deploy of a target.

@@ -1,8 +1,7 @@
 //! The sentences about each refusal and each fault: what happened, whether anything changed where one could
 //! doubt it, and what to do next.
 
-use super::mrkdwn::{code_escape, escape};
-use super::text::{LONG, SHORT, clip, code, codes, link, moment, said, some, words};
+use super::text::{LONG, SHORT, clip, code, code_escape, codes, counted, escape, link, moment, said, some, words};
 use crate::command::Verb;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::ChecksState;
@@ -126,7 +125,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!("{target} needs the checks of commit {} to pass, but {state}.", code(head.short()))
         }
         Refusal::NotReviewed { target, number, url, head, count, given, outdated, against } => {
-            let noun = if *count == 1 { "review" } else { "reviews" };
+            let needs = counted(u32::from(*count), "approving review");
             let has = if *given == 0 { "none".to_owned() } else { given.to_string() };
             let pull_request = link(url.as_deref().unwrap_or_default(), &format!("pull request {number}"));
             let did = |people: &[GitHubLogin], what: &str| {
@@ -134,7 +133,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 if people.is_empty() { String::new() } else { format!(" {} {what}.", some(&people, "and")) }
             };
             format!(
-                "{target} needs {count} approving {noun} of commit {}, and {pull_request} has {has}.{}{}",
+                "{target} needs {needs} of commit {}, and {pull_request} has {has}.{}{}",
                 code(head.short()),
                 did(outdated, "approved an earlier commit"),
                 did(against, "asked for changes")
@@ -144,18 +143,17 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!("{target} takes only reviewed pull requests, and {} is a branch.", code(branch))
         }
         Refusal::ForeignChanges { target, count, by, .. } => {
-            let (changes, are) = if *count == 1 { ("change", "isn't") } else { ("changes", "aren't") };
+            let changes = counted(*count, "config change");
+            let are = if *count == 1 { "isn't" } else { "aren't" };
             let by: Vec<String> = by.iter().map(|who| words(who, SHORT)).collect();
             let by = some(&by, "and");
-            format!(
-                "this would also ship {count} config {changes} by {by} that {are} live yet, and {target} doesn't allow that."
-            )
+            format!("this would also ship {changes} by {by} that {are} live yet, and {target} doesn't allow that.")
         }
         Refusal::NeedsApproval { tag, count, users, groups, .. } => {
             let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
             let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
-            let noun = if *count == 1 { "approval" } else { "approvals" };
-            format!("{} needs {count} {noun} by {}.", code(tag), some(&by, "or"))
+            let needs = counted(u32::from(*count), "approval");
+            format!("{} needs {needs} by {}.", code(tag), some(&by, "or"))
         }
         Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),

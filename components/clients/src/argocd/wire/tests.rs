@@ -58,8 +58,6 @@ fn an_application_in_our_words() {
             (Timestamp::from_rfc3339("2026-08-20T10:00:00Z"), texts(&["11aa22bb33cc44dd55ee66ff778899aabbccddee"])),
             (at("08:42:43"), texts(&[SHA])),
         ],
-        resources_total: 3,
-        resources_healthy: 2,
         failing: texts(&[r#"Deployment/checkout: Deployment "checkout" exceeded its progress deadline"#]),
     };
     assert_eq!(read(sample()), expected);
