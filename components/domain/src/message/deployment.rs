@@ -54,7 +54,7 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
 /// Calls those who have to agree to a deploy, in the same way.
 pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let request = facts.request.as_ref().filter(|_| !button::is_rejected(facts))?;
-    let Refusal::NeedsApproval { users, groups, .. } = approval_wanted(facts)? else { return None };
+    let Refusal::NeedsApproval { users, groups, .. } = facts.refused()? else { return None };
     let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
     let users = users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>"));
     let all: Vec<String> = groups.chain(users).take(10).collect();
@@ -65,14 +65,6 @@ pub fn call_approvers(facts: &Facts) -> Option<Message> {
 
 fn called(text: &str) -> Message {
     Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }
-}
-
-/// The refusal that waits for people to agree.
-fn approval_wanted(facts: &Facts) -> Option<Refusal> {
-    match &facts.end.as_ref()?.end {
-        End::Refused { refusal } => refusal.read().filter(|refusal| matches!(refusal, Refusal::NeedsApproval { .. })),
-        _ => None,
-    }
 }
 
 /// What stays the same stands above what comes later, so that nothing jumps while people read.
@@ -157,12 +149,13 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
 fn title(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
         (Some(commit), _) => {
-            let reference = match &commit.target().source.reference {
-                _ if commit.target().rollback => format!("rollback to {}", code(&commit.target().tag)),
+            let plan = commit.target();
+            let reference = match &plan.source.reference {
+                _ if plan.rollback => format!("rollback to {}", code(&plan.tag)),
                 Reference::PullRequest(number) => number.to_string(),
                 Reference::Branch(branch) => words(branch.as_str(), SHORT),
             };
-            format!("{} {reference}", commit.target().target)
+            format!("{} {reference}", plan.target)
         }
         (None, Some(request)) => words(&request.words.to_string(), SHORT),
         (None, None) => "deployment".to_owned(),
@@ -352,14 +345,11 @@ fn after_commit_for(facts: &Facts) -> String {
 
 /// A rollback locks its target.
 fn lock_of_rollback(facts: &Facts) -> String {
-    match &facts.commit {
-        Some(commit) if commit.target().rollback => format!(
-            " {} is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock {}`.",
-            commit.target().target,
-            commit.target().target
-        ),
-        _ => String::new(),
-    }
+    let Some(commit) = facts.commit.as_ref().filter(|commit| commit.target().rollback) else { return String::new() };
+    let target = &commit.target().target;
+    format!(
+        " {target} is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock {target}`."
+    )
 }
 
 fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
