@@ -3,7 +3,8 @@
 
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
-use std::fmt;
+use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
 
 /// What is known of an application at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,10 +38,6 @@ pub struct Application {
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
-    /// How many resources it has, hooks not counted.
-    pub resources_total: usize,
-    /// How many of them are healthy, or of a kind that has no health.
-    pub resources_healthy: usize,
     /// `Kind/name: message` of each resource that was not applied, then of each that is degraded.
     pub failing: Vec<String>,
 }
@@ -111,7 +108,7 @@ impl Resource {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Phase {
     /// Under way, or waiting for its next try.
     Running,
@@ -128,22 +125,8 @@ pub enum Phase {
     Other,
 }
 
-impl Phase {
-    /// Reads the word of Argo CD.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Running" => Self::Running,
-            "Terminating" => Self::Terminating,
-            "Failed" => Self::Failed,
-            "Error" => Self::Error,
-            "Succeeded" => Self::Succeeded,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// Health as Argo CD names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Health {
     Healthy,
     Progressing,
@@ -156,28 +139,8 @@ pub enum Health {
     Unknown,
 }
 
-impl Health {
-    /// Reads the word of Argo CD.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Healthy" => Self::Healthy,
-            "Progressing" => Self::Progressing,
-            "Degraded" => Self::Degraded,
-            "Suspended" => Self::Suspended,
-            "Missing" => Self::Missing,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
 /// Whether the cluster is what Git says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum SyncStatus {
     Synced,
     OutOfSync,
@@ -186,13 +149,7 @@ pub enum SyncStatus {
     Unknown,
 }
 
-impl SyncStatus {
-    /// Reads the word of Argo CD.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Synced" => Self::Synced,
-            "OutOfSync" => Self::OutOfSync,
-            _ => Self::Unknown,
-        }
-    }
+/// Reads a word of Argo CD. One that we do not know is the default.
+pub fn word<T: for<'a> Deserialize<'a> + Default>(text: &str) -> T {
+    T::deserialize(StrDeserializer::<Error>::new(text)).unwrap_or_default()
 }

@@ -162,7 +162,7 @@ impl fmt::Display for Command {
                     What::Branch(branch) => write!(f, " branch:refs/heads/{branch}")?,
                     What::PullRequestOf { repo, number } => write!(f, " https://github.com/{repo}/pull/{}", number.0)?,
                     What::Rollback(Version::LastHealthy) => {}
-                    What::Written => write!(f, " {}", words.what)?,
+                    What::Written => f.write_str(" as it is in Git")?,
                     What::Rollback(Version::Back(line)) => write!(f, " {line}")?,
                     What::Rollback(Version::Tag(tag)) => write!(f, " tag:{tag}")?,
                 }
@@ -183,13 +183,8 @@ impl fmt::Display for Command {
 impl DeployWords {
     /// The last healthy version of a target.
     pub fn roll_back(target: &Target) -> Self {
-        let is_default = target.environment.as_str() == "default";
-        Self {
-            app: target.app.to_string(),
-            environment: (!is_default).then(|| target.environment.to_string()),
-            what: What::Rollback(Version::LastHealthy),
-            override_reason: None,
-        }
+        let TargetWords { app, environment } = target.into();
+        Self { app, environment, what: What::Rollback(Version::LastHealthy), override_reason: None }
     }
 
     pub fn target(&self) -> TargetWords {
@@ -197,14 +192,26 @@ impl DeployWords {
     }
 }
 
+/// As people would type it: they leave out `default`.
+impl From<&Target> for TargetWords {
+    fn from(target: &Target) -> Self {
+        let environment = Some(target.environment.to_string()).filter(|name| name != "default");
+        Self { app: target.app.to_string(), environment }
+    }
+}
+
 /// As people read it in a message: `checkout@production #42`, `rollback checkout@production 2`.
 impl fmt::Display for DeployWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = self.target();
         match &self.what {
-            What::Rollback(Version::LastHealthy) => write!(f, "rollback {}", self.target()),
-            What::Rollback(Version::Back(line)) => write!(f, "rollback {} {line}", self.target()),
-            What::Rollback(Version::Tag(tag)) => write!(f, "rollback {} {tag}", self.target()),
-            what => write!(f, "{} {what}", self.target()),
+            What::PullRequest(number) => write!(f, "{target} {number}"),
+            What::Branch(branch) => write!(f, "{target} {branch}"),
+            What::PullRequestOf { repo, number } => write!(f, "{target} {repo}{number}"),
+            What::Rollback(Version::LastHealthy) => write!(f, "rollback {target}"),
+            What::Rollback(Version::Back(line)) => write!(f, "rollback {target} {line}"),
+            What::Rollback(Version::Tag(tag)) => write!(f, "rollback {target} {tag}"),
+            What::Written => write!(f, "{target} as it is in Git"),
         }
     }
 }
@@ -223,28 +230,6 @@ impl fmt::Display for Scope {
         match self {
             Self::Everything => f.write_str("all"),
             Self::Target(target) => write!(f, "{target}"),
-        }
-    }
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::PullRequest(number) => write!(f, "{number}"),
-            Self::Branch(branch) => write!(f, "{branch}"),
-            Self::PullRequestOf { repo, number } => write!(f, "{repo}{number}"),
-            Self::Rollback(version) => write!(f, "{version}"),
-            Self::Written => f.write_str("as it is in Git"),
-        }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LastHealthy => f.write_str("the last healthy version"),
-            Self::Back(line) => write!(f, "version {line} of the history"),
-            Self::Tag(tag) => f.write_str(tag),
         }
     }
 }

@@ -3,37 +3,12 @@
 //! An image has several spellings (`nginx` is `docker.io/library/nginx`). We print the one that the catalog
 //! has, because people compare it with their own files, and compare by registry and repository.
 
-use crate::names::{BranchName, CommitSha, InvalidName};
+use crate::names::{BranchName, CommitSha, InvalidName, is_authority, is_hex, name, stored_as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The registry that a name without a host means, as people write it; its API answers on another host.
 const DOCKER_HUB: &str = "docker.io";
-
-/// Gives a type with `parse` and `as_str` the rest of what an identifier has: serde as a string, and
-/// `Display`.
-macro_rules! text {
-    ($name:ident) => {
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.as_str().to_owned()
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
 
 /// An image without a tag: a registry and a repository in it, as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,7 +34,7 @@ impl ImageName {
             false if host == DOCKER_HUB => format!("library/{path}"),
             _ => path.to_owned(),
         };
-        if text.len() > 255 || !is_host(&host) || !repository.split('/').all(is_repository_part) {
+        if text.len() > 255 || !is_authority(&host, is_host) || !repository.split('/').all(is_repository_part) {
             return Err(InvalidName("image name (registry/repository in lower case, without a tag)"));
         }
         Ok(Self { text: text.to_owned(), host, repository })
@@ -91,27 +66,21 @@ impl ImageName {
     }
 }
 
-text!(ImageName);
+stored_as_text!(ImageName);
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 fn is_host(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let part = |part: &str| {
+    text.split('.').all(|part| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             && !part.starts_with('-')
             && !part.ends_with('-')
-    };
-    let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.split('.').all(part),
-    };
-    host_ok
-        && port.is_none_or(|port| {
-            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-        })
+    })
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`, from the OCI distribution specification.
@@ -123,56 +92,21 @@ fn is_repository_part(part: &str) -> bool {
         && separators.into_iter().all(|text| matches!(text, "." | "_" | "__") || text.bytes().all(|b| b == b'-'))
 }
 
-/// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Tag(String);
-
-impl Tag {
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        let valid =
-            !text.is_empty() && text.len() <= 128 && text.chars().all(is_tag_char) && !text.starts_with(['.', '-']);
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidName("image tag")) }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
+name! {
+    /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+    Tag, "image tag", |text| {
+        !text.is_empty() && text.len() <= 128 && text.chars().all(is_tag_char) && !text.starts_with(['.', '-'])
     }
 }
-
-text!(Tag);
 
 fn is_tag_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 }
 
-/// The content of an image: `sha256:` and 64 hexadecimal digits in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Digest(String);
-
-impl Digest {
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        let is_hex =
-            |hex: &str| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if text.strip_prefix("sha256:").is_some_and(is_hex) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidName("image digest"))
-        }
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// `sha256:` and the first twelve digits: what people read.
-    pub fn short(&self) -> &str {
-        self.0.get(..19).unwrap_or(&self.0)
-    }
+name! {
+    /// The content of an image: `sha256:` and 64 hexadecimal digits in lower case.
+    Digest, "image digest", |text| text.strip_prefix("sha256:").is_some_and(|hex| is_hex(hex, 64))
 }
-
-text!(Digest);
 
 /// An image that can be deployed: its name and one tag of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -367,8 +301,7 @@ mod tests {
         for text in ["", ".a", "-a", "a/b", "a b", "a:b", "a\n", "ä", &"a".repeat(129)] {
             assert!(Tag::parse(text).is_err(), "{text:?} should be refused");
         }
-        let digest = Digest::parse(&format!("sha256:{}", "0123456789abcdef".repeat(4))).unwrap();
-        assert_eq!(digest.short(), "sha256:0123456789ab");
+        assert!(Digest::parse(&format!("sha256:{}", "0123456789abcdef".repeat(4))).is_ok());
         for text in [
             "",
             "sha256:",

@@ -1,6 +1,5 @@
 //! Every period of ours that is neither a fact of another system nor the life of a lease.
 
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -76,16 +75,12 @@ limits! {
     minute = 60_000;
 }
 
-/// Periods by their names, in milliseconds.
-#[derive(Deserialize)]
-struct Shorter(BTreeMap<String, u64>);
-
 impl Limits {
     /// Reads what tests shorten: a JSON object. An empty text means the defaults, an unknown name is an error.
     pub fn parse(text: &str) -> Option<Self> {
         let mut limits = Self::default();
         if !text.trim().is_empty() {
-            let Shorter(shorter) = serde_json::from_str(text).ok()?;
+            let shorter: BTreeMap<String, u64> = serde_json::from_str(text).ok()?;
             for (name, millis) in shorter {
                 *limits.named(&name)? = Duration::from_millis(millis);
             }

@@ -11,7 +11,6 @@ mod blocks;
 mod button;
 mod commit;
 mod deployment;
-mod mrkdwn;
 mod preview;
 mod pull_request;
 mod sentence;
@@ -28,10 +27,10 @@ pub use blocks::Message;
 pub use button::{Button, Offer, PushedOffer};
 pub use commit::{commit_text, deploy_id};
 pub use deployment::{Note, after_commit, before_commit, call_approvers, call_asker};
-pub use mrkdwn::{code_escape, escape};
 pub use preview::{Preview, preview};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
+pub use text::{code_escape, escape};
 
 #[cfg(test)]
 pub(crate) mod tests;

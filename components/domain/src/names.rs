@@ -5,12 +5,32 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Text that is not a valid identifier: which kind was wanted. The text itself is left out: it may be long or
 /// hostile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct InvalidName(pub &'static str);
+
+/// Stores a type with `parse` and `Display` as a string.
+macro_rules! stored_as_text {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.to_string()
+            }
+        }
+    };
+}
+pub(crate) use stored_as_text;
 
 /// Defines one identifier: a string with an invariant.
 macro_rules! name {
@@ -31,18 +51,7 @@ macro_rules! name {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0
-            }
-        }
+        $crate::names::stored_as_text!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,6 +60,7 @@ macro_rules! name {
         }
     };
 }
+pub(crate) use name;
 
 name! {
     /// An app in the catalog: 1 to 63 of `a-z 0-9 - _ .`, starting with a letter or digit.
@@ -132,7 +142,7 @@ fn is_label(text: &str) -> bool {
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-fn is_hex(text: &str, length: usize) -> bool {
+pub(crate) fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
@@ -173,25 +183,38 @@ fn is_slack_id(text: &str) -> bool {
 
 fn is_origin(text: &str) -> bool {
     let Some((scheme, authority)) = text.split_once("://") else { return false };
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
+    matches!(scheme, "http" | "https" | "redis" | "rediss") && is_authority(authority, is_origin_host)
+}
+
+fn is_origin_host(host: &str) -> bool {
     // Spin takes a host whose last part is a number for an address, and denies every call of a component if
     // it is none.
     let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
     let ends_in_number = last.starts_with(|c: char| c.is_ascii_digit())
         && (last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") || last.starts_with("0X"));
-    let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None if ends_in_number => host.parse::<std::net::Ipv4Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
+    if ends_in_number {
+        return host.parse::<Ipv4Addr>().is_ok();
+    }
+    !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+/// Whether this is a host, perhaps with a port: an IPv6 address in brackets, or a name that passes the check.
+pub(crate) fn is_authority(text: &str, is_name: fn(&str) -> bool) -> bool {
+    let (host, port) = split_port(text);
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+        None => is_name(host),
     };
-    matches!(scheme, "http" | "https" | "redis" | "rediss")
-        && host_ok
-        && port.is_none_or(|port| {
-            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-        })
+    let digits_only = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    is_host && port.is_none_or(|port| digits_only(port) && port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// A host and its port. An IPv6 address in brackets has colons of its own.
+fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
 }
 
 impl RepoName {
@@ -220,16 +243,12 @@ impl UrlOrigin {
     /// Whether the host is this machine: such a registry is spoken to without TLS.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
-        host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: std::net::Ipv4Addr| ip.is_loopback())
+        host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
     }
 
     /// Host without the port.
     pub fn host(&self) -> &str {
-        let authority = self.0.split_once("://").map(|(_, authority)| authority).unwrap_or_default();
-        match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => host,
-            _ => authority,
-        }
+        split_port(self.0.split_once("://").map(|(_, authority)| authority).unwrap_or_default()).0
     }
 }
 

@@ -3,7 +3,7 @@
 //! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a
 //! test holds the two together. Go writes `null` for an empty list, so every list may be `null`.
 
-use domain::application::{AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
+use domain::application::{AppSource, Application, Health, Operation, OperationState, Resource, word};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use serde::de::IgnoredAny;
@@ -250,10 +250,10 @@ impl WireApplication {
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
-        let counted = || status.resources.iter().filter(|resource| !resource.hook);
-        let health = |resource: &WireResource| resource.health.as_ref().map(|health| Health::parse(&health.status));
+        let health = |resource: &WireResource| resource.health.as_ref().map(|health| word::<Health>(&health.status));
         let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
-        let degraded = counted().filter(|resource| health(resource) == Some(Health::Degraded));
+        let is_degraded = |resource: &&WireResource| !resource.hook && health(resource) == Some(Health::Degraded);
+        let degraded = status.resources.iter().filter(is_degraded);
         let failing = not_applied
             .map(|resource| line(&resource.kind, &resource.name, &resource.message))
             .chain(degraded.map(|resource| {
@@ -276,9 +276,9 @@ impl WireApplication {
                 by: operation.initiated_by.name(),
                 revisions: operation.sync.unwrap_or_default().revisions(),
             }),
-            sync_status: SyncStatus::parse(&status.sync.status),
+            sync_status: word(&status.sync.status),
             compared: one_per_source(status.sync.revision, status.sync.revisions),
-            health: Health::parse(&status.health.status),
+            health: word(&status.health.status),
             health_message: clip(&status.health.message, SENTENCE),
             reconciled: time(status.reconciled_at),
             conditions: status
@@ -286,8 +286,6 @@ impl WireApplication {
                 .iter()
                 .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
                 .collect(),
-            resources_total: counted().count(),
-            resources_healthy: counted().filter(|r| health(r).is_none_or(|health| health == Health::Healthy)).count(),
             failing,
             images: status.summary.images,
             urls: status.summary.external_urls,
@@ -324,7 +322,7 @@ impl WireState {
         };
         OperationState {
             deploy_id: self.operation.deploy_id(),
-            phase: Phase::parse(&self.phase),
+            phase: word(&self.phase),
             message: clip(&self.message, PARAGRAPH),
             started: time(self.started_at),
             finished: time(self.finished_at),

@@ -100,7 +100,7 @@ pub async fn find_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<
 /// Builds the request for a new status of a deployment.
 pub fn deployment_status_request(api: &UrlOrigin, repo: &RepoName, id: u64, status: &DeploymentStatus<'_>) -> Request {
     let mut body = json!({
-        "state": status.state.name(),
+        "state": status.state,
         "description": short(status.description),
         "auto_inactive": true,
     });

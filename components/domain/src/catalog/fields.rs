@@ -107,6 +107,16 @@ pub(super) fn name<T>(entry: &Entry, parse: fn(&str) -> Result<T, InvalidName>) 
     parse(text).map_err(|wrong| error(entry.line, format!("{}: {} is {wrong}", quoted(&entry.key), quoted(text))))
 }
 
+/// An entry of a list that is an identifier.
+pub(super) fn item_name<T>(
+    key: &str,
+    node: &Node,
+    parse: fn(&str) -> Result<T, InvalidName>,
+) -> Result<T, CatalogError> {
+    let text = item_text(key, node)?;
+    parse(text).map_err(|wrong| error(node.line, format!("`{key}`: {} is {wrong}", quoted(text))))
+}
+
 /// A key that is an identifier.
 pub(super) fn key_name<T>(entry: &Entry, parse: fn(&str) -> Result<T, InvalidName>) -> Result<T, CatalogError> {
     parse(&entry.key).map_err(|wrong| error(entry.line, format!("{} is {wrong}", quoted(&entry.key))))

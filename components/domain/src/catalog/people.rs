@@ -38,6 +38,7 @@ impl People {
 pub(super) fn read_people(fields: &Fields<'_>) -> Result<People, CatalogError> {
     let users = read_ids(fields, "users", ("user", &['U', 'W']), SlackUser::parse)?;
     let groups = read_ids(fields, "groups", ("user group", &['S']), SlackGroup::parse)?;
+    none_empty_beside(fields, &[("users", users.is_empty()), ("groups", groups.is_empty())])?;
     Ok(People { users, groups })
 }
 
@@ -54,9 +55,7 @@ pub(super) fn none_empty_beside(fields: &Fields<'_>, lists: &[(&str, bool)]) -> 
 
 pub(super) fn read_owners(entry: &Entry) -> Result<People, CatalogError> {
     let fields = Fields::of("`owners`", entry.line, &entry.node, &["users", "groups"])?;
-    let owners = read_people(&fields)?;
-    none_empty_beside(&fields, &[("users", owners.users.is_empty()), ("groups", owners.groups.is_empty())])?;
-    Ok(owners)
+    read_people(&fields)
 }
 
 /// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would never match.

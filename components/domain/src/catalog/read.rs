@@ -3,7 +3,7 @@
 //! What belongs to one target only (its Argo CD application, its place in a values file) is claimed while it is read.
 
 use super::fields::{
-    Entry, Fields, MANY, Node, Value, error, item_text, key_name, list_of, map_of, name, read_duration, text_of,
+    Entry, Fields, MANY, Value, error, item_name, key_name, list_of, map_of, name, read_duration, text_of,
 };
 use super::gates::{self, Gates};
 use super::people::{People, read_owners};
@@ -200,9 +200,7 @@ fn read_values(entry: &Entry) -> Result<NonEmpty<FilePath>, CatalogError> {
     }
     let mut files = Vec::new();
     for node in list_of(entry)? {
-        let text = item_text("values", node)?;
-        let file = FilePath::parse(text)
-            .map_err(|wrong| error(node.line, format!("`values`: {} is {wrong}", quoted(text))))?;
+        let file = item_name("values", node, FilePath::parse)?;
         if files.contains(&file) {
             return Err(error(node.line, format!("`values` names `{file}` twice")));
         }
@@ -225,9 +223,5 @@ fn read_tag_at(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
     if paths.is_empty() {
         return Err(error(entry.line, "`tag_at` is empty: leave it out for `image.tag`"));
     }
-    let path = |node: &Node| {
-        let text = item_text("tag_at", node)?;
-        TagPath::parse(text).map_err(|wrong| error(node.line, format!("`tag_at`: {} is {wrong}", quoted(text))))
-    };
-    paths.into_iter().map(path).collect()
+    paths.into_iter().map(|node| item_name("tag_at", node, TagPath::parse)).collect()
 }

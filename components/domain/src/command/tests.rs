@@ -124,6 +124,16 @@ fn questions_about_a_target() {
     ]);
 }
 
+/// Which version is to come back.
+fn version(what: &What) -> String {
+    match what {
+        What::Rollback(Version::LastHealthy) => "the last healthy version".to_owned(),
+        What::Rollback(Version::Back(line)) => format!("version {line} of the history"),
+        What::Rollback(Version::Tag(tag)) => tag.clone(),
+        other => panic!("{other:?} is no version"),
+    }
+}
+
 #[test]
 fn a_rollback_to_a_version() {
     check(&[
@@ -135,7 +145,7 @@ fn a_rollback_to_a_version() {
         ("rollback checkout V1.2_3", "rollback checkout tag:V1.2_3"),
     ]);
     let words = |text| match Command::parse(text) {
-        Ok(Command::Rollback(words)) => format!("{words} | {}", words.what),
+        Ok(Command::Rollback(words)) => format!("{words} | {}", version(&words.what)),
         other => panic!("{other:?}"),
     };
     assert_eq!(words("rollback checkout"), "rollback checkout | the last healthy version");

@@ -281,7 +281,7 @@ fn progress(app: &Application, synced: bool) -> Progress {
     });
     Progress {
         synced,
-        health: app.health.to_string(),
+        health: format!("{:?}", app.health),
         message: last.map(|last| last.message.clone()).unwrap_or_default(),
         resources: applied.filter(|(_, all)| *all > 0),
         retry: last.map(|last| last.retry_count).unwrap_or_default(),

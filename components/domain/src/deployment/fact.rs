@@ -99,7 +99,7 @@ pub struct Change {
     pub login: Option<GitHubLogin>,
 }
 
-/// How a deploy goes, in GitHub's words.
+/// How a deploy goes. Stored and sent in GitHub's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeploymentState {
@@ -115,20 +115,6 @@ pub enum DeploymentState {
     Error,
     /// Something else is live now.
     Inactive,
-}
-
-impl DeploymentState {
-    /// As GitHub writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::InProgress => "in_progress",
-            Self::Success => "success",
-            Self::Failure => "failure",
-            Self::Error => "error",
-            Self::Inactive => "inactive",
-        }
-    }
 }
 
 fact!(CommitFact, "commit");

@@ -121,11 +121,14 @@ impl Facts {
     }
 
     fn approvals_needed(&self) -> Option<u8> {
+        let Refusal::NeedsApproval { count, .. } = self.refused()? else { return None };
+        Some(count)
+    }
+
+    /// Why we said no, if we did and this build knows the reason.
+    pub(crate) fn refused(&self) -> Option<Refusal> {
         let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
-        match refusal.read()? {
-            Refusal::NeedsApproval { count, .. } => Some(count),
-            _ => None,
-        }
+        refusal.read()
     }
 
     /// Since when the commit may have been on the branch: the answer that it is there came later.

@@ -46,19 +46,6 @@ impl Origin {
         }
     }
 
-    /// The message whose button was pressed.
-    pub fn of(&self) -> Option<&DeploymentId> {
-        match self {
-            Self::Typed | Self::Pushed { .. } => None,
-            Self::Retry { of, .. }
-            | Self::Shown { of, .. }
-            | Self::RollBack { of, .. }
-            | Self::Anyway { of, .. }
-            | Self::TakeOver { of, .. }
-            | Self::Approved { of, .. } => Some(of),
-        }
-    }
-
     /// The commit that was to be deployed when the button was shown: the button is void once the branch has moved.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {
@@ -73,37 +60,34 @@ impl Origin {
 
     /// Who approved it.
     pub fn approvals(&self) -> &[Approval] {
+        let Self::Approved { given, .. } = self else { return &[] };
+        given
+    }
+
+    /// The request that this one repeats, or goes on with, and what its asker knew.
+    fn was(&self) -> Option<&Self> {
         match self {
-            Self::Approved { given, .. } => given,
-            Self::Typed
-            | Self::Retry { .. }
-            | Self::Shown { .. }
-            | Self::RollBack { .. }
-            | Self::Anyway { .. }
-            | Self::TakeOver { .. }
-            | Self::Pushed { .. } => &[],
+            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => None,
+            Self::Retry { was, .. }
+            | Self::Anyway { was, .. }
+            | Self::TakeOver { was, .. }
+            | Self::Approved { was, .. } => Some(was),
         }
     }
 
     /// The asker knows that this version was rolled back.
     pub fn knows_rolled_back(&self) -> bool {
-        match self {
-            Self::Anyway { .. } => true,
-            Self::Retry { was, .. } | Self::TakeOver { was, .. } | Self::Approved { was, .. } => {
-                was.knows_rolled_back()
-            }
-            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } | Self::Pushed { .. } => false,
-        }
+        matches!(self, Self::Anyway { .. }) || self.was().is_some_and(Self::knows_rolled_back)
     }
 
     /// The asker knows that this commit of somebody else wrote the tag, and wants a commit of ours for it.
     pub fn takes_over(&self, wrote: &CommitSha) -> bool {
-        match self {
-            Self::TakeOver { wrote: known, was, .. } => known == wrote || was.takes_over(wrote),
+        let knows = match self {
+            Self::TakeOver { wrote: known, .. } => known == wrote,
             Self::Pushed { wrote: known } => known.contains(wrote),
-            Self::Retry { was, .. } | Self::Anyway { was, .. } | Self::Approved { was, .. } => was.takes_over(wrote),
-            Self::Typed | Self::Shown { .. } | Self::RollBack { .. } => false,
-        }
+            _ => false,
+        };
+        knows || self.was().is_some_and(|was| was.takes_over(wrote))
     }
 
     /// The version below which a rollback was asked for.
@@ -119,16 +103,8 @@ impl Origin {
 
     /// The message in which it goes on.
     pub fn place(&self) -> Option<&Place> {
-        match self {
-            Self::Approved { place, .. } => place.as_ref(),
-            Self::Typed
-            | Self::Retry { .. }
-            | Self::Shown { .. }
-            | Self::RollBack { .. }
-            | Self::Anyway { .. }
-            | Self::TakeOver { .. }
-            | Self::Pushed { .. } => None,
-        }
+        let Self::Approved { place, .. } = self else { return None };
+        place.as_ref()
     }
 }
 

@@ -112,6 +112,21 @@ impl CommitFact {
     }
 }
 
+impl Origin {
+    /// The message whose button was pressed.
+    pub fn of(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::Typed | Self::Pushed { .. } => None,
+            Self::Retry { of, .. }
+            | Self::Shown { of, .. }
+            | Self::RollBack { of, .. }
+            | Self::Anyway { of, .. }
+            | Self::TakeOver { of, .. }
+            | Self::Approved { of, .. } => Some(of),
+        }
+    }
+}
+
 /// On top of `b…`, the values file becomes the blob `c…`.
 pub fn attempt() -> Attempt {
     Attempt {

@@ -533,7 +533,7 @@ fn each_health_after_our_sync() {
     assert!(matches!(Scene::succeeded(9, Health::Healthy).step(9), Step::Over(LastWord::Live { paused: false, .. })));
     assert!(matches!(Scene::succeeded(9, Health::Suspended).step(9), Step::Over(LastWord::Live { paused: true, .. })));
     for health in [Health::Progressing, Health::Missing, Health::Unknown] {
-        health_is(Scene::succeeded(9, health).step(300), &health.to_string());
+        health_is(Scene::succeeded(9, health).step(300), &format!("{health:?}"));
     }
 }
 

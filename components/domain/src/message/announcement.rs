@@ -2,9 +2,7 @@
 
 use super::blocks::{Message, SUMMARY, context, section};
 use super::button::{self, Button, PushedOffer};
-use super::text::{SHORT, code, cut, link, some, words};
-use crate::command::TargetWords;
-use crate::names::Target;
+use super::text::{SHORT, code, counted, cut, link, some, words};
 use crate::push::{PushNote, Touched};
 use serde_json::Value;
 
@@ -29,15 +27,14 @@ pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
         0 => String::new(),
         before => {
             let url = format!("{}/compare/{}...{}", note.url, note.before, note.after);
-            let noun = if before == 1 { "commit" } else { "commits" };
-            format!(" and {}", link(&url, &format!("{before} more {noun}")))
+            format!(" and {}", link(&url, &counted(before, "more commit")))
         }
     };
     let mut blocks = vec![section(&format!(":pencil2: {who} pushed {what}{all}. {NOT_DEPLOYED}"))];
     for (n, touched) in touched.iter().take(LISTED).enumerate() {
-        let files: Vec<String> = touched.files.iter().map(|file| code(file.as_str())).collect();
+        let files: Vec<String> = touched.files.iter().map(code).collect();
         let mut block = section(&format!("*{}*  {}", touched.managed.target, some(&files, "and")));
-        let offer = PushedOffer { target: target_words(&touched.managed.target), wrote: touched.wrote.clone() };
+        let offer = PushedOffer { target: (&touched.managed.target).into(), wrote: touched.wrote.clone() };
         let button = button::numbered(&Button::DeployPushed(Box::new(offer)), n);
         if let Some((block, button)) = block.as_object_mut().zip(button) {
             block.insert("accessory".to_owned(), button);
@@ -51,9 +48,4 @@ pub fn pushed(note: &PushNote, touched: &[&Touched]) -> Message {
     let names: Vec<String> = touched.iter().map(|touched| touched.managed.target.to_string()).collect();
     let summary = format!("{who} pushed to {}: {headline}. {NOT_DEPLOYED}", some(&names, "and"));
     Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }
-}
-
-fn target_words(target: &Target) -> TargetWords {
-    let environment = Some(target.environment.to_string()).filter(|name| name != "default");
-    TargetWords { app: target.app.to_string(), environment }
 }

@@ -3,9 +3,9 @@
 
 use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
-use super::mrkdwn::escape;
+use super::deployment::approved_by;
 use super::sentence;
-use super::text::{SHORT, code, cut, length, link, moment, said, some, words};
+use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
 use crate::catalog::Catalog;
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{End, Facts, State};
@@ -28,16 +28,14 @@ pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> 
         _ => sections.push(line.to_owned()),
     };
     let mut left = PAGE;
-    let mut shown = 0_usize;
-    for line in lines {
+    for (shown, line) in lines.iter().enumerate() {
         let line = cut(line, SECTION);
-        let Some(rest) = left.checked_sub(length(&line)) else { break };
+        let Some(rest) = left.checked_sub(length(&line)) else {
+            add(&format!("… and {} more.", lines.len().saturating_sub(shown)));
+            break;
+        };
         left = rest;
         add(&line);
-        shown = shown.saturating_add(1);
-    }
-    if shown < lines.len() {
-        add(&format!("… and {} more.", lines.len().saturating_sub(shown)));
     }
     if let Some(last) = last {
         add(last);
@@ -53,7 +51,7 @@ pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> 
 /// The immediate answer to an accepted command; only the asker sees it.
 pub fn accepted(words: &DeployWords) -> String {
     let verb = if matches!(words.what, What::Rollback(_)) { "" } else { "deploy " };
-    format!("Accepted: {verb}{}. Follow it in this channel.", code(&words.to_string()))
+    format!("Accepted: {verb}{}. Follow it in this channel.", code(words.to_string()))
 }
 
 /// The immediate answer when the request could not be saved.
@@ -97,28 +95,23 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
     let mut lines = Vec::new();
     lines.extend(lock_of_all.map(|lock| format!(":lock: *Everything* {}", lock_words(lock))));
     for one in all {
-        let live = match one.live.as_ref().and_then(|facts| facts.commit.as_ref().zip(facts.request.as_ref())) {
+        let mut line = match one.live.as_ref().and_then(|facts| facts.commit.as_ref().zip(facts.request.as_ref())) {
             Some((commit, request)) => {
-                format!("runs {}, deployed by <@{}>", code(commit.target().tag.as_str()), request.user)
+                format!("*{}* runs {}, deployed by <@{}>", one.target, code(&commit.target().tag), request.user)
             }
-            None => "has not been deployed by me yet".to_owned(),
+            None => format!("*{}* has not been deployed by me yet", one.target),
         };
-        let since = one.live.as_ref().and_then(|facts| facts.outcome.as_ref());
-        let since = since.map(|outcome| format!(" {}", moment(outcome.at))).unwrap_or_default();
-        let under_way = one.under_way.as_ref().map(|facts| {
+        let outcome = one.live.as_ref().and_then(|facts| facts.outcome.as_ref());
+        line.extend(outcome.map(|outcome| format!(" {}", moment(outcome.at))));
+        line.push('.');
+        line.extend(one.under_way.as_ref().map(|facts| {
             let who = facts.request.as_ref().map(|request| format!(" by <@{}>", request.user)).unwrap_or_default();
             let seen = facts.link().map(|url| format!(" ({})", link(&url, "see it"))).unwrap_or_default();
             format!(" :hourglass_flowing_sand: a deploy{who} is under way{seen}.")
-        });
-        let lock = one.lock.as_ref().map(|lock| format!(" :lock: {}", lock_words(lock)));
-        let frozen = one.frozen.map(|until| format!(" :snowflake: frozen until {}.", moment(until)));
-        lines.push(format!(
-            "*{}* {live}{since}.{}{}{}",
-            one.target,
-            under_way.unwrap_or_default(),
-            lock.unwrap_or_default(),
-            frozen.unwrap_or_default()
-        ));
+        }));
+        line.extend(one.lock.as_ref().map(|lock| format!(" :lock: {}", lock_words(lock))));
+        line.extend(one.frozen.map(|until| format!(" :snowflake: frozen until {}.", moment(until))));
+        lines.push(line);
     }
     let more = (more > 0).then(|| format!("… and {more} more: name one, like `/deploy status checkout`."));
     page(&lines, more.as_deref(), &[])
@@ -162,17 +155,14 @@ pub fn history(
         let mut notes = Vec::new();
         notes.extend(commit.target().rollback.then(|| "rollback".to_owned()));
         notes.extend(committed.reused.then(|| "same commit again".to_owned()));
-        notes.extend((!commit.granted.approved_by.is_empty()).then(|| {
-            let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
-            format!("approved by {}", some(&by, "and"))
-        }));
+        notes.extend(approved_by(&commit.granted));
         notes.extend(commit.granted.overridden.as_ref().map(|reason| format!("override{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
         let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
         let line = format!(
             "{}. {} {how}, <@{}> {} {}{notes}",
             n.saturating_add(1),
-            code(commit.target().tag.as_str()),
+            code(&commit.target().tag),
             request.user,
             moment(committed.at),
             link(&url, committed.sha.short())
@@ -223,7 +213,7 @@ fn not_deployed(facts: &Facts) -> Option<String> {
         (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
         (End::Refused { .. }, None) if facts.is_approved() => return None,
         (End::Refused { refusal }, None) => match refusal.read() {
-            Some(refusal) => sentence::reason(&refusal).0.trim_end_matches('.').to_owned(),
+            Some(refusal) => sentence::problem(&refusal).trim_end_matches('.').to_owned(),
             None => "refused".to_owned(),
         },
         (End::Failed { fault }, None) => sentence::could_not(fault).trim_end_matches('.').to_owned(),
@@ -266,7 +256,7 @@ pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
         ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.",
         lock.by,
         said(&lock.reason),
-        code(&format!("/deploy unlock {scope}"))
+        code(format!("/deploy unlock {scope}"))
     );
     page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])
 }

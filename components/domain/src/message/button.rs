@@ -48,7 +48,6 @@ pub struct Offer {
     pub of: DeploymentId,
     pub words: DeployWords,
     /// Its commit when it was shown; none for a rollback, whose version does not move.
-    #[serde(default)]
     pub head: Option<CommitSha>,
 }
 

@@ -14,31 +14,28 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
         "" => request.user.to_string(),
         name => format!("{name} ({})", request.user),
     };
-    let headline = match commit.target().rollback {
-        true => format!("Roll back {} to {}", commit.target().target, commit.target().tag),
-        false => format!("Deploy {} {}", commit.target().target, commit.target().tag),
+    let plan = commit.target();
+    let headline = match plan.rollback {
+        true => format!("Roll back {} to {}", plan.target, plan.tag),
+        false => format!("Deploy {} {}", plan.target, plan.tag),
     };
-    let headline = clip(&headline, 72);
     // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would
     // notify her.
-    let source = match &commit.target().source.reference {
-        Reference::PullRequest(number) => {
-            format!("{}{number} ({})", commit.target().source.repo, commit.target().source.branch)
-        }
-        Reference::Branch(branch) => format!("{} {branch}", commit.target().source.repo),
+    let source = match &plan.source.reference {
+        Reference::PullRequest(number) => format!("{}{number} ({})", plan.source.repo, plan.source.branch),
+        Reference::Branch(branch) => format!("{} {branch}", plan.source.repo),
     };
     let approved: String = commit.granted.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
     let overridden = commit.granted.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));
     let overridden = overridden.unwrap_or_default();
-    let taken =
-        commit.target().taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
+    let taken = plan.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
     let body = format!(
         "{}\n\nSource-Commit: {}\nRequested-By: {}\n{approved}{overridden}{taken}{TRAILER}{id}",
         line(&source),
-        commit.target().source.head,
+        plan.source.head,
         line(&who),
     );
-    (headline, body)
+    (clip(&headline, 72), body)
 }
 
 /// The deployment that a commit's message names in its last line. It finds a deployment and proves nothing.

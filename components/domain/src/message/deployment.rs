@@ -2,11 +2,12 @@
 
 use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
-use super::mrkdwn::code_escape;
 use super::sentence;
-use super::text::{LONG, SHORT, code, commits, cut, lasted, length, link, new_commits, said, some, words};
+use super::text::{
+    LONG, SHORT, code, code_escape, codes, counted, cut, lasted, length, link, people, said, some, words,
+};
 use crate::deployment::{
-    ChangesFact, End, Facts, Failure, LastWord, Reference, Rider, Riders, State, Waiting, WatchFact,
+    ChangesFact, End, Facts, Failure, Granted, LastWord, Reference, Rider, Riders, Source, State, Waiting, WatchFact,
 };
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
@@ -53,7 +54,7 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
 /// Calls those who have to agree to a deploy, in the same way.
 pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let request = facts.request.as_ref().filter(|_| !button::is_rejected(facts))?;
-    let Refusal::NeedsApproval { users, groups, .. } = approval_wanted(facts)? else { return None };
+    let Refusal::NeedsApproval { users, groups, .. } = facts.refused()? else { return None };
     let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
     let users = users.iter().filter(|user| **user != request.user).map(|user| format!("<@{user}>"));
     let all: Vec<String> = groups.chain(users).take(10).collect();
@@ -64,14 +65,6 @@ pub fn call_approvers(facts: &Facts) -> Option<Message> {
 
 fn called(text: &str) -> Message {
     Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }
-}
-
-/// The refusal that waits for people to agree.
-fn approval_wanted(facts: &Facts) -> Option<Refusal> {
-    match &facts.end.as_ref()?.end {
-        End::Refused { refusal } => refusal.read().filter(|refusal| matches!(refusal, Refusal::NeedsApproval { .. })),
-        _ => None,
-    }
 }
 
 /// What stays the same stands above what comes later, so that nothing jumps while people read.
@@ -128,13 +121,12 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
     let compare = changes.url.as_ref().map(|url| link(url, "compare")).filter(|link| link.starts_with('<'));
     let compare = compare.map(|link| format!("  {link}")).unwrap_or_default();
     let since = code(&changes.since);
+    let (new, lost) = (counted(changes.ahead, "new commit"), counted(changes.behind, "commit"));
     let mut text = match (changes.ahead, changes.behind) {
         (0, 0) => return String::new(),
-        (0, behind) => return format!("Goes back {} from {since}.{compare}", commits(behind)),
-        (ahead, 0) => format!("{} since {since}.{compare}", new_commits(ahead)),
-        (ahead, behind) => {
-            format!("{} since {since}, but without {} of it.{compare}", new_commits(ahead), commits(behind))
-        }
+        (0, _) => return format!("Goes back {lost} from {since}.{compare}"),
+        (_, 0) => format!("{new} since {since}.{compare}"),
+        _ => format!("{new} since {since}, but without {lost} of it.{compare}"),
     };
     let mut shown = 0_u32;
     for change in changes.commits.iter().take(10) {
@@ -157,12 +149,13 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
 fn title(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
         (Some(commit), _) => {
-            let reference = match &commit.target().source.reference {
-                _ if commit.target().rollback => format!("rollback to {}", code(commit.target().tag.as_str())),
+            let plan = commit.target();
+            let reference = match &plan.source.reference {
+                _ if plan.rollback => format!("rollback to {}", code(&plan.tag)),
                 Reference::PullRequest(number) => number.to_string(),
                 Reference::Branch(branch) => words(branch.as_str(), SHORT),
             };
-            format!("{} {reference}", commit.target().target)
+            format!("{} {reference}", plan.target)
         }
         (None, Some(request)) => words(&request.words.to_string(), SHORT),
         (None, None) => "deployment".to_owned(),
@@ -172,9 +165,7 @@ fn title(facts: &Facts) -> String {
 fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
         Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
-        Some(Note::Queue { ahead }) => {
-            format!("waiting for its turn: {ahead} other deploys are ahead.")
-        }
+        Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys are ahead."),
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
         None => "accepted.".to_owned(),
     };
@@ -202,8 +193,10 @@ fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
     if let Some(rejected) = approvals.rejected {
         return (":no_entry:", format!("rejected by <@{}>, so it isn't deployed.", rejected.user));
     }
-    let given: Vec<String> = approvals.given.iter().map(|approval| format!("<@{}>", approval.user)).collect();
-    let given = if given.is_empty() { String::new() } else { format!(" Approved by {} so far.", some(&given, "and")) };
+    let given = match people(approvals.given.iter().map(|approval| &approval.user)).as_str() {
+        "" => String::new(),
+        given => format!(" Approved by {given} so far."),
+    };
     (":raised_hand:", format!("{needs}{given}"))
 }
 
@@ -246,8 +239,7 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     format!("rolling out {sha}: {}.", parts.join(", "))
 }
 
-fn with_waiting(text: String, watch: Option<&WatchFact>) -> String {
-    let mut text = text;
+fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
     text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
         Some(Waiting::ArgoCd { fault }) => {
             format!(" I'm still trying: {}.", sentence::cause(fault.system, &fault.cause))
@@ -272,11 +264,15 @@ fn waiting_for(waiting: &Waiting) -> String {
     }
 }
 
+/// The commit, after a word for it.
+fn in_brackets(facts: &Facts) -> String {
+    facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default()
+}
+
 /// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun the
 /// sync.
 fn changed(facts: &Facts, asked: bool) -> String {
-    let sha =
-        facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default();
+    let sha = in_brackets(facts);
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let cluster = match (synced, asked) {
         (true, _) => ", and so does the cluster",
@@ -291,7 +287,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
     let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some() || watch.automated);
     match word {
         LastWord::Live { paused, urls } => {
-            let tag = facts.commit.as_ref().map(|commit| code(commit.target().tag.as_str())).unwrap_or_default();
+            let tag = facts.commit.as_ref().map(|commit| code(&commit.target().tag)).unwrap_or_default();
             let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             if *paused {
@@ -349,14 +345,11 @@ fn after_commit_for(facts: &Facts) -> String {
 
 /// A rollback locks its target.
 fn lock_of_rollback(facts: &Facts) -> String {
-    match &facts.commit {
-        Some(commit) if commit.target().rollback => format!(
-            " {} is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock {}`.",
-            commit.target().target,
-            commit.target().target
-        ),
-        _ => String::new(),
-    }
+    let Some(commit) = facts.commit.as_ref().filter(|commit| commit.target().rollback) else { return String::new() };
+    let target = &commit.target().target;
+    format!(
+        " {target} is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock {target}`."
+    )
 }
 
 fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
@@ -376,13 +369,9 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::OtherImage { wanted, runs } => {
             let runs = match runs.as_slice() {
                 [] => "Argo CD shows no image of it".to_owned(),
-                runs => format!("it runs {}", runs.iter().map(|image| code(image)).collect::<Vec<_>>().join(", ")),
+                runs => format!("it runs {}", codes(runs)),
             };
-            let sha = facts
-                .committed
-                .as_ref()
-                .map(|committed| format!(" ({})", code(committed.sha.short())))
-                .unwrap_or_default();
+            let sha = in_brackets(facts);
             format!(
                 "is rolled out and healthy, but doesn't run `{}`: {runs}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.",
                 code_escape(wanted, LONG),
@@ -395,9 +384,7 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::NoApplication => format!(
             "Argo CD has no such application. {changed} Create it, or check `argocd` of this app in `deploy-bot.yaml`."
         ),
-        Failure::Deleting => {
-            format!("Argo CD is deleting this application. {changed} Try again when it's back.")
-        }
+        Failure::Deleting => format!("Argo CD is deleting this application. {changed} Try again when it's back."),
         Failure::NoSource => format!(
             "its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. {changed} Check its `repoURL` and `targetRevision`."
         ),
@@ -426,22 +413,15 @@ fn details(facts: &Facts) -> Vec<String> {
     if let Some(commit) = &facts.commit {
         let plan = commit.target();
         parts.push(match &plan.before {
-            Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(plan.tag.as_str())),
-            _ => code(plan.tag.as_str()),
+            Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(&plan.tag)),
+            _ => code(&plan.tag),
         });
-        parts.extend(commit.target().taken.as_ref().map(|taken| {
+        parts.extend(plan.taken.as_ref().map(|taken| {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             format!("put into Git by {by} in {}", code(taken.wrote.short()))
         }));
-        parts.extend(commit.granted.approved_by.first().map(|_| {
-            let by: Vec<String> = commit.granted.approved_by.iter().map(|by| format!("<@{by}>")).collect();
-            format!("approved by {}", some(&by, "and"))
-        }));
-        let title = words(&commit.target().source.title, SHORT);
-        parts.extend(match &commit.target().source.url {
-            Some(url) if !title.is_empty() => Some(link(url, &title)),
-            _ => Some(title).filter(|title| !title.is_empty()),
-        });
+        parts.extend(approved_by(&commit.granted));
+        parts.extend(source_title(&plan.source));
         if let Some(committed) = &facts.committed {
             let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
             parts.push(link(&url, &format!("commit {}", committed.sha.short())));
@@ -450,34 +430,43 @@ fn details(facts: &Facts) -> Vec<String> {
     parts
 }
 
+pub(super) fn approved_by(granted: &Granted) -> Option<String> {
+    let by = people(granted.approved_by.iter());
+    (!by.is_empty()).then(|| format!("approved by {by}"))
+}
+
+/// The title of the pull request, or the first line of the commit, with a link to the page.
+pub(super) fn source_title(source: &Source) -> Option<String> {
+    let title = Some(words(&source.title, SHORT)).filter(|title| !title.is_empty())?;
+    Some(source.url.as_ref().map_or_else(|| title.clone(), |url| link(url, &title)))
+}
+
 /// Other people's commits that go live with this one: said before the sync, and true after it.
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
     match &commit.target().riders {
         Riders::FirstDeploy => Some(first_deploy(&commit.target().target, "goes")),
         Riders::Since { commits, more } => {
-            let last: Vec<&Rider> = commits.iter().take(3).collect();
-            let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
-            if count == 0 {
-                return None;
-            }
-            let mut who: Vec<&str> = Vec::new();
-            for rider in commits {
-                if !who.contains(&rider.who.as_str()) {
-                    who.push(&rider.who);
-                }
-            }
-            let who: Vec<String> = who.iter().map(|who| words(who, 40)).collect();
-            let who = some(&who, "and");
-            let lines: Vec<String> = last
-                .iter()
-                .map(|rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT)))
-                .collect();
-            let at_least = if *more { "at least " } else { "" };
-            let count = super::text::commits(count);
-            Some(format!("Also goes live: {at_least}{count} by {who}: {}", lines.join("; ")))
+            let line = |rider: &Rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT));
+            let lines: Vec<String> = commits.iter().take(3).map(line).collect();
+            let whose = whose(commits, *more)?;
+            Some(format!("Also goes live: {whose}: {}", lines.join("; ")))
         }
     }
+}
+
+/// How many commits ride along, if any, and who made them.
+pub(super) fn whose(riders: &[Rider], more: bool) -> Option<String> {
+    let mut who: Vec<String> = Vec::new();
+    for rider in riders {
+        let one = words(&rider.who, 40);
+        if !who.contains(&one) {
+            who.push(one);
+        }
+    }
+    let at_least = if more { "at least " } else { "" };
+    let count = counted(u32::try_from(riders.len()).unwrap_or(u32::MAX), "commit");
+    (!riders.is_empty()).then(|| format!("{at_least}{count} by {}", some(&who, "and")))
 }
 
 /// Nobody knows what changed before the bot's first deploy of a target.

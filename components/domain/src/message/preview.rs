@@ -3,10 +3,9 @@
 use super::answer::page;
 use super::blocks::{Message, context};
 use super::button::{Button, Offer};
-use super::deployment::{first_deploy, new_in_it};
-use super::mrkdwn::escape;
+use super::deployment::{first_deploy, new_in_it, source_title, whose};
 use super::sentence;
-use super::text::{SHORT, clip, code, commits, length, link, some, words};
+use super::text::{SHORT, clip, code, escape, length, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
 use crate::names::FilePath;
 use crate::refusal::Refusal;
@@ -27,20 +26,14 @@ pub struct Preview<'a> {
 /// `preview`: the exact change, what it brings, and what is in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
     let (plan, source) = (preview.plan, &preview.plan.source);
-    let mut lines =
-        vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(plan.tag.as_str()))];
-    let title = words(&source.title, SHORT);
-    let title = match &source.url {
-        Some(url) if !title.is_empty() => Some(link(url, &title)),
-        _ => Some(title).filter(|title| !title.is_empty()),
-    };
-    let mut about: Vec<String> = title.into_iter().collect();
+    let mut lines = vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(&plan.tag))];
+    let mut about: Vec<String> = source_title(source).into_iter().collect();
     about.push(format!("commit {}", code(source.head.short())));
-    about.extend(plan.digest.as_ref().map(|digest| code(&clip(&digest.to_string(), 20))));
+    about.extend(plan.digest.as_ref().map(|digest| code(clip(&digest.to_string(), 20))));
     about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));
     for (path, before, after) in preview.files {
-        lines.push(format!("In {}:\n```\n{}```", code(path.as_str()), diff(before, after)));
+        lines.push(format!("In {}:\n```\n{}```", code(path), diff(before, after)));
     }
     lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
     lines.extend(riders(plan));
@@ -64,25 +57,13 @@ pub fn preview(preview: &Preview<'_>) -> Message {
 fn riders(plan: &TargetPlan) -> Option<String> {
     match &plan.riders {
         Riders::FirstDeploy => Some(first_deploy(&plan.target, "would go")),
-        Riders::Since { commits: riders, more } => {
-            let mut who: Vec<String> = Vec::new();
-            for rider in riders {
-                let one = words(&rider.who, 40);
-                if !who.contains(&one) {
-                    who.push(one);
-                }
-            }
-            let at_least = if *more { "at least " } else { "" };
-            let count = u32::try_from(riders.len()).unwrap_or(u32::MAX);
-            let text = format!("Would also go live: {at_least}{} by {}.", commits(count), some(&who, "and"));
-            (count > 0).then_some(text)
-        }
+        Riders::Since { commits: riders, more } => Some(format!("Would also go live: {}.", whose(riders, *more)?)),
     }
 }
 
 /// What would become of a deploy.
 fn problem(refusal: &Refusal) -> String {
-    let (what, todo) = sentence::reason(refusal);
+    let (what, todo) = (sentence::problem(refusal), sentence::remedy(refusal));
     match refusal {
         Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks for it."),
         Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),

@@ -127,7 +127,7 @@ fn every_refusal_says_why_and_what_to_do() {
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
     assert_eq!(names.len(), 39, "one of each");
     for one in &all {
-        let (why, what_to_do) = sentence::reason(one);
+        let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
         let sentence = refusal(one);
         assert!(sentence.ends_with(&format!("{why} {what_to_do}")), "{sentence}");

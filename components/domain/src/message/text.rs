@@ -1,8 +1,9 @@
 //! Words and how they are put together: what is escaped, cut, listed, linked, and how a moment and a duration
-//! read.
+//! read. Without escaping, a branch named `<!channel>` would call everybody.
 
-use super::mrkdwn::{code_escape, escape};
+use crate::names::SlackUser;
 use crate::time::Timestamp;
+use std::fmt;
 use std::time::Duration;
 
 /// How long a piece of outside text may be.
@@ -11,11 +12,41 @@ pub(super) const LONG: usize = 300;
 /// In backticks: an image tag is never cut.
 pub(super) const CODE: usize = 128;
 
-pub(super) fn code(text: &str) -> String {
-    match code_escape(text, CODE).trim() {
+/// Text of people in mrkdwn: what Slack would take for a mention or a link stays text.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// Text of people between backticks: at most `limit` characters on one line. A backtick cannot be escaped
+/// there, so it is replaced.
+pub fn code_escape(text: &str, limit: usize) -> String {
+    let one_line = |c: char| {
+        if c == '`' {
+            '\''
+        } else if c.is_control() {
+            ' '
+        } else {
+            c
+        }
+    };
+    let mut cut: String = text.trim().chars().take(limit).map(one_line).collect();
+    if text.trim().chars().nth(limit).is_some() {
+        cut.pop();
+        cut.push('…');
+    }
+    escape(&cut)
+}
+
+pub(super) fn code(text: impl fmt::Display) -> String {
+    match code_escape(&text.to_string(), CODE).trim() {
         "" => "(nothing)".to_owned(),
         text => format!("`{text}`"),
     }
+}
+
+/// All of them, with commas.
+pub(super) fn codes(names: &[String]) -> String {
+    names.iter().map(code).collect::<Vec<_>>().join(", ")
 }
 
 /// Outside text: escaped and cut. A backtick in it could swallow what we write after it.
@@ -54,12 +85,15 @@ pub(super) fn some(names: &[String], and: &str) -> String {
     }
 }
 
-pub(super) fn commits(count: u32) -> String {
-    if count == 1 { "1 commit".to_owned() } else { format!("{count} commits") }
+/// `1 commit`, `2 commits`.
+pub(super) fn counted(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-pub(super) fn new_commits(count: u32) -> String {
-    if count == 1 { "1 new commit".to_owned() } else { format!("{count} new commits") }
+/// People as they are told: `<@U1> and <@U2>`.
+pub(super) fn people<'a>(users: impl Iterator<Item = &'a SlackUser>) -> String {
+    let users: Vec<String> = users.map(|user| format!("<@{user}>")).collect();
+    some(&users, "and")
 }
 
 /// How long Slack finds a text: it never counts more than these units.
@@ -119,5 +153,31 @@ pub(super) fn lasted(time: Duration) -> String {
         (0, minutes, rest) => format!("{minutes} min {rest} s"),
         (hours, 0, _) => format!("{hours} h"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn peoples_text_stays_text() {
+        assert_eq!(escape("<!channel> & <@U1|x> &lt;"), "&lt;!channel&gt; &amp; &lt;@U1|x&gt; &amp;lt;");
+        assert_eq!(code_escape("feature/`x`\n<!here>", 40), "feature/'x' &lt;!here&gt;");
+        assert_eq!(code_escape("  abcdef ", 6), "abcdef");
+        assert_eq!(code_escape("abcdefg", 6), "abcde…");
+        assert_eq!(code_escape("<<<<", 3), "&lt;&lt;…");
+        assert_eq!(code_escape("üüüü", 3), "üü…");
+    }
+
+    proptest! {
+        #[test]
+        fn escaped_text_has_no_markup(text in "\\PC*", limit in 1_usize..50) {
+            for escaped in [escape(&text), code_escape(&text, limit)] {
+                prop_assert!(!escaped.contains(['<', '>']));
+            }
+            prop_assert!(!code_escape(&text, limit).contains(['`', '\n']));
+        }
     }
 }

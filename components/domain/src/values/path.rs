@@ -1,6 +1,6 @@
 //! Where a tag is in a values file: the text of a path, and its segments.
 
-use crate::names::InvalidName;
+use crate::names::{InvalidName, stored_as_text};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -87,15 +87,4 @@ impl fmt::Display for TagPath {
     }
 }
 
-impl TryFrom<String> for TagPath {
-    type Error = InvalidName;
-    fn try_from(text: String) -> Result<Self, InvalidName> {
-        Self::parse(&text)
-    }
-}
-
-impl From<TagPath> for String {
-    fn from(path: TagPath) -> String {
-        path.to_string()
-    }
-}
+stored_as_text!(TagPath);

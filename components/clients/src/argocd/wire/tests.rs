@@ -1,5 +1,6 @@
 use super::*;
 use crate::argocd::samples::{ID, SHA, sample};
+use domain::application::{Phase, SyncStatus};
 use serde_json::{Value, json};
 
 fn read(application: Value) -> Application {
@@ -57,8 +58,6 @@ fn an_application_in_our_words() {
             (Timestamp::from_rfc3339("2026-08-20T10:00:00Z"), texts(&["11aa22bb33cc44dd55ee66ff778899aabbccddee"])),
             (at("08:42:43"), texts(&[SHA])),
         ],
-        resources_total: 3,
-        resources_healthy: 2,
         failing: texts(&[r#"Deployment/checkout: Deployment "checkout" exceeded its progress deadline"#]),
     };
     assert_eq!(read(sample()), expected);
@@ -154,7 +153,7 @@ fn flags_of_an_application() {
     assert!(!read(with("/spec/syncPolicy", Value::Null)).automated);
     assert!(read(with("/metadata/deletionTimestamp", json!("2026-08-21T08:42:43Z"))).deleting);
     assert_eq!(read(with("/status/health/status", json!("Marvellous"))).health, Health::Unknown);
-    assert_eq!(read(with("/status/health/status", json!("Missing"))).health.to_string(), "Missing");
+    assert_eq!(read(with("/status/health/status", json!("Missing"))).health, Health::Missing);
     assert_eq!(read(with("/status/sync/status", json!("OutOfSync"))).sync_status, SyncStatus::OutOfSync);
     assert_eq!(read(with("/status/operationState/phase", json!("Paused"))).last.unwrap().phase, Phase::Other);
     assert_eq!(read(with("/status/operationState/retryCount", json!(-1))).last.unwrap().retry_count, 0);

@@ -3,7 +3,7 @@
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Fields, Value, error, is_none, read_duration, read_small_number};
-use crate::catalog::people::{People, none_empty_beside, read_people};
+use crate::catalog::people::{People, read_people};
 use crate::deployment::Granted;
 use crate::names::SlackUser;
 use crate::refusal::Refusal;
@@ -35,7 +35,6 @@ impl Gate for Option<Approvals> {
         let fields = Fields::of("`approvals`", entry.line, &entry.node, &["count", "users", "groups", "expires"])?;
         let count = fields.get("count").map_or(Ok(1), read_small_number)?;
         let by = read_people(&fields)?;
-        none_empty_beside(&fields, &[("users", by.users.is_empty()), ("groups", by.groups.is_empty())])?;
         if by.is_empty() {
             return Err(error(entry.line, "`approvals` needs `users` or `groups` who may approve"));
         }

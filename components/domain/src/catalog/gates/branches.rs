@@ -94,22 +94,19 @@ impl BranchGlob {
             *nothing = true;
         }
         for piece in self.pieces() {
-            let mut cells = matched.iter_mut();
-            let Some(nothing) = cells.next() else { return false };
-            let mut before = *nothing; // without this piece, up to the character before
-            let mut so_far = *nothing; // with this piece, up to the character before
-            if matches!(piece, Piece::Exactly(_) | Piece::OneOfSegment) {
-                (*nothing, so_far) = (false, false);
-            }
-            for (cell, c) in cells.zip(name.chars()) {
+            let mut without = matched.into_iter(); // this piece
+            let mut before = without.next().unwrap_or_default();
+            let mut so_far = before && matches!(piece, Piece::AnyOfSegment | Piece::Any);
+            matched = vec![so_far];
+            for (here, c) in without.zip(name.chars()) {
                 so_far = match piece {
                     Piece::Exactly(wanted) => before && c == wanted,
                     Piece::OneOfSegment => before && c != '/',
-                    Piece::AnyOfSegment => *cell || (so_far && c != '/'),
-                    Piece::Any => *cell || so_far,
+                    Piece::AnyOfSegment => here || (so_far && c != '/'),
+                    Piece::Any => here || so_far,
                 };
-                before = *cell;
-                *cell = so_far;
+                before = here;
+                matched.push(so_far);
             }
         }
         matched.last().copied().unwrap_or_default()
