@@ -13,7 +13,7 @@ use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use clients::signature::{Keys, deployment_id, slack_signed};
 use clients::slack;
-use clients::slack::{Incoming, Interaction, SlashCommand};
+use clients::slack::{Interaction, SlashCommand};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};
@@ -119,7 +119,7 @@ pub async fn verify(
         Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
     };
     let typed = SlashCommand::parse(&body);
-    if matches!(typed, Ok(Incoming::SslCheck)) {
+    if typed == Ok(None) {
         return Err(empty());
     }
     let keys = SlackCommandSettings::keys(variables).map_err(|error| {
@@ -137,8 +137,8 @@ pub async fn verify(
         return Ok(verified_press(pressed, &keys, at));
     }
     match typed {
-        Ok(Incoming::SslCheck) => Err(empty()),
-        Ok(Incoming::Command(command)) => {
+        Ok(None) => Err(empty()),
+        Ok(Some(command)) => {
             let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);
             Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
         }

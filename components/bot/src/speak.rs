@@ -12,7 +12,7 @@ pub(crate) use before_commit::MessageJournal;
 use crate::log::Line;
 use crate::world::World;
 use clients::slack;
-use clients::slack::{Audience, Original, Slack, SlackError};
+use clients::slack::{Audience, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
 use domain::deployment::{Facts, Place, RequestFact, Told, Voice, words_hash};
 use domain::limits::Limits;
@@ -195,7 +195,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             }
             Way::Whisper => {
                 let to = &telling.request.response_url;
-                let respond = slack::respond(self.world, to, telling.words, Audience::Asker, Original::Keep);
+                let respond = slack::respond(self.world, to, telling.words, Audience::Asker);
                 respond.await.map(|()| None)
             }
         };
