@@ -4,7 +4,7 @@ use super::stop::Stop;
 use super::{Job, Run, already_written};
 use crate::log::Line;
 use crate::world::World;
-use clients::github::{self, HistoryQuestion, Which};
+use clients::github::{self, HistoryQuestion};
 use domain::fault::{Cause, Fault, System};
 use domain::message::Note;
 use domain::names::{CommitSha, FilePath};
@@ -69,9 +69,9 @@ async fn look_for_commit<W: World>(run: &Run<'_, W>, job: &Job<'_>) -> Result<(O
         .collect();
     let paths: Vec<FilePath> = paths.into_iter().collect();
     let github = &run.cx.settings.github;
-    let which = if commit.may_change_nothing() { Which::Any } else { Which::Touching };
+    let touching = paths.first().filter(|_| !commit.may_change_nothing());
     let (repo, branch) = (&commit.plan.gitops.repo, &commit.plan.gitops.branch);
-    let question = HistoryQuestion { repo, branch, paths: &paths, which, since };
+    let question = HistoryQuestion { repo, branch, paths: &paths, touching, since };
     let history = github::history(run.cx.world, github, &question).await?;
     let found = history
         .commits

@@ -7,7 +7,7 @@ use crate::log::Line;
 use crate::world::World;
 use clients::github;
 use domain::command::Version;
-use domain::deployment::{Change, ChangesFact, CommitFact, CommittedFact, Facts, State, TargetPlan};
+use domain::deployment::{ChangesFact, CommitFact, CommittedFact, Facts, State, TargetPlan};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
@@ -120,11 +120,7 @@ pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) ->
             since: before.tag.to_string(),
             ahead: compared.ahead,
             behind: compared.behind,
-            commits: compared
-                .commits
-                .into_iter()
-                .map(|change| Change { sha: change.sha, headline: change.headline, login: change.login })
-                .collect(),
+            commits: compared.commits,
             url: compared.url,
         }),
         Err(fault) => {
