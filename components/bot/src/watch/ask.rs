@@ -5,7 +5,7 @@ use super::follower::Follower;
 use crate::log::Line;
 use crate::world::World;
 use clients::argocd;
-use clients::argocd::{SyncOutcome, SyncRequest};
+use clients::argocd::SyncOutcome;
 use domain::application::{Application, Health};
 use domain::deployment;
 use domain::deployment::{CommitFact, Failure, LastWord, Riders, Turn, Waiting};
@@ -76,7 +76,7 @@ pub(super) async fn ask<W: World>(
     if store::load_key(follower.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
         return fail(follower, Failure::BranchRewritten).await;
     }
-    let Ok(revision) = argocd::which_sources(snapshot, &commit.plan.gitops.repo, &commit.plan.gitops.branch, sha)
+    let Some(revision) = argocd::which_sources(snapshot, &commit.plan.gitops.repo, &commit.plan.gitops.branch, sha)
     else {
         return fail(follower, Failure::NoSource).await;
     };
@@ -92,8 +92,8 @@ pub(super) async fn ask<W: World>(
         })
         .await?;
     follower.watch.lease.ensure(ASK).await?;
-    let request = SyncRequest { revision, deployment: follower.id };
-    let sync = argocd::sync(follower.world, &follower.watch.settings.argocd, commit.target().application(), &request);
+    let (argocd, app) = (&follower.watch.settings.argocd, commit.target().application());
+    let sync = argocd::sync(follower.world, argocd, app, &revision, follower.id);
     let outcome = follower.watch.syncs.make(follower.world, follower.id.clone(), sync).await;
     read_outcome(follower, outcome, before).await
 }

@@ -6,7 +6,7 @@
 use super::follower::Follower;
 use crate::world::World;
 use clients::argocd;
-use clients::argocd::{ArgoError, Event, EventStream, Kind};
+use clients::argocd::{ArgoError, Event, EventStream};
 use clients::http::Chunks;
 use domain::application::Application;
 use domain::deployment::CommitFact;
@@ -173,10 +173,10 @@ async fn in_time<T>(
 async fn next_app(stream: &mut EventStream<impl Chunks>) -> Result<Box<Application>, ArgoError> {
     loop {
         match stream.next().await {
-            Ok(Some(Event::App { kind: Kind::Deleted, .. })) => return Err(ArgoError::NoApplication),
-            Ok(Some(Event::App { snapshot, .. })) => return Ok(snapshot),
+            Ok(Some(Event::App(snapshot))) => return Ok(snapshot),
+            Ok(Some(Event::Deleted)) => return Err(ArgoError::NoApplication),
             Ok(Some(Event::KeepAlive)) => {}
-            Ok(Some(Event::Error { message, .. })) => return Err(stream_fault(Cause::Said { said: message })),
+            Ok(Some(Event::Error(said))) => return Err(stream_fault(Cause::Said { said })),
             Ok(None) => return Err(stream_fault(Cause::Broken)),
             Err(error) => return Err(stream_fault(error.into())),
         }

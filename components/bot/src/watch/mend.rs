@@ -8,7 +8,7 @@ use crate::log::Line;
 use crate::settings::SyncPollerSettings;
 use crate::world::World;
 use clients::argocd;
-use clients::argocd::{SyncOutcome, SyncRequest};
+use clients::argocd::SyncOutcome;
 use domain::deployment;
 use domain::deployment::{CommitFact, Facts, Overtaken};
 use domain::names::DeploymentId;
@@ -75,10 +75,9 @@ async fn ask<W: World>(world: &W, settings: &SyncPollerSettings, id: &Deployment
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
     let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
     let sources = argocd::which_sources(&app, &commit.plan.gitops.repo, &commit.plan.gitops.branch, &committed.sha);
-    let Ok(revision) = sources else { return false };
-    let wish = SyncRequest { revision, deployment: id };
+    let Some(revision) = sources else { return false };
     matches!(
-        argocd::sync(world, &settings.argocd, commit.target().application(), &wish).await,
+        argocd::sync(world, &settings.argocd, commit.target().application(), &revision, id).await,
         SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
     )
 }

@@ -54,30 +54,14 @@ const MAX_STREAM: usize = 1 << 30;
 /// What a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The application as it is now, or as it was before it was deleted.
-    App { kind: Kind, snapshot: Box<Application> },
-    /// Argo CD ends the stream.
-    Error {
-        /// The HTTP status that the error stands for.
-        code: u16,
-        /// Argo CD's words.
-        message: String,
-    },
+    /// The application as it is now.
+    App(Box<Application>),
+    /// The application was deleted.
+    Deleted,
+    /// Argo CD ends the stream; its words.
+    Error(String),
     /// A keep-alive.
     KeepAlive,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Kind {
-    /// It is there: the first event.
-    Added,
-    Modified,
-    /// It is gone.
-    Deleted,
-    /// A kind that we do not know.
-    #[serde(other)]
-    Other,
 }
 
 /// An open stream. Dropping it closes the connection.
@@ -115,14 +99,12 @@ enum WireEvent {
 #[derive(Deserialize)]
 struct WireResult {
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: String,
     application: WireApplication,
 }
 
 #[derive(Deserialize)]
 struct WireError {
-    #[serde(default)]
-    http_code: u16,
     #[serde(default)]
     message: String,
 }
@@ -134,12 +116,9 @@ fn read_event(line: &[u8]) -> Result<Event, HttpError> {
     }
     let json = line.strip_prefix(b"data:").unwrap_or(line);
     Ok(match serde_json::from_slice(json).map_err(|_| HttpError::Broken)? {
-        WireEvent::Result(result) => {
-            Event::App { kind: result.kind, snapshot: Box::new(result.application.snapshot()) }
-        }
-        WireEvent::Error(WireError { http_code, message }) => {
-            Event::Error { code: http_code, message: clip(&message, SENTENCE) }
-        }
+        WireEvent::Result(result) if result.kind == "DELETED" => Event::Deleted,
+        WireEvent::Result(result) => Event::App(Box::new(result.application.snapshot())),
+        WireEvent::Error(error) => Event::Error(clip(&error.message, SENTENCE)),
     })
 }
 

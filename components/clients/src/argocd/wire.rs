@@ -1,13 +1,13 @@
 //! An application in our words, and how it is read out of Argo CD's.
 //!
 //! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a
-//! test holds the two together. Go writes `null` for an empty list, so every list may be `null`.
+//! test holds the two together. Go writes `null` for an empty list, so every list is an `Option`.
 
 use domain::application::{AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
 
 // ---- As Argo CD writes it ----
 
@@ -84,8 +84,7 @@ struct Metadata {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     source: Option<Source>,
-    #[serde(deserialize_with = "or_default")]
-    sources: Vec<Source>,
+    sources: Option<Vec<Source>>,
     source_hydrator: Option<IgnoredAny>,
     sync_policy: Option<SyncPolicy>,
 }
@@ -112,18 +111,17 @@ struct Automated {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WireOperation {
-    #[serde(deserialize_with = "or_default")]
-    info: Vec<Option<Info>>,
+    info: Option<Vec<Option<Info>>>,
     initiated_by: Initiator,
     sync: Option<WireSyncOperation>,
 }
 
 /// One entry of an operation's `info`.
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Info {
-    pub(super) name: String,
-    pub(super) value: String,
+struct Info {
+    name: String,
+    value: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,8 +135,7 @@ struct Initiator {
 #[serde(default)]
 struct WireSyncOperation {
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
+    revisions: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -147,13 +144,10 @@ struct Status {
     sync: WireSync,
     health: WireHealth,
     reconciled_at: Option<String>,
-    #[serde(deserialize_with = "or_default")]
-    conditions: Vec<Condition>,
+    conditions: Option<Vec<Condition>>,
     summary: Summary,
-    #[serde(deserialize_with = "or_default")]
-    resources: Vec<WireResource>,
-    #[serde(deserialize_with = "or_default")]
-    history: Vec<HistoryEntry>,
+    resources: Option<Vec<WireResource>>,
+    history: Option<Vec<HistoryEntry>>,
     operation_state: Option<WireState>,
 }
 
@@ -162,8 +156,7 @@ struct Status {
 struct WireSync {
     status: String,
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
+    revisions: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -184,10 +177,9 @@ struct Condition {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Summary {
-    #[serde(rename = "externalURLs", deserialize_with = "or_default")]
-    external_urls: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    images: Vec<String>,
+    #[serde(rename = "externalURLs")]
+    external_urls: Option<Vec<String>>,
+    images: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -204,8 +196,7 @@ struct WireResource {
 struct HistoryEntry {
     deployed_at: Option<String>,
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
+    revisions: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -224,10 +215,8 @@ struct WireState {
 #[serde(default)]
 struct SyncResult {
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    resources: Vec<Option<ResourceResult>>,
+    revisions: Option<Vec<String>>,
+    resources: Option<Vec<Option<ResourceResult>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -240,17 +229,12 @@ struct ResourceResult {
     hook_phase: String,
 }
 
-/// `null` is the empty list.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 impl WireApplication {
     /// In our words. Long texts are cut.
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
-        let counted = || status.resources.iter().filter(|resource| !resource.hook);
+        let counted = || status.resources.iter().flatten().filter(|resource| !resource.hook);
         let health = |resource: &WireResource| resource.health.as_ref().map(|health| Health::parse(&health.status));
         let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
         let degraded = counted().filter(|resource| health(resource) == Some(Health::Degraded));
@@ -264,12 +248,15 @@ impl WireApplication {
         // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources is
         // ours.
         let hydrated = spec.source_hydrator.is_some();
-        let multi_source = !hydrated && !spec.sources.is_empty();
+        let several = spec.sources.unwrap_or_default();
+        let multi_source = !hydrated && !several.is_empty();
         let sources = match spec.source {
             _ if hydrated => Vec::new(),
-            _ if multi_source => spec.sources,
+            _ if multi_source => several,
             source => source.into_iter().collect(),
         };
+        let sources =
+            sources.into_iter().map(|source| AppSource { url: source.repo_url, target: source.target_revision });
         Application {
             operation: operation.map(|operation| Operation {
                 deploy_id: operation.deploy_id(),
@@ -284,17 +271,15 @@ impl WireApplication {
             conditions: status
                 .conditions
                 .iter()
+                .flatten()
                 .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
                 .collect(),
             resources_total: counted().count(),
             resources_healthy: counted().filter(|r| health(r).is_none_or(|health| health == Health::Healthy)).count(),
             failing,
-            images: status.summary.images,
-            urls: status.summary.external_urls,
-            sources: sources
-                .into_iter()
-                .map(|source| AppSource { url: source.repo_url, target: source.target_revision })
-                .collect(),
+            images: status.summary.images.unwrap_or_default(),
+            urls: status.summary.external_urls.unwrap_or_default(),
+            sources: sources.collect(),
             multi_source,
             automated: spec
                 .sync_policy
@@ -304,6 +289,7 @@ impl WireApplication {
             history: status
                 .history
                 .into_iter()
+                .flatten()
                 .map(|entry| (time(entry.deployed_at), one_per_source(entry.revision, entry.revisions)))
                 .collect(),
             last,
@@ -332,14 +318,14 @@ impl WireState {
             by: self.operation.initiated_by.name(),
             // Empty until Argo CD has begun to compare: then what was asked for.
             revisions: if done.is_empty() { self.operation.sync.unwrap_or_default().revisions() } else { done },
-            resources: result.resources.into_iter().flatten().map(resource).collect(),
+            resources: result.resources.into_iter().flatten().flatten().map(resource).collect(),
         }
     }
 }
 
 impl WireOperation {
     fn deploy_id(&self) -> Option<DeploymentId> {
-        let ours = self.info.iter().flatten().find(|info| info.name == DEPLOY_ID)?;
+        let ours = self.info.iter().flatten().flatten().find(|info| info.name == DEPLOY_ID)?;
         DeploymentId::parse(&ours.value).ok()
     }
 }
@@ -361,7 +347,8 @@ impl WireSyncOperation {
 }
 
 /// `revision` is for one source, `revisions` for several.
-fn one_per_source(revision: String, revisions: Vec<String>) -> Vec<String> {
+fn one_per_source(revision: String, revisions: Option<Vec<String>>) -> Vec<String> {
+    let revisions = revisions.unwrap_or_default();
     if revisions.is_empty() && !revision.is_empty() { vec![revision] } else { revisions }
 }
 

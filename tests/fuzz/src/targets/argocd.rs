@@ -59,11 +59,11 @@ fn is_bounded(snapshot: &Application) {
         follows && (url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git"))
     };
     match which_sources(snapshot, &gitops, &branch, &commit) {
-        Ok(Revision::Single(pinned)) => {
+        Some(Revision { commit: pinned, positions: None }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, false));
             assert!(snapshot.sources.iter().any(ours));
         }
-        Ok(Revision::Sources { positions, commit: pinned }) => {
+        Some(Revision { commit: pinned, positions: Some(positions) }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, true));
             assert!(!positions.is_empty() && positions.is_sorted());
             for position in positions {
@@ -71,7 +71,7 @@ fn is_bounded(snapshot: &Application) {
                 assert!(source.is_some_and(ours), "source {position} is not ours");
             }
         }
-        Err(_) => {
+        None => {
             let plain =
                 |source: &AppSource| source.url == "https://github.com/acme/gitops.git" && source.target == "main";
             assert!(!snapshot.sources.iter().any(plain));
@@ -91,9 +91,9 @@ pub fn argocd_events(data: &[u8]) {
     }
     for event in &whole.0 {
         match event {
-            Event::App { snapshot, .. } => is_bounded(snapshot),
-            Event::Error { message, .. } => is_clipped(message, 200),
-            Event::KeepAlive => {}
+            Event::App(snapshot) => is_bounded(snapshot),
+            Event::Error(message) => is_clipped(message, 200),
+            Event::Deleted | Event::KeepAlive => {}
         }
     }
     let lines = stream.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
