@@ -3,6 +3,7 @@
 
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
+use serde::Deserialize;
 use std::fmt;
 
 /// What is known of an application at one moment.
@@ -86,7 +87,8 @@ pub struct OperationState {
 }
 
 /// One resource, or one hook, in an operation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Resource {
     /// `Deployment`.
     pub kind: String,
@@ -111,7 +113,7 @@ impl Resource {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Phase {
     /// Under way, or waiting for its next try.
     Running,
@@ -125,25 +127,12 @@ pub enum Phase {
     Succeeded,
     /// A word that we do not know.
     #[default]
+    #[serde(other)]
     Other,
 }
 
-impl Phase {
-    /// Reads the word of Argo CD.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Running" => Self::Running,
-            "Terminating" => Self::Terminating,
-            "Failed" => Self::Failed,
-            "Error" => Self::Error,
-            "Succeeded" => Self::Succeeded,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// Health as Argo CD names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Health {
     Healthy,
     Progressing,
@@ -153,21 +142,8 @@ pub enum Health {
     Missing,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]
+    #[serde(other)]
     Unknown,
-}
-
-impl Health {
-    /// Reads the word of Argo CD.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Healthy" => Self::Healthy,
-            "Progressing" => Self::Progressing,
-            "Degraded" => Self::Degraded,
-            "Suspended" => Self::Suspended,
-            "Missing" => Self::Missing,
-            _ => Self::Unknown,
-        }
-    }
 }
 
 impl fmt::Display for Health {
@@ -177,22 +153,12 @@ impl fmt::Display for Health {
 }
 
 /// Whether the cluster is what Git says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum SyncStatus {
     Synced,
     OutOfSync,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]
+    #[serde(other)]
     Unknown,
-}
-
-impl SyncStatus {
-    /// Reads the word of Argo CD.
-    pub fn parse(text: &str) -> Self {
-        match text {
-            "Synced" => Self::Synced,
-            "OutOfSync" => Self::OutOfSync,
-            _ => Self::Unknown,
-        }
-    }
 }

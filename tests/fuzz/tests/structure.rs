@@ -132,8 +132,6 @@ fn every_public_parser_of_the_core_has_a_target() {
         "Inbound::header" | "Response::header" => targets.contains(".header("),
         "Response::retry_after" => targets.contains(".retry_after()"),
         "GitHubMac::verify" => targets.contains("mac.verify("),
-        // Each reads one word of an application.
-        "Health::parse" | "Phase::parse" | "SyncStatus::parse" => targets.contains("read_application("),
         "StoredRefusal::read" => targets.contains("message::before_commit("),
         "TagRule::parse" | "deploy_id" => targets.contains(name),
         _ => false,

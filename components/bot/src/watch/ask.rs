@@ -5,7 +5,7 @@ use super::follower::Follower;
 use crate::log::Line;
 use crate::world::World;
 use clients::argocd;
-use clients::argocd::SyncOutcome;
+use clients::argocd::{ArgoError, SyncOutcome};
 use domain::application::{Application, Health};
 use domain::deployment;
 use domain::deployment::{CommitFact, Failure, LastWord, Riders, Turn, Waiting};
@@ -137,7 +137,7 @@ async fn read_outcome<W: World>(
             follower.save(|watch| watch.automated = true).await?;
             return not_taken(follower, before, None).await;
         }
-        SyncOutcome::NotDone(fault) => {
+        SyncOutcome::NotTaken(ArgoError::Fault(fault)) => {
             follower.world.log(Line::error("argocd").of(follower.id).with_json("fault", &fault));
             return not_taken(follower, before, Some(Waiting::ArgoCd { fault })).await;
         }
@@ -153,11 +153,11 @@ async fn read_outcome<W: World>(
                 .await?;
             return Ok(Flow::LookAgain(now.after(follower.watch.settings.limits.look_again)));
         }
-        SyncOutcome::NoRight(said) => Failure::NoRight { said },
-        SyncOutcome::NoApplication => Failure::NoApplication,
+        SyncOutcome::NotTaken(ArgoError::NoRight(said)) => Failure::NoRight { said },
+        SyncOutcome::NotTaken(ArgoError::NoApplication) => Failure::NoApplication,
         SyncOutcome::Deleting => Failure::Deleting,
         SyncOutcome::Refused(said) => Failure::Refused { said },
-        SyncOutcome::Unauthorized => unauthorized("ask Argo CD for the sync"),
+        SyncOutcome::NotTaken(ArgoError::Unauthorized) => unauthorized("ask Argo CD for the sync"),
     };
     // Certainly not taken: the words say what changed by whether we had asked.
     follower.save(|watch| watch.asked = before).await?;

@@ -92,21 +92,14 @@ impl<B: Chunks> EventStream<B> {
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum WireEvent {
-    Result(Box<WireResult>),
-    Error(WireError),
-}
-
-#[derive(Deserialize)]
-struct WireResult {
-    #[serde(rename = "type")]
-    kind: String,
-    application: WireApplication,
-}
-
-#[derive(Deserialize)]
-struct WireError {
-    #[serde(default)]
-    message: String,
+    Result {
+        r#type: String,
+        application: Box<WireApplication>,
+    },
+    Error {
+        #[serde(default)]
+        message: String,
+    },
 }
 
 /// A line of either form: `data: {…}`, `{…}`, or `:`.
@@ -116,9 +109,9 @@ fn read_event(line: &[u8]) -> Result<Event, HttpError> {
     }
     let json = line.strip_prefix(b"data:").unwrap_or(line);
     Ok(match serde_json::from_slice(json).map_err(|_| HttpError::Broken)? {
-        WireEvent::Result(result) if result.kind == "DELETED" => Event::Deleted,
-        WireEvent::Result(result) => Event::App(Box::new(result.application.snapshot())),
-        WireEvent::Error(error) => Event::Error(clip(&error.message, SENTENCE)),
+        WireEvent::Result { r#type, .. } if r#type == "DELETED" => Event::Deleted,
+        WireEvent::Result { application, .. } => Event::App(Box::new(application.snapshot())),
+        WireEvent::Error { message } => Event::Error(clip(&message, SENTENCE)),
     })
 }
 

@@ -1,7 +1,6 @@
 //! Ask for a sync of one commit.
 
-use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, read_error};
-use super::application::read_application;
+use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, read_application, read_error};
 use super::wire::{DEPLOY_ID, SENTENCE, clip};
 use crate::http::{Http, Request, Response, without_nulls};
 use domain::application::Application;
@@ -60,8 +59,8 @@ fn is_repository(url: &str, repo: &RepoName) -> bool {
         None => rest,
     };
     let is_path = |path: &str| {
-        let path = path.get(..path.len().saturating_sub(4)).filter(|_| ends_with_git(path)).unwrap_or(path);
-        repo.is(path)
+        let (name, end) = path.split_at_checked(path.len().saturating_sub(4)).unwrap_or((path, ""));
+        repo.is(if end.eq_ignore_ascii_case(".git") { name } else { path })
     };
     let Some((host, after)) = rest.split_once([':', '/']) else { return false };
     let host_ok = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
@@ -70,10 +69,6 @@ fn is_repository(url: &str, repo: &RepoName) -> bool {
         .split_once([':', '/'])
         .filter(|(port, _)| has_port && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     host_ok && (is_path(after) || after_port.is_some_and(|(_, path)| is_path(path)))
-}
-
-fn ends_with_git(path: &str) -> bool {
-    path.len().checked_sub(4).and_then(|at| path.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(".git"))
 }
 
 /// What became of the request for a sync.
@@ -85,19 +80,13 @@ pub enum SyncOutcome {
     InProgress,
     /// A sync window does not allow it now; Argo CD's words.
     Window(String),
-    /// Our account lacks the right; Argo CD's words.
-    NoRight(String),
-    /// No such application in that project.
-    NoApplication,
     Deleting,
     /// Auto-sync is on, and then Argo CD syncs to no other revision; its words.
     AutoSync(String),
     /// Argo CD refused for another reason; its words.
     Refused(String),
-    /// Our token is not accepted.
-    Unauthorized,
-    /// It certainly was not taken.
-    NotDone(Fault),
+    /// It certainly was not taken, for a reason that any question may meet.
+    NotTaken(ArgoError),
     /// It may have been taken: look before asking again.
     Unknown(Fault),
 }
@@ -117,7 +106,7 @@ pub async fn sync(
         Ok(response) => read_sync(response),
         Err(error) => {
             let fault = Fault::new(System::ArgoCd, SYNC, error.into());
-            if error.nothing_happened() { SyncOutcome::NotDone(fault) } else { unknown(fault) }
+            if error.nothing_happened() { SyncOutcome::NotTaken(ArgoError::Fault(fault)) } else { unknown(fault) }
         }
     }
 }
@@ -180,15 +169,10 @@ pub fn read_sync(response: Response) -> SyncOutcome {
         ArgoError::NoRight(said) if said.starts_with("cannot sync: blocked by") => SyncOutcome::Window(said),
         // A window whose schedule Argo CD cannot read does not open by itself.
         ArgoError::NoRight(said) if said.starts_with("cannot sync:") => SyncOutcome::Refused(said),
-        ArgoError::NoRight(said) => SyncOutcome::NoRight(said),
-        ArgoError::NoApplication => SyncOutcome::NoApplication,
-        ArgoError::Unauthorized => SyncOutcome::Unauthorized,
-        ArgoError::Fault(fault) if status.is_redirection() => SyncOutcome::NotDone(fault),
         // 408 and 409 stand for gRPC's `Canceled` and `Aborted`, which may come after the fact.
-        ArgoError::Fault(fault) if status.is_client_error() && status != 408 && status != 409 => {
-            SyncOutcome::NotDone(fault)
-        }
-        ArgoError::Fault(fault) => unknown(fault),
+        ArgoError::Fault(fault) if status == 408 || status == 409 => unknown(fault),
+        ArgoError::Fault(fault) if !status.is_redirection() && !status.is_client_error() => unknown(fault),
+        error => SyncOutcome::NotTaken(error),
     }
 }
 

@@ -154,7 +154,7 @@ struct Status {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireSync {
-    status: String,
+    status: SyncStatus,
     revision: String,
     revisions: Option<Vec<String>>,
 }
@@ -162,7 +162,7 @@ struct WireSync {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireHealth {
-    status: String,
+    status: Health,
     message: String,
 }
 
@@ -203,7 +203,7 @@ struct HistoryEntry {
 #[serde(rename_all = "camelCase", default)]
 struct WireState {
     operation: WireOperation,
-    phase: String,
+    phase: Phase,
     message: String,
     started_at: Option<String>,
     finished_at: Option<String>,
@@ -216,17 +216,7 @@ struct WireState {
 struct SyncResult {
     revision: String,
     revisions: Option<Vec<String>>,
-    resources: Option<Vec<Option<ResourceResult>>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ResourceResult {
-    kind: String,
-    name: String,
-    status: String,
-    message: String,
-    hook_phase: String,
+    resources: Option<Vec<Option<Resource>>>,
 }
 
 impl WireApplication {
@@ -235,7 +225,7 @@ impl WireApplication {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
         let counted = || status.resources.iter().flatten().filter(|resource| !resource.hook);
-        let health = |resource: &WireResource| resource.health.as_ref().map(|health| Health::parse(&health.status));
+        let health = |resource: &WireResource| resource.health.as_ref().map(|health| health.status);
         let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
         let degraded = counted().filter(|resource| health(resource) == Some(Health::Degraded));
         let failing = not_applied
@@ -261,11 +251,11 @@ impl WireApplication {
             operation: operation.map(|operation| Operation {
                 deploy_id: operation.deploy_id(),
                 by: operation.initiated_by.name(),
-                revisions: operation.sync.unwrap_or_default().revisions(),
+                revisions: operation.revisions(),
             }),
-            sync_status: SyncStatus::parse(&status.sync.status),
+            sync_status: status.sync.status,
             compared: one_per_source(status.sync.revision, status.sync.revisions),
-            health: Health::parse(&status.health.status),
+            health: status.health.status,
             health_message: clip(&status.health.message, SENTENCE),
             reconciled: time(status.reconciled_at),
             conditions: status
@@ -301,23 +291,17 @@ impl WireState {
     fn read(self) -> OperationState {
         let result = self.sync_result.unwrap_or_default();
         let done = one_per_source(result.revision, result.revisions);
-        let resource = |resource: ResourceResult| Resource {
-            kind: resource.kind,
-            name: resource.name,
-            status: resource.status,
-            message: clip(&resource.message, SENTENCE),
-            hook_phase: resource.hook_phase,
-        };
+        let resource = |resource: Resource| Resource { message: clip(&resource.message, SENTENCE), ..resource };
         OperationState {
             deploy_id: self.operation.deploy_id(),
-            phase: Phase::parse(&self.phase),
+            phase: self.phase,
             message: clip(&self.message, PARAGRAPH),
             started: time(self.started_at),
             finished: time(self.finished_at),
             retry_count: u32::try_from(self.retry_count).unwrap_or_default(),
             by: self.operation.initiated_by.name(),
             // Empty until Argo CD has begun to compare: then what was asked for.
-            revisions: if done.is_empty() { self.operation.sync.unwrap_or_default().revisions() } else { done },
+            revisions: if done.is_empty() { self.operation.revisions() } else { done },
             resources: result.resources.into_iter().flatten().flatten().map(resource).collect(),
         }
     }
@@ -328,6 +312,11 @@ impl WireOperation {
         let ours = self.info.iter().flatten().flatten().find(|info| info.name == DEPLOY_ID)?;
         DeploymentId::parse(&ours.value).ok()
     }
+
+    fn revisions(self) -> Vec<String> {
+        let sync = self.sync.unwrap_or_default();
+        one_per_source(sync.revision, sync.revisions)
+    }
 }
 
 impl Initiator {
@@ -337,12 +326,6 @@ impl Initiator {
             (true, true) => Some("auto-sync".to_owned()),
             (true, false) => None,
         }
-    }
-}
-
-impl WireSyncOperation {
-    fn revisions(self) -> Vec<String> {
-        one_per_source(self.revision, self.revisions)
     }
 }
 

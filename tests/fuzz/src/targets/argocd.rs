@@ -137,12 +137,12 @@ pub fn argocd_answer(data: &[u8]) {
             assert_eq!(fault.changed, Changed::Unknown);
             is_told_briefly(data, &fault);
         }
-        SyncOutcome::NotDone(fault) => {
+        SyncOutcome::NotTaken(ArgoError::Fault(fault)) => {
             assert_eq!(fault.changed, Changed::Nothing);
             assert!(![200, 408, 409].contains(&status) && status < 500, "{status} may come after the fact");
             is_told_briefly(data, &fault);
         }
-        SyncOutcome::Window(said) | SyncOutcome::NoRight(said) => {
+        SyncOutcome::Window(said) | SyncOutcome::NotTaken(ArgoError::NoRight(said)) => {
             assert!(status == 403 && has_code(7), "{status} {json}");
             is_clipped(&said, 200);
         }
@@ -152,8 +152,8 @@ pub fn argocd_answer(data: &[u8]) {
             is_clipped(&said, 200);
         }
         SyncOutcome::InProgress | SyncOutcome::Deleting => assert_eq!(status, 400),
-        SyncOutcome::NoApplication => assert!(status == 404 && has_code(5), "{status} {json}"),
-        SyncOutcome::Unauthorized => assert_eq!(status, 401),
+        SyncOutcome::NotTaken(ArgoError::NoApplication) => assert!(status == 404 && has_code(5), "{status} {json}"),
+        SyncOutcome::NotTaken(ArgoError::Unauthorized) => assert_eq!(status, 401),
     }
     match read_webhook(response(status, body)) {
         Ok(()) => assert_eq!(status, 200),

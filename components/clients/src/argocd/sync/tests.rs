@@ -36,6 +36,10 @@ fn sync_fault(cause: Cause, changed: Changed) -> Fault {
     Fault::new(System::ArgoCd, SYNC, cause).changed(changed)
 }
 
+fn not_done(cause: Cause, changed: Changed) -> SyncOutcome {
+    SyncOutcome::NotTaken(ArgoError::Fault(sync_fault(cause, changed)))
+}
+
 #[test]
 fn what_became_of_a_sync() {
     let check =
@@ -53,22 +57,26 @@ fn what_became_of_a_sync() {
     }
     let project = "app is not allowed in project \"x\", or the project does not exist";
     check(400, &error_body(3, project), SyncOutcome::Refused(said(project)));
-    check(400, "<html>", SyncOutcome::NotDone(sync_fault(Cause::Status { status: 400 }, Changed::Nothing)));
-    check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::Unauthorized);
+    check(400, "<html>", not_done(Cause::Status { status: 400 }, Changed::Nothing));
+    check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::NotTaken(ArgoError::Unauthorized));
     let window = "cannot sync: blocked by sync window";
     check(403, &error_body(7, window), SyncOutcome::Window(said(window)));
     let invalid = "cannot sync: invalid sync window: cannot parse schedule";
     check(403, &error_body(7, invalid), SyncOutcome::Refused(said(invalid)));
     let right = "permission denied: applications, sync, default/checkout, sub: deploybot, iat: 2026-08-21T08:42:43Z";
-    check(403, &error_body(7, right), SyncOutcome::NoRight(said(right)));
+    check(403, &error_body(7, right), SyncOutcome::NotTaken(ArgoError::NoRight(said(right))));
     let forbidden = Cause::Forbidden { said: String::new() };
-    check(403, "<html>", SyncOutcome::NotDone(sync_fault(forbidden, Changed::Nothing)));
-    check(404, &error_body(5, "applications.argoproj.io \"checkout\" not found"), SyncOutcome::NoApplication);
+    check(403, "<html>", not_done(forbidden, Changed::Nothing));
+    check(
+        404,
+        &error_body(5, "applications.argoproj.io \"checkout\" not found"),
+        SyncOutcome::NotTaken(ArgoError::NoApplication),
+    );
     for status in [307, 404, 405, 413, 415] {
-        check(status, "", SyncOutcome::NotDone(sync_fault(Cause::Status { status }, Changed::Nothing)));
+        check(status, "", not_done(Cause::Status { status }, Changed::Nothing));
     }
     let limited = Cause::RateLimited { seconds: None };
-    check(429, "", SyncOutcome::NotDone(sync_fault(limited, Changed::Nothing)));
+    check(429, "", not_done(limited, Changed::Nothing));
     for status in [202, 204, 408, 409, 500, 502, 503, 504] {
         check(status, "", SyncOutcome::Unknown(sync_fault(Cause::Status { status }, Changed::Unknown)));
     }
@@ -87,8 +95,8 @@ fn what_became_of_a_sync() {
 #[test]
 fn a_sync_without_an_answer_may_have_been_taken() {
     for (error, expected) in [
-        (HttpError::Denied, SyncOutcome::NotDone(sync_fault(Cause::Denied, Changed::Nothing))),
-        (HttpError::NotConnected, SyncOutcome::NotDone(sync_fault(Cause::NotConnected, Changed::Nothing))),
+        (HttpError::Denied, not_done(Cause::Denied, Changed::Nothing)),
+        (HttpError::NotConnected, not_done(Cause::NotConnected, Changed::Nothing)),
         (HttpError::TimedOut, SyncOutcome::Unknown(sync_fault(Cause::TimedOut, Changed::Unknown))),
         (HttpError::Broken, SyncOutcome::Unknown(sync_fault(Cause::Broken, Changed::Unknown))),
         (HttpError::TooLarge, SyncOutcome::Unknown(sync_fault(Cause::TooLarge, Changed::Unknown))),
