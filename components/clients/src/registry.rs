@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use challenge::{Challenge, challenges};
 use domain::fault::{Cause, Fault, System};
 use domain::image::{Digest, ImageName, ImageRef};
-use domain::names::{Secret, UrlOrigin};
+use domain::names::{InvalidName, Secret, UrlOrigin};
 use http::Uri;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -50,14 +50,12 @@ pub struct Credential {
 
 /// Reads the setting `registry_credentials`: a JSON object, host -> `{"username", "password"}`. Blank is
 /// empty.
-pub fn parse_credentials(text: &str) -> Result<BTreeMap<String, Credential>, Fault> {
+pub fn parse_credentials(text: &str) -> Result<BTreeMap<String, Credential>, InvalidName> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
     }
-    serde_json::from_str(text).map_err(|_| {
-        let variable = "registry_credentials".to_owned();
-        Fault::new(System::Settings, "read the registry credentials", Cause::Setting { variable })
-    })
+    // What serde says may quote a password.
+    serde_json::from_str(text).map_err(|_| InvalidName("object of registry credentials"))
 }
 
 /// What the registry knows of an image.

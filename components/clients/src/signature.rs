@@ -95,18 +95,16 @@ pub fn slack_signed(
 }
 
 /// Checks `X-Hub-Signature-256` over a body that is hashed as it streams in. SHA-1 is never accepted.
-pub struct GitHubMac {
-    macs: Vec<Hmac<Sha256>>,
-}
+pub struct GitHubMac(Vec<Hmac<Sha256>>);
 
 impl GitHubMac {
     /// Before the first byte of the body.
     pub fn new(keys: &Keys) -> Self {
-        Self { macs: keys.each().map(SigningKey::sha256).collect() }
+        Self(keys.each().map(SigningKey::sha256).collect())
     }
 
     pub fn update(&mut self, piece: &[u8]) {
-        for mac in &mut self.macs {
+        for mac in &mut self.0 {
             mac.update(piece);
         }
     }
@@ -117,7 +115,7 @@ impl GitHubMac {
             return Err(SignatureError::Missing);
         }
         let signature = signature_bytes(signature_header, "sha256=")?;
-        any_verifies(self.macs.into_iter(), &signature)
+        any_verifies(self.0.into_iter(), &signature)
     }
 }
 
