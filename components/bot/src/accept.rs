@@ -11,7 +11,7 @@ use crate::world::{Line, World, within};
 use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
 use clients::signature::{Keys, deployment_id, slack_signed};
-use clients::slack::{self, Incoming, Interaction, SlashCommand};
+use clients::slack::{self, Interaction, SlashCommand};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};
@@ -118,7 +118,7 @@ pub async fn verify(
         Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
     };
     let typed = SlashCommand::parse(&body);
-    if matches!(typed, Ok(Incoming::SslCheck)) {
+    if typed == Ok(None) {
         return Err(empty());
     }
     let keys = SlackCommandSettings::keys(variables).map_err(|error| {
@@ -136,8 +136,8 @@ pub async fn verify(
         return Ok(verified_press(pressed, &keys, at));
     }
     match typed {
-        Ok(Incoming::SslCheck) => Err(empty()),
-        Ok(Incoming::Command(command)) => {
+        Ok(None) => Err(empty()),
+        Ok(Some(command)) => {
             let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);
             Ok(Verified { form: Form::Typed(Box::new(command)), id, at })
         }

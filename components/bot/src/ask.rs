@@ -13,7 +13,7 @@ use crate::deploy::{HEAD_START, carry_out};
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
-use clients::slack::{self, Audience, Original, SlackError};
+use clients::slack::{self, Audience, SlackError};
 use domain::command::Command;
 use domain::deployment::{End, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
@@ -222,7 +222,7 @@ async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>,
 async fn respond<W: World>(ask: &Asking<'_, W>, words: &Message, audience: Audience) {
     let Context { world, id, .. } = ask.cx;
     for _ in 0..RESPONSE_TRIES {
-        match slack::respond(world, &ask.asker.response_url, words, audience, Original::Keep).await {
+        match slack::respond(world, &ask.asker.response_url, words, audience).await {
             Ok(()) => return,
             Err(SlackError::Unreachable(fault)) => {
                 world.log(Line::error("slack").of(id).with_json("fault", &fault));

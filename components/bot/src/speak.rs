@@ -7,7 +7,7 @@
 mod decide;
 
 use crate::world::{Line, WRITE, World};
-use clients::slack::{self, Audience, Original, Slack, SlackError};
+use clients::slack::{self, Audience, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
 use domain::deployment::{Facts, MessageFact, Place, RequestFact, Told, Voice, words_hash};
 use domain::limits::Limits;
@@ -181,7 +181,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             }
             Way::Whisper => {
                 let to = &telling.request.response_url;
-                let respond = slack::respond(self.world, to, telling.words, Audience::Asker, Original::Keep);
+                let respond = slack::respond(self.world, to, telling.words, Audience::Asker);
                 respond.await.map(|()| None)
             }
         };

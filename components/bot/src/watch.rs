@@ -19,12 +19,10 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use store::{Calls, Flight, Lease, StoreError};
+use store::{Calls, Flight, Lease, StoreError, Terms};
 
-/// Life of the lease `watch`.
-const LIFE: Duration = Duration::from_secs(10);
-/// How often it is renewed.
-const RENEW: Duration = Duration::from_secs(3);
+/// The lease `watch`.
+const WATCH: Terms = Terms { life: Duration::from_secs(10), renew: Some(Duration::from_secs(3)) };
 
 /// Why something is done again.
 const SLEPT: &str = "a lease was lost during a call, which may have come late";
@@ -35,31 +33,35 @@ pub(crate) struct Watch<'a, W> {
     pub(crate) settings: &'a SyncPollerSettings,
     pub(crate) lease: &'a Lease<'a, W>,
     /// Asks for a sync, by deployment.
-    pub(crate) syncs: Calls<DeploymentId>,
+    pub(crate) syncs: &'a Calls<DeploymentId>,
     /// Time is up: come to an end at the next safe point.
     pub(crate) closing: Cell<bool>,
 }
 
 /// Watches, if nobody else does.
 pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
-    let lease = match Lease::take(world, "watch", LIFE).await {
-        Ok(Some(lease)) => lease,
+    let syncs = Calls::default();
+    let watched = Lease::try_hold(world, "watch", WATCH, async |lease| {
+        let watch = Watch { world, settings, lease, syncs: &syncs, closing: Cell::new(false) };
+        let left = watch.run().await;
+        if left.is_err() {
+            // Calls of ours may still be on their way: the lease runs out, and then somebody goes on.
+            lease.let_run_out();
+        }
+        left
+    });
+    let held = match watched.await {
+        Ok(Some(held)) => held,
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_watching").with("cause", error.why())),
     };
-    let watch = Watch { world, settings, lease: &lease, syncs: Calls::default(), closing: Cell::new(false) };
-    let left = lease.during(RENEW, watch.run()).await;
-    let late = watch.syncs.late(&lease);
-    match left {
+    let late = held.late(&syncs);
+    match held.done {
         Ok(Ok(settled)) => {
-            let held = lease.release().await;
             // Read again after the release: what came in between has nobody else to wake a watch for it.
             let in_flight = store::in_flight(world).await;
             if in_flight.map_or(true, |in_flight| in_flight.all().any(|flight| !settled.contains(&flight))) {
                 let _ = store::wake(world).await;
-            }
-            if held {
-                return;
             }
         }
         left => {
@@ -67,8 +69,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
                 Ok(Err(error)) => world.log(Line::error("watch_failed").with("cause", error.why())),
                 _ => world.log(Line::error("watch_lost")),
             }
-            // Calls of ours may still be on their way: the lease is not given back but runs out, and then somebody goes on.
-            world.sleep(LIFE).await;
+            world.sleep(WATCH.life).await;
             let _ = store::wake(world).await;
         }
     }

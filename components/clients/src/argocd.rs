@@ -5,7 +5,6 @@
 //! error line down to nothing unless `fields` has `error`.
 
 mod api;
-mod application;
 mod events;
 #[cfg(test)]
 mod samples;
@@ -13,8 +12,7 @@ mod sync;
 mod webhook;
 mod wire;
 
-pub use api::{ArgoCd, ArgoError};
-pub use application::{get, get_request, read_application, refresh, refresh_request};
-pub use events::{Event, EventStream, Kind, events, events_request};
-pub use sync::{NoSource, Revision, SyncOutcome, SyncRequest, read_sync, sync, sync_request, which_sources};
+pub use api::{ArgoCd, ArgoError, get, get_request, read_application, refresh, refresh_request};
+pub use events::{Event, EventStream, events, events_request};
+pub use sync::{Revision, SyncOutcome, read_sync, sync, sync_request, which_sources};
 pub use webhook::{RelayHeaders, read_webhook, webhook, webhook_request};

@@ -7,6 +7,7 @@
 use domain::fault::Cause;
 use domain::names::Secret;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 
@@ -85,6 +86,14 @@ impl Request {
         self.max_answer = bytes;
         self
     }
+}
+
+/// A JSON object without its members that are null: some vendors take null for a value.
+pub(crate) fn without_nulls(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 impl fmt::Debug for Request {
@@ -220,7 +229,7 @@ impl Answer {
         Self { status, content_type: "text/plain; charset=utf-8", body: Vec::new() }
     }
 
-    pub fn json(status: StatusCode, value: &serde_json::Value) -> Self {
+    pub fn json(status: StatusCode, value: &Value) -> Self {
         Self { status, content_type: "application/json", body: value.to_string().into_bytes() }
     }
 

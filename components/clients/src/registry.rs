@@ -13,11 +13,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use challenge::{Challenge, challenges};
 use domain::fault::{Cause, Fault, System};
 use domain::image::{Digest, ImageName, ImageRef};
-use domain::names::{Secret, UrlOrigin};
+use domain::names::{InvalidName, Secret, UrlOrigin};
 use http::Uri;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 const LOOK: &str = "look for the image in the registry";
 const LOG_IN: &str = "log in to the registry";
@@ -51,14 +50,12 @@ pub struct Credential {
 
 /// Reads the setting `registry_credentials`: a JSON object, host -> `{"username", "password"}`. Blank is
 /// empty.
-pub fn parse_credentials(text: &str) -> Result<BTreeMap<String, Credential>, Fault> {
+pub fn parse_credentials(text: &str) -> Result<BTreeMap<String, Credential>, InvalidName> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
     }
-    serde_json::from_str(text).map_err(|_| {
-        let variable = "registry_credentials".to_owned();
-        Fault::new(System::Settings, "read the registry credentials", Cause::Setting { variable })
-    })
+    // What serde says may quote a password.
+    serde_json::from_str(text).map_err(|_| InvalidName("object of registry credentials"))
 }
 
 /// What the registry knows of an image.
@@ -167,9 +164,10 @@ pub struct Login {
 impl Registry {
     /// Where the image's registry answers; a loopback address is spoken to without TLS, as Docker does.
     fn origin(&self, image: &ImageName) -> String {
+        let plain = format!("http://{}", image.api_host());
         match &self.url {
             Some(url) if authority(url).eq_ignore_ascii_case(image.host()) => url.to_string(),
-            _ if is_loopback(image.api_host()) => format!("http://{}", image.api_host()),
+            _ if UrlOrigin::parse(&plain).is_ok_and(|origin| origin.is_loopback()) => plain,
             _ => format!("https://{}", image.api_host()),
         }
     }
@@ -286,15 +284,6 @@ fn is_at(address: &Uri, origin: &str) -> bool {
     let has_user = address.authority().is_some_and(|authority| authority.as_str().contains('@'));
     let origin = origin.parse::<Uri>().ok().and_then(|origin| place(&origin));
     !has_user && origin.is_some() && place(address) == origin
-}
-
-fn is_loopback(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => host,
-        _ => authority,
-    };
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -25,18 +25,13 @@ impl SigningKey {
         (secret.expose().trim().len() >= 16).then(|| Self(secret.clone()))
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.0.expose().as_bytes()
+    #[expect(clippy::expect_used, reason = "HMAC is defined for a key of any length")]
+    fn mac<M: Mac + KeyInit>(&self) -> M {
+        M::new_from_slice(self.0.expose().as_bytes()).expect("HMAC takes any key")
     }
 
-    #[expect(clippy::expect_used, reason = "HMAC is defined for a key of any length")]
     fn sha256(&self) -> Hmac<Sha256> {
-        Hmac::new_from_slice(self.bytes()).expect("HMAC takes any key")
-    }
-
-    #[expect(clippy::expect_used, reason = "HMAC is defined for a key of any length")]
-    fn sha1(&self) -> Hmac<Sha1> {
-        Hmac::new_from_slice(self.bytes()).expect("HMAC takes any key")
+        self.mac()
     }
 }
 
@@ -100,18 +95,16 @@ pub fn slack_signed(
 }
 
 /// Checks `X-Hub-Signature-256` over a body that is hashed as it streams in. SHA-1 is never accepted.
-pub struct GitHubMac {
-    macs: Vec<Hmac<Sha256>>,
-}
+pub struct GitHubMac(Vec<Hmac<Sha256>>);
 
 impl GitHubMac {
     /// Before the first byte of the body.
     pub fn new(keys: &Keys) -> Self {
-        Self { macs: keys.each().map(SigningKey::sha256).collect() }
+        Self(keys.each().map(SigningKey::sha256).collect())
     }
 
     pub fn update(&mut self, piece: &[u8]) {
-        for mac in &mut self.macs {
+        for mac in &mut self.0 {
             mac.update(piece);
         }
     }
@@ -122,7 +115,7 @@ impl GitHubMac {
             return Err(SignatureError::Missing);
         }
         let signature = signature_bytes(signature_header, "sha256=")?;
-        any_verifies(self.macs.into_iter(), &signature)
+        any_verifies(self.0.into_iter(), &signature)
     }
 }
 
@@ -133,7 +126,7 @@ pub fn sign_sha256(key: &SigningKey, body: &[u8]) -> String {
 
 /// The value of `X-Hub-Signature` for a body: an Argo CD older than 2.13 looks at nothing else.
 pub fn sign_sha1(key: &SigningKey, body: &[u8]) -> String {
-    format!("sha1={}", hex(&key.sha1().chain_update(body).finalize().into_bytes()))
+    format!("sha1={}", hex(&key.mac::<Hmac<Sha1>>().chain_update(body).finalize().into_bytes()))
 }
 
 /// The id of the deployment that one click asks for: the same on every replica, and not to be guessed.

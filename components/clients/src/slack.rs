@@ -7,4 +7,4 @@ mod api;
 mod inbound;
 
 pub use api::*;
-pub use inbound::{FormError, Incoming, Interaction, SlashCommand};
+pub use inbound::{FormError, Interaction, SlashCommand};

@@ -4,7 +4,6 @@
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
 use serde::Deserialize;
-use serde::de::value::{Error, StrDeserializer};
 
 /// What is known of an application at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +82,8 @@ pub struct OperationState {
 }
 
 /// One resource, or one hook, in an operation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Resource {
     /// `Deployment`.
     pub kind: String,
@@ -122,6 +122,7 @@ pub enum Phase {
     Succeeded,
     /// A word that we do not know.
     #[default]
+    #[serde(other)]
     Other,
 }
 
@@ -136,6 +137,7 @@ pub enum Health {
     Missing,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]
+    #[serde(other)]
     Unknown,
 }
 
@@ -146,10 +148,6 @@ pub enum SyncStatus {
     OutOfSync,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]
+    #[serde(other)]
     Unknown,
-}
-
-/// Reads a word of Argo CD. One that we do not know is the default.
-pub fn word<T: for<'a> Deserialize<'a> + Default>(text: &str) -> T {
-    T::deserialize(StrDeserializer::<Error>::new(text)).unwrap_or_default()
 }

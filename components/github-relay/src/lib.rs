@@ -10,7 +10,7 @@ use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 thread_local! {
-    static DOOR: Door<GithubRelaySettings> = const { Door::new() };
+    static DOOR: Door<GithubRelaySettings> = const { Door::closed() };
 }
 
 struct GithubRelay;

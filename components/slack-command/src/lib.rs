@@ -11,7 +11,7 @@ use spin_sdk::wasip3::exports::http::handler::Guest;
 use spin_sdk::wasip3::http::types::{ErrorCode, Request, Response};
 
 thread_local! {
-    static DOOR: Door<SlackCommandSettings> = const { Door::new() };
+    static DOOR: Door<SlackCommandSettings> = const { Door::closed() };
 }
 
 struct SlackCommand;

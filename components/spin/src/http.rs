@@ -2,12 +2,15 @@
 
 use crate::{Spin, within};
 use bytes::Bytes;
-use clients::http::{Answer, Chunks, HeaderMap, Http, HttpError, Inbound, Method, Request, Response, header};
+use clients::http::{
+    Answer, Chunks, HeaderMap, HeaderName, HeaderValue, Http, HttpError, Inbound, Method, Request, Response, header,
+    read_body,
+};
 use domain::time::millis;
 use http_body_util::BodyExt;
 use spin_sdk::http::{FullBody, IntoRequest};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
-use spin_sdk::wasip3::http_compat::{IncomingMessage, IncomingResponseBody, RequestOptionsExtension};
+use spin_sdk::wasip3::http_compat::{IncomingResponseBody, RequestOptionsExtension};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
 use spin_sdk::wasip3::{wit_future, wit_stream};
 use std::time::Duration;
@@ -17,19 +20,14 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(3);
 
 impl Http for Spin {
-    type Body = Incoming<IncomingResponseBody>;
+    type Body = Incoming;
 
     async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let (limit, max) = (request.timeout, request.max_answer);
         let whole = async {
-            let (mut response, mut body) = self.open(request).await?;
-            while let Some(chunk) = body.chunk().await? {
-                if response.body.len().saturating_add(chunk.len()) > max {
-                    return Err(HttpError::TooLarge);
-                }
-                response.body.extend_from_slice(&chunk);
-            }
-            Ok(response)
+            let (response, mut body) = self.open(request).await?;
+            let body = read_body(&mut body, max).await?.ok_or(HttpError::TooLarge)?;
+            Ok(Response { body, ..response })
         };
         within(limit, whole).await.unwrap_or(Err(HttpError::TimedOut))
     }
@@ -48,13 +46,13 @@ impl Http for Spin {
 
 /// Our request as WASI's, with the limits that the host enforces.
 fn outbound(request: Request) -> Result<spin_sdk::wasip3::http::types::Request, HttpError> {
-    let mut built = ::http::Request::builder().method(request.method).uri(&request.url);
     let options = RequestOptions::new();
     let nanos = |duration: Duration| millis(duration).saturating_mul(1_000_000);
     // A limit that the host does not know is kept by `within`.
     let _ = options.set_connect_timeout(Some(nanos(CONNECT.min(request.timeout))));
     let _ = options.set_first_byte_timeout(Some(nanos(request.timeout)));
-    built = built.extension(RequestOptionsExtension(options));
+    let built = ::http::Request::builder().method(request.method).uri(&request.url);
+    let built = built.extension(RequestOptionsExtension(options));
     let mut built = built.body(FullBody::new(Bytes::from(request.body))).map_err(|_| HttpError::Denied)?;
     let length = http_body::Body::size_hint(built.body()).exact().unwrap_or_default();
     *built.headers_mut() = request.headers;
@@ -63,7 +61,7 @@ fn outbound(request: Request) -> Result<spin_sdk::wasip3::http::types::Request, 
         built.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
     if !built.headers().contains_key(header::USER_AGENT) {
-        built.headers_mut().insert(header::USER_AGENT, ::http::HeaderValue::from_static("deploy-bot"));
+        built.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("deploy-bot"));
     }
     built.into_request().map_err(|code| http_error(&code))
 }
@@ -77,9 +75,9 @@ fn http_error(code: &ErrorCode) -> HttpError {
         | ErrorCode::DestinationUnavailable
         | ErrorCode::DestinationIpProhibited
         | ErrorCode::DestinationIpUnroutable
-        | ErrorCode::TlsCertificateError => HttpError::NotConnected,
+        | ErrorCode::TlsCertificateError
         // Before the connection stood, nothing was sent.
-        ErrorCode::ConnectionTimeout => HttpError::NotConnected,
+        | ErrorCode::ConnectionTimeout => HttpError::NotConnected,
         ErrorCode::ConnectionReadTimeout
         | ErrorCode::ConnectionWriteTimeout
         | ErrorCode::HttpResponseTimeout
@@ -89,9 +87,9 @@ fn http_error(code: &ErrorCode) -> HttpError {
 }
 
 /// The body of an answer that comes in, piece by piece.
-pub struct Incoming<B>(B);
+pub struct Incoming(IncomingResponseBody);
 
-impl<M: IncomingMessage> Chunks for Incoming<spin_sdk::wasip3::http_compat::IncomingBody<M>> {
+impl Chunks for Incoming {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         while let Some(frame) = self.0.frame().await {
             let frame = frame.map_err(|code| http_error(&code))?;
@@ -115,8 +113,8 @@ pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, i
     let mut kept = HeaderMap::new();
     for name in headers {
         for value in sent.get(name) {
-            if let Ok(value) = ::http::HeaderValue::from_bytes(&value) {
-                kept.append(header::HeaderName::from_static(name), value);
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                kept.append(HeaderName::from_static(name), value);
             }
         }
     }

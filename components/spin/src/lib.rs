@@ -50,6 +50,12 @@ impl Spin {
     }
 }
 
+/// Puts a time limit on work with the key-value store.
+async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let slow = StoreError::Failed("the key-value store did not answer in time");
+    within(limit, work).await.unwrap_or(Err(slow))
+}
+
 /// Puts a time limit on any work. `None`: the work took longer, and was dropped.
 async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(spin_sdk::time::sleep(limit))).await {
@@ -67,31 +73,23 @@ fn store_error(error: key_value::Error) -> StoreError {
     }
 }
 
-const STORE_SLOW: StoreError = StoreError::Failed("the key-value store did not answer in time");
-
 impl KeyValue for Spin {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        within(READ_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) })
-            .await
-            .ok_or(STORE_SLOW)?
+        in_time(READ_TIMEOUT, async { self.store().await?.get(key).await.map_err(store_error) }).await
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        within(WRITE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) })
-            .await
-            .ok_or(STORE_SLOW)?
+        in_time(WRITE_TIMEOUT, async { self.store().await?.set(key, value).await.map_err(store_error) }).await
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {
-        within(WRITE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) })
-            .await
-            .ok_or(STORE_SLOW)?
+        in_time(WRITE_TIMEOUT, async { self.store().await?.delete(key).await.map_err(store_error) }).await
     }
 
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         // All at once: a `get` while the keys are still coming deadlocks Spin's SQLite store.
         let all = async { self.store().await?.get_keys().await.collect().await.map_err(store_error) };
-        within(READ_TIMEOUT.saturating_mul(15), all).await.ok_or(STORE_SLOW)?
+        in_time(READ_TIMEOUT.saturating_mul(15), all).await
     }
 }
 
@@ -137,7 +135,7 @@ struct Open<S> {
 
 impl<S: Settings> Door<S> {
     /// Nothing is read or opened yet.
-    pub const fn new() -> Self {
+    pub const fn closed() -> Self {
         Self(RefCell::new(None))
     }
 
@@ -153,16 +151,9 @@ impl<S: Settings> Door<S> {
                 Some(known) => known.world,
                 None => Rc::new(Spin::new(settings.redis_url().clone())),
             };
-            let now = Open { variables: variables.clone(), settings: settings.clone(), world: world.clone() };
-            *open = Some(now);
+            *open = Some(Open { variables: variables.clone(), settings: settings.clone(), world: world.clone() });
             Ok((settings, world))
         })
-    }
-}
-
-impl<S: Settings> Default for Door<S> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

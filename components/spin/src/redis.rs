@@ -49,25 +49,18 @@ impl Client {
 
 impl Redis for Spin {
     async fn run(&self, command: &str, arguments: &[&str]) -> Result<Vec<Reply>, StoreError> {
-        let result = within(REDIS_TIMEOUT, self.redis.execute(command, arguments)).await;
-        match result {
-            Some(Ok(values)) => Ok(values.into_iter().map(reply).collect()),
-            // Spin's own text may hold the address, password included: it is never passed on.
-            Some(Err(error)) => {
-                self.redis.forget();
-                Err(match error {
-                    Error::InvalidAddress => {
-                        StoreError::Failed("Redis was denied by allowed_outbound_hosts, or its address is malformed")
-                    }
-                    Error::TooManyConnections => StoreError::Failed("too many connections to Redis"),
-                    _ => StoreError::Failed("Redis failed"),
-                })
+        // Spin's own text may hold the address, password included: it is never passed on.
+        let why = match within(REDIS_TIMEOUT, self.redis.execute(command, arguments)).await {
+            Some(Ok(values)) => return Ok(values.into_iter().map(reply).collect()),
+            Some(Err(Error::InvalidAddress)) => {
+                "Redis was denied by allowed_outbound_hosts, or its address is malformed"
             }
-            None => {
-                self.redis.forget();
-                Err(StoreError::Failed("Redis did not answer in time"))
-            }
-        }
+            Some(Err(Error::TooManyConnections)) => "too many connections to Redis",
+            Some(Err(_)) => "Redis failed",
+            None => "Redis did not answer in time",
+        };
+        self.redis.forget();
+        Err(StoreError::Failed(why))
     }
 }
 

@@ -1,10 +1,12 @@
 //! The facts of a deployment: one key each.
 
 use crate::key::PREFIX;
-use crate::kv::{KeyValue, StoreError, WRITE_TIMEOUT, read, write};
+use crate::kv::{read, write};
+use crate::seams::{KeyValue, StoreError, WRITE_TIMEOUT};
 use domain::deployment::{CommittedFact, Fact, Facts, RequestFact};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
+use futures::try_join;
 
 fn fact_key(id: &DeploymentId, name: &str) -> String {
     format!("{PREFIX}deployment/{id}/{name}")
@@ -21,22 +23,19 @@ pub async fn save_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId, fact: 
 
 /// Reads all facts of a deployment, at the same time.
 pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
-    let first = futures::future::try_join4(
-        load_fact(store, id),
-        load_fact(store, id),
-        load_fact(store, id),
-        load_fact(store, id),
-    );
-    let second = futures::future::try_join5(
+    let (request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes) = try_join!(
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
-    );
-    let third = futures::future::try_join(load_fact(store, id), load_fact(store, id));
-    let ((request, commit, committed, end), (message, cancel, push, watch, outcome), (approvals, changes)) =
-        futures::future::try_join3(first, second, third).await?;
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+        load_fact(store, id),
+    )?;
     let committed_of = committed.as_ref().map(|committed: &CommittedFact| (*committed.commit).clone());
     let commit = committed_of.or(commit);
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })

@@ -1,11 +1,9 @@
-//! What is in flight, the news, and the wake-ups. They are hints that save waiting: no work is lost with
-//! them.
+//! What is in flight, the news, the wake-ups, and the queue at the branch. They are hints that save waiting: no
+//! work is lost with them.
 
-use crate::clock::Clock;
 use crate::facts::{forget_left_over, is_left_over, load};
 use crate::key::{PREFIX, PUSH};
-use crate::kv::{KeyValue, StoreError};
-use crate::redis::{Redis, Reply};
+use crate::seams::{Clock, KeyValue, Redis, Reply, StoreError};
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -58,15 +56,13 @@ impl InFlight {
 
 pub async fn in_flight(world: &impl Redis) -> Result<InFlight, StoreError> {
     let mut all = InFlight::default();
-    for reply in world.run("ZRANGE", &[IN_FLIGHT, "0", "-1"]).await? {
-        match reply {
-            Reply::Text(text) | Reply::Status(text) if text == SENTINEL => all.whole = true,
-            Reply::Text(text) | Reply::Status(text) => match Flight::parse(&text) {
-                Some(Flight::Deployment(id)) => all.ids.push(id),
-                Some(Flight::Push(sha)) => all.pushes.push(sha),
-                None => {}
-            },
-            _ => {}
+    let members = world.run("ZRANGE", &[IN_FLIGHT, "0", "-1"]).await?;
+    for member in members.into_iter().filter_map(Reply::text) {
+        match Flight::parse(&member) {
+            Some(Flight::Deployment(id)) => all.ids.push(id),
+            Some(Flight::Push(sha)) => all.pushes.push(sha),
+            None if member == SENTINEL => all.whole = true,
+            None => {}
         }
     }
     Ok(all)
@@ -149,22 +145,34 @@ pub async fn announce_push(world: &impl Redis, sha: &CommitSha) -> Result<i64, S
 
 /// Wakes a watch. A wake-up carries no work: it may be lost or arrive twice.
 pub async fn wake(world: &impl Redis) -> Result<i64, StoreError> {
-    match world.run("PUBLISH", &[WAKE, "wake"]).await?.first() {
-        Some(Reply::Int(heard)) => Ok(*heard),
-        _ => Ok(0),
-    }
+    Ok(world.number("PUBLISH", &[WAKE, "wake"]).await?.unwrap_or_default())
 }
 
 /// Takes the news: at most 1,000 at a time.
 pub async fn take_news(world: &impl Redis) -> Result<Vec<Flight>, StoreError> {
-    let replies = world.run("SPOP", &[NEWS, "1000"]).await?;
-    Ok(replies
-        .into_iter()
-        .filter_map(|reply| match reply {
-            Reply::Text(text) | Reply::Status(text) => Flight::parse(&text),
-            _ => None,
-        })
-        .collect())
+    let members = world.run("SPOP", &[NEWS, "1000"]).await?;
+    Ok(members.into_iter().filter_map(Reply::text).filter_map(|member| Flight::parse(&member)).collect())
+}
+
+// ---- The deployments that wait to write to the branch, in the order in which they were accepted ----
+
+/// Joins the queue. Returns the place, 0 for the first.
+pub async fn queue_place(
+    world: &impl Redis,
+    branch: &str,
+    id: &DeploymentId,
+    accepted: Timestamp,
+) -> Result<u64, StoreError> {
+    let key = format!("{PREFIX}queue/{branch}");
+    world.run("ZADD", &[&key, &accepted.0.to_string(), id.as_str()]).await?;
+    world.run("PEXPIRE", &[&key, "600000"]).await?;
+    let rank = world.number("ZRANK", &[&key, id.as_str()]).await?;
+    Ok(rank.and_then(|rank| u64::try_from(rank).ok()).unwrap_or_default())
+}
+
+/// Leaves the queue.
+pub async fn leave_queue(world: &impl Redis, branch: &str, id: &DeploymentId) -> Result<(), StoreError> {
+    world.run("ZREM", &[&format!("{PREFIX}queue/{branch}"), id.as_str()]).await.map(drop)
 }
 
 #[cfg(test)]
@@ -267,5 +275,26 @@ mod tests {
         memory.put("deploy-bot/push/nonsense", "{}");
         memory.run(rebuild_in_flight(&memory)).unwrap();
         assert_eq!(memory.run(in_flight(&memory)).unwrap().pushes, [sha('f')]);
+    }
+
+    #[test]
+    fn the_queue_at_the_branch_is_in_order_of_accept() {
+        let memory = Memory::default();
+        let join = |digit, seconds| {
+            memory.run(queue_place(&memory, "branch/acme/gitops/main", &id(digit), at(seconds))).unwrap()
+        };
+        assert_eq!(join('2', 20), 0);
+        assert_eq!(join('3', 30), 1);
+        assert_eq!(join('1', 10), 0);
+        assert_eq!(join('3', 30), 2);
+        let other = memory.run(queue_place(&memory, "branch/acme/other/main", &id('9'), at(40)));
+        assert_eq!(other, Ok(0));
+        memory.run(leave_queue(&memory, "branch/acme/gitops/main", &id('1'))).unwrap();
+        assert_eq!(join('3', 30), 1);
+        // Those who died in it are forgotten when nobody has joined for ten minutes.
+        memory.pass(599);
+        assert_eq!(join('3', 30), 1);
+        memory.pass(600);
+        assert_eq!(join('3', 30), 0);
     }
 }

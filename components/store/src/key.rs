@@ -1,6 +1,7 @@
 //! Every key that is not a deployment's fact: its name, what it holds, who writes it.
 
-use crate::kv::{KeyValue, StoreError, read, write};
+use crate::kv::{read, write};
+use crate::seams::{KeyValue, StoreError};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId};
 use domain::push::{Managed, PushNote};
@@ -13,6 +14,7 @@ pub const PREFIX: &str = "deploy-bot/";
 
 /// The start of a push's name, in the store and in flight. Its newest commit follows.
 pub(crate) const PUSH: &str = "push/";
+
 /// `live`: what runs. sync-poller writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveVersion {
@@ -61,8 +63,9 @@ pub trait Key {
     fn name(&self) -> String;
 }
 
-macro_rules! target_key {
-    ($(#[$doc:meta])* $type:ident, $value:ty, $name:literal) => {
+/// Keys of a target: their type, what they hold, their name.
+macro_rules! target_keys {
+    ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $type<'a>(pub &'a ArgoApplication);
@@ -73,32 +76,22 @@ macro_rules! target_key {
                 format!("{PREFIX}target/{}/{}", target_name(self.0), $name)
             }
         }
-    };
+    )*};
 }
 
-target_key! {
+target_keys! {
     /// See [`CurrentDeployment`].
-    Current, CurrentDeployment, "current"
-}
-target_key! {
+    Current: CurrentDeployment = "current";
     /// See [`LiveVersion`].
-    Live, LiveVersion, "live"
-}
-target_key! {
+    Live: LiveVersion = "live";
     /// See [`TargetLock`].
-    Lock, TargetLock, "lock"
-}
-target_key! {
+    Lock: TargetLock = "lock";
     /// The last deployments of a target.
-    History, Ring, "history"
-}
-target_key! {
+    History: Ring = "history";
     /// See [`RolledBack`].
-    RolledBackVersions, RolledBack, "rolled-back"
-}
-target_key! {
+    RolledBackVersions: RolledBack = "rolled-back";
     /// See [`LockLog`].
-    Locks, LockLog, "locks"
+    Locks: LockLog = "locks";
 }
 
 /// The lease under which the lock of a target changes; without a target, the lock of everything.
@@ -112,8 +105,9 @@ pub fn target_name(application: &ArgoApplication) -> String {
     format!("{namespace}/{}", application.name)
 }
 
-macro_rules! single_key {
-    ($(#[$doc:meta])* $type:ident, $value:ty, $name:literal) => {
+/// Keys of the installation: their type, what they hold, their name.
+macro_rules! single_keys {
+    ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $type;
@@ -124,32 +118,22 @@ macro_rules! single_key {
                 format!("{PREFIX}{}", $name)
             }
         }
-    };
+    )*};
 }
 
-single_key! {
+single_keys! {
     /// See [`BranchRewritten`].
-    Rewritten, BranchRewritten, "branch/rewritten"
-}
-single_key! {
+    Rewritten: BranchRewritten = "branch/rewritten";
     /// The lock of everything, see [`TargetLock`].
-    LockOfAll, TargetLock, "lock"
-}
-single_key! {
+    LockOfAll: TargetLock = "lock";
     /// Changes of the lock of everything, see [`LockLog`].
-    LocksOfAll, LockLog, "locks"
-}
-single_key! {
+    LocksOfAll: LockLog = "locks";
     /// See [`CachedCatalog`].
-    CatalogCache, CachedCatalog, "catalog"
-}
-single_key! {
+    CatalogCache: CachedCatalog = "catalog";
     /// See [`Managed`].
-    ManagedFiles, Managed, "managed"
-}
-single_key! {
+    ManagedFiles: Managed = "managed";
     /// Deployments that ended before they had a target's lease.
-    EarlyEnds, Ring, "early-ends"
+    EarlyEnds: Ring = "early-ends";
 }
 
 /// `registry/<host>`: how a registry asked for a login. slack-command writes it. Without it, a question takes

@@ -1,54 +1,8 @@
-//! Seam: Spin's key-value store, its errors, and the format of a value.
+//! The format of a value in the key-value store.
 
+use crate::seams::{KeyValue, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
-
-/// Why the store or Redis did not do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// The store failed, or did not answer in time. Whether a write took effect is unknown.
-    #[error("{0}")]
-    Failed(&'static str),
-    /// The value is there, but this build cannot read it. The value is left alone; a retry does not help.
-    #[error("{0}")]
-    Unreadable(&'static str),
-    /// The lease that guards the key is not ours any more: nothing was written.
-    #[error("the lease was lost")]
-    LeaseLost,
-}
-
-impl StoreError {
-    /// The value is there, but this build cannot read it.
-    pub fn is_unreadable(self) -> bool {
-        matches!(self, Self::Unreadable(_))
-    }
-
-    /// The reason, for the log.
-    pub fn why(self) -> &'static str {
-        match self {
-            Self::Failed(why) | Self::Unreadable(why) => why,
-            Self::LeaseLost => "the lease was lost",
-        }
-    }
-}
-
-/// How long the store may take to read a key. Spin itself has no limit, and the store may be on Redis.
-pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long the store may take to write a key. Much longer, because a write that we gave up on may still take
-/// effect, and overwrite a later write. Leases are renewed during the wait, and a lost lease ends the wait.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Spin's key-value store. The implementation keeps to [`READ_TIMEOUT`] and [`WRITE_TIMEOUT`].
-pub trait KeyValue {
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Writes a key whole.
-    async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
-    async fn delete(&self, key: &str) -> Result<(), StoreError>;
-    /// Every key of the store. Slow: only to rebuild what Redis lost.
-    async fn keys(&self) -> Result<Vec<String>, StoreError>;
-}
 
 /// The format of values that this build writes, and the only one that it reads.
 const VERSION: u64 = 1;

@@ -4,10 +4,8 @@
 //! Easy to miss: a lease makes duplicates rare, and is never the only safety. A holder may freeze
 //! inside a call for longer than the lease lives.
 
-use crate::clock::Clock;
 use crate::key::PREFIX;
-use crate::kv::StoreError;
-use crate::redis::{Redis, Reply};
+use crate::seams::{Clock, Redis, StoreError};
 use domain::time::millis;
 use futures::future::{Either, select};
 use std::cell::{Cell, RefCell};
@@ -125,7 +123,7 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
             Some(period) => self.during(period, work(&self)).await,
             None => Ok(work(&self).await),
         };
-        let until = self.deadline.get().saturating_sub(self.life);
+        let until = self.ours_until();
         // Calls of work that was cut off may still be on their way: nobody else gets the name before it runs
         // out.
         let runs_out = done.is_err() || self.runs_out.get();
@@ -140,11 +138,10 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
     }
 
     /// Takes it if it is free.
-    pub async fn take(world: &'w W, name: &str, life: Duration) -> Result<Option<Self>, StoreError> {
+    async fn take(world: &'w W, name: &str, life: Duration) -> Result<Option<Self>, StoreError> {
         let (key, token) = (lease_key(name), token());
         let before = world.elapsed();
-        let reply = world.run("SET", &[&key, &token, "NX", "PX", &millis(life).to_string()]).await?;
-        let taken = matches!(reply.first(), Some(Reply::Status(status)) if status == "OK");
+        let taken = take_name(world, &key, &token, life).await?;
         let deadline = Cell::new(before.saturating_add(life));
         Ok(taken.then(|| Self { world, key, token, life, deadline, runs_out: Cell::new(false) }))
     }
@@ -154,17 +151,17 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         if self.world.elapsed().saturating_add(limit) <= self.deadline.get() { Ok(()) } else { Err(LeaseLost) }
     }
 
-    /// Whether the lease was ours for certain at that moment, by the clock that does not jump: a renewal that
-    /// began later was granted.
-    pub fn was_held_at(&self, moment: Duration) -> bool {
-        moment.saturating_add(self.life) <= self.deadline.get()
+    /// The last moment at which the lease was ours for certain, on the clock that does not jump: when the last
+    /// renewal that was granted began.
+    fn ours_until(&self) -> Duration {
+        self.deadline.get().saturating_sub(self.life)
     }
 
-    pub async fn renew(&self) -> Result<(), LeaseLost> {
+    async fn renew(&self) -> Result<(), LeaseLost> {
         let before = self.world.elapsed();
         let life = millis(self.life).to_string();
-        match self.world.run("EVAL", &[RENEW, "1", &self.key, &self.token, &life]).await {
-            Ok(reply) if reply.first() == Some(&Reply::Int(1)) => {
+        match self.world.number("EVAL", &[RENEW, "1", &self.key, &self.token, &life]).await {
+            Ok(Some(1)) => {
                 self.deadline.set(before.saturating_add(self.life));
                 Ok(())
             }
@@ -181,7 +178,7 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
     }
 
     /// Does the work and renews the lease every `period` beside it. A failed renewal ends the work at once.
-    pub async fn during<T>(&self, period: Duration, work: impl Future<Output = T>) -> Result<T, LeaseLost> {
+    async fn during<T>(&self, period: Duration, work: impl Future<Output = T>) -> Result<T, LeaseLost> {
         let renewals = async {
             loop {
                 self.world.sleep(period).await;
@@ -197,9 +194,8 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
     }
 
     /// Gives it back; if that fails it runs out by itself. Says whether it was ours for certain until then.
-    pub async fn release(self) -> bool {
-        let reply = self.world.run("EVAL", &[RELEASE, "1", &self.key, &self.token]).await;
-        reply.is_ok_and(|reply| reply.first() == Some(&Reply::Int(1)))
+    async fn release(self) -> bool {
+        self.world.number("EVAL", &[RELEASE, "1", &self.key, &self.token]).await == Ok(Some(1))
     }
 }
 
@@ -220,25 +216,21 @@ impl<K: Ord + Clone> Calls<K> {
         self.0.borrow_mut().insert(about, Some(clock.elapsed()));
         answer
     }
-
-    /// Those that may have taken effect when the lease was not ours any more: still on their way, or not
-    /// answered before its last renewal.
-    pub fn late<W: Redis + Clock>(&self, lease: &Lease<'_, W>) -> Vec<K> {
-        let calls = self.0.borrow();
-        let late = calls.iter().filter(|(_, answered)| answered.is_none_or(|at| !lease.was_held_at(at)));
-        late.map(|(about, _)| about.clone()).collect()
-    }
 }
 
 /// Whether somebody holds the lease.
 pub async fn is_held(world: &impl Redis, name: &str) -> Result<bool, StoreError> {
-    Ok(world.run("EXISTS", &[&lease_key(name)]).await?.first() == Some(&Reply::Int(1)))
+    Ok(world.number("EXISTS", &[&lease_key(name)]).await? == Some(1))
 }
 
 /// Takes a name without ever giving it back: "at most once per `life`".
 pub async fn once_per(world: &impl Redis, name: &str, life: Duration) -> Result<bool, StoreError> {
-    let reply = world.run("SET", &[&lease_key(name), "1", "NX", "PX", &millis(life).to_string()]).await?;
-    Ok(matches!(reply.first(), Some(Reply::Status(status)) if status == "OK"))
+    take_name(world, &lease_key(name), "1", life).await
+}
+
+async fn take_name(world: &impl Redis, key: &str, token: &str, life: Duration) -> Result<bool, StoreError> {
+    let reply = world.text("SET", &[key, token, "NX", "PX", &millis(life).to_string()]).await?;
+    Ok(reply.as_deref() == Some("OK"))
 }
 
 #[cfg(test)]

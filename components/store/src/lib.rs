@@ -6,7 +6,6 @@
 
 #![expect(async_fn_in_trait, reason = "guests have one thread: no future here needs to be Send")]
 
-mod clock;
 mod facts;
 mod flight;
 mod key;
@@ -16,20 +15,16 @@ mod locks;
 #[cfg(test)]
 mod memory;
 mod pace;
-mod queue;
-mod redis;
 mod ring;
+mod seams;
 mod told;
 
-pub use clock::Clock;
 pub use facts::*;
 pub use flight::*;
 pub use key::*;
-pub use kv::{KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
 pub use lease::*;
 pub use locks::*;
 pub use pace::*;
-pub use queue::*;
-pub use redis::*;
 pub use ring::*;
+pub use seams::*;
 pub use told::*;

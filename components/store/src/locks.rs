@@ -1,10 +1,9 @@
 //! Locks of a target, and of everything.
 
-use crate::clock::Clock;
 use crate::key::{Key, Lock, LockOfAll, Locks, LocksOfAll};
-use crate::kv::{KeyValue, StoreError, read, write};
+use crate::kv::{read, write};
 use crate::lease::Lease;
-use crate::redis::Redis;
+use crate::seams::{Clock, KeyValue, Redis, StoreError};
 use domain::lock::{LockChange, LockLog, TargetLock};
 use domain::names::ArgoApplication;
 use std::time::Duration;

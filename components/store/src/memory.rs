@@ -1,12 +1,10 @@
 //! The world of the tests: a store and a Redis in memory, and a clock whose hands the test moves.
 #![expect(clippy::arithmetic_side_effects, reason = "test code")]
 
-use crate::clock::Clock;
 use crate::flight::WAKE;
-use crate::kv::{KeyValue, StoreError};
 use crate::lease::{RELEASE, RENEW};
 use crate::pace::PACE;
-use crate::redis::{Redis, Reply};
+use crate::seams::{Clock, KeyValue, Redis, Reply, StoreError};
 use domain::deployment::samples::T0;
 use domain::names::DeploymentId;
 use domain::time::{Timestamp, millis};

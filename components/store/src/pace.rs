@@ -1,8 +1,7 @@
 //! Rate limits of the whole installation for calls to Slack and to GitHub, counted in Redis.
 
 use crate::key::PREFIX;
-use crate::kv::StoreError;
-use crate::redis::{Redis, Reply};
+use crate::seams::{Redis, StoreError};
 use domain::names::SlackChannel;
 use domain::time::millis;
 use std::time::Duration;
@@ -83,11 +82,8 @@ async fn take_turn(
     (a_minute, at_once): (u64, u64),
 ) -> Result<Duration, StoreError> {
     let step = millis(minute).checked_div(a_minute).unwrap_or_default().to_string();
-    let reply = world.run("EVAL", &[PACE, "2", &due, &quiet, &step, &at_once.to_string()]).await?;
-    Ok(match reply.first() {
-        Some(Reply::Int(early)) => Duration::from_millis(u64::try_from(*early).unwrap_or_default()),
-        _ => Duration::ZERO,
-    })
+    let early = world.number("EVAL", &[PACE, "2", &due, &quiet, &step, &at_once.to_string()]).await?;
+    Ok(Duration::from_millis(early.and_then(|early| u64::try_from(early).ok()).unwrap_or_default()))
 }
 
 /// Slack said 429: no component makes such a call for this long.

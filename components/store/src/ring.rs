@@ -3,8 +3,9 @@
 
 use crate::facts::forget;
 use crate::key::{EarlyEnds, Key, PREFIX, REMEMBERED, Ring, load_key, save_key};
-use crate::kv::{KeyValue, StoreError, read};
+use crate::kv::read;
 use crate::lease::LeaseLost;
+use crate::seams::{KeyValue, StoreError};
 use domain::names::DeploymentId;
 use std::collections::BTreeSet;
 

@@ -1,10 +1,8 @@
 //! Whether a push was announced in a channel, so that it is announced there once. A hint: without it, the
 //! push is announced again.
 
-use crate::clock::Clock;
 use crate::key::PREFIX;
-use crate::kv::StoreError;
-use crate::redis::{Redis, Reply};
+use crate::seams::{Clock, Redis, StoreError};
 use domain::deployment::words_hash;
 use domain::names::{CommitSha, SlackChannel};
 use domain::push;
@@ -39,13 +37,11 @@ impl Telling<'_> {
 }
 
 pub async fn push_told(world: &impl Redis, telling: &Telling<'_>) -> Result<PushTold, StoreError> {
-    Ok(match world.run("GET", &[&telling.key()]).await?.into_iter().next() {
-        Some(Reply::Text(text) | Reply::Status(text)) => match (text.as_str(), text.parse()) {
-            ("never", _) => PushTold::Never,
-            (_, Ok(times)) => PushTold::Perhaps(times),
-            _ => PushTold::Yes,
-        },
-        _ => PushTold::No,
+    let Some(told) = world.text("GET", &[&telling.key()]).await? else { return Ok(PushTold::No) };
+    Ok(match (told.as_str(), told.parse()) {
+        ("never", _) => PushTold::Never,
+        (_, Ok(times)) => PushTold::Perhaps(times),
+        _ => PushTold::Yes,
     })
 }
 
@@ -62,11 +58,8 @@ pub async fn note_is_gone(world: &impl Redis, sha: &CommitSha) -> Result<(), Sto
 pub async fn note_missing(world: &(impl Redis + Clock), sha: &CommitSha) -> Result<Duration, StoreError> {
     let (now, key) = (world.now(), missing_key(sha));
     world.run("SET", &[&key, &now.0.to_string(), "NX", "PX", &millis(push::NEWS).to_string()]).await?;
-    let since = match world.run("GET", &[&key]).await?.into_iter().next() {
-        Some(Reply::Text(text) | Reply::Status(text)) => text.parse().ok().map(Timestamp),
-        _ => None,
-    };
-    Ok(since.map_or(Duration::ZERO, |since| now.since(since)))
+    let since = world.text("GET", &[&key]).await?.and_then(|since| since.parse().ok());
+    Ok(since.map_or(Duration::ZERO, |since| now.since(Timestamp(since))))
 }
 
 pub async fn mark_push_told(world: &impl Redis, telling: &Telling<'_>, told: PushTold) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use spin::Door;
 use spin_sdk::redis_subscriber;
 
 thread_local! {
-    static DOOR: Door<SyncPollerSettings> = const { Door::new() };
+    static DOOR: Door<SyncPollerSettings> = const { Door::closed() };
 }
 
 /// The message says nothing: what there is to do stands in the store.

@@ -5,7 +5,7 @@ use super::prepare::Site;
 use super::{Job, Run, versions};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
-use clients::github::{self, HistoryQuestion, PastCommit, Snapshot, Which};
+use clients::github::{self, HistoryQuestion, PastCommit, Snapshot};
 use domain::deployment::{Candidate, Taken, TargetPlan};
 use domain::fault::{Cause, Fault, System};
 use domain::message::{self, Note};
@@ -67,9 +67,9 @@ async fn look_for_commit<W: World>(run: &Run<'_, W>, job: &Job<'_>) -> Result<(O
     let paths: BTreeSet<FilePath> = attempted.chain(commit.target().files.iter()).cloned().collect();
     let paths: Vec<FilePath> = paths.into_iter().collect();
     let github = &run.cx.settings.github;
-    let which = if commit.may_change_nothing() { Which::Any } else { Which::Touching };
+    let touching = paths.first().filter(|_| !commit.may_change_nothing());
     let (repo, branch) = (&commit.plan.gitops.repo, &commit.plan.gitops.branch);
-    let question = HistoryQuestion { repo, branch, paths: &paths, which, since };
+    let question = HistoryQuestion { repo, branch, paths: &paths, touching, since };
     let history = github::history(run.cx.world, github, &question).await?;
     let found =
         history.commits.iter().find(|past| commit.is_ours(run.cx.id, &candidate(&run.cx, past, &history.viewer)));

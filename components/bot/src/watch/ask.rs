@@ -5,7 +5,7 @@ use super::SLEPT;
 use super::follower::Follower;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
-use clients::argocd::{self, ArgoError, SyncOutcome, SyncRequest};
+use clients::argocd::{self, ArgoError, SyncOutcome};
 use domain::application::{Application, Health};
 use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Turn, Waiting};
 use domain::fault::{Cause, Changed, Fault, System};
@@ -81,7 +81,7 @@ impl<W: World> Follower<'_, W> {
             return self.fail(Failure::BranchRewritten).await;
         }
         let gitops = &commit.plan.gitops;
-        let Ok(revision) = argocd::which_sources(snapshot, &gitops.repo, &gitops.branch, sha) else {
+        let Some(revision) = argocd::which_sources(snapshot, &gitops.repo, &gitops.branch, sha) else {
             return self.fail(Failure::NoSource).await;
         };
         let before = self.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
@@ -95,8 +95,8 @@ impl<W: World> Follower<'_, W> {
         })
         .await?;
         self.watch.lease.ensure(ASK).await?;
-        let request = SyncRequest { revision, deployment: self.id };
-        let sync = argocd::sync(self.world, &self.watch.settings.argocd, commit.target().application(), &request);
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        let sync = argocd::sync(self.world, argocd, application, &revision, self.id);
         let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
         self.read_outcome(outcome, before).await
     }
@@ -135,7 +135,7 @@ impl<W: World> Follower<'_, W> {
                 self.save(|watch| watch.automated = true).await?;
                 return self.not_taken(before, None).await;
             }
-            SyncOutcome::NotDone(fault) => {
+            SyncOutcome::NotTaken(ArgoError::Fault(fault)) => {
                 self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
                 return self.not_taken(before, Some(Waiting::ArgoCd { fault })).await;
             }
@@ -150,11 +150,11 @@ impl<W: World> Follower<'_, W> {
                 .await?;
                 return Ok(Flow::Wait(Some(now.after(self.watch.settings.limits.look_again))));
             }
-            SyncOutcome::NoRight(said) => Failure::NoRight { said },
-            SyncOutcome::NoApplication => Failure::NoApplication,
+            SyncOutcome::NotTaken(ArgoError::NoRight(said)) => Failure::NoRight { said },
+            SyncOutcome::NotTaken(ArgoError::NoApplication) => Failure::NoApplication,
             SyncOutcome::Deleting => Failure::Deleting,
             SyncOutcome::Refused(said) => Failure::Refused { said },
-            SyncOutcome::Unauthorized => unauthorized("ask Argo CD for the sync"),
+            SyncOutcome::NotTaken(ArgoError::Unauthorized) => unauthorized("ask Argo CD for the sync"),
         };
         // Certainly not taken: the words say what changed by whether we had asked.
         self.save(|watch| watch.asked = before).await?;
@@ -235,10 +235,9 @@ async fn ask_again<W: World>(world: &W, settings: &SyncPollerSettings, id: &Depl
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
     let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
     let sources = argocd::which_sources(&app, &commit.plan.gitops.repo, &commit.plan.gitops.branch, &committed.sha);
-    let Ok(revision) = sources else { return false };
-    let wish = SyncRequest { revision, deployment: id };
+    let Some(revision) = sources else { return false };
     matches!(
-        argocd::sync(world, &settings.argocd, commit.target().application(), &wish).await,
+        argocd::sync(world, &settings.argocd, commit.target().application(), &revision, id).await,
         SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
     )
 }

@@ -5,7 +5,7 @@
 
 use super::follower::Follower;
 use crate::world::{World, within};
-use clients::argocd::{self, ArgoError, Event, EventStream, Kind};
+use clients::argocd::{self, ArgoError, Event, EventStream};
 use clients::http::Chunks;
 use domain::application::Application;
 use domain::deployment::CommitFact;
@@ -157,10 +157,10 @@ fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact, p
 async fn next_app(stream: &mut EventStream<impl Chunks>) -> Result<Box<Application>, ArgoError> {
     loop {
         match stream.next().await {
-            Ok(Some(Event::App { kind: Kind::Deleted, .. })) => return Err(ArgoError::NoApplication),
-            Ok(Some(Event::App { snapshot, .. })) => return Ok(snapshot),
+            Ok(Some(Event::App(snapshot))) => return Ok(snapshot),
+            Ok(Some(Event::Deleted)) => return Err(ArgoError::NoApplication),
             Ok(Some(Event::KeepAlive)) => {}
-            Ok(Some(Event::Error { message, .. })) => return Err(stream_fault(Cause::Said { said: message })),
+            Ok(Some(Event::Error(said))) => return Err(stream_fault(Cause::Said { said })),
             Ok(None) => return Err(stream_fault(Cause::Broken)),
             Err(error) => return Err(stream_fault(error.into())),
         }

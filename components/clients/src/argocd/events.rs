@@ -54,30 +54,14 @@ const MAX_STREAM: usize = 1 << 30;
 /// What a stream says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The application as it is now, or as it was before it was deleted.
-    App { kind: Kind, snapshot: Box<Application> },
-    /// Argo CD ends the stream.
-    Error {
-        /// The HTTP status that the error stands for.
-        code: u16,
-        /// Argo CD's words.
-        message: String,
-    },
+    /// The application as it is now.
+    App(Box<Application>),
+    /// The application was deleted.
+    Deleted,
+    /// Argo CD ends the stream; its words.
+    Error(String),
     /// A keep-alive.
     KeepAlive,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Kind {
-    /// It is there: the first event.
-    Added,
-    Modified,
-    /// It is gone.
-    Deleted,
-    /// A kind that we do not know.
-    #[serde(other)]
-    Other,
 }
 
 /// An open stream. Dropping it closes the connection.
@@ -108,23 +92,14 @@ impl<B: Chunks> EventStream<B> {
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum WireEvent {
-    Result(Box<WireResult>),
-    Error(WireError),
-}
-
-#[derive(Deserialize)]
-struct WireResult {
-    #[serde(rename = "type")]
-    kind: Kind,
-    application: WireApplication,
-}
-
-#[derive(Deserialize)]
-struct WireError {
-    #[serde(default)]
-    http_code: u16,
-    #[serde(default)]
-    message: String,
+    Result {
+        r#type: String,
+        application: Box<WireApplication>,
+    },
+    Error {
+        #[serde(default)]
+        message: String,
+    },
 }
 
 /// A line of either form: `data: {…}`, `{…}`, or `:`.
@@ -134,12 +109,9 @@ fn read_event(line: &[u8]) -> Result<Event, HttpError> {
     }
     let json = line.strip_prefix(b"data:").unwrap_or(line);
     Ok(match serde_json::from_slice(json).map_err(|_| HttpError::Broken)? {
-        WireEvent::Result(result) => {
-            Event::App { kind: result.kind, snapshot: Box::new(result.application.snapshot()) }
-        }
-        WireEvent::Error(WireError { http_code, message }) => {
-            Event::Error { code: http_code, message: clip(&message, SENTENCE) }
-        }
+        WireEvent::Result { r#type, .. } if r#type == "DELETED" => Event::Deleted,
+        WireEvent::Result { application, .. } => Event::App(Box::new(application.snapshot())),
+        WireEvent::Error { message } => Event::Error(clip(&message, SENTENCE)),
     })
 }
 

@@ -1,41 +1,30 @@
 //! Ask for a sync of one commit.
 
-use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, read_error};
-use super::application::read_application;
-use super::wire::{DEPLOY_ID, Info, SENTENCE, clip};
-use crate::http::{Http, Request, Response};
+use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, read_application, read_error};
+use super::wire::{DEPLOY_ID, SENTENCE, clip};
+use crate::http::{Http, Request, Response, without_nulls};
 use domain::application::Application;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, RepoName};
-use serde::Serialize;
+use serde_json::json;
 
 /// Which commit an application is synced to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Revision {
-    /// The application has one source.
-    Single(CommitSha),
-    /// It has several; those that follow the GitOps branch are pinned, the others keep to their own target.
-    Sources {
-        /// Their positions, from 1.
-        positions: Vec<u32>,
-        /// The commit for each of them.
-        commit: CommitSha,
-    },
+pub struct Revision {
+    pub commit: CommitSha,
+    /// The positions, from 1, of the sources that are pinned: those that follow the GitOps branch. The others keep
+    /// to their own target. `None`: the application is not made of several sources.
+    pub positions: Option<Vec<u32>>,
 }
 
-/// None of the application's sources follows the GitOps branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no source of the application follows the GitOps branch")]
-pub struct NoSource;
-
 /// How to pin `commit` of the GitOps branch in this application. A source that stands at a tag or on another
-/// branch of the same repository is not ours to move.
+/// branch of the same repository is not ours to move. `None`: no source follows the GitOps branch.
 pub fn which_sources(
     snapshot: &Application,
     gitops: &RepoName,
     branch: &BranchName,
     commit: &CommitSha,
-) -> Result<Revision, NoSource> {
+) -> Option<Revision> {
     let follows = |target: &str| {
         // This means the default branch, which may be the GitOps branch: Argo CD does not say.
         target.is_empty() || target == "HEAD" || target.strip_prefix("refs/heads/").unwrap_or(target) == branch.as_str()
@@ -45,11 +34,10 @@ pub fn which_sources(
         .filter(|(_, source)| is_repository(&source.url, gitops) && follows(&source.target))
         .map(|(position, _)| position)
         .collect();
-    match (positions.is_empty(), snapshot.multi_source) {
-        (true, _) => Err(NoSource),
-        (false, false) => Ok(Revision::Single(commit.clone())),
-        (false, true) => Ok(Revision::Sources { positions, commit: commit.clone() }),
+    if positions.is_empty() {
+        return None;
     }
+    Some(Revision { commit: commit.clone(), positions: snapshot.multi_source.then_some(positions) })
 }
 
 /// Whether a source's URL is this repository, by the rule with which Argo CD matches a push:
@@ -71,8 +59,8 @@ fn is_repository(url: &str, repo: &RepoName) -> bool {
         None => rest,
     };
     let is_path = |path: &str| {
-        let path = path.get(..path.len().saturating_sub(4)).filter(|_| ends_with_git(path)).unwrap_or(path);
-        repo.is(path)
+        let (name, end) = path.split_at_checked(path.len().saturating_sub(4)).unwrap_or((path, ""));
+        repo.is(if end.eq_ignore_ascii_case(".git") { name } else { path })
     };
     let Some((host, after)) = rest.split_once([':', '/']) else { return false };
     let host_ok = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
@@ -81,19 +69,6 @@ fn is_repository(url: &str, repo: &RepoName) -> bool {
         .split_once([':', '/'])
         .filter(|(port, _)| has_port && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
     host_ok && (is_path(after) || after_port.is_some_and(|(_, path)| is_path(path)))
-}
-
-fn ends_with_git(path: &str) -> bool {
-    path.len().checked_sub(4).and_then(|at| path.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(".git"))
-}
-
-/// Which commit to sync to, and for which deployment.
-#[derive(Clone, Debug)]
-pub struct SyncRequest<'a> {
-    /// To which commit.
-    pub revision: Revision,
-    /// For which deployment; Argo CD keeps the id with the operation, so that we know it as ours.
-    pub deployment: &'a DeploymentId,
 }
 
 /// What became of the request for a sync.
@@ -105,93 +80,67 @@ pub enum SyncOutcome {
     InProgress,
     /// A sync window does not allow it now; Argo CD's words.
     Window(String),
-    /// Our account lacks the right; Argo CD's words.
-    NoRight(String),
-    /// No such application in that project.
-    NoApplication,
     Deleting,
     /// Auto-sync is on, and then Argo CD syncs to no other revision; its words.
     AutoSync(String),
     /// Argo CD refused for another reason; its words.
     Refused(String),
-    /// Our token is not accepted.
-    Unauthorized,
-    /// It certainly was not taken.
-    NotDone(Fault),
+    /// It certainly was not taken, for a reason that any question may meet.
+    NotTaken(ArgoError),
     /// It may have been taken: look before asking again.
     Unknown(Fault),
 }
 
 const SYNC: &str = "ask Argo CD for the sync";
 
-/// Asks for a sync of exactly one commit.
-pub async fn sync(http: &impl Http, argocd: &ArgoCd, app: &ArgoApplication, wish: &SyncRequest<'_>) -> SyncOutcome {
-    match http.send(sync_request(argocd, app, wish)).await {
+/// Asks for a sync of exactly one commit. Argo CD keeps the deployment's id with the operation, so that we know
+/// it as ours.
+pub async fn sync(
+    http: &impl Http,
+    argocd: &ArgoCd,
+    app: &ArgoApplication,
+    revision: &Revision,
+    deployment: &DeploymentId,
+) -> SyncOutcome {
+    match http.send(sync_request(argocd, app, revision, deployment)).await {
         Ok(response) => read_sync(response),
         Err(error) => {
             let fault = Fault::new(System::ArgoCd, SYNC, error.into());
-            if error.nothing_happened() { SyncOutcome::NotDone(fault) } else { unknown(fault) }
+            if error.nothing_happened() { SyncOutcome::NotTaken(ArgoError::Fault(fault)) } else { unknown(fault) }
         }
     }
 }
 
 /// `POST /api/v1/applications/{name}/sync`.
-pub fn sync_request(argocd: &ArgoCd, app: &ArgoApplication, wish: &SyncRequest<'_>) -> Request {
-    let (revision, positions, revisions) = match &wish.revision {
-        Revision::Single(commit) => (Some(commit), None, None),
+pub fn sync_request(
+    argocd: &ArgoCd,
+    app: &ArgoApplication,
+    Revision { commit, positions }: &Revision,
+    deployment: &DeploymentId,
+) -> Request {
+    let (revision, revisions) = match positions {
+        None => (Some(commit), None),
         // As many revisions as positions: Argo CD indexes one by the other without a check.
-        Revision::Sources { positions, commit } => (None, Some(positions), Some(vec![commit; positions.len()])),
+        Some(positions) => (None, Some(vec![commit; positions.len()])),
     };
-    let body = SyncBody {
-        revision,
-        source_positions: positions,
-        revisions,
-        prune: false,
+    let body = json!({
+        "revision": revision,
+        "sourcePositions": positions,
+        "revisions": revisions,
+        "prune": false,
         // Our own strategy, because the application's may say `refresh: true`: a retry would then take a
         // newer commit.
-        retry_strategy: RetryStrategy {
-            limit: 2,
-            refresh: false,
-            backoff: Backoff { duration: "5s", factor: 2, max_duration: "1m" },
+        "retryStrategy": {
+            "limit": 2,
+            "refresh": false,
+            "backoff": { "duration": "5s", "factor": 2, "maxDuration": "1m" },
         },
-        infos: [Info { name: DEPLOY_ID.to_owned(), value: wish.deployment.to_string() }],
-        project: app.project.as_str(),
-        app_namespace: app.namespace.as_ref().map(|namespace| namespace.as_str()),
-    };
+        "infos": [{ "name": DEPLOY_ID, "value": deployment }],
+        "project": app.project,
+        "appNamespace": app.namespace,
+    });
     let url = argocd.url(&format!("/api/v1/applications/{}/sync", app.name));
-    argocd.signed_in(Request::post_json(url, &body)).max_answer(MAX_APPLICATION)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SyncBody<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revision: Option<&'a CommitSha>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_positions: Option<&'a Vec<u32>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    revisions: Option<Vec<&'a CommitSha>>,
-    prune: bool,
-    retry_strategy: RetryStrategy,
-    infos: [Info; 1],
-    project: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    app_namespace: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct RetryStrategy {
-    limit: u32,
-    refresh: bool,
-    backoff: Backoff,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Backoff {
-    duration: &'static str,
-    factor: u32,
-    max_duration: &'static str,
+    argocd.signed_in(Request::post_json(url, &without_nulls(body))).max_answer(MAX_APPLICATION)
 }
 
 /// Understands the answer to [`sync_request`].
@@ -220,15 +169,10 @@ pub fn read_sync(response: Response) -> SyncOutcome {
         ArgoError::NoRight(said) if said.starts_with("cannot sync: blocked by") => SyncOutcome::Window(said),
         // A window whose schedule Argo CD cannot read does not open by itself.
         ArgoError::NoRight(said) if said.starts_with("cannot sync:") => SyncOutcome::Refused(said),
-        ArgoError::NoRight(said) => SyncOutcome::NoRight(said),
-        ArgoError::NoApplication => SyncOutcome::NoApplication,
-        ArgoError::Unauthorized => SyncOutcome::Unauthorized,
-        ArgoError::Fault(fault) if status.is_redirection() => SyncOutcome::NotDone(fault),
         // 408 and 409 stand for gRPC's `Canceled` and `Aborted`, which may come after the fact.
-        ArgoError::Fault(fault) if status.is_client_error() && status != 408 && status != 409 => {
-            SyncOutcome::NotDone(fault)
-        }
-        ArgoError::Fault(fault) => unknown(fault),
+        ArgoError::Fault(fault) if status == 408 || status == 409 => unknown(fault),
+        ArgoError::Fault(fault) if !status.is_redirection() && !status.is_client_error() => unknown(fault),
+        error => SyncOutcome::NotTaken(error),
     }
 }
 

@@ -1,13 +1,13 @@
 //! An application in our words, and how it is read out of Argo CD's.
 //!
 //! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a
-//! test holds the two together. Go writes `null` for an empty list, so every list may be `null`.
+//! test holds the two together. Go writes `null` for an empty list, so every list is an `Option`.
 
-use domain::application::{AppSource, Application, Health, Operation, OperationState, Resource, word};
+use domain::application::{AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Deserializer, Serialize};
 
 // ---- As Argo CD writes it ----
 
@@ -84,8 +84,7 @@ struct Metadata {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     source: Option<Source>,
-    #[serde(deserialize_with = "or_default")]
-    sources: Vec<Source>,
+    sources: Option<Vec<Source>>,
     source_hydrator: Option<IgnoredAny>,
     sync_policy: Option<SyncPolicy>,
 }
@@ -112,18 +111,17 @@ struct Automated {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WireOperation {
-    #[serde(deserialize_with = "or_default")]
-    info: Vec<Option<Info>>,
+    info: Option<Vec<Option<Info>>>,
     initiated_by: Initiator,
     sync: Option<WireSyncOperation>,
 }
 
 /// One entry of an operation's `info`.
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Info {
-    pub(super) name: String,
-    pub(super) value: String,
+struct Info {
+    name: String,
+    value: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -137,8 +135,7 @@ struct Initiator {
 #[serde(default)]
 struct WireSyncOperation {
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
+    revisions: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -147,29 +144,25 @@ struct Status {
     sync: WireSync,
     health: WireHealth,
     reconciled_at: Option<String>,
-    #[serde(deserialize_with = "or_default")]
-    conditions: Vec<Condition>,
+    conditions: Option<Vec<Condition>>,
     summary: Summary,
-    #[serde(deserialize_with = "or_default")]
-    resources: Vec<WireResource>,
-    #[serde(deserialize_with = "or_default")]
-    history: Vec<HistoryEntry>,
+    resources: Option<Vec<WireResource>>,
+    history: Option<Vec<HistoryEntry>>,
     operation_state: Option<WireState>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireSync {
-    status: String,
+    status: SyncStatus,
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
+    revisions: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WireHealth {
-    status: String,
+    status: Health,
     message: String,
 }
 
@@ -184,10 +177,9 @@ struct Condition {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Summary {
-    #[serde(rename = "externalURLs", deserialize_with = "or_default")]
-    external_urls: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    images: Vec<String>,
+    #[serde(rename = "externalURLs")]
+    external_urls: Option<Vec<String>>,
+    images: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -204,15 +196,14 @@ struct WireResource {
 struct HistoryEntry {
     deployed_at: Option<String>,
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
+    revisions: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct WireState {
     operation: WireOperation,
-    phase: String,
+    phase: Phase,
     message: String,
     started_at: Option<String>,
     finished_at: Option<String>,
@@ -224,25 +215,8 @@ struct WireState {
 #[serde(default)]
 struct SyncResult {
     revision: String,
-    #[serde(deserialize_with = "or_default")]
-    revisions: Vec<String>,
-    #[serde(deserialize_with = "or_default")]
-    resources: Vec<Option<ResourceResult>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ResourceResult {
-    kind: String,
-    name: String,
-    status: String,
-    message: String,
-    hook_phase: String,
-}
-
-/// `null` is the empty list.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+    revisions: Option<Vec<String>>,
+    resources: Option<Vec<Option<Resource>>>,
 }
 
 impl WireApplication {
@@ -250,10 +224,10 @@ impl WireApplication {
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
-        let health = |resource: &WireResource| resource.health.as_ref().map(|health| word::<Health>(&health.status));
+        let health = |resource: &WireResource| resource.health.as_ref().map(|health| health.status);
         let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
         let is_degraded = |resource: &&WireResource| !resource.hook && health(resource) == Some(Health::Degraded);
-        let degraded = status.resources.iter().filter(is_degraded);
+        let degraded = status.resources.iter().flatten().filter(is_degraded);
         let failing = not_applied
             .map(|resource| line(&resource.kind, &resource.name, &resource.message))
             .chain(degraded.map(|resource| {
@@ -264,35 +238,36 @@ impl WireApplication {
         // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources is
         // ours.
         let hydrated = spec.source_hydrator.is_some();
-        let multi_source = !hydrated && !spec.sources.is_empty();
+        let several = spec.sources.unwrap_or_default();
+        let multi_source = !hydrated && !several.is_empty();
         let sources = match spec.source {
             _ if hydrated => Vec::new(),
-            _ if multi_source => spec.sources,
+            _ if multi_source => several,
             source => source.into_iter().collect(),
         };
+        let sources =
+            sources.into_iter().map(|source| AppSource { url: source.repo_url, target: source.target_revision });
         Application {
             operation: operation.map(|operation| Operation {
                 deploy_id: operation.deploy_id(),
                 by: operation.initiated_by.name(),
-                revisions: operation.sync.unwrap_or_default().revisions(),
+                revisions: operation.revisions(),
             }),
-            sync_status: word(&status.sync.status),
+            sync_status: status.sync.status,
             compared: one_per_source(status.sync.revision, status.sync.revisions),
-            health: word(&status.health.status),
+            health: status.health.status,
             health_message: clip(&status.health.message, SENTENCE),
             reconciled: time(status.reconciled_at),
             conditions: status
                 .conditions
                 .iter()
+                .flatten()
                 .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
                 .collect(),
             failing,
-            images: status.summary.images,
-            urls: status.summary.external_urls,
-            sources: sources
-                .into_iter()
-                .map(|source| AppSource { url: source.repo_url, target: source.target_revision })
-                .collect(),
+            images: status.summary.images.unwrap_or_default(),
+            urls: status.summary.external_urls.unwrap_or_default(),
+            sources: sources.collect(),
             multi_source,
             automated: spec
                 .sync_policy
@@ -302,6 +277,7 @@ impl WireApplication {
             history: status
                 .history
                 .into_iter()
+                .flatten()
                 .map(|entry| (time(entry.deployed_at), one_per_source(entry.revision, entry.revisions)))
                 .collect(),
             last,
@@ -313,32 +289,31 @@ impl WireState {
     fn read(self) -> OperationState {
         let result = self.sync_result.unwrap_or_default();
         let done = one_per_source(result.revision, result.revisions);
-        let resource = |resource: ResourceResult| Resource {
-            kind: resource.kind,
-            name: resource.name,
-            status: resource.status,
-            message: clip(&resource.message, SENTENCE),
-            hook_phase: resource.hook_phase,
-        };
+        let resource = |resource: Resource| Resource { message: clip(&resource.message, SENTENCE), ..resource };
         OperationState {
             deploy_id: self.operation.deploy_id(),
-            phase: word(&self.phase),
+            phase: self.phase,
             message: clip(&self.message, PARAGRAPH),
             started: time(self.started_at),
             finished: time(self.finished_at),
             retry_count: u32::try_from(self.retry_count).unwrap_or_default(),
             by: self.operation.initiated_by.name(),
             // Empty until Argo CD has begun to compare: then what was asked for.
-            revisions: if done.is_empty() { self.operation.sync.unwrap_or_default().revisions() } else { done },
-            resources: result.resources.into_iter().flatten().map(resource).collect(),
+            revisions: if done.is_empty() { self.operation.revisions() } else { done },
+            resources: result.resources.into_iter().flatten().flatten().map(resource).collect(),
         }
     }
 }
 
 impl WireOperation {
     fn deploy_id(&self) -> Option<DeploymentId> {
-        let ours = self.info.iter().flatten().find(|info| info.name == DEPLOY_ID)?;
+        let ours = self.info.iter().flatten().flatten().find(|info| info.name == DEPLOY_ID)?;
         DeploymentId::parse(&ours.value).ok()
+    }
+
+    fn revisions(self) -> Vec<String> {
+        let sync = self.sync.unwrap_or_default();
+        one_per_source(sync.revision, sync.revisions)
     }
 }
 
@@ -352,14 +327,9 @@ impl Initiator {
     }
 }
 
-impl WireSyncOperation {
-    fn revisions(self) -> Vec<String> {
-        one_per_source(self.revision, self.revisions)
-    }
-}
-
 /// `revision` is for one source, `revisions` for several.
-fn one_per_source(revision: String, revisions: Vec<String>) -> Vec<String> {
+fn one_per_source(revision: String, revisions: Option<Vec<String>>) -> Vec<String> {
+    let revisions = revisions.unwrap_or_default();
     if revisions.is_empty() && !revision.is_empty() { vec![revision] } else { revisions }
 }
 

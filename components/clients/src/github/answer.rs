@@ -3,6 +3,7 @@
 use crate::http::{Response, StatusCode};
 use domain::fault::{Cause, Fault, System};
 use domain::names::{BranchName, CommitSha, GitHubLogin};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Why there is no answer about the GitOps repository.
@@ -28,15 +29,24 @@ pub(super) fn nonsense(doing: &str, part: &str) -> Fault {
     Fault::new(System::GitHub, doing, Cause::Nonsense { part: part.to_owned() })
 }
 
+/// The body of an answer with the only status that means success.
+pub(super) fn read_json<T: DeserializeOwned>(
+    response: &Response,
+    success: StatusCode,
+    doing: &str,
+    part: &str,
+) -> Result<T, Fault> {
+    if response.status != success {
+        return Err(Fault::new(System::GitHub, doing, status_cause(response)));
+    }
+    serde_json::from_slice(&response.body).map_err(|_| nonsense(doing, part))
+}
+
 /// The data of an answer that has no other errors than absent parts.
 pub(super) fn read_data(response: &Response, doing: &str) -> Result<Value, Fault> {
-    let fault = |cause| Fault::new(System::GitHub, doing, cause);
-    if response.status != StatusCode::OK {
-        return Err(fault(status_cause(response)));
-    }
-    let mut answer: Value = serde_json::from_slice(&response.body).map_err(|_| nonsense(doing, "JSON"))?;
+    let mut answer: Value = read_json(response, StatusCode::OK, doing, "JSON")?;
     if let Some(error) = errors(&answer).iter().find(|error| !is_absence(error)) {
-        return Err(fault(error_cause(error, response)));
+        return Err(Fault::new(System::GitHub, doing, error_cause(error, response)));
     }
     let data = answer.get_mut("data").filter(|data| data.is_object()).map(Value::take);
     data.ok_or_else(|| nonsense(doing, "data"))

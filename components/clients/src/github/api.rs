@@ -1,5 +1,4 @@
-//! How GitHub is asked. What builds a request knows the address only; [`send`] and
-//! [`commit`](super::commit()) add the credential, which is asked for at each call because it may expire.
+//! How GitHub is asked. What builds a request knows the address only; [`GitHub::ask`] adds the credential.
 
 use crate::http::{HeaderName, Http, HttpError, Request, Response, header};
 use domain::fault::{Fault, System};
@@ -21,19 +20,14 @@ impl GitHub {
         self.url.host() == "api.github.com"
     }
 
-    /// The credential of this moment.
-    async fn bearer(&self) -> Result<Secret, Fault> {
-        Ok(self.token.clone())
-    }
-
-    /// The request with the credential of this moment. No other place adds one.
-    pub(super) async fn sign_in(&self, request: Request) -> Result<Request, Fault> {
-        Ok(request.bearer(&self.bearer().await?))
+    /// Sends a request with our credential. No other place adds one.
+    pub(super) async fn ask(&self, http: &impl Http, request: Request) -> Result<Response, HttpError> {
+        http.send(request.bearer(&self.token)).await
     }
 }
 
 pub(super) async fn send(http: &impl Http, gh: &GitHub, request: Request, doing: &str) -> Result<Response, Fault> {
-    http.send(gh.sign_in(request).await?).await.map_err(|error| no_answer(error, doing))
+    gh.ask(http, request).await.map_err(|error| no_answer(error, doing))
 }
 
 pub(super) fn no_answer(error: HttpError, doing: &str) -> Fault {

@@ -108,11 +108,7 @@ pub fn read_commit(response: &Response) -> CommitOutcome {
 
 /// Commits; once, whatever comes back.
 pub async fn commit(http: &impl Http, gh: &GitHub, new: &NewCommit<'_>) -> CommitOutcome {
-    let request = match gh.sign_in(commit_request(&gh.url, new)).await {
-        Ok(request) => request,
-        Err(fault) => return CommitOutcome::NotDone(fault),
-    };
-    match http.send(request).await {
+    match gh.ask(http, commit_request(&gh.url, new)).await {
         Ok(response) => read_commit(&response),
         Err(error) if error.nothing_happened() => CommitOutcome::NotDone(no_answer(error, COMMIT)),
         Err(error) => CommitOutcome::Unknown(no_answer(error, COMMIT).changed(Changed::Unknown)),

@@ -4,12 +4,14 @@
 //! ask for a short first page, which is all there is to most deploys, and for a page at the end only when
 //! there are more commits.
 
-use super::answer::{nonsense, status_cause, words};
+use super::answer::{Part, commit_sha, login, nonsense, read_json, text, words};
 use super::api::{GitHub, rest, send};
 use crate::http::{Http, Request, Response, StatusCode};
-use domain::fault::{Fault, System};
-use domain::names::{CommitSha, GitHubLogin, RepoName, UrlOrigin};
-use serde::{Deserialize, Serialize};
+use domain::deployment::Change;
+use domain::fault::Fault;
+use domain::names::{CommitSha, RepoName, UrlOrigin};
+use serde::Deserialize;
+use serde_json::Value;
 
 const COMPARE: &str = "compare the versions";
 /// So many changes we tell people about; the rest is behind the link.
@@ -20,39 +22,17 @@ const LARGEST_PAGE: usize = 100;
 const MAX_ANSWER: usize = 4 << 20;
 
 /// What the head has that the base has not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
     /// How many commits only the head has.
     pub ahead: u32,
     /// How many commits only the base has.
     pub behind: u32,
-    /// Each has some that the other has not: the base is not an earlier version of the head.
-    pub diverged: bool,
-    /// The commits that only the head has, newest first, at most ten.
+    /// The commits that only the head has, newest first, at most ten. In one page of GitHub's answer: those of
+    /// that page.
     pub commits: Vec<Change>,
     /// The page that shows all of it.
     pub url: Option<String>,
-}
-
-/// One commit of a comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    pub sha: CommitSha,
-    /// The first line of its message (trimmed to 200 characters).
-    pub headline: String,
-    /// The author's account, where GitHub knows one.
-    pub login: Option<GitHubLogin>,
-    pub url: String,
-}
-
-/// One page of GitHub's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ComparisonPage {
-    ahead: u32,
-    behind: u32,
-    url: Option<String>,
-    /// Oldest first.
-    commits: Vec<Change>,
 }
 
 /// Which part of the list to ask for; the first page has number 1.
@@ -98,18 +78,33 @@ pub fn compare_request(
 }
 
 /// Understands its answer. A base that GitHub does not know is a fault with the status 404.
-pub fn read_compare(response: &Response) -> Result<ComparisonPage, Fault> {
-    if response.status != StatusCode::OK {
-        return Err(Fault::new(System::GitHub, COMPARE, status_cause(response)));
-    }
+pub fn read_compare(response: &Response) -> Result<Comparison, Fault> {
     // Read without a detour: the text of the changed files is skipped, not kept.
-    let answer: RestComparison =
-        serde_json::from_slice(&response.body).map_err(|_| nonsense(COMPARE, "the commits"))?;
-    Ok(ComparisonPage {
-        ahead: answer.ahead_by,
-        behind: answer.behind_by,
-        url: answer.html_url,
-        commits: answer.commits.into_iter().map(RestCommit::change).collect(),
+    #[derive(Deserialize)]
+    struct Page {
+        ahead_by: u32,
+        behind_by: u32,
+        html_url: Option<String>,
+        /// Oldest first.
+        commits: Vec<Value>,
+    }
+    let page: Page = read_json(response, StatusCode::OK, COMPARE, "the commits")?;
+    let commits = page.commits.iter().rev().map(read_change).collect::<Part<_>>();
+    Ok(Comparison {
+        ahead: page.ahead_by,
+        behind: page.behind_by,
+        commits: commits.map_err(|_| nonsense(COMPARE, "the commits"))?,
+        url: page.html_url,
+    })
+}
+
+/// GitHub's own account for the author is sometimes an empty object where there is none.
+fn read_change(commit: &Value) -> Part<Change> {
+    let message = text(commit, "/commit/message").ok_or("a commit's message")?;
+    Ok(Change {
+        sha: commit_sha(commit, "/sha")?,
+        headline: words(message.lines().next().unwrap_or_default()),
+        login: login(commit, "/author/login"),
     })
 }
 
@@ -125,60 +120,15 @@ pub async fn compare(
         let request = compare_request(&gh.url, repo, base, head, paging);
         read_compare(&send(http, gh, request, COMPARE).await?)
     };
-    let first = ask(Paging::FIRST).await?;
-    let total = first.ahead as usize;
-    let last = match Paging::last_of(total) {
-        Some(paging) => ask(paging).await?.commits,
-        None => Vec::new(),
-    };
-    // Between two pages of a long list is a gap.
-    let oldest = if total < 2 * MOST { first.commits } else { Vec::new() };
-    Ok(Comparison {
-        ahead: first.ahead,
-        behind: first.behind,
-        diverged: first.ahead > 0 && first.behind > 0,
-        commits: last.into_iter().rev().chain(oldest.into_iter().rev()).take(MOST).collect(),
-        url: first.url,
-    })
-}
-
-#[derive(Deserialize)]
-struct RestComparison {
-    ahead_by: u32,
-    behind_by: u32,
-    html_url: Option<String>,
-    commits: Vec<RestCommit>,
-}
-
-#[derive(Deserialize)]
-struct RestCommit {
-    sha: CommitSha,
-    html_url: String,
-    commit: RestMessage,
-    author: Option<RestAccount>,
-}
-
-#[derive(Deserialize)]
-struct RestMessage {
-    message: String,
-}
-
-/// GitHub's own account; sometimes an empty object where there is none.
-#[derive(Deserialize)]
-struct RestAccount {
-    login: Option<String>,
-}
-
-impl RestCommit {
-    fn change(self) -> Change {
-        let login = self.author.and_then(|author| author.login);
-        Change {
-            sha: self.sha,
-            headline: words(self.commit.message.lines().next().unwrap_or_default()),
-            login: login.and_then(|login| GitHubLogin::parse(&login).ok()),
-            url: self.html_url,
-        }
+    let mut found = ask(Paging::FIRST).await?;
+    let total = found.ahead as usize;
+    if let Some(paging) = Paging::last_of(total) {
+        let last = ask(paging).await?.commits;
+        // Between two pages of a long list is a gap.
+        let oldest = if total < 2 * MOST { found.commits } else { Vec::new() };
+        found.commits = last.into_iter().chain(oldest).take(MOST).collect();
     }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -187,9 +137,10 @@ mod tests {
     use crate::github::samples::{gh, hostile, ok, repo, sha, show};
     use crate::http::HttpError;
     use crate::http::script::{Pieces, Script, response};
-    use domain::fault::Cause;
+    use domain::fault::{Cause, System};
+    use domain::names::GitHubLogin;
     use futures::FutureExt;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::cell::RefCell;
 
     fn commit(nth: usize) -> Value {
@@ -284,8 +235,8 @@ mod tests {
         assert_eq!((read.ahead, read.behind), (3, 1));
         assert_eq!(read.url.as_deref(), Some("https://github.com/acme/checkout/compare/0123456...f"));
         let logins: Vec<_> = read.commits.iter().map(|change| change.login.as_ref().map(GitHubLogin::as_str)).collect();
-        assert_eq!(logins, [Some("alice"), None, None]);
-        insta::assert_debug_snapshot!(read.commits[0], @r#"
+        assert_eq!(logins, [None, None, Some("alice")]);
+        insta::assert_debug_snapshot!(read.commits[2], @r#"
         Change {
             sha: CommitSha(
                 "0000000000000000000000000000000000000001",
@@ -296,7 +247,6 @@ mod tests {
                     "alice",
                 ),
             ),
-            url: "https://github.com/acme/checkout/commit/0000000000000000000000000000000000000001",
         }
         "#);
     }

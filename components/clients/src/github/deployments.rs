@@ -6,11 +6,11 @@
 //!
 //! **Invariant:** no call here changes what runs, so no fault here says that something changed.
 
-use super::answer::{nonsense, status_cause, text};
+use super::answer::{nonsense, read_json, text};
 use super::api::{GitHub, rest, rest_post, send};
-use crate::http::{Http, Request, Response, StatusCode};
+use crate::http::{Http, Request, Response, StatusCode, without_nulls};
 use domain::deployment::DeploymentState;
-use domain::fault::{Fault, System};
+use domain::fault::Fault;
 use domain::names::{CommitSha, DeploymentId, RepoName, UrlOrigin};
 use serde_json::{Value, json};
 
@@ -60,9 +60,10 @@ pub fn create_deployment_request(api: &UrlOrigin, new: &NewDeployment<'_>) -> Re
     rest_post(api, &format!("/repos/{}/deployments", new.repo), &body)
 }
 
-/// Understands its answer: GitHub's id of the deployment.
+/// Understands its answer: GitHub's id of the deployment. 202 would mean that GitHub merged something instead: no
+/// deployment was made.
 pub fn read_create_deployment(response: &Response) -> Result<u64, Fault> {
-    let answer = created(response, CREATE)?;
+    let answer: Value = read_json(response, StatusCode::CREATED, CREATE, "JSON")?;
     answer.get("id").and_then(Value::as_u64).ok_or_else(|| nonsense(CREATE, "the deployment's id"))
 }
 
@@ -81,11 +82,7 @@ pub fn find_deployment_request(api: &UrlOrigin, repo: &RepoName, sha: &CommitSha
 
 /// Understands its answer: GitHub's id of the one that has our id, if it is there.
 pub fn read_find_deployment(response: &Response, id: &DeploymentId) -> Result<Option<u64>, Fault> {
-    if response.status != StatusCode::OK {
-        return Err(Fault::new(System::GitHub, FIND, status_cause(response)));
-    }
-    let all: Vec<Value> =
-        serde_json::from_slice(&response.body).map_err(|_| nonsense(FIND, "a list of deployments"))?;
+    let all: Vec<Value> = read_json(response, StatusCode::OK, FIND, "a list of deployments")?;
     let ours = all.iter().find(|one| text(one, "/payload/deploy_id") == Some(id.as_str()));
     ours.map(|one| one.get("id").and_then(Value::as_u64).ok_or_else(|| nonsense(FIND, "the deployment's id")))
         .transpose()
@@ -99,22 +96,19 @@ pub async fn find_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<
 
 /// Builds the request for a new status of a deployment.
 pub fn deployment_status_request(api: &UrlOrigin, repo: &RepoName, id: u64, status: &DeploymentStatus<'_>) -> Request {
-    let mut body = json!({
+    let is_page = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
+    let body = json!({
         "state": status.state,
         "description": short(status.description),
         "auto_inactive": true,
+        "environment_url": status.environment_url.filter(is_page),
+        "log_url": status.log_url.filter(is_page),
     });
-    let is_page = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
-    for (name, url) in [("environment_url", status.environment_url), ("log_url", status.log_url)] {
-        if let (Some(body), Some(url)) = (body.as_object_mut(), url.filter(is_page)) {
-            body.insert(name.to_owned(), json!(url));
-        }
-    }
-    rest_post(api, &format!("/repos/{repo}/deployments/{id}/statuses"), &body)
+    rest_post(api, &format!("/repos/{repo}/deployments/{id}/statuses"), &without_nulls(body))
 }
 
 pub fn read_deployment_status(response: &Response) -> Result<(), Fault> {
-    created(response, STATUS).map(|_| ())
+    read_json::<Value>(response, StatusCode::CREATED, STATUS, "JSON").map(drop)
 }
 
 /// Tells GitHub how a deploy goes.
@@ -126,14 +120,6 @@ pub async fn deployment_status(
     status: &DeploymentStatus<'_>,
 ) -> Result<(), Fault> {
     read_deployment_status(&send(http, gh, deployment_status_request(&gh.url, repo, id, status), STATUS).await?)
-}
-
-/// 202 would mean that GitHub merged something instead: no deployment was made.
-fn created(response: &Response, doing: &str) -> Result<Value, Fault> {
-    if response.status != StatusCode::CREATED {
-        return Err(Fault::new(System::GitHub, doing, status_cause(response)));
-    }
-    serde_json::from_slice(&response.body).map_err(|_| nonsense(doing, "JSON"))
 }
 
 fn short(text: &str) -> String {
@@ -149,7 +135,7 @@ mod tests {
     use crate::github::samples::{body, gh, hostile, repo, sha};
     use crate::http::HttpError;
     use crate::http::script::{Script, response};
-    use domain::fault::{Cause, Changed};
+    use domain::fault::{Cause, Changed, System};
 
     fn made() -> String {
         json!({ "id": 1_234_567_890_123_u64, "sha": sha("f"), "environment": "production", "statuses_url": "https://x" }).to_string()

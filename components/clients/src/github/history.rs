@@ -46,15 +46,6 @@ pub struct PastCommit {
     pub message: String,
 }
 
-/// Which commits are looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The commits that touched the first file.
-    Touching,
-    /// All: a commit that changes nothing is in no file's history.
-    Any,
-}
-
 /// What is asked of a branch.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryQuestion<'a> {
@@ -62,13 +53,15 @@ pub struct HistoryQuestion<'a> {
     pub branch: &'a BranchName,
     /// The files whose content after each commit is wanted.
     pub paths: &'a [FilePath],
-    pub which: Which,
+    /// Only the commits that touched this file. `None`: all of them, because a commit that changes nothing is in
+    /// no file's history.
+    pub touching: Option<&'a FilePath>,
     pub since: Timestamp,
 }
 
 /// Builds the query for the branch's commits since then.
 pub fn history_request(api: &UrlOrigin, question: &HistoryQuestion<'_>) -> Request {
-    let HistoryQuestion { repo, branch, paths, which, since } = *question;
+    let HistoryQuestion { repo, branch, paths, touching, since } = *question;
     let query = format!(
         "query($owner: String!, $name: String!, $ref: String!, $path: String, $since: GitTimestamp!{}) {{
   viewer {{ login }}
@@ -83,9 +76,9 @@ pub fn history_request(api: &UrlOrigin, question: &HistoryQuestion<'_>) -> Reque
     );
     let mut variables = with_paths(repo, paths);
     variables.insert("ref".to_owned(), json!(qualified(branch)));
-    if which == Which::Touching {
+    if let Some(path) = touching {
         // Without this variable the query filters nothing.
-        variables.insert("path".to_owned(), json!(paths.first()));
+        variables.insert("path".to_owned(), json!(path));
     }
     variables.insert("since".to_owned(), json!(since.to_rfc3339()));
     graphql(api, &query, &Value::Object(variables))

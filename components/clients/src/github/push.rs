@@ -6,10 +6,9 @@ use domain::names::{CommitSha, FilePath};
 use domain::push::{MOST_TARGETS, Managed, PushNote, Touched};
 use domain::time::Timestamp;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// So many files of one target are named.
 const MOST_FILES: usize = 5;
@@ -37,13 +36,10 @@ pub struct Push<'a> {
     /// It is gone.
     pub deleted: bool,
     pub forced: bool,
-    #[serde(borrow)]
     pub repository: Repository<'a>,
     /// Oldest first.
-    #[serde(borrow)]
     pub commits: Vec<PushedCommit<'a>>,
-    #[serde(borrow)]
-    sender: Option<Sender<'a>>,
+    sender: Option<Account<'a>>,
 }
 
 /// Where it was pushed to.
@@ -55,7 +51,7 @@ pub struct Repository<'a> {
     pub full_name: Cow<'a, str>,
     /// In whole seconds, in the payload of a push.
     pub pushed_at: serde_json::Value,
-    #[serde(borrow)]
+    #[serde(deserialize_with = "or_nothing")]
     html_url: Text<'a>,
 }
 
@@ -63,31 +59,44 @@ pub struct Repository<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PushedCommit<'a> {
-    #[serde(borrow)]
+    #[serde(deserialize_with = "or_nothing")]
     id: Text<'a>,
     /// What its author says.
     #[serde(borrow)]
     pub message: Cow<'a, str>,
-    #[serde(borrow)]
-    committer: Option<Committer<'a>>,
-    #[serde(borrow)]
-    added: Paths<'a>,
-    #[serde(borrow)]
-    modified: Paths<'a>,
+    committer: Option<Account<'a>>,
+    #[serde(deserialize_with = "or_nothing")]
+    added: Vec<Text<'a>>,
+    #[serde(deserialize_with = "or_nothing")]
+    modified: Vec<Text<'a>>,
 }
 
+/// An account: a sender has its name in `login`, a committer in `username`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Sender<'a> {
-    #[serde(borrow)]
+struct Account<'a> {
+    #[serde(borrow, deserialize_with = "or_nothing")]
     login: Text<'a>,
+    #[serde(deserialize_with = "or_nothing")]
+    username: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Committer<'a> {
-    #[serde(borrow)]
-    username: Text<'a>,
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What the payload has, or nothing where that has another type: a field that is only shown to people must not
+/// make a push unreadable.
+fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Found<T> {
+        Wanted(T),
+        Other(IgnoredAny),
+    }
+    Found::deserialize(deserializer).map(|found| match found {
+        Found::Wanted(wanted) => wanted,
+        Found::Other(_) => T::default(),
+    })
 }
 
 /// GitHub's own account: it commits what is made through its API or on its pages.
@@ -103,7 +112,8 @@ impl PushedCommit<'_> {
 
     /// The files that may be managed and are there afterwards.
     fn files(&self) -> impl Iterator<Item = &str> {
-        self.added.0.iter().chain(&self.modified.0).map(|path| &**path)
+        let paths = self.added.iter().chain(&self.modified).map(|path| &*path.0);
+        paths.filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
     }
 }
 
@@ -167,93 +177,6 @@ impl Push<'_> {
             touched,
             more: u32::try_from(more.len()).unwrap_or(u32::MAX),
         })
-    }
-}
-
-/// A text, or nothing where the payload has another type: a field that is only shown to people must not make
-/// a push unreadable.
-#[derive(Debug, Default)]
-struct Text<'a>(Cow<'a, str>);
-
-/// Paths of YAML files, or nothing where the payload has no list.
-#[derive(Debug, Default)]
-struct Paths<'a>(Vec<Cow<'a, str>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Lenient).map(|read| match read {
-            Read::Text(text) => Self(text),
-            Read::Paths(_) => Self::default(),
-        })
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Paths<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Lenient).map(|read| match read {
-            Read::Text(_) => Self::default(),
-            Read::Paths(paths) => Self(paths),
-        })
-    }
-}
-
-enum Read<'a> {
-    Text(Cow<'a, str>),
-    Paths(Vec<Cow<'a, str>>),
-}
-
-struct Lenient;
-
-const NOTHING: Read<'_> = Read::Text(Cow::Borrowed(""));
-
-impl<'de> Visitor<'de> for Lenient {
-    type Value = Read<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Read<'de>, E> {
-        Ok(Read::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Read<'de>, E> {
-        Ok(Read::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Read<'de>, A::Error> {
-        let mut paths = Vec::new();
-        while let Some(Text(path)) = list.next_element()? {
-            if path.ends_with(".yaml") || path.ends_with(".yml") {
-                paths.push(path);
-            }
-        }
-        Ok(Read::Paths(paths))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read<'de>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(NOTHING)
-    }
-
-    fn visit_unit<E>(self) -> Result<Read<'de>, E> {
-        Ok(NOTHING)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Read<'de>, E> {
-        Ok(NOTHING)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Read<'de>, E> {
-        Ok(NOTHING)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Read<'de>, E> {
-        Ok(NOTHING)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Read<'de>, E> {
-        Ok(NOTHING)
     }
 }
 

@@ -6,7 +6,7 @@ use super::answer::{
 };
 use super::api::{GitHub, graphql, send};
 use super::files::{FILE, FileState, MAX_ANSWER, read_file};
-use crate::http::{Http, Request, Response};
+use crate::http::{Http, Request, Response, without_nulls};
 use domain::deployment::Reference;
 use domain::github::{ChecksState, Opinion, Review, ReviewsState};
 use domain::message;
@@ -193,7 +193,13 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
 
 fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
     let values = question.values.as_str();
-    let mut variables = json!({
+    let (number, branch) = match question.reference {
+        // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the pull
+        // request.
+        Reference::PullRequest(number) => (Some(i32::try_from(number.0).unwrap_or(i32::MAX)), None),
+        Reference::Branch(branch) => (None, Some(qualified(branch))),
+    };
+    let mut variables = without_nulls(json!({
         "gitopsOwner": question.gitops_repo.owner(),
         "gitopsName": question.gitops_repo.name(),
         "gitopsRef": qualified(question.gitops_branch),
@@ -202,7 +208,10 @@ fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
         "below": folder(values),
         "appOwner": question.app_repo.owner(),
         "appName": question.app_repo.name(),
-    });
+        "number": number,
+        "appRef": branch,
+        "checked": question.checks_of,
+    }));
     if let Some(variables) = variables.as_object_mut() {
         for (n, file) in question.also.iter().enumerate() {
             variables.insert(format!("also{n}"), json!(file));
@@ -210,17 +219,6 @@ fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
         for (n, folder) in folders.iter().enumerate() {
             variables.insert(format!("below{n}"), json!(folder));
         }
-        if let Some(sha) = question.checks_of {
-            variables.insert("checked".to_owned(), json!(sha));
-        }
-        match question.reference {
-            // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of
-            // the pull request.
-            Reference::PullRequest(number) => {
-                variables.insert("number".to_owned(), json!(i32::try_from(number.0).unwrap_or(i32::MAX)))
-            }
-            Reference::Branch(branch) => variables.insert("appRef".to_owned(), json!(qualified(branch))),
-        };
     }
     variables
 }

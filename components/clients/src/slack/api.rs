@@ -1,9 +1,9 @@
 //! The few calls that we make to Slack.
 
-use crate::http::{Http, HttpError, Request, Response, header};
+use crate::http::{Http, Request, Response, header, without_nulls};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::message::Message;
-use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin};
+use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackUser, UrlOrigin};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,15 +23,6 @@ pub enum Audience {
     Asker,
     /// Everybody in the channel.
     Channel,
-}
-
-/// What becomes of the message that an answer to a `response_url` follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Original {
-    /// It stays; the answer is a new message.
-    Keep,
-    /// The answer takes its place.
-    Replace,
 }
 
 /// Why Slack did not do it. One variant per different reaction.
@@ -67,25 +58,22 @@ pub async fn post(
     message: &Message,
     thread: Option<&MessageTs>,
 ) -> Result<MessageTs, SlackError> {
-    let response = http.send(post_request(slack, channel, message, thread)).await;
-    read_post(response.map_err(|error| unreachable(POST, Changed::Unknown, error))?)
+    read_post(send(http, post_request(slack, channel, message, thread), POST, Changed::Unknown).await?)
 }
 
 const POST: &str = "post the message";
 
 /// `chat.postMessage`.
 pub fn post_request(slack: &Slack, channel: &SlackChannel, message: &Message, thread: Option<&MessageTs>) -> Request {
-    let mut body = json!({
+    let body = json!({
         "channel": channel,
         "text": message.text,
         "blocks": message.blocks,
         "unfurl_links": false,
         "unfurl_media": false,
+        "thread_ts": thread,
     });
-    if let (Some(body), Some(thread)) = (body.as_object_mut(), thread) {
-        body.insert("thread_ts".to_owned(), json!(thread));
-    }
-    call(slack, "chat.postMessage", &body)
+    call(slack, "chat.postMessage", &without_nulls(body))
 }
 
 /// Understands the answer to [`post_request`].
@@ -103,8 +91,7 @@ pub async fn update(
     ts: &MessageTs,
     message: &Message,
 ) -> Result<(), SlackError> {
-    let response = http.send(update_request(slack, channel, ts, message)).await;
-    read_update(response.map_err(|error| unreachable(UPDATE, Changed::Unknown, error))?)
+    read_update(send(http, update_request(slack, channel, ts, message), UPDATE, Changed::Unknown).await?)
 }
 
 const UPDATE: &str = "update the message";
@@ -120,25 +107,23 @@ pub fn read_update(response: Response) -> Result<(), SlackError> {
     read_ok(response, UPDATE, Changed::Unknown).map(|_| ())
 }
 
-/// Answers a click without a token.
+/// Answers a click without a token, in a message of its own.
 pub async fn respond(
     http: &impl Http,
     to: &ResponseUrl,
     message: &Message,
     audience: Audience,
-    original: Original,
 ) -> Result<(), SlackError> {
-    let response = http.send(respond_request(to, message, audience, original)).await;
-    read_respond(response.map_err(|error| unreachable(RESPOND, Changed::Unknown, error))?)
+    read_respond(send(http, respond_request(to, message, audience), RESPOND, Changed::Unknown).await?)
 }
 
 const RESPOND: &str = "answer the command";
 
 /// A POST to the `response_url`.
-pub fn respond_request(to: &ResponseUrl, message: &Message, audience: Audience, original: Original) -> Request {
+pub fn respond_request(to: &ResponseUrl, message: &Message, audience: Audience) -> Request {
     let body = json!({
         "response_type": match audience { Audience::Asker => "ephemeral", Audience::Channel => "in_channel" },
-        "replace_original": original == Original::Replace,
+        "replace_original": false,
         "text": message.text,
         "blocks": message.blocks,
     });
@@ -159,8 +144,7 @@ pub fn read_respond(response: Response) -> Result<(), SlackError> {
 
 /// The members of a user group.
 pub async fn group_members(http: &impl Http, slack: &Slack, group: &SlackGroup) -> Result<Vec<SlackUser>, SlackError> {
-    let response = http.send(group_members_request(slack, group)).await;
-    read_group_members(response.map_err(|error| unreachable(GROUP, Changed::Nothing, error))?)
+    read_group_members(send(http, group_members_request(slack, group), GROUP, Changed::Nothing).await?)
 }
 
 const GROUP: &str = "read the members of the user group";
@@ -177,26 +161,6 @@ pub fn read_group_members(response: Response) -> Result<Vec<SlackUser>, SlackErr
     Ok(users.iter().filter_map(|user| SlackUser::parse(user).ok()).collect())
 }
 
-/// Whether our token works, and for which workspace.
-pub async fn auth_test(http: &impl Http, slack: &Slack) -> Result<SlackTeam, SlackError> {
-    let response = http.send(auth_test_request(slack)).await;
-    read_auth_test(response.map_err(|error| unreachable(AUTH, Changed::Nothing, error))?)
-}
-
-const AUTH: &str = "check the bot token";
-
-/// `auth.test`.
-pub fn auth_test_request(slack: &Slack) -> Request {
-    call(slack, "auth.test", &json!({}))
-}
-
-/// Understands the answer to [`auth_test_request`].
-pub fn read_auth_test(response: Response) -> Result<SlackTeam, SlackError> {
-    let answer = read_ok(response, AUTH, Changed::Nothing)?;
-    let team = answer.team_id.as_deref().and_then(|team| SlackTeam::parse(team).ok());
-    team.ok_or_else(|| nonsense(AUTH, Changed::Nothing, "the workspace's id"))
-}
-
 /// The body of the immediate answer to a command: seen by the asker only. `text` is mrkdwn, so people's words
 /// in it are escaped.
 pub fn answer(text: &str) -> Vec<u8> {
@@ -211,6 +175,14 @@ fn json_post(url: &str, body: &Value) -> Request {
     Request::post_json(url, body).header(header::CONTENT_TYPE, "application/json; charset=utf-8")
 }
 
+/// `unsettled`: what the fault says of an effect that a call without an answer leaves open.
+async fn send(http: &impl Http, request: Request, doing: &str, unsettled: Changed) -> Result<Response, SlackError> {
+    http.send(request).await.map_err(|error| {
+        let changed = if error.nothing_happened() { Changed::Nothing } else { unsettled };
+        SlackError::Unreachable(Fault::new(System::Slack, doing, error.into()).changed(changed))
+    })
+}
+
 /// The parts of Slack's answers that we read.
 #[derive(Deserialize)]
 struct Answer {
@@ -219,7 +191,6 @@ struct Answer {
     needed: Option<String>,
     ts: Option<String>,
     users: Option<Vec<String>>,
-    team_id: Option<String>,
 }
 
 /// Did Slack do it? An HTTP status of 200 does not say so. `unsettled`: what the fault says of an effect that
@@ -293,11 +264,6 @@ fn reason(text: &str) -> Option<String> {
 fn scopes(text: &str) -> Option<&str> {
     let ok = text.len() <= 80 && text.bytes().all(|b| b.is_ascii_lowercase() || matches!(b, b':' | b'.' | b',' | b'_'));
     ok.then_some(text)
-}
-
-fn unreachable(doing: &str, unsettled: Changed, error: HttpError) -> SlackError {
-    let changed = if error.nothing_happened() { Changed::Nothing } else { unsettled };
-    SlackError::Unreachable(Fault::new(System::Slack, doing, error.into()).changed(changed))
 }
 
 fn nonsense(doing: &str, changed: Changed, part: &str) -> SlackError {

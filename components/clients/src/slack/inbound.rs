@@ -21,19 +21,7 @@ pub enum FormError {
     Malformed(&'static str),
 }
 
-/// What arrives at the address of the slash command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "one per request, and nearly always the large one; only 64-bit targets mind"
-)]
-pub enum Incoming {
-    /// Slack checks our certificate, perhaps without a signature: answer 200 and do nothing.
-    SslCheck,
-    /// A person typed the command.
-    Command(SlashCommand),
-}
-
+/// A person typed the command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlashCommand {
     pub team: SlackTeam,
@@ -55,14 +43,14 @@ pub struct SlashCommand {
 }
 
 impl SlashCommand {
-    /// Reads the form. The caller has checked the signature, or does nothing unless it is
-    /// [`Incoming::Command`].
-    pub fn parse(body: &[u8]) -> Result<Incoming, FormError> {
+    /// Reads the form. `None`: Slack only checks our certificate, perhaps without a signature. Before a command
+    /// is carried out, the caller has checked the signature.
+    pub fn parse(body: &[u8]) -> Result<Option<Self>, FormError> {
         let form = Form::read(body);
         if form.optional("ssl_check")?.as_deref() == Some("1") {
-            return Ok(Incoming::SslCheck);
+            return Ok(None);
         }
-        Ok(Incoming::Command(Self {
+        Ok(Some(Self {
             team: form.named("team_id", SlackTeam::parse)?,
             team_domain: form.optional("team_domain")?.unwrap_or_default(),
             channel: form.named("channel_id", SlackChannel::parse)?,

@@ -58,11 +58,11 @@ fn is_bounded(snapshot: &Application) {
         follows && (url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git"))
     };
     match which_sources(snapshot, &gitops, &branch, &commit) {
-        Ok(Revision::Single(pinned)) => {
+        Some(Revision { commit: pinned, positions: None }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, false));
             assert!(snapshot.sources.iter().any(ours));
         }
-        Ok(Revision::Sources { positions, commit: pinned }) => {
+        Some(Revision { commit: pinned, positions: Some(positions) }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, true));
             assert!(!positions.is_empty() && positions.is_sorted());
             for position in positions {
@@ -70,7 +70,7 @@ fn is_bounded(snapshot: &Application) {
                 assert!(source.is_some_and(ours), "source {position} is not ours");
             }
         }
-        Err(_) => {
+        None => {
             let plain =
                 |source: &AppSource| source.url == "https://github.com/acme/gitops.git" && source.target == "main";
             assert!(!snapshot.sources.iter().any(plain));
@@ -90,9 +90,9 @@ pub fn argocd_events(data: &[u8]) {
     }
     for event in &whole.0 {
         match event {
-            Event::App { snapshot, .. } => is_bounded(snapshot),
-            Event::Error { message, .. } => is_clipped(message, 200),
-            Event::KeepAlive => {}
+            Event::App(snapshot) => is_bounded(snapshot),
+            Event::Error(message) => is_clipped(message, 200),
+            Event::Deleted | Event::KeepAlive => {}
         }
     }
     let lines = stream.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
@@ -136,12 +136,12 @@ pub fn argocd_answer(data: &[u8]) {
             assert_eq!(fault.changed, Changed::Unknown);
             is_told_briefly(data, &fault);
         }
-        SyncOutcome::NotDone(fault) => {
+        SyncOutcome::NotTaken(ArgoError::Fault(fault)) => {
             assert_eq!(fault.changed, Changed::Nothing);
             assert!(![200, 408, 409].contains(&status) && status < 500, "{status} may come after the fact");
             is_told_briefly(data, &fault);
         }
-        SyncOutcome::Window(said) | SyncOutcome::NoRight(said) => {
+        SyncOutcome::Window(said) | SyncOutcome::NotTaken(ArgoError::NoRight(said)) => {
             assert!(status == 403 && has_code(7), "{status} {json}");
             is_clipped(&said, 200);
         }
@@ -151,8 +151,8 @@ pub fn argocd_answer(data: &[u8]) {
             is_clipped(&said, 200);
         }
         SyncOutcome::InProgress | SyncOutcome::Deleting => assert_eq!(status, 400),
-        SyncOutcome::NoApplication => assert!(status == 404 && has_code(5), "{status} {json}"),
-        SyncOutcome::Unauthorized => assert_eq!(status, 401),
+        SyncOutcome::NotTaken(ArgoError::NoApplication) => assert!(status == 404 && has_code(5), "{status} {json}"),
+        SyncOutcome::NotTaken(ArgoError::Unauthorized) => assert_eq!(status, 401),
     }
     match read_webhook(response(status, body)) {
         Ok(()) => assert_eq!(status, 200),

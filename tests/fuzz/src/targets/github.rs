@@ -5,7 +5,7 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::github::{
-    CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState, Which, catalog_request,
+    CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState, catalog_request,
     history_request, read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status,
     read_find_deployment, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
 };
@@ -150,8 +150,8 @@ pub fn github_history(data: &[u8]) {
     let paths = ["checkout/values.yaml", "checkout/canary.yaml"].map(|path| FilePath::parse(path).expect("a path"));
     let repo = RepoName::parse("acme/gitops").expect("a repository");
     let branch = BranchName::parse("main").expect("a branch");
-    let (which, since) = (Which::Any, Timestamp(0));
-    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths, which, since };
+    let since = Timestamp(0);
+    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths, touching: None, since };
     keeps_secrets(data, &history_request(&github().url, &question));
     keeps_secrets(data, &catalog_request(&github().url, &repo, &branch, &paths[0]));
     match read_history(&paths, &answer) {

@@ -6,31 +6,38 @@ use domain::application::AppSource;
 use proptest::prelude::*;
 use serde_json::json;
 
-fn wish(revision: Revision, deployment: &DeploymentId) -> SyncRequest<'_> {
-    SyncRequest { revision, deployment }
+fn single() -> Revision {
+    Revision { commit: commit(), positions: None }
+}
+
+fn pinned(positions: Vec<u32>) -> Revision {
+    Revision { commit: commit(), positions: Some(positions) }
 }
 
 #[test]
 fn a_sync_is_asked_for_with_commit_retries_and_id() {
-    insta::assert_snapshot!(shown(&sync_request(&argocd(), &app(), &wish(Revision::Single(commit()), &id()))), @r#"
+    insta::assert_snapshot!(shown(&sync_request(&argocd(), &app(), &single(), &id())), @r#"
     POST https://argocd.acme.example/argo/api/v1/applications/checkout/sync
     content-type: application/json
     authorization: Bearer a.jwt.token
 
-    {"revision":"6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","prune":false,"retryStrategy":{"limit":2,"refresh":false,"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"}},"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"default"}
+    {"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"default","prune":false,"retryStrategy":{"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"},"limit":2,"refresh":false},"revision":"6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"}
     "#);
-    let sources = Revision::Sources { positions: vec![1, 3], commit: commit() };
-    insta::assert_snapshot!(shown(&sync_request(&argocd(), &in_namespace(), &wish(sources, &id()))), @r#"
+    insta::assert_snapshot!(shown(&sync_request(&argocd(), &in_namespace(), &pinned(vec![1, 3]), &id())), @r#"
     POST https://argocd.acme.example/argo/api/v1/applications/checkout/sync
     content-type: application/json
     authorization: Bearer a.jwt.token
 
-    {"sourcePositions":[1,3],"revisions":["6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"],"prune":false,"retryStrategy":{"limit":2,"refresh":false,"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"}},"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"shop","appNamespace":"shop-apps"}
+    {"appNamespace":"shop-apps","infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"shop","prune":false,"retryStrategy":{"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"},"limit":2,"refresh":false},"revisions":["6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"],"sourcePositions":[1,3]}
     "#);
 }
 
 fn sync_fault(cause: Cause, changed: Changed) -> Fault {
     Fault::new(System::ArgoCd, SYNC, cause).changed(changed)
+}
+
+fn not_done(cause: Cause, changed: Changed) -> SyncOutcome {
+    SyncOutcome::NotTaken(ArgoError::Fault(sync_fault(cause, changed)))
 }
 
 #[test]
@@ -50,22 +57,26 @@ fn what_became_of_a_sync() {
     }
     let project = "app is not allowed in project \"x\", or the project does not exist";
     check(400, &error_body(3, project), SyncOutcome::Refused(said(project)));
-    check(400, "<html>", SyncOutcome::NotDone(sync_fault(Cause::Status { status: 400 }, Changed::Nothing)));
-    check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::Unauthorized);
+    check(400, "<html>", not_done(Cause::Status { status: 400 }, Changed::Nothing));
+    check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::NotTaken(ArgoError::Unauthorized));
     let window = "cannot sync: blocked by sync window";
     check(403, &error_body(7, window), SyncOutcome::Window(said(window)));
     let invalid = "cannot sync: invalid sync window: cannot parse schedule";
     check(403, &error_body(7, invalid), SyncOutcome::Refused(said(invalid)));
     let right = "permission denied: applications, sync, default/checkout, sub: deploybot, iat: 2026-08-21T08:42:43Z";
-    check(403, &error_body(7, right), SyncOutcome::NoRight(said(right)));
+    check(403, &error_body(7, right), SyncOutcome::NotTaken(ArgoError::NoRight(said(right))));
     let forbidden = Cause::Forbidden { said: String::new() };
-    check(403, "<html>", SyncOutcome::NotDone(sync_fault(forbidden, Changed::Nothing)));
-    check(404, &error_body(5, "applications.argoproj.io \"checkout\" not found"), SyncOutcome::NoApplication);
+    check(403, "<html>", not_done(forbidden, Changed::Nothing));
+    check(
+        404,
+        &error_body(5, "applications.argoproj.io \"checkout\" not found"),
+        SyncOutcome::NotTaken(ArgoError::NoApplication),
+    );
     for status in [307, 404, 405, 413, 415] {
-        check(status, "", SyncOutcome::NotDone(sync_fault(Cause::Status { status }, Changed::Nothing)));
+        check(status, "", not_done(Cause::Status { status }, Changed::Nothing));
     }
     let limited = Cause::RateLimited { seconds: None };
-    check(429, "", SyncOutcome::NotDone(sync_fault(limited, Changed::Nothing)));
+    check(429, "", not_done(limited, Changed::Nothing));
     for status in [202, 204, 408, 409, 500, 502, 503, 504] {
         check(status, "", SyncOutcome::Unknown(sync_fault(Cause::Status { status }, Changed::Unknown)));
     }
@@ -84,15 +95,14 @@ fn what_became_of_a_sync() {
 #[test]
 fn a_sync_without_an_answer_may_have_been_taken() {
     for (error, expected) in [
-        (HttpError::Denied, SyncOutcome::NotDone(sync_fault(Cause::Denied, Changed::Nothing))),
-        (HttpError::NotConnected, SyncOutcome::NotDone(sync_fault(Cause::NotConnected, Changed::Nothing))),
+        (HttpError::Denied, not_done(Cause::Denied, Changed::Nothing)),
+        (HttpError::NotConnected, not_done(Cause::NotConnected, Changed::Nothing)),
         (HttpError::TimedOut, SyncOutcome::Unknown(sync_fault(Cause::TimedOut, Changed::Unknown))),
         (HttpError::Broken, SyncOutcome::Unknown(sync_fault(Cause::Broken, Changed::Unknown))),
         (HttpError::TooLarge, SyncOutcome::Unknown(sync_fault(Cause::TooLarge, Changed::Unknown))),
     ] {
         let http = Script::new([Err(error)]);
-        let (id, revision) = (id(), Revision::Single(commit()));
-        assert_eq!(http.once(sync(&http, &argocd(), &app(), &wish(revision, &id))).0, expected);
+        assert_eq!(http.once(sync(&http, &argocd(), &app(), &single(), &id())).0, expected);
     }
 }
 
@@ -156,8 +166,8 @@ fn a_commit_is_pinned_in_the_sources_that_are_ours() {
     };
     let (ours, ours_too, chart) =
         ("https://github.com/acme/gitops", "git@github.com:acme/gitops.git", "https://charts.example");
-    let pinned = |positions| Ok(Revision::Sources { positions, commit: commit() });
-    check(&[ours], false, Ok(Revision::Single(commit())));
+    let pinned = |positions| Some(pinned(positions));
+    check(&[ours], false, Some(single()));
     check(&[ours], true, pinned(vec![1]));
     check(&[chart, ours, chart, ours_too], true, pinned(vec![2, 4]));
     let (by_default, by_head, in_full) =
@@ -167,12 +177,12 @@ fn a_commit_is_pinned_in_the_sources_that_are_ours() {
     for target in elsewhere {
         let kept = format!("{ours} at {target}");
         check(&[&kept, ours], true, pinned(vec![2]));
-        check(&[&kept, chart], true, Err(NoSource));
-        check(&[&kept], false, Err(NoSource));
+        check(&[&kept, chart], true, None);
+        check(&[&kept], false, None);
     }
-    check(&[chart], false, Err(NoSource));
-    check(&[chart, chart], true, Err(NoSource));
-    check(&[], false, Err(NoSource));
+    check(&[chart], false, None);
+    check(&[chart, chart], true, None);
+    check(&[], false, None);
 }
 
 proptest! {

@@ -55,7 +55,7 @@ fn the_history_is_walked_by_one_query() {
     let (repo, branch, paths, gh) = (repo("acme/gitops"), branch("main"), paths(), gh());
     let script = Script::new([Ok(ok(&walked(&[node()])))]);
     let since = Timestamp::from_seconds(1_787_301_763);
-    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths, which: Which::Touching, since };
+    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths, touching: paths.first(), since };
     let (outcome, request) = script.once(history(&script, &gh, &question));
     assert_eq!(
         outcome,
@@ -91,7 +91,7 @@ fn the_history_is_walked_by_one_query() {
 #[test]
 fn a_commit_that_changes_nothing_is_looked_for_among_all() {
     let (repo, branch, since) = (repo("acme/gitops"), branch("main"), Timestamp(0));
-    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths(), which: Which::Any, since };
+    let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths(), touching: None, since };
     let variables = body(&history_request(&gh().url, &question))["variables"].clone();
     assert_eq!(variables.get("path"), None, "a variable that is not there filters nothing");
     assert_eq!(variables["path0"], json!("checkout/values.yaml"));
