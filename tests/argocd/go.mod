@@ -5,6 +5,7 @@ go 1.25.5
 require (
 	github.com/argoproj/argo-cd/v3 v3.2.11
 	github.com/spf13/cobra v1.10.1
+	golang.org/x/sync v0.19.0
 	k8s.io/api v0.34.2
 	k8s.io/apiextensions-apiserver v0.34.0
 	k8s.io/apimachinery v0.34.2
@@ -262,7 +263,6 @@ require (
 	golang.org/x/exp v0.0.0-20240719175910-8a7402abbf56 // indirect
 	golang.org/x/net v0.47.0 // indirect
 	golang.org/x/oauth2 v0.31.0 // indirect
-	golang.org/x/sync v0.19.0 // indirect
 	golang.org/x/sys v0.39.0 // indirect
 	golang.org/x/term v0.38.0 // indirect
 	golang.org/x/text v0.32.0 // indirect

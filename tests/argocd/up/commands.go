@@ -36,7 +36,7 @@ func readLines(end func()) <-chan string {
 	return lines
 }
 
-func (u *upHere) obey(ctx context.Context, line string) answer {
+func (u *instance) obey(ctx context.Context, line string) answer {
 	var c command
 	if err := json.Unmarshal([]byte(line), &c); err != nil {
 		return answer{Error: err.Error()}
@@ -50,7 +50,7 @@ func (u *upHere) obey(ctx context.Context, line string) answer {
 	return answer{Error: `neither {"kill": part} nor {"start": part}: ` + line}
 }
 
-func (u *upHere) killPart(name string) answer {
+func (u *instance) killPart(name string) answer {
 	p := u.part(name)
 	if p == nil {
 		return answer{Error: "no such part: " + name}
@@ -61,7 +61,7 @@ func (u *upHere) killPart(name string) answer {
 	return answer{Killed: name, Pid: p.pid()}
 }
 
-func (u *upHere) startPart(ctx context.Context, name string) answer {
+func (u *instance) startPart(ctx context.Context, name string) answer {
 	p := u.part(name)
 	if p == nil {
 		return answer{Error: "no such part: " + name}

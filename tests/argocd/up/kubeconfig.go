@@ -19,7 +19,7 @@ const (
 )
 
 // writeAccess makes what kube-apiserver is served with and reached by: keys, a token, a kubeconfig.
-func (u *upHere) writeAccess() error {
+func (u *instance) writeAccess() error {
 	certificate, key, err := newKeyPair()
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ const (
 )
 
 // addParts says how each part is run, and when it is ready. Nothing is started yet.
-func (u *upHere) addParts(takes string) error {
+func (u *instance) addParts(takes string) error {
 	ports := map[string]int{}
 	for _, name := range []string{etcd, "etcd-peer", redis, apiServer, controllerManager, repoServer, "repo-server-metrics", "controller-metrics", argoServer, "server-metrics"} {
 		port, err := u.ports.port()
@@ -84,18 +84,20 @@ func (u *upHere) addParts(takes string) error {
 	return nil
 }
 
-func (u *upHere) add(name, program string, ready func(context.Context) error, args ...string) {
+func (u *instance) add(name, program string, ready func(context.Context) error, args ...string) {
 	u.parts = append(u.parts, &part{name: name, program: program, args: args, env: u.environment(), ready: ready, logs: u.logs})
 }
 
 // environment is all that a part sees of this machine: no proxy, no settings of git or of a person's Kubernetes.
-func (u *upHere) environment() []string {
+func (u *instance) environment() []string {
 	return []string{
 		// helm and kustomize lie beside this binary.
 		"PATH=" + filepath.Dir(u.self) + string(os.PathListSeparator) + os.Getenv("PATH"),
 		"HOME=" + u.path("home"),
 		"TMPDIR=" + u.path("tmp"),
 		"LANG=C.UTF-8",
+		// Half the garbage collection is a second less at the start, for some 300 MB.
+		"GOGC=200",
 		"ARGOCD_GPG_ENABLED=false",
 		"ARGOCD_TLS_DATA_PATH=" + u.path("home"),
 		"ARGOCD_SSH_DATA_PATH=" + u.path("home"),

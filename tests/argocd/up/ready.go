@@ -41,12 +41,12 @@ func listens(address string) func(context.Context) error {
 	}
 }
 
-func (u *upHere) apiServerReady(ctx context.Context) error {
+func (u *instance) apiServerReady(ctx context.Context) error {
 	return u.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 }
 
 // The first thing that kube-controller-manager makes is a service account in each namespace.
-func (u *upHere) controllerManagerReady(url string) func(context.Context) error {
+func (u *instance) controllerManagerReady(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		client, err := rest.HTTPClientFor(u.config)
 		if err != nil {
@@ -61,7 +61,7 @@ func (u *upHere) controllerManagerReady(url string) func(context.Context) error 
 }
 
 // The process that plays the node says when it begins.
-func (u *upHere) paperNodeReady(ctx context.Context) error {
+func (u *instance) paperNodeReady(ctx context.Context) error {
 	node, err := u.client.CoreV1().Nodes().Get(ctx, "paper", metav1.GetOptions{})
 	if err != nil {
 		return err

@@ -4,19 +4,17 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"maps"
 	"time"
 
 	"github.com/argoproj/argo-cd/v3/util/password"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	crds "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset/typed/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 )
 
 const (
@@ -37,66 +35,63 @@ var settings = map[string]map[string]string{
 	},
 }
 
-// seed makes the cluster what Argo CD is installed into.
-func (u *upHere) seed(ctx context.Context) error {
-	_, err := u.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(filepath.Dir(u.self), "manifests", "*.yaml"))
-	if err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return fmt.Errorf("no manifests beside %s: `build` puts them there", u.self)
-	}
+// seed makes the cluster what Argo CD runs in. The definitions take the longest, so they are made side by side.
+func (u *instance) seed(ctx context.Context, all *manifests) error {
 	definitions, err := apiextensions.NewForConfig(u.config)
 	if err != nil {
 		return err
 	}
-	var wait []string
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
+	work, ctx := errgroup.WithContext(ctx)
+	for _, d := range all.definitions {
+		work.Go(func() error { return define(ctx, definitions.ApiextensionsV1().CustomResourceDefinitions(), d) })
+	}
+	work.Go(func() error { return u.configure(ctx, all.configs) })
+	return work.Wait()
+}
+
+// define returns when kube-apiserver serves the definition.
+func define(ctx context.Context, definitions crds.CustomResourceDefinitionInterface, d *apiextensionsv1.CustomResourceDefinition) error {
+	found, err := definitions.Create(ctx, d, metav1.CreateOptions{})
+	for err == nil && !isEstablished(found) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
 		}
-		var kind metav1.TypeMeta
-		if err := yaml.Unmarshal(text, &kind); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		switch kind.Kind {
-		case "CustomResourceDefinition":
-			var definition apiextensionsv1.CustomResourceDefinition
-			if err := yaml.Unmarshal(text, &definition); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			wait = append(wait, definition.Name)
-			_, err = definitions.ApiextensionsV1().CustomResourceDefinitions().Create(ctx, &definition, metav1.CreateOptions{})
-		case "ConfigMap":
-			var config corev1.ConfigMap
-			if err := yaml.Unmarshal(text, &config); err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			if config.Data == nil {
-				config.Data = map[string]string{}
-			}
-			for key, value := range settings[config.Name] {
-				config.Data[key] = value
-			}
-			_, err = u.client.CoreV1().ConfigMaps(namespace).Create(ctx, &config, metav1.CreateOptions{})
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+		found, err = definitions.Get(ctx, d.Name, metav1.GetOptions{})
+	}
+	return err
+}
+
+func isEstablished(definition *apiextensionsv1.CustomResourceDefinition) bool {
+	for _, c := range definition.Status.Conditions {
+		if c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue {
+			return true
 		}
 	}
-	if err := u.seedSecrets(ctx); err != nil {
+	return false
+}
+
+// configure makes the namespace, and in it what Argo CD is told.
+func (u *instance) configure(ctx context.Context, configs []*corev1.ConfigMap) error {
+	_, err := u.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	if err != nil {
 		return err
 	}
-	return awaitDefinitions(ctx, definitions, wait)
+	for _, config := range configs {
+		if config.Data == nil {
+			config.Data = map[string]string{}
+		}
+		maps.Copy(config.Data, settings[config.Name])
+		if _, err := u.client.CoreV1().ConfigMaps(namespace).Create(ctx, config, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return u.seedSecrets(ctx)
 }
 
 // seedSecrets writes what Argo CD keeps for itself, and the cluster that it deploys to.
-func (u *upHere) seedSecrets(ctx context.Context) error {
+func (u *instance) seedSecrets(ctx context.Context) error {
 	hash, err := password.HashPassword(u.adminPassword)
 	if err != nil {
 		return err
@@ -127,33 +122,4 @@ func (u *upHere) seedSecrets(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func awaitDefinitions(ctx context.Context, definitions apiextensions.Interface, names []string) error {
-	for _, name := range names {
-		for {
-			definition, err := definitions.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, name, metav1.GetOptions{})
-			if err != nil {
-				return err
-			}
-			if isEstablished(definition) {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return errors.Join(ctx.Err(), fmt.Errorf("%s is not established", name))
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}
-	return nil
-}
-
-func isEstablished(definition *apiextensionsv1.CustomResourceDefinition) bool {
-	for _, c := range definition.Status.Conditions {
-		if c.Type == apiextensionsv1.Established && c.Status == apiextensionsv1.ConditionTrue {
-			return true
-		}
-	}
-	return false
 }

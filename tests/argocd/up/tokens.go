@@ -9,7 +9,7 @@ import (
 )
 
 // tokens logs in as admin, and makes the token of the bot's account, as a person does at the installation.
-func (u *upHere) tokens(ctx context.Context) (admin, bot string, err error) {
+func (u *instance) tokens(ctx context.Context) (admin, bot string, err error) {
 	admin, err = u.post(ctx, "", "/api/v1/session", map[string]string{"username": "admin", "password": u.adminPassword})
 	if err != nil {
 		return "", "", err
@@ -19,7 +19,7 @@ func (u *upHere) tokens(ctx context.Context) (admin, bot string, err error) {
 }
 
 // post sends a request to Argo CD that is answered with a token.
-func (u *upHere) post(ctx context.Context, as, path string, body any) (string, error) {
+func (u *instance) post(ctx context.Context, as, path string, body any) (string, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return "", err

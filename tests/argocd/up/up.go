@@ -33,8 +33,8 @@ type Ready struct {
 	Pids            map[string]int `json:"pids"`
 }
 
-// upHere is one instance.
-type upHere struct {
+// An instance is one Argo CD with its Kubernetes.
+type instance struct {
 	self   string // this binary
 	folder string // everything that this instance writes
 	logs   string
@@ -95,7 +95,7 @@ func Run(args []string) (err error) {
 	}
 }
 
-func newUp(logs string) (*upHere, error) {
+func newUp(logs string) (*instance, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func newUp(logs string) (*upHere, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &upHere{
+	u := &instance{
 		self: self, folder: folder, logs: logs,
 		adminPassword: secret(), webhookSecret: secret(), kubernetesToken: secret(),
 	}
@@ -122,17 +122,21 @@ func newUp(logs string) (*upHere, error) {
 	return u, nil
 }
 
-func (u *upHere) path(name string) string { return filepath.Join(u.folder, name) }
+func (u *instance) path(name string) string { return filepath.Join(u.folder, name) }
 
 // start brings the parts up in the order in which they need each other.
-func (u *upHere) start(ctx context.Context) (*Ready, error) {
+func (u *instance) start(ctx context.Context) (*Ready, error) {
 	if err := u.startParts(etcd, redis, apiServer, repoServer); err != nil {
+		return nil, err
+	}
+	all, err := readManifests(filepath.Join(filepath.Dir(u.self), "manifests"))
+	if err != nil {
 		return nil, err
 	}
 	if err := u.part(apiServer).await(ctx); err != nil {
 		return nil, err
 	}
-	if err := u.seed(ctx); err != nil {
+	if err := u.seed(ctx, all); err != nil {
 		return nil, err
 	}
 	if err := u.startParts(appController, argoServer, controllerManager, paperNode); err != nil {
@@ -154,7 +158,7 @@ func (u *upHere) start(ctx context.Context) (*Ready, error) {
 	}, nil
 }
 
-func (u *upHere) startParts(names ...string) error {
+func (u *instance) startParts(names ...string) error {
 	for _, name := range names {
 		if err := u.part(name).start(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -163,7 +167,7 @@ func (u *upHere) startParts(names ...string) error {
 	return nil
 }
 
-func (u *upHere) part(name string) *part {
+func (u *instance) part(name string) *part {
 	for _, p := range u.parts {
 		if p.name == name {
 			return p
@@ -172,7 +176,7 @@ func (u *upHere) part(name string) *part {
 	return nil
 }
 
-func (u *upHere) pids() map[string]int {
+func (u *instance) pids() map[string]int {
 	pids := map[string]int{}
 	for _, p := range u.parts {
 		if p.running() {
@@ -183,7 +187,7 @@ func (u *upHere) pids() map[string]int {
 }
 
 // down ends all parts and removes the folder. Nothing in it is worth a graceful end.
-func (u *upHere) down() error {
+func (u *instance) down() error {
 	for _, p := range u.parts {
 		if p.running() {
 			_ = p.kill()
