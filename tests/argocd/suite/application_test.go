@@ -43,6 +43,7 @@ func deploy(t *testing.T, on *instance, path string, files ...string) *applicati
 type state struct {
 	Status struct {
 		Health         struct{ Status string }
+		Sync           struct{ Status, Revision string }
 		Summary        struct{ Images []string }
 		OperationState struct {
 			Phase, Message string

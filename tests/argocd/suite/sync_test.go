@@ -1,6 +1,8 @@
 package suite
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +30,19 @@ func TestDeploymentGoesLive(t *testing.T) {
 	if pods := a.pods(); len(pods) != 1 || pods[0]["Status Reason"] != "Running" || pods[0]["Containers"] != "1/1" {
 		t.Error("Pods", pods)
 	}
+}
+
+// Deleted is deleted: the Pods take their time, and go.
+func TestDeletionTakesThePodsAlong(t *testing.T) {
+	t.Parallel()
+	a := deploy(t, shared, "app", "app/all.yaml", workload("Deployment", "checkout", image+"1", "paper/stops-in", "2s"))
+	a.healthy()
+	path := "/api/v1/applications/" + a.name
+	a.must(a.on.AdminToken, http.MethodDelete, path+"?cascade=true&propagationPolicy=foreground", nil)
+	wait(t, "the application is gone", func() bool {
+		status, _, err := a.on.ask(a.on.AdminToken, http.MethodGet, path+"?project=default", nil)
+		return err == nil && status == http.StatusNotFound
+	}, func() string { return fmt.Sprint(a.pods()) })
 }
 
 func TestStatefulSetWithAVolumeGoesLive(t *testing.T) {
