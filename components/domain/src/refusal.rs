@@ -303,7 +303,7 @@ pub enum Refusal {
     },
     /// Only an owner may do that.
     NotOwner {
-        /// Such as "override the freeze".
+        /// Such as "override the freeze of checkout@production".
         doing: String,
         /// There are owners to ask.
         owned: bool,

@@ -30,7 +30,8 @@ use std::pin::pin;
 use std::time::Duration;
 use store::Urgency;
 
-/// So many calls may fail, one after the other. Between them it waits four times as long each time.
+/// At most this many calls may fail, one after the other. Each wait between them is four times as long as the one
+/// before.
 const TRIES: u8 = 3;
 /// How many of GitHub's minutes after the end it is still tried to tell it.
 const AFTERWARDS: u32 = 2;

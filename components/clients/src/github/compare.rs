@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 const COMPARE: &str = "compare the versions";
-/// So many changes we tell people about; the rest is behind the link.
+/// At most this many changes are listed for people. The rest is behind the link.
 const MOST: usize = 10;
 const LARGEST_PAGE: usize = 100;
 /// The changed files come too, up to three hundred with their text, for which GitHub has a limit of about 1

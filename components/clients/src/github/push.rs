@@ -10,10 +10,10 @@ use serde::de::{Deserializer, IgnoredAny};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// So many files of one target are named.
+/// At most this many files of one target are named.
 const MOST_FILES: usize = 5;
-/// So many commits of one target are remembered, newest first. One is not enough after a merge: the push says
-/// that the merge touched the file, and the file's history says that the merged commit did.
+/// At most this many commits of one target are remembered, newest first. After a merge one commit is not enough:
+/// the push says that the merge touched the file, and the file's history says that the merged commit did.
 const MOST_COMMITS: usize = 4;
 /// How much outside text goes into a note, in characters.
 const LONGEST: usize = 200;

@@ -192,12 +192,11 @@ impl Members {
 
 impl Asked<'_> {
     /// Passes if an owner overrides the gate; if not, this is the refusal. `doing`: what the owner does by that.
-    fn unless_overridden(&self, doing: &str, refusal: Refusal) -> Result<Granted, Unmet> {
+    fn unless_overridden(&self, doing: String, refusal: Refusal) -> Result<Granted, Unmet> {
         let Some(reason) = self.override_reason else { return Err(refusal.into()) };
         if self.owners.include(self.user, self.members)? {
             return Ok(Granted { overridden: Some(reason.to_owned()), ..Granted::default() });
         }
-        let doing = format!("{doing} of {}", self.target);
         Err(Refusal::NotOwner { doing, owned: !self.owners.is_empty() }.into())
     }
 }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 /// has more: it would be too long.
 const MOST_VALUES: usize = 50_000;
 
-/// So many bytes of a text count as one more value.
+/// How many bytes of a text count as one more value.
 const LONG_TEXT: usize = 16;
 
 /// The deepest nesting, aliases written out. The parser limits only that in brackets; a tree as deep as the text allows would overflow

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// A message may have several of these: each has a number after it.
 const DEPLOY_PUSHED: &str = "deploy_pushed";
 
-/// Slack takes at most so many characters as a button's value.
+/// At most this many characters: Slack takes no longer value of a button.
 const LONGEST_VALUE: usize = 2000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

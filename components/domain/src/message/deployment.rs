@@ -276,7 +276,7 @@ fn changed(facts: &Facts, asked: bool) -> String {
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let cluster = match (synced, asked) {
         (true, _) => ", and so does the cluster",
-        (false, true) => "; the cluster may be in between",
+        (false, true) => "; the cluster may have parts of it",
         (false, false) => "; the cluster is unchanged",
     };
     format!("Git has the new version{sha}{cluster}.")

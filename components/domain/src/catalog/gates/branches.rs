@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 use crate::text::quoted;
 use std::fmt;
 
-/// So many patterns are listed.
+/// At most this many patterns are listed.
 const LISTED: usize = 5;
 
 impl Gate for Vec<BranchGlob> {

@@ -54,7 +54,8 @@ impl Gate for Vec<Freeze> {
     fn check(&self, asked: &Asked<'_>) -> Result<Granted, Unmet> {
         let Some(until) = frozen_until(self, asked.now) else { return Ok(Granted::default()) };
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
-        asked.unless_overridden("override the freeze", Refusal::Frozen { target, until, overridable })
+        let doing = format!("override the freeze of {target}");
+        asked.unless_overridden(doing, Refusal::Frozen { target, until, overridable })
     }
 
     fn in_short(&self) -> Option<String> {
