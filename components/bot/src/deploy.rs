@@ -179,7 +179,7 @@ async fn tell_progress<W: World>(
 
 /// The work up to `committed` or `end`, whichever is saved in the facts then.
 async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
-    if let Some(sha) = settle::settled(run, job).await? {
+    if let Some(sha) = settle::find_landed_commit(run, job).await? {
         return run.committed(job.facts, sha, false).await;
     }
     let mut stop = Stop::Moved;
@@ -197,10 +197,10 @@ async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop>
     // An earlier mutation may still land on its base: first that has to be out of the question.
     while !run.unsettled.borrow().bases.is_empty() {
         run.unsettled.borrow_mut().look = true;
-        if let Some(sha) = settle::settled(run, job).await? {
+        if let Some(sha) = settle::find_landed_commit(run, job).await? {
             return run.committed(job.facts, sha, false).await;
         }
-        settle::doubtful(run, job).await?;
+        settle::wait_for_outcome(run, job).await?;
     }
     save_end(run, job, end).await
 }

@@ -21,14 +21,14 @@ use store::Lease;
 const MUTATION: Duration = Duration::from_secs(8);
 
 /// A commit that is to be sent.
-struct Send {
+struct CommitToSend {
     base: CommitSha,
     fact: CommitFact,
     files: Vec<(FilePath, Vec<u8>)>,
 }
 
 /// What came of one mutation.
-enum Round {
+enum MutationEnd {
     Committed,
     /// The branch moved.
     Moved,
@@ -72,7 +72,7 @@ impl<W: World> Turn<'_, W> {
         &self,
         job: &mut Job<'_>,
         branch: &Lease<'_, W>,
-        mut decided: Option<Send>,
+        mut decided: Option<CommitToSend>,
     ) -> Result<Option<Duration>, Stop> {
         let mut moved = 0_u32;
         while moved < TRIES {
@@ -85,19 +85,19 @@ impl<W: World> Turn<'_, W> {
                 return Ok(Some(Duration::ZERO));
             }
             match self.send_one(job, branch, send).await? {
-                Round::Committed => return Ok(None),
-                Round::Moved => moved = moved.saturating_add(1),
-                Round::Again => {}
-                Round::Later(wait) => return Ok(Some(wait)),
+                MutationEnd::Committed => return Ok(None),
+                MutationEnd::Moved => moved = moved.saturating_add(1),
+                MutationEnd::Again => {}
+                MutationEnd::Later(wait) => return Ok(Some(wait)),
             }
         }
         Err(Refusal::KeepsMoving { attempts: TRIES }.into())
     }
 
     /// What is to be sent; nothing if the tag is on the branch by a commit of ours, which is saved as `committed` then.
-    async fn decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
+    async fn decide(&self, job: &mut Job<'_>) -> Result<Option<CommitToSend>, Stop> {
         let run = self.run;
-        if let Some(sha) = settle::settled(run, job).await? {
+        if let Some(sha) = settle::find_landed_commit(run, job).await? {
             run.committed(job.facts, sha, false).await?;
             return Ok(None);
         }
@@ -110,7 +110,7 @@ impl<W: World> Turn<'_, W> {
     }
 
     /// One look at GitHub and the registry, and what follows from it.
-    async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
+    async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<CommitToSend>, Stop> {
         let (run, site) = (self.run, self.site);
         may_go_on(run, job.request).await?;
         let (snapshot, login) = prepare::read(site).await?;
@@ -155,31 +155,36 @@ impl<W: World> Turn<'_, W> {
             unchanged,
         });
         let files = if unchanged { Vec::new() } else { files };
-        Ok(Some(Send { base: snapshot.head, fact, files }))
+        Ok(Some(CommitToSend { base: snapshot.head, fact, files }))
     }
 
     /// Saves the attempt, looks once more, and sends one mutation.
-    async fn send_one(&self, job: &mut Job<'_>, branch: &Lease<'_, W>, send: Send) -> Result<Round, Stop> {
+    async fn send_one(
+        &self,
+        job: &mut Job<'_>,
+        branch: &Lease<'_, W>,
+        send: CommitToSend,
+    ) -> Result<MutationEnd, Stop> {
         let run = self.run;
         let is_recorded = send.fact.granted.overridden.is_some();
         self.save_commit(job.facts, send.fact).await?;
         may_go_on(run, job.request).await?;
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
-        if gates::open(self.site).await?.overridden.is_some() && !is_recorded {
+        if gates::check_lock_and_freeze(self.site).await?.overridden.is_some() && !is_recorded {
             // A freeze that an owner overrides: it goes into the record and the commit's text first.
-            return Ok(Round::Again);
+            return Ok(MutationEnd::Again);
         }
         turn::still_current(run, &self.site.environment.argocd).await?;
         match self.mutate(job, branch, &send.base, &send.files).await? {
             CommitOutcome::Done(sha) => {
                 run.committed(job.facts, sha, false).await?;
-                Ok(Round::Committed)
+                Ok(MutationEnd::Committed)
             }
             // After an attempt without an answer the branch may have moved by that very attempt.
             CommitOutcome::Stale => {
                 let mut unsettled = run.unsettled.borrow_mut();
                 unsettled.look = !unsettled.bases.is_empty();
-                Ok(Round::Moved)
+                Ok(MutationEnd::Moved)
             }
             CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
                 // Not beyond the moment after which nothing is committed any more: then it is told.
@@ -187,7 +192,7 @@ impl<W: World> Turn<'_, W> {
                 let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
                 run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
                 run.only_commits(wait).await;
-                Ok(Round::Later(wait))
+                Ok(MutationEnd::Later(wait))
             }
             CommitOutcome::NotDone(fault) => Err(fault.into()),
             CommitOutcome::Unknown(fault) => {
@@ -196,7 +201,7 @@ impl<W: World> Turn<'_, W> {
                 let mut unsettled = run.unsettled.borrow_mut();
                 unsettled.look = true;
                 unsettled.bases.insert(send.base);
-                Ok(Round::Again)
+                Ok(MutationEnd::Again)
             }
         }
     }

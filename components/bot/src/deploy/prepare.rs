@@ -19,7 +19,7 @@ use domain::values::{self, Edit};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use store::{Live, RegistryChallenge, RegistryLogin, StoreError};
+use store::{LastChallenge, Live, RegistryChallenge, StoreError};
 
 /// How long a login ahead of the question may take: it is to save time.
 const LOGIN_AHEAD: Duration = Duration::from_secs(2);
@@ -80,7 +80,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
 
 /// As far as it is known how. Without it the registry asks, which takes two round trips more.
 async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Option<Login> {
-    let known = store::load_key(cx.world, RegistryLogin(image.host())).await.ok().flatten()?;
+    let known = store::load_key(cx.world, LastChallenge(image.host())).await.ok().flatten()?;
     let login = registry::log_in_ahead(cx.world, &cx.settings.registry, image, &known.challenge);
     within(cx.world, LOGIN_AHEAD, login).await.flatten()
 }
@@ -91,7 +91,7 @@ async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option
     if let Some(challenge) = looked.challenge {
         let challenge = RegistryChallenge { challenge };
         // A hint: without it the registry is asked as if for the first time.
-        if let Err(error) = store::save_key(cx.world, RegistryLogin(image.name.host()), &challenge).await {
+        if let Err(error) = store::save_key(cx.world, LastChallenge(image.name.host()), &challenge).await {
             cx.world.log(Line::error("login_not_remembered").of(cx.id).with("cause", error.why()));
         }
     }

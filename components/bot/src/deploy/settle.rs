@@ -26,7 +26,10 @@ pub(crate) struct Unsettled {
 
 /// Settles what is unsettled: the commit of an earlier attempt, if it landed. Returns only when that is known, and not for ever. What is
 /// left in `bases` then is not there yet, but may still land.
-pub(super) async fn settled<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<Option<CommitSha>, Stop> {
+pub(super) async fn find_landed_commit<W: World>(
+    run: &Run<'_, W>,
+    job: &mut Job<'_>,
+) -> Result<Option<CommitSha>, Stop> {
     while run.unsettled.borrow().look {
         match look_for_commit(run, job).await {
             Ok((Some(sha), _)) => return Ok(Some(sha)),
@@ -39,7 +42,7 @@ pub(super) async fn settled<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Re
             }
             Err(fault) => {
                 run.cx.world.log(Line::error("unsettled").of(run.cx.id).with_json("fault", &fault));
-                doubtful(run, job).await?;
+                wait_for_outcome(run, job).await?;
             }
         }
     }
@@ -47,7 +50,7 @@ pub(super) async fn settled<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Re
 }
 
 /// Says that it is not known, and waits a little; not for ever.
-pub(super) async fn doubtful<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+pub(super) async fn wait_for_outcome<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     job.tell(Note::Settling);
     if run.cx.world.now() >= job.request.at.after(run.cx.settings.limits.no_end) {
         return Err(Stop::Leave("it is not known whether the commit landed"));

@@ -53,7 +53,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<()
     let Turn { run, site, lease } = turn;
     remember(turn).await?;
     let argocd = &site.environment.argocd;
-    gates::open(site).await?;
+    gates::check_lock_and_freeze(site).await?;
     if let Some(other) = other_turn(run, argocd).await? {
         return Err(busy(run, &site.target, Some(other)).await.into());
     }

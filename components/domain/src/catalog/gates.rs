@@ -77,7 +77,7 @@ gates! {
     }
 
     /// When everything is read, before each commit.
-    fn check(&Case) {
+    fn check_commit(&Case) {
         /// The branches that may be deployed, also as the branch of a pull request. Empty: any.
         branches: Vec<BranchGlob>,
         /// Whether the commit's checks have to be successful.
@@ -89,13 +89,13 @@ gates! {
     }
 
     /// Last of all: people are only bothered with what nothing else stops.
-    fn agree(&Case) {
+    fn check_approvals(&Case) {
         /// Who has to agree.
         approvals: Option<Approvals>,
     }
 
     /// Before anything is read, and again right before the commit: what may close at any moment.
-    fn open(&Asked) {
+    fn check_freeze(&Asked) {
         /// When nothing may be deployed.
         freeze: Vec<Freeze>,
     }
