@@ -29,8 +29,8 @@ use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 pub const HEADERS: &[&str] =
     &["content-type", "x-github-delivery", "x-github-event", "x-hub-signature", "x-hub-signature-256"];
 
-/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there before
-/// that.
+/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there
+/// before that.
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks for `committed`, when the webhook overtook it.
@@ -149,7 +149,7 @@ enum Kind {
     Rewritten,
     /// A person pushed to our branch, and why the push is not the bot's.
     Persons(&'static str),
-    /// It names a deployment. Whether it is that deployment's commit is still to be proven.
+    /// The push names a deployment. Whether it is that deployment's commit is still to be proven.
     Candidate(DeploymentId, CommitSha),
 }
 
@@ -174,7 +174,7 @@ fn recognise(gitops: &GitOps, push: &Push<'_>) -> Kind {
     }
 }
 
-/// A push that is too large to be the bot's, if it rewrites our branch.
+/// Reads a push that is too large to be the bot's. `None`: the push does not rewrite our branch.
 fn parse_rewrite<'o>(gitops: &GitOps, outline: &'o Outline) -> Option<Push<'o>> {
     let push = serde_json::from_slice(&outline.json).ok()?;
     (recognise(gitops, &push) == Kind::Rewritten).then_some(push)
@@ -182,8 +182,8 @@ fn parse_rewrite<'o>(gitops: &GitOps, outline: &'o Outline) -> Option<Push<'o>> 
 
 /// The branch is not what it was: the watch must not sync a commit that may be gone.
 async fn rewritten(world: &impl World, push: &Push<'_>) -> Answer {
-    // When it was pushed: a delivery that comes late says nothing about what was committed on top of it
-    // since.
+    // When it was pushed: a delivery that comes late says nothing about what was committed on top of
+    // it since.
     let at = push.pushed(world.now());
     let fact = BranchRewritten { at, before: short(&push.before), after: short(&push.after) };
     world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
@@ -225,9 +225,9 @@ async fn note_push(world: &impl World, push: &Push<'_>, reason: &'static str) ->
         let managed = store::load_key(world, ManagedFiles).await?;
         let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
         // In flight first. A process that dies in between leaves something in flight without a note, which
-        // the next watch removes. In the other order it would leave a note that nobody finds, neither to tell
-        // nor to delete it. And again after it: a watch may have removed it just now, if the same push came
-        // twice.
+        // the next watch removes. In the other order it would leave a note that nobody finds, neither to
+        // tell nor to delete it. And again after it: a watch may have removed it just now, if the same push
+        // came twice.
         store::add_push(world, &note.after, note.at).await?;
         store::save_key(world, Pushed(&note.after), &note).await?;
         store::add_push(world, &note.after, note.at).await?;

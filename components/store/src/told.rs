@@ -16,9 +16,9 @@ pub enum PushTold {
     No,
     /// How many posts had no answer: each may have become a message.
     Perhaps(u8),
-    /// It was announced there, or given up.
+    /// The push was announced there, or given up.
     Yes,
-    /// It cannot be announced there.
+    /// The push cannot be announced there.
     Never,
 }
 

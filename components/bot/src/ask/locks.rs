@@ -74,7 +74,7 @@ pub(super) async fn lock<W: World>(
     under_lease(world, &store::lock_lease(lockable.argocd()), set).await
 }
 
-/// The lock that stands in the way of a new one. A person's own lock is replaced.
+/// The lock that prevents a new one. A person's own lock is replaced.
 fn lock_of_another(held: Option<TargetLock>, user: &SlackUser, now: Timestamp) -> Option<TargetLock> {
     held.filter(|lock| lock.holds(now) && lock.by != *user)
 }

@@ -1,5 +1,6 @@
-//! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in [`domain::catalog`]. Here
-//! they get what they look at, and Slack is asked who is in a user group that the catalog names.
+//! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in
+//! [`domain::catalog`]. Here they get what they look at, and Slack is asked who is in a user group that the
+//! catalog names.
 
 use super::prepare::Site;
 use crate::context::{Context, Stop};
@@ -54,8 +55,8 @@ pub(crate) async fn is_among<W: World>(cx: &Context<'_, W>, user: &SlackUser, pe
     check_with_groups(cx, &members, || people.include(user, &members)).await
 }
 
-/// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only about people
-/// whom the catalog does not name, and no longer than until one group has them.
+/// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only
+/// about people whom the catalog does not name, and no longer than until one group has them.
 async fn check_with_groups<T, W: World>(
     cx: &Context<'_, W>,
     members: &Members,
@@ -92,8 +93,8 @@ async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &Slac
 
 static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new() };
 
-/// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came.
-/// Says what was granted.
+/// Everything that may forbid exactly this deployment. Checked again before each commit, whichever way the
+/// request came. Returns what was granted.
 pub(crate) async fn gates<W: World>(
     site: &Site<'_, W>,
     snapshot: &Snapshot,
@@ -175,7 +176,7 @@ pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Resul
     check_with_groups(cx, &members, || site.environment.gates.check_freeze(&asked)).await
 }
 
-/// The lock that is in force, and whether it is the one of everything.
+/// The lock that is in force, and whether that is the lock of everything.
 async fn lock<W: World>(
     cx: &Context<'_, W>,
     argocd: &ArgoApplication,

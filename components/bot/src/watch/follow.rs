@@ -86,8 +86,8 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    /// The end is told. A deployment that never had a target stands in no ring yet. Rings are slack-command's, which
-    /// takes that one out.
+    /// The end is posted. A deployment that never had a target is in no ring yet. Rings are
+    /// slack-command's, which puts that deployment into one and removes it from what is in flight.
     async fn leave_flight(&self) -> Result<(), StoreError> {
         let had_target = self.facts.borrow().commit.is_some();
         if had_target { store::leave_flight(self.world, self.id).await } else { Ok(()) }
@@ -99,7 +99,7 @@ impl<W: World> Follower<'_, W> {
         join(self.observe(refresh, changed), self.tell_changes(speaker, changes)).await.0
     }
 
-    /// Words that have to wait do not stand in the way of newer words.
+    /// Words that have to wait do not hold up newer words.
     async fn tell_changes(&self, speaker: &WatchSpeaker<'_, '_, W>, mut changes: Changes) {
         while changes.next().await.is_some() {
             let mut wait = Duration::ZERO;

@@ -31,13 +31,13 @@ pub struct NewCommit<'a> {
 /// What became of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// It is on the branch.
+    /// The commit is on the branch.
     Done(CommitSha),
     /// The head had moved; nothing changed.
     Stale,
     /// Certainly nothing changed.
     NotDone(Fault),
-    /// It may be on the branch: see [`history`](super::history()).
+    /// The commit may be on the branch: see [`history`](super::history()).
     Unknown(Fault),
 }
 

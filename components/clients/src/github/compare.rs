@@ -28,8 +28,8 @@ pub struct Comparison {
     pub ahead: u32,
     /// How many commits only the base has.
     pub behind: u32,
-    /// The commits that only the head has, newest first, at most ten. In one page of GitHub's answer: those of
-    /// that page.
+    /// The commits that only the head has, newest first, at most ten. In one page of GitHub's answer: those
+    /// of that page.
     pub commits: Vec<Change>,
     /// The page that shows all of it.
     pub url: Option<String>,

@@ -13,7 +13,8 @@ use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{DeploymentId, SlackUser, Target};
 use serde_json::Value;
 
-/// At most this many characters of a page are shown: Slack finds longer messages too long, and nobody reads them.
+/// At most this many characters of a page are shown: Slack finds longer messages too long, and nobody
+/// reads them.
 const PAGE: usize = 11_000;
 
 /// Lines in as few sections as hold them, as far as a page goes; then `last`. The first line is also the
@@ -298,7 +299,7 @@ pub fn nothing_to_cancel(target: &str) -> String {
     format!("There is nothing to cancel: no deploy of {target} is under way.")
 }
 
-/// It has ended, or its commit is made.
+/// The deploy has ended, or its commit is made.
 pub fn too_late_to_cancel(facts: &Facts) -> String {
     match facts.state().is_final() {
         true => "There is nothing to cancel: that deploy is over.".to_owned(),

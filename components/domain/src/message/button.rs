@@ -115,7 +115,8 @@ impl Button {
         }
     }
 
-    /// What is written on it, and whether it stands out. What changes a cluster in one click asks back.
+    /// What is written on the button, and whether the button stands out. What changes a cluster in one click
+    /// asks back.
     fn looks(&self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
         match self {
             Self::Cancel(_) => ("Cancel", None, None),

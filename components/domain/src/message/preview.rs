@@ -18,7 +18,7 @@ pub struct Preview<'a> {
     pub changes: Option<&'a ChangesFact>,
     /// What the gates say besides.
     pub gates: &'a [String],
-    /// What would stand in the way.
+    /// What would prevent the deploy.
     pub problem: Option<&'a Refusal>,
     pub offer: Offer,
 }

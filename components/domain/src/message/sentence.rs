@@ -9,8 +9,8 @@ use crate::names::GitHubLogin;
 use crate::refusal::{NotAllowed, Refusal, Right};
 use crate::values::EditRefusal;
 
-/// Said where one could believe otherwise: a refusal never changes anything, so "not deployed" is enough
-/// there.
+/// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
+/// enough there.
 pub(super) const NOTHING: &str = "Nothing was changed.";
 
 /// `are`: "The apps are".

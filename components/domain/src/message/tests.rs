@@ -1,4 +1,4 @@
-//! Every sentence, as people read it. Whoever changes one reads it here again.
+//! Every sentence, as people read it. A change of one shows here.
 
 mod announcements;
 mod answers;
@@ -50,7 +50,7 @@ fn show(message: &Message) -> String {
     std::iter::once(message.text.clone()).chain(blocks).collect::<Vec<_>>().join("\n")
 }
 
-/// Whoever is called to the end, as slack-command does it.
+/// The call to the end, as slack-command makes it.
 fn call(facts: &Facts) -> Option<Message> {
     call_asker(facts).or_else(|| call_approvers(facts))
 }
@@ -622,7 +622,7 @@ fn an_end_by_time_has_its_own_words() {
     [context] asked by <@U2CERLKJA>
     [buttons] Retry
     ");
-    // Said without a commit that anyone knows of, no sentence claims one.
+    // Where no commit is known, no sentence names one.
     for word in [live(), LastWord::Superseded { by_deployment: None, by_person: None }] {
         assert!(!after_commit(&id('1'), &facts(word)).text.contains("``"));
     }

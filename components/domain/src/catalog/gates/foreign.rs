@@ -1,5 +1,5 @@
-//! `foreign_changes`: whether commits of other people, which Argo CD has not synced yet, may go live with the deployment.
-//! An owner may let them through.
+//! `foreign_changes`: whether commits of other people, which Argo CD has not synced yet, may go live with the
+//! deployment. An owner may let them through.
 
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
