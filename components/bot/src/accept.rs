@@ -60,8 +60,8 @@ pub enum Then {
     Nothing,
     /// Carry the deployment out: the answer promised it. A person who pressed a button again reads that.
     CarryOut(DeploymentId, Option<Box<FollowUp>>),
-    /// Keep everybody from carrying it out: it was not accepted, but part of it may be saved. A person who
-    /// pressed a button reads that.
+    /// Keep every process from carrying the deployment out: the request was not accepted, but part of it may
+    /// be saved. A person who pressed a button reads that.
     TakeBack(DeploymentId, Option<Box<FollowUp>>),
     /// Find out, or change something small, and answer through the `response_url`.
     FollowUp(Box<FollowUp>),

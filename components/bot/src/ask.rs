@@ -195,8 +195,8 @@ async fn send<W: World>(ask: &Asking<'_, W>, response: Response) {
     join(respond(ask, &words, audience), announce(ask, elsewhere.as_ref(), &words)).await;
 }
 
-/// Says it in another channel too. Nobody waits for it there, so it waits for its turn, and is not sent twice
-/// when Slack does not answer.
+/// Posts the words in another channel too. Nobody there waits for the post, so the post waits for its turn,
+/// and is not sent twice when Slack does not answer.
 async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>, words: &Message) {
     let Some(channel) = channel else { return };
     let Context { world, settings, id } = ask.cx;

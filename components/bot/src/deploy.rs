@@ -121,7 +121,7 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
         return run.guard(&facts).await;
     }
     if let Some(commit) = &facts.commit {
-        // Attempts from before a crash are settled before anything else.
+        // What became of attempts from before a crash is found out before anything else.
         let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
         *run.unsettled.borrow_mut() = Unsettled { look: !bases.is_empty(), bases };
     }

@@ -189,8 +189,8 @@ fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
     }
 }
 
-/// A rollback names its version from now on: "the last healthy one" may be another one by then. Says whether
-/// it is a rollback.
+/// A rollback names its version from now on: "the last healthy one" may be another one by then. Returns
+/// whether the request is a rollback.
 pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
     let What::Rollback(version) = &mut words.what else { return false };
     *version = Version::Tag(tag.to_string());

@@ -224,8 +224,8 @@ impl Settings for SlackCommandSettings {
         "redis_origin",
     ];
 
-    // Where Argo CD is, is only checked: we may not call it, but the components that do face nobody to whom
-    // they could say that they cannot, and they would find out after the commit.
+    // Argo CD's address is only checked here: this component may not call Argo CD. The components that do
+    // have nobody to answer to, and would find a wrong address only after the commit.
     fn read(variables: &Variables) -> Result<Self, SettingError> {
         variables.argocd()?;
         Ok(Self {

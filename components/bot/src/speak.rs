@@ -309,7 +309,7 @@ impl<W: World> Journal for MessageJournal<'_, W> {
         Ok(())
     }
 
-    /// Once a deployment is approved, its message is the one of the deployment as which it goes on.
+    /// An approved deployment goes on as another deployment, and the message is then that deployment's.
     async fn standing(&self, facts: &Facts, last: bool) -> Result<Standing, StoreError> {
         if last && facts.waits_for_approval() {
             let approvals = store::load_fact(self.world, self.id).await?;

@@ -1,4 +1,4 @@
-//! GitHub. One query reads everything at one moment, one mutation writes a commit, and a later query tells
+//! GitHub. One query reads everything at one moment, one mutation writes a commit, and a later query says
 //! whether the commit landed. Besides, two versions are compared for people to read, and GitHub gets reports
 //! of the deploy.
 //!

@@ -120,7 +120,7 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
         }
     };
     let remove = async |lease: &Lease<'_, W>| -> Result<bool, Stop> {
-        // A newer lock is another one: nobody has looked at it, and its owner meant it to stay.
+        // A newer lock stays: nobody has looked at it, and its owner meant it to stay.
         if lockable.lock(world).await?.as_ref() != Some(&seen) {
             return Ok(false);
         }

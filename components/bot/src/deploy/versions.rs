@@ -194,7 +194,7 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
     }
 }
 
-/// What is new in a version, as far as GitHub can compare it with the one before. Worth telling, and nothing
+/// What is new in a version, as far as GitHub can compare it with the one before. People read it, and nothing
 /// else depends on it.
 pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) -> Option<ChangesFact> {
     let before = plan.previous.as_ref().filter(|before| before.head != plan.source.head)?;

@@ -61,7 +61,7 @@ pub fn commit_request(api: &UrlOrigin, new: &NewCommit<'_>) -> Request {
         .iter()
         .map(|(path, content)| json!({ "path": path.as_str(), "contents": BASE64.encode(content) }))
         .collect();
-    // Without either of its lists GitHub makes a commit with no file changes:
+    // If both lists of files are absent, GitHub makes a commit with no file changes:
     // https://docs.github.com/en/graphql/reference/commits#filechanges. GitHub does not say what it makes
     // of a file that stays as it is.
     let changes = if additions.is_empty() { json!({}) } else { json!({ "additions": additions }) };

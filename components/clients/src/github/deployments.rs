@@ -80,7 +80,7 @@ pub fn find_deployment_request(api: &UrlOrigin, repo: &RepoName, sha: &CommitSha
     rest(api, &path, "application/vnd.github+json")
 }
 
-/// Understands its answer: GitHub's id of the one that has our id, if it is there.
+/// Understands its answer: GitHub's id of the deployment that has our id, if there is such a deployment.
 pub fn read_find_deployment(response: &Response, id: &DeploymentId) -> Result<Option<u64>, Fault> {
     let all: Vec<Value> = read_json(response, StatusCode::OK, FIND, "a list of deployments")?;
     let ours = all.iter().find(|one| text(one, "/payload/deploy_id") == Some(id.as_str()));

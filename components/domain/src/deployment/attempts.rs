@@ -64,7 +64,7 @@ pub struct Candidate<'a> {
     pub blobs: &'a BTreeMap<FilePath, BlobSha>,
     /// The deployment that its message names.
     pub deploy_id: Option<DeploymentId>,
-    /// GitHub signed it, which it also does for what a person edits on its pages.
+    /// GitHub signed the commit. GitHub also signs what a person edits on GitHub's pages.
     pub signed_by_github: bool,
     /// This GitHub signs every commit that is made through it; an Enterprise Server need not.
     pub always_signed: bool,

@@ -116,7 +116,7 @@ impl Facts {
         })
     }
 
-    /// Whether it was refused for want of people who agree: it may go on when they have.
+    /// Whether the deployment was refused because approvals are missing. With them it may go on.
     pub fn waits_for_approval(&self) -> bool {
         self.approvals_needed().is_some()
     }

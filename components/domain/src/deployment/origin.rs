@@ -1,5 +1,6 @@
 //! Where a request came from: typed, or asked for with a button of an earlier message. A button is a request
-//! of its own, which goes through every gate again; it brings along what the person who pressed it was shown.
+//! of its own, which goes through every gate again; the request brings along what the person who pressed the
+//! button was shown.
 
 use super::Place;
 use crate::image::Tag;

@@ -881,7 +881,7 @@ fn what_came_over_nothing_newer_is_left_alone() {
     let late = Application { last: Some(ours(Phase::Succeeded)), ..Application::default() };
     let no = Overtaken::No;
     assert_eq!(overtaken((&id('1'), &relayed()), &[], None, &late), no);
-    // It was before ours, is not committed, or its own watch has yet to ask for it.
+    // The other deployment was before ours, is not committed, or its own watch has yet to ask for its sync.
     let before = CommittedFact { at: at(1), ..committed() };
     check_overtaken(Facts { committed: Some(before), ..newer() }, None, &late, &no);
     check_overtaken(Facts { committed: None, ..newer() }, None, &late, &no);

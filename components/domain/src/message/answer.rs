@@ -85,7 +85,7 @@ pub fn help(about: Option<Verb>) -> String {
 pub struct TargetStatus {
     pub target: Target,
     pub live: Option<Facts>,
-    /// The one whose turn it is, if it has not ended.
+    /// The deployment whose turn it is, if it has not ended.
     pub under_way: Option<Facts>,
     pub lock: Option<TargetLock>,
     /// Frozen until then.

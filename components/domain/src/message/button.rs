@@ -1,4 +1,4 @@
-//! The buttons below our messages: what is written on them, what they carry, and what a pressed one means.
+//! The buttons below our messages: what is written on them, what they carry, and what a pressed button means.
 //!
 //! A value proves nothing about who pressed it: everything is looked up and authorised again.
 

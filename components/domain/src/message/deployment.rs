@@ -24,8 +24,8 @@ pub enum Note {
     Settling,
 }
 
-/// The one message of a deployment up to its commit, or its `end`: slack-command's part. From the facts
-/// alone, and what is only known for a moment.
+/// The one message of a deployment up to its commit, or its `end`: slack-command's part. Made from the facts,
+/// and from what is only known for a moment.
 pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
     let said = match &facts.end {
         Some(end) => ended(facts, &end.end),

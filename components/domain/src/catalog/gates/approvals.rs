@@ -75,7 +75,7 @@ impl Gate for Option<Approvals> {
 
 impl Approvals {
     /// Whose approvals count: each person once. They were given to this very commit: the button names the
-    /// commit, or it is of a rollback, whose version stands still.
+    /// commit, or it is of a rollback, whose version does not change.
     fn given(&self, case: &Case<'_>) -> Result<Vec<SlackUser>, Unmet> {
         let mut by = Vec::new();
         for approval in case.approvals {

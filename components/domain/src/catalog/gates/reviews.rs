@@ -6,7 +6,7 @@
 //! else than the asker belongs into `approvals`.
 //!
 //! A branch without a pull request has no reviews, so it is refused. A version that was deployed before (a
-//! rollback) was reviewed before, and its commit stands still: it needs no new review.
+//! rollback) was reviewed before, and its commit does not change: it needs no new review.
 
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
