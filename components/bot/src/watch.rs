@@ -110,7 +110,7 @@ impl<W: World> Watch<'_, W> {
             }
             if let Some(Some((flight, ended))) = within(self.world, limits.news, followers.next()).await {
                 nudges.remove(&flight);
-                if ended == Ended::Settled {
+                if ended == Ended::NothingLeft {
                     settled.insert(flight);
                 }
             }

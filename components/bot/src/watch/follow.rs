@@ -35,7 +35,7 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
             Err(error) => {
                 watch.world.log(Line::error("not_followed").of(id).with("cause", error.why()));
                 if error.is_unreadable() {
-                    return Ended::Settled;
+                    return Ended::NothingLeft;
                 }
             }
         }
@@ -58,7 +58,7 @@ impl<W: World> Follower<'_, W> {
                         // The same click came again after the end.
                         self.leave_flight().await?;
                     }
-                    return Ok(Ended::Settled);
+                    return Ok(Ended::NothingLeft);
                 }
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
@@ -71,7 +71,7 @@ impl<W: World> Follower<'_, W> {
                 Next::Tell => loop {
                     let Some(again) = self.tell(&speaker, true).await else {
                         self.leave_flight().await?;
-                        return Ok(Ended::Settled);
+                        return Ok(Ended::NothingLeft);
                     };
                     // Many may wait for their turn: without news they tell what they know, and do not read it again.
                     if self.wait(self.after(again)).await || self.watch.closing.get() {

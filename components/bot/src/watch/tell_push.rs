@@ -31,12 +31,12 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
     let teller = Teller { watch, sha };
     for _ in 0..TRIES {
         match teller.run().await {
-            Ok(true) => return Ended::Settled,
+            Ok(true) => return Ended::NothingLeft,
             Ok(false) => {}
             Err(error) => {
                 watch.world.log(teller.line("not_announced").with("cause", error.why()));
                 if error.is_unreadable() {
-                    return Ended::Settled;
+                    return Ended::NothingLeft;
                 }
             }
         }
@@ -45,7 +45,7 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
             break;
         }
     }
-    Ended::Settled
+    Ended::NothingLeft
 }
 
 /// After so many posts without an answer, each of which may be a message: how long after the push there may be another one.
