@@ -9,7 +9,7 @@
 //! | [`catalog::Gates`] | what else has to be so before a deployment: checks, approvals, freezes and more |
 //! | [`command::Command`] | what a person typed, understood |
 //! | [`deployment::Origin`] | where a request came from: a command, or a button |
-//! | [`deployment::Source`] | what is to be deployed: a pull request or branch of a repository, and its head |
+//! | [`deployment::Source`] | what is to be deployed: a pull request or branch, and the commit at its head |
 //! | [`image::Tag`], `ImageRef`, `Digest` | the image that belongs to it |
 //! | [`values::Edit`] | one tag changed in one file, proven to be the only change |
 //! | [`deployment::Plan`] | what will be done, immutable |
