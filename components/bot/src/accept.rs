@@ -1,7 +1,7 @@
 //! Within Slack's three seconds: prove that the request is Slack's, understand it, save it, answer.
 //!
-//! **Invariant:** no other system is called but our own store and Redis, and neither before the signature is
-//! checked.
+//! **Invariant:** no other system is called but our own store and Redis, and neither before the signature
+//! is checked.
 
 use crate::context::Context;
 use crate::reply::Declined;
@@ -58,10 +58,10 @@ pub struct Accepted {
 /// What is left to do after the answer.
 pub enum Then {
     Nothing,
-    /// Carry the deployment out: the answer promised it. A person who pressed a button again is told so.
+    /// Carry the deployment out: the answer promised it. A person who pressed a button again reads that.
     CarryOut(DeploymentId, Option<Box<FollowUp>>),
-    /// Keep everybody from carrying it out: it was not accepted, but part of it may be saved. A person who
-    /// pressed a button is told so.
+    /// Keep every process from carrying the deployment out: the request was not accepted, but part of it may
+    /// be saved. A person who pressed a button reads that.
     TakeBack(DeploymentId, Option<Box<FollowUp>>),
     /// Find out, or change something small, and answer through the `response_url`.
     FollowUp(Box<FollowUp>),
@@ -78,8 +78,8 @@ impl Accepted {
     }
 }
 
-/// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show people
-/// `dispatch_failed`.
+/// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show
+/// people `dispatch_failed`.
 fn words(text: &str) -> Answer {
     Answer { status: StatusCode::OK, content_type: "application/json", body: slack::answer(text) }
 }
@@ -88,7 +88,7 @@ pub fn not_found() -> Answer {
     Answer::reason(StatusCode::NOT_FOUND, "refused", "no such route")
 }
 
-/// A setting is wrong: the person is told, and the log says which.
+/// A setting is wrong: the person reads that, and the log says which.
 pub fn not_set(error: &SettingError) -> Declined {
     Declined::setting(error, words(&message::fault(&error.fault("start"))))
 }
@@ -145,8 +145,8 @@ pub async fn verify(
     }
 }
 
-/// Each click has a trigger of its own, so the id is made of the button: the same button asks for the same
-/// deployment.
+/// Each click has a trigger of its own, so the id is made of the button: the same button asks for the
+/// same deployment.
 fn verified_press(pressed: Interaction, keys: &Keys, at: Timestamp) -> Verified {
     let button = format!("{}/{}", pressed.action_id, pressed.value);
     let id = |of: &str| deployment_id(&keys.current, pressed.team.as_ref(), of);

@@ -1,5 +1,5 @@
-//! After the answer to Slack: questions, and small changes that deploy nothing (locks, votes, the wish to
-//! cancel).
+//! After the answer to Slack: questions, and small changes that deploy nothing (locks, votes, the wish
+//! to cancel).
 //!
 //! The response goes through the `response_url` of the click. Nothing was promised before it, so a person who
 //! reads no response asks again.
@@ -27,11 +27,11 @@ use std::time::Duration;
 use store::{Speech, Urgency};
 use votes::Vote;
 
-/// After this time the person is told that there is no answer.
+/// After this time the person reads that there is no answer.
 const LIMIT: Duration = Duration::from_secs(25);
 /// How often a response is sent until Slack takes it.
 const RESPONSE_TRIES: u32 = 3;
-/// How often it is tried to save what others have approved, a second apart.
+/// How often we try to save what others have approved, a second apart.
 const SAVE_TRIES: u32 = 60;
 /// How many seconds an announcement in another channel waits for its turn.
 const POST_TRIES: u32 = 60;
@@ -43,7 +43,7 @@ struct Asking<'a, W> {
     at: Timestamp,
 }
 
-/// What is said, and to whom.
+/// What to answer, and to whom.
 enum Response {
     /// To the asker alone.
     Asker(Message),
@@ -143,7 +143,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
     }
 }
 
-/// What is said when the work stopped.
+/// The answer when the work stopped.
 fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Response {
     let Context { world, id, .. } = ask.cx;
     match stop {
@@ -195,8 +195,8 @@ async fn send<W: World>(ask: &Asking<'_, W>, response: Response) {
     join(respond(ask, &words, audience), announce(ask, elsewhere.as_ref(), &words)).await;
 }
 
-/// Says it in another channel too. Nobody waits for it there, so it waits for its turn, and is not sent twice
-/// when Slack does not answer.
+/// Posts the words in another channel too. Nobody there waits for the post, so the post waits for its turn,
+/// and is not sent twice when Slack does not answer.
 async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>, words: &Message) {
     let Some(channel) = channel else { return };
     let Context { world, settings, id } = ask.cx;

@@ -1,4 +1,5 @@
-//! What every step of a story needs: the world, the settings, and whose work it is. Why a step stops before a commit.
+//! What every step of a story needs: the world, the settings, and whose work it is. Why a step stops before
+//! a commit.
 
 use crate::settings::SlackCommandSettings;
 use domain::deployment::End;
@@ -19,9 +20,11 @@ pub(crate) struct Context<'a, W> {
 pub(crate) enum Stop {
     /// The deployment ends here.
     End(End),
-    /// We may not go on: a lease was lost, the store failed, or it is too late for an `end`. Whoever resumes, or the watch, goes on.
+    /// We may not go on: a lease was lost, the store failed, or it is too late for an `end`. The next resume,
+    /// or the watch, goes on.
     Leave(&'static str),
-    /// The catalog on the branch, or what was to be found in a file, is newer than what we know: begin again with it.
+    /// The catalog on the branch, or what was to be found in a file, is newer than what we know: begin again
+    /// with it.
     Moved,
 }
 

@@ -1,7 +1,7 @@
 //! After the answer: from a saved request to a commit on the GitOps branch, or to words that say why not.
 //!
-//! Every step starts from the facts and can be done again without harm; a process may die between any two lines here. The
-//! critical path is three round trips: one query, one HEAD, one mutation.
+//! Every step starts from the facts and can be done again without harm; a process may die between any two
+//! lines here. The critical path is three round trips: one query, one HEAD, one mutation.
 
 pub(crate) mod catalog;
 mod commit;
@@ -40,9 +40,9 @@ const CARRY: Terms = Terms { life: Duration::from_secs(15), renew: Some(Duration
 pub(crate) const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
-/// How long the end is tried to be told; then the next probe goes on.
+/// How long we try to post the end. After that the next probe goes on.
 const TELL_END: Duration = Duration::from_secs(80);
-/// When a write that its writer gave up has landed, or never will.
+/// After this time a write that its writer gave up has landed, or never will.
 const LATE_WRITE: Duration = Duration::from_secs(10);
 
 /// Speaks until there is a commit.
@@ -52,16 +52,16 @@ type RunSpeaker<'a, W> = Speaker<'a, W, MessageJournal<'a, W>>;
 pub(crate) struct Run<'a, W> {
     pub(crate) cx: Context<'a, W>,
     pub(crate) lease: &'a Lease<'a, W>,
-    /// Writes of a ring.
+    /// The writes of rings.
     rings: &'a Calls<()>,
-    /// It stands in its target's history, so that its facts are deleted one day.
+    /// The deployment is in its target's history, so that its facts are deleted one day.
     remembered: Cell<bool>,
-    /// The catalog is the one at the commit that is built on.
+    /// The catalog was compared with the one at the commit that is built on.
     compared: Cell<bool>,
     unsettled: RefCell<Unsettled>,
 }
 
-/// The request, what is known of its deployment by now, and how its progress is told.
+/// The request, what is known of its deployment by now, and where its progress goes.
 pub(crate) struct Job<'j> {
     pub(crate) request: &'j RequestFact,
     pub(crate) facts: &'j mut Facts,
@@ -69,13 +69,14 @@ pub(crate) struct Job<'j> {
 }
 
 impl Job<'_> {
-    /// Has a note told that stands in no fact.
+    /// Sends the speaker a note that is in no fact.
     fn tell(&self, note: Note) {
         let _ = self.progress.unbounded_send((self.facts.clone(), Some(note)));
     }
 }
 
-/// Carries a deployment out: to `committed` or `end`, told; then guards it until its last word.
+/// Carries a deployment out: to `committed`, or to an `end` that is posted. After `committed` the deployment
+/// is guarded until its last word.
 pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id: &DeploymentId) {
     // The answer to Slack is still on its way out of this instance: it goes first.
     world.sleep(HEAD_START).await;
@@ -94,7 +95,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
     });
     let held: Held<Result<(), Stop>> = match carried.await {
         Ok(Some(held)) => held,
-        // Somebody else carries it.
+        // Another process carries the deployment.
         Ok(None) => return,
         Err(error) => return world.log(Line::error("not_carried").of(id).with("cause", error.why())),
     };
@@ -113,14 +114,14 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
 }
 
 async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
-    // Loaded again under the lease: somebody may have carried it a moment ago.
+    // Loaded again under the lease: another process may have carried the deployment a moment ago.
     let mut facts = store::load(run.cx.world, run.cx.id).await?;
     let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
     if facts.watch_speaks() {
         return run.guard(&facts).await;
     }
     if let Some(commit) = &facts.commit {
-        // Attempts from before a crash are settled before anything else.
+        // What became of attempts from before a crash is found out before anything else.
         let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
         *run.unsettled.borrow_mut() = Unsettled { look: !bases.is_empty(), bases };
     }
@@ -146,7 +147,7 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
     tell_end(run, &speaker, &facts).await
 }
 
-/// Tells what is newest, until the work is done.
+/// Shows the newest words, until the work is done.
 async fn tell_progress<W: World>(
     run: &Run<'_, W>,
     speaker: &RunSpeaker<'_, W>,
@@ -157,7 +158,7 @@ async fn tell_progress<W: World>(
     let mut latest = (first, None);
     loop {
         let words = message::before_commit(run.cx.id, &latest.0, latest.1.as_ref());
-        // What has to wait is tried again, unless there is something newer to say.
+        // Words that have to wait are tried again, unless there are newer ones.
         let turn = match speaker.tell(&latest.0, &words, false).await {
             Some(again) => Either::Left(run.cx.world.sleep(again)),
             None => Either::Right(pending()),
@@ -179,7 +180,7 @@ async fn tell_progress<W: World>(
 
 /// The work up to `committed` or `end`, whichever is saved in the facts then.
 async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
-    if let Some(sha) = settle::settled(run, job).await? {
+    if let Some(sha) = settle::find_landed_commit(run, job).await? {
         return run.committed(job.facts, sha, false).await;
     }
     let mut stop = Stop::Moved;
@@ -194,27 +195,28 @@ async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop>
         }
     }
     let Stop::End(end) = stop else { return Err(stop) };
-    // An earlier mutation may still land on its base: first that has to be out of the question.
+    // An earlier mutation may still land on its base. The deployment ends only when none can.
     while !run.unsettled.borrow().bases.is_empty() {
         run.unsettled.borrow_mut().look = true;
-        if let Some(sha) = settle::settled(run, job).await? {
+        if let Some(sha) = settle::find_landed_commit(run, job).await? {
             return run.committed(job.facts, sha, false).await;
         }
-        settle::doubtful(run, job).await?;
+        settle::wait_for_outcome(run, job).await?;
     }
     save_end(run, job, end).await
 }
 
-/// Ends it, once: whoever ended it first is right.
+/// Saves the end. If another process has ended or committed the deployment first, that counts.
 async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Result<(), Stop> {
     let (world, id) = (run.cx.world, run.cx.id);
     let now = world.now();
-    // Later than this the watch ends it, so that two roles never race with different words.
+    // After this moment only the watch may end the deployment, so that two roles never race with
+    // different words.
     if now >= job.request.at.after(run.cx.settings.limits.no_end) {
         return Err(Stop::Leave("too late to end it: the watch will"));
     }
     if !run.remembered.get() {
-        // Without it its keys would stay for ever; whoever resumes tries again.
+        // A deployment in no ring would keep its keys for ever. If this fails, the next resume tries again.
         run.rings.make(world, (), resume::remember_early(world, id)).await?;
     }
     let known = store::load(world, id).await?;
@@ -230,7 +232,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     Ok(())
 }
 
-/// Tells the end, saves that it was told, and only then lets the id go.
+/// Posts the end, saves that the end is posted, and only then takes the id out of what is in flight.
 async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts: &Facts) -> Result<(), Stop> {
     let (world, id) = (run.cx.world, run.cx.id);
     let words = message::before_commit(id, facts, None);
@@ -249,7 +251,8 @@ async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts
 async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     may_go_on(run, job.request).await?;
     let remembered = catalog::cached_catalog(&run.cx).await;
-    // Whoever has just mended the catalog types the command again at once: no refusal by what is remembered.
+    // A person who has just mended the catalog types the command again at once: the cached catalog
+    // refuses nothing.
     let allowed = match &remembered {
         Some(remembered) => gates::authorise(&run.cx, job.request, remembered).await.ok(),
         None => None,
@@ -273,7 +276,8 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
     done
 }
 
-/// Asked at every step: nobody wishes to cancel, the watch has not ended it, and it is not too late for a commit.
+/// Checked at every step: nobody wishes to cancel, the watch has not ended the deployment, and it is not too
+/// late for a commit.
 async fn may_go_on<W: World>(run: &Run<'_, W>, request: &RequestFact) -> Result<(), Stop> {
     let (world, id, limits) = (run.cx.world, run.cx.id, &run.cx.settings.limits);
     let cancel = store::load_fact::<CancelFact>(world, id);

@@ -1,5 +1,5 @@
-//! `/healthz`: alive, and with `?ready` whether the settings, the store and Redis are there. Counts, no
-//! names.
+//! `/healthz`: alive, and with `?ready` whether the settings, the store and Redis are there. Counts,
+//! no names.
 
 use crate::reply::Declined;
 use crate::settings::SettingError;

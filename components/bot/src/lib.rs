@@ -1,4 +1,5 @@
-//! The stories: from a typed command to its commit, from GitHub's webhook to Argo CD's, from the commit to the end.
+//! The stories: from a typed command to its commit, from GitHub's webhook to Argo CD's, from the commit to
+//! the end.
 
 pub mod accept;
 mod ask;

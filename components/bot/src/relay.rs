@@ -29,8 +29,8 @@ use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 pub const HEADERS: &[&str] =
     &["content-type", "x-github-delivery", "x-github-event", "x-hub-signature", "x-hub-signature-256"];
 
-/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there before
-/// that.
+/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there
+/// before that.
 const LIMIT: Duration = Duration::from_secs(8);
 
 /// Between two looks for `committed`, when the webhook overtook it.
@@ -118,7 +118,7 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     let body = match body {
         Kept::Whole(body) => body,
         Kept::Outline(outline) => {
-            return match rewrites(&settings.gitops, &outline) {
+            return match parse_rewrite(&settings.gitops, &outline) {
                 Some(push) => rewritten(world, &push).await,
                 None => ignored("larger than any push of the bot"),
             };
@@ -128,7 +128,7 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
     };
     let id = match recognise(&settings.gitops, &push) {
-        Kind::Foreign(reason) => return ignored(reason),
+        Kind::Unrelated(reason) => return ignored(reason),
         Kind::Rewritten => return rewritten(world, &push).await,
         Kind::Persons(reason) => return note_push(world, &push, reason).await,
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
@@ -144,46 +144,46 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     /// The push does not concern us, and why.
-    Foreign(&'static str),
+    Unrelated(&'static str),
     /// Our branch was forced or deleted.
     Rewritten,
     /// A person pushed to our branch, and why the push is not the bot's.
     Persons(&'static str),
-    /// It names a deployment. Whether it is that deployment's commit is still to be proven.
+    /// The push names a deployment. Whether it is that deployment's commit is still to be proven.
     Candidate(DeploymentId, CommitSha),
 }
 
 fn recognise(gitops: &GitOps, push: &Push<'_>) -> Kind {
     if !gitops.repo.is(&push.repository.full_name) {
-        return Kind::Foreign("another repository");
+        return Kind::Unrelated("another repository");
     }
     if push.r#ref.strip_prefix("refs/heads/") != Some(gitops.branch.as_str()) {
-        return Kind::Foreign("another branch");
+        return Kind::Unrelated("another branch");
     }
     if push.forced || push.deleted {
         return Kind::Rewritten;
     }
     if push.created {
-        return Kind::Foreign("the branch was created");
+        return Kind::Unrelated("the branch was created");
     }
     let [commit] = push.commits.as_slice() else { return Kind::Persons("not exactly one commit") };
     let Some(id) = message::deploy_id(&commit.message) else { return Kind::Persons("a person's push") };
     match CommitSha::parse(&push.after) {
         Ok(after) => Kind::Candidate(id, after),
-        Err(_) => Kind::Foreign("not a commit"),
+        Err(_) => Kind::Unrelated("not a commit"),
     }
 }
 
-/// A push that is too large to be the bot's, if it rewrites our branch.
-fn rewrites<'o>(gitops: &GitOps, outline: &'o Outline) -> Option<Push<'o>> {
+/// Reads a push that is too large to be the bot's. `None`: the push does not rewrite our branch.
+fn parse_rewrite<'o>(gitops: &GitOps, outline: &'o Outline) -> Option<Push<'o>> {
     let push = serde_json::from_slice(&outline.json).ok()?;
     (recognise(gitops, &push) == Kind::Rewritten).then_some(push)
 }
 
 /// The branch is not what it was: the watch must not sync a commit that may be gone.
 async fn rewritten(world: &impl World, push: &Push<'_>) -> Answer {
-    // When it was pushed: a delivery that comes late says nothing about what was committed on top of it
-    // since.
+    // When it was pushed: a delivery that comes late says nothing about what was committed on top of
+    // it since.
     let at = push.pushed(world.now());
     let fact = BranchRewritten { at, before: short(&push.before), after: short(&push.after) };
     world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
@@ -225,9 +225,9 @@ async fn note_push(world: &impl World, push: &Push<'_>, reason: &'static str) ->
         let managed = store::load_key(world, ManagedFiles).await?;
         let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
         // In flight first. A process that dies in between leaves something in flight without a note, which
-        // the next watch removes. In the other order it would leave a note that nobody finds, neither to tell
-        // nor to delete it. And again after it: a watch may have removed it just now, if the same push came
-        // twice.
+        // the next watch removes. In the other order it would leave a note that nobody finds, neither to
+        // tell nor to delete it. And again after it: a watch may have removed it just now, if the same push
+        // came twice.
         store::add_push(world, &note.after, note.at).await?;
         store::save_key(world, Pushed(&note.after), &note).await?;
         store::add_push(world, &note.after, note.at).await?;
@@ -365,25 +365,25 @@ mod tests {
 
         check(json!({ "forced": true }), Kind::Rewritten);
         check(json!({ "deleted": true, "after": "0000", "commits": [] }), Kind::Rewritten);
-        check(json!({ "created": true }), Kind::Foreign("the branch was created"));
-        check(json!({ "after": "not a sha" }), Kind::Foreign("not a commit"));
+        check(json!({ "created": true }), Kind::Unrelated("the branch was created"));
+        check(json!({ "after": "not a sha" }), Kind::Unrelated("not a commit"));
 
         // Of another branch or repository nothing else matters.
         for r#ref in ["refs/heads/other", "refs/heads/main2", "refs/tags/main", "main"] {
-            check(json!({ "ref": r#ref, "forced": true }), Kind::Foreign("another branch"));
+            check(json!({ "ref": r#ref, "forced": true }), Kind::Unrelated("another branch"));
         }
         check(
             json!({ "repository": { "full_name": "eve/gitops" }, "forced": true }),
-            Kind::Foreign("another repository"),
+            Kind::Unrelated("another repository"),
         );
-        check(json!({ "repository": {} }), Kind::Foreign("another repository"));
+        check(json!({ "repository": {} }), Kind::Unrelated("another repository"));
     }
 
     #[test]
     fn of_a_large_push_only_a_rewrite_of_our_branch_counts() {
         let check = |fields: Value, expected: bool| {
             let outline = Outline::default().take(&payload(fields.clone()));
-            assert_eq!(rewrites(&gitops(), &outline).is_some(), expected, "{fields}");
+            assert_eq!(parse_rewrite(&gitops(), &outline).is_some(), expected, "{fields}");
         };
         check(json!({ "forced": true }), true);
         check(json!({ "deleted": true }), true);
@@ -391,6 +391,6 @@ mod tests {
         check(json!({ "forced": true, "ref": "refs/heads/other" }), false);
         check(json!({ "forced": true, "repository": { "full_name": "eve/gitops" } }), false);
         let cut = payload(json!({ "forced": true }));
-        assert!(rewrites(&gitops(), &Outline::default().take(&cut[..cut.len() - 1])).is_none(), "cut off");
+        assert!(parse_rewrite(&gitops(), &Outline::default().take(&cut[..cut.len() - 1])).is_none(), "cut off");
     }
 }

@@ -1,8 +1,7 @@
 //! From a typed command or a pressed button to a saved request.
 //!
-//! Easy to miss: a button can be pressed by several people, and a click can arrive twice. The id
-//! is made of the button, so every press means the same deployment, until that deployment has come to
-//! nothing.
+//! Easy to miss: a button can be pressed by several people, and a click can arrive twice. The id is made of
+//! the button, so every press means the same deployment, until that deployment has come to nothing.
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
@@ -56,7 +55,7 @@ pub enum Content {
 pub(crate) enum Saved {
     /// The request is in the store, since now or since an earlier press.
     Request(Box<RequestFact>),
-    /// The button stands below a deployment that is forgotten.
+    /// The button is below a deployment that is forgotten.
     Forgotten,
     /// The store failed or took too long. `begun`: part of the request may be in the store.
     Failed { begun: bool },
@@ -95,8 +94,8 @@ pub(crate) async fn save(
     }
 }
 
-/// The deployment that a pressed button means: the first one of `first` and `again` that has not come to
-/// nothing.
+/// The deployment that a pressed button means: the first one of `first` and `again` that has not come
+/// to nothing.
 pub(crate) async fn pressed_id(
     world: &impl World,
     first: &DeploymentId,
@@ -151,7 +150,7 @@ impl Asker {
         }
     }
 
-    /// The request that a button makes. `None`: the button stands below a deployment that is forgotten.
+    /// The request that a button makes. `None`: the button is below a deployment that is forgotten.
     pub(crate) async fn button_request(
         &self,
         world: &impl World,
@@ -168,7 +167,7 @@ impl Asker {
     }
 }
 
-/// What a button asks for, from the facts of the deployment below which it stands.
+/// What a button asks for, from the facts of the deployment that the button is below.
 fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
     match button {
         Button::Retry(of) => retry(of, facts),
@@ -190,8 +189,8 @@ fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
     }
 }
 
-/// A rollback names its version from now on: "the last healthy one" may be another one by then. Says whether it is a
-/// rollback.
+/// A rollback names its version from now on: "the last healthy one" may be another one by then. Returns
+/// whether the request is a rollback.
 pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
     let What::Rollback(version) = &mut words.what else { return false };
     *version = Version::Tag(tag.to_string());
@@ -201,8 +200,8 @@ pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
 /// The same request again.
 fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
     let RequestFact { mut words, origin, .. } = facts.request?;
-    // A rollback goes back to the same version: "the last healthy one" changes once it has reached the
-    // branch.
+    // A rollback goes back to the same version: "the last healthy one" changes once it has reached
+    // the branch.
     if let Some(commit) = facts.commit {
         name_version(&mut words, &commit.target().tag);
     }
@@ -238,7 +237,7 @@ mod tests {
         Voice { told_end: true, ..Voice::default() }
     }
 
-    /// Ended before its commit, ten seconds after the start, and told.
+    /// Ended before its commit, ten seconds after the start, and posted.
     fn ended(end: End) -> Facts {
         let end = Some(EndFact { at: at(10), end });
         Facts { request: Some(request()), end, message: Some(MessageFact(told())), ..Facts::default() }
@@ -248,7 +247,7 @@ mod tests {
         ended(End::Refused { refusal: refusal.into() })
     }
 
-    /// The last word came ten seconds after the start, and was told.
+    /// The last word came ten seconds after the start, and was posted.
     fn over(word: LastWord, facts: Facts) -> Facts {
         let watch = WatchFact { voice: told(), ..WatchFact::default() };
         Facts { outcome: Some(OutcomeFact { at: at(10), word }), watch: Some(watch), ..facts }

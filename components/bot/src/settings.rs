@@ -1,7 +1,8 @@
-//! What operators configure: Spin variables, checked when they are read, so that a wrong one is named instead of failing somewhere.
+//! What operators configure: Spin variables, checked when they are read, so that a wrong one is named instead
+//! of failing somewhere.
 //!
-//! One `allowed_outbound_hosts` entry that does not parse denies every outbound call of a component, Redis included, so each
-//! variable that ends up there is checked here, even where this component would not use it.
+//! One `allowed_outbound_hosts` entry that does not parse denies every outbound call of a component, Redis
+//! included, so each variable that ends up there is checked here, even where this component would not use it.
 
 use crate::world::Line;
 use clients::argocd::ArgoCd;
@@ -40,7 +41,8 @@ impl SettingError {
     }
 }
 
-/// The variable with which tests shorten some of our periods, see [`Limits`]. `spin.toml` does not have it: in production it is absent.
+/// The variable with which tests shorten some of our periods, see [`Limits`]. `spin.toml` does not have it:
+/// in production it is absent.
 pub const LIMITS: &str = "limits";
 
 /// The values of a component's variables, as Spin gave them.
@@ -179,7 +181,7 @@ pub struct SlackCommandSettings {
     pub team: Option<SlackTeam>,
     /// GitHub's API.
     pub github: GitHub,
-    /// Whether GitHub is told of each deploy, for the pull request to show.
+    /// Whether each deploy is reported to GitHub, for the pull request to show.
     pub github_deployments: bool,
     /// The GitOps repository.
     pub gitops: GitOps,
@@ -222,8 +224,8 @@ impl Settings for SlackCommandSettings {
         "redis_origin",
     ];
 
-    // Where Argo CD is, is only checked: we may not call it, but the components that do face nobody to whom they
-    // could say that they cannot, and they would find out after the commit.
+    // Argo CD's address is only checked here: this component may not call Argo CD. The components that do
+    // have nobody to answer to, and would find a wrong address only after the commit.
     fn read(variables: &Variables) -> Result<Self, SettingError> {
         variables.argocd()?;
         Ok(Self {
@@ -450,7 +452,8 @@ mod tests {
             .map(|(_, read)| {
                 read(&variables).err().map(|error| {
                     assert_eq!(error.variable, name);
-                    // Neither the log, nor the person, nor a Debug sees any of the value: the bad ones below say so themselves.
+                    // Neither the log, nor the person, nor a Debug sees any of the value: the bad ones below
+                    // say so themselves.
                     for told in [error.to_string(), format!("{error:?}"), format!("{:?}", error.fault("deploy"))] {
                         assert!(!told.contains("hush"), "{told}");
                     }

@@ -1,8 +1,10 @@
-//! The one message of a deployment: posted once, then edited in place. slack-command speaks until the commit, the watch from then on, and
-//! both by the code here. What a role knows of its side is a [`Voice`], which the role's [`Journal`] keeps.
+//! The one message of a deployment: posted once, then edited in place. slack-command speaks until the commit,
+//! the watch from then on, and both by the code here. What a role knows of its side is a [`Voice`], which the
+//! role's [`Journal`] keeps.
 //!
-//! Easy to miss: save first, then speak. Each turn of the loop in [`Speaker::tell`] decides anew from what is saved, see
-//! [`decide`]. A call may take effect after it was given up, and a process may die between any two lines.
+//! Easy to miss: save first, then speak. Each turn of the loop in [`Speaker::tell`] decides anew from what
+//! is saved, see [`decide`]. A call may take effect after it was given up, and a process may die between any
+//! two lines.
 
 mod decide;
 
@@ -17,7 +19,8 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use store::{Lease, Speech, StoreError, Urgency};
 
-/// What a call to Slack may take: the lease must hold this long before the call is made, or old words may come over newer ones.
+/// What a call to Slack may take: the lease must hold this long before the call is made, or old words may
+/// come over newer ones.
 pub(crate) const CALL: Duration = Duration::from_secs(5);
 
 /// When a call that failed is tried again.
@@ -47,15 +50,15 @@ pub(crate) trait Journal {
 /// Whether a role may make a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It may.
+    /// The role may.
     Ours,
-    /// The other role has written of the message meanwhile: decide again.
+    /// The other role has changed its side meanwhile: decide again.
     News,
     /// The message goes on as another deployment's.
     Elsewhere,
 }
 
-/// What is to be told.
+/// The words to send, and what they are about.
 struct Telling<'t> {
     facts: &'t Facts,
     request: &'t RequestFact,
@@ -83,8 +86,9 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Self { world, slack, limits, id, journal, written: Cell::new(None) }
     }
 
-    /// Tells these words, if they are not told yet. `last`: these are the final words. Returns after how long the words
-    /// have to be tried again: until then the caller may find newer words. `None`: they are told, or nobody is there to tell.
+    /// Sends these words, if they are not in the message yet. `last`: these are the final words. Returns
+    /// after how long the words have to be tried again: until then the caller may find newer words. `None`:
+    /// the words are sent, or there is nobody to send them to.
     pub(crate) async fn tell(&self, facts: &Facts, words: &Message, last: bool) -> Option<Duration> {
         let request = facts.request.as_ref()?;
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
@@ -101,7 +105,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         loop {
             match self.case(telling).next(&tried) {
                 Next::Done => {
-                    // That they were told may not be saved yet.
+                    // It may not be saved yet that the words were sent.
                     self.journal.save(|_| {}).await?;
                     return Ok(None);
                 }
@@ -197,7 +201,8 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Ok(())
     }
 
-    /// All of the installation share Slack's limits. One turn is enough for an edit and for the post that takes its place.
+    /// All of the installation share Slack's limits. One turn is enough for an edit and for the post that
+    /// takes its place.
     async fn takes_turn(&self, telling: &Telling<'_>, way: &Way, tried: &mut Tried) -> bool {
         if *way == Way::Whisper || tried.has_turn {
             return true;
@@ -232,7 +237,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Ok(())
     }
 
-    /// Nothing is left to be told by us.
+    /// Nothing is left for us to send.
     async fn leave(&self) -> Result<(), StoreError> {
         self.journal
             .save(|voice| {
@@ -258,7 +263,8 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
     }
 }
 
-/// slack-command's journal: the fact `message`, the voice before the commit, written under the lease `carry/<id>`.
+/// slack-command's journal: the fact `message`, the voice before the commit, written under the
+/// lease `carry/<id>`.
 pub(crate) struct MessageJournal<'a, W> {
     world: &'a W,
     id: &'a DeploymentId,
@@ -294,7 +300,8 @@ impl<W: World> Journal for MessageJournal<'_, W> {
         if voice == *self.saved.borrow() {
             return Ok(());
         }
-        // After a long sleep another process may hold the lease, and what it has told must not be taken back.
+        // After a long sleep another process may hold the lease, and that process's notes must not
+        // be overwritten.
         self.lease.ensure(WRITE).await?;
         let fact = MessageFact(voice);
         store::save_fact(self.world, self.id, &fact).await?;
@@ -302,7 +309,7 @@ impl<W: World> Journal for MessageJournal<'_, W> {
         Ok(())
     }
 
-    /// Once a deployment is approved, its message is the one of the deployment as which it goes on.
+    /// An approved deployment goes on as another deployment, and the message is then that deployment's.
     async fn standing(&self, facts: &Facts, last: bool) -> Result<Standing, StoreError> {
         if last && facts.waits_for_approval() {
             let approvals = store::load_fact(self.world, self.id).await?;

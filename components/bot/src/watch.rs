@@ -77,8 +77,9 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
 }
 
 impl<W: World> Watch<'_, W> {
-    /// Until the time is up or nothing is left. Returns what needs no other watch at once: deployments are slack-command's to end and tell,
-    /// and a push that cannot be told just now waits until somebody is woken for another reason, or `/healthz` is asked.
+    /// Until the time is up or nothing is left. Returns what needs no other watch at once: deployments that
+    /// slack-command ends and posts, and pushes that cannot be announced now. Those wait until a watch is
+    /// woken for another reason, or by `/healthz`.
     async fn run(&self) -> Result<BTreeSet<Flight>, StoreError> {
         let limits = &self.settings.limits;
         let until = self.world.elapsed().saturating_add(limits.watch);
@@ -90,7 +91,7 @@ impl<W: World> Watch<'_, W> {
         loop {
             for flight in new.drain(..) {
                 settled.remove(&flight);
-                // Whoever is followed already is told to look; a follower that has just ended is started again.
+                // A running follower gets a nudge; a follower that has just ended is started again.
                 let known = nudges.get(&flight).is_some_and(|nudge| nudge.unbounded_send(()).is_ok());
                 if !known && !self.closing.get() {
                     let (nudge, heard) = mpsc::unbounded();
@@ -109,7 +110,7 @@ impl<W: World> Watch<'_, W> {
             }
             if let Some(Some((flight, ended))) = within(self.world, limits.news, followers.next()).await {
                 nudges.remove(&flight);
-                if ended == Ended::Settled {
+                if ended == Ended::NothingLeft {
                     settled.insert(flight);
                 }
             }

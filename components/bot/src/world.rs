@@ -1,4 +1,4 @@
-//! All the seams together: what a story needs of the world. Where log lines go, and what stands in one.
+//! All the seams together: what a story needs of the world. Where log lines go, and what is in one.
 
 use clients::http::Http;
 use domain::names::DeploymentId;
@@ -48,8 +48,8 @@ pub trait Log {
     fn log(&self, line: Line);
 }
 
-/// One event as one line of JSON, for operators. Never the sentence that people read, never a secret, a token, a
-/// signature or a body.
+/// One event as one line of JSON, for operators. Never the sentence that people read, never a secret, a
+/// token, a signature or a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line(Map<String, Value>);
 

@@ -1,6 +1,6 @@
-//! GitHub. One query reads everything at one moment, one mutation writes a commit, and a later query tells
-//! whether the commit landed. Besides, two versions are compared for people to read, and GitHub is told of
-//! the deploy.
+//! GitHub. One query reads everything at one moment, one mutation writes a commit, and a later query says
+//! whether the commit landed. Besides, two versions are compared for people to read, and GitHub gets reports
+//! of the deploy.
 //!
 //! GitHub reports errors with HTTP 200, so no data is believed before `errors` was looked at. A part that
 //! does not exist is null with a `NOT_FOUND` that names its path, and that is an ordinary answer; every other

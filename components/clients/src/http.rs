@@ -1,5 +1,5 @@
-//! Seam 1: HTTP out. A request that cannot be built without its limits, a whole response, a stream, one
-//! trait.
+//! Seam 1: HTTP out. A request that cannot be built without its limits, a whole response, a stream,
+//! one trait.
 //!
 //! The time and size limits are fields of the request, so that no caller can forget them: Spin's own default
 //! is ten minutes.
@@ -200,8 +200,8 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    /// The only value of a header. Given twice it counts as absent: a proxy and we must not read different
-    /// ones.
+    /// The only value of a header. Given twice it counts as absent: a proxy and we must not read
+    /// different ones.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;

@@ -1,5 +1,5 @@
-//! Container registries: is there an image with this tag? One HEAD, and a login where the registry asks for
-//! one.
+//! Container registries: is there an image with this tag? One HEAD, and a login where the registry asks
+//! for one.
 //!
 //! The registry says where to log in, and its word is outside text: credentials go to an origin of our own
 //! list, or nowhere. A registry answers 404, as for a missing tag, if `Accept` lacks the manifest's media
@@ -48,8 +48,8 @@ pub struct Credential {
     pub password: Secret,
 }
 
-/// Reads the setting `registry_credentials`: a JSON object, host -> `{"username", "password"}`. Blank is
-/// empty.
+/// Reads the setting `registry_credentials`: a JSON object, host -> `{"username", "password"}`. Blank
+/// is empty.
 pub fn parse_credentials(text: &str) -> Result<BTreeMap<String, Credential>, InvalidName> {
     if text.trim().is_empty() {
         return Ok(BTreeMap::new());
@@ -97,8 +97,8 @@ pub async fn image_digest(
     let is_plain =
         matches!(response.status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED);
     if ahead.is_some() && !is_plain {
-        // Perhaps only because of that login: registries differ in what they say to a token of the wrong
-        // kind.
+        // Perhaps only because of that login: registries differ in what they say to a token of the
+        // wrong kind.
         response = ask(http, registry, image, None).await?;
     }
     if response.status != StatusCode::UNAUTHORIZED {
@@ -142,8 +142,8 @@ pub async fn log_in_ahead(http: &impl Http, registry: &Registry, image: &ImageNa
     log_in(http, registry, image, &challenges).await.ok().flatten()
 }
 
-/// What the registry knows, and how the registry asked for a login, if it did: worth keeping for the next
-/// time.
+/// What the registry knows, and how the registry asked for a login, if it did: worth keeping for the
+/// next time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
     pub state: ImageState,

@@ -20,7 +20,7 @@ pub struct SigningKey(Secret);
 
 impl SigningKey {
     /// `None` if the secret counts as missing: fewer than 16 bytes, blanks at its ends not counted. The key
-    /// is the text as it stands.
+    /// is the text unchanged.
     pub fn new(secret: &Secret) -> Option<Self> {
         (secret.expose().trim().len() >= 16).then(|| Self(secret.clone()))
     }
@@ -132,8 +132,8 @@ pub fn sign_sha1(key: &SigningKey, body: &[u8]) -> String {
 /// The id of the deployment that one click asks for: the same on every replica, and not to be guessed.
 #[expect(clippy::expect_used, reason = "32 lower-case hexadecimal digits are a deployment id")]
 pub fn deployment_id(key: &SigningKey, team: Option<&SlackTeam>, trigger_id: &str) -> DeploymentId {
-    // The id is public, and the key also checks Slack's requests: the first word keeps the two kinds of text
-    // apart.
+    // The id is public, and the key also checks Slack's requests: the first word keeps the two kinds of
+    // text apart.
     let mac = key.sha256().chain_update(b"deployment:").chain_update(team.map_or("", SlackTeam::as_str).as_bytes());
     let mac = mac.chain_update(b":").chain_update(trigger_id.as_bytes()).finalize().into_bytes();
     let half: Vec<u8> = mac.iter().copied().take(16).collect();

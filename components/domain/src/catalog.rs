@@ -1,7 +1,7 @@
 //! The catalog, `deploy-bot.yaml`: what may be deployed, where, and by whom.
 //!
-//! It decides who may change a cluster, so nothing in it is guessed: what is unknown, given twice or claimed by two targets is
-//! an error with its line, and a list that is missing or empty allows nobody.
+//! The catalog decides who may change a cluster, so nothing in it is guessed: what is unknown, given twice or
+//! claimed by two targets is an error with its line, and a list that is missing or empty allows nobody.
 
 mod fields;
 mod gates;
@@ -55,13 +55,15 @@ pub struct App {
 /// One app in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
-    /// The files in the GitOps repository that name the tag. All of them get the same tag, in the same commit and at the same places.
+    /// The files in the GitOps repository that name the tag. All of them get the same tag, in the same commit
+    /// and at the same places.
     pub files: NonEmpty<FilePath>,
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
     /// What Argo CD calls it.
     pub argocd: ArgoApplication,
-    /// Who may release other people's locks of it and override its freeze: its own list, else the app's, else the catalog's.
+    /// Who may release other people's locks of the environment and override its freeze: its own list, else
+    /// the app's, else the catalog's.
     pub owners: People,
     /// Who may deploy it, and what else has to be so.
     pub gates: Gates,

@@ -1,7 +1,8 @@
 //! What people type after `/deploy`, understood; or what would be right.
 //!
-//! Only the form is checked here. Whether the app, environment, pull request, branch or tag exists is asked later. People
-//! paste, so quotes, links, capitals and the word `deploy` are understood. A word too many is never ignored.
+//! Only the form is checked here. Whether the app, environment, pull request, branch or tag exists is asked
+//! later. People paste, so quotes, links, capitals and the word `deploy` are understood. A word too many is
+//! never ignored.
 
 mod parse;
 

@@ -159,7 +159,8 @@ enum Part {
 impl TagRule {
     /// Reads a template. The error is a sentence about it, without the template.
     pub fn parse(template: &str) -> Result<Self, String> {
-        // What it makes is stored and shown even if it is no tag, and each `{branch}` in it is a whole name.
+        // What the rule makes is stored and shown even if that is no tag, and each `{branch}` in it is a
+        // whole name.
         if template.len() > LONGEST_RULE {
             return Err(format!("it is longer than {LONGEST_RULE} characters"));
         }

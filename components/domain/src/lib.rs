@@ -4,14 +4,12 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | [`catalog::Catalog`], `App`, `Environment`, [`names::Target`] | what may be deployed where; a target is
-//! an app in an environment |
-//! | [`catalog::Gates`] | what else has to be true before a deployment, such as checks, approvals and freezes
-//! |
+//! | [`catalog::Catalog`], `App`, `Environment` | what may be deployed where |
+//! | [`names::Target`] | an app in an environment |
+//! | [`catalog::Gates`] | what else has to be so before a deployment: checks, approvals, freezes and more |
 //! | [`command::Command`] | what a person typed, understood |
 //! | [`deployment::Origin`] | where a request came from: a command, or a button |
-//! | [`deployment::Source`] | what they want deployed: a repository, a pull request or branch, the commit at
-//! its head |
+//! | [`deployment::Source`] | what is to be deployed: a pull request or branch, and the commit at its head |
 //! | [`image::Tag`], `ImageRef`, `Digest` | the image that belongs to it |
 //! | [`values::Edit`] | one tag changed in one file, proven to be the only change |
 //! | [`deployment::Plan`] | what will be done, immutable |
@@ -20,7 +18,7 @@
 //! | [`deployment::Fact`] | one key of a deployment, written whole, by one role only |
 //! | [`deployment::State`] | how far a deployment is: computed, never stored |
 //! | [`application::Application`] | Argo CD's answer in our words |
-//! | [`refusal::Refusal`] | the bot said no, and the person can fix it; nothing was changed |
+//! | [`refusal::Refusal`] | the bot refused, and the person can fix the cause; nothing was changed |
 //! | [`fault::Fault`] | another system failed: which, doing what, and whether anything changed |
 //! | [`push::PushNote`] | what people pushed to a file of a target: announced once, never synced |
 //!
@@ -31,13 +29,14 @@
 //!
 //! # Invariants
 //!
-//! - Nothing here opens a connection, reads the time or asks for a variable: each value comes in as an argument.
-//!   The crate depends on nothing that could.
-//! - Each sentence that people read is in [`message`], but for the problems that [`command`] and [`catalog`]
-//!   name.
+//! - Nothing here opens a connection, reads the time or asks for a variable: each value comes in as an
+//!   argument. The crate depends on nothing that could.
+//! - Nearly every sentence that people read is in [`message`]. Elsewhere are: help ([`verb`]), problems of a
+//!   command or of the catalog, a gate's short words, and what a fault was doing.
 //! - Identifiers and secrets are types of their own, parsed when they come in. A [`names::Secret`] does not
 //!   print itself.
-//! - Text from outside never makes anything panic: no `unwrap`, no indexing, no plain arithmetic outside tests.
+//! - Text from outside never makes anything panic: no `unwrap`, no indexing, no plain arithmetic outside
+//!   tests.
 
 pub mod application;
 pub mod catalog;

@@ -37,7 +37,8 @@ limits! {
     target_wait = 10_000;
     /// How often it tries.
     target_retry = 500;
-    /// How old a remembered catalog may be that a deploy begins with. It is compared before anything is decided, so it only saves a call.
+    /// How old a remembered catalog may be that a deploy begins with. It is compared before anything is
+    /// decided, so it only saves a call.
     catalog_age = 24 * 3_600_000;
     /// How often the guardian looks whether somebody watches.
     guardian = 5_000;
@@ -76,7 +77,8 @@ limits! {
 }
 
 impl Limits {
-    /// Reads what tests shorten: a JSON object. An empty text means the defaults, an unknown name is an error.
+    /// Reads what tests shorten: a JSON object. An empty text means the defaults, an unknown name is
+    /// an error.
     pub fn parse(text: &str) -> Option<Self> {
         let mut limits = Self::default();
         if !text.trim().is_empty() {

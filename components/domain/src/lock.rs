@@ -70,8 +70,8 @@ impl LockLog {
 /// How many changes of its lock a target remembers.
 const LOCKS_REMEMBERED: usize = 20;
 
-/// `rolled-back`: versions of a target that were rolled back. slack-command writes it, under the lease
-/// `lock`.
+/// `rolled-back`: versions of a target that were rolled back. slack-command writes it, under the
+/// lease `lock`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBack {
     pub versions: Vec<RolledBackVersion>,

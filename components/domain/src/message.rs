@@ -1,9 +1,9 @@
-//! Every word that people read in Slack, the text of the commit, and what a pull request shows. No other
-//! module writes a sentence to a person.
+//! Nearly every word that people read: in Slack, in the commit and on a pull request. Elsewhere are:
+//! help ([`crate::verb`]), problems of a command or of the catalog, a gate's short words, and what a
+//! fault was doing.
 //!
 //! Outside text (branch names, titles, what Argo CD says) is escaped here and nowhere else: a branch may be
-//! called
-//! `<!channel>`.
+//! called `<!channel>`.
 
 mod announcement;
 mod answer;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Text that is not a valid identifier: which kind was wanted. The text itself is left out: it may be long or
-/// hostile.
+/// Text that is not a valid identifier: which kind was wanted. The text itself is left out: it may be long
+/// or hostile.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct InvalidName(pub &'static str);
@@ -280,7 +280,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// The Argo CD application that a target stands for.
+/// The Argo CD application of a target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ArgoApplication {
     /// `metadata.name`.
@@ -314,8 +314,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where Slack lets us answer a click without a token, five times within half an hour. Whoever has it may
-/// speak: a secret.
+/// Where Slack lets us answer a click without a token, five times within half an hour. Anyone who has the
+/// address may post there, so it is a secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ResponseUrl(String);

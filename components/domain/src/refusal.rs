@@ -1,4 +1,5 @@
-//! Every reason why we say no. The person can do something about each, and the sentence (in `message`) says what.
+//! Every reason why we say no. The person can do something about each, and the sentence (in `message`)
+//! says what.
 //!
 //! A refusal is stored in the fact `end`, so it holds what its sentence needs and nothing else.
 
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 pub enum Right {
     /// Probably this was meant.
     DidYouMean(String),
-    /// One like it.
+    /// An example of the same kind.
     Like(String),
 }
 
@@ -43,7 +44,7 @@ pub enum NotAllowed {
     Nobody,
     /// Other people may.
     NotListed,
-    /// They may, but not from this channel.
+    /// The person may, but not from this channel.
     WrongChannel,
 }
 
@@ -58,7 +59,7 @@ pub enum Refusal {
         /// The verb, as far as one was understood: whose help says more.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         verb: Option<Verb>,
-        /// What would be right, where more can be said than an example.
+        /// What would be right, where that is more than an example.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         right: Option<Right>,
     },
@@ -129,7 +130,7 @@ pub enum Refusal {
     PullRequestNotOpen {
         /// Number.
         number: PullRequestNumber,
-        /// It was merged, not just closed.
+        /// The pull request was merged, not just closed.
         merged: bool,
         /// Its base branch: what to deploy instead.
         base: Option<BranchName>,
@@ -229,7 +230,7 @@ pub enum Refusal {
         target: Target,
         /// Which branch it was.
         branch: BranchName,
-        /// Those it takes.
+        /// The branches that the target takes.
         allowed: Vec<String>,
     },
     /// The checks of that very commit have not succeeded.
@@ -303,7 +304,7 @@ pub enum Refusal {
     },
     /// Only an owner may do that.
     NotOwner {
-        /// Such as "override the freeze".
+        /// Such as "override the freeze of checkout@production".
         doing: String,
         /// There are owners to ask.
         owned: bool,
@@ -319,7 +320,7 @@ pub enum Refusal {
     VersionMoved {
         /// Of what.
         target: Box<Target>,
-        /// What the button stands below.
+        /// The version of the deployment that the button is below.
         was: Tag,
         /// What was deployed last.
         is: Tag,

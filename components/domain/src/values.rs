@@ -31,7 +31,7 @@ pub enum EditRefusal {
         /// The line of the last key that exists.
         line: Option<usize>,
     },
-    /// A mapping or list stands at the path (`{{ … }}` is a mapping to YAML).
+    /// A mapping or list is at the path (`{{ … }}` is a mapping to YAML).
     NotAScalar { path: String, line: usize },
     /// There is no value and no place where one could be written for certain.
     NoValue { path: String, line: usize },
@@ -42,7 +42,7 @@ pub enum EditRefusal {
         /// The type, such as `!!int`.
         tag: String,
     },
-    /// The value, or something on the way to it, is an alias (`*name`): the text stands elsewhere.
+    /// The value, or something on the way to it, is an alias (`*name`): the text is elsewhere.
     Alias {
         path: String,
         /// The line of the alias.
@@ -55,13 +55,13 @@ pub enum EditRefusal {
         /// The line of the alias that uses it.
         line: usize,
     },
-    /// The key is not written in its mapping, which merges another one (`<<`): the text stands elsewhere.
+    /// The key is not written in its mapping, which merges another one (`<<`): the text is elsewhere.
     OnlyMerged {
         path: String,
         /// The line of the `<<`.
         line: usize,
     },
-    /// A key on the path stands twice in its mapping; programs differ in which one they take.
+    /// A key on the path is twice in its mapping; programs differ in which one they take.
     DuplicateKey {
         path: String,
         /// The path as far as the key that is there twice.
@@ -75,7 +75,7 @@ pub enum EditRefusal {
         /// The line in the second document that has it.
         line: usize,
     },
-    /// A block scalar (`|`, `>`), or a value that does not stand on one line.
+    /// A block scalar (`|`, `>`), or a value that is not on one line.
     MultiLine { path: String, line: usize },
     /// Not YAML: a tab as indentation, an open quote, a template.
     Syntax { line: usize, problem: String },

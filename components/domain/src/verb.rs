@@ -1,7 +1,7 @@
 //! The verbs, and what the help says about each. Every text is an exhaustive match: a verb without help does
 //! not compile.
 //!
-//! The examples are real: each is understood as the verb that it stands under.
+//! The examples are real: each is understood as the verb that lists it.
 
 use crate::text::nearest;
 use serde::{Deserialize, Serialize};

@@ -33,8 +33,8 @@ pub struct Spin {
 }
 
 impl Spin {
-    /// Opens nothing yet: the store and Redis are opened by their first use, so a forged request costs
-    /// neither.
+    /// Opens nothing yet: the store and Redis are opened by their first use, so a forged request
+    /// costs neither.
     pub fn new(redis_url: Secret) -> Self {
         Self { started: Instant::now(), store: RefCell::new(None), redis: redis::Client::new(redis_url) }
     }

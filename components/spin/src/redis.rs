@@ -33,8 +33,8 @@ impl Client {
         let fresh = self.open.borrow().is_none();
         match self.connection().await?.execute(command, parameters()).await {
             Err(_) if !fresh => {
-                // The kept connection may be one that Redis closed long ago. Every command of ours may run
-                // twice.
+                // The kept connection may be one that Redis closed long ago. Every command of ours may
+                // run twice.
                 self.forget();
                 self.connection().await?.execute(command, parameters()).await
             }

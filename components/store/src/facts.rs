@@ -59,8 +59,8 @@ pub(crate) const FACTS: [&str; 12] = [
 ];
 
 /// Whether these facts are the rest of a request that was not accepted. The write of the request may still
-/// land for a while. Until then the fact `cancel` stays: nothing else keeps such a request from being carried
-/// out.
+/// land for a while. Until then the fact `cancel` stays: nothing else keeps such a request from being
+/// carried out.
 pub fn is_left_over(facts: &Facts, now: Timestamp) -> bool {
     facts.request.is_none() && facts.cancel.as_ref().is_none_or(|cancel| now.since(cancel.at) > WRITE_TIMEOUT)
 }

@@ -1,5 +1,5 @@
-//! What is in flight, the news, the wake-ups, and the queue at the branch. They are hints that save waiting: no
-//! work is lost with them.
+//! What is in flight, the news, the wake-ups, and the queue at the branch. They are hints that save waiting:
+//! no work is lost with them.
 
 use crate::facts::{forget_left_over, is_left_over, load};
 use crate::key::{PREFIX, PUSH};
@@ -16,7 +16,7 @@ const IN_FLIGHT: &str = "deploy-bot/in-flight";
 const SENTINEL: &str = "whole";
 const NEWS: &str = "deploy-bot/news";
 
-/// What people have to be told the end of.
+/// What people still have to read the end of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flight {
     Deployment(DeploymentId),
@@ -118,15 +118,15 @@ pub async fn rebuild_in_flight(world: &(impl Redis + KeyValue + Clock)) -> Resul
             Some(cancel) if facts.request.is_none() => all.extend([cancel.at.0.to_string(), id.to_string()]),
             _ => {}
         }
-        // A deployment that timed out before it had a target may stand in no ring yet: the next resume adds
+        // A deployment that timed out before it had a target may be in no ring yet: the next resume adds
         // it to one.
         let left = !facts.end_is_told() || (facts.outcome.is_some() && facts.commit.is_none());
         if let Some(request) = facts.request.as_ref().filter(|_| left) {
             all.extend([request.at.0.to_string(), id.to_string()]);
         }
     }
-    // One command, because Redis may forget again at any moment: it must not keep the sentinel without the
-    // set.
+    // One command, because Redis may forget again at any moment: it must not keep the sentinel without
+    // the set.
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     world.run("ZADD", &all).await.map(drop)
 }
@@ -210,7 +210,7 @@ mod tests {
         let memory = Memory::default();
         let told = Voice { told_end: true, ..Voice::default() };
         memory.run(async {
-            // Accepted later than the next one; told to its end; ended but not told; without a request; of
+            // Accepted later than the next one; its end posted; ended, but not posted; without a request; of
             // another version.
             save_fact(&memory, &id('1'), &RequestFact { at: at(20), ..request() }).await.unwrap();
             save_fact(&memory, &id('2'), &RequestFact { at: at(10), ..request() }).await.unwrap();
@@ -220,7 +220,7 @@ mod tests {
             save_fact(&memory, &id('3'), &MessageFact(told.clone())).await.unwrap();
             save_fact(&memory, &id('4'), &committed()).await.unwrap();
             save_fact(&memory, &id('5'), &request()).await.unwrap();
-            // What slack-command told was not the end after all.
+            // The end that slack-command posted was not the end after all.
             save_fact(&memory, &id('6'), &RequestFact { at: at(30), ..request() }).await.unwrap();
             save_fact(&memory, &id('6'), &MessageFact(told)).await.unwrap();
             save_fact(&memory, &id('6'), &committed()).await.unwrap();
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(other, Ok(0));
         memory.run(leave_queue(&memory, "branch/acme/gitops/main", &id('1'))).unwrap();
         assert_eq!(join('3', 30), 1);
-        // Those who died in it are forgotten when nobody has joined for ten minutes.
+        // A process that died in the queue is forgotten when nobody has joined for ten minutes.
         memory.pass(599);
         assert_eq!(join('3', 30), 1);
         memory.pass(600);

@@ -146,9 +146,9 @@ pub struct RegistryChallenge {
 
 /// See [`RegistryChallenge`]. By the registry's host, of which the catalog names few.
 #[derive(Clone, Copy, Debug)]
-pub struct RegistryLogin<'a>(pub &'a str);
+pub struct LastChallenge<'a>(pub &'a str);
 
-impl Key for RegistryLogin<'_> {
+impl Key for LastChallenge<'_> {
     type Value = RegistryChallenge;
     fn name(&self) -> String {
         format!("{PREFIX}registry/{}", self.0)

@@ -31,8 +31,8 @@ pub struct Lease<'w, W> {
 pub struct Terms {
     /// Without a renewal the lease runs out after this time.
     pub life: Duration,
-    /// The lease is renewed this often beside the work, and a renewal that fails ends the work where it
-    /// stands. `None`: only [`Lease::ensure`] renews, and nothing ends the work from outside.
+    /// The lease is renewed this often beside the work, and a renewal that fails ends the work at once.
+    /// `None`: only [`Lease::ensure`] renews, and nothing ends the work from outside.
     pub renew: Option<Duration>,
 }
 
@@ -41,14 +41,14 @@ pub struct Terms {
 pub struct Held<T> {
     /// What the work returned, unless a renewal failed and ended the work.
     pub done: Result<T, LeaseLost>,
-    /// The last moment at which the lease was ours for certain. `None`: the lease was ours until it was given
-    /// back.
+    /// The last moment at which the lease was ours for certain. `None`: the lease was ours until it was
+    /// given back.
     ours_until: Option<Duration>,
 }
 
 impl<T> Held<T> {
-    /// The calls that may have taken effect when the lease was not ours any more: without an answer, or
-    /// answered after the last moment at which the lease was ours for certain.
+    /// The calls that may have taken effect after we lost the lease: without an answer, or answered
+    /// after `ours_until`.
     pub fn late<K: Ord + Clone>(&self, calls: &Calls<K>) -> Vec<K> {
         let Some(until) = self.ours_until else { return Vec::new() };
         let calls = calls.0.borrow();
@@ -124,20 +124,20 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
             None => Ok(work(&self).await),
         };
         let until = self.ours_until();
-        // Calls of work that was cut off may still be on their way: nobody else gets the name before it runs
-        // out.
+        // Calls of work that was cut off may still be on their way: no other process gets the name before the
+        // lease runs out.
         let runs_out = done.is_err() || self.runs_out.get();
         let ours_to_the_end = !runs_out && self.release().await;
         Held { done, ours_until: (!ours_to_the_end).then_some(until) }
     }
 
-    /// Calls of the work may still be on their way when it ends: the lease is then not given back, but runs
-    /// out.
+    /// Calls of the work may still be on their way when it ends: the lease is then not given back, but
+    /// runs out.
     pub fn let_run_out(&self) {
         self.runs_out.set(true);
     }
 
-    /// Takes it if it is free.
+    /// Takes the lease if it is free.
     async fn take(world: &'w W, name: &str, life: Duration) -> Result<Option<Self>, StoreError> {
         let (key, token) = (lease_key(name), token());
         let before = world.elapsed();
@@ -151,8 +151,8 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         if self.world.elapsed().saturating_add(limit) <= self.deadline.get() { Ok(()) } else { Err(LeaseLost) }
     }
 
-    /// The last moment at which the lease was ours for certain, on the clock that does not jump: when the last
-    /// renewal that was granted began.
+    /// The last moment at which the lease was ours for certain, on the clock that does not jump: when the
+    /// last renewal that was granted began.
     fn ours_until(&self) -> Duration {
         self.deadline.get().saturating_sub(self.life)
     }
@@ -193,7 +193,8 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         }
     }
 
-    /// Gives it back; if that fails it runs out by itself. Says whether it was ours for certain until then.
+    /// Gives the lease back; if that fails, the lease runs out by itself. Returns whether the lease was
+    /// certainly ours until now.
     async fn release(self) -> bool {
         self.world.number("EVAL", &[RELEASE, "1", &self.key, &self.token]).await == Ok(Some(1))
     }

@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// Spin's store, as much of Redis as we use, and a clock. It keeps the semantics of Redis that leases stand
+/// Spin's store, as much of Redis as we use, and a clock. It keeps the semantics of Redis that leases rely
 /// on: `NX`, a life in milliseconds, and a script that does all of its work at one moment.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -194,8 +194,8 @@ impl Redis for Memory {
 }
 
 impl Memory {
-    /// Runs work to its end. When nothing can go on, the clock jumps to the next moment that somebody sleeps
-    /// for.
+    /// Runs work to its end. When nothing can go on, the clock jumps to the next moment that somebody
+    /// sleeps for.
     pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {

@@ -86,22 +86,21 @@ async fn take_turn(
     Ok(Duration::from_millis(early.and_then(|early| u64::try_from(early).ok()).unwrap_or_default()))
 }
 
-/// Slack said 429: no component makes such a call for this long.
+/// Slack answered 429: no component makes such a call for this long.
 pub async fn quiet_slack(world: &impl Redis, speech: Speech<'_>, wait: Duration) {
     let _ = world.run("SET", &[&speech.key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
-/// Whether GitHub may be told how a deploy goes. GitHub allows 80 content writes a minute and 500 an hour,
-/// and our commits, up to one a second, are among them. So the installation tells GitHub no more than twelve
-/// at once and four a minute, and nothing for a while after a rate limit. Without Redis nothing is told,
-/// because nobody counts.
+/// Whether a deploy's state may be reported to GitHub now. GitHub allows 80 content writes a minute and 500
+/// an hour, and our commits, up to one a second, are among them. So the installation makes no more than
+/// twelve reports at once and four a minute, and none for a while after a rate limit. Without Redis there is
+/// no report, because nothing counts them.
 pub async fn may_tell_github(world: &impl Redis, minute: Duration, urgency: Urgency) -> bool {
     let at_once = if urgency == Urgency::Final { 12 } else { 8 };
     take_turn(world, minute, [DUE, QUIET].map(github_key), (4, at_once)).await == Ok(Duration::ZERO)
 }
 
-/// GitHub said that we write too much: for this long GitHub is not told how deploys go, which leaves room for
-/// commits.
+/// GitHub answered that we write too much: for this long there are no reports, which leaves room for commits.
 pub async fn quiet_github(world: &impl Redis, wait: Duration) {
     let _ = world.run("SET", &[&github_key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
@@ -123,8 +122,7 @@ mod tests {
         assert_eq!(edits(Urgency::Progress), 4);
         assert_eq!(edits(Urgency::First), 2);
         assert_eq!(edits(Urgency::Final), 3);
-        // Nine are out, at 1.2 s each: whoever is not let through knows for how long, and is let through
-        // then.
+        // Nine are out, at 1.2 s each: a caller that must wait learns for how long, and may call then.
         assert_eq!(edit(Urgency::Final), Err(Duration::from_millis(1_200)));
         assert_eq!(edit(Urgency::Progress), Err(Duration::from_millis(7_200)));
         // From then on one every 1.2 s; while final words wait, nothing else gets through.
@@ -160,8 +158,8 @@ mod tests {
         let may = |urgency| memory.run(may_tell_github(&memory, Duration::from_secs(60), urgency));
         assert_eq!((0..20).take_while(|_| may(Urgency::Progress)).count(), 8);
         assert_eq!((0..20).take_while(|_| may(Urgency::Final)).count(), 4);
-        // Whoever tries again and again gets four a minute, so with a commit a second all of it stays below
-        // 80.
+        // A caller that tries again and again gets four a minute: with a commit a second all writes stay
+        // below 80.
         let mut told = 0;
         for _ in 0..120 {
             memory.pass(1);

@@ -95,8 +95,8 @@ mod tests {
         deploy(50, &[]);
         assert_eq!(facts(&memory), (1..51).collect());
         assert!(!memory.has(&format!("deploy-bot/deployment/{}/watch", numbered(0))));
-        // What `current`, `live` or `in-flight` name stays, and stays in the ring; the next oldest goes
-        // instead.
+        // What `current`, `live` or `in-flight` name stays, and stays in the ring; the next oldest
+        // goes instead.
         let keep = [numbered(1), numbered(3)];
         deploy(51, &keep);
         deploy(52, &keep);

@@ -70,8 +70,8 @@ impl Reply {
     }
 }
 
-/// Redis: one command, its arguments, a flat list of values. The implementation has a time limit of
-/// [`REDIS_TIMEOUT`].
+/// Redis: one command, its arguments, a flat list of values. The implementation has a time limit
+/// of [`REDIS_TIMEOUT`].
 pub trait Redis {
     /// Runs a command. Arguments are sent as binary strings.
     async fn run(&self, command: &str, arguments: &[&str]) -> Result<Vec<Reply>, StoreError>;

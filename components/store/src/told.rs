@@ -14,11 +14,11 @@ use std::time::Duration;
 pub enum PushTold {
     /// Nothing yet.
     No,
-    /// Posted so many times without an answer: each may have become a message.
+    /// How many posts had no answer: each may have become a message.
     Perhaps(u8),
-    /// It was announced there, or given up.
+    /// The push was announced there, or given up.
     Yes,
-    /// It cannot be announced there.
+    /// The push cannot be announced there.
     Never,
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{sleep, sleep_until};
 /// So few connections that the network's pauses are the limit: 256 connections that wait 40 ms each make at
 /// most 6,000 answers a second.
 pub(crate) const SOME: usize = 256;
-/// So many that the processor is the limit.
+/// Enough that the processor is the limit.
 pub(crate) const MANY: usize = 1_500;
 
 /// What is sent, as bytes on the wire, and the status that is expected.

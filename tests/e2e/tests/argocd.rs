@@ -150,7 +150,7 @@ fn a_sync_that_fails_for_good_names_what_failed() {
         let message = room.message();
         assert!(message.contains("reason: field is immutable (retried 2 times)"), "{message}");
         assert!(message.contains("• Deployment/checkout: field is immutable"), "{message}");
-        let changed = format!("Git has the new version (`{}`); the cluster may be in between.", &head(room)[..7]);
+        let changed = format!("Git has the new version (`{}`); the cluster may have parts of it.", &head(room)[..7]);
         assert!(message.contains(&changed), "{message}");
         assert_eq!(taken(room), [head(room)], "once by the bot");
         Ok(())
@@ -431,7 +431,7 @@ fn a_sync_that_never_ends_times_out_and_typing_again_goes_on() {
             (
                 "search",
                 ": it isn't rolled out yet: waiting for healthy state of apps/Deployment/search.",
-                "the cluster may be in between.",
+                "the cluster may have parts of it.",
             ),
         ] {
             let message = messages.iter().find(|text| text.contains(&format!("*{app} "))).expect(app);

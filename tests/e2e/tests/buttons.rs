@@ -268,9 +268,10 @@ fn a_vote_on_a_decided_deploy_says_so_and_changes_nothing() {
         room.press(CAROL, &wanted, "reject").await;
         room.says("rejected by @carol").await?;
         for (click, user) in clicks.iter().zip([BOB, CAROL, CAROL]) {
-            let known = whispered(room, user, "@carol has already rejected it").len();
+            let known = whispered(room, user, "@carol has already rejected that deploy").len();
             room.send(click).await;
-            let told = |room: &Sandbox| whispered(room, user, "@carol has already rejected it").get(known).cloned();
+            let told =
+                |room: &Sandbox| whispered(room, user, "@carol has already rejected that deploy").get(known).cloned();
             room.until(&format!("word to {user} that it was rejected"), PATIENCE, told).await?;
         }
 
@@ -289,7 +290,7 @@ fn a_vote_on_a_decided_deploy_says_so_and_changes_nothing() {
         room.all_told().await?;
         let before = room.commits();
         room.send(&late).await;
-        whispers(room, BOB, "It's already approved").await?;
+        whispers(room, BOB, "That deploy is already approved").await?;
         room.all_told().await?;
         ensure!(room.commits() == before);
         Ok(())

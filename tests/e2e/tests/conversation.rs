@@ -368,7 +368,7 @@ fn an_approval_counts_only_for_as_long_as_the_catalog_says() {
         let late = says(room, "needs 2 approvals").await?;
         room.all_told().await?;
         room.press(BOB, &late, "approve").await;
-        whispers(room, BOB, "It's too late to approve that").await?;
+        whispers(room, BOB, "It's too late to approve or reject that deploy").await?;
 
         room.alice("checkout 42").await;
         let look = |room: &Sandbox| {
@@ -552,7 +552,7 @@ fn the_gates_branches_checks_and_foreign_changes_refuse() {
 
         catalog(room, "", "    checks: required\n");
         room.alice("checkout 42").await;
-        room.says("but it has none").await?;
+        room.says("but there are none").await?;
         let head = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
         room.github.lock().checks("acme/checkout", &head, Some(Checks::Pending));
         room.alice("checkout 42").await;

@@ -146,7 +146,7 @@ fn a_token_that_is_revoked_during_the_sync_ends_the_following_in_words() {
         }
         let message = room.says("Argo CD doesn't accept my token").await?;
         assert!(message.contains("I couldn't follow the application"), "{message}");
-        assert!(message.contains("the cluster may be in between."), "{message}");
+        assert!(message.contains("the cluster may have parts of it."), "{message}");
         assert!(message.contains("Ask whoever runs me to fix that"), "{message}");
         let tag = room.tag("checkout", "feature/totals");
         let ends = |room: &Sandbox| (room.argocd.lock().live_tag("checkout") == Some(tag.as_str())).then_some(());
@@ -161,7 +161,7 @@ fn a_right_that_is_taken_away_during_the_sync_ends_the_following_in_words() {
         is_syncing(room, 8000).await?;
         room.argocd.lock().rights.retain(|(right, _)| *right != Right::Get);
         let message = room.says("Argo CD doesn't allow it: permission denied").await?;
-        assert!(message.contains("the cluster may be in between."), "{message}");
+        assert!(message.contains("the cluster may have parts of it."), "{message}");
         Ok(())
     });
 }

@@ -74,7 +74,7 @@ pub(super) async fn lock<W: World>(
     under_lease(world, &store::lock_lease(lockable.argocd()), set).await
 }
 
-/// The lock that stands in the way of a new one. A person's own lock is replaced.
+/// The lock that prevents a new one. A person's own lock is replaced.
 fn lock_of_another(held: Option<TargetLock>, user: &SlackUser, now: Timestamp) -> Option<TargetLock> {
     held.filter(|lock| lock.holds(now) && lock.by != *user)
 }
@@ -120,7 +120,7 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
         }
     };
     let remove = async |lease: &Lease<'_, W>| -> Result<bool, Stop> {
-        // A newer lock is another one: nobody has looked at it, and its owner meant it to stay.
+        // A newer lock stays: nobody has looked at it, and its owner meant it to stay.
         if lockable.lock(world).await?.as_ref() != Some(&seen) {
             return Ok(false);
         }

@@ -1,5 +1,5 @@
-//! *Cancel*: the wish to end a deployment. *Approve* and *Reject*: votes on a deployment that was refused until others
-//! agree. Approved, the deployment goes on as another one, in the same message.
+//! *Cancel*: the wish to end a deployment. *Approve* and *Reject*: votes on a deployment that was refused
+//! until others agree. Approved, the deployment goes on as another one, in the same message.
 
 use super::{Answered, Asking, Response, ToCarryOut};
 use crate::deploy::{carry_lease, catalog, gates};
@@ -186,11 +186,11 @@ fn own_vote(proposal: &Proposal, user: &SlackUser, vote: Vote) -> Option<bool> {
     (proposal.request.user == *user).then_some(vote == Vote::Reject)
 }
 
-/// Where a proposal stands after a vote.
+/// What became of a proposal after a vote.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     Approved,
-    /// It went on as another deployment, which has a message and buttons of its own.
+    /// The proposal went on as another deployment, which has a message and buttons of its own.
     TooLateToReject,
     Rejected {
         by: SlackUser,

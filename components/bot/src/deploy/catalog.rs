@@ -1,4 +1,5 @@
-//! The catalog: remembered, and compared with the branch before anything is decided by it. The exact bytes of a file.
+//! The catalog: cached, and compared with the branch before anything is decided by it. The exact bytes of
+//! a file.
 
 use super::prepare::Site;
 use crate::context::{Context, Stop};
@@ -17,8 +18,8 @@ use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
 /// How long a reader waits until the catalog is saved in the cache.
 const CACHE_LIMIT: Duration = Duration::from_secs(1);
 
-/// The catalog as we last read it. Whoever goes by it looks at it again at the commit that is built on, see [`same_catalog`], and
-/// before a refusal: it saves a round trip and decides nothing.
+/// The catalog as last read. It saves a round trip and decides nothing: before a commit [`same_catalog`]
+/// compares the catalog with the branch, and before a refusal the branch is read.
 pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(BlobSha, Catalog)> {
     let now = cx.world.now();
     let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
@@ -60,7 +61,7 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
         broken_catalog(cx, CatalogError { line, problem: problem.to_owned() })
     })?;
     let cached = CachedCatalog { at: now, blob: blob.clone(), text };
-    // First: whoever finds the catalog remembered may rely on it that this is, too.
+    // First: a reader of the cached catalog relies on `managed` being saved, too.
     note_managed(cx, &cached.text).await?;
     // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
     match within(cx.world, CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
@@ -70,7 +71,7 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
     Ok(cached)
 }
 
-/// For the relay, which knows no catalog: whom a push of people concerns.
+/// Saves which files belong to which target, for the relay, which reads no catalog.
 async fn note_managed<W: World>(cx: &Context<'_, W>, text: &str) -> Result<(), StoreError> {
     let Ok(catalog) = Catalog::parse(text) else { return Ok(()) };
     let managed = Managed::of(&catalog);

@@ -1,4 +1,5 @@
-//! Commit: read and decide, then one mutation under the target's and the branch's lease; again while the branch moves.
+//! Commit: read and decide, then one mutation under the target's and the branch's lease; again while the
+//! branch moves.
 
 use super::prepare::{self, Prepared};
 use super::settle::{self, Written};
@@ -17,28 +18,29 @@ use domain::values;
 use std::time::Duration;
 use store::Lease;
 
-/// What a mutation may take: a lease must hold this long before it is sent.
+/// How long a mutation may take: each lease must be ours for this long when the mutation is sent.
 const MUTATION: Duration = Duration::from_secs(8);
 
 /// A commit that is to be sent.
-struct Send {
+struct CommitToSend {
     base: CommitSha,
     fact: CommitFact,
     files: Vec<(FilePath, Vec<u8>)>,
 }
 
 /// What came of one mutation.
-enum Round {
+enum MutationEnd {
     Committed,
     /// The branch moved.
     Moved,
-    /// Nothing is known yet, or something has to be recorded first.
+    /// The outcome is not known yet, or something has to be recorded first.
     Again,
-    /// GitHub wants a pause: begin again after it.
+    /// GitHub wants a pause: begin again after this time.
     Later(Duration),
 }
 
-/// Read, decide, commit; again while the branch moves under us. It ends a deployment only when no mutation of ours can land.
+/// Reads, decides and commits, again while the branch moves. The end is saved by `work`, and only once no
+/// mutation of ours can land.
 pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     let Context { world, settings, .. } = turn.run.cx;
     loop {
@@ -60,19 +62,19 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
     }
 }
 
-/// What an attempt fixed that may still land.
+/// The plan of an attempt that may still land: it may not change.
 fn begun<'f, W>(run: &Run<'_, W>, facts: &'f Facts) -> Option<&'f CommitFact> {
     facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty())
 }
 
 impl<W: World> Turn<'_, W> {
-    /// Sends, under the branch's lease, until it is known what came of it. Returns after how long to begin again if the
-    /// lease ran out, or if GitHub wants a pause. `None`: it is committed.
+    /// Sends mutations, under the branch's lease, until the outcome is known. `None`: the tag is committed.
+    /// If the lease ran out or GitHub wants a pause: how long to wait before it all begins again.
     async fn send_until_known(
         &self,
         job: &mut Job<'_>,
         branch: &Lease<'_, W>,
-        mut decided: Option<Send>,
+        mut decided: Option<CommitToSend>,
     ) -> Result<Option<Duration>, Stop> {
         let mut moved = 0_u32;
         while moved < TRIES {
@@ -81,28 +83,29 @@ impl<W: World> Turn<'_, W> {
             }
             let Some(send) = decided.take() else { return Ok(None) };
             if branch.ensure(MUTATION).await.is_err() {
-                // It ran out while we read or settled: take our place again.
+                // The lease ran out while we read: take our place again.
                 return Ok(Some(Duration::ZERO));
             }
             match self.send_one(job, branch, send).await? {
-                Round::Committed => return Ok(None),
-                Round::Moved => moved = moved.saturating_add(1),
-                Round::Again => {}
-                Round::Later(wait) => return Ok(Some(wait)),
+                MutationEnd::Committed => return Ok(None),
+                MutationEnd::Moved => moved = moved.saturating_add(1),
+                MutationEnd::Again => {}
+                MutationEnd::Later(wait) => return Ok(Some(wait)),
             }
         }
         Err(Refusal::KeepsMoving { attempts: TRIES }.into())
     }
 
-    /// What is to be sent; nothing if the tag is on the branch by a commit of ours, which is saved as `committed` then.
-    async fn decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
+    /// What is to be sent. `None`: a commit of ours has the tag on the branch, and `committed` is saved.
+    async fn decide(&self, job: &mut Job<'_>) -> Result<Option<CommitToSend>, Stop> {
         let run = self.run;
-        if let Some(sha) = settle::settled(run, job).await? {
+        if let Some(sha) = settle::find_landed_commit(run, job).await? {
             run.committed(job.facts, sha, false).await?;
             return Ok(None);
         }
         if let Some(commit) = begun(run, job.facts) {
-            // The same again, but each time a little later: GitHub is not well, and allows 80 writes a minute.
+            // The same mutation again, but each time a little later: GitHub is not well, and allows 80 writes
+            // a minute.
             let tries = u32::try_from(commit.attempts.len().min(5)).unwrap_or_default();
             run.cx.world.sleep(run.cx.settings.limits.settle.saturating_mul(tries)).await;
         }
@@ -110,7 +113,7 @@ impl<W: World> Turn<'_, W> {
     }
 
     /// One look at GitHub and the registry, and what follows from it.
-    async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<Send>, Stop> {
+    async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<CommitToSend>, Stop> {
         let (run, site) = (self.run, self.site);
         may_go_on(run, job.request).await?;
         let (snapshot, login) = prepare::read(site).await?;
@@ -145,7 +148,8 @@ impl<W: World> Turn<'_, W> {
                 Written::ToTakeOver(taken) => fact.plan.targets = NonEmpty::one(take_over(taken, fact.target())),
             }
         }
-        // Files that have the tag already are no part of the commit, unless it takes over what is there and changes none.
+        // Only files that change are in the commit. A takeover changes none: all are kept for the attempt, to
+        // recognise the empty commit.
         let edits = edits.into_iter().filter(|file| unchanged || file.edit.changed);
         let files: Vec<_> = edits.map(|file| (file.path, file.edit.text.into_bytes())).collect();
         fact.attempts.push(Attempt {
@@ -155,39 +159,44 @@ impl<W: World> Turn<'_, W> {
             unchanged,
         });
         let files = if unchanged { Vec::new() } else { files };
-        Ok(Some(Send { base: snapshot.head, fact, files }))
+        Ok(Some(CommitToSend { base: snapshot.head, fact, files }))
     }
 
     /// Saves the attempt, looks once more, and sends one mutation.
-    async fn send_one(&self, job: &mut Job<'_>, branch: &Lease<'_, W>, send: Send) -> Result<Round, Stop> {
+    async fn send_one(
+        &self,
+        job: &mut Job<'_>,
+        branch: &Lease<'_, W>,
+        send: CommitToSend,
+    ) -> Result<MutationEnd, Stop> {
         let run = self.run;
         let is_recorded = send.fact.granted.overridden.is_some();
         self.save_commit(job.facts, send.fact).await?;
         may_go_on(run, job.request).await?;
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
-        if gates::open(self.site).await?.overridden.is_some() && !is_recorded {
-            // A freeze that an owner overrides: it goes into the record and the commit's text first.
-            return Ok(Round::Again);
+        if gates::check_lock_and_freeze(self.site).await?.overridden.is_some() && !is_recorded {
+            // An owner overrides a freeze: the override goes into the record and the commit's text first.
+            return Ok(MutationEnd::Again);
         }
         turn::still_current(run, &self.site.environment.argocd).await?;
         match self.mutate(job, branch, &send.base, &send.files).await? {
             CommitOutcome::Done(sha) => {
                 run.committed(job.facts, sha, false).await?;
-                Ok(Round::Committed)
+                Ok(MutationEnd::Committed)
             }
             // After an attempt without an answer the branch may have moved by that very attempt.
             CommitOutcome::Stale => {
                 let mut unsettled = run.unsettled.borrow_mut();
                 unsettled.look = !unsettled.bases.is_empty();
-                Ok(Round::Moved)
+                Ok(MutationEnd::Moved)
             }
             CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
-                // Not beyond the moment after which nothing is committed any more: then it is told.
+                // Wait at most until `no_mutation`: then the request is refused as too late.
                 let last = job.request.at.after(run.cx.settings.limits.no_mutation);
                 let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
                 run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
                 run.only_commits(wait).await;
-                Ok(Round::Later(wait))
+                Ok(MutationEnd::Later(wait))
             }
             CommitOutcome::NotDone(fault) => Err(fault.into()),
             CommitOutcome::Unknown(fault) => {
@@ -196,13 +205,13 @@ impl<W: World> Turn<'_, W> {
                 let mut unsettled = run.unsettled.borrow_mut();
                 unsettled.look = true;
                 unsettled.bases.insert(send.base);
-                Ok(Round::Again)
+                Ok(MutationEnd::Again)
             }
         }
     }
 
-    /// Saves what was decided. The turn was taken before, once: written again here, it would take it back from whoever
-    /// has it now.
+    /// Saves what was decided. `current` is not written again: a second write could take the turn from a
+    /// newer deployment.
     async fn save_commit(&self, facts: &mut Facts, commit: CommitFact) -> Result<(), Stop> {
         let Context { world, id, .. } = self.run.cx;
         self.run.lease.check(WRITE)?;
@@ -238,15 +247,15 @@ impl<W: World> Turn<'_, W> {
     }
 }
 
-/// An earlier commit of ours is to be synced again: what is in it or before it rides along, and what people pushed
-/// later stays where it is.
+/// An earlier commit of ours is synced again: what people pushed before that commit rides along, and what
+/// they pushed later does not.
 fn only_up_to(sha: &CommitSha, snapshot: &Snapshot, plan: &TargetPlan) -> TargetPlan {
     let later: Vec<_> = snapshot.since_live.iter().map(|touch| &touch.sha).take_while(|touch| *touch != sha).collect();
     TargetPlan { riders: plan.riders.only(|rider| !later.contains(&&rider.sha)), ..plan.clone() }
 }
 
-/// The same for a commit of ours that changed nothing, which GitHub does not list for the app's path: what rode along
-/// with it then rides along now.
+/// The same for a commit of ours that changed nothing. GitHub does not list such a commit for the app's path:
+/// what rode along with the commit then rides along now.
 fn again(before: &TargetPlan, plan: &TargetPlan) -> TargetPlan {
     let riders = match &before.riders {
         Riders::Since { commits: then, .. } => plan.riders.only(|rider| then.iter().any(|then| then.sha == rider.sha)),

@@ -1,5 +1,6 @@
-//! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in [`domain::catalog`]. Here
-//! they get what they look at, and Slack is asked who is in a user group that the catalog names.
+//! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in
+//! [`domain::catalog`]. Here they get what they look at, and Slack is asked who is in a user group that the
+//! catalog names.
 
 use super::prepare::Site;
 use crate::context::{Context, Stop};
@@ -44,19 +45,19 @@ pub(crate) async fn may_deploy<W: World>(
 ) -> Result<(), Stop> {
     let (members, owners, now) = (Members::default(), &environment.owners, cx.world.now());
     let asked = Asked { target, owners, user, channel, override_reason: None, now, members: &members };
-    look(cx, &members, || environment.gates.admit(&asked)).await?;
+    check_with_groups(cx, &members, || environment.gates.admit(&asked)).await?;
     Ok(())
 }
 
 /// Whether this person is among those, by name or by a group.
 pub(crate) async fn is_among<W: World>(cx: &Context<'_, W>, user: &SlackUser, people: &People) -> Result<bool, Stop> {
     let members = Members::default();
-    look(cx, &members, || people.include(user, &members)).await
+    check_with_groups(cx, &members, || people.include(user, &members)).await
 }
 
-/// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only about people
-/// whom the catalog does not name, and no longer than until one group has them.
-async fn look<T, W: World>(
+/// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only
+/// about people whom the catalog does not name, and no longer than until one group has them.
+async fn check_with_groups<T, W: World>(
     cx: &Context<'_, W>,
     members: &Members,
     check: impl Fn() -> Result<T, Unmet>,
@@ -92,8 +93,8 @@ async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &Slac
 
 static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new() };
 
-/// Everything that may stand in the way of exactly this. Asked again before each commit, whichever way the request came.
-/// Says what was granted.
+/// Everything that may forbid exactly this deployment. Checked again before each commit, whichever way the
+/// request came. Returns what was granted.
 pub(crate) async fn gates<W: World>(
     site: &Site<'_, W>,
     snapshot: &Snapshot,
@@ -103,8 +104,8 @@ pub(crate) async fn gates<W: World>(
     let gates = &environment.gates;
     let members = Members::default();
     let case = case(site, snapshot, plan, &members);
-    let mut granted = open(site).await?;
-    granted.add(look(cx, &members, || gates.check(&case)).await?);
+    let mut granted = check_lock_and_freeze(site).await?;
+    granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(plan.application())).await?.unwrap_or_default();
         if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == plan.tag.as_str()) {
@@ -112,7 +113,7 @@ pub(crate) async fn gates<W: World>(
             return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
         }
     }
-    granted.add(look(cx, &members, || gates.agree(&case)).await?);
+    granted.add(check_with_groups(cx, &members, || gates.check_approvals(&case)).await?);
     Ok(granted)
 }
 
@@ -161,7 +162,7 @@ fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a>
 }
 
 /// Locks and freezes: what can close at any moment.
-pub(super) async fn open<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
+pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
     let cx = site.cx;
     let rollback = matches!(site.request.words.what, What::Rollback(_));
     if let Some((lock, everything)) = lock(cx, &site.environment.argocd).await?
@@ -172,10 +173,10 @@ pub(super) async fn open<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> 
     }
     let members = Members::default();
     let asked = asked(site, &members);
-    look(cx, &members, || site.environment.gates.open(&asked)).await
+    check_with_groups(cx, &members, || site.environment.gates.check_freeze(&asked)).await
 }
 
-/// The lock that is in force, and whether it is the one of everything.
+/// The lock that is in force, and whether that is the lock of everything.
 async fn lock<W: World>(
     cx: &Context<'_, W>,
     argocd: &ArgoApplication,

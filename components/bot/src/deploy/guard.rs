@@ -1,19 +1,23 @@
-//! Hand over: save the commit, and wake the watch until the deployment has its last word. Beside that the pull request is told.
+//! Hand over: save the commit, and wake the watch until the deployment has its last word. Beside that, GitHub
+//! learns of the deploy, for the pull request to show.
 //!
 //! # The pull request shows where it is live
 //!
-//! After the commit GitHub is told of the deploy, that it is on its way, and how it ended.
+//! After the commit we report to GitHub that there is a deploy, that it is on its way, and how it ended.
 //!
-//! A courtesy, not a promise. It is done beside the guarding, so it holds nothing up, and nothing is decided by it. Commits come first: GitHub
-//! counts both against one limit, so this keeps to a small pace of its own, and is quiet for a minute when GitHub says that it is too much.
-//! Each step is saved in the fact `github` and can be done twice: a deployment whose making was not answered is looked for before
-//! another is made, and the same status again changes nothing. Two guardians, one of which slept through its lease, may make two.
+//! The reports are a courtesy, not a promise. They are made beside the guarding, so they hold nothing up, and
+//! nothing is decided by them. Commits come first: GitHub counts both against one limit, so the reports keep
+//! to a small pace of their own, and pause for a minute when GitHub says that there are too many. Each step
+//! is saved in the fact `github` and can be done twice. If GitHub's deployment was asked for without an
+//! answer, it is looked for before another is made; the same status again changes nothing. Two guardians, one
+//! of which slept through its lease, may make two.
 //!
-//! A guardian that dies is replaced while the deployment is in flight, see [`super::resume`]. Has it left by then, or is GitHub not well
-//! for longer than [`AFTERWARDS`], what was told last stays: the pull request says "in progress" of a deploy that is long over.
+//! A guardian that dies is replaced while the deployment is in flight, see [`super::resume`]. If the
+//! deployment is no longer in flight, or if GitHub is not well for longer than [`AFTERWARDS`], the last
+//! report stays: the pull request says "in progress" of a deploy that is long over.
 //!
-//! No channel of its own wakes us for the last word: the guardian is there anyway and looks for it, and a word that comes some seconds
-//! late is not worth a second way into the component that may write to Git.
+//! Nothing wakes the guardian for the last word. It looks for the word every few seconds anyway, and a report
+//! that comes some seconds late is not worth a second way into the component that may write to Git.
 
 use super::{Run, turn, versions};
 use crate::context::Stop;
@@ -30,42 +34,46 @@ use std::pin::pin;
 use std::time::Duration;
 use store::Urgency;
 
-/// So many calls may fail, one after the other. Between them it waits four times as long each time.
+/// At most this many calls may fail, one after the other. Each wait between them is four times as long as the
+/// one before.
 const TRIES: u8 = 3;
-/// How many of GitHub's minutes after the end it is still tried to tell it.
+/// For how many of GitHub's minutes after the end we try to report that end.
 const AFTERWARDS: u32 = 2;
-/// What a call may take, with what is saved after it.
+/// How long a call may take, with the save after it.
 const CALL: Duration = Duration::from_secs(7);
 
-/// What came of trying to tell GitHub.
+/// What came of a report to GitHub.
 enum Shown {
-    /// It knows.
+    /// GitHub knows.
     Yes,
-    /// Later, perhaps.
+    /// Not yet; perhaps later.
     NotYet,
-    /// It will not be told any more.
+    /// There will be no further report.
     Never,
 }
 
-/// Until this moment somebody has to see that a committed deployment is watched: the watch ends it by time before.
+/// Until this moment a process has to see to it that a committed deployment is watched. The watch ends the
+/// deployment before, at its deadline.
 pub(crate) fn guarded_until(facts: &Facts) -> Option<Timestamp> {
     let (committed, commit) = facts.committed.as_ref().zip(facts.commit.as_ref())?;
     Some(committed.at.after(commit.target().deadline).after(Duration::from_secs(120)))
 }
 
 impl<W: World> Run<'_, W> {
-    /// The commit is on the branch: true whoever says it, so no lease is asked. The watch takes over.
+    /// Saves `committed`, and wakes the watch, which takes over. No lease is checked: the commit is on the
+    /// branch, whichever process saves that.
     pub(super) async fn committed(&self, facts: &mut Facts, sha: CommitSha, reused: bool) -> Result<(), Stop> {
         let (world, id) = (self.cx.world, self.cx.id);
         let Some(commit) = facts.commit.clone() else { return Err(Stop::Leave("there is no plan")) };
         let fact = CommittedFact { sha, at: world.now(), reused, commit: Box::new(commit) };
-        // Before it is known as committed: whoever resumes does both again, and nobody deploys the broken version in between.
+        // Before `committed`: after a crash in between, the next resume does both again, and nobody deploys
+        // the broken version.
         turn::after_rollback(self, facts).await?;
         store::save_fact(world, id, &fact).await?;
         world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
         facts.committed = Some(fact);
         if let Some(request) = &facts.request {
-            // Again: whoever ended this one by mistake may have taken it out.
+            // Once more: another process may have ended this deployment by mistake and removed its id.
             let _ = store::add_in_flight(world, id, request.at).await;
         }
         if store::announce(world, id).await == Ok(0) {
@@ -74,7 +82,7 @@ impl<W: World> Run<'_, W> {
         Ok(())
     }
 
-    /// For the message: what is new in the version. The deploy does not wait for it.
+    /// Saves what is new in the version, for the message. The deploy does not wait for that.
     pub(super) async fn compare(&self, facts: &Facts) {
         let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
         let Some(changes) = versions::changes(&self.cx, commit.target()).await else { return };
@@ -84,7 +92,8 @@ impl<W: World> Run<'_, W> {
         }
     }
 
-    /// Wakes the watch again until the last word, or until the watch would have said it. Beside that, GitHub is told.
+    /// Wakes the watch again until the last word is posted, or until [`guarded_until`]. Beside that, reports
+    /// to GitHub.
     pub(super) async fn guard(&self, facts: &Facts) -> Result<(), Stop> {
         let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts)) else { return Ok(()) };
         let (ended, last_word) = oneshot::channel();
@@ -106,7 +115,8 @@ impl<W: World> Run<'_, W> {
                         // The same click may have come again after the end, and is in flight since.
                         return Ok(store::leave_flight(self.cx.world, self.cx.id).await?);
                     }
-                    // A late write may have taken back that it was told, when nobody looks after it any more: it is told once more.
+                    // A late write may have taken back that the last word is posted, when the deployment was
+                    // no longer in flight: then it is posted once more.
                     let _ = store::add_in_flight(self.cx.world, self.cx.id, request.at).await;
                 }
             }
@@ -117,7 +127,7 @@ impl<W: World> Run<'_, W> {
         Ok(())
     }
 
-    /// Tells GitHub, as far as it may be told, until it knows how the deploy ended.
+    /// Reports to GitHub, as far as the pace allows, until GitHub knows how the deploy ended.
     async fn show(&self, commit: &CommitFact, until: Timestamp, mut ended: oneshot::Receiver<LastWord>) {
         if !self.cx.settings.github_deployments {
             return;
@@ -146,7 +156,7 @@ impl<W: World> Run<'_, W> {
                         let afterwards = self.cx.settings.limits.minute.saturating_mul(AFTERWARDS);
                         until = until.min(self.cx.world.now().after(afterwards));
                     }
-                    // Nobody waits for its end any more.
+                    // The guarding is over: no last word will come.
                     Either::Left((Err(_), _)) => return,
                     Either::Right(_) => {}
                 },
@@ -154,7 +164,7 @@ impl<W: World> Run<'_, W> {
         }
     }
 
-    /// Whatever is missing: GitHub's own deployment, and what is to be said of it now.
+    /// Makes what is missing: GitHub's own deployment, and its status.
     async fn show_now(
         &self,
         commit: &CommitFact,
@@ -163,7 +173,8 @@ impl<W: World> Run<'_, W> {
     ) -> Result<Shown, Fault> {
         let (github, repo) = (&self.cx.settings.github, &commit.target().source.repo);
         let (state, words) = message::on_pull_request(last);
-        // Told before, perhaps by a guardian that saw the end: never "on its way" after that.
+        // Another guardian may have reported the end already: "on its way" is never reported after any
+        // other status.
         let is_told = if last.is_some() { fact.told == Some(state) } else { fact.told.is_some() };
         if is_told {
             return Ok(Shown::Yes);
@@ -203,7 +214,7 @@ impl<W: World> Run<'_, W> {
         Ok(if self.save_shown(fact).await { Shown::Yes } else { Shown::Never })
     }
 
-    /// GitHub's own deployment: found, or made. Nothing if it is not ours to tell any more.
+    /// Finds or makes GitHub's own deployment. `None`: the reports are not ours any more.
     async fn make(&self, commit: &CommitFact, fact: &mut GitHubFact) -> Result<Option<u64>, Fault> {
         let (github, plan) = (&self.cx.settings.github, commit.target());
         let environment = match plan.target.environment.as_str() {
@@ -228,7 +239,7 @@ impl<W: World> Run<'_, W> {
         Ok(self.save_shown(fact).await.then_some(id))
     }
 
-    /// A call failed: whether it is worth another.
+    /// A call failed: is another call worth it?
     async fn not_shown(&self, fact: &mut GitHubFact, fault: Fault) -> Shown {
         let passes = match &fault.cause {
             Cause::RateLimited { seconds } => {
@@ -246,7 +257,7 @@ impl<W: World> Run<'_, W> {
         if self.save_shown(fact).await && !is_over { Shown::NotYet } else { Shown::Never }
     }
 
-    /// GitHub says that we make too much. Its own advice is to wait a minute, whatever it says besides.
+    /// GitHub says that we make too many calls. Its own advice is to wait a minute, whatever it says besides.
     pub(super) async fn only_commits(&self, wait: Duration) {
         if self.cx.settings.github_deployments {
             let minute = self.cx.settings.limits.minute;
@@ -254,7 +265,8 @@ impl<W: World> Run<'_, W> {
         }
     }
 
-    /// Saves it, with enough time left for a call. Not saved: it is not ours to tell any more.
+    /// Saves the fact, with enough time left for a call. Returns whether the fact is saved: if not, the
+    /// reports are not ours any more.
     async fn save_shown(&self, fact: &GitHubFact) -> bool {
         let limit = CALL.saturating_add(WRITE);
         self.lease.ensure(limit).await.is_ok() && store::save_fact(self.cx.world, self.cx.id, fact).await.is_ok()

@@ -1,4 +1,5 @@
-//! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing outside our own store.
+//! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing
+//! outside our own store.
 
 use super::{catalog, versions};
 use crate::context::{Context, Stop};
@@ -19,9 +20,9 @@ use domain::values::{self, Edit};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use store::{Live, RegistryChallenge, RegistryLogin, StoreError};
+use store::{LastChallenge, Live, RegistryChallenge, StoreError};
 
-/// How long a login ahead of the question may take: it is to save time.
+/// How long a login ahead of the question may take: such a login is there to save time.
 const LOGIN_AHEAD: Duration = Duration::from_secs(2);
 
 /// Where the work happens: one request, and its target as the catalog has it.
@@ -78,27 +79,28 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
     if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok((snapshot, login)) }
 }
 
-/// As far as it is known how. Without it the registry asks, which takes two round trips more.
+/// Logs in as the registry asked last time. Without that the registry asks again, which takes two round
+/// trips more.
 async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Option<Login> {
-    let known = store::load_key(cx.world, RegistryLogin(image.host())).await.ok().flatten()?;
+    let known = store::load_key(cx.world, LastChallenge(image.host())).await.ok().flatten()?;
     let login = registry::log_in_ahead(cx.world, &cx.settings.registry, image, &known.challenge);
     within(cx.world, LOGIN_AHEAD, login).await.flatten()
 }
 
-/// What the registry knows of an image; how it asked for a login is remembered for the next time.
+/// What the registry knows of an image. How the registry asked for a login is remembered for the next time.
 async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
     let looked = registry::image_digest(cx.world, &cx.settings.registry, image, login).await?;
     if let Some(challenge) = looked.challenge {
         let challenge = RegistryChallenge { challenge };
         // A hint: without it the registry is asked as if for the first time.
-        if let Err(error) = store::save_key(cx.world, RegistryLogin(image.name.host()), &challenge).await {
+        if let Err(error) = store::save_key(cx.world, LastChallenge(image.name.host()), &challenge).await {
             cx.world.log(Line::error("login_not_remembered").of(cx.id).with("cause", error.why()));
         }
     }
     Ok(looked.state)
 }
 
-/// Source, tag, image, edit. `begun`: what an earlier attempt fixed, which may still land, stays fixed.
+/// Source, tag, image, edit. `begun`: the plan of an attempt that may still land. Its version may not change.
 pub(crate) async fn prepare<W: World>(
     site: &Site<'_, W>,
     begun: Option<&CommitFact>,
@@ -118,7 +120,8 @@ pub(crate) async fn prepare<W: World>(
     Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits })
 }
 
-/// The version that is wanted now, with what the registry says of its image. What it replaces is not looked up yet.
+/// The version that is wanted now, with what the registry says of its image. What it replaces is not looked
+/// up yet.
 async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option<Login>) -> Result<TargetPlan, Stop> {
     let (source, image) = versions::wanted(site, snapshot).await?;
     let ImageState::Found(digest) = look_for(site.cx, &image, login).await? else {
@@ -208,8 +211,9 @@ pub(crate) struct FileEdit {
     pub(crate) edit: Edit,
 }
 
-/// Which of these commits are deploys of ours: the commit is the one that is stored as `committed`. What a message, an account or a
-/// headline says counts for nothing: with a personal token, the bot's account is also a person's.
+/// Which of these commits are deploys of ours: the commit is the one that is stored as `committed`. What a
+/// message, an account or a headline says counts for nothing: with a personal token, the bot's account is
+/// also a person's.
 async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
     let named = touches.iter().filter_map(|touch| touch.deploy_id.as_ref());
     let stored = join_all(named.map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;

@@ -1,4 +1,5 @@
-//! Resume: deployments whose carrier died, and requests that were not accepted as a whole. Rings that lost ids.
+//! Resume: deployments whose carrier died, and requests that were not accepted as a whole. Rings that
+//! lost ids.
 
 use super::guard::guarded_until;
 use super::turn::{kept, target_lease};
@@ -12,16 +13,17 @@ use futures::future::join_all;
 use std::time::Duration;
 use store::{EarlyEnds, History, Key, Lease, Ring, StoreError};
 
-/// After Redis lost everything, a request that nobody has begun for this long is not begun any more. Longer than any lease of a carrier.
+/// After Redis lost everything, a request that no process has begun for this long is not begun any more.
+/// Longer than any lease of a carrier.
 const ABANDONED: Duration = Duration::from_secs(30);
-/// A request that is not there after this long never will be: whoever accepts gives up saving it after a second.
+/// A request that is not there after this long never will be: `accept` gives up saving it after a second.
 const SAVING: Duration = Duration::from_secs(2);
-/// How often it is tried to take back a request that was not accepted; how long after the one before.
+/// How often we try to take back a request, and how long between two tries.
 const TAKE_BACK_TRIES: u32 = 100;
 const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Carries on with deployments that nobody carries, or after their commit nobody guards: to be called after `/healthz` was answered.
-/// At most once per period in the whole installation.
+/// Carries on with deployments that no process carries or, after their commit, guards. Called after
+/// `/healthz` was answered; does something at most once per period in the whole installation.
 pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
     match resumable(world, &settings.limits).await {
         Ok(ids) => drop(join_all(ids.iter().map(|id| carry_out(world, settings, id))).await),
@@ -43,10 +45,10 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
     let mut forgotten = Vec::new();
     let mut waited = false;
     for id in &in_flight.ids {
-        // One that cannot be read is left alone, and does not keep the others from being resumed.
+        // A deployment that cannot be read is left alone, and does not keep the others from being resumed.
         let Ok(mut facts) = store::load(world, id).await else { continue };
         if facts.request.is_none() {
-            // It may be being saved just now. Once is enough for all: they were in flight before.
+            // The request may be on its way just now. One wait is enough for all: they were in flight before.
             if !waited {
                 waited = true;
                 world.sleep(SAVING).await;
@@ -62,7 +64,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
                 }
                 continue;
             } else if facts.commit.is_none() {
-                // It may stand in no ring: the watch has ended it before it had a target.
+                // It may be in no ring: the watch has ended the deployment before it had a target.
                 remember_early(world, id).await?;
             }
             store::leave_flight(world, id).await?;
@@ -70,10 +72,12 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
         };
         let begun = facts.commit.is_some() || facts.end.is_some() || facts.watch_speaks();
         if lost && !begun && world.now().since(request.at) >= ABANDONED {
-            // Its carrier is gone, and the asker was perhaps told that it is not accepted: it is not begun now.
+            // Its carrier is gone, and perhaps the asker has read that the request is not accepted: it is not
+            // begun now.
             store::save_fact(world, id, &CancelFact { by: None, at: world.now() }).await?;
         }
-        // After the commit a guardian is enough: it wakes the watch, which may be gone too, and tells GitHub.
+        // After the commit a guardian is enough: it wakes the watch, which may be gone too, and reports
+        // to GitHub.
         let ours = !facts.watch_speaks() || guarded_until(&facts).is_some_and(|until| world.now() < until);
         if ours && !store::is_held(world, &carry_lease(id)).await? {
             resume.push(id.clone());
@@ -86,7 +90,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
         world.sleep(SAVING).await;
     }
     for id in forgotten {
-        // The same button was pressed again, just when what had come of it before was taken out.
+        // The same button was pressed again, just when what was left of the first press was removed.
         if let Some(request) = store::load_fact::<RequestFact>(world, id).await? {
             store::add_in_flight(world, id, request.at).await?;
         }
@@ -94,7 +98,8 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
     Ok(resume)
 }
 
-/// Removes what is left of a request that was not accepted, but not while somebody takes it back. Whether it did.
+/// Removes what is left of a request that was not accepted, unless another process is taking it back. Returns
+/// whether it was removed.
 async fn forget_left_over(world: &impl World, id: &DeploymentId) -> Result<bool, StoreError> {
     let name = carry_lease(id);
     let forgotten = Lease::try_hold(world, &name, CARRY, async |_| {
@@ -116,9 +121,9 @@ pub(crate) fn carry_lease(id: &DeploymentId) -> String {
     format!("carry/{id}")
 }
 
-/// A request that was not accepted, but is in flight, and part of it may be saved: nobody may carry it out. Under the lease of its carrier,
-/// which keeps others from it meanwhile, it gets the wish to cancel; whoever resumes ends it, or removes what is left of it. The same click
-/// may have been accepted by another replica, which then ends it as cancelled.
+/// Takes back a request that was not accepted but may be partly saved, so that no process carries it out.
+/// Saves the wish to cancel, under the lease `carry/<id>`. The next resume ends the deployment or removes
+/// what is left. If another replica accepted the same click, it is ended as cancelled.
 pub async fn take_back(world: &impl World, id: &DeploymentId) {
     for _ in 0..TAKE_BACK_TRIES {
         let taken_back = async {
@@ -127,7 +132,7 @@ pub async fn take_back(world: &impl World, id: &DeploymentId) {
             let saved = Lease::try_hold(world, &name, CARRY, async |_| store::save_fact(world, id, &cancel).await);
             let Some(saved) = saved.await? else { return Ok(false) };
             saved.done??;
-            // Again: whoever resumes may have found nothing of it yet, and have taken it out.
+            // Once more: a resume may have found nothing of the request yet, and removed its id.
             store::add_in_flight(world, id, cancel.at).await.map(|()| true)
         };
         match taken_back.await {
@@ -159,7 +164,7 @@ async fn remember_in<K: Key<Value = Ring> + Copy>(
     .await
 }
 
-/// A ring of ours may have been written late, over what others had added: whoever stands in no ring any more is remembered again.
+/// A late write of a ring may have removed ids that others had added: those deployments are put back.
 pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
     let in_flight = store::in_flight(world).await?.ids;
     for id in store::strays(world).await? {
@@ -169,7 +174,7 @@ pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
                 let keep = kept(world, argocd).await?;
                 remember_in(world, &target_lease(argocd), History(argocd), &id, &keep).await?;
             }
-            // Whoever carries it remembers it yet.
+            // Its carrier has yet to put it into a ring.
             None if in_flight.contains(&id) => continue,
             None => remember_early(world, &id).await?,
         }

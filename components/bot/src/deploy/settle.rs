@@ -1,5 +1,6 @@
-//! Whose commit is it? Settle: what became of a mutation without an answer; "nothing was changed" is not said before that is known.
-//! And if the wanted tag is in the file already: the bot syncs only its own commits, so whose commit wrote the tag?
+//! Whose commit is it? After a mutation without an answer: did our commit land? "Nothing was changed" is not
+//! said before that is known. If the wanted tag is in the file already: the bot syncs only its own commits,
+//! so whose commit wrote the tag?
 
 use super::prepare::Site;
 use super::{Job, Run, versions};
@@ -14,40 +15,43 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 
-/// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment never ends with "nothing was
-/// changed", whatever else goes wrong.
+/// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment
+/// never ends with "nothing was changed", whatever else goes wrong.
 #[derive(Default)]
 pub(crate) struct Unsettled {
-    /// It has to be looked up before anything else is done.
+    /// Whether one of them landed has to be looked up before anything else is done.
     pub(crate) look: bool,
     /// The bases on which one of them may still land.
     pub(crate) bases: BTreeSet<CommitSha>,
 }
 
-/// Settles what is unsettled: the commit of an earlier attempt, if it landed. Returns only when that is known, and not for ever. What is
-/// left in `bases` then is not there yet, but may still land.
-pub(super) async fn settled<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<Option<CommitSha>, Stop> {
+/// Finds the commit of an earlier attempt, if it landed. `None`: none landed so far; those left in `bases`
+/// still may. Gives up at `no_end`.
+pub(super) async fn find_landed_commit<W: World>(
+    run: &Run<'_, W>,
+    job: &mut Job<'_>,
+) -> Result<Option<CommitSha>, Stop> {
     while run.unsettled.borrow().look {
         match look_for_commit(run, job).await {
             Ok((Some(sha), _)) => return Ok(Some(sha)),
             Ok((None, head)) => {
-                // A mutation whose base is not the head any more can never land. One whose base still is may: then the same
-                // again, because only one of them can win.
+                // A mutation whose base is not the head any more can never land. A mutation whose base is
+                // still the head may: then the same mutation is sent again, because only one of them can win.
                 let mut unsettled = run.unsettled.borrow_mut();
                 unsettled.bases.retain(|base| *base == head);
                 unsettled.look = false;
             }
             Err(fault) => {
                 run.cx.world.log(Line::error("unsettled").of(run.cx.id).with_json("fault", &fault));
-                doubtful(run, job).await?;
+                wait_for_outcome(run, job).await?;
             }
         }
     }
     Ok(None)
 }
 
-/// Says that it is not known, and waits a little; not for ever.
-pub(super) async fn doubtful<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+/// Tells the person that the outcome is not known yet, and waits. Gives up at `no_end`.
+pub(super) async fn wait_for_outcome<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     job.tell(Note::Settling);
     if run.cx.world.now() >= job.request.at.after(run.cx.settings.limits.no_end) {
         return Err(Stop::Leave("it is not known whether the commit landed"));
@@ -80,8 +84,8 @@ async fn look_for_commit<W: World>(run: &Run<'_, W>, job: &Job<'_>) -> Result<(O
     }
 }
 
-/// The wanted tag is in the file already. Ours to sync only if the last commit to the file is a recorded one of ours, or one of ours has
-/// taken it over, which whoever knows whose it is may ask for.
+/// The wanted tag is in the file already. We sync it if the last commit to the file is ours, or if a commit
+/// of ours took it over. A person who was told whose commit it is may ask for a takeover.
 pub(super) async fn already_written<W: World>(
     site: &Site<'_, W>,
     target: &TargetPlan,
@@ -127,7 +131,8 @@ async fn written_by_us<W: World>(
     Ok(ours.then(|| (id, other.committed.map(|committed| committed.at))))
 }
 
-/// The tag is there by somebody else's commit: ours only once it was taken over, or is to be.
+/// Somebody else's commit put the tag there. We sync the tag if a commit of ours took it over, or if the
+/// request asks for that.
 async fn written_by_others<W: World>(
     site: &Site<'_, W>,
     target: &TargetPlan,
@@ -149,7 +154,7 @@ async fn written_by_others<W: World>(
     Err(Refusal::AlreadyWritten { tag, by: past.author.clone(), commit: past.sha.clone(), head }.into())
 }
 
-/// A commit of ours that has taken over what that one wrote, if it still is on the branch.
+/// The commit of ours that has taken over what the commit `wrote` put there, if ours is still on the branch.
 async fn taken_over<W: World>(
     cx: &Context<'_, W>,
     target: &TargetPlan,
@@ -165,7 +170,7 @@ async fn taken_over<W: World>(
     match github::compare(cx.world, &cx.settings.github, &cx.settings.gitops.repo, &sha, head).await {
         Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),
         Err(fault) => {
-            // Not known to be there: then it takes another one.
+            // Our commit is not known to be there: another takeover is needed.
             cx.world.log(Line::new("not_compared").of(cx.id).with_json("fault", &fault));
             Ok(None)
         }
@@ -190,9 +195,9 @@ pub(crate) enum Written {
     /// A commit of ours wrote the tag, or took it over.
     ByUs {
         sha: CommitSha,
-        /// It is another deployment's commit.
+        /// The commit is another deployment's.
         reused: bool,
-        /// The plan by which it took over what somebody else had written.
+        /// The plan by which our commit took over what somebody else had written.
         taken: Option<Box<TargetPlan>>,
     },
     /// Somebody else's commit, and the request asks to take it over.

@@ -1,5 +1,5 @@
-//! Whose turn it is: at the target, by its lease and `current`; at the branch, by its lease and the queue. What a target remembers: its
-//! history and, after a rollback, a lock and the version that was taken away.
+//! Whose turn it is: at the target, by its lease and `current`; at the branch, by its lease and the queue.
+//! What a target remembers: its history and, after a rollback, a lock and the version that was replaced.
 
 use super::prepare::Site;
 use super::{CARRY, Job, Run, commit, gates, may_go_on};
@@ -36,7 +36,8 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
         let waited = world.elapsed().saturating_sub(begun);
         if waited >= limits.target_wait {
             let other = other_turn(run, &site.environment.argocd).await?;
-            // Nobody's turn but perhaps our own: a carrier of ours died with the lease, which runs out by itself.
+            // No other deployment has the turn. Perhaps our own carrier died with the lease, which runs out
+            // by itself.
             if other.is_some() || waited >= limits.target_wait.saturating_add(CARRY.life) {
                 return Err(busy(run, &site.target, other).await.into());
             }
@@ -53,11 +54,12 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<()
     let Turn { run, site, lease } = turn;
     remember(turn).await?;
     let argocd = &site.environment.argocd;
-    gates::open(site).await?;
+    gates::check_lock_and_freeze(site).await?;
     if let Some(other) = other_turn(run, argocd).await? {
         return Err(busy(run, &site.target, Some(other)).await.into());
     }
-    // Our turn from here on: whoever waits for the target's lease can be told whose it is.
+    // Our turn from here on: a deployment that waits for the target's lease reads in `current` whose turn
+    // it is.
     lease.ensure(WRITE).await?;
     store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone() }).await?;
     let done = commit::commit(turn, job).await;
@@ -74,7 +76,7 @@ async fn other_turn<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Res
     Ok(is_busy.then_some(current.id))
 }
 
-/// With whose it is, and a link to that message: worth a moment if it is still being posted.
+/// The refusal, with the other asker and a link. Waits a moment if the other message is being posted.
 async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<DeploymentId>) -> Refusal {
     let world = run.cx.world;
     let mut facts = Facts::default();
@@ -104,7 +106,7 @@ async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Whom a target's history keeps: deployments in flight, the one whose turn it is, and the live one.
+/// Which deployments a target's history keeps: those in flight, the one whose turn it is, and the live one.
 pub(super) async fn kept(world: &impl World, argocd: &ArgoApplication) -> Result<Vec<DeploymentId>, StoreError> {
     let mut keep = store::in_flight(world).await?.ids;
     keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
@@ -127,7 +129,8 @@ fn branch<W: World>(run: &Run<'_, W>) -> String {
     format!("branch/{}/{}", run.cx.settings.gitops.repo, run.cx.settings.gitops.branch)
 }
 
-/// Takes the turn at the branch, and works. The work is told whether it had to wait: then others wrote meanwhile.
+/// Takes the turn at the branch, and works. `work` learns whether the turn was waited for: then others may
+/// have written.
 pub(super) async fn with_branch<W: World, T>(
     run: &Run<'_, W>,
     job: &mut Job<'_>,
@@ -143,7 +146,7 @@ pub(super) async fn with_branch<W: World, T>(
             let _ = progress.unbounded_send((facts.clone(), Some(Note::Queue { ahead })));
         }
         may_go_on(run, request).await?;
-        // Whoever stands far behind need not look often, and those in front get there first.
+        // A deployment far behind need not look often, and those in front get there first.
         let rounds = u32::try_from(ahead.min(20)).unwrap_or_default().saturating_add(1);
         world.sleep(LEASE_RETRY.saturating_mul(rounds)).await;
         Ok(())
@@ -151,8 +154,8 @@ pub(super) async fn with_branch<W: World, T>(
     Lease::hold(world, &name, BRANCH, if_taken, async |lease| work(job, lease, waited.get()).await).await
 }
 
-/// After a rollback: its target is locked, and the version that it took away is remembered as rolled back. The version that it brought
-/// back is not, nor is one that somebody knowingly deploys again.
+/// After a rollback the target is locked, and the version that was replaced is remembered as rolled back. The
+/// version that a rollback brings back is not, nor is a version that somebody knowingly deploys again.
 pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) -> Result<(), Stop> {
     let Some((commit, request)) = facts.commit.as_ref().zip(facts.request.as_ref()) else { return Ok(()) };
     let (world, plan, user) = (run.cx.world, commit.target(), &request.user);
@@ -180,7 +183,7 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         if plan.rollback && !locked {
             let reason = match replaced {
                 Some(before) => format!("rolled back from {before} to {}", plan.tag),
-                // It is in the file already: a rollback that came no further is tried again.
+                // The tag is in the file already: a rollback that got no further is tried again.
                 None => format!("rolled back to {}", plan.tag),
             };
             let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true };

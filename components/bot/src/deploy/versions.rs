@@ -1,5 +1,5 @@
-//! Which version is to run: the source and its image, or why there is none. A version that was deployed to the target before is one that
-//! `history` numbers, and that a rollback goes back to.
+//! Which version is to run: the source and its image, or why there is none. A version that was deployed to
+//! the target before is one that `history` numbers, and that a rollback goes back to.
 
 use super::prepare::{self, Site};
 use crate::context::{Context, Stop};
@@ -194,7 +194,8 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
     }
 }
 
-/// What is new in a version, as far as GitHub can compare it with the one before. Worth telling, and nothing else depends on it.
+/// What is new in a version, as far as GitHub can compare it with the one before. People read it, and nothing
+/// else depends on it.
 pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) -> Option<ChangesFact> {
     let before = plan.previous.as_ref().filter(|before| before.head != plan.source.head)?;
     let (repo, head) = (&plan.source.repo, &plan.source.head);

@@ -1,7 +1,7 @@
 //! What is kept of a push while it streams in: all of it, or an outline where it is too large.
 
 /// The most that is kept of a push. The bot's own has one commit and a few KiB. Of a larger push only the
-/// outline is kept, so people are not told of it.
+/// outline is kept, so people do not read of it.
 const KEEP: usize = 1 << 20;
 
 /// The longest string in an outline. What is read of a push is much shorter.
@@ -37,7 +37,7 @@ pub(super) struct Outline {
     after_backslash: bool,
     /// Where in `json` the last string begins.
     string: usize,
-    /// That string is too long, and left out.
+    /// The last string is too long, and left out.
     left_out: bool,
 }
 

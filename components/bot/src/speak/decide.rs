@@ -1,4 +1,5 @@
-//! What to do next with words for people: decided from what both roles know of the message, without asking anyone.
+//! What to do next with words for people: decided from what both roles know of the message, without
+//! asking anyone.
 
 use clients::slack::{LATE_EDIT, SlackError};
 use domain::deployment::{Lost, Place, RequestFact, Told, Voice, until};
@@ -6,14 +7,14 @@ use domain::time::Timestamp;
 use std::time::Duration;
 use store::Speech;
 
-/// Final words that could not be told for this long are given up, with an error in the log.
+/// Final words that could not be posted for this long are given up, with an error in the log.
 const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
 /// How many posts without an answer are borne: each may be a message that nobody edits.
 const MOST_UNSURE_POSTS: u8 = 2;
 
-/// How often the `response_url` is used before the final words. Slack takes five uses. Two are kept for the final words, because one may be
-/// lost on the way.
+/// How often the `response_url` is used before the final words. Slack takes five uses. Two are kept for the
+/// final words, because one may be lost on the way.
 const MOST_WHISPERS: u8 = 3;
 
 /// How words reach people.
@@ -23,7 +24,7 @@ pub(super) enum Way {
     Edit(Place),
     /// A message is posted in the request's channel.
     Post,
-    /// The asker alone is told, through the `response_url`.
+    /// To the asker alone, through the `response_url`.
     Whisper,
 }
 
@@ -83,7 +84,7 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What came of the calls so far, while the same words were tried to be told. It is not saved.
+/// What came of the calls so far for the same words. Not saved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tried {
     /// Slack's limits leave room for a call.
@@ -128,7 +129,8 @@ impl Case<'_> {
         }
         if let Some(told) = stand {
             match self.late_edit() {
-                // An edit that was given up may land after the final words: when it can land no more, they are told once more.
+                // An edit that was given up may land after the final words: when it can land no more, the
+                // final words are sent once more.
                 Some(late) if self.now < late => return Next::Wait(until(late, self.now)),
                 Some(late) if told.at < late => {}
                 _ => return self.place().filter(|_| self.calls).cloned().map_or(Next::End, Next::Call),
@@ -149,11 +151,12 @@ impl Case<'_> {
         self.ours.place.as_ref().or(self.theirs.place.as_ref()).or(self.before)
     }
 
-    /// How the words can be told, if at all.
+    /// How the words can be sent, if at all.
     fn way(&self, tried: &Tried) -> Option<Way> {
         let (ours, theirs, last) = (&self.ours, &self.theirs, self.last);
         let used = ours.response_url_uses.saturating_add(theirs.response_url_uses);
-        // The final words are tried until Slack says that the uses are spent: not every use that is counted has reached Slack.
+        // The final words are tried until Slack says that the uses are spent: not every use that is counted
+        // has reached Slack.
         let whisper = Some(Way::Whisper).filter(|_| !tried.url_gone && (last || used < MOST_WHISPERS));
         let no_answer = [ours, theirs].iter().any(|voice| voice.lost == Some(Lost::NoAnswer));
         if last && no_answer && self.place().is_none() && whisper.is_some() {
@@ -184,7 +187,7 @@ impl Case<'_> {
         match (way, answer) {
             (_, Ok(place)) => {
                 voice.told = Some(Told { words: self.words, at });
-                // The asker who was told alone needs no call.
+                // An asker who reads the words alone needs no call.
                 voice.told_end = self.last && (place.is_none() || !(may_be_late || self.calls));
                 voice.replaced |= tried.message_gone && place.is_some();
                 voice.place = place.clone().or(voice.place);

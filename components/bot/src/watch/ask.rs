@@ -20,7 +20,7 @@ pub(super) const ASK: Duration = Duration::from_secs(5);
 /// How long the sync waits for the message that says whose commits ride along.
 const RIDERS: Duration = Duration::from_secs(3);
 
-/// How often it is looked whether a late sync has to be mended, and how long after the look before: a sync may take its time.
+/// How often, and how far apart, we look whether a late sync has to be repaired: a sync may take its time.
 const LOOKS: u32 = 60;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -183,8 +183,8 @@ pub(super) fn unauthorized(doing: &str) -> Failure {
 
 /// Asks for the newer commit again if this deployment's sync came after it: the watch has lost its lease while it asked.
 ///
-/// It holds no lease and writes to no key. A request to sync a commit in the name of its own deployment is the same from every process, so
-/// it does no harm when two of them mend the same.
+/// It holds no lease and writes to no key. A request to sync a commit in the name of its own deployment is
+/// the same from every process, so it does no harm when two of them repair the same.
 pub(crate) async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) {
     let mut late = id.clone();
     for _ in 0..LOOKS {

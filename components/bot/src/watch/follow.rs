@@ -35,7 +35,7 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
             Err(error) => {
                 watch.world.log(Line::error("not_followed").of(id).with("cause", error.why()));
                 if error.is_unreadable() {
-                    return Ended::Settled;
+                    return Ended::NothingLeft;
                 }
             }
         }
@@ -58,7 +58,7 @@ impl<W: World> Follower<'_, W> {
                         // The same click came again after the end.
                         self.leave_flight().await?;
                     }
-                    return Ok(Ended::Settled);
+                    return Ok(Ended::NothingLeft);
                 }
                 Next::WaitUntil(moment) => {
                     let committed = self.facts.borrow().committed.is_some();
@@ -71,7 +71,7 @@ impl<W: World> Follower<'_, W> {
                 Next::Tell => loop {
                     let Some(again) = self.tell(&speaker, true).await else {
                         self.leave_flight().await?;
-                        return Ok(Ended::Settled);
+                        return Ok(Ended::NothingLeft);
                     };
                     // Many may wait for their turn: without news they tell what they know, and do not read it again.
                     if self.wait(self.after(again)).await || self.watch.closing.get() {
@@ -86,8 +86,8 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    /// The end is told. A deployment that never had a target stands in no ring yet. Rings are slack-command's, which
-    /// takes that one out.
+    /// The end is posted. A deployment that never had a target is in no ring yet. Rings are
+    /// slack-command's, which puts that deployment into one and removes it from what is in flight.
     async fn leave_flight(&self) -> Result<(), StoreError> {
         let had_target = self.facts.borrow().commit.is_some();
         if had_target { store::leave_flight(self.world, self.id).await } else { Ok(()) }
@@ -99,7 +99,7 @@ impl<W: World> Follower<'_, W> {
         join(self.observe(refresh, changed), self.tell_changes(speaker, changes)).await.0
     }
 
-    /// Words that have to wait do not stand in the way of newer words.
+    /// Words that have to wait do not hold up newer words.
     async fn tell_changes(&self, speaker: &WatchSpeaker<'_, '_, W>, mut changes: Changes) {
         while changes.next().await.is_some() {
             let mut wait = Duration::ZERO;

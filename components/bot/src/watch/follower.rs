@@ -19,7 +19,7 @@ use store::{Live, LiveVersion, StoreError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Nothing is left to do for a watch.
-    Settled,
+    NothingLeft,
     /// The next watch goes on.
     GoesOn,
 }

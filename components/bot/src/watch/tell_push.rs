@@ -1,7 +1,9 @@
-//! What people pushed to a file of an app, told once in the channel where that app is deployed. Nothing is ever synced because of it.
+//! What people pushed to a file of an app, announced once in the channel where that app is deployed. Nothing
+//! is ever synced because of a push.
 //!
-//! That it may be told is noted first: whoever dies in between is followed by one who waits, and then says it once more. What cannot be told
-//! now is tried again as long as a watch lasts, but no watch is woken for it: `/healthz` does that. After a day it is no news any more.
+//! Save first, then post. A watch that dies in between leaves "perhaps posted", and the next one waits before
+//! it posts again. What cannot be posted now is tried as long as this watch lasts; after that `/healthz`
+//! wakes another. After a day a push is not announced.
 
 use super::Watch;
 use super::follower::{Ended, Nudges};
@@ -21,7 +23,7 @@ use store::{Live, PushTold, Pushed, Speech, StoreError, Telling, Urgency};
 /// A note that is not there after this long never will be: the relay puts a push in flight before it writes the note.
 const MISSING: Duration = Duration::from_secs(60);
 
-/// How often a watch tries. Then it may end: whoever is asked `/healthz` wakes the next one.
+/// How often a watch tries. Then it may end: the next request to `/healthz` wakes another.
 const TRIES: u8 = 5;
 
 /// Tells it, if that can be done.
@@ -29,12 +31,12 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
     let teller = Teller { watch, sha };
     for _ in 0..TRIES {
         match teller.run().await {
-            Ok(true) => return Ended::Settled,
+            Ok(true) => return Ended::NothingLeft,
             Ok(false) => {}
             Err(error) => {
                 watch.world.log(teller.line("not_announced").with("cause", error.why()));
                 if error.is_unreadable() {
-                    return Ended::Settled;
+                    return Ended::NothingLeft;
                 }
             }
         }
@@ -43,7 +45,7 @@ pub(crate) async fn tell_push<W: World>(watch: &Watch<'_, W>, sha: &CommitSha, m
             break;
         }
     }
-    Ended::Settled
+    Ended::NothingLeft
 }
 
 /// After so many posts without an answer, each of which may be a message: how long after the push there may be another one.
@@ -63,7 +65,8 @@ impl<W: World> Teller<'_, W> {
     /// Whether nothing is left to do for now.
     async fn run(&self) -> Result<bool, StoreError> {
         match store::load_key(self.watch.world, Pushed(self.sha)).await {
-            // Whoever can read it finds it when the store is looked through; here it would only keep the watch busy.
+            // A build that can read the note finds it when the store is looked through; here the note would
+            // only keep the watch busy.
             Err(error) if error.is_unreadable() => {
                 self.watch.world.log(self.line("not_announced").with("cause", error.why()));
             }
@@ -84,13 +87,13 @@ impl<W: World> Teller<'_, W> {
         Ok(true)
     }
 
-    /// Whether everybody is told, or will not be.
+    /// Whether each channel has its announcement, or gets none any more.
     async fn tell_all(&self, note: &PushNote) -> Result<bool, StoreError> {
         if self.watch.world.now().since(note.at) >= NEWS {
             self.watch.world.log(self.line("nobody_told").with("targets", names(&note.touched).join(" ")));
             return Ok(true);
         }
-        // Each with the channels in which it may be told, best first.
+        // Each with the channels in which it may be announced, best first.
         let mut untold: Vec<(&Touched, VecDeque<SlackChannel>)> = Vec::new();
         for touched in &note.touched {
             untold.push((touched, self.channels(touched).await?));

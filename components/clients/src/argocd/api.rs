@@ -48,7 +48,7 @@ pub enum ArgoError {
     Fault(Fault),
 }
 
-/// The error that an answer other than 200 stands for.
+/// The error that an answer other than 200 means.
 pub(super) fn read_error(response: &Response, doing: &str) -> ArgoError {
     let said: Option<Said> = serde_json::from_slice(&response.body).ok();
     match (response.status.as_u16(), said) {

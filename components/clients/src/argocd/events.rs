@@ -150,7 +150,7 @@ impl Lines {
         self.whole.pop_front()
     }
 
-    /// The line that has begun, as it stands.
+    /// The line that has begun, as far as it has come.
     fn end(&mut self) -> Option<Vec<u8>> {
         let line = mem::take(&mut self.begun);
         (!line.trim_ascii().is_empty()).then_some(line)

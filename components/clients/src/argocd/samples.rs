@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 pub(crate) const ID: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const SHA: &str = "6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3";
 
-/// An application as Argo CD 3.5 writes it, after a deploy of ours that went through and left one resource
-/// unhealthy.
+/// An application as Argo CD 3.5 writes it, after a deploy of ours that went through and left one
+/// resource unhealthy.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn sample() -> Value {
     let source = json!({ "repoURL": "https://github.com/acme/gitops.git", "path": "checkout", "targetRevision": "main",

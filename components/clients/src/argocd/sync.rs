@@ -12,12 +12,12 @@ use serde_json::json;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
     pub commit: CommitSha,
-    /// The positions, from 1, of the sources that are pinned: those that follow the GitOps branch. The others keep
-    /// to their own target. `None`: the application is not made of several sources.
+    /// The positions, from 1, of the sources that are pinned: those that follow the GitOps branch. The others
+    /// keep to their own target. `None`: the application is not made of several sources.
     pub positions: Option<Vec<u32>>,
 }
 
-/// How to pin `commit` of the GitOps branch in this application. A source that stands at a tag or on another
+/// How to pin `commit` of the GitOps branch in this application. A source that is at a tag or on another
 /// branch of the same repository is not ours to move. `None`: no source follows the GitOps branch.
 pub fn which_sources(
     snapshot: &Application,
@@ -85,16 +85,16 @@ pub enum SyncOutcome {
     AutoSync(String),
     /// Argo CD refused for another reason; its words.
     Refused(String),
-    /// It certainly was not taken, for a reason that any question may meet.
+    /// Argo CD certainly did not take the sync, for a reason that any question may meet.
     NotTaken(ArgoError),
-    /// It may have been taken: look before asking again.
+    /// Argo CD may have taken the sync: look before asking again.
     Unknown(Fault),
 }
 
 const SYNC: &str = "ask Argo CD for the sync";
 
-/// Asks for a sync of exactly one commit. Argo CD keeps the deployment's id with the operation, so that we know
-/// it as ours.
+/// Asks for a sync of exactly one commit. Argo CD keeps the deployment's id with the operation, so that we
+/// know it as ours.
 pub async fn sync(
     http: &impl Http,
     argocd: &ArgoCd,

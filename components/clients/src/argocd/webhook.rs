@@ -4,8 +4,8 @@ use super::api::ArgoCd;
 use crate::http::{HeaderName, Http, Method, Request, Response, header};
 use domain::fault::{Cause, Fault, System};
 
-/// GitHub's headers that go along with a relayed push. No others may: Argo CD recognises the sender by its
-/// headers.
+/// GitHub's headers that go along with a relayed push. No others may: Argo CD recognises the sender by
+/// its headers.
 #[derive(Clone)]
 pub struct RelayHeaders {
     /// `X-GitHub-Event`.
@@ -22,8 +22,8 @@ pub struct RelayHeaders {
 
 const RELAY: &str = "hand the push to Argo CD";
 
-/// Hands a push to Argo CD, byte for byte. `Ok` says that it was queued, not that any application was
-/// refreshed.
+/// Hands a push to Argo CD, byte for byte. `Ok` says that it was queued, not that any application
+/// was refreshed.
 pub async fn webhook(http: &impl Http, argocd: &ArgoCd, body: Vec<u8>, headers: &RelayHeaders) -> Result<(), Fault> {
     let response = http.send(webhook_request(argocd, body, headers)).await;
     read_webhook(response.map_err(|error| Fault::new(System::ArgoCd, RELAY, error.into()))?)

@@ -58,7 +58,7 @@ pub(super) const FIELDS: &[&str] = &[
     "status.sync.status",
 ];
 
-/// The name under which our id stands in an operation's `info`.
+/// The name of our id in an operation's `info`.
 pub(super) const DEPLOY_ID: &str = "deploy-id";
 
 /// An `WireApplication`. `metadata` is what tells one from an empty object.
@@ -235,8 +235,8 @@ impl WireApplication {
                 line(&resource.kind, &resource.name, message)
             }))
             .collect();
-        // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources is
-        // ours.
+        // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources
+        // is ours.
         let hydrated = spec.source_hydrator.is_some();
         let several = spec.sources.unwrap_or_default();
         let multi_source = !hydrated && !several.is_empty();

@@ -9,9 +9,9 @@ use serde_json::Value;
 /// Why there is no answer about the GitOps repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// It does not exist, or our token may not see it.
+    /// The repository does not exist, or our token may not see it.
     NoRepository,
-    /// It has no such branch.
+    /// The repository has no such branch.
     NoBranch,
     Fault(Fault),
 }

@@ -31,13 +31,13 @@ pub struct NewCommit<'a> {
 /// What became of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitOutcome {
-    /// It is on the branch.
+    /// The commit is on the branch.
     Done(CommitSha),
     /// The head had moved; nothing changed.
     Stale,
     /// Certainly nothing changed.
     NotDone(Fault),
-    /// It may be on the branch: see [`history`](super::history()).
+    /// The commit may be on the branch: see [`history`](super::history()).
     Unknown(Fault),
 }
 
@@ -61,7 +61,7 @@ pub fn commit_request(api: &UrlOrigin, new: &NewCommit<'_>) -> Request {
         .iter()
         .map(|(path, content)| json!({ "path": path.as_str(), "contents": BASE64.encode(content) }))
         .collect();
-    // Without either of its lists GitHub makes a commit with no file changes:
+    // If both lists of files are absent, GitHub makes a commit with no file changes:
     // https://docs.github.com/en/graphql/reference/commits#filechanges. GitHub does not say what it makes
     // of a file that stays as it is.
     let changes = if additions.is_empty() { json!({}) } else { json!({ "additions": additions }) };

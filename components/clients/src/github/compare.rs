@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 const COMPARE: &str = "compare the versions";
-/// So many changes we tell people about; the rest is behind the link.
+/// At most this many changes are listed for people. The rest is behind the link.
 const MOST: usize = 10;
 const LARGEST_PAGE: usize = 100;
 /// The changed files come too, up to three hundred with their text, for which GitHub has a limit of about 1
@@ -28,8 +28,8 @@ pub struct Comparison {
     pub ahead: u32,
     /// How many commits only the base has.
     pub behind: u32,
-    /// The commits that only the head has, newest first, at most ten. In one page of GitHub's answer: those of
-    /// that page.
+    /// The commits that only the head has, newest first, at most ten. In one page of GitHub's answer: those
+    /// of that page.
     pub commits: Vec<Change>,
     /// The page that shows all of it.
     pub url: Option<String>,

@@ -20,7 +20,7 @@ const STATUS: &str = "tell GitHub how the deploy goes";
 /// GitHub refuses a longer one.
 const LONGEST_DESCRIPTION: usize = 140;
 
-/// A deploy, as GitHub is told of it.
+/// A deploy, as it is reported to GitHub.
 #[derive(Clone, Copy, Debug)]
 pub struct NewDeployment<'a> {
     /// The app's own repository.
@@ -34,7 +34,7 @@ pub struct NewDeployment<'a> {
     pub id: &'a DeploymentId,
 }
 
-/// What is said of a deploy.
+/// The report of a deploy's state.
 #[derive(Clone, Copy, Debug)]
 pub struct DeploymentStatus<'a> {
     pub state: DeploymentState,
@@ -60,8 +60,8 @@ pub fn create_deployment_request(api: &UrlOrigin, new: &NewDeployment<'_>) -> Re
     rest_post(api, &format!("/repos/{}/deployments", new.repo), &body)
 }
 
-/// Understands its answer: GitHub's id of the deployment. 202 would mean that GitHub merged something instead: no
-/// deployment was made.
+/// Understands its answer: GitHub's id of the deployment. 202 would mean that GitHub merged something
+/// instead: no deployment was made.
 pub fn read_create_deployment(response: &Response) -> Result<u64, Fault> {
     let answer: Value = read_json(response, StatusCode::CREATED, CREATE, "JSON")?;
     answer.get("id").and_then(Value::as_u64).ok_or_else(|| nonsense(CREATE, "the deployment's id"))
@@ -74,13 +74,13 @@ pub async fn create_deployment(http: &impl Http, gh: &GitHub, new: &NewDeploymen
 
 /// Builds the request for the newest deployments of a commit in an environment.
 pub fn find_deployment_request(api: &UrlOrigin, repo: &RepoName, sha: &CommitSha, environment: &str) -> Request {
-    // The name of an environment, or of an Argo CD application, has nothing that a query would have to
-    // escape.
+    // The name of an environment, or of an Argo CD application, has nothing that a query would have
+    // to escape.
     let path = format!("/repos/{repo}/deployments?sha={sha}&environment={environment}&per_page=100");
     rest(api, &path, "application/vnd.github+json")
 }
 
-/// Understands its answer: GitHub's id of the one that has our id, if it is there.
+/// Understands its answer: GitHub's id of the deployment that has our id, if there is such a deployment.
 pub fn read_find_deployment(response: &Response, id: &DeploymentId) -> Result<Option<u64>, Fault> {
     let all: Vec<Value> = read_json(response, StatusCode::OK, FIND, "a list of deployments")?;
     let ours = all.iter().find(|one| text(one, "/payload/deploy_id") == Some(id.as_str()));
@@ -88,7 +88,7 @@ pub fn read_find_deployment(response: &Response, id: &DeploymentId) -> Result<Op
         .transpose()
 }
 
-/// Whether GitHub was told of a deploy already, in a call that had no answer.
+/// Whether a call that had no answer has reported the deploy to GitHub already.
 pub async fn find_deployment(http: &impl Http, gh: &GitHub, new: &NewDeployment<'_>) -> Result<Option<u64>, Fault> {
     let request = find_deployment_request(&gh.url, new.repo, new.sha, new.environment);
     read_find_deployment(&send(http, gh, request, FIND).await?, new.id)

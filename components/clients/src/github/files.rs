@@ -27,8 +27,8 @@ pub enum FileState {
     File {
         /// Its content's id.
         blob: BlobSha,
-        /// Its exact bytes. `None`: it is binary or truncated, or GitHub changed it on the way (a BOM, say):
-        /// see [`raw_blob`].
+        /// The file's exact bytes. `None`: the file is binary or truncated, or GitHub changed it on the way
+        /// (a BOM, say): see [`raw_blob`].
         text: Option<String>,
         /// Its size in bytes.
         size: u64,

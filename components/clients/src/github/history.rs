@@ -53,8 +53,8 @@ pub struct HistoryQuestion<'a> {
     pub branch: &'a BranchName,
     /// The files whose content after each commit is wanted.
     pub paths: &'a [FilePath],
-    /// Only the commits that touched this file. `None`: all of them, because a commit that changes nothing is in
-    /// no file's history.
+    /// Only the commits that touched this file. `None`: all of them, because a commit that changes nothing is
+    /// in no file's history.
     pub touching: Option<&'a FilePath>,
     pub since: Timestamp,
 }
@@ -136,8 +136,8 @@ pub fn read_last_touch(paths: &[FilePath], response: &Response) -> Result<BTreeM
     read().map_err(|part| nonsense(LAST_TOUCH, part))
 }
 
-/// Reads the newest commit to each of the files, seen from a commit. A file that no commit touched is left
-/// out.
+/// Reads the newest commit to each of the files, seen from a commit. A file that no commit touched is
+/// left out.
 pub async fn last_touch(
     http: &impl Http,
     gh: &GitHub,

@@ -10,10 +10,11 @@ use serde::de::{Deserializer, IgnoredAny};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-/// So many files of one target are named.
+/// At most this many files of one target are named.
 const MOST_FILES: usize = 5;
-/// So many commits of one target are remembered, newest first. One is not enough after a merge: the push says
-/// that the merge touched the file, and the file's history says that the merged commit did.
+/// At most this many commits of one target are remembered, newest first. After a merge one commit is not
+/// enough: the push says that the merge touched the file, and the file's history says that the merged
+/// commit did.
 const MOST_COMMITS: usize = 4;
 /// How much outside text goes into a note, in characters.
 const LONGEST: usize = 200;
@@ -33,7 +34,7 @@ pub struct Push<'a> {
     pub after: Cow<'a, str>,
     /// The branch came into being.
     pub created: bool,
-    /// It is gone.
+    /// The branch is gone.
     pub deleted: bool,
     pub forced: bool,
     pub repository: Repository<'a>,
@@ -84,8 +85,8 @@ struct Account<'a> {
 #[derive(Debug, Default, Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What the payload has, or nothing where that has another type: a field that is only shown to people must not
-/// make a push unreadable.
+/// What the payload has, or nothing where that has another type: a field that is only shown to people must
+/// not make a push unreadable.
 fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -103,8 +104,8 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
 const GITHUB: &str = "web-flow";
 
 impl PushedCommit<'_> {
-    /// Whether the commit looks like one of ours. That proves nothing, but is enough not to announce the
-    /// commit.
+    /// Whether the commit looks like one of ours. That proves nothing, but is enough not to announce
+    /// the commit.
     pub fn looks_like_ours(&self) -> bool {
         let by_github = self.committer.as_ref().is_some_and(|committer| committer.username.0 == GITHUB);
         by_github && message::deploy_id(&self.message).is_some()

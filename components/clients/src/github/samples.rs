@@ -58,8 +58,8 @@ pub(crate) fn show(request: &Request) -> String {
     format!("{line}\n{headers}\n\n{query}\n\n{}", serde_json::to_string_pretty(variables).unwrap())
 }
 
-/// Every answer that differs from a good one by one value that is gone or of another kind, and every one cut
-/// short.
+/// Every answer that differs from a good one by one value that is gone or of another kind, and every one
+/// cut short.
 pub(crate) fn hostile(good: &Value, mut read: impl FnMut(Response)) {
     fn places(value: &Value, here: String, all: &mut Vec<String>) {
         match value {

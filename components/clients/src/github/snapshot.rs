@@ -130,9 +130,9 @@ const TOUCHES: &str = "{ nodes { oid message author { name user { login } } } }"
 const PULL_REQUEST: &str = "pullRequest(number: $number) {
       number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
       author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }";
-/// Of each person the latest review that approves, asks for changes or was dismissed; a mere comment is none. More than a
-/// hundred such people are not read, and do not count. From GitHub's public schema (`PullRequest`, `PullRequestReview`):
-/// <https://docs.github.com/public/fpt/schema.docs.graphql>
+/// Of each person the latest review that approves, asks for changes or was dismissed; a mere comment is none.
+/// More than a hundred such people are not read, and do not count. From GitHub's public schema
+/// (`PullRequest`, `PullRequestReview`): <https://docs.github.com/public/fpt/schema.docs.graphql>
 const REVIEWS: &str = "
       headRef { target { oid ... on Commit { author { user { login } } } } }
       latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } }";
@@ -161,8 +161,7 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
         Some(_) => (", $checked: GitObjectID!", CHECKED),
         None => ("", ""),
     };
-    // The first file stands in every query. Each other file has its own part, and each other folder its
-    // history.
+    // The first file is in every query. Each other file has its own part, and each other folder its history.
     let (mut more_variables, mut more) = (String::new(), String::new());
     for n in 0..question.also.len() {
         more_variables.push_str(&format!(", $also{n}: String!"));
@@ -194,8 +193,8 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
 fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
     let values = question.values.as_str();
     let (number, branch) = match question.reference {
-        // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the pull
-        // request.
+        // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the
+        // pull request.
         Reference::PullRequest(number) => (Some(i32::try_from(number.0).unwrap_or(i32::MAX)), None),
         Reference::Branch(branch) => (None, Some(qualified(branch))),
     };
@@ -370,7 +369,8 @@ fn read_reviews(pr: &Value) -> Part<ReviewsState> {
         };
         Some(Review { by: login(node, "/author/login")?, opinion, of: commit_sha(node, "/commit/oid").ok() })
     });
-    // The branch of a closed pull request may be gone. Who wrote its newest commit is not known then, and nothing counts.
+    // The branch of a closed pull request may be gone. Who wrote its newest commit is not known then, and
+    // nothing counts.
     let Some(head) = pr.pointer("/headRef/target").filter(|head| head.get("oid") == pr.get("headRefOid")) else {
         return Ok(ReviewsState::default());
     };

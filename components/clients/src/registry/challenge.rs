@@ -13,8 +13,8 @@ impl Challenge {
     }
 }
 
-/// Reads a `WWW-Authenticate` header. A comma separates parameters and challenges alike, and is text inside
-/// quotes.
+/// Reads a `WWW-Authenticate` header. A comma separates parameters and challenges alike, and is text
+/// inside quotes.
 pub(super) fn challenges(header: &str) -> Vec<Challenge> {
     let mut challenges: Vec<Challenge> = Vec::new();
     for item in split_outside_quotes(header) {

@@ -108,7 +108,7 @@ fn a_bearer_challenge_is_answered_with_a_token() {
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Bearer t0ken]
     "); }
     }
-    // Docker Hub: another host, no scope told, a query in the realm, and nobody's credentials.
+    // Docker Hub: another host, no scope named, a query in the realm, and nobody's credentials.
     let hub = r#"bearer realm="https://auth.docker.io/token?a=b""#;
     let anonymous = Registry::default();
     let (outcome, asked) =
@@ -144,7 +144,7 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
     ");
     let (_, asked) = run(basic, vec![answer(200, &[], "")]);
     insta::assert_snapshot!(asked, @"HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]");
-    // It wants something else by now.
+    // The registry wants another login by now.
     let (challenge, asked) = run(last_time, vec![token(), self::challenge(basic), answer(200, &[], "")]);
     assert_eq!(challenge.as_deref(), Some(basic));
     insta::assert_snapshot!(asked, @"

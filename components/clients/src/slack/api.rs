@@ -28,7 +28,7 @@ pub enum Audience {
 /// Why Slack did not do it. One variant per different reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlackError {
-    /// No usable answer. Whether it took effect stands in the fault's `changed`.
+    /// No usable answer. The fault's `changed` says whether the call took effect.
     Unreachable(Fault),
     /// Try again after this long.
     RateLimited(Duration),
@@ -49,8 +49,8 @@ impl SlackError {
 /// After this time an edit that we gave up on has landed, or never will. Before, it may undo a newer edit.
 pub const LATE_EDIT: Duration = Duration::from_secs(10);
 
-/// Posts a message, in a thread if one is named. After [`SlackError::Unreachable`] the message may be there
-/// nevertheless.
+/// Posts a message, in a thread if one is named. After [`SlackError::Unreachable`] the message may be
+/// there nevertheless.
 pub async fn post(
     http: &impl Http,
     slack: &Slack,

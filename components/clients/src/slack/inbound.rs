@@ -43,8 +43,8 @@ pub struct SlashCommand {
 }
 
 impl SlashCommand {
-    /// Reads the form. `None`: Slack only checks our certificate, perhaps without a signature. Before a command
-    /// is carried out, the caller has checked the signature.
+    /// Reads the form. `None`: Slack only checks our certificate, perhaps without a signature. Before a
+    /// command is carried out, the caller has checked the signature.
     pub fn parse(body: &[u8]) -> Result<Option<Self>, FormError> {
         let form = Form::read(body);
         if form.optional("ssl_check")?.as_deref() == Some("1") {
@@ -87,8 +87,8 @@ pub struct Interaction {
 }
 
 impl Interaction {
-    /// Reads the form with its one field `payload`. Kinds other than a pressed button are
-    /// [`FormError::Malformed`].
+    /// Reads the form with its one field `payload`. Kinds other than a pressed button
+    /// are [`FormError::Malformed`].
     pub fn parse(body: &[u8]) -> Result<Self, FormError> {
         let payload: Payload = serde_json::from_str(&Form::read(body).required("payload")?)
             .map_err(|_| FormError::Malformed("payload"))?;

@@ -1,9 +1,10 @@
-//! The gates of an environment: what has to be so before somebody may deploy there. One file each, which has the key in
-//! the catalog, the check, and the gate's words in `/deploy apps` and in the preview. A new gate is a file and a line in
-//! the list below; its [`Refusal`] has its sentence in `message`.
+//! The gates of an environment: what has to be so before somebody may deploy there. One file each, which has
+//! the key in the catalog, the check, and the gate's words in `/deploy apps` and in the preview. A new gate
+//! is a file and a line in the list below; its [`Refusal`] has its sentence in `message`.
 //!
-//! Nothing here asks anyone. The caller says who approved, what GitHub reports and what time it is. Only Slack knows who
-//! is in a user group: a check that has to know stops with [`Unmet::Asks`], the caller asks Slack, and checks again.
+//! Nothing here asks anyone. The caller says who approved, what GitHub reports and what time it is. Only
+//! Slack knows who is in a user group: a check that has to know stops with [`Unmet::Asks`], the caller asks
+//! Slack, and checks again.
 
 mod allow;
 mod approvals;
@@ -34,7 +35,8 @@ use std::cell::RefCell;
 
 macro_rules! gates {
     ($($(#[$when:meta])* fn $look:ident(&$sees:ident) { $($(#[$doc:meta])* $key:ident: $gate:ty,)+ })+) => {
-        /// What has to be so before a deployment. The default lets nobody deploy, and has nothing else in the way.
+        /// What has to be so before a deployment. The default lets nobody deploy, and has nothing else in
+        /// the way.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Gates {
             $($($(#[$doc])* pub $key: $gate,)+)+
@@ -77,7 +79,7 @@ gates! {
     }
 
     /// When everything is read, before each commit.
-    fn check(&Case) {
+    fn check_commit(&Case) {
         /// The branches that may be deployed, also as the branch of a pull request. Empty: any.
         branches: Vec<BranchGlob>,
         /// Whether the commit's checks have to be successful.
@@ -88,20 +90,20 @@ gates! {
         foreign_changes: ForeignChanges,
     }
 
-    /// Last of all: people are only bothered with what nothing else stops.
-    fn agree(&Case) {
+    /// Last: people are asked to approve only if no other gate refuses.
+    fn check_approvals(&Case) {
         /// Who has to agree.
         approvals: Option<Approvals>,
     }
 
     /// Before anything is read, and again right before the commit: what may close at any moment.
-    fn open(&Asked) {
+    fn check_freeze(&Asked) {
         /// When nothing may be deployed.
         freeze: Vec<Freeze>,
     }
 }
 
-/// One gate, as a value of the catalog. The default is what a catalog means that does not name the gate.
+/// One gate, as a value of the catalog. `Default`: the catalog does not name the gate.
 trait Gate: Default {
     /// What the check looks at: [`Asked`] or [`Case`].
     type Sees<'a>;
@@ -133,7 +135,7 @@ pub struct Asked<'a> {
     /// They typed `override` and this reason.
     pub override_reason: Option<&'a str>,
     pub now: Timestamp,
-    /// What Slack said of its user groups so far.
+    /// What Slack answered about its user groups so far.
     pub members: &'a Members,
 }
 
@@ -191,13 +193,13 @@ impl Members {
 }
 
 impl Asked<'_> {
-    /// Passes if an owner overrides the gate; if not, this is the refusal. `doing`: what the owner does by that.
-    fn unless_overridden(&self, doing: &str, refusal: Refusal) -> Result<Granted, Unmet> {
+    /// Passes if an owner overrides the gate; if not, this is the refusal. `doing`: what the owner does
+    /// by that.
+    fn unless_overridden(&self, doing: String, refusal: Refusal) -> Result<Granted, Unmet> {
         let Some(reason) = self.override_reason else { return Err(refusal.into()) };
         if self.owners.include(self.user, self.members)? {
             return Ok(Granted { overridden: Some(reason.to_owned()), ..Granted::default() });
         }
-        let doing = format!("{doing} of {}", self.target);
         Err(Refusal::NotOwner { doing, owned: !self.owners.is_empty() }.into())
     }
 }

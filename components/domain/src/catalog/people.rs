@@ -58,7 +58,8 @@ pub(super) fn read_owners(entry: &Entry) -> Result<People, CatalogError> {
     read_people(&fields)
 }
 
-/// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would never match.
+/// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would
+/// never match.
 pub(super) fn read_ids<T>(
     fields: &Fields<'_>,
     key: &str,

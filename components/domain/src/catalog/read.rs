@@ -1,6 +1,7 @@
 //! From the catalog's tree to its types.
 //!
-//! What belongs to one target only (its Argo CD application, its place in a values file) is claimed while it is read.
+//! What belongs to one target only (its Argo CD application, its place in a values file) is claimed while it
+//! is read.
 
 use super::fields::{
     Entry, Fields, MANY, Value, error, item_name, key_name, list_of, map_of, name, read_duration, text_of,

@@ -1,8 +1,8 @@
 //! The catalog's YAML as a tree in which everything knows its line.
 //!
-//! A typed reader would lose the lines of what it accepts, and take the last of two equal keys silently. Text stays as it is
-//! written (`1.20`, `no`): nothing in a catalog is a number. An alias shares its anchor's node, so it costs nothing to read;
-//! `size` counts it in full, so that a walk over the tree is bounded too.
+//! A typed reader would lose the lines of what it accepts, and take the last of two equal keys silently. Text
+//! stays as it is written (`1.20`, `no`): nothing in a catalog is a number. An alias shares its anchor's
+//! node, so it costs nothing to read; `size` counts it in full, so that a walk over the tree is bounded too.
 
 use super::CatalogError;
 use crate::text::quoted;
@@ -10,15 +10,15 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-/// The most values that a catalog may have once its aliases are written out; long text counts as several. Without aliases, no catalog
-/// has more: it would be too long.
+/// The most values that a catalog may have once its aliases are written out; long text counts as several.
+/// Without aliases, no catalog has more: it would be too long.
 const MOST_VALUES: usize = 50_000;
 
-/// So many bytes of a text count as one more value.
+/// How many bytes of a text count as one more value.
 const LONG_TEXT: usize = 16;
 
-/// The deepest nesting, aliases written out. The parser limits only that in brackets; a tree as deep as the text allows would overflow
-/// the stack when it is dropped.
+/// The deepest nesting, aliases written out. The parser limits only that in brackets; a tree as deep as the
+/// text allows would overflow the stack when it is dropped.
 const DEEPEST: usize = 50;
 
 pub(super) struct Node {

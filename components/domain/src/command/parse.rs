@@ -8,8 +8,8 @@
 //!   other words can follow it.
 //! - The words are a deploy: they are carried out. If there is no such app, the refusal says so later.
 //! - The exception is two words, of which the first is near a verb and the second looks like an app, not like
-//!   something to deploy (`stauts checkout`; no number, link or slash, and not `main` or the like). The verb is
-//!   suggested.
+//!   something to deploy (`stauts checkout`; no number, link or slash, and not `main` or the like). The verb
+//!   is suggested.
 //!
 //! An app with such a name is deployed with the word `deploy` in front.
 
@@ -211,8 +211,8 @@ fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     Ok(DeployWords { app, environment, what: What::Rollback(version), override_reason })
 }
 
-/// What may follow a deploy: nothing, or `override <reason>`. `before`: what was typed so far, for the
-/// suggestion.
+/// What may follow a deploy: nothing, or `override <reason>`. `before`: what was typed so far, for
+/// the suggestion.
 fn override_reason(mut words: Words<'_>, last: &str, before: &[&str]) -> Result<Option<String>, Wrong> {
     let Some(word) = words.peek() else { return Ok(None) };
     if !word.eq_ignore_ascii_case("override") {
@@ -444,8 +444,8 @@ fn parse_version(word: &str) -> Result<Version, Wrong> {
     }
 }
 
-/// Whether the word is an address, or something that Slack made of one or of a mention: `<https://…|…>`,
-/// `<@U…>`.
+/// Whether the word is an address, or something that Slack made of one or of a mention:
+/// `<https://…|…>`, `<@U…>`.
 fn is_link(word: &str) -> bool {
     word.starts_with('<') || word.contains("://") || word.starts_with("github.com/")
 }

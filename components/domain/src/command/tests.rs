@@ -593,7 +593,7 @@ proptest! {
         }
     }
 
-    /// Each word of the text stands in what is understood, or the text is refused.
+    /// Each word of the text is in what is understood, or the text is refused.
     #[test]
     fn no_word_is_lost(text in "((deploy|preview|status|history|rollback|lock|unlock|cancel|apps|help) )?((a|b@c|all|42|#7|v1|for|2h|override|don't|\"x|y\"|'z'|@d|lock|stauts|fix/e) ?){0,7}") {
         if let Ok(command) = Command::parse(&text) {

@@ -1,4 +1,4 @@
-//! What was typed, cut into words; and what is said where the words are wrong.
+//! What was typed, cut into words; and the answer where the words are wrong.
 //!
 //! Words end at blanks, also at invisible ones. Around a name every quote is left out, whether it has a
 //! partner or not: no name begins or ends with one. A reason is kept as it was typed, with single blanks, and
@@ -81,8 +81,8 @@ pub(super) fn split(text: &str) -> Vec<&str> {
     text.split(is_blank).filter(|word| !word.is_empty()).collect()
 }
 
-/// Between words: also what comes along invisibly when people paste. The joiners of emoji and of scripts are
-/// none.
+/// Between words: also what comes along invisibly when people paste. The joiners of emoji and of scripts
+/// are none.
 fn is_blank(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
@@ -108,8 +108,8 @@ pub(super) fn bare(word: &str) -> &str {
     word.trim_matches(|c| quote_family(c).is_some())
 }
 
-/// Leaves out quotes around all of the words: the one in front is closed at the end of the last word, not
-/// earlier.
+/// Leaves out quotes around all of the words: the one in front is closed at the end of the last word,
+/// not earlier.
 pub(super) fn strip_quotes(words: &mut Vec<&str>) {
     while let Some(family) = words.first().and_then(|word| word.chars().next()).and_then(quote_family) {
         let mut inner = words.clone();

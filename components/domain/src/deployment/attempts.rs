@@ -1,4 +1,5 @@
-//! The attempts to commit a plan: each is saved before it is sent, so that its commit is recognised whatever happens then.
+//! The attempts to commit a plan: each is saved before it is sent, so that its commit is recognised whatever
+//! happens then.
 
 use super::plan::{Plan, TargetPlan};
 use crate::names::{BlobSha, CommitSha, DeploymentId, FilePath, SlackUser};
@@ -6,7 +7,8 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// One call of the mutation: saved before it is sent, so that its commit can be recognised whatever happens then.
+/// One call of the mutation: saved before it is sent, so that its commit can be recognised whatever
+/// happens then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The parent that the commit would have.
@@ -15,7 +17,7 @@ pub struct Attempt {
     pub at: Timestamp,
     /// The blob that each file would have.
     pub files: BTreeMap<FilePath, BlobSha>,
-    /// They have it already: the commit would change nothing.
+    /// All files have the tag already: the commit would change nothing.
     pub unchanged: bool,
 }
 
@@ -42,8 +44,8 @@ impl Granted {
     }
 }
 
-/// `commit`: the plan, what was granted, and the attempts so far. One key, so that an attempt is never saved without its plan.
-/// slack-command writes it under the target's lease.
+/// `commit`: the plan, what was granted, and the attempts so far. One key, so that an attempt is never saved
+/// without its plan. slack-command writes it under the target's lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitFact {
     pub plan: Plan,
@@ -62,7 +64,7 @@ pub struct Candidate<'a> {
     pub blobs: &'a BTreeMap<FilePath, BlobSha>,
     /// The deployment that its message names.
     pub deploy_id: Option<DeploymentId>,
-    /// GitHub signed it, which it also does for what a person edits on its pages.
+    /// GitHub signed the commit. GitHub also signs what a person edits on GitHub's pages.
     pub signed_by_github: bool,
     /// This GitHub signs every commit that is made through it; an Enterprise Server need not.
     pub always_signed: bool,
@@ -71,9 +73,9 @@ pub struct Candidate<'a> {
 }
 
 impl CommitFact {
-    /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's base, every file
-    /// has the attempt's content, nothing else changed (or nothing at all, where that was the attempt), it names this deployment, GitHub
-    /// signed it, and nobody else is its author.
+    /// Whether a commit on the branch is the outcome of one of our attempts: its only parent is the attempt's
+    /// base, every file has the attempt's content, nothing else changed (or nothing at all, where that was
+    /// the attempt), it names this deployment, GitHub signed it, and nobody else is its author.
     pub fn is_ours(&self, id: &DeploymentId, candidate: &Candidate<'_>) -> bool {
         let made_by_us = match candidate.by_us {
             Some(by_us) => by_us && (candidate.signed_by_github || !candidate.always_signed),

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// What the watch does next with a deployment, before it looks at Argo CD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: slack-command ends it and tells it, or it was told.
+    /// Nothing: slack-command ends the deployment and posts the end, or the end is posted.
     LeaveAlone,
     /// Nothing before that moment, unless its facts change.
     WaitUntil(Timestamp),
@@ -27,8 +27,9 @@ pub enum Next {
     },
 }
 
-/// Argo CD compares once right after a sync. With times of whole seconds that may carry the same second as the sync's end, which
-/// proves nothing, and its next comparison of its own may be minutes away.
+/// Argo CD compares once right after a sync. Its times are whole seconds: that comparison may carry the same
+/// second as the sync's end, which proves nothing. Its next own comparison may be minutes away, so after this
+/// time we ask for one.
 pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
 
 /// Decides from the facts alone.
@@ -84,7 +85,8 @@ pub enum Step {
     Follow(Progress),
     /// Ours has ended, but Argo CD has not compared since: ask it to, see [`REFRESH_AFTER`].
     Refresh(Progress),
-    /// Another deployment's operation came after ours: a newer one's, or an older one's that came late. Whose turn it is tells.
+    /// The last operation is another deployment's: of a newer one, or of an older one that came late.
+    /// `current` decides which.
     Superseded {
         /// Which.
         by: DeploymentId,
@@ -127,7 +129,8 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
         if began_after(app.last.as_ref().and_then(|last| last.started)) {
             if on_ours(&operation.revisions) {
-                // The same commit once more, or in place of ours, whose question was lost: as good as ours if it succeeds.
+                // Somebody synced our commit: after our sync, or in its place because our request was lost.
+                // If it succeeds, it is as good as ours.
                 return if in_history(committed, app, watch.last_before) {
                     Step::Follow(progress(app, false))
                 } else {
@@ -150,7 +153,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
                 true if proven && last.phase == Phase::Succeeded => {
                     return health(view, committed, watch, last.finished.or(last.started));
                 }
-                // Theirs failed, and of ours nothing was ever seen.
+                // Their sync failed, and ours was never seen: ask.
                 true if !proven && !watch.taken => return not_seen(watch, view),
                 _ => {}
             }
@@ -174,7 +177,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     }
 }
 
-/// No trace of our operation: ask, but after an ask without an answer look again first.
+/// Our operation was never seen: ask for the sync. If we asked just now without an answer, look again first.
 fn not_seen(watch: &WatchFact, view: View<'_>) -> Step {
     let again = view.limits.look_again;
     match watch.asked {
@@ -202,7 +205,8 @@ fn superseded_or_live(
     }
 }
 
-/// Whether the application's history proves that our commit was synced. A commit that was there before may be in it from then.
+/// Whether the application's history proves that our commit was synced. A reused
+/// commit may be there from an earlier sync: for it, only entries after `last_before` count.
 fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<Timestamp>) -> bool {
     app.history.iter().any(|(at, revisions)| {
         (!committed.reused || *at > last_before) && revisions.iter().any(|revision| revision == committed.sha.as_str())
@@ -304,8 +308,9 @@ pub enum Turn {
     Undecided,
 }
 
-/// Whether the deployment that `current` names has taken the turn from ours. One that ended without a commit, or ended long before ours was
-/// asked for, has not: its carrier slept while it wrote its name there, or others were let in because another one did.
+/// Whether the deployment that `current` names took the turn from ours. It did not if it ended without a
+/// commit, or long before ours was asked for: then a process that slept wrote its name late, or another late
+/// write let it in.
 pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     let is_final = other.state().is_final();
     match (&other.committed, &other.request, &ours.request) {
@@ -320,19 +325,20 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
 /// By how much clocks of different machines may differ here.
 const CLOCKS: Duration = Duration::from_secs(10);
 
-/// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
+/// What to do about a sync that a watch requested while it had lost its lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overtaken {
-    /// Nothing: it came over nothing newer, or that is mended.
+    /// Nothing: it undid no newer sync, or that is repaired.
     No,
     /// Look again when the operation that runs has ended.
     Wait,
-    /// Ask for the sync of this one again.
+    /// It undid the sync of this newer deployment: ask for that again.
     By(DeploymentId),
 }
 
-/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the target's keys name. Only one that was
-/// asked for already is asked for again; any other is its own watch's, or was told that it is not synced.
+/// Whether a late sync undid a newer one. `others`: the deployments that the target's keys name. Only a newer
+/// deployment whose sync was requested is synced again; any other is its own watch's, or its message says
+/// that it is not synced.
 pub fn overtaken(
     (late, facts): (&DeploymentId, &Facts),
     others: &[(DeploymentId, Facts)],

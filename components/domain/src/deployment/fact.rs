@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// One key of a deployment: which, and who writes it is in design and in each type's sentence.
+/// One key of a deployment. Each type says which key and who writes it.
 pub trait Fact: Serialize + DeserializeOwned {
     /// The last part of its key.
     const NAME: &'static str;
@@ -73,17 +73,18 @@ pub struct ChangesFact {
 }
 fact!(ChangesFact, "changes");
 
-/// `github`: what GitHub was told of the deploy, for the pull request to show. slack-command writes it after the commit, under the lease of
-/// whoever carries the deployment; nothing is decided by it.
+/// `github`: what was reported to GitHub, for the pull request to show. slack-command writes it after the
+/// commit, under the lease `carry/<id>`; nothing is decided by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitHubFact {
-    /// It was asked to make a deployment of its own. Saved before the asking, so that one that was not answered is looked for.
+    /// We asked GitHub to create its deployment. Saved before the call: without an answer, that deployment is
+    /// looked for.
     pub asked: bool,
-    /// GitHub's id of it.
+    /// GitHub's id of that deployment.
     pub id: Option<u64>,
-    /// What it was told last.
+    /// The state that was reported last.
     pub told: Option<DeploymentState>,
-    /// So many calls have failed since.
+    /// How many calls have failed since.
     pub failed: u8,
 }
 fact!(GitHubFact, "github");
@@ -119,7 +120,8 @@ pub enum DeploymentState {
 
 fact!(CommitFact, "commit");
 
-/// `committed`: the commit is on the branch. slack-command writes it once, without a lease: it is true whoever says it.
+/// `committed`: the commit is on the branch. slack-command writes it once. No lease is checked: the commit is
+/// on the branch, whichever process saves that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedFact {
     /// The commit.
@@ -128,14 +130,14 @@ pub struct CommittedFact {
     pub at: Timestamp,
     /// The wanted tag was there already, by an earlier commit of ours.
     pub reused: bool,
-    /// What was committed. From here on it counts, and not the key `commit`: a write of that key that was on its way for long must not
-    /// change what is looked for in the cluster.
+    /// The plan that was committed. From here on it counts, and the key `commit` does not: a late write of
+    /// that key must not change what we look for.
     pub commit: Box<CommitFact>,
 }
 fact!(CommittedFact, "committed");
 
-/// A [`Refusal`] as JSON. Only slack-command, which tells it, understands it again: the other components read the facts too, and
-/// need not carry the code for every reason there is. One that this build does not know is told without its reason.
+/// A [`Refusal`] as JSON. Only slack-command reads it back, so the other components need no code for it. A
+/// reason that this build does not know is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoredRefusal(serde_json::Value);
@@ -157,7 +159,7 @@ impl From<&Refusal> for StoredRefusal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// We said no.
+    /// We refused.
     Refused {
         /// Why.
         refusal: StoredRefusal,
@@ -169,7 +171,7 @@ pub enum End {
     },
     /// Somebody cancelled it.
     Cancelled {
-        /// Who; nobody: we did, because it could not be accepted.
+        /// Who cancelled. `None`: the bot took back a request that it could not accept.
         by: Option<SlackUser>,
     },
 }
@@ -217,7 +219,7 @@ pub struct Told {
 /// What one role (slack-command, or the watch) knows of its side of the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Voice {
-    /// A call is in flight since then (or its caller died). Only slack-command says so.
+    /// When a call began that has no answer yet. Only slack-command notes it.
     pub speaking: Option<Timestamp>,
     /// The message.
     pub place: Option<Place>,
@@ -227,7 +229,8 @@ pub struct Voice {
     pub told: Option<Told>,
     /// The final words were told or given up, and people were called to them where that is due.
     pub told_end: bool,
-    /// The message took the place of one that could not be edited any more; should that happen again, only the end gets another.
+    /// The message could not be edited, so a new one took its place. The next time, only the final words get
+    /// a new message.
     pub replaced: bool,
     /// Posts without an answer.
     pub unsure_posts: u8,
@@ -257,7 +260,7 @@ fact!(MessageFact, "message");
 /// `cancel`: a wish, never a state. slack-command writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancelFact {
-    /// Who wishes it; nobody: the request could not be accepted as a whole.
+    /// Who wishes it. `None`: the bot took back a request that it could not accept.
     pub by: Option<SlackUser>,
     /// Since when.
     pub at: Timestamp,

@@ -37,7 +37,7 @@ pub struct Facts {
     pub changes: Option<ChangesFact>,
 }
 
-/// Where a deployment stands: computed, never stored.
+/// How far a deployment is: computed, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Asked for; nothing decided yet.
@@ -54,7 +54,7 @@ pub enum State {
     Live,
     /// Final: it failed.
     Failed,
-    /// Final: we said no.
+    /// Final: we refused.
     Refused,
     /// Final: something newer took its place.
     Superseded,
@@ -74,9 +74,9 @@ impl State {
 }
 
 impl Facts {
-    /// The fold: total, and independent of the order in which facts arrived. First `outcome`, then `committed`, then
-    /// `end`, then `commit`, then `request`. The one final state that is ever replaced is an `end`, by `committed`: the watch says no
-    /// last word over an `end`, see [`next`].
+    /// The fold: total, and independent of the order in which facts arrived. First `outcome`, then
+    /// `committed`, then `end`, then `commit`, then `request`. The one final state that is ever replaced is
+    /// an `end`, by `committed`: the watch says no last word over an `end`, see [`next`].
     pub fn state(&self) -> State {
         if let Some(outcome) = &self.outcome {
             return match outcome.word {
@@ -108,14 +108,15 @@ impl Facts {
         self.committed.is_some() || self.outcome.is_some()
     }
 
-    /// Whether enough people have agreed to what was refused for want of that: then it goes on as another deployment, in the same message.
+    /// Whether enough people have agreed to what was refused for want of that: then it goes on as another
+    /// deployment, in the same message.
     pub fn is_approved(&self) -> bool {
         self.approvals_needed().zip(self.approvals.as_ref()).is_some_and(|(count, approvals)| {
             approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
         })
     }
 
-    /// Whether it was refused for want of people who agree: it may go on when they have.
+    /// Whether the deployment was refused because approvals are missing. With them it may go on.
     pub fn waits_for_approval(&self) -> bool {
         self.approvals_needed().is_some()
     }
@@ -125,7 +126,7 @@ impl Facts {
         Some(count)
     }
 
-    /// Why we said no, if we did and this build knows the reason.
+    /// Why we refused, if we did and this build knows the reason.
     pub(crate) fn refused(&self) -> Option<Refusal> {
         let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
         refusal.read()
@@ -138,7 +139,7 @@ impl Facts {
         Some(attempt.map_or(committed.at, |attempt| attempt.at))
     }
 
-    /// Whether the final words were told by whoever had to.
+    /// Whether the role that had to post the final words has posted them, or given them up.
     pub fn end_is_told(&self) -> bool {
         if self.watch_speaks() {
             self.outcome.is_some() && self.watch.as_ref().is_some_and(|watch| watch.voice.told_end)
@@ -151,12 +152,13 @@ impl Facts {
     pub fn place(&self) -> Option<&Place> {
         let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
         let message = self.message.as_ref().and_then(|message| message.0.place.as_ref());
-        // What went on from a button has a message already.
+        // A deployment that goes on from a button has a message already.
         let before = self.request.as_ref().and_then(|request| request.origin.place());
         watch.or(message).or(before)
     }
 
-    /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's own domain.
+    /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's
+    /// own domain.
     pub fn link(&self) -> Option<String> {
         let domain =
             self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
@@ -164,7 +166,8 @@ impl Facts {
         Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
     }
 
-    /// Whether a target that names this deployment as `current` is busy: neither final nor older than its limit and two minutes.
+    /// Whether a target that names this deployment as `current` is busy: neither final nor older than its
+    /// limit and two minutes.
     pub fn keeps_busy(&self, now: Timestamp, limits: &Limits) -> bool {
         if self.state().is_final() {
             return false;
@@ -178,7 +181,8 @@ impl Facts {
     }
 }
 
-/// A hash of what was told, so that the same words are not told twice. Not cryptographic: a collision costs one edit.
+/// A hash of the words of a message, so that the same words are not sent twice. Not cryptographic: a
+/// collision costs one edit.
 pub fn words_hash(words: &str) -> u64 {
     // FNV-1a: stable across builds, unlike the standard library's hasher, because it is stored.
     words.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,5 +1,6 @@
-//! Where a request came from: typed, or asked for with a button of an earlier message. A button is a request of its own, which goes
-//! through every gate again; it brings along what the person who pressed it was shown.
+//! Where a request came from: typed, or asked for with a button of an earlier message. A button is a request
+//! of its own, which goes through every gate again; the request brings along what the person who pressed the
+//! button was shown.
 
 use super::Place;
 use crate::image::Tag;
@@ -23,13 +24,15 @@ pub enum Origin {
     Typed,
     /// *Retry* of a deployment that came to nothing. `head`: the commit that its button was bound to, if any.
     Retry { of: DeploymentId, head: Option<CommitSha>, was: Box<Origin> },
-    /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` is what was shown; a rollback has none.
+    /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` is what was shown; a
+    /// rollback has none.
     Shown { of: DeploymentId, head: Option<CommitSha> },
     /// *Roll back* below the message of `takes_away`. The button is void once another version was deployed.
     RollBack { of: DeploymentId, takes_away: Tag },
     /// *Deploy anyway*: the person was told that this version was rolled back.
     Anyway { of: DeploymentId, head: CommitSha, was: Box<Origin> },
-    /// *Deploy it*: the person was told that the commit `wrote`, which is not ours, put the tag into the file.
+    /// *Deploy it*: the person was told that the commit `wrote`, which is not ours, put the tag into
+    /// the file.
     TakeOver { of: DeploymentId, wrote: CommitSha, head: Option<CommitSha>, was: Box<Origin> },
     /// *Deploy* below the announcement of a push. The last of its commits wrote what is in the file.
     Pushed { wrote: Vec<CommitSha> },
@@ -38,7 +41,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What goes over to a request that is made of this one: a retry, or what was approved, is not wrapped once more.
+    /// What goes over to a request that is made of this one: a retry, or what was approved, is not wrapped
+    /// once more.
     pub fn inner(&self) -> Box<Self> {
         match self {
             Self::Retry { was, .. } | Self::Approved { was, .. } => was.clone(),
@@ -46,7 +50,8 @@ impl Origin {
         }
     }
 
-    /// The commit that was to be deployed when the button was shown: the button is void once the branch has moved.
+    /// The commit that was to be deployed when the button was shown: the button is void once the branch
+    /// has moved.
     pub fn head(&self) -> Option<&CommitSha> {
         match self {
             Self::Typed | Self::RollBack { .. } | Self::Pushed { .. } => None,

@@ -1,5 +1,6 @@
-//! The plan of a deployment: everything that is decided before the mutation. A plan is built once, from one look at GitHub, and never
-//! changed, so that relay and poller never read the catalog. Another look makes another plan.
+//! The plan of a deployment: everything that is decided before the mutation. A plan is built once, from one
+//! look at GitHub, and never changed, so that relay and poller never read the catalog. Another look makes
+//! another plan.
 
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
@@ -75,7 +76,7 @@ pub enum Riders {
 }
 
 impl Riders {
-    /// Those of them that are wanted.
+    /// Only the riders that are wanted.
     pub fn only(&self, wanted: impl Fn(&Rider) -> bool) -> Self {
         match self {
             Self::FirstDeploy => Self::FirstDeploy,
@@ -103,8 +104,8 @@ pub struct Taken {
     pub wrote: CommitSha,
     /// Whose it is, if GitHub knows.
     pub by: Option<GitHubLogin>,
-    /// The newest commit below the app's path that it deploys. GitHub lists no commit there that changes nothing, so what came later is
-    /// counted from this one.
+    /// The newest commit below the app's path that it deploys. GitHub lists no commit there that changes
+    /// nothing, so what came later is counted from this one.
     pub newest: CommitSha,
 }
 
@@ -134,18 +135,18 @@ pub struct TargetPlan {
     pub tag: Tag,
     /// The tag that was there.
     pub before: Option<String>,
-    /// What the registry said it is.
+    /// The digest that the registry named.
     pub digest: Option<Digest>,
     /// All of them get the same tag.
     pub files: NonEmpty<FilePath>,
     pub applications: NonEmpty<ArgoApplication>,
-    /// How long after `committed` it may take.
+    /// How long the rollout may take after `committed`.
     pub deadline: Duration,
     /// How long `Degraded` is tolerated.
     pub degraded_grace: Duration,
     /// Whose commits ride along.
     pub riders: Riders,
-    /// It brings an earlier version back.
+    /// This deployment brings an earlier version back.
     pub rollback: bool,
     /// The version that is live until then.
     pub previous: Option<Previous>,

@@ -175,7 +175,7 @@ fn whoever_speaks_last_is_asked_whether_the_end_was_told() {
     assert!(!facts.end_is_told());
     facts.message = Some(MessageFact(told.clone()));
     assert!(facts.end_is_told());
-    // The commit landed after all: what slack-command told was not the end.
+    // The commit landed after all: the end that slack-command posted was not the end.
     facts.committed = Some(committed());
     assert!(facts.watch_speaks() && !facts.end_is_told());
     facts.watch = Some(WatchFact { voice: told, ..WatchFact::default() });
@@ -550,7 +550,8 @@ fn healthy_without_our_image_is_not_live() {
     assert!(matches!(paused.step(9), Step::Over(LastWord::Live { paused: true, .. })));
 }
 
-/// Out of sync right after the sync: Argo CD's picture of the cluster may be older than what it has just applied.
+/// Out of sync right after the sync: Argo CD's picture of the cluster may be older than what it has
+/// just applied.
 #[test]
 fn another_image_while_out_of_sync_is_borne_for_a_while() {
     let behind = || {
@@ -805,7 +806,8 @@ fn a_commit_is_ours_only_if_all_of_it_is() {
     assert!(twice.is_ours(&id('1'), &Candidate { parents: other, blobs: &wrong, ..good.clone() }));
     assert!(!twice.is_ours(&id('1'), &Candidate { parents: other, ..good.clone() }));
     assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&id('1'), &good));
-    // A commit that takes over what somebody else has written changes nothing, and the file has to be what it was.
+    // A commit that takes over what somebody else has written changes nothing, and the file has to be what
+    // it was.
     let taken = CommitFact { attempts: vec![Attempt { unchanged: true, ..attempt() }], ..commit() };
     let nothing = Candidate { changed_files: Some(0), ..good.clone() };
     assert!(taken.is_ours(&id('1'), &nothing) && taken.may_change_nothing() && !fact.may_change_nothing());
@@ -864,7 +866,7 @@ fn an_older_sync_that_came_after_a_newer_one_is_mended_by_asking_for_the_newer_a
     check_overtaken(newer(), None, &late(Phase::Running), &Overtaken::Wait);
     let operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
     check_overtaken(newer(), None, &Application { operation, ..late(Phase::Succeeded) }, &Overtaken::Wait);
-    // Whoever has ended is asked for again as well: that one runs.
+    // A newer deployment that has ended is synced again as well: its version runs.
     let ended = Facts { outcome: said(live()), ..newer() };
     check_overtaken(ended, None, &late(Phase::Succeeded), &mend);
     // The newest of several.
@@ -879,7 +881,7 @@ fn what_came_over_nothing_newer_is_left_alone() {
     let late = Application { last: Some(ours(Phase::Succeeded)), ..Application::default() };
     let no = Overtaken::No;
     assert_eq!(overtaken((&id('1'), &relayed()), &[], None, &late), no);
-    // It was before ours, is not committed, or its own watch has yet to ask for it.
+    // The other deployment was before ours, is not committed, or its own watch has yet to ask for its sync.
     let before = CommittedFact { at: at(1), ..committed() };
     check_overtaken(Facts { committed: Some(before), ..newer() }, None, &late, &no);
     check_overtaken(Facts { committed: None, ..newer() }, None, &late, &no);

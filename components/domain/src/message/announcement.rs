@@ -8,7 +8,7 @@ use serde_json::Value;
 
 pub const NOT_DEPLOYED: &str = "Not deployed: I only deploy what people ask me to.";
 
-/// So many targets are listed in one message: Slack takes 50 blocks.
+/// At most this many targets are listed in one message: Slack takes 50 blocks.
 pub(super) const LISTED: usize = 20;
 
 /// The announcement of a push for those targets whose people read one channel, with a button for each.

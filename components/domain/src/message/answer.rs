@@ -13,7 +13,8 @@ use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{DeploymentId, SlackUser, Target};
 use serde_json::Value;
 
-/// So much of a page is shown at most: Slack finds longer messages too long, and nobody reads them.
+/// At most this many characters of a page are shown: Slack finds longer messages too long, and nobody
+/// reads them.
 const PAGE: usize = 11_000;
 
 /// Lines in as few sections as hold them, as far as a page goes; then `last`. The first line is also the
@@ -84,7 +85,7 @@ pub fn help(about: Option<Verb>) -> String {
 pub struct TargetStatus {
     pub target: Target,
     pub live: Option<Facts>,
-    /// The one whose turn it is, if it has not ended.
+    /// The deployment whose turn it is, if it has not ended.
     pub under_way: Option<Facts>,
     pub lock: Option<TargetLock>,
     /// Frozen until then.
@@ -283,9 +284,9 @@ pub fn plain(text: &str) -> Message {
     page(&[text.to_owned()], None, &[])
 }
 
-/// What the button belongs to is not remembered any more.
+/// The deploy that the button belongs to is forgotten.
 pub fn forgotten() -> String {
-    "That one is too old: I don't remember it any more. Please type the command.".to_owned()
+    "That deploy is too old: I don't remember it any more. Please type the command.".to_owned()
 }
 
 /// A button of another release of ours.
@@ -298,7 +299,7 @@ pub fn nothing_to_cancel(target: &str) -> String {
     format!("There is nothing to cancel: no deploy of {target} is under way.")
 }
 
-/// It has ended, or its commit is made.
+/// The deploy has ended, or its commit is made.
 pub fn too_late_to_cancel(facts: &Facts) -> String {
     match facts.state().is_final() {
         true => "There is nothing to cancel: that deploy is over.".to_owned(),
@@ -309,7 +310,7 @@ pub fn too_late_to_cancel(facts: &Facts) -> String {
 
 /// The wish to cancel is saved.
 pub fn cancelling() -> String {
-    "I'll cancel it if it isn't committed yet. Its message will say so.".to_owned()
+    "I'll cancel it if it isn't committed yet. Its message will show how it ended.".to_owned()
 }
 
 pub fn may_not_approve(target: &str, is_asker: bool) -> String {
@@ -321,24 +322,24 @@ pub fn may_not_approve(target: &str, is_asker: bool) -> String {
     }
 }
 
-/// The time to approve it is over.
+/// The time to approve or reject the deploy is over.
 pub fn approval_over() -> String {
-    "It's too late to approve that. Please type the command again.".to_owned()
+    "It's too late to approve or reject that deploy. Please type the command again.".to_owned()
 }
 
-/// Too late to say no to it.
+/// Too late to reject the deploy.
 pub fn approved_already() -> String {
-    "It's already approved, so it goes on. `/deploy cancel` can still stop it before the commit.".to_owned()
+    "That deploy is already approved, so it goes on. `/deploy cancel` can still stop it before the commit.".to_owned()
 }
 
-/// Others have said no to it.
+/// Somebody has already rejected the deploy.
 pub fn rejected_already(by: &SlackUser) -> String {
-    format!("<@{by}> has already rejected it.")
+    format!("<@{by}> has already rejected that deploy.")
 }
 
-/// One person counts once.
+/// Each person's approval counts once.
 pub fn approved_by_you(missing: usize) -> String {
-    format!("You've already approved it. It still needs {missing} more.")
+    format!("You've already approved it. Approvals still missing: {missing}.")
 }
 
 /// All have agreed, but what follows could not be saved so far.
@@ -357,7 +358,7 @@ pub fn pressed_before(facts: &Facts, by: &SlackUser) -> String {
     format!("{who} already pressed that, {}: {seen}.", moment(request.at))
 }
 
-/// It is saved, but the message could not be changed.
+/// The vote is saved, but the message could not be changed.
 pub fn noted() -> String {
-    "Done, but I couldn't update the message.".to_owned()
+    "Your vote is saved, but I couldn't update the message.".to_owned()
 }

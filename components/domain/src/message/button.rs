@@ -1,4 +1,4 @@
-//! The buttons below our messages: what is written on them, what they carry, and what a pressed one means.
+//! The buttons below our messages: what is written on them, what they carry, and what a pressed button means.
 //!
 //! A value proves nothing about who pressed it: everything is looked up and authorised again.
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// A message may have several of these: each has a number after it.
 const DEPLOY_PUSHED: &str = "deploy_pushed";
 
-/// Slack takes at most so many characters as a button's value.
+/// At most this many characters: Slack takes no longer value of a button.
 const LONGEST_VALUE: usize = 2000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +115,8 @@ impl Button {
         }
     }
 
-    /// What is written on it, and whether it stands out. What changes a cluster in one click asks back.
+    /// What is written on the button, and whether the button stands out. What changes a cluster in one click
+    /// asks back.
     fn looks(&self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
         match self {
             Self::Cancel(_) => ("Cancel", None, None),

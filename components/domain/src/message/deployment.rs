@@ -1,4 +1,4 @@
-//! The one message of a deployment, from its facts alone: what stays the same stands above what comes later.
+//! The one message of a deployment, from its facts alone: what stays the same is above what comes later.
 
 use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
@@ -24,8 +24,8 @@ pub enum Note {
     Settling,
 }
 
-/// The one message of a deployment up to its commit, or its `end`: slack-command's part. From the facts
-/// alone, and what is only known for a moment.
+/// The one message of a deployment up to its commit, or its `end`: slack-command's part. Made from the facts,
+/// and from what is only known for a moment.
 pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
     let said = match &facts.end {
         Some(end) => ended(facts, &end.end),
@@ -67,7 +67,7 @@ fn called(text: &str) -> Message {
     Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }
 }
 
-/// What stays the same stands above what comes later, so that nothing jumps while people read.
+/// What stays the same is above what comes later, so that nothing jumps while people read.
 fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> Message {
     let title = title(facts);
     let mut blocks = vec![section(&format!("{mark} *{title}*  {status}"))];
@@ -269,14 +269,14 @@ fn in_brackets(facts: &Facts) -> String {
     facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default()
 }
 
-/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun the
-/// sync.
+/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun
+/// the sync.
 fn changed(facts: &Facts, asked: bool) -> String {
     let sha = in_brackets(facts);
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
     let cluster = match (synced, asked) {
         (true, _) => ", and so does the cluster",
-        (false, true) => "; the cluster may be in between",
+        (false, true) => "; the cluster may have parts of it",
         (false, false) => "; the cluster is unchanged",
     };
     format!("Git has the new version{sha}{cluster}.")
@@ -441,7 +441,7 @@ pub(super) fn source_title(source: &Source) -> Option<String> {
     Some(source.url.as_ref().map_or_else(|| title.clone(), |url| link(url, &title)))
 }
 
-/// Other people's commits that go live with this one: said before the sync, and true after it.
+/// Other people's commits that go live with this one: shown before the sync, and true after it.
 fn riders(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
     match &commit.target().riders {

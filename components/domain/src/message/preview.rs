@@ -18,7 +18,7 @@ pub struct Preview<'a> {
     pub changes: Option<&'a ChangesFact>,
     /// What the gates say besides.
     pub gates: &'a [String],
-    /// What would stand in the way.
+    /// What would prevent the deploy.
     pub problem: Option<&'a Refusal>,
     pub offer: Offer,
 }
@@ -65,10 +65,10 @@ fn riders(plan: &TargetPlan) -> Option<String> {
 fn problem(refusal: &Refusal) -> String {
     let (what, todo) = (sentence::problem(refusal), sentence::remedy(refusal));
     match refusal {
-        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} The button asks for it."),
+        Refusal::NeedsApproval { .. } => format!(":raised_hand: {what} *Deploy* asks them to approve."),
         Refusal::WasRolledBack { .. } => format!(":warning: {what} {todo}"),
         // The button for that is below the refused deploy.
-        Refusal::AlreadyWritten { .. } => format!(":warning: {what} A deploy would ask whether to roll it out."),
+        Refusal::AlreadyWritten { .. } => format!(":warning: {what} If you deploy it, I ask whether to roll it out."),
         _ => format!(":no_entry: This can't be deployed now: {what} {todo}"),
     }
 }
@@ -92,7 +92,7 @@ fn diff(before: &str, after: &str) -> String {
 /// With its frame it fits into a section.
 const DIFF: usize = 2400;
 
-/// So much of a line: a tag has at most 128 characters.
+/// At most this much of a line is shown: a tag has at most 128 characters.
 const LINE: usize = 200;
 
 /// A line with its indentation, cut where it is very long.

@@ -10,7 +10,7 @@ pub fn of_deploy(commit: &CommitFact) -> String {
     format!("{what}{}, by /deploy in Slack", commit.target().tag)
 }
 
-/// How it goes, after the commit. Without a last word it is on its way.
+/// How the deploy goes, after the commit. Without a last word the deploy is on its way.
 pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static str) {
     match word {
         None => (DeploymentState::InProgress, "On its way"),

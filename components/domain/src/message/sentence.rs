@@ -9,8 +9,8 @@ use crate::names::GitHubLogin;
 use crate::refusal::{NotAllowed, Refusal, Right};
 use crate::values::EditRefusal;
 
-/// Said where one could believe otherwise: a refusal never changes anything, so "not deployed" is enough
-/// there.
+/// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
+/// enough there.
 pub(super) const NOTHING: &str = "Nothing was changed.";
 
 /// `are`: "The apps are".
@@ -118,7 +118,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::ChecksNotPassed { target, head, state } => {
             let state = match state {
-                None => "it has none",
+                None => "there are none",
                 Some(ChecksState::Running) => "they are still running",
                 Some(_) => "they failed",
             };
@@ -274,8 +274,10 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::ForeignChanges { overridable: true, .. } => {
             "Check with them. An owner can go ahead by adding `override` and the reason to the command."
         }
-        Refusal::ForeignChanges { .. } => {
-            "Check with them. Nobody can go ahead: it has no `owners` in `deploy-bot.yaml`."
+        Refusal::ForeignChanges { target, .. } => {
+            return format!(
+                "Check with them. An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."
+            );
         }
         Refusal::NeedsApproval { until, .. } => return format!("They can approve it until {}.", moment(*until)),
         Refusal::Frozen { overridable: true, .. } => {

@@ -1,4 +1,4 @@
-//! Every sentence, as people read it. Whoever changes one reads it here again.
+//! Every sentence, as people read it. A change of one shows here.
 
 mod announcements;
 mod answers;
@@ -50,7 +50,7 @@ fn show(message: &Message) -> String {
     std::iter::once(message.text.clone()).chain(blocks).collect::<Vec<_>>().join("\n")
 }
 
-/// Whoever is called to the end, as slack-command does it.
+/// The call to the end, as slack-command makes it.
 fn call(facts: &Facts) -> Option<Message> {
     call_asker(facts).or_else(|| call_approvers(facts))
 }
@@ -170,7 +170,7 @@ fn every_refusal_says_why_and_what_to_do() {
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
     locked: not deployed: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>. They or an owner can unlock it: `/deploy unlock all`.
     branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
-    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
+    checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they are still running. Wait for them, then try again.
     checks not passed: not deployed: checkout@production needs the checks of commit `aaaaaaa` to pass, but they failed. Fix them, then deploy the new commit.
     not reviewed: not deployed: checkout@production needs 1 approving review of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
@@ -552,13 +552,13 @@ fn every_last_word() {
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
     paused: :double_vertical_bar: *checkout #42*  is live, but paused: `faster-cart-aaaaaaa`. Argo CD says Suspended, so parts of it may still run the old version.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
-    superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may be in between. Check Argo CD before you deploy again.
-    superseded by somebody: :fast_forward: *checkout #42*  stopped: somebody started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may be in between. Check Argo CD before you deploy again.
+    superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
+    superseded by somebody: :fast_forward: *checkout #42*  stopped: somebody started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
     timed out: :alarm_clock: *checkout #42*  timed out after 15 min. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out after 15 min: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may be in between. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out after 15 min: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     timed out in the queue: :alarm_clock: *checkout #42*  timed out after 15 min waiting for another operation in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
     timed out before the window: :alarm_clock: *checkout #42*  timed out after 15 min waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out while it ran: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may be in between. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out while it ran: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     timed out by health: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     unknown: :grey_question: *checkout #42*  GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two.
     ");
@@ -590,10 +590,10 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("nothing done", failed(Failure::NothingDone)),
         ("fault", failed(Failure::Fault { fault: token })),
     ]), @"
-    sync: :x: *checkout #42*  the rollout failed: one or more objects failed. Git has the new version (`ddddddd`); the cluster may be in between. Fix the cause, then press *Retry*.
+    sync: :x: *checkout #42*  the rollout failed: one or more objects failed. Git has the new version (`ddddddd`); the cluster may have parts of it. Fix the cause, then press *Retry*.
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
-    sync, without words: :x: *checkout #42*  the rollout failed. Git has the new version (`ddddddd`); the cluster may be in between. Fix the cause, then press *Retry*.
+    sync, without words: :x: *checkout #42*  the rollout failed. Git has the new version (`ddddddd`); the cluster may have parts of it. Fix the cause, then press *Retry*.
     degraded: :x: *checkout #42*  is rolled out, but not healthy: back-off restarting. The cluster runs the new version: fix it, or roll back.
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
@@ -601,7 +601,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     other image: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: it runs `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
     no image: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows no image of it. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
     no right: :x: *checkout #42*  Argo CD doesn't allow it: permission denied: applications, sync, default/checkout. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
-    no right any more: :x: *checkout #42*  Argo CD doesn't allow it. Git has the new version (`ddddddd`); the cluster may be in between. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
+    no right any more: :x: *checkout #42*  Argo CD doesn't allow it. Git has the new version (`ddddddd`); the cluster may have parts of it. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
     no application: :x: *checkout #42*  Argo CD has no such application. Git has the new version (`ddddddd`); the cluster is unchanged. Create it, or check `argocd` of this app in `deploy-bot.yaml`.
     deleting: :x: *checkout #42*  Argo CD is deleting this application. Git has the new version (`ddddddd`); the cluster is unchanged. Try again when it's back.
     no source: :x: *checkout #42*  its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. Git has the new version (`ddddddd`); the cluster is unchanged. Check its `repoURL` and `targetRevision`.
@@ -622,7 +622,7 @@ fn an_end_by_time_has_its_own_words() {
     [context] asked by <@U2CERLKJA>
     [buttons] Retry
     ");
-    // Said without a commit that anyone knows of, no sentence claims one.
+    // Where no commit is known, no sentence names one.
     for word in [live(), LastWord::Superseded { by_deployment: None, by_person: None }] {
         assert!(!after_commit(&id('1'), &facts(word)).text.contains("``"));
     }

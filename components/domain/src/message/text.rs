@@ -90,7 +90,7 @@ pub(super) fn counted(count: u32, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// People as they are told: `<@U1> and <@U2>`.
+/// People by name, as Slack shows them: `<@U1> and <@U2>`.
 pub(super) fn people<'a>(users: impl Iterator<Item = &'a SlackUser>) -> String {
     let users: Vec<String> = users.map(|user| format!("<@{user}>")).collect();
     some(&users, "and")

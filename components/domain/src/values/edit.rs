@@ -87,8 +87,8 @@ pub(super) fn differs_only_in(old: &str, new: &str, splices: &[(Range<usize>, St
     rest.is_some() && rest == old.get(seen..)
 }
 
-/// Second half of the proof: event by event the same YAML, but for the values, which are the tag in quotes
-/// now.
+/// Second half of the proof: event by event the same YAML, but for the values, which are the tag in
+/// quotes now.
 ///
 /// Where a path leads depends on the events alone, so it still leads to the same scalar.
 pub(super) fn means_the_same_but_for(old: &str, new: &str, scalars: &[Scalar], tag: &str) -> bool {

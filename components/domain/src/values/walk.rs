@@ -58,8 +58,8 @@ impl Scalar {
     }
 }
 
-/// Whether a plain scalar is a string in YAML 1.1 and 1.2. Takes some strings for others (`1.2.3`): those get
-/// quotes.
+/// Whether a plain scalar is a string in YAML 1.1 and 1.2. Takes some strings for others (`1.2.3`): those
+/// get quotes.
 fn is_plain_string(text: &str) -> bool {
     const WORDS: [&str; 12] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", "-.inf", ".nan"];
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -202,7 +202,7 @@ impl<'a> Walk<'a> {
                     }
                     text == key
                 }
-                // It may stand for our key.
+                // The alias may be our key by another name.
                 Event::Alias(_) => return Err(EditRefusal::Alias { path: self.path.to_string(), line }),
                 _ => false,
             };
@@ -267,8 +267,8 @@ impl<'a> Walk<'a> {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
         let written = without_properties(whole);
-        // To YAML 1.1, which Helm reads, such a name ends earlier, and what is left of it belongs to the
-        // value.
+        // To YAML 1.1, which Helm reads, such a name ends earlier, and what is left of it belongs to
+        // the value.
         let properties = whole.strip_suffix(written).unwrap_or_default();
         let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
         if properties.split([' ', '\t']).filter_map(|one| one.strip_prefix('&')).any(|name| name.contains(odd)) {

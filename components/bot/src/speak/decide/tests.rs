@@ -31,7 +31,7 @@ fn told(words: u64, at: Timestamp) -> Option<Told> {
     Some(Told { words, at })
 }
 
-/// New words, in the second 100, of which nothing is told yet.
+/// New words, in the second 100, of which nothing is sent yet.
 fn case(last: bool) -> Case<'static> {
     Case {
         ours: Voice::default(),
@@ -199,7 +199,8 @@ fn gone() -> SlackError {
     SlackError::Gone("is_archived".to_owned())
 }
 
-/// Gives Slack's answers one after the other. Returns the calls that were made, what is next, and what our voice knows then.
+/// Gives Slack's answers one after the other. Returns the calls that were made, what is next, and what our
+/// voice knows then.
 fn play(mut case: Case<'static>, answers: &[Answer]) -> (Vec<Way>, Next, Voice) {
     let (mut tried, mut ways) = (Tried::default(), Vec::new());
     for answer in answers {

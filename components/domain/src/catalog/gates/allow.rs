@@ -13,8 +13,8 @@ use crate::refusal::{NotAllowed, Refusal};
 pub enum Allow {
     /// Every member of the workspace.
     Anyone,
-    /// The people who are named, in one of the channels. No people: everybody in one of the channels. No channels:
-    /// anywhere. Neither: nobody.
+    /// The people who are named, in one of the channels. No people: everybody in one of the channels. No
+    /// channels: anywhere. Neither: nobody.
     Listed { people: People, channels: Vec<SlackChannel> },
 }
 

@@ -17,7 +17,7 @@ pub struct Approvals {
     pub count: u8,
     /// Who may; never empty.
     pub by: People,
-    /// How long a request for approval stands.
+    /// How long people can approve a request.
     pub expires: Duration,
 }
 
@@ -74,8 +74,8 @@ impl Gate for Option<Approvals> {
 }
 
 impl Approvals {
-    /// Whose approvals count: each person once. They were given to this very commit: the button names the commit,
-    /// or it is of a rollback, whose version stands still.
+    /// Whose approvals count: each person once. They were given to this very commit: the button names the
+    /// commit, or it is of a rollback, whose version does not change.
     fn given(&self, case: &Case<'_>) -> Result<Vec<SlackUser>, Unmet> {
         let mut by = Vec::new();
         for approval in case.approvals {

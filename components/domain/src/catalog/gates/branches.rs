@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 use crate::text::quoted;
 use std::fmt;
 
-/// So many patterns are listed.
+/// At most this many patterns are listed.
 const LISTED: usize = 5;
 
 impl Gate for Vec<BranchGlob> {
@@ -56,7 +56,8 @@ impl Gates {
     }
 }
 
-/// A pattern for branches: `*` stands for any characters but `/`, `**` for any characters, `?` for one character but `/`.
+/// A pattern for branches: `*` stands for any characters but `/`, `**` for any characters, `?` for one
+/// character but `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BranchGlob(String);
 
@@ -88,7 +89,8 @@ impl BranchGlob {
     /// Whether the whole name of the branch matches. The work is at most the product of the two lengths.
     pub fn matches(&self, branch: &BranchName) -> bool {
         let name = branch.as_str();
-        // Whether what was taken of the pattern matches the first n characters of the name, for each n from 0.
+        // Whether what was taken of the pattern matches the first n characters of the name, for each n
+        // from 0.
         let mut matched = vec![false; name.chars().count().saturating_add(1)];
         if let Some(nothing) = matched.first_mut() {
             *nothing = true;

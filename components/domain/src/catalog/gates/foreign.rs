@@ -1,5 +1,5 @@
-//! `foreign_changes`: whether commits of other people, which Argo CD has not synced yet, may go live with the deployment.
-//! An owner may let them through.
+//! `foreign_changes`: whether commits of other people, which Argo CD has not synced yet, may go live with the
+//! deployment. An owner may let them through.
 
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 /// What happens if other people's changes would ride along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForeignChanges {
-    /// It is said.
+    /// The message names them.
     #[default]
     Warn,
     /// The deployment is refused.
@@ -39,7 +39,7 @@ impl Gate for ForeignChanges {
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
         let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
         let refusal = Refusal::ForeignChanges { target, count, by, overridable };
-        asked.unless_overridden("let other people's changes go live", refusal)
+        asked.unless_overridden(format!("let other people's changes go live on {}", asked.target), refusal)
     }
 
     fn in_short(&self) -> Option<String> {
@@ -67,10 +67,10 @@ mod tests {
         assert_eq!(example.check(&ForeignChanges::Warn), "passes");
         let said = example.check(&ForeignChanges::Refuse);
         assert!(said.starts_with("not deployed: this would also ship 3 config changes by bob and eve"), "{said}");
-        assert!(said.contains("Nobody can go ahead"), "{said}");
+        assert!(said.contains("checkout@production has no `owners`"), "{said}");
 
         example.override_reason = Some("hotfix");
-        let not_owner = "not deployed: only an owner may let other people's changes go live of checkout@production.";
+        let not_owner = "not deployed: only an owner may let other people's changes go live on checkout@production.";
         assert!(example.check(&ForeignChanges::Refuse).starts_with(not_owner));
         example.owners = People { users: vec![user("U1")], ..People::default() };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes overridden (hotfix)");

@@ -2,11 +2,12 @@
 //!
 //! # What a freeze does when the clocks change
 //!
-//! The wall clock in the freeze's time zone decides, and nothing else: a moment is frozen if the time that the clock shows then is
-//! within the window, from `from` on and before `until`. So an hour that the clock skips in spring is in no freeze: a freeze that
-//! would begin in it begins, and one that would end in it ends, when the clock jumps; one that lies within it does not happen that
-//! day. An hour that the clock shows twice in autumn is frozen both times: a freeze until 02:30 ends at the first 02:30, and is in
-//! force again from the second 02:00 to the second 02:30.
+//! The wall clock in the freeze's time zone decides, and nothing else: a moment is frozen if the time that
+//! the clock shows then is within the window, from `from` on and before `until`. So an hour that the clock
+//! skips in spring is in no freeze: a freeze that would begin in it begins, and one that would end in it
+//! ends, when the clock jumps; one that lies within it does not happen that day. An hour that the clock shows
+//! twice in autumn is frozen both times: a freeze until 02:30 ends at the first 02:30, and is in force again
+//! from the second 02:00 to the second 02:30.
 
 use super::{Asked, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
@@ -54,7 +55,8 @@ impl Gate for Vec<Freeze> {
     fn check(&self, asked: &Asked<'_>) -> Result<Granted, Unmet> {
         let Some(until) = frozen_until(self, asked.now) else { return Ok(Granted::default()) };
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
-        asked.unless_overridden("override the freeze", Refusal::Frozen { target, until, overridable })
+        let doing = format!("override the freeze of {target}");
+        asked.unless_overridden(doing, Refusal::Frozen { target, until, overridable })
     }
 
     fn in_short(&self) -> Option<String> {
@@ -69,8 +71,8 @@ impl Gates {
     }
 }
 
-/// If a freeze is in force now: when nothing is frozen any more, following windows that overlap or touch. At most
-/// [`Freeze::FURTHEST`] ahead, where it may be frozen still.
+/// If a freeze is in force now: when nothing is frozen any more, following windows that overlap or touch. At
+/// most [`Freeze::FURTHEST`] ahead, where it may be frozen still.
 fn frozen_until(windows: &[Freeze], now: Timestamp) -> Option<Timestamp> {
     let furthest = now.after(Freeze::FURTHEST);
     let mut free = now;
@@ -84,7 +86,8 @@ fn frozen_until(windows: &[Freeze], now: Timestamp) -> Option<Timestamp> {
     (free > now).then_some(free)
 }
 
-/// A window in which nothing is deployed: every week, or every day. It may wrap: Friday to Monday, 22:00 to 06:00.
+/// A window in which nothing is deployed: every week, or every day. It may wrap: Friday to Monday, 22:00
+/// to 06:00.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freeze {
     from: WallTime,
@@ -152,7 +155,8 @@ impl fmt::Display for WallTime {
 }
 
 impl Freeze {
-    /// How far ahead its end is looked for. Clocks that change can make two windows touch that are a week each.
+    /// How far ahead its end is looked for. Clocks that change can make two windows touch that are a
+    /// week each.
     pub const FURTHEST: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
     /// Understands a window: `16:00` or `Fri 16:00`, both alike, and the IANA name of a time zone.

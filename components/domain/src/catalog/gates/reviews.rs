@@ -1,12 +1,12 @@
 //! `reviews`: how many people have to approve the pull request on GitHub.
 //!
-//! What counts is the latest opinion of each person with write access, if it approves the very commit that is deployed.
-//! The author of the pull request and the author of that commit do not count. Slack does not say who the asker is on
-//! GitHub: an asker who wrote neither may be one of the reviewers. Who must be somebody else than the asker belongs into
-//! `approvals`.
+//! What counts is the latest opinion of each person with write access, if it approves the very commit that is
+//! deployed. The author of the pull request and the author of that commit do not count. Slack does not say
+//! who the asker is on GitHub: an asker who wrote neither may be one of the reviewers. Who must be somebody
+//! else than the asker belongs into `approvals`.
 //!
-//! A branch without a pull request has no reviews, so it is refused. A version that was deployed before (a rollback) was
-//! reviewed before, and its commit stands still: it needs no new review.
+//! A branch without a pull request has no reviews, so it is refused. A version that was deployed before (a
+//! rollback) was reviewed before, and its commit does not change: it needs no new review.
 
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;

@@ -226,19 +226,19 @@ fn short_answers() {
         ("pressed before", pressed_before(&relayed(), &user("U7"))),
         ("by oneself", pressed_before(&accepted_facts(), &request().user)),
     ]), @"
-    forgotten: That one is too old: I don't remember it any more. Please type the command.
+    forgotten: That deploy is too old: I don't remember it any more. Please type the command.
     unknown button: That button is from another version of me. Please type the command: `/deploy help` lists them all.
     nothing to cancel: There is nothing to cancel: no deploy of checkout is under way.
     too late to cancel: Too late to cancel: it is committed and may be rolling out. You can roll it back when it is done.
     has ended: There is nothing to cancel: that deploy is over.
-    cancelling: I'll cancel it if it isn't committed yet. Its message will say so.
+    cancelling: I'll cancel it if it isn't committed yet. Its message will show how it ended.
     one's own request: You asked for this deploy of checkout, so somebody else has to approve it. Its message says who can.
     not among them: You can't approve deploys of checkout. Its message says who can.
-    approval over: It's too late to approve that. Please type the command again.
-    noted: Done, but I couldn't update the message.
-    rejected already: <@U7> has already rejected it.
-    approved by oneself: You've already approved it. It still needs 1 more.
-    approved already: It's already approved, so it goes on. `/deploy cancel` can still stop it before the commit.
+    approval over: It's too late to approve or reject that deploy. Please type the command again.
+    noted: Your vote is saved, but I couldn't update the message.
+    rejected already: <@U7> has already rejected that deploy.
+    approved by oneself: You've already approved it. Approvals still missing: 1.
+    approved already: That deploy is already approved, so it goes on. `/deploy cancel` can still stop it before the commit.
     not saved: Approved, but I couldn't start it yet: my database isn't answering. I'll keep trying for a minute, and its message says when it goes on. If it doesn't, press *Approve* again.
     pressed before: <@U2CERLKJA> already pressed that, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says how it went.
     by oneself: You already pressed that, <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: its message says how it went.
@@ -365,12 +365,12 @@ fn a_preview_says_what_stands_in_the_way() {
     insta::assert_snapshot!(list_of(all), @"
     locked: :no_entry: This can't be deployed now: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
     frozen: :no_entry: This can't be deployed now: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
-    checks not passed: :no_entry: This can't be deployed now: checkout@production needs the checks of commit `aaaaaaa` to pass, but it has none. Check that CI reports on this commit, and that my GitHub token may read checks.
+    checks not passed: :no_entry: This can't be deployed now: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
     branch not allowed: :no_entry: This can't be deployed now: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
     foreign changes: :no_entry: This can't be deployed now: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
     no image: :no_entry: This can't be deployed now: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
     busy: :no_entry: This can't be deployed now: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
-    needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. The button asks for it.
+    needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. *Deploy* asks them to approve.
     [buttons] Deploy
     [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     was rolled back: :warning: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.

@@ -24,7 +24,7 @@ fn hostile() -> [String; 6] {
 }
 
 /// Block Kit's limits as Slack enforces them, counted in UTF-16 units, which is never less than what Slack
-/// counts; and that no mention or link stands in a text but ours.
+/// counts; and that no mention or link is in a text but ours.
 fn check_message(message: &Message, about: &str) {
     let length = |text: &str| text.encode_utf16().count();
     assert!((1..=4000).contains(&length(&message.text)), "{about}: {}", message.text);

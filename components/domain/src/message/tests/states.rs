@@ -15,7 +15,7 @@ fn of_kind(name: &str) -> Refusal {
     every_refusal().into_iter().find(|refusal| refusal_name(refusal) == name).unwrap()
 }
 
-/// Needs two to agree, and these said so.
+/// Needs two approvals, and these people have voted.
 fn agreed(given: &[&str], rejected: Option<&str>) -> Facts {
     let said = |who: &&str| Approval { user: user(who), at: at(9) };
     let approvals = ApprovalsFact { given: given.iter().map(said).collect(), rejected: rejected.as_ref().map(said) };
