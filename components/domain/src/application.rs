@@ -24,8 +24,14 @@ pub struct Application {
     pub reconciled: Option<Timestamp>,
     /// `Type: message`, such as `ComparisonError: …`.
     pub conditions: Vec<String>,
-    /// All images that its resources name.
+    /// The images of its Pods, as far as its project shows Pods: those of Jobs, too.
     pub images: Vec<String>,
+    /// `syncPolicy.retry`, as it is.
+    pub retry: Option<serde_json::Value>,
+    /// `Kind/name` of each resource that is paused.
+    pub suspended: Vec<String>,
+    /// A rollout is past its progress deadline, or a Job failed: this does not get well by itself.
+    pub given_up: bool,
     /// Its pages, for people.
     pub urls: Vec<String>,
     /// Its sources; a source's position is its index and 1.
@@ -81,6 +87,48 @@ pub struct OperationState {
     pub resources: Vec<Resource>,
 }
 
+impl OperationState {
+    /// The images that the operation applied. Hooks do not count: they are gone when they have run.
+    pub fn applied_images(&self) -> Vec<String> {
+        let applied = self.resources.iter().filter(|resource| !resource.is_hook() && resource.status == "Synced");
+        applied.flat_map(|resource| resource.images.clone().unwrap_or_default()).collect()
+    }
+}
+
+/// A Pod of an application.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pod {
+    pub name: String,
+    pub images: Vec<String>,
+    /// A ReplicaSet, StatefulSet or DaemonSet owns it, and it is not on its way out. A Pod of a Job shows nothing
+    /// about what runs.
+    pub runs: bool,
+    /// How it is, in the words of Kubernetes: `Running`, `ImagePullBackOff`.
+    pub reason: String,
+    /// What Kubernetes says about that; often empty.
+    pub message: String,
+}
+
+/// The Pod that holds a rollout up, and why: an image that cannot be pulled first, then a container that crashes.
+pub fn what_holds(pods: &[Pod]) -> Option<String> {
+    const WORST_FIRST: [&str; 9] = [
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "CrashLoopBackOff",
+        "OOMKilled",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+        "Error",
+    ];
+    // `Init:CrashLoopBackOff`, too.
+    let rank = |pod: &&Pod| WORST_FIRST.iter().position(|reason| pod.reason.rsplit(':').next() == Some(reason));
+    let pod = pods.iter().filter(|pod| rank(pod).is_some()).min_by_key(rank)?;
+    let message = if pod.message.is_empty() { String::new() } else { format!(" ({})", pod.message) };
+    Some(format!("Pod {}: {}{message}", pod.name, pod.reason))
+}
+
 /// One resource, or one hook, in an operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -94,12 +142,20 @@ pub struct Resource {
     pub message: String,
     /// A hook's phase, in the words of [`Phase`]; other resources may have one too.
     pub hook_phase: String,
+    /// `PreSync`, `PostSync`, …; empty for what is no hook.
+    pub hook_type: String,
+    /// The images that were applied with it. Argo CD says them since 3.1.
+    pub images: Option<Vec<String>>,
 }
 
 impl Resource {
     /// Whether the operation is through with it.
     pub fn is_done(&self) -> bool {
         !self.status.is_empty() || matches!(self.hook_phase.as_str(), "Succeeded" | "Failed" | "Error")
+    }
+
+    pub fn is_hook(&self) -> bool {
+        !self.hook_type.is_empty()
     }
 
     /// Whether it was not applied, or its hook failed.
@@ -150,4 +206,20 @@ pub enum SyncStatus {
     #[default]
     #[serde(other)]
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_pod_holds_a_rollout_up() {
+        let pod = |name: &str, reason: &str| Pod { name: name.to_owned(), reason: reason.to_owned(), ..Pod::default() };
+        let holds = |pods: &[Pod]| what_holds(pods).unwrap_or_default();
+        assert_eq!(holds(&[pod("a", "Running"), pod("b", "Completed"), pod("c", "Terminating"), pod("d", "")]), "");
+        let crashes = [pod("a", "Running"), pod("b", "Init:CrashLoopBackOff"), pod("c", "Error")];
+        assert_eq!(holds(&crashes), "Pod b: Init:CrashLoopBackOff");
+        let pull = Pod { message: "Back-off pulling image".to_owned(), ..pod("c", "ImagePullBackOff") };
+        assert_eq!(holds(&[pod("b", "CrashLoopBackOff"), pull]), "Pod c: ImagePullBackOff (Back-off pulling image)");
+    }
 }

@@ -65,6 +65,7 @@ mod fact;
 mod facts;
 mod origin;
 mod plan;
+mod proof;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
@@ -74,6 +75,7 @@ pub use fact::*;
 pub use facts::{Facts, State, until, words_hash};
 pub use origin::{Approval, Origin};
 pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
+pub use proof::{Doubt, Proof, proof};
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code")]

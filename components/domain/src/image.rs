@@ -121,23 +121,6 @@ impl fmt::Display for ImageRef {
     }
 }
 
-/// Whether `wanted` is among the images that Argo CD reports (`status.summary.images`), which are spelled as
-/// in the pods.
-pub fn is_image_of(images: &[String], wanted: &ImageRef) -> bool {
-    images.iter().any(|image| {
-        let (text, digest) = match image.split_once('@') {
-            Some((text, _)) => (text, true),
-            None => (image.as_str(), false),
-        };
-        let (name, tag) = match text.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, tag),
-            _ if digest => return false, // pinned by its digest alone: which tag that was cannot be known
-            _ => (text, "latest"),
-        };
-        tag == wanted.tag.as_str() && ImageName::parse(name).is_ok_and(|name| name.is(&wanted.name))
-    })
-}
-
 /// The longest template. A tag has 128 characters at most.
 const LONGEST_RULE: usize = 256;
 
@@ -233,10 +216,6 @@ fn as_tag_text(branch: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn image(name: &str, tag: &str) -> ImageRef {
-        ImageRef { name: ImageName::parse(name).unwrap(), tag: Tag::parse(tag).unwrap() }
-    }
 
     #[test]
     fn an_image_name_means_a_registry_and_a_repository() {
@@ -369,38 +348,11 @@ mod tests {
         check("{{sha}}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
     }
 
-    #[test]
-    fn an_image_is_recognised_however_it_is_spelled() {
-        let check = |images: &[&str], name: &str, tag: &str, expected: bool| {
-            let images: Vec<String> = images.iter().map(|image| (*image).to_owned()).collect();
-            assert_eq!(is_image_of(&images, &image(name, tag)), expected, "{name}:{tag} in {images:?}");
-        };
-        let digest = format!("sha256:{}", "0".repeat(64));
-        check(&["redis:7", "ghcr.io/acme/checkout:main-1"], "ghcr.io/acme/checkout", "main-1", true);
-        check(&["ghcr.io/acme/checkout:main-2"], "ghcr.io/acme/checkout", "main-1", false);
-        check(
-            &["ghcr.io/acme/checkout2:main-1", "quay.io/acme/checkout:main-1"],
-            "ghcr.io/acme/checkout",
-            "main-1",
-            false,
-        );
-        check(&[&format!("ghcr.io/acme/checkout:main-1@{digest}")], "ghcr.io/acme/checkout", "main-1", true);
-        check(&[&format!("ghcr.io/acme/checkout@{digest}")], "ghcr.io/acme/checkout", "latest", false);
-        check(&["docker.io/library/nginx:1"], "nginx", "1", true);
-        check(&["nginx:1"], "index.docker.io/nginx", "1", true);
-        check(&["nginx"], "nginx", "latest", true);
-        check(&["localhost:5000/x"], "localhost:5000/x", "latest", true);
-        check(&["127.0.0.1:5000/x:1"], "127.0.0.1:5000/x", "1", true);
-        check(&["", ":", "@", "a/b/:"], "nginx", "latest", false);
-        check(&[], "nginx", "latest", false);
-    }
-
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "\\PC{0,60}", rule in "[a-z{}:0-9./-]{0,30}", name in "[a-zA-Z0-9.:/@_\\[\\]-]{0,40}") {
             for text in [&text, &name] {
                 let _ = ImageName::parse(text);
-                is_image_of(std::slice::from_ref(text), &image("nginx", "1"));
             }
             let _ = TagRule::parse(&rule);
             let _ = TagRule::parse(&text);

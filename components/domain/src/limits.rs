@@ -70,6 +70,13 @@ limits! {
     settle = 2_000;
     /// At least this long `Degraded` when it was so before we asked.
     degraded_before = 60_000;
+    /// How long another image than ours is borne when all is healthy: Pods are replaced, and Argo CD's picture of the
+    /// cluster may be behind.
+    other_image = 60_000;
+    /// How long after our sync it is requested again, where Argo CD itself failed.
+    repeat = 5_000;
+    /// How long the same error of Argo CD has to last that would be final: it gives them for passing reasons, too.
+    argocd_error = 60_000;
     /// Between two content writes on github.com.
     write_gap = 1_000;
     /// A minute of Slack's limits, and of GitHub's, which are so many a minute.

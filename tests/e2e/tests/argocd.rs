@@ -1,7 +1,7 @@
 //! What Argo CD makes of the commit, and what the message says about it.
 
 use e2e::{PATIENCE, Room, room};
-use fakes::argocd::{App, Health, Script, Source, Streams, TagAt, Window};
+use fakes::argocd::{App, End, Health, Script, Source, Streams, TagAt, Window};
 use sandbox::world::{self, GITOPS};
 use serde_json::json;
 
@@ -40,10 +40,56 @@ fn healthy_without_our_image_is_not_live() {
         follows(room, then(&[(0, Health::Healthy)]));
         room.argocd.lock().app("checkout").images = Some(vec!["ghcr.io/acme/checkout:old".to_owned()]);
         room.alice("checkout 42").await;
-        let message = room.says("is rolled out and healthy, but doesn't run").await?;
+        let message =
+            room.says("is rolled out and healthy, but the Pods still run `ghcr.io/acme/checkout:old`").await?;
         assert!(message.contains(&room.tag("checkout", "feature/totals")), "{message}");
-        assert!(message.contains("it runs `ghcr.io/acme/checkout:old`"), "{message}");
         assert!(message.contains(&format!("Git has the new version (`{}`)", &head(room)[..7])), "{message}");
+        assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// Zero replicas, only CronJobs, a project that shows no Pods: then what the sync applied counts.
+#[test]
+fn without_a_pod_what_was_applied_counts() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.argocd.lock().app("checkout").images = Some(Vec::new());
+        room.goes_live("checkout 42").await?;
+        // Before Argo CD 3.1 nothing says what was applied.
+        room.argocd.lock().app("checkout").applies = Some(Vec::new());
+        room.alice("checkout main").await;
+        room.says("so I can't prove that this version runs").await?;
+        Ok(())
+    });
+}
+
+/// An admission webhook rewrites the image of every Pod.
+#[test]
+fn a_mirror_renames_the_image() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        let mirrored = format!("mirror.corp:5000/ghcr/checkout:{}", room.tag("checkout", "feature/totals"));
+        room.argocd.lock().app("checkout").images = Some(vec![mirrored]);
+        room.alice("checkout 42").await;
+        room.says("is live").await?;
+        Ok(())
+    });
+}
+
+/// Only a hook uses the tag: the Deployment has an image of its own.
+#[test]
+fn what_was_applied_without_our_image_is_not_live() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        {
+            let mut argocd = room.argocd.lock();
+            let fixed = Some(vec!["ghcr.io/acme/base:1".to_owned()]);
+            (argocd.app("checkout").applies, argocd.app("checkout").images) = (fixed.clone(), fixed);
+        }
+        room.alice("checkout 42").await;
+        let message = room.says("what was applied doesn't use").await?;
+        assert!(message.contains("Argo CD applied `ghcr.io/acme/base:1`"), "{message}");
         assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
         Ok(())
     });
@@ -58,7 +104,7 @@ fn a_comparison_that_still_shows_the_old_version_is_not_the_end() {
         room.argocd.lock().app("checkout").cluster_lag = 3000;
         room.alice("checkout 42").await;
         room.says("is live").await?;
-        assert!(!room.told().iter().any(|text| text.contains("doesn't run")), "{:#?}", room.told());
+        assert!(!room.told().iter().any(|text| text.contains("still run")), "{:#?}", room.told());
         Ok(())
     });
 }
@@ -100,11 +146,12 @@ fn degraded_for_good_is_a_failure() {
     });
 }
 
-/// Its pods restart once, say.
+/// Its autoscaler has no metrics yet, say.
 #[test]
 fn degraded_for_five_seconds_is_tolerated() {
     room(async |room| {
         follows(room, then(&[(0, Health::Degraded), (5000, Health::Healthy)]));
+        room.argocd.lock().app("checkout").flaps = true;
         room.alice("checkout 42").await;
         room.says("Health: degraded").await?;
         room.says("is live").await?;
@@ -128,22 +175,68 @@ fn an_application_that_was_degraded_before_has_more_time() {
     });
 }
 
+/// A Pod's change sends no event of the application, and a StatefulSet is never called degraded.
 #[test]
-fn suspended_is_live_but_paused() {
+fn a_pod_that_holds_the_rollout_up_is_named_while_it_does() {
     room(async |room| {
-        follows(room, then(&[(0, Health::Suspended)]));
+        follows(room, then(&[(0, Health::Progressing), (12_000, Health::Healthy)]));
+        let why = "Back-off pulling image \"ghcr.io/acme/checkout:x\"";
+        room.argocd.lock().app("checkout").pods_are = ("ImagePullBackOff".to_owned(), why.to_owned());
         room.alice("checkout 42").await;
-        let message = room.says("is live, but paused").await?;
-        assert!(message.contains(&room.tag("checkout", "feature/totals")), "{message}");
+        let message = room.says("Pod checkout-1: ImagePullBackOff").await?;
+        assert!(message.contains("Back-off pulling image"), "{message}");
+        room.argocd.lock().app("checkout").pods_are.0 = "Running".to_owned();
+        room.says("is live").await?;
         Ok(())
     });
 }
 
-/// The bot asks Argo CD to try three times, after 10 s and after 20 s more.
+/// A canary pauses on its way: that is a stage, and not the end.
+#[test]
+fn a_pause_is_followed_to_its_end() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Suspended), (3000, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        room.says("Health: suspended").await?;
+        room.says("is live").await?;
+        Ok(())
+    });
+}
+
+/// A retry runs the hooks again. An application without a retry of its own gets none.
+#[test]
+fn a_sync_that_fails_is_not_retried_against_the_owners_will() {
+    room(async |room| {
+        follows(room, Script { begins: 20, compares: 20, ends: 50, ..Script::failing("field is immutable") });
+        room.alice("checkout 42").await;
+        let message = room.says("the rollout failed").await?;
+        assert!(!message.contains("retried"), "{message}");
+        assert_eq!(taken(room), [head(room)], "once");
+        assert!(room.argocd.lock().syncs()[0].retry_strategy().is_null());
+        Ok(())
+    });
+}
+
+/// Argo CD could not read Git for a moment: nothing of the app has failed.
+#[test]
+fn a_fault_of_argo_cds_own_is_repeated() {
+    room(async |room| {
+        follows(room, Script { end: End::Error("the repository cannot be read".to_owned()), ..then(&[]) });
+        room.alice("checkout 42").await;
+        room.until("first sync", PATIENCE, |_| (taken(room).len() == 1).then_some(())).await?;
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.says("is live").await?;
+        assert_eq!(taken(room), vec![head(room); taken(room).len()]);
+        Ok(())
+    });
+}
+
+/// The application's owner wants three tries.
 #[test]
 fn a_sync_that_fails_for_good_names_what_failed() {
     room(async |room| {
         follows(room, Script { begins: 20, compares: 20, ends: 50, ..Script::failing("field is immutable") });
+        room.argocd.lock().app("checkout").retry = json!({ "limit": 2, "backoff": { "duration": "500ms" } });
         room.alice("checkout 42").await;
         room.says("retry 1").await?;
         room.until("failure", PATIENCE * 3, |_| room.message().contains("the rollout failed").then_some(())).await?;
@@ -210,6 +303,7 @@ fn writes_by_hand(room: &Room, tag: &str) {
 fn a_sync_that_somebody_terminates_has_failed() {
     room(async |room| {
         follows(room, Script::failing("field is immutable"));
+        room.argocd.lock().app("checkout").retry = json!({ "limit": 2 });
         room.alice("checkout 42").await;
         room.says("retry 1").await?;
         assert!(room.argocd.lock().person_terminates(sandbox::now(), "checkout"));

@@ -17,7 +17,7 @@ use serde_json::json;
 /// Argo CD does not sync the next time.
 fn refuse_sync(room: &Room) {
     let refused =
-        Response::json(403, &json!({ "code": 7, "message": "permission denied", "error": "permission denied" }));
+        Response::json(400, &json!({ "code": 9, "message": "under maintenance", "error": "under maintenance" }));
     room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
 }
 
@@ -52,7 +52,7 @@ fn a_rollback_that_failed_is_tried_again_with_the_same_version() {
         let tags = versions(room, 3).await?;
         refuse_sync(room);
         room.bob("rollback checkout").await;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         room.all_told().await?;
         room.press(BOB, &failed, "retry").await;
         runs(room, &tags[1]).await
@@ -67,7 +67,7 @@ fn a_retry_does_not_deploy_another_commit_than_the_button_before_it() {
         let preview = whispers(room, ALICE, "nothing is changed").await?;
         refuse_sync(room);
         room.press(ALICE, &preview, "deploy").await;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         room.all_told().await?;
         let before = room.commits();
         room.builds("checkout", "feature/totals", "alice");
@@ -169,7 +169,7 @@ fn a_button_still_works_after_somebody_who_may_not_pressed_it() {
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close checkout");
         refuse_sync(room);
         room.alice("checkout 42").await;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         room.all_told().await?;
         room.press(BOB, &failed, "retry").await;
         room.says("aren't allowed to deploy checkout").await?;
@@ -212,7 +212,7 @@ fn a_second_press_of_a_button_says_so_and_does_nothing() {
         let before = room.commits();
         refuse_sync(room);
         room.press(ALICE, &preview, "deploy").await;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         room.all_told().await?;
         let again = async |room: &Room, user: &str, on: &Message, button: &str, by: &str| -> Result<()> {
             let already = |room: &Sandbox| whispered(room, user, "already pressed that");
@@ -338,7 +338,7 @@ fn a_press_without_a_workspace_counts_by_the_persons_workspace() {
         room.slack.lock().for_organisation = true;
         refuse_sync(room);
         room.alice("checkout 42").await;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         room.all_told().await?;
         room.press(MALLORY, &failed, "retry").await;
         whispers(room, MALLORY, "I work for another Slack workspace").await?;

@@ -624,17 +624,17 @@ fn a_failure_calls_the_asker_and_its_buttons_go_on_from_there() {
     room(async |room| -> Result<()> {
         hurry(room);
         let refused =
-            Response::json(403, &json!({ "code": 7, "message": "permission denied", "error": "permission denied" }));
+            Response::json(400, &json!({ "code": 9, "message": "under maintenance", "error": "under maintenance" }));
         room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);
         room.alice("checkout 42").await;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         let called = |room: &Sandbox| {
             let slack = room.slack.lock();
             slack.mentions(ALICE).iter().any(|message| message.thread_ts.as_deref() == Some(&failed.ts)).then_some(())
         };
         room.until("call to the asker in the thread", PATIENCE, called).await?;
         room.all_told().await?;
-        let failed = says(room, "Argo CD doesn't allow it").await?;
+        let failed = says(room, "Argo CD refused the sync").await?;
         ensure!(failed.buttons() == ["retry", "roll_back"], "{:?}", failed.buttons());
         room.press(BOB, &failed, "retry").await;
         room.says("is live").await?;
@@ -877,15 +877,15 @@ fn a_pull_request_shows_where_it_is_live_and_one_that_failed_that_it_did() {
         // The next deploy fails: GitHub still shows the first.
         room.nothing_left().await?;
         room.builds("checkout", "feature/totals", "alice");
-        let refused = json!({ "code": 7, "message": "permission denied", "error": "permission denied" });
-        room.argocd.fault("argocd.sync", Fault::Instead(Response::json(403, &refused)), 1);
+        let refused = json!({ "code": 9, "message": "under maintenance", "error": "under maintenance" });
+        room.argocd.fault("argocd.sync", Fault::Instead(Response::json(400, &refused)), 1);
         room.alice("checkout 42").await;
-        room.says("Argo CD doesn't allow it").await?;
+        room.says("Argo CD refused the sync").await?;
         ensure!(shows(room, "checkout", 1, "failure").await? == ["in_progress", "failure"]);
         let shown = room.shown("checkout");
         ensure!(shown.len() == 2 && shown[0].statuses.len() == 2, "{shown:?}");
         let last = shown[1].statuses.last().context("no status")?;
-        ensure!(last.environment_url.is_empty() && !last.description.contains("permission"), "{last:?}");
+        ensure!(last.environment_url.is_empty() && !last.description.contains("maintenance"), "{last:?}");
         Ok(())
     });
 }

@@ -178,6 +178,7 @@ fn a_deploy_makes_no_more_calls_than_it_needs() {
         assert_eq!(to_commit, expected, "{calls:?}");
         assert_eq!(of(&["argocd.webhook", "argocd.sync"]), ["argocd.webhook", "argocd.sync"], "{calls:?}");
         assert!(of(&["argocd.get", "argocd.refresh"]).len() <= 1, "{calls:?}");
+        assert_eq!(of(&["argocd.tree"]), ["argocd.tree"], "once, before it is called live: {calls:?}");
         assert_eq!(of(&["slack.post"]).len(), 1, "{calls:?}");
         assert!(of(&["slack"]).len() <= 6, "{calls:?}");
         Ok(())
@@ -260,6 +261,7 @@ fn a_change_in_argo_cd_is_in_the_message_within_a_second() {
             (time("/status/reconciledAt") > time("/status/operationState/finishedAt")).then_some(())
         };
         room.until("comparison after the sync", PATIENCE, is_compared).await?;
+        room.argocd.lock().app("checkout").flaps = true;
         for (health, words) in [
             (Health::Degraded, "Health: degraded"),
             (Health::Progressing, "Health: progressing"),

@@ -550,6 +550,25 @@ impl ArgoCd {
         }
     }
 
+    fn tree(&self, name: &str, request: &Request) -> Result<Value, Refused> {
+        self.session(request)?;
+        let key = self.find_by_query(Right::Get, name, &request.query())?;
+        Ok(self.apps[&key].tree())
+    }
+
+    /// From the rules alone: neither Kubernetes nor the application is looked at.
+    fn can_i(&self, action: &str, project: &str, request: &Request) -> Result<Value, Refused> {
+        self.session(request)?;
+        let right = match action {
+            "get" => Some(Right::Get),
+            "sync" => Some(Right::Sync),
+            "override" => Some(Right::Override),
+            _ => None,
+        };
+        let may = right.is_some_and(|right| self.may(right, project));
+        Ok(json!({ "value": if may { "yes" } else { "no" } }))
+    }
+
     fn watch(&mut self, now: Millis, request: &Request) -> Answer {
         if let Err(Refused(code, message)) = self.session(request) {
             return Answer::Whole(Response::json(401, &stream::error_chunk(code, 401, &message, "Unauthorized")));
@@ -639,7 +658,11 @@ impl ArgoCd {
             ["api", "version"] if get => Route::Version,
             ["api", "v1", "session", "userinfo"] if get => Route::UserInfo,
             ["api", "v1", "stream", "applications"] if get => Route::Watch,
+            ["api", "v1", "account", "can-i", "applications", action, project, ..] if get => {
+                Route::CanI(action, project)
+            }
             ["api", "v1", "applications", name] if get => Route::Get(name),
+            ["api", "v1", "applications", name, "resource-tree"] if get => Route::Tree(name),
             ["api", "v1", "applications", name, "syncwindows"] if get => Route::Windows(name),
             ["api", "v1", "applications", name, "sync"] if request.method == http::Method::POST => Route::Sync(name),
             ["api", "v1", "applications", name, "operation"] if request.method == http::Method::DELETE => {
@@ -656,6 +679,8 @@ enum Route<'a> {
     UserInfo,
     Watch,
     Get(&'a str),
+    Tree(&'a str),
+    CanI(&'a str, &'a str),
     Windows(&'a str),
     Sync(&'a str),
     Terminate(&'a str),
@@ -668,6 +693,8 @@ impl StandIn for ArgoCd {
             Route::Webhook => "webhook",
             Route::Get(_) if request.query().contains_key("refresh") => "refresh",
             Route::Get(_) => "get",
+            Route::Tree(_) => "tree",
+            Route::CanI(..) => "can_i",
             Route::Sync(_) => "sync",
             Route::Watch => "stream",
             Route::Terminate(_) => "terminate",
@@ -702,6 +729,8 @@ impl StandIn for ArgoCd {
                     Err(refused) => Answer::Whole(refused.response()),
                 },
                 Route::Windows(name) => unary(self.sync_windows(name, request)),
+                Route::Tree(name) => unary(self.tree(name, request)),
+                Route::CanI(action, project) => unary(self.can_i(action, project, request)),
                 Route::Sync(name) => unary(self.sync(now, name, request)),
                 Route::Terminate(name) => unary(self.terminate_operation(now, name, request)),
                 Route::Webhook | Route::Unknown => Answer::Whole(Response::text(404, "Not Found\n")),

@@ -210,7 +210,7 @@ impl Plan<'_> {
             3 => Script::then(&[(0, Health::Degraded), (5000, Health::Healthy)]),
             4 => Script::then(&[(0, Health::Progressing), (3000, Health::Degraded)]),
             5 => Script::then(&[(0, Health::Progressing)]),
-            6 => Script::then(&[(0, Health::Suspended)]),
+            6 => Script::then(&[(0, Health::Suspended), (6000, Health::Healthy)]),
             7 => Script { ends: 8000, health: vec![(0, Health::Healthy)], ..healthy },
             8 => Script { end: End::Error("the repository cannot be read".to_owned()), ..healthy },
             _ => healthy,

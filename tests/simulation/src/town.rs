@@ -14,7 +14,7 @@ use bot::world::{Line, Log};
 use clients::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
 use clients::signature::deployment_id;
 use domain::command::What;
-use domain::deployment::{CancelFact, Facts, LastWord, OutcomeFact, State};
+use domain::deployment::{CancelFact, Facts, State};
 use domain::image::ImageRef;
 use domain::names::{DeploymentId, SlackTeam, SlackUser};
 use domain::time::Timestamp;
@@ -957,7 +957,8 @@ impl Town {
             self.note(|| format!("{} is synced to {revision} after the newer {}", asked.app, newer.sha));
             self.went_back.borrow_mut().push((lock(&self.argocd).syncs().len() - 1, newer.clone()));
         }
-        if asked.prune() || asked.retry_strategy()["refresh"] != false {
+        let retry = asked.retry_strategy();
+        if asked.prune() || (!retry.is_null() && retry["refresh"] != false) {
             self.broke(format!("a sync that prunes, or follows newer revisions: {}", asked.body));
         }
         // What it was healthy with before says nothing about this sync.
@@ -1032,11 +1033,6 @@ impl Town {
 
     /// I4: never "live" without our commit healthy.
     fn check_live(&self, id: &DeploymentId, facts: &Facts) {
-        let paused = |outcome: &OutcomeFact| matches!(outcome.word, LastWord::Live { paused: true, .. });
-        if facts.outcome.as_ref().is_some_and(paused) {
-            // The new version may not run before somebody resumes it.
-            return;
-        }
         let Some(commit) = &facts.commit else { return self.broke(format!("I4: {id} is live without a commit")) };
         let ImageRef { tag, .. } = commit.target().image_ref();
         let app = commit.target().application().name.to_string();

@@ -3,11 +3,12 @@
 
 use super::SLEPT;
 use super::follower::Follower;
+use super::looks::STREAM;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
-use clients::argocd::{self, ArgoError, SyncOutcome};
+use clients::argocd::{self, ArgoError, Right, SyncOutcome};
 use domain::application::{Application, Health};
-use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Turn, Waiting};
+use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Trouble, Turn, Waiting};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
@@ -91,6 +92,9 @@ impl<W: World> Follower<'_, W> {
                 watch.degraded_before = snapshot.health == Health::Degraded;
                 watch.last_before = snapshot.last.as_ref().and_then(|last| last.started);
             }
+            if watch.taken {
+                watch.repeats = watch.repeats.saturating_add(1);
+            }
             watch.asked = Some(now);
         })
         .await?;
@@ -122,6 +126,7 @@ impl<W: World> Follower<'_, W> {
                     watch.asked = Some(now);
                     watch.taken = true;
                     watch.waiting = None;
+                    watch.trouble = None;
                 })
                 .await?;
                 return Ok(Flow::Now(snapshot));
@@ -135,10 +140,6 @@ impl<W: World> Follower<'_, W> {
                 self.save(|watch| watch.automated = true).await?;
                 return self.not_taken(before, None).await;
             }
-            SyncOutcome::NotTaken(ArgoError::Fault(fault)) => {
-                self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
-                return self.not_taken(before, Some(Waiting::ArgoCd { fault })).await;
-            }
             SyncOutcome::Unknown(fault) => {
                 self.world.log(Line::error("sync_unknown").of(self.id).with_json("fault", &fault));
                 let now = self.world.now();
@@ -150,11 +151,12 @@ impl<W: World> Follower<'_, W> {
                 .await?;
                 return Ok(Flow::Wait(Some(now.after(self.watch.settings.limits.look_again))));
             }
-            SyncOutcome::NotTaken(ArgoError::NoRight(said)) => Failure::NoRight { said },
-            SyncOutcome::NotTaken(ArgoError::NoApplication) => Failure::NoApplication,
+            SyncOutcome::NotTaken(error) => {
+                self.save(|watch| watch.asked = before).await?;
+                return self.trouble(error, Right::Sync).await;
+            }
             SyncOutcome::Deleting => Failure::Deleting,
             SyncOutcome::Refused(said) => Failure::Refused { said },
-            SyncOutcome::NotTaken(ArgoError::Unauthorized) => unauthorized("ask Argo CD for the sync"),
         };
         // Certainly not taken: the words say what changed by whether we had asked.
         self.save(|watch| watch.asked = before).await?;
@@ -170,15 +172,66 @@ impl<W: World> Follower<'_, W> {
         Ok(self.look_soon())
     }
 
+    /// Argo CD did not do what was asked. A fault is waited out until the deadline. Every other error may have a passing
+    /// reason, so it is final only if it lasts and Argo CD confirms it.
+    pub(super) async fn trouble(&self, error: ArgoError, right: Right) -> Result<Flow, StoreError> {
+        let (failure, cause) = match error {
+            ArgoError::Fault(fault) => {
+                // A stream that ends is normal: the next look tells whether Argo CD is well.
+                if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
+                    self.wait_for_argocd(fault).await?;
+                }
+                return Ok(if right == Right::Sync { self.look_soon() } else { Flow::Wait(None) });
+            }
+            ArgoError::NoRight(said) => (Failure::NoRight { said: said.clone() }, Cause::Forbidden { said }),
+            ArgoError::Refused(said) => (Failure::Refused { said: said.clone() }, Cause::Said { said }),
+            ArgoError::NoApplication => {
+                (Failure::NoApplication, Cause::Said { said: "it knows no such application".to_owned() })
+            }
+            ArgoError::Unauthorized => (unauthorized(right), Cause::Unauthorized),
+        };
+        let (at_sync, now) = (right == Right::Sync, self.world.now());
+        let known = self.facts.borrow().watch.as_ref().and_then(|watch| watch.trouble.clone());
+        let known = known.filter(|trouble| trouble.failure == failure && trouble.at_sync == at_sync);
+        let trouble = known.unwrap_or(Trouble { since: now, at_sync, failure: failure.clone() });
+        let lasts = now.since(trouble.since) >= self.watch.settings.limits.argocd_error;
+        if lasts && self.is_confirmed(&failure, right).await {
+            return self.lost(failure).await;
+        }
+        self.save(|watch| watch.trouble = Some(trouble)).await?;
+        self.wait_for_argocd(Fault::new(System::ArgoCd, doing(right), cause)).await?;
+        Ok(self.look_soon())
+    }
+
+    async fn wait_for_argocd(&self, fault: Fault) -> Result<(), StoreError> {
+        self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
+        self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await
+    }
+
+    /// Whether the error is what it says. Argo CD answers these questions from its own rules, without Kubernetes.
+    async fn is_confirmed(&self, failure: &Failure, right: Right) -> bool {
+        let Some(commit) = self.facts.borrow().commit.clone() else { return true };
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        match failure {
+            Failure::NoRight { .. } => argocd::may(self.world, argocd, right, application).await == Ok(false),
+            Failure::Fault { .. } => argocd::is_signed_in(self.world, argocd).await == Ok(false),
+            _ => true,
+        }
+    }
+
+    /// Nothing more can be seen. Once our sync was requested, it may go on unseen.
+    async fn lost(&self, failure: Failure) -> Result<Flow, StoreError> {
+        let is_asked = self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+        let word = if is_asked { LastWord::Lost { failure } } else { LastWord::Failed { failure } };
+        self.save_outcome(word).await?;
+        Ok(Flow::Over)
+    }
+
     /// The deployment failed, for good.
     pub(super) async fn fail(&self, failure: Failure) -> Result<Flow, StoreError> {
         self.save_outcome(LastWord::Failed { failure }).await?;
         Ok(Flow::Over)
     }
-}
-
-pub(super) fn unauthorized(doing: &str) -> Failure {
-    Failure::Fault { fault: Fault::new(System::ArgoCd, doing, Cause::Unauthorized).changed(Changed::Yes) }
 }
 
 /// Asks for the newer commit again if this deployment's sync came after it: the watch has lost its lease while it asked.
@@ -240,4 +293,15 @@ async fn ask_again<W: World>(world: &W, settings: &SyncPollerSettings, id: &Depl
         argocd::sync(world, &settings.argocd, commit.target().application(), &revision, id).await,
         SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
     )
+}
+
+fn doing(right: Right) -> &'static str {
+    match right {
+        Right::Get => STREAM,
+        Right::Sync => "ask Argo CD for the sync",
+    }
+}
+
+fn unauthorized(right: Right) -> Failure {
+    Failure::Fault { fault: Fault::new(System::ArgoCd, doing(right), Cause::Unauthorized).changed(Changed::Yes) }
 }

@@ -3,15 +3,14 @@
 //! What to do is decided in [`deployment::next`] from the facts alone, and what a look at Argo CD means in [`deployment::step`].
 //! Here it is done: save first, then ask; save first, then speak. Argo CD is followed and the message edited at the same time.
 
-use super::ask::{ASK, Flow, unauthorized};
+use super::ask::{ASK, Flow};
 use super::follower::{Ended, Follower, Nudges, WatchSpeaker};
-use super::looks::{Look, Looks, STREAM};
+use super::looks::{Look, Looks};
 use super::{SLEPT, Watch};
-use crate::world::{Line, World};
-use clients::argocd::{self, ArgoError};
-use domain::application::Application;
-use domain::deployment::{self, CommitFact, CommittedFact, Failure, Next, Step, View, Waiting};
-use domain::fault::Cause;
+use crate::world::{Line, World, within};
+use clients::argocd::{self, ArgoError, Right};
+use domain::application::{Application, Pod, what_holds};
+use domain::deployment::{self, CommitFact, CommittedFact, Next, Step, View, WatchFact};
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
 use futures::future::{Either, join, select};
@@ -22,6 +21,10 @@ use store::StoreError;
 
 /// When a deployment is followed again whose facts could not be read or written.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the Pods are looked at while a rollout takes its time, and how long a look may take.
+const PODS_AGAIN: Duration = Duration::from_secs(5);
+const PODS_LIMIT: Duration = Duration::from_secs(1);
 
 /// Says that there may be something new to tell.
 type Changes = mpsc::UnboundedReceiver<()>;
@@ -128,7 +131,7 @@ impl<W: World> Follower<'_, W> {
                 Look::Over => return Ok(()),
                 Look::Nudge => self.reload_for_message().await?,
                 Look::Failed(error) => {
-                    if let Flow::Over = self.no_look(error).await? {
+                    if let Flow::Over = self.trouble(error, Right::Get).await? {
                         return Ok(());
                     }
                 }
@@ -161,24 +164,6 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    /// A look that failed: some reasons are final, the others are waited out until the deadline.
-    async fn no_look(&self, error: ArgoError) -> Result<Flow, StoreError> {
-        let failure = match error {
-            ArgoError::NoRight(said) => Failure::NoRight { said },
-            ArgoError::NoApplication => Failure::NoApplication,
-            ArgoError::Unauthorized => unauthorized(STREAM),
-            ArgoError::Fault(fault) => {
-                // A stream that ends is normal: the next look tells whether Argo CD is well.
-                if !matches!(fault.cause, Cause::Broken | Cause::TimedOut) || fault.doing != STREAM {
-                    self.world.log(Line::error("argocd").of(self.id).with_json("fault", &fault));
-                    self.save(|watch| watch.waiting = Some(Waiting::ArgoCd { fault })).await?;
-                }
-                return Ok(Flow::Wait(None));
-            }
-        };
-        self.fail(failure).await
-    }
-
     /// One look, in the light of what we asked for. `asked`: it is Argo CD's answer and not from a stream, which may be
     /// behind.
     async fn handle(
@@ -189,7 +174,12 @@ impl<W: World> Follower<'_, W> {
     ) -> Result<Flow, StoreError> {
         let (now, limits) = (self.world.now(), &self.watch.settings.limits);
         let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
-        let step = deployment::step(View { id: self.id, facts: &self.facts.borrow(), app, now, limits }, &mut fact);
+        // Argo CD shows the application again.
+        fact.trouble = fact.trouble.filter(|trouble| trouble.at_sync);
+        let mut step = self.decide(commit, app, &mut fact).await;
+        if let Step::Follow(progress) = &mut step {
+            progress.holds = self.what_holds(commit).await;
+        }
         match &step {
             Step::Wait(waiting) => fact.waiting = waiting.clone(),
             Step::Follow(progress) | Step::Refresh(progress) => {
@@ -221,6 +211,8 @@ impl<W: World> Follower<'_, W> {
                 self.world.log(line.with("cause", SLEPT));
                 self.ask(commit, sha, app).await
             }
+            // Decided with the Pods already.
+            Step::LookAtPods => Ok(self.look_soon()),
             Step::Over(word) => {
                 self.save_outcome(word).await?;
                 Ok(Flow::Over)
@@ -228,12 +220,53 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
+    /// Why it takes so long: looked at now and then, and never for long. A Pod's change sends no event of the
+    /// application.
+    async fn what_holds(&self, commit: &CommitFact) -> String {
+        let (now, known) = (self.world.elapsed(), self.held.borrow().clone());
+        // An ordinary rollout is over before the first look.
+        let (looked_at, holds) = known.unwrap_or((now, String::new()));
+        if now.saturating_sub(looked_at) < PODS_AGAIN {
+            self.held.replace(Some((looked_at, holds.clone())));
+            return holds;
+        }
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        let pods = within(self.world, PODS_LIMIT, argocd::pods(self.world, argocd, application)).await;
+        let holds = pods.and_then(Result::ok).and_then(|pods| what_holds(&pods)).unwrap_or_default();
+        self.held.replace(Some((now, holds.clone())));
+        holds
+    }
+
+    /// What the look means. A healthy application is worth a look at its Pods.
+    async fn decide(&self, commit: &CommitFact, app: &Application, fact: &mut WatchFact) -> Step {
+        let facts = self.facts.borrow().clone();
+        let view = View {
+            id: self.id,
+            facts: &facts,
+            app,
+            pods: None,
+            now: self.world.now(),
+            limits: &self.watch.settings.limits,
+        };
+        let step = deployment::step(view, fact);
+        if step != Step::LookAtPods {
+            return step;
+        }
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        let pods = argocd::pods(self.world, argocd, application).await.unwrap_or_else(|error| {
+            self.world.log(Line::error("no_pods").of(self.id).with("error", format!("{error:?}").as_str()));
+            // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them.
+            vec![Pod { images: app.images.clone(), runs: true, ..Pod::default() }]
+        });
+        deployment::step(View { pods: Some(&pods), ..view }, fact)
+    }
+
     /// Has Argo CD compare what runs with the commit.
     async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
         match argocd::refresh(self.world, argocd, application, ASK).await {
             Ok(newer) => Ok(Flow::Now(Box::new(newer))),
-            Err(error) => match self.no_look(error).await? {
+            Err(error) => match self.trouble(error, Right::Get).await? {
                 Flow::Over => Ok(Flow::Over),
                 _ => Ok(self.look_soon()),
             },

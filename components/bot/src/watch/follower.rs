@@ -37,6 +37,8 @@ pub(crate) struct Follower<'a, W> {
     saving: futures::lock::Mutex<()>,
     /// The last save of our fact failed.
     unsaved: Cell<bool>,
+    /// When the Pods were looked at, and what holds the rollout up.
+    pub(crate) held: RefCell<Option<(Duration, String)>>,
 }
 
 impl<'a, W: World> Follower<'a, W> {
@@ -49,6 +51,7 @@ impl<'a, W: World> Follower<'a, W> {
             nudges: futures::lock::Mutex::new(nudges),
             saving: futures::lock::Mutex::default(),
             unsaved: Cell::new(false),
+            held: RefCell::default(),
         }
     }
 

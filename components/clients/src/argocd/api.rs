@@ -45,6 +45,8 @@ pub enum ArgoError {
     NoApplication,
     /// Our token is not accepted.
     Unauthorized,
+    /// Argo CD refused what we asked for, perhaps for a reason that passes; its words.
+    Refused(String),
     Fault(Fault),
 }
 
@@ -67,7 +69,7 @@ pub(super) fn read_error(response: &Response, doing: &str) -> ArgoError {
 /// The body of every unary error; the code is gRPC's.
 #[derive(Deserialize)]
 pub(super) struct Said {
-    code: i64,
+    pub(super) code: i64,
     #[serde(default)]
     pub(super) message: String,
 }

@@ -6,7 +6,7 @@ use crate::http::{Http, Request, Response, without_nulls};
 use domain::application::Application;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, RepoName};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Which commit an application is synced to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,9 @@ pub struct Revision {
     /// The positions, from 1, of the sources that are pinned: those that follow the GitOps branch. The others
     /// keep to their own target. `None`: the application is not made of several sources.
     pub positions: Option<Vec<u32>>,
+    /// The application's own retry strategy. A retry runs the hooks again, so a strategy of ours could run a failed
+    /// migration twice.
+    pub retry: Option<Value>,
 }
 
 /// How to pin `commit` of the GitOps branch in this application. A source that is at a tag or on another
@@ -37,7 +40,12 @@ pub fn which_sources(
     if positions.is_empty() {
         return None;
     }
-    Some(Revision { commit: commit.clone(), positions: snapshot.multi_source.then_some(positions) })
+    let mut retry = snapshot.retry.clone();
+    // Never a newer commit than the one that was decided on.
+    if let Some(retry) = retry.as_mut().and_then(Value::as_object_mut) {
+        retry.insert("refresh".to_owned(), false.into());
+    }
+    Some(Revision { commit: commit.clone(), positions: snapshot.multi_source.then_some(positions), retry })
 }
 
 /// Whether a source's URL is this repository, by the rule with which Argo CD matches a push:
@@ -115,7 +123,7 @@ pub async fn sync(
 pub fn sync_request(
     argocd: &ArgoCd,
     app: &ArgoApplication,
-    Revision { commit, positions }: &Revision,
+    Revision { commit, positions, retry }: &Revision,
     deployment: &DeploymentId,
 ) -> Request {
     let (revision, revisions) = match positions {
@@ -128,13 +136,7 @@ pub fn sync_request(
         "sourcePositions": positions,
         "revisions": revisions,
         "prune": false,
-        // Our own strategy, because the application's may say `refresh: true`: a retry would then take a
-        // newer commit.
-        "retryStrategy": {
-            "limit": 2,
-            "refresh": false,
-            "backoff": { "duration": "5s", "factor": 2, "maxDuration": "1m" },
-        },
+        "retryStrategy": retry,
         "infos": [{ "name": DEPLOY_ID, "value": deployment }],
         "project": app.project,
         "appNamespace": app.namespace,
@@ -155,13 +157,17 @@ pub fn read_sync(response: Response) -> SyncOutcome {
     }
     // Argo CD's own 400 has a code, a proxy's has none.
     if status == 400
-        && let Ok(Said { message, .. }) = serde_json::from_slice::<Said>(&response.body)
+        && let Ok(Said { message, code }) = serde_json::from_slice::<Said>(&response.body)
     {
         let said = clip(&message, SENTENCE);
         return match message.as_str() {
             text if text.contains("another operation is already in progress") => SyncOutcome::InProgress,
             text if text.contains("application is deleting") => SyncOutcome::Deleting,
             text if text.contains("auto-sync currently set to") => SyncOutcome::AutoSync(said),
+            // While Argo CD starts it knows no project yet, and a repo-server that is away resolves nothing.
+            text if code == INVALID || text.contains("error resolving repo revision") => {
+                SyncOutcome::NotTaken(ArgoError::Refused(said))
+            }
             _ => SyncOutcome::Refused(said),
         };
     }
@@ -175,6 +181,9 @@ pub fn read_sync(response: Response) -> SyncOutcome {
         error => SyncOutcome::NotTaken(error),
     }
 }
+
+/// gRPC's `InvalidArgument`.
+const INVALID: i64 = 3;
 
 fn unknown(fault: Fault) -> SyncOutcome {
     SyncOutcome::Unknown(fault.changed(Changed::Unknown))

@@ -8,6 +8,7 @@ use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 // ---- As Argo CD writes it ----
 
@@ -25,6 +26,7 @@ pub(super) const FIELDS: &[&str] = &[
     "spec.sources.targetRevision",
     "spec.sourceHydrator.syncSource",
     "spec.syncPolicy.automated",
+    "spec.syncPolicy.retry",
     "status.conditions",
     "status.health",
     "status.history.deployedAt",
@@ -40,6 +42,8 @@ pub(super) const FIELDS: &[&str] = &[
     "status.operationState.retryCount",
     "status.operationState.startedAt",
     "status.operationState.syncResult.resources.hookPhase",
+    "status.operationState.syncResult.resources.hookType",
+    "status.operationState.syncResult.resources.images",
     "status.operationState.syncResult.resources.kind",
     "status.operationState.syncResult.resources.message",
     "status.operationState.syncResult.resources.name",
@@ -101,6 +105,7 @@ struct Source {
 #[derive(Deserialize)]
 struct SyncPolicy {
     automated: Option<Automated>,
+    retry: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -228,6 +233,9 @@ impl WireApplication {
         let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
         let is_degraded = |resource: &&WireResource| !resource.hook && health(resource) == Some(Health::Degraded);
         let degraded = status.resources.iter().flatten().filter(is_degraded);
+        let paused = status.resources.iter().flatten().filter(|resource| health(resource) == Some(Health::Suspended));
+        let suspended = paused.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
+        let given_up = status.resources.iter().flatten().filter(is_degraded).any(WireResource::has_given_up);
         let failing = not_applied
             .map(|resource| line(&resource.kind, &resource.name, &resource.message))
             .chain(degraded.map(|resource| {
@@ -245,6 +253,7 @@ impl WireApplication {
             _ if multi_source => several,
             source => source.into_iter().collect(),
         };
+        let (automated, retry) = spec.sync_policy.map(|policy| (policy.automated, policy.retry)).unwrap_or_default();
         let sources =
             sources.into_iter().map(|source| AppSource { url: source.repo_url, target: source.target_revision });
         Application {
@@ -269,19 +278,29 @@ impl WireApplication {
             urls: status.summary.external_urls.unwrap_or_default(),
             sources: sources.collect(),
             multi_source,
-            automated: spec
-                .sync_policy
-                .and_then(|policy| policy.automated)
-                .is_some_and(|auto| auto.enabled.unwrap_or(true)),
+            automated: automated.is_some_and(|auto| auto.enabled.unwrap_or(true)),
+            retry,
+            suspended,
+            given_up,
             deleting: metadata.deletion_timestamp.is_some(),
-            history: status
-                .history
-                .into_iter()
-                .flatten()
-                .map(|entry| (time(entry.deployed_at), one_per_source(entry.revision, entry.revisions)))
-                .collect(),
+            history: status.history.into_iter().flatten().map(HistoryEntry::read).collect(),
             last,
         }
+    }
+}
+
+impl HistoryEntry {
+    fn read(self) -> (Option<Timestamp>, Vec<String>) {
+        (time(self.deployed_at), one_per_source(self.revision, self.revisions))
+    }
+}
+
+impl WireResource {
+    /// A Deployment past its progress deadline, or a failed Job, does not get well by itself. Everything else may:
+    /// an autoscaler without metrics, say.
+    fn has_given_up(&self) -> bool {
+        let message = self.health.as_ref().map(|health| health.message.as_str()).unwrap_or_default();
+        self.kind == "Job" || (self.kind == "Deployment" && message.contains("exceeded its progress deadline"))
     }
 }
 

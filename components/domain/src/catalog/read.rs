@@ -171,7 +171,7 @@ impl Default for Common {
             owners: People::default(),
             gates: Gates::default(),
             deadline: Duration::from_secs(600),
-            degraded_grace: Duration::from_secs(10),
+            degraded_grace: Duration::from_secs(60),
         }
     }
 }

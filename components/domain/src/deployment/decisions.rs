@@ -2,8 +2,9 @@
 //!
 //! Easy to miss: a success without our id, without our commit, or without a later comparison proves nothing.
 
-use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, TargetPlan, Waiting, WatchFact};
-use crate::application::{Application, Health, Phase, SyncStatus};
+use super::proof::{Doubt, Proof, proof};
+use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
+use crate::application::{Application, Health, OperationState, Phase, Pod, Resource};
 use crate::limits::Limits;
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
@@ -12,7 +13,7 @@ use std::time::Duration;
 /// What the watch does next with a deployment, before it looks at Argo CD.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: slack-command ends the deployment and posts the end, or the end is posted.
+    /// Nothing: slack-command ends it and tells it, or it was told.
     LeaveAlone,
     /// Nothing before that moment, unless its facts change.
     WaitUntil(Timestamp),
@@ -27,9 +28,8 @@ pub enum Next {
     },
 }
 
-/// Argo CD compares once right after a sync. Its times are whole seconds: that comparison may carry the same
-/// second as the sync's end, which proves nothing. Its next own comparison may be minutes away, so after this
-/// time we ask for one.
+/// Argo CD compares once right after a sync. With times of whole seconds that may carry the same second as the sync's end, which
+/// proves nothing, and its next comparison of its own may be minutes away.
 pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
 
 /// Decides from the facts alone.
@@ -85,6 +85,8 @@ pub enum Step {
     Follow(Progress),
     /// Ours has ended, but Argo CD has not compared since: ask it to, see [`REFRESH_AFTER`].
     Refresh(Progress),
+    /// Ours has ended and all is healthy: look at the Pods, then decide again.
+    LookAtPods,
     /// The last operation is another deployment's: of a newer one, or of an older one that came late.
     /// `current` decides which.
     Superseded {
@@ -101,6 +103,8 @@ pub struct View<'a> {
     pub id: &'a DeploymentId,
     pub facts: &'a Facts,
     pub app: &'a Application,
+    /// Its Pods, where they were looked at.
+    pub pods: Option<&'a [Pod]>,
     pub now: Timestamp,
     pub limits: &'a Limits,
 }
@@ -128,17 +132,15 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         }
         // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
         if began_after(app.last.as_ref().and_then(|last| last.started)) {
-            if on_ours(&operation.revisions) {
-                // Somebody synced our commit: after our sync, or in its place because our request was lost.
-                // If it succeeds, it is as good as ours.
-                return if in_history(committed, app, watch.last_before) {
-                    Step::Follow(progress(app, false))
-                } else {
-                    Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }))
-                };
+            if on_ours(&operation.revisions) && in_history(committed, app, watch.last_before) {
+                // The same commit once more: as good as ours if it succeeds.
+                return Step::Follow(progress(app, false));
             }
-            return superseded_or_live(committed, app, watch.last_before, (&operation.deploy_id, &operation.by));
+            if let Some(by) = &operation.deploy_id {
+                return Step::Superseded { by: by.clone() };
+            }
         }
+        // What a person's operation brings is known when it has ended: it may bring our version, too.
         return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
     }
 
@@ -148,21 +150,19 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
         }
         if began_after(last.started) {
-            let proven = in_history(committed, app, watch.last_before);
-            match on_ours(&last.revisions) {
-                true if proven && last.phase == Phase::Succeeded => {
-                    return health(view, committed, watch, last.finished.or(last.started));
-                }
-                // Their sync failed, and ours was never seen: ask.
-                true if !proven && !watch.taken => return not_seen(watch, view),
-                _ => {}
-            }
-            return superseded_or_live(committed, app, watch.last_before, (&last.deploy_id, &last.by));
+            return after_foreign(view, committed, watch, last);
         }
         return not_seen(watch, view);
     }
     watch.taken = true;
     match last.phase {
+        Phase::Failed | Phase::Error if may_repeat(last, watch) => {
+            let again = view.limits.repeat;
+            match last.finished.and(watch.asked) {
+                Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
+                _ => Step::Ask,
+            }
+        }
         Phase::Failed | Phase::Error => {
             failed(Failure::Sync { message: last.message.clone(), resources: failing(app) })
         }
@@ -177,6 +177,19 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     }
 }
 
+/// How often our sync is requested again after a fault of Argo CD's own.
+const REPEATS: u32 = 2;
+
+/// Whether Argo CD itself failed, not the app: then the same sync may do better. Never once a hook has run, because it
+/// would run again.
+fn may_repeat(last: &OperationState, watch: &WatchFact) -> bool {
+    const LOST: [&str; 5] =
+        ["connection refused", "connection reset", "i/o timeout", "unexpected EOF", "TLS handshake timeout"];
+    let mut failed = last.resources.iter().filter(|resource| resource.has_failed()).peekable();
+    let is_lost = failed.peek().is_some() && failed.all(|one| LOST.iter().any(|text| one.message.contains(text)));
+    watch.repeats < REPEATS && !last.resources.iter().any(Resource::is_hook) && (last.phase == Phase::Error || is_lost)
+}
+
 /// Our operation was never seen: ask for the sync. If we asked just now without an answer, look again first.
 fn not_seen(watch: &WatchFact, view: View<'_>) -> Step {
     let again = view.limits.look_again;
@@ -186,27 +199,34 @@ fn not_seen(watch: &WatchFact, view: View<'_>) -> Step {
     }
 }
 
-/// A foreign operation came after ours. If the history proves that ours succeeded and our image runs, it is live all the same.
-fn superseded_or_live(
-    committed: &CommittedFact,
-    app: &Application,
-    last_before: Option<Timestamp>,
-    (by_deployment, by): (&Option<DeploymentId>, &Option<String>),
-) -> Step {
-    if in_history(committed, app, last_before)
-        && app.health == Health::Healthy
-        && crate::image::is_image_of(&app.images, &committed.commit.target().image_ref())
-    {
-        return Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() });
+/// A foreign operation came after ours and has ended. What it applied is what counts.
+fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, last: &OperationState) -> Step {
+    if let Some(other) = &last.deploy_id {
+        return Step::Superseded { by: other.clone() };
     }
-    match by_deployment {
-        Some(other) => Step::Superseded { by: other.clone() },
-        None => Step::Over(LastWord::Superseded { by_deployment: None, by_person: by.clone() }),
+    let on_ours = last.revisions.iter().any(|revision| revision == committed.sha.as_str());
+    let proven = in_history(committed, view.app, watch.last_before);
+    let (app, image) = (view.app, committed.commit.target().image_ref());
+    let brought_ours = match proof(&last.applied_images(), &[], &image, None) {
+        Ok(Proof::Applied) => true,
+        // It does not say what it applied: then our commit counts, and our image where it runs.
+        Ok(_) => {
+            let runs = app.health == Health::Healthy && proof(&[], &app.images, &image, None) == Ok(Proof::Runs);
+            proven && (on_ours || runs)
+        }
+        Err(_) => false,
+    };
+    let succeeded = last.phase == Phase::Succeeded;
+    match (succeeded, brought_ours, proven) {
+        (true, true, _) => health(view, committed, watch, last.finished.or(last.started)),
+        // Theirs failed: it took nothing away.
+        (false, _, true) => health(view, committed, watch, last.finished.or(last.started)),
+        (false, _, false) => not_seen(watch, view),
+        (true, false, _) => Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() }),
     }
 }
 
-/// Whether the application's history proves that our commit was synced. A reused
-/// commit may be there from an earlier sync: for it, only entries after `last_before` count.
+/// Whether the application's history proves that our commit was synced. A commit that was there before may be in it from then.
 fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<Timestamp>) -> bool {
     app.history.iter().any(|(at, revisions)| {
         (!committed.reused || *at > last_before) && revisions.iter().any(|revision| revision == committed.sha.as_str())
@@ -215,16 +235,8 @@ fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<
 
 /// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
 fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, finished: Option<Timestamp>) -> Step {
-    let View { app, now, limits, .. } = view;
-    let plan = committed.commit.target();
+    let View { app, now, .. } = view;
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    let other_image = app.health == Health::Healthy && !crate::image::is_image_of(&app.images, &plan.image_ref());
-    // Its picture of the cluster may be older than what it has just applied.
-    let behind = other_image && app.sync_status == SyncStatus::OutOfSync;
-    if app.health != Health::Degraded && !behind {
-        watch.degraded_since = None;
-        watch.degraded_seen = 0;
-    }
     if !reconciled {
         // What health says now may still be about the version before.
         let unproven = Progress { health: String::new(), ..progress(app, true) };
@@ -239,42 +251,83 @@ fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, fini
         };
     }
     match app.health {
-        // Whatever is paused may not run the new version yet, so its images prove nothing.
-        Health::Suspended => Step::Over(LastWord::Live { paused: true, urls: app.urls.clone() }),
-        Health::Healthy if !other_image => Step::Over(LastWord::Live { paused: false, urls: app.urls.clone() }),
-        Health::Healthy if !behind => failed(not_our_image(plan, app)),
-        Health::Healthy | Health::Degraded => {
-            // It may recover; meanwhile people read how it is.
-            watch.waiting = None;
-            watch.progress = Some(progress(app, true));
-            let since = *watch.degraded_since.get_or_insert(now);
-            watch.degraded_seen = watch.degraded_seen.saturating_add(1);
-            let grace = if watch.degraded_before {
-                plan.degraded_grace.max(limits.degraded_before)
-            } else {
-                plan.degraded_grace
-            };
-            if now.since(since) >= grace && watch.degraded_seen >= 2 {
-                let failure = if other_image {
-                    not_our_image(plan, app)
-                } else {
-                    Failure::Degraded { message: app.health_message.clone(), resources: failing(app) }
-                };
+        Health::Degraded => {
+            let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
+            // A rollout past its deadline stays so. What was so before our sync may be about the version before.
+            if app.given_up && !watch.degraded_before {
                 return failed(failure);
             }
-            Step::LookAgainAt(since.after(grace))
+            bear(view, watch, grace(view, committed, watch), failure)
         }
-        Health::Progressing | Health::Missing | Health::Unknown => Step::Follow(progress(app, true)),
+        Health::Healthy => image(view, committed, watch),
+        // A pause that our sync did not touch was there before.
+        Health::Suspended if !pauses_ours(app) => image(view, committed, watch),
+        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
+            forget_doubt(watch);
+            Step::Follow(progress(app, true))
+        }
     }
+}
+
+/// Whether one of the paused resources was applied by our sync with an image. Argo CD before 3.1 does not say: then
+/// every pause counts.
+fn pauses_ours(app: &Application) -> bool {
+    let applied = app.last.iter().flat_map(|last| &last.resources).filter(|resource| resource.images.is_some());
+    let applied: Vec<String> = applied.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
+    applied.is_empty() || app.suspended.iter().any(|paused| applied.contains(paused))
+}
+
+/// All is healthy. Whether our version is live, is for the images to say.
+fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
+    let Some(pods) = view.pods else { return Step::LookAtPods };
+    let (app, plan) = (view.app, committed.commit.target());
+    let applied = app.last.as_ref().map(OperationState::applied_images).unwrap_or_default();
+    let pods: Vec<String> = pods.iter().filter(|pod| pod.runs).flat_map(|pod| pod.images.iter().cloned()).collect();
+    let synced_by = app.last.as_ref().filter(|last| last.deploy_id.is_none() && !app.automated);
+    match proof(&applied, &pods, &plan.image_ref(), plan.digest.as_ref()) {
+        Ok(proof) => {
+            let synced_by = synced_by.and_then(|last| last.by.clone());
+            Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
+        }
+        Err(why) => {
+            let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
+            let found = found.into_iter().take(5).collect();
+            let failure = Failure::OtherImage { wanted: plan.image_ref().to_string(), found, why };
+            // What was applied is certain.
+            if why == Doubt::NotUsed {
+                return failed(failure);
+            }
+            bear(view, watch, view.limits.other_image, failure)
+        }
+    }
+}
+
+/// How long `Degraded` is borne.
+fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Duration {
+    let grace = committed.commit.target().degraded_grace;
+    if watch.degraded_before { grace.max(view.limits.degraded_before) } else { grace }
+}
+
+/// What looks like a failure may pass: it is final after the grace, and when it was seen twice.
+fn bear(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
+    // Meanwhile people read how it is.
+    watch.waiting = None;
+    watch.progress = Some(progress(view.app, true));
+    let since = *watch.degraded_since.get_or_insert(view.now);
+    watch.degraded_seen = watch.degraded_seen.saturating_add(1);
+    if view.now.since(since) >= grace && watch.degraded_seen >= 2 {
+        return failed(failure);
+    }
+    Step::LookAgainAt(since.after(grace))
+}
+
+fn forget_doubt(watch: &mut WatchFact) {
+    watch.degraded_since = None;
+    watch.degraded_seen = 0;
 }
 
 fn failed(failure: Failure) -> Step {
     Step::Over(LastWord::Failed { failure })
-}
-
-fn not_our_image(plan: &TargetPlan, app: &Application) -> Failure {
-    let runs = app.images.iter().take(5).cloned().collect();
-    Failure::OtherImage { wanted: plan.image_ref().to_string(), runs }
 }
 
 fn progress(app: &Application, synced: bool) -> Progress {
@@ -289,6 +342,7 @@ fn progress(app: &Application, synced: bool) -> Progress {
         message: last.map(|last| last.message.clone()).unwrap_or_default(),
         resources: applied.filter(|(_, all)| *all > 0),
         retry: last.map(|last| last.retry_count).unwrap_or_default(),
+        holds: String::new(),
     }
 }
 
@@ -308,9 +362,8 @@ pub enum Turn {
     Undecided,
 }
 
-/// Whether the deployment that `current` names took the turn from ours. It did not if it ended without a
-/// commit, or long before ours was asked for: then a process that slept wrote its name late, or another late
-/// write let it in.
+/// Whether the deployment that `current` names has taken the turn from ours. One that ended without a commit, or ended long before ours was
+/// asked for, has not: its carrier slept while it wrote its name there, or others were let in because another one did.
 pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     let is_final = other.state().is_final();
     match (&other.committed, &other.request, &ours.request) {
@@ -325,20 +378,19 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
 /// By how much clocks of different machines may differ here.
 const CLOCKS: Duration = Duration::from_secs(10);
 
-/// What to do about a sync that a watch requested while it had lost its lease.
+/// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Overtaken {
-    /// Nothing: it undid no newer sync, or that is repaired.
+    /// Nothing: it came over nothing newer, or that is mended.
     No,
     /// Look again when the operation that runs has ended.
     Wait,
-    /// It undid the sync of this newer deployment: ask for that again.
+    /// Ask for the sync of this one again.
     By(DeploymentId),
 }
 
-/// Whether a late sync undid a newer one. `others`: the deployments that the target's keys name. Only a newer
-/// deployment whose sync was requested is synced again; any other is its own watch's, or its message says
-/// that it is not synced.
+/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the target's keys name. Only one that was
+/// asked for already is asked for again; any other is its own watch's, or was told that it is not synced.
 pub fn overtaken(
     (late, facts): (&DeploymentId, &Facts),
     others: &[(DeploymentId, Facts)],

@@ -2,6 +2,7 @@
 
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
+use super::proof::{Doubt, Proof};
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
@@ -308,6 +309,8 @@ pub struct Progress {
     pub resources: Option<(u32, u32)>,
     /// Which retry this is.
     pub retry: u32,
+    /// The Pod that holds it up, and why; empty: none is known.
+    pub holds: String,
 }
 
 /// What failed, in a form for a sentence.
@@ -328,12 +331,13 @@ pub enum Failure {
         /// `Kind/name: message`, up to five.
         resources: Vec<String>,
     },
-    /// Synced and healthy, but the application does not run our image.
+    /// Synced and healthy, but our version is not live.
     OtherImage {
         /// The image that should run.
         wanted: String,
-        /// What runs.
-        runs: Vec<String>,
+        /// What was applied, or what runs.
+        found: Vec<String>,
+        why: Doubt,
     },
     /// Our token may not sync (or read) it.
     NoRight {
@@ -368,8 +372,9 @@ pub enum Failure {
 pub enum LastWord {
     /// Our commit is synced and healthy and runs our image.
     Live {
-        /// Argo CD says `Suspended`: live, but paused.
-        paused: bool,
+        proof: Proof,
+        /// Who synced the application in Argo CD after us, if somebody did.
+        synced_by: Option<String>,
         /// Pages of the app.
         urls: Vec<String>,
     },
@@ -394,6 +399,22 @@ pub enum LastWord {
     },
     /// We could not find out whether the commit landed.
     Unknown,
+    /// Our sync was requested, and Argo CD does not show the application to us any more.
+    Lost {
+        /// What Argo CD says.
+        failure: Failure,
+    },
+}
+
+/// An error that Argo CD also gives for passing reasons: it counts only after a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Since when Argo CD gives this answer, and no other.
+    pub since: Timestamp,
+    /// It is about the sync; else about looking at the application.
+    pub at_sync: bool,
+    /// What it would mean.
+    pub failure: Failure,
 }
 
 /// `watch`: what the watch asked for, saw and said. sync-poller writes it, under the watch lease.
@@ -411,7 +432,7 @@ pub struct WatchFact {
     pub progress: Option<Progress>,
     /// It was `Degraded` before we asked.
     pub degraded_before: bool,
-    /// `Degraded`, or still with another image although not in sync, since then, after our sync.
+    /// Looks like a failure since then, after our sync: `Degraded`, or with another image.
     pub degraded_since: Option<Timestamp>,
     /// How often it was seen so.
     pub degraded_seen: u32,
@@ -421,6 +442,10 @@ pub struct WatchFact {
     pub refreshed: Option<Timestamp>,
     /// Auto-sync is switched on, which it should not be.
     pub automated: bool,
+    /// How often our sync was requested again because the one before ended by a fault of Argo CD's own.
+    pub repeats: u32,
+    /// An error of Argo CD that would be final if it lasts.
+    pub trouble: Option<Trouble>,
     /// The watch's voice.
     pub voice: Voice,
 }

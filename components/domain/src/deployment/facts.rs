@@ -84,7 +84,7 @@ impl Facts {
                 LastWord::Failed { .. } => State::Failed,
                 LastWord::Superseded { .. } => State::Superseded,
                 LastWord::TimedOut { .. } => State::TimedOut,
-                LastWord::Unknown => State::Unknown,
+                LastWord::Unknown | LastWord::Lost { .. } => State::Unknown,
             };
         }
         if self.committed.is_some() {

@@ -165,5 +165,5 @@ pub fn relayed() -> Facts {
 }
 
 pub fn live() -> LastWord {
-    LastWord::Live { paused: false, urls: Vec::new() }
+    LastWord::Live { proof: Proof::Runs, synced_by: None, urls: Vec::new() }
 }

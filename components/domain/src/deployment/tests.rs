@@ -2,7 +2,7 @@
 
 use super::samples::*;
 use super::*;
-use crate::application::{Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
+use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::{BranchName, PullRequestNumber};
@@ -175,7 +175,7 @@ fn whoever_speaks_last_is_asked_whether_the_end_was_told() {
     assert!(!facts.end_is_told());
     facts.message = Some(MessageFact(told.clone()));
     assert!(facts.end_is_told());
-    // The commit landed after all: the end that slack-command posted was not the end.
+    // The commit landed after all: what slack-command told was not the end.
     facts.committed = Some(committed());
     assert!(facts.watch_speaks() && !facts.end_is_told());
     facts.watch = Some(WatchFact { voice: told, ..WatchFact::default() });
@@ -350,7 +350,12 @@ impl Scene {
 
     fn step(&mut self, seconds: u64) -> Step {
         let (id, now, limits) = (id('1'), at(seconds), Limits::default());
-        step(View { id: &id, facts: &self.facts, app: &self.app, now, limits: &limits }, &mut self.watch)
+        let pods = [Pod { images: self.app.images.clone(), runs: true, ..Pod::default() }];
+        let view = View { id: &id, facts: &self.facts, app: &self.app, pods: None, now, limits: &limits };
+        match step(view, &mut self.watch) {
+            Step::LookAtPods => step(View { pods: Some(&pods), ..view }, &mut self.watch),
+            other => other,
+        }
     }
 }
 
@@ -464,6 +469,7 @@ fn ours_is_followed_while_it_runs() {
             message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
             resources: Some((2, 3)),
             retry: 1,
+            holds: String::new(),
         };
         assert_eq!(scene.step(60), Step::Follow(expected), "{phase:?}");
     }
@@ -477,6 +483,7 @@ fn ours_is_followed_while_it_runs() {
 fn ours_that_failed_says_what_failed() {
     for phase in [Phase::Failed, Phase::Error] {
         let mut scene = Scene::taken();
+        scene.watch.repeats = 2;
         scene.app.last =
             Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
         scene.app.failing = (1..=7).map(|n| format!("Job/migrate-{n}: exit code 1")).collect();
@@ -512,7 +519,7 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
         assert!(matches!(scene.step(12), Step::Refresh(_)));
         scene.app.reconciled = Some(at(9));
         let urls = vec!["https://checkout.acme.example".to_owned()];
-        assert_eq!(scene.step(12), Step::Over(LastWord::Live { paused: false, urls }));
+        assert_eq!(scene.step(12), Step::Over(LastWord::Live { proof: Proof::Runs, synced_by: None, urls }));
     }
     let mut never = Scene::succeeded(9, Health::Healthy);
     never.app.reconciled = None;
@@ -530,43 +537,105 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
 
 #[test]
 fn each_health_after_our_sync() {
-    assert!(matches!(Scene::succeeded(9, Health::Healthy).step(9), Step::Over(LastWord::Live { paused: false, .. })));
-    assert!(matches!(Scene::succeeded(9, Health::Suspended).step(9), Step::Over(LastWord::Live { paused: true, .. })));
-    for health in [Health::Progressing, Health::Missing, Health::Unknown] {
+    assert!(matches!(Scene::succeeded(9, Health::Healthy).step(9), Step::Over(LastWord::Live { .. })));
+    for health in [Health::Suspended, Health::Progressing, Health::Missing, Health::Unknown] {
         health_is(Scene::succeeded(9, health).step(300), &format!("{health:?}"));
     }
 }
 
+/// Pods are replaced one after the other, and Argo CD's picture of the cluster may be older than what it has just applied.
 #[test]
-fn healthy_without_our_image_is_not_live() {
-    let mut scene = Scene::succeeded(9, Health::Healthy);
-    scene.app.images = (1..=7).map(|n| format!("ghcr.io/acme/checkout:main-{n}")).collect();
-    let runs = scene.app.images[..5].to_vec();
-    let wanted = "ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned();
-    assert_eq!(scene.step(9), Step::Over(LastWord::Failed { failure: Failure::OtherImage { wanted, runs } }));
-    // What is paused before its new pods shows the old image only, and that is no fault of the catalog.
-    let mut paused = Scene::succeeded(9, Health::Suspended);
-    paused.app.images = vec!["ghcr.io/acme/checkout:main-1".to_owned()];
-    assert!(matches!(paused.step(9), Step::Over(LastWord::Live { paused: true, .. })));
-}
-
-/// Out of sync right after the sync: Argo CD's picture of the cluster may be older than what it has
-/// just applied.
-#[test]
-fn another_image_while_out_of_sync_is_borne_for_a_while() {
-    let behind = || {
+fn healthy_without_our_image_is_borne_for_a_while_and_not_live() {
+    let other = || {
         let mut scene = Scene::succeeded(9, Health::Healthy);
-        scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()];
-        scene.app.sync_status = SyncStatus::OutOfSync;
+        scene.app.images = (1..=7).map(|n| format!("ghcr.io/acme/checkout:main-{n}")).collect();
         scene
     };
-    let mut scene = behind();
-    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
+    let mut scene = other();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(69)));
+    let found = scene.app.images[..5].to_vec();
+    let wanted = "ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned();
+    let failure = Failure::OtherImage { wanted, found, why: Doubt::OldPods };
+    assert_eq!(scene.step(69), Step::Over(LastWord::Failed { failure }));
+    let mut scene = other();
+    assert_eq!(scene.step(9), Step::LookAgainAt(at(69)));
     scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
     assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
-    let mut scene = behind();
-    assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
-    assert!(matches!(scene.step(19), Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } })));
+}
+
+/// An entry of our operation: applied, with these images.
+fn applied(kind: &str, images: &[&str]) -> Resource {
+    Resource {
+        kind: kind.to_owned(),
+        name: "checkout".to_owned(),
+        status: "Synced".to_owned(),
+        images: Some(images.iter().map(|image| (*image).to_owned()).collect()),
+        ..Resource::default()
+    }
+}
+
+#[test]
+fn what_our_sync_applied_counts_where_no_pod_runs() {
+    const NEW: &str = "ghcr.io/acme/checkout:faster-cart-aaaaaaa";
+    let of = |resources| {
+        let mut scene = Scene::succeeded(9, Health::Healthy);
+        scene.app.images = Vec::new();
+        scene.app.last.as_mut().unwrap().resources = resources;
+        scene.step(9)
+    };
+    // Zero replicas, only CronJobs, a project that shows no Pods.
+    assert!(matches!(
+        of(vec![applied("Deployment", &[NEW])]),
+        Step::Over(LastWord::Live { proof: Proof::Applied, .. })
+    ));
+    assert!(matches!(of(Vec::new()), Step::Over(LastWord::Live { proof: Proof::NoImage, .. })));
+    // A migration carries the tag, the Deployment does not.
+    let hook = Resource { hook_type: "PreSync".to_owned(), status: String::new(), ..applied("Job", &[NEW]) };
+    let fixed = vec![hook, applied("Deployment", &["ghcr.io/acme/base:1"])];
+    let failure = LastWord::Failed {
+        failure: Failure::OtherImage {
+            wanted: NEW.to_owned(),
+            found: vec!["ghcr.io/acme/base:1".to_owned()],
+            why: Doubt::NotUsed,
+        },
+    };
+    assert_eq!(of(fixed), Step::Over(failure));
+}
+
+#[test]
+fn a_pause_is_a_stage_unless_our_sync_did_not_touch_it() {
+    let mut scene = Scene::succeeded(9, Health::Suspended);
+    scene.app.suspended = vec!["Rollout/checkout".to_owned()];
+    health_is(scene.step(300), "Suspended");
+    scene.app.last.as_mut().unwrap().resources =
+        vec![applied("Rollout", &["ghcr.io/acme/checkout:faster-cart-aaaaaaa"])];
+    health_is(scene.step(300), "Suspended");
+    scene.app.suspended = vec!["ScaledObject/other".to_owned()];
+    assert!(matches!(scene.step(300), Step::Over(LastWord::Live { .. })));
+}
+
+#[test]
+fn a_fault_of_argocds_own_is_repeated_twice_and_never_a_hook() {
+    let lost = "dial tcp 10.0.0.1:443: connect: connection refused";
+    let failed =
+        |text: &str| Resource { status: "SyncFailed".to_owned(), message: text.to_owned(), ..Resource::default() };
+    let hook = || Resource { hook_type: "PreSync".to_owned(), hook_phase: "Failed".to_owned(), ..Resource::default() };
+    for (phase, resources, repeats) in [
+        (Phase::Error, Vec::new(), true),
+        (Phase::Failed, vec![failed(lost)], true),
+        (Phase::Failed, Vec::new(), false),
+        (Phase::Failed, vec![failed(lost), failed("field is immutable")], false),
+        (Phase::Error, vec![hook()], false),
+    ] {
+        let mut scene = Scene::taken();
+        scene.app.last = Some(OperationState { resources, finished: Some(at(8)), ..ours(phase) });
+        if repeats {
+            assert!(matches!(scene.step(9), Step::LookAgainAt(_)), "{phase:?}");
+            assert_eq!(scene.step(60), Step::Ask, "{phase:?}");
+            scene.watch.repeats = 2;
+        }
+        assert!(matches!(scene.step(60), Step::Over(LastWord::Failed { failure: Failure::Sync { .. } })), "{phase:?}");
+    }
 }
 
 #[test]
@@ -651,10 +720,22 @@ fn a_foreign_operation_after_ours_supersedes_it() {
         scene.watch.taken = taken;
         scene.app.last = Some(foreign(Phase::Running, 9));
         scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
-        assert_eq!(scene.step(9), superseded_by_eve());
+        // Which version it brings is known when it has ended.
+        assert_eq!(scene.step(9), behind_eve());
         scene.app.operation = None;
         scene.app.last = Some(foreign(Phase::Succeeded, 9));
         assert_eq!(scene.step(9), superseded_by_eve());
+        // It failed: it took nothing away.
+        scene.app.last = Some(foreign(Phase::Failed, 9));
+        assert_eq!(scene.step(60), Step::Ask);
+        // A newer commit that has our tag, too.
+        let images = applied("Deployment", &["ghcr.io/acme/checkout:faster-cart-aaaaaaa"]);
+        let theirs = OperationState { resources: vec![images], finished: Some(at(10)), ..foreign(Phase::Succeeded, 9) };
+        scene.app.last = Some(theirs);
+        (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Healthy);
+        scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
+        let Step::Over(LastWord::Live { synced_by, .. }) = scene.step(69) else { panic!("not live") };
+        assert_eq!(synced_by.as_deref(), Some("eve"));
     }
 }
 
@@ -663,11 +744,12 @@ fn the_history_may_prove_that_ours_succeeded_before_it_was_superseded() {
     let proven = || {
         let mut scene = Scene::taken();
         scene.app.last = Some(foreign(Phase::Succeeded, 9));
+        scene.app.reconciled = Some(at(10));
         scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
         scene.app.history = vec![(Some(at(1)), vec![sha('f').to_string()]), (Some(at(5)), vec![sha('d').to_string()])];
         scene
     };
-    assert!(matches!(proven().step(9), Step::Over(LastWord::Live { paused: false, .. })));
+    assert!(matches!(proven().step(9), Step::Over(LastWord::Live { .. })));
     let spoilt: [fn(&mut Scene); 4] = [
         |scene| scene.app.health = Health::Degraded,
         |scene| scene.app.images = vec!["ghcr.io/acme/checkout:main-1234567".to_owned()],
@@ -700,7 +782,7 @@ fn the_same_commit_once_more_by_somebody_is_still_ours() {
     (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Progressing);
     health_is(scene.step(11), "Progressing");
     scene.app.health = Health::Healthy;
-    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { .. })));
 }
 
 /// Our question was lost, and somebody synced the same commit at that moment.
@@ -716,15 +798,11 @@ fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_i
     scene.app.operation = None;
     scene.app.last = Some(OperationState { phase: Phase::Failed, finished: Some(at(10)), ..theirs.clone() });
     assert_eq!(scene.step(60), Step::Ask);
-    // Had ours been taken, theirs would be the newer one.
-    scene.watch.taken = true;
-    assert_eq!(scene.step(60), superseded_by_eve());
-    scene.watch.taken = false;
     scene.app.last = Some(OperationState { phase: Phase::Succeeded, finished: Some(at(10)), ..theirs });
     scene.app.history = vec![(Some(at(10)), vec![sha('d').to_string()])];
     scene.app.images = vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()];
     (scene.app.reconciled, scene.app.health) = (Some(at(11)), Health::Healthy);
-    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { paused: false, .. })));
+    assert!(matches!(scene.step(12), Step::Over(LastWord::Live { .. })));
 }
 
 #[test]
@@ -806,8 +884,7 @@ fn a_commit_is_ours_only_if_all_of_it_is() {
     assert!(twice.is_ours(&id('1'), &Candidate { parents: other, blobs: &wrong, ..good.clone() }));
     assert!(!twice.is_ours(&id('1'), &Candidate { parents: other, ..good.clone() }));
     assert!(!CommitFact { attempts: Vec::new(), ..commit() }.is_ours(&id('1'), &good));
-    // A commit that takes over what somebody else has written changes nothing, and the file has to be what
-    // it was.
+    // A commit that takes over what somebody else has written changes nothing, and the file has to be what it was.
     let taken = CommitFact { attempts: vec![Attempt { unchanged: true, ..attempt() }], ..commit() };
     let nothing = Candidate { changed_files: Some(0), ..good.clone() };
     assert!(taken.is_ours(&id('1'), &nothing) && taken.may_change_nothing() && !fact.may_change_nothing());
@@ -866,7 +943,7 @@ fn an_older_sync_that_came_after_a_newer_one_is_mended_by_asking_for_the_newer_a
     check_overtaken(newer(), None, &late(Phase::Running), &Overtaken::Wait);
     let operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
     check_overtaken(newer(), None, &Application { operation, ..late(Phase::Succeeded) }, &Overtaken::Wait);
-    // A newer deployment that has ended is synced again as well: its version runs.
+    // Whoever has ended is asked for again as well: that one runs.
     let ended = Facts { outcome: said(live()), ..newer() };
     check_overtaken(ended, None, &late(Phase::Succeeded), &mend);
     // The newest of several.
@@ -881,7 +958,7 @@ fn what_came_over_nothing_newer_is_left_alone() {
     let late = Application { last: Some(ours(Phase::Succeeded)), ..Application::default() };
     let no = Overtaken::No;
     assert_eq!(overtaken((&id('1'), &relayed()), &[], None, &late), no);
-    // The other deployment was before ours, is not committed, or its own watch has yet to ask for its sync.
+    // It was before ours, is not committed, or its own watch has yet to ask for it.
     let before = CommittedFact { at: at(1), ..committed() };
     check_overtaken(Facts { committed: Some(before), ..newer() }, None, &late, &no);
     check_overtaken(Facts { committed: None, ..newer() }, None, &late, &no);

@@ -7,7 +7,8 @@ use super::text::{
     LONG, SHORT, code, code_escape, codes, counted, cut, lasted, length, link, people, said, some, words,
 };
 use crate::deployment::{
-    ChangesFact, End, Facts, Failure, Granted, LastWord, Reference, Rider, Riders, Source, State, Waiting, WatchFact,
+    ChangesFact, Doubt, End, Facts, Failure, Granted, LastWord, Progress, Proof, Reference, Rider, Riders, Source,
+    State, Waiting, WatchFact,
 };
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
@@ -109,7 +110,7 @@ pub(super) fn steps(facts: &Facts) -> Option<String> {
             LastWord::Failed { .. } => "✗ failed",
             LastWord::Superseded { .. } => "✗ stopped",
             LastWord::TimedOut { .. } => "✗ timed out",
-            LastWord::Unknown => "✗ given up",
+            LastWord::Unknown | LastWord::Lost { .. } => "✗ given up",
         };
         format!("{how} {}", after(outcome.at))
     }));
@@ -225,7 +226,8 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
         return format!("rolled out {sha}. Argo CD is checking its health.");
     }
     if progress.synced {
-        return format!("rolled out {sha}. Health: {}.", words(&progress.health.to_lowercase(), SHORT));
+        let health = words(&progress.health.to_lowercase(), SHORT);
+        return format!("rolled out {sha}. Health: {health}.{}", held_by(progress));
     }
     let mut parts = Vec::new();
     parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
@@ -236,7 +238,12 @@ fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     if parts.is_empty() {
         return format!("rolling out {sha}.");
     }
-    format!("rolling out {sha}: {}.", parts.join(", "))
+    format!("rolling out {sha}: {}.{}", parts.join(", "), held_by(progress))
+}
+
+/// Which Pod holds the rollout up.
+fn held_by(progress: &Progress) -> String {
+    if progress.holds.is_empty() { String::new() } else { format!(" {}.", words(&progress.holds, LONG)) }
 }
 
 fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
@@ -286,15 +293,16 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
     // An ask without an answer may have been taken.
     let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some() || watch.automated);
     match word {
-        LastWord::Live { paused, urls } => {
+        LastWord::Live { proof, synced_by, urls } => {
             let tag = facts.commit.as_ref().map(|commit| code(&commit.target().tag)).unwrap_or_default();
             let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
-            if *paused {
-                (":double_vertical_bar:", format!("is live, but paused: {tag}. Argo CD says Suspended, so parts of it may still run the old version.{page}"))
-            } else {
-                (":white_check_mark:", format!("is live: {tag}.{page}{}", lock_of_rollback(facts)))
-            }
+            let unproven = match proof {
+                Proof::Runs | Proof::Applied => "",
+                Proof::NoImage => " Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.",
+            };
+            let by = synced_by.as_ref().map(|by| format!(" {} synced it once more in Argo CD.", words(by, SHORT))).unwrap_or_default();
+            (":white_check_mark:", format!("is live: {tag}.{page}{by}{unproven}{}", lock_of_rollback(facts)))
         }
         LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
         LastWord::Superseded { by_deployment: Some(_), .. } => {
@@ -311,6 +319,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
             let why = match (waiting, health) {
                 (Some(waiting @ Waiting::ArgoCd { .. }), _) => waiting_for(waiting),
                 (Some(waiting), _) => format!(" waiting{}", waiting_for(waiting)),
+                (None, Some(health)) if health == "Suspended" => ": the rollout is still paused".to_owned(),
                 (None, Some(health)) if !health.is_empty() => {
                     format!(": it isn't healthy yet (Argo CD says {})", words(&health.to_lowercase(), SHORT))
                 }
@@ -319,10 +328,21 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
                     _ => String::new(),
                 },
             };
-            let changed = changed(facts, asked);
+            let held = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).map(held_by).unwrap_or_default();
+            let changed = format!("{}{held}", changed(facts, asked));
             let back = if asked && button::offers_roll_back(facts) { ", *Roll back* returns to the last healthy version" } else { "" };
             let text = format!("timed out{}{why}. {changed} Argo CD shows what holds it up. *Retry* goes on from here{back}.", after_commit_for(facts));
             (":alarm_clock:", text)
+        }
+        LastWord::Lost { failure } => {
+            let why = match failure {
+                Failure::NoRight { said: why } => format!("Argo CD doesn't allow it{}", said(why)),
+                Failure::NoApplication => "Argo CD says that there is no such application".to_owned(),
+                Failure::Refused { said: why } => format!("Argo CD refuses the sync{}", said(why)),
+                _ => "Argo CD doesn't accept my token".to_owned(),
+            };
+            let why = why.trim_end_matches('.');
+            (":grey_question:", format!("I can't see this app in Argo CD any more: {why}. {} The rollout may go on: look at Argo CD.", changed(facts, true)))
         }
         LastWord::Unknown => (
             ":grey_question:",
@@ -366,16 +386,19 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             said(message),
             list(resources)
         ),
-        Failure::OtherImage { wanted, runs } => {
-            let runs = match runs.as_slice() {
-                [] => "Argo CD shows no image of it".to_owned(),
-                runs => format!("it runs {}", codes(runs)),
-            };
-            let sha = in_brackets(facts);
-            format!(
-                "is rolled out and healthy, but doesn't run `{}`: {runs}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.",
-                code_escape(wanted, LONG),
-            )
+        Failure::OtherImage { wanted, found, why } => {
+            let (wanted, found, sha) = (code_escape(wanted, LONG), codes(found), in_brackets(facts));
+            match why {
+                Doubt::OldPods => format!(
+                    "is rolled out and healthy, but the Pods still run {found}, not `{wanted}`. Git has the new version{sha}. Find out in Argo CD who replaces these Pods: an operator, or a person (`OnDelete`)."
+                ),
+                Doubt::OtherTag => format!(
+                    "is rolled out and healthy, but doesn't run `{wanted}`: Argo CD shows {found}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from."
+                ),
+                Doubt::NotUsed => format!(
+                    "is rolled out, but what was applied doesn't use `{wanted}`: Argo CD applied {found}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from."
+                ),
+            }
         }
         Failure::NoRight { said: why } => format!(
             "Argo CD doesn't allow it{}. {changed} Ask whoever runs Argo CD to give my account `get` and `sync` on this application.",

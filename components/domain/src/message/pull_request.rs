@@ -14,28 +14,25 @@ pub fn of_deploy(commit: &CommitFact) -> String {
 pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static str) {
     match word {
         None => (DeploymentState::InProgress, "On its way"),
-        Some(LastWord::Live { paused: false, .. }) => (DeploymentState::Success, "Live and healthy"),
-        Some(LastWord::Live { paused: true, .. }) => (DeploymentState::Success, "Live, but paused"),
+        Some(LastWord::Live { .. }) => (DeploymentState::Success, "Live and healthy"),
         Some(LastWord::Failed { .. }) => (DeploymentState::Failure, "Failed"),
         Some(LastWord::Superseded { .. }) => (DeploymentState::Inactive, "Replaced by something newer"),
         Some(LastWord::TimedOut { .. }) => (DeploymentState::Error, "Not live in time, but may become so"),
-        Some(LastWord::Unknown) => (DeploymentState::Error, "Not known how it ended"),
+        Some(LastWord::Unknown | LastWord::Lost { .. }) => (DeploymentState::Error, "Not known how it ended"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment::samples::{commit, commit_to, target_plan};
+    use crate::deployment::samples::{commit, commit_to, live, target_plan};
     use crate::deployment::{Failure, TargetPlan};
 
     #[test]
     fn what_a_pull_request_shows() {
-        let live = |paused| LastWord::Live { paused, urls: Vec::new() };
         let words = [
             None,
-            Some(live(false)),
-            Some(live(true)),
+            Some(live()),
             Some(LastWord::Failed { failure: Failure::NoApplication }),
             Some(LastWord::Superseded { by_deployment: None, by_person: Some("eve".to_owned()) }),
             Some(LastWord::TimedOut { waiting: None, health: Some("Progressing".to_owned()) }),
@@ -45,7 +42,6 @@ mod tests {
         insta::assert_snapshot!(shown.collect::<Vec<_>>().join("\n"), @r#"
         (InProgress, "On its way")
         (Success, "Live and healthy")
-        (Success, "Live, but paused")
         (Failure, "Failed")
         (Inactive, "Replaced by something newer")
         (Error, "Not live in time, but may become so")

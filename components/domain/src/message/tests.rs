@@ -11,8 +11,8 @@ use crate::deployment::samples::{
     at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
 };
 use crate::deployment::{
-    ChangesFact, CommitFact, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress, Reference,
-    RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
+    ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress, Proof,
+    Reference, RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
@@ -521,7 +521,7 @@ fn last(word: LastWord, watch: WatchFact) -> String {
 fn every_last_word() {
     insta::assert_snapshot!(show(&after_commit(&id('1'), &Facts {
         watch: Some(asked()),
-        outcome: outcome(60, LastWord::Live { paused: false, urls: vec!["https://checkout.acme.example".to_owned()] }),
+        outcome: outcome(60, LastWord::Live { proof: Proof::Runs, synced_by: None, urls: vec!["https://checkout.acme.example".to_owned()] }),
         ..relayed()
     })), @"
     checkout #42 – is live: `faster-cart-aaaaaaa`. <https://checkout.acme.example|Open it>
@@ -534,10 +534,13 @@ fn every_last_word() {
     let timed_out = |waiting, health: Option<&str>| LastWord::TimedOut { waiting, health: health.map(str::to_owned) };
     let newer = || LastWord::Superseded { by_deployment: Some(id('2')), by_person: None };
     let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
+    let holds = "Pod checkout-1: ImagePullBackOff".to_owned();
+    let held = WatchFact { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
     let (before, unanswered) = (WatchFact::default(), WatchFact { taken: false, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
-        ("paused", last(LastWord::Live { paused: true, urls: vec!["ftp://x".to_owned()] }, asked())),
+        ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
+        ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
         ("superseded by somebody", last(superseded(None), asked())),
@@ -547,10 +550,14 @@ fn every_last_word() {
         ("timed out before the window", last(timed_out(Some(Waiting::SyncWindow), None), before.clone())),
         ("timed out while it ran", last(timed_out(None, Some("Progressing")), asked())),
         ("timed out by health", last(timed_out(None, Some("Progressing")), synced)),
+        ("timed out, held by a Pod", last(timed_out(None, Some("Progressing")), held)),
+        ("timed out while paused", last(timed_out(None, Some("Suspended")), asked())),
+        ("lost", last(LastWord::Lost { failure: Failure::NoApplication }, asked())),
         ("unknown", last(LastWord::Unknown, before)),
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
-    paused: :double_vertical_bar: *checkout #42*  is live, but paused: `faster-cart-aaaaaaa`. Argo CD says Suspended, so parts of it may still run the old version.
+    live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
+    synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
     superseded by somebody: :fast_forward: *checkout #42*  stopped: somebody started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
@@ -560,6 +567,9 @@ fn every_last_word() {
     timed out before the window: :alarm_clock: *checkout #42*  timed out after 15 min waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
     timed out while it ran: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     timed out by health: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out, held by a Pod: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Pod checkout-1: ImagePullBackOff. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out while paused: :alarm_clock: *checkout #42*  timed out after 15 min: the rollout is still paused. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    lost: :grey_question: *checkout #42*  I can't see this app in Argo CD any more: Argo CD says that there is no such application. Git has the new version (`ddddddd`); the cluster may have parts of it. The rollout may go on: look at Argo CD.
     unknown: :grey_question: *checkout #42*  GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two.
     ");
 }
@@ -571,15 +581,16 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     let failed = |failure| last(LastWord::Failed { failure }, WatchFact::default());
     let failed_later = |failure| last(LastWord::Failed { failure }, asked());
     let wanted = || text("ghcr.io/acme/checkout:faster-cart-aaaaaaa");
-    let runs = vec![text("ghcr.io/acme/checkout:main-1234567"), text("redis:7")];
+    let found = vec![text("ghcr.io/acme/checkout:main-1234567"), text("redis:7")];
     let token = Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes);
     insta::assert_snapshot!(list_of([
         ("sync", failed_later(Failure::Sync { message: text("one or more objects failed."), resources: resources() })),
         ("sync, without words", failed_later(Failure::Sync { message: String::new(), resources: Vec::new() })),
         ("degraded", failed_later(Failure::Degraded { message: text("back-off restarting"), resources: resources() })),
         ("degraded, without words", failed_later(Failure::Degraded { message: String::new(), resources: Vec::new() })),
-        ("other image", failed_later(Failure::OtherImage { wanted: wanted(), runs })),
-        ("no image", failed_later(Failure::OtherImage { wanted: wanted(), runs: Vec::new() })),
+        ("old Pods", failed_later(Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OldPods })),
+        ("other tag", failed_later(Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OtherTag })),
+        ("not used", failed_later(Failure::OtherImage { wanted: wanted(), found, why: Doubt::NotUsed })),
         ("no right", failed(Failure::NoRight { said: text("permission denied: applications, sync, default/checkout") })),
         ("no right any more", failed_later(Failure::NoRight { said: String::new() })),
         ("no application", failed(Failure::NoApplication)),
@@ -598,8 +609,9 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     • Job/migrate: exit code 1
     • Deployment/checkout: 1 of 2 replicas
     degraded, without words: :x: *checkout #42*  is rolled out, but not healthy. The cluster runs the new version: fix it, or roll back.
-    other image: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: it runs `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
-    no image: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows no image of it. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
+    old Pods: :x: *checkout #42*  is rolled out and healthy, but the Pods still run `ghcr.io/acme/checkout:main-1234567`, `redis:7`, not `ghcr.io/acme/checkout:faster-cart-aaaaaaa`. Git has the new version (`ddddddd`). Find out in Argo CD who replaces these Pods: an operator, or a person (`OnDelete`).
+    other tag: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
+    not used: :x: *checkout #42*  is rolled out, but what was applied doesn't use `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD applied `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
     no right: :x: *checkout #42*  Argo CD doesn't allow it: permission denied: applications, sync, default/checkout. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
     no right any more: :x: *checkout #42*  Argo CD doesn't allow it. Git has the new version (`ddddddd`); the cluster may have parts of it. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
     no application: :x: *checkout #42*  Argo CD has no such application. Git has the new version (`ddddddd`); the cluster is unchanged. Create it, or check `argocd` of this app in `deploy-bot.yaml`.

@@ -5,9 +5,9 @@ use domain::deployment::samples::{
     target_plan, user,
 };
 use domain::deployment::{
-    Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, End, EndFact,
-    Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders,
-    TargetPlan, Told, Voice, Waiting, WatchFact,
+    Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt, End,
+    EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders,
+    TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -124,7 +124,7 @@ fn every_fact_is_read_as_it_was_written() {
     let failures = [
         Failure::Sync { message: text(), resources: vec![text()] },
         Failure::Degraded { message: text(), resources: Vec::new() },
-        Failure::OtherImage { wanted: text(), runs: vec![text()] },
+        Failure::OtherImage { wanted: text(), found: vec![text()], why: Doubt::OldPods },
         Failure::NoRight { said: text() },
         Failure::NoApplication,
         Failure::Deleting,
@@ -140,6 +140,7 @@ fn every_fact_is_read_as_it_was_written() {
         LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some(text()) },
         LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: None }), health: None },
         LastWord::Unknown,
+        LastWord::Lost { failure: Failure::NoApplication },
     ]);
     for word in words {
         same(&WatchFact {
@@ -153,6 +154,7 @@ fn every_fact_is_read_as_it_was_written() {
                 message: text(),
                 resources: Some((1, 2)),
                 retry: 1,
+                holds: text(),
             }),
             degraded_before: true,
             degraded_since: Some(at(6)),
@@ -160,6 +162,8 @@ fn every_fact_is_read_as_it_was_written() {
             ended_seen: Some(at(6)),
             refreshed: Some(at(7)),
             automated: true,
+            repeats: 1,
+            trouble: Some(Trouble { since: at(7), at_sync: true, failure: Failure::NoApplication }),
             voice: voice.clone(),
         });
         same(&OutcomeFact { at: at(8), word });

@@ -141,8 +141,14 @@ pub struct App {
     pub leftover: bool,
     /// Whether something keeps changing the live state: always OutOfSync.
     pub drifting: bool,
-    /// What `status.summary.images` shows instead of the truth.
+    /// What its Pods run instead of what was applied.
     pub images: Option<Vec<String>>,
+    /// What its operations apply instead of the image in Git.
+    pub applies: Option<Vec<String>>,
+    /// Why its Pods do not get on, in the words of Kubernetes, and what Kubernetes says about that.
+    pub pods_are: (String, String),
+    /// Degraded is an autoscaler without metrics, not a rollout past its deadline.
+    pub flaps: bool,
     /// `status.summary.externalURLs`: where people see the app, from its ingresses and their annotations.
     pub urls: Vec<String>,
     /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
@@ -236,6 +242,9 @@ impl App {
             leftover: false,
             drifting: false,
             images: None,
+            applies: None,
+            pods_are: ("Running".to_owned(), String::new()),
+            flaps: false,
             urls: Vec::new(),
             conditions: Vec::new(),
             now: Status::default(),
@@ -432,6 +441,7 @@ impl App {
         let mut health = json!({"status": now.health.name()});
         let name = &self.name;
         let message = match now.health {
+            Health::Degraded if self.flaps => "the HPA was unable to compute the replica count".to_owned(),
             Health::Degraded => format!("Deployment \"{name}\" exceeded its progress deadline"),
             Health::Progressing => {
                 "Waiting for rollout to finish: 1 old replicas are pending termination...".to_owned()
@@ -448,11 +458,34 @@ impl App {
             json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name,
                 "status": sync, "health": health}),
         ];
+        if self.flaps && now.health == Health::Degraded {
+            resources[1]["health"] = json!({"status": "Healthy"});
+            resources.push(json!({"group": "autoscaling", "version": "v2", "kind": "HorizontalPodAutoscaler",
+                "namespace": name, "name": name, "status": "Synced", "health": health}));
+        }
         if self.leftover {
             resources.push(json!({"version": "v1", "kind": "ConfigMap", "namespace": name, "name": "old-config",
                 "status": "OutOfSync", "requiresPruning": true}));
         }
         json!(resources)
+    }
+
+    /// The nodes of the resource tree: the Deployment, and a Pod that runs the images.
+    pub(super) fn tree(&self) -> Value {
+        let (name, images) = (&self.name, &self.now.images);
+        let owned = |kind: &str| json!([{"group": "apps", "kind": kind, "namespace": name, "name": name}]);
+        let mut nodes = vec![
+            json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name}),
+            json!({"group": "apps", "version": "v1", "kind": "ReplicaSet", "namespace": name, "name": name,
+                "parentRefs": owned("Deployment")}),
+        ];
+        if !images.is_empty() {
+            nodes.push(json!({"version": "v1", "kind": "Pod", "namespace": name, "name": format!("{name}-1"),
+                "parentRefs": owned("ReplicaSet"), "images": images,
+                "info": [{"name": "Status Reason", "value": self.pods_are.0}],
+                "health": {"status": "Healthy", "message": self.pods_are.1}}));
+        }
+        json!({ "nodes": nodes })
     }
 
     /// `syncResult.resources` after an attempt; `failure` is the Deployment's.
@@ -462,12 +495,19 @@ impl App {
             None => ("Synced", "Running", format!("deployment.apps/{name} configured")),
             Some(message) => ("SyncFailed", "Failed", message.to_owned()),
         };
+        let rendered = self.now.state.as_ref().and_then(|state| state.rendered.as_ref());
+        let truth = rendered.map(|tag| vec![format!("{}:{tag}", self.image)]);
+        let images = self.applies.clone().or(truth).unwrap_or_default();
         let mut results = vec![
             json!({"group": "", "version": "v1", "kind": "Service", "namespace": name, "name": name,
                 "status": "Synced", "message": format!("service/{name} unchanged"), "hookPhase": "Running", "syncPhase": "Sync"}),
             json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name,
                 "status": status, "message": message, "hookPhase": phase, "syncPhase": "Sync"}),
         ];
+        // Argo CD leaves out an empty list.
+        if !images.is_empty() {
+            results[1]["images"] = json!(images);
+        }
         if self.leftover {
             let (status, message) =
                 if prune { ("Pruned", "pruned") } else { ("PruneSkipped", "ignored (requires pruning)") };

@@ -4,9 +4,10 @@ use crate::parts::{Parts, pieces};
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::{World, response};
 use clients::argocd::{
-    ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_sync, read_webhook, which_sources,
+    ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_may, read_pods, read_signed_in,
+    read_sync, read_webhook, which_sources,
 };
-use clients::http::HttpError;
+use clients::http::{HttpError, Response};
 use domain::application::{AppSource, Application};
 use domain::fault::{Cause, Changed, Fault};
 use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, RepoName, Secret, UrlOrigin};
@@ -58,11 +59,11 @@ fn is_bounded(snapshot: &Application) {
         follows && (url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git"))
     };
     match which_sources(snapshot, &gitops, &branch, &commit) {
-        Some(Revision { commit: pinned, positions: None }) => {
+        Some(Revision { commit: pinned, positions: None, .. }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, false));
             assert!(snapshot.sources.iter().any(ours));
         }
-        Some(Revision { commit: pinned, positions: Some(positions) }) => {
+        Some(Revision { commit: pinned, positions: Some(positions), .. }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, true));
             assert!(!positions.is_empty() && positions.is_sorted());
             for position in positions {
@@ -107,6 +108,20 @@ fn is_told_briefly(data: &[u8], fault: &Fault) {
     }
 }
 
+/// The answers about Pods and about our account.
+fn is_read_with_care(data: &[u8], response: &Response) {
+    if let Ok(pods) = read_pods(response) {
+        pods.iter().for_each(|pod| is_clipped(&pod.reason, 200));
+    }
+    for read in [read_may(response), read_signed_in(response)] {
+        match read {
+            Ok(_) => assert_eq!(response.status, 200),
+            Err(ArgoError::Fault(fault)) => is_told_briefly(data, &fault),
+            Err(_) => {}
+        }
+    }
+}
+
 /// The HTTP status in the first line; then an answer to any of our calls.
 pub fn argocd_answer(data: &[u8]) {
     let mut parts = Parts(data);
@@ -126,7 +141,9 @@ pub fn argocd_answer(data: &[u8]) {
             is_told_briefly(data, &fault);
         }
         Err(ArgoError::NoApplication | ArgoError::Unauthorized) => {}
+        Err(ArgoError::Refused(said)) => panic!("a question is not refused: {said}"),
     }
+    is_read_with_care(data, &response(status, body));
     match read_sync(response(status, body)) {
         SyncOutcome::Taken(snapshot) => {
             assert_eq!(status, 200);
@@ -145,7 +162,7 @@ pub fn argocd_answer(data: &[u8]) {
             assert!(status == 403 && has_code(7), "{status} {json}");
             is_clipped(&said, 200);
         }
-        SyncOutcome::AutoSync(said) | SyncOutcome::Refused(said) => {
+        SyncOutcome::AutoSync(said) | SyncOutcome::Refused(said) | SyncOutcome::NotTaken(ArgoError::Refused(said)) => {
             let is_argo_cds = json.is_null() || json["code"].is_i64();
             assert!((status == 400 && is_argo_cds) || (status == 403 && has_code(7)), "{status} {json}");
             is_clipped(&said, 200);

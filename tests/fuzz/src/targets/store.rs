@@ -180,7 +180,7 @@ fn what_is_next(facts: &Facts) {
     }
     let mut watch = facts.watch.clone().unwrap_or_default();
     let app = Application::default();
-    let step = step(View { id: &id(), facts, app: &app, now: NOW, limits: &limits }, &mut watch);
+    let step = step(View { id: &id(), facts, app: &app, pods: None, now: NOW, limits: &limits }, &mut watch);
     // An application that shows nothing proves nothing.
     assert!(!matches!(step, Step::Over(LastWord::Live { .. })), "{step:?}");
 }

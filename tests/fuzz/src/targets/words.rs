@@ -3,7 +3,8 @@
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use domain::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What};
-use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule, is_image_of};
+use domain::deployment::{Doubt, Proof, proof};
+use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule};
 use domain::message;
 use domain::names::{
     AppName, BlobSha, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, InvalidName,
@@ -217,8 +218,9 @@ pub fn image(data: &[u8]) {
         assert!(canonical.len() > 255 || is_the_same, "{text} is not {canonical}");
         if let Ok(tag) = Tag::parse("main-abc1234") {
             let wanted = ImageRef { name: image, tag };
-            assert!(is_image_of(&[wanted.to_string()], &wanted), "{wanted} is not itself");
-            assert!(!is_image_of(&[format!("{wanted}0"), text.into_owned()], &wanted));
+            let of = |image: String| proof(&[], &[image], &wanted, None);
+            assert_eq!(of(wanted.to_string()), Ok(Proof::Runs), "{wanted} is not itself");
+            assert_eq!(of(format!("{wanted}0")), Err(Doubt::OldPods), "{wanted}0 is another tag");
         }
     }
 }

@@ -7,29 +7,44 @@ use proptest::prelude::*;
 use serde_json::json;
 
 fn single() -> Revision {
-    Revision { commit: commit(), positions: None }
+    Revision { commit: commit(), positions: None, retry: None }
 }
 
 fn pinned(positions: Vec<u32>) -> Revision {
-    Revision { commit: commit(), positions: Some(positions) }
+    Revision { commit: commit(), positions: Some(positions), retry: None }
 }
 
 #[test]
-fn a_sync_is_asked_for_with_commit_retries_and_id() {
+fn a_sync_is_asked_for_with_commit_and_id() {
     insta::assert_snapshot!(shown(&sync_request(&argocd(), &app(), &single(), &id())), @r#"
     POST https://argocd.acme.example/argo/api/v1/applications/checkout/sync
     content-type: application/json
     authorization: Bearer a.jwt.token
 
-    {"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"default","prune":false,"retryStrategy":{"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"},"limit":2,"refresh":false},"revision":"6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"}
+    {"infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"default","prune":false,"revision":"6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"}
     "#);
     insta::assert_snapshot!(shown(&sync_request(&argocd(), &in_namespace(), &pinned(vec![1, 3]), &id())), @r#"
     POST https://argocd.acme.example/argo/api/v1/applications/checkout/sync
     content-type: application/json
     authorization: Bearer a.jwt.token
 
-    {"appNamespace":"shop-apps","infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"shop","prune":false,"retryStrategy":{"backoff":{"duration":"5s","factor":2,"maxDuration":"1m"},"limit":2,"refresh":false},"revisions":["6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"],"sourcePositions":[1,3]}
+    {"appNamespace":"shop-apps","infos":[{"name":"deploy-id","value":"0123456789abcdef0123456789abcdef"}],"project":"shop","prune":false,"revisions":["6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3","6b6ed4bd9a4f2ea2d3a7fce1f4e9b8d5c0a1b2c3"],"sourcePositions":[1,3]}
     "#);
+}
+
+/// A retry runs the hooks again, so how often is for the application's owner to say.
+#[test]
+fn the_applications_own_retry_is_sent_without_a_newer_commit() {
+    let gitops = RepoName::parse("acme/gitops").unwrap();
+    let source = AppSource { url: "https://github.com/acme/gitops".to_owned(), target: "main".to_owned() };
+    let branch = BranchName::parse("main").unwrap();
+    let sent = |retry| {
+        let app = Application { sources: vec![source.clone()], retry, ..Application::default() };
+        which_sources(&app, &gitops, &branch, &commit()).unwrap().retry
+    };
+    assert_eq!(sent(None), None);
+    let own = json!({ "limit": 5, "refresh": true, "backoff": { "duration": "3s" } });
+    assert_eq!(sent(Some(own)), Some(json!({ "limit": 5, "refresh": false, "backoff": { "duration": "3s" } })));
 }
 
 fn sync_fault(cause: Cause, changed: Changed) -> Fault {
@@ -56,7 +71,11 @@ fn what_became_of_a_sync() {
         check(400, &error_body(9, auto), SyncOutcome::AutoSync(said(auto)));
     }
     let project = "app is not allowed in project \"x\", or the project does not exist";
-    check(400, &error_body(3, project), SyncOutcome::Refused(said(project)));
+    check(400, &error_body(3, project), SyncOutcome::NotTaken(ArgoError::Refused(said(project))));
+    let away = "error resolving repo revision: rpc error: code = Unavailable desc = connection refused";
+    check(400, &error_body(9, away), SyncOutcome::NotTaken(ArgoError::Refused(said(away))));
+    let other = "sync operation is not allowed";
+    check(400, &error_body(9, other), SyncOutcome::Refused(said(other)));
     check(400, "<html>", not_done(Cause::Status { status: 400 }, Changed::Nothing));
     check(401, &error_body(16, "invalid session: token is expired"), SyncOutcome::NotTaken(ArgoError::Unauthorized));
     let window = "cannot sync: blocked by sync window";

@@ -25,6 +25,7 @@ fn an_application_in_our_words() {
         status: status.to_owned(),
         message: message.to_owned(),
         hook_phase: hook_phase.to_owned(),
+        ..Resource::default()
     };
     let expected = Application {
         operation: None,
@@ -39,7 +40,11 @@ fn an_application_in_our_words() {
             by: Some("deploybot".to_owned()),
             resources: vec![
                 resource("Service", "checkout", "Synced", "service/checkout unchanged", "Running"),
-                resource("Job", "migrate", "", "job.batch/migrate created", "Succeeded"),
+                Resource {
+                    hook_type: "PreSync".to_owned(),
+                    images: Some(texts(&["ghcr.io/acme/checkout:x"])),
+                    ..resource("Job", "migrate", "", "job.batch/migrate created", "Succeeded")
+                },
             ],
         }),
         sync_status: SyncStatus::Synced,
@@ -58,6 +63,9 @@ fn an_application_in_our_words() {
             (Timestamp::from_rfc3339("2026-08-20T10:00:00Z"), texts(&["11aa22bb33cc44dd55ee66ff778899aabbccddee"])),
             (at("08:42:43"), texts(&[SHA])),
         ],
+        retry: None,
+        suspended: Vec::new(),
+        given_up: true,
         failing: texts(&[r#"Deployment/checkout: Deployment "checkout" exceeded its progress deadline"#]),
     };
     assert_eq!(read(sample()), expected);
@@ -189,6 +197,7 @@ fn the_fields_that_we_ask_for_are_those_that_we_read() {
     let mut full = with("/operation", sample()["status"]["operationState"]["operation"].clone());
     full["spec"]["sources"] = json!([{ "repoURL": "https://a", "targetRevision": "v1" }]);
     full["spec"]["syncPolicy"]["automated"] = json!({ "enabled": true });
+    full["spec"]["syncPolicy"]["retry"] = json!({ "limit": 3 });
     full["metadata"]["deletionTimestamp"] = json!("2026-08-21T08:42:43Z");
     full["status"]["sync"]["revisions"] = json!(["a"]);
     full["status"]["history"][0]["revisions"] = json!(["a"]);

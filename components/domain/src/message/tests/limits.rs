@@ -101,14 +101,19 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         let failures = [
             Failure::Sync { message: s(), resources: vec![s(); 5] },
             Failure::Degraded { message: s(), resources: vec![s(); 5] },
-            Failure::OtherImage { wanted: s(), runs: vec![s(); 5] },
+            Failure::OtherImage { wanted: s(), found: vec![s(); 5], why: Doubt::OldPods },
             Failure::NoRight { said: s() },
             Failure::Refused { said: s() },
             Failure::Fault { fault: fault.clone() },
         ];
         let words = failures.map(|failure| LastWord::Failed { failure }).into_iter().chain([
-            LastWord::Live { paused: false, urls: vec![format!("https://evil.example|{evil}")] },
-            LastWord::Live { paused: true, urls: vec![s()] },
+            LastWord::Live {
+                proof: Proof::Runs,
+                synced_by: Some(s()),
+                urls: vec![format!("https://evil.example|{evil}")],
+            },
+            LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec![s()] },
+            LastWord::Lost { failure: Failure::NoRight { said: s() } },
             LastWord::Superseded { by_deployment: None, by_person: Some(s()) },
             LastWord::TimedOut { waiting: None, health: Some(s()) },
             LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: Some(s()) }), health: None },
@@ -121,8 +126,13 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 &about,
             );
         }
-        let progress =
-            Progress { health: s(), message: s(), resources: Some((u32::MAX, u32::MAX)), ..Progress::default() };
+        let progress = Progress {
+            health: s(),
+            message: s(),
+            holds: s(),
+            resources: Some((u32::MAX, u32::MAX)),
+            ..Progress::default()
+        };
         for synced in [false, true] {
             let progress = Some(Progress { synced, ..progress.clone() });
             let watch = WatchFact {

@@ -1,0 +1,207 @@
+//! Whether the image that was to be deployed is in what our sync applied, and in what runs.
+//!
+//! Easy to miss: neither list is the whole truth. What was applied (Argo CD 3.1 and newer say it) may be rewritten on
+//! its way into Pods by an admission webhook or a mirror. Pods may not be there at all: zero replicas, only CronJobs, a
+//! project that does not show Pods. And a Pod of a Job proves nothing about the Deployment beside it.
+
+use crate::image::{Digest, ImageName, ImageRef};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What shows that our version is live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// A Pod runs our image.
+    Runs,
+    /// Our sync applied our image. No Pod of the image is shown.
+    Applied,
+    /// Nothing: our sync succeeded, but neither list names an image.
+    NoImage,
+}
+
+/// Why our version is not live although the sync succeeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// The Pods run other tags of our image. New Pods may still come.
+    OldPods,
+    /// Another tag of our image was applied, or only other images run. Argo CD's answer may be old.
+    OtherTag,
+    /// Our sync applied images, and none of them is ours.
+    NotUsed,
+}
+
+/// Decides by the images that our sync `applied` (no hooks), and those that `pods` run (no Pods of Jobs).
+pub fn proof(applied: &[String], pods: &[String], wanted: &ImageRef, digest: Option<&Digest>) -> Result<Proof, Doubt> {
+    let all: Vec<Named<'_>> = applied.iter().chain(pods).map(|image| Named::read(image)).collect();
+    let ours = |images: &[String]| {
+        let images: Vec<Named<'_>> = images.iter().map(|image| Named::read(image)).collect();
+        has_ours(&images, &all, wanted, digest)
+    };
+    match (ours(applied), ours(pods)) {
+        (_, Some(false)) => Err(Doubt::OldPods),
+        (_, Some(true)) => Ok(Proof::Runs),
+        (Some(true), None) => Ok(Proof::Applied),
+        (Some(false), None) => Err(Doubt::OtherTag),
+        (None, None) if !applied.is_empty() => Err(Doubt::NotUsed),
+        (None, None) if pods.is_empty() => Ok(Proof::NoImage),
+        (None, None) => Err(Doubt::OtherTag),
+    }
+}
+
+/// Whether our image is among these with our tag or digest. `None`: no image of these is ours, whatever its tag.
+fn has_ours(images: &[Named<'_>], all: &[Named<'_>], wanted: &ImageRef, digest: Option<&Digest>) -> Option<bool> {
+    let is_named = |image: &&Named<'_>| image.is(&wanted.name);
+    // A mirror keeps the last part of the name. That counts only if no other image has the same last part.
+    let last = wanted.name.repository().rsplit('/').next().unwrap_or_default();
+    let mirrors: BTreeSet<&str> =
+        all.iter().filter(|image| image.last() == last && !image.is(&wanted.name)).map(|image| image.name).collect();
+    let is_mirror = |image: &&Named<'_>| mirrors.len() == 1 && mirrors.contains(image.name);
+    let named: Vec<&Named<'_>> = images.iter().filter(is_named).collect();
+    let ours = if named.is_empty() { images.iter().filter(is_mirror).collect() } else { named };
+    let known = ours.iter().filter_map(|image| image.matches(wanted, digest));
+    known.reduce(|one, other| one || other)
+}
+
+/// An image as Kubernetes writes it: `name`, `name:tag`, `name@digest`, `name:tag@digest`.
+struct Named<'a> {
+    name: &'a str,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn read(image: &'a str) -> Self {
+        let (text, digest) = match image.split_once('@') {
+            Some((text, digest)) => (text, Some(digest)),
+            None => (image, None),
+        };
+        match text.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => Self { name, tag: Some(tag), digest },
+            _ if digest.is_some() => Self { name: text, tag: None, digest },
+            _ => Self { name: text, tag: Some("latest"), digest },
+        }
+    }
+
+    fn is(&self, name: &ImageName) -> bool {
+        ImageName::parse(self.name).is_ok_and(|parsed| parsed.is(name))
+    }
+
+    fn last(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether the image has our tag or our digest. `None`: it has a digest alone, and ours is not known.
+    fn matches(&self, wanted: &ImageRef, digest: Option<&Digest>) -> Option<bool> {
+        let by_digest = self.digest.zip(digest).map(|(theirs, ours)| theirs == ours.as_str());
+        match (self.tag, by_digest) {
+            (_, Some(true)) => Some(true),
+            (Some(tag), _) => Some(tag == wanted.tag.as_str()),
+            (None, by_digest) => by_digest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Tag;
+    use proptest::prelude::*;
+
+    fn wanted() -> ImageRef {
+        ImageRef { name: ImageName::parse("ghcr.io/acme/checkout").unwrap(), tag: Tag::parse("new").unwrap() }
+    }
+
+    fn digest(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
+    #[test]
+    fn which_image_proves_what() {
+        let check = |applied: &[&str], pods: &[&str], expected| {
+            let texts = |images: &[&str]| images.iter().map(|image| (*image).to_owned()).collect::<Vec<_>>();
+            let ours = Digest::parse(&digest('a')).unwrap();
+            let found = proof(&texts(applied), &texts(pods), &wanted(), Some(&ours));
+            assert_eq!(found, expected, "applied {applied:?}, pods {pods:?}");
+        };
+        let (new, old, redis) = ("ghcr.io/acme/checkout:new", "ghcr.io/acme/checkout:old", "redis:7");
+        check(&[new, redis], &[new, redis], Ok(Proof::Runs));
+        // During a rolling update.
+        check(&[new], &[old, new], Ok(Proof::Runs));
+        // Zero replicas, only CronJobs, a project without Pods.
+        check(&[new], &[], Ok(Proof::Applied));
+        check(&[new], &[redis], Ok(Proof::Applied));
+        // Before Argo CD 3.1 nothing says what was applied.
+        check(&[], &[new], Ok(Proof::Runs));
+        check(&[], &[], Ok(Proof::NoImage));
+        check(&[], &[redis], Err(Doubt::OtherTag));
+        check(&[], &[old], Err(Doubt::OldPods));
+        // An operator, or `OnDelete`, has not replaced the Pods.
+        check(&[new], &[old], Err(Doubt::OldPods));
+        check(&[old], &[], Err(Doubt::OtherTag));
+        check(&[old], &[new], Ok(Proof::Runs));
+        // Only a hook uses the tag: hooks are in neither list.
+        check(&["ghcr.io/acme/other:1"], &["ghcr.io/acme/other:1"], Err(Doubt::NotUsed));
+        check(&[redis], &[], Err(Doubt::NotUsed));
+    }
+
+    #[test]
+    fn a_mirror_keeps_the_last_part_of_the_name() {
+        let check = |applied: &[&str], pods: &[&str], expected| {
+            let texts = |images: &[&str]| images.iter().map(|image| (*image).to_owned()).collect::<Vec<_>>();
+            assert_eq!(proof(&texts(applied), &texts(pods), &wanted(), None), expected, "{applied:?} {pods:?}");
+        };
+        let (new, mirrored) = ("ghcr.io/acme/checkout:new", "mirror.corp:5000/ghcr/checkout:new");
+        let (old, other) = ("mirror.corp:5000/ghcr/checkout:old", "quay.io/else/checkout:new");
+        check(&[mirrored], &[mirrored], Ok(Proof::Runs));
+        check(&[new], &[mirrored], Ok(Proof::Runs));
+        check(&[new], &[old], Err(Doubt::OldPods));
+        // Two images with that last part: neither is known to be a mirror.
+        check(&[], &[mirrored, other], Err(Doubt::OtherTag));
+        check(&[mirrored, other], &[], Err(Doubt::NotUsed));
+        // What has our own name decides, whatever else has the last part.
+        check(&[new], &[new, "quay.io/else/checkout:7"], Ok(Proof::Runs));
+        check(&["ghcr.io/acme/checkout2:new"], &[], Err(Doubt::NotUsed));
+    }
+
+    #[test]
+    fn a_digest_is_the_image_too() {
+        let ours = Digest::parse(&digest('a')).unwrap();
+        let check = |pod: &str, digest: Option<&Digest>, expected| {
+            assert_eq!(proof(&[], &[pod.to_owned()], &wanted(), digest), expected, "{pod} {digest:?}");
+        };
+        let (same, different) = (digest('a'), digest('b'));
+        check(&format!("ghcr.io/acme/checkout@{same}"), Some(&ours), Ok(Proof::Runs));
+        check(&format!("ghcr.io/acme/checkout:old@{same}"), Some(&ours), Ok(Proof::Runs));
+        check(&format!("ghcr.io/acme/checkout:new@{different}"), Some(&ours), Ok(Proof::Runs));
+        check(&format!("ghcr.io/acme/checkout@{different}"), Some(&ours), Err(Doubt::OldPods));
+        // Which tag that is cannot be known.
+        check(&format!("ghcr.io/acme/checkout@{same}"), None, Err(Doubt::OtherTag));
+    }
+
+    #[test]
+    fn an_image_is_recognised_however_it_is_spelled() {
+        let check = |pod: &str, name: &str, tag: &str, expected: bool| {
+            let wanted = ImageRef { name: ImageName::parse(name).unwrap(), tag: Tag::parse(tag).unwrap() };
+            let found = proof(&[], &[pod.to_owned()], &wanted, None) == Ok(Proof::Runs);
+            assert_eq!(found, expected, "{name}:{tag} as {pod}");
+        };
+        check("ghcr.io/acme/checkout:main-2", "ghcr.io/acme/checkout", "main-1", false);
+        check("docker.io/library/nginx:1", "nginx", "1", true);
+        check("nginx:1", "index.docker.io/nginx", "1", true);
+        check("nginx", "nginx", "latest", true);
+        check("localhost:5000/x", "localhost:5000/x", "latest", true);
+        check("127.0.0.1:5000/x:1", "127.0.0.1:5000/x", "1", true);
+        for odd in ["", ":", "@", "a/b/:"] {
+            check(odd, "nginx", "latest", false);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_image_panics(applied: Vec<String>, pods in prop::collection::vec("[a-z/:@.]{0,20}", 0..4)) {
+            let _ = proof(&applied, &pods, &wanted(), None);
+        }
+    }
+}
