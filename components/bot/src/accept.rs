@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use crate::reply::Declined;
-use crate::request::{Asker, Content, FollowUp, SAVE_LIMIT, Saved, pressed_id, save};
+use crate::request::{Asker, Content, FollowUp, Saved, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
 use crate::{ask, deploy};
@@ -15,6 +15,7 @@ use clients::slack::{self, Interaction, SlashCommand};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};
+use domain::limits;
 use domain::message::{self, Button};
 use domain::names::{DeploymentId, ResponseUrl, SlackTeam};
 use domain::refusal::Refusal;
@@ -192,7 +193,7 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
     let request = asker.request(at, words, Origin::Typed);
     let not_accepted = message::not_accepted();
-    let (text, then) = match save(cx.world, cx.id, SAVE_LIMIT, async || Ok(Some(request))).await {
+    let (text, then) = match save(cx.world, cx.id, limits::SAVE_LIMIT, async || Ok(Some(request))).await {
         Saved::Request(request) => (message::accepted(&request.words), Then::CarryOut(cx.id.clone(), None)),
         Saved::Failed { begun: true } => (not_accepted, Then::TakeBack(cx.id.clone(), None)),
         Saved::Forgotten | Saved::Failed { begun: false } => (not_accepted, Then::Nothing),
@@ -244,7 +245,7 @@ async fn pressed_deploy<W: World>(
     let (world, settings) = (cx.world, cx.settings);
     let begun_at = world.elapsed();
     let too_long = Err(StoreError::Failed("reading took longer than a second"));
-    let id = match within(world, SAVE_LIMIT, pressed_id(world, cx.id, again, at)).await.unwrap_or(too_long) {
+    let id = match within(world, limits::SAVE_LIMIT, pressed_id(world, cx.id, again, at)).await.unwrap_or(too_long) {
         Ok(id) => id,
         Err(error) => {
             world.log(Line::error("not_accepted").of(cx.id).with("cause", error.why()));
@@ -252,7 +253,7 @@ async fn pressed_deploy<W: World>(
         }
     };
     let cx = Context { world, settings, id: &id };
-    let limit = SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
+    let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
     let saved = save(world, &id, limit, async || match store::load_fact::<RequestFact>(world, &id).await? {
         Some(before) => Ok(Some(before)),
         None => asker.button_request(world, at, button).await,

@@ -9,7 +9,7 @@ mod questions;
 mod votes;
 
 use crate::context::{Context, Stop};
-use crate::deploy::{HEAD_START, carry_out};
+use crate::deploy::carry_out;
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
@@ -17,6 +17,7 @@ use clients::slack::{self, Audience, SlackError};
 use domain::command::Command;
 use domain::deployment::{End, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
+use domain::limits;
 use domain::message::{self, Button, Message};
 use domain::names::{DeploymentId, SlackChannel};
 use domain::refusal::Refusal;
@@ -27,8 +28,6 @@ use std::time::Duration;
 use store::{Speech, Urgency};
 use votes::Vote;
 
-/// After this time the person reads that there is no answer.
-const LIMIT: Duration = Duration::from_secs(25);
 /// How often a response is sent until Slack takes it.
 const RESPONSE_TRIES: u32 = 3;
 /// How often we try to save what others have approved, a second apart.
@@ -71,7 +70,7 @@ type Answered = Result<(Response, Option<ToCarryOut>), Stop>;
 /// Finds out or changes what was asked for, and responds.
 pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings, follow_up: FollowUp) {
     // The answer to Slack is still on its way out of this instance, and goes first.
-    world.sleep(HEAD_START).await;
+    world.sleep(limits::HEAD_START).await;
     let FollowUp { content, asker, id, at } = follow_up;
     let ask = Asking { cx: Context { world, settings, id: &id }, asker: &asker, at };
     // A write that failed, or took too long, may have taken effect.
@@ -81,7 +80,7 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
         }
         _ => Changed::Nothing,
     };
-    let (response, next) = match within(world, LIMIT, find_out(&ask, content)).await {
+    let (response, next) = match within(world, limits::ANSWER_LIMIT, find_out(&ask, content)).await {
         Some(Ok(answered)) => answered,
         Some(Err(stop)) => (stopped(&ask, stop, changed), None),
         None => (not_answered(&ask, "answer that", "it took too long", changed), None),

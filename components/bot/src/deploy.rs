@@ -19,8 +19,9 @@ pub use resume::{resume, take_back};
 use crate::context::{Context, Stop};
 use crate::settings::SlackCommandSettings;
 use crate::speak::{MessageJournal, Speaker};
-use crate::world::{Line, WRITE, World};
+use crate::world::{Line, World};
 use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
+use domain::limits;
 use domain::message::{self, Note};
 use domain::names::{CommitSha, DeploymentId};
 use domain::refusal::Refusal;
@@ -36,14 +37,8 @@ use store::{Calls, Held, Lease, Terms};
 
 /// `carry/<id>` and the target's lease.
 const CARRY: Terms = Terms { life: Duration::from_secs(15), renew: Some(Duration::from_secs(5)) };
-/// How much earlier than the work the answer to Slack sets out.
-pub(crate) const HEAD_START: Duration = Duration::from_millis(15);
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;
-/// How long we try to post the end. After that the next probe goes on.
-const TELL_END: Duration = Duration::from_secs(80);
-/// After this time a write that its writer gave up has landed, or never will.
-const LATE_WRITE: Duration = Duration::from_secs(10);
 
 /// Speaks until there is a commit.
 type RunSpeaker<'a, W> = Speaker<'a, W, MessageJournal<'a, W>>;
@@ -79,7 +74,7 @@ impl Job<'_> {
 /// is guarded until its last word.
 pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id: &DeploymentId) {
     // The answer to Slack is still on its way out of this instance: it goes first.
-    world.sleep(HEAD_START).await;
+    world.sleep(limits::HEAD_START).await;
     let rings = Calls::default();
     let name = carry_lease(id);
     let carried = Lease::try_hold(world, &name, CARRY, async |lease| {
@@ -107,7 +102,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
     if held.late(&rings).is_empty() {
         return;
     }
-    world.sleep(LATE_WRITE).await;
+    world.sleep(limits::LATE_WRITE).await;
     if let Err(error) = resume::adopt_strays(world).await {
         world.log(Line::error("strays_not_adopted").of(id).with("cause", error.why()));
     }
@@ -224,7 +219,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
         *job.facts = known;
         return Ok(());
     }
-    run.lease.ensure(WRITE).await?;
+    run.lease.ensure(limits::WRITE).await?;
     let fact = EndFact { at: now, end };
     store::save_fact(world, id, &fact).await?;
     world.log(Line::new("ended").of(id).with_json("end", &fact.end));
@@ -236,7 +231,7 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
 async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts: &Facts) -> Result<(), Stop> {
     let (world, id) = (run.cx.world, run.cx.id);
     let words = message::before_commit(id, facts, None);
-    let until = world.elapsed().saturating_add(TELL_END);
+    let until = world.elapsed().saturating_add(limits::TELL_END);
     while let Some(again) = speaker.tell(facts, &words, true).await {
         let left = until.saturating_sub(world.elapsed());
         if left.is_zero() {
@@ -250,10 +245,10 @@ async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts
 /// From the catalog to the commit.
 async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     may_go_on(run, job.request).await?;
-    let remembered = catalog::cached_catalog(&run.cx).await;
-    // A person who has just mended the catalog types the command again at once: the cached catalog
-    // refuses nothing.
-    let allowed = match &remembered {
+    let cached = catalog::cached_catalog(&run.cx).await;
+    // The cached catalog may allow, but never refuse: somebody who has just mended the catalog types the command
+    // again at once.
+    let allowed = match &cached {
         Some(remembered) => gates::authorise(&run.cx, job.request, remembered).await.ok(),
         None => None,
     };

@@ -19,22 +19,15 @@ use clients::github::{Push, PushedCommit};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use clients::signature::{GitHubMac, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
+use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use domain::{message, push};
 use outline::{Kept, Outline};
-use std::time::Duration;
 use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
 
 /// The headers that are looked at.
 pub const HEADERS: &[&str] =
     &["content-type", "x-github-delivery", "x-github-event", "x-hub-signature", "x-hub-signature-256"];
-
-/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there
-/// before that.
-const LIMIT: Duration = Duration::from_secs(8);
-
-/// Between two looks for `committed`, when the webhook overtook it.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A delivery that is GitHub's.
 pub struct Verified {
@@ -97,7 +90,7 @@ fn relay_headers(head: &Inbound, signature: &str) -> RelayHeaders {
 
 /// Recognises the bot's own push and relays it; answers everything else with the reason.
 pub async fn push(world: &impl World, settings: &GithubRelaySettings, verified: Verified) -> Answer {
-    match within(world, LIMIT, answer(world, settings, verified)).await {
+    match within(world, limits::RELAY_LIMIT, answer(world, settings, verified)).await {
         Some(answer) => answer,
         None => {
             // A call under way may have taken effect. The delivery can come again, and the watch goes on
@@ -281,7 +274,7 @@ async fn prove(
             world.log(Line::new("push_before_committed").of(id));
             return Ok(Some(Answer::reason(StatusCode::ACCEPTED, "later", "the commit is not recorded yet")));
         }
-        world.sleep(LOOK_AGAIN).await;
+        world.sleep(limits::COMMITTED_AGAIN).await;
     }
 }
 

@@ -15,9 +15,6 @@ use std::cell::Cell;
 use std::time::Duration;
 use store::StoreError;
 
-/// The store and Redis together get this long before the answer to Slack.
-pub(crate) const SAVE_LIMIT: Duration = Duration::from_secs(1);
-
 /// Who asks, where, and how the answer reaches that person.
 #[derive(Clone)]
 pub struct Asker {

@@ -8,26 +8,16 @@
 
 mod decide;
 
-use crate::world::{Line, WRITE, World};
+use crate::world::{Line, World};
 use clients::slack::{self, Audience, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
 use domain::deployment::{Facts, MessageFact, Place, RequestFact, Told, Voice, words_hash};
-use domain::limits::Limits;
+use domain::limits::{self, Limits};
 use domain::message::{self, Message};
 use domain::names::DeploymentId;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 use store::{Lease, Speech, StoreError, Urgency};
-
-/// What a call to Slack may take: the lease must hold this long before the call is made, or old words may
-/// come over newer ones.
-pub(crate) const CALL: Duration = Duration::from_secs(5);
-
-/// When a call that failed is tried again.
-pub(crate) const AGAIN: Duration = Duration::from_secs(1);
-
-/// How soon to look again whether the other role's call has arrived.
-const ARRIVES: Duration = Duration::from_millis(100);
 
 /// What a role keeps of its side of the message, and what it knows of the other side.
 pub(crate) trait Journal {
@@ -96,7 +86,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         let telling = Telling { facts, request, words, hash, last, call };
         self.tell_now(&telling).await.unwrap_or_else(|error| {
             self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
-            Some(AGAIN)
+            Some(limits::SPEAK_AGAIN)
         })
     }
 
@@ -112,7 +102,7 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
                 Next::Wait(again) => return Ok(Some(again)),
                 Next::LetArrive => {
                     if self.journal.standing(telling.facts, telling.last).await? != Standing::News {
-                        return Ok(Some(ARRIVES));
+                        return Ok(Some(limits::ARRIVES));
                     }
                 }
                 Next::Speak(way) => self.speak(telling, &way, &mut tried).await?,
@@ -302,7 +292,7 @@ impl<W: World> Journal for MessageJournal<'_, W> {
         }
         // After a long sleep another process may hold the lease, and that process's notes must not
         // be overwritten.
-        self.lease.ensure(WRITE).await?;
+        self.lease.ensure(limits::WRITE).await?;
         let fact = MessageFact(voice);
         store::save_fact(self.world, self.id, &fact).await?;
         *self.saved.borrow_mut() = fact.0;
@@ -317,7 +307,7 @@ impl<W: World> Journal for MessageJournal<'_, W> {
                 return Ok(Standing::Elsewhere);
             }
         }
-        self.lease.ensure(CALL).await?;
+        self.lease.ensure(limits::SLACK_CALL).await?;
         Ok(Standing::Ours)
     }
 }

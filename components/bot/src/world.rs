@@ -1,6 +1,7 @@
 //! All the seams together: what a story needs of the world. Where log lines go, and what is in one.
 
 use clients::http::Http;
+use domain::limits;
 use domain::names::DeploymentId;
 use futures::future::{Either, select};
 use serde_json::{Map, Value};
@@ -13,9 +14,6 @@ pub trait World: Http + KeyValue + Redis + Clock + Log {}
 
 impl<T: Http + KeyValue + Redis + Clock + Log> World for T {}
 
-/// What a write to the store may take.
-pub(crate) const WRITE: Duration = Duration::from_secs(2);
-
 /// Puts a time limit on any work. `None`: the work took longer, and was dropped.
 pub(crate) async fn within<T>(clock: &impl Clock, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(clock.sleep(limit))).await {
@@ -24,8 +22,6 @@ pub(crate) async fn within<T>(clock: &impl Clock, limit: Duration, work: impl Fu
     }
 }
 
-/// How often a lease that somebody else has is tried again.
-pub(crate) const LEASE_RETRY: Duration = Duration::from_millis(100);
 /// A lease for work that is over in a moment.
 const BRIEF: Terms = Terms { life: Duration::from_secs(15), renew: None };
 
@@ -36,7 +32,7 @@ pub(crate) async fn under_lease<'w, W: World, T, E: From<StoreError> + From<Leas
     work: impl AsyncFnOnce(&Lease<'w, W>) -> Result<T, E>,
 ) -> Result<T, E> {
     let if_taken = async || {
-        world.sleep(LEASE_RETRY).await;
+        world.sleep(limits::LEASE_RETRY).await;
         Ok(())
     };
     Lease::hold(world, name, BRIEF, if_taken, work).await

@@ -1,4 +1,6 @@
 //! Every period of ours that is neither a fact of another system nor the life of a lease.
+//!
+//! [`Limits`] are those that tests shorten by name; the rest are constants below.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -73,6 +75,8 @@ limits! {
     /// How long another image than ours is borne when all is healthy: Pods are replaced, and Argo CD's picture of the
     /// cluster may be behind.
     other_image = 60_000;
+    /// How often the Pods are looked at while a rollout takes its time.
+    pods = 5_000;
     /// How long after our sync it is requested again, where Argo CD itself failed.
     repeat = 5_000;
     /// How long the same error of Argo CD has to last that would be final: it gives them for passing reasons, too.
@@ -97,6 +101,74 @@ impl Limits {
         Some(limits)
     }
 }
+
+// ---- Periods that no test shortens ----
+
+/// When a deployment is followed again whose facts could not be read or written.
+pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+/// How long a look at the Pods of a rollout may take.
+pub const PODS_LIMIT: Duration = Duration::from_secs(1);
+/// A note that is not there after this long never will be: the relay puts a push in flight before it writes the note.
+pub const MISSING_NOTE: Duration = Duration::from_secs(60);
+/// What a request to Argo CD that changes something may take: the lease must hold this long before it is sent.
+pub const ASK: Duration = Duration::from_secs(5);
+/// How long the sync waits for the message that says whose commits ride along.
+pub const RIDERS_TOLD: Duration = Duration::from_secs(3);
+/// Between two looks whether a late sync has to be repaired.
+pub const LATE_SYNC_AGAIN: Duration = Duration::from_secs(2);
+/// Before a stream that ended is opened again.
+pub const REOPEN: Duration = Duration::from_millis(200);
+/// Final words that could not be posted for this long are given up, with an error in the log.
+pub const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
+/// How long a refusal waits for the message that it links to.
+pub const REFUSAL_LINK: Duration = Duration::from_secs(3);
+/// How long a login ahead of the question may take: such a login is there to save time.
+pub const LOGIN_AHEAD: Duration = Duration::from_secs(2);
+/// After Redis lost everything, a request that no process has begun for this long is not begun any more.
+/// Longer than any lease of a carrier.
+pub const ABANDONED: Duration = Duration::from_secs(30);
+/// A request that is not there after this long never will be: `accept` gives up saving it after a second.
+pub const SAVING: Duration = Duration::from_secs(2);
+/// Between two tries to take back a request.
+pub const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
+/// How long a mutation may take: each lease must be ours for this long when the mutation is sent.
+pub const MUTATION: Duration = Duration::from_secs(8);
+/// How long a reader waits until the catalog is saved in the cache.
+pub const CACHE_LIMIT: Duration = Duration::from_secs(1);
+/// How long a call about GitHub's deployments may take, with the save after it.
+pub const GITHUB_CALL: Duration = Duration::from_secs(7);
+/// What a write to the store may take.
+pub const WRITE: Duration = Duration::from_secs(2);
+/// How often a lease that somebody else has is tried again.
+pub const LEASE_RETRY: Duration = Duration::from_millis(100);
+/// How much earlier than the work the answer to Slack sets out.
+pub const HEAD_START: Duration = Duration::from_millis(15);
+/// How long we try to post the end. After that the next probe goes on.
+pub const TELL_END: Duration = Duration::from_secs(80);
+/// After this time a write that its writer gave up has landed, or never will.
+pub const LATE_WRITE: Duration = Duration::from_secs(10);
+/// GitHub gives up after 10 s and never sends a push again by itself, so the answer must be there
+/// before that.
+pub const RELAY_LIMIT: Duration = Duration::from_secs(8);
+/// Between two looks for `committed`, when the webhook overtook it.
+pub const COMMITTED_AGAIN: Duration = Duration::from_millis(100);
+/// After this time the person reads that there is no answer.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(25);
+/// What a call to Slack may take: the lease must hold this long before the call is made, or old words may
+/// come over newer ones.
+pub const SLACK_CALL: Duration = Duration::from_secs(5);
+/// When a call to Slack that failed is tried again.
+pub const SPEAK_AGAIN: Duration = Duration::from_secs(1);
+/// How soon to look again whether the other role's call has arrived.
+pub const ARRIVES: Duration = Duration::from_millis(100);
+/// The store and Redis together get this long before the answer to Slack.
+pub const SAVE_LIMIT: Duration = Duration::from_secs(1);
+/// How long after the sync's end we ask Argo CD to compare again. Argo CD compares right after a sync, but in whole
+/// seconds: that comparison may have the same second as the end, and then it proves nothing. Its next one may be
+/// minutes away.
+pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
+/// By how much clocks of different machines may differ here.
+pub const CLOCKS: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -256,7 +256,11 @@ fn a_sync_that_fails_for_good_names_what_failed() {
 fn a_sync_that_fails_once_is_tried_again_on_the_same_commit() {
     room(async |room| {
         follows(room, Script { failures: 1, ..then(&[(0, Health::Healthy)]) });
-        room.argocd.lock().app("checkout").retry = json!({ "limit": 5, "refresh": true });
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.app("checkout").retry = json!({ "limit": 5, "refresh": true });
+            argocd.look(sandbox::now(), "checkout", None);
+        }
         room.alice("checkout 42").await;
         room.says("retry 1").await?;
         let (ours, tag) = (head(room), room.tag("checkout", "feature/totals"));

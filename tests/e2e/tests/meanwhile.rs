@@ -82,7 +82,8 @@ fn an_application_that_is_gone_ends_the_deploy_in_words() {
         room.alice("checkout 42").await;
         room.says("rolling out").await?;
         room.argocd.lock().remove("checkout");
-        let message = room.says("*checkout #42*  Argo CD has no such application").await?;
+        let lost = "*checkout #42*  I can't see this app in Argo CD any more: Argo CD says that there is no such";
+        let message = room.says(lost).await?;
         assert!(message.contains("the cluster may have parts of it."), "{message}");
         assert_eq!(asked(room).len(), 1);
         Ok(())
@@ -93,7 +94,7 @@ fn an_application_that_is_gone_ends_the_deploy_in_words() {
         room.alice("checkout 42").await;
         room.says("rolling out").await?;
         room.argocd.lock().remove("checkout");
-        let message = room.says("Argo CD has no such application").await?;
+        let message = room.says("I can't see this app in Argo CD any more").await?;
         assert!(message.contains("the cluster may have parts of it."), "{message}");
         Ok(())
     });

@@ -24,6 +24,25 @@ fn logged(report: &Report, event: &str) -> bool {
     report.journal.iter().any(|line| line.contains(&format!("\"event\":\"{event}\"")))
 }
 
+/// A request that a frozen process accepts late is the newer one, although it was typed earlier: whether each deployment
+/// that was superseded had its commit before the newer one was accepted.
+fn superseded_by_what_came_later(report: &Report) -> bool {
+    let at = |event: &str, id: &str| {
+        let (event, id) = (format!("\"event\":\"{event}\""), format!("\"deployment\":\"{id}\""));
+        report.journal.iter().position(|line| line.contains(&event) && line.contains(&id))
+    };
+    let value = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
+        rest.split_once('"').map(|(value, _)| value.to_owned())
+    };
+    let mut superseded = report.journal.iter().filter(|line| line.contains("\"word\":{\"superseded\""));
+    superseded.all(|line| {
+        let ids = value(line, "deployment").zip(value(line, "by_deployment"));
+        let times = ids.and_then(|(old, newer)| at("committed", &old).zip(at("accepted", &newer)));
+        times.is_some_and(|(committed, accepted)| committed < accepted)
+    })
+}
+
 /// Returns on how many mornings an edit left late, and on how many a late sync had to be repaired.
 fn freeze_inside_operations(seed: u64, length: Duration, every: usize) -> (usize, usize) {
     let (mut broken, mut told, mut synced) = (Vec::new(), 0, 0);
@@ -34,7 +53,10 @@ fn freeze_inside_operations(seed: u64, length: Duration, every: usize) -> (usize
         // A process that slept for less than its lease lives goes on, and finds that GitHub did not answer in
         // time.
         let may_fail = length < CARRY;
-        let as_ever = |end: &String| end == "Live" || end == "Refused" || (may_fail && end == "Failed");
+        let as_ever = |end: &String| {
+            let by_late = end == "Superseded" && superseded_by_what_came_later(&report);
+            end == "Live" || end == "Refused" || (may_fail && end == "Failed") || by_late
+        };
         let other_end = !report.ends.iter().all(as_ever);
         if other_end || !report.broken.is_empty() {
             broken.push(format!("{report}  {:?}\n", report.ends));

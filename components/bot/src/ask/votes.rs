@@ -3,12 +3,13 @@
 
 use super::{Answered, Asking, Response, ToCarryOut};
 use crate::deploy::{carry_lease, catalog, gates};
-use crate::request::{SAVE_LIMIT, Saved, name_version, save};
-use crate::world::{Line, WRITE, World, under_lease};
+use crate::request::{Saved, name_version, save};
+use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
 use domain::command::{DeployWords, TargetWords};
 use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact};
 use domain::image::Tag;
+use domain::limits;
 use domain::message;
 use domain::names::{CommitSha, DeploymentId, SlackUser, Target};
 use domain::refusal::Refusal;
@@ -120,7 +121,7 @@ async fn record<W: World>(
     let (votes, verdict) = count(&before, mine, vote, proposal.needed);
     let is_new = votes != before;
     if is_new {
-        lease.ensure(WRITE).await?;
+        lease.ensure(limits::WRITE).await?;
         store::save_fact(world, of, &votes).await?;
         let event = if vote == Vote::Approve { "approved" } else { "rejected" };
         world.log(Line::new(event).of(of).with("user", user.as_str()));
@@ -145,7 +146,7 @@ async fn record<W: World>(
 /// deployment for all who press *Approve*.
 async fn go_on<W: World>(ask: &Asking<'_, W>, request: RequestFact, is_new: bool) -> (Response, Option<ToCarryOut>) {
     let (world, id) = (ask.cx.world, ask.cx.id);
-    let saved = save(world, id, SAVE_LIMIT, async || {
+    let saved = save(world, id, limits::SAVE_LIMIT, async || {
         let before = store::load_fact(world, id).await?;
         Ok(Some(before.unwrap_or(request.clone())))
     });

@@ -8,15 +8,12 @@ use clients::github::{self, FileState, ReadError, Snapshot};
 use domain::catalog::{Catalog, CatalogError, Environment};
 use domain::command::TargetWords;
 use domain::fault::Fault;
+use domain::limits;
 use domain::names::{BlobSha, Target};
 use domain::push::Managed;
 use domain::refusal::Refusal;
 use domain::values::{self, EditRefusal};
-use std::time::Duration;
 use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
-
-/// How long a reader waits until the catalog is saved in the cache.
-const CACHE_LIMIT: Duration = Duration::from_secs(1);
 
 /// The catalog as last read. It saves a round trip and decides nothing: before a commit [`same_catalog`]
 /// compares the catalog with the branch, and before a refusal the branch is read.
@@ -64,7 +61,7 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
     // First: a reader of the cached catalog relies on `managed` being saved, too.
     note_managed(cx, &cached.text).await?;
     // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
-    match within(cx.world, CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
+    match within(cx.world, limits::CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
         Some(saved) => saved?,
         None => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
     }

@@ -6,10 +6,11 @@ use super::settle::{self, Written};
 use super::turn::{self, Turn};
 use super::{Job, Run, TRIES, catalog, gates, may_go_on};
 use crate::context::{Context, Stop};
-use crate::world::{Line, WRITE, World};
+use crate::world::{Line, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
 use domain::deployment::{Attempt, CommitFact, Facts, Riders, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault};
+use domain::limits;
 use domain::message::{self, Note};
 use domain::names::{CommitSha, FilePath};
 use domain::nonempty::NonEmpty;
@@ -17,9 +18,6 @@ use domain::refusal::Refusal;
 use domain::values;
 use std::time::Duration;
 use store::Lease;
-
-/// How long a mutation may take: each lease must be ours for this long when the mutation is sent.
-const MUTATION: Duration = Duration::from_secs(8);
 
 /// A commit that is to be sent.
 struct CommitToSend {
@@ -82,7 +80,7 @@ impl<W: World> Turn<'_, W> {
                 decided = self.decide(job).await?;
             }
             let Some(send) = decided.take() else { return Ok(None) };
-            if branch.ensure(MUTATION).await.is_err() {
+            if branch.ensure(limits::MUTATION).await.is_err() {
                 // The lease ran out while we read: take our place again.
                 return Ok(Some(Duration::ZERO));
             }
@@ -214,8 +212,8 @@ impl<W: World> Turn<'_, W> {
     /// newer deployment.
     async fn save_commit(&self, facts: &mut Facts, commit: CommitFact) -> Result<(), Stop> {
         let Context { world, id, .. } = self.run.cx;
-        self.run.lease.check(WRITE)?;
-        self.lease.ensure(WRITE).await?;
+        self.run.lease.check(limits::WRITE)?;
+        self.lease.ensure(limits::WRITE).await?;
         store::save_fact(world, id, &commit).await?;
         let before = facts.commit.as_ref().and_then(|commit| commit.granted.overridden.as_ref());
         if let (None, Some(reason), Some(request)) = (before, &commit.granted.overridden, &facts.request) {
@@ -240,9 +238,9 @@ impl<W: World> Turn<'_, W> {
         let gitops = &commit.plan.gitops;
         let new =
             NewCommit { repo: &gitops.repo, branch: &gitops.branch, base, headline: &headline, body: &body, files };
-        self.run.lease.ensure(MUTATION).await?;
-        self.lease.ensure(MUTATION).await?;
-        branch.ensure(MUTATION).await?;
+        self.run.lease.ensure(limits::MUTATION).await?;
+        self.lease.ensure(limits::MUTATION).await?;
+        branch.ensure(limits::MUTATION).await?;
         Ok(github::commit(world, &settings.github, &new).await)
     }
 }

@@ -21,10 +21,11 @@
 
 use super::{Run, turn, versions};
 use crate::context::Stop;
-use crate::world::{Line, WRITE, World};
+use crate::world::{Line, World};
 use clients::github::{self, DeploymentStatus, NewDeployment};
 use domain::deployment::{CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact};
 use domain::fault::{Cause, Fault};
+use domain::limits;
 use domain::message;
 use domain::names::CommitSha;
 use domain::time::Timestamp;
@@ -39,8 +40,6 @@ use store::Urgency;
 const TRIES: u8 = 3;
 /// For how many of GitHub's minutes after the end we try to report that end.
 const AFTERWARDS: u32 = 2;
-/// How long a call may take, with the save after it.
-const CALL: Duration = Duration::from_secs(7);
 
 /// What came of a report to GitHub.
 enum Shown {
@@ -86,7 +85,8 @@ impl<W: World> Run<'_, W> {
     pub(super) async fn compare(&self, facts: &Facts) {
         let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
         let Some(changes) = versions::changes(&self.cx, commit.target()).await else { return };
-        if self.lease.ensure(WRITE).await.is_ok() && store::save_fact(self.cx.world, self.cx.id, &changes).await.is_ok()
+        if self.lease.ensure(limits::WRITE).await.is_ok()
+            && store::save_fact(self.cx.world, self.cx.id, &changes).await.is_ok()
         {
             let _ = store::announce(self.cx.world, self.cx.id).await;
         }
@@ -200,7 +200,7 @@ impl<W: World> Run<'_, W> {
             Some(LastWord::Live { urls, .. }) => urls.iter().find(|url| url.starts_with("http")),
             _ => None,
         };
-        if self.lease.ensure(CALL).await.is_err() {
+        if self.lease.ensure(limits::GITHUB_CALL).await.is_err() {
             return Ok(Shown::Never);
         }
         let status = DeploymentStatus {
@@ -268,7 +268,7 @@ impl<W: World> Run<'_, W> {
     /// Saves the fact, with enough time left for a call. Returns whether the fact is saved: if not, the
     /// reports are not ours any more.
     async fn save_shown(&self, fact: &GitHubFact) -> bool {
-        let limit = CALL.saturating_add(WRITE);
+        let limit = limits::GITHUB_CALL.saturating_add(limits::WRITE);
         self.lease.ensure(limit).await.is_ok() && store::save_fact(self.cx.world, self.cx.id, fact).await.is_ok()
     }
 }

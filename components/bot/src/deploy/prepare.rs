@@ -13,17 +13,14 @@ use domain::deployment::{
     CommitFact, CommittedFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, TargetPlan,
 };
 use domain::image::{ImageName, ImageRef, Tag};
+use domain::limits;
 use domain::names::{BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, Edit};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
-use std::time::Duration;
 use store::{LastChallenge, Live, RegistryChallenge, StoreError};
-
-/// How long a login ahead of the question may take: such a login is there to save time.
-const LOGIN_AHEAD: Duration = Duration::from_secs(2);
 
 /// Where the work happens: one request, and its target as the catalog has it.
 pub(crate) struct Site<'a, W> {
@@ -84,7 +81,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
 async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Option<Login> {
     let known = store::load_key(cx.world, LastChallenge(image.host())).await.ok().flatten()?;
     let login = registry::log_in_ahead(cx.world, &cx.settings.registry, image, &known.challenge);
-    within(cx.world, LOGIN_AHEAD, login).await.flatten()
+    within(cx.world, limits::LOGIN_AHEAD, login).await.flatten()
 }
 
 /// What the registry knows of an image. How the registry asked for a login is remembered for the next time.

@@ -5,22 +5,15 @@ use super::guard::guarded_until;
 use super::turn::{kept, target_lease};
 use super::{CARRY, carry_out};
 use crate::settings::SlackCommandSettings;
-use crate::world::{Line, WRITE, World, under_lease};
+use crate::world::{Line, World, under_lease};
 use domain::deployment::{CancelFact, RequestFact};
-use domain::limits::Limits;
+use domain::limits::{self, Limits};
 use domain::names::DeploymentId;
 use futures::future::join_all;
-use std::time::Duration;
 use store::{EarlyEnds, History, Key, Lease, Ring, StoreError};
 
-/// After Redis lost everything, a request that no process has begun for this long is not begun any more.
-/// Longer than any lease of a carrier.
-const ABANDONED: Duration = Duration::from_secs(30);
-/// A request that is not there after this long never will be: `accept` gives up saving it after a second.
-const SAVING: Duration = Duration::from_secs(2);
 /// How often we try to take back a request, and how long between two tries.
 const TAKE_BACK_TRIES: u32 = 100;
-const TAKE_BACK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Carries on with deployments that no process carries or, after their commit, guards. Called after
 /// `/healthz` was answered; does something at most once per period in the whole installation.
@@ -51,7 +44,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
             // The request may be on its way just now. One wait is enough for all: they were in flight before.
             if !waited {
                 waited = true;
-                world.sleep(SAVING).await;
+                world.sleep(limits::SAVING).await;
             }
             let Ok(again) = store::load(world, id).await else { continue };
             facts = again;
@@ -71,7 +64,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
             continue;
         };
         let begun = facts.commit.is_some() || facts.end.is_some() || facts.watch_speaks();
-        if lost && !begun && world.now().since(request.at) >= ABANDONED {
+        if lost && !begun && world.now().since(request.at) >= limits::ABANDONED {
             // Its carrier is gone, and perhaps the asker has read that the request is not accepted: it is not
             // begun now.
             store::save_fact(world, id, &CancelFact { by: None, at: world.now() }).await?;
@@ -87,7 +80,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
         store::wake(world).await?;
     }
     if !forgotten.is_empty() {
-        world.sleep(SAVING).await;
+        world.sleep(limits::SAVING).await;
     }
     for id in forgotten {
         // The same button was pressed again, just when what was left of the first press was removed.
@@ -140,7 +133,7 @@ pub async fn take_back(world: &impl World, id: &DeploymentId) {
             Ok(false) => {}
             Err(error) => world.log(Line::error("not_taken_back").of(id).with("cause", error.why())),
         }
-        world.sleep(TAKE_BACK_AGAIN).await;
+        world.sleep(limits::TAKE_BACK_AGAIN).await;
     }
 }
 
@@ -159,7 +152,7 @@ async fn remember_in<K: Key<Value = Ring> + Copy>(
     keep: &[DeploymentId],
 ) -> Result<(), StoreError> {
     under_lease(world, lease, async |lease| {
-        store::remember(world, ring, id, keep, async || lease.ensure(WRITE).await).await
+        store::remember(world, ring, id, keep, async || lease.ensure(limits::WRITE).await).await
     })
     .await
 }

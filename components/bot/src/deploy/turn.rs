@@ -4,8 +4,9 @@
 use super::prepare::Site;
 use super::{CARRY, Job, Run, commit, gates, may_go_on};
 use crate::context::Stop;
-use crate::world::{LEASE_RETRY, Line, WRITE, World, under_lease};
+use crate::world::{Line, World, under_lease};
 use domain::deployment::Facts;
+use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
 use domain::names::{ArgoApplication, DeploymentId, Target};
@@ -16,8 +17,6 @@ use store::{Current, CurrentDeployment, History, Lease, Live, Lock, RolledBackVe
 
 /// The branch's lease: around mutations only, and renewed before each.
 const BRANCH: Terms = Terms { life: Duration::from_secs(10), renew: None };
-/// How long a refusal waits for the message that it links to.
-const POSTING: Duration = Duration::from_secs(3);
 /// How many versions of a target are remembered as rolled back.
 const MANY: usize = 20;
 
@@ -60,7 +59,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<()
     }
     // Our turn from here on: a deployment that waits for the target's lease reads in `current` whose turn
     // it is.
-    lease.ensure(WRITE).await?;
+    lease.ensure(limits::WRITE).await?;
     store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone() }).await?;
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
@@ -81,14 +80,14 @@ async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<Deploym
     let world = run.cx.world;
     let mut facts = Facts::default();
     if let Some(other) = &other {
-        let until = world.elapsed().saturating_add(POSTING);
+        let until = world.elapsed().saturating_add(limits::REFUSAL_LINK);
         loop {
             facts = store::load(world, other).await.unwrap_or_default();
             let is_posting = facts.message.as_ref().is_some_and(|message| message.0.speaking.is_some());
             if facts.place().is_some() || !is_posting || world.elapsed() >= until {
                 break;
             }
-            world.sleep(LEASE_RETRY).await;
+            world.sleep(limits::LEASE_RETRY).await;
         }
     }
     let by = facts.request.as_ref().map(|request| request.user.clone());
@@ -100,7 +99,8 @@ async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
     let Turn { run, site, lease } = turn;
     let (world, argocd) = (run.cx.world, &site.environment.argocd);
     let keep = kept(world, argocd).await?;
-    let remember = store::remember(world, History(argocd), run.cx.id, &keep, async || lease.ensure(WRITE).await);
+    let remember =
+        store::remember(world, History(argocd), run.cx.id, &keep, async || lease.ensure(limits::WRITE).await);
     run.rings.make(world, (), remember).await?;
     run.remembered.set(true);
     Ok(())
@@ -148,7 +148,7 @@ pub(super) async fn with_branch<W: World, T>(
         may_go_on(run, request).await?;
         // A deployment far behind need not look often, and those in front get there first.
         let rounds = u32::try_from(ahead.min(20)).unwrap_or_default().saturating_add(1);
-        world.sleep(LEASE_RETRY.saturating_mul(rounds)).await;
+        world.sleep(limits::LEASE_RETRY.saturating_mul(rounds)).await;
         Ok(())
     };
     Lease::hold(world, &name, BRANCH, if_taken, async |lease| work(job, lease, waited.get()).await).await
@@ -174,7 +174,7 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
             versions.push(RolledBackVersion { tag: before.clone(), by: user.clone(), at: now });
             versions.drain(..versions.len().saturating_sub(MANY));
         }
-        lease.ensure(WRITE).await?;
+        lease.ensure(limits::WRITE).await?;
         let now_known = RolledBack { versions };
         if now_known != known {
             store::save_key(world, RolledBackVersions(argocd), &now_known).await?;

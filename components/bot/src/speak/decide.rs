@@ -3,12 +3,10 @@
 
 use clients::slack::{LATE_EDIT, SlackError};
 use domain::deployment::{Lost, Place, RequestFact, Told, Voice, until};
+use domain::limits;
 use domain::time::Timestamp;
 use std::time::Duration;
 use store::Speech;
-
-/// Final words that could not be posted for this long are given up, with an error in the log.
-const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 
 /// How many posts without an answer are borne: each may be a message that nobody edits.
 const MOST_UNSURE_POSTS: u8 = 2;
@@ -103,9 +101,9 @@ impl Tried {
         match (way, answer) {
             (Way::Edit(_), Err(SlackError::Gone(_))) => self.message_gone = true,
             (Way::Whisper, Err(SlackError::Gone(_) | SlackError::Refused(_))) => self.url_gone = true,
-            (_, Err(SlackError::Unreachable(_))) => self.failed = Some(super::AGAIN),
+            (_, Err(SlackError::Unreachable(_))) => self.failed = Some(limits::SPEAK_AGAIN),
             // Slack may say "after 0 seconds".
-            (_, Err(SlackError::RateLimited(wait))) => self.failed = Some(wait.max(super::AGAIN)),
+            (_, Err(SlackError::RateLimited(wait))) => self.failed = Some(wait.max(limits::SPEAK_AGAIN)),
             // The voice knows it.
             (_, Ok(_) | Err(SlackError::Gone(_) | SlackError::Refused(_))) => {}
         }
@@ -120,7 +118,7 @@ impl Case<'_> {
             return Next::Done;
         }
         if let Some(again) = tried.failed {
-            let given_up = self.last && self.now.since(self.ended) >= GIVE_UP;
+            let given_up = self.last && self.now.since(self.ended) >= limits::GIVE_UP;
             return match (given_up, stand) {
                 (false, _) => Next::Wait(again),
                 (true, Some(_)) => Next::End,

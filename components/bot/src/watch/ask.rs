@@ -10,20 +10,14 @@ use clients::argocd::{self, ArgoError, Right, SyncOutcome};
 use domain::application::{Application, Health};
 use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Trouble, Turn, Waiting};
 use domain::fault::{Cause, Changed, Fault, System};
+use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
 use std::time::Duration;
 use store::{Current, Live, Rewritten, StoreError};
 
-/// What a request to Argo CD that changes something may take: the lease must hold this long before it is sent.
-pub(super) const ASK: Duration = Duration::from_secs(5);
-
-/// How long the sync waits for the message that says whose commits ride along.
-const RIDERS: Duration = Duration::from_secs(3);
-
 /// How often, and how far apart, we look whether a late sync has to be repaired: a sync may take its time.
 const LOOKS: u32 = 60;
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What follows from a look.
 pub(super) enum Flow {
@@ -98,7 +92,7 @@ impl<W: World> Follower<'_, W> {
             watch.asked = Some(now);
         })
         .await?;
-        self.watch.lease.ensure(ASK).await?;
+        self.watch.lease.ensure(limits::ASK).await?;
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
         let sync = argocd::sync(self.world, argocd, application, &revision, self.id);
         let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
@@ -108,7 +102,7 @@ impl<W: World> Follower<'_, W> {
     /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
     async fn let_riders_be_told(&self, commit: &CommitFact) {
         let any = matches!(&commit.target().riders, Riders::Since { commits, .. } if !commits.is_empty());
-        let until = self.world.elapsed().saturating_add(RIDERS);
+        let until = self.world.elapsed().saturating_add(limits::RIDERS_TOLD);
         let told = || self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
         while any && !told() && !self.watch.closing.get() && self.world.elapsed() < until {
             self.world.sleep(Duration::from_millis(20)).await;
@@ -253,7 +247,7 @@ pub(crate) async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings
             }
             Err(error) => world.log(Line::error("late_sync_unknown").of(&late).with("cause", error.why())),
         }
-        world.sleep(LOOK_AGAIN).await;
+        world.sleep(limits::LATE_SYNC_AGAIN).await;
     }
     world.log(Line::error("late_sync_not_mended").of(&late));
 }

@@ -3,7 +3,7 @@
 //! What to do is decided in [`deployment::next`] from the facts alone, and what a look at Argo CD means in [`deployment::step`].
 //! Here it is done: save first, then ask; save first, then speak. Argo CD is followed and the message edited at the same time.
 
-use super::ask::{ASK, Flow};
+use super::ask::Flow;
 use super::follower::{Ended, Follower, Nudges, WatchSpeaker};
 use super::looks::{Look, Looks};
 use super::{SLEPT, Watch};
@@ -11,6 +11,7 @@ use crate::world::{Line, World, within};
 use clients::argocd::{self, ArgoError, Right};
 use domain::application::{Application, Pod, what_holds};
 use domain::deployment::{self, CommitFact, CommittedFact, Next, Step, View, WatchFact};
+use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
 use futures::future::{Either, join, select};
@@ -18,13 +19,6 @@ use futures::stream::StreamExt;
 use std::pin::pin;
 use std::time::Duration;
 use store::StoreError;
-
-/// When a deployment is followed again whose facts could not be read or written.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// How often the Pods are looked at while a rollout takes its time, and how long a look may take.
-const PODS_AGAIN: Duration = Duration::from_secs(5);
-const PODS_LIMIT: Duration = Duration::from_secs(1);
 
 /// Says that there may be something new to tell.
 type Changes = mpsc::UnboundedReceiver<()>;
@@ -42,7 +36,7 @@ pub(crate) async fn follow<W: World>(watch: &Watch<'_, W>, id: &DeploymentId, nu
                 }
             }
         }
-        watch.world.sleep(AGAIN).await;
+        watch.world.sleep(limits::FOLLOW_AGAIN).await;
         if watch.closing.get() {
             return Ended::GoesOn;
         }
@@ -159,7 +153,7 @@ impl<W: World> Follower<'_, W> {
     /// shows at the next look.
     async fn tell_argocd(&self, commit: &CommitFact) {
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        if let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, application, ASK).await {
+        if let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, application, limits::ASK).await {
             self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
         }
     }
@@ -178,7 +172,8 @@ impl<W: World> Follower<'_, W> {
         fact.trouble = fact.trouble.filter(|trouble| trouble.at_sync);
         let mut step = self.decide(commit, app, &mut fact).await;
         if let Step::Follow(progress) = &mut step {
-            progress.holds = self.what_holds(commit).await;
+            let told = fact.progress.as_ref().map(|progress| progress.holds.clone()).unwrap_or_default();
+            progress.holds = self.what_holds(commit, told).await;
         }
         match &step {
             Step::Wait(waiting) => fact.waiting = waiting.clone(),
@@ -198,7 +193,7 @@ impl<W: World> Follower<'_, W> {
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
             // After the sync's end a comparison may be due that nobody announces.
-            Step::Follow(progress) => Ok(Flow::Wait(progress.synced.then(|| now.after(deployment::REFRESH_AFTER)))),
+            Step::Follow(progress) => Ok(Flow::Wait(progress.synced.then(|| now.after(limits::REFRESH_AFTER)))),
             Step::Refresh(_) => self.compare(commit).await,
             Step::Superseded { by } => {
                 if let Some(flow) = self.not_our_turn(commit).await? {
@@ -222,16 +217,16 @@ impl<W: World> Follower<'_, W> {
 
     /// Why it takes so long: looked at now and then, and never for long. A Pod's change sends no event of the
     /// application.
-    async fn what_holds(&self, commit: &CommitFact) -> String {
+    async fn what_holds(&self, commit: &CommitFact, told: String) -> String {
         let (now, known) = (self.world.elapsed(), self.held.borrow().clone());
         // An ordinary rollout is over before the first look.
-        let (looked_at, holds) = known.unwrap_or((now, String::new()));
-        if now.saturating_sub(looked_at) < PODS_AGAIN {
+        let (looked_at, holds) = known.unwrap_or((now, told));
+        if now.saturating_sub(looked_at) < self.watch.settings.limits.pods {
             self.held.replace(Some((looked_at, holds.clone())));
             return holds;
         }
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        let pods = within(self.world, PODS_LIMIT, argocd::pods(self.world, argocd, application)).await;
+        let pods = within(self.world, limits::PODS_LIMIT, argocd::pods(self.world, argocd, application)).await;
         let holds = pods.and_then(Result::ok).and_then(|pods| what_holds(&pods)).unwrap_or_default();
         self.held.replace(Some((now, holds.clone())));
         holds
@@ -264,7 +259,7 @@ impl<W: World> Follower<'_, W> {
     /// Has Argo CD compare what runs with the commit.
     async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        match argocd::refresh(self.world, argocd, application, ASK).await {
+        match argocd::refresh(self.world, argocd, application, limits::ASK).await {
             Ok(newer) => Ok(Flow::Now(Box::new(newer))),
             Err(error) => match self.trouble(error, Right::Get).await? {
                 Flow::Over => Ok(Flow::Over),

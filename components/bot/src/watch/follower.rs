@@ -1,9 +1,10 @@
 //! What is known of one deployment while it is watched, how the watch's facts are written, and how the watch speaks.
 
 use super::Watch;
-use crate::speak::{CALL, Journal, Speaker, Standing};
-use crate::world::{Line, WRITE, World, within};
+use crate::speak::{Journal, Speaker, Standing};
+use crate::world::{Line, World, within};
 use domain::deployment::{self, CommittedFact, Facts, LastWord, OutcomeFact, Voice, WatchFact};
+use domain::limits;
 use domain::message;
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
@@ -100,7 +101,7 @@ impl<'a, W: World> Follower<'a, W> {
     pub(crate) async fn save(&self, change: impl FnOnce(&mut WatchFact)) -> Result<(), StoreError> {
         // One after the other: following Argo CD and speaking would take back each other's part.
         let _turn = self.saving.lock().await;
-        self.watch.lease.ensure(WRITE).await?;
+        self.watch.lease.ensure(limits::WRITE).await?;
         let before = self.facts.borrow().watch.clone();
         let mut fact = before.clone().unwrap_or_default();
         change(&mut fact);
@@ -118,12 +119,12 @@ impl<'a, W: World> Follower<'a, W> {
     pub(crate) async fn save_outcome(&self, word: LastWord) -> Result<(), StoreError> {
         let committed = self.facts.borrow().committed.clone().filter(|_| matches!(word, LastWord::Live { .. }));
         if let Some(CommittedFact { sha, commit, .. }) = committed {
-            self.watch.lease.ensure(WRITE).await?;
+            self.watch.lease.ensure(limits::WRITE).await?;
             let live = LiveVersion { id: self.id.clone(), sha };
             store::save_key(self.world, Live(commit.target().application()), &live).await?;
         }
         let outcome = OutcomeFact { at: self.world.now(), word };
-        self.watch.lease.ensure(WRITE).await?;
+        self.watch.lease.ensure(limits::WRITE).await?;
         // Once: another watch may have saved it, if the lease failed us.
         if store::load_fact::<OutcomeFact>(self.world, self.id).await?.is_none() {
             self.world.log(Line::new("last_word").of(self.id).with_json("word", &outcome.word));
@@ -161,7 +162,7 @@ impl<W: World> Journal for &Follower<'_, W> {
                 return Ok(Standing::News);
             }
         }
-        self.watch.lease.ensure(CALL).await?;
+        self.watch.lease.ensure(limits::SLACK_CALL).await?;
         Ok(Standing::Ours)
     }
 }

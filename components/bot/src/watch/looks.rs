@@ -10,12 +10,10 @@ use clients::http::Chunks;
 use domain::application::Application;
 use domain::deployment::CommitFact;
 use domain::fault::{Cause, Changed, Fault, System};
+use domain::limits;
 use domain::time::Timestamp;
 use futures::stream::{LocalBoxStream, StreamExt};
 use std::time::Duration;
-
-/// Before a stream that ended is opened again.
-const REOPEN: Duration = Duration::from_millis(200);
 
 /// What is done when an application is followed, in faults.
 pub(crate) const STREAM: &str = "follow the application";
@@ -110,7 +108,7 @@ impl<'s, W: World> Looks<'s, W> {
             Source::Polls => {}
             Source::Stream => (self.source, self.apps) = (Source::Polls, polls(self.follower, self.commit)),
             Source::GoodStream => {
-                (self.source, self.apps) = (Source::Stream, events(self.follower, self.commit, REOPEN));
+                (self.source, self.apps) = (Source::Stream, events(self.follower, self.commit, limits::REOPEN));
             }
         }
         Look::Failed(error)

@@ -7,11 +7,11 @@
 
 use super::Watch;
 use super::follower::{Ended, Nudges};
-use crate::speak::CALL;
 use crate::world::{Line, World, within};
 use clients::slack::{self, SlackError};
 use domain::deployment::RequestFact;
 use domain::fault::Cause;
+use domain::limits;
 use domain::message;
 use domain::names::{CommitSha, SlackChannel};
 use domain::push::{NEWS, PushNote, Touched};
@@ -19,9 +19,6 @@ use futures::stream::StreamExt;
 use std::collections::VecDeque;
 use std::time::Duration;
 use store::{Live, PushTold, Pushed, Speech, StoreError, Telling, Urgency};
-
-/// A note that is not there after this long never will be: the relay puts a push in flight before it writes the note.
-const MISSING: Duration = Duration::from_secs(60);
 
 /// How often a watch tries. Then it may end: the next request to `/healthz` wakes another.
 const TRIES: u8 = 5;
@@ -79,7 +76,9 @@ impl<W: World> Teller<'_, W> {
                 store::delete_key(self.watch.world, Pushed(self.sha)).await?;
                 store::note_is_gone(self.watch.world, self.sha).await?;
             }
-            Ok(None) if store::note_missing(self.watch.world, self.sha).await? < MISSING => return Ok(true),
+            Ok(None) if store::note_missing(self.watch.world, self.sha).await? < limits::MISSING_NOTE => {
+                return Ok(true);
+            }
             Ok(None) => {}
         }
         self.still_ours().await?;
@@ -197,7 +196,7 @@ impl<W: World> Teller<'_, W> {
 
     /// To be asked right before whatever others see.
     async fn still_ours(&self) -> Result<(), StoreError> {
-        self.watch.lease.ensure(CALL).await.map_err(StoreError::from)
+        self.watch.lease.ensure(limits::SLACK_CALL).await.map_err(StoreError::from)
     }
 
     fn line(&self, event: &str) -> Line {

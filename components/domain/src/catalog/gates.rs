@@ -1,6 +1,7 @@
 //! The gates of an environment: what has to be so before somebody may deploy there. One file each, which has
 //! the key in the catalog, the check, and the gate's words in `/deploy apps` and in the preview. A new gate
-//! is a file and a line in the list below; its [`Refusal`] has its sentence in `message`.
+//! is a file, a `mod` and a `pub use` line, and a line in the block below that says when the gate is checked; its
+//! [`Refusal`] has its sentence in `message`.
 //!
 //! Nothing here asks anyone. The caller says who approved, what GitHub reports and what time it is. Only
 //! Slack knows who is in a user group: a check that has to know stops with [`Unmet::Asks`], the caller asks

@@ -5,7 +5,7 @@
 use super::proof::{Doubt, Proof, proof};
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Pod, Resource};
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -27,10 +27,6 @@ pub enum Next {
         refresh: bool,
     },
 }
-
-/// Argo CD compares once right after a sync. With times of whole seconds that may carry the same second as the sync's end, which
-/// proves nothing, and its next comparison of its own may be minutes away.
-pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
 
 /// Decides from the facts alone.
 pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
@@ -83,7 +79,7 @@ pub enum Step {
     LookAgainAt(Timestamp),
     /// Ours is under way.
     Follow(Progress),
-    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`REFRESH_AFTER`].
+    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`limits::REFRESH_AFTER`].
     Refresh(Progress),
     /// Ours has ended and all is healthy: look at the Pods, then decide again.
     LookAtPods,
@@ -109,7 +105,7 @@ pub struct View<'a> {
     pub limits: &'a Limits,
 }
 
-/// Reads Argo CD's answer in the light of what we asked for. Updates what it remembers of `Degraded` in `watch`.
+/// Reads Argo CD's answer in the light of what we asked for. Notes in `watch` what this look showed.
 pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
     let (id, app) = (view.id, view.app);
@@ -243,7 +239,7 @@ fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, fini
         // By our own clock, not by when Argo CD says that it ended.
         let ended = *watch.ended_seen.get_or_insert(now);
         let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if now.since(since) >= REFRESH_AFTER {
+        return if now.since(since) >= limits::REFRESH_AFTER {
             watch.refreshed = Some(now);
             Step::Refresh(unproven)
         } else {
@@ -257,7 +253,7 @@ fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, fini
             if app.given_up && !watch.degraded_before {
                 return failed(failure);
             }
-            bear(view, watch, grace(view, committed, watch), failure)
+            fail_after(view, watch, grace(view, committed, watch), failure)
         }
         Health::Healthy => image(view, committed, watch),
         // A pause that our sync did not touch was there before.
@@ -297,7 +293,7 @@ fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> St
             if why == Doubt::NotUsed {
                 return failed(failure);
             }
-            bear(view, watch, view.limits.other_image, failure)
+            fail_after(view, watch, view.limits.other_image, failure)
         }
     }
 }
@@ -308,8 +304,8 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
     if watch.degraded_before { grace.max(view.limits.degraded_before) } else { grace }
 }
 
-/// What looks like a failure may pass: it is final after the grace, and when it was seen twice.
-fn bear(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
+/// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
+fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
     // Meanwhile people read how it is.
     watch.waiting = None;
     watch.progress = Some(progress(view.app, true));
@@ -362,21 +358,21 @@ pub enum Turn {
     Undecided,
 }
 
-/// Whether the deployment that `current` names has taken the turn from ours. One that ended without a commit, or ended long before ours was
-/// asked for, has not: its carrier slept while it wrote its name there, or others were let in because another one did.
+/// Whether the deployment that `current` names has taken the turn from ours. It has not if it ended without a commit,
+/// or long before ours was asked for. Then `current` names it only because a carrier slept: its own while it wrote
+/// `current`, or another one, whose lease ran out and let it in.
 pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     let is_final = other.state().is_final();
     match (&other.committed, &other.request, &ours.request) {
-        (Some(committed), _, Some(request)) if is_final && committed.at.after(CLOCKS) <= request.at => Turn::Ours,
+        (Some(committed), _, Some(request)) if is_final && committed.at.after(limits::CLOCKS) <= request.at => {
+            Turn::Ours
+        }
         // In `Unknown` a commit of its own may have landed, or still may.
         (None, Some(_), _) if is_final && other.state() != State::Unknown => Turn::Ours,
         (None, Some(_), _) if !is_final => Turn::Undecided,
         _ => Turn::Theirs,
     }
 }
-
-/// By how much clocks of different machines may differ here.
-const CLOCKS: Duration = Duration::from_secs(10);
 
 /// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
 #[derive(Clone, Debug, PartialEq, Eq)]

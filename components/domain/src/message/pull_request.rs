@@ -16,7 +16,7 @@ pub fn on_pull_request(word: Option<&LastWord>) -> (DeploymentState, &'static st
         None => (DeploymentState::InProgress, "On its way"),
         Some(LastWord::Live { .. }) => (DeploymentState::Success, "Live and healthy"),
         Some(LastWord::Failed { .. }) => (DeploymentState::Failure, "Failed"),
-        Some(LastWord::Superseded { .. }) => (DeploymentState::Inactive, "Replaced by something newer"),
+        Some(LastWord::Superseded { .. }) => (DeploymentState::Inactive, "Replaced by another deploy or sync"),
         Some(LastWord::TimedOut { .. }) => (DeploymentState::Error, "Not live in time, but may become so"),
         Some(LastWord::Unknown | LastWord::Lost { .. }) => (DeploymentState::Error, "Not known how it ended"),
     }
@@ -43,7 +43,7 @@ mod tests {
         (InProgress, "On its way")
         (Success, "Live and healthy")
         (Failure, "Failed")
-        (Inactive, "Replaced by something newer")
+        (Inactive, "Replaced by another deploy or sync")
         (Error, "Not live in time, but may become so")
         (Error, "Not known how it ended")
         "#);

@@ -163,7 +163,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::VersionMoved { was, is, .. } => {
             let (was, is) = (code(was), code(is));
-            format!("this button is out of date (it rolls back {was}): {is} has been deployed since.")
+            format!("this button would roll back {was}, but {is} has been deployed since.")
         }
         Refusal::UnknownWritten { target, tags } => match tags.as_slice() {
             [tag] => {

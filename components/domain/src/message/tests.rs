@@ -183,7 +183,7 @@ fn every_refusal_says_why_and_what_to_do() {
     not an owner: not deployed: only an owner may lock everything. Ask one of the `owners` in `deploy-bot.yaml`.
     not an owner: not deployed: only an owner may lock everything. There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.
     head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since you saw that button. Type the command again for the new commit.
-    version moved: not deployed: this button is out of date (it rolls back `main-1234567`): `main-89abcde` has been deployed since. To roll *that* back: `/deploy rollback checkout@production`.
+    version moved: not deployed: this button would roll back `main-1234567`, but `main-89abcde` has been deployed since. To roll *that* back: `/deploy rollback checkout@production`.
     no earlier version: not deployed: I know of no earlier healthy version of checkout@production. `/deploy history checkout@production` shows what I know. You can deploy any branch by its name.
     already live: not deployed: checkout@production already runs `faster-cart-aaaaaaa`, so there is nothing to go back to. `/deploy history checkout@production` lists the earlier versions.
     unknown version: not deployed: I don't know a version `v9` of checkout@production. I know `main-1234567`. `/deploy history checkout@production` lists them all.
