@@ -109,22 +109,30 @@ pub struct Pod {
     pub message: String,
 }
 
-/// The Pod that holds a rollout up, and why: an image that cannot be pulled first, then a container that crashes.
-pub fn what_holds(pods: &[Pod]) -> Option<String> {
+/// The Pod that holds a rollout of the tag up, and why. A Pod of the new version comes first, then an image that cannot be
+/// pulled, then a container that crashes. How a finished Job ended is no reason.
+pub fn what_holds(pods: &[Pod], tag: &str) -> Option<String> {
     const WORST_FIRST: [&str; 9] = [
         "ImagePullBackOff",
         "ErrImagePull",
         "InvalidImageName",
-        "CrashLoopBackOff",
-        "OOMKilled",
         "CreateContainerConfigError",
         "CreateContainerError",
         "RunContainerError",
+        "CrashLoopBackOff",
+        "OOMKilled",
         "Error",
     ];
-    // `Init:CrashLoopBackOff`, too.
-    let rank = |pod: &&Pod| WORST_FIRST.iter().position(|reason| pod.reason.rsplit(':').next() == Some(reason));
-    let pod = pods.iter().filter(|pod| rank(pod).is_some()).min_by_key(rank)?;
+    /// So many of them keep a Job's Pod from starting, too.
+    const OF_JOBS: usize = 6;
+    let rank = |pod: &Pod| {
+        // `Init:CrashLoopBackOff`, too.
+        let reason = pod.reason.rsplit(':').next();
+        let rank = WORST_FIRST.iter().position(|known| reason == Some(known))?;
+        let is_old = !pod.images.iter().any(|image| image.ends_with(tag));
+        (pod.runs || rank < OF_JOBS).then_some((is_old, rank))
+    };
+    let (_, pod) = pods.iter().filter_map(|pod| Some((rank(pod)?, pod))).min_by_key(|(rank, _)| *rank)?;
     let message = if pod.message.is_empty() { String::new() } else { format!(" ({})", pod.message) };
     Some(format!("Pod {}: {}{message}", pod.name, pod.reason))
 }
@@ -214,11 +222,23 @@ mod tests {
 
     #[test]
     fn the_worst_pod_holds_a_rollout_up() {
-        let pod = |name: &str, reason: &str| Pod { name: name.to_owned(), reason: reason.to_owned(), ..Pod::default() };
-        let holds = |pods: &[Pod]| what_holds(pods).unwrap_or_default();
+        let pod = |name: &str, reason: &str| Pod {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+            runs: true,
+            images: vec!["ghcr.io/acme/checkout:new".to_owned()],
+            ..Pod::default()
+        };
+        let holds = |pods: &[Pod]| what_holds(pods, "new").unwrap_or_default();
         assert_eq!(holds(&[pod("a", "Running"), pod("b", "Completed"), pod("c", "Terminating"), pod("d", "")]), "");
         let crashes = [pod("a", "Running"), pod("b", "Init:CrashLoopBackOff"), pod("c", "Error")];
         assert_eq!(holds(&crashes), "Pod b: Init:CrashLoopBackOff");
+        // A Job that failed once, and the version that is replaced.
+        let job = Pod { runs: false, ..pod("a", "Error") };
+        assert_eq!(holds(std::slice::from_ref(&job)), "");
+        assert_eq!(holds(&[Pod { reason: "ImagePullBackOff".to_owned(), ..job }]), "Pod a: ImagePullBackOff");
+        let old = Pod { images: vec!["ghcr.io/acme/checkout:old".to_owned()], ..pod("a", "ImagePullBackOff") };
+        assert_eq!(holds(&[old, pod("b", "Error")]), "Pod b: Error");
         let pull = Pod { message: "Back-off pulling image".to_owned(), ..pod("c", "ImagePullBackOff") };
         assert_eq!(holds(&[pod("b", "CrashLoopBackOff"), pull]), "Pod c: ImagePullBackOff (Back-off pulling image)");
     }

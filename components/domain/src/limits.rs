@@ -116,6 +116,8 @@ pub const ASK: Duration = Duration::from_secs(5);
 pub const RIDERS_TOLD: Duration = Duration::from_secs(3);
 /// Between two looks whether a late sync has to be repaired.
 pub const LATE_SYNC_AGAIN: Duration = Duration::from_secs(2);
+/// Two answers of Argo CD that are further apart than this are not one lasting error.
+pub const ARGOCD_ERROR_GAP: Duration = Duration::from_secs(30);
 /// Before a stream that ended is opened again.
 pub const REOPEN: Duration = Duration::from_millis(200);
 /// Final words that could not be posted for this long are given up, with an error in the log.

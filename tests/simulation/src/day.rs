@@ -366,7 +366,8 @@ impl Plan<'_> {
                 let (when, app) = (seconds(&mut self.rng, 90), self.app());
                 self.at(when, move |town| {
                     // The newest commit may bring the same version as the bot's sync, an older one does not.
-                    let older = lock(&town.github).commits(crate::town::GITOPS, "main").get(1).map(|commit| commit.sha.clone());
+                    let older =
+                        lock(&town.github).commits(crate::town::GITOPS, "main").get(1).map(|commit| commit.sha.clone());
                     let revision = older.filter(|_| town.now() % 2 == 0);
                     town.note(|| format!("admin syncs {app} in Argo CD to {}", revision.as_deref().unwrap_or("HEAD")));
                     let _ = lock(&town.argocd).person_syncs(town.now(), &app, revision.as_deref());

@@ -35,7 +35,8 @@ fn superseded_by_what_came_later(report: &Report) -> bool {
         let (_, rest) = line.split_once(&format!("\"{name}\":\""))?;
         rest.split_once('"').map(|(value, _)| value.to_owned())
     };
-    let mut superseded = report.journal.iter().filter(|line| line.contains("\"word\":{\"superseded\""));
+    let mut superseded =
+        report.journal.iter().filter(|line| line.contains("\"event\":\"last_word\",\"word\":{\"superseded\""));
     superseded.all(|line| {
         let ids = value(line, "deployment").zip(value(line, "by_deployment"));
         let times = ids.and_then(|(old, newer)| at("committed", &old).zip(at("accepted", &newer)));

@@ -8,7 +8,7 @@ use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, Right, SyncOutcome};
 use domain::application::{Application, Health};
-use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Trouble, Turn, Waiting};
+use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Trouble, Turn, Waiting, WatchFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
@@ -18,6 +18,23 @@ use store::{Current, Live, Rewritten, StoreError};
 
 /// How often, and how far apart, we look whether a late sync has to be repaired: a sync may take its time.
 const LOOKS: u32 = 60;
+
+/// What was known of our requests before one that Argo CD certainly did not take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    asked: Option<Timestamp>,
+    repeats: u32,
+}
+
+impl Before {
+    fn of(watch: &WatchFact) -> Self {
+        Self { asked: watch.asked, repeats: watch.repeats }
+    }
+
+    fn restore(self, watch: &mut WatchFact) {
+        (watch.asked, watch.repeats) = (self.asked, self.repeats);
+    }
+}
 
 /// What follows from a look.
 pub(super) enum Flow {
@@ -79,7 +96,7 @@ impl<W: World> Follower<'_, W> {
         let Some(revision) = argocd::which_sources(snapshot, &gitops.repo, &gitops.branch, sha) else {
             return self.fail(Failure::NoSource).await;
         };
-        let before = self.facts.borrow().watch.as_ref().and_then(|watch| watch.asked);
+        let before = self.facts.borrow().watch.as_ref().map(Before::of).unwrap_or_default();
         let now = self.world.now();
         self.save(|watch| {
             if watch.asked.is_none() {
@@ -110,7 +127,7 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// `before`: when we had asked earlier; goes back into the fact where Argo CD certainly did not take this one.
-    async fn read_outcome(&self, outcome: SyncOutcome, before: Option<Timestamp>) -> Result<Flow, StoreError> {
+    async fn read_outcome(&self, outcome: SyncOutcome, before: Before) -> Result<Flow, StoreError> {
         let failure = match outcome {
             SyncOutcome::Taken(snapshot) => {
                 self.world.log(Line::new("sync_taken").of(self.id));
@@ -140,27 +157,30 @@ impl<W: World> Follower<'_, W> {
                 self.save(|watch| {
                     // Counted from here: what lies in the stream is from while we waited for the answer.
                     watch.asked = Some(now);
+                    watch.trouble = None;
                     watch.waiting = Some(Waiting::ArgoCd { fault });
                 })
                 .await?;
                 return Ok(Flow::Wait(Some(now.after(self.watch.settings.limits.look_again))));
             }
             SyncOutcome::NotTaken(error) => {
-                self.save(|watch| watch.asked = before).await?;
+                self.save(|watch| before.restore(watch)).await?;
                 return self.trouble(error, Right::Sync).await;
             }
             SyncOutcome::Deleting => Failure::Deleting,
             SyncOutcome::Refused(said) => Failure::Refused { said },
         };
         // Certainly not taken: the words say what changed by whether we had asked.
-        self.save(|watch| watch.asked = before).await?;
+        self.save(|watch| before.restore(watch)).await?;
         self.fail(failure).await
     }
 
-    async fn not_taken(&self, before: Option<Timestamp>, waiting: Option<Waiting>) -> Result<Flow, StoreError> {
+    async fn not_taken(&self, before: Before, waiting: Option<Waiting>) -> Result<Flow, StoreError> {
         self.save(|watch| {
-            watch.asked = before;
+            before.restore(watch);
             watch.waiting = waiting;
+            // Argo CD gives another answer now.
+            watch.trouble = None;
         })
         .await?;
         Ok(self.look_soon())
@@ -186,15 +206,19 @@ impl<W: World> Follower<'_, W> {
         };
         let (at_sync, now) = (right == Right::Sync, self.world.now());
         let known = self.facts.borrow().watch.as_ref().and_then(|watch| watch.trouble.clone());
-        let known = known.filter(|trouble| trouble.failure == failure && trouble.at_sync == at_sync);
-        let trouble = known.unwrap_or(Trouble { since: now, at_sync, failure: failure.clone() });
-        let lasts = now.since(trouble.since) >= self.watch.settings.limits.argocd_error;
+        let is_same = |known: &Trouble| known.failure == failure && known.at_sync == at_sync;
+        // An answer from long ago says nothing about the time between.
+        let known = known.filter(|known| is_same(known) && now.since(known.last) < limits::ARGOCD_ERROR_GAP);
+        let since = known.map_or(now, |known| known.since);
+        let limits = &self.watch.settings.limits;
+        let lasts = now.since(since) >= limits.argocd_error;
         if lasts && self.is_confirmed(&failure, right).await {
-            return self.lost(failure).await;
+            return if at_sync { self.fail(failure).await } else { self.lost(failure).await };
         }
-        self.save(|watch| watch.trouble = Some(trouble)).await?;
+        self.save(|watch| watch.trouble = Some(Trouble { since, last: now, at_sync, failure })).await?;
         self.wait_for_argocd(Fault::new(System::ArgoCd, doing(right), cause)).await?;
-        Ok(self.look_soon())
+        // What lasts may last for long: then it is asked less often.
+        Ok(if lasts { Flow::Wait(Some(self.after(limits.reload))) } else { self.look_soon() })
     }
 
     async fn wait_for_argocd(&self, fault: Fault) -> Result<(), StoreError> {

@@ -193,7 +193,10 @@ impl<W: World> Follower<'_, W> {
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
             // After the sync's end a comparison may be due that nobody announces.
-            Step::Follow(progress) => Ok(Flow::Wait(progress.synced.then(|| now.after(limits::REFRESH_AFTER)))),
+            // A Pod that holds up the sync itself sends no event.
+            Step::Follow(progress) => {
+                Ok(Flow::Wait(Some(now.after(if progress.synced { limits::REFRESH_AFTER } else { limits.pods }))))
+            }
             Step::Refresh(_) => self.compare(commit).await,
             Step::Superseded { by } => {
                 if let Some(flow) = self.not_our_turn(commit).await? {
@@ -227,7 +230,11 @@ impl<W: World> Follower<'_, W> {
         }
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
         let pods = within(self.world, limits::PODS_LIMIT, argocd::pods(self.world, argocd, application)).await;
-        let holds = pods.and_then(Result::ok).and_then(|pods| what_holds(&pods)).unwrap_or_default();
+        let tag = commit.target().tag.as_str();
+        let holds = match pods {
+            Some(Ok(pods)) => what_holds(&pods, tag).unwrap_or_default(),
+            _ => holds,
+        };
         self.held.replace(Some((now, holds.clone())));
         holds
     }
@@ -250,8 +257,10 @@ impl<W: World> Follower<'_, W> {
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
         let pods = argocd::pods(self.world, argocd, application).await.unwrap_or_else(|error| {
             self.world.log(Line::error("no_pods").of(self.id).with("error", format!("{error:?}").as_str()));
-            // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them.
-            vec![Pod { images: app.images.clone(), runs: true, ..Pod::default() }]
+            // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them. So
+            // what was applied counts alone, where Argo CD says it.
+            let says_applied = app.last.as_ref().is_some_and(|last| !last.applied_images().is_empty());
+            vec![Pod { images: app.images.clone(), runs: !says_applied, ..Pod::default() }]
         });
         deployment::step(View { pods: Some(&pods), ..view }, fact)
     }

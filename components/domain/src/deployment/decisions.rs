@@ -5,6 +5,7 @@
 use super::proof::{Doubt, Proof, proof};
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Pod, Resource};
+use crate::image::ImageRef;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
@@ -151,12 +152,15 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         return not_seen(watch, view);
     }
     watch.taken = true;
+    watch.hooks_ran = watch.hooks_ran || last.resources.iter().any(Resource::is_hook);
     match last.phase {
-        Phase::Failed | Phase::Error if may_repeat(last, watch) => {
-            let again = view.limits.repeat;
-            match last.finished.and(watch.asked) {
+        Phase::Failed | Phase::Error if watch.repeats > 0 || may_repeat(last, watch) => {
+            // The second repeat waits longer. Right after a repeat, the end may be that of the operation before.
+            let again = view.limits.repeat.saturating_mul(if watch.repeats == 0 { 1 } else { 6 });
+            match watch.asked {
                 Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
-                _ => Step::Ask,
+                _ if may_repeat(last, watch) => Step::Ask,
+                _ => failed(Failure::Sync { message: last.message.clone(), resources: failing(app) }),
             }
         }
         Phase::Failed | Phase::Error => {
@@ -177,13 +181,13 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
 const REPEATS: u32 = 2;
 
 /// Whether Argo CD itself failed, not the app: then the same sync may do better. Never once a hook has run, because it
-/// would run again.
+/// would run again. A retry of Argo CD's own forgets which hooks ran before it.
 fn may_repeat(last: &OperationState, watch: &WatchFact) -> bool {
     const LOST: [&str; 5] =
         ["connection refused", "connection reset", "i/o timeout", "unexpected EOF", "TLS handshake timeout"];
     let mut failed = last.resources.iter().filter(|resource| resource.has_failed()).peekable();
     let is_lost = failed.peek().is_some() && failed.all(|one| LOST.iter().any(|text| one.message.contains(text)));
-    watch.repeats < REPEATS && !last.resources.iter().any(Resource::is_hook) && (last.phase == Phase::Error || is_lost)
+    watch.repeats < REPEATS && !watch.hooks_ran && last.retry_count == 0 && (last.phase == Phase::Error || is_lost)
 }
 
 /// Our operation was never seen: ask for the sync. If we asked just now without an answer, look again first.
@@ -200,25 +204,27 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
     if let Some(other) = &last.deploy_id {
         return Step::Superseded { by: other.clone() };
     }
+    let superseded = || Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() });
+    let plan = committed.commit.target();
     let on_ours = last.revisions.iter().any(|revision| revision == committed.sha.as_str());
-    let proven = in_history(committed, view.app, watch.last_before);
-    let (app, image) = (view.app, committed.commit.target().image_ref());
-    let brought_ours = match proof(&last.applied_images(), &[], &image, None) {
-        Ok(Proof::Applied) => true,
-        // It does not say what it applied: then our commit counts, and our image where it runs.
-        Ok(_) => {
-            let runs = app.health == Health::Healthy && proof(&[], &app.images, &image, None) == Ok(Proof::Runs);
-            proven && (on_ours || runs)
-        }
-        Err(_) => false,
-    };
+    let ours_before = in_history(committed, view.app, watch.last_before);
     let succeeded = last.phase == Phase::Succeeded;
-    match (succeeded, brought_ours, proven) {
-        (true, true, _) => health(view, committed, watch, last.finished.or(last.started)),
-        // Theirs failed: it took nothing away.
-        (false, _, true) => health(view, committed, watch, last.finished.or(last.started)),
-        (false, _, false) => not_seen(watch, view),
-        (true, false, _) => Step::Over(LastWord::Superseded { by_deployment: None, by_person: last.by.clone() }),
+    match proof(&last.applied_images(), &[], &plan.image_ref(), plan.digest.as_ref()) {
+        // It was applied, however the operation ended.
+        Err(Doubt::OtherTag | Doubt::OldPods) => superseded(),
+        Ok(Proof::Applied) if succeeded => health(view, committed, watch, last.finished.or(last.started)),
+        // It says nothing of our image: not Argo CD before 3.1, nor a sync of other resources alone. One that failed took
+        // nothing away. One that succeeded may be why the app is degraded.
+        _ if (ours_before && (!succeeded || view.app.health != Health::Degraded)) || (succeeded && on_ours) => {
+            match health(view, committed, watch, last.finished.or(last.started)) {
+                Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } }) => superseded(),
+                step => step,
+            }
+        }
+        _ if succeeded => superseded(),
+        // It failed, and ours was never through. A sync of ours that ran hooks is not repeated.
+        _ if watch.taken && (watch.hooks_ran || watch.repeats >= REPEATS) => superseded(),
+        _ => not_seen(watch, view),
     }
 }
 
@@ -234,6 +240,9 @@ fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, fini
     let View { app, now, .. } = view;
     let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
     if !reconciled {
+        if app.health != Health::Degraded {
+            forget_doubt(watch);
+        }
         // What health says now may still be about the version before.
         let unproven = Progress { health: String::new(), ..progress(app, true) };
         // By our own clock, not by when Argo CD says that it ended.
@@ -250,14 +259,13 @@ fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, fini
         Health::Degraded => {
             let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
             // A rollout past its deadline stays so. What was so before our sync may be about the version before.
-            if app.given_up && !watch.degraded_before {
-                return failed(failure);
-            }
-            fail_after(view, watch, grace(view, committed, watch), failure)
+            let at_once = app.given_up && !watch.degraded_before;
+            let grace = if at_once { Duration::ZERO } else { grace(view, committed, watch) };
+            fail_after(view, watch, grace, failure)
         }
         Health::Healthy => image(view, committed, watch),
-        // A pause that our sync did not touch was there before.
-        Health::Suspended if !pauses_ours(app) => image(view, committed, watch),
+        // A pause that our version has no part in was there before.
+        Health::Suspended if !pauses_ours(app, &committed.commit.target().image_ref()) => image(view, committed, watch),
         Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
             forget_doubt(watch);
             Step::Follow(progress(app, true))
@@ -265,12 +273,17 @@ fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, fini
     }
 }
 
-/// Whether one of the paused resources was applied by our sync with an image. Argo CD before 3.1 does not say: then
-/// every pause counts.
-fn pauses_ours(app: &Application) -> bool {
-    let applied = app.last.iter().flat_map(|last| &last.resources).filter(|resource| resource.images.is_some());
-    let applied: Vec<String> = applied.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
-    applied.is_empty() || app.suspended.iter().any(|paused| applied.contains(paused))
+/// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that
+/// takes its Pods from elsewhere. Argo CD before 3.1 says no images: then every pause counts.
+fn pauses_ours(app: &Application, image: &ImageRef) -> bool {
+    let resources = || app.last.iter().flat_map(|last| &last.resources);
+    let is_ours = |images: &Vec<String>| proof(images, &[], image, None) == Ok(Proof::Applied);
+    let ours: Vec<String> = resources()
+        .filter(|resource| resource.images.as_ref().is_some_and(is_ours))
+        .map(|resource| format!("{}/{}", resource.kind, resource.name))
+        .collect();
+    let without_images = resources().all(|resource| resource.images.is_none());
+    without_images || app.suspended.iter().any(|paused| paused.starts_with("Rollout/") || ours.contains(paused))
 }
 
 /// All is healthy. Whether our version is live, is for the images to say.
@@ -279,20 +292,16 @@ fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> St
     let (app, plan) = (view.app, committed.commit.target());
     let applied = app.last.as_ref().map(OperationState::applied_images).unwrap_or_default();
     let pods: Vec<String> = pods.iter().filter(|pod| pod.runs).flat_map(|pod| pod.images.iter().cloned()).collect();
-    let synced_by = app.last.as_ref().filter(|last| last.deploy_id.is_none() && !app.automated);
     match proof(&applied, &pods, &plan.image_ref(), plan.digest.as_ref()) {
         Ok(proof) => {
-            let synced_by = synced_by.and_then(|last| last.by.clone());
+            let theirs = app.last.as_ref().filter(|last| last.deploy_id.is_none() && last.phase == Phase::Succeeded);
+            let synced_by = theirs.filter(|_| !app.automated).and_then(|last| last.by.clone());
             Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
         }
         Err(why) => {
             let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
             let found = found.into_iter().take(5).collect();
             let failure = Failure::OtherImage { wanted: plan.image_ref().to_string(), found, why };
-            // What was applied is certain.
-            if why == Doubt::NotUsed {
-                return failed(failure);
-            }
             fail_after(view, watch, view.limits.other_image, failure)
         }
     }
@@ -306,6 +315,11 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
 
 /// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
 fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
+    let is_image = matches!(failure, Failure::OtherImage { .. });
+    if watch.doubts_image != is_image {
+        forget_doubt(watch);
+        watch.doubts_image = is_image;
+    }
     // Meanwhile people read how it is.
     watch.waiting = None;
     watch.progress = Some(progress(view.app, true));

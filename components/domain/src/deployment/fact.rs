@@ -411,6 +411,8 @@ pub enum LastWord {
 pub struct Trouble {
     /// Since when Argo CD gives this answer, and no other.
     pub since: Timestamp,
+    /// When it was last given.
+    pub last: Timestamp,
     /// It is about the sync; else about looking at the application.
     pub at_sync: bool,
     /// What it would mean.
@@ -442,6 +444,10 @@ pub struct WatchFact {
     pub refreshed: Option<Timestamp>,
     /// Auto-sync is switched on, which it should not be.
     pub automated: bool,
+    /// What looks like a failure is about the image, not about the health.
+    pub doubts_image: bool,
+    /// A sync of ours has run hooks: it must not be repeated.
+    pub hooks_ran: bool,
     /// How often our sync was requested again because the one before ended by a fault of Argo CD's own.
     pub repeats: u32,
     /// An error of Argo CD that would be final if it lasts.

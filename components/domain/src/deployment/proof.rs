@@ -24,9 +24,9 @@ pub enum Proof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Doubt {
-    /// The Pods run other tags of our image. New Pods may still come.
+    /// Our image was applied, and the Pods run other tags of it. New Pods may still come.
     OldPods,
-    /// Another tag of our image was applied, or only other images run. Argo CD's answer may be old.
+    /// Only other tags of our image, or only other images, were applied or run. Argo CD's answer may be old.
     OtherTag,
     /// Our sync applied images, and none of them is ours.
     NotUsed,
@@ -34,32 +34,40 @@ pub enum Doubt {
 
 /// Decides by the images that our sync `applied` (no hooks), and those that `pods` run (no Pods of Jobs).
 pub fn proof(applied: &[String], pods: &[String], wanted: &ImageRef, digest: Option<&Digest>) -> Result<Proof, Doubt> {
-    let all: Vec<Named<'_>> = applied.iter().chain(pods).map(|image| Named::read(image)).collect();
-    let ours = |images: &[String]| {
-        let images: Vec<Named<'_>> = images.iter().map(|image| Named::read(image)).collect();
-        has_ours(&images, &all, wanted, digest)
-    };
-    match (ours(applied), ours(pods)) {
-        (_, Some(false)) => Err(Doubt::OldPods),
+    let (applied_images, pod_images) = (read(applied), read(pods));
+    let mirror = mirror(&applied_images, &pod_images, wanted);
+    let ours = |images: &[Named<'_>]| has_ours(images, mirror, wanted, digest);
+    match (ours(&applied_images), ours(&pod_images)) {
         (_, Some(true)) => Ok(Proof::Runs),
+        (Some(true), Some(false)) => Err(Doubt::OldPods),
         (Some(true), None) => Ok(Proof::Applied),
-        (Some(false), None) => Err(Doubt::OtherTag),
+        (Some(false), _) | (None, Some(false)) => Err(Doubt::OtherTag),
         (None, None) if !applied.is_empty() => Err(Doubt::NotUsed),
         (None, None) if pods.is_empty() => Ok(Proof::NoImage),
         (None, None) => Err(Doubt::OtherTag),
     }
 }
 
-/// Whether our image is among these with our tag or digest. `None`: no image of these is ours, whatever its tag.
-fn has_ours(images: &[Named<'_>], all: &[Named<'_>], wanted: &ImageRef, digest: Option<&Digest>) -> Option<bool> {
-    let is_named = |image: &&Named<'_>| image.is(&wanted.name);
-    // A mirror keeps the last part of the name. That counts only if no other image has the same last part.
+fn read(images: &[String]) -> Vec<Named<'_>> {
+    images.iter().map(|image| Named::read(image)).collect()
+}
+
+/// The name under which a mirror has our image. A mirror keeps the last part of the name, which counts only if no other
+/// image has the same last part. What is applied beside our own name is an image of its own.
+fn mirror<'a>(applied: &[Named<'a>], pods: &[Named<'a>], wanted: &ImageRef) -> Option<&'a str> {
     let last = wanted.name.repository().rsplit('/').next().unwrap_or_default();
-    let mirrors: BTreeSet<&str> =
-        all.iter().filter(|image| image.last() == last && !image.is(&wanted.name)).map(|image| image.name).collect();
-    let is_mirror = |image: &&Named<'_>| mirrors.len() == 1 && mirrors.contains(image.name);
-    let named: Vec<&Named<'_>> = images.iter().filter(is_named).collect();
-    let ours = if named.is_empty() { images.iter().filter(is_mirror).collect() } else { named };
+    let applies_ours = applied.iter().any(|image| image.is(&wanted.name));
+    let beside: BTreeSet<&str> = applied.iter().filter(|_| applies_ours).map(|image| image.name).collect();
+    let alike = applied.iter().chain(pods).filter(|image| image.last() == last && !image.is(&wanted.name));
+    let names: BTreeSet<&str> = alike.map(|image| image.name).filter(|name| !beside.contains(name)).collect();
+    if names.len() == 1 { names.first().copied() } else { None }
+}
+
+/// Whether our image is among these with our tag or digest. `None`: no image of these is ours, whatever its tag.
+fn has_ours(images: &[Named<'_>], mirror: Option<&str>, wanted: &ImageRef, digest: Option<&Digest>) -> Option<bool> {
+    let named: Vec<&Named<'_>> = images.iter().filter(|image| image.is(&wanted.name)).collect();
+    let mirrored = || images.iter().filter(|image| Some(image.name) == mirror).collect();
+    let ours = if named.is_empty() { mirrored() } else { named };
     let known = ours.iter().filter_map(|image| image.matches(wanted, digest));
     known.reduce(|one, other| one || other)
 }
@@ -136,7 +144,8 @@ mod tests {
         check(&[], &[new], Ok(Proof::Runs));
         check(&[], &[], Ok(Proof::NoImage));
         check(&[], &[redis], Err(Doubt::OtherTag));
-        check(&[], &[old], Err(Doubt::OldPods));
+        check(&[], &[old], Err(Doubt::OtherTag));
+        check(&[old], &[old], Err(Doubt::OtherTag));
         // An operator, or `OnDelete`, has not replaced the Pods.
         check(&[new], &[old], Err(Doubt::OldPods));
         check(&[old], &[], Err(Doubt::OtherTag));
@@ -162,6 +171,7 @@ mod tests {
         check(&[mirrored, other], &[], Err(Doubt::NotUsed));
         // What has our own name decides, whatever else has the last part.
         check(&[new], &[new, "quay.io/else/checkout:7"], Ok(Proof::Runs));
+        check(&[new, "quay.io/else/checkout:7"], &["quay.io/else/checkout:7"], Ok(Proof::Applied));
         check(&["ghcr.io/acme/checkout2:new"], &[], Err(Doubt::NotUsed));
     }
 
@@ -175,7 +185,7 @@ mod tests {
         check(&format!("ghcr.io/acme/checkout@{same}"), Some(&ours), Ok(Proof::Runs));
         check(&format!("ghcr.io/acme/checkout:old@{same}"), Some(&ours), Ok(Proof::Runs));
         check(&format!("ghcr.io/acme/checkout:new@{different}"), Some(&ours), Ok(Proof::Runs));
-        check(&format!("ghcr.io/acme/checkout@{different}"), Some(&ours), Err(Doubt::OldPods));
+        check(&format!("ghcr.io/acme/checkout@{different}"), Some(&ours), Err(Doubt::OtherTag));
         // Which tag that is cannot be known.
         check(&format!("ghcr.io/acme/checkout@{same}"), None, Err(Doubt::OtherTag));
     }

@@ -319,6 +319,7 @@ fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
             let why = match (waiting, health) {
                 (Some(waiting @ Waiting::ArgoCd { .. }), _) => waiting_for(waiting),
                 (Some(waiting), _) => format!(" waiting{}", waiting_for(waiting)),
+                (None, Some(health)) if health == "Healthy" => ": the Pods of the new version have not come".to_owned(),
                 (None, Some(health)) if health == "Suspended" => ": the rollout is still paused".to_owned(),
                 (None, Some(health)) if !health.is_empty() => {
                     format!(": it isn't healthy yet (Argo CD says {})", words(&health.to_lowercase(), SHORT))

@@ -162,8 +162,10 @@ fn every_fact_is_read_as_it_was_written() {
             ended_seen: Some(at(6)),
             refreshed: Some(at(7)),
             automated: true,
+            doubts_image: true,
+            hooks_ran: true,
             repeats: 1,
-            trouble: Some(Trouble { since: at(7), at_sync: true, failure: Failure::NoApplication }),
+            trouble: Some(Trouble { since: at(7), last: at(8), at_sync: true, failure: Failure::NoApplication }),
             voice: voice.clone(),
         });
         same(&OutcomeFact { at: at(8), word });
