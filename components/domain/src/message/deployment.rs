@@ -25,8 +25,7 @@ pub enum Note {
     Settling,
 }
 
-/// The one message of a deployment up to its commit, or its `end`: slack-command's part. Made from the facts,
-/// and from what is only known for a moment.
+/// The one message of a deployment up to its commit, or its `end`: slack-command's part.
 pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
     let said = match &facts.end {
         Some(end) => ended(facts, &end.end),
@@ -276,8 +275,7 @@ fn in_brackets(facts: &Facts) -> String {
     facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default()
 }
 
-/// What every last word after the commit says: what is different now. `asked`: Argo CD may have begun
-/// the sync.
+/// What every last word after the commit says: what is different now. `asked`: the sync may have begun.
 fn changed(facts: &Facts, asked: bool) -> String {
     let sha = in_brackets(facts);
     let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
