@@ -220,7 +220,7 @@ pub fn image(data: &[u8]) {
             let wanted = ImageRef { name: image, tag };
             let of = |image: String| proof(&[], &[image], &wanted, None);
             assert_eq!(of(wanted.to_string()), Ok(Proof::Runs), "{wanted} is not itself");
-            assert_eq!(of(format!("{wanted}0")), Err(Doubt::OldPods), "{wanted}0 is another tag");
+            assert_eq!(of(format!("{wanted}0")), Err(Doubt::OtherTag), "{wanted}0 is another tag");
         }
     }
 }
