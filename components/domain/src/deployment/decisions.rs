@@ -122,6 +122,10 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         deploy_id.as_ref() == Some(id) || (app.automated && deploy_id.is_none() && on_ours(revisions))
     };
 
+    // Noted while the operation runs, too: somebody may replace it.
+    let ours = app.last.iter().filter(|last| is_ours(&last.deploy_id, &last.revisions));
+    watch.hooks_ran = watch.hooks_ran || ours.flat_map(|last| &last.resources).any(Resource::is_hook);
+
     if let Some(operation) = &app.operation {
         if is_ours(&operation.deploy_id, &operation.revisions) {
             watch.taken = true;
@@ -152,7 +156,6 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         return not_seen(watch, view);
     }
     watch.taken = true;
-    watch.hooks_ran = watch.hooks_ran || last.resources.iter().any(Resource::is_hook);
     match last.phase {
         Phase::Failed | Phase::Error if watch.repeats > 0 || may_repeat(last, watch) => {
             // The second repeat waits longer. Right after a repeat, the end may be that of the operation before.

@@ -649,6 +649,19 @@ fn a_foreign_operation_is_judged_by_what_it_applied() {
     assert_eq!(scene.step(60), superseded_by_eve());
 }
 
+/// Argo CD still has the request while its hooks run, and somebody may replace the request then.
+#[test]
+fn hooks_that_ran_before_somebody_replaced_our_sync_are_not_run_again() {
+    let mut scene = Scene::taken();
+    let hook = Resource { hook_type: "PreSync".to_owned(), hook_phase: "Running".to_owned(), ..Resource::default() };
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    scene.app.last = Some(OperationState { resources: vec![hook], ..ours(Phase::Running) });
+    assert!(matches!(scene.step(7), Step::Follow(_)));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { finished: Some(at(10)), ..foreign(Phase::Failed, 9) });
+    assert_eq!(scene.step(60), superseded_by_eve());
+}
+
 /// A Rollout may take its Pods from a Deployment: then Argo CD names no image of the Rollout.
 #[test]
 fn a_paused_rollout_without_images_is_not_live() {
