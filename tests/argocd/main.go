@@ -20,6 +20,7 @@
 //
 //	{"kill": "server"}     ends a part at once
 //	{"start": "server"}    starts it again on the same port; answered when it is ready
+//	{"kube": {"method": "GET", "path": "/version"}}    asks kube-apiserver as a cluster admin
 //
 // The names are the subcommands above, `etcd` and `redis`. When stdin is closed, or on SIGTERM, it ends all
 // parts and removes its temporary folder. If it is killed, the kernel ends the parts. Several may run at once.

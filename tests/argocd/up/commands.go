@@ -12,6 +12,15 @@ import (
 type command struct {
 	Kill  string `json:"kill,omitempty"`  // a part's name: ended at once, as by SIGKILL
 	Start string `json:"start,omitempty"` // a killed part's name: started again on the same port
+	Kube  *ask   `json:"kube,omitempty"`  // a question to kube-apiserver, as a cluster admin
+}
+
+// An ask is one request to kube-apiserver.
+type ask struct {
+	Method string          `json:"method"`
+	Path   string          `json:"path"`           // with its query
+	Type   string          `json:"type,omitempty"` // of the body, if it is not plain JSON: that of a patch
+	Body   json.RawMessage `json:"body,omitempty"`
 }
 
 // An answer is the one line of JSON on stdout that follows each command.
@@ -20,6 +29,8 @@ type answer struct {
 	Started string  `json:"started,omitempty"`
 	Pid     int     `json:"pid,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"` // until the started part answered
+	Status  int     `json:"status,omitempty"`  // of kube-apiserver's answer
+	Body    any     `json:"body,omitempty"`    // that answer
 	Error   string  `json:"error,omitempty"`
 }
 
@@ -42,12 +53,35 @@ func (u *instance) obey(ctx context.Context, line string) answer {
 		return answer{Error: err.Error()}
 	}
 	switch {
-	case c.Kill != "" && c.Start == "":
+	case c.Kill != "":
 		return u.killPart(c.Kill)
-	case c.Start != "" && c.Kill == "":
+	case c.Start != "":
 		return u.startPart(ctx, c.Start)
+	case c.Kube != nil:
+		return u.askKube(ctx, c.Kube)
 	}
-	return answer{Error: `neither {"kill": part} nor {"start": part}: ` + line}
+	return answer{Error: `no kill, no start and no kube: ` + line}
+}
+
+func (u *instance) askKube(ctx context.Context, a *ask) answer {
+	request := u.client.Discovery().RESTClient().Verb(a.Method).RequestURI(a.Path)
+	if len(a.Body) > 0 {
+		kind := a.Type
+		if kind == "" {
+			kind = "application/json"
+		}
+		request = request.SetHeader("Content-Type", kind).Body([]byte(a.Body))
+	}
+	var status int
+	text, err := request.Do(ctx).StatusCode(&status).Raw()
+	if status == 0 && err != nil {
+		return answer{Error: err.Error()}
+	}
+	var body any
+	if json.Unmarshal(text, &body) != nil {
+		body = string(text)
+	}
+	return answer{Status: status, Body: body}
 }
 
 func (u *instance) killPart(name string) answer {

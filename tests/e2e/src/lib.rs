@@ -5,6 +5,7 @@
 //! and an error names what it waited for.
 
 pub mod access;
+pub mod cluster;
 pub mod crowd;
 pub mod promise;
 pub mod readme;
@@ -89,6 +90,7 @@ fn run(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>, tidy: 
             result = room.nothing_left().await;
         }
         let (journal, log) = (room.journal.to_string(), room.log());
+        room.forget_applications().await;
         room.close().await;
         if let Err(error) = result {
             panic!("{error:#}\n--- what happened\n{journal}\n--- the bot's log\n{log}");
@@ -152,7 +154,7 @@ impl Room {
             let rendered = slack.messages(world::DEPLOYS).iter().map(|message| slack.render_edit(message.now()));
             rendered.into_iter().find(|text| text.contains(words))
         };
-        match self.0.until(&what, PATIENCE, look).await {
+        match self.0.until(&what, self.patience(), look).await {
             Ok(text) => Ok(text),
             Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
         }
@@ -171,7 +173,7 @@ impl Room {
             let message = of_deployments(&slack).nth(mine)?;
             Some(slack.render(message)).filter(|text| text.contains("is live"))
         };
-        match self.0.until(&format!("end of `/deploy {text}`"), PATIENCE, look).await {
+        match self.0.until(&format!("end of `/deploy {text}`"), self.patience(), look).await {
             Ok(text) => Ok(text),
             Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
         }

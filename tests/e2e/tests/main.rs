@@ -6,6 +6,7 @@ mod announced;
 mod argocd;
 mod arrows;
 mod buttons;
+mod cluster;
 mod conversation;
 mod crashes;
 mod docs;

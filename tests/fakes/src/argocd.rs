@@ -411,6 +411,11 @@ impl ArgoCd {
         Refused(7, format!("permission denied: {why}"))
     }
 
+    fn note_sync(&mut self, at: Millis, app: String, request: &Request, status: u16) {
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        self.asked.push(SyncAsked { at, app, body, status });
+    }
+
     fn sync(&mut self, now: Millis, name: &str, request: &Request) -> Result<Value, Refused> {
         self.session(request)?;
         let body = if request.body.is_empty() { b"{}".as_slice() } else { &request.body };
@@ -737,10 +742,23 @@ impl StandIn for ArgoCd {
             }
         };
         if let (Some(app), Answer::Whole(response)) = (sync, &answer) {
-            let body = serde_json::from_slice(&request.body).unwrap_or_default();
-            self.asked.push(SyncAsked { at: now, app, body, status: response.status });
+            self.note_sync(now, app, request, response.status);
         }
         answer
+    }
+
+    fn saw(&mut self, now: Millis, request: &Request, status: u16) {
+        match self.route(request) {
+            Route::Sync(name) => {
+                let app = name.to_owned();
+                self.note_sync(now, app, request, status);
+            }
+            Route::Webhook => {
+                let (headers, body) = (request.headers.clone(), request.body.clone());
+                self.received.push(WebhookReceived { at: now, headers, body, status });
+            }
+            _ => {}
+        }
     }
 
     fn tick(&mut self, now: Millis) {

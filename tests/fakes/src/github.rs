@@ -438,6 +438,16 @@ impl GitHub {
         self.repositories.get(&repo.to_lowercase())?.objects.commits.get(sha)
     }
 
+    /// The branches of a repository, and the commits that they point to.
+    pub fn branches(&self, repo: &str) -> Option<&BTreeMap<String, String>> {
+        Some(&self.repositories.get(&repo.to_lowercase())?.branches)
+    }
+
+    /// Every commit of a repository that was ever written, in no order.
+    pub fn all_commits(&self, repo: &str) -> impl Iterator<Item = &Commit> {
+        self.repositories.get(&repo.to_lowercase()).into_iter().flat_map(|known| known.objects.commits.values())
+    }
+
     /// The commit that a branch points to.
     pub fn head(&self, repo: &str, branch: &str) -> Option<String> {
         self.repositories.get(&repo.to_lowercase())?.branches.get(branch).cloned()

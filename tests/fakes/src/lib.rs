@@ -129,6 +129,9 @@ pub trait StandIn: Send {
         None
     }
 
+    /// The real system behind a proxy has answered a request so: the stand-in only remembers what was asked.
+    fn saw(&mut self, _now: Millis, _request: &Request, _status: u16) {}
+
     /// The client hung up.
     fn stream_closed(&mut self, _id: StreamId) {}
 

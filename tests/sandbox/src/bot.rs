@@ -130,7 +130,7 @@ impl Bot {
 }
 
 /// One request on a connection of its own: answers on used connections are slower in Spin.
-async fn exchange(address: SocketAddr, request: http::Request<Vec<u8>>) -> anyhow::Result<(u16, String)> {
+pub(crate) async fn exchange(address: SocketAddr, request: http::Request<Vec<u8>>) -> anyhow::Result<(u16, String)> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;

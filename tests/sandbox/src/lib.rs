@@ -6,9 +6,11 @@
 
 pub mod application;
 pub mod bot;
+mod git;
 pub mod hold;
 pub mod journal;
 mod manifest;
+pub mod real;
 pub mod redis;
 pub mod serve;
 pub mod spin;
@@ -17,6 +19,7 @@ pub mod world;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -33,7 +36,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::application::Application;
 use crate::bot::{Bot, Exchange};
+use crate::git::GitServer;
 use crate::journal::Journal;
+use crate::real::RealArgoCd;
 use crate::redis::{Install, Redis};
 use crate::serve::Server;
 
@@ -72,6 +77,9 @@ pub struct Options {
     pub variables: BTreeMap<String, String>,
     /// What there is to begin with.
     pub seed: Seed,
+    /// The Argo CD that the bot talks to, instead of the stand-in. Argo CD's stand-in is then only a proxy before it, which plays the
+    /// faults and remembers what was asked.
+    pub argocd: Option<Arc<RealArgoCd>>,
     /// How long every request to a stand-in waits before it takes effect.
     pub latency: Duration,
     /// Whether missing programs may be installed.
@@ -96,8 +104,14 @@ pub struct Sandbox {
     pub github: Server<GitHub>,
     /// The container registry.
     pub registry: Server<Registry>,
-    /// Argo CD.
+    /// Argo CD's stand-in, or the proxy before the real one.
     pub argocd: Server<ArgoCd>,
+    /// The real Argo CD, if there is one.
+    pub real: Option<Arc<RealArgoCd>>,
+    /// What the names of the Argo CD applications end in, after the app's.
+    pub suffix: String,
+    /// The origin of the repositories, as Argo CD has it.
+    pub git_origin: String,
     /// Everything that happened.
     pub journal: Journal,
     /// The Redis of leases and wake-ups.
@@ -106,6 +120,7 @@ pub struct Sandbox {
     pub store: Redis,
     /// The Spin variables; a change takes effect at the next start of the bot.
     pub variables: BTreeMap<String, String>,
+    _git: Option<GitServer>,
     manifest: manifest::Manifest,
     runner: Runner,
     count_instructions: bool,
@@ -125,18 +140,32 @@ impl Sandbox {
         let (on_registry, registry_url) = listen().await?;
         let (on_argocd, argocd_url) = listen().await?;
         let registry_host = registry_url.trim_start_matches("http://");
+        let real = options.argocd;
+        let suffix = if real.is_some() { unique_suffix() } else { String::new() };
+        let webhook_secret = real.as_ref().map_or(world::WEBHOOK_SECRET, |real| &real.webhook_secret).to_owned();
+        let argocd_token = real.as_ref().map_or(world::ARGOCD_TOKEN, |real| &real.token).to_owned();
 
         let mut slack = Slack::new(world::SLACK_SIGNING_SECRET, world::SLACK_BOT_TOKEN, &slack_url);
         let mut github = GitHub::new(world::GITHUB_TOKEN, world::BOT_LOGIN);
         let mut registry = Registry::new(&registry_url);
         if options.seed == Seed::Company {
             world::slack(&mut slack);
-            world::code(&mut github, &mut registry, registry_host);
+            let run = world::Run { host: registry_host, webhook_secret: &webhook_secret, suffix: &suffix };
+            world::code(&mut github, &mut registry, &run);
         }
+        let git = if real.is_some() {
+            let (on_git, origin) = listen().await?;
+            github.web = origin;
+            Some(on_git)
+        } else {
+            None
+        };
+        let git_origin = github.web.clone();
         let github = Arc::new(Mutex::new(github));
+        let git = git.map(|on_git| GitServer::start(on_git, github.clone())).transpose()?;
         let mut argocd = ArgoCd::new(Box::new(world::GitOf(github.clone())), world::ARGOCD_TOKEN);
         argocd.webhook_secret = world::WEBHOOK_SECRET.to_owned();
-        if options.seed == Seed::Company {
+        if options.seed == Seed::Company && real.is_none() {
             world::applications(&mut argocd, registry_host);
         }
 
@@ -152,12 +181,12 @@ impl Sandbox {
             ("github_url", github_url),
             // Its calls would be in the way of tests that count calls.
             ("github_deployments", "off".to_owned()),
-            ("github_webhook_secret", world::WEBHOOK_SECRET.to_owned()),
+            ("github_webhook_secret", webhook_secret),
             ("gitops_repo", world::GITOPS.to_owned()),
             ("registry_url", registry_url),
             ("registry_credentials", credentials.to_string()),
             ("argocd_url", argocd_url),
-            ("argocd_token", world::ARGOCD_TOKEN.to_owned()),
+            ("argocd_token", argocd_token),
             ("redis_url", redis.url()),
             ("redis_origin", redis.url()),
         ];
@@ -182,10 +211,20 @@ impl Sandbox {
         let mut sandbox = Self {
             running: (0..replicas).map(|_| None).collect(),
             bot,
-            slack: Server::start(on_slack, "slack", slack, journal.clone())?,
-            github: Server::start(on_github, "github", github, journal.clone())?,
-            registry: Server::start(on_registry, "registry", registry, journal.clone())?,
-            argocd: Server::start(on_argocd, "argocd", argocd, journal.clone())?,
+            slack: Server::start(on_slack, "slack", slack, journal.clone(), None)?,
+            github: Server::start(on_github, "github", github, journal.clone(), None)?,
+            registry: Server::start(on_registry, "registry", registry, journal.clone(), None)?,
+            argocd: Server::start(
+                on_argocd,
+                "argocd",
+                argocd,
+                journal.clone(),
+                real.as_ref().map(|real| real.address),
+            )?,
+            real,
+            suffix,
+            git_origin,
+            _git: git,
             journal,
             redis,
             store,
@@ -361,6 +400,12 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.clock.abort();
     }
+}
+
+/// Several sandboxes, of several processes, may share a real Argo CD.
+fn unique_suffix() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn shared<T>(value: T) -> Arc<Mutex<T>> {

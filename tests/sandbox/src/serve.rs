@@ -58,19 +58,23 @@ struct Carried<S> {
     holds: Mutex<Holds>,
     latency: Mutex<Duration>,
     journal: Journal,
+    /// Where the real system is that answers instead of the stand-in.
+    real: Option<SocketAddr>,
 }
 
 impl<S: StandIn + 'static> Server<S> {
-    /// Serves a stand-in on this listener.
+    /// Serves a stand-in on this listener; or the real system at this address, with the same faults, and the stand-in sees what was asked.
     pub fn start(
         listener: TcpListener,
         system: &'static str,
         stand_in: Arc<Mutex<S>>,
         journal: Journal,
+        real: Option<SocketAddr>,
     ) -> io::Result<Self> {
         let (faults, holds, latency) = Default::default();
         let (connections, closing) = (Mutex::default(), watch::Sender::new(false));
-        let carried = Arc::new(Carried { connections, closing, system, stand_in, faults, holds, latency, journal });
+        let carried =
+            Arc::new(Carried { connections, closing, system, stand_in, faults, holds, latency, journal, real });
         let address = listener.local_addr()?;
         let server = Self { address, carried, listening: Mutex::default() };
         server.listen(listener);
@@ -224,6 +228,32 @@ async fn answer<S: StandIn + 'static>(
         _ => {}
     }
 
+    if let Some(real) = carried.real {
+        let response = forward(real, &request).await?;
+        let status = response.status().as_u16();
+        lock(&carried.stand_in).saw(now(), &request, status);
+        if let Some(caught) = &caught {
+            caught.wait(Moment::After).await;
+        }
+        let response = match fault {
+            None => Ok(response),
+            Some(Fault::DropAfter) => return Err(close(&ticket, ends(0))),
+            Some(Fault::HangAfter(time)) => {
+                sleep(time).await;
+                return Err(close(&ticket, ends(0)));
+            }
+            Some(Fault::Slow(time)) => {
+                sleep(time).await;
+                Ok(response)
+            }
+            Some(Fault::AnswerAfter(other)) => whole(&request.method, other),
+            Some(Fault::Truncate) => Ok(response.map(|body| OneFrame { body: Some(body), cut: None }.boxed_unsync())),
+            Some(fault) => panic!("no such fault before a real system: {fault:?}"),
+        };
+        ticket.end(ends(status));
+        return response;
+    }
+
     let answer = lock(&carried.stand_in).answer(now(), &request);
     let open = |id| Open { stand_in: carried.stand_in.clone(), id: Some(id) };
     let (response, stream) = match answer {
@@ -283,6 +313,24 @@ async fn answer<S: StandIn + 'static>(
         }
         (_, None) => whole(&request.method, response),
     }
+}
+
+/// Asks the real system, and streams its answer.
+async fn forward(to: SocketAddr, request: &Request) -> io::Result<hyper::Response<AnyBody>> {
+    let stream = TcpStream::connect(to).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let mut asked = hyper::Request::builder().method(&request.method).uri(&request.target);
+    for (name, value) in &request.headers {
+        asked = asked.header(name, value);
+    }
+    let asked = asked.body(Full::new(Bytes::from(request.body.clone()))).map_err(io::Error::other)?;
+    let mut response = sender.send_request(asked).await.map_err(io::Error::other)?;
+    // Each side has a connection of its own.
+    response.headers_mut().remove(http::header::CONNECTION);
+    Ok(response.map(|body| body.map_err(io::Error::other).boxed_unsync()))
 }
 
 fn close(ticket: &Ticket, outcome: Outcome) -> io::Error {
@@ -439,6 +487,28 @@ impl<S: StandIn> Body for Drops<S> {
         ready!(self.beat.poll_tick(cx));
         let byte = self.body.pop_front().unwrap_or(b' ');
         Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&[byte])))))
+    }
+}
+
+/// The first frame of a real answer; then the connection breaks.
+struct OneFrame {
+    body: Option<AnyBody>,
+    cut: Option<Pin<Box<Sleep>>>,
+}
+
+impl Body for OneFrame {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if let Some(body) = &mut self.body {
+            let frame = ready!(Pin::new(body).poll_frame(cx));
+            self.body = None;
+            if frame.is_some() {
+                return Poll::Ready(frame);
+            }
+        }
+        poll_cut(&mut self.cut, cx).map(|error| Some(Err(error)))
     }
 }
 

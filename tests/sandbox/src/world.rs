@@ -36,9 +36,9 @@ pub const SLACK_BOT_TOKEN: &str = "xoxb-token-of-the-sandbox";
 pub const GITHUB_TOKEN: &str = "github-token-of-the-sandbox";
 /// The bot's login at GitHub.
 pub const BOT_LOGIN: &str = "acme-deploy-bot[bot]";
-/// What GitHub signs webhooks with; Argo CD verifies with the same.
+/// What GitHub signs webhooks with; Argo CD's stand-in verifies with the same.
 pub const WEBHOOK_SECRET: &str = "webhook-secret-of-the-sandbox";
-/// The bot's token for Argo CD.
+/// The bot's token for Argo CD's stand-in.
 pub const ARGOCD_TOKEN: &str = "argocd.token-of-the.sandbox";
 /// The bot's user at the registry.
 pub const REGISTRY_USER: &str = "deploy-bot";
@@ -99,8 +99,19 @@ pub(crate) fn slack(slack: &mut Slack) {
     slack.add_channel(DEPLOYS, "deploys", Kind::Public, Bot::Member);
 }
 
-/// Repositories and images. `host` is the registry's, as image names have it.
-pub(crate) fn code(github: &mut GitHub, registry: &mut Registry, host: &str) {
+/// What differs from run to run.
+pub(crate) struct Run<'a> {
+    /// The registry's host, as image names have it.
+    pub(crate) host: &'a str,
+    /// What GitHub signs webhooks with.
+    pub(crate) webhook_secret: &'a str,
+    /// What the names of the Argo CD applications end in, after the app's: several runs share a real Argo CD.
+    pub(crate) suffix: &'a str,
+}
+
+/// Repositories and images.
+pub(crate) fn code(github: &mut GitHub, registry: &mut Registry, run: &Run<'_>) {
+    let host = run.host;
     registry.user(REGISTRY_USER, REGISTRY_PASSWORD);
     for (app, number, branch, title) in APPS {
         let repo = format!("acme/{app}");
@@ -119,12 +130,12 @@ pub(crate) fn code(github: &mut GitHub, registry: &mut Registry, host: &str) {
             "Begin",
             &[
                 ("README.md", "What runs in acme's clusters.\n"),
-                ("deploy-bot.yaml", &catalog(host)),
+                ("deploy-bot.yaml", &catalog(run)),
                 ("checkout/values.yaml", &checkout),
                 ("payments/values.yaml", &payments),
             ],
         )
-        .webhook(Webhook::new(WEBHOOK_SECRET));
+        .webhook(Webhook::new(run.webhook_secret));
 }
 
 /// The applications, live and healthy. Argo CD's lock is held, GitHub's must not be.
@@ -139,9 +150,12 @@ pub(crate) fn applications(argocd: &mut ArgoCd, host: &str) {
     }
 }
 
-fn catalog(host: &str) -> String {
-    let apps = APPS
-        .map(|(app, ..)| format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: anyone\n"));
+fn catalog(run: &Run<'_>) -> String {
+    let Run { host, suffix, .. } = run;
+    let apps = APPS.map(|(app, ..)| {
+        let entry = format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: anyone\n");
+        if suffix.is_empty() { entry } else { format!("{entry}    argocd: {{ application: {app}{suffix} }}\n") }
+    });
     format!("# What may be deployed from Slack, and by whom.\napps:\n{}", apps.concat())
 }
 

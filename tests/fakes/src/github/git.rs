@@ -83,6 +83,28 @@ impl Commit {
     pub fn changed(&self) -> Vec<String> {
         [&self.added[..], &self.modified, &self.removed].concat()
     }
+
+    /// The object as Git hashes it.
+    fn object(&self) -> Vec<u8> {
+        let who = |person: &Person| format!("{} <{}> {} +0000", person.name, person.email, self.at / 1000);
+        let mut text = format!("tree {}\n", self.tree);
+        for parent in &self.parents {
+            text += &format!("parent {parent}\n");
+        }
+        text += &format!("author {}\ncommitter {}\n", who(&self.author), who(&self.committer));
+        if self.signed_by_github {
+            text += "gpgsig -----BEGIN PGP SIGNATURE-----\n stand-in\n -----END PGP SIGNATURE-----\n";
+        }
+        object("commit", format!("{text}\n{}", self.message).as_bytes())
+    }
+
+    /// The commit, its trees and its files as Git hashes them, by name.
+    pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut objects = BTreeMap::from([(self.sha.clone(), self.object())]);
+        objects.extend(self.files.values().map(|bytes| (blob_sha(bytes), object("blob", bytes))));
+        tree(&self.files, &mut objects);
+        objects
+    }
 }
 
 /// What a new commit is made of.
@@ -116,23 +138,12 @@ impl Objects {
         let differs = |(path, text): &(&String, &Arc<Vec<u8>>)| before.get(*path).is_some_and(|old| old != *text);
         let modified = draft.files.iter().filter(differs).map(|(path, _)| path.clone()).collect();
 
-        let who = |person: &Person| format!("{} <{}> {} +0000", person.name, person.email, at / 1000);
-        let mut text = format!("tree {tree}\n");
-        for parent in &draft.parents {
-            text += &format!("parent {parent}\n");
-        }
-        text += &format!("author {}\ncommitter {}\n", who(&draft.author), who(&draft.committer));
-        if draft.signed_by_github {
-            text += "gpgsig -----BEGIN PGP SIGNATURE-----\n stand-in\n -----END PGP SIGNATURE-----\n";
-        }
-        let sha = object_sha("commit", format!("{text}\n{}", draft.message).as_bytes());
         for bytes in draft.files.values() {
             self.blobs.insert(blob_sha(bytes), Arc::clone(bytes));
         }
         let Draft { parents, message, author, committer, signed_by_github, files, .. } = draft;
-        let order = self.commits.get(&sha).map_or(self.commits.len() as u64, |known| known.order);
-        let commit = Commit {
-            sha: sha.clone(),
+        let mut commit = Commit {
+            sha: String::new(),
             tree,
             parents,
             message,
@@ -144,8 +155,11 @@ impl Objects {
             added,
             modified,
             removed,
-            order,
+            order: 0,
         };
+        let sha = object_name(&commit.object());
+        commit.order = self.commits.get(&sha).map_or(self.commits.len() as u64, |known| known.order);
+        commit.sha.clone_from(&sha);
         self.commits.insert(sha.clone(), commit);
         sha
     }
@@ -191,18 +205,24 @@ impl Objects {
 
 /// Git's name of a blob with these bytes.
 pub fn blob_sha(bytes: &[u8]) -> String {
-    object_sha("blob", bytes)
+    object_name(&object("blob", bytes))
 }
 
-fn object_sha(kind: &str, bytes: &[u8]) -> String {
-    let mut hash = Sha1::new();
-    hash.update(format!("{kind} {}\0", bytes.len()));
-    hash.update(bytes);
-    hex(&hash.finalize())
+fn object(kind: &str, bytes: &[u8]) -> Vec<u8> {
+    [format!("{kind} {}\0", bytes.len()).as_bytes(), bytes].concat()
+}
+
+fn object_name(object: &[u8]) -> String {
+    hex(&Sha1::digest(object))
 }
 
 /// The name of the tree that holds these files.
 pub(super) fn tree_sha(files: &Files) -> String {
+    tree(files, &mut BTreeMap::new())
+}
+
+/// The same. Adds the tree and those in it to `objects`.
+fn tree(files: &Files, objects: &mut BTreeMap<String, Vec<u8>>) -> String {
     enum Entry {
         File(Arc<Vec<u8>>),
         Folder(Files),
@@ -226,12 +246,15 @@ pub(super) fn tree_sha(files: &Files) -> String {
     for (name, entry) in entries {
         let (mode, sha) = match entry {
             Entry::File(bytes) => ("100644", blob_sha(&bytes)),
-            Entry::Folder(inner) => ("40000", tree_sha(&inner)),
+            Entry::Folder(inner) => ("40000", tree(&inner, objects)),
         };
         text.extend(format!("{mode} {}\0", name.trim_end_matches('/')).into_bytes());
         text.extend((0..40).step_by(2).filter_map(|at| u8::from_str_radix(&sha[at..at + 2], 16).ok()));
     }
-    object_sha("tree", &text)
+    let object = object("tree", &text);
+    let name = object_name(&object);
+    objects.insert(name.clone(), object);
+    name
 }
 
 /// Lower-case hex.

@@ -44,7 +44,7 @@ impl StandIn for Echo {
 
 async fn server() -> Server<Echo> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Server::start(listener, "echo", Arc::default(), Journal::default()).unwrap()
+    Server::start(listener, "echo", Arc::default(), Journal::default(), None).unwrap()
 }
 
 async fn open(server: &Server<Echo>, line: &str) -> TcpStream {

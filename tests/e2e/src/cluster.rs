@@ -1,0 +1,167 @@
+//! Tests that say what happens in the cluster. They run on Argo CD's stand-in and, with `ARGOCD=real`, on a real Argo CD with a real
+//! Kubernetes API server, whose Pods run on paper (`tests/argocd`).
+//!
+//! What goes wrong is a cause, never a script: a test says what an app is made of, and what is the matter with an image or a Pod by an
+//! annotation or by the image's name (`tests/argocd/paper/rules.go`). What follows is Argo CD's business.
+
+use crate::{Room, limits, run};
+use anyhow::{Result, bail};
+use sandbox::real::RealArgoCd;
+use sandbox::{Options, world};
+use serde_json::Value;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long a Pod takes by itself until it is ready.
+const PODS_TAKE: Duration = Duration::from_millis(300);
+
+/// Whether tests of the cluster run on a real Argo CD.
+pub fn is_real() -> bool {
+    std::env::var("ARGOCD").is_ok_and(|which| which == "real")
+}
+
+/// Runs a test of the cluster. All tests of a process share one real Argo CD.
+pub fn cluster(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+    cluster_with(Options { limits: Some(limits()), ..Options::default() }, test);
+}
+
+/// The same with other options.
+pub fn cluster_with(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+    static SHARED: OnceLock<Arc<RealArgoCd>> = OnceLock::new();
+    let argocd = is_real().then(|| SHARED.get_or_init(start).clone());
+    run(Options { argocd, ..options }, test, true);
+}
+
+/// The same on a real Argo CD of the test's own, for tests that end parts of it.
+pub fn cluster_alone(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+    run(Options { argocd: is_real().then(start), ..options }, test, true);
+}
+
+fn start() -> Arc<RealArgoCd> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(RealArgoCd::start(PODS_TAKE)).expect("the real Argo CD starts")
+}
+
+/// What the values file of an app says of its image, in a template.
+const IMAGE: &str = "\"{{ .Values.image.repository }}:{{ .Values.image.tag }}\"";
+
+/// A workload of the apps API with the app's image. `more` goes into its `spec`, `pod` into its Pod template.
+pub fn workload(kind: &str, name: &str, replicas: &str, more: &str, pod: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{ name: {name} }}\nspec:\n{replicas}{more}  selector: {{ matchLabels: {{ app: {name} }} }}\n  \
+         template:\n    metadata:\n      labels: {{ app: {name} }}\n{pod}    spec:\n      containers:\n        - name: {name}\n          image: {IMAGE}\n"
+    )
+}
+
+/// A Deployment with as many replicas as the values file says.
+pub fn deployment(name: &str) -> String {
+    workload("Deployment", name, "  replicas: {{ .Values.replicaCount }}\n", "", "")
+}
+
+/// A StatefulSet with one replica.
+pub fn stateful_set(name: &str) -> String {
+    workload("StatefulSet", name, "  replicas: 1\n", &format!("  serviceName: {name}\n"), "")
+}
+
+/// A CronJob that does not run in the time of a test.
+pub fn cron_job(name: &str) -> String {
+    format!(
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{ name: {name} }}\nspec:\n  schedule: \"0 0 1 1 *\"\n  jobTemplate:\n    spec:\n      \
+         template:\n        spec:\n          restartPolicy: Never\n          containers:\n            - {{ name: {name}, image: {IMAGE} }}\n"
+    )
+}
+
+/// A Job as a hook, with the app's image and this annotation of its Pods (`cause: crash`, `cause: hang`, `takes: 1s`).
+pub fn hook(kind: &str, name: &str, paper: &str) -> String {
+    let paper = if paper.is_empty() { String::new() } else { format!("      annotations: {{ paper/{paper} }}\n") };
+    format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    argocd.argoproj.io/hook: {kind}\n    \
+         argocd.argoproj.io/hook-delete-policy: BeforeHookCreation\nspec:\n  backoffLimit: 0\n  template:\n    metadata:\n      labels: {{ job: {name} }}\n{paper}    \
+         spec:\n      restartPolicy: Never\n      containers:\n        - {{ name: {name}, image: {IMAGE} }}\n"
+    )
+}
+
+/// An Ingress, which never gets an address here.
+pub fn ingress(name: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{ name: {name} }}\nspec:\n  defaultBackend:\n    service: {{ name: {name}, port: {{ number: 80 }} }}\n"
+    )
+}
+
+impl Room {
+    /// The name of an app's Argo CD application.
+    pub fn application_of(&self, app: &str) -> String {
+        format!("{app}{}", self.suffix)
+    }
+
+    /// How long the slowest thing may take here.
+    pub fn patience(&self) -> Duration {
+        if self.real.is_some() { Duration::from_secs(60) } else { crate::PATIENCE }
+    }
+
+    /// Carol makes a Helm chart of an app's folder, and Argo CD deploys it. Returns when all is well.
+    pub async fn runs(&self, app: &str, manifests: &[String]) -> Result<()> {
+        self.is_made_of(app, manifests);
+        let name = self.application_of(app);
+        if let Some(real) = &self.real {
+            let url = format!("{}/{}.git", self.git_origin, world::GITOPS);
+            return real.deploy(&name, &url, app).await;
+        }
+        self.argocd.lock().person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
+        self.is_well(app).await
+    }
+
+    /// Carol makes a Helm chart of an app's folder; nothing is synced.
+    pub fn is_made_of(&self, app: &str, manifests: &[String]) {
+        let mut files = vec![(format!("{app}/Chart.yaml"), format!("apiVersion: v2\nname: {app}\nversion: 0.1.0\n"))];
+        let template = |(n, text): (usize, &String)| (format!("{app}/templates/{n}.yaml"), text.clone());
+        files.extend(manifests.iter().enumerate().map(template));
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Make a chart of it");
+    }
+
+    /// The Application object.
+    pub async fn application(&self, app: &str) -> Result<Value> {
+        match &self.real {
+            Some(real) => real.application(&self.application_of(app)).await,
+            None => Ok(self.argocd.lock().application(app)),
+        }
+    }
+
+    async fn is_well(&self, app: &str) -> Result<()> {
+        self.application_is(app, "well", |application| {
+            let status = &application["status"];
+            status["operationState"]["phase"] == "Succeeded" && status["health"]["status"] == "Healthy"
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Waits until the Application object is so.
+    pub async fn application_is(&self, app: &str, what: &str, is: impl Fn(&Value) -> bool) -> Result<Value> {
+        let begun = Instant::now();
+        loop {
+            let application = self.application(app).await?;
+            if is(&application) {
+                return Ok(application);
+            }
+            if begun.elapsed() > self.patience() {
+                bail!("{app} is not {what}: {:#}", application["status"]);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// An image with this cause: CI builds it from a branch of that name. The cause is in its tag.
+    pub fn has_a_branch(&self, app: &str, cause: &str) -> String {
+        self.builds(app, cause, "alice")
+    }
+
+    /// Removes the applications, so that a shared Argo CD does not fill up.
+    pub(crate) async fn forget_applications(&self) {
+        let Some(real) = &self.real else { return };
+        for app in ["checkout", "payments"] {
+            let _ = real.remove(&self.application_of(app)).await;
+        }
+    }
+}
