@@ -53,6 +53,8 @@ func (u *instance) addParts(takes string) error {
 		"--token-auth-file="+u.path(tokensFile), "--authorization-mode=AlwaysAllow",
 		"--service-account-issuer=https://paper", "--service-account-key-file="+u.path(keyFile), "--service-account-signing-key-file="+u.path(keyFile),
 		"--service-cluster-ip-range=10.96.0.0/16", "--disable-admission-plugins=ServiceAccount",
+		// Admission that changes objects, without a web server for it.
+		"--feature-gates=MutatingAdmissionPolicy=true", "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
 		"--profiling=false", "--event-ttl=1h")
 	u.add(controllerManager, u.self, u.controllerManagerReady("https://"+at(controllerManager)+"/healthz"), controllerManager,
 		"--kubeconfig="+u.path(kubeconfigFile), "--leader-elect=false",

@@ -5,10 +5,10 @@
 //! annotation or by the image's name (`tests/argocd/paper/rules.go`). What follows is Argo CD's business.
 
 use crate::{Room, limits, run};
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use sandbox::real::RealArgoCd;
 use sandbox::{Options, world};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,12 @@ pub fn hook(kind: &str, name: &str, paper: &str) -> String {
     )
 }
 
+/// A canary Rollout with these steps, and one replica.
+pub fn rollout(name: &str, steps: &str) -> String {
+    let strategy = format!("  strategy: {{ canary: {{ steps: [{steps}] }} }}\n");
+    workload("Rollout", name, "  replicas: 2\n", &strategy, "").replacen("apps/v1", "argoproj.io/v1alpha1", 1)
+}
+
 /// An Ingress, which never gets an address here.
 pub fn ingress(name: &str) -> String {
     format!(
@@ -105,7 +111,9 @@ impl Room {
         let name = self.application_of(app);
         if let Some(real) = &self.real {
             let url = format!("{}/{}.git", self.git_origin, world::GITOPS);
-            return real.deploy(&name, &url, app).await;
+            let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml")).into_owned();
+            let project = if catalog.contains(&format!("project: {name}")) { name.as_str() } else { "default" };
+            return real.deploy(&name, project, &url, app).await;
         }
         self.argocd.lock().person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
         self.is_well(app).await
@@ -155,6 +163,130 @@ impl Room {
     /// An image with this cause: CI builds it from a branch of that name. The cause is in its tag.
     pub fn has_a_branch(&self, app: &str, cause: &str) -> String {
         self.builds(app, cause, "alice")
+    }
+
+    /// Carol adds a line to an app's entry in the catalog.
+    pub fn in_the_catalog(&self, app: &str, line: &str) {
+        let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml")).into_owned();
+        let (before, after) = catalog.split_once(&format!("  {app}:\n")).unwrap_or((&catalog, ""));
+        let after = after.replacen("allow: anyone\n", &format!("allow: anyone\n    {line}\n"), 1);
+        let catalog = format!("{before}  {app}:\n{after}");
+        let files = [("deploy-bot.yaml", catalog.as_str())];
+        self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
+    }
+
+    /// Somebody writes an operation into the Application, as `kubectl patch` and ApplicationSets do, whatever is under way.
+    pub async fn writes_operation(&self, app: &str, operation: Value) -> Result<()> {
+        match &self.real {
+            Some(real) => real.patch_application(&self.application_of(app), json!({ "operation": operation })).await,
+            None => bail!("the stand-in cannot do that yet"),
+        }
+    }
+
+    /// A person terminates the operation under way.
+    pub async fn terminates(&self, app: &str) -> Result<()> {
+        if let Some(real) = &self.real {
+            let path = format!("/api/v1/applications/{}/operation", self.application_of(app));
+            return real.api("DELETE", &path, None).await.map(drop);
+        }
+        ensure!(self.argocd.lock().person_terminates(sandbox::now(), app), "nothing is under way");
+        Ok(())
+    }
+
+    /// A person syncs to what is in Git, and waits for the end of that operation.
+    pub async fn person_syncs(&self, app: &str) -> Result<()> {
+        if let Some(real) = &self.real {
+            let path = format!("/api/v1/applications/{}/sync", self.application_of(app));
+            real.api("POST", &path, Some(json!({}))).await?;
+        } else {
+            self.argocd.lock().person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
+        }
+        let ended = |application: &Value| {
+            application["operation"].is_null() && application["status"]["operationState"]["phase"] == "Succeeded"
+        };
+        self.application_is(app, "synced", ended).await.map(drop)
+    }
+
+    /// A person deletes the application and all of it.
+    pub async fn deletes(&self, app: &str) -> Result<()> {
+        match &self.real {
+            Some(real) => real.remove(&self.application_of(app)).await,
+            None => {
+                self.argocd.lock().person_deletes(sandbox::now(), app);
+                Ok(())
+            }
+        }
+    }
+
+    /// How often a hook's Job has run since the application was made.
+    pub async fn hook_runs(&self, app: &str, hook: &str) -> Result<usize> {
+        let Some(real) = &self.real else { bail!("the stand-in cannot say that yet") };
+        // A Job is deleted before its next run, so its events say how often there was one.
+        let path = format!("/api/v1/namespaces/{}/events?limit=500", self.application_of(app));
+        let events = real.kube("GET", &path, None).await?;
+        let created = |event: &&Value| {
+            event["reason"] == "SuccessfulCreate"
+                && event["involvedObject"]["kind"] == "Job"
+                && event["involvedObject"]["name"] == hook
+        };
+        Ok(events["items"].as_array().into_iter().flatten().filter(created).count())
+    }
+
+    /// The next deploy brings the app's first version back, which runs well: a deploy that hangs must not stand in its way.
+    pub async fn heals(&self, app: &str) -> Result<()> {
+        self.alice(&format!("rollback {app}")).await;
+        self.says("is live").await.map(drop)
+    }
+
+    /// Every Pod of the app gets the name of a mirror when it is made.
+    pub async fn admission_renames_images(&self, app: &str, mirror: &str) -> Result<()> {
+        let Some(real) = &self.real else { bail!("the stand-in cannot do that yet") };
+        let name = self.application_of(app);
+        let rename = format!(
+            "JSONPatch{{op: \"replace\", path: \"/spec/containers/0/image\", value: \"{mirror}/\" + \
+             object.spec.containers[0].image.split(\"/\")[object.spec.containers[0].image.split(\"/\").size() - 1]}}"
+        );
+        let policy = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1beta1", "kind": "MutatingAdmissionPolicy",
+            "metadata": { "name": name },
+            "spec": {
+                "matchConstraints": { "resourceRules": [
+                    { "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] }
+                ] },
+                "matchConditions": [{ "name": "namespace", "expression": format!("request.namespace == '{name}'") }],
+                "failurePolicy": "Fail", "reinvocationPolicy": "Never",
+                "mutations": [{ "patchType": "JSONPatch", "jsonPatch": { "expression": format!("[{rename}]") } }],
+            },
+        });
+        let binding = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1beta1", "kind": "MutatingAdmissionPolicyBinding",
+            "metadata": { "name": name }, "spec": { "policyName": name },
+        });
+        let path = "/apis/admissionregistration.k8s.io/v1beta1";
+        real.kube("POST", &format!("{path}/mutatingadmissionpolicies"), Some(policy)).await?;
+        real.kube("POST", &format!("{path}/mutatingadmissionpolicybindings"), Some(binding)).await?;
+        Ok(())
+    }
+
+    /// The app is in an AppProject that permits only these kinds.
+    pub async fn project_permits(&self, app: &str, kinds: Value) -> Result<()> {
+        let Some(real) = &self.real else { bail!("the stand-in cannot do that yet") };
+        let name = self.application_of(app);
+        let project = json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": { "name": name },
+            "spec": {
+                "sourceRepos": ["*"], "destinations": [{ "name": "*", "namespace": "*", "server": "*" }],
+                "clusterResourceWhitelist": [{ "group": "", "kind": "Namespace" }],
+                "namespaceResourceWhitelist": kinds,
+            },
+        });
+        real.kube("POST", "/apis/argoproj.io/v1alpha1/namespaces/argocd/appprojects", Some(project)).await?;
+        let entry = format!("argocd: {{ application: {name}");
+        let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml"))
+            .replace(&entry, &format!("argocd: {{ project: {name}, application: {name}"));
+        let files = [("deploy-bot.yaml", catalog.as_str())];
+        self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
+        Ok(())
     }
 
     /// Removes the applications, so that a shared Argo CD does not fill up.

@@ -98,11 +98,17 @@ impl RealArgoCd {
     }
 
     /// Makes an application of a folder of a repository, and waits until it runs.
-    pub async fn deploy(self: &Arc<Self>, name: &str, repo_url: &str, folder: &str) -> anyhow::Result<()> {
+    pub async fn deploy(
+        self: &Arc<Self>,
+        name: &str,
+        project: &str,
+        repo_url: &str,
+        folder: &str,
+    ) -> anyhow::Result<()> {
         let application = json!({
             "metadata": {"name": name},
             "spec": {
-                "project": "default",
+                "project": project,
                 "source": {"repoURL": repo_url, "targetRevision": "main", "path": folder},
                 "destination": {"name": self.cluster, "namespace": name},
                 "syncPolicy": {"syncOptions": ["CreateNamespace=true"]},
