@@ -226,9 +226,13 @@ async fn pressed<W: World>(
         }
         Workspace::Ours => match Button::parse(&action_id, &value) {
             None => Content::Words(message::unknown_button()),
-            Some(button @ (Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. })) => {
-                Content::Button(button)
-            }
+            Some(
+                button @ (Button::Cancel(_)
+                | Button::Approve(_)
+                | Button::Reject(_)
+                | Button::Terminate { .. }
+                | Button::Unlock { .. }),
+            ) => Content::Button(button),
             Some(button) => return pressed_deploy(cx, asker, (&button, again), at).await,
         },
     };

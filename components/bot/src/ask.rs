@@ -128,6 +128,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
         Button::Cancel(id) => votes::cancel(ask, &id).await,
         Button::Approve(id) => votes::vote(ask, &id, Vote::Approve).await,
         Button::Reject(id) => votes::vote(ask, &id, Vote::Reject).await,
+        Button::Terminate { waits, of, .. } => votes::terminate(ask, &waits, &of).await,
         Button::Unlock { scope, set } => {
             let meant = set.map_or(Meant::OfRollback, Meant::SetAt);
             Ok((locks::unlock(ask, &scope, meant).await?, None))

@@ -182,7 +182,11 @@ fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
             let words = DeployWords { app, environment, what: What::Written, override_reason: None };
             Some((words, Origin::Pushed { wrote }))
         }
-        Button::Cancel(_) | Button::Approve(_) | Button::Reject(_) | Button::Unlock { .. } => None,
+        Button::Cancel(_)
+        | Button::Approve(_)
+        | Button::Reject(_)
+        | Button::Terminate { .. }
+        | Button::Unlock { .. } => None,
     }
 }
 

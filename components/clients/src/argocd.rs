@@ -17,6 +17,6 @@ mod wire;
 pub use account::{Right, is_signed_in, may, may_request, read_may, read_signed_in, signed_in_request};
 pub use api::{ArgoCd, ArgoError, get, get_request, read_application, refresh, refresh_request};
 pub use events::{Event, EventStream, events, events_request};
-pub use sync::{Revision, SyncOutcome, read_sync, sync, sync_request, which_sources};
+pub use sync::{Revision, SyncOutcome, read_sync, sync, sync_request, terminate, terminate_request, which_sources};
 pub use tree::{pods, pods_request, read_pods};
 pub use webhook::{RelayHeaders, read_webhook, webhook, webhook_request};

@@ -88,6 +88,12 @@ pub struct OperationState {
 }
 
 impl OperationState {
+    /// The hook that the operation waits for: `PostSync hook Job/smoke`.
+    pub fn running_hook(&self) -> Option<String> {
+        let mut hooks = self.resources.iter().filter(|one| one.is_hook() && one.hook_phase == "Running");
+        hooks.next().map(|hook| format!("{} hook {}/{}", hook.hook_type, hook.kind, hook.name))
+    }
+
     /// The images that the operation applied. Hooks do not count: they are gone when they have run.
     pub fn applied_images(&self) -> Vec<String> {
         let applied = self.resources.iter().filter(|resource| !resource.is_hook() && resource.status == "Synced");

@@ -70,7 +70,7 @@ mod proof;
 pub mod samples;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
-pub use decisions::{Next, Overtaken, Step, Turn, View, next, overtaken, step, turn};
+pub use decisions::{Next, Overtaken, Step, Turn, View, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
 pub use facts::{Facts, State, until, words_hash};
 pub use origin::{Approval, Origin};

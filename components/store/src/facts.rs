@@ -23,7 +23,8 @@ pub async fn save_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId, fact: 
 
 /// Reads all facts of a deployment, at the same time.
 pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
-    let (request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes) = try_join!(
+    let (request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop) = try_join!(
+        load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
         load_fact(store, id),
@@ -38,12 +39,12 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     )?;
     let committed_of = committed.as_ref().map(|committed: &CommittedFact| (*committed.commit).clone());
     let commit = committed_of.or(commit);
-    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes })
+    Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop })
 }
 
 /// The names of all facts. `github` is not among [`Facts`]: nothing is decided by that fact, so only its
 /// writer reads it.
-pub(crate) const FACTS: [&str; 12] = [
+pub(crate) const FACTS: [&str; 13] = [
     "request",
     "commit",
     "committed",
@@ -55,6 +56,7 @@ pub(crate) const FACTS: [&str; 12] = [
     "outcome",
     "approvals",
     "changes",
+    "stop",
     "github",
 ];
 

@@ -25,6 +25,8 @@ pub struct LiveVersion {
 /// `current`: whose turn it is. slack-command writes this key under the target's lease, and never clears it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentDeployment {
+    /// Whose turn a rollback has taken before its own commit. If the rollback comes to nothing, the turn goes back.
+    pub over: Option<DeploymentId>,
     pub id: DeploymentId,
 }
 

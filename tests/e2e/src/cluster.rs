@@ -7,7 +7,7 @@
 use crate::{Room, limits, run};
 use anyhow::{Result, bail, ensure};
 use sandbox::real::RealArgoCd;
-use sandbox::{Options, world};
+use sandbox::{Options, Sandbox, world};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -232,10 +232,27 @@ impl Room {
         Ok(events["items"].as_array().into_iter().flatten().filter(created).count())
     }
 
-    /// The next deploy brings the app's first version back, which runs well: a deploy that hangs must not stand in its way.
-    pub async fn heals(&self, app: &str) -> Result<()> {
+    /// A rollback brings the version back that ran before: the deploy that is under way does not stand in its way.
+    pub async fn heals(&self, app: &str, tag: &str) -> Result<()> {
         self.alice(&format!("rollback {app}")).await;
-        self.says("is live").await.map(drop)
+        self.is_back(tag).await
+    }
+
+    /// Waits until a rollback has brought this version back.
+    pub async fn is_back(&self, tag: &str) -> Result<()> {
+        let is_back = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let back = slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message));
+            back.into_iter().find(|text| text.contains("rollback to") && text.contains(&format!("is live: `{tag}`")))
+        };
+        self.until("rollback that is live", self.patience(), is_back).await.map(drop)
+    }
+
+    /// A person deletes a Pod.
+    pub async fn deletes_pod(&self, app: &str, pod: &str) -> Result<()> {
+        let Some(real) = &self.real else { bail!("the stand-in cannot do that yet") };
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.application_of(app));
+        real.kube("DELETE", &path, None).await.map(drop)
     }
 
     /// Every Pod of the app gets the name of a mirror when it is made.

@@ -4,9 +4,11 @@ use anyhow::ensure;
 use e2e::Room;
 use e2e::cluster::{cluster, cron_job, deployment, hook, ingress, rollout, stateful_set, workload};
 use fakes::Fault;
-use sandbox::world::GITOPS;
+use sandbox::world::{ALICE, GITOPS};
 use serde_json::json;
 use std::time::Duration;
+
+use crate::conversation::says;
 
 /// The bot never said that the app is live.
 fn never_live(room: &Room) {
@@ -130,7 +132,7 @@ fn a_rollback_brings_the_old_version_back() {
         room.goes_live("checkout 42").await?;
         room.goes_live("checkout main").await?;
         room.alice("rollback checkout").await;
-        room.says(&format!("is live: `{}`", tag(room))).await?;
+        room.is_back(&tag(room)).await?;
         room.application_is("checkout", "back", |application| {
             application["status"]["summary"]["images"].to_string().contains(&tag(room))
         })
@@ -172,11 +174,21 @@ fn only_a_hook_with_our_image_is_not_live() {
 fn an_image_that_cannot_be_pulled_is_named() {
     cluster(async |room| {
         room.runs("checkout", &[stateful_set("checkout")]).await?;
+        room.goes_live("checkout 42").await?;
         room.has_a_branch("checkout", "cannot-pull");
         room.alice("checkout cannot-pull").await;
         let message = room.says("PullBackOff").await?;
         ensure!(message.contains("Pod checkout-0"), "{message}");
-        room.heals("checkout").await
+        // Kubernetes does not replace the Pod of a StatefulSet that never got ready: a person deletes it.
+        room.alice("rollback checkout").await;
+        room.application_is("checkout", "rolled back", |application| {
+            let revision = &application["status"]["operationState"]["syncResult"]["revision"];
+            *revision == room.github.lock().head(GITOPS, "main").unwrap_or_default()
+        })
+        .await?;
+        room.deletes_pod("checkout", "checkout-0").await?;
+        room.is_back(&tag(room)).await?;
+        Ok(())
     });
 }
 
@@ -184,10 +196,11 @@ fn an_image_that_cannot_be_pulled_is_named() {
 fn a_container_that_crashes_is_named() {
     cluster(async |room| {
         room.runs("checkout", &[deployment("checkout")]).await?;
+        room.goes_live("checkout 42").await?;
         room.has_a_branch("checkout", "crash");
         room.alice("checkout crash").await;
         room.says("CrashLoopBackOff").await?;
-        room.heals("checkout").await
+        room.heals("checkout", &tag(room)).await
     });
 }
 
@@ -195,10 +208,11 @@ fn a_container_that_crashes_is_named() {
 fn a_container_without_enough_memory_is_named() {
     cluster(async |room| {
         room.runs("checkout", &[deployment("checkout")]).await?;
+        room.goes_live("checkout 42").await?;
         room.has_a_branch("checkout", "out-of-memory");
         room.alice("checkout out-of-memory").await;
         room.says("Pod checkout-").await?;
-        room.heals("checkout").await
+        room.heals("checkout", &tag(room)).await
     });
 }
 
@@ -289,6 +303,43 @@ fn what_kubernetes_refuses_is_told_in_its_words() {
     });
 }
 
+// ---- A sync that does not end ----
+
+/// The next deploy ends it, once its deadline has passed.
+#[test]
+fn a_post_sync_job_that_hangs_does_not_hold_the_next_deploy_up() {
+    cluster(async |room| {
+        room.in_the_catalog("checkout", "deadline: 30s");
+        room.runs("checkout", &[deployment("checkout")]).await?;
+        room.is_made_of("checkout", &[deployment("checkout"), hook("PostSync", "smoke", "cause: hang")]);
+        room.alice("checkout 42").await;
+        let message = room.says("timed out").await?;
+        ensure!(message.contains("smoke"), "{message}");
+        room.is_made_of("checkout", &[deployment("checkout"), hook("PostSync", "smoke", "takes: 1s")]);
+        room.goes_live("checkout main").await?;
+        Ok(())
+    });
+}
+
+/// A rollback does not wait for its end, if somebody says so.
+#[test]
+fn a_rollback_ends_a_hook_that_hangs_once_somebody_presses() {
+    cluster(async |room| {
+        room.runs("checkout", &[deployment("checkout")]).await?;
+        room.goes_live("checkout 42").await?;
+        room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "cause: hang")]);
+        room.alice("checkout main").await;
+        room.says("migrate").await?;
+        room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "takes: 1s")]);
+        room.alice("rollback checkout").await;
+        let waits = says(room, "for the sync of an older deploy, which runs PreSync hook Job/migrate").await?;
+        room.says("a newer deploy took over").await?;
+        room.press(ALICE, &waits, "terminate").await;
+        room.is_back(&tag(room)).await?;
+        Ok(())
+    });
+}
+
 // ---- Pauses ----
 
 #[test]
@@ -338,7 +389,7 @@ fn an_operation_without_a_revision_over_ours_goes_on() {
         room.runs("checkout", &[deployment("checkout")]).await?;
         room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "takes: 3s")]);
         room.alice("checkout 42").await;
-        room.says("PreSync").await?;
+        room.says("migrate").await?;
         room.writes_operation("checkout", json!({ "sync": {} })).await?;
         room.says("is live").await?;
         Ok(())
@@ -372,7 +423,7 @@ fn a_hook_that_somebody_terminates_is_a_failure() {
         room.runs("checkout", &[deployment("checkout")]).await?;
         room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "cause: hang")]);
         room.alice("checkout 42").await;
-        room.says("PreSync").await?;
+        room.says("migrate").await?;
         room.terminates("checkout").await?;
         let message = room.says("the rollout failed").await?;
         ensure!(message.contains("terminated"), "{message}");

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
@@ -135,14 +135,10 @@ impl Repositories {
                 written.insert(commit.sha.clone());
             }
         }
-        let heads: PathBuf = folder.join("refs/heads");
-        std::fs::remove_dir_all(&heads)?;
-        std::fs::create_dir_all(&heads)?;
-        for (branch, sha) in branches {
-            let file = heads.join(branch);
-            std::fs::create_dir_all(file.parent().unwrap_or(&heads))?;
-            std::fs::write(file, format!("{sha}\n"))?;
-        }
+        // In one step: somebody may be reading them.
+        let refs: String = branches.iter().map(|(branch, sha)| format!("{sha} refs/heads/{branch}\n")).collect();
+        std::fs::write(folder.join("packed-refs.new"), refs)?;
+        std::fs::rename(folder.join("packed-refs.new"), folder.join("packed-refs"))?;
         Ok(())
     }
 }

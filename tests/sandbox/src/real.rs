@@ -114,7 +114,12 @@ impl RealArgoCd {
                 "syncPolicy": {"syncOptions": ["CreateNamespace=true"]},
             },
         });
-        self.api("POST", "/api/v1/applications", Some(application)).await?;
+        let until = Instant::now() + Duration::from_secs(10);
+        // Argo CD may not have seen a new project yet.
+        while let Err(error) = self.api("POST", "/api/v1/applications", Some(application.clone())).await {
+            ensure!(Instant::now() < until, error);
+            sleep(Duration::from_millis(100)).await;
+        }
         self.sync_and_wait(name).await
     }
 

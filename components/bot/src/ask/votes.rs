@@ -7,7 +7,7 @@ use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
 use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact};
+use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, StopFact};
 use domain::image::Tag;
 use domain::limits;
 use domain::message;
@@ -46,6 +46,25 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
     let is_carried = store::is_held(world, &carry_lease(id)).await?;
     let next = (!is_carried).then(|| ToCarryOut { id: id.clone(), unsaved: None });
     Ok((Response::words(&message::cancelling()), next))
+}
+
+/// The wish to end the sync of an older deployment. Only the watch carries the wish out, and looks again before it does.
+pub(super) async fn terminate<W: World>(ask: &Asking<'_, W>, waits: &DeploymentId, of: &DeploymentId) -> Answered {
+    let (world, user) = (ask.cx.world, &ask.asker.user);
+    let facts = store::load(world, waits).await?;
+    let Some(request) = facts.request.as_ref() else { return Ok((Response::words(&message::forgotten()), None)) };
+    if facts.state().is_final() {
+        return Ok((Response::words(&message::nothing_to_terminate()), None));
+    }
+    let (target, environment) = catalog::find_target(&ask.cx, &request.words.target()).await?;
+    gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
+    if facts.stop.as_ref().is_none_or(|stop| stop.of != *of) {
+        store::save_fact(world, waits, &StopFact { by: user.clone(), of: of.clone() }).await?;
+        world.log(Line::new("termination_wished").of(waits).with("user", user.as_str()).with("of", of.as_str()));
+    }
+    // The watch looks every few seconds anyway.
+    let _ = store::announce(world, waits).await;
+    Ok((Response::words(&message::terminating()), None))
 }
 
 /// Whether a deployment can be cancelled, and by whom.

@@ -5,7 +5,8 @@ use super::prepare::Site;
 use super::{CARRY, Job, Run, commit, gates, may_go_on};
 use crate::context::Stop;
 use crate::world::{Line, World, under_lease};
-use domain::deployment::Facts;
+use domain::command::What;
+use domain::deployment::{Facts, RequestFact};
 use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
@@ -34,7 +35,7 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
     let if_taken = async || {
         let waited = world.elapsed().saturating_sub(begun);
         if waited >= limits.target_wait {
-            let other = other_turn(run, &site.environment.argocd).await?;
+            let other = other_turn(run, &site.environment.argocd).await?.map(|(id, _)| id);
             // No other deployment has the turn. Perhaps our own carrier died with the lease, which runs out
             // by itself.
             if other.is_some() || waited >= limits.target_wait.saturating_add(CARRY.life) {
@@ -54,25 +55,46 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<()
     remember(turn).await?;
     let argocd = &site.environment.argocd;
     gates::check_lock_and_freeze(site).await?;
-    if let Some(other) = other_turn(run, argocd).await? {
-        return Err(busy(run, &site.target, Some(other)).await.into());
-    }
+    let over = match other_turn(run, argocd).await? {
+        // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
+        Some((other, facts)) if is_rollback(job.request) && facts.committed.is_some() => Some(other),
+        Some((other, _)) => return Err(busy(run, &site.target, Some(other)).await.into()),
+        None => None,
+    };
     // Our turn from here on: a deployment that waits for the target's lease reads in `current` whose turn
     // it is.
-    lease.ensure(limits::WRITE).await?;
-    store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone() }).await?;
+    let current = store::load_key(run.cx.world, Current(argocd)).await?;
+    if current.is_none_or(|current| current.id != *run.cx.id) {
+        lease.ensure(limits::WRITE).await?;
+        store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone(), over }).await?;
+    }
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
     done
 }
 
+fn is_rollback(request: &RequestFact) -> bool {
+    matches!(request.words.what, What::Rollback(_))
+}
+
 /// The other deployment whose turn it is.
-async fn other_turn<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Result<Option<DeploymentId>, Stop> {
+async fn other_turn<W: World>(
+    run: &Run<'_, W>,
+    argocd: &ArgoApplication,
+) -> Result<Option<(DeploymentId, Facts)>, Stop> {
     let (world, limits) = (run.cx.world, &run.cx.settings.limits);
     let current = store::load_key(world, Current(argocd)).await?;
-    let Some(current) = current.filter(|current| current.id != *run.cx.id) else { return Ok(None) };
-    let is_busy = store::load(world, &current.id).await?.keeps_busy(world.now(), limits);
-    Ok(is_busy.then_some(current.id))
+    let Some(CurrentDeployment { id, over }) = current.filter(|current| current.id != *run.cx.id) else {
+        return Ok(None);
+    };
+    let facts = store::load(world, &id).await?;
+    if facts.keeps_busy(world.now(), limits) {
+        return Ok(Some((id, facts)));
+    }
+    // A rollback that came to nothing gives the turn back.
+    let Some(over) = over.filter(|over| facts.committed.is_none() && over != run.cx.id) else { return Ok(None) };
+    let facts = store::load(world, &over).await?;
+    Ok(facts.keeps_busy(world.now(), limits).then_some((over, facts)))
 }
 
 /// The refusal, with the other asker and a link. Waits a moment if the other message is being posted.

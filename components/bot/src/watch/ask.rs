@@ -8,13 +8,15 @@ use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, Right, SyncOutcome};
 use domain::application::{Application, Health};
-use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Trouble, Turn, Waiting, WatchFact};
+use domain::deployment::{
+    self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
+};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
 use std::time::Duration;
-use store::{Current, Live, Rewritten, StoreError};
+use store::{Current, CurrentDeployment, Live, Rewritten, StoreError};
 
 /// How often, and how far apart, we look whether a late sync has to be repaired: a sync may take its time.
 const LOOKS: u32 = 60;
@@ -54,27 +56,83 @@ impl<W: World> Follower<'_, W> {
 
     /// What there is to do if it is not our turn: never an older commit after a newer one.
     pub(super) async fn not_our_turn(&self, commit: &CommitFact) -> Result<Option<Flow>, StoreError> {
-        let current = store::load_key(self.world, Current(commit.target().application())).await?;
-        let current = current.map(|current| current.id);
-        if current.as_ref() == Some(self.id) {
-            return Ok(None);
-        }
-        let turn = match &current {
-            Some(other) => deployment::turn(&store::load(self.world, other).await?, &self.facts.borrow()),
-            None => Turn::Theirs,
-        };
+        let (turn, current) = self.turn(commit).await?;
         match turn {
             Turn::Ours => {
-                let other = current.as_ref().map(DeploymentId::as_str);
-                self.world.log(Line::error("late_turn").of(self.id).with("of", other).with("cause", SLEPT));
+                let other = current.filter(|current| current.id != *self.id && current.over.as_ref() != Some(self.id));
+                if let Some(other) = other {
+                    let line = Line::error("late_turn").of(self.id).with("of", other.id.as_str());
+                    self.world.log(line.with("cause", SLEPT));
+                }
                 Ok(None)
             }
             Turn::Undecided => Ok(Some(self.look_soon())),
-            Turn::Theirs => {
-                self.save_outcome(LastWord::Superseded { by_deployment: current, by_person: None }).await?;
-                Ok(Some(Flow::Over))
-            }
+            Turn::Theirs => self.superseded(current).await.map(Some),
         }
+    }
+
+    /// Whose turn it is at the target, and what says so.
+    async fn turn(&self, commit: &CommitFact) -> Result<(Turn, Option<CurrentDeployment>), StoreError> {
+        let current = store::load_key(self.world, Current(commit.target().application())).await?;
+        let turn = match &current {
+            Some(current) if current.id == *self.id => Turn::Ours,
+            Some(other) => deployment::turn(&store::load(self.world, &other.id).await?, &self.facts.borrow()),
+            None => Turn::Theirs,
+        };
+        Ok((turn, current))
+    }
+
+    async fn superseded(&self, by: Option<CurrentDeployment>) -> Result<Flow, StoreError> {
+        let by_deployment = by.map(|current| current.id);
+        self.save_outcome(LastWord::Superseded { by_deployment, by_person: None }).await?;
+        Ok(Flow::Over)
+    }
+
+    /// A rollback may take the turn from a deployment that is under way. That deployment is followed until the
+    /// rollback's commit is there.
+    pub(super) async fn is_replaced(&self, commit: &CommitFact) -> Result<bool, StoreError> {
+        match self.turn(commit).await? {
+            (Turn::Theirs, by) => self.superseded(by).await.map(|_| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Our sync waits for that of an older deployment of the same target. Past its deadline, or because somebody with the
+    /// right to deploy there wants so, that sync is terminated.
+    pub(super) async fn end_older(&self, commit: &CommitFact, of: &DeploymentId) -> Result<(), StoreError> {
+        if self.turn(commit).await?.1.is_none_or(|current| current.id != *self.id) {
+            return Ok(());
+        }
+        let stop: Option<StopFact> = store::load_fact(self.world, self.id).await?;
+        if self.facts.borrow().stop != stop {
+            self.facts.borrow_mut().stop.clone_from(&stop);
+        }
+        let older = store::load(self.world, of).await?;
+        let is_wished = stop.is_some_and(|stop| stop.of == *of);
+        if !deployment::may_terminate(&older, &self.facts.borrow(), is_wished, self.world.now()) {
+            return Ok(());
+        }
+        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        // Argo CD takes no condition with it, so right before: is the operation still that one?
+        let is_theirs = |app: &Application| {
+            let asked = app.operation.as_ref().and_then(|operation| operation.deploy_id.as_ref());
+            let runs = app.last.as_ref().and_then(|last| last.deploy_id.as_ref());
+            asked == Some(of) && runs == Some(of)
+        };
+        let done = match argocd::get(self.world, argocd, application).await {
+            Ok(app) if is_theirs(&app) => {
+                self.watch.lease.ensure(limits::ASK).await?;
+                argocd::terminate(self.world, argocd, application).await
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => Err(error),
+        };
+        let line = match done {
+            Ok(()) => Line::new("terminated"),
+            Err(error) => Line::error("not_terminated").with("error", format!("{error:?}").as_str()),
+        };
+        self.world.log(line.of(self.id).with("of", of.as_str()).with("wished", is_wished.to_string()));
+        Ok(())
     }
 
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
@@ -143,7 +201,8 @@ impl<W: World> Follower<'_, W> {
                 return Ok(Flow::Now(snapshot));
             }
             SyncOutcome::InProgress => {
-                return self.not_taken(before, Some(Waiting::OtherOperation { by: None })).await;
+                let waiting = Waiting::OtherOperation { by: None, of: None, hook: None };
+                return self.not_taken(before, Some(waiting)).await;
             }
             SyncOutcome::Window(_) => return self.not_taken(before, Some(Waiting::SyncWindow)).await,
             SyncOutcome::AutoSync(said) => {

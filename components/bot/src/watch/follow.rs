@@ -10,7 +10,7 @@ use super::{SLEPT, Watch};
 use crate::world::{Line, World, within};
 use clients::argocd::{self, ArgoError, Right};
 use domain::application::{Application, Pod, what_holds};
-use domain::deployment::{self, CommitFact, CommittedFact, Next, Step, View, WatchFact};
+use domain::deployment::{self, CommitFact, CommittedFact, Next, Step, View, Waiting, WatchFact};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
@@ -166,6 +166,9 @@ impl<W: World> Follower<'_, W> {
         app: &Application,
         asked: bool,
     ) -> Result<Flow, StoreError> {
+        if self.is_replaced(commit).await? {
+            return Ok(Flow::Over);
+        }
         let (now, limits) = (self.world.now(), &self.watch.settings.limits);
         let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
         // Argo CD shows the application again.
@@ -189,6 +192,10 @@ impl<W: World> Follower<'_, W> {
             // Not a second time because of what may be old news.
             Step::Ask if before.is_some() && !asked => Ok(Flow::Wait(Some(now))),
             Step::Ask => self.ask(commit, sha, app).await,
+            Step::Wait(Some(Waiting::OtherOperation { of: Some(of), .. })) => {
+                self.end_older(commit, &of).await?;
+                Ok(self.look_soon())
+            }
             // Events tell when it changes; should one be lost, look by ourselves.
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),

@@ -9,7 +9,7 @@ use domain::message;
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use futures::channel::mpsc;
-use futures::future::{Either, select, try_join3};
+use futures::future::{Either, select, try_join4};
 use futures::stream::StreamExt;
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -66,10 +66,15 @@ impl<'a, W: World> Follower<'a, W> {
     /// Loads what others write for the message from the commit on.
     pub(crate) async fn reload_for_message(&self) -> Result<(), StoreError> {
         let (world, id) = (self.world, self.id);
-        let loads = try_join3(store::load_fact(world, id), store::load_fact(world, id), store::load_fact(world, id));
-        let (message, push, changes) = loads.await?;
+        let loads = try_join4(
+            store::load_fact(world, id),
+            store::load_fact(world, id),
+            store::load_fact(world, id),
+            store::load_fact(world, id),
+        );
+        let (message, push, changes, stop) = loads.await?;
         let mut known = self.facts.borrow_mut();
-        (known.message, known.push, known.changes) = (message, push, changes);
+        (known.message, known.push, known.changes, known.stop) = (message, push, changes, stop);
         Ok(())
     }
 

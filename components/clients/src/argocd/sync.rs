@@ -1,8 +1,8 @@
 //! Ask for a sync of one commit.
 
-use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, read_application, read_error};
+use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, query, read_application, read_error};
 use super::wire::{DEPLOY_ID, SENTENCE, clip};
-use crate::http::{Http, Request, Response, without_nulls};
+use crate::http::{Http, Method, Request, Response, header, without_nulls};
 use domain::application::Application;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, RepoName};
@@ -143,6 +143,23 @@ pub fn sync_request(
     });
     let url = argocd.url(&format!("/api/v1/applications/{}/sync", app.name));
     argocd.signed_in(Request::post_json(url, &without_nulls(body))).max_answer(MAX_APPLICATION)
+}
+
+const TERMINATE: &str = "end the older sync in Argo CD";
+
+/// Ends the operation that is under way, whichever that is: Argo CD takes no condition. Look right before. Argo CD kills
+/// the hooks that run.
+pub async fn terminate(http: &impl Http, argocd: &ArgoCd, app: &ArgoApplication) -> Result<(), ArgoError> {
+    let response = http.send(terminate_request(argocd, app)).await;
+    let response = response.map_err(|error| ArgoError::Fault(Fault::new(System::ArgoCd, TERMINATE, error.into())))?;
+    if response.status == 200 { Ok(()) } else { Err(read_error(&response, TERMINATE)) }
+}
+
+/// `DELETE /api/v1/applications/{name}/operation`, which takes the right `sync`.
+pub fn terminate_request(argocd: &ArgoCd, app: &ArgoApplication) -> Request {
+    let url = argocd.url(&format!("/api/v1/applications/{}/operation?{}", app.name, query(app)));
+    let request = Request::new(Method::DELETE, url).header(header::CONTENT_TYPE, "application/json");
+    argocd.signed_in(request)
 }
 
 /// Understands the answer to [`sync_request`].

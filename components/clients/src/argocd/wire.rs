@@ -366,14 +366,17 @@ pub(super) const SENTENCE: usize = 200;
 /// What we keep of a message that may list several things.
 const PARAGRAPH: usize = 500;
 
-/// On one line, and at most that long.
+/// On one line, and at most that long. The middle goes: what Argo CD says begins with what it did, and ends with the cause.
 pub(super) fn clip(text: &str, limit: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let text = words.join(" ");
-    match text.char_indices().nth(limit) {
-        Some(_) => text.chars().take(limit.saturating_sub(1)).chain(['…']).collect(),
-        None => text,
+    let count = text.chars().count();
+    if count <= limit {
+        return text;
     }
+    let begin = limit / 3;
+    let end = count.saturating_sub(limit.saturating_sub(begin).saturating_sub(1));
+    text.chars().take(begin).chain(['…']).chain(text.chars().skip(end)).collect()
 }
 
 #[cfg(test)]

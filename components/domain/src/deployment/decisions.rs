@@ -142,13 +142,19 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             }
         }
         // What a person's operation brings is known when it has ended: it may bring our version, too.
-        return Step::Wait(Some(Waiting::OtherOperation { by: operation.by.clone() }));
+        let hook = app.last.as_ref().and_then(OperationState::running_hook);
+        return Step::Wait(Some(Waiting::OtherOperation {
+            by: operation.by.clone(),
+            of: operation.deploy_id.clone(),
+            hook,
+        }));
     }
 
     let Some(last) = app.last.as_ref() else { return not_seen(watch, view) };
     if !is_ours(&last.deploy_id, &last.revisions) {
         if last.phase == Phase::Running || last.phase == Phase::Terminating {
-            return Step::Wait(Some(Waiting::OtherOperation { by: last.by.clone() }));
+            let (by, of) = (last.by.clone(), last.deploy_id.clone());
+            return Step::Wait(Some(Waiting::OtherOperation { by, of, hook: last.running_hook() }));
         }
         if began_after(last.started) {
             return after_foreign(view, committed, watch, last);
@@ -389,6 +395,16 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
         (None, Some(_), _) if !is_final => Turn::Undecided,
         _ => Turn::Theirs,
     }
+}
+
+/// Whether the sync of an older deployment may be terminated, because `ours` waits for it: past the older one's deadline, or
+/// because somebody wants so.
+pub fn may_terminate(older: &Facts, ours: &Facts, is_wished: bool, now: Timestamp) -> bool {
+    let of = |facts: &Facts| facts.committed.clone();
+    let Some((older, ours)) = of(older).zip(of(ours)) else { return false };
+    let (theirs, target) = (older.commit.target(), ours.commit.target());
+    let is_older = older.at < ours.at && theirs.application() == target.application() && theirs.target == target.target;
+    is_older && (is_wished || now >= older.at.after(theirs.deadline))
 }
 
 /// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.

@@ -268,6 +268,17 @@ pub struct CancelFact {
 }
 fact!(CancelFact, "cancel");
 
+/// `stop`: somebody wants the sync of an older deployment to end that this one waits for. slack-command writes it; the watch
+/// carries it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopFact {
+    /// Who.
+    pub by: SlackUser,
+    /// Whose sync.
+    pub of: DeploymentId,
+}
+fact!(StopFact, "stop");
+
 /// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushFact {
@@ -286,6 +297,10 @@ pub enum Waiting {
     OtherOperation {
         /// Who started it, as Argo CD says.
         by: Option<String>,
+        /// The deployment of ours that it is of, if it is of one.
+        of: Option<DeploymentId>,
+        /// The hook that it waits for.
+        hook: Option<String>,
     },
     /// A sync window is closed.
     SyncWindow,

@@ -3,7 +3,7 @@
 use super::attempts::CommitFact;
 use super::fact::{
     ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact, OutcomeFact, Place,
-    PushFact, RequestFact, WatchFact,
+    PushFact, RequestFact, StopFact, WatchFact,
 };
 use crate::limits::Limits;
 use crate::refusal::Refusal;
@@ -35,6 +35,8 @@ pub struct Facts {
     pub approvals: Option<ApprovalsFact>,
     /// See [`ChangesFact`].
     pub changes: Option<ChangesFact>,
+    /// See [`StopFact`].
+    pub stop: Option<StopFact>,
 }
 
 /// How far a deployment is: computed, never stored.

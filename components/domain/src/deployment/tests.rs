@@ -382,7 +382,7 @@ fn foreign(phase: Phase, started: u64) -> OperationState {
 }
 
 fn behind_eve() -> Step {
-    Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) }))
+    Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()), of: None, hook: None }))
 }
 
 fn superseded_by_eve() -> Step {
@@ -875,7 +875,10 @@ fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_i
     let revisions = theirs.revisions.clone();
     scene.app.operation = Some(Operation { by: theirs.by.clone(), revisions, ..Operation::default() });
     scene.app.last = Some(theirs.clone());
-    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()) })));
+    assert_eq!(
+        scene.step(9),
+        Step::Wait(Some(Waiting::OtherOperation { by: Some("eve".to_owned()), of: None, hook: None }))
+    );
     scene.app.operation = None;
     scene.app.last = Some(OperationState { phase: Phase::Failed, finished: Some(at(10)), ..theirs.clone() });
     assert_eq!(scene.step(60), Step::Ask);
@@ -911,7 +914,7 @@ fn auto_sync_counts_on_exactly_our_commit() {
     scene.app.operation = Some(Operation { revisions: vec![sha('d').to_string()], ..Operation::default() });
     assert!(matches!(scene.step(9), Step::Follow(_)));
     scene.app.automated = false;
-    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: None })));
+    assert_eq!(scene.step(9), Step::Wait(Some(Waiting::OtherOperation { by: None, of: None, hook: None })));
     assert!(!scene.watch.automated);
 }
 
@@ -1083,6 +1086,23 @@ fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
     check(&ended(relayed()), Turn::Ours, "ended long before");
     let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
     check(&refused, Turn::Ours, "ended without a commit");
+}
+
+#[test]
+fn only_the_sync_of_an_older_deployment_of_the_same_target_is_terminated() {
+    let deadline = commit().target().deadline;
+    let ours = Facts { committed: Some(CommittedFact { at: at(100), ..committed() }), ..relayed() };
+    let in_time = committed().at.after(deadline.saturating_sub(Duration::from_secs(1)));
+    let late = committed().at.after(deadline);
+    assert!(!may_terminate(&relayed(), &ours, false, in_time));
+    assert!(may_terminate(&relayed(), &ours, true, in_time), "somebody wants so");
+    assert!(may_terminate(&relayed(), &ours, false, late));
+    assert!(!may_terminate(&ours, &relayed(), true, late), "a newer one");
+    assert!(!may_terminate(&Facts::default(), &ours, true, late), "nothing is known of it");
+    let mut elsewhere = target_plan();
+    elsewhere.target.environment = crate::names::EnvironmentName::parse("staging").unwrap();
+    let elsewhere = CommittedFact { commit: Box::new(commit_to(elsewhere)), ..committed() };
+    assert!(!may_terminate(&Facts { committed: Some(elsewhere), ..relayed() }, &ours, true, late), "another target's");
 }
 
 #[test]

@@ -303,14 +303,21 @@ pub fn nothing_to_cancel(target: &str) -> String {
 pub fn too_late_to_cancel(facts: &Facts) -> String {
     match facts.state().is_final() {
         true => "There is nothing to cancel: that deploy is over.".to_owned(),
-        false => "Too late to cancel: it is committed and may be rolling out. You can roll it back when it is done."
-            .to_owned(),
+        false => "Too late to cancel: it is committed and may be rolling out. You can roll it back.".to_owned(),
     }
 }
 
 /// The wish to cancel is saved.
 pub fn cancelling() -> String {
     "I'll cancel it if it isn't committed yet. Its message will show how it ended.".to_owned()
+}
+
+pub fn terminating() -> String {
+    "I'll end that sync if it still runs. The message will show how it goes on.".to_owned()
+}
+
+pub fn nothing_to_terminate() -> String {
+    "There is nothing to terminate: that deploy is over.".to_owned()
 }
 
 pub fn may_not_approve(target: &str, is_asker: bool) -> String {

@@ -2,9 +2,9 @@
 //!
 //! A value proves nothing about who pressed it: everything is looked up and authorised again.
 
-use super::text::length;
+use super::text::{clip, length};
 use crate::command::{DeployWords, Scope, TargetWords};
-use crate::deployment::{End, Facts, LastWord, State};
+use crate::deployment::{End, Facts, LastWord, State, Waiting};
 use crate::names::{CommitSha, DeploymentId, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -27,6 +27,14 @@ pub enum Button {
     RollBack(DeploymentId),
     Approve(DeploymentId),
     Reject(DeploymentId),
+    /// Ends the sync of an older deployment that this one waits for.
+    Terminate {
+        waits: DeploymentId,
+        /// Whose sync.
+        of: DeploymentId,
+        /// The hook that runs in it, for the question. A pressed button does not carry the hook.
+        hook: Option<String>,
+    },
     /// Deploys a version although it was rolled back.
     DeployAnyway(DeploymentId),
     /// Deploys what somebody else has written into the file, with a commit of ours.
@@ -69,6 +77,11 @@ impl Button {
             "roll_back" => Self::RollBack(id()?),
             "approve" => Self::Approve(id()?),
             "reject" => Self::Reject(id()?),
+            "terminate" => {
+                let (waits, of) = value.split_once(' ')?;
+                let (waits, of) = (DeploymentId::parse(waits).ok()?, DeploymentId::parse(of).ok()?);
+                Self::Terminate { waits, of, hook: None }
+            }
             "deploy_anyway" => Self::DeployAnyway(id()?),
             "take_over" => Self::TakeOver(id()?),
             text if text.starts_with(DEPLOY_PUSHED) => Self::DeployPushed(Box::new(serde_json::from_str(value).ok()?)),
@@ -91,6 +104,7 @@ impl Button {
             Self::RollBack(_) => "roll_back",
             Self::Approve(_) => "approve",
             Self::Reject(_) => "reject",
+            Self::Terminate { .. } => "terminate",
             Self::DeployAnyway(_) => "deploy_anyway",
             Self::TakeOver(_) => "take_over",
             Self::Deploy(_) => "deploy",
@@ -108,6 +122,7 @@ impl Button {
             | Self::Reject(id)
             | Self::DeployAnyway(id)
             | Self::TakeOver(id) => id.to_string(),
+            Self::Terminate { waits, of, .. } => format!("{waits} {of}"),
             Self::Deploy(offer) => serde_json::to_string(offer).unwrap_or_default(),
             Self::DeployPushed(offer) => serde_json::to_string(offer).unwrap_or_default(),
             Self::Unlock { scope, set: Some(set) } => format!("{scope} {}", set.0),
@@ -119,6 +134,7 @@ impl Button {
     /// asks back.
     fn looks(&self) -> (&'static str, Option<&'static str>, Option<&'static str>) {
         match self {
+            Self::Terminate { .. } => ("Terminate it", Some("danger"), None),
             Self::Cancel(_) => ("Cancel", None, None),
             Self::Retry(_) => ("Retry", None, None),
             // Below every message of what is live: red there would cry wolf. It asks back instead.
@@ -146,6 +162,10 @@ impl Button {
 
     fn element(&self) -> Option<Value> {
         let (label, style, question) = self.looks();
+        let question = match self {
+            Self::Terminate { hook, .. } => Some(terminate_question(hook.as_deref())),
+            _ => question.map(str::to_owned),
+        };
         let value = self.value();
         if length(&value) > LONGEST_VALUE {
             return None;
@@ -157,12 +177,22 @@ impl Button {
             fields.extend(style.map(|style| ("style".to_owned(), json!(style))));
             fields.extend(question.map(|question| {
                 let confirm = json!({
-                    "title": text(label), "text": text(question), "confirm": text(label), "deny": text("No"),
+                    "title": text(label), "text": text(&question), "confirm": text(label), "deny": text("No"),
                 });
                 ("confirm".to_owned(), confirm)
             }));
         }
         Some(button)
+    }
+}
+
+/// What the button asks back that ends another sync.
+fn terminate_question(hook: Option<&str>) -> String {
+    let end = "This ends the sync of the older deploy in Argo CD";
+    match hook {
+        // Slack takes 300 characters.
+        Some(hook) => format!("{end}, and kills its {}.", clip(hook, 100)),
+        None => format!("{end}. A hook that it runs is killed."),
     }
 }
 
@@ -206,7 +236,7 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
 
 /// What may be done once there is a commit.
 pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
-    let Some(outcome) = &facts.outcome else { return Vec::new() };
+    let Some(outcome) = &facts.outcome else { return terminate(id, facts).into_iter().collect() };
     let retry = !matches!(outcome.word, LastWord::Live { .. } | LastWord::Superseded { .. });
     let mut buttons = Vec::new();
     buttons.extend(retry.then(|| Button::Retry(id.clone())));
@@ -215,6 +245,15 @@ pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     let lock = facts.commit.as_ref().filter(|commit| commit.target().rollback && facts.state() == State::Live);
     buttons.extend(lock.map(|commit| Button::Unlock { scope: scope(&commit.target().target), set: None }));
     buttons
+}
+
+/// The deployment waits for the sync of an older one, and nobody has wished for the end of that sync.
+fn terminate(id: &DeploymentId, facts: &Facts) -> Option<Button> {
+    let Waiting::OtherOperation { of: Some(of), hook, .. } = facts.watch.as_ref()?.waiting.as_ref()? else {
+        return None;
+    };
+    let is_wished = facts.stop.as_ref().is_some_and(|stop| stop.of == *of);
+    (!is_wished).then(|| Button::Terminate { waits: id.clone(), of: of.clone(), hook: hook.clone() })
 }
 
 /// A rollback is not rolled back: its version was healthy once.

@@ -261,13 +261,24 @@ fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
 
 fn waiting_for(waiting: &Waiting) -> String {
     match waiting {
-        Waiting::OtherOperation { by: Some(by) } if !by.is_empty() => {
-            format!(" for another operation in Argo CD, started by {}", words(by, SHORT))
+        Waiting::OtherOperation { of: Some(_), hook, .. } => {
+            format!(" for the sync of an older deploy{}", of_hook(hook.as_deref()))
         }
-        Waiting::OtherOperation { .. } => " for another operation in Argo CD".to_owned(),
+        Waiting::OtherOperation { by: Some(by), hook, .. } if !by.is_empty() => {
+            let hook = of_hook(hook.as_deref());
+            format!(" for another operation in Argo CD, started by {}{hook}", words(by, SHORT))
+        }
+        Waiting::OtherOperation { hook, .. } => {
+            format!(" for another operation in Argo CD{}", of_hook(hook.as_deref()))
+        }
         Waiting::SyncWindow => " for the next sync window in Argo CD".to_owned(),
         Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
     }
+}
+
+/// The hook that holds a sync up.
+fn of_hook(hook: Option<&str>) -> String {
+    hook.map(|hook| format!(", which runs {}", words(hook, SHORT))).unwrap_or_default()
 }
 
 /// The commit, after a word for it.

@@ -495,14 +495,23 @@ fn no_answer() -> Waiting {
 fn what_a_deployment_waits_for() {
     let waiting = |waiting| watched(WatchFact { waiting: Some(waiting), ..WatchFact::default() });
     insta::assert_snapshot!(list_of([
-        ("somebody", waiting(Waiting::OtherOperation { by: Some("eve".to_owned()) })),
-        ("nobody known", waiting(Waiting::OtherOperation { by: None })),
+        ("somebody", waiting(Waiting::OtherOperation { by: Some("eve".to_owned()), of: None, hook: None })),
+        ("nobody known", waiting(Waiting::OtherOperation { by: None, of: None, hook: None })),
+        (
+            "an older deploy",
+            waiting(Waiting::OtherOperation {
+                by: Some("deploybot".to_owned()),
+                of: Some(id('2')),
+                hook: Some("PostSync hook Job/smoke".to_owned()),
+            }),
+        ),
         ("window", waiting(Waiting::SyncWindow)),
         ("Argo CD", waiting(no_answer())),
         ("auto-sync", watched(WatchFact { automated: true, ..asked() })),
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
+    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which runs PostSync hook Job/smoke.
     window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
     Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
     auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
@@ -546,7 +555,7 @@ fn every_last_word() {
         ("superseded by somebody", last(superseded(None), asked())),
         ("timed out", last(timed_out(None, None), before.clone())),
         ("timed out, no answer to the ask", last(timed_out(Some(no_answer()), None), unanswered)),
-        ("timed out in the queue", last(timed_out(Some(Waiting::OtherOperation { by: None }), None), before.clone())),
+        ("timed out in the queue", last(timed_out(Some(Waiting::OtherOperation { by: None, of: None, hook: None }), None), before.clone())),
         ("timed out before the window", last(timed_out(Some(Waiting::SyncWindow), None), before.clone())),
         ("timed out while it ran", last(timed_out(None, Some("Progressing")), asked())),
         ("timed out by health", last(timed_out(None, Some("Progressing")), synced)),

@@ -56,7 +56,8 @@ pub(super) fn words(text: &str, limit: usize) -> String {
 
 /// What somebody else said, as the end of a sentence: `: … ` without its full stop, or nothing.
 pub(super) fn said(text: &str) -> String {
-    match words(text, LONG).trim_end_matches(['.', ' ']) {
+    let text = escape(&middle(text, LONG)).replace('`', "'");
+    match text.trim_end_matches(['.', ' ']) {
         "" => String::new(),
         said => format!(": {said}"),
     }
@@ -69,6 +70,18 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
         return line;
     }
     line.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The same, with `…` in the middle: where others say what failed, the cause is at the end.
+fn middle(text: &str, limit: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let count = line.chars().count();
+    if count <= limit {
+        return line;
+    }
+    let begin = limit / 3;
+    let end = count.saturating_sub(limit.saturating_sub(begin).saturating_sub(1));
+    line.chars().take(begin).chain(['…']).chain(line.chars().skip(end)).collect()
 }
 
 /// Names as people list them, at most ten: `a`, `a and b`, `a, b or c`, `a, b and 3 more`.

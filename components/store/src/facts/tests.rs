@@ -7,7 +7,7 @@ use domain::deployment::samples::{
 use domain::deployment::{
     Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt, End,
     EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders,
-    TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
+    StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -79,6 +79,7 @@ fn every_fact_is_read_as_it_was_written() {
     same(&committed());
     same(&CancelFact { by: Some(user("U1")), at: at(1) });
     same(&CancelFact { by: None, at: at(1) });
+    same(&StopFact { by: user("U1"), of: id('2') });
     same(&push());
     for refusal in domain::refusal::samples::every_refusal() {
         let stored = EndFact { at: at(5), end: End::Refused { refusal: (&refusal).into() } };
@@ -138,7 +139,7 @@ fn every_fact_is_read_as_it_was_written() {
         live(),
         LastWord::Superseded { by_deployment: Some(id('2')), by_person: Some(text()) },
         LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some(text()) },
-        LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: None }), health: None },
+        LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: None, of: None, hook: None }), health: None },
         LastWord::Unknown,
         LastWord::Lost { failure: Failure::NoApplication },
     ]);
@@ -183,6 +184,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         outcome: Some(OutcomeFact { at: at(8), word: live() }),
         approvals: Some(ApprovalsFact::default()),
         changes: Some(changes()),
+        stop: Some(StopFact { by: user("U1"), of: id('2') }),
         ..relayed()
     };
     memory.run(async {
@@ -198,6 +200,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<OutcomeFact>(&memory, &id, all.outcome.as_ref().unwrap()).await.unwrap();
         save_fact::<ApprovalsFact>(&memory, &id, all.approvals.as_ref().unwrap()).await.unwrap();
         save_fact::<ChangesFact>(&memory, &id, all.changes.as_ref().unwrap()).await.unwrap();
+        save_fact::<StopFact>(&memory, &id, all.stop.as_ref().unwrap()).await.unwrap();
         save_fact(&memory, &id, &GitHubFact::default()).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());

@@ -95,6 +95,7 @@ pub fn slack_interaction(data: &[u8]) {
             | Button::DeployAnyway(id)
             | Button::TakeOver(id),
         ) => assert_eq!(id.as_str(), click.value),
+        Some(Button::Terminate { waits, of, .. }) => assert_eq!(format!("{waits} {of}"), click.value),
         Some(Button::Unlock { scope, .. }) => assert!(click.value.starts_with(&scope.to_string())),
         Some(Button::Deploy(offer)) => assert!(click.value.contains(offer.of.as_str())),
         Some(Button::DeployPushed(offer)) => {

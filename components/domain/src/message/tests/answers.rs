@@ -229,7 +229,7 @@ fn short_answers() {
     forgotten: That deploy is too old: I don't remember it any more. Please type the command.
     unknown button: That button is from another version of me. Please type the command: `/deploy help` lists them all.
     nothing to cancel: There is nothing to cancel: no deploy of checkout is under way.
-    too late to cancel: Too late to cancel: it is committed and may be rolling out. You can roll it back when it is done.
+    too late to cancel: Too late to cancel: it is committed and may be rolling out. You can roll it back.
     has ended: There is nothing to cancel: that deploy is over.
     cancelling: I'll cancel it if it isn't committed yet. Its message will show how it ended.
     one's own request: You asked for this deploy of checkout, so somebody else has to approve it. Its message says who can.

@@ -116,7 +116,10 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             LastWord::Lost { failure: Failure::NoRight { said: s() } },
             LastWord::Superseded { by_deployment: None, by_person: Some(s()) },
             LastWord::TimedOut { waiting: None, health: Some(s()) },
-            LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: Some(s()) }), health: None },
+            LastWord::TimedOut {
+                waiting: Some(Waiting::OtherOperation { by: Some(s()), of: None, hook: Some(s()) }),
+                health: None,
+            },
             LastWord::TimedOut { waiting: Some(Waiting::ArgoCd { fault: fault.clone() }), health: None },
         ]);
         for word in words {
@@ -137,7 +140,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             let progress = Some(Progress { synced, ..progress.clone() });
             let watch = WatchFact {
                 progress,
-                waiting: Some(Waiting::OtherOperation { by: Some(s()) }),
+                waiting: Some(Waiting::OtherOperation { by: Some(s()), of: None, hook: Some(s()) }),
                 automated: true,
                 ..asked()
             };
@@ -300,7 +303,7 @@ proptest! {
         });
         facts.request.as_mut().unwrap().words.app = text.clone();
         let failure = Failure::Sync { message: text.clone(), resources: vec![other.clone(); 5] };
-        let waiting = Some(Waiting::OtherOperation { by: Some(text.clone()) });
+        let waiting = Some(Waiting::OtherOperation { by: Some(text.clone()), of: None, hook: Some(text.clone()) });
         let progress = Progress { message: text.clone(), health: other.clone(), resources: Some((3, 7)), ..Progress::default() };
         let watch = WatchFact { waiting, progress: Some(progress), automated: true, ended_seen: Some(at(7)), ..asked() };
         for word in [LastWord::Failed { failure }, live(), LastWord::TimedOut { waiting: None, health: Some(text.clone()) }] {
@@ -433,6 +436,7 @@ fn any_button() -> impl Strategy<Value = Button> {
     prop_oneof![
         pushed,
         id().prop_map(Button::Cancel),
+        (id(), id()).prop_map(|(waits, of)| Button::Terminate { waits, of, hook: None }),
         id().prop_map(Button::Retry),
         id().prop_map(Button::RollBack),
         id().prop_map(Button::Approve),

@@ -102,6 +102,7 @@ fn each_state_has_its_buttons() {
 fn a_button_that_does_much_asks_back() {
     let all = [
         Button::Cancel(id('1')),
+        Button::Terminate { waits: id('1'), of: id('2'), hook: None },
         Button::Retry(id('1')),
         Button::RollBack(id('1')),
         Button::Approve(id('1')),
@@ -133,6 +134,7 @@ fn a_button_that_does_much_asks_back() {
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
     Cancel [-] cancel - (11111111111111111111111111111111)
+    Terminate it [danger] terminate This ends the sync of the older deploy in Argo CD. A hook that it runs is killed. (11111111111111111111111111111111 22222222222222222222222222222222)
     Retry [-] retry - (11111111111111111111111111111111)
     Roll back [-] roll_back This deploys the last healthy version before this one, and locks the app until somebody unlocks it. (11111111111111111111111111111111)
     Approve [primary] approve - (11111111111111111111111111111111)
