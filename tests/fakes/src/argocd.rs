@@ -12,11 +12,19 @@ use serde_json::{Value, json};
 use crate::{Answer, Millis, Request, Response, StandIn, StreamId};
 
 mod app;
+mod chart;
+mod charted;
 mod clock;
+mod cluster;
+mod health;
 mod operation;
+mod pod;
+mod rollout;
 mod script;
 mod stream;
+mod tasks;
 mod webhook;
+mod workload;
 
 pub use app::{App, Layout, Source, TagAt, Window};
 pub use script::{End, Health, Script};
@@ -31,6 +39,8 @@ pub trait Git: Send {
     fn head(&self, repo_url: &str, revision: &str) -> Option<String>;
     /// A file at a commit.
     fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>>;
+    /// All files below a folder at a commit, from the root of the repository; an empty folder is the root.
+    fn files(&self, repo_url: &str, sha: &str, folder: &str) -> Vec<String>;
 }
 
 /// Which Argo CD it is, as far as webhooks show it.
@@ -69,6 +79,8 @@ pub enum Streams {
 pub(crate) enum Initiator {
     User(String),
     Automated,
+    /// Whoever wrote the operation into the Application itself.
+    Nobody,
 }
 
 impl Initiator {
@@ -76,6 +88,7 @@ impl Initiator {
         match self {
             Self::User(name) => json!({"username": name}),
             Self::Automated => json!({"automated": true}),
+            Self::Nobody => json!({}),
         }
     }
 }
@@ -161,6 +174,16 @@ pub struct ArgoCd {
     pub namespaces: BTreeSet<String>,
     /// `application.sync.requireOverridePrivilegeForRevisionSync`.
     pub require_override: bool,
+    /// How long a Pod of a chart takes to get ready, if nothing else is said.
+    pub pods_take: Millis,
+    /// How long the controller takes to see what changed in the cluster of a chart, and to compare after an operation.
+    pub looks_in: Millis,
+    /// How long it sleeps between two waves of a chart (`ARGOCD_SYNC_WAVE_DELAY`).
+    pub wave_delay: Millis,
+    /// How long each source takes whose revision has to be looked up while a sync is being asked for.
+    pub resolve_takes: Millis,
+    /// So many events are lost before the next one that is sent: buffers were full.
+    pub lose_events: u32,
     git: Box<dyn Git>,
     apps: BTreeMap<Key, App>,
     agenda: Vec<Due>,
@@ -168,6 +191,7 @@ pub struct ArgoCd {
     open: BTreeMap<StreamId, Stream>,
     watched_twice: Millis,
     blocked: BTreeMap<StreamId, (Key, u64)>,
+    resolving: BTreeMap<StreamId, (Millis, String, Request)>,
     asked: Vec<SyncAsked>,
     received: Vec<WebhookReceived>,
     revoked: bool,
@@ -192,6 +216,11 @@ impl ArgoCd {
             cache_lag: 0,
             namespaces: BTreeSet::new(),
             require_override: false,
+            pods_take: 1000,
+            looks_in: 150,
+            wave_delay: 2000,
+            resolve_takes: 0,
+            lose_events: 0,
             git,
             apps: BTreeMap::new(),
             agenda: Vec::new(),
@@ -199,6 +228,7 @@ impl ArgoCd {
             open: BTreeMap::new(),
             watched_twice: 0,
             blocked: BTreeMap::new(),
+            resolving: BTreeMap::new(),
             asked: Vec::new(),
             received: Vec::new(),
             revoked: false,
@@ -213,7 +243,9 @@ impl ArgoCd {
         let key = (app.namespace.clone(), app.name.clone());
         app.now.created = now;
         (app.now.health, app.now.health_since) = (Health::Healthy, now);
-        if let Ok(revisions) = app.resolve(&*self.git) {
+        if self.settle(now, &mut app) {
+            // What it is made of was there long before.
+        } else if let Ok(revisions) = app.resolve(&*self.git) {
             app.now.live = app.render(&*self.git, &revisions).ok();
         }
         self.apps.insert(key.clone(), app);
@@ -358,6 +390,10 @@ impl ArgoCd {
         if !self.may(Right::Get, &app.project) || self.streams != Streams::Normal {
             return;
         }
+        if self.lose_events > 0 {
+            self.lose_events -= 1;
+            return;
+        }
         for stream in self.open.values_mut().filter(|stream| shows(stream, app)) {
             stream.push(shown_at, &app.name, kind, &application);
         }
@@ -455,6 +491,21 @@ impl ArgoCd {
         Ok(self.apps.get(&key).map(App::json).unwrap_or_default())
     }
 
+    /// How long the sources take whose revisions a sync does not name.
+    fn resolving_takes(&self, name: &str, request: &Request) -> Option<Millis> {
+        let wanted: SyncRequest = serde_json::from_slice(&request.body).ok()?;
+        let app = self.apps.get(&self.key(name)).filter(|_| self.session(request).is_ok())?;
+        let said = wanted.revisions.iter().flatten().chain(wanted.revision.as_ref());
+        let pinned = said.filter(|revision| revision.len() == 40).count();
+        let open = app.sources.len().saturating_sub(pinned) as Millis;
+        Some(open * self.resolve_takes).filter(|takes| *takes > 0)
+    }
+
+    fn note(&mut self, at: Millis, app: String, request: &Request, status: u16) {
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        self.asked.push(SyncAsked { at, app, body, status });
+    }
+
     fn revisions(&self, app: &App, wanted: &SyncRequest) -> Result<Vec<String>, Refused> {
         let dry_run = wanted.dry_run == Some(true);
         let mut explicit: Vec<Option<&str>> = vec![None; app.sources.len()];
@@ -512,6 +563,7 @@ impl ArgoCd {
         }
         if let Some(app) = self.apps.get_mut(&key) {
             app.now.refresh = true;
+            app.now.hard |= query["refresh"] == "hard";
         }
         self.touch(&key);
         let id = self.fresh_id();
@@ -713,6 +765,12 @@ impl StandIn for ArgoCd {
             return Answer::Whole(self.webhook(now, request));
         }
         let sync = if let Route::Sync(name) = route { Some(name.to_owned()) } else { None };
+        if let Some(takes) = sync.as_deref().and_then(|name| self.resolving_takes(name, request)) {
+            let id = self.fresh_id();
+            let name = sync.unwrap_or_default();
+            self.resolving.insert(id, (now + takes, name, request.clone()));
+            return Answer::Later(id);
+        }
         let media_type = request.header("content-type");
         let answer = if request.method != http::Method::GET && !media_type.eq_ignore_ascii_case("application/json") {
             Answer::Whole(Response::text(415, "Invalid content type\n"))
@@ -737,8 +795,7 @@ impl StandIn for ArgoCd {
             }
         };
         if let (Some(app), Answer::Whole(response)) = (sync, &answer) {
-            let body = serde_json::from_slice(&request.body).unwrap_or_default();
-            self.asked.push(SyncAsked { at: now, app, body, status: response.status });
+            self.note(now, app, request, response.status);
         }
         answer
     }
@@ -769,10 +826,21 @@ impl StandIn for ArgoCd {
     fn stream_closed(&mut self, id: StreamId) {
         self.open.remove(&id);
         self.blocked.remove(&id);
+        // What is not resolved yet is given up with the request: no operation comes of it.
+        if let Some((at, name, request)) = self.resolving.remove(&id) {
+            self.note(at, name, &request, 499);
+        }
     }
 
     fn waiting(&mut self, now: Millis, id: StreamId) -> Option<Response> {
         self.catch_up(now);
+        if self.resolving.get(&id).is_some_and(|(at, ..)| *at <= now) {
+            let (_, name, request) = self.resolving.remove(&id)?;
+            let answer = self.sync(now, &name, &request);
+            let response = answer.map_or_else(Refused::response, |body| Response::json(200, &body));
+            self.note(now, name, &request, response.status);
+            return Some(response);
+        }
         let (key, version) = self.blocked.get(&id)?;
         let app = self.apps.get(key).filter(|app| app.now.version > *version && !app.now.refresh)?;
         let response = Response::json(200, &app.json());
