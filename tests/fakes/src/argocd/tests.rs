@@ -1,3 +1,5 @@
+mod charts;
+
 use std::sync::{Arc, Mutex};
 
 use super::*;
