@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
-use super::chart::{Manifest, float};
+use super::chart::{Id, Manifest, float};
 use super::clock::rfc3339;
 use super::cluster::Cluster;
 use super::script::{Health, Script};
@@ -206,8 +206,8 @@ pub(super) struct Status {
     /// How often generating manifests of a revision failed in a row, and since when.
     pub(super) failures: BTreeMap<String, (u32, Millis)>,
     pub(super) last_failure: BTreeMap<String, String>,
-    /// The resources as they were listed at the last look.
-    pub(super) listed: Vec<Value>,
+    /// The resources as the last look listed them, without their health.
+    pub(super) listed: Vec<(Id, Value)>,
     /// Revisions in which no file changed that generates manifests: they have those of another one.
     pub(super) same_as: BTreeMap<String, String>,
     /// What the API server's cache has, and from when on: what is there now, and what is on its way.

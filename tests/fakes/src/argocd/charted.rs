@@ -92,9 +92,23 @@ impl App {
         last
     }
 
-    /// `status.resources` of a chart: each object's health is what it is now, the rest is of the last comparison.
+    /// `status.resources` of a chart: each object's health is what it is now, the rest is of the last look.
     pub(super) fn chart_resources(&self) -> Option<Value> {
         let cluster = self.now.cluster.as_ref()?;
+        let with_health = |(id, resource): &(Id, Value)| {
+            let mut resource = resource.clone();
+            // The health of what is no longer there is not known.
+            let gone = resource["requiresPruning"] == true && !cluster.objects.contains_key(id);
+            if let Some(health) = cluster.health(cluster.now, id).filter(|_| !gone) {
+                resource["health"] = health_json(&health);
+            }
+            resource
+        };
+        Some(self.now.listed.iter().map(with_health).collect())
+    }
+
+    /// What there is to list.
+    fn list(&self, cluster: &Cluster) -> Vec<(Id, Value)> {
         let resource = |id: &Id, manifest: &Manifest| {
             let mut json =
                 json!({"version": manifest.version, "kind": id.kind, "namespace": cluster.namespace, "name": id.name});
@@ -103,9 +117,6 @@ impl App {
             }
             if manifest.wave != 0 {
                 json["syncWave"] = json!(manifest.wave);
-            }
-            if let Some(health) = cluster.health(cluster.now, id) {
-                json["health"] = health_json(&health);
             }
             json
         };
@@ -128,7 +139,7 @@ impl App {
             resources.push((id.clone(), json));
         }
         resources.sort_by(|(one, _), (other, _)| one.cmp(other));
-        Some(resources.into_iter().map(|(_, json)| json).collect())
+        resources
     }
 
     /// The nodes of a chart's resource tree.
@@ -150,15 +161,9 @@ impl App {
     }
 
     /// What a look at the cluster writes into the Application, if it is news: no single health, and nothing of a Pod but its images.
-    fn shown(&self) -> (Health, &'static str, Vec<String>, Vec<Value>) {
+    fn shown(&self) -> (Health, &'static str, Vec<String>, Vec<(Id, Value)>) {
         let now = &self.now;
         (now.health, now.sync, now.images.clone(), now.listed.clone())
-    }
-
-    fn statuses(&self) -> Vec<Value> {
-        let resources = self.chart_resources().unwrap_or_default();
-        let all = resources.as_array().into_iter().flatten();
-        all.map(|one| json!([one["kind"], one["name"], one["status"]])).collect()
     }
 
     fn is_synced(&self, target: &Manifest) -> bool {
@@ -186,12 +191,14 @@ impl App {
             cluster.images()
         };
         let live = tag_of(self, cluster);
+        let listed = self.list(cluster);
         let invalid =
             self.conditions.iter().any(|(kind, _)| matches!(kind.as_str(), "InvalidSpecError" | "UnknownError"));
         let images = self.images.clone().unwrap_or(pods);
         let now = &mut self.now;
         now.images = images;
         now.live = live;
+        now.listed = listed;
         if invalid {
             (health, now.sync) = (Health::Unknown, "Unknown");
         } else if now.comparison_error.is_none() {
@@ -431,7 +438,6 @@ impl ArgoCd {
         }
         let before = app.shown();
         app.assess(at);
-        app.now.listed = app.statuses();
         if before != app.shown() {
             self.touch(key);
         }
@@ -478,7 +484,6 @@ impl ArgoCd {
         if !lags {
             app.assess(at);
         }
-        app.now.listed = app.statuses();
         if lags {
             self.later(knows, key, Event::Look);
         }

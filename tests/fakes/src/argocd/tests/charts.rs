@@ -297,9 +297,8 @@ fn a_deployment_goes_live_by_its_pods() {
     1200 no operation: Succeeded successfully synced (all tasks run) finished 21
     1200   result Service/checkout Sync Synced - Running: service/checkout unchanged
     1200   result Deployment/checkout Sync Synced - Running: deployment.apps/checkout configured
-    1200   Deployment/checkout OutOfSync Progressing: Waiting for rollout to finish: 1 out of 2 new replicas have been updated...
+    1200   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 1 out of 2 new replicas have been updated...
     1350 Synced Progressing reconciled 21 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
-    1350   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 1 out of 2 new replicas have been updated...
     2200   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
     3200   Deployment/checkout Synced Healthy
     3350 Synced Healthy reconciled 21 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
@@ -327,10 +326,13 @@ fn what_was_never_synced_is_missing() {
     1200   result ConfigMap/settings Sync Synced - Running: configmap/settings created
     1200   result Service/checkout Sync Synced - Running: service/checkout created
     1200   result Deployment/checkout Sync Synced - Running: deployment.apps/checkout created
-    1200   ConfigMap/settings Synced -
-    1200   Service/checkout Synced Healthy
-    1200   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
+    1200   ConfigMap/settings OutOfSync -
+    1200   Service/checkout OutOfSync Healthy
+    1200   Deployment/checkout OutOfSync Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
     1350 Synced Progressing reconciled 21 ["ghcr.io/acme/checkout:one"]
+    1350   ConfigMap/settings Synced -
+    1350   Service/checkout Synced Healthy
+    1350   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
     2200   Deployment/checkout Synced Healthy
     2350 Synced Healthy reconciled 21 ["ghcr.io/acme/checkout:one"]
     "#);

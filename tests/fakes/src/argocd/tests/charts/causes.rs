@@ -195,23 +195,22 @@ fn a_stateful_set_goes_pod_by_pod_and_stops_at_a_broken_one() {
     );
     bench.deploy("two");
     insta::assert_snapshot!(bench.story(6000), @r#"
-           0 operation: - - finished -
-           0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
-           0   StatefulSet/store Synced Healthy: partitioned roll out complete: 2 new pods have been updated...
-         100 operation: Running - finished -
-         200 no operation: Succeeded successfully synced (all tasks run) finished 20
-         200   result StatefulSet/store Sync Synced - Running: statefulset.apps/store configured
-         200   StatefulSet/store OutOfSync Progressing: Waiting for partitioned roll out to finish: 0 out of 2 new pods have been updated...
-         350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one"]
-         350   StatefulSet/store Synced Progressing: Waiting for partitioned roll out to finish: 0 out of 2 new pods have been updated...
-        1200   StatefulSet/store Synced Progressing: Waiting for 1 pods to be ready...
-        1350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
-        2200   StatefulSet/store Synced Progressing: Waiting for partitioned roll out to finish: 1 out of 2 new pods have been updated...
-        3200   StatefulSet/store Synced Progressing: Waiting for 1 pods to be ready...
-        3350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:two"]
-        4200   StatefulSet/store Synced Healthy: partitioned roll out complete: 2 new pods have been updated...
-        4350 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:two"]
-        "#);
+       0 operation: - - finished -
+       0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
+       0   StatefulSet/store Synced Healthy: partitioned roll out complete: 2 new pods have been updated...
+     100 operation: Running - finished -
+     200 no operation: Succeeded successfully synced (all tasks run) finished 20
+     200   result StatefulSet/store Sync Synced - Running: statefulset.apps/store configured
+     200   StatefulSet/store Synced Progressing: Waiting for partitioned roll out to finish: 0 out of 2 new pods have been updated...
+     350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one"]
+    1200   StatefulSet/store Synced Progressing: Waiting for 1 pods to be ready...
+    1350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
+    2200   StatefulSet/store Synced Progressing: Waiting for partitioned roll out to finish: 1 out of 2 new pods have been updated...
+    3200   StatefulSet/store Synced Progressing: Waiting for 1 pods to be ready...
+    3350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:two"]
+    4200   StatefulSet/store Synced Healthy: partitioned roll out complete: 2 new pods have been updated...
+    4350 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:two"]
+    "#);
     bench.deploy("cannot-pull-3");
     bench.pass(3_600_000);
     assert_eq!(bench.health(), "Progressing");
@@ -229,18 +228,17 @@ fn a_daemon_set_is_never_degraded() {
     let mut bench = Bench::new(&[("a", &workload("DaemonSet", "agent", "", ""))]);
     bench.deploy("crash-2");
     insta::assert_snapshot!(bench.story(5000), @r#"
-   0 operation: - - finished -
-   0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
-   0   DaemonSet/agent Synced Healthy
- 100 operation: Running - finished -
- 200 no operation: Succeeded successfully synced (all tasks run) finished 20
- 200   result DaemonSet/agent Sync Synced - Running: daemonset.apps/agent configured
- 200   DaemonSet/agent OutOfSync Progressing: Waiting for daemon set "agent" rollout to finish: 0 out of 1 new pods have been updated...
- 350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one"]
- 350   DaemonSet/agent Synced Progressing: Waiting for daemon set "agent" rollout to finish: 0 out of 1 new pods have been updated...
-1200   DaemonSet/agent Synced Progressing: Waiting for daemon set "agent" rollout to finish: 0 of 1 updated pods are available...
-1350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:crash-2"]
-"#);
+       0 operation: - - finished -
+       0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
+       0   DaemonSet/agent Synced Healthy
+     100 operation: Running - finished -
+     200 no operation: Succeeded successfully synced (all tasks run) finished 20
+     200   result DaemonSet/agent Sync Synced - Running: daemonset.apps/agent configured
+     200   DaemonSet/agent Synced Progressing: Waiting for daemon set "agent" rollout to finish: 0 out of 1 new pods have been updated...
+     350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one"]
+    1200   DaemonSet/agent Synced Progressing: Waiting for daemon set "agent" rollout to finish: 0 of 1 updated pods are available...
+    1350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:crash-2"]
+    "#);
     bench.pass(3_600_000);
     assert_eq!(bench.health(), "Progressing");
     // Here the way back is free.
@@ -262,9 +260,8 @@ fn a_rollout_pauses_and_is_resumed_or_given_up() {
      100 operation: Running - finished -
      200 no operation: Succeeded successfully synced (all tasks run) finished 20
      200   result Rollout/checkout Sync Synced - Running: rollout.argoproj.io/checkout configured
-     200   Rollout/checkout OutOfSync Progressing: more replicas need to be updated
+     200   Rollout/checkout Synced Progressing: more replicas need to be updated
      350 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
-     350   Rollout/checkout Synced Progressing: more replicas need to be updated
     1200   Rollout/checkout Synced Suspended: CanaryPauseStep
     1350 Synced Suspended reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
     "#);
@@ -320,10 +317,6 @@ fn jobs_end_well_fail_or_hang() {
       200   result Job/hangs Sync Synced - Running: job.batch/hangs created
       200   result Job/pulls Sync Synced - Running: job.batch/pulls created
       200   result Job/well Sync Synced - Running: job.batch/well created
-      200   Job/crashes OutOfSync Progressing requiresPruning
-      200   Job/hangs OutOfSync Progressing requiresPruning
-      200   Job/pulls OutOfSync Progressing requiresPruning
-      200   Job/well OutOfSync Progressing requiresPruning
       350 Synced Progressing reconciled 20 ["ghcr.io/acme/tools:1","ghcr.io/acme/tools:cannot-pull","ghcr.io/acme/tools:crash","ghcr.io/acme/tools:hang"]
       350   Job/crashes Synced Progressing
       350   Job/hangs Synced Progressing
@@ -382,13 +375,6 @@ fn other_kinds_have_the_health_that_argo_cd_gives_them() {
      200   result Pod/bare Sync Synced - Running: pod/bare created
      200   result CronJob/nightly Sync Synced - Running: cronjob.batch/nightly created
      200   result Ingress/door Sync Synced - Running: ingress.networking.k8s.io/door created
-     200   PersistentVolumeClaim/data OutOfSync Progressing requiresPruning
-     200   Pod/bare OutOfSync Progressing requiresPruning
-     200   Secret/key OutOfSync - requiresPruning
-     200   Service/balancer OutOfSync Progressing requiresPruning
-     200   Service/checkout OutOfSync Healthy requiresPruning
-     200   CronJob/nightly OutOfSync Healthy: CronJob has not been scheduled yet requiresPruning
-     200   Ingress/door OutOfSync Progressing requiresPruning
      350 Synced Progressing reconciled 20 ["ghcr.io/acme/tools:1"]
      350   PersistentVolumeClaim/data Synced Progressing
      350   Pod/bare Synced Progressing

@@ -17,14 +17,15 @@ fn hooks_run_in_their_phases_and_are_counted() {
        0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
        0   Deployment/checkout Synced Healthy
      100 operation: Running - finished -
-     200   Job/migrate - Progressing hook requiresPruning
      350 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1"]
+     350   Job/migrate - Progressing hook requiresPruning
     2200 operation: Running waiting for completion of hook batch/Job/migrate and 3 more hooks finished -
     2200   result Job/migrate PreSync Synced PreSync Running: job.batch/migrate created
     2200   Job/migrate - Healthy: Reached expected number of succeeded pods hook requiresPruning
-    2250   Deployment/checkout OutOfSync Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
-    2250   Job/middle - Progressing hook requiresPruning
+    2250   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
     2350 OutOfSync Progressing reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two","ghcr.io/acme/tools:1"]
+    2350   Deployment/checkout OutOfSync Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
+    2350   Job/middle - Progressing hook requiresPruning
     3250   Deployment/checkout OutOfSync Healthy
     3400 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two","ghcr.io/acme/tools:1"]
     4250 operation: Running waiting for completion of hook batch/Job/middle and 1 more hooks finished -
@@ -36,8 +37,8 @@ fn hooks_run_in_their_phases_and_are_counted() {
     4300   result Deployment/checkout Sync Synced - Succeeded: deployment.apps/checkout configured
     4300   result Job/middle Sync - Sync Succeeded: Reached expected number of succeeded pods
     4300   result Job/notify PostSync - PostSync Running: job.batch/notify created
-    4300   Job/notify - Progressing hook requiresPruning
     4400 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:two","ghcr.io/acme/tools:1"]
+    4400   Job/notify - Progressing hook requiresPruning
     6300   Job/notify - Healthy: Reached expected number of succeeded pods hook requiresPruning
     6350 no operation: Succeeded successfully synced (no more tasks) finished 26
     6350   result Job/notify PostSync - PostSync Succeeded: Reached expected number of succeeded pods
@@ -63,47 +64,49 @@ fn a_hook_that_fails_fails_the_operation_and_each_retry_runs_it_again() {
         json!({"retryStrategy": {"limit": 1, "backoff": {"duration": "3s", "factor": 2, "maxDuration": "1m"}}}),
     );
     insta::assert_snapshot!(bench.story(26_000), @r#"
-            0 operation: - - finished -
-            0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
-            0   Deployment/checkout Synced Healthy
-          100 operation: Running - finished -
-          200   Job/migrate - Progressing hook requiresPruning
-          350 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:crash"]
-         2200 operation: Running waiting for completion of hook batch/Job/migrate and 1 more hooks finished -
-         2200   result Job/migrate PreSync Synced PreSync Running: job.batch/migrate created
-         2250 operation: Running waiting for completion of hook batch/Job/migrate finished -
-         2250   result Job/migrate PreSync - PreSync Running: job.batch/migrate created
-         2700   Job/migrate - Degraded: Job has reached the specified backoff limit hook requiresPruning
-         2750   result Job/migrate PreSync - PreSync Failed: Job has reached the specified backoff limit
-         2750   result Job/report SyncFail Synced SyncFail Running: job.batch/report created
-         2750   Job/report - Progressing hook requiresPruning
-         2800 operation: Running waiting for completion of hook batch/Job/report finished -
-         2800   result Job/report SyncFail - SyncFail Running: job.batch/report created
-         2850 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1","ghcr.io/acme/tools:crash"]
-         4750   Job/report - Healthy: Reached expected number of succeeded pods hook requiresPruning
-         4800 operation: Running one or more synchronization tasks completed unsuccessfully. Retrying attempt #1 at 10:13PM. finished 24
-         4800   result Job/report SyncFail - SyncFail Succeeded: Reached expected number of succeeded pods
-        10800 operation: Running Retrying operation. Attempt #1 finished -
-        10900 operation: Running - finished -
-        11050 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1"]
-        12900 operation: Running one or more tasks are running finished -
-        12950   Job/migrate - Progressing hook requiresPruning
-        13100 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1","ghcr.io/acme/tools:crash"]
-        14950 operation: Running waiting for completion of hook batch/Job/migrate and 1 more hooks finished -
-        14950   result Job/migrate PreSync Synced PreSync Running: job.batch/migrate created
-        15000 operation: Running waiting for completion of hook batch/Job/migrate finished -
-        15000   result Job/migrate PreSync - PreSync Running: job.batch/migrate created
-        15450   Job/migrate - Degraded: Job has reached the specified backoff limit hook requiresPruning
-        15500   result Job/migrate PreSync - PreSync Failed: Job has reached the specified backoff limit
-        15550 operation: Running waiting for completion of hook batch/Job/report finished -
-        15550   result Job/report SyncFail - SyncFail Running: job.batch/report created
-        15550   Job/report - Progressing hook requiresPruning
-        17550   Job/report - Healthy: Reached expected number of succeeded pods hook requiresPruning
-        17600 no operation: Failed one or more synchronization tasks completed unsuccessfully (retried 1 times). finished 37
-        17600   result Job/report SyncFail - SyncFail Succeeded: Reached expected number of succeeded pods
-        17750 OutOfSync Healthy reconciled 37 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1","ghcr.io/acme/tools:crash"]
-        17750   Deployment/checkout OutOfSync Healthy
-        "#);
+        0 operation: - - finished -
+        0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
+        0   Deployment/checkout Synced Healthy
+      100 operation: Running - finished -
+      350 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:crash"]
+      350   Job/migrate - Progressing hook requiresPruning
+     2200 operation: Running waiting for completion of hook batch/Job/migrate and 1 more hooks finished -
+     2200   result Job/migrate PreSync Synced PreSync Running: job.batch/migrate created
+     2250 operation: Running waiting for completion of hook batch/Job/migrate finished -
+     2250   result Job/migrate PreSync - PreSync Running: job.batch/migrate created
+     2700   Job/migrate - Degraded: Job has reached the specified backoff limit hook requiresPruning
+     2750   result Job/migrate PreSync - PreSync Failed: Job has reached the specified backoff limit
+     2750   result Job/report SyncFail Synced SyncFail Running: job.batch/report created
+     2800 operation: Running waiting for completion of hook batch/Job/report finished -
+     2800   result Job/report SyncFail - SyncFail Running: job.batch/report created
+     2850 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1","ghcr.io/acme/tools:crash"]
+     2850   Job/report - Progressing hook requiresPruning
+     4750   Job/report - Healthy: Reached expected number of succeeded pods hook requiresPruning
+     4800 operation: Running one or more synchronization tasks completed unsuccessfully. Retrying attempt #1 at 10:13PM. finished 24
+     4800   result Job/report SyncFail - SyncFail Succeeded: Reached expected number of succeeded pods
+    10800 operation: Running Retrying operation. Attempt #1 finished -
+    10900 operation: Running - finished -
+    10900   Job/migrate - - hook requiresPruning
+    11050 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1"]
+    12900 operation: Running one or more tasks are running finished -
+    13100 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1","ghcr.io/acme/tools:crash"]
+    13100   Job/migrate - Progressing hook requiresPruning
+    14950 operation: Running waiting for completion of hook batch/Job/migrate and 1 more hooks finished -
+    14950   result Job/migrate PreSync Synced PreSync Running: job.batch/migrate created
+    15000 operation: Running waiting for completion of hook batch/Job/migrate finished -
+    15000   result Job/migrate PreSync - PreSync Running: job.batch/migrate created
+    15450   Job/migrate - Degraded: Job has reached the specified backoff limit hook requiresPruning
+    15500   result Job/migrate PreSync - PreSync Failed: Job has reached the specified backoff limit
+    15500   Job/report - - hook requiresPruning
+    15550 operation: Running waiting for completion of hook batch/Job/report finished -
+    15550   result Job/report SyncFail - SyncFail Running: job.batch/report created
+    15550   Job/report - Progressing hook requiresPruning
+    17550   Job/report - Healthy: Reached expected number of succeeded pods hook requiresPruning
+    17600 no operation: Failed one or more synchronization tasks completed unsuccessfully (retried 1 times). finished 37
+    17600   result Job/report SyncFail - SyncFail Succeeded: Reached expected number of succeeded pods
+    17750 OutOfSync Healthy reconciled 37 ["ghcr.io/acme/checkout:one","ghcr.io/acme/tools:1","ghcr.io/acme/tools:crash"]
+    17750   Deployment/checkout OutOfSync Healthy
+    "#);
     assert_eq!(bench.argocd.hook_runs("checkout", "migrate"), 2);
     assert_eq!(bench.argocd.hook_runs("checkout", "report"), 2);
     assert_eq!(bench.argocd.live_tag("checkout"), Some("one"));
@@ -172,11 +175,13 @@ fn waves_wait_for_health_and_show_only_what_was_done() {
        0   Deployment/first OutOfSync Missing
        0   Deployment/second OutOfSync Missing
      100 operation: Running - finished -
-     200   ConfigMap/settings Synced -
+     200   ConfigMap/settings OutOfSync -
+     350   ConfigMap/settings Synced -
     2200 operation: Running waiting for healthy state of apps/Deployment/first and 1 more resources finished -
     2200   result ConfigMap/settings Sync Synced - Running: configmap/settings created
-    2250   Deployment/first Synced Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
+    2250   Deployment/first OutOfSync Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
     2400 OutOfSync Missing reconciled 20 ["ghcr.io/acme/checkout:one"]
+    2400   Deployment/first Synced Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
     4250 operation: Running waiting for healthy state of apps/Deployment/second finished -
     4250   result ConfigMap/settings Sync Synced - Succeeded: configmap/settings created
     4250   result Deployment/first Sync Synced - Running: deployment.apps/first created
@@ -185,8 +190,9 @@ fn waves_wait_for_health_and_show_only_what_was_done() {
     5300 no operation: Succeeded successfully synced (all tasks run) finished 25
     5300   result Deployment/first Sync Synced - Succeeded: deployment.apps/first created
     5300   result Deployment/second Sync Synced - Running: deployment.apps/second created
-    5300   Deployment/second Synced Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
+    5300   Deployment/second OutOfSync Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
     5400 Synced Progressing reconciled 20 ["ghcr.io/acme/checkout:one"]
+    5400   Deployment/second Synced Progressing: Waiting for rollout to finish: 0 of 1 updated replicas are available...
     5450 Synced Progressing reconciled 25 ["ghcr.io/acme/checkout:one"]
     6300   Deployment/second Synced Healthy
     6450 Synced Healthy reconciled 25 ["ghcr.io/acme/checkout:one"]
@@ -216,31 +222,33 @@ fn hooks_of_other_kinds_and_with_other_delete_policies() {
     let mut bench = Bench::new(&[("a", &deployment(1, "")), ("b", &settings), ("c", &pod("1"))]);
     bench.deploy("two");
     insta::assert_snapshot!(bench.story(9000), @r#"
-           0 operation: - - finished -
-           0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
-           0   Deployment/checkout Synced Healthy
-         100 operation: Running - finished -
-         200   ConfigMap/settings - - hook requiresPruning
-        2200 operation: Running waiting for completion of hook /ConfigMap/settings and 2 more hooks finished -
-        2200   result ConfigMap/settings PreSync Synced PreSync Running: configmap/settings created
-        2250   Deployment/checkout OutOfSync Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
-        2400 OutOfSync Progressing reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
-        3250   Deployment/checkout OutOfSync Healthy
-        3400 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
-        4250 operation: Running waiting for completion of hook /Pod/probe finished -
-        4250   result ConfigMap/settings PreSync - PreSync Succeeded: settings created
-        4250   result Deployment/checkout Sync Synced - Running: deployment.apps/checkout configured
-        4300   result Deployment/checkout Sync Synced - Succeeded: deployment.apps/checkout configured
-        4300   result Pod/probe PostSync - PostSync Running: pod/probe created
-        4300   Pod/probe - Progressing hook requiresPruning
-        4400 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:two","ghcr.io/acme/tools:1"]
-        5300   Pod/probe - Healthy hook requiresPruning
-        5350 no operation: Succeeded successfully synced (no more tasks) finished 25
-        5350   result Pod/probe PostSync - PostSync Succeeded: pod/probe created
-        5450 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:two"]
-        5500 Synced Healthy reconciled 25 ["ghcr.io/acme/checkout:two"]
-        5500   Deployment/checkout Synced Healthy
-        "#);
+       0 operation: - - finished -
+       0 Synced Healthy reconciled 20 ["ghcr.io/acme/checkout:one"]
+       0   Deployment/checkout Synced Healthy
+     100 operation: Running - finished -
+     350   ConfigMap/settings - - hook requiresPruning
+    2200 operation: Running waiting for completion of hook /ConfigMap/settings and 2 more hooks finished -
+    2200   result ConfigMap/settings PreSync Synced PreSync Running: configmap/settings created
+    2250   Deployment/checkout Synced Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
+    2400 OutOfSync Progressing reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
+    2400   Deployment/checkout OutOfSync Progressing: Waiting for rollout to finish: 1 old replicas are pending termination...
+    3250   Deployment/checkout OutOfSync Healthy
+    3400 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:one","ghcr.io/acme/checkout:two"]
+    4250 operation: Running waiting for completion of hook /Pod/probe finished -
+    4250   result ConfigMap/settings PreSync - PreSync Succeeded: settings created
+    4250   result Deployment/checkout Sync Synced - Running: deployment.apps/checkout configured
+    4300   result Deployment/checkout Sync Synced - Succeeded: deployment.apps/checkout configured
+    4300   result Pod/probe PostSync - PostSync Running: pod/probe created
+    4400 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:two","ghcr.io/acme/tools:1"]
+    4400   Pod/probe - Progressing hook requiresPruning
+    5300   Pod/probe - Healthy hook requiresPruning
+    5350 no operation: Succeeded successfully synced (no more tasks) finished 25
+    5350   result Pod/probe PostSync - PostSync Succeeded: pod/probe created
+    5350   Pod/probe - - hook requiresPruning
+    5450 OutOfSync Healthy reconciled 20 ["ghcr.io/acme/checkout:two"]
+    5500 Synced Healthy reconciled 25 ["ghcr.io/acme/checkout:two"]
+    5500   Deployment/checkout Synced Healthy
+    "#);
     bench.commit(&[("c", &pod("crash"))]);
     bench.deploy("three");
     bench.pass(10_000);

@@ -70,6 +70,16 @@ fn renders_as_helm_does() {
         "a: \"{{ .Values.a\"}\n",
         "Error: parse error at (checkout/templates/c.yaml:1): bad character U+0022 '\"'",
     );
+    fails(
+        "a: 1",
+        "a: {{ include \"x\" . }}\n",
+        "Error: this stand-in of helm knows only `.Values.…` and `| quote`, but not `include \"x\" .`",
+    );
+    fails(
+        "a: 1",
+        "a: {{ .Values.a\n",
+        "Error: parse error at (checkout/templates/c.yaml:1): unclosed action started at checkout/templates/c.yaml:1",
+    );
     assert!(
         rendered("a: [", "a: b\n").starts_with("Error: cannot load values.yaml: error converting YAML to JSON: yaml: ")
     );
