@@ -321,9 +321,11 @@ impl ArgoCd {
             let old = app.now.history.len().saturating_sub(10);
             app.now.history.drain(..old);
         }
-        if state.tasks.is_some() && app.now.cluster.is_some() {
+        if state.operation.dry_run {
+            // Nothing is new.
+        } else if app.now.cluster.is_some() {
             self.later(at + self.looks_in, key, Event::Reconcile(None));
-        } else if !state.operation.dry_run {
+        } else {
             let mut time = at + app.script.reconciles;
             let mut story = if state.changed { app.script.health.clone() } else { Vec::new() };
             // The first reconcile sees the cluster and its health at one moment, never one without the other.
