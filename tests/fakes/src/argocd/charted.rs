@@ -462,7 +462,7 @@ impl ArgoCd {
         };
         app.now.refresh = false;
         let first = app.now.cluster.is_none();
-        app.now.cluster.get_or_insert_with(|| Cluster { now: at, ..empty });
+        app.now.cluster.get_or_insert(Cluster { now: at, ..empty });
         let invalid =
             app.conditions.iter().any(|(kind, _)| matches!(kind.as_str(), "InvalidSpecError" | "UnknownError"));
         if !invalid {

@@ -166,10 +166,8 @@ impl Cluster {
         for (id, object) in &self.objects {
             let mut own = node(id, &object.manifest.version, self.health(now, id));
             own["createdAt"] = json!(rfc3339(object.created));
-            if id.kind == "Pod" {
-                if let Some(pod) = self.pods.iter().find(|pod| pod.root == *id) {
-                    describe(pod, now, &mut own);
-                }
+            if let Some(pod) = self.pods.iter().find(|pod| id.kind == "Pod" && pod.root == *id) {
+                describe(pod, now, &mut own);
             }
             if id.kind == "Deployment" {
                 own["info"] = revision(object.sets.iter().map(|set| set.revision).max().unwrap_or(1));

@@ -11,7 +11,9 @@ mod installation;
 
 /// A repository whose commits have any files.
 #[derive(Clone, Default)]
-struct Store(Arc<Mutex<Vec<(String, BTreeMap<String, String>)>>>);
+struct Store(Arc<Mutex<Vec<Commit>>>);
+
+type Commit = (String, BTreeMap<String, String>);
 
 impl Git for Store {
     fn head(&self, _: &str, revision: &str) -> Option<String> {

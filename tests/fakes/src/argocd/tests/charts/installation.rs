@@ -379,3 +379,67 @@ fn a_window_that_closes_holds_the_operation() {
     bench.pass(4000);
     assert_eq!(bench.images(), ["two"]);
 }
+
+/// Rights are as they were, and so is `can-i`.
+#[test]
+fn without_kubernetes_everything_is_denied() {
+    let mut bench = Bench::new(&[("a", &deployment(1, ""))]);
+    bench.argocd.kubernetes_away = true;
+    let denied = "403 7 permission denied";
+    for path in ["?project=default", "?project=default&refresh=normal", "/resource-tree?project=default"] {
+        let request = get(&format!("/api/v1/applications/checkout{path}"));
+        assert_eq!(outcome(whole(&mut bench.argocd, bench.now, &request)), denied, "{path}");
+    }
+    let body = json!({"project": "default"});
+    assert_eq!(outcome(sync(&mut bench.argocd, bench.now, &body)), denied);
+    let request = get("/api/v1/account/can-i/applications/sync/default/checkout");
+    assert_eq!(whole(&mut bench.argocd, bench.now, &request), (200, json!({"value": "yes"})));
+    bench.argocd.kubernetes_away = false;
+    assert_eq!(outcome(sync(&mut bench.argocd, bench.now, &body)), "200");
+}
+
+/// A comparison within the lag shows everything as it was before the sync.
+#[test]
+fn the_controllers_cache_may_lag_behind_the_cluster() {
+    let mut bench = Bench::with(&[("a", &deployment(1, ""))], |app| app.cluster_lag = 3000);
+    bench.deploy("two");
+    bench.pass(2500);
+    assert_eq!((bench.health().as_str(), bench.images()), ("Healthy", vec!["one".to_owned()]));
+    bench.pass(1500);
+    assert_eq!((bench.health().as_str(), bench.images()), ("Healthy", vec!["two".to_owned()]));
+}
+
+#[test]
+fn an_automated_application_syncs_itself_and_a_drifting_one_is_never_in_sync() {
+    let mut bench = Bench::with(&[("a", &deployment(1, ""))], |app| app.automated = true);
+    bench.set_tag("two");
+    bench.argocd.look(bench.now, "checkout", None);
+    bench.pass(4000);
+    assert_eq!(bench.images(), ["two"]);
+    assert_eq!(bench.app()["status"]["operationState"]["operation"]["initiatedBy"], json!({"automated": true}));
+    let mut bench = Bench::with(&[("a", &deployment(1, ""))], |app| app.drifting = true);
+    bench.deploy("two");
+    bench.pass(4000);
+    let app = bench.app();
+    assert_eq!((bench.health().as_str(), &app["status"]["sync"]["status"]), ("Healthy", &json!("OutOfSync")));
+}
+
+/// The chart is one of several sources: an error says which.
+#[test]
+fn a_chart_may_be_one_of_several_sources() {
+    let mut bench = Bench::empty(&[("a", &deployment(1, ""))]);
+    let sources = vec![Source::new(REPO, "main").at("other"), Source::new(REPO, "main").at("apps/checkout")];
+    let tag_at = TagAt { source: 1, file: "apps/checkout/values.yaml".to_owned(), key: "image.tag".to_owned() };
+    bench.argocd.add(NOW, App::multi("checkout", sources, tag_at));
+    let sha = bench.set_tag("two");
+    let body = json!({"revisions": [sha, sha], "sourcePositions": [1, 2]});
+    assert_eq!(outcome(sync(&mut bench.argocd, bench.now, &body)), "200");
+    bench.pass(4000);
+    assert_eq!(bench.images(), ["two"]);
+    assert_eq!(bench.app()["status"]["operationState"]["syncResult"]["revisions"], json!([sha, sha]));
+    let sha = bench.commit(&[("b", "a: {{ nope }}\n")]);
+    let body = json!({"revisions": [sha, sha], "sourcePositions": [1, 2]});
+    assert_eq!(outcome(sync(&mut bench.argocd, bench.now, &body)), "200");
+    bench.pass(1000);
+    assert!(bench.operation().contains("failed to generate manifest for source 2 of 2"), "{}", bench.operation());
+}
