@@ -482,10 +482,11 @@ impl ArgoCd {
         if app.deleting {
             return Err(Refused(9, "application is deleting".to_owned()));
         }
-        let revisions = self.revisions(app, &wanted)?;
+        let (revisions, asked) = self.revisions(app, &wanted)?;
         let value = |value: Option<Value>| value.unwrap_or_default();
         let operation = Operation {
             revisions,
+            asked,
             prune: wanted.prune.unwrap_or(false),
             dry_run: wanted.dry_run.unwrap_or(false),
             sync_options: value(wanted.sync_options)["items"].take(),
@@ -517,7 +518,8 @@ impl ArgoCd {
         self.asked.push(SyncAsked { at, app, body, status });
     }
 
-    fn revisions(&self, app: &App, wanted: &SyncRequest) -> Result<Vec<String>, Refused> {
+    /// The revision of each source, and what was asked for.
+    fn revisions(&self, app: &App, wanted: &SyncRequest) -> Result<(Vec<String>, Vec<Option<String>>), Refused> {
         let dry_run = wanted.dry_run == Some(true);
         let mut explicit: Vec<Option<&str>> = vec![None; app.sources.len()];
         match app.layout {
@@ -539,7 +541,7 @@ impl ArgoCd {
             }
         }
         let mut revisions = Vec::new();
-        for (source, explicit) in app.sources.iter().zip(explicit) {
+        for (source, explicit) in app.sources.iter().zip(explicit.iter().copied()) {
             if let Some(revision) = explicit.filter(|revision| *revision != source.revision()) {
                 if self.require_override && !self.may(Right::Override, &app.project) {
                     return Err(self.denied("override", app));
@@ -561,7 +563,7 @@ impl ArgoCd {
             let revision = resolve(&*self.git, source, explicit.unwrap_or(source.revision()));
             revisions.push(revision.map_err(|error| Refused(9, error))?);
         }
-        Ok(revisions)
+        Ok((revisions, explicit.into_iter().map(|one| one.map(str::to_owned)).collect()))
     }
 
     fn get(&mut self, now: Millis, name: &str, request: &Request) -> Result<Answer, Refused> {

@@ -218,6 +218,8 @@ pub(super) struct Status {
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
     pub(super) revisions: Vec<String>,
+    /// What was asked for of each source.
+    pub(super) asked: Vec<Option<String>>,
     pub(super) prune: bool,
     pub(super) dry_run: bool,
     pub(super) sync_options: Value,
@@ -430,6 +432,9 @@ impl App {
             [] => json!({}),
             revisions => self.revisions_json(revisions),
         };
+        if self.now.cluster.is_some() {
+            self.sources_asked(&operation.asked, &mut sync, None);
+        }
         let fields = [
             ("syncOptions", &operation.sync_options),
             ("syncStrategy", &operation.strategy),

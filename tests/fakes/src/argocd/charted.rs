@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::app::{App, Operation, State};
+use super::app::{App, Layout, Operation, State};
 use super::chart::{self, Id, Manifest};
 use super::cluster::Cluster;
 use super::health::{has_health, health_json};
@@ -123,7 +123,8 @@ impl App {
         let mut resources = Vec::new();
         for target in self.now.targets.iter().filter(|target| !target.is_hook()) {
             let mut json = resource(&target.id, target);
-            json["status"] = json!(if self.is_synced(target) { "Synced" } else { "OutOfSync" });
+            let drifts = self.drifting && has_health(&target.id);
+            json["status"] = json!(if self.is_synced(target) && !drifts { "Synced" } else { "OutOfSync" });
             resources.push((target.id.clone(), json));
         }
         for (id, object) in &cluster.objects {
@@ -133,13 +134,32 @@ impl App {
             } else if self.now.targets.iter().any(|target| target.id == *id) {
                 continue;
             } else {
-                json["status"] = json!("OutOfSync");
+                // Without anything from Git all looks as if it were too much.
+                let error = self.now.comparison_error.is_some();
+                json["status"] = json!(if error { "Unknown" } else { "OutOfSync" });
             }
             json["requiresPruning"] = json!(true);
             resources.push((id.clone(), json));
         }
         resources.sort_by(|(one, _), (other, _)| one.cmp(other));
         resources
+    }
+
+    /// What of the sources is in an operation and its result: of several, those that were asked for at a revision have it as their target,
+    /// and nothing tells a single one's fields from those of none. If nothing could be compared, no revisions are there.
+    pub(super) fn sources_asked(&self, targets: &[Option<String>], json: &mut Value, compared: Option<bool>) {
+        if self.layout == Layout::Single {
+            return;
+        }
+        for (index, target) in targets.iter().enumerate().filter_map(|(index, target)| Some((index, target.as_ref()?)))
+        {
+            json["sources"][index]["targetRevision"] = json!(target);
+        }
+        let Some(compared) = compared else { return };
+        (json["revision"], json["source"]) = (json!(""), json!({"repoURL": ""}));
+        if let Some(fields) = json.as_object_mut().filter(|_| !compared) {
+            fields.remove("revisions");
+        }
     }
 
     /// The nodes of a chart's resource tree.
@@ -472,6 +492,7 @@ impl ArgoCd {
                     app.now.comparison_error = Some(message);
                     app.now.sync = "Unknown";
                     app.now.revisions = app.sources.iter().map(|source| source.revision().to_owned()).collect();
+                    app.now.targets = Vec::new();
                 }
                 Ok((revisions, targets)) => {
                     app.now.comparison_error = None;

@@ -7,7 +7,7 @@ use super::clock::rfc3339;
 use super::cluster::{Cluster, Object, hash};
 use super::pod::Pod;
 use super::script::Health;
-use super::workload::BOUND;
+use super::workload::{BOUND, SCALED};
 use crate::Millis;
 
 impl Health {
@@ -28,7 +28,7 @@ impl Health {
 
 /// Whether Argo CD knows how such an object is.
 pub(super) fn has_health(id: &Id) -> bool {
-    const KINDS: [(&str, &str); 12] = [
+    const KINDS: [(&str, &str); 13] = [
         ("apps", "Deployment"),
         ("apps", "StatefulSet"),
         ("apps", "DaemonSet"),
@@ -41,6 +41,7 @@ pub(super) fn has_health(id: &Id) -> bool {
         ("networking.k8s.io", "Ingress"),
         ("argoproj.io", "Rollout"),
         ("autoscaling", "HorizontalPodAutoscaler"),
+        ("policy", "PodDisruptionBudget"),
     ];
     KINDS.contains(&(id.group.as_str(), id.kind.as_str()))
 }
@@ -76,7 +77,14 @@ impl Cluster {
             // Nobody here gives an Ingress its address.
             "Ingress" => plain(Health::Progressing),
             "PersistentVolumeClaim" if now < object.created + BOUND => plain(Health::Progressing),
-            "HorizontalPodAutoscaler" => Some((Health::Progressing, "Waiting to Autoscale".to_owned())),
+            "HorizontalPodAutoscaler" if now < object.created + SCALED => {
+                Some((Health::Progressing, "Waiting to Autoscale".to_owned()))
+            }
+            "HorizontalPodAutoscaler" => {
+                let message = "the HPA controller was able to get the target's current scale";
+                Some((Health::Healthy, message.to_owned()))
+            }
+            "PodDisruptionBudget" => Some((Health::Healthy, "PodDisruptionBudget has InsufficientPods".to_owned())),
             _ => plain(Health::Healthy),
         }
     }

@@ -163,7 +163,11 @@ impl ArgoCd {
             return;
         }
         state.resolved = revisions.clone();
+        let asked = state.operation.asked.clone();
         let mut result = app.revisions_json(&revisions);
+        if chart {
+            app.sources_asked(&asked, &mut result, Some(errors.is_empty()));
+        }
         result["resources"] = json!([]);
         if let Some(state) = &mut app.now.state {
             state.message = String::new();
@@ -417,6 +421,7 @@ impl Operation {
     pub(super) fn plain(revisions: Vec<String>, by: Initiator) -> Self {
         Self {
             revisions,
+            asked: Vec::new(),
             prune: false,
             dry_run: false,
             sync_options: Value::Null,

@@ -14,6 +14,8 @@ use crate::Millis;
 const JOB_NOTICED: Millis = 1000;
 /// How long a volume takes to be bound.
 pub(super) const BOUND: Millis = 300;
+/// How often an autoscaler looks.
+pub(super) const SCALED: Millis = 15_000;
 
 /// Whether a Deployment gets on.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,7 @@ impl Cluster {
             }
             "Rollout" => object.rollout.due(object.spec()).and_then(after),
             "PersistentVolumeClaim" => after(object.created + BOUND),
+            "HorizontalPodAutoscaler" => after(object.created + SCALED),
             "Job" => self.job_due(object).and_then(after),
             _ => None,
         }

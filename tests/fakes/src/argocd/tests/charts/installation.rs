@@ -104,6 +104,8 @@ fn a_chart_that_cannot_be_rendered_ends_the_operation_in_error() {
     assert_eq!(app["status"]["sync"]["status"], "Unknown");
     assert_eq!(app["status"]["sync"]["revision"], "main");
     assert_eq!(app["status"]["conditions"][0]["type"], "ComparisonError");
+    assert_eq!(app["status"]["resources"][0]["status"], "Unknown");
+    assert_eq!(app["status"]["resources"][0]["requiresPruning"], true);
     assert_eq!(bench.health(), "Healthy");
 }
 
@@ -442,4 +444,29 @@ fn a_chart_may_be_one_of_several_sources() {
     assert_eq!(outcome(sync(&mut bench.argocd, bench.now, &body)), "200");
     bench.pass(1000);
     assert!(bench.operation().contains("failed to generate manifest for source 2 of 2"), "{}", bench.operation());
+    // What was asked for is still there, but the result names no revisions.
+    let state = bench.app()["status"]["operationState"].clone();
+    assert_eq!(state["operation"]["sync"]["revisions"], json!([sha, sha]));
+    assert_eq!(state["operation"]["sync"]["sources"][1]["targetRevision"], json!(sha));
+    let source = |path: &str| json!({"repoURL": REPO, "path": path, "targetRevision": sha});
+    let sources = json!([source("other"), source("apps/checkout")]);
+    let expected = json!({"revision": "", "source": {"repoURL": ""}, "sources": sources, "resources": []});
+    assert_eq!(state["syncResult"], expected);
+}
+
+/// Both were seen so on the real one: an autoscaler without metrics, and a budget.
+#[test]
+fn an_autoscaler_is_healthy_after_its_first_look() {
+    const SCALER: &str =
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: scaler}\nspec: {}\n";
+    const BUDGET: &str = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: budget}\nspec: {}\n";
+    let mut bench = Bench::new(&[("a", &deployment(1, ""))]);
+    let sha = bench.commit(&[("b", SCALER), ("c", BUDGET)]);
+    bench.sync(&sha);
+    bench.pass(14_000);
+    assert_eq!(bench.resource("scaler"), "Synced Progressing Waiting to Autoscale");
+    assert_eq!(bench.resource("budget"), "Synced Healthy PodDisruptionBudget has InsufficientPods");
+    bench.pass(2000);
+    let scaled = "Synced Healthy the HPA controller was able to get the target's current scale";
+    assert_eq!((bench.resource("scaler").as_str(), bench.health().as_str()), (scaled, "Healthy"));
 }
