@@ -411,3 +411,102 @@ fn a_rolling_update_keeps_old_pods_until_new_ones_are_ready() {
     let sets = bench.nodes("ReplicaSet");
     assert_eq!(sets.iter().filter(|set| set.contains("Progressing")).count(), 1, "{sets:?}");
 }
+
+/// The reasons of the only Pod of a new Deployment, one after the other.
+fn reasons_of(template: &str, time: Millis) -> Vec<String> {
+    let mut bench = Bench::undeployed(&[("a", template)]);
+    let sha = bench.store.head(REPO, "main").unwrap();
+    bench.sync(&sha);
+    let mut reasons: Vec<String> = Vec::new();
+    for _ in (0..time).step_by(50) {
+        bench.pass(50);
+        let pods = bench.pods();
+        // The image does not matter here.
+        let pods = pods.split_once(' ').map(|(_, rest)| rest.split(": ").next().unwrap().to_owned());
+        if pods.as_ref().is_some_and(|pods| reasons.last() != Some(pods)) {
+            reasons.extend(pods);
+        }
+    }
+    reasons
+}
+
+#[test]
+fn an_init_container_holds_the_pod() {
+    let with = |tag: &str| {
+        let init = format!("      initContainers: [{{name: prepare, image: 'ghcr.io/acme/tools:{tag}'}}]\n");
+        deployment(1, "").replace("      containers:", &format!("{init}      containers:"))
+    };
+    let crashes = [
+        "Init:ContainerCreating 0/1 Progressing",
+        "Init:0/1 0/1 Progressing",
+        "Init:Error 0/1 Progressing",
+        "Init:0/1 0/1 Progressing restarted 1",
+        "Init:Error 0/1 Progressing restarted 1",
+        "Init:CrashLoopBackOff 0/1 Progressing restarted 1",
+    ];
+    let crashes = crashes.map(|line| {
+        let (line, restarts) =
+            line.split_once(" restarted").map_or((line, String::new()), |(a, b)| (a, format!(" restarted{b}")));
+        line.replace(" Progressing", &format!("{restarts} Progressing"))
+    });
+    assert_eq!(reasons_of(&with("crash"), 6000), crashes);
+    let pulls = ["Init:ContainerCreating", "Init:ErrImagePull", "Init:ImagePullBackOff"];
+    assert_eq!(reasons_of(&with("cannot-pull"), 6000), pulls.map(|reason| format!("{reason} 0/1 Progressing")));
+    let hangs = ["Init:ContainerCreating", "Init:0/1"];
+    assert_eq!(reasons_of(&with("hang"), 6000), hangs.map(|reason| format!("{reason} 0/1 Progressing")));
+    let well = ["ContainerCreating 0/1 Progressing", "Running 0/1 Progressing", "Running 1/1 Healthy"];
+    assert_eq!(reasons_of(&with("1"), 6000), well);
+}
+
+#[test]
+fn one_of_two_containers_crashes() {
+    let two = deployment(1, "paper/cause: crash, paper/container: sidecar")
+        .replace("containers: [", "containers: [{name: sidecar, image: 'ghcr.io/acme/tools:1'}, ");
+    insta::assert_snapshot!(reasons_of(&two, 6000).join("\n"), @"
+    ContainerCreating 0/2 Progressing
+    Running 0/2 Progressing
+    Running 1/2 Progressing
+    Error 1/2 Progressing
+    Running 1/2 restarted 1 Degraded
+    Error 1/2 restarted 1 Degraded
+    CrashLoopBackOff 1/2 restarted 1 Degraded
+    ");
+}
+
+#[test]
+fn a_job_that_restarts_its_container_counts_restarts() {
+    let twice = job("twice", "", "crash", "  backoffLimit: 2").replace("Never", "OnFailure");
+    insta::assert_snapshot!(reasons_of(&twice, 20_000).join("\n"), @"
+    ContainerCreating 0/1 Progressing
+    Running 0/1 Progressing
+    Error 0/1 Progressing
+    Running 0/1 restarted 1 Progressing
+    Error 0/1 restarted 1 Progressing
+    CrashLoopBackOff 0/1 restarted 1 Progressing
+    Running 0/1 restarted 2 Progressing
+    Terminating 0/1 restarted 2 Progressing
+    ");
+    let mut bench = Bench::undeployed(&[("a", &twice)]);
+    let sha = bench.store.head(REPO, "main").unwrap();
+    bench.sync(&sha);
+    bench.pass(20_000);
+    assert_eq!(bench.resource("twice"), "Synced Degraded Job has reached the specified backoff limit");
+    assert_eq!(bench.pods(), "");
+}
+
+/// It replaces a broken Pod, which one that goes in order does not.
+#[test]
+fn a_parallel_stateful_set_finds_the_way_back() {
+    let spec = "  replicas: 3\n  podManagementPolicy: Parallel";
+    let mut bench = Bench::new(&[("a", &workload("StatefulSet", "store", spec, ""))]);
+    bench.deploy("cannot-pull-2");
+    bench.pass(60_000);
+    assert_eq!(bench.resource("store"), "Synced Progressing Waiting for 1 pods to be ready...");
+    bench.deploy("three");
+    bench.pass(2600);
+    let waits =
+        "Synced Progressing Waiting for partitioned roll out to finish: 1 out of 3 new pods have been updated...";
+    assert_eq!(bench.resource("store"), waits);
+    bench.pass(8000);
+    assert_eq!((bench.health().as_str(), bench.images()), ("Healthy", vec!["three".to_owned()]));
+}
