@@ -344,7 +344,8 @@ impl ArgoCd {
         self.apps.get(&self.key(name))?.now.live.as_deref()
     }
 
-    /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended.
+    /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended. Of a chart only what has an image counts
+    /// for that, and a pause does not.
     pub fn ran_well(&self, name: &str, tag: &str) -> bool {
         self.ran_well_at(name, tag).is_some()
     }

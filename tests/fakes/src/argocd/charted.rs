@@ -205,6 +205,10 @@ impl App {
         for id in targets.iter().map(|target| &target.id).chain(own).filter(|id| has_health(id)) {
             health = health.worse(cluster.health(at, id).map_or(Health::Healthy, |(health, _)| health));
         }
+        // What has no image runs nothing: an Ingress without an address says nothing of a version.
+        let workloads =
+            cluster.objects.iter().filter(|(_, one)| !one.manifest.is_hook() && !one.manifest.images().is_empty());
+        let well = workloads.filter_map(|(id, _)| cluster.health(at, id)).all(|(health, _)| health == Health::Healthy);
         let pods = if self.hidden.iter().any(|kind| kind == "Pod" || kind == "ReplicaSet") {
             Vec::new()
         } else {
@@ -229,7 +233,7 @@ impl App {
         }
         // Right after a sync the health may still be the one before it.
         let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
-        if now.operation.is_none() && over && matches!(health, Health::Healthy | Health::Suspended) {
+        if now.operation.is_none() && over && well {
             now.well.extend(now.live.clone().map(|tag| (tag, at)));
         }
     }

@@ -233,6 +233,9 @@ fn describe(pod: &Pod, now: Millis, node: &mut Value) {
     if seen.restarts > 0 {
         info.push(json!({"name": "Restart Count", "value": seen.restarts.to_string()}));
     }
+    if seen.ended.is_none() {
+        info.extend(["cpu", "memory"].map(|name| json!({"name": name, "value": "0"})));
+    }
     node["info"] = json!(info);
     node["images"] = json!(pod.images());
     node["health"] = health_json(&(seen.health, seen.message));

@@ -510,3 +510,17 @@ fn a_parallel_stateful_set_finds_the_way_back() {
     bench.pass(8000);
     assert_eq!((bench.health().as_str(), bench.images()), ("Healthy", vec!["three".to_owned()]));
 }
+
+#[test]
+fn what_runs_well_is_said_by_workloads_alone() {
+    const DOOR: &str = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: door}\nspec: {}\n";
+    let mut bench = Bench::new(&[("a", &deployment(1, "")), ("b", DOOR)]);
+    bench.deploy("two");
+    bench.pass(5000);
+    assert_eq!((bench.health().as_str(), bench.argocd.ran_well("checkout", "two")), ("Progressing", true));
+    let spec = "  replicas: 2\n  strategy: {canary: {steps: [{setWeight: 50}, {pause: {}}]}}";
+    let mut bench = Bench::new(&[("a", &workload("Rollout", "checkout", spec, ""))]);
+    bench.deploy("two");
+    bench.pass(60_000);
+    assert_eq!((bench.health().as_str(), bench.argocd.ran_well("checkout", "two")), ("Suspended", false));
+}
