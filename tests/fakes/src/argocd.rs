@@ -21,6 +21,7 @@ mod chart;
 mod charted;
 mod clock;
 mod cluster;
+mod generate;
 mod health;
 mod operation;
 mod pod;
