@@ -4,7 +4,7 @@
 //! What goes wrong is a cause, never a script: a test says what an app is made of, and what is the matter with an image or a Pod by an
 //! annotation or by the image's name (`tests/argocd/paper/rules.go`). What follows is Argo CD's business.
 
-use crate::{Room, limits, run};
+use crate::{Room, limits, quick, run};
 use anyhow::{Result, bail, ensure};
 use sandbox::real::RealArgoCd;
 use sandbox::{Options, Sandbox, world};
@@ -58,9 +58,10 @@ pub fn deployment(name: &str) -> String {
     workload("Deployment", name, "  replicas: {{ .Values.replicaCount }}\n", "", "")
 }
 
-/// A StatefulSet with one replica.
+/// A StatefulSet with one replica. Of an ordered one, Kubernetes never replaces a Pod that did not get ready.
 pub fn stateful_set(name: &str) -> String {
-    workload("StatefulSet", name, "  replicas: 1\n", &format!("  serviceName: {name}\n"), "")
+    let more = format!("  serviceName: {name}\n  podManagementPolicy: Parallel\n");
+    workload("StatefulSet", name, "  replicas: 1\n", &more, "")
 }
 
 /// A CronJob that does not run in the time of a test.
@@ -115,7 +116,12 @@ impl Room {
             let project = if catalog.contains(&format!("project: {name}")) { name.as_str() } else { "default" };
             return real.deploy(&name, project, &url, app).await;
         }
-        self.argocd.lock().person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
+        {
+            let mut argocd = self.argocd.lock();
+            argocd.pods_take = u64::try_from(PODS_TAKE.as_millis())?;
+            argocd.app(app).script = quick();
+            argocd.person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
+        }
         self.is_well(app).await
     }
 
@@ -179,7 +185,16 @@ impl Room {
     pub async fn writes_operation(&self, app: &str, operation: Value) -> Result<()> {
         match &self.real {
             Some(real) => real.patch_application(&self.application_of(app), json!({ "operation": operation })).await,
-            None => bail!("the stand-in cannot do that yet"),
+            None => {
+                let mut argocd = self.argocd.lock();
+                match operation["sync"]["revision"].as_str() {
+                    Some(revision) => {
+                        argocd.person_syncs(sandbox::now(), app, Some(revision)).map_err(anyhow::Error::msg)?
+                    }
+                    None => argocd.operation_written(sandbox::now(), app),
+                }
+                Ok(())
+            }
         }
     }
 
@@ -220,7 +235,9 @@ impl Room {
 
     /// How often a hook's Job has run since the application was made.
     pub async fn hook_runs(&self, app: &str, hook: &str) -> Result<usize> {
-        let Some(real) = &self.real else { bail!("the stand-in cannot say that yet") };
+        let Some(real) = &self.real else {
+            return Ok(usize::try_from(self.argocd.lock().hook_runs(app, hook))?);
+        };
         // A Job is deleted before its next run, so its events say how often there was one.
         let path = format!("/api/v1/namespaces/{}/events?limit=500", self.application_of(app));
         let events = real.kube("GET", &path, None).await?;
@@ -248,16 +265,13 @@ impl Room {
         self.until("rollback that is live", self.patience(), is_back).await.map(drop)
     }
 
-    /// A person deletes a Pod.
-    pub async fn deletes_pod(&self, app: &str, pod: &str) -> Result<()> {
-        let Some(real) = &self.real else { bail!("the stand-in cannot do that yet") };
-        let path = format!("/api/v1/namespaces/{}/pods/{pod}", self.application_of(app));
-        real.kube("DELETE", &path, None).await.map(drop)
-    }
-
     /// Every Pod of the app gets the name of a mirror when it is made.
     pub async fn admission_renames_images(&self, app: &str, mirror: &str) -> Result<()> {
-        let Some(real) = &self.real else { bail!("the stand-in cannot do that yet") };
+        let Some(real) = &self.real else {
+            let host = self.registry.origin().trim_start_matches("http://").to_owned();
+            self.argocd.lock().app(app).renames = Some((format!("{host}/acme"), mirror.to_owned()));
+            return Ok(());
+        };
         let name = self.application_of(app);
         let rename = format!(
             "JSONPatch{{op: \"replace\", path: \"/spec/containers/0/image\", value: \"{mirror}/\" + \
@@ -287,7 +301,14 @@ impl Room {
 
     /// The app is in an AppProject that permits only these kinds.
     pub async fn project_permits(&self, app: &str, kinds: Value) -> Result<()> {
-        let Some(real) = &self.real else { bail!("the stand-in cannot do that yet") };
+        let Some(real) = &self.real else {
+            let of_it =
+                |kind: &&str| !kinds.as_array().into_iter().flatten().any(|permitted| permitted["kind"] == **kind);
+            let hidden =
+                ["Pod", "ReplicaSet", "Deployment", "StatefulSet", "Service", "Ingress"].into_iter().filter(of_it);
+            self.argocd.lock().app(app).hidden = hidden.map(str::to_owned).collect();
+            return Ok(());
+        };
         let name = self.application_of(app);
         let project = json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": { "name": name },

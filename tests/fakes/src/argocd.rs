@@ -3,6 +3,11 @@
 //! Easy to miss: a sync that was accepted has done nothing yet; a sync that succeeded has not made
 //! anything healthy yet; a webhook that was answered 200 may have refreshed nothing; `Content-Type` must be exactly
 //! `application/json` on everything but GET; without `project` a missing application is "permission denied".
+//!
+//! An application whose source's folder has a `Chart.yaml` is one of causes: its manifests are rendered as helm does it (`chart.rs`), its
+//! operations apply them in phases and waves (`tasks.rs`), and its health and Pods are what Kubernetes makes of them (`cluster.rs`,
+//! `workload.rs`, `pod.rs`). What goes wrong is said by the image's name or the Pod template's annotations (`paper/cause` and so on), the
+//! same as in `tests/argocd`. Any other application goes by its [`Script`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +17,20 @@ use serde_json::{Value, json};
 use crate::{Answer, Millis, Request, Response, StandIn, StreamId};
 
 mod app;
+mod chart;
+mod charted;
 mod clock;
+mod cluster;
+mod generate;
+mod health;
 mod operation;
+mod pod;
+mod rollout;
 mod script;
 mod stream;
+mod tasks;
 mod webhook;
+mod workload;
 
 pub use app::{App, Layout, Source, TagAt, Window};
 pub use script::{End, Health, Script};
@@ -31,6 +45,8 @@ pub trait Git: Send {
     fn head(&self, repo_url: &str, revision: &str) -> Option<String>;
     /// A file at a commit.
     fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>>;
+    /// All files below a folder at a commit, from the root of the repository; an empty folder is the root.
+    fn files(&self, repo_url: &str, sha: &str, folder: &str) -> Vec<String>;
 }
 
 /// Which Argo CD it is, as far as webhooks show it.
@@ -69,6 +85,8 @@ pub enum Streams {
 pub(crate) enum Initiator {
     User(String),
     Automated,
+    /// Whoever wrote the operation into the Application itself.
+    Nobody,
 }
 
 impl Initiator {
@@ -76,6 +94,7 @@ impl Initiator {
         match self {
             Self::User(name) => json!({"username": name}),
             Self::Automated => json!({"automated": true}),
+            Self::Nobody => json!({}),
         }
     }
 }
@@ -161,6 +180,18 @@ pub struct ArgoCd {
     pub namespaces: BTreeSet<String>,
     /// `application.sync.requireOverridePrivilegeForRevisionSync`.
     pub require_override: bool,
+    /// How long a Pod of a chart takes to get ready, if nothing else is said.
+    pub pods_take: Millis,
+    /// How long the controller takes to see what changed in the cluster of a chart, and to compare after an operation.
+    pub looks_in: Millis,
+    /// How long it sleeps between two waves of a chart (`ARGOCD_SYNC_WAVE_DELAY`).
+    pub wave_delay: Millis,
+    /// How long each source takes whose revision has to be looked up while a sync is being asked for.
+    pub resolve_takes: Millis,
+    /// So many events are lost before the next one that is sent: buffers were full.
+    pub lose_events: u32,
+    /// The API server cannot reach Kubernetes: every application is "permission denied", whatever the rights are.
+    pub kubernetes_away: bool,
     git: Box<dyn Git>,
     apps: BTreeMap<Key, App>,
     agenda: Vec<Due>,
@@ -168,6 +199,7 @@ pub struct ArgoCd {
     open: BTreeMap<StreamId, Stream>,
     watched_twice: Millis,
     blocked: BTreeMap<StreamId, (Key, u64)>,
+    resolving: BTreeMap<StreamId, (Millis, String, Request)>,
     asked: Vec<SyncAsked>,
     received: Vec<WebhookReceived>,
     revoked: bool,
@@ -192,6 +224,12 @@ impl ArgoCd {
             cache_lag: 0,
             namespaces: BTreeSet::new(),
             require_override: false,
+            pods_take: 1000,
+            looks_in: 150,
+            wave_delay: 2000,
+            resolve_takes: 0,
+            lose_events: 0,
+            kubernetes_away: false,
             git,
             apps: BTreeMap::new(),
             agenda: Vec::new(),
@@ -199,6 +237,7 @@ impl ArgoCd {
             open: BTreeMap::new(),
             watched_twice: 0,
             blocked: BTreeMap::new(),
+            resolving: BTreeMap::new(),
             asked: Vec::new(),
             received: Vec::new(),
             revoked: false,
@@ -213,7 +252,9 @@ impl ArgoCd {
         let key = (app.namespace.clone(), app.name.clone());
         app.now.created = now;
         (app.now.health, app.now.health_since) = (Health::Healthy, now);
-        if let Ok(revisions) = app.resolve(&*self.git) {
+        if self.settle(now, &mut app) {
+            // What it is made of was there long before.
+        } else if let Ok(revisions) = app.resolve(&*self.git) {
             app.now.live = app.render(&*self.git, &revisions).ok();
         }
         self.apps.insert(key.clone(), app);
@@ -304,7 +345,8 @@ impl ArgoCd {
         self.apps.get(&self.key(name))?.now.live.as_deref()
     }
 
-    /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended.
+    /// Whether a comparison ever saw this tag run, healthy (or paused), after its sync had ended. Of a chart only what has an image counts
+    /// for that, and a pause does not.
     pub fn ran_well(&self, name: &str, tag: &str) -> bool {
         self.ran_well_at(name, tag).is_some()
     }
@@ -358,6 +400,10 @@ impl ArgoCd {
         if !self.may(Right::Get, &app.project) || self.streams != Streams::Normal {
             return;
         }
+        if self.lose_events > 0 {
+            self.lose_events -= 1;
+            return;
+        }
         for stream in self.open.values_mut().filter(|stream| shows(stream, app)) {
             stream.push(shown_at, &app.name, kind, &application);
         }
@@ -391,6 +437,9 @@ impl ArgoCd {
         if !project.is_empty() && !self.may(right, project) {
             return Err(denied());
         }
+        if self.kubernetes_away {
+            return Err(denied());
+        }
         let namespace = if namespace.is_empty() { "argocd" } else { namespace };
         if namespace != "argocd" && !self.namespaces.contains(namespace) {
             return Err(denied());
@@ -409,11 +458,6 @@ impl ArgoCd {
         let account = &self.account;
         let why = format!("applications, {right}, {object}, sub: {account}, iat: 2023-11-14T22:13:20Z");
         Refused(7, format!("permission denied: {why}"))
-    }
-
-    fn note_sync(&mut self, at: Millis, app: String, request: &Request, status: u16) {
-        let body = serde_json::from_slice(&request.body).unwrap_or_default();
-        self.asked.push(SyncAsked { at, app, body, status });
     }
 
     fn sync(&mut self, now: Millis, name: &str, request: &Request) -> Result<Value, Refused> {
@@ -440,10 +484,11 @@ impl ArgoCd {
         if app.deleting {
             return Err(Refused(9, "application is deleting".to_owned()));
         }
-        let revisions = self.revisions(app, &wanted)?;
+        let (revisions, asked) = self.revisions(app, &wanted)?;
         let value = |value: Option<Value>| value.unwrap_or_default();
         let operation = Operation {
             revisions,
+            asked,
             prune: wanted.prune.unwrap_or(false),
             dry_run: wanted.dry_run.unwrap_or(false),
             sync_options: value(wanted.sync_options)["items"].take(),
@@ -460,7 +505,23 @@ impl ArgoCd {
         Ok(self.apps.get(&key).map(App::json).unwrap_or_default())
     }
 
-    fn revisions(&self, app: &App, wanted: &SyncRequest) -> Result<Vec<String>, Refused> {
+    /// How long the sources take whose revisions a sync does not name.
+    fn resolving_takes(&self, name: &str, request: &Request) -> Option<Millis> {
+        let wanted: SyncRequest = serde_json::from_slice(&request.body).ok()?;
+        let app = self.apps.get(&self.key(name)).filter(|_| self.session(request).is_ok())?;
+        let said = wanted.revisions.iter().flatten().chain(wanted.revision.as_ref());
+        let pinned = said.filter(|revision| revision.len() == 40).count();
+        let open = app.sources.len().saturating_sub(pinned) as Millis;
+        Some(open * self.resolve_takes).filter(|takes| *takes > 0)
+    }
+
+    fn note(&mut self, at: Millis, app: String, request: &Request, status: u16) {
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        self.asked.push(SyncAsked { at, app, body, status });
+    }
+
+    /// The revision of each source, and what was asked for.
+    fn revisions(&self, app: &App, wanted: &SyncRequest) -> Result<(Vec<String>, Vec<Option<String>>), Refused> {
         let dry_run = wanted.dry_run == Some(true);
         let mut explicit: Vec<Option<&str>> = vec![None; app.sources.len()];
         match app.layout {
@@ -482,7 +543,7 @@ impl ArgoCd {
             }
         }
         let mut revisions = Vec::new();
-        for (source, explicit) in app.sources.iter().zip(explicit) {
+        for (source, explicit) in app.sources.iter().zip(explicit.iter().copied()) {
             if let Some(revision) = explicit.filter(|revision| *revision != source.revision()) {
                 if self.require_override && !self.may(Right::Override, &app.project) {
                     return Err(self.denied("override", app));
@@ -504,7 +565,7 @@ impl ArgoCd {
             let revision = resolve(&*self.git, source, explicit.unwrap_or(source.revision()));
             revisions.push(revision.map_err(|error| Refused(9, error))?);
         }
-        Ok(revisions)
+        Ok((revisions, explicit.into_iter().map(|one| one.map(str::to_owned)).collect()))
     }
 
     fn get(&mut self, now: Millis, name: &str, request: &Request) -> Result<Answer, Refused> {
@@ -517,6 +578,7 @@ impl ArgoCd {
         }
         if let Some(app) = self.apps.get_mut(&key) {
             app.now.refresh = true;
+            app.now.hard |= query["refresh"] == "hard";
         }
         self.touch(&key);
         let id = self.fresh_id();
@@ -718,6 +780,12 @@ impl StandIn for ArgoCd {
             return Answer::Whole(self.webhook(now, request));
         }
         let sync = if let Route::Sync(name) = route { Some(name.to_owned()) } else { None };
+        if let Some(takes) = sync.as_deref().and_then(|name| self.resolving_takes(name, request)) {
+            let id = self.fresh_id();
+            let name = sync.unwrap_or_default();
+            self.resolving.insert(id, (now + takes, name, request.clone()));
+            return Answer::Later(id);
+        }
         let media_type = request.header("content-type");
         let answer = if request.method != http::Method::GET && !media_type.eq_ignore_ascii_case("application/json") {
             Answer::Whole(Response::text(415, "Invalid content type\n"))
@@ -742,7 +810,7 @@ impl StandIn for ArgoCd {
             }
         };
         if let (Some(app), Answer::Whole(response)) = (sync, &answer) {
-            self.note_sync(now, app, request, response.status);
+            self.note(now, app, request, response.status);
         }
         answer
     }
@@ -751,7 +819,7 @@ impl StandIn for ArgoCd {
         match self.route(request) {
             Route::Sync(name) => {
                 let app = name.to_owned();
-                self.note_sync(now, app, request, status);
+                self.note(now, app, request, status);
             }
             Route::Webhook => {
                 let (headers, body) = (request.headers.clone(), request.body.clone());
@@ -787,10 +855,21 @@ impl StandIn for ArgoCd {
     fn stream_closed(&mut self, id: StreamId) {
         self.open.remove(&id);
         self.blocked.remove(&id);
+        // What is not resolved yet is given up with the request: no operation comes of it.
+        if let Some((at, name, request)) = self.resolving.remove(&id) {
+            self.note(at, name, &request, 499);
+        }
     }
 
     fn waiting(&mut self, now: Millis, id: StreamId) -> Option<Response> {
         self.catch_up(now);
+        if self.resolving.get(&id).is_some_and(|(at, ..)| *at <= now) {
+            let (_, name, request) = self.resolving.remove(&id)?;
+            let answer = self.sync(now, &name, &request);
+            let response = answer.map_or_else(Refused::response, |body| Response::json(200, &body));
+            self.note(now, name, &request, response.status);
+            return Some(response);
+        }
         let (key, version) = self.blocked.get(&id)?;
         let app = self.apps.get(key).filter(|app| app.now.version > *version && !app.now.refresh)?;
         let response = Response::json(200, &app.json());

@@ -76,6 +76,12 @@ impl Git for GitOf {
         let github = lock(&self.0);
         github.commit(repo(repo_url)?, sha)?.files.get(path).map(|bytes| bytes.to_vec())
     }
+
+    fn files(&self, repo_url: &str, sha: &str, folder: &str) -> Vec<String> {
+        let github = lock(&self.0);
+        let commit = repo(repo_url).and_then(|repo| github.commit(repo, sha));
+        commit.map(|commit| commit.below(folder)).unwrap_or_default()
+    }
 }
 
 /// The tag that CI gives the newest commit of a branch of an app's repository.

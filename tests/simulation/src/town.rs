@@ -180,6 +180,13 @@ impl Git for GitOf {
         let repo = repo_url.strip_prefix("https://github.com/")?;
         lock(&self.0).commit(repo, sha)?.files.get(path).map(|bytes| bytes.to_vec())
     }
+
+    fn files(&self, repo_url: &str, sha: &str, folder: &str) -> Vec<String> {
+        let Some(repo) = repo_url.strip_prefix("https://github.com/") else { return Vec::new() };
+        let github = lock(&self.0);
+        let commit = github.commit(repo, sha);
+        commit.map(|commit| commit.below(folder)).unwrap_or_default()
+    }
 }
 
 /// What a request came to.

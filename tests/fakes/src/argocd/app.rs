@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 
+use super::chart::{Id, Manifest, float};
 use super::clock::rfc3339;
+use super::cluster::Cluster;
 use super::script::{Health, Script};
+use super::tasks::Task;
 use super::{Git, Initiator};
 use crate::Millis;
 
@@ -151,6 +154,12 @@ pub struct App {
     pub flaps: bool,
     /// `status.summary.externalURLs`: where people see the app, from its ingresses and their annotations.
     pub urls: Vec<String>,
+    /// What an admission webhook makes of images: what begins with the one begins with the other in Pods. For charts.
+    pub renames: Option<(String, String)>,
+    /// Kinds that its project does not permit: they are left out of its tree, and so are the images of such Pods. For charts.
+    pub hidden: Vec<String>,
+    /// Why its manifests cannot be generated now: a chart repository that is away. For charts.
+    pub generation_fails: Option<String>,
     /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
     pub conditions: Vec<(String, String)>,
     pub(super) now: Status,
@@ -183,6 +192,24 @@ pub(super) struct Status {
     pub(super) deployed: u64,
     /// What automated sync tried last, so that it does not try again.
     pub(super) tried: Vec<String>,
+    /// What a chart's objects and Pods are; `None`: no chart, all goes by the script.
+    pub(super) cluster: Option<Cluster>,
+    /// What the last comparison found in Git.
+    pub(super) targets: Vec<Manifest>,
+    /// When something was applied last.
+    pub(super) applied: Millis,
+    /// When the cluster is looked at again, and what it was like last.
+    pub(super) due: Option<Millis>,
+    pub(super) seen: Vec<Value>,
+    /// Whether the refresh that was asked for is a hard one.
+    pub(super) hard: bool,
+    /// How often generating manifests of a revision failed in a row, and since when.
+    pub(super) failures: BTreeMap<String, (u32, Millis)>,
+    pub(super) last_failure: BTreeMap<String, String>,
+    /// The resources as the last look listed them, without their health.
+    pub(super) listed: Vec<(Id, Value)>,
+    /// Revisions in which no file changed that generates manifests: they have those of another one.
+    pub(super) same_as: BTreeMap<String, String>,
     /// What the API server's cache has, and from when on: what is there now, and what is on its way.
     pub(super) cached: VecDeque<(Millis, Value)>,
 }
@@ -191,6 +218,8 @@ pub(super) struct Status {
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
     pub(super) revisions: Vec<String>,
+    /// What was asked for of each source.
+    pub(super) asked: Vec<Option<String>>,
     pub(super) prune: bool,
     pub(super) dry_run: bool,
     pub(super) sync_options: Value,
@@ -215,6 +244,12 @@ pub(super) struct State {
     /// Whether the cluster was touched, and whether that changed anything.
     pub(super) applied: bool,
     pub(super) changed: bool,
+    /// The revisions that it was compared with, if it did not name them itself.
+    pub(super) resolved: Vec<String>,
+    /// What there is to do, of a chart.
+    pub(super) tasks: Option<Vec<Task>>,
+    /// It sleeps between two waves, and nothing that it did is to be seen yet.
+    pub(super) sleeps: bool,
     pub(super) operation: Operation,
 }
 
@@ -246,6 +281,9 @@ impl App {
             pods_are: ("Running".to_owned(), String::new()),
             flaps: false,
             urls: Vec::new(),
+            renames: None,
+            hidden: Vec::new(),
+            generation_fails: None,
             conditions: Vec::new(),
             now: Status::default(),
         }
@@ -351,13 +389,14 @@ impl App {
         let mut status = json!({
             "sync": sync,
             "health": {"status": now.health.name(), "lastTransitionTime": self.time(now.health_since)},
-            "resources": self.resources(),
+            "resources": self.chart_resources().unwrap_or_else(|| self.resources()),
             "summary": {"images": now.images},
             "sourceType": "Helm",
             "controllerNamespace": "argocd",
         });
-        if !self.urls.is_empty() {
-            status["summary"]["externalURLs"] = json!(self.urls);
+        let urls: Vec<String> = self.urls.iter().cloned().chain(self.ingress_urls()).collect();
+        if !urls.is_empty() {
+            status["summary"]["externalURLs"] = json!(urls);
         }
         if let Some(at) = now.reconciled {
             status["reconciledAt"] = json!(self.time(at));
@@ -388,7 +427,14 @@ impl App {
     }
 
     fn operation_json(&self, operation: &Operation) -> Value {
-        let mut sync = self.revisions_json(&operation.revisions);
+        // Nobody but the API server fills in what is not said.
+        let mut sync = match operation.revisions.as_slice() {
+            [] => json!({}),
+            revisions => self.revisions_json(revisions),
+        };
+        if self.now.cluster.is_some() {
+            self.sources_asked(&operation.asked, &mut sync, None);
+        }
         let fields = [
             ("syncOptions", &operation.sync_options),
             ("syncStrategy", &operation.strategy),
@@ -472,6 +518,9 @@ impl App {
 
     /// The nodes of the resource tree: the Deployment, and a Pod that runs the images.
     pub(super) fn tree(&self) -> Value {
+        if let Some(nodes) = self.chart_nodes() {
+            return json!({ "nodes": nodes });
+        }
         let (name, images) = (&self.name, &self.now.images);
         let owned = |kind: &str| json!([{"group": "apps", "kind": kind, "namespace": name, "name": name}]);
         let mut nodes = vec![
@@ -547,7 +596,7 @@ fn tag(bytes: &[u8], key: &str) -> Result<String, String> {
     }
     match at {
         serde_yaml::Value::String(text) => Ok(text.clone()),
-        serde_yaml::Value::Number(number) => Ok(number.as_f64().unwrap_or_default().to_string()),
+        serde_yaml::Value::Number(number) => Ok(float(number.as_f64().unwrap_or_default())),
         serde_yaml::Value::Bool(value) => Ok(value.to_string()),
         _ => Err(format!("{key} is not a scalar")),
     }
@@ -566,6 +615,7 @@ mod tests {
         check("services:\n- image:\n    tag: \"12e-1234567\"\n", "services[0].image.tag", Some("12e-1234567"));
         check("image: {tag: 72044e0}", "image.tag", Some("72044"));
         check("image: {tag: 1.20}", "image.tag", Some("1.2"));
+        check("image: {tag: 1234567}", "image.tag", Some("1.234567e+06"));
         check("image: {}", "image.tag", None);
         check("image: [", "image.tag", None);
         check("image: {tag: [a]}", "image.tag", None);

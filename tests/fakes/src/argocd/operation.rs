@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::app::{Operation, State, Window};
 use super::clock::{duration, kitchen};
 use super::script::{End, Health};
+use super::tasks::Pass;
 use super::{ArgoCd, Initiator, Key};
 use crate::Millis;
 
@@ -22,6 +23,13 @@ pub(super) enum Event {
     Terminated,
     /// Look at Git and at the cluster again; the health may be news.
     Reconcile(Option<Health>),
+    /// Something changes in the cluster of a chart.
+    Cluster,
+    /// The controller sees what changed in the cluster, and does not look at Git for that.
+    Look,
+    /// The operation of a chart goes on, or shows what it did.
+    Pass,
+    Show(Pass),
 }
 
 #[derive(Clone, Debug)]
@@ -56,8 +64,15 @@ impl ArgoCd {
             Event::Step(index) => self.step(at, key, index),
             Event::End => self.end(at, key),
             Event::Retry => self.retry(at, key),
-            Event::Terminated => self.finish(at, key, "Failed", "Operation terminated".to_owned()),
+            Event::Terminated => {
+                self.stop_hooks(at, key);
+                self.finish(at, key, "Failed", "Operation terminated".to_owned());
+            }
             Event::Reconcile(health) => self.reconcile(at, key, health),
+            Event::Cluster => self.cluster_moves(at, key),
+            Event::Look => self.look_at_cluster(at, key),
+            Event::Pass => self.pass(at, key),
+            Event::Show(pass) => self.show(at, key, pass),
         }
     }
 
@@ -80,7 +95,8 @@ impl ArgoCd {
         let Some(app) = self.apps.get_mut(key) else { return false };
         let (Some(_), Some(state)) = (&app.now.operation, &mut app.now.state) else { return false };
         state.phase = "Terminating";
-        self.agenda.retain(|due| due.app != *key || matches!(due.event, Event::Reconcile(_)));
+        let goes_on = |event: &Event| matches!(event, Event::Reconcile(_) | Event::Cluster | Event::Look);
+        self.agenda.retain(|due| due.app != *key || goes_on(&due.event));
         self.later(now + 300, key, Event::Terminated);
         self.touch(key);
         true
@@ -89,16 +105,22 @@ impl ArgoCd {
     fn begin(&mut self, at: Millis, key: &Key) {
         let Some(app) = self.apps.get_mut(key) else { return };
         let Some(operation) = app.now.operation.clone() else { return };
+        // What the API server did not clear is still there.
+        let old = app.now.state.take();
+        let (message, result) = old.map_or_else(Default::default, |old| (old.message, old.result));
         app.now.state = Some(State {
             phase: "Running",
-            message: String::new(),
+            message,
             started: at,
             finished: None,
             retries: 0,
-            result: None,
+            result,
             rendered: None,
             applied: false,
             changed: false,
+            resolved: Vec::new(),
+            tasks: None,
+            sleeps: false,
             operation,
         });
         let compares = at + app.script.compares;
@@ -108,15 +130,24 @@ impl ArgoCd {
 
     fn compare(&mut self, at: Millis, key: &Key) {
         let Some(app) = self.apps.get_mut(key) else { return };
-        let rendered = match &app.now.state {
-            Some(state) => app.render(&*self.git, &state.operation.revisions),
+        let revisions = match &app.now.state {
+            Some(state) if state.operation.revisions.is_empty() => app.resolve(&*self.git).unwrap_or_default(),
+            Some(state) => state.operation.revisions.clone(),
             None => return,
         };
-        let mut errors = app.error_conditions();
-        let (rendered, error) = match rendered {
-            Ok(tag) => (Some(tag), None),
-            Err(message) => (None, Some(format!("ComparisonError: {message}"))),
+        // A closed window holds the operation before anything is generated.
+        let generated = if app.window == Window::Open { app.generate(&*self.git, &revisions, at, false) } else { None };
+        let chart = generated.is_some();
+        let (rendered, targets, error) = match generated {
+            Some(Ok(targets)) => (None, targets, None),
+            Some(Err(message)) => (None, Vec::new(), Some(message)),
+            None => match app.render(&*self.git, &revisions) {
+                Ok(tag) => (Some(tag), Vec::new(), None),
+                Err(message) => (None, Vec::new(), Some(message)),
+            },
         };
+        let error = error.map(|message| format!("ComparisonError: {message}"));
+        let mut errors = app.error_conditions();
         errors.extend(error);
         let closed = app.window != Window::Open;
         let (steps, ends) = (app.script.steps.clone(), app.script.ends);
@@ -131,8 +162,12 @@ impl ArgoCd {
             }
             return;
         }
-        let revisions = state.operation.revisions.clone();
+        state.resolved = revisions.clone();
+        let asked = state.operation.asked.clone();
         let mut result = app.revisions_json(&revisions);
+        if chart {
+            app.sources_asked(&asked, &mut result, Some(errors.is_empty()));
+        }
         result["resources"] = json!([]);
         if let Some(state) = &mut app.now.state {
             state.message = String::new();
@@ -141,6 +176,9 @@ impl ArgoCd {
         }
         if !errors.is_empty() {
             return self.attempt_failed(at, key, "Error", errors.join(";"));
+        }
+        if chart {
+            return self.begin_chart(at, key, &targets);
         }
         let mut time = at;
         for (index, (after, _)) in steps.iter().enumerate() {
@@ -226,7 +264,7 @@ impl ArgoCd {
         }
     }
 
-    fn attempt_failed(&mut self, at: Millis, key: &Key, phase: &'static str, message: String) {
+    pub(super) fn attempt_failed(&mut self, at: Millis, key: &Key, phase: &'static str, message: String) {
         let Some(state) = self.apps.get_mut(key).and_then(|app| app.now.state.as_mut()) else { return };
         let retry = state.operation.retry.clone();
         let limit = retry["limit"].as_i64().unwrap_or(0);
@@ -261,11 +299,12 @@ impl ArgoCd {
         state.message = format!("Retrying operation{with}. Attempt #{}", state.retries);
         state.finished = None;
         state.result = None;
+        state.tasks = None;
         self.later(compares, key, Event::Compare);
         self.touch(key);
     }
 
-    fn finish(&mut self, at: Millis, key: &Key, phase: &'static str, mut message: String) {
+    pub(super) fn finish(&mut self, at: Millis, key: &Key, phase: &'static str, mut message: String) {
         let Some(app) = self.apps.get_mut(key) else { return };
         let Some(state) = &mut app.now.state else { return };
         if phase != "Succeeded" && state.retries > 0 {
@@ -276,7 +315,7 @@ impl ArgoCd {
         app.now.operation = None;
         let partial = state.operation.resources.as_array().is_some_and(|resources| !resources.is_empty());
         if phase == "Succeeded" && !state.operation.dry_run && !partial {
-            let mut entry = app.revisions_json(&state.operation.revisions);
+            let mut entry = app.revisions_json(&state.resolved);
             entry["id"] = json!(app.now.deployed);
             entry["deployStartedAt"] = json!(app.time(state.started));
             entry["deployedAt"] = json!(app.time(at));
@@ -286,7 +325,11 @@ impl ArgoCd {
             let old = app.now.history.len().saturating_sub(10);
             app.now.history.drain(..old);
         }
-        if !state.operation.dry_run {
+        if state.operation.dry_run {
+            // Nothing is new.
+        } else if app.now.cluster.is_some() {
+            self.later(at + self.looks_in, key, Event::Reconcile(None));
+        } else {
             let mut time = at + app.script.reconciles;
             let mut story = if state.changed { app.script.health.clone() } else { Vec::new() };
             // The first reconcile sees the cluster and its health at one moment, never one without the other.
@@ -302,6 +345,9 @@ impl ArgoCd {
 
     /// The controller compares the cluster with the newest commit.
     pub(super) fn reconcile(&mut self, at: Millis, key: &Key, health: Option<Health>) {
+        if self.reconcile_chart(at, key) {
+            return;
+        }
         let Some(app) = self.apps.get_mut(key) else { return };
         let found = app.resolve(&*self.git).and_then(|revisions| {
             let tag = app.render(&*self.git, &revisions)?;
@@ -348,6 +394,13 @@ impl ArgoCd {
                 now.revisions = revisions;
             }
         }
+        self.sync_by_itself(at, key);
+    }
+
+    /// The end of every comparison: automated sync, if there is something to do for it.
+    pub(super) fn sync_by_itself(&mut self, at: Millis, key: &Key) {
+        let Some(app) = self.apps.get_mut(key) else { return };
+        let now = &mut app.now;
         let automatic =
             app.automated && now.sync == "OutOfSync" && now.operation.is_none() && now.tried != now.revisions;
         if automatic {
@@ -368,6 +421,7 @@ impl Operation {
     pub(super) fn plain(revisions: Vec<String>, by: Initiator) -> Self {
         Self {
             revisions,
+            asked: Vec::new(),
             prune: false,
             dry_run: false,
             sync_options: Value::Null,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha1::Sha1;
 use sha2::Sha256;
 
-use super::{App, Source, Version};
+use super::{App, Git, Source, Version};
 use crate::{Request, Response};
 
 /// What a push tells Argo CD.
@@ -150,6 +150,17 @@ impl Push {
             })
         })
     }
+}
+
+/// Whether a file changed between two commits that the application's manifests are made from. Without the annotation that is so for any.
+pub(super) fn touched(app: &App, source: &Source, git: &dyn Git, before: &str, after: &str) -> bool {
+    let paths = refresh_paths(app, source);
+    let files = |sha: &str| git.files(&source.repo_url, sha, "");
+    let (old, new) = (files(before), files(after));
+    let text = |sha: &str, path: &str| git.file(&source.repo_url, sha, path);
+    let changed = old.iter().chain(&new).filter(|path| text(before, path) != text(after, path)).cloned().collect();
+    let push = Push { files: changed, ..Push::default() };
+    paths.is_empty() || old.is_empty() || (!push.files.is_empty() && push.touches(&paths))
 }
 
 /// The annotation's paths from the root of the repository; empty if there is none.

@@ -79,6 +79,14 @@ impl Commit {
         self.message.lines().next().unwrap_or_default()
     }
 
+    /// Every path below a folder; an empty folder is the root.
+    pub fn below(&self, folder: &str) -> Vec<String> {
+        let folder = folder.trim_end_matches('/');
+        let is_below =
+            |path: &&String| folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.files.keys().filter(is_below).cloned().collect()
+    }
+
     /// Every path that differs from the first parent.
     pub fn changed(&self) -> Vec<String> {
         [&self.added[..], &self.modified, &self.removed].concat()
