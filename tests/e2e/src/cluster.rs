@@ -29,12 +29,20 @@ pub fn cluster(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
 pub fn cluster_with(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
     static SHARED: OnceLock<Arc<RealArgoCd>> = OnceLock::new();
     let argocd = is_real().then(|| SHARED.get_or_init(start).clone());
-    run(Options { argocd, ..options }, test, true);
+    run(Options { argocd, ..options }, patient(test), true);
 }
 
 /// The same on a real Argo CD of the test's own, for tests that end parts of it.
 pub fn cluster_alone(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
-    run(Options { argocd: is_real().then(start), ..options }, test, true);
+    run(Options { argocd: is_real().then(start), ..options }, patient(test), true);
+}
+
+/// Deadlines pass in these tests, and the real one takes its time.
+fn patient(test: impl AsyncFnOnce(&mut Room) -> Result<()>) -> impl AsyncFnOnce(&mut Room) -> Result<()> {
+    async |room: &mut Room| {
+        room.patience = Duration::from_secs(60);
+        test(room).await
+    }
 }
 
 fn start() -> Arc<RealArgoCd> {
@@ -101,9 +109,11 @@ impl Room {
         format!("{app}{}", self.suffix)
     }
 
-    /// How long the slowest thing may take here.
-    pub fn patience(&self) -> Duration {
-        if self.real.is_some() { Duration::from_secs(60) } else { crate::PATIENCE }
+    /// The manifests name this image, and not that of the catalog.
+    pub fn image_is(&self, app: &str, image: &str) {
+        if self.real.is_none() {
+            self.argocd.lock().app(app).image = image.to_owned();
+        }
     }
 
     /// Carol makes a Helm chart of an app's folder, and Argo CD deploys it. Returns when all is well.
@@ -122,6 +132,8 @@ impl Room {
             argocd.app(app).script = quick();
             argocd.person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
         }
+        // What it says now may still be about what ran before.
+        tokio::time::sleep(PODS_TAKE * 3).await;
         self.is_well(app).await
     }
 
@@ -159,7 +171,7 @@ impl Room {
             if is(&application) {
                 return Ok(application);
             }
-            if begun.elapsed() > self.patience() {
+            if begun.elapsed() > self.patience {
                 bail!("{app} is not {what}: {:#}", application["status"]);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -262,7 +274,7 @@ impl Room {
             let back = slack.messages(world::DEPLOYS).iter().map(|message| slack.render(message));
             back.into_iter().find(|text| text.contains("rollback to") && text.contains(&format!("is live: `{tag}`")))
         };
-        self.until("rollback that is live", self.patience(), is_back).await.map(drop)
+        self.until("rollback that is live", self.patience, is_back).await.map(drop)
     }
 
     /// Every Pod of the app gets the name of a mirror when it is made.

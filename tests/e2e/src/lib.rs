@@ -50,18 +50,22 @@ pub fn quick() -> Script {
 }
 
 /// A sandbox, and how people talk in it.
-pub struct Room(Sandbox);
+pub struct Room {
+    sandbox: Sandbox,
+    /// How long anything may take here.
+    pub patience: Duration,
+}
 
 impl Deref for Room {
     type Target = Sandbox;
     fn deref(&self) -> &Sandbox {
-        &self.0
+        &self.sandbox
     }
 }
 
 impl DerefMut for Room {
     fn deref_mut(&mut self) -> &mut Sandbox {
-        &mut self.0
+        &mut self.sandbox
     }
 }
 
@@ -101,12 +105,13 @@ fn run(options: Options, test: impl AsyncFnOnce(&mut Room) -> Result<()>, tidy: 
 impl Room {
     /// A room with the bot in it, on the runner that the environment names.
     pub async fn open(options: Options) -> Result<Self> {
-        Ok(Self(Sandbox::start(Options { runner: Runner::from_environment(), ..options }).await?))
+        let sandbox = Sandbox::start(Options { runner: Runner::from_environment(), ..options }).await?;
+        Ok(Self { sandbox, patience: PATIENCE })
     }
 
     /// Ends everything in it.
     pub async fn close(self) {
-        self.0.stop().await;
+        self.sandbox.stop().await;
     }
 
     /// Alice types `/deploy <text>` in #deploys.
@@ -154,7 +159,7 @@ impl Room {
             let rendered = slack.messages(world::DEPLOYS).iter().map(|message| slack.render_edit(message.now()));
             rendered.into_iter().find(|text| text.contains(words))
         };
-        match self.0.until(&what, self.patience(), look).await {
+        match self.sandbox.until(&what, self.patience, look).await {
             Ok(text) => Ok(text),
             Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
         }
@@ -173,7 +178,7 @@ impl Room {
             let message = of_deployments(&slack).nth(mine)?;
             Some(slack.render(message)).filter(|text| text.contains("is live"))
         };
-        match self.0.until(&format!("end of `/deploy {text}`"), self.patience(), look).await {
+        match self.sandbox.until(&format!("end of `/deploy {text}`"), self.patience, look).await {
             Ok(text) => Ok(text),
             Err(error) => bail!("{error:#}\nmessages: {:#?}", self.messages()),
         }

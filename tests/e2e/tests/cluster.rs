@@ -66,6 +66,7 @@ fn only_cron_jobs_go_live() {
 fn a_mirror_in_the_manifests_goes_live() {
     cluster(async |room| {
         let mirrored = deployment("checkout").replace("{{ .Values.image.repository }}", "mirror.corp/proxy/checkout");
+        room.image_is("checkout", "mirror.corp/proxy/checkout");
         room.runs("checkout", &[mirrored]).await?;
         room.goes_live("checkout 42").await?;
         Ok(())

@@ -7,7 +7,7 @@ use super::looks::STREAM;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, Right, SyncOutcome};
-use domain::application::{Application, Health};
+use domain::application::{Application, Health, Phase};
 use domain::deployment::{
     self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
 };
@@ -117,7 +117,9 @@ impl<W: World> Follower<'_, W> {
         let is_theirs = |app: &Application| {
             let asked = app.operation.as_ref().and_then(|operation| operation.deploy_id.as_ref());
             let runs = app.last.as_ref().and_then(|last| last.deploy_id.as_ref());
-            asked == Some(of) && runs == Some(of)
+            // It is ended once: Argo CD takes a moment for that.
+            let phase = app.last.as_ref().map(|last| last.phase);
+            asked == Some(of) && runs == Some(of) && phase == Some(Phase::Running)
         };
         let done = match argocd::get(self.world, argocd, application).await {
             Ok(app) if is_theirs(&app) => {
