@@ -67,7 +67,7 @@ pub struct Environment {
     pub owners: People,
     /// Who may deploy it, and what else has to be so.
     pub gates: Gates,
-    /// How long a deployment may take, from its commit on.
+    /// How long a rollout may take after Argo CD has taken the sync.
     pub deadline: Duration,
     /// How long it may be degraded before it counts as failed.
     pub degraded_grace: Duration,

@@ -103,7 +103,7 @@ impl<W: World> Follower<'_, W> {
                 watch.degraded_before = snapshot.health == Health::Degraded;
                 watch.last_before = snapshot.last.as_ref().and_then(|last| last.started);
             }
-            if watch.taken {
+            if watch.taken.is_some() {
                 watch.repeats = watch.repeats.saturating_add(1);
             }
             watch.asked = Some(now);
@@ -135,7 +135,7 @@ impl<W: World> Follower<'_, W> {
                 self.save(|watch| {
                     // Counted from the answer: the next events may still be older than it.
                     watch.asked = Some(now);
-                    watch.taken = true;
+                    watch.note_taken(now);
                     watch.waiting = None;
                     watch.trouble = None;
                 })
@@ -239,7 +239,8 @@ impl<W: World> Follower<'_, W> {
 
     /// Nothing more can be seen. Once our sync was requested, it may go on unseen.
     async fn lost(&self, failure: Failure) -> Result<Flow, StoreError> {
-        let is_asked = self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+        let is_asked =
+            self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some());
         let word = if is_asked { LastWord::Lost { failure } } else { LastWord::Failed { failure } };
         self.save_outcome(word).await?;
         Ok(Flow::Over)

@@ -112,14 +112,13 @@ impl<W: World> Follower<'_, W> {
     /// Nothing changes any more when this has ended.
     async fn observe(&self, refresh: bool, changed: mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
         let committed = self.facts.borrow().committed.clone();
-        let Some(CommittedFact { sha, at, commit, .. }) = committed else { return Ok(()) };
-        let deadline = at.after(commit.target().deadline);
+        let Some(CommittedFact { sha, commit, .. }) = committed else { return Ok(()) };
         let signal = || drop(changed.unbounded_send(()));
         signal();
         if refresh {
             self.tell_argocd(&commit).await;
         }
-        let mut looks = Looks::new(self, &commit, deadline);
+        let mut looks = Looks::new(self, &commit);
         loop {
             match looks.next().await {
                 Look::Over => return Ok(()),

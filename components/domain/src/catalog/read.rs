@@ -170,7 +170,7 @@ impl Default for Common {
             tag_at: vec![TagPath::default()],
             owners: People::default(),
             gates: Gates::default(),
-            deadline: Duration::from_secs(600),
+            deadline: Duration::from_secs(900),
             degraded_grace: Duration::from_secs(60),
         }
     }

@@ -52,7 +52,7 @@ fn the_shortest_catalog_has_a_default_for_everything_else() {
     assert_eq!(target.to_string(), "checkout");
     insta::assert_snapshot!(format!("{} {} {:?}\n{}", app.repo, app.image, app.tag_rule == TagRule::default(), shown(environment)), @"
     acme/checkout ghcr.io/acme/checkout true
-    checkout/values.yaml at image.tag; checkout in default of None; 600s, 60s; Anyone
+    checkout/values.yaml at image.tag; checkout in default of None; 900s, 60s; Anyone
     ");
 }
 
@@ -89,7 +89,7 @@ fn the_long_form_says_once_what_environments_share() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; checkout-staging in default of None; 1200s, 60s; ["U1", "W2", "S1"]
     checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]
-    cart@production: cart/values.yaml at image.tag; cart in default of None; 600s, 60s; ["U1", "W2", "S1"]
+    cart@production: cart/values.yaml at image.tag; cart in default of None; 900s, 60s; ["U1", "W2", "S1"]
     "#);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Easy to miss: a success without our id, without our commit, or without a later comparison proves nothing.
 
+use super::facts::deadline_of;
 use super::proof::{Doubt, Proof, proof};
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Pod, Resource};
@@ -50,7 +51,7 @@ pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
             (false, false) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
         };
     };
-    let deadline = committed.at.after(commit.target().deadline);
+    let deadline = deadline_of(committed, commit, watch, limits);
     if now >= deadline {
         let waiting = watch.and_then(|watch| watch.waiting.clone());
         // Before the sync is through, health is about the version before.
@@ -128,7 +129,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
 
     if let Some(operation) = &app.operation {
         if is_ours(&operation.deploy_id, &operation.revisions) {
-            watch.taken = true;
+            watch.note_taken(view.now);
             return Step::Follow(progress(app, false));
         }
         // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
@@ -155,7 +156,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         }
         return not_seen(watch, view);
     }
-    watch.taken = true;
+    watch.note_taken(view.now);
     match last.phase {
         Phase::Failed | Phase::Error if watch.repeats > 0 || may_repeat(last, watch) => {
             // The second repeat waits longer. Right after a repeat, the end may be that of the operation before.
@@ -226,7 +227,7 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
         }
         _ if succeeded => superseded(),
         // It failed, and ours was never through. A sync of ours that ran hooks is not repeated.
-        _ if watch.taken && (watch.hooks_ran || watch.repeats >= REPEATS) => superseded(),
+        _ if watch.taken.is_some() && (watch.hooks_ran || watch.repeats >= REPEATS) => superseded(),
         _ => not_seen(watch, view),
     }
 }
@@ -411,7 +412,8 @@ pub fn overtaken(
     app: &Application,
 ) -> Overtaken {
     let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
-    let asked = |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+    let asked =
+        |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some());
     let newer = others.iter().filter(|(_, other)| committed(other) > committed(facts) && asked(other));
     let Some((newer, newer_facts)) = newer.max_by_key(|(_, other)| committed(other)) else { return Overtaken::No };
     if rewritten > newer_facts.written_at() {

@@ -426,8 +426,9 @@ pub struct WatchFact {
     pub asked: Option<Timestamp>,
     /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
     pub last_before: Option<Timestamp>,
-    /// Argo CD took it: it said so, or our id was seen in its operation.
-    pub taken: bool,
+    /// When Argo CD took it first, as far as we know: it said so, or our id was seen in its operation. A sync that is
+    /// repeated changes nothing about this: the deadline counts from here.
+    pub taken: Option<Timestamp>,
     /// Why it has to wait.
     pub waiting: Option<Waiting>,
     /// How far it is.
@@ -458,6 +459,11 @@ pub struct WatchFact {
 fact!(WatchFact, "watch");
 
 impl WatchFact {
+    /// Argo CD has the sync, now or since before.
+    pub fn note_taken(&mut self, now: Timestamp) {
+        self.taken.get_or_insert(now);
+    }
+
     /// Takes what a look at Argo CD has changed. What was told meanwhile stays.
     pub fn seen(&mut self, looked: Self) {
         *self = Self { voice: std::mem::take(&mut self.voice), ..looked };

@@ -140,7 +140,7 @@ pub struct TargetPlan {
     /// All of them get the same tag.
     pub files: NonEmpty<FilePath>,
     pub applications: NonEmpty<ArgoApplication>,
-    /// How long the rollout may take after `committed`.
+    /// How long the rollout may take after Argo CD has taken the sync.
     pub deadline: Duration,
     /// How long `Degraded` is tolerated.
     pub degraded_grace: Duration,

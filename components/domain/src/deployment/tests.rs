@@ -220,9 +220,12 @@ fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
     let committing = Facts { commit: Some(commit()), ..accepted.clone() };
     check(&committing, 360 + 119, true);
     check(&committing, 360 + 120, false);
-    // From the commit on, which was at 3 s, its own deadline counts.
-    check(&relayed(), 3 + 600 + 119, true);
-    check(&relayed(), 3 + 600 + 120, false);
+    // From the commit on, which was at 3 s, Argo CD has 15 min to take the sync; then its own deadline counts.
+    check(&relayed(), 3 + 900 + 119, true);
+    check(&relayed(), 3 + 900 + 120, false);
+    let taken = Facts { watch: Some(WatchFact { taken: Some(at(800)), ..WatchFact::default() }), ..relayed() };
+    check(&taken, 800 + 600 + 119, true);
+    check(&taken, 800 + 600 + 120, false);
     let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
     check(&ended, 6, false);
     check(&Facts { committed: Some(committed()), commit: Some(commit()), ..ended }, 6, true);
@@ -276,16 +279,36 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
     check_next(&asked, 5, Next::Sync { refresh: false });
     // An `end` that was written by mistake does not stop it.
     check_next(&Facts { end: Some(cancelled()), ..relayed() }, 5, Next::Sync { refresh: false });
-    // A deadline that is shorter than the patience.
-    let short =
-        Facts { commit: Some(commit_to(TargetPlan { deadline: Duration::from_secs(5), ..target_plan() })), ..unpushed };
-    check_next(&short, 4, Next::WaitUntil(at(3 + 5)));
+    // A limit that is shorter than the patience.
+    let limits = Limits { sync_taken: Duration::from_secs(5), ..Limits::default() };
+    assert_eq!(next(&unpushed, at(4), &limits), Next::WaitUntil(at(3 + 5)));
+}
+
+#[test]
+fn argocd_has_its_time_to_take_the_sync_and_the_rollout_has_its_own() {
+    let timed_out = || Next::Say(LastWord::TimedOut { waiting: None, health: None });
+    // Committed at 3 s.
+    check_next(&relayed(), 902, Next::Sync { refresh: false });
+    check_next(&relayed(), 903, timed_out());
+    // A request without an answer is not taken.
+    let asked = WatchFact { asked: Some(at(800)), ..WatchFact::default() };
+    let of = |watch: &WatchFact| Facts { watch: Some(watch.clone()), ..relayed() };
+    check_next(&of(&asked), 903, timed_out());
+    let mut taken = asked;
+    for again in [801, 1300] {
+        // Our own repeat does not restart the count.
+        taken.note_taken(at(again));
+        check_next(&of(&taken), 801 + 599, Next::Sync { refresh: false });
+        check_next(&of(&taken), 801 + 600, timed_out());
+        assert_eq!(of(&taken).deadline(&Limits::default()), Some(at(801 + 600)));
+    }
+    // A deadline that is shorter than the time for the sync.
+    let soon = WatchFact { taken: Some(at(5)), ..WatchFact::default() };
+    check_next(&of(&soon), 605, timed_out());
 }
 
 #[test]
 fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
-    check_next(&relayed(), 602, Next::Sync { refresh: false });
-    check_next(&relayed(), 603, Next::Say(LastWord::TimedOut { waiting: None, health: None }));
     // Until the sync is through, health is that of the version before.
     for (synced, health) in [(true, Some("Progressing".to_owned())), (false, None)] {
         let watch = WatchFact {
@@ -294,7 +317,7 @@ fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
             ..WatchFact::default()
         };
         let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health };
-        check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+        check_next(&Facts { watch: Some(watch), ..relayed() }, 903, Next::Say(word));
     }
 }
 
@@ -335,7 +358,7 @@ impl Scene {
     fn taken() -> Self {
         let asked = Some(Timestamp(at(5).0 + 400));
         let last_before = Some(at(1));
-        Self { watch: WatchFact { asked, last_before, taken: true, ..WatchFact::default() }, ..Self::quiet() }
+        Self { watch: WatchFact { asked, last_before, taken: asked, ..WatchFact::default() }, ..Self::quiet() }
     }
 
     /// Ours ended well at 8 s; Argo CD compared at `reconciled`, and found this health.
@@ -410,7 +433,7 @@ fn without_a_trace_of_ours_it_asks() {
     // Nor was a person's sync to it.
     scene.app.last = Some(OperationState { deploy_id: None, ..ours(Phase::Succeeded) });
     assert_eq!(scene.step(5), Step::Ask);
-    assert!(!scene.watch.taken);
+    assert_eq!(scene.watch.taken, None);
 }
 
 #[test]
@@ -442,12 +465,12 @@ fn an_ask_without_an_answer_is_known_by_our_id() {
     scene.watch.asked = Some(at(5));
     scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
     assert!(matches!(scene.step(6), Step::Follow(_)));
-    assert!(scene.watch.taken);
+    assert_eq!(scene.watch.taken, Some(at(6)));
     let mut scene = Scene::quiet();
     scene.watch.asked = Some(at(5));
     scene.app.last = Some(ours(Phase::Running));
     assert!(matches!(scene.step(6), Step::Follow(_)));
-    assert!(scene.watch.taken);
+    assert_eq!(scene.watch.taken, Some(at(6)));
 }
 
 #[test]
@@ -769,19 +792,19 @@ fn a_foreign_operation_is_waited_for() {
     scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
     assert_eq!(scene.step(6), behind_eve());
     // Begun before we asked, by Argo CD's own clock, however far that is from ours.
-    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), true, 50)] {
+    for (asked, taken, started) in [(None, None, 1), (Some(at(5)), None, 1), (Some(at(5)), Some(at(6)), 50)] {
         let mut scene = Scene::quiet();
         (scene.watch.asked, scene.watch.taken) = (asked, taken);
         scene.watch.last_before = asked.map(|_| at(started));
         scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
         scene.app.last = Some(foreign(Phase::Running, started));
-        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken:?} {started}");
         scene.app.operation = None;
-        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken:?} {started}");
         scene.app.last = Some(foreign(Phase::Terminating, started));
         assert_eq!(scene.step(9), behind_eve());
         scene.app.last = Some(foreign(Phase::Succeeded, started));
-        assert_eq!(scene.step(9), Step::Ask, "{asked:?} {taken} {started}");
+        assert_eq!(scene.step(9), Step::Ask, "{asked:?} {taken:?} {started}");
     }
 }
 
@@ -793,7 +816,7 @@ fn a_foreign_operation_after_ours_supersedes_it() {
     behind.app.last = Some(foreign(Phase::Succeeded, 9));
     assert_eq!(behind.step(501), superseded_by_eve());
     // Whether or not we know that ours was taken: it may have been, and what came after it is newer.
-    for taken in [true, false] {
+    for taken in [Some(at(6)), None] {
         let mut scene = Scene::taken();
         scene.watch.taken = taken;
         scene.app.last = Some(foreign(Phase::Running, 9));
@@ -870,7 +893,7 @@ fn the_same_commit_once_more_by_somebody_is_still_ours() {
 #[test]
 fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_it_fails() {
     let mut scene = Scene::taken();
-    scene.watch.taken = false;
+    scene.watch.taken = None;
     let theirs = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
     let revisions = theirs.revisions.clone();
     scene.app.operation = Some(Operation { by: theirs.by.clone(), revisions, ..Operation::default() });
@@ -899,7 +922,7 @@ fn auto_sync_counts_on_exactly_our_commit() {
     scene.app.automated = true;
     scene.app.last = Some(automatic('d'));
     assert!(matches!(scene.step(9), Step::Over(LastWord::Live { .. })));
-    assert!(scene.watch.automated && scene.watch.taken);
+    assert!(scene.watch.automated && scene.watch.taken == Some(at(9)));
 
     scene.watch = WatchFact::default();
     scene.app.last = Some(automatic('e'));

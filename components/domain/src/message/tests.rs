@@ -434,7 +434,7 @@ fn words(facts: &Facts) -> String {
 }
 
 fn asked() -> WatchFact {
-    WatchFact { asked: Some(at(5)), taken: true, ..WatchFact::default() }
+    WatchFact { asked: Some(at(5)), taken: Some(at(6)), ..WatchFact::default() }
 }
 
 #[test]
@@ -536,7 +536,7 @@ fn every_last_word() {
     let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
     let holds = "Pod checkout-1: ImagePullBackOff".to_owned();
     let held = WatchFact { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
-    let (before, unanswered) = (WatchFact::default(), WatchFact { taken: false, ..asked() });
+    let (before, unanswered) = (WatchFact::default(), WatchFact { taken: None, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
@@ -561,14 +561,14 @@ fn every_last_word() {
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
     superseded by somebody: :fast_forward: *checkout #42*  stopped: somebody started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
-    timed out: :alarm_clock: *checkout #42*  timed out after 15 min. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out after 15 min: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out in the queue: :alarm_clock: *checkout #42*  timed out after 15 min waiting for another operation in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out before the window: :alarm_clock: *checkout #42*  timed out after 15 min waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out while it ran: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out by health: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out, held by a Pod: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Pod checkout-1: ImagePullBackOff. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out while paused: :alarm_clock: *checkout #42*  timed out after 15 min: the rollout is still paused. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't take the sync. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't confirm the sync: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out in the queue: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't take the sync. I was waiting for another operation in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out before the window: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't take the sync. I was waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out while it ran: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out by health: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out, held by a Pod: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Pod checkout-1: ImagePullBackOff. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out while paused: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: the rollout is still paused. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     lost: :grey_question: *checkout #42*  I can't see this app in Argo CD any more: Argo CD says that there is no such application. Git has the new version (`ddddddd`); the cluster may have parts of it. The rollout may go on: look at Argo CD.
     unknown: :grey_question: *checkout #42*  GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two.
     ");

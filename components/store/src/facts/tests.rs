@@ -146,7 +146,7 @@ fn every_fact_is_read_as_it_was_written() {
         same(&WatchFact {
             asked: Some(at(5)),
             last_before: Some(at(1)),
-            taken: true,
+            taken: Some(at(5)),
             waiting: Some(Waiting::ArgoCd { fault: fault.clone() }),
             progress: Some(Progress {
                 synced: true,
