@@ -3,7 +3,7 @@
 
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known of an application at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,10 +28,8 @@ pub struct Application {
     pub images: Vec<String>,
     /// `syncPolicy.retry`, as it is.
     pub retry: Option<serde_json::Value>,
-    /// `Kind/name` of each resource that is paused.
-    pub suspended: Vec<String>,
-    /// A rollout is past its progress deadline, or a Job failed: this does not get well by itself.
-    pub given_up: bool,
+    /// Its resources that are not healthy, hooks apart.
+    pub unwell: Vec<Unwell>,
     /// Its pages, for people.
     pub urls: Vec<String>,
     /// Its sources; a source's position is its index and 1.
@@ -43,8 +41,32 @@ pub struct Application {
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
-    /// `Kind/name: message` of each resource that was not applied, then of each that is degraded.
-    pub failing: Vec<String>,
+}
+
+/// A resource that is not healthy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwell {
+    /// `Ingress`.
+    pub kind: String,
+    pub name: String,
+    pub health: Health,
+    /// What Argo CD says about it; often empty.
+    pub message: String,
+}
+
+impl Unwell {
+    /// Whether it runs something. A new version shows in these.
+    pub fn is_workload(&self) -> bool {
+        const WORKLOADS: [&str; 7] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "Rollout"];
+        WORKLOADS.contains(&self.kind.as_str())
+    }
+
+    /// A Deployment past its progress deadline, or a failed Job, does not get well by itself. Everything else may:
+    /// an autoscaler without metrics, say.
+    pub fn has_given_up(&self) -> bool {
+        let is_late = self.message.contains("exceeded its progress deadline");
+        self.health == Health::Degraded && (self.kind == "Job" || (self.kind == "Deployment" && is_late))
+    }
 }
 
 /// Where an application's manifests, or their values, come from.
@@ -190,15 +212,15 @@ pub enum Phase {
     Other,
 }
 
-/// Health as Argo CD names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Health as Argo CD names it, the best first: that of an application is the worst of its resources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Health {
     Healthy,
-    Progressing,
-    Degraded,
     Suspended,
+    Progressing,
     /// Not in the cluster.
     Missing,
+    Degraded,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]
     #[serde(other)]

@@ -7,7 +7,7 @@ use super::looks::STREAM;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, Right, SyncOutcome};
-use domain::application::{Application, Health};
+use domain::application::Application;
 use domain::deployment::{self, CommitFact, Failure, LastWord, Overtaken, Riders, Trouble, Turn, Waiting, WatchFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
@@ -100,8 +100,7 @@ impl<W: World> Follower<'_, W> {
         let now = self.world.now();
         self.save(|watch| {
             if watch.asked.is_none() {
-                watch.degraded_before = snapshot.health == Health::Degraded;
-                watch.last_before = snapshot.last.as_ref().and_then(|last| last.started);
+                deployment::before_sync(snapshot, watch);
             }
             if watch.taken.is_some() {
                 watch.repeats = watch.repeats.saturating_add(1);

@@ -3,7 +3,9 @@
 //! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a
 //! test holds the two together. Go writes `null` for an empty list, so every list is an `Option`.
 
-use domain::application::{AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
+use domain::application::{
+    AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell,
+};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use serde::Deserialize;
@@ -229,20 +231,7 @@ impl WireApplication {
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
-        let health = |resource: &WireResource| resource.health.as_ref().map(|health| health.status);
-        let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
-        let is_degraded = |resource: &&WireResource| !resource.hook && health(resource) == Some(Health::Degraded);
-        let degraded = status.resources.iter().flatten().filter(is_degraded);
-        let paused = status.resources.iter().flatten().filter(|resource| health(resource) == Some(Health::Suspended));
-        let suspended = paused.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
-        let given_up = status.resources.iter().flatten().filter(is_degraded).any(WireResource::has_given_up);
-        let failing = not_applied
-            .map(|resource| line(&resource.kind, &resource.name, &resource.message))
-            .chain(degraded.map(|resource| {
-                let message = resource.health.as_ref().map(|health| health.message.as_str()).unwrap_or_default();
-                line(&resource.kind, &resource.name, message)
-            }))
-            .collect();
+        let unwell = status.resources.into_iter().flatten().filter_map(WireResource::unwell).collect();
         // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources
         // is ours.
         let hydrated = spec.source_hydrator.is_some();
@@ -273,15 +262,13 @@ impl WireApplication {
                 .flatten()
                 .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
                 .collect(),
-            failing,
             images: status.summary.images.unwrap_or_default(),
             urls: status.summary.external_urls.unwrap_or_default(),
             sources: sources.collect(),
             multi_source,
             automated: automated.is_some_and(|auto| auto.enabled.unwrap_or(true)),
             retry,
-            suspended,
-            given_up,
+            unwell,
             deleting: metadata.deletion_timestamp.is_some(),
             history: status.history.into_iter().flatten().map(HistoryEntry::read).collect(),
             last,
@@ -296,11 +283,14 @@ impl HistoryEntry {
 }
 
 impl WireResource {
-    /// A Deployment past its progress deadline, or a failed Job, does not get well by itself. Everything else may:
-    /// an autoscaler without metrics, say.
-    fn has_given_up(&self) -> bool {
-        let message = self.health.as_ref().map(|health| health.message.as_str()).unwrap_or_default();
-        self.kind == "Job" || (self.kind == "Deployment" && message.contains("exceeded its progress deadline"))
+    fn unwell(self) -> Option<Unwell> {
+        let health = self.health.filter(|health| health.status != Health::Healthy && !self.hook)?;
+        Some(Unwell {
+            kind: self.kind,
+            name: self.name,
+            health: health.status,
+            message: clip(&health.message, SENTENCE),
+        })
     }
 }
 
@@ -354,11 +344,6 @@ fn one_per_source(revision: String, revisions: Option<Vec<String>>) -> Vec<Strin
 
 fn time(text: Option<String>) -> Option<Timestamp> {
     Timestamp::from_rfc3339(&text?)
-}
-
-fn line(kind: &str, name: &str, message: &str) -> String {
-    let message = clip(message, SENTENCE);
-    if message.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{name}: {message}") }
 }
 
 /// What we keep of a sentence, in characters.

@@ -2,15 +2,16 @@
 //!
 //! Easy to miss: a success without our id, without our commit, or without a later comparison proves nothing.
 
+use super::before::judge;
 use super::facts::deadline_of;
 use super::proof::{Doubt, Proof, proof};
-use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Pod, Resource};
-use crate::image::ImageRef;
+use super::remarks::Remarks;
+use super::verdict::{Step, View, failed, failing, health, progress};
+use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
+use crate::application::{Application, Health, OperationState, Phase, Resource};
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
-use std::time::Duration;
 
 /// What the watch does next with a deployment, before it looks at Argo CD.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,48 +71,12 @@ pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
     }
 }
 
-/// What to do about one look at the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Ask for the sync.
-    Ask,
-    /// Wait for something to change.
-    Wait(Option<Waiting>),
-    /// Look again at that moment, even if nothing changes.
-    LookAgainAt(Timestamp),
-    /// Ours is under way.
-    Follow(Progress),
-    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`limits::REFRESH_AFTER`].
-    Refresh(Progress),
-    /// Ours has ended and all is healthy: look at the Pods, then decide again.
-    LookAtPods,
-    /// The last operation is another deployment's: of a newer one, or of an older one that came late.
-    /// `current` decides which.
-    Superseded {
-        /// Which.
-        by: DeploymentId,
-    },
-    /// It is over.
-    Over(LastWord),
-}
-
-/// One look at an application.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    pub id: &'a DeploymentId,
-    pub facts: &'a Facts,
-    pub app: &'a Application,
-    /// Its Pods, where they were looked at.
-    pub pods: Option<&'a [Pod]>,
-    pub now: Timestamp,
-    pub limits: &'a Limits,
-}
-
 /// Reads Argo CD's answer in the light of what we asked for. Notes in `watch` what this look showed.
 pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
     let (id, app) = (view.id, view.app);
     watch.automated = app.automated;
+    watch.remarks = Remarks::of(app, &watch.before);
     if app.deleting {
         return failed(Failure::Deleting);
     }
@@ -164,11 +129,11 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             match watch.asked {
                 Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
                 _ if may_repeat(last, watch) => Step::Ask,
-                _ => failed(Failure::Sync { message: last.message.clone(), resources: failing(app) }),
+                _ => failed(Failure::Sync { message: last.message.clone(), resources: failing(app, &app.unwell) }),
             }
         }
         Phase::Failed | Phase::Error => {
-            failed(Failure::Sync { message: last.message.clone(), resources: failing(app) })
+            failed(Failure::Sync { message: last.message.clone(), resources: failing(app, &app.unwell) })
         }
         Phase::Succeeded => {
             // A success on another commit (several sources, or a lying answer) is not ours to call live.
@@ -219,7 +184,9 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
         Ok(Proof::Applied) if succeeded => health(view, committed, watch, last.finished.or(last.started)),
         // It says nothing of our image: not Argo CD before 3.1, nor a sync of other resources alone. One that failed took
         // nothing away. One that succeeded may be why the app is degraded.
-        _ if (ours_before && (!succeeded || view.app.health != Health::Degraded)) || (succeeded && on_ours) => {
+        _ if (ours_before && (!succeeded || judge(view.app, &watch.before).health != Health::Degraded))
+            || (succeeded && on_ours) =>
+        {
             match health(view, committed, watch, last.finished.or(last.started)) {
                 Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } }) => superseded(),
                 step => step,
@@ -237,132 +204,6 @@ fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<
     app.history.iter().any(|(at, revisions)| {
         (!committed.reused || *at > last_before) && revisions.iter().any(|revision| revision == committed.sha.as_str())
     })
-}
-
-/// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
-fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, finished: Option<Timestamp>) -> Step {
-    let View { app, now, .. } = view;
-    let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    if !reconciled {
-        if app.health != Health::Degraded {
-            forget_doubt(watch);
-        }
-        // What health says now may still be about the version before.
-        let unproven = Progress { health: String::new(), ..progress(app, true) };
-        // By our own clock, not by when Argo CD says that it ended.
-        let ended = *watch.ended_seen.get_or_insert(now);
-        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if now.since(since) >= limits::REFRESH_AFTER {
-            watch.refreshed = Some(now);
-            Step::Refresh(unproven)
-        } else {
-            Step::Follow(unproven)
-        };
-    }
-    match app.health {
-        Health::Degraded => {
-            let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
-            // A rollout past its deadline stays so. What was so before our sync may be about the version before.
-            let at_once = app.given_up && !watch.degraded_before;
-            let grace = if at_once { Duration::ZERO } else { grace(view, committed, watch) };
-            fail_after(view, watch, grace, failure)
-        }
-        Health::Healthy => image(view, committed, watch),
-        // A pause that our version has no part in was there before.
-        Health::Suspended if !pauses_ours(app, &committed.commit.target().image_ref()) => image(view, committed, watch),
-        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
-            forget_doubt(watch);
-            Step::Follow(progress(app, true))
-        }
-    }
-}
-
-/// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that
-/// takes its Pods from elsewhere. Argo CD before 3.1 says no images: then every pause counts.
-fn pauses_ours(app: &Application, image: &ImageRef) -> bool {
-    let resources = || app.last.iter().flat_map(|last| &last.resources);
-    let is_ours = |images: &Vec<String>| proof(images, &[], image, None) == Ok(Proof::Applied);
-    let ours: Vec<String> = resources()
-        .filter(|resource| resource.images.as_ref().is_some_and(is_ours))
-        .map(|resource| format!("{}/{}", resource.kind, resource.name))
-        .collect();
-    let without_images = resources().all(|resource| resource.images.is_none());
-    without_images || app.suspended.iter().any(|paused| paused.starts_with("Rollout/") || ours.contains(paused))
-}
-
-/// All is healthy. Whether our version is live, is for the images to say.
-fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
-    let Some(pods) = view.pods else { return Step::LookAtPods };
-    let (app, plan) = (view.app, committed.commit.target());
-    let applied = app.last.as_ref().map(OperationState::applied_images).unwrap_or_default();
-    let pods: Vec<String> = pods.iter().filter(|pod| pod.runs).flat_map(|pod| pod.images.iter().cloned()).collect();
-    match proof(&applied, &pods, &plan.image_ref(), plan.digest.as_ref()) {
-        Ok(proof) => {
-            let theirs = app.last.as_ref().filter(|last| last.deploy_id.is_none() && last.phase == Phase::Succeeded);
-            let synced_by = theirs.filter(|_| !app.automated).and_then(|last| last.by.clone());
-            Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
-        }
-        Err(why) => {
-            let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
-            let found = found.into_iter().take(5).collect();
-            let failure = Failure::OtherImage { wanted: plan.image_ref().to_string(), found, why };
-            fail_after(view, watch, view.limits.other_image, failure)
-        }
-    }
-}
-
-/// How long `Degraded` is borne.
-fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Duration {
-    let grace = committed.commit.target().degraded_grace;
-    if watch.degraded_before { grace.max(view.limits.degraded_before) } else { grace }
-}
-
-/// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
-fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
-    let is_image = matches!(failure, Failure::OtherImage { .. });
-    if watch.doubts_image != is_image {
-        forget_doubt(watch);
-        watch.doubts_image = is_image;
-    }
-    // Meanwhile people read how it is.
-    watch.waiting = None;
-    watch.progress = Some(progress(view.app, true));
-    let since = *watch.degraded_since.get_or_insert(view.now);
-    watch.degraded_seen = watch.degraded_seen.saturating_add(1);
-    if view.now.since(since) >= grace && watch.degraded_seen >= 2 {
-        return failed(failure);
-    }
-    Step::LookAgainAt(since.after(grace))
-}
-
-fn forget_doubt(watch: &mut WatchFact) {
-    watch.degraded_since = None;
-    watch.degraded_seen = 0;
-}
-
-fn failed(failure: Failure) -> Step {
-    Step::Over(LastWord::Failed { failure })
-}
-
-fn progress(app: &Application, synced: bool) -> Progress {
-    let last = app.last.as_ref();
-    let applied = last.map(|last| {
-        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
-        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
-    });
-    Progress {
-        synced,
-        health: format!("{:?}", app.health),
-        message: last.map(|last| last.message.clone()).unwrap_or_default(),
-        resources: applied.filter(|(_, all)| *all > 0),
-        retry: last.map(|last| last.retry_count).unwrap_or_default(),
-        holds: String::new(),
-    }
-}
-
-/// Failing resources by name with Argo CD's own message: at most five.
-fn failing(app: &Application) -> Vec<String> {
-    app.failing.iter().take(5).cloned().collect()
 }
 
 /// Whose turn it is when `current` names another deployment than ours.

@@ -3,6 +3,8 @@
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
 use super::proof::{Doubt, Proof};
+use super::remarks::Remarks;
+use crate::application::Unwell;
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
@@ -433,8 +435,12 @@ pub struct WatchFact {
     pub waiting: Option<Waiting>,
     /// How far it is.
     pub progress: Option<Progress>,
-    /// It was `Degraded` before we asked.
+    /// It was `Degraded` before we asked, what is excused apart.
     pub degraded_before: bool,
+    /// What was not healthy at the last look before we asked, workloads apart: a few of them.
+    pub before: Vec<Unwell>,
+    /// What the last look showed besides.
+    pub remarks: Remarks,
     /// Looks like a failure since then, after our sync: `Degraded`, or with another image.
     pub degraded_since: Option<Timestamp>,
     /// How often it was seen so.

@@ -2,7 +2,7 @@
 
 use super::samples::*;
 use super::*;
-use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource};
+use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::{BranchName, PullRequestNumber};
@@ -382,6 +382,11 @@ impl Scene {
     }
 }
 
+/// `<kind>/checkout` is not healthy.
+fn unwell(kind: &str, health: Health, message: &str) -> Unwell {
+    Unwell { kind: kind.to_owned(), name: "checkout".to_owned(), health, message: message.to_owned() }
+}
+
 /// The newest operation, begun at 5 s for us.
 fn ours(phase: Phase) -> OperationState {
     OperationState {
@@ -509,12 +514,13 @@ fn ours_that_failed_says_what_failed() {
         scene.watch.repeats = 2;
         scene.app.last =
             Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
-        scene.app.failing = (1..=7).map(|n| format!("Job/migrate-{n}: exit code 1")).collect();
+        let one = |n: u64| Unwell { name: format!("migrate-{n}"), ..unwell("Job", Health::Degraded, "exit code 1") };
+        scene.app.unwell = (1..=7).map(one).collect();
         let Step::Over(LastWord::Failed { failure: Failure::Sync { message, resources } }) = scene.step(60) else {
             panic!("{phase:?}");
         };
         assert_eq!(message, "one or more objects failed to apply");
-        assert_eq!(resources, scene.app.failing[..5]);
+        assert_eq!((resources.len(), resources[4].as_str()), (5, "Job/migrate-5: exit code 1"));
     }
 }
 
@@ -631,12 +637,12 @@ fn what_our_sync_applied_counts_where_no_pod_runs() {
 #[test]
 fn a_pause_is_a_stage_unless_our_sync_did_not_touch_it() {
     let mut scene = Scene::succeeded(9, Health::Suspended);
-    scene.app.suspended = vec!["Rollout/checkout".to_owned()];
+    scene.app.unwell = vec![unwell("Rollout", Health::Suspended, "")];
     health_is(scene.step(300), "Suspended");
     scene.app.last.as_mut().unwrap().resources =
         vec![applied("Rollout", &["ghcr.io/acme/checkout:faster-cart-aaaaaaa"])];
     health_is(scene.step(300), "Suspended");
-    scene.app.suspended = vec!["ScaledObject/other".to_owned()];
+    scene.app.unwell = vec![unwell("ScaledObject", Health::Suspended, "")];
     assert!(matches!(scene.step(300), Step::Over(LastWord::Live { .. })));
 }
 
@@ -691,10 +697,10 @@ fn a_paused_rollout_without_images_is_not_live() {
     const NEW: &str = "ghcr.io/acme/checkout:faster-cart-aaaaaaa";
     let mut scene = Scene::succeeded(9, Health::Suspended);
     scene.app.last.as_mut().unwrap().resources = vec![applied("Deployment", &[NEW]), applied("Job", &["worker:1"])];
-    scene.app.suspended = vec!["Rollout/checkout".to_owned()];
+    scene.app.unwell = vec![unwell("Rollout", Health::Suspended, "")];
     health_is(scene.step(300), "Suspended");
     // A paused resource with another image has no part in our version.
-    scene.app.suspended = vec!["Job/checkout".to_owned()];
+    scene.app.unwell = vec![unwell("Job", Health::Suspended, "")];
     assert!(matches!(scene.step(300), Step::Over(LastWord::Live { .. })));
 }
 
@@ -743,7 +749,7 @@ fn a_fault_of_argocds_own_is_repeated_twice_and_never_a_hook() {
 fn degraded_is_borne_for_its_grace_and_seen_twice() {
     let mut scene = Scene::succeeded(9, Health::Degraded);
     scene.app.health_message = "back-off restarting failed container".to_owned();
-    scene.app.failing = vec!["Deployment/checkout: 1 of 2 replicas".to_owned()];
+    scene.app.unwell = vec![unwell("Deployment", Health::Degraded, "1 of 2 replicas")];
     assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
     assert_eq!(scene.step(18), Step::LookAgainAt(at(19)));
     let failure = Failure::Degraded {
@@ -783,6 +789,36 @@ fn what_was_degraded_before_gets_a_minute_at_least() {
     scene.watch.degraded_before = true;
     scene.facts.committed.as_mut().unwrap().commit.target_mut().degraded_grace = Duration::from_secs(90);
     assert_eq!(scene.step(9), Step::LookAgainAt(at(99)));
+}
+
+#[test]
+fn what_was_so_before_our_sync_does_not_count() {
+    let ingress = || unwell("Ingress", Health::Progressing, "");
+    let of = |before: &[Unwell], now: &[Unwell]| {
+        let health = now.iter().map(|one| one.health).max().unwrap_or(Health::Healthy);
+        let mut scene = Scene::succeeded(9, health);
+        before_sync(&Application { unwell: before.to_vec(), ..scene.app.clone() }, &mut scene.watch);
+        scene.app.unwell = now.to_vec();
+        scene
+    };
+    let mut so = of(&[ingress()], &[ingress()]);
+    assert!(matches!(so.step(9), Step::Over(LastWord::Live { .. })));
+    let because = vec!["Ingress/checkout".to_owned()];
+    assert_eq!(so.watch.remarks.as_before, Some(AsBefore { health: "Progressing".to_owned(), because }));
+    health_is(of(&[], &[ingress()]).step(300), "Progressing");
+    // The rollout itself is not over, and its health is the one to name.
+    let hpa = || unwell("HorizontalPodAutoscaler", Health::Degraded, "no metrics");
+    let rollout = || unwell("Deployment", Health::Progressing, "1 of 2 replicas");
+    health_is(of(&[hpa()], &[hpa(), rollout()]).step(300), "Progressing");
+    // A failure names only what is not excused, and is not slower because of what is.
+    let late = || unwell("Deployment", Health::Degraded, "Deployment exceeded its progress deadline");
+    let mut failed = of(&[hpa()], &[hpa(), late()]);
+    assert!(!failed.watch.degraded_before);
+    failed.step(9);
+    let Step::Over(LastWord::Failed { failure: Failure::Degraded { resources, .. } }) = failed.step(10) else {
+        panic!("not failed")
+    };
+    assert_eq!(resources, ["Deployment/checkout: Deployment exceeded its progress deadline"]);
 }
 
 #[test]

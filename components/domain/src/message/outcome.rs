@@ -37,7 +37,7 @@ pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String
                 Proof::NoImage => " Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.",
             };
             let by = synced_by.as_ref().map(|by| format!(" {} synced it once more in Argo CD.", words(by, SHORT))).unwrap_or_default();
-            (":white_check_mark:", format!("is live: {tag}.{page}{by}{unproven}{}", lock_of_rollback(facts)))
+            (":white_check_mark:", format!("is live: {tag}.{page}{by}{unproven}{}{}", as_before(facts), lock_of_rollback(facts)))
         }
         LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
         LastWord::Superseded { by_deployment: Some(_), .. } => {
@@ -103,6 +103,15 @@ fn which_passed(facts: &Facts) -> String {
         (None, Some(_)) => format!(" {passed} after the commit, because Argo CD didn't confirm the sync"),
         (None, None) => format!(" {passed} after the commit, because Argo CD didn't take the sync"),
     }
+}
+
+/// What was so before, and is no reason not to call it live.
+fn as_before(facts: &Facts) -> String {
+    let Some(so) = facts.watch.as_ref().and_then(|watch| watch.remarks.as_before.as_ref()) else {
+        return String::new();
+    };
+    let health = words(&so.health, SHORT);
+    format!(" Argo CD calls the app {health} as before, because of {}.", codes(&so.because))
 }
 
 /// A rollback locks its target.

@@ -11,8 +11,8 @@ use crate::deployment::samples::{
     at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
 };
 use crate::deployment::{
-    ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress, Proof,
-    Reference, RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
+    AsBefore, ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress,
+    Proof, Reference, Remarks, RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
@@ -433,6 +433,11 @@ fn words(facts: &Facts) -> String {
     message.blocks[0]["text"]["text"].as_str().unwrap().to_owned()
 }
 
+fn remarks() -> Remarks {
+    let as_before = AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()] };
+    Remarks { as_before: Some(as_before) }
+}
+
 fn asked() -> WatchFact {
     WatchFact { asked: Some(at(5)), taken: Some(at(6)), ..WatchFact::default() }
 }
@@ -540,6 +545,7 @@ fn every_last_word() {
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
+        ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
@@ -557,6 +563,7 @@ fn every_last_word() {
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
     live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
+    live as before: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Progressing as before, because of `Ingress/checkout`.
     synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.

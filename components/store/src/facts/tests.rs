@@ -1,13 +1,14 @@
 use super::*;
 use crate::memory::Memory;
+use domain::application::{Health, Unwell};
 use domain::deployment::samples::{
     application, at, blob, cancelled, commit, commit_to, committed, id, live, path, place, push, relayed, request, sha,
     target_plan, user,
 };
 use domain::deployment::{
-    Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt, End,
-    EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders,
-    TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
+    Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt,
+    End, EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Remarks,
+    Rider, Riders, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -157,6 +158,8 @@ fn every_fact_is_read_as_it_was_written() {
                 holds: text(),
             }),
             degraded_before: true,
+            before: vec![Unwell { kind: text(), name: text(), health: Health::Progressing, message: text() }],
+            remarks: Remarks { as_before: Some(AsBefore { health: text(), because: vec![text()] }) },
             degraded_since: Some(at(6)),
             degraded_seen: 2,
             ended_seen: Some(at(6)),

@@ -149,6 +149,8 @@ pub struct App {
     pub pods_are: (String, String),
     /// Degraded is an autoscaler without metrics, not a rollout past its deadline.
     pub flaps: bool,
+    /// Resources beside the Deployment that are as they are, whatever is deployed: kind, health, what Argo CD says.
+    pub standing: Vec<(String, Health, String)>,
     /// `status.summary.externalURLs`: where people see the app, from its ingresses and their annotations.
     pub urls: Vec<String>,
     /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
@@ -245,6 +247,7 @@ impl App {
             applies: None,
             pods_are: ("Running".to_owned(), String::new()),
             flaps: false,
+            standing: Vec::new(),
             urls: Vec::new(),
             conditions: Vec::new(),
             now: Status::default(),
@@ -350,7 +353,7 @@ impl App {
         }
         let mut status = json!({
             "sync": sync,
-            "health": {"status": now.health.name(), "lastTransitionTime": self.time(now.health_since)},
+            "health": {"status": self.worst().name(), "lastTransitionTime": self.time(now.health_since)},
             "resources": self.resources(),
             "summary": {"images": now.images},
             "sourceType": "Helm",
@@ -434,6 +437,12 @@ impl App {
         json
     }
 
+    /// The worst of all resources, as Argo CD orders them.
+    fn worst(&self) -> Health {
+        let all = self.standing.iter().map(|(_, health, _)| *health);
+        all.chain([self.now.health]).max().unwrap_or_default()
+    }
+
     /// `status.resources`.
     fn resources(&self) -> Value {
         let now = &self.now;
@@ -463,6 +472,14 @@ impl App {
             resources.push(json!({"group": "autoscaling", "version": "v2", "kind": "HorizontalPodAutoscaler",
                 "namespace": name, "name": name, "status": "Synced", "health": health}));
         }
+        resources.extend(self.standing.iter().map(|(kind, health, message)| {
+            let health = if message.is_empty() {
+                json!({"status": health.name()})
+            } else {
+                json!({"status": health.name(), "message": message})
+            };
+            json!({"version": "v1", "kind": kind, "namespace": name, "name": name, "status": "Synced", "health": health})
+        }));
         if self.leftover {
             resources.push(json!({"version": "v1", "kind": "ConfigMap", "namespace": name, "name": "old-config",
                 "status": "OutOfSync", "requiresPruning": true}));

@@ -64,9 +64,12 @@ fn an_application_in_our_words() {
             (at("08:42:43"), texts(&[SHA])),
         ],
         retry: None,
-        suspended: Vec::new(),
-        given_up: true,
-        failing: texts(&[r#"Deployment/checkout: Deployment "checkout" exceeded its progress deadline"#]),
+        unwell: vec![Unwell {
+            kind: "Deployment".to_owned(),
+            name: "checkout".to_owned(),
+            health: Health::Degraded,
+            message: r#"Deployment "checkout" exceeded its progress deadline"#.to_owned(),
+        }],
     };
     assert_eq!(read(sample()), expected);
 }
@@ -121,20 +124,17 @@ fn revisions_are_per_source() {
 }
 
 #[test]
-fn what_failed_is_named_first() {
-    let mut failed = with("/status/operationState/phase", json!("Failed"));
-    failed["status"]["operationState"]["syncResult"]["resources"][0]["status"] = json!("SyncFailed");
-    failed["status"]["operationState"]["syncResult"]["resources"][0]["message"] =
-        json!("service is invalid:\n  spec.ports");
-    failed["status"]["operationState"]["syncResult"]["resources"][1]["hookPhase"] = json!("Error");
-    failed["status"]["operationState"]["syncResult"]["resources"][1]["message"] = json!("");
-    let snapshot = read(failed);
-    insta::assert_snapshot!(snapshot.failing.join("\n"), @r#"
-    Service/checkout: service is invalid: spec.ports
-    Job/migrate
-    Deployment/checkout: Deployment "checkout" exceeded its progress deadline
-    "#);
-    assert_eq!(snapshot.last.unwrap().phase, Phase::Failed);
+fn resources_that_are_not_healthy_are_kept_and_hooks_are_not() {
+    let resources = json!([
+        { "kind": "Service", "name": "a", "health": { "status": "Healthy" } },
+        { "kind": "ConfigMap", "name": "b" },
+        { "kind": "Ingress", "name": "c", "health": { "status": "Progressing", "message": "no\n  address" } },
+        { "kind": "Job", "name": "d", "hook": true, "health": { "status": "Degraded" } },
+        { "kind": "Rollout", "name": "e", "health": { "status": "Suspended" } },
+    ]);
+    let read = read(with("/status/resources", resources)).unwell;
+    let found: Vec<_> = read.iter().map(|one| (one.name.as_str(), one.health, one.message.as_str())).collect();
+    assert_eq!(found, [("c", Health::Progressing, "no address"), ("e", Health::Suspended, "")]);
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! What Argo CD shows besides the rollout: what was so before, its conditions, what it would prune.
+
+use e2e::{Room, room};
+use fakes::argocd::{Health, Script};
+
+/// A sync that is quick, and the health after it. A reconciliation counts only from the next whole second on.
+fn then(health: &[(u64, Health)]) -> Script {
+    Script { begins: 20, compares: 20, ends: 50, reconciles: 1100, ..Script::then(health) }
+}
+
+fn follows(room: &Room, script: Script) {
+    room.argocd.lock().app("checkout").script = script;
+}
+
+/// Beside the Deployment there is such a resource, whatever is deployed.
+fn standing(room: &Room, kind: &str, health: Health, message: &str) {
+    room.argocd.lock().app("checkout").standing.push((kind.to_owned(), health, message.to_owned()));
+}
+
+/// Without a controller an Ingress never gets an address. An autoscaler may lack its metrics.
+#[test]
+fn what_was_so_before_is_said_and_does_not_hold_up() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Progressing), (500, Health::Healthy)]));
+        standing(room, "Ingress", Health::Progressing, "");
+        room.alice("checkout 42").await;
+        let message = room.says("is live").await?;
+        let expected = "Argo CD calls the app Progressing as before, because of `Ingress/checkout`.";
+        assert!(message.contains(expected), "{message}");
+        standing(room, "HorizontalPodAutoscaler", Health::Degraded, "no metrics");
+        room.alice("checkout main").await;
+        room.says("Argo CD calls the app Degraded as before").await?;
+        assert!(!room.told().iter().any(|text| text.contains("not healthy")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// An Ingress that is new with this version may be its fault.
+#[test]
+fn what_was_not_so_before_holds_up() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        standing(room, "Ingress", Health::Healthy, "");
+        room.alice("checkout 42").await;
+        room.says("rolling out").await?;
+        room.argocd.lock().app("checkout").standing[0].1 = Health::Progressing;
+        room.says("Health: progressing").await?;
+        room.argocd.lock().app("checkout").standing[0].1 = Health::Healthy;
+        let message = room.says("is live").await?;
+        assert!(!message.contains("as before"), "{message}");
+        Ok(())
+    });
+}
