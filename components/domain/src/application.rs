@@ -22,8 +22,10 @@ pub struct Application {
     pub health_message: String,
     /// When Argo CD last compared with Git.
     pub reconciled: Option<Timestamp>,
-    /// `Type: message`, such as `ComparisonError: …`.
-    pub conditions: Vec<String>,
+    /// What is wrong or odd with it, in Argo CD's eyes.
+    pub conditions: Vec<Condition>,
+    /// `Kind/name` of each resource that is no longer in Git. We never prune.
+    pub to_prune: Vec<String>,
     /// The images of its Pods, as far as its project shows Pods: those of Jobs, too.
     pub images: Vec<String>,
     /// `syncPolicy.retry`, as it is.
@@ -41,6 +43,20 @@ pub struct Application {
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
+}
+
+/// An entry of `status.conditions`: `ComparisonError`, `OrphanedResourceWarning`, …
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    pub kind: String,
+    /// Argo CD's words.
+    pub message: String,
+}
+
+impl Condition {
+    pub fn is_error(&self) -> bool {
+        self.kind.ends_with("Error")
+    }
 }
 
 /// A resource that is not healthy.

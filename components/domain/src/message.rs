@@ -15,6 +15,7 @@ mod outcome;
 mod preview;
 mod progress;
 mod pull_request;
+mod remarks;
 mod sentence;
 mod text;
 

@@ -51,3 +51,59 @@ fn what_was_not_so_before_holds_up() {
         Ok(())
     });
 }
+
+fn condition(room: &Room, kind: &str, message: &str) {
+    let mut argocd = room.argocd.lock();
+    argocd.app("checkout").conditions = vec![(kind.to_owned(), message.to_owned())];
+    argocd.look(sandbox::now(), "checkout", None);
+}
+
+/// A warning holds nothing up. Passwords of repositories are not told.
+#[test]
+fn conditions_are_told_while_they_hold_and_in_the_last_word() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        condition(
+            room,
+            "OrphanedResourceWarning",
+            "Application has 3 orphaned resources: see https://bob:hunter2@git.example/x",
+        );
+        room.alice("checkout 42").await;
+        let message = room.says("is live").await?;
+        assert!(
+            message.contains("Argo CD says: OrphanedResourceWarning: Application has 3 orphaned resources"),
+            "{message}"
+        );
+        assert!(!room.told().iter().any(|text| text.contains("hunter2")), "{:#?}", room.told());
+        // Somebody breaks the application while it rolls out: Argo CD compares nothing until that is mended.
+        follows(room, Script { reconciles: 60_000, ..then(&[(0, Health::Healthy)]) });
+        room.alice("checkout main").await;
+        room.says("rolled out").await?;
+        condition(room, "InvalidSpecError", "application destination has no such cluster");
+        room.says("Argo CD says: InvalidSpecError: application destination has no such cluster").await?;
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.app("checkout").conditions = Vec::new();
+            argocd.look(sandbox::now() + 1000, "checkout", Some(Health::Healthy));
+        }
+        let message = room.says(&format!("is live: `{}`", room.tag("checkout", "main"))).await?;
+        assert!(!message.contains("InvalidSpecError"), "{message}");
+        Ok(())
+    });
+}
+
+/// The bot never prunes, so what is left over stays.
+#[test]
+fn what_would_be_pruned_is_said() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.argocd.lock().app("checkout").leftover = true;
+        room.alice("checkout 42").await;
+        let message = room.says("is live").await?;
+        assert!(
+            message.contains("1 resource would be pruned, because it is no longer in Git: `ConfigMap/old-config`."),
+            "{message}"
+        );
+        Ok(())
+    });
+}

@@ -4,13 +4,14 @@
 //! test holds the two together. Go writes `null` for an empty list, so every list is an `Option`.
 
 use domain::application::{
-    AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell,
+    AppSource, Application, Condition, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell,
 };
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use std::borrow::Cow;
 
 // ---- As Argo CD writes it ----
 
@@ -57,6 +58,7 @@ pub(super) const FIELDS: &[&str] = &[
     "status.resources.hook",
     "status.resources.kind",
     "status.resources.name",
+    "status.resources.requiresPruning",
     "status.summary.externalURLs",
     "status.summary.images",
     "status.sync.revision",
@@ -151,7 +153,7 @@ struct Status {
     sync: WireSync,
     health: WireHealth,
     reconciled_at: Option<String>,
-    conditions: Option<Vec<Condition>>,
+    conditions: Option<Vec<WireCondition>>,
     summary: Summary,
     resources: Option<Vec<WireResource>>,
     history: Option<Vec<HistoryEntry>>,
@@ -175,7 +177,7 @@ struct WireHealth {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Condition {
+struct WireCondition {
     #[serde(rename = "type")]
     kind: String,
     message: String,
@@ -190,12 +192,13 @@ struct Summary {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct WireResource {
     kind: String,
     name: String,
     health: Option<WireHealth>,
     hook: bool,
+    requires_pruning: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -231,6 +234,8 @@ impl WireApplication {
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
+        let pruned = status.resources.iter().flatten().filter(|resource| resource.requires_pruning && !resource.hook);
+        let to_prune = pruned.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
         let unwell = status.resources.into_iter().flatten().filter_map(WireResource::unwell).collect();
         // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources
         // is ours.
@@ -256,12 +261,8 @@ impl WireApplication {
             health: status.health.status,
             health_message: clip(&status.health.message, SENTENCE),
             reconciled: time(status.reconciled_at),
-            conditions: status
-                .conditions
-                .iter()
-                .flatten()
-                .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
-                .collect(),
+            conditions: status.conditions.into_iter().flatten().map(WireCondition::read).collect(),
+            to_prune,
             images: status.summary.images.unwrap_or_default(),
             urls: status.summary.external_urls.unwrap_or_default(),
             sources: sources.collect(),
@@ -279,6 +280,12 @@ impl WireApplication {
 impl HistoryEntry {
     fn read(self) -> (Option<Timestamp>, Vec<String>) {
         (time(self.deployed_at), one_per_source(self.revision, self.revisions))
+    }
+}
+
+impl WireCondition {
+    fn read(self) -> Condition {
+        Condition { kind: clip(&self.kind, SENTENCE), message: clip(&self.message, PARAGRAPH) }
     }
 }
 
@@ -351,13 +358,23 @@ pub(super) const SENTENCE: usize = 200;
 /// What we keep of a message that may list several things.
 const PARAGRAPH: usize = 500;
 
-/// On one line, and at most that long.
+/// On one line, and at most that long. The password of an address is not kept: repositories have them in their URLs.
 pub(super) fn clip(text: &str, limit: usize) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<Cow<'_, str>> = text.split_whitespace().map(without_password).collect();
     let text = words.join(" ");
     match text.char_indices().nth(limit) {
         Some(_) => text.chars().take(limit.saturating_sub(1)).chain(['…']).collect(),
         None => text,
+    }
+}
+
+/// `https://user:password@host/…` as `https://…@host/…`.
+fn without_password(word: &str) -> Cow<'_, str> {
+    let Some((before, address)) = word.split_once("://") else { return Cow::Borrowed(word) };
+    let (host, path) = address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
+    match host.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{before}://…@{host}{}", without_password(path))),
+        None => Cow::Owned(format!("{before}://{host}{}", without_password(path))),
     }
 }
 

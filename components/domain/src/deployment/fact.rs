@@ -449,6 +449,8 @@ pub struct WatchFact {
     pub ended_seen: Option<Timestamp>,
     /// When Argo CD was last asked to compare again because it had not done so after the sync.
     pub refreshed: Option<Timestamp>,
+    /// How often, so far without a comparison.
+    pub refreshes: u32,
     /// Auto-sync is switched on, which it should not be.
     pub automated: bool,
     /// What looks like a failure is about the image, not about the health.

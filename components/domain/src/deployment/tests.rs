@@ -564,6 +564,18 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
     }
 }
 
+/// After `InvalidSpecError` Argo CD never compares until somebody mends that.
+#[test]
+fn a_comparison_that_does_not_come_is_asked_for_less_and_less_often() {
+    let mut scene = Scene::succeeded(7, Health::Unknown);
+    let asked: Vec<u64> = (8..=200).filter(|&second| matches!(scene.step(second), Step::Refresh(_))).collect();
+    assert_eq!(asked, [10, 12, 14, 18, 26, 42, 74, 106, 138, 170]);
+    // When it comes, it counts at once, and the next operation starts anew.
+    (scene.app.reconciled, scene.app.health) = (Some(at(9)), Health::Healthy);
+    assert!(matches!(scene.step(201), Step::Over(LastWord::Live { .. })));
+    assert_eq!(scene.watch.refreshes, 0);
+}
+
 #[test]
 fn each_health_after_our_sync() {
     assert!(matches!(Scene::succeeded(9, Health::Healthy).step(9), Step::Over(LastWord::Live { .. })));

@@ -67,13 +67,14 @@ pub(super) fn health(
         // By our own clock, not by when Argo CD says that it ended.
         let ended = *watch.ended_seen.get_or_insert(now);
         let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if now.since(since) >= limits::REFRESH_AFTER {
-            watch.refreshed = Some(now);
+        return if now.since(since) >= refresh_after(watch.refreshes) {
+            (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
             Step::Refresh(unproven)
         } else {
             Step::Follow(unproven)
         };
     }
+    watch.refreshes = 0;
     let judged = judge(app, &watch.before);
     match judged.health {
         Health::Degraded => {
@@ -94,6 +95,12 @@ pub(super) fn health(
             Step::Follow(progress_of(app, judged.health))
         }
     }
+}
+
+/// Argo CD may not compare at all: after `InvalidSpecError` or `UnknownError`, say, until somebody mends that. Then it is
+/// asked less and less often.
+fn refresh_after(refreshes: u32) -> Duration {
+    limits::REFRESH_AFTER.saturating_mul(2_u32.saturating_pow(refreshes.saturating_sub(2).min(4)))
 }
 
 /// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that

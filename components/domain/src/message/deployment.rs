@@ -4,8 +4,8 @@ use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
 use super::outcome::last_word;
 use super::progress::{syncing, with_waiting};
-use super::sentence;
 use super::text::{SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
+use super::{remarks, sentence};
 use crate::deployment::{ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State};
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
@@ -74,6 +74,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     }
     blocks.extend(facts.changes.as_ref().map(new_in_it).filter(|text| !text.is_empty()).map(|text| context(&text)));
     blocks.extend(riders(facts).map(|text| context(&text)));
+    blocks.extend(remarks::lines(facts).iter().map(|text| context(text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
     blocks.extend(button::row(buttons));
     // Notifications have one line.

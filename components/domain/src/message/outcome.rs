@@ -1,6 +1,7 @@
 //! The last word on a deployment after its commit: how it ended, what is different now, and what to do.
 
 use super::progress::{held_by, waiting_for};
+use super::remarks::as_before;
 use super::text::{LONG, SHORT, code, code_escape, codes, lasted, link, said, words};
 use super::{button, sentence};
 use crate::deployment::{Doubt, Facts, Failure, LastWord, Proof, Waiting};
@@ -103,15 +104,6 @@ fn which_passed(facts: &Facts) -> String {
         (None, Some(_)) => format!(" {passed} after the commit, because Argo CD didn't confirm the sync"),
         (None, None) => format!(" {passed} after the commit, because Argo CD didn't take the sync"),
     }
-}
-
-/// What was so before, and is no reason not to call it live.
-fn as_before(facts: &Facts) -> String {
-    let Some(so) = facts.watch.as_ref().and_then(|watch| watch.remarks.as_before.as_ref()) else {
-        return String::new();
-    };
-    let health = words(&so.health, SHORT);
-    format!(" Argo CD calls the app {health} as before, because of {}.", codes(&so.because))
 }
 
 /// A rollback locks its target.

@@ -6,6 +6,7 @@ mod limits;
 mod states;
 
 use super::*;
+use crate::application::Condition;
 use crate::command::{Command, DeployWords, Verb, What};
 use crate::deployment::samples::{
     at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
@@ -435,7 +436,7 @@ fn words(facts: &Facts) -> String {
 
 fn remarks() -> Remarks {
     let as_before = AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()] };
-    Remarks { as_before: Some(as_before) }
+    Remarks { as_before: Some(as_before), ..Remarks::default() }
 }
 
 fn asked() -> WatchFact {
@@ -520,6 +521,40 @@ fn outcome(seconds: u64, word: LastWord) -> Option<OutcomeFact> {
 
 fn last(word: LastWord, watch: WatchFact) -> String {
     words(&Facts { watch: Some(watch), outcome: outcome(903, word), ..relayed() })
+}
+
+#[test]
+fn what_argocd_shows_besides_is_in_small_print() {
+    let condition = |kind: &str, message: &str| Condition { kind: kind.to_owned(), message: message.to_owned() };
+    let invalid = || condition("InvalidSpecError", "application destination has no <cluster>.");
+    let orphans = || condition("OrphanedResourceWarning", "Application has 3 orphaned resources");
+    let of = |remarks: Remarks, word: Option<LastWord>| {
+        let outcome = word.map(|word| OutcomeFact { at: at(903), word });
+        let facts = Facts { watch: Some(WatchFact { remarks, ..asked() }), outcome, ..relayed() };
+        let shown = show(&after_commit(&id('1'), &facts));
+        shown
+            .lines()
+            .filter(|line| line.contains("Argo CD says: ") || line.contains("prune"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let pruned = vec!["ConfigMap/old".to_owned()];
+    let timed_out = LastWord::TimedOut { waiting: None, health: None };
+    insta::assert_snapshot!(list_of([
+        ("running", of(Remarks { conditions: vec![invalid(), orphans()], ..Remarks::default() }, None)),
+        ("timed out", of(Remarks { conditions: vec![invalid()], ..Remarks::default() }, Some(timed_out))),
+        ("live", of(Remarks { conditions: vec![orphans()], ..Remarks::default() }, Some(live()))),
+        ("one to prune", of(Remarks { to_prune: 1, pruned: pruned.clone(), ..Remarks::default() }, None)),
+        ("more to prune", of(Remarks { to_prune: 7, pruned: [&pruned[..]; 3].concat(), ..Remarks::default() }, Some(live()))),
+        ("nothing", of(Remarks::default(), None)),
+    ]), @"
+    running: [context] :warning: Argo CD says: InvalidSpecError: application destination has no &lt;cluster&gt;; OrphanedResourceWarning: Application has 3 orphaned resources.
+    timed out: [context] :warning: Argo CD says: InvalidSpecError: application destination has no &lt;cluster&gt;.
+    live: [context] Argo CD says: OrphanedResourceWarning: Application has 3 orphaned resources.
+    one to prune: [context] 1 resource is no longer in Git but still in the cluster: `ConfigMap/old`. Argo CD would prune it; I never do.
+    more to prune: [context] 7 resources are no longer in Git but still in the cluster: `ConfigMap/old`, `ConfigMap/old`, `ConfigMap/old` and 4 more. Argo CD would prune them; I never do.
+    nothing:
+    ");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::memory::Memory;
-use domain::application::{Health, Unwell};
+use domain::application::{Condition, Health, Unwell};
 use domain::deployment::samples::{
     application, at, blob, cancelled, commit, commit_to, committed, id, live, path, place, push, relayed, request, sha,
     target_plan, user,
@@ -159,7 +159,13 @@ fn every_fact_is_read_as_it_was_written() {
             }),
             degraded_before: true,
             before: vec![Unwell { kind: text(), name: text(), health: Health::Progressing, message: text() }],
-            remarks: Remarks { as_before: Some(AsBefore { health: text(), because: vec![text()] }) },
+            remarks: Remarks {
+                as_before: Some(AsBefore { health: text(), because: vec![text()] }),
+                conditions: vec![Condition { kind: text(), message: text() }],
+                to_prune: 1,
+                pruned: vec![text()],
+            },
+            refreshes: 1,
             degraded_since: Some(at(6)),
             degraded_seen: 2,
             ended_seen: Some(at(6)),

@@ -303,6 +303,17 @@ impl ArgoCd {
     /// The controller compares the cluster with the newest commit.
     pub(super) fn reconcile(&mut self, at: Millis, key: &Key, health: Option<Health>) {
         let Some(app) = self.apps.get_mut(key) else { return };
+        if app.conditions.iter().any(|(kind, _)| matches!(kind.as_str(), "InvalidSpecError" | "UnknownError")) {
+            // Nothing is compared then, and `reconciledAt` stays.
+            let now = &mut app.now;
+            (now.refresh, now.sync) = (false, "Unknown");
+            now.rollout = health.or(now.rollout);
+            if now.health != Health::Unknown {
+                now.rollout.get_or_insert(now.health);
+                (now.health, now.health_since) = (Health::Unknown, at);
+            }
+            return self.touch(key);
+        }
         let found = app.resolve(&*self.git).and_then(|revisions| {
             let tag = app.render(&*self.git, &revisions)?;
             Ok((revisions, tag))

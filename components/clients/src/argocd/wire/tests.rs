@@ -52,7 +52,11 @@ fn an_application_in_our_words() {
         health: Health::Degraded,
         health_message: String::new(),
         reconciled: at("08:42:44"),
-        conditions: texts(&["SharedResourceWarning: Service/checkout is part of applications a and b"]),
+        conditions: vec![Condition {
+            kind: "SharedResourceWarning".to_owned(),
+            message: "Service/checkout is part of applications a and b".to_owned(),
+        }],
+        to_prune: Vec::new(),
         images: texts(&["ghcr.io/acme/checkout:main-6b6ed4b"]),
         urls: texts(&["https://checkout.acme.example/"]),
         sources: vec![AppSource { url: "https://github.com/acme/gitops.git".to_owned(), target: "main".to_owned() }],
@@ -126,13 +130,15 @@ fn revisions_are_per_source() {
 #[test]
 fn resources_that_are_not_healthy_are_kept_and_hooks_are_not() {
     let resources = json!([
-        { "kind": "Service", "name": "a", "health": { "status": "Healthy" } },
+        { "kind": "Service", "name": "a", "health": { "status": "Healthy" }, "requiresPruning": true },
         { "kind": "ConfigMap", "name": "b" },
         { "kind": "Ingress", "name": "c", "health": { "status": "Progressing", "message": "no\n  address" } },
         { "kind": "Job", "name": "d", "hook": true, "health": { "status": "Degraded" } },
         { "kind": "Rollout", "name": "e", "health": { "status": "Suspended" } },
     ]);
-    let read = read(with("/status/resources", resources)).unwell;
+    let read = read(with("/status/resources", resources));
+    assert_eq!(read.to_prune, ["Service/a"]);
+    let read = read.unwell;
     let found: Vec<_> = read.iter().map(|one| (one.name.as_str(), one.health, one.message.as_str())).collect();
     assert_eq!(found, [("c", Health::Progressing, "no address"), ("e", Health::Suspended, "")]);
 }
@@ -199,6 +205,7 @@ fn the_fields_that_we_ask_for_are_those_that_we_read() {
     full["spec"]["syncPolicy"]["automated"] = json!({ "enabled": true });
     full["spec"]["syncPolicy"]["retry"] = json!({ "limit": 3 });
     full["metadata"]["deletionTimestamp"] = json!("2026-08-21T08:42:43Z");
+    full["status"]["resources"][0]["requiresPruning"] = json!(true);
     full["status"]["sync"]["revisions"] = json!(["a"]);
     full["status"]["history"][0]["revisions"] = json!(["a"]);
     full["status"]["operationState"]["syncResult"]["revisions"] = json!(["a"]);
@@ -273,5 +280,8 @@ fn long_texts_are_cut() {
     assert_eq!(clip(" a\n\n b\tc ", 5), "a b c");
     assert_eq!(clip("abcdef", 5), "abcd…");
     assert_eq!(clip("üüüüü", 5), "üüüüü");
+    let git =
+        "fetch https://bob:hunter2@git.example/x?a=b and 'ssh://git@git.example/x' failed: a://b:c@d:p@e/://f:g@h";
+    assert_eq!(clip(git, 200), "fetch https://…@git.example/x?a=b and 'ssh://…@git.example/x' failed: a://…@e/://…@h");
     assert_eq!(read(with("/status/health/message", json!("x".repeat(10_000)))).health_message.chars().count(), 200);
 }

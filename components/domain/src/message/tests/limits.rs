@@ -119,10 +119,24 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: Some(s()) }), health: None },
             LastWord::TimedOut { waiting: Some(Waiting::ArgoCd { fault: fault.clone() }), health: None },
         ]);
+        let condition = Condition { kind: s(), message: s() };
+        let remarks = Remarks {
+            as_before: Some(AsBefore { health: s(), because: vec![s(); 20] }),
+            conditions: vec![condition; 5],
+            to_prune: u32::MAX,
+            pruned: vec![s(); 3],
+        };
         for word in words {
             let about = format!("{word:?}").chars().take(60).collect::<String>();
             check_message(
-                &after_commit(&id('1'), &Facts { watch: Some(asked()), outcome: outcome(60, word), ..facts.clone() }),
+                &after_commit(
+                    &id('1'),
+                    &Facts {
+                        watch: Some(WatchFact { remarks: remarks.clone(), ..asked() }),
+                        outcome: outcome(60, word),
+                        ..facts.clone()
+                    },
+                ),
                 &about,
             );
         }
