@@ -16,7 +16,7 @@ pub use gates::{
 };
 pub use people::People;
 
-use crate::image::{ImageName, TagRule};
+use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, Target};
 use crate::nonempty::NonEmpty;
 use crate::refusal::Refusal;
@@ -71,6 +71,9 @@ pub struct Environment {
     pub deadline: Duration,
     /// How long it may be degraded before it counts as failed.
     pub degraded_grace: Duration,
+    /// Under which other names its image runs.
+    pub mirrors: Vec<ImageName>,
+    pub verify_running: VerifyRunning,
 }
 
 impl Catalog {

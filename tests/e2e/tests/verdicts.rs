@@ -2,6 +2,7 @@
 
 use e2e::{Room, room};
 use fakes::argocd::{Health, Script};
+use sandbox::world::GITOPS;
 
 /// A sync that is quick, and the health after it. A reconciliation counts only from the next whole second on.
 fn then(health: &[(u64, Health)]) -> Script {
@@ -104,6 +105,48 @@ fn what_would_be_pruned_is_said() {
             message.contains("1 resource would be pruned, because it is no longer in Git: `ConfigMap/old-config`."),
             "{message}"
         );
+        Ok(())
+    });
+}
+
+/// Carol adds a line to checkout's entry in the catalog.
+fn in_the_catalog(room: &Room, line: &str) {
+    let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+    let catalog = catalog.replacen("allow: anyone\n", &format!("allow: anyone\n    {line}\n"), 1);
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Change the catalog");
+}
+
+/// A mirror that does not even keep the last part of the name.
+#[test]
+fn a_mirror_of_the_catalog_is_our_image() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        in_the_catalog(room, "mirrors: [mirror.corp:5000/team/shop]");
+        let mirrored = format!("mirror.corp:5000/team/shop:{}", room.tag("checkout", "feature/totals"));
+        {
+            let mut argocd = room.argocd.lock();
+            let app = argocd.app("checkout");
+            (app.images, app.applies) = (Some(vec![mirrored.clone()]), Some(vec![mirrored]));
+        }
+        room.goes_live("checkout 42").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn without_verify_running_nothing_is_proven_and_that_is_said() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        in_the_catalog(room, "verify_running: off");
+        {
+            let mut argocd = room.argocd.lock();
+            let other = Some(vec!["quay.io/else/thing:1".to_owned()]);
+            let app = argocd.app("checkout");
+            (app.images, app.applies) = (other.clone(), other);
+        }
+        room.alice("checkout 42").await;
+        let message = room.says("is live").await?;
+        assert!(message.contains("is not proven: `verify_running: off`"), "{message}");
         Ok(())
     });
 }

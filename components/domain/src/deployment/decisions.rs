@@ -9,6 +9,7 @@ use super::remarks::Remarks;
 use super::verdict::{Step, View, failed, failing, health, progress};
 use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Resource};
+use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
@@ -178,7 +179,11 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
     let on_ours = last.revisions.iter().any(|revision| revision == committed.sha.as_str());
     let ours_before = in_history(committed, view.app, watch.last_before);
     let succeeded = last.phase == Phase::Succeeded;
-    match proof(&last.applied_images(), &[], &plan.image_ref(), plan.digest.as_ref()) {
+    let applied = match plan.verify_running {
+        VerifyRunning::On => proof(&last.applied_images(), &[], &plan.ours()),
+        VerifyRunning::Off => Ok(Proof::NotAsked),
+    };
+    match applied {
         // It was applied, however the operation ended.
         Err(Doubt::OtherTag | Doubt::OldPods) => superseded(),
         Ok(Proof::Applied) if succeeded => health(view, committed, watch, last.finished.or(last.started)),

@@ -647,6 +647,29 @@ fn what_our_sync_applied_counts_where_no_pod_runs() {
 }
 
 #[test]
+fn without_a_proof_our_sync_and_health_decide() {
+    let of = |health| {
+        let mut scene = Scene::succeeded(9, health);
+        scene.app.images = vec!["quay.io/else/thing:1".to_owned()];
+        scene.app.last.as_mut().unwrap().resources = vec![applied("Deployment", &["quay.io/else/thing:1"])];
+        let plan = scene.facts.committed.as_mut().unwrap().commit.target_mut();
+        plan.verify_running = crate::image::VerifyRunning::Off;
+        scene
+    };
+    assert!(matches!(of(Health::Healthy).step(9), Step::Over(LastWord::Live { proof: Proof::NotAsked, .. })));
+    health_is(of(Health::Progressing).step(9), "Progressing");
+    // A pause may be ours.
+    let mut paused = of(Health::Suspended);
+    paused.app.unwell = vec![unwell("Deployment", Health::Suspended, "")];
+    health_is(paused.step(9), "Suspended");
+    // Somebody synced something else over ours: the images do not say whether ours is still there.
+    let mut over = of(Health::Healthy);
+    let theirs = OperationState { finished: Some(at(10)), ..foreign(Phase::Succeeded, 9) };
+    (over.app.last, over.app.reconciled) = (Some(theirs), Some(at(11)));
+    assert_eq!(over.step(12), superseded_by_eve());
+}
+
+#[test]
 fn a_pause_is_a_stage_unless_our_sync_did_not_touch_it() {
     let mut scene = Scene::succeeded(9, Health::Suspended);
     scene.app.unwell = vec![unwell("Rollout", Health::Suspended, "")];

@@ -4,9 +4,9 @@
 
 use super::before::{judge, remembered};
 use super::proof::{Doubt, Proof, proof};
-use super::{CommittedFact, Facts, Failure, LastWord, Progress, Waiting, WatchFact};
+use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Pod, Unwell};
-use crate::image::ImageRef;
+use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
@@ -87,7 +87,7 @@ pub(super) fn health(
         }
         Health::Healthy => image(view, committed, watch),
         // A pause that our version has no part in was there before.
-        Health::Suspended if !pauses_ours(app, &judged.left, &committed.commit.target().image_ref()) => {
+        Health::Suspended if !pauses_ours(app, &judged.left, committed.commit.target()) => {
             image(view, committed, watch)
         }
         Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
@@ -104,31 +104,33 @@ fn refresh_after(refreshes: u32) -> Duration {
 }
 
 /// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that
-/// takes its Pods from elsewhere. Argo CD before 3.1 says no images: then every pause counts.
-fn pauses_ours(app: &Application, left: &[Unwell], image: &ImageRef) -> bool {
+/// takes its Pods from elsewhere. Argo CD before 3.1 says no images: then every pause counts, and so it does if the
+/// catalog says that images prove nothing.
+fn pauses_ours(app: &Application, left: &[Unwell], plan: &TargetPlan) -> bool {
+    let image = plan.ours();
     let resources = || app.last.iter().flat_map(|last| &last.resources);
-    let is_ours = |images: &Vec<String>| proof(images, &[], image, None) == Ok(Proof::Applied);
+    let is_ours = |images: &Vec<String>| proof(images, &[], &image) == Ok(Proof::Applied);
     let ours: Vec<String> = resources()
         .filter(|resource| resource.images.as_ref().is_some_and(is_ours))
         .map(|resource| format!("{}/{}", resource.kind, resource.name))
         .collect();
     let without_images = resources().all(|resource| resource.images.is_none());
     let mut paused = left.iter().filter(|one| one.health == Health::Suspended);
-    without_images || paused.any(|one| one.kind == "Rollout" || ours.contains(&format!("{}/{}", one.kind, one.name)))
+    let all_count = without_images || plan.verify_running == VerifyRunning::Off;
+    all_count || paused.any(|one| one.kind == "Rollout" || ours.contains(&format!("{}/{}", one.kind, one.name)))
 }
 
 /// All is healthy. Whether our version is live, is for the images to say.
 fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
-    let Some(pods) = view.pods else { return Step::LookAtPods };
     let (app, plan) = (view.app, committed.commit.target());
+    if plan.verify_running == VerifyRunning::Off {
+        return live(app, Proof::NotAsked);
+    }
+    let Some(pods) = view.pods else { return Step::LookAtPods };
     let applied = app.last.as_ref().map(OperationState::applied_images).unwrap_or_default();
     let pods: Vec<String> = pods.iter().filter(|pod| pod.runs).flat_map(|pod| pod.images.iter().cloned()).collect();
-    match proof(&applied, &pods, &plan.image_ref(), plan.digest.as_ref()) {
-        Ok(proof) => {
-            let theirs = app.last.as_ref().filter(|last| last.deploy_id.is_none() && last.phase == Phase::Succeeded);
-            let synced_by = theirs.filter(|_| !app.automated).and_then(|last| last.by.clone());
-            Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
-        }
+    match proof(&applied, &pods, &plan.ours()) {
+        Ok(proof) => live(app, proof),
         Err(why) => {
             let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
             let found = found.into_iter().take(5).collect();
@@ -136,6 +138,12 @@ fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> St
             fail_after(view, watch, view.limits.other_image, failure)
         }
     }
+}
+
+fn live(app: &Application, proof: Proof) -> Step {
+    let theirs = app.last.as_ref().filter(|last| last.deploy_id.is_none() && last.phase == Phase::Succeeded);
+    let synced_by = theirs.filter(|_| !app.automated).and_then(|last| last.by.clone());
+    Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
 }
 
 /// How long `Degraded` is borne.

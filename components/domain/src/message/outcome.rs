@@ -35,6 +35,7 @@ pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String
             let page = page.map(|link| format!(" {link}")).unwrap_or_default();
             let unproven = match proof {
                 Proof::Runs | Proof::Applied => "",
+                Proof::NotAsked => " Whether this version runs is not proven: `verify_running: off`.",
                 Proof::NoImage => " Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.",
             };
             let by = synced_by.as_ref().map(|by| format!(" {} synced it once more in Argo CD.", words(by, SHORT))).unwrap_or_default();

@@ -551,8 +551,8 @@ fn what_argocd_shows_besides_is_in_small_print() {
     running: [context] :warning: Argo CD says: InvalidSpecError: application destination has no &lt;cluster&gt;; OrphanedResourceWarning: Application has 3 orphaned resources.
     timed out: [context] :warning: Argo CD says: InvalidSpecError: application destination has no &lt;cluster&gt;.
     live: [context] Argo CD says: OrphanedResourceWarning: Application has 3 orphaned resources.
-    one to prune: [context] 1 resource is no longer in Git but still in the cluster: `ConfigMap/old`. Argo CD would prune it; I never do.
-    more to prune: [context] 7 resources are no longer in Git but still in the cluster: `ConfigMap/old`, `ConfigMap/old`, `ConfigMap/old` and 4 more. Argo CD would prune them; I never do.
+    one to prune: [context] 1 resource would be pruned, because it is no longer in Git: `ConfigMap/old`. I leave it in the cluster.
+    more to prune: [context] 7 resources would be pruned, because they are no longer in Git: `ConfigMap/old`, `ConfigMap/old`, `ConfigMap/old` and 4 more. I leave them in the cluster.
     nothing:
     ");
 }
@@ -580,6 +580,7 @@ fn every_last_word() {
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
+        ("live, not asked", last(LastWord::Live { proof: Proof::NotAsked, synced_by: None, urls: Vec::new() }, asked())),
         ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
@@ -598,6 +599,7 @@ fn every_last_word() {
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
     live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
+    live, not asked: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Whether this version runs is not proven: `verify_running: off`.
     live as before: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Progressing as before, because of `Ingress/checkout`.
     synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.

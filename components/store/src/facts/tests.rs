@@ -73,6 +73,8 @@ fn every_fact_is_read_as_it_was_written() {
         digest: Some(domain::image::Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap()),
         applications: NonEmpty::one(ArgoApplication { namespace, ..application() }),
         deadline: Duration::from_millis(1500),
+        mirrors: vec![domain::image::ImageName::parse("mirror.corp/checkout").unwrap()],
+        verify_running: domain::image::VerifyRunning::Off,
         ..target_plan()
     };
     let granted = Granted { approved_by: vec![user("U7")], overridden: Some("on fire".to_owned()) };
