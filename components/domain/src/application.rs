@@ -24,6 +24,8 @@ pub struct Application {
     pub reconciled: Option<Timestamp>,
     /// What is wrong or odd with it, in Argo CD's eyes.
     pub conditions: Vec<Condition>,
+    /// The annotation `argocd.argoproj.io/manifest-generate-paths`: a change elsewhere does not make Argo CD render anew.
+    pub generate_paths: Option<String>,
     /// `Kind/name` of each resource that is no longer in Git. We never prune.
     pub to_prune: Vec<String>,
     /// The images of its Pods, as far as its project shows Pods: those of Jobs, too.
@@ -91,6 +93,8 @@ pub struct AppSource {
     pub url: String,
     /// The branch, tag or commit that it follows; empty is `HEAD`.
     pub target: String,
+    /// The folder in it; often empty.
+    pub path: String,
 }
 
 /// An operation that is asked for or under way.

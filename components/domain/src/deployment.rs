@@ -65,6 +65,7 @@ mod decisions;
 mod fact;
 mod facts;
 mod origin;
+mod paths;
 mod plan;
 mod proof;
 mod remarks;

@@ -18,13 +18,17 @@ use std::borrow::Cow;
 /// The fields that a snapshot is made of, below `application`. A field brings all that is below it.
 pub(super) const FIELDS: &[&str] = &[
     "metadata.name",
+    // Not all of them: `kubectl` keeps whole manifests there.
+    "metadata.annotations.argocd.argoproj.io/manifest-generate-paths",
     "metadata.deletionTimestamp",
     "operation.info",
     "operation.initiatedBy",
     "operation.sync.revision",
     "operation.sync.revisions",
+    "spec.source.path",
     "spec.source.repoURL",
     "spec.source.targetRevision",
+    "spec.sources.path",
     "spec.sources.repoURL",
     "spec.sources.targetRevision",
     "spec.sourceHydrator.syncSource",
@@ -86,6 +90,13 @@ struct Metadata {
     #[serde(rename = "name")]
     _name: String,
     deletion_timestamp: Option<String>,
+    annotations: Option<Annotations>,
+}
+
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(rename = "argocd.argoproj.io/manifest-generate-paths")]
+    generate_paths: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -100,6 +111,7 @@ struct Spec {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Source {
+    path: String,
     #[serde(rename = "repoURL")]
     repo_url: String,
     #[serde(rename = "targetRevision")]
@@ -248,8 +260,11 @@ impl WireApplication {
             source => source.into_iter().collect(),
         };
         let (automated, retry) = spec.sync_policy.map(|policy| (policy.automated, policy.retry)).unwrap_or_default();
-        let sources =
-            sources.into_iter().map(|source| AppSource { url: source.repo_url, target: source.target_revision });
+        let sources = sources.into_iter().map(|source| AppSource {
+            url: source.repo_url,
+            target: source.target_revision,
+            path: source.path,
+        });
         Application {
             operation: operation.map(|operation| Operation {
                 deploy_id: operation.deploy_id(),
@@ -262,6 +277,7 @@ impl WireApplication {
             health_message: clip(&status.health.message, SENTENCE),
             reconciled: time(status.reconciled_at),
             conditions: status.conditions.into_iter().flatten().map(WireCondition::read).collect(),
+            generate_paths: metadata.annotations.and_then(|annotations| annotations.generate_paths).map(cut_paths),
             to_prune,
             images: status.summary.images.unwrap_or_default(),
             urls: status.summary.external_urls.unwrap_or_default(),
@@ -355,8 +371,15 @@ fn time(text: Option<String>) -> Option<Timestamp> {
 
 /// What we keep of a sentence, in characters.
 pub(super) const SENTENCE: usize = 200;
+/// What we keep of a list of paths, in characters.
+const MOST_PATHS: usize = 2000;
 /// What we keep of a message that may list several things.
 const PARAGRAPH: usize = 500;
+
+/// As it is, if it is of a sensible length.
+fn cut_paths(paths: String) -> String {
+    paths.chars().take(MOST_PATHS).collect()
+}
 
 /// On one line, and at most that long. The password of an address is not kept: repositories have them in their URLs.
 pub(super) fn clip(text: &str, limit: usize) -> String {

@@ -77,7 +77,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
     let (id, app) = (view.id, view.app);
     watch.automated = app.automated;
-    watch.remarks = Remarks::of(app, &watch.before);
+    watch.remarks = Remarks::of(app, &watch.before, &committed.commit.plan);
     if app.deleting {
         return failed(Failure::Deleting);
     }

@@ -2,6 +2,8 @@
 //! last word. Bounded, because it is stored at each look.
 
 use super::before::{AsBefore, judge};
+use super::paths::left_out;
+use super::plan::Plan;
 use crate::application::{Application, Condition, Unwell};
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +25,12 @@ pub struct Remarks {
     pub to_prune: u32,
     /// `Kind/name` of a few of them.
     pub pruned: Vec<String>,
+    /// `manifest-generate-paths`, if it leaves out all that we changed: then Argo CD may have rendered nothing anew.
+    pub left_out: Option<String>,
 }
 
 impl Remarks {
-    pub(super) fn of(app: &Application, before: &[Unwell]) -> Self {
+    pub(super) fn of(app: &Application, before: &[Unwell], plan: &Plan) -> Self {
         let (errors, warnings): (Vec<&Condition>, Vec<&Condition>) =
             app.conditions.iter().partition(|condition| condition.is_error());
         let short = |condition: &Condition| Condition {
@@ -37,6 +41,8 @@ impl Remarks {
             as_before: judge(app, before).as_before,
             conditions: errors.into_iter().chain(warnings).take(CONDITIONS).map(short).collect(),
             to_prune: u32::try_from(app.to_prune.len()).unwrap_or(u32::MAX),
+            left_out: left_out(app, &plan.gitops.repo, plan.targets.first().files.iter())
+                .map(|paths| paths.chars().take(CONDITION).collect()),
             pruned: app.to_prune.iter().take(NAMES).cloned().collect(),
         }
     }
@@ -45,6 +51,7 @@ impl Remarks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deployment::samples::commit;
 
     #[test]
     fn errors_come_first_and_all_is_bounded() {
@@ -54,7 +61,7 @@ mod tests {
             to_prune: (0..9).map(|n| format!("ConfigMap/{n}")).collect(),
             ..Application::default()
         };
-        let remarks = Remarks::of(&app, &[]);
+        let remarks = Remarks::of(&app, &[], &commit().plan);
         let kinds: Vec<&str> = remarks.conditions.iter().map(|condition| condition.kind.as_str()).collect();
         assert_eq!(kinds, ["InvalidSpecError", "OrphanedResourceWarning", "A", "B", "C"]);
         assert!(remarks.conditions.iter().all(|condition| condition.message.len() == CONDITION));

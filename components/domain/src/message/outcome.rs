@@ -131,16 +131,17 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
             list(resources)
         ),
         Failure::OtherImage { wanted, found, why } => {
+            let check = where_to_look(facts);
             let (wanted, found, sha) = (code_escape(wanted, LONG), codes(found), in_brackets(facts));
             match why {
                 Doubt::OldPods => format!(
                     "is rolled out and healthy, but the Pods still run {found}, not `{wanted}`. Git has the new version{sha}. Find out in Argo CD who replaces these Pods: an operator, or a person (`OnDelete`)."
                 ),
                 Doubt::OtherTag => format!(
-                    "is rolled out and healthy, but doesn't run `{wanted}`: Argo CD shows {found}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from."
+                    "is rolled out and healthy, but doesn't run `{wanted}`: Argo CD shows {found}. Git has the new version{sha}. {check}"
                 ),
                 Doubt::NotUsed => format!(
-                    "is rolled out, but what was applied doesn't use `{wanted}`: Argo CD applied {found}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from."
+                    "is rolled out, but what was applied doesn't use `{wanted}`: Argo CD applied {found}. Git has the new version{sha}. {check}"
                 ),
             }
         }
@@ -166,6 +167,20 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::Fault { fault } => {
             format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause))
         }
+    }
+}
+
+/// Why our image was not applied.
+fn where_to_look(facts: &Facts) -> String {
+    let left_out = facts.watch.as_ref().and_then(|watch| watch.remarks.left_out.as_ref());
+    match (left_out, &facts.commit) {
+        (Some(paths), Some(commit)) => {
+            let (file, paths) = (code(commit.target().files.first()), code_escape(paths, LONG));
+            format!(
+                "Argo CD may have kept its old manifests: the application's annotation `manifest-generate-paths` (`{paths}`) leaves out {file}. Add that file."
+            )
+        }
+        _ => "Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.".to_owned(),
     }
 }
 

@@ -626,6 +626,12 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     let failed_later = |failure| last(LastWord::Failed { failure }, asked());
     let wanted = || text("ghcr.io/acme/checkout:faster-cart-aaaaaaa");
     let found = vec![text("ghcr.io/acme/checkout:main-1234567"), text("redis:7")];
+    let left_out = last(
+        LastWord::Failed {
+            failure: Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OtherTag },
+        },
+        WatchFact { remarks: Remarks { left_out: Some(".;/charts".to_owned()), ..Remarks::default() }, ..asked() },
+    );
     let token = Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes);
     insta::assert_snapshot!(list_of([
         ("sync", failed_later(Failure::Sync { message: text("one or more objects failed."), resources: resources() })),
@@ -634,6 +640,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("degraded, without words", failed_later(Failure::Degraded { message: String::new(), resources: Vec::new() })),
         ("old Pods", failed_later(Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OldPods })),
         ("other tag", failed_later(Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OtherTag })),
+        ("left out", left_out),
         ("not used", failed_later(Failure::OtherImage { wanted: wanted(), found, why: Doubt::NotUsed })),
         ("no right", failed(Failure::NoRight { said: text("permission denied: applications, sync, default/checkout") })),
         ("no right any more", failed_later(Failure::NoRight { said: String::new() })),
@@ -655,6 +662,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     degraded, without words: :x: *checkout #42*  is rolled out, but not healthy. The cluster runs the new version: fix it, or roll back.
     old Pods: :x: *checkout #42*  is rolled out and healthy, but the Pods still run `ghcr.io/acme/checkout:main-1234567`, `redis:7`, not `ghcr.io/acme/checkout:faster-cart-aaaaaaa`. Git has the new version (`ddddddd`). Find out in Argo CD who replaces these Pods: an operator, or a person (`OnDelete`).
     other tag: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
+    left out: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Argo CD may have kept its old manifests: the application's annotation `manifest-generate-paths` (`.;/charts`) leaves out `checkout/values.yaml`. Add that file.
     not used: :x: *checkout #42*  is rolled out, but what was applied doesn't use `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD applied `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
     no right: :x: *checkout #42*  Argo CD doesn't allow it: permission denied: applications, sync, default/checkout. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
     no right any more: :x: *checkout #42*  Argo CD doesn't allow it. Git has the new version (`ddddddd`); the cluster may have parts of it. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.

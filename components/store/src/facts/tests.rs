@@ -166,6 +166,7 @@ fn every_fact_is_read_as_it_was_written() {
                 conditions: vec![Condition { kind: text(), message: text() }],
                 to_prune: 1,
                 pruned: vec![text()],
+                left_out: Some(text()),
             },
             refreshes: 1,
             degraded_since: Some(at(6)),

@@ -3,6 +3,8 @@ use crate::argocd::samples::{ID, SHA, sample};
 use domain::application::{Phase, SyncStatus};
 use serde_json::{Value, json};
 
+const PATHS: &str = "argocd.argoproj.io/manifest-generate-paths";
+
 fn read(application: Value) -> Application {
     serde_json::from_value::<WireApplication>(application).unwrap().snapshot()
 }
@@ -56,10 +58,15 @@ fn an_application_in_our_words() {
             kind: "SharedResourceWarning".to_owned(),
             message: "Service/checkout is part of applications a and b".to_owned(),
         }],
+        generate_paths: None,
         to_prune: Vec::new(),
         images: texts(&["ghcr.io/acme/checkout:main-6b6ed4b"]),
         urls: texts(&["https://checkout.acme.example/"]),
-        sources: vec![AppSource { url: "https://github.com/acme/gitops.git".to_owned(), target: "main".to_owned() }],
+        sources: vec![AppSource {
+            url: "https://github.com/acme/gitops.git".to_owned(),
+            target: "main".to_owned(),
+            path: "checkout".to_owned(),
+        }],
         multi_source: false,
         automated: false,
         deleting: false,
@@ -204,6 +211,8 @@ fn the_fields_that_we_ask_for_are_those_that_we_read() {
     full["spec"]["sources"] = json!([{ "repoURL": "https://a", "targetRevision": "v1" }]);
     full["spec"]["syncPolicy"]["automated"] = json!({ "enabled": true });
     full["spec"]["syncPolicy"]["retry"] = json!({ "limit": 3 });
+    full["metadata"]["annotations"] = json!({ PATHS: ".;/shared", "kubectl.kubernetes.io/last-applied": "secret" });
+    full["spec"]["sources"][0]["path"] = json!("checkout");
     full["metadata"]["deletionTimestamp"] = json!("2026-08-21T08:42:43Z");
     full["status"]["resources"][0]["requiresPruning"] = json!(true);
     full["status"]["sync"]["revisions"] = json!(["a"]);
@@ -221,7 +230,9 @@ fn the_fields_that_we_ask_for_are_those_that_we_read() {
         with("/spec/sourceHydrator", json!({ "drySource": {}, "syncSource": { "targetBranch": "env/prod" } }));
     assert_eq!(read(projected(hydrated.clone())), read(hydrated));
     assert_eq!(projected(full.clone()).pointer("/spec/source/helm"), None, "values files stay where they are");
-    for field in FIELDS.iter().filter(|field| !field.contains("sourceHydrator")) {
+    assert_eq!(projected(full.clone())["metadata"]["annotations"], json!({ PATHS: ".;/shared" }));
+    assert_eq!(read(full.clone()).generate_paths.as_deref(), Some(".;/shared"));
+    for field in FIELDS.iter().filter(|field| !field.contains("sourceHydrator") && !field.contains(PATHS)) {
         let mut without = full.clone();
         remove(&mut without, &field.split('.').collect::<Vec<_>>());
         assert_ne!(without, full, "the sample lacks {field}");

@@ -102,6 +102,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             Failure::Sync { message: s(), resources: vec![s(); 5] },
             Failure::Degraded { message: s(), resources: vec![s(); 5] },
             Failure::OtherImage { wanted: s(), found: vec![s(); 5], why: Doubt::OldPods },
+            Failure::OtherImage { wanted: s(), found: vec![s(); 5], why: Doubt::OtherTag },
             Failure::NoRight { said: s() },
             Failure::Refused { said: s() },
             Failure::Fault { fault: fault.clone() },
@@ -125,6 +126,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             conditions: vec![condition; 5],
             to_prune: u32::MAX,
             pruned: vec![s(); 3],
+            left_out: Some(s()),
         };
         for word in words {
             let about = format!("{word:?}").chars().take(60).collect::<String>();
