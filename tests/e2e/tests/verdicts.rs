@@ -150,3 +150,32 @@ fn without_verify_running_nothing_is_proven_and_that_is_said() {
         Ok(())
     });
 }
+
+/// The application tells Argo CD to look at its charts only, so the sync of our commit applies the old manifests.
+#[test]
+fn manifest_generate_paths_that_leave_the_values_file_out_are_named() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        let paths = ("argocd.argoproj.io/manifest-generate-paths".to_owned(), "/charts".to_owned());
+        room.argocd.lock().app("checkout").annotations.extend([paths]);
+        room.alice("checkout 42").await;
+        let message = room.says("doesn't run").await?;
+        let expected = "annotation `manifest-generate-paths` (`/charts`) leaves out `checkout/values.yaml`";
+        assert!(message.contains(expected), "{message}");
+        Ok(())
+    });
+}
+
+/// Nothing ends a hook that hangs. What it is called and for how long it runs is in the message.
+#[test]
+fn a_hook_that_holds_the_sync_is_named() {
+    room(async |room| {
+        let steps = vec![(50, "waiting for completion of hook batch/Job/migrate".to_owned())];
+        follows(room, Script { steps, ends: 2500, ..then(&[(0, Health::Healthy)]) });
+        room.argocd.lock().app("checkout").hook = Some("PostSync".to_owned());
+        room.alice("checkout 42").await;
+        room.says("waiting for Job/migrate (PostSync hook)").await?;
+        room.says("is live").await?;
+        Ok(())
+    });
+}

@@ -5,7 +5,7 @@
 use super::before::judge;
 use super::facts::deadline_of;
 use super::proof::{Doubt, Proof, proof};
-use super::remarks::Remarks;
+use super::remarks::{Remarks, running_hook};
 use super::verdict::{Step, View, failed, failing, health, progress};
 use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Resource};
@@ -82,8 +82,8 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         return failed(Failure::Deleting);
     }
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
-    let asked = watch.asked.is_some();
-    let began_after = |started: Option<Timestamp>| asked && started > watch.last_before;
+    let (asked, last_before) = (watch.asked.is_some(), watch.last_before);
+    let began_after = |started: Option<Timestamp>| asked && started > last_before;
     let on_ours = |revisions: &[String]| revisions.iter().any(|revision| revision == committed.sha.as_str());
     let is_ours = |deploy_id: &Option<DeploymentId>, revisions: &[String]| {
         deploy_id.as_ref() == Some(id) || (app.automated && deploy_id.is_none() && on_ours(revisions))
@@ -91,6 +91,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
 
     // Noted while the operation runs, too: somebody may replace it.
     let ours = app.last.iter().filter(|last| is_ours(&last.deploy_id, &last.revisions));
+    note_hook(watch, ours.clone().find_map(running_hook), view.now);
     watch.hooks_ran = watch.hooks_ran || ours.flat_map(|last| &last.resources).any(Resource::is_hook);
 
     if let Some(operation) = &app.operation {
@@ -145,6 +146,17 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
+}
+
+/// Argo CD does not say since when a hook runs: it counts from when we saw it first.
+fn note_hook(watch: &mut WatchFact, running: Option<String>, now: Timestamp) {
+    let known = watch.hook.take();
+    watch.hook = running.map(|name| match known {
+        Some((known, since)) if known == name => (name, since),
+        _ => (name, now),
+    });
+    let minutes = |since: Timestamp| now.since(since).as_secs() / 60;
+    watch.remarks.hook = watch.hook.as_ref().map(|(name, since)| (name.clone(), minutes(*since)));
 }
 
 /// How often our sync is requested again after a fault of Argo CD's own.

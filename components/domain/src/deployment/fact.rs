@@ -457,6 +457,8 @@ pub struct WatchFact {
     pub doubts_image: bool,
     /// A sync of ours has run hooks: it must not be repeated.
     pub hooks_ran: bool,
+    /// The hook that a sync of ours waits for, and since when we see it.
+    pub hook: Option<(String, Timestamp)>,
     /// How often our sync was requested again because the one before ended by a fault of Argo CD's own.
     pub repeats: u32,
     /// An error of Argo CD that would be final if it lasts.

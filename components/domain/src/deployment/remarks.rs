@@ -4,7 +4,7 @@
 use super::before::{AsBefore, judge};
 use super::paths::left_out;
 use super::plan::Plan;
-use crate::application::{Application, Condition, Unwell};
+use crate::application::{Application, Condition, OperationState, Phase, Unwell};
 use serde::{Deserialize, Serialize};
 
 /// As many conditions are told.
@@ -21,6 +21,8 @@ pub struct Remarks {
     pub as_before: Option<AsBefore>,
     /// Errors first.
     pub conditions: Vec<Condition>,
+    /// The hook that our sync waits for, and for how many whole minutes.
+    pub hook: Option<(String, u64)>,
     /// How many resources are no longer in Git but in the cluster.
     pub to_prune: u32,
     /// `Kind/name` of a few of them.
@@ -39,6 +41,7 @@ impl Remarks {
         };
         Self {
             as_before: judge(app, before).as_before,
+            hook: None,
             conditions: errors.into_iter().chain(warnings).take(CONDITIONS).map(short).collect(),
             to_prune: u32::try_from(app.to_prune.len()).unwrap_or(u32::MAX),
             left_out: left_out(app, &plan.gitops.repo, plan.targets.first().files.iter())
@@ -46,6 +49,17 @@ impl Remarks {
             pruned: app.to_prune.iter().take(NAMES).cloned().collect(),
         }
     }
+}
+
+/// The hook that an operation waits for: `Job/migrate (PostSync hook)`.
+pub(super) fn running_hook(last: &OperationState) -> Option<String> {
+    let mut running = last.resources.iter().filter(|one| one.is_hook() && one.hook_phase == "Running");
+    let hook = running.next().filter(|_| last.phase == Phase::Running)?;
+    let more = match running.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("{}/{} ({} hook){more}", hook.kind, hook.name, hook.hook_type))
 }
 
 #[cfg(test)]

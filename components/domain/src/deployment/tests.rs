@@ -713,6 +713,38 @@ fn a_foreign_operation_is_judged_by_what_it_applied() {
     assert_eq!(scene.step(60), superseded_by_eve());
 }
 
+#[test]
+fn a_hook_that_holds_our_sync_is_known_with_how_long() {
+    let hook = |name: &str, kind: &str, phase: &str| Resource {
+        kind: "Job".to_owned(),
+        name: name.to_owned(),
+        hook_type: kind.to_owned(),
+        hook_phase: phase.to_owned(),
+        ..Resource::default()
+    };
+    let mut scene = Scene::taken();
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    let mut step = |resources: Vec<Resource>, seconds: u64| {
+        scene.app.last = Some(OperationState { resources, ..ours(Phase::Running) });
+        scene.step(seconds);
+        scene.watch.remarks.hook.clone().map(|(name, minutes)| format!("{name} {minutes}"))
+    };
+    assert_eq!(step(vec![hook("migrate", "PreSync", "Running")], 10).as_deref(), Some("Job/migrate (PreSync hook) 0"));
+    assert_eq!(step(vec![hook("migrate", "PreSync", "Running")], 200).as_deref(), Some("Job/migrate (PreSync hook) 3"));
+    // Another hook has its own time.
+    let then = || vec![hook("migrate", "PreSync", "Succeeded"), hook("smoke", "PostSync", "Running")];
+    assert_eq!(step(then(), 210).as_deref(), Some("Job/smoke (PostSync hook) 0"));
+    let two = [then(), vec![hook("load", "PostSync", "Running")]].concat();
+    assert_eq!(step(two, 220).as_deref(), Some("Job/smoke (PostSync hook) and 1 more 0"));
+    // What is no hook has a phase, too.
+    assert_eq!(step(vec![hook("checkout", "", "Running")], 230), None);
+    assert_eq!(step(then(), 300).as_deref(), Some("Job/smoke (PostSync hook) 0"));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { resources: then(), ..ours(Phase::Failed) });
+    scene.step(310);
+    assert_eq!(scene.watch.remarks.hook, None);
+}
+
 /// Argo CD still has the request while its hooks run, and somebody may replace the request then.
 #[test]
 fn hooks_that_ran_before_somebody_replaced_our_sync_are_not_run_again() {

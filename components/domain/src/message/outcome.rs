@@ -1,6 +1,6 @@
 //! The last word on a deployment after its commit: how it ended, what is different now, and what to do.
 
-use super::progress::{held_by, waiting_for};
+use super::progress::{held_by, waiting_for, waiting_for_hook};
 use super::remarks::as_before;
 use super::text::{LONG, SHORT, code, code_escape, codes, lasted, link, said, words};
 use super::{button, sentence};
@@ -62,7 +62,10 @@ pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String
                     format!(": it isn't healthy yet (Argo CD says {})", words(&health.to_lowercase(), SHORT))
                 }
                 _ => match facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()) {
-                    Some(progress) if !progress.synced => format!(": it isn't rolled out yet{}", said(&progress.message)),
+                    Some(progress) if !progress.synced => {
+                        let hook = facts.watch.as_ref().and_then(waiting_for_hook).map(|hook| format!(": {hook}"));
+                        format!(": it isn't rolled out yet{}", hook.unwrap_or_else(|| said(&progress.message)))
+                    }
                     _ => String::new(),
                 },
             };

@@ -1,8 +1,9 @@
 //! How far a rollout is, in words: while it runs, and as the reason in a last word.
 
 use super::sentence;
-use super::text::{LONG, SHORT, words};
+use super::text::{LONG, SHORT, lasted, words};
 use crate::deployment::{Progress, Waiting, WatchFact};
+use std::time::Duration;
 
 /// How far the rollout is.
 pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
@@ -16,14 +17,24 @@ pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     }
     let mut parts = Vec::new();
     parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
-    parts.extend(
-        Some(words(&progress.message, LONG).trim_end_matches('.').to_owned()).filter(|message| !message.is_empty()),
-    );
+    let message = || words(&progress.message, LONG).trim_end_matches('.').to_owned();
+    parts.extend(watch.and_then(waiting_for_hook).or_else(|| Some(message()).filter(|message| !message.is_empty())));
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
     if parts.is_empty() {
         return format!("rolling out {sha}.");
     }
     format!("rolling out {sha}: {}.{}", parts.join(", "), held_by(progress))
+}
+
+/// The hook that holds a sync, with how long.
+pub(super) fn waiting_for_hook(watch: &WatchFact) -> Option<String> {
+    let (hook, minutes) = watch.remarks.hook.as_ref()?;
+    let time = if *minutes == 0 {
+        String::new()
+    } else {
+        format!(", {}", lasted(Duration::from_secs(minutes.saturating_mul(60))))
+    };
+    Some(format!("waiting for {}{time}", words(hook, LONG)))
 }
 
 /// Which Pod holds the rollout up.

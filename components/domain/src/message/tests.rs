@@ -576,6 +576,10 @@ fn every_last_word() {
     let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
     let holds = "Pod checkout-1: ImagePullBackOff".to_owned();
     let held = WatchFact { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
+    let progress =
+        Progress { message: "waiting for completion of hook batch/Job/migrate".to_owned(), ..Progress::default() };
+    let hook = Some(("Job/migrate (PostSync hook)".to_owned(), 14));
+    let in_a_hook = WatchFact { progress: Some(progress), remarks: Remarks { hook, ..Remarks::default() }, ..asked() };
     let (before, unanswered) = (WatchFact::default(), WatchFact { taken: None, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
@@ -593,6 +597,7 @@ fn every_last_word() {
         ("timed out while it ran", last(timed_out(None, Some("Progressing")), asked())),
         ("timed out by health", last(timed_out(None, Some("Progressing")), synced)),
         ("timed out, held by a Pod", last(timed_out(None, Some("Progressing")), held)),
+        ("timed out in a hook", last(timed_out(None, None), in_a_hook)),
         ("timed out while paused", last(timed_out(None, Some("Suspended")), asked())),
         ("lost", last(LastWord::Lost { failure: Failure::NoApplication }, asked())),
         ("unknown", last(LastWord::Unknown, before)),
@@ -612,6 +617,7 @@ fn every_last_word() {
     timed out while it ran: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     timed out by health: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     timed out, held by a Pod: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Pod checkout-1: ImagePullBackOff. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out in a hook: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't rolled out yet: waiting for Job/migrate (PostSync hook), 14 min. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     timed out while paused: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: the rollout is still paused. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     lost: :grey_question: *checkout #42*  I can't see this app in Argo CD any more: Argo CD says that there is no such application. Git has the new version (`ddddddd`); the cluster may have parts of it. The rollout may go on: look at Argo CD.
     unknown: :grey_question: *checkout #42*  GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two.

@@ -164,10 +164,12 @@ fn every_fact_is_read_as_it_was_written() {
             remarks: Remarks {
                 as_before: Some(AsBefore { health: text(), because: vec![text()] }),
                 conditions: vec![Condition { kind: text(), message: text() }],
+                hook: Some((text(), 3)),
                 to_prune: 1,
                 pruned: vec![text()],
                 left_out: Some(text()),
             },
+            hook: Some((text(), at(7))),
             refreshes: 1,
             degraded_since: Some(at(6)),
             degraded_seen: 2,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::clock::rfc3339;
 use super::script::{Health, Script};
+use super::webhook::leaves_out_the_tag;
 use super::{Git, Initiator};
 use crate::Millis;
 
@@ -151,6 +152,8 @@ pub struct App {
     pub flaps: bool,
     /// Resources beside the Deployment that are as they are, whatever is deployed: kind, health, what Argo CD says.
     pub standing: Vec<(String, Health, String)>,
+    /// A Job `migrate` that is a hook of this type: it runs from the script's first step to the end of the attempt.
+    pub hook: Option<String>,
     /// `status.summary.externalURLs`: where people see the app, from its ingresses and their annotations.
     pub urls: Vec<String>,
     /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
@@ -174,6 +177,8 @@ pub(super) struct Status {
     pub(super) before: Option<(Option<String>, Millis)>,
     /// The health of the new version, as long as no comparison has shown it.
     pub(super) rollout: Option<Health>,
+    /// The tag that was rendered last.
+    pub(super) manifests: Option<String>,
     pub(super) sync: &'static str,
     pub(super) revisions: Vec<String>,
     pub(super) health: Health,
@@ -248,6 +253,7 @@ impl App {
             pods_are: ("Running".to_owned(), String::new()),
             flaps: false,
             standing: Vec::new(),
+            hook: None,
             urls: Vec::new(),
             conditions: Vec::new(),
             now: Status::default(),
@@ -282,6 +288,16 @@ impl App {
             .file(&source.repo_url, revision, file)
             .ok_or_else(|| failed(format!("open {file}: no such file or directory at {revision}")))?;
         tag(&bytes, key).map_err(failed)
+    }
+
+    /// The same, but kept from before where `manifest-generate-paths` says that nothing has changed.
+    pub(super) fn manifests(&mut self, git: &dyn Git, revisions: &[String]) -> Result<String, String> {
+        if let Some(kept) = self.now.manifests.clone().filter(|_| leaves_out_the_tag(self)) {
+            return Ok(kept);
+        }
+        let tag = self.render(git, revisions)?;
+        self.now.manifests = Some(tag.clone());
+        Ok(tag)
     }
 
     pub(super) fn error_conditions(&self) -> Vec<String> {
@@ -506,7 +522,7 @@ impl App {
     }
 
     /// `syncResult.resources` after an attempt; `failure` is the Deployment's.
-    pub(super) fn results(&self, prune: bool, failure: Option<&str>) -> Value {
+    pub(super) fn results(&self, prune: bool, failure: Option<&str>, ended: bool) -> Value {
         let name = &self.name;
         let (status, phase, message) = match failure {
             None => ("Synced", "Running", format!("deployment.apps/{name} configured")),
@@ -524,6 +540,16 @@ impl App {
         // Argo CD leaves out an empty list.
         if !images.is_empty() {
             results[1]["images"] = json!(images);
+        }
+        if let Some(hook) = &self.hook {
+            let (phase, message) = match (ended, failure) {
+                (false, _) => ("Running", "job.batch/migrate created"),
+                (true, None) => ("Succeeded", "Reached expected number of succeeded pods"),
+                (true, Some(_)) => ("Failed", "Job has reached the specified backoff limit"),
+            };
+            results
+                .push(json!({"group": "batch", "version": "v1", "kind": "Job", "namespace": name, "name": "migrate",
+                "message": message, "hookType": hook, "hookPhase": phase, "syncPhase": hook}));
         }
         if self.leftover {
             let (status, message) =

@@ -108,10 +108,9 @@ impl ArgoCd {
 
     fn compare(&mut self, at: Millis, key: &Key) {
         let Some(app) = self.apps.get_mut(key) else { return };
-        let rendered = match &app.now.state {
-            Some(state) => app.render(&*self.git, &state.operation.revisions),
-            None => return,
-        };
+        let Some(state) = &app.now.state else { return };
+        let revisions = state.operation.revisions.clone();
+        let rendered = app.manifests(&*self.git, &revisions);
         let mut errors = app.error_conditions();
         let (rendered, error) = match rendered {
             Ok(tag) => (Some(tag), None),
@@ -131,7 +130,6 @@ impl ArgoCd {
             }
             return;
         }
-        let revisions = state.operation.revisions.clone();
         let mut result = app.revisions_json(&revisions);
         result["resources"] = json!([]);
         if let Some(state) = &mut app.now.state {
@@ -160,7 +158,7 @@ impl ArgoCd {
         }
         let Some(app) = self.apps.get_mut(key) else { return };
         let message = app.script.steps.get(index).map(|(_, message)| message.clone()).unwrap_or_default();
-        let results = app.results(false, None);
+        let results = app.results(false, None, false);
         if let Some(state) = &mut app.now.state {
             state.message = message;
             set_results(state, results);
@@ -207,7 +205,7 @@ impl ArgoCd {
             End::Succeeded => {
                 self.apply(at, key);
                 let Some(app) = self.apps.get_mut(key) else { return };
-                let results = app.results(prune, None);
+                let results = app.results(prune, None, true);
                 if let Some(state) = &mut app.now.state {
                     set_results(state, results);
                     app.leftover &= !prune || state.operation.dry_run;
@@ -216,7 +214,7 @@ impl ArgoCd {
             }
             End::Failed(message, reason) => {
                 let Some(app) = self.apps.get_mut(key) else { return };
-                let results = app.results(prune, Some(&reason));
+                let results = app.results(prune, Some(&reason), true);
                 if let Some(state) = &mut app.now.state {
                     set_results(state, results);
                 }
@@ -315,7 +313,7 @@ impl ArgoCd {
             return self.touch(key);
         }
         let found = app.resolve(&*self.git).and_then(|revisions| {
-            let tag = app.render(&*self.git, &revisions)?;
+            let tag = app.manifests(&*self.git, &revisions)?;
             Ok((revisions, tag))
         });
         let now = &mut app.now;

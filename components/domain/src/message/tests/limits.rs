@@ -124,6 +124,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         let remarks = Remarks {
             as_before: Some(AsBefore { health: s(), because: vec![s(); 20] }),
             conditions: vec![condition; 5],
+            hook: Some((s(), u64::MAX)),
             to_prune: u32::MAX,
             pruned: vec![s(); 3],
             left_out: Some(s()),
