@@ -45,7 +45,7 @@ fn what_was_not_so_before_holds_up() {
         room.alice("checkout 42").await;
         room.says("rolling out").await?;
         room.argocd.lock().app("checkout").standing[0].1 = Health::Progressing;
-        room.says("Health: progressing").await?;
+        room.says("Health: progressing. Ingress/checkout is progressing.").await?;
         room.argocd.lock().app("checkout").standing[0].1 = Health::Healthy;
         let message = room.says("is live").await?;
         assert!(!message.contains("as before"), "{message}");

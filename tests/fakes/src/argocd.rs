@@ -14,6 +14,7 @@ use crate::{Answer, Millis, Request, Response, StandIn, StreamId};
 mod app;
 mod clock;
 mod operation;
+mod resources;
 mod script;
 mod stream;
 mod webhook;

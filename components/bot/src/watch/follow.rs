@@ -172,7 +172,10 @@ impl<W: World> Follower<'_, W> {
         let mut step = self.decide(commit, app, &mut fact).await;
         if let Step::Follow(progress) = &mut step {
             let told = fact.progress.as_ref().map(|progress| progress.holds.clone()).unwrap_or_default();
-            progress.holds = self.what_holds(commit, told).await;
+            let pod = self.what_holds(commit, told).await;
+            if !pod.is_empty() {
+                progress.holds = pod;
+            }
         }
         match &step {
             Step::Wait(waiting) => fact.waiting = waiting.clone(),

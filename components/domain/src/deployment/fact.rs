@@ -311,7 +311,7 @@ pub struct Progress {
     pub resources: Option<(u32, u32)>,
     /// Which retry this is.
     pub retry: u32,
-    /// The Pod that holds it up, and why; empty: none is known.
+    /// The Pod that holds it up, or another resource beside the workloads, and why; empty: none is known.
     pub holds: String,
 }
 

@@ -872,7 +872,8 @@ fn what_was_so_before_our_sync_does_not_count() {
     assert!(matches!(so.step(9), Step::Over(LastWord::Live { .. })));
     let because = vec!["Ingress/checkout".to_owned()];
     assert_eq!(so.watch.remarks.as_before, Some(AsBefore { health: "Progressing".to_owned(), because }));
-    health_is(of(&[], &[ingress()]).step(300), "Progressing");
+    let Step::Follow(progress) = of(&[], &[ingress()]).step(300) else { panic!("not followed") };
+    assert_eq!((progress.health.as_str(), progress.holds.as_str()), ("Progressing", "Ingress/checkout is progressing"));
     // The rollout itself is not over, and its health is the one to name.
     let hpa = || unwell("HorizontalPodAutoscaler", Health::Degraded, "no metrics");
     let rollout = || unwell("Deployment", Health::Progressing, "1 of 2 replicas");

@@ -2,7 +2,7 @@
 //!
 //! Easy to miss: what Argo CD says of health right after a sync may be about the version before.
 
-use super::before::{judge, remembered};
+use super::before::{Judged, judge, remembered};
 use super::proof::{Doubt, Proof, proof};
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
 use crate::application::{Application, Health, OperationState, Phase, Pod, Unwell};
@@ -92,7 +92,7 @@ pub(super) fn health(
         }
         Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
             forget_doubt(watch);
-            Step::Follow(progress_of(app, judged.health))
+            Step::Follow(progress_of(app, &judged))
         }
     }
 }
@@ -161,7 +161,7 @@ fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: F
     }
     // Meanwhile people read how it is.
     watch.waiting = None;
-    watch.progress = Some(progress_of(view.app, judge(view.app, &watch.before).health));
+    watch.progress = Some(progress_of(view.app, &judge(view.app, &watch.before)));
     let since = *watch.degraded_since.get_or_insert(view.now);
     watch.degraded_seen = watch.degraded_seen.saturating_add(1);
     if view.now.since(since) >= grace && watch.degraded_seen >= 2 {
@@ -195,9 +195,15 @@ pub(super) fn progress(app: &Application, synced: bool) -> Progress {
     }
 }
 
-/// After our sync, with the health of what is not excused.
-fn progress_of(app: &Application, health: Health) -> Progress {
-    Progress { health: format!("{health:?}"), ..progress(app, true) }
+/// After our sync, with the health of what is not excused. What holds a workload up is for its Pods to say.
+fn progress_of(app: &Application, judged: &Judged) -> Progress {
+    let worst =
+        judged.left.iter().max_by_key(|one| one.health).filter(|_| !judged.left.iter().any(Unwell::is_workload));
+    let holds = worst.map(|one| {
+        let message = if one.message.is_empty() { String::new() } else { format!(" ({})", one.message) };
+        format!("{}/{} is {}{message}", one.kind, one.name, format!("{:?}", one.health).to_lowercase())
+    });
+    Progress { health: format!("{:?}", judged.health), holds: holds.unwrap_or_default(), ..progress(app, true) }
 }
 
 /// What was not applied, then what is degraded among these, by name with Argo CD's own message: at most five.
