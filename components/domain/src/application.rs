@@ -3,7 +3,7 @@
 
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What is known of an application at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,16 +22,18 @@ pub struct Application {
     pub health_message: String,
     /// When Argo CD last compared with Git.
     pub reconciled: Option<Timestamp>,
-    /// `Type: message`, such as `ComparisonError: …`.
-    pub conditions: Vec<String>,
+    /// What is wrong or odd with it, in Argo CD's eyes.
+    pub conditions: Vec<Condition>,
+    /// The annotation `argocd.argoproj.io/manifest-generate-paths`: a change elsewhere does not make Argo CD render anew.
+    pub generate_paths: Option<String>,
+    /// `Kind/name` of each resource that is no longer in Git. We never prune.
+    pub to_prune: Vec<String>,
     /// The images of its Pods, as far as its project shows Pods: those of Jobs, too.
     pub images: Vec<String>,
     /// `syncPolicy.retry`, as it is.
     pub retry: Option<serde_json::Value>,
-    /// `Kind/name` of each resource that is paused.
-    pub suspended: Vec<String>,
-    /// A rollout is past its progress deadline, or a Job failed: this does not get well by itself.
-    pub given_up: bool,
+    /// Its resources that are not healthy, hooks apart.
+    pub unwell: Vec<Unwell>,
     /// Its pages, for people.
     pub urls: Vec<String>,
     /// Its sources; a source's position is its index and 1.
@@ -43,8 +45,46 @@ pub struct Application {
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
-    /// `Kind/name: message` of each resource that was not applied, then of each that is degraded.
-    pub failing: Vec<String>,
+}
+
+/// An entry of `status.conditions`: `ComparisonError`, `OrphanedResourceWarning`, …
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    pub kind: String,
+    /// Argo CD's words.
+    pub message: String,
+}
+
+impl Condition {
+    pub fn is_error(&self) -> bool {
+        self.kind.ends_with("Error")
+    }
+}
+
+/// A resource that is not healthy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unwell {
+    /// `Ingress`.
+    pub kind: String,
+    pub name: String,
+    pub health: Health,
+    /// What Argo CD says about it; often empty.
+    pub message: String,
+}
+
+impl Unwell {
+    /// Whether it runs something. A new version shows in these.
+    pub fn is_workload(&self) -> bool {
+        const WORKLOADS: [&str; 7] = ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "Rollout"];
+        WORKLOADS.contains(&self.kind.as_str())
+    }
+
+    /// A Deployment past its progress deadline, or a failed Job, does not get well by itself. Everything else may:
+    /// an autoscaler without metrics, say.
+    pub fn has_given_up(&self) -> bool {
+        let is_late = self.message.contains("exceeded its progress deadline");
+        self.health == Health::Degraded && (self.kind == "Job" || (self.kind == "Deployment" && is_late))
+    }
 }
 
 /// Where an application's manifests, or their values, come from.
@@ -53,6 +93,8 @@ pub struct AppSource {
     pub url: String,
     /// The branch, tag or commit that it follows; empty is `HEAD`.
     pub target: String,
+    /// The folder in it; often empty.
+    pub path: String,
 }
 
 /// An operation that is asked for or under way.
@@ -88,12 +130,6 @@ pub struct OperationState {
 }
 
 impl OperationState {
-    /// The hook that the operation waits for: `PostSync hook Job/smoke`.
-    pub fn running_hook(&self) -> Option<String> {
-        let mut hooks = self.resources.iter().filter(|one| one.is_hook() && one.hook_phase == "Running");
-        hooks.next().map(|hook| format!("{} hook {}/{}", hook.hook_type, hook.kind, hook.name))
-    }
-
     /// The images that the operation applied. Hooks do not count: they are gone when they have run.
     pub fn applied_images(&self) -> Vec<String> {
         let applied = self.resources.iter().filter(|resource| !resource.is_hook() && resource.status == "Synced");
@@ -196,15 +232,15 @@ pub enum Phase {
     Other,
 }
 
-/// Health as Argo CD names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// Health as Argo CD names it, the best first: that of an application is the worst of its resources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Health {
     Healthy,
-    Progressing,
-    Degraded,
     Suspended,
+    Progressing,
     /// Not in the cluster.
     Missing,
+    Degraded,
     /// Argo CD does not know, or says a word that we do not know.
     #[default]
     #[serde(other)]

@@ -16,7 +16,7 @@ pub use gates::{
 };
 pub use people::People;
 
-use crate::image::{ImageName, TagRule};
+use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, Target};
 use crate::nonempty::NonEmpty;
 use crate::refusal::Refusal;
@@ -67,10 +67,13 @@ pub struct Environment {
     pub owners: People,
     /// Who may deploy it, and what else has to be so.
     pub gates: Gates,
-    /// How long a deployment may take, from its commit on.
+    /// How long a rollout may take after Argo CD has taken the sync.
     pub deadline: Duration,
     /// How long it may be degraded before it counts as failed.
     pub degraded_grace: Duration,
+    /// Under which other names its image runs.
+    pub mirrors: Vec<ImageName>,
+    pub verify_running: VerifyRunning,
 }
 
 impl Catalog {

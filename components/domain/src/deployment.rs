@@ -60,22 +60,29 @@
 //!   process that woke is killed in between, nobody mends a sync over a live version until the next deploy.
 
 mod attempts;
+mod before;
 mod decisions;
 mod fact;
 mod facts;
 mod origin;
+mod paths;
 mod plan;
 mod proof;
+mod remarks;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+mod verdict;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
-pub use decisions::{Next, Overtaken, Step, Turn, View, may_terminate, next, overtaken, step, turn};
+pub use before::AsBefore;
+pub use decisions::{Next, Overtaken, Turn, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
 pub use facts::{Facts, State, until, words_hash};
 pub use origin::{Approval, Origin};
 pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
-pub use proof::{Doubt, Proof, proof};
+pub use proof::{Doubt, Ours, Proof, proof};
+pub use remarks::Remarks;
+pub use verdict::{Step, View, before_sync};
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code")]

@@ -212,6 +212,15 @@ fn as_tag_text(branch: &str) -> String {
     text
 }
 
+/// Whether "live" asks for a proof that our image runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyRunning {
+    On,
+    /// Our sync and health decide alone: nothing that Argo CD says about images can be trusted.
+    Off,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,8 @@ macro_rules! limits {
 limits! {
     /// How long a committed deployment waits for its webhook.
     webhook_patience = 15_000;
+    /// How long after its commit a deployment waits until Argo CD takes the sync. From then on its own deadline counts.
+    sync_taken = 900_000;
     /// How long the relay waits for `committed` when the webhook overtook it.
     overtaking = 6_000;
     /// How long a request waits for the target's lease.

@@ -11,8 +11,11 @@ mod blocks;
 mod button;
 mod commit;
 mod deployment;
+mod outcome;
 mod preview;
+mod progress;
 mod pull_request;
+mod remarks;
 mod sentence;
 mod text;
 

@@ -324,7 +324,7 @@ fn a_rollback_ends_a_hook_that_hangs_once_somebody_presses() {
         room.says("migrate").await?;
         room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "takes: 1s")]);
         room.alice("rollback checkout").await;
-        let waits = says(room, "for the sync of an older deploy, which runs PreSync hook Job/migrate").await?;
+        let waits = says(room, "for the sync of an older deploy, which waits for Job/migrate (PreSync hook)").await?;
         room.says("a newer deploy took over").await?;
         room.press(ALICE, &waits, "terminate").await;
         room.is_back(&tag(room)).await?;

@@ -30,4 +30,5 @@ mod slack;
 mod streams;
 mod structure;
 mod together;
+mod verdicts;
 mod webhooks;

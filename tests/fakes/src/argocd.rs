@@ -25,6 +25,7 @@ mod generate;
 mod health;
 mod operation;
 mod pod;
+mod resources;
 mod rollout;
 mod script;
 mod stream;

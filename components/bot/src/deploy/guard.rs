@@ -25,7 +25,7 @@ use crate::world::{Line, World};
 use clients::github::{self, DeploymentStatus, NewDeployment};
 use domain::deployment::{CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact};
 use domain::fault::{Cause, Fault};
-use domain::limits;
+use domain::limits::{self, Limits};
 use domain::message;
 use domain::names::CommitSha;
 use domain::time::Timestamp;
@@ -52,10 +52,11 @@ enum Shown {
 }
 
 /// Until this moment a process has to see to it that a committed deployment is watched. The watch ends the
-/// deployment before, at its deadline.
-pub(crate) fn guarded_until(facts: &Facts) -> Option<Timestamp> {
-    let (committed, commit) = facts.committed.as_ref().zip(facts.commit.as_ref())?;
-    Some(committed.at.after(commit.target().deadline).after(Duration::from_secs(120)))
+/// deployment before, at its deadline, which is later once Argo CD has taken the sync.
+pub(crate) fn guarded_until(facts: &Facts, limits: &Limits) -> Option<Timestamp> {
+    let is_taken = facts.watch.as_ref().is_some_and(|watch| watch.taken.is_some());
+    let rollout = if is_taken { Duration::ZERO } else { facts.commit.as_ref()?.target().deadline };
+    Some(facts.deadline(limits)?.after(rollout).after(Duration::from_secs(120)))
 }
 
 impl<W: World> Run<'_, W> {
@@ -95,7 +96,9 @@ impl<W: World> Run<'_, W> {
     /// Wakes the watch again until the last word is posted, or until [`guarded_until`]. Beside that, reports
     /// to GitHub.
     pub(super) async fn guard(&self, facts: &Facts) -> Result<(), Stop> {
-        let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts)) else { return Ok(()) };
+        let Some((commit, until)) = facts.commit.as_ref().zip(guarded_until(facts, &self.cx.settings.limits)) else {
+            return Ok(());
+        };
         let (ended, last_word) = oneshot::channel();
         join(self.keep_watched(until, ended), self.show(commit, until, last_word)).await.0
     }
@@ -276,13 +279,17 @@ impl<W: World> Run<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::deployment::WatchFact;
     use domain::deployment::samples::{at, relayed};
 
     #[test]
     fn a_deployment_is_guarded_from_its_commit_to_two_minutes_after_its_deadline() {
-        // Committed after 3 s, with a deadline of 600 s.
-        assert_eq!(guarded_until(&relayed()), Some(at(3 + 600 + 120)));
-        assert_eq!(guarded_until(&Facts { committed: None, ..relayed() }), None);
-        assert_eq!(guarded_until(&Facts { commit: None, ..relayed() }), None);
+        let check = |facts: Facts, expected| assert_eq!(guarded_until(&facts, &Limits::default()), expected);
+        // Committed after 3 s, with a deadline of 600 s: Argo CD may take the sync as late as 15 min after the commit.
+        check(relayed(), Some(at(3 + 900 + 600 + 120)));
+        let watch = Some(WatchFact { taken: Some(at(9)), ..WatchFact::default() });
+        check(Facts { watch, ..relayed() }, Some(at(9 + 600 + 120)));
+        check(Facts { committed: None, ..relayed() }, None);
+        check(Facts { commit: None, ..relayed() }, None);
     }
 }

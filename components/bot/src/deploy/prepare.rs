@@ -136,6 +136,8 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         applications: NonEmpty::one(environment.argocd.clone()),
         deadline: environment.deadline,
         degraded_grace: environment.degraded_grace,
+        mirrors: environment.mirrors.clone(),
+        verify_running: environment.verify_running,
         riders: Riders::FirstDeploy,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,

@@ -71,7 +71,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
         }
         // After the commit a guardian is enough: it wakes the watch, which may be gone too, and reports
         // to GitHub.
-        let ours = !facts.watch_speaks() || guarded_until(&facts).is_some_and(|until| world.now() < until);
+        let ours = !facts.watch_speaks() || guarded_until(&facts, limits).is_some_and(|until| world.now() < until);
         if ours && !store::is_held(world, &carry_lease(id)).await? {
             resume.push(id.clone());
         }

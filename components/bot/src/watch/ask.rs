@@ -7,7 +7,7 @@ use super::looks::STREAM;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, Right, SyncOutcome};
-use domain::application::{Application, Health, Phase};
+use domain::application::{Application, Phase};
 use domain::deployment::{
     self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
 };
@@ -109,7 +109,8 @@ impl<W: World> Follower<'_, W> {
         }
         let older = store::load(self.world, of).await?;
         let is_wished = stop.is_some_and(|stop| stop.of == *of);
-        if !deployment::may_terminate(&older, &self.facts.borrow(), is_wished, self.world.now()) {
+        let limits = &self.watch.settings.limits;
+        if !deployment::may_terminate(&older, &self.facts.borrow(), is_wished, self.world.now(), limits) {
             return Ok(());
         }
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
@@ -160,10 +161,9 @@ impl<W: World> Follower<'_, W> {
         let now = self.world.now();
         self.save(|watch| {
             if watch.asked.is_none() {
-                watch.degraded_before = snapshot.health == Health::Degraded;
-                watch.last_before = snapshot.last.as_ref().and_then(|last| last.started);
+                deployment::before_sync(snapshot, watch);
             }
-            if watch.taken {
+            if watch.taken.is_some() {
                 watch.repeats = watch.repeats.saturating_add(1);
             }
             watch.asked = Some(now);
@@ -195,7 +195,7 @@ impl<W: World> Follower<'_, W> {
                 self.save(|watch| {
                     // Counted from the answer: the next events may still be older than it.
                     watch.asked = Some(now);
-                    watch.taken = true;
+                    watch.note_taken(now);
                     watch.waiting = None;
                     watch.trouble = None;
                 })
@@ -300,7 +300,8 @@ impl<W: World> Follower<'_, W> {
 
     /// Nothing more can be seen. Once our sync was requested, it may go on unseen.
     async fn lost(&self, failure: Failure) -> Result<Flow, StoreError> {
-        let is_asked = self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+        let is_asked =
+            self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some());
         let word = if is_asked { LastWord::Lost { failure } } else { LastWord::Failed { failure } };
         self.save_outcome(word).await?;
         Ok(Flow::Over)

@@ -112,14 +112,13 @@ impl<W: World> Follower<'_, W> {
     /// Nothing changes any more when this has ended.
     async fn observe(&self, refresh: bool, changed: mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
         let committed = self.facts.borrow().committed.clone();
-        let Some(CommittedFact { sha, at, commit, .. }) = committed else { return Ok(()) };
-        let deadline = at.after(commit.target().deadline);
+        let Some(CommittedFact { sha, commit, .. }) = committed else { return Ok(()) };
         let signal = || drop(changed.unbounded_send(()));
         signal();
         if refresh {
             self.tell_argocd(&commit).await;
         }
-        let mut looks = Looks::new(self, &commit, deadline);
+        let mut looks = Looks::new(self, &commit);
         loop {
             match looks.next().await {
                 Look::Over => return Ok(()),
@@ -176,7 +175,10 @@ impl<W: World> Follower<'_, W> {
         let mut step = self.decide(commit, app, &mut fact).await;
         if let Step::Follow(progress) = &mut step {
             let told = fact.progress.as_ref().map(|progress| progress.holds.clone()).unwrap_or_default();
-            progress.holds = self.what_holds(commit, told).await;
+            let pod = self.what_holds(commit, told).await;
+            if !pod.is_empty() {
+                progress.holds = pod;
+            }
         }
         match &step {
             Step::Wait(waiting) => fact.waiting = waiting.clone(),

@@ -47,7 +47,6 @@ type Apps<'s> = LocalBoxStream<'s, Result<Box<Application>, ArgoError>>;
 pub(crate) struct Looks<'s, W> {
     follower: &'s Follower<'s, W>,
     commit: &'s CommitFact,
-    deadline: Timestamp,
     source: Source,
     apps: Apps<'s>,
     /// When to ask by ourselves, unless something comes before. Never: only what comes counts.
@@ -55,9 +54,9 @@ pub(crate) struct Looks<'s, W> {
 }
 
 impl<'s, W: World> Looks<'s, W> {
-    pub(crate) fn new(follower: &'s Follower<'s, W>, commit: &'s CommitFact, deadline: Timestamp) -> Self {
+    pub(crate) fn new(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Self {
         let apps = events(follower, commit, Duration::ZERO);
-        Self { follower, commit, deadline, source: Source::Stream, apps, ask_at: None }
+        Self { follower, commit, source: Source::Stream, apps, ask_at: None }
     }
 
     /// Looks anew: what lies in the stream is old now.
@@ -71,9 +70,11 @@ impl<'s, W: World> Looks<'s, W> {
     /// The next look.
     pub(crate) async fn next(&mut self) -> Look {
         let (follower, world) = (self.follower, self.follower.world);
-        let until = self.ask_at.map_or(self.deadline, |ask_at| ask_at.min(self.deadline));
+        // Later, once Argo CD has taken the sync.
+        let deadline = follower.facts.borrow().deadline(&follower.watch.settings.limits).unwrap_or_default();
+        let until = self.ask_at.map_or(deadline, |ask_at| ask_at.min(deadline));
         let came = follower.wait_for(self.apps.next(), until).await;
-        if follower.watch.closing.get() || world.now() >= self.deadline {
+        if follower.watch.closing.get() || world.now() >= deadline {
             return Look::Over;
         }
         match came {

@@ -3,25 +3,32 @@
 //! The structs of the second half say which fields we read; [`FIELDS`] asks a stream for exactly those, and a
 //! test holds the two together. Go writes `null` for an empty list, so every list is an `Option`.
 
-use domain::application::{AppSource, Application, Health, Operation, OperationState, Phase, Resource, SyncStatus};
+use domain::application::{
+    AppSource, Application, Condition, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell,
+};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use std::borrow::Cow;
 
 // ---- As Argo CD writes it ----
 
 /// The fields that a snapshot is made of, below `application`. A field brings all that is below it.
 pub(super) const FIELDS: &[&str] = &[
     "metadata.name",
+    // Not all of them: `kubectl` keeps whole manifests there.
+    "metadata.annotations.argocd.argoproj.io/manifest-generate-paths",
     "metadata.deletionTimestamp",
     "operation.info",
     "operation.initiatedBy",
     "operation.sync.revision",
     "operation.sync.revisions",
+    "spec.source.path",
     "spec.source.repoURL",
     "spec.source.targetRevision",
+    "spec.sources.path",
     "spec.sources.repoURL",
     "spec.sources.targetRevision",
     "spec.sourceHydrator.syncSource",
@@ -55,6 +62,7 @@ pub(super) const FIELDS: &[&str] = &[
     "status.resources.hook",
     "status.resources.kind",
     "status.resources.name",
+    "status.resources.requiresPruning",
     "status.summary.externalURLs",
     "status.summary.images",
     "status.sync.revision",
@@ -82,6 +90,13 @@ struct Metadata {
     #[serde(rename = "name")]
     _name: String,
     deletion_timestamp: Option<String>,
+    annotations: Option<Annotations>,
+}
+
+#[derive(Default, Deserialize)]
+struct Annotations {
+    #[serde(rename = "argocd.argoproj.io/manifest-generate-paths")]
+    generate_paths: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -96,6 +111,7 @@ struct Spec {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Source {
+    path: String,
     #[serde(rename = "repoURL")]
     repo_url: String,
     #[serde(rename = "targetRevision")]
@@ -149,7 +165,7 @@ struct Status {
     sync: WireSync,
     health: WireHealth,
     reconciled_at: Option<String>,
-    conditions: Option<Vec<Condition>>,
+    conditions: Option<Vec<WireCondition>>,
     summary: Summary,
     resources: Option<Vec<WireResource>>,
     history: Option<Vec<HistoryEntry>>,
@@ -173,7 +189,7 @@ struct WireHealth {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Condition {
+struct WireCondition {
     #[serde(rename = "type")]
     kind: String,
     message: String,
@@ -188,12 +204,13 @@ struct Summary {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct WireResource {
     kind: String,
     name: String,
     health: Option<WireHealth>,
     hook: bool,
+    requires_pruning: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -229,20 +246,9 @@ impl WireApplication {
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
         let last = status.operation_state.map(WireState::read);
-        let health = |resource: &WireResource| resource.health.as_ref().map(|health| health.status);
-        let not_applied = last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
-        let is_degraded = |resource: &&WireResource| !resource.hook && health(resource) == Some(Health::Degraded);
-        let degraded = status.resources.iter().flatten().filter(is_degraded);
-        let paused = status.resources.iter().flatten().filter(|resource| health(resource) == Some(Health::Suspended));
-        let suspended = paused.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
-        let given_up = status.resources.iter().flatten().filter(is_degraded).any(WireResource::has_given_up);
-        let failing = not_applied
-            .map(|resource| line(&resource.kind, &resource.name, &resource.message))
-            .chain(degraded.map(|resource| {
-                let message = resource.health.as_ref().map(|health| health.message.as_str()).unwrap_or_default();
-                line(&resource.kind, &resource.name, message)
-            }))
-            .collect();
+        let pruned = status.resources.iter().flatten().filter(|resource| resource.requires_pruning && !resource.hook);
+        let to_prune = pruned.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
+        let unwell = status.resources.into_iter().flatten().filter_map(WireResource::unwell).collect();
         // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources
         // is ours.
         let hydrated = spec.source_hydrator.is_some();
@@ -254,8 +260,11 @@ impl WireApplication {
             source => source.into_iter().collect(),
         };
         let (automated, retry) = spec.sync_policy.map(|policy| (policy.automated, policy.retry)).unwrap_or_default();
-        let sources =
-            sources.into_iter().map(|source| AppSource { url: source.repo_url, target: source.target_revision });
+        let sources = sources.into_iter().map(|source| AppSource {
+            url: source.repo_url,
+            target: source.target_revision,
+            path: source.path,
+        });
         Application {
             operation: operation.map(|operation| Operation {
                 deploy_id: operation.deploy_id(),
@@ -267,21 +276,16 @@ impl WireApplication {
             health: status.health.status,
             health_message: clip(&status.health.message, SENTENCE),
             reconciled: time(status.reconciled_at),
-            conditions: status
-                .conditions
-                .iter()
-                .flatten()
-                .map(|condition| clip(&format!("{}: {}", condition.kind, condition.message), PARAGRAPH))
-                .collect(),
-            failing,
+            conditions: status.conditions.into_iter().flatten().map(WireCondition::read).collect(),
+            generate_paths: metadata.annotations.and_then(|annotations| annotations.generate_paths).map(cut_paths),
+            to_prune,
             images: status.summary.images.unwrap_or_default(),
             urls: status.summary.external_urls.unwrap_or_default(),
             sources: sources.collect(),
             multi_source,
             automated: automated.is_some_and(|auto| auto.enabled.unwrap_or(true)),
             retry,
-            suspended,
-            given_up,
+            unwell,
             deleting: metadata.deletion_timestamp.is_some(),
             history: status.history.into_iter().flatten().map(HistoryEntry::read).collect(),
             last,
@@ -295,12 +299,21 @@ impl HistoryEntry {
     }
 }
 
+impl WireCondition {
+    fn read(self) -> Condition {
+        Condition { kind: clip(&self.kind, SENTENCE), message: clip(&self.message, PARAGRAPH) }
+    }
+}
+
 impl WireResource {
-    /// A Deployment past its progress deadline, or a failed Job, does not get well by itself. Everything else may:
-    /// an autoscaler without metrics, say.
-    fn has_given_up(&self) -> bool {
-        let message = self.health.as_ref().map(|health| health.message.as_str()).unwrap_or_default();
-        self.kind == "Job" || (self.kind == "Deployment" && message.contains("exceeded its progress deadline"))
+    fn unwell(self) -> Option<Unwell> {
+        let health = self.health.filter(|health| health.status != Health::Healthy && !self.hook)?;
+        Some(Unwell {
+            kind: self.kind,
+            name: self.name,
+            health: health.status,
+            message: clip(&health.message, SENTENCE),
+        })
     }
 }
 
@@ -356,19 +369,22 @@ fn time(text: Option<String>) -> Option<Timestamp> {
     Timestamp::from_rfc3339(&text?)
 }
 
-fn line(kind: &str, name: &str, message: &str) -> String {
-    let message = clip(message, SENTENCE);
-    if message.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{name}: {message}") }
-}
-
 /// What we keep of a sentence, in characters.
 pub(super) const SENTENCE: usize = 200;
+/// What we keep of a list of paths, in characters.
+const MOST_PATHS: usize = 2000;
 /// What we keep of a message that may list several things.
 const PARAGRAPH: usize = 500;
 
+/// As it is, if it is of a sensible length.
+fn cut_paths(paths: String) -> String {
+    paths.chars().take(MOST_PATHS).collect()
+}
+
 /// On one line, and at most that long. The middle goes: what Argo CD says begins with what it did, and ends with the cause.
+/// The password of an address is not kept: repositories have them in their URLs.
 pub(super) fn clip(text: &str, limit: usize) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<Cow<'_, str>> = text.split_whitespace().map(without_password).collect();
     let text = words.join(" ");
     let count = text.chars().count();
     if count <= limit {
@@ -377,6 +393,16 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
     let begin = limit / 3;
     let end = count.saturating_sub(limit.saturating_sub(begin).saturating_sub(1));
     text.chars().take(begin).chain(['…']).chain(text.chars().skip(end)).collect()
+}
+
+/// `https://user:password@host/…` as `https://…@host/…`.
+fn without_password(word: &str) -> Cow<'_, str> {
+    let Some((before, address)) = word.split_once("://") else { return Cow::Borrowed(word) };
+    let (host, path) = address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
+    match host.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{before}://…@{host}{}", without_password(path))),
+        None => Cow::Owned(format!("{before}://{host}{}", without_password(path))),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::fields::{
 use super::gates::{self, Gates};
 use super::people::{People, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, yaml};
-use crate::image::{ImageName, TagRule};
+use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, RepoName, Target};
 use crate::nonempty::NonEmpty;
 use crate::text::quoted;
@@ -39,7 +39,8 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
 }
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 6] = ["values", "tag_at", "argocd", "owners", "deadline", "degraded_grace"];
+const ENVIRONMENT_KEYS: [&str; 8] =
+    ["values", "tag_at", "argocd", "owners", "deadline", "degraded_grace", "mirrors", "verify_running"];
 
 /// Which target has which application and which place: neither may belong to two.
 #[derive(Default)]
@@ -124,7 +125,8 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
-    let Common { tag_at, owners, gates, deadline, degraded_grace } = Common::read(fields, common)?;
+    let Common { tag_at, owners, gates, deadline, degraded_grace, mirrors, verify_running } =
+        Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
         None => FilePath::parse(&format!("{}/values.yaml", target.app))
@@ -132,7 +134,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
             .map_err(|wrong| error(fields.line, wrong.to_string()))?,
     };
     let argocd = read_argocd(target, fields)?;
-    Ok(Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace })
+    Ok(Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running })
 }
 
 fn read_argocd(target: &Target, fields: &Fields<'_>) -> Result<ArgoApplication, CatalogError> {
@@ -162,6 +164,8 @@ struct Common {
     gates: Gates,
     deadline: Duration,
     degraded_grace: Duration,
+    mirrors: Vec<ImageName>,
+    verify_running: VerifyRunning,
 }
 
 impl Default for Common {
@@ -170,8 +174,10 @@ impl Default for Common {
             tag_at: vec![TagPath::default()],
             owners: People::default(),
             gates: Gates::default(),
-            deadline: Duration::from_secs(600),
+            deadline: Duration::from_secs(900),
             degraded_grace: Duration::from_secs(60),
+            mirrors: Vec::new(),
+            verify_running: VerifyRunning::On,
         }
     }
 }
@@ -190,6 +196,8 @@ impl Common {
                 |entry| read_duration(entry, grace),
                 &defaults.degraded_grace,
             )?,
+            mirrors: fields.get_or("mirrors", read_mirrors, &defaults.mirrors)?,
+            verify_running: fields.get_or("verify_running", read_verify, &defaults.verify_running)?,
         })
     }
 }
@@ -225,4 +233,27 @@ fn read_tag_at(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
         return Err(error(entry.line, "`tag_at` is empty: leave it out for `image.tag`"));
     }
     paths.into_iter().map(|node| item_name("tag_at", node, TagPath::parse)).collect()
+}
+
+/// As many names as one image has.
+const MOST_MIRRORS: usize = 10;
+
+/// An empty list undoes the app's.
+fn read_mirrors(entry: &Entry) -> Result<Vec<ImageName>, CatalogError> {
+    if let Value::Text(_) = &entry.node.value {
+        return Ok(vec![name(entry, ImageName::parse)?]);
+    }
+    let list = list_of(entry)?;
+    if list.len() > MOST_MIRRORS {
+        return Err(error(entry.line, format!("`mirrors` names more than {MOST_MIRRORS} images")));
+    }
+    list.into_iter().map(|node| item_name("mirrors", node, ImageName::parse)).collect()
+}
+
+fn read_verify(entry: &Entry) -> Result<VerifyRunning, CatalogError> {
+    match text_of(entry)? {
+        "on" => Ok(VerifyRunning::On),
+        "off" => Ok(VerifyRunning::Off),
+        other => Err(error(entry.line, format!("`verify_running` must be `on` or `off`, not {}", quoted(other)))),
+    }
 }

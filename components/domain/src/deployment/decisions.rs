@@ -2,14 +2,17 @@
 //!
 //! Easy to miss: a success without our id, without our commit, or without a later comparison proves nothing.
 
+use super::before::judge;
+use super::facts::deadline_of;
 use super::proof::{Doubt, Proof, proof};
-use super::{CommittedFact, Facts, Failure, LastWord, Progress, State, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Pod, Resource};
-use crate::image::ImageRef;
+use super::remarks::{Remarks, running_hook};
+use super::verdict::{Step, View, failed, failing, health, progress};
+use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
+use crate::application::{Application, Health, OperationState, Phase, Resource};
+use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
 use crate::time::Timestamp;
-use std::time::Duration;
 
 /// What the watch does next with a deployment, before it looks at Argo CD.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
             (false, false) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
         };
     };
-    let deadline = committed.at.after(commit.target().deadline);
+    let deadline = deadline_of(committed, commit, watch, limits);
     if now >= deadline {
         let waiting = watch.and_then(|watch| watch.waiting.clone());
         // Before the sync is through, health is about the version before.
@@ -69,54 +72,18 @@ pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
     }
 }
 
-/// What to do about one look at the application.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Ask for the sync.
-    Ask,
-    /// Wait for something to change.
-    Wait(Option<Waiting>),
-    /// Look again at that moment, even if nothing changes.
-    LookAgainAt(Timestamp),
-    /// Ours is under way.
-    Follow(Progress),
-    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`limits::REFRESH_AFTER`].
-    Refresh(Progress),
-    /// Ours has ended and all is healthy: look at the Pods, then decide again.
-    LookAtPods,
-    /// The last operation is another deployment's: of a newer one, or of an older one that came late.
-    /// `current` decides which.
-    Superseded {
-        /// Which.
-        by: DeploymentId,
-    },
-    /// It is over.
-    Over(LastWord),
-}
-
-/// One look at an application.
-#[derive(Clone, Copy, Debug)]
-pub struct View<'a> {
-    pub id: &'a DeploymentId,
-    pub facts: &'a Facts,
-    pub app: &'a Application,
-    /// Its Pods, where they were looked at.
-    pub pods: Option<&'a [Pod]>,
-    pub now: Timestamp,
-    pub limits: &'a Limits,
-}
-
 /// Reads Argo CD's answer in the light of what we asked for. Notes in `watch` what this look showed.
 pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
     let (id, app) = (view.id, view.app);
     watch.automated = app.automated;
+    watch.remarks = Remarks::of(app, &watch.before, &committed.commit.plan);
     if app.deleting {
         return failed(Failure::Deleting);
     }
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
-    let asked = watch.asked.is_some();
-    let began_after = |started: Option<Timestamp>| asked && started > watch.last_before;
+    let (asked, last_before) = (watch.asked.is_some(), watch.last_before);
+    let began_after = |started: Option<Timestamp>| asked && started > last_before;
     let on_ours = |revisions: &[String]| revisions.iter().any(|revision| revision == committed.sha.as_str());
     let is_ours = |deploy_id: &Option<DeploymentId>, revisions: &[String]| {
         deploy_id.as_ref() == Some(id) || (app.automated && deploy_id.is_none() && on_ours(revisions))
@@ -124,11 +91,12 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
 
     // Noted while the operation runs, too: somebody may replace it.
     let ours = app.last.iter().filter(|last| is_ours(&last.deploy_id, &last.revisions));
+    note_hook(watch, ours.clone().find_map(running_hook), view.now);
     watch.hooks_ran = watch.hooks_ran || ours.flat_map(|last| &last.resources).any(Resource::is_hook);
 
     if let Some(operation) = &app.operation {
         if is_ours(&operation.deploy_id, &operation.revisions) {
-            watch.taken = true;
+            watch.note_taken(view.now);
             return Step::Follow(progress(app, false));
         }
         // A foreign operation. If it began after ours, ours is over: in the history, or superseded.
@@ -142,7 +110,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             }
         }
         // What a person's operation brings is known when it has ended: it may bring our version, too.
-        let hook = app.last.as_ref().and_then(OperationState::running_hook);
+        let hook = app.last.as_ref().and_then(running_hook);
         return Step::Wait(Some(Waiting::OtherOperation {
             by: operation.by.clone(),
             of: operation.deploy_id.clone(),
@@ -154,14 +122,14 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     if !is_ours(&last.deploy_id, &last.revisions) {
         if last.phase == Phase::Running || last.phase == Phase::Terminating {
             let (by, of) = (last.by.clone(), last.deploy_id.clone());
-            return Step::Wait(Some(Waiting::OtherOperation { by, of, hook: last.running_hook() }));
+            return Step::Wait(Some(Waiting::OtherOperation { by, of, hook: running_hook(last) }));
         }
         if began_after(last.started) {
             return after_foreign(view, committed, watch, last);
         }
         return not_seen(watch, view);
     }
-    watch.taken = true;
+    watch.note_taken(view.now);
     match last.phase {
         Phase::Failed | Phase::Error if watch.repeats > 0 || may_repeat(last, watch) => {
             // The second repeat waits longer. Right after a repeat, the end may be that of the operation before.
@@ -169,11 +137,11 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             match watch.asked {
                 Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
                 _ if may_repeat(last, watch) => Step::Ask,
-                _ => failed(Failure::Sync { message: last.message.clone(), resources: failing(app) }),
+                _ => failed(Failure::Sync { message: last.message.clone(), resources: failing(app, &app.unwell) }),
             }
         }
         Phase::Failed | Phase::Error => {
-            failed(Failure::Sync { message: last.message.clone(), resources: failing(app) })
+            failed(Failure::Sync { message: last.message.clone(), resources: failing(app, &app.unwell) })
         }
         Phase::Succeeded => {
             // A success on another commit (several sources, or a lying answer) is not ours to call live.
@@ -184,6 +152,17 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
+}
+
+/// Argo CD does not say since when a hook runs: it counts from when we saw it first.
+fn note_hook(watch: &mut WatchFact, running: Option<String>, now: Timestamp) {
+    let known = watch.hook.take();
+    watch.hook = running.map(|name| match known {
+        Some((known, since)) if known == name => (name, since),
+        _ => (name, now),
+    });
+    let minutes = |since: Timestamp| now.since(since).as_secs() / 60;
+    watch.remarks.hook = watch.hook.as_ref().map(|(name, since)| (name.clone(), minutes(*since)));
 }
 
 /// How often our sync is requested again after a fault of Argo CD's own.
@@ -218,13 +197,19 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
     let on_ours = last.revisions.iter().any(|revision| revision == committed.sha.as_str());
     let ours_before = in_history(committed, view.app, watch.last_before);
     let succeeded = last.phase == Phase::Succeeded;
-    match proof(&last.applied_images(), &[], &plan.image_ref(), plan.digest.as_ref()) {
+    let applied = match plan.verify_running {
+        VerifyRunning::On => proof(&last.applied_images(), &[], &plan.ours()),
+        VerifyRunning::Off => Ok(Proof::NotAsked),
+    };
+    match applied {
         // It was applied, however the operation ended.
         Err(Doubt::OtherTag | Doubt::OldPods) => superseded(),
         Ok(Proof::Applied) if succeeded => health(view, committed, watch, last.finished.or(last.started)),
         // It says nothing of our image: not Argo CD before 3.1, nor a sync of other resources alone. One that failed took
         // nothing away. One that succeeded may be why the app is degraded.
-        _ if (ours_before && (!succeeded || view.app.health != Health::Degraded)) || (succeeded && on_ours) => {
+        _ if (ours_before && (!succeeded || judge(view.app, &watch.before).health != Health::Degraded))
+            || (succeeded && on_ours) =>
+        {
             match health(view, committed, watch, last.finished.or(last.started)) {
                 Step::Over(LastWord::Failed { failure: Failure::OtherImage { .. } }) => superseded(),
                 step => step,
@@ -232,7 +217,7 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
         }
         _ if succeeded => superseded(),
         // It failed, and ours was never through. A sync of ours that ran hooks is not repeated.
-        _ if watch.taken && (watch.hooks_ran || watch.repeats >= REPEATS) => superseded(),
+        _ if watch.taken.is_some() && (watch.hooks_ran || watch.repeats >= REPEATS) => superseded(),
         _ => not_seen(watch, view),
     }
 }
@@ -242,132 +227,6 @@ fn in_history(committed: &CommittedFact, app: &Application, last_before: Option<
     app.history.iter().any(|(at, revisions)| {
         (!committed.reused || *at > last_before) && revisions.iter().any(|revision| revision == committed.sha.as_str())
     })
-}
-
-/// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
-fn health(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, finished: Option<Timestamp>) -> Step {
-    let View { app, now, .. } = view;
-    let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    if !reconciled {
-        if app.health != Health::Degraded {
-            forget_doubt(watch);
-        }
-        // What health says now may still be about the version before.
-        let unproven = Progress { health: String::new(), ..progress(app, true) };
-        // By our own clock, not by when Argo CD says that it ended.
-        let ended = *watch.ended_seen.get_or_insert(now);
-        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if now.since(since) >= limits::REFRESH_AFTER {
-            watch.refreshed = Some(now);
-            Step::Refresh(unproven)
-        } else {
-            Step::Follow(unproven)
-        };
-    }
-    match app.health {
-        Health::Degraded => {
-            let failure = Failure::Degraded { message: app.health_message.clone(), resources: failing(app) };
-            // A rollout past its deadline stays so. What was so before our sync may be about the version before.
-            let at_once = app.given_up && !watch.degraded_before;
-            let grace = if at_once { Duration::ZERO } else { grace(view, committed, watch) };
-            fail_after(view, watch, grace, failure)
-        }
-        Health::Healthy => image(view, committed, watch),
-        // A pause that our version has no part in was there before.
-        Health::Suspended if !pauses_ours(app, &committed.commit.target().image_ref()) => image(view, committed, watch),
-        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
-            forget_doubt(watch);
-            Step::Follow(progress(app, true))
-        }
-    }
-}
-
-/// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that
-/// takes its Pods from elsewhere. Argo CD before 3.1 says no images: then every pause counts.
-fn pauses_ours(app: &Application, image: &ImageRef) -> bool {
-    let resources = || app.last.iter().flat_map(|last| &last.resources);
-    let is_ours = |images: &Vec<String>| proof(images, &[], image, None) == Ok(Proof::Applied);
-    let ours: Vec<String> = resources()
-        .filter(|resource| resource.images.as_ref().is_some_and(is_ours))
-        .map(|resource| format!("{}/{}", resource.kind, resource.name))
-        .collect();
-    let without_images = resources().all(|resource| resource.images.is_none());
-    without_images || app.suspended.iter().any(|paused| paused.starts_with("Rollout/") || ours.contains(paused))
-}
-
-/// All is healthy. Whether our version is live, is for the images to say.
-fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
-    let Some(pods) = view.pods else { return Step::LookAtPods };
-    let (app, plan) = (view.app, committed.commit.target());
-    let applied = app.last.as_ref().map(OperationState::applied_images).unwrap_or_default();
-    let pods: Vec<String> = pods.iter().filter(|pod| pod.runs).flat_map(|pod| pod.images.iter().cloned()).collect();
-    match proof(&applied, &pods, &plan.image_ref(), plan.digest.as_ref()) {
-        Ok(proof) => {
-            let theirs = app.last.as_ref().filter(|last| last.deploy_id.is_none() && last.phase == Phase::Succeeded);
-            let synced_by = theirs.filter(|_| !app.automated).and_then(|last| last.by.clone());
-            Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
-        }
-        Err(why) => {
-            let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
-            let found = found.into_iter().take(5).collect();
-            let failure = Failure::OtherImage { wanted: plan.image_ref().to_string(), found, why };
-            fail_after(view, watch, view.limits.other_image, failure)
-        }
-    }
-}
-
-/// How long `Degraded` is borne.
-fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Duration {
-    let grace = committed.commit.target().degraded_grace;
-    if watch.degraded_before { grace.max(view.limits.degraded_before) } else { grace }
-}
-
-/// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
-fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
-    let is_image = matches!(failure, Failure::OtherImage { .. });
-    if watch.doubts_image != is_image {
-        forget_doubt(watch);
-        watch.doubts_image = is_image;
-    }
-    // Meanwhile people read how it is.
-    watch.waiting = None;
-    watch.progress = Some(progress(view.app, true));
-    let since = *watch.degraded_since.get_or_insert(view.now);
-    watch.degraded_seen = watch.degraded_seen.saturating_add(1);
-    if view.now.since(since) >= grace && watch.degraded_seen >= 2 {
-        return failed(failure);
-    }
-    Step::LookAgainAt(since.after(grace))
-}
-
-fn forget_doubt(watch: &mut WatchFact) {
-    watch.degraded_since = None;
-    watch.degraded_seen = 0;
-}
-
-fn failed(failure: Failure) -> Step {
-    Step::Over(LastWord::Failed { failure })
-}
-
-fn progress(app: &Application, synced: bool) -> Progress {
-    let last = app.last.as_ref();
-    let applied = last.map(|last| {
-        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
-        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
-    });
-    Progress {
-        synced,
-        health: format!("{:?}", app.health),
-        message: last.map(|last| last.message.clone()).unwrap_or_default(),
-        resources: applied.filter(|(_, all)| *all > 0),
-        retry: last.map(|last| last.retry_count).unwrap_or_default(),
-        holds: String::new(),
-    }
-}
-
-/// Failing resources by name with Argo CD's own message: at most five.
-fn failing(app: &Application) -> Vec<String> {
-    app.failing.iter().take(5).cloned().collect()
 }
 
 /// Whose turn it is when `current` names another deployment than ours.
@@ -399,12 +258,13 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
 
 /// Whether the sync of an older deployment may be terminated, because `ours` waits for it: past the older one's deadline, or
 /// because somebody wants so.
-pub fn may_terminate(older: &Facts, ours: &Facts, is_wished: bool, now: Timestamp) -> bool {
-    let of = |facts: &Facts| facts.committed.clone();
-    let Some((older, ours)) = of(older).zip(of(ours)) else { return false };
-    let (theirs, target) = (older.commit.target(), ours.commit.target());
-    let is_older = older.at < ours.at && theirs.application() == target.application() && theirs.target == target.target;
-    is_older && (is_wished || now >= older.at.after(theirs.deadline))
+pub fn may_terminate(older: &Facts, ours: &Facts, is_wished: bool, now: Timestamp, limits: &Limits) -> bool {
+    let Some((theirs, target)) = older.committed.as_ref().zip(ours.committed.as_ref()) else { return false };
+    let is_late = older.deadline(limits).is_some_and(|deadline| now >= deadline);
+    let is_older = theirs.at < target.at;
+    let (theirs, target) = (theirs.commit.target(), target.commit.target());
+    let is_ours = theirs.application() == target.application() && theirs.target == target.target;
+    is_older && is_ours && (is_wished || is_late)
 }
 
 /// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
@@ -427,7 +287,8 @@ pub fn overtaken(
     app: &Application,
 ) -> Overtaken {
     let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
-    let asked = |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken);
+    let asked =
+        |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some());
     let newer = others.iter().filter(|(_, other)| committed(other) > committed(facts) && asked(other));
     let Some((newer, newer_facts)) = newer.max_by_key(|(_, other)| committed(other)) else { return Overtaken::No };
     if rewritten > newer_facts.written_at() {

@@ -3,6 +3,8 @@
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
 use super::proof::{Doubt, Proof};
+use super::remarks::Remarks;
+use crate::application::Unwell;
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
@@ -324,7 +326,7 @@ pub struct Progress {
     pub resources: Option<(u32, u32)>,
     /// Which retry this is.
     pub retry: u32,
-    /// The Pod that holds it up, and why; empty: none is known.
+    /// The Pod that holds it up, or another resource beside the workloads, and why; empty: none is known.
     pub holds: String,
 }
 
@@ -441,14 +443,19 @@ pub struct WatchFact {
     pub asked: Option<Timestamp>,
     /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
     pub last_before: Option<Timestamp>,
-    /// Argo CD took it: it said so, or our id was seen in its operation.
-    pub taken: bool,
+    /// When Argo CD took it first, as far as we know: it said so, or our id was seen in its operation. A sync that is
+    /// repeated changes nothing about this: the deadline counts from here.
+    pub taken: Option<Timestamp>,
     /// Why it has to wait.
     pub waiting: Option<Waiting>,
     /// How far it is.
     pub progress: Option<Progress>,
-    /// It was `Degraded` before we asked.
+    /// It was `Degraded` before we asked, what is excused apart.
     pub degraded_before: bool,
+    /// What was not healthy at the last look before we asked, workloads apart: a few of them.
+    pub before: Vec<Unwell>,
+    /// What the last look showed besides.
+    pub remarks: Remarks,
     /// Looks like a failure since then, after our sync: `Degraded`, or with another image.
     pub degraded_since: Option<Timestamp>,
     /// How often it was seen so.
@@ -457,12 +464,16 @@ pub struct WatchFact {
     pub ended_seen: Option<Timestamp>,
     /// When Argo CD was last asked to compare again because it had not done so after the sync.
     pub refreshed: Option<Timestamp>,
+    /// How often, so far without a comparison.
+    pub refreshes: u32,
     /// Auto-sync is switched on, which it should not be.
     pub automated: bool,
     /// What looks like a failure is about the image, not about the health.
     pub doubts_image: bool,
     /// A sync of ours has run hooks: it must not be repeated.
     pub hooks_ran: bool,
+    /// The hook that a sync of ours waits for, and since when we see it.
+    pub hook: Option<(String, Timestamp)>,
     /// How often our sync was requested again because the one before ended by a fault of Argo CD's own.
     pub repeats: u32,
     /// An error of Argo CD that would be final if it lasts.
@@ -473,6 +484,11 @@ pub struct WatchFact {
 fact!(WatchFact, "watch");
 
 impl WatchFact {
+    /// Argo CD has the sync, now or since before.
+    pub fn note_taken(&mut self, now: Timestamp) {
+        self.taken.get_or_insert(now);
+    }
+
     /// Takes what a look at Argo CD has changed. What was told meanwhile stays.
     pub fn seen(&mut self, looked: Self) {
         *self = Self { voice: std::mem::take(&mut self.voice), ..looked };

@@ -168,18 +168,35 @@ impl Facts {
         Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
     }
 
+    /// When the watch gives up, as far as is known now. It is later once Argo CD has taken the sync.
+    pub fn deadline(&self, limits: &Limits) -> Option<Timestamp> {
+        let (committed, commit) = self.committed.as_ref().zip(self.commit.as_ref())?;
+        Some(deadline_of(committed, commit, self.watch.as_ref(), limits))
+    }
+
     /// Whether a target that names this deployment as `current` is busy: neither final nor older than its
     /// limit and two minutes.
     pub fn keeps_busy(&self, now: Timestamp, limits: &Limits) -> bool {
         if self.state().is_final() {
             return false;
         }
-        let (since, limit) = match (&self.committed, &self.commit, &self.request) {
-            (Some(committed), Some(commit), _) => (committed.at, commit.target().deadline),
-            (_, _, Some(request)) => (request.at, limits.no_commit),
-            _ => return false,
-        };
-        now.since(since) < limit.saturating_add(Duration::from_secs(120))
+        let no_commit = || Some(self.request.as_ref()?.at.after(limits.no_commit));
+        let limit = self.deadline(limits).or_else(no_commit);
+        limit.is_some_and(|limit| now < limit.after(Duration::from_secs(120)))
+    }
+}
+
+/// Argo CD may take its time until it takes the sync: another operation runs, a sync window is closed. The rollout
+/// has its own time, from there on.
+pub(super) fn deadline_of(
+    committed: &CommittedFact,
+    commit: &CommitFact,
+    watch: Option<&WatchFact>,
+    limits: &Limits,
+) -> Timestamp {
+    match watch.and_then(|watch| watch.taken) {
+        Some(taken) => taken.after(commit.target().deadline),
+        None => committed.at.after(limits.sync_taken),
     }
 }
 

@@ -2,7 +2,8 @@
 //! look at GitHub, and never changed, so that relay and poller never read the catalog. Another look makes
 //! another plan.
 
-use crate::image::{Digest, ImageName, ImageRef, Tag};
+use super::proof::Ours;
+use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
     ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, Target,
 };
@@ -140,10 +141,13 @@ pub struct TargetPlan {
     /// All of them get the same tag.
     pub files: NonEmpty<FilePath>,
     pub applications: NonEmpty<ArgoApplication>,
-    /// How long the rollout may take after `committed`.
+    /// How long the rollout may take after Argo CD has taken the sync.
     pub deadline: Duration,
     /// How long `Degraded` is tolerated.
     pub degraded_grace: Duration,
+    /// Under which other names the image runs.
+    pub mirrors: Vec<ImageName>,
+    pub verify_running: VerifyRunning,
     /// Whose commits ride along.
     pub riders: Riders,
     /// This deployment brings an earlier version back.
@@ -158,6 +162,11 @@ impl TargetPlan {
     /// The Argo CD application. Today's catalog gives a target exactly one.
     pub fn application(&self) -> &ArgoApplication {
         self.applications.first()
+    }
+
+    /// The image, however Argo CD may name it.
+    pub fn ours(&self) -> Ours {
+        Ours { wanted: self.image_ref(), digest: self.digest.clone(), mirrors: self.mirrors.clone() }
     }
 
     /// The image with its tag.

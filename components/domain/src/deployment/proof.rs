@@ -18,6 +18,8 @@ pub enum Proof {
     Applied,
     /// Nothing: our sync succeeded, but neither list names an image.
     NoImage,
+    /// Nothing: the catalog says `verify_running: off`.
+    NotAsked,
 }
 
 /// Why our version is not live although the sync succeeded.
@@ -32,12 +34,28 @@ pub enum Doubt {
     NotUsed,
 }
 
+/// Our image, however it may be named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ours {
+    pub wanted: ImageRef,
+    /// The digest that the registry named.
+    pub digest: Option<Digest>,
+    /// The other names that the catalog lists.
+    pub mirrors: Vec<ImageName>,
+}
+
+impl Ours {
+    fn is_named_by(&self, image: &Named<'_>) -> bool {
+        image.is(&self.wanted.name) || self.mirrors.iter().any(|name| image.is(name))
+    }
+}
+
 /// Decides by the images that our sync `applied` (no hooks), and those that `pods` run (no Pods of Jobs).
-pub fn proof(applied: &[String], pods: &[String], wanted: &ImageRef, digest: Option<&Digest>) -> Result<Proof, Doubt> {
+pub fn proof(applied: &[String], pods: &[String], ours: &Ours) -> Result<Proof, Doubt> {
     let (applied_images, pod_images) = (read(applied), read(pods));
-    let mirror = mirror(&applied_images, &pod_images, wanted);
-    let ours = |images: &[Named<'_>]| has_ours(images, mirror, wanted, digest);
-    match (ours(&applied_images), ours(&pod_images)) {
+    let mirror = mirror(&applied_images, &pod_images, ours);
+    let has = |images: &[Named<'_>]| has_ours(images, mirror, ours);
+    match (has(&applied_images), has(&pod_images)) {
         (_, Some(true)) => Ok(Proof::Runs),
         (Some(true), Some(false)) => Err(Doubt::OldPods),
         (Some(true), None) => Ok(Proof::Applied),
@@ -54,21 +72,21 @@ fn read(images: &[String]) -> Vec<Named<'_>> {
 
 /// The name under which a mirror has our image. A mirror keeps the last part of the name, which counts only if no other
 /// image has the same last part. What is applied beside our own name is an image of its own.
-fn mirror<'a>(applied: &[Named<'a>], pods: &[Named<'a>], wanted: &ImageRef) -> Option<&'a str> {
-    let last = wanted.name.repository().rsplit('/').next().unwrap_or_default();
-    let applies_ours = applied.iter().any(|image| image.is(&wanted.name));
+fn mirror<'a>(applied: &[Named<'a>], pods: &[Named<'a>], ours: &Ours) -> Option<&'a str> {
+    let last = ours.wanted.name.repository().rsplit('/').next().unwrap_or_default();
+    let applies_ours = applied.iter().any(|image| ours.is_named_by(image));
     let beside: BTreeSet<&str> = applied.iter().filter(|_| applies_ours).map(|image| image.name).collect();
-    let alike = applied.iter().chain(pods).filter(|image| image.last() == last && !image.is(&wanted.name));
+    let alike = applied.iter().chain(pods).filter(|image| image.last() == last && !ours.is_named_by(image));
     let names: BTreeSet<&str> = alike.map(|image| image.name).filter(|name| !beside.contains(name)).collect();
     if names.len() == 1 { names.first().copied() } else { None }
 }
 
 /// Whether our image is among these with our tag or digest. `None`: no image of these is ours, whatever its tag.
-fn has_ours(images: &[Named<'_>], mirror: Option<&str>, wanted: &ImageRef, digest: Option<&Digest>) -> Option<bool> {
-    let named: Vec<&Named<'_>> = images.iter().filter(|image| image.is(&wanted.name)).collect();
+fn has_ours(images: &[Named<'_>], mirror: Option<&str>, ours: &Ours) -> Option<bool> {
+    let named: Vec<&Named<'_>> = images.iter().filter(|image| ours.is_named_by(image)).collect();
     let mirrored = || images.iter().filter(|image| Some(image.name) == mirror).collect();
-    let ours = if named.is_empty() { mirrored() } else { named };
-    let known = ours.iter().filter_map(|image| image.matches(wanted, digest));
+    let named = if named.is_empty() { mirrored() } else { named };
+    let known = named.iter().filter_map(|image| image.matches(&ours.wanted, ours.digest.as_ref()));
     known.reduce(|one, other| one || other)
 }
 
@@ -121,6 +139,10 @@ mod tests {
         ImageRef { name: ImageName::parse("ghcr.io/acme/checkout").unwrap(), tag: Tag::parse("new").unwrap() }
     }
 
+    fn ours(digest: Option<&Digest>) -> Ours {
+        Ours { wanted: wanted(), digest: digest.cloned(), mirrors: Vec::new() }
+    }
+
     fn digest(digit: char) -> String {
         format!("sha256:{}", digit.to_string().repeat(64))
     }
@@ -130,7 +152,7 @@ mod tests {
         let check = |applied: &[&str], pods: &[&str], expected| {
             let texts = |images: &[&str]| images.iter().map(|image| (*image).to_owned()).collect::<Vec<_>>();
             let ours = Digest::parse(&digest('a')).unwrap();
-            let found = proof(&texts(applied), &texts(pods), &wanted(), Some(&ours));
+            let found = proof(&texts(applied), &texts(pods), &super::tests::ours(Some(&ours)));
             assert_eq!(found, expected, "applied {applied:?}, pods {pods:?}");
         };
         let (new, old, redis) = ("ghcr.io/acme/checkout:new", "ghcr.io/acme/checkout:old", "redis:7");
@@ -159,7 +181,7 @@ mod tests {
     fn a_mirror_keeps_the_last_part_of_the_name() {
         let check = |applied: &[&str], pods: &[&str], expected| {
             let texts = |images: &[&str]| images.iter().map(|image| (*image).to_owned()).collect::<Vec<_>>();
-            assert_eq!(proof(&texts(applied), &texts(pods), &wanted(), None), expected, "{applied:?} {pods:?}");
+            assert_eq!(proof(&texts(applied), &texts(pods), &ours(None)), expected, "{applied:?} {pods:?}");
         };
         let (new, mirrored) = ("ghcr.io/acme/checkout:new", "mirror.corp:5000/ghcr/checkout:new");
         let (old, other) = ("mirror.corp:5000/ghcr/checkout:old", "quay.io/else/checkout:new");
@@ -176,10 +198,30 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_the_catalog_lists_is_ours() {
+        let mirrors = ["mirror.corp/team/shop", "quay.io/acme/checkout"].map(|name| ImageName::parse(name).unwrap());
+        let check = |applied: &[&str], pods: &[&str], expected| {
+            let texts = |images: &[&str]| images.iter().map(|image| (*image).to_owned()).collect::<Vec<_>>();
+            let ours = Ours { mirrors: mirrors.to_vec(), ..ours(None) };
+            assert_eq!(proof(&texts(applied), &texts(pods), &ours), expected, "{applied:?} {pods:?}");
+        };
+        let (new, old) = ("mirror.corp/team/shop:new", "mirror.corp/team/shop:old");
+        check(&[new], &[new], Ok(Proof::Runs));
+        check(&["ghcr.io/acme/checkout:new"], &[new], Ok(Proof::Runs));
+        check(&[new], &[old], Err(Doubt::OldPods));
+        check(&[old], &[], Err(Doubt::OtherTag));
+        // Two names with our last part, and both are listed or the catalog's own.
+        check(&[], &["quay.io/acme/checkout:new", "ghcr.io/acme/checkout:old"], Ok(Proof::Runs));
+        // Without the list nothing says that this is ours.
+        let unlisted = proof(&[new.to_owned()], &[], &ours(None));
+        assert_eq!(unlisted, Err(Doubt::NotUsed));
+    }
+
+    #[test]
     fn a_digest_is_the_image_too() {
         let ours = Digest::parse(&digest('a')).unwrap();
         let check = |pod: &str, digest: Option<&Digest>, expected| {
-            assert_eq!(proof(&[], &[pod.to_owned()], &wanted(), digest), expected, "{pod} {digest:?}");
+            assert_eq!(proof(&[], &[pod.to_owned()], &super::tests::ours(digest)), expected, "{pod} {digest:?}");
         };
         let (same, different) = (digest('a'), digest('b'));
         check(&format!("ghcr.io/acme/checkout@{same}"), Some(&ours), Ok(Proof::Runs));
@@ -194,7 +236,7 @@ mod tests {
     fn an_image_is_recognised_however_it_is_spelled() {
         let check = |pod: &str, name: &str, tag: &str, expected: bool| {
             let wanted = ImageRef { name: ImageName::parse(name).unwrap(), tag: Tag::parse(tag).unwrap() };
-            let found = proof(&[], &[pod.to_owned()], &wanted, None) == Ok(Proof::Runs);
+            let found = proof(&[], &[pod.to_owned()], &Ours { wanted, ..ours(None) }) == Ok(Proof::Runs);
             assert_eq!(found, expected, "{name}:{tag} as {pod}");
         };
         check("ghcr.io/acme/checkout:main-2", "ghcr.io/acme/checkout", "main-1", false);
@@ -211,7 +253,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_image_panics(applied: Vec<String>, pods in prop::collection::vec("[a-z/:@.]{0,20}", 0..4)) {
-            let _ = proof(&applied, &pods, &wanted(), None);
+            let _ = proof(&applied, &pods, &ours(None));
         }
     }
 }

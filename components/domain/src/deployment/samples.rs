@@ -84,6 +84,8 @@ pub fn target_plan() -> TargetPlan {
         applications: NonEmpty::one(application()),
         deadline: Duration::from_secs(600),
         degraded_grace: Duration::from_secs(10),
+        mirrors: Vec::new(),
+        verify_running: crate::image::VerifyRunning::On,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         previous: None,

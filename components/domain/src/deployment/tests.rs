@@ -2,7 +2,7 @@
 
 use super::samples::*;
 use super::*;
-use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource};
+use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::{BranchName, PullRequestNumber};
@@ -220,9 +220,12 @@ fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
     let committing = Facts { commit: Some(commit()), ..accepted.clone() };
     check(&committing, 360 + 119, true);
     check(&committing, 360 + 120, false);
-    // From the commit on, which was at 3 s, its own deadline counts.
-    check(&relayed(), 3 + 600 + 119, true);
-    check(&relayed(), 3 + 600 + 120, false);
+    // From the commit on, which was at 3 s, Argo CD has 15 min to take the sync; then its own deadline counts.
+    check(&relayed(), 3 + 900 + 119, true);
+    check(&relayed(), 3 + 900 + 120, false);
+    let taken = Facts { watch: Some(WatchFact { taken: Some(at(800)), ..WatchFact::default() }), ..relayed() };
+    check(&taken, 800 + 600 + 119, true);
+    check(&taken, 800 + 600 + 120, false);
     let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
     check(&ended, 6, false);
     check(&Facts { committed: Some(committed()), commit: Some(commit()), ..ended }, 6, true);
@@ -276,16 +279,36 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
     check_next(&asked, 5, Next::Sync { refresh: false });
     // An `end` that was written by mistake does not stop it.
     check_next(&Facts { end: Some(cancelled()), ..relayed() }, 5, Next::Sync { refresh: false });
-    // A deadline that is shorter than the patience.
-    let short =
-        Facts { commit: Some(commit_to(TargetPlan { deadline: Duration::from_secs(5), ..target_plan() })), ..unpushed };
-    check_next(&short, 4, Next::WaitUntil(at(3 + 5)));
+    // A limit that is shorter than the patience.
+    let limits = Limits { sync_taken: Duration::from_secs(5), ..Limits::default() };
+    assert_eq!(next(&unpushed, at(4), &limits), Next::WaitUntil(at(3 + 5)));
+}
+
+#[test]
+fn argocd_has_its_time_to_take_the_sync_and_the_rollout_has_its_own() {
+    let timed_out = || Next::Say(LastWord::TimedOut { waiting: None, health: None });
+    // Committed at 3 s.
+    check_next(&relayed(), 902, Next::Sync { refresh: false });
+    check_next(&relayed(), 903, timed_out());
+    // A request without an answer is not taken.
+    let asked = WatchFact { asked: Some(at(800)), ..WatchFact::default() };
+    let of = |watch: &WatchFact| Facts { watch: Some(watch.clone()), ..relayed() };
+    check_next(&of(&asked), 903, timed_out());
+    let mut taken = asked;
+    for again in [801, 1300] {
+        // Our own repeat does not restart the count.
+        taken.note_taken(at(again));
+        check_next(&of(&taken), 801 + 599, Next::Sync { refresh: false });
+        check_next(&of(&taken), 801 + 600, timed_out());
+        assert_eq!(of(&taken).deadline(&Limits::default()), Some(at(801 + 600)));
+    }
+    // A deadline that is shorter than the time for the sync.
+    let soon = WatchFact { taken: Some(at(5)), ..WatchFact::default() };
+    check_next(&of(&soon), 605, timed_out());
 }
 
 #[test]
 fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
-    check_next(&relayed(), 602, Next::Sync { refresh: false });
-    check_next(&relayed(), 603, Next::Say(LastWord::TimedOut { waiting: None, health: None }));
     // Until the sync is through, health is that of the version before.
     for (synced, health) in [(true, Some("Progressing".to_owned())), (false, None)] {
         let watch = WatchFact {
@@ -294,7 +317,7 @@ fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
             ..WatchFact::default()
         };
         let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health };
-        check_next(&Facts { watch: Some(watch), ..relayed() }, 603, Next::Say(word));
+        check_next(&Facts { watch: Some(watch), ..relayed() }, 903, Next::Say(word));
     }
 }
 
@@ -335,7 +358,7 @@ impl Scene {
     fn taken() -> Self {
         let asked = Some(Timestamp(at(5).0 + 400));
         let last_before = Some(at(1));
-        Self { watch: WatchFact { asked, last_before, taken: true, ..WatchFact::default() }, ..Self::quiet() }
+        Self { watch: WatchFact { asked, last_before, taken: asked, ..WatchFact::default() }, ..Self::quiet() }
     }
 
     /// Ours ended well at 8 s; Argo CD compared at `reconciled`, and found this health.
@@ -357,6 +380,11 @@ impl Scene {
             other => other,
         }
     }
+}
+
+/// `<kind>/checkout` is not healthy.
+fn unwell(kind: &str, health: Health, message: &str) -> Unwell {
+    Unwell { kind: kind.to_owned(), name: "checkout".to_owned(), health, message: message.to_owned() }
 }
 
 /// The newest operation, begun at 5 s for us.
@@ -410,7 +438,7 @@ fn without_a_trace_of_ours_it_asks() {
     // Nor was a person's sync to it.
     scene.app.last = Some(OperationState { deploy_id: None, ..ours(Phase::Succeeded) });
     assert_eq!(scene.step(5), Step::Ask);
-    assert!(!scene.watch.taken);
+    assert_eq!(scene.watch.taken, None);
 }
 
 #[test]
@@ -442,12 +470,12 @@ fn an_ask_without_an_answer_is_known_by_our_id() {
     scene.watch.asked = Some(at(5));
     scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
     assert!(matches!(scene.step(6), Step::Follow(_)));
-    assert!(scene.watch.taken);
+    assert_eq!(scene.watch.taken, Some(at(6)));
     let mut scene = Scene::quiet();
     scene.watch.asked = Some(at(5));
     scene.app.last = Some(ours(Phase::Running));
     assert!(matches!(scene.step(6), Step::Follow(_)));
-    assert!(scene.watch.taken);
+    assert_eq!(scene.watch.taken, Some(at(6)));
 }
 
 #[test]
@@ -486,12 +514,13 @@ fn ours_that_failed_says_what_failed() {
         scene.watch.repeats = 2;
         scene.app.last =
             Some(OperationState { message: "one or more objects failed to apply".to_owned(), ..ours(phase) });
-        scene.app.failing = (1..=7).map(|n| format!("Job/migrate-{n}: exit code 1")).collect();
+        let one = |n: u64| Unwell { name: format!("migrate-{n}"), ..unwell("Job", Health::Degraded, "exit code 1") };
+        scene.app.unwell = (1..=7).map(one).collect();
         let Step::Over(LastWord::Failed { failure: Failure::Sync { message, resources } }) = scene.step(60) else {
             panic!("{phase:?}");
         };
         assert_eq!(message, "one or more objects failed to apply");
-        assert_eq!(resources, scene.app.failing[..5]);
+        assert_eq!((resources.len(), resources[4].as_str()), (5, "Job/migrate-5: exit code 1"));
     }
 }
 
@@ -533,6 +562,18 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
         health_is(scene.step(9), "");
         assert!(matches!(scene.step(11), Step::Refresh(_)));
     }
+}
+
+/// After `InvalidSpecError` Argo CD never compares until somebody mends that.
+#[test]
+fn a_comparison_that_does_not_come_is_asked_for_less_and_less_often() {
+    let mut scene = Scene::succeeded(7, Health::Unknown);
+    let asked: Vec<u64> = (8..=200).filter(|&second| matches!(scene.step(second), Step::Refresh(_))).collect();
+    assert_eq!(asked, [10, 12, 14, 18, 26, 42, 74, 106, 138, 170]);
+    // When it comes, it counts at once, and the next operation starts anew.
+    (scene.app.reconciled, scene.app.health) = (Some(at(9)), Health::Healthy);
+    assert!(matches!(scene.step(201), Step::Over(LastWord::Live { .. })));
+    assert_eq!(scene.watch.refreshes, 0);
 }
 
 #[test]
@@ -606,14 +647,37 @@ fn what_our_sync_applied_counts_where_no_pod_runs() {
 }
 
 #[test]
+fn without_a_proof_our_sync_and_health_decide() {
+    let of = |health| {
+        let mut scene = Scene::succeeded(9, health);
+        scene.app.images = vec!["quay.io/else/thing:1".to_owned()];
+        scene.app.last.as_mut().unwrap().resources = vec![applied("Deployment", &["quay.io/else/thing:1"])];
+        let plan = scene.facts.committed.as_mut().unwrap().commit.target_mut();
+        plan.verify_running = crate::image::VerifyRunning::Off;
+        scene
+    };
+    assert!(matches!(of(Health::Healthy).step(9), Step::Over(LastWord::Live { proof: Proof::NotAsked, .. })));
+    health_is(of(Health::Progressing).step(9), "Progressing");
+    // A pause may be ours.
+    let mut paused = of(Health::Suspended);
+    paused.app.unwell = vec![unwell("Deployment", Health::Suspended, "")];
+    health_is(paused.step(9), "Suspended");
+    // Somebody synced something else over ours: the images do not say whether ours is still there.
+    let mut over = of(Health::Healthy);
+    let theirs = OperationState { finished: Some(at(10)), ..foreign(Phase::Succeeded, 9) };
+    (over.app.last, over.app.reconciled) = (Some(theirs), Some(at(11)));
+    assert_eq!(over.step(12), superseded_by_eve());
+}
+
+#[test]
 fn a_pause_is_a_stage_unless_our_sync_did_not_touch_it() {
     let mut scene = Scene::succeeded(9, Health::Suspended);
-    scene.app.suspended = vec!["Rollout/checkout".to_owned()];
+    scene.app.unwell = vec![unwell("Rollout", Health::Suspended, "")];
     health_is(scene.step(300), "Suspended");
     scene.app.last.as_mut().unwrap().resources =
         vec![applied("Rollout", &["ghcr.io/acme/checkout:faster-cart-aaaaaaa"])];
     health_is(scene.step(300), "Suspended");
-    scene.app.suspended = vec!["ScaledObject/other".to_owned()];
+    scene.app.unwell = vec![unwell("ScaledObject", Health::Suspended, "")];
     assert!(matches!(scene.step(300), Step::Over(LastWord::Live { .. })));
 }
 
@@ -649,6 +713,38 @@ fn a_foreign_operation_is_judged_by_what_it_applied() {
     assert_eq!(scene.step(60), superseded_by_eve());
 }
 
+#[test]
+fn a_hook_that_holds_our_sync_is_known_with_how_long() {
+    let hook = |name: &str, kind: &str, phase: &str| Resource {
+        kind: "Job".to_owned(),
+        name: name.to_owned(),
+        hook_type: kind.to_owned(),
+        hook_phase: phase.to_owned(),
+        ..Resource::default()
+    };
+    let mut scene = Scene::taken();
+    scene.app.operation = Some(Operation { deploy_id: Some(id('1')), ..Operation::default() });
+    let mut step = |resources: Vec<Resource>, seconds: u64| {
+        scene.app.last = Some(OperationState { resources, ..ours(Phase::Running) });
+        scene.step(seconds);
+        scene.watch.remarks.hook.clone().map(|(name, minutes)| format!("{name} {minutes}"))
+    };
+    assert_eq!(step(vec![hook("migrate", "PreSync", "Running")], 10).as_deref(), Some("Job/migrate (PreSync hook) 0"));
+    assert_eq!(step(vec![hook("migrate", "PreSync", "Running")], 200).as_deref(), Some("Job/migrate (PreSync hook) 3"));
+    // Another hook has its own time.
+    let then = || vec![hook("migrate", "PreSync", "Succeeded"), hook("smoke", "PostSync", "Running")];
+    assert_eq!(step(then(), 210).as_deref(), Some("Job/smoke (PostSync hook) 0"));
+    let two = [then(), vec![hook("load", "PostSync", "Running")]].concat();
+    assert_eq!(step(two, 220).as_deref(), Some("Job/smoke (PostSync hook) and 1 more 0"));
+    // What is no hook has a phase, too.
+    assert_eq!(step(vec![hook("checkout", "", "Running")], 230), None);
+    assert_eq!(step(then(), 300).as_deref(), Some("Job/smoke (PostSync hook) 0"));
+    scene.app.operation = None;
+    scene.app.last = Some(OperationState { resources: then(), ..ours(Phase::Failed) });
+    scene.step(310);
+    assert_eq!(scene.watch.remarks.hook, None);
+}
+
 /// Argo CD still has the request while its hooks run, and somebody may replace the request then.
 #[test]
 fn hooks_that_ran_before_somebody_replaced_our_sync_are_not_run_again() {
@@ -668,10 +764,10 @@ fn a_paused_rollout_without_images_is_not_live() {
     const NEW: &str = "ghcr.io/acme/checkout:faster-cart-aaaaaaa";
     let mut scene = Scene::succeeded(9, Health::Suspended);
     scene.app.last.as_mut().unwrap().resources = vec![applied("Deployment", &[NEW]), applied("Job", &["worker:1"])];
-    scene.app.suspended = vec!["Rollout/checkout".to_owned()];
+    scene.app.unwell = vec![unwell("Rollout", Health::Suspended, "")];
     health_is(scene.step(300), "Suspended");
     // A paused resource with another image has no part in our version.
-    scene.app.suspended = vec!["Job/checkout".to_owned()];
+    scene.app.unwell = vec![unwell("Job", Health::Suspended, "")];
     assert!(matches!(scene.step(300), Step::Over(LastWord::Live { .. })));
 }
 
@@ -720,7 +816,7 @@ fn a_fault_of_argocds_own_is_repeated_twice_and_never_a_hook() {
 fn degraded_is_borne_for_its_grace_and_seen_twice() {
     let mut scene = Scene::succeeded(9, Health::Degraded);
     scene.app.health_message = "back-off restarting failed container".to_owned();
-    scene.app.failing = vec!["Deployment/checkout: 1 of 2 replicas".to_owned()];
+    scene.app.unwell = vec![unwell("Deployment", Health::Degraded, "1 of 2 replicas")];
     assert_eq!(scene.step(9), Step::LookAgainAt(at(19)));
     assert_eq!(scene.step(18), Step::LookAgainAt(at(19)));
     let failure = Failure::Degraded {
@@ -763,25 +859,56 @@ fn what_was_degraded_before_gets_a_minute_at_least() {
 }
 
 #[test]
+fn what_was_so_before_our_sync_does_not_count() {
+    let ingress = || unwell("Ingress", Health::Progressing, "");
+    let of = |before: &[Unwell], now: &[Unwell]| {
+        let health = now.iter().map(|one| one.health).max().unwrap_or(Health::Healthy);
+        let mut scene = Scene::succeeded(9, health);
+        before_sync(&Application { unwell: before.to_vec(), ..scene.app.clone() }, &mut scene.watch);
+        scene.app.unwell = now.to_vec();
+        scene
+    };
+    let mut so = of(&[ingress()], &[ingress()]);
+    assert!(matches!(so.step(9), Step::Over(LastWord::Live { .. })));
+    let because = vec!["Ingress/checkout".to_owned()];
+    assert_eq!(so.watch.remarks.as_before, Some(AsBefore { health: "Progressing".to_owned(), because }));
+    let Step::Follow(progress) = of(&[], &[ingress()]).step(300) else { panic!("not followed") };
+    assert_eq!((progress.health.as_str(), progress.holds.as_str()), ("Progressing", "Ingress/checkout is progressing"));
+    // The rollout itself is not over, and its health is the one to name.
+    let hpa = || unwell("HorizontalPodAutoscaler", Health::Degraded, "no metrics");
+    let rollout = || unwell("Deployment", Health::Progressing, "1 of 2 replicas");
+    health_is(of(&[hpa()], &[hpa(), rollout()]).step(300), "Progressing");
+    // A failure names only what is not excused, and is not slower because of what is.
+    let late = || unwell("Deployment", Health::Degraded, "Deployment exceeded its progress deadline");
+    let mut failed = of(&[hpa()], &[hpa(), late()]);
+    assert!(!failed.watch.degraded_before);
+    failed.step(9);
+    let Step::Over(LastWord::Failed { failure: Failure::Degraded { resources, .. } }) = failed.step(10) else {
+        panic!("not failed")
+    };
+    assert_eq!(resources, ["Deployment/checkout: Deployment exceeded its progress deadline"]);
+}
+
+#[test]
 fn a_foreign_operation_is_waited_for() {
     // Asked for, but not begun: nothing tells whether that was before or after ours.
     let mut scene = Scene::quiet();
     scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
     assert_eq!(scene.step(6), behind_eve());
     // Begun before we asked, by Argo CD's own clock, however far that is from ours.
-    for (asked, taken, started) in [(None, false, 1), (Some(at(5)), false, 1), (Some(at(5)), true, 50)] {
+    for (asked, taken, started) in [(None, None, 1), (Some(at(5)), None, 1), (Some(at(5)), Some(at(6)), 50)] {
         let mut scene = Scene::quiet();
         (scene.watch.asked, scene.watch.taken) = (asked, taken);
         scene.watch.last_before = asked.map(|_| at(started));
         scene.app.operation = Some(Operation { by: Some("eve".to_owned()), ..Operation::default() });
         scene.app.last = Some(foreign(Phase::Running, started));
-        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken:?} {started}");
         scene.app.operation = None;
-        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken} {started}");
+        assert_eq!(scene.step(9), behind_eve(), "{asked:?} {taken:?} {started}");
         scene.app.last = Some(foreign(Phase::Terminating, started));
         assert_eq!(scene.step(9), behind_eve());
         scene.app.last = Some(foreign(Phase::Succeeded, started));
-        assert_eq!(scene.step(9), Step::Ask, "{asked:?} {taken} {started}");
+        assert_eq!(scene.step(9), Step::Ask, "{asked:?} {taken:?} {started}");
     }
 }
 
@@ -793,7 +920,7 @@ fn a_foreign_operation_after_ours_supersedes_it() {
     behind.app.last = Some(foreign(Phase::Succeeded, 9));
     assert_eq!(behind.step(501), superseded_by_eve());
     // Whether or not we know that ours was taken: it may have been, and what came after it is newer.
-    for taken in [true, false] {
+    for taken in [Some(at(6)), None] {
         let mut scene = Scene::taken();
         scene.watch.taken = taken;
         scene.app.last = Some(foreign(Phase::Running, 9));
@@ -870,7 +997,7 @@ fn the_same_commit_once_more_by_somebody_is_still_ours() {
 #[test]
 fn the_same_commit_by_somebody_in_place_of_ours_is_waited_for_and_asked_for_if_it_fails() {
     let mut scene = Scene::taken();
-    scene.watch.taken = false;
+    scene.watch.taken = None;
     let theirs = OperationState { revisions: vec![sha('d').to_string()], ..foreign(Phase::Running, 9) };
     let revisions = theirs.revisions.clone();
     scene.app.operation = Some(Operation { by: theirs.by.clone(), revisions, ..Operation::default() });
@@ -902,7 +1029,7 @@ fn auto_sync_counts_on_exactly_our_commit() {
     scene.app.automated = true;
     scene.app.last = Some(automatic('d'));
     assert!(matches!(scene.step(9), Step::Over(LastWord::Live { .. })));
-    assert!(scene.watch.automated && scene.watch.taken);
+    assert!(scene.watch.automated && scene.watch.taken == Some(at(9)));
 
     scene.watch = WatchFact::default();
     scene.app.last = Some(automatic('e'));
@@ -1090,10 +1217,11 @@ fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
 
 #[test]
 fn only_the_sync_of_an_older_deployment_of_the_same_target_is_terminated() {
-    let deadline = commit().target().deadline;
+    let limits = Limits::default();
+    let may_terminate = |older: &Facts, ours: &Facts, wished, now| may_terminate(older, ours, wished, now, &limits);
     let ours = Facts { committed: Some(CommittedFact { at: at(100), ..committed() }), ..relayed() };
-    let in_time = committed().at.after(deadline.saturating_sub(Duration::from_secs(1)));
-    let late = committed().at.after(deadline);
+    let late = relayed().deadline(&limits).unwrap();
+    let in_time = Timestamp(late.0 - 1);
     assert!(!may_terminate(&relayed(), &ours, false, in_time));
     assert!(may_terminate(&relayed(), &ours, true, in_time), "somebody wants so");
     assert!(may_terminate(&relayed(), &ours, false, late));

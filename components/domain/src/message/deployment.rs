@@ -2,19 +2,15 @@
 
 use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
-use super::sentence;
-use super::text::{
-    LONG, SHORT, code, code_escape, codes, counted, cut, lasted, length, link, people, said, some, words,
-};
-use crate::deployment::{
-    ChangesFact, Doubt, End, Facts, Failure, Granted, LastWord, Progress, Proof, Reference, Rider, Riders, Source,
-    State, Waiting, WatchFact,
-};
+use super::outcome::last_word;
+use super::progress::{syncing, with_waiting};
+use super::text::{SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
+use super::{remarks, sentence};
+use crate::deployment::{ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State};
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde_json::Value;
-use std::time::Duration;
 
 /// What is only known for a moment and is in no fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +74,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     }
     blocks.extend(facts.changes.as_ref().map(new_in_it).filter(|text| !text.is_empty()).map(|text| context(&text)));
     blocks.extend(riders(facts).map(|text| context(&text)));
+    blocks.extend(remarks::lines(facts).iter().map(|text| context(text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
     blocks.extend(button::row(buttons));
     // Notifications have one line.
@@ -207,7 +204,7 @@ fn status(facts: &Facts) -> (&'static str, String) {
     }
     let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
     let sha = code(committed.sha.short());
-    if watch.is_some_and(|watch| watch.asked.is_some() || watch.taken) {
+    if watch.is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some()) {
         return (":arrows_counterclockwise:", with_waiting(syncing(&sha, watch), watch));
     }
     let text = if committed.reused {
@@ -216,227 +213,6 @@ fn status(facts: &Facts) -> (&'static str, String) {
         format!("committed {sha}.")
     };
     (":hourglass_flowing_sand:", with_waiting(text, watch))
-}
-
-/// How far the rollout is.
-fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
-    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("rolling out {sha}.") };
-    if progress.synced && progress.health.is_empty() {
-        return format!("rolled out {sha}. Argo CD is checking its health.");
-    }
-    if progress.synced {
-        let health = words(&progress.health.to_lowercase(), SHORT);
-        return format!("rolled out {sha}. Health: {health}.{}", held_by(progress));
-    }
-    let mut parts = Vec::new();
-    parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
-    parts.extend(
-        Some(words(&progress.message, LONG).trim_end_matches('.').to_owned()).filter(|message| !message.is_empty()),
-    );
-    parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
-    if parts.is_empty() {
-        return format!("rolling out {sha}.");
-    }
-    format!("rolling out {sha}: {}.{}", parts.join(", "), held_by(progress))
-}
-
-/// Which Pod holds the rollout up.
-fn held_by(progress: &Progress) -> String {
-    if progress.holds.is_empty() { String::new() } else { format!(" {}.", words(&progress.holds, LONG)) }
-}
-
-fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
-    text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
-        Some(Waiting::ArgoCd { fault }) => {
-            format!(" I'm still trying: {}.", sentence::cause(fault.system, &fault.cause))
-        }
-        Some(waiting) => format!(" Waiting{}.", waiting_for(waiting)),
-        None => String::new(),
-    });
-    if watch.is_some_and(|watch| watch.automated) {
-        text.push_str(" Argo CD deploys this app by itself; I'm following along.");
-    }
-    text
-}
-
-fn waiting_for(waiting: &Waiting) -> String {
-    match waiting {
-        Waiting::OtherOperation { of: Some(_), hook, .. } => {
-            format!(" for the sync of an older deploy{}", of_hook(hook.as_deref()))
-        }
-        Waiting::OtherOperation { by: Some(by), hook, .. } if !by.is_empty() => {
-            let hook = of_hook(hook.as_deref());
-            format!(" for another operation in Argo CD, started by {}{hook}", words(by, SHORT))
-        }
-        Waiting::OtherOperation { hook, .. } => {
-            format!(" for another operation in Argo CD{}", of_hook(hook.as_deref()))
-        }
-        Waiting::SyncWindow => " for the next sync window in Argo CD".to_owned(),
-        Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
-    }
-}
-
-/// The hook that holds a sync up.
-fn of_hook(hook: Option<&str>) -> String {
-    hook.map(|hook| format!(", which runs {}", words(hook, SHORT))).unwrap_or_default()
-}
-
-/// The commit, after a word for it.
-fn in_brackets(facts: &Facts) -> String {
-    facts.committed.as_ref().map(|committed| format!(" ({})", code(committed.sha.short()))).unwrap_or_default()
-}
-
-/// What every last word after the commit says: what is different now. `asked`: the sync may have begun.
-fn changed(facts: &Facts, asked: bool) -> String {
-    let sha = in_brackets(facts);
-    let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
-    let cluster = match (synced, asked) {
-        (true, _) => ", and so does the cluster",
-        (false, true) => "; the cluster may have parts of it",
-        (false, false) => "; the cluster is unchanged",
-    };
-    format!("Git has the new version{sha}{cluster}.")
-}
-
-fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
-    // An ask without an answer may have been taken.
-    let asked = facts.watch.as_ref().is_some_and(|watch| watch.taken || watch.asked.is_some() || watch.automated);
-    match word {
-        LastWord::Live { proof, synced_by, urls } => {
-            let tag = facts.commit.as_ref().map(|commit| code(&commit.target().tag)).unwrap_or_default();
-            let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
-            let page = page.map(|link| format!(" {link}")).unwrap_or_default();
-            let unproven = match proof {
-                Proof::Runs | Proof::Applied => "",
-                Proof::NoImage => " Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.",
-            };
-            let by = synced_by.as_ref().map(|by| format!(" {} synced it once more in Argo CD.", words(by, SHORT))).unwrap_or_default();
-            (":white_check_mark:", format!("is live: {tag}.{page}{by}{unproven}{}", lock_of_rollback(facts)))
-        }
-        LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
-        LastWord::Superseded { by_deployment: Some(_), .. } => {
-            let so_far = if asked { "parts of this one may be rolled out" } else { "this one wasn't rolled out" };
-            (":fast_forward:", format!("stopped: a newer deploy took over, and {so_far}."))
-        }
-        LastWord::Superseded { by_deployment: None, by_person } => {
-            let who = by_person.as_deref().filter(|who| !who.is_empty()).map_or("somebody".to_owned(), |who| words(who, SHORT));
-            let changed = changed(facts, asked);
-            let text = format!("stopped: {who} started another sync in Argo CD while this was rolling out. {changed} Check Argo CD before you deploy again.");
-            (":fast_forward:", text)
-        }
-        LastWord::TimedOut { waiting, health } => {
-            let why = match (waiting, health) {
-                (Some(waiting @ Waiting::ArgoCd { .. }), _) => waiting_for(waiting),
-                (Some(waiting), _) => format!(" waiting{}", waiting_for(waiting)),
-                (None, Some(health)) if health == "Healthy" => ": the Pods of the new version have not come".to_owned(),
-                (None, Some(health)) if health == "Suspended" => ": the rollout is still paused".to_owned(),
-                (None, Some(health)) if !health.is_empty() => {
-                    format!(": it isn't healthy yet (Argo CD says {})", words(&health.to_lowercase(), SHORT))
-                }
-                _ => match facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()) {
-                    Some(progress) if !progress.synced => format!(": it isn't rolled out yet{}", said(&progress.message)),
-                    _ => String::new(),
-                },
-            };
-            let held = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).map(held_by).unwrap_or_default();
-            let changed = format!("{}{held}", changed(facts, asked));
-            let back = if asked && button::offers_roll_back(facts) { ", *Roll back* returns to the last healthy version" } else { "" };
-            let text = format!("timed out{}{why}. {changed} Argo CD shows what holds it up. *Retry* goes on from here{back}.", after_commit_for(facts));
-            (":alarm_clock:", text)
-        }
-        LastWord::Lost { failure } => {
-            let why = match failure {
-                Failure::NoRight { said: why } => format!("Argo CD doesn't allow it{}", said(why)),
-                Failure::NoApplication => "Argo CD says that there is no such application".to_owned(),
-                Failure::Refused { said: why } => format!("Argo CD refuses the sync{}", said(why)),
-                _ => "Argo CD doesn't accept my token".to_owned(),
-            };
-            let why = why.trim_end_matches('.');
-            (":grey_question:", format!("I can't see this app in Argo CD any more: {why}. {} The rollout may go on: look at Argo CD.", changed(facts, true)))
-        }
-        LastWord::Unknown => (
-            ":grey_question:",
-            "GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two."
-                .to_owned(),
-        ),
-    }
-}
-
-/// How long after the commit it ended, in whole minutes.
-fn after_commit_for(facts: &Facts) -> String {
-    match (&facts.committed, &facts.outcome) {
-        (Some(committed), Some(outcome)) => {
-            let minutes = outcome.at.since(committed.at).as_secs() / 60;
-            format!(" after {}", lasted(Duration::from_secs(minutes.saturating_mul(60))))
-        }
-        _ => String::new(),
-    }
-}
-
-/// A rollback locks its target.
-fn lock_of_rollback(facts: &Facts) -> String {
-    let Some(commit) = facts.commit.as_ref().filter(|commit| commit.target().rollback) else { return String::new() };
-    let target = &commit.target().target;
-    format!(
-        " {target} is locked now, so the bad version can't come back. Fixed? Press *Unlock* or type `/deploy unlock {target}`."
-    )
-}
-
-fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
-    match failure {
-        Failure::Sync { message, resources } => {
-            format!(
-                "the rollout failed{}. {changed} Fix the cause, then press *Retry*.{}",
-                said(message),
-                list(resources)
-            )
-        }
-        Failure::Degraded { message, resources } => format!(
-            "is rolled out, but not healthy{}. The cluster runs the new version: fix it, or roll back.{}",
-            said(message),
-            list(resources)
-        ),
-        Failure::OtherImage { wanted, found, why } => {
-            let (wanted, found, sha) = (code_escape(wanted, LONG), codes(found), in_brackets(facts));
-            match why {
-                Doubt::OldPods => format!(
-                    "is rolled out and healthy, but the Pods still run {found}, not `{wanted}`. Git has the new version{sha}. Find out in Argo CD who replaces these Pods: an operator, or a person (`OnDelete`)."
-                ),
-                Doubt::OtherTag => format!(
-                    "is rolled out and healthy, but doesn't run `{wanted}`: Argo CD shows {found}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from."
-                ),
-                Doubt::NotUsed => format!(
-                    "is rolled out, but what was applied doesn't use `{wanted}`: Argo CD applied {found}. Git has the new version{sha}. Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from."
-                ),
-            }
-        }
-        Failure::NoRight { said: why } => format!(
-            "Argo CD doesn't allow it{}. {changed} Ask whoever runs Argo CD to give my account `get` and `sync` on this application.",
-            said(why)
-        ),
-        Failure::NoApplication => format!(
-            "Argo CD has no such application. {changed} Create it, or check `argocd` of this app in `deploy-bot.yaml`."
-        ),
-        Failure::Deleting => format!("Argo CD is deleting this application. {changed} Try again when it's back."),
-        Failure::NoSource => format!(
-            "its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. {changed} Check its `repoURL` and `targetRevision`."
-        ),
-        Failure::Refused { said: why } => {
-            format!("Argo CD refused the sync{}. {changed} Fix that, then press *Retry*.", said(why))
-        }
-        Failure::BranchRewritten => format!(
-            "somebody rewrote the Git branch after my commit{}, which may be gone, so I didn't roll it out. Check the branch, then press *Retry*.",
-            facts.committed.as_ref().map(|committed| format!(" {}", code(committed.sha.short()))).unwrap_or_default()
-        ),
-        Failure::NothingDone => "I was too busy and gave up. Nothing was changed. Please try again.".to_owned(),
-        Failure::Fault { fault } => {
-            format!("{} {changed} {}", sentence::could_not(fault), sentence::todo(&fault.cause))
-        }
-    }
-}
-
-fn list(resources: &[String]) -> String {
-    resources.iter().map(|resource| format!("\n• {}", words(resource, LONG))).collect()
 }
 
 /// Who asked, what changes, where to look.

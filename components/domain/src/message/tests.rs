@@ -6,13 +6,14 @@ mod limits;
 mod states;
 
 use super::*;
+use crate::application::Condition;
 use crate::command::{Command, DeployWords, Verb, What};
 use crate::deployment::samples::{
     at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
 };
 use crate::deployment::{
-    ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress, Proof,
-    Reference, RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
+    AsBefore, ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress,
+    Proof, Reference, Remarks, RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
 };
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
@@ -433,8 +434,13 @@ fn words(facts: &Facts) -> String {
     message.blocks[0]["text"]["text"].as_str().unwrap().to_owned()
 }
 
+fn remarks() -> Remarks {
+    let as_before = AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()] };
+    Remarks { as_before: Some(as_before), ..Remarks::default() }
+}
+
 fn asked() -> WatchFact {
-    WatchFact { asked: Some(at(5)), taken: true, ..WatchFact::default() }
+    WatchFact { asked: Some(at(5)), taken: Some(at(6)), ..WatchFact::default() }
 }
 
 #[test]
@@ -502,7 +508,7 @@ fn what_a_deployment_waits_for() {
             waiting(Waiting::OtherOperation {
                 by: Some("deploybot".to_owned()),
                 of: Some(id('2')),
-                hook: Some("PostSync hook Job/smoke".to_owned()),
+                hook: Some("Job/smoke (PostSync hook)".to_owned()),
             }),
         ),
         ("window", waiting(Waiting::SyncWindow)),
@@ -511,7 +517,7 @@ fn what_a_deployment_waits_for() {
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
-    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which runs PostSync hook Job/smoke.
+    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which runs Job/smoke (PostSync hook).
     window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
     Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
     auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
@@ -524,6 +530,40 @@ fn outcome(seconds: u64, word: LastWord) -> Option<OutcomeFact> {
 
 fn last(word: LastWord, watch: WatchFact) -> String {
     words(&Facts { watch: Some(watch), outcome: outcome(903, word), ..relayed() })
+}
+
+#[test]
+fn what_argocd_shows_besides_is_in_small_print() {
+    let condition = |kind: &str, message: &str| Condition { kind: kind.to_owned(), message: message.to_owned() };
+    let invalid = || condition("InvalidSpecError", "application destination has no <cluster>.");
+    let orphans = || condition("OrphanedResourceWarning", "Application has 3 orphaned resources");
+    let of = |remarks: Remarks, word: Option<LastWord>| {
+        let outcome = word.map(|word| OutcomeFact { at: at(903), word });
+        let facts = Facts { watch: Some(WatchFact { remarks, ..asked() }), outcome, ..relayed() };
+        let shown = show(&after_commit(&id('1'), &facts));
+        shown
+            .lines()
+            .filter(|line| line.contains("Argo CD says: ") || line.contains("prune"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let pruned = vec!["ConfigMap/old".to_owned()];
+    let timed_out = LastWord::TimedOut { waiting: None, health: None };
+    insta::assert_snapshot!(list_of([
+        ("running", of(Remarks { conditions: vec![invalid(), orphans()], ..Remarks::default() }, None)),
+        ("timed out", of(Remarks { conditions: vec![invalid()], ..Remarks::default() }, Some(timed_out))),
+        ("live", of(Remarks { conditions: vec![orphans()], ..Remarks::default() }, Some(live()))),
+        ("one to prune", of(Remarks { to_prune: 1, pruned: pruned.clone(), ..Remarks::default() }, None)),
+        ("more to prune", of(Remarks { to_prune: 7, pruned: [&pruned[..]; 3].concat(), ..Remarks::default() }, Some(live()))),
+        ("nothing", of(Remarks::default(), None)),
+    ]), @"
+    running: [context] :warning: Argo CD says: InvalidSpecError: application destination has no &lt;cluster&gt;; OrphanedResourceWarning: Application has 3 orphaned resources.
+    timed out: [context] :warning: Argo CD says: InvalidSpecError: application destination has no &lt;cluster&gt;.
+    live: [context] Argo CD says: OrphanedResourceWarning: Application has 3 orphaned resources.
+    one to prune: [context] 1 resource would be pruned, because it is no longer in Git: `ConfigMap/old`. I leave it in the cluster.
+    more to prune: [context] 7 resources would be pruned, because they are no longer in Git: `ConfigMap/old`, `ConfigMap/old`, `ConfigMap/old` and 4 more. I leave them in the cluster.
+    nothing:
+    ");
 }
 
 #[test]
@@ -545,10 +585,16 @@ fn every_last_word() {
     let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
     let holds = "Pod checkout-1: ImagePullBackOff".to_owned();
     let held = WatchFact { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
-    let (before, unanswered) = (WatchFact::default(), WatchFact { taken: false, ..asked() });
+    let progress =
+        Progress { message: "waiting for completion of hook batch/Job/migrate".to_owned(), ..Progress::default() };
+    let hook = Some(("Job/migrate (PostSync hook)".to_owned(), 14));
+    let in_a_hook = WatchFact { progress: Some(progress), remarks: Remarks { hook, ..Remarks::default() }, ..asked() };
+    let (before, unanswered) = (WatchFact::default(), WatchFact { taken: None, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
+        ("live, not asked", last(LastWord::Live { proof: Proof::NotAsked, synced_by: None, urls: Vec::new() }, asked())),
+        ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
@@ -560,24 +606,28 @@ fn every_last_word() {
         ("timed out while it ran", last(timed_out(None, Some("Progressing")), asked())),
         ("timed out by health", last(timed_out(None, Some("Progressing")), synced)),
         ("timed out, held by a Pod", last(timed_out(None, Some("Progressing")), held)),
+        ("timed out in a hook", last(timed_out(None, None), in_a_hook)),
         ("timed out while paused", last(timed_out(None, Some("Suspended")), asked())),
         ("lost", last(LastWord::Lost { failure: Failure::NoApplication }, asked())),
         ("unknown", last(LastWord::Unknown, before)),
     ]), @"
     live: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
     live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
+    live, not asked: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Whether this version runs is not proven: `verify_running: off`.
+    live as before: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Progressing as before, because of `Ingress/checkout`.
     synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
     superseded by somebody: :fast_forward: *checkout #42*  stopped: somebody started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
-    timed out: :alarm_clock: *checkout #42*  timed out after 15 min. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out after 15 min: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out in the queue: :alarm_clock: *checkout #42*  timed out after 15 min waiting for another operation in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out before the window: :alarm_clock: *checkout #42*  timed out after 15 min waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
-    timed out while it ran: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out by health: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out, held by a Pod: :alarm_clock: *checkout #42*  timed out after 15 min: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Pod checkout-1: ImagePullBackOff. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
-    timed out while paused: :alarm_clock: *checkout #42*  timed out after 15 min: the rollout is still paused. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't take the sync. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out, no answer to the ask: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't confirm the sync: the connection to Argo CD broke. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out in the queue: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't take the sync. I was waiting for another operation in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out before the window: :alarm_clock: *checkout #42*  timed out 15 min after the commit, because Argo CD didn't take the sync. I was waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster is unchanged. Argo CD shows what holds it up. *Retry* goes on from here.
+    timed out while it ran: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out by health: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out, held by a Pod: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't healthy yet (Argo CD says progressing). Git has the new version (`ddddddd`), and so does the cluster. Pod checkout-1: ImagePullBackOff. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out in a hook: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: it isn't rolled out yet: waiting for Job/migrate (PostSync hook), 14 min. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    timed out while paused: :alarm_clock: *checkout #42*  timed out 14 min after Argo CD took the sync: the rollout is still paused. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
     lost: :grey_question: *checkout #42*  I can't see this app in Argo CD any more: Argo CD says that there is no such application. Git has the new version (`ddddddd`); the cluster may have parts of it. The rollout may go on: look at Argo CD.
     unknown: :grey_question: *checkout #42*  GitHub didn't confirm in time, so I'm not sure the commit went through. Press *Retry*: if it did, I'll go on with it. You won't get two.
     ");
@@ -591,6 +641,12 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     let failed_later = |failure| last(LastWord::Failed { failure }, asked());
     let wanted = || text("ghcr.io/acme/checkout:faster-cart-aaaaaaa");
     let found = vec![text("ghcr.io/acme/checkout:main-1234567"), text("redis:7")];
+    let left_out = last(
+        LastWord::Failed {
+            failure: Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OtherTag },
+        },
+        WatchFact { remarks: Remarks { left_out: Some(".;/charts".to_owned()), ..Remarks::default() }, ..asked() },
+    );
     let token = Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes);
     insta::assert_snapshot!(list_of([
         ("sync", failed_later(Failure::Sync { message: text("one or more objects failed."), resources: resources() })),
@@ -599,6 +655,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("degraded, without words", failed_later(Failure::Degraded { message: String::new(), resources: Vec::new() })),
         ("old Pods", failed_later(Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OldPods })),
         ("other tag", failed_later(Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OtherTag })),
+        ("left out", left_out),
         ("not used", failed_later(Failure::OtherImage { wanted: wanted(), found, why: Doubt::NotUsed })),
         ("no right", failed(Failure::NoRight { said: text("permission denied: applications, sync, default/checkout") })),
         ("no right any more", failed_later(Failure::NoRight { said: String::new() })),
@@ -620,6 +677,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     degraded, without words: :x: *checkout #42*  is rolled out, but not healthy. The cluster runs the new version: fix it, or roll back.
     old Pods: :x: *checkout #42*  is rolled out and healthy, but the Pods still run `ghcr.io/acme/checkout:main-1234567`, `redis:7`, not `ghcr.io/acme/checkout:faster-cart-aaaaaaa`. Git has the new version (`ddddddd`). Find out in Argo CD who replaces these Pods: an operator, or a person (`OnDelete`).
     other tag: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
+    left out: :x: *checkout #42*  is rolled out and healthy, but doesn't run `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD shows `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Argo CD may have kept its old manifests: the application's annotation `manifest-generate-paths` (`.;/charts`) leaves out `checkout/values.yaml`. Add that file.
     not used: :x: *checkout #42*  is rolled out, but what was applied doesn't use `ghcr.io/acme/checkout:faster-cart-aaaaaaa`: Argo CD applied `ghcr.io/acme/checkout:main-1234567`, `redis:7`. Git has the new version (`ddddddd`). Check that `tag_at` in `deploy-bot.yaml` is where this app takes its tag from.
     no right: :x: *checkout #42*  Argo CD doesn't allow it: permission denied: applications, sync, default/checkout. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.
     no right any more: :x: *checkout #42*  Argo CD doesn't allow it. Git has the new version (`ddddddd`); the cluster may have parts of it. Ask whoever runs Argo CD to give my account `get` and `sync` on this application.

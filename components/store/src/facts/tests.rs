@@ -1,13 +1,14 @@
 use super::*;
 use crate::memory::Memory;
+use domain::application::{Condition, Health, Unwell};
 use domain::deployment::samples::{
     application, at, blob, cancelled, commit, commit_to, committed, id, live, path, place, push, relayed, request, sha,
     target_plan, user,
 };
 use domain::deployment::{
-    Approval, ApprovalsFact, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt, End,
-    EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Rider, Riders,
-    StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
+    Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt,
+    End, EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Remarks,
+    Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -72,6 +73,8 @@ fn every_fact_is_read_as_it_was_written() {
         digest: Some(domain::image::Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap()),
         applications: NonEmpty::one(ArgoApplication { namespace, ..application() }),
         deadline: Duration::from_millis(1500),
+        mirrors: vec![domain::image::ImageName::parse("mirror.corp/checkout").unwrap()],
+        verify_running: domain::image::VerifyRunning::Off,
         ..target_plan()
     };
     let granted = Granted { approved_by: vec![user("U7")], overridden: Some("on fire".to_owned()) };
@@ -147,7 +150,7 @@ fn every_fact_is_read_as_it_was_written() {
         same(&WatchFact {
             asked: Some(at(5)),
             last_before: Some(at(1)),
-            taken: true,
+            taken: Some(at(5)),
             waiting: Some(Waiting::ArgoCd { fault: fault.clone() }),
             progress: Some(Progress {
                 synced: true,
@@ -158,6 +161,17 @@ fn every_fact_is_read_as_it_was_written() {
                 holds: text(),
             }),
             degraded_before: true,
+            before: vec![Unwell { kind: text(), name: text(), health: Health::Progressing, message: text() }],
+            remarks: Remarks {
+                as_before: Some(AsBefore { health: text(), because: vec![text()] }),
+                conditions: vec![Condition { kind: text(), message: text() }],
+                hook: Some((text(), 3)),
+                to_prune: 1,
+                pruned: vec![text()],
+                left_out: Some(text()),
+            },
+            hook: Some((text(), at(7))),
+            refreshes: 1,
             degraded_since: Some(at(6)),
             degraded_seen: 2,
             ended_seen: Some(at(6)),

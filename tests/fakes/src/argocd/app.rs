@@ -12,6 +12,7 @@ use super::clock::rfc3339;
 use super::cluster::Cluster;
 use super::script::{Health, Script};
 use super::tasks::Task;
+use super::webhook::leaves_out_the_tag;
 use super::{Git, Initiator};
 use crate::Millis;
 
@@ -152,6 +153,10 @@ pub struct App {
     pub pods_are: (String, String),
     /// Degraded is an autoscaler without metrics, not a rollout past its deadline.
     pub flaps: bool,
+    /// Resources beside the Deployment that are as they are, whatever is deployed: kind, health, what Argo CD says.
+    pub standing: Vec<(String, Health, String)>,
+    /// A Job `migrate` that is a hook of this type: it runs from the script's first step to the end of the attempt.
+    pub hook: Option<String>,
     /// `status.summary.externalURLs`: where people see the app, from its ingresses and their annotations.
     pub urls: Vec<String>,
     /// What an admission webhook makes of images: what begins with the one begins with the other in Pods. For charts.
@@ -181,6 +186,8 @@ pub(super) struct Status {
     pub(super) before: Option<(Option<String>, Millis)>,
     /// The health of the new version, as long as no comparison has shown it.
     pub(super) rollout: Option<Health>,
+    /// The tag that was rendered last.
+    pub(super) manifests: Option<String>,
     pub(super) sync: &'static str,
     pub(super) revisions: Vec<String>,
     pub(super) health: Health,
@@ -280,6 +287,8 @@ impl App {
             applies: None,
             pods_are: ("Running".to_owned(), String::new()),
             flaps: false,
+            standing: Vec::new(),
+            hook: None,
             urls: Vec::new(),
             renames: None,
             hidden: Vec::new(),
@@ -317,6 +326,16 @@ impl App {
             .file(&source.repo_url, revision, file)
             .ok_or_else(|| failed(format!("open {file}: no such file or directory at {revision}")))?;
         tag(&bytes, key).map_err(failed)
+    }
+
+    /// The same, but kept from before where `manifest-generate-paths` says that nothing has changed.
+    pub(super) fn manifests(&mut self, git: &dyn Git, revisions: &[String]) -> Result<String, String> {
+        if let Some(kept) = self.now.manifests.clone().filter(|_| leaves_out_the_tag(self)) {
+            return Ok(kept);
+        }
+        let tag = self.render(git, revisions)?;
+        self.now.manifests = Some(tag.clone());
+        Ok(tag)
     }
 
     pub(super) fn error_conditions(&self) -> Vec<String> {
@@ -388,7 +407,7 @@ impl App {
         }
         let mut status = json!({
             "sync": sync,
-            "health": {"status": now.health.name(), "lastTransitionTime": self.time(now.health_since)},
+            "health": {"status": self.worst().name(), "lastTransitionTime": self.time(now.health_since)},
             "resources": self.chart_resources().unwrap_or_else(|| self.resources()),
             "summary": {"images": now.images},
             "sourceType": "Helm",
@@ -478,94 +497,6 @@ impl App {
             json["syncResult"] = result.clone();
         }
         json
-    }
-
-    /// `status.resources`.
-    fn resources(&self) -> Value {
-        let now = &self.now;
-        let sync = if now.sync == "Synced" { "Synced" } else { "OutOfSync" };
-        let mut health = json!({"status": now.health.name()});
-        let name = &self.name;
-        let message = match now.health {
-            Health::Degraded if self.flaps => "the HPA was unable to compute the replica count".to_owned(),
-            Health::Degraded => format!("Deployment \"{name}\" exceeded its progress deadline"),
-            Health::Progressing => {
-                "Waiting for rollout to finish: 1 old replicas are pending termination...".to_owned()
-            }
-            Health::Suspended => "Deployment is paused".to_owned(),
-            _ => String::new(),
-        };
-        if !message.is_empty() {
-            health["message"] = json!(message);
-        }
-        let mut resources = vec![
-            json!({"version": "v1", "kind": "Service", "namespace": name, "name": name, "status": "Synced",
-                "health": {"status": "Healthy"}}),
-            json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name,
-                "status": sync, "health": health}),
-        ];
-        if self.flaps && now.health == Health::Degraded {
-            resources[1]["health"] = json!({"status": "Healthy"});
-            resources.push(json!({"group": "autoscaling", "version": "v2", "kind": "HorizontalPodAutoscaler",
-                "namespace": name, "name": name, "status": "Synced", "health": health}));
-        }
-        if self.leftover {
-            resources.push(json!({"version": "v1", "kind": "ConfigMap", "namespace": name, "name": "old-config",
-                "status": "OutOfSync", "requiresPruning": true}));
-        }
-        json!(resources)
-    }
-
-    /// The nodes of the resource tree: the Deployment, and a Pod that runs the images.
-    pub(super) fn tree(&self) -> Value {
-        if let Some(nodes) = self.chart_nodes() {
-            return json!({ "nodes": nodes });
-        }
-        let (name, images) = (&self.name, &self.now.images);
-        let owned = |kind: &str| json!([{"group": "apps", "kind": kind, "namespace": name, "name": name}]);
-        let mut nodes = vec![
-            json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name}),
-            json!({"group": "apps", "version": "v1", "kind": "ReplicaSet", "namespace": name, "name": name,
-                "parentRefs": owned("Deployment")}),
-        ];
-        if !images.is_empty() {
-            nodes.push(json!({"version": "v1", "kind": "Pod", "namespace": name, "name": format!("{name}-1"),
-                "parentRefs": owned("ReplicaSet"), "images": images,
-                "info": [{"name": "Status Reason", "value": self.pods_are.0}],
-                "health": {"status": "Healthy", "message": self.pods_are.1}}));
-        }
-        json!({ "nodes": nodes })
-    }
-
-    /// `syncResult.resources` after an attempt; `failure` is the Deployment's.
-    pub(super) fn results(&self, prune: bool, failure: Option<&str>) -> Value {
-        let name = &self.name;
-        let (status, phase, message) = match failure {
-            None => ("Synced", "Running", format!("deployment.apps/{name} configured")),
-            Some(message) => ("SyncFailed", "Failed", message.to_owned()),
-        };
-        let rendered = self.now.state.as_ref().and_then(|state| state.rendered.as_ref());
-        let truth = rendered.map(|tag| vec![format!("{}:{tag}", self.image)]);
-        let images = self.applies.clone().or(truth).unwrap_or_default();
-        let mut results = vec![
-            json!({"group": "", "version": "v1", "kind": "Service", "namespace": name, "name": name,
-                "status": "Synced", "message": format!("service/{name} unchanged"), "hookPhase": "Running", "syncPhase": "Sync"}),
-            json!({"group": "apps", "version": "v1", "kind": "Deployment", "namespace": name, "name": name,
-                "status": status, "message": message, "hookPhase": phase, "syncPhase": "Sync"}),
-        ];
-        // Argo CD leaves out an empty list.
-        if !images.is_empty() {
-            results[1]["images"] = json!(images);
-        }
-        if self.leftover {
-            let (status, message) =
-                if prune { ("Pruned", "pruned") } else { ("PruneSkipped", "ignored (requires pruning)") };
-            results.push(
-                json!({"group": "", "version": "v1", "kind": "ConfigMap", "namespace": name, "name": "old-config",
-                "status": status, "message": message, "hookPhase": "Succeeded", "syncPhase": "Sync"}),
-            );
-        }
-        json!(results)
     }
 }
 

@@ -141,7 +141,7 @@ impl ArgoCd {
         let (rendered, targets, error) = match generated {
             Some(Ok(targets)) => (None, targets, None),
             Some(Err(message)) => (None, Vec::new(), Some(message)),
-            None => match app.render(&*self.git, &revisions) {
+            None => match app.manifests(&*self.git, &revisions) {
                 Ok(tag) => (Some(tag), Vec::new(), None),
                 Err(message) => (None, Vec::new(), Some(message)),
             },
@@ -198,7 +198,7 @@ impl ArgoCd {
         }
         let Some(app) = self.apps.get_mut(key) else { return };
         let message = app.script.steps.get(index).map(|(_, message)| message.clone()).unwrap_or_default();
-        let results = app.results(false, None);
+        let results = app.results(false, None, false);
         if let Some(state) = &mut app.now.state {
             state.message = message;
             set_results(state, results);
@@ -245,7 +245,7 @@ impl ArgoCd {
             End::Succeeded => {
                 self.apply(at, key);
                 let Some(app) = self.apps.get_mut(key) else { return };
-                let results = app.results(prune, None);
+                let results = app.results(prune, None, true);
                 if let Some(state) = &mut app.now.state {
                     set_results(state, results);
                     app.leftover &= !prune || state.operation.dry_run;
@@ -254,7 +254,7 @@ impl ArgoCd {
             }
             End::Failed(message, reason) => {
                 let Some(app) = self.apps.get_mut(key) else { return };
-                let results = app.results(prune, Some(&reason));
+                let results = app.results(prune, Some(&reason), true);
                 if let Some(state) = &mut app.now.state {
                     set_results(state, results);
                 }
@@ -349,8 +349,19 @@ impl ArgoCd {
             return;
         }
         let Some(app) = self.apps.get_mut(key) else { return };
+        if app.conditions.iter().any(|(kind, _)| matches!(kind.as_str(), "InvalidSpecError" | "UnknownError")) {
+            // Nothing is compared then, and `reconciledAt` stays.
+            let now = &mut app.now;
+            (now.refresh, now.sync) = (false, "Unknown");
+            now.rollout = health.or(now.rollout);
+            if now.health != Health::Unknown {
+                now.rollout.get_or_insert(now.health);
+                (now.health, now.health_since) = (Health::Unknown, at);
+            }
+            return self.touch(key);
+        }
         let found = app.resolve(&*self.git).and_then(|revisions| {
-            let tag = app.render(&*self.git, &revisions)?;
+            let tag = app.manifests(&*self.git, &revisions)?;
             Ok((revisions, tag))
         });
         let now = &mut app.now;

@@ -3,20 +3,20 @@
 
 use crate::Millis;
 
-/// The health of an application.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The health of an application, the best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// All is well.
     Healthy,
-    /// Not yet there.
-    Progressing,
-    /// It will not get there by itself.
-    Degraded,
     /// Somebody paused it.
     Suspended,
+    /// Not yet there.
+    Progressing,
     /// Nothing is in the cluster.
     #[default]
     Missing,
+    /// It will not get there by itself.
+    Degraded,
     /// Argo CD could not tell.
     Unknown,
 }

@@ -142,13 +142,7 @@ impl Push {
         if self.files.is_empty() || paths.is_empty() {
             return true;
         }
-        self.files.iter().any(|file| {
-            let file = file.trim_start_matches('/');
-            paths.iter().any(|path| {
-                let below = file.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
-                path.is_empty() || file == path || below || glob(path, file)
-            })
-        })
+        self.files.iter().any(|file| are_about(paths, file))
     }
 }
 
@@ -161,6 +155,22 @@ pub(super) fn touched(app: &App, source: &Source, git: &dyn Git, before: &str, a
     let changed = old.iter().chain(&new).filter(|path| text(before, path) != text(after, path)).cloned().collect();
     let push = Push { files: changed, ..Push::default() };
     paths.is_empty() || old.is_empty() || (!push.files.is_empty() && push.touches(&paths))
+}
+
+fn are_about(paths: &[String], file: &str) -> bool {
+    let file = file.trim_start_matches('/');
+    paths.iter().any(|path| {
+        let below = file.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        path.is_empty() || file == path || below || glob(path, file)
+    })
+}
+
+/// Whether a change of the file with the tag makes nobody render anew: then the manifests of the revision before are
+/// taken for the next one, too.
+pub(super) fn leaves_out_the_tag(app: &App) -> bool {
+    let Some(source) = app.sources.get(app.tag_at.source) else { return false };
+    let paths = refresh_paths(app, source);
+    !paths.is_empty() && !are_about(&paths, &app.tag_at.file)
 }
 
 /// The annotation's paths from the root of the repository; empty if there is none.

@@ -6,6 +6,7 @@ use domain::catalog::{
     Allow, Asked, BranchGlob, Catalog, Checks, Environment, ForeignChanges, Freeze, Gates, LONGEST, Members, People,
     Unmet,
 };
+use domain::image::VerifyRunning;
 use domain::message;
 use domain::names::{BranchName, FilePath, SlackChannel, SlackUser, Target};
 use domain::refusal::{NotAllowed, Refusal};
@@ -16,7 +17,8 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace } = environment;
+    let Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running } =
+        environment;
     let Gates { allow, branches, checks, reviews, foreign_changes, approvals, freeze } = gates;
     let mut all = json!({
         "values": files,
@@ -27,6 +29,8 @@ fn written_out(environment: &Environment) -> Value {
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
         "deadline": format!("{}s", deadline.as_secs()),
         "degraded_grace": format!("{}s", degraded_grace.as_secs()),
+        "mirrors": mirrors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "verify_running": match verify_running { VerifyRunning::On => "on", VerifyRunning::Off => "off" },
     });
     if let Some(namespace) = &argocd.namespace {
         all["argocd"]["namespace"] = json!(namespace);

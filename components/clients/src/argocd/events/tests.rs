@@ -48,7 +48,7 @@ fn the_stream_that_we_ask_for() {
         "https://argocd.acme.example/argo/api/v1/stream/applications?name=checkout&project=shop&appNamespace=shop-apps"
     );
     assert!(fields.starts_with("error,result.type,result.application.metadata.name,"), "{fields}");
-    assert!(fields.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b',')), "{fields}");
+    assert!(fields.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b',' | b'/' | b'-')), "{fields}");
 }
 
 #[test]

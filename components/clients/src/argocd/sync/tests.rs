@@ -36,7 +36,8 @@ fn a_sync_is_asked_for_with_commit_and_id() {
 #[test]
 fn the_applications_own_retry_is_sent_without_a_newer_commit() {
     let gitops = RepoName::parse("acme/gitops").unwrap();
-    let source = AppSource { url: "https://github.com/acme/gitops".to_owned(), target: "main".to_owned() };
+    let source =
+        AppSource { url: "https://github.com/acme/gitops".to_owned(), target: "main".to_owned(), path: String::new() };
     let branch = BranchName::parse("main").unwrap();
     let sent = |retry| {
         let app = Application { sources: vec![source.clone()], retry, ..Application::default() };
@@ -177,7 +178,7 @@ fn a_commit_is_pinned_in_the_sources_that_are_ours() {
     let check = |sources: &[&str], multi_source, expected| {
         let source = |text: &&str| {
             let (url, target) = text.rsplit_once(" at ").unwrap_or((*text, "main"));
-            AppSource { url: url.to_owned(), target: target.to_owned() }
+            AppSource { url: url.to_owned(), target: target.to_owned(), path: String::new() }
         };
         let sources = sources.iter().map(source).collect();
         let snapshot = Application { sources, multi_source, ..Application::default() };

@@ -3,6 +3,8 @@ use crate::argocd::samples::{ID, SHA, sample};
 use domain::application::{Phase, SyncStatus};
 use serde_json::{Value, json};
 
+const PATHS: &str = "argocd.argoproj.io/manifest-generate-paths";
+
 fn read(application: Value) -> Application {
     serde_json::from_value::<WireApplication>(application).unwrap().snapshot()
 }
@@ -52,10 +54,19 @@ fn an_application_in_our_words() {
         health: Health::Degraded,
         health_message: String::new(),
         reconciled: at("08:42:44"),
-        conditions: texts(&["SharedResourceWarning: Service/checkout is part of applications a and b"]),
+        conditions: vec![Condition {
+            kind: "SharedResourceWarning".to_owned(),
+            message: "Service/checkout is part of applications a and b".to_owned(),
+        }],
+        generate_paths: None,
+        to_prune: Vec::new(),
         images: texts(&["ghcr.io/acme/checkout:main-6b6ed4b"]),
         urls: texts(&["https://checkout.acme.example/"]),
-        sources: vec![AppSource { url: "https://github.com/acme/gitops.git".to_owned(), target: "main".to_owned() }],
+        sources: vec![AppSource {
+            url: "https://github.com/acme/gitops.git".to_owned(),
+            target: "main".to_owned(),
+            path: "checkout".to_owned(),
+        }],
         multi_source: false,
         automated: false,
         deleting: false,
@@ -64,9 +75,12 @@ fn an_application_in_our_words() {
             (at("08:42:43"), texts(&[SHA])),
         ],
         retry: None,
-        suspended: Vec::new(),
-        given_up: true,
-        failing: texts(&[r#"Deployment/checkout: Deployment "checkout" exceeded its progress deadline"#]),
+        unwell: vec![Unwell {
+            kind: "Deployment".to_owned(),
+            name: "checkout".to_owned(),
+            health: Health::Degraded,
+            message: r#"Deployment "checkout" exceeded its progress deadline"#.to_owned(),
+        }],
     };
     assert_eq!(read(sample()), expected);
 }
@@ -121,20 +135,19 @@ fn revisions_are_per_source() {
 }
 
 #[test]
-fn what_failed_is_named_first() {
-    let mut failed = with("/status/operationState/phase", json!("Failed"));
-    failed["status"]["operationState"]["syncResult"]["resources"][0]["status"] = json!("SyncFailed");
-    failed["status"]["operationState"]["syncResult"]["resources"][0]["message"] =
-        json!("service is invalid:\n  spec.ports");
-    failed["status"]["operationState"]["syncResult"]["resources"][1]["hookPhase"] = json!("Error");
-    failed["status"]["operationState"]["syncResult"]["resources"][1]["message"] = json!("");
-    let snapshot = read(failed);
-    insta::assert_snapshot!(snapshot.failing.join("\n"), @r#"
-    Service/checkout: service is invalid: spec.ports
-    Job/migrate
-    Deployment/checkout: Deployment "checkout" exceeded its progress deadline
-    "#);
-    assert_eq!(snapshot.last.unwrap().phase, Phase::Failed);
+fn resources_that_are_not_healthy_are_kept_and_hooks_are_not() {
+    let resources = json!([
+        { "kind": "Service", "name": "a", "health": { "status": "Healthy" }, "requiresPruning": true },
+        { "kind": "ConfigMap", "name": "b" },
+        { "kind": "Ingress", "name": "c", "health": { "status": "Progressing", "message": "no\n  address" } },
+        { "kind": "Job", "name": "d", "hook": true, "health": { "status": "Degraded" } },
+        { "kind": "Rollout", "name": "e", "health": { "status": "Suspended" } },
+    ]);
+    let read = read(with("/status/resources", resources));
+    assert_eq!(read.to_prune, ["Service/a"]);
+    let read = read.unwell;
+    let found: Vec<_> = read.iter().map(|one| (one.name.as_str(), one.health, one.message.as_str())).collect();
+    assert_eq!(found, [("c", Health::Progressing, "no address"), ("e", Health::Suspended, "")]);
 }
 
 #[test]
@@ -198,7 +211,10 @@ fn the_fields_that_we_ask_for_are_those_that_we_read() {
     full["spec"]["sources"] = json!([{ "repoURL": "https://a", "targetRevision": "v1" }]);
     full["spec"]["syncPolicy"]["automated"] = json!({ "enabled": true });
     full["spec"]["syncPolicy"]["retry"] = json!({ "limit": 3 });
+    full["metadata"]["annotations"] = json!({ PATHS: ".;/shared", "kubectl.kubernetes.io/last-applied": "secret" });
+    full["spec"]["sources"][0]["path"] = json!("checkout");
     full["metadata"]["deletionTimestamp"] = json!("2026-08-21T08:42:43Z");
+    full["status"]["resources"][0]["requiresPruning"] = json!(true);
     full["status"]["sync"]["revisions"] = json!(["a"]);
     full["status"]["history"][0]["revisions"] = json!(["a"]);
     full["status"]["operationState"]["syncResult"]["revisions"] = json!(["a"]);
@@ -214,7 +230,9 @@ fn the_fields_that_we_ask_for_are_those_that_we_read() {
         with("/spec/sourceHydrator", json!({ "drySource": {}, "syncSource": { "targetBranch": "env/prod" } }));
     assert_eq!(read(projected(hydrated.clone())), read(hydrated));
     assert_eq!(projected(full.clone()).pointer("/spec/source/helm"), None, "values files stay where they are");
-    for field in FIELDS.iter().filter(|field| !field.contains("sourceHydrator")) {
+    assert_eq!(projected(full.clone())["metadata"]["annotations"], json!({ PATHS: ".;/shared" }));
+    assert_eq!(read(full.clone()).generate_paths.as_deref(), Some(".;/shared"));
+    for field in FIELDS.iter().filter(|field| !field.contains("sourceHydrator") && !field.contains(PATHS)) {
         let mut without = full.clone();
         remove(&mut without, &field.split('.').collect::<Vec<_>>());
         assert_ne!(without, full, "the sample lacks {field}");
@@ -273,5 +291,8 @@ fn long_texts_are_cut() {
     assert_eq!(clip(" a\n\n b\tc ", 5), "a b c");
     assert_eq!(clip("abcdef", 5), "a…def");
     assert_eq!(clip("üüüüü", 5), "üüüüü");
+    let git =
+        "fetch https://bob:hunter2@git.example/x?a=b and 'ssh://git@git.example/x' failed: a://b:c@d:p@e/://f:g@h";
+    assert_eq!(clip(git, 200), "fetch https://…@git.example/x?a=b and 'ssh://…@git.example/x' failed: a://…@e/://…@h");
     assert_eq!(read(with("/status/health/message", json!("x".repeat(10_000)))).health_message.chars().count(), 200);
 }

@@ -102,6 +102,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             Failure::Sync { message: s(), resources: vec![s(); 5] },
             Failure::Degraded { message: s(), resources: vec![s(); 5] },
             Failure::OtherImage { wanted: s(), found: vec![s(); 5], why: Doubt::OldPods },
+            Failure::OtherImage { wanted: s(), found: vec![s(); 5], why: Doubt::OtherTag },
             Failure::NoRight { said: s() },
             Failure::Refused { said: s() },
             Failure::Fault { fault: fault.clone() },
@@ -122,10 +123,26 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
             },
             LastWord::TimedOut { waiting: Some(Waiting::ArgoCd { fault: fault.clone() }), health: None },
         ]);
+        let condition = Condition { kind: s(), message: s() };
+        let remarks = Remarks {
+            as_before: Some(AsBefore { health: s(), because: vec![s(); 20] }),
+            conditions: vec![condition; 5],
+            hook: Some((s(), u64::MAX)),
+            to_prune: u32::MAX,
+            pruned: vec![s(); 3],
+            left_out: Some(s()),
+        };
         for word in words {
             let about = format!("{word:?}").chars().take(60).collect::<String>();
             check_message(
-                &after_commit(&id('1'), &Facts { watch: Some(asked()), outcome: outcome(60, word), ..facts.clone() }),
+                &after_commit(
+                    &id('1'),
+                    &Facts {
+                        watch: Some(WatchFact { remarks: remarks.clone(), ..asked() }),
+                        outcome: outcome(60, word),
+                        ..facts.clone()
+                    },
+                ),
                 &about,
             );
         }

@@ -1,0 +1,226 @@
+//! What a sync of ours that ended well means: live, not yet, or failed. By health first, then by the images.
+//!
+//! Easy to miss: what Argo CD says of health right after a sync may be about the version before.
+
+use super::before::{Judged, judge, remembered};
+use super::proof::{Doubt, Proof, proof};
+use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
+use crate::application::{Application, Health, OperationState, Phase, Pod, Unwell};
+use crate::image::VerifyRunning;
+use crate::limits::{self, Limits};
+use crate::names::DeploymentId;
+use crate::time::Timestamp;
+use std::time::Duration;
+
+/// What to do about one look at the application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the sync.
+    Ask,
+    /// Wait for something to change.
+    Wait(Option<Waiting>),
+    /// Look again at that moment, even if nothing changes.
+    LookAgainAt(Timestamp),
+    /// Ours is under way.
+    Follow(Progress),
+    /// Ours has ended, but Argo CD has not compared since: ask it to, see [`limits::REFRESH_AFTER`].
+    Refresh(Progress),
+    /// Ours has ended and all is healthy: look at the Pods, then decide again.
+    LookAtPods,
+    /// The last operation is another deployment's: of a newer one, or of an older one that came late.
+    /// `current` decides which.
+    Superseded {
+        /// Which.
+        by: DeploymentId,
+    },
+    /// It is over.
+    Over(LastWord),
+}
+
+/// One look at an application.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub id: &'a DeploymentId,
+    pub facts: &'a Facts,
+    pub app: &'a Application,
+    /// Its Pods, where they were looked at.
+    pub pods: Option<&'a [Pod]>,
+    pub now: Timestamp,
+    pub limits: &'a Limits,
+}
+
+/// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
+pub(super) fn health(
+    view: View<'_>,
+    committed: &CommittedFact,
+    watch: &mut WatchFact,
+    finished: Option<Timestamp>,
+) -> Step {
+    let View { app, now, .. } = view;
+    let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
+    if !reconciled {
+        if app.health != Health::Degraded {
+            forget_doubt(watch);
+        }
+        // What health says now may still be about the version before.
+        let unproven = Progress { health: String::new(), ..progress(app, true) };
+        // By our own clock, not by when Argo CD says that it ended.
+        let ended = *watch.ended_seen.get_or_insert(now);
+        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
+        return if now.since(since) >= refresh_after(watch.refreshes) {
+            (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
+            Step::Refresh(unproven)
+        } else {
+            Step::Follow(unproven)
+        };
+    }
+    watch.refreshes = 0;
+    let judged = judge(app, &watch.before);
+    match judged.health {
+        Health::Degraded => {
+            let (message, resources) = (app.health_message.clone(), failing(app, &judged.left));
+            let failure = Failure::Degraded { message, resources };
+            // A rollout past its deadline stays so. What was so before our sync may be about the version before.
+            let at_once = judged.left.iter().any(Unwell::has_given_up) && !watch.degraded_before;
+            let grace = if at_once { Duration::ZERO } else { grace(view, committed, watch) };
+            fail_after(view, watch, grace, failure)
+        }
+        Health::Healthy => image(view, committed, watch),
+        // A pause that our version has no part in was there before.
+        Health::Suspended if !pauses_ours(app, &judged.left, committed.commit.target()) => {
+            image(view, committed, watch)
+        }
+        Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
+            forget_doubt(watch);
+            Step::Follow(progress_of(app, &judged))
+        }
+    }
+}
+
+/// Argo CD may not compare at all: after `InvalidSpecError` or `UnknownError`, say, until somebody mends that. Then it is
+/// asked less and less often.
+fn refresh_after(refreshes: u32) -> Duration {
+    limits::REFRESH_AFTER.saturating_mul(2_u32.saturating_pow(refreshes.saturating_sub(2).min(4)))
+}
+
+/// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that
+/// takes its Pods from elsewhere. Argo CD before 3.1 says no images: then every pause counts, and so it does if the
+/// catalog says that images prove nothing.
+fn pauses_ours(app: &Application, left: &[Unwell], plan: &TargetPlan) -> bool {
+    let image = plan.ours();
+    let resources = || app.last.iter().flat_map(|last| &last.resources);
+    let is_ours = |images: &Vec<String>| proof(images, &[], &image) == Ok(Proof::Applied);
+    let ours: Vec<String> = resources()
+        .filter(|resource| resource.images.as_ref().is_some_and(is_ours))
+        .map(|resource| format!("{}/{}", resource.kind, resource.name))
+        .collect();
+    let without_images = resources().all(|resource| resource.images.is_none());
+    let mut paused = left.iter().filter(|one| one.health == Health::Suspended);
+    let all_count = without_images || plan.verify_running == VerifyRunning::Off;
+    all_count || paused.any(|one| one.kind == "Rollout" || ours.contains(&format!("{}/{}", one.kind, one.name)))
+}
+
+/// All is healthy. Whether our version is live, is for the images to say.
+fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
+    let (app, plan) = (view.app, committed.commit.target());
+    if plan.verify_running == VerifyRunning::Off {
+        return live(app, Proof::NotAsked);
+    }
+    let Some(pods) = view.pods else { return Step::LookAtPods };
+    let applied = app.last.as_ref().map(OperationState::applied_images).unwrap_or_default();
+    let pods: Vec<String> = pods.iter().filter(|pod| pod.runs).flat_map(|pod| pod.images.iter().cloned()).collect();
+    match proof(&applied, &pods, &plan.ours()) {
+        Ok(proof) => live(app, proof),
+        Err(why) => {
+            let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
+            let found = found.into_iter().take(5).collect();
+            let failure = Failure::OtherImage { wanted: plan.image_ref().to_string(), found, why };
+            fail_after(view, watch, view.limits.other_image, failure)
+        }
+    }
+}
+
+fn live(app: &Application, proof: Proof) -> Step {
+    let theirs = app.last.as_ref().filter(|last| last.deploy_id.is_none() && last.phase == Phase::Succeeded);
+    let synced_by = theirs.filter(|_| !app.automated).and_then(|last| last.by.clone());
+    Step::Over(LastWord::Live { proof, synced_by, urls: app.urls.clone() })
+}
+
+/// How long `Degraded` is borne.
+fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Duration {
+    let grace = committed.commit.target().degraded_grace;
+    if watch.degraded_before { grace.max(view.limits.degraded_before) } else { grace }
+}
+
+/// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
+fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
+    let is_image = matches!(failure, Failure::OtherImage { .. });
+    if watch.doubts_image != is_image {
+        forget_doubt(watch);
+        watch.doubts_image = is_image;
+    }
+    // Meanwhile people read how it is.
+    watch.waiting = None;
+    watch.progress = Some(progress_of(view.app, &judge(view.app, &watch.before)));
+    let since = *watch.degraded_since.get_or_insert(view.now);
+    watch.degraded_seen = watch.degraded_seen.saturating_add(1);
+    if view.now.since(since) >= grace && watch.degraded_seen >= 2 {
+        return failed(failure);
+    }
+    Step::LookAgainAt(since.after(grace))
+}
+
+fn forget_doubt(watch: &mut WatchFact) {
+    watch.degraded_since = None;
+    watch.degraded_seen = 0;
+}
+
+pub(super) fn failed(failure: Failure) -> Step {
+    Step::Over(LastWord::Failed { failure })
+}
+
+pub(super) fn progress(app: &Application, synced: bool) -> Progress {
+    let last = app.last.as_ref();
+    let applied = last.map(|last| {
+        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
+        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
+    });
+    Progress {
+        synced,
+        health: format!("{:?}", app.health),
+        message: last.map(|last| last.message.clone()).unwrap_or_default(),
+        resources: applied.filter(|(_, all)| *all > 0),
+        retry: last.map(|last| last.retry_count).unwrap_or_default(),
+        holds: String::new(),
+    }
+}
+
+/// After our sync, with the health of what is not excused. What holds a workload up is for its Pods to say.
+fn progress_of(app: &Application, judged: &Judged) -> Progress {
+    let worst =
+        judged.left.iter().max_by_key(|one| one.health).filter(|_| !judged.left.iter().any(Unwell::is_workload));
+    let holds = worst.map(|one| {
+        let message = if one.message.is_empty() { String::new() } else { format!(" ({})", one.message) };
+        format!("{}/{} is {}{message}", one.kind, one.name, format!("{:?}", one.health).to_lowercase())
+    });
+    Progress { health: format!("{:?}", judged.health), holds: holds.unwrap_or_default(), ..progress(app, true) }
+}
+
+/// What was not applied, then what is degraded among these, by name with Argo CD's own message: at most five.
+pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
+    let not_applied = app.last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
+    let not_applied = not_applied.map(|resource| (&resource.kind, &resource.name, &resource.message));
+    let degraded = left.iter().filter(|one| one.health == Health::Degraded);
+    let degraded = degraded.map(|one| (&one.kind, &one.name, &one.message));
+    let line = |(kind, name, message): (&String, &String, &String)| {
+        if message.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{name}: {message}") }
+    };
+    not_applied.chain(degraded).take(5).map(line).collect()
+}
+
+/// What a watch remembers of the last look before its sync.
+pub fn before_sync(app: &Application, watch: &mut WatchFact) {
+    watch.before = remembered(app);
+    watch.degraded_before = judge(app, &watch.before).health == Health::Degraded;
+    watch.last_before = app.last.as_ref().and_then(|last| last.started);
+}

@@ -1,0 +1,79 @@
+//! How far a rollout is, in words: while it runs, and as the reason in a last word.
+
+use super::sentence;
+use super::text::{LONG, SHORT, lasted, words};
+use crate::deployment::{Progress, Waiting, WatchFact};
+use std::time::Duration;
+
+/// How far the rollout is.
+pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
+    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("rolling out {sha}.") };
+    if progress.synced && progress.health.is_empty() {
+        return format!("rolled out {sha}. Argo CD is checking its health.");
+    }
+    if progress.synced {
+        let health = words(&progress.health.to_lowercase(), SHORT);
+        return format!("rolled out {sha}. Health: {health}.{}", held_by(progress));
+    }
+    let mut parts = Vec::new();
+    parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
+    let message = || words(&progress.message, LONG).trim_end_matches('.').to_owned();
+    parts.extend(watch.and_then(waiting_for_hook).or_else(|| Some(message()).filter(|message| !message.is_empty())));
+    parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
+    if parts.is_empty() {
+        return format!("rolling out {sha}.");
+    }
+    format!("rolling out {sha}: {}.{}", parts.join(", "), held_by(progress))
+}
+
+/// The hook that holds a sync, with how long.
+pub(super) fn waiting_for_hook(watch: &WatchFact) -> Option<String> {
+    let (hook, minutes) = watch.remarks.hook.as_ref()?;
+    let time = if *minutes == 0 {
+        String::new()
+    } else {
+        format!(", {}", lasted(Duration::from_secs(minutes.saturating_mul(60))))
+    };
+    Some(format!("waiting for {}{time}", words(hook, LONG)))
+}
+
+/// Which Pod holds the rollout up.
+pub(super) fn held_by(progress: &Progress) -> String {
+    if progress.holds.is_empty() { String::new() } else { format!(" {}.", words(&progress.holds, LONG)) }
+}
+
+pub(super) fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
+    text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
+        Some(Waiting::ArgoCd { fault }) => {
+            format!(" I'm still trying: {}.", sentence::cause(fault.system, &fault.cause))
+        }
+        Some(waiting) => format!(" Waiting{}.", waiting_for(waiting)),
+        None => String::new(),
+    });
+    if watch.is_some_and(|watch| watch.automated) {
+        text.push_str(" Argo CD deploys this app by itself; I'm following along.");
+    }
+    text
+}
+
+pub(super) fn waiting_for(waiting: &Waiting) -> String {
+    match waiting {
+        Waiting::OtherOperation { of: Some(_), hook, .. } => {
+            format!(" for the sync of an older deploy{}", of_hook(hook.as_deref()))
+        }
+        Waiting::OtherOperation { by: Some(by), hook, .. } if !by.is_empty() => {
+            let hook = of_hook(hook.as_deref());
+            format!(" for another operation in Argo CD, started by {}{hook}", words(by, SHORT))
+        }
+        Waiting::OtherOperation { hook, .. } => {
+            format!(" for another operation in Argo CD{}", of_hook(hook.as_deref()))
+        }
+        Waiting::SyncWindow => " for the next sync window in Argo CD".to_owned(),
+        Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
+    }
+}
+
+/// The hook that another sync waits for.
+fn of_hook(hook: Option<&str>) -> String {
+    hook.map(|hook| format!(", which waits for {}", words(hook, SHORT))).unwrap_or_default()
+}
