@@ -10,6 +10,7 @@ use crate::deployment::{
     ChangesFact, Doubt, End, Facts, Failure, Granted, LastWord, Progress, Proof, Reference, Rider, Riders, Source,
     State, Waiting, WatchFact,
 };
+use crate::fault::Fault;
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -23,6 +24,8 @@ pub enum Note {
     Queue { ahead: u64 },
     /// The mutation had no answer: being found out.
     Settling,
+    /// Another system wants a pause, and then is asked again.
+    Pause { fault: Fault, wait: Duration },
 }
 
 /// The one message of a deployment up to its commit, or its `end`: slack-command's part.
@@ -167,6 +170,10 @@ fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
         Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
         Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys are ahead."),
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
+        Some(Note::Pause { fault, wait }) => {
+            let cause = sentence::cause(fault.system, &fault.cause);
+            format!("I'm waiting {} before I try again to {}: {cause}.", lasted(*wait), words(&fault.doing, LONG))
+        }
         None => "accepted.".to_owned(),
     };
     (":hourglass_flowing_sand:", text)
