@@ -4,6 +4,7 @@
 //! is checked.
 
 use crate::context::Context;
+use crate::patience::Patience;
 use crate::reply::Declined;
 use crate::request::{Asker, Content, FollowUp, Saved, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
@@ -159,7 +160,7 @@ fn verified_press(pressed: Interaction, keys: &Keys, at: Timestamp) -> Verified 
 /// carries it out with [`after`]. Everything else is done after the answer.
 pub async fn accept<W: World>(world: &W, settings: &SlackCommandSettings, verified: Verified) -> Accepted {
     let Verified { form, id, at } = verified;
-    let cx = Context { world, settings, id: &id };
+    let cx = Context { world, settings, id: &id, patience: Patience::default() };
     match form {
         Form::Typed(command) => typed(&cx, *command, at).await,
         Form::Pressed { pressed, again } => self::pressed(&cx, *pressed, again, at).await,
@@ -256,7 +257,7 @@ async fn pressed_deploy<W: World>(
             return follow_up(cx, Content::Words(message::not_accepted()), asker, at);
         }
     };
-    let cx = Context { world, settings, id: &id };
+    let cx = Context { world, settings, id: &id, patience: Patience::default() };
     let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
     let saved = save(world, &id, limit, async || match store::load_fact::<RequestFact>(world, &id).await? {
         Some(before) => Ok(Some(before)),

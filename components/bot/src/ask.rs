@@ -10,6 +10,7 @@ mod votes;
 
 use crate::context::{Context, Stop};
 use crate::deploy::carry_out;
+use crate::patience::Patience;
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
@@ -72,7 +73,8 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
     // The answer to Slack is still on its way out of this instance, and goes first.
     world.sleep(limits::HEAD_START).await;
     let FollowUp { content, asker, id, at } = follow_up;
-    let ask = Asking { cx: Context { world, settings, id: &id }, asker: &asker, at };
+    let patience = Patience::until(world.now().after(limits::READS_OF_AN_ANSWER));
+    let ask = Asking { cx: Context { world, settings, id: &id, patience }, asker: &asker, at };
     // A write that failed, or took too long, may have taken effect.
     let changed = match &content {
         Content::Command(Command::Lock { .. } | Command::Unlock(_) | Command::Cancel(_)) | Content::Button(_) => {
@@ -199,7 +201,7 @@ async fn send<W: World>(ask: &Asking<'_, W>, response: Response) {
 /// and is not sent twice when Slack does not answer.
 async fn announce<W: World>(ask: &Asking<'_, W>, channel: Option<&SlackChannel>, words: &Message) {
     let Some(channel) = channel else { return };
-    let Context { world, settings, id } = ask.cx;
+    let Context { world, settings, id, .. } = ask.cx;
     let speech = Speech::Post(channel);
     for _ in 0..POST_TRIES {
         if store::may_speak(world, settings.limits.minute, speech, Urgency::First).await.is_ok() {

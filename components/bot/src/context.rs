@@ -1,8 +1,10 @@
-//! What every step of a story needs: the world, the settings, and whose work it is. Why a step stops before
-//! a commit.
+//! What every step of a story needs: the world, the settings, and whose work it is. How other systems are
+//! read. Why a step stops before a commit.
 
+use crate::patience::{Patience, ReadFailed};
 use crate::settings::SlackCommandSettings;
-use domain::deployment::End;
+use crate::world::World;
+use domain::deployment::{CancelFact, End};
 use domain::fault::Fault;
 use domain::names::DeploymentId;
 use domain::refusal::Refusal;
@@ -14,6 +16,17 @@ pub(crate) struct Context<'a, W> {
     pub(crate) settings: &'a SlackCommandSettings,
     /// For the log: the deployment, or the question.
     pub(crate) id: &'a DeploymentId,
+    /// For its reads.
+    pub(crate) patience: Patience,
+}
+
+impl<W: World> Context<'_, W> {
+    /// Reads another system; every read before the commit goes through here. What fails in passing is asked
+    /// again, until somebody cancels the deployment.
+    pub(crate) async fn read<T, E: ReadFailed>(&self, call: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
+        let is_wanted = async || !matches!(store::load_fact::<CancelFact>(self.world, self.id).await, Ok(Some(_)));
+        self.patience.ask((self.world, self.id), &self.settings.limits, is_wanted, call).await
+    }
 }
 
 /// Why the work stops.

@@ -17,6 +17,7 @@ pub(crate) use resume::carry_lease;
 pub use resume::{resume, take_back};
 
 use crate::context::{Context, Stop};
+use crate::patience::{Patience, Progress};
 use crate::settings::SlackCommandSettings;
 use crate::speak::{MessageJournal, Speaker};
 use crate::world::{Line, World};
@@ -60,13 +61,13 @@ pub(crate) struct Run<'a, W> {
 pub(crate) struct Job<'j> {
     pub(crate) request: &'j RequestFact,
     pub(crate) facts: &'j mut Facts,
-    progress: mpsc::UnboundedSender<(Facts, Option<Note>)>,
+    progress: mpsc::UnboundedSender<Progress>,
 }
 
 impl Job<'_> {
     /// Sends the speaker a note that is in no fact.
     fn tell(&self, note: Note) {
-        let _ = self.progress.unbounded_send((self.facts.clone(), Some(note)));
+        let _ = self.progress.unbounded_send((Some(self.facts.clone()), note));
     }
 }
 
@@ -78,15 +79,19 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
     let rings = Calls::default();
     let name = carry_lease(id);
     let carried = Lease::try_hold(world, &name, CARRY, async |lease| {
+        // Loaded again under the lease: another process may have carried the deployment a moment ago.
+        let facts = store::load(world, id).await?;
+        let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
+        let patience = Patience::until(request.at.after(settings.limits.no_mutation));
         let run = Run {
-            cx: Context { world, settings, id },
+            cx: Context { world, settings, id, patience },
             lease,
             rings: &rings,
             remembered: Cell::new(false),
             compared: Cell::new(false),
             unsettled: RefCell::default(),
         };
-        run_to_end(&run).await
+        run_to_end(&run, &request, facts).await
     });
     let held: Held<Result<(), Stop>> = match carried.await {
         Ok(Some(held)) => held,
@@ -108,10 +113,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
     }
 }
 
-async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
-    // Loaded again under the lease: another process may have carried the deployment a moment ago.
-    let mut facts = store::load(run.cx.world, run.cx.id).await?;
-    let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
+async fn run_to_end<W: World>(run: &Run<'_, W>, request: &RequestFact, mut facts: Facts) -> Result<(), Stop> {
     if facts.watch_speaks() {
         return run.guard(&facts).await;
     }
@@ -120,7 +122,7 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
         let bases: BTreeSet<CommitSha> = commit.attempts.iter().map(|attempt| attempt.base.clone()).collect();
         *run.unsettled.borrow_mut() = Unsettled { look: !bases.is_empty(), bases };
     }
-    let Context { world, settings, id } = run.cx;
+    let Context { world, settings, id, .. } = run.cx;
     let journal = MessageJournal::new(world, id, run.lease, &facts);
     let speaker = Speaker::new(world, &settings.slack, &settings.limits, id, journal);
     if facts.end.is_none() {
@@ -129,15 +131,17 @@ async fn run_to_end<W: World>(run: &Run<'_, W>) -> Result<(), Stop> {
         // The first words are posted beside the work, never before it.
         let worked = Cell::new(false);
         let work = async {
-            let done = work(run, &mut Job { request: &request, facts: &mut facts, progress }).await;
+            run.cx.patience.tell(progress.clone());
+            let done = work(run, &mut Job { request, facts: &mut facts, progress }).await;
+            run.cx.patience.hush();
             worked.set(true);
             done
         };
         join(work, tell_progress(run, &speaker, first, heard, &worked)).await.0?;
     }
     if facts.committed.is_some() {
-        run.compare(&facts).await;
-        return run.guard(&facts).await;
+        // The comparison may have to be asked for again. The guarding does not wait for it.
+        return join(run.guard(&facts), run.compare(&facts)).await.0;
     }
     tell_end(run, &speaker, &facts).await
 }
@@ -147,7 +151,7 @@ async fn tell_progress<W: World>(
     run: &Run<'_, W>,
     speaker: &RunSpeaker<'_, W>,
     first: Facts,
-    mut heard: mpsc::UnboundedReceiver<(Facts, Option<Note>)>,
+    mut heard: mpsc::UnboundedReceiver<Progress>,
     worked: &Cell<bool>,
 ) {
     let mut latest = (first, None);
@@ -159,12 +163,12 @@ async fn tell_progress<W: World>(
             None => Either::Right(pending()),
         };
         match select(heard.next(), pin!(turn)).await {
-            Either::Left((Some(newer), _)) => latest = newer,
+            Either::Left((Some((facts, note)), _)) => latest = (facts.unwrap_or(latest.0), Some(note)),
             Either::Left((None, _)) => return,
             Either::Right(_) => {}
         }
-        while let Ok(newer) = heard.try_recv() {
-            latest = newer;
+        while let Ok((facts, note)) = heard.try_recv() {
+            latest = (facts.unwrap_or(latest.0), Some(note));
         }
         // What was on the way while the work ended is stale, and after the commit the message is the watch's.
         if worked.get() {
@@ -190,15 +194,28 @@ async fn work<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop>
         }
     }
     let Stop::End(end) = stop else { return Err(stop) };
+    let end = unless_cancelled(run, end).await;
     // An earlier mutation may still land on its base. The deployment ends only when none can.
     while !run.unsettled.borrow().bases.is_empty() {
         run.unsettled.borrow_mut().look = true;
         if let Some(sha) = settle::find_landed_commit(run, job).await? {
             return run.committed(job.facts, sha, false).await;
         }
-        settle::wait_for_outcome(run, job).await?;
+        settle::wait_for_outcome(run, job, Duration::ZERO).await?;
     }
     save_end(run, job, end).await
+}
+
+/// A wish to cancel ends the waiting for another system. Then the wish counts, and not what the system said.
+async fn unless_cancelled<W: World>(run: &Run<'_, W>, end: End) -> End {
+    let cancel = store::load_fact::<CancelFact>(run.cx.world, run.cx.id);
+    match end {
+        End::Failed { .. } => match cancel.await {
+            Ok(Some(cancel)) => End::Cancelled { by: cancel.by },
+            _ => end,
+        },
+        End::Refused { .. } | End::Cancelled { .. } => end,
+    }
 }
 
 /// Saves the end. If another process has ended or committed the deployment first, that counts.
@@ -248,16 +265,23 @@ async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), 
     let cached = catalog::cached_catalog(&run.cx).await;
     // The cached catalog may allow, but never refuse: somebody who has just mended the catalog types the command
     // again at once.
-    let allowed = match &cached {
-        Some(remembered) => gates::authorise(&run.cx, job.request, remembered).await.ok(),
+    let by_cache = match &cached {
+        Some(remembered) => Some(gates::authorise(&run.cx, job.request, remembered).await),
         None => None,
     };
-    let by_memory = allowed.is_some();
+    let by_memory = matches!(by_cache, Some(Ok(_)));
     let read;
-    let site = match allowed {
-        Some(site) => site,
-        None => {
+    let site = match by_cache {
+        Some(Ok(site)) => site,
+        not_allowed => {
             read = catalog::read_catalog(&run.cx).await?;
+            let is_same = cached.as_ref().is_some_and(|(blob, _)| *blob == read.0);
+            // Slack was asked long enough.
+            if let Some(Err(failed @ Stop::End(End::Failed { .. }))) = not_allowed
+                && is_same
+            {
+                return Err(failed);
+            }
             gates::authorise(&run.cx, job.request, &read).await?
         }
     };

@@ -6,6 +6,7 @@ mod ask;
 mod context;
 pub mod deploy;
 pub mod health;
+mod patience;
 pub mod relay;
 pub mod reply;
 pub mod request;

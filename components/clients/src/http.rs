@@ -123,6 +123,14 @@ impl Response {
     }
 }
 
+/// What a status that nobody expected says of the fault: a server that is not well may name a time.
+pub(crate) fn failed(status: u16, response: &Response) -> Cause {
+    match response.retry_after().filter(|_| status >= 500) {
+        Some(wait) => Cause::Unavailable { status, seconds: wait.as_secs() },
+        None => Cause::Status { status },
+    }
+}
+
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Response({}, {} bytes)", self.status, self.body.len())

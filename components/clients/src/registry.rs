@@ -7,7 +7,7 @@
 
 mod challenge;
 
-use crate::http::{Http, Method, Request, Response, StatusCode, header};
+use crate::http::{Http, Method, Request, Response, StatusCode, failed, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use challenge::{Challenge, challenges};
@@ -94,8 +94,10 @@ pub async fn image_digest(
     // A login is for one image: another image may be on another host, and a token is for one repository.
     let ahead = ahead.filter(|login| login.image == image.name);
     let mut response = ask(http, registry, image, ahead.as_ref()).await?;
-    let is_plain =
-        matches!(response.status, StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED);
+    let is_plain = matches!(
+        response.status,
+        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED | StatusCode::TOO_MANY_REQUESTS
+    );
     if ahead.is_some() && !is_plain {
         // Perhaps only because of that login: registries differ in what they say to a token of the
         // wrong kind.
@@ -257,7 +259,7 @@ fn refused(doing: &str, response: &Response) -> Fault {
         401 => Cause::Unauthorized,
         403 => Cause::Forbidden { said: String::new() },
         429 => Cause::RateLimited { seconds: response.retry_after().map(|wait| wait.as_secs()) },
-        status => Cause::Status { status },
+        status => failed(status, response),
     };
     Fault::new(System::Registry, doing, cause)
 }

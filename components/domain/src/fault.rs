@@ -5,6 +5,7 @@
 //! body. Its sentence is in `message`.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A system that the bot depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub enum Cause {
     TooLarge,
     /// An unexpected HTTP status.
     Status { status: u16 },
+    /// A status that says "not now", with the time to wait.
+    Unavailable { status: u16, seconds: u64 },
     /// 401: our token is not accepted.
     Unauthorized,
     /// 403: our token lacks a right; what the system said about it, if anything.
@@ -68,6 +71,8 @@ pub enum Cause {
     },
     /// The system said what is wrong, in its own words (trimmed to 200 characters).
     Said { said: String },
+    /// The system said, in its own words (trimmed to 200 characters), that it failed itself.
+    Failed { said: String },
     /// A setting is missing or malformed.
     Setting {
         /// The Spin variable's name.
@@ -94,6 +99,45 @@ impl Fault {
         self.changed = changed;
         self
     }
+
+    /// Whether the same question may have an answer a moment later. An answer that nobody understands passes,
+    /// too: a proxy in between gives such answers for a moment.
+    pub fn passing(&self) -> Passing {
+        let pause = |seconds: &u64| Passing::Pause(Some(Duration::from_secs(*seconds)));
+        match &self.cause {
+            Cause::RateLimited { seconds: Some(seconds) } | Cause::Unavailable { seconds, .. } => pause(seconds),
+            // GitHub asks for a minute then:
+            // https://docs.github.com/en/graphql/overview/rate-limits-and-query-limits-for-the-graphql-api
+            Cause::RateLimited { seconds: None } if self.system == System::GitHub => Passing::Pause(None),
+            Cause::RateLimited { seconds: None }
+            | Cause::NotConnected
+            | Cause::TimedOut
+            | Cause::Broken
+            | Cause::TooLarge
+            | Cause::Nonsense { .. }
+            | Cause::Failed { .. } => Passing::Soon,
+            Cause::Status { status } if *status >= 500 || *status == 408 => Passing::Soon,
+            // GitHub says why. A 403 without a word is by somebody in between.
+            Cause::Forbidden { said } if said.is_empty() && self.system == System::GitHub => Passing::Soon,
+            Cause::Status { .. }
+            | Cause::Forbidden { .. }
+            | Cause::Denied
+            | Cause::Unauthorized
+            | Cause::Said { .. }
+            | Cause::Setting { .. } => Passing::Never,
+        }
+    }
+}
+
+/// Whether a fault passes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// The same question has the same answer until a person changes something.
+    Never,
+    /// Perhaps a moment later.
+    Soon,
+    /// After a pause that the system asked for: this long, if it said how long.
+    Pause(Option<Duration>),
 }
 
 #[cfg(test)]
@@ -105,5 +149,38 @@ mod tests {
         let fault = Fault::new(System::GitHub, "read", Cause::Broken);
         assert_eq!(fault.changed, Changed::Nothing);
         assert_eq!(fault.changed(Changed::Unknown).changed, Changed::Unknown);
+    }
+
+    #[test]
+    fn a_fault_passes_unless_a_person_has_to_mend_it() {
+        let check = |system: System, cause: Cause, expected: Passing| {
+            assert_eq!(Fault::new(system, "read", cause.clone()).passing(), expected, "{system:?} {cause:?}");
+        };
+        let words = || "words".to_owned();
+        let seconds = |seconds| Passing::Pause(Some(Duration::from_secs(seconds)));
+        for system in [System::GitHub, System::Registry, System::Slack] {
+            for cause in [Cause::NotConnected, Cause::TimedOut, Cause::Broken, Cause::TooLarge] {
+                check(system, cause, Passing::Soon);
+            }
+            for status in [408, 500, 502, 503, 504] {
+                check(system, Cause::Status { status }, Passing::Soon);
+            }
+            for status in [307, 400, 404, 422] {
+                check(system, Cause::Status { status }, Passing::Never);
+            }
+            check(system, Cause::Nonsense { part: words() }, Passing::Soon);
+            check(system, Cause::Failed { said: words() }, Passing::Soon);
+            check(system, Cause::RateLimited { seconds: Some(7) }, seconds(7));
+            check(system, Cause::Unavailable { status: 503, seconds: 9 }, seconds(9));
+            check(system, Cause::Forbidden { said: words() }, Passing::Never);
+            for cause in [Cause::Denied, Cause::Unauthorized, Cause::Said { said: words() }] {
+                check(system, cause, Passing::Never);
+            }
+            check(system, Cause::Setting { variable: words() }, Passing::Never);
+        }
+        check(System::GitHub, Cause::RateLimited { seconds: None }, Passing::Pause(None));
+        check(System::Registry, Cause::RateLimited { seconds: None }, Passing::Soon);
+        check(System::GitHub, Cause::Forbidden { said: String::new() }, Passing::Soon);
+        check(System::Registry, Cause::Forbidden { said: String::new() }, Passing::Never);
     }
 }

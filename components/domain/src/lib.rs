@@ -20,6 +20,7 @@
 //! | [`application::Application`] | Argo CD's answer in our words |
 //! | [`refusal::Refusal`] | the bot refused, and the person can fix the cause; nothing was changed |
 //! | [`fault::Fault`] | another system failed: which, doing what, and whether anything changed |
+//! | [`patience::Tried`] | what became of a read so far, and whether it is asked again |
 //! | [`push::PushNote`] | what people pushed to a file of a target: announced once, never synced |
 //!
 //! # Reading order
@@ -50,6 +51,7 @@ pub mod lock;
 pub mod message;
 pub mod names;
 pub mod nonempty;
+pub mod patience;
 pub mod push;
 pub mod refusal;
 pub mod text;

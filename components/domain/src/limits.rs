@@ -70,6 +70,8 @@ limits! {
     no_mutation = 180_000;
     /// slack-command writes no `end` later than this.
     no_end = 300_000;
+    /// How long a read that fails in passing is asked again. Pauses that the other system asks for do not count.
+    read_again = 20_000;
     /// Between two looks at an unknown outcome.
     settle = 2_000;
     /// At least this long `Degraded` when it was so before we asked.
@@ -120,6 +122,8 @@ pub const RIDERS_TOLD: Duration = Duration::from_secs(3);
 pub const LATE_SYNC_AGAIN: Duration = Duration::from_secs(2);
 /// Two answers of Argo CD that are further apart than this are not one lasting error.
 pub const ARGOCD_ERROR_GAP: Duration = Duration::from_secs(30);
+/// How soon a cancelled deploy stops waiting for another system.
+pub const WANTED_AGAIN: Duration = Duration::from_secs(1);
 /// Before a stream that ended is opened again.
 pub const REOPEN: Duration = Duration::from_millis(200);
 /// Final words that could not be posted for this long are given up, with an error in the log.
@@ -156,6 +160,8 @@ pub const LATE_WRITE: Duration = Duration::from_secs(10);
 pub const RELAY_LIMIT: Duration = Duration::from_secs(8);
 /// Between two looks for `committed`, when the webhook overtook it.
 pub const COMMITTED_AGAIN: Duration = Duration::from_millis(100);
+/// How long the reads of one answer are asked again. The last of them ends before [`ANSWER_LIMIT`].
+pub const READS_OF_AN_ANSWER: Duration = Duration::from_secs(15);
 /// After this time the person reads that there is no answer.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(25);
 /// What a call to Slack may take: the lease must hold this long before the call is made, or old words may

@@ -80,15 +80,14 @@ repaired, and only old words may remain in a message. The outcome is the same as
 const ABOUT_THE_TABLE: &str = "
 ## Each call, and everything that can go wrong with it
 
-A person types `/deploy`, and one call of the bot to another system goes wrong once. Nobody helps: no second
-command, no restart. \"Done\" means that the other system did what the bot asked for, but the answer was lost.
+A person types `/deploy`, and one call of the bot to another system goes wrong once. No such fault ends a
+deploy. Nobody helps: no second command, no restart. \"Done\" means that the other system did what the bot asked for, but the answer was lost.
 
 ";
 
 const ABOUT_THE_ENDINGS: &str = "
-**live**: the deploy went on by itself, with exactly one commit. **failed**: the deploy ended with words that
-say why, and nothing was changed. **refused**: the refusal that was due was posted all the same. **–**: cannot
-happen there.
+**live**: the deploy went on by itself, with exactly one commit. **refused**: the refusal that was due was
+posted all the same. **–**: cannot happen there.
 
 What each ending means, by step:
 
@@ -99,8 +98,9 @@ What each ending means, by step:
 const ABOUT_WHAT_LASTS: &str = "
 ## Faults that last
 
-A call answers with status 503 until the deployment has ended. Then the system works again, and the person
-types the same command once more. The deploy goes live, with one commit in all.
+A call answers with status 503 until the deployment has ended. A read is asked again for 20 s (2 s in the
+tests). Then the system works again, and the person types the same command once more. The deploy goes live,
+with one commit in all. **failed**: the deploy ended with words that say why, and nothing was changed.
 
 | what | stored | commits | messages | the last words say | before that | and then |
 |---|---|---|---|---|---|---|

@@ -1,8 +1,8 @@
 //! The table "step x fault": at each call that the bot makes to another system, everything that can go wrong with it, and how the
 //! deployment ends. `tests/fault_table.rs` plays every cell; `readme.rs` makes a page of the same data.
 //!
-//! Easy to miss: a row is one *call*. One call that fails may end the deployment, and another call to the
-//! same system may not.
+//! Easy to miss: a row is one *call*, and its fault passes. No call that fails once ends a deployment, and a
+//! test of this file keeps it so. How faults that last end is in [`LASTING`].
 
 use Step::*;
 use Trouble::*;
@@ -203,22 +203,18 @@ pub fn row(step: Step) -> &'static Row {
 /// The deploy goes on by itself.
 const LIVE: Ending =
     Ending { stored: State::Live, commits: 1, messages: 1, says: "is live", meanwhile: "", calls: 0, how: "" };
+/// The question is asked again.
+const AGAIN: Ending = Ending { how: "the bot asks again", ..LIVE };
 /// The deploy ends before anything was changed.
-const NOTHING: Ending = Ending {
-    stored: State::Failed,
-    commits: 0,
-    says: "{cause}* Nothing was changed.",
-    how: "not by itself: typing the command again is safe",
-    ..LIVE
-};
+const NOTHING: Ending = Ending { stored: State::Failed, commits: 0, how: "typed again, the command deploys", ..LIVE };
 /// The answer to the first message is lost.
 const ANOTHER: Ending =
     Ending { messages: 2, how: "a second message says the rest; the first one stays as it was", ..LIVE };
 
 /// All steps.
 pub const ROWS: [Row; 17] = [
-    Row { step: Catalog, name: "read the catalog", system: "GitHub", cells: &[(&TROUBLES, NOTHING)], not: "" },
-    Row { step: Group, name: "read a user group", system: "Slack", cells: &[(&TROUBLES, NOTHING)], not: "" },
+    Row { step: Catalog, name: "read the catalog", system: "GitHub", cells: &[(&TROUBLES, AGAIN)], not: "" },
+    Row { step: Group, name: "read a user group", system: "Slack", cells: &[(&TROUBLES, AGAIN)], not: "" },
     Row {
         step: FirstMessage,
         name: "post the first message",
@@ -232,30 +228,24 @@ pub const ROWS: [Row; 17] = [
         ],
         not: "",
     },
-    Row { step: Query, name: "the one query", system: "GitHub", cells: &[(&TROUBLES, NOTHING)], not: "" },
+    Row { step: Query, name: "the one query", system: "GitHub", cells: &[(&TROUBLES, AGAIN)], not: "" },
     Row {
         step: Image,
         name: "look for the image",
         system: "the registry",
         cells: &[(
             &[Refused, TimeOutBefore, TimeOutAfter, DropBefore, DropAfter, Status500, Status502, Status503, Limited],
-            NOTHING,
+            AGAIN,
         )],
         not: "the answer to a HEAD has no body",
     },
-    Row {
-        step: Token,
-        name: "log in to the registry",
-        system: "the registry",
-        cells: &[(&TROUBLES, NOTHING)],
-        not: "",
-    },
+    Row { step: Token, name: "log in to the registry", system: "the registry", cells: &[(&TROUBLES, AGAIN)], not: "" },
     Row {
         step: Commit,
         name: "the one commit",
         system: "GitHub",
         cells: &[
-            (&[Refused], NOTHING),
+            (&[Refused], Ending { calls: 1, how: "nothing was sent: the bot sends it again", ..LIVE }),
             (&[Limited], Ending { calls: 2, how: "the bot waits as long as GitHub says, then commits", ..LIVE }),
             (
                 &[TimeOutBefore, DropBefore, Status500, Status503, ErrorInside],
@@ -286,7 +276,10 @@ pub const ROWS: [Row; 17] = [
         step: WhoWrote,
         name: "see who wrote the tag that is in the file already",
         system: "GitHub",
-        cells: &[(&TROUBLES, NOTHING)],
+        cells: &[(
+            &TROUBLES,
+            Ending { commits: 0, how: "the bot asks again, and rolls out its earlier commit", ..LIVE },
+        )],
         not: "",
     },
     Row {
@@ -403,7 +396,36 @@ pub struct Lasting {
 }
 
 /// The faults that last.
-pub const LASTING: [Lasting; 5] = [
+pub const LASTING: [Lasting; 9] = [
+    Lasting {
+        calls: &["github.query"],
+        name: "the catalog cannot be read",
+        ending: Ending {
+            says: "I couldn't read the catalog: GitHub answered with status 503. Nothing was changed.",
+            ..NOTHING
+        },
+    },
+    Lasting {
+        calls: &["slack.group"],
+        name: "no user group can be read",
+        ending: Ending { says: "Slack answered with status 503. Nothing was changed.", ..NOTHING },
+    },
+    Lasting {
+        calls: &["registry.head"],
+        name: "no image can be looked for",
+        ending: Ending {
+            says: "I couldn't look for the image in the registry: the registry answered with status 503. Nothing was changed.",
+            ..NOTHING
+        },
+    },
+    Lasting {
+        calls: &["registry.token"],
+        name: "the registry lets nobody log in",
+        ending: Ending {
+            says: "I couldn't log in to the registry: the registry answered with status 503. Nothing was changed.",
+            ..NOTHING
+        },
+    },
     Lasting {
         calls: &["slack.post"],
         name: "no message can be posted",
@@ -455,3 +477,33 @@ pub const LASTING: [Lasting; 5] = [
         },
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rule of the whole table: whatever goes wrong once, the deploy goes on, and a refusal is posted.
+    #[test]
+    fn nothing_that_goes_wrong_once_ends_a_deploy() {
+        for row in &ROWS {
+            for (troubles, ending) in row.cells {
+                let expected = match row.step {
+                    EndMessage => (State::Refused, 0),
+                    // The commit is there from before.
+                    WhoWrote => (State::Live, 0),
+                    _ => (State::Live, 1),
+                };
+                assert_eq!((ending.stored, ending.commits), expected, "{}: {troubles:?}", row.name);
+            }
+        }
+    }
+
+    /// A read may not be left out of the table by leaving out its troubles.
+    #[test]
+    fn every_read_is_tried_with_everything_that_can_happen() {
+        for step in [Catalog, Group, Query, Token, WhoWrote, History] {
+            let tried = TROUBLES.iter().filter(|trouble| row(step).ending(**trouble).is_some()).count();
+            assert_eq!(tried, TROUBLES.len(), "{step:?}");
+        }
+    }
+}

@@ -157,10 +157,12 @@ async fn lasts(room: &Room, what: &Lasting) -> Result<()> {
     room.slack.lock().limits = None;
     room.script("checkout", quick());
     // The shortest that a catalog may say.
-    let catalog = String::from_utf8(room.file("deploy-bot.yaml"))?.replace("anyone", "anyone\n    deadline: 30s");
+    let catalog = String::from_utf8(room.file("deploy-bot.yaml"))?;
+    let catalog = catalog.replace("anyone", "{groups: [S0TEAM]}\n    deadline: 30s");
+    room.slack.lock().groups.insert("S0TEAM".to_owned(), vec![ALICE.to_owned()]);
     room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Be quick");
     let before = room.commits();
-    if what.calls.contains(&"github.query") {
+    if what.calls.contains(&"github.query") && what.ending.commits > 0 {
         // The catalog and the one query are read, and the commit lands.
         fault(room, "github.query", Fault::Slow(Duration::ZERO), 2);
         fault(room, "github.commit", Fault::DropAfter, 1);
@@ -174,11 +176,22 @@ async fn lasts(room: &Room, what: &Lasting) -> Result<()> {
     ends(what.ending, what.ending.says, what.ending.meanwhile, &seen).with_context(|| format!("{:#?}", seen.read))?;
     room.nothing_left().await?;
     // Not as fast as it fails: GitHub allows 80 writes a minute.
-    let tried = room.calls(0).iter().filter(|call| *call == "github.commit").count();
-    ensure!((1..=12).contains(&tried), "{tried} commits were tried in 6 s");
+    let count = |name: &str| room.calls(0).iter().filter(|call| *call == name).count();
+    match what.ending.stored {
+        State::Failed => what.calls.iter().try_for_each(|call| {
+            let (tried, most) = (count(call), 6);
+            ensure!((3..=most).contains(&tried), "{call} was asked {tried} times in 2 s");
+            Ok(())
+        })?,
+        _ => {
+            let tried = count("github.commit");
+            ensure!((1..=12).contains(&tried), "{tried} commits were tried in 6 s");
+        }
+    }
 
     room.github.mend();
     room.slack.mend();
+    room.registry.mend();
     room.argocd.mend();
     room.goes_live("checkout 42").await?;
     ensure!(room.commits() == before + 1, "{} commits in all", room.commits() - before);
@@ -286,6 +299,8 @@ fn options(step: Step) -> Options {
     limits["guardian"] = json!(200);
     // The catalog is always read, or only before the first cell. (By a cached one nobody is refused: then it is read, and Slack asked, again.)
     limits["catalog_age"] = json!(if matches!(step, Step::Catalog | Step::Group) { 0 } else { 600_000 });
+    // As it is for people: one call that hangs for as long as its time limit leaves time for another.
+    limits["read_again"] = json!(20_000);
     // Long enough for words about it, even on a busy machine.
     limits["settle"] = json!(600);
     // Nobody listens at this address; the registry sends only the cell there that tests this.

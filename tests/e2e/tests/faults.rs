@@ -1,8 +1,8 @@
-//! Another system refuses, or goes away for a while. The message says which system and why, and what was
-//! changed. Faults that happen once, at each call and in every way, are in `fault_table`.
+//! Another system refuses, goes away for a while, or wants a pause. The message says which system and why, and
+//! what was changed. Faults that happen once, at each call and in every way, are in `fault_table`.
 
 use anyhow::{Context, Result};
-use e2e::{PATIENCE, Room, room};
+use e2e::{PATIENCE, Room, quick, room};
 use fakes::argocd::{Right, Streams};
 use fakes::github::{Access, Protection, StaleAnswer};
 use fakes::{Fault, Response};
@@ -67,11 +67,19 @@ fn github_lets_the_bot_read_nothing_and_nothing_was_changed() {
             for (fault, words) in [
                 (status(401), "GitHub doesn't accept my token"),
                 (status(403), "GitHub doesn't allow it: the words of the system"),
+            ] {
+                let before = calls_of(room, "github.query");
+                room.github.fault("github.query", fault, 1);
+                fails(room, words).await?;
+                assert_eq!(calls_of(room, "github.query"), before + 1, "{words}: nobody asks again");
+            }
+            for (fault, words) in [
                 (Fault::Instead(html()), "GitHub gave an answer that I don't understand (JSON)"),
                 (Fault::Instead(Response::json(200, &json!([]))), "an answer that I don't understand (data)"),
             ] {
-                room.github.fault("github.query", fault, 1);
+                room.github.fault("github.query", fault, u32::MAX);
                 fails(room, words).await?;
+                room.github.mend();
             }
             // A refusal of the one query leaves the catalog in the cache.
             room.alice("checkout 999").await;
@@ -150,6 +158,75 @@ fn a_push_in_between_is_built_upon() {
     }
 }
 
+/// A pause that is longer than the time for other faults is kept, and the message says who waits for whom, and
+/// how long.
+#[test]
+fn a_long_pause_that_github_wants_is_kept_and_told() {
+    room(async |room| {
+        room.slack.lock().limits = None;
+        room.script("checkout", quick());
+        let begun = Instant::now();
+        let secondary = json!({ "message": "You have exceeded a secondary rate limit." });
+        let limited = Response::json(403, &secondary).with("retry-after", "4");
+        room.github.fault("github.query", Fault::Instead(limited), 1);
+        let why = "read the catalog: GitHub limits how often I may ask (again in 4 s).";
+        becomes(room, &format!("I'm waiting 4 s before I try again to {why}")).await?;
+        assert_eq!(calls_of(room, "github.query"), 1, "not sooner");
+        room.says("is live").await?;
+        assert!(begun.elapsed() >= Duration::from_secs(4));
+
+        // The catalog is in the cache now. During the pause the target's turn is kept.
+        let unavailable = Response::text(503, "").with("retry-after", "6");
+        room.github.fault("github.query", Fault::Instead(unavailable), 1);
+        room.alice("checkout main").await;
+        let why = "read the GitOps repository: GitHub answered with status 503 (again in 6 s).";
+        room.says(&format!("I'm waiting 6 s before I try again to {why}")).await?;
+        room.bob("checkout 42").await;
+        room.says("is busy with a deploy by @alice").await?;
+        room.says(&format!("is live: `{}`", room.tag("checkout", "main"))).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_deploy_is_cancelled_while_it_waits_for_github() {
+    room(async |room| {
+        room.slack.lock().limits = None;
+        let before = room.commits();
+        let limited = Response::json(429, &json!({ "message": "wait" })).with("retry-after", "100");
+        room.github.fault("github.query", Fault::Instead(limited), 1);
+        let message = becomes(room, "I'm waiting 1 min 40 s before I try again to read the catalog").await?;
+        assert!(message.contains("[Cancel]"), "{message}");
+        let message = room.slack.lock().messages(world::DEPLOYS)[0].clone();
+        room.press(ALICE, &message, "cancel").await;
+        room.says("cancelled by @alice. Nothing was changed").await?;
+        assert_eq!(room.commits(), before);
+        Ok(())
+    });
+}
+
+/// GitHub's limit for what writes has words of its own, and no status of its own.
+#[test]
+fn a_commit_that_was_submitted_too_quickly_is_made_after_a_pause() {
+    room(async |room| {
+        let before = room.commits();
+        room.script("checkout", quick());
+        let error = json!({
+            "type": "UNPROCESSABLE",
+            "path": ["createCommitOnBranch"],
+            "message": "was submitted too quickly",
+        });
+        let answer = json!({ "data": { "createCommitOnBranch": null }, "errors": [error] });
+        let too_quickly = Response::json(200, &answer).with("retry-after", "4");
+        room.github.fault("github.commit", Fault::Instead(too_quickly), 1);
+        becomes(room, "I'm waiting 4 s before I try again to commit the new image tag").await?;
+        room.says("is live").await?;
+        one_commit(room, before);
+        assert_eq!(calls_of(room, "github.commit"), 2);
+        Ok(())
+    });
+}
+
 // ---- the registry ----
 
 #[test]
@@ -160,11 +237,13 @@ fn the_registry_does_not_let_the_bot_in_and_nothing_was_changed() {
             // A challenge that names no place to log in.
             ("registry.head", status(401), "my credentials for it are missing or not accepted"),
             ("registry.token", status(401), "my credentials for it are missing or not accepted"),
-            ("registry.token", Fault::Instead(html()), "the registry gave an answer that I don't understand"),
         ] {
             room.registry.fault(call, fault, 1);
             fails(room, words).await?;
         }
+        room.registry.fault("registry.token", Fault::Instead(html()), u32::MAX);
+        fails(room, "the registry gave an answer that I don't understand").await?;
+        room.registry.mend();
         // The password was changed.
         room.registry.lock().user(world::REGISTRY_USER, "another-password");
         fails(room, "my credentials for it are missing or not accepted").await

@@ -4,10 +4,10 @@
 //! tag. A refusal that names the values file means that the image was found, and is quicker than a deploy.
 
 use anyhow::Result;
-use e2e::{PATIENCE, Room, room};
+use e2e::{PATIENCE, Room, limits, room, room_with};
 use fakes::Fault;
 use fakes::registry::{Denial, Kind, Login, TokenMember};
-use sandbox::world;
+use sandbox::{Options, world};
 
 const REPOSITORY: &str = "acme/checkout";
 
@@ -161,7 +161,11 @@ fn credentials_go_to_no_place_that_the_registry_makes_up() {
         {
             room.registry.lock().realm = Some(realm.to_owned());
             let since = room.journal.mark(realm);
-            let (message, calls) = ask(room).await?;
+            let (message, mut calls) = ask(room).await?;
+            // What nobody understands may pass: the registry is asked again. What the settings forbid does not.
+            let is_understood = message.contains("registry_token_url");
+            assert_eq!(calls.len() == 1, is_understood, "{realm}: {calls:?}");
+            calls.dedup();
             assert_eq!(calls, ["registry.head"], "{realm}");
             let elsewhere: Vec<String> =
                 room.calls(since).into_iter().filter(|call| call.ends_with(".unexpected")).collect();
@@ -190,33 +194,60 @@ fn credentials_go_to_no_place_that_the_registry_makes_up() {
 }
 
 #[test]
-fn a_registry_that_limits_or_fails_is_named_and_nothing_changed() {
+fn a_registry_that_limits_or_fails_for_a_moment_is_asked_again() {
     room(async |room| -> Result<()> {
         stop_behind_the_question(room);
-        {
-            let mut registry = room.registry.lock();
-            (registry.throttled, registry.retry_after_seconds) = (1, 7);
-        }
+        found(room, &ASKED).await?;
+        let limited = fakes::Response::text(429, "").with("retry-after", "3");
+        room.registry.fault("registry.head", Fault::Instead(limited), 1);
+        found(room, &["registry.token", "registry.head", "registry.head"]).await?;
+        let why = "the registry limits how often I may ask (again in 3 s).";
+        let waits = format!("I'm waiting 3 s before I try again to look for the image in the registry: {why}");
+        assert!(room.told().iter().any(|text| text.contains(&waits)), "{:#?}", room.told());
+
+        // A login that fails ahead of the question is no login: the registry asks for one.
+        room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 1);
+        found(room, &["registry.token", "registry.head", "registry.token", "registry.head"]).await?;
+        room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 2);
+        let calls = ["token", "head", "token", "head", "token", "head"].map(|call| format!("registry.{call}"));
+        found(room, &calls.each_ref().map(String::as_str)).await
+    });
+}
+
+#[test]
+fn a_registry_that_limits_or_fails_for_long_is_named_and_nothing_changed() {
+    let lasting = |answer| Fault::Instead(answer);
+    let mut limits = limits();
+    limits["no_mutation"] = 6_000.into();
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
+        stop_behind_the_question(room);
+        let limited = fakes::Response::text(429, "").with("retry-after", "60");
+        room.registry.fault("registry.head", lasting(limited), u32::MAX);
         let (message, calls) = ask(room).await?;
-        assert_eq!(calls, ["registry.head"]);
+        // Longer than a deploy may wait: once more at the last moment.
+        assert_eq!(calls, ["registry.head", "registry.head"]);
         insta::assert_snapshot!(message, @"
-        :x: *checkout #42*  I couldn't look for the image in the registry: the registry limits how often I may ask (again in 7 s). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+        :x: *checkout #42*  I couldn't look for the image in the registry: the registry limits how often I may ask (again in 60 s). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
+        assert!(room.told().iter().any(|text| text.contains("before I try again to look for the image")));
+        room.registry.mend();
 
-        room.registry.fault("registry.head", Fault::Instead(fakes::Response::text(502, "bad gateway")), 1);
+        room.registry.fault("registry.head", lasting(fakes::Response::text(502, "bad gateway")), u32::MAX);
         insta::assert_snapshot!(ask(room).await?.0, @"
         :x: *checkout #42*  I couldn't look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
-        room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 1);
+        room.registry.mend();
+        room.registry.fault("registry.token", lasting(fakes::Response::text(200, "<html>")), u32::MAX);
         insta::assert_snapshot!(ask(room).await?.0, @"
         :x: *checkout #42*  I couldn't log in to the registry: the registry gave an answer that I don't understand (the token). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
         asked by @alice
         [Retry]
         ");
+        room.registry.mend();
         room.registry.down().await;
         insta::assert_snapshot!(ask(room).await?.0, @"
         :x: *checkout #42*  I couldn't look for the image in the registry: I can't reach the registry. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.

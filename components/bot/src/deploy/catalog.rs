@@ -28,8 +28,9 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
 /// The catalog as it is on the branch now.
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);
-    let read = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
-    let state = read.map_err(|error| read_error(cx, error))?;
+    let (world, github) = (cx.world, &cx.settings.github);
+    let read = async || github::catalog(world, github, &gitops.repo, &gitops.branch, path).await;
+    let state = cx.read(read).await.map_err(|error| read_error(cx, error))?;
     let cached = cache_catalog(cx, &state).await?;
     let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
     Ok((cached.blob, catalog))
@@ -97,7 +98,8 @@ pub(super) async fn exact_text<W: World>(
     if bytes > limit {
         return Ok(Err(EditRefusal::TooLarge { bytes, limit }));
     }
-    let bytes = github::raw_blob(cx.world, &cx.settings.github, &cx.settings.gitops.repo, blob).await?;
+    let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
+    let bytes = cx.read(async || github::raw_blob(cx.world, github, repo, blob).await).await?;
     Ok(values::text_of(&bytes).map(str::to_owned))
 }
 

@@ -9,11 +9,12 @@ use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
 use domain::deployment::{Attempt, CommitFact, Facts, Riders, Taken, TargetPlan, until};
-use domain::fault::{Cause, Fault};
+use domain::fault::{Cause, Fault, Passing};
 use domain::limits;
 use domain::message::{self, Note};
 use domain::names::{CommitSha, FilePath};
 use domain::nonempty::NonEmpty;
+use domain::patience::{Next, Tried};
 use domain::refusal::Refusal;
 use domain::values;
 use std::time::Duration;
@@ -33,14 +34,23 @@ enum MutationEnd {
     Moved,
     /// The outcome is not known yet, or something has to be recorded first.
     Again,
-    /// GitHub wants a pause: begin again after this time.
-    Later(Duration),
+    /// Nothing was changed: begin again later.
+    Later(Later),
+}
+
+/// When it all begins again.
+enum Later {
+    /// After this time.
+    After(Duration),
+    /// When this may have passed. Nothing was sent, so there is nothing to find out.
+    Passed(Fault),
 }
 
 /// Reads, decides and commits, again while the branch moves. The end is saved by `work`, and only once no
 /// mutation of ours can land.
 pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     let Context { world, settings, .. } = turn.run.cx;
+    let (begun, mut tried) = (world.elapsed(), Tried::default());
     loop {
         let Some(send) = turn.decide(job).await? else { return Ok(()) };
         let later = turn::with_branch(turn.run, job, async |job, branch, waited| {
@@ -54,7 +64,18 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
             Ok(later)
         });
         match later.await? {
-            Some(wait) => world.sleep(wait).await,
+            Some(Later::After(wait)) => world.sleep(wait).await,
+            Some(Later::Passed(fault)) => {
+                tried.tries = tried.tries.saturating_add(1);
+                tried.took = world.elapsed().saturating_sub(begun);
+                tried.left = until(job.request.at.after(settings.limits.no_mutation), world.now());
+                let Next::Again { after, .. } = tried.next(fault.passing(), &settings.limits) else {
+                    return Err(fault.into());
+                };
+                let line = Line::new("asked_again").of(turn.run.cx.id).with("seconds", after.as_secs_f64());
+                world.log(line.with_json("fault", &fault));
+                world.sleep(after).await;
+            }
             None => return Ok(()),
         }
     }
@@ -67,13 +88,13 @@ fn begun<'f, W>(run: &Run<'_, W>, facts: &'f Facts) -> Option<&'f CommitFact> {
 
 impl<W: World> Turn<'_, W> {
     /// Sends mutations, under the branch's lease, until the outcome is known. `None`: the tag is committed.
-    /// If the lease ran out or GitHub wants a pause: how long to wait before it all begins again.
+    /// Otherwise it all begins again later: the lease ran out, GitHub wants a pause, or it was not reached.
     async fn send_until_known(
         &self,
         job: &mut Job<'_>,
         branch: &Lease<'_, W>,
         mut decided: Option<CommitToSend>,
-    ) -> Result<Option<Duration>, Stop> {
+    ) -> Result<Option<Later>, Stop> {
         let mut moved = 0_u32;
         while moved < TRIES {
             if decided.is_none() {
@@ -82,13 +103,13 @@ impl<W: World> Turn<'_, W> {
             let Some(send) = decided.take() else { return Ok(None) };
             if branch.ensure(limits::MUTATION).await.is_err() {
                 // The lease ran out while we read: take our place again.
-                return Ok(Some(Duration::ZERO));
+                return Ok(Some(Later::After(Duration::ZERO)));
             }
             match self.send_one(job, branch, send).await? {
                 MutationEnd::Committed => return Ok(None),
                 MutationEnd::Moved => moved = moved.saturating_add(1),
                 MutationEnd::Again => {}
-                MutationEnd::Later(wait) => return Ok(Some(wait)),
+                MutationEnd::Later(later) => return Ok(Some(later)),
             }
         }
         Err(Refusal::KeepsMoving { attempts: TRIES }.into())
@@ -188,15 +209,13 @@ impl<W: World> Turn<'_, W> {
                 unsettled.look = !unsettled.bases.is_empty();
                 Ok(MutationEnd::Moved)
             }
-            CommitOutcome::NotDone(Fault { cause: Cause::RateLimited { seconds }, .. }) => {
-                // Wait at most until `no_mutation`: then the request is refused as too late.
-                let last = job.request.at.after(run.cx.settings.limits.no_mutation);
-                let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, run.cx.world.now()));
-                run.cx.world.log(Line::new("github_rate_limited").of(run.cx.id).with("seconds", wait.as_secs()));
-                run.only_commits(wait).await;
-                Ok(MutationEnd::Later(wait))
-            }
-            CommitOutcome::NotDone(fault) => Err(fault.into()),
+            CommitOutcome::NotDone(fault) => match fault.cause {
+                Cause::RateLimited { seconds } => {
+                    Ok(MutationEnd::Later(Later::After(self.limited(job, &fault, seconds).await)))
+                }
+                _ if fault.passing() == Passing::Soon => Ok(MutationEnd::Later(Later::Passed(fault))),
+                _ => Err(fault.into()),
+            },
             CommitOutcome::Unknown(fault) => {
                 run.cx.world.log(Line::error("commit_unknown").of(run.cx.id).with_json("fault", &fault));
                 job.tell(Note::Settling);
@@ -206,6 +225,19 @@ impl<W: World> Turn<'_, W> {
                 Ok(MutationEnd::Again)
             }
         }
+    }
+
+    /// GitHub wants a pause: how long. Wait at most until `no_mutation`: then the request is refused as too late.
+    async fn limited(&self, job: &Job<'_>, fault: &Fault, seconds: Option<u64>) -> Duration {
+        let Context { world, settings, id, .. } = self.run.cx;
+        let last = job.request.at.after(settings.limits.no_mutation);
+        let wait = Duration::from_secs(seconds.unwrap_or(10).clamp(1, 60)).min(until(last, world.now()));
+        world.log(Line::new("github_rate_limited").of(id).with("seconds", wait.as_secs()));
+        if wait > settings.limits.read_again {
+            job.tell(Note::Pause { fault: fault.clone(), wait });
+        }
+        self.run.only_commits(wait).await;
+        wait
     }
 
     /// Saves what was decided. `current` is not written again: a second write could take the turn from a
@@ -232,7 +264,7 @@ impl<W: World> Turn<'_, W> {
         base: &CommitSha,
         files: &[(FilePath, Vec<u8>)],
     ) -> Result<CommitOutcome, Stop> {
-        let Context { world, settings, id } = self.run.cx;
+        let Context { world, settings, id, .. } = self.run.cx;
         let Some(commit) = &job.facts.commit else { return Err(Stop::Leave("there is nothing to commit")) };
         let (headline, body) = message::commit_text(job.request, commit, id);
         let gitops = &commit.plan.gitops;

@@ -75,18 +75,23 @@ async fn check_with_groups<T, W: World>(
 }
 
 async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {
+    let members = cx.read(async || members_of(cx, group).await).await?;
+    Ok(members.contains(user))
+}
+
+async fn members_of<W: World>(cx: &Context<'_, W>, group: &SlackGroup) -> Result<Vec<SlackUser>, Fault> {
     let doing = "read the members of a Slack user group";
     match slack::group_members(cx.world, &cx.settings.slack, group).await {
-        Ok(members) => Ok(members.contains(user)),
+        Ok(members) => Ok(members),
         Err(SlackError::RateLimited(wait)) => {
-            Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }).into())
+            Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }))
         }
-        Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => Err(fault.changed(Changed::Nothing).into()),
+        Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => Err(fault.changed(Changed::Nothing)),
         // A group that is gone has no members.
         Err(SlackError::Gone(why)) => {
             let line = Line::error("no_such_group").of(cx.id);
             cx.world.log(line.with("group", group.as_str()).with("slack", why.as_str()));
-            Ok(false)
+            Ok(Vec::new())
         }
     }
 }

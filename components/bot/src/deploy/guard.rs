@@ -249,7 +249,7 @@ impl<W: World> Run<'_, W> {
                 self.only_commits(Duration::from_secs(seconds.unwrap_or_default())).await;
                 true
             }
-            Cause::NotConnected | Cause::TimedOut | Cause::Broken => true,
+            Cause::NotConnected | Cause::TimedOut | Cause::Broken | Cause::Unavailable { .. } => true,
             Cause::Status { status } => *status >= 500,
             _ => false,
         };

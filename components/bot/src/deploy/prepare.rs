@@ -49,8 +49,9 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
         }
         What::Written => {
             let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
-            let now = github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path);
-            let now = file.insert(now.await.map_err(|error| catalog::read_error(cx, error))?);
+            let read =
+                async || github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
+            let now = file.insert(cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?);
             let text = text_of(cx, path, now).await?;
             let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
             checked = Some(source.head);
@@ -69,7 +70,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
         reviews: site.environment.gates.reviews.is_some(),
         checks_of: checked.as_ref(),
     };
-    let snapshot = github::snapshot(cx.world, &cx.settings.github, &question);
+    let snapshot = cx.read(async || github::snapshot(cx.world, &cx.settings.github, &question).await);
     let (snapshot, login) = join(snapshot, log_in_ahead(cx, &site.app.image)).await;
     let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
     // The checks that were asked for are those of the version that was in the file.
@@ -86,7 +87,8 @@ async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Optio
 
 /// What the registry knows of an image. How the registry asked for a login is remembered for the next time.
 async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
-    let looked = registry::image_digest(cx.world, &cx.settings.registry, image, login).await?;
+    let registry = &cx.settings.registry;
+    let looked = cx.read(async || registry::image_digest(cx.world, registry, image, login.clone()).await).await?;
     if let Some(challenge) = looked.challenge {
         let challenge = RegistryChallenge { challenge };
         // A hint: without it the registry is asked as if for the first time.

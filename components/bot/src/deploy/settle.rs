@@ -7,13 +7,14 @@ use super::{Job, Run, versions};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, HistoryQuestion, PastCommit, Snapshot};
-use domain::deployment::{Candidate, Taken, TargetPlan};
-use domain::fault::{Cause, Fault, System};
+use domain::deployment::{Candidate, Taken, TargetPlan, until};
+use domain::fault::{Cause, Fault, Passing, System};
 use domain::message::{self, Note};
 use domain::names::{CommitSha, DeploymentId, FilePath, GitHubLogin};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment
 /// never ends with "nothing was changed", whatever else goes wrong.
@@ -43,20 +44,31 @@ pub(super) async fn find_landed_commit<W: World>(
             }
             Err(fault) => {
                 run.cx.world.log(Line::error("unsettled").of(run.cx.id).with_json("fault", &fault));
-                wait_for_outcome(run, job).await?;
+                let pause = match fault.passing() {
+                    Passing::Pause(Some(pause)) => pause,
+                    Passing::Pause(None) | Passing::Soon | Passing::Never => Duration::ZERO,
+                };
+                wait_for_outcome(run, job, pause).await?;
             }
         }
     }
     Ok(None)
 }
 
-/// Tells the person that the outcome is not known yet, and waits. Gives up at `no_end`.
-pub(super) async fn wait_for_outcome<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+/// Tells the person that the outcome is not known yet, and waits, longer if GitHub wants a pause. Gives up at
+/// `no_end`.
+pub(super) async fn wait_for_outcome<W: World>(
+    run: &Run<'_, W>,
+    job: &mut Job<'_>,
+    pause: Duration,
+) -> Result<(), Stop> {
+    let limits = &run.cx.settings.limits;
     job.tell(Note::Settling);
-    if run.cx.world.now() >= job.request.at.after(run.cx.settings.limits.no_end) {
+    let left = until(job.request.at.after(limits.no_end), run.cx.world.now());
+    if left.is_zero() {
         return Err(Stop::Leave("it is not known whether the commit landed"));
     }
-    run.cx.world.sleep(run.cx.settings.limits.settle).await;
+    run.cx.world.sleep(pause.min(left).max(limits.settle)).await;
     Ok(())
 }
 
@@ -94,7 +106,8 @@ pub(super) async fn already_written<W: World>(
     let cx = site.cx;
     let files: Vec<FilePath> = target.files.iter().cloned().collect();
     let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
-    let touches = github::last_touch(cx.world, github, repo, &snapshot.head, &files).await?;
+    let read = async || github::last_touch(cx.world, github, repo, &snapshot.head, &files).await;
+    let touches = cx.read(read).await?;
     let mut newest = None;
     for file in &files {
         let Some(past) = touches.get(file) else {
@@ -167,7 +180,8 @@ async fn taken_over<W: World>(
     let past = versions::past(cx, target.application()).await?.into_iter();
     let mut known = past.filter_map(|(before, facts)| Some((facts.committed?.sha, before)));
     let Some((sha, before)) = known.find(|(_, before)| has_taken(before)) else { return Ok(None) };
-    match github::compare(cx.world, &cx.settings.github, &cx.settings.gitops.repo, &sha, head).await {
+    let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
+    match cx.read(async || github::compare(cx.world, github, repo, &sha, head).await).await {
         Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),
         Err(fault) => {
             // Our commit is not known to be there: another takeover is needed.

@@ -165,7 +165,7 @@ pub(super) async fn with_branch<W: World, T>(
         waited.set(true);
         let ahead = store::queue_place(world, &name, run.cx.id, request.at).await?;
         if ahead > 0 && told.replace(Some(ahead)) != Some(ahead) {
-            let _ = progress.unbounded_send((facts.clone(), Some(Note::Queue { ahead })));
+            let _ = progress.unbounded_send((Some(facts.clone()), Note::Queue { ahead }));
         }
         may_go_on(run, request).await?;
         // A deployment far behind need not look often, and those in front get there first.

@@ -199,7 +199,8 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
 pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) -> Option<ChangesFact> {
     let before = plan.previous.as_ref().filter(|before| before.head != plan.source.head)?;
     let (repo, head) = (&plan.source.repo, &plan.source.head);
-    match github::compare(cx.world, &cx.settings.github, repo, &before.head, head).await {
+    let compare = async || github::compare(cx.world, &cx.settings.github, repo, &before.head, head).await;
+    match cx.read(compare).await {
         Ok(Comparison { ahead, behind, commits, url, .. }) => {
             let commits = commits.into_iter();
             let commits =

@@ -1,6 +1,6 @@
 //! The parts of GitHub's answers, and its errors.
 
-use crate::http::{Response, StatusCode};
+use crate::http::{Response, StatusCode, failed};
 use domain::fault::{Cause, Fault, System};
 use domain::names::{BranchName, CommitSha, GitHubLogin};
 use serde::de::DeserializeOwned;
@@ -129,9 +129,30 @@ pub(super) fn error_cause(error: &Value, response: &Response) -> Cause {
     let said = words(text(error, "/message").unwrap_or_default());
     match kind(error) {
         "RATE_LIMITED" | "RATE_LIMIT" => Cause::RateLimited { seconds: seconds(response) },
+        _ if says_that_we_ask_too_much(&said) => Cause::RateLimited { seconds: seconds(response) },
+        _ if !said.is_empty() && is_of_github_itself(error) => Cause::Failed { said },
         "FORBIDDEN" | "INSUFFICIENT_SCOPES" => Cause::Forbidden { said },
         _ if said.is_empty() => Cause::Nonsense { part: "an error without words".to_owned() },
         _ => Cause::Said { said },
+    }
+}
+
+/// GitHub names its secondary limits in words alone, whatever the status and the error's type. "was submitted
+/// too quickly" is the limit of what writes.
+fn says_that_we_ask_too_much(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["secondary rate limit", "api rate limit", "was submitted too quickly"].iter().any(|words| said.contains(words))
+}
+
+/// Whether GitHub failed, rather than refused: an error that is about no part of the question.
+fn is_of_github_itself(error: &Value) -> bool {
+    let said = text(error, "/message").unwrap_or_default();
+    match kind(error) {
+        "" => {
+            let is_about_a_part = error.get("path").is_some() || error.get("extensions").is_some();
+            !is_about_a_part || said.starts_with("Something went wrong while executing your query")
+        }
+        kind => matches!(kind, "INTERNAL" | "SERVICE_UNAVAILABLE"),
     }
 }
 
@@ -143,15 +164,16 @@ pub(super) fn status_cause(response: &Response) -> Cause {
     let limited = || {
         seconds(response).is_some()
             || response.header("x-ratelimit-remaining") == Some("0")
-            || said.to_ascii_lowercase().contains("rate limit")
+            || says_that_we_ask_too_much(&said)
     };
     match response.status.as_u16() {
         401 => Cause::Unauthorized,
         429 => Cause::RateLimited { seconds: seconds(response) },
         403 if limited() => Cause::RateLimited { seconds: seconds(response) },
         403 => Cause::Forbidden { said },
+        422 if says_that_we_ask_too_much(&said) => Cause::RateLimited { seconds: seconds(response) },
         409 | 422 if !said.is_empty() => Cause::Said { said },
-        status => Cause::Status { status },
+        status => failed(status, response),
     }
 }
 
@@ -185,6 +207,11 @@ mod tests {
         check(with(response(403, ""), "x-ratelimit-remaining", "0"), Cause::RateLimited { seconds: None });
         check(with(response(403, ""), "x-ratelimit-remaining", "7"), Cause::Forbidden { said: String::new() });
         check(with(response(429, ""), "retry-after", "60"), Cause::RateLimited { seconds: Some(60) });
+        let too_quickly = r#"{"message":"Validation Failed: was submitted too quickly"}"#;
+        check(response(403, too_quickly), Cause::RateLimited { seconds: None });
+        check(response(422, too_quickly), Cause::RateLimited { seconds: None });
+        check(with(response(503, ""), "retry-after", "60"), Cause::Unavailable { status: 503, seconds: 60 });
+        check(with(response(404, ""), "retry-after", "60"), Cause::Status { status: 404 });
         check(response(502, "<html>"), Cause::Status { status: 502 });
         check(response(200, "<html>"), nonsense("JSON"));
         check(ok(&json!({})), nonsense("data"));
@@ -196,12 +223,20 @@ mod tests {
             with(failed(error("RATE_LIMITED", &[], "m")), "retry-after", "9"),
             Cause::RateLimited { seconds: Some(9) },
         );
+        let limited = || Cause::RateLimited { seconds: None };
+        check(failed(error("UNPROCESSABLE", &["app"], "Content was submitted too quickly")), limited());
+        check(failed(error("FORBIDDEN", &[], "You have exceeded a secondary rate limit.")), limited());
+        let its_own = |said: &str| Cause::Failed { said: said.to_owned() };
+        let wrong = "Something went wrong while executing your query. Please include `C0FF` when reporting.";
+        check(failed(json!({ "message": wrong })), its_own(wrong));
+        check(failed(json!({ "message": wrong, "path": ["app"] })), its_own(wrong));
+        check(failed(error("SERVICE_UNAVAILABLE", &["app"], "later")), its_own("later"));
         check(failed(error("NOT_FOUND", &[], "nowhere")), said("nowhere"));
         check(
             failed(json!({ "path": ["query"], "message": "Field 'x' doesn't exist" })),
             said("Field 'x' doesn't exist"),
         );
-        check(failed(json!({ "message": "y".repeat(999) })), said(&"y".repeat(200)));
+        check(failed(error("OTHER", &[], &"y".repeat(999))), said(&"y".repeat(200)));
         check(failed(json!(7)), nonsense("an error without words"));
         check(ok(&json!({ "data": {}, "errors": { "type": "NOT_FOUND" } })), nonsense("an error without words"));
         let absent = json!([error("NOT_FOUND", &["app"], "m"), error("FORBIDDEN", &["app", "statusCheckRollup"], "m")]);

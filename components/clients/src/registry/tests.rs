@@ -86,6 +86,7 @@ fn every_answer_has_a_meaning() {
     check(answer(429, &[("retry-after", "soon")], ""), fault(Cause::RateLimited { seconds: None }));
     check(answer(307, &[], ""), fault(Cause::Status { status: 307 }));
     check(answer(503, &[], ""), fault(Cause::Status { status: 503 }));
+    check(answer(503, &[("retry-after", "7")], ""), fault(Cause::Unavailable { status: 503, seconds: 7 }));
     check(Err(HttpError::Denied), fault(Cause::Denied));
     check(Err(HttpError::TimedOut), fault(Cause::TimedOut));
 }

@@ -1,6 +1,6 @@
 //! The few calls that we make to Slack.
 
-use crate::http::{Http, Request, Response, header, without_nulls};
+use crate::http::{Http, Request, Response, failed, header, without_nulls};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::message::Message;
 use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackUser, UrlOrigin};
@@ -198,7 +198,7 @@ struct Answer {
 fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer, SlackError> {
     let wait = response.retry_after().unwrap_or(RETRY_AFTER);
     let fault = |cause| Fault::new(System::Slack, doing, cause);
-    let status = Cause::Status { status: response.status.as_u16() };
+    let status = failed(response.status.as_u16(), &response);
     if response.status == 429 {
         return Err(SlackError::RateLimited(wait));
     }
@@ -238,7 +238,7 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
         // "Some aspect of the operation may have succeeded":
         // https://docs.slack.dev/reference/methods/chat.postMessage
         "fatal_error" | "internal_error" | "service_unavailable" | "request_timeout" | "update_failed" => {
-            SlackError::Unreachable(fault(Cause::Said { said: error }).changed(unsettled))
+            SlackError::Unreachable(fault(Cause::Failed { said: error }).changed(unsettled))
         }
         "not_authed" | "invalid_auth" | "account_inactive" | "token_revoked" | "token_expired" => {
             SlackError::Refused(fault(Cause::Unauthorized))

@@ -4,13 +4,15 @@ use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
 use super::outcome::last_word;
 use super::progress::{syncing, with_waiting};
-use super::text::{SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
+use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
 use super::{remarks, sentence};
 use crate::deployment::{ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State};
+use crate::fault::Fault;
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde_json::Value;
+use std::time::Duration;
 
 /// What is only known for a moment and is in no fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Note {
     Queue { ahead: u64 },
     /// The mutation had no answer: being found out.
     Settling,
+    /// Another system wants a pause, and then is asked again.
+    Pause { fault: Fault, wait: Duration },
 }
 
 /// The one message of a deployment up to its commit, or its `end`: slack-command's part.
@@ -164,6 +168,10 @@ fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
         Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
         Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys are ahead."),
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
+        Some(Note::Pause { fault, wait }) => {
+            let cause = sentence::cause(fault.system, &fault.cause);
+            format!("I'm waiting {} before I try again to {}: {cause}.", lasted(*wait), words(&fault.doing, LONG))
+        }
         None => "accepted.".to_owned(),
     };
     (":hourglass_flowing_sand:", text)

@@ -398,6 +398,9 @@ pub(super) fn cause(system: System, cause: &Cause) -> String {
         Cause::Broken => format!("the connection to {name} broke"),
         Cause::TooLarge => format!("the answer from {name} is too long"),
         Cause::Status { status } => format!("{name} answered with status {status}"),
+        Cause::Unavailable { status, seconds } => {
+            format!("{name} answered with status {status} (again in {seconds} s)")
+        }
         Cause::Unauthorized if system == System::Registry => {
             "my credentials for it are missing or not accepted".to_owned()
         }
@@ -410,7 +413,7 @@ pub(super) fn cause(system: System, cause: &Cause) -> String {
         Cause::Nonsense { part } => {
             format!("{name} gave an answer that I don't understand ({})", words(part, SHORT))
         }
-        Cause::Said { said: what } => format!("{name} says{}", said(what)),
+        Cause::Said { said: what } | Cause::Failed { said: what } => format!("{name} says{}", said(what)),
         Cause::Setting { variable } => format!("the setting {} is missing or malformed", code(variable)),
     }
 }

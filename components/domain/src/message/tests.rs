@@ -280,26 +280,34 @@ fn cause_name(cause: &Cause) -> &'static str {
         Cause::Broken => "broken",
         Cause::TooLarge => "too large",
         Cause::Status { .. } => "status",
+        Cause::Unavailable { .. } => "unavailable",
         Cause::Unauthorized => "unauthorized",
         Cause::Forbidden { .. } => "forbidden",
         Cause::RateLimited { .. } => "rate limited",
         Cause::Nonsense { .. } => "nonsense",
         Cause::Said { .. } => "said",
+        Cause::Failed { .. } => "failed",
         Cause::Setting { .. } => "setting",
     }
 }
 
-#[test]
-fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
+/// Every cause, with who failed and doing what.
+fn every_fault() -> Vec<(System, &'static str, Cause, Changed)> {
     let text = |text: &str| text.to_owned();
     let read = "read the GitOps repository";
-    let all = [
+    vec![
         (System::GitHub, read, Cause::Denied, Changed::Nothing),
         (System::GitHub, read, Cause::NotConnected, Changed::Nothing),
         (System::GitHub, "commit the new image tag", Cause::TimedOut, Changed::Unknown),
         (System::GitHub, "commit the new image tag", Cause::Broken, Changed::Unknown),
         (System::Registry, "look for the image in the registry", Cause::TooLarge, Changed::Nothing),
         (System::Registry, "look for the image in the registry", Cause::Status { status: 502 }, Changed::Nothing),
+        (
+            System::Registry,
+            "look for the image in the registry",
+            Cause::Unavailable { status: 503, seconds: 30 },
+            Changed::Nothing,
+        ),
         (System::Registry, "log in to the registry", Cause::Unauthorized, Changed::Nothing),
         (System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized, Changed::Yes),
         (System::GitHub, read, Cause::Forbidden { said: String::new() }, Changed::Nothing),
@@ -322,13 +330,19 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
             Cause::Nonsense { part: text("JSON") },
             Changed::Nothing,
         ),
-        (System::GitHub, read, Cause::Said { said: text("Something went wrong.") }, Changed::Nothing),
+        (System::GitHub, read, Cause::Said { said: text("No such field.") }, Changed::Nothing),
+        (System::GitHub, read, Cause::Failed { said: text("Something went wrong.") }, Changed::Nothing),
         (System::Store, "save the request", Cause::Said { said: text("the disk is full") }, Changed::Nothing),
         (System::Redis, "start the deploy", Cause::TimedOut, Changed::Nothing),
         (System::Settings, "deploy", Cause::Setting { variable: text("github_url") }, Changed::Nothing),
-    ];
+    ]
+}
+
+#[test]
+fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
+    let all = every_fault();
     let names: std::collections::BTreeSet<_> = all.iter().map(|(_, _, cause, _)| cause_name(cause)).collect();
-    assert_eq!(names.len(), 12, "one of each");
+    assert_eq!(names.len(), 14, "one of each");
     let sentences = all.into_iter().map(|(system, doing, cause, changed)| {
         (cause_name(&cause), fault(&Fault::new(system, doing, cause).changed(changed)))
     });
@@ -339,6 +353,7 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
     broken: I couldn't commit the new image tag: the connection to GitHub broke. I don't know yet whether anything was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     too large: I couldn't look for the image in the registry: the answer from the registry is too long. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     status: I couldn't look for the image in the registry: the registry answered with status 502. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    unavailable: I couldn't look for the image in the registry: the registry answered with status 503 (again in 30 s). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     unauthorized: I couldn't log in to the registry: my credentials for it are missing or not accepted. Nothing was changed. Ask whoever runs me to fix that, then try again.
     unauthorized: I couldn't ask Argo CD for the sync: Argo CD doesn't accept my token. The new version is in Git. Ask whoever runs me to fix that, then try again.
     forbidden: I couldn't read the GitOps repository: GitHub doesn't allow it. Nothing was changed. Ask whoever runs me to fix that, then try again.
@@ -346,7 +361,8 @@ fn every_fault_says_what_failed_whether_anything_changed_and_what_to_do() {
     rate limited: I couldn't read the GitOps repository: GitHub limits how often I may ask (again in 30 s). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     rate limited: I couldn't read the members of a Slack user group: Slack limits how often I may ask. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     nonsense: I couldn't read the members of a Slack user group: Slack gave an answer that I don't understand (JSON). Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
-    said: I couldn't read the GitOps repository: GitHub says: Something went wrong. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    said: I couldn't read the GitOps repository: GitHub says: No such field. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
+    failed: I couldn't read the GitOps repository: GitHub says: Something went wrong. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     said: I couldn't save the request: my database says: the disk is full. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     timed out: I couldn't start the deploy: my database (Redis) didn't answer in time. Nothing was changed. Try again in a minute. If it keeps failing, tell whoever runs me.
     setting: I couldn't deploy: the setting `github_url` is missing or malformed. Nothing was changed. Ask whoever runs me to fix that, then try again.
@@ -383,12 +399,19 @@ fn the_first_words_stay_true_without_any_that_follow() {
 
 #[test]
 fn notes_are_said_while_they_are_true() {
-    let notes = [("one", Note::Queue { ahead: 1 }), ("more", Note::Queue { ahead: 7 }), ("unknown", Note::Settling)];
+    let fault = Fault::new(System::GitHub, "read the catalog", Cause::RateLimited { seconds: Some(90) });
+    let notes = [
+        ("one", Note::Queue { ahead: 1 }),
+        ("more", Note::Queue { ahead: 7 }),
+        ("unknown", Note::Settling),
+        ("a pause", Note::Pause { fault, wait: Duration::from_secs(90) }),
+    ];
     let words = notes.map(|(name, note)| (name, before_commit(&id('1'), &accepted_facts(), Some(&note)).text));
     insta::assert_snapshot!(list_of(words), @"
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
     unknown: checkout #42 – GitHub didn't confirm my commit. I'm finding out whether it went through.
+    a pause: checkout #42 – I'm waiting 1 min 30 s before I try again to read the catalog: GitHub limits how often I may ask (again in 90 s).
     ");
 }
 

@@ -101,10 +101,12 @@ fn every_fact_is_read_as_it_was_written() {
     for cause in [
         Cause::Denied,
         Cause::Status { status: 502 },
+        Cause::Unavailable { status: 503, seconds: 9 },
         Cause::Forbidden { said: text() },
         Cause::RateLimited { seconds: None },
         Cause::Nonsense { part: text() },
         Cause::Said { said: text() },
+        Cause::Failed { said: text() },
         Cause::Setting { variable: text() },
     ] {
         let fault = Fault::new(System::GitHub, "read", cause).changed(Changed::Unknown);

@@ -40,7 +40,7 @@ fn github() -> GitHub {
 fn is_told_briefly(data: &[u8], fault: &Fault) {
     keeps_secrets(data, fault);
     match &fault.cause {
-        Cause::Said { said } | Cause::Forbidden { said } => is_short(said, 200),
+        Cause::Said { said } | Cause::Failed { said } | Cause::Forbidden { said } => is_short(said, 200),
         Cause::Nonsense { part } => is_short(part, 60),
         _ => {}
     }

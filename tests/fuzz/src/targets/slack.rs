@@ -136,7 +136,7 @@ fn is_told_briefly(data: &[u8], error: &impl Debug, fault: Option<&Fault>) {
     keeps_secrets(data, error);
     assert!(format!("{error:?}").len() < 600, "{error:?}");
     match fault.map(|fault| &fault.cause) {
-        Some(Cause::Said { said } | Cause::Forbidden { said }) => is_short(said, 200),
+        Some(Cause::Said { said } | Cause::Failed { said } | Cause::Forbidden { said }) => is_short(said, 200),
         Some(Cause::Nonsense { part }) => is_short(part, 40),
         _ => {}
     }

@@ -113,7 +113,7 @@ fn a_status_of_200_is_not_success() {
     check(
         200,
         r#"{"ok":false,"error":"fatal_error"}"#,
-        unreachable_by(Cause::Said { said: "fatal_error".to_owned() }, Changed::Unknown),
+        unreachable_by(Cause::Failed { said: "fatal_error".to_owned() }, Changed::Unknown),
     );
     let nonsense = || unreachable_by(Cause::Nonsense { part: "JSON with `ok`".to_owned() }, Changed::Unknown);
     for body in ["", "<html>", "[]", r#"{"ok":"yes"}"#, r#"{"ok":false}"#, r#"{"ok":false,"error":"Bad <!channel>"}"#] {
