@@ -41,7 +41,7 @@ fn is_clipped(text: &str, most: usize) {
 
 fn is_bounded(snapshot: &Application) {
     is_clipped(&snapshot.health_message, 200);
-    snapshot.conditions.iter().for_each(|condition| is_clipped(condition, 500));
+    snapshot.conditions.iter().for_each(|condition| is_clipped(&condition.message, 500));
     if let Some(last) = &snapshot.last {
         is_clipped(&last.message, 500);
         last.resources.iter().for_each(|resource| is_clipped(&resource.message, 200));
