@@ -40,7 +40,7 @@ impl Remarks {
             message: condition.message.chars().take(CONDITION).collect(),
         };
         Self {
-            as_before: judge(app, before).as_before,
+            as_before: judge(app, before, &plan.targets.first().ours()).as_before,
             hook: None,
             conditions: errors.into_iter().chain(warnings).take(CONDITIONS).map(short).collect(),
             to_prune: u32::try_from(app.to_prune.len()).unwrap_or(u32::MAX),

@@ -100,6 +100,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
+        Refusal::ApplicationBusy { .. } => "application busy",
         Refusal::Locked { .. } => "locked",
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
         Refusal::ChecksNotPassed { .. } => "checks not passed",
@@ -126,7 +127,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 39, "one of each");
+    assert_eq!(names.len(), 40, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -403,6 +404,14 @@ fn notes_are_said_while_they_are_true() {
     let notes = [
         ("one", Note::Queue { ahead: 1 }),
         ("more", Note::Queue { ahead: 7 }),
+        (
+            "another target",
+            Note::Application {
+                other: target_plan().target,
+                link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
+            },
+        ),
+        ("another one's message", Note::Application { other: target_plan().target, link: None }),
         ("unknown", Note::Settling),
         ("a pause", Note::Pause { fault, wait: Duration::from_secs(90) }),
     ];
@@ -410,6 +419,8 @@ fn notes_are_said_while_they_are_true() {
     insta::assert_snapshot!(list_of(words), @"
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
+    another target: checkout #42 – waiting for the deploy of checkout in the same Argo CD application (<https://acme.slack.com/archives/C1/p1|see it>).
+    another one's message: checkout #42 – waiting for the deploy of checkout in the same Argo CD application.
     unknown: checkout #42 – GitHub didn't confirm my commit. I'm finding out whether it went through.
     a pause: checkout #42 – I'm waiting 1 min 30 s before I try again to read the catalog: GitHub limits how often I may ask (again in 90 s).
     ");
@@ -458,8 +469,15 @@ fn words(facts: &Facts) -> String {
 }
 
 fn remarks() -> Remarks {
-    let as_before = AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()] };
+    let as_before =
+        AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()], theirs: Vec::new() };
     Remarks { as_before: Some(as_before), ..Remarks::default() }
+}
+
+fn beside(because: &[&str]) -> Remarks {
+    let because = because.iter().map(|name| (*name).to_owned()).collect();
+    let theirs = vec!["Deployment/search".to_owned()];
+    Remarks { as_before: Some(AsBefore { health: "Degraded".to_owned(), because, theirs }), ..Remarks::default() }
 }
 
 fn asked() -> WatchFact {
@@ -540,7 +558,7 @@ fn what_a_deployment_waits_for() {
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
-    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which runs Job/smoke (PostSync hook).
+    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which waits for Job/smoke (PostSync hook).
     window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
     Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
     auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
@@ -618,6 +636,8 @@ fn every_last_word() {
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
         ("live, not asked", last(LastWord::Live { proof: Proof::NotAsked, synced_by: None, urls: Vec::new() }, asked())),
         ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
+        ("live beside another's", last(live(), WatchFact { remarks: beside(&[]), ..asked() })),
+        ("live beside both", last(live(), WatchFact { remarks: beside(&["Ingress/checkout"]), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
