@@ -6,6 +6,7 @@
 
 use crate::{Room, limits, quick, run};
 use anyhow::{Result, bail, ensure};
+use fakes::argocd::{App, Right, Source};
 use sandbox::real::RealArgoCd;
 use sandbox::{Options, Sandbox, world};
 use serde_json::{Value, json};
@@ -337,6 +338,37 @@ impl Room {
         let files = [("deploy-bot.yaml", catalog.as_str())];
         self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
         Ok(())
+    }
+
+    /// Argo CD's stand-in gets an application for a folder; a real one gets it from [`Room::runs`].
+    pub fn makes_application(&self, folder: &str) {
+        if self.real.is_none() {
+            let source = Source::new(&format!("https://github.com/{}", world::GITOPS), "main").at(folder);
+            let mut app = App::new(folder, source);
+            app.image = format!("{}/acme/checkout", self.registry.origin().trim_start_matches("http://"));
+            self.argocd.lock().add(sandbox::now(), app);
+        }
+    }
+
+    /// The bot's account may do nothing.
+    pub async fn takes_rights_away(&self) -> Result<()> {
+        self.policy("").await
+    }
+
+    /// The bot's account may do again what it may.
+    pub async fn gives_rights_back(&self) -> Result<()> {
+        let may = |action: &str| format!("p, role:deploybot, applications, {action}, */*, allow\n");
+        self.policy(&format!("{}{}g, deploybot, role:deploybot\n", may("get"), may("sync"))).await
+    }
+
+    async fn policy(&self, text: &str) -> Result<()> {
+        let Some(real) = &self.real else {
+            let rights = [Right::Get, Right::Sync].into_iter().filter(|_| !text.is_empty());
+            self.argocd.lock().rights = rights.map(|right| (right, "*".to_owned())).collect();
+            return Ok(());
+        };
+        let path = "/api/v1/namespaces/argocd/configmaps/argocd-rbac-cm";
+        real.kube("PATCH", path, Some(json!({ "data": { "policy.csv": text } }))).await.map(drop)
     }
 
     /// Removes the applications, so that a shared Argo CD does not fill up.
