@@ -3,7 +3,7 @@
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use domain::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What};
-use domain::deployment::{Doubt, Proof, proof};
+use domain::deployment::{Doubt, Ours, Proof, proof};
 use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule};
 use domain::message;
 use domain::names::{
@@ -218,7 +218,8 @@ pub fn image(data: &[u8]) {
         assert!(canonical.len() > 255 || is_the_same, "{text} is not {canonical}");
         if let Ok(tag) = Tag::parse("main-abc1234") {
             let wanted = ImageRef { name: image, tag };
-            let of = |image: String| proof(&[], &[image], &wanted, None);
+            let ours = Ours { wanted: wanted.clone(), digest: None, mirrors: Vec::new() };
+            let of = |image: String| proof(&[], &[image], &ours);
             assert_eq!(of(wanted.to_string()), Ok(Proof::Runs), "{wanted} is not itself");
             assert_eq!(of(format!("{wanted}0")), Err(Doubt::OtherTag), "{wanted}0 is another tag");
         }
