@@ -215,7 +215,16 @@ impl Room {
     pub async fn terminates(&self, app: &str) -> Result<()> {
         if let Some(real) = &self.real {
             let path = format!("/api/v1/applications/{}/operation", self.application_of(app));
-            return real.api("DELETE", &path, None).await.map(drop);
+            real.api("DELETE", &path, None).await?;
+            // Argo CD's controller may write over it, as a person would see: then once more.
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                if self.application(app).await?["operation"].is_null() {
+                    return Ok(());
+                }
+                let _ = real.api("DELETE", &path, None).await;
+            }
+            bail!("the operation of {app} does not end");
         }
         ensure!(self.argocd.lock().person_terminates(sandbox::now(), app), "nothing is under way");
         Ok(())
