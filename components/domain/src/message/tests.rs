@@ -540,7 +540,7 @@ fn what_a_deployment_waits_for() {
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
-    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which runs Job/smoke (PostSync hook).
+    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which waits for Job/smoke (PostSync hook).
     window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
     Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
     auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
