@@ -1,7 +1,7 @@
 //! What every step of a story needs: the world, the settings, and whose work it is. How other systems are
 //! read. Why a step stops before a commit.
 
-use crate::patience::{Patience, ReadFailed};
+use crate::patience::{Around, Patience, ReadFailed};
 use crate::settings::SlackCommandSettings;
 use crate::world::World;
 use domain::deployment::{CancelFact, End};
@@ -24,8 +24,13 @@ impl<W: World> Context<'_, W> {
     /// Reads another system; every read before the commit goes through here. What fails in passing is asked
     /// again, until somebody cancels the deployment.
     pub(crate) async fn read<T, E: ReadFailed>(&self, call: impl AsyncFn() -> Result<T, E>) -> Result<T, E> {
-        let is_wanted = async || !matches!(store::load_fact::<CancelFact>(self.world, self.id).await, Ok(Some(_)));
-        self.patience.ask((self.world, self.id), &self.settings.limits, is_wanted, call).await
+        self.patience.ask(&self.around(), call).await
+    }
+
+    fn around(&self) -> Around<'_, W, impl AsyncFn() -> bool> {
+        let (world, id) = (self.world, self.id);
+        let is_wanted = async || !matches!(store::load_fact::<CancelFact>(world, id).await, Ok(Some(_)));
+        Around { world, id, limits: &self.settings.limits, is_wanted }
     }
 }
 

@@ -4,7 +4,7 @@
 //! **Invariant:** only what changes nothing is asked again here. A commit, a sync and a message have rules of
 //! their own.
 
-use crate::world::{Line, Log, within};
+use crate::world::{Line, Log};
 use clients::github::ReadError;
 use domain::deployment::Facts;
 use domain::fault::{Fault, Passing};
@@ -14,7 +14,9 @@ use domain::names::DeploymentId;
 use domain::patience::{Next, Tried};
 use domain::time::Timestamp;
 use futures::channel::mpsc;
+use futures::future::{Either, pending, select};
 use std::cell::RefCell;
+use std::pin::pin;
 use std::time::Duration;
 use store::Clock;
 
@@ -65,40 +67,83 @@ impl Patience {
         *self.heard.borrow_mut() = None;
     }
 
-    /// Asks until there is an answer, or until the fault counts. The first try has no timer of its own and
-    /// costs nothing. `is_wanted`: whether the work goes on, asked before each further try.
+    /// Asks until there is an answer, or until the fault counts. The first try has no timer and costs nothing.
     pub(crate) async fn ask<T, E: ReadFailed>(
         &self,
-        (world, id): (&(impl Clock + Log), &DeploymentId),
-        limits: &Limits,
-        is_wanted: impl AsyncFn() -> bool,
+        around: &Around<'_, impl Clock + Log, impl AsyncFn() -> bool>,
         call: impl AsyncFn() -> Result<T, E>,
     ) -> Result<T, E> {
-        let begun = world.elapsed();
-        let mut tried = Tried::default();
-        let mut answer = call().await;
+        let begun = around.world.elapsed();
+        let (mut tried, mut limit, mut last) = (Tried::default(), None, None);
         loop {
-            let Err(error) = &answer else { return answer };
-            let Some(fault) = error.fault() else { return answer };
-            let passing = fault.passing();
-            tried.tries = tried.tries.saturating_add(1);
-            tried.took = world.elapsed().saturating_sub(begun);
-            (tried.left, tried.heard) = (self.until.since(world.now()), self.heard.borrow().is_some());
-            let Next::Again { after, limit, tell } = tried.next(passing, limits) else { return answer };
-            let seconds = after.as_secs_f64();
-            world.log(Line::new("asked_again").of(id).with("seconds", seconds).with_json("fault", fault));
-            if tell && let Some(heard) = &*self.heard.borrow() {
-                let _ = heard.unbounded_send((None, Note::Pause { fault: fault.clone(), wait: after }));
+            // One place that calls: the compiler makes this function anew for each read.
+            let answer = match (tried_for(around.world, limit, call()).await, last.take()) {
+                (Some(answer), _) => answer,
+                (None, Some(error)) => return Err(error),
+                // Without a limit there is an answer.
+                (None, None) => continue,
+            };
+            let error = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(fault) = error.fault() else { return Err(error) };
+            tried.took = around.world.elapsed().saturating_sub(begun);
+            limit = self.pause(around, &mut tried, fault).await;
+            if limit.is_none() {
+                return Err(error);
             }
-            if !wait(world, after, &is_wanted).await {
-                return answer;
-            }
-            if matches!(passing, Passing::Pause(_)) {
-                tried.paused = tried.paused.saturating_add(after);
-            }
-            let Some(next) = within(world, limit, call()).await else { return answer };
-            answer = next;
+            last = Some(error);
         }
+    }
+
+    /// Waits for the next try, and says how long that may take. `None`: the fault counts.
+    async fn pause(
+        &self,
+        around: &Around<'_, impl Clock + Log, impl AsyncFn() -> bool>,
+        tried: &mut Tried,
+        fault: &Fault,
+    ) -> Option<Duration> {
+        let Around { world, id, limits, is_wanted } = around;
+        let passing = fault.passing();
+        tried.tries = tried.tries.saturating_add(1);
+        (tried.left, tried.heard) = (self.until.since(world.now()), self.heard.borrow().is_some());
+        let Next::Again { after, limit, tell } = tried.next(passing, limits) else { return None };
+        let line = Line::new("asked_again").of(id).with("seconds", after.as_secs_f64());
+        world.log(line.with_json("fault", fault));
+        if tell && let Some(heard) = &*self.heard.borrow() {
+            let _ = heard.unbounded_send((None, Note::Pause { fault: fault.clone(), wait: after }));
+        }
+        if !wait(*world, after, is_wanted).await {
+            return None;
+        }
+        if matches!(passing, Passing::Pause(_)) {
+            tried.paused = tried.paused.saturating_add(after);
+        }
+        Some(limit)
+    }
+}
+
+/// Where the question is asked.
+pub(crate) struct Around<'a, W, F> {
+    pub(crate) world: &'a W,
+    pub(crate) id: &'a DeploymentId,
+    pub(crate) limits: &'a Limits,
+    /// Whether the work goes on, asked before each further try.
+    pub(crate) is_wanted: F,
+}
+
+/// Does the work, within the limit if there is one.
+async fn tried_for<T>(clock: &impl Clock, limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    let over = async {
+        match limit {
+            Some(limit) => clock.sleep(limit).await,
+            None => pending().await,
+        }
+    };
+    match select(pin!(work), pin!(over)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(((), _)) => None,
     }
 }
 
@@ -176,7 +221,9 @@ mod tests {
             if left.len() > 1 { left.pop_front().unwrap() } else { left[0].clone() }
         };
         let is_wanted = async || world.elapsed.get().as_millis() < wanted;
-        let answer = patience.ask((&world, &id('1')), &Limits::default(), is_wanted, call).now_or_never().unwrap();
+        let (id, limits) = (id('1'), Limits::default());
+        let around = Around { world: &world, id: &id, limits: &limits, is_wanted };
+        let answer = patience.ask(&around, call).now_or_never().unwrap();
         assert_eq!(world.lines.borrow().len(), asked.get() - 1 + usize::from(wanted < 1_000_000), "a line a pause");
         (answer, asked.get(), world.elapsed.get().as_millis())
     }

@@ -55,7 +55,7 @@ limits! {
     /// How often it loads all facts again in case news were lost.
     reload = 10_000;
     /// Between two polls where the stream fails.
-    poll = 2_000;
+    poll = 1_000;
     /// A stream without a first event for this long counts as failed.
     first_event = 3_000;
     /// After a sync without an answer: when to look again.
@@ -175,8 +175,10 @@ pub const ARRIVES: Duration = Duration::from_millis(100);
 pub const SAVE_LIMIT: Duration = Duration::from_secs(1);
 /// How long after the sync's end we ask Argo CD to compare again. Argo CD compares right after a sync, but in whole
 /// seconds: that comparison may have the same second as the end, and then it proves nothing. Its next one may be
-/// minutes away.
-pub const REFRESH_AFTER: Duration = Duration::from_secs(2);
+/// minutes away. One that begins a second later has a later second.
+pub const REFRESH_AFTER: Duration = Duration::from_secs(1);
+/// How often a rollout is looked at whose sync has ended, should an event be lost.
+pub const SYNCED_AGAIN: Duration = Duration::from_secs(2);
 /// By how much clocks of different machines may differ here.
 pub const CLOCKS: Duration = Duration::from_secs(10);
 

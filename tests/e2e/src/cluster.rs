@@ -6,6 +6,8 @@
 
 use crate::{Room, limits, quick, run};
 use anyhow::{Result, bail, ensure};
+use fakes::argocd::{App, Right, Source};
+pub use sandbox::chart::{cron_job, deployment, hook, ingress, rollout, stateful_set, workload};
 use sandbox::real::RealArgoCd;
 use sandbox::{Options, Sandbox, world};
 use serde_json::{Value, json};
@@ -50,65 +52,7 @@ fn start() -> Arc<RealArgoCd> {
     runtime.block_on(RealArgoCd::start(PODS_TAKE)).expect("the real Argo CD starts")
 }
 
-/// What the values file of an app says of its image, in a template.
-const IMAGE: &str = "\"{{ .Values.image.repository }}:{{ .Values.image.tag }}\"";
-
-/// A workload of the apps API with the app's image. `more` goes into its `spec`, `pod` into its Pod template.
-pub fn workload(kind: &str, name: &str, replicas: &str, more: &str, pod: &str) -> String {
-    format!(
-        "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{ name: {name} }}\nspec:\n{replicas}{more}  selector: {{ matchLabels: {{ app: {name} }} }}\n  \
-         template:\n    metadata:\n      labels: {{ app: {name} }}\n{pod}    spec:\n      containers:\n        - name: {name}\n          image: {IMAGE}\n"
-    )
-}
-
-/// A Deployment with as many replicas as the values file says.
-pub fn deployment(name: &str) -> String {
-    workload("Deployment", name, "  replicas: {{ .Values.replicaCount }}\n", "", "")
-}
-
-/// A StatefulSet with one replica. Of an ordered one, Kubernetes never replaces a Pod that did not get ready.
-pub fn stateful_set(name: &str) -> String {
-    let more = format!("  serviceName: {name}\n  podManagementPolicy: Parallel\n");
-    workload("StatefulSet", name, "  replicas: 1\n", &more, "")
-}
-
-/// A CronJob that does not run in the time of a test.
-pub fn cron_job(name: &str) -> String {
-    format!(
-        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{ name: {name} }}\nspec:\n  schedule: \"0 0 1 1 *\"\n  jobTemplate:\n    spec:\n      \
-         template:\n        spec:\n          restartPolicy: Never\n          containers:\n            - {{ name: {name}, image: {IMAGE} }}\n"
-    )
-}
-
-/// A Job as a hook, with the app's image and this annotation of its Pods (`cause: crash`, `cause: hang`, `takes: 1s`).
-pub fn hook(kind: &str, name: &str, paper: &str) -> String {
-    let paper = if paper.is_empty() { String::new() } else { format!("      annotations: {{ paper/{paper} }}\n") };
-    format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations:\n    argocd.argoproj.io/hook: {kind}\n    \
-         argocd.argoproj.io/hook-delete-policy: BeforeHookCreation\nspec:\n  backoffLimit: 0\n  template:\n    metadata:\n      labels: {{ job: {name} }}\n{paper}    \
-         spec:\n      restartPolicy: Never\n      containers:\n        - {{ name: {name}, image: {IMAGE} }}\n"
-    )
-}
-
-/// A canary Rollout with these steps, and one replica.
-pub fn rollout(name: &str, steps: &str) -> String {
-    let strategy = format!("  strategy: {{ canary: {{ steps: [{steps}] }} }}\n");
-    workload("Rollout", name, "  replicas: 2\n", &strategy, "").replacen("apps/v1", "argoproj.io/v1alpha1", 1)
-}
-
-/// An Ingress, which never gets an address here.
-pub fn ingress(name: &str) -> String {
-    format!(
-        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{ name: {name} }}\nspec:\n  defaultBackend:\n    service: {{ name: {name}, port: {{ number: 80 }} }}\n"
-    )
-}
-
 impl Room {
-    /// The name of an app's Argo CD application.
-    pub fn application_of(&self, app: &str) -> String {
-        format!("{app}{}", self.suffix)
-    }
-
     /// The manifests name this image, and not that of the catalog.
     pub fn image_is(&self, app: &str, image: &str) {
         if self.real.is_none() {
@@ -118,14 +62,10 @@ impl Room {
 
     /// Carol makes a Helm chart of an app's folder, and Argo CD deploys it. Returns when all is well.
     pub async fn runs(&self, app: &str, manifests: &[String]) -> Result<()> {
-        self.is_made_of(app, manifests);
-        let name = self.application_of(app);
-        if let Some(real) = &self.real {
-            let url = format!("{}/{}.git", self.git_origin, world::GITOPS);
-            let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml")).into_owned();
-            let project = if catalog.contains(&format!("project: {name}")) { name.as_str() } else { "default" };
-            return real.deploy(&name, project, &url, app).await;
+        if self.real.is_some() {
+            return self.deploys_chart(app, manifests).await;
         }
+        self.is_made_of(app, manifests);
         {
             let mut argocd = self.argocd.lock();
             argocd.pods_take = u64::try_from(PODS_TAKE.as_millis())?;
@@ -135,15 +75,6 @@ impl Room {
         // What it says now may still be about what ran before.
         tokio::time::sleep(PODS_TAKE * 3).await;
         self.is_well(app).await
-    }
-
-    /// Carol makes a Helm chart of an app's folder; nothing is synced.
-    pub fn is_made_of(&self, app: &str, manifests: &[String]) {
-        let mut files = vec![(format!("{app}/Chart.yaml"), format!("apiVersion: v2\nname: {app}\nversion: 0.1.0\n"))];
-        let template = |(n, text): (usize, &String)| (format!("{app}/templates/{n}.yaml"), text.clone());
-        files.extend(manifests.iter().enumerate().map(template));
-        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-        self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Make a chart of it");
     }
 
     /// The Application object.
@@ -214,7 +145,16 @@ impl Room {
     pub async fn terminates(&self, app: &str) -> Result<()> {
         if let Some(real) = &self.real {
             let path = format!("/api/v1/applications/{}/operation", self.application_of(app));
-            return real.api("DELETE", &path, None).await.map(drop);
+            real.api("DELETE", &path, None).await?;
+            // Argo CD's controller may write over it, as a person would see: then once more.
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                if self.application(app).await?["operation"].is_null() {
+                    return Ok(());
+                }
+                let _ = real.api("DELETE", &path, None).await;
+            }
+            bail!("the operation of {app} does not end");
         }
         ensure!(self.argocd.lock().person_terminates(sandbox::now(), app), "nothing is under way");
         Ok(())
@@ -337,6 +277,37 @@ impl Room {
         let files = [("deploy-bot.yaml", catalog.as_str())];
         self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
         Ok(())
+    }
+
+    /// Argo CD's stand-in gets an application for a folder; a real one gets it from [`Room::runs`].
+    pub fn makes_application(&self, folder: &str) {
+        if self.real.is_none() {
+            let source = Source::new(&format!("https://github.com/{}", world::GITOPS), "main").at(folder);
+            let mut app = App::new(folder, source);
+            app.image = format!("{}/acme/checkout", self.registry.origin().trim_start_matches("http://"));
+            self.argocd.lock().add(sandbox::now(), app);
+        }
+    }
+
+    /// The bot's account may do nothing.
+    pub async fn takes_rights_away(&self) -> Result<()> {
+        self.policy("").await
+    }
+
+    /// The bot's account may do again what it may.
+    pub async fn gives_rights_back(&self) -> Result<()> {
+        let may = |action: &str| format!("p, role:deploybot, applications, {action}, */*, allow\n");
+        self.policy(&format!("{}{}g, deploybot, role:deploybot\n", may("get"), may("sync"))).await
+    }
+
+    async fn policy(&self, text: &str) -> Result<()> {
+        let Some(real) = &self.real else {
+            let rights = [Right::Get, Right::Sync].into_iter().filter(|_| !text.is_empty());
+            self.argocd.lock().rights = rights.map(|right| (right, "*".to_owned())).collect();
+            return Ok(());
+        };
+        let path = "/api/v1/namespaces/argocd/configmaps/argocd-rbac-cm";
+        real.kube("PATCH", path, Some(json!({ "data": { "policy.csv": text } }))).await.map(drop)
     }
 
     /// Removes the applications, so that a shared Argo CD does not fill up.

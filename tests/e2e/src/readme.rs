@@ -81,13 +81,14 @@ const ABOUT_THE_TABLE: &str = "
 ## Each call, and everything that can go wrong with it
 
 A person types `/deploy`, and one call of the bot to another system goes wrong once. No such fault ends a
-deploy. Nobody helps: no second command, no restart. \"Done\" means that the other system did what the bot asked for, but the answer was lost.
+deploy. Nobody helps: no second command, no restart. \"Done\" means that the other system did what the bot
+asked for, but the answer was lost.
 
 ";
 
 const ABOUT_THE_ENDINGS: &str = "
-**live**: the deploy went on by itself, with exactly one commit. **refused**: the refusal that was due was
-posted all the same. **–**: cannot happen there.
+**live**: the deploy went on by itself, with exactly one commit, or with none where an earlier commit of the bot
+has the tag already. **refused**: the refusal that was due was posted all the same. **–**: cannot happen there.
 
 What each ending means, by step:
 

@@ -16,6 +16,7 @@ mod faults;
 mod healthz;
 mod load;
 mod meanwhile;
+mod outages;
 mod people;
 mod promise;
 mod pushes;

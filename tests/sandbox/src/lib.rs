@@ -6,6 +6,7 @@
 
 pub mod application;
 pub mod bot;
+pub mod chart;
 mod git;
 pub mod hold;
 pub mod journal;

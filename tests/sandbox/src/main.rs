@@ -7,23 +7,31 @@ mod prompt;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sandbox::chart::deployment;
+use sandbox::real::RealArgoCd;
 use sandbox::redis::{Install, on_path};
 use sandbox::{Options, Runner, Sandbox};
 
-const USAGE: &str = "\
-usage: cargo run [-- [demo] [--host spin] [--no-install]]
+/// How long a Pod takes on the real Argo CD.
+const PODS_TAKE: Duration = Duration::from_secs(2);
 
-  demo          deploy pull request 42 of checkout, print the timeline, exit 0 only if it went live
-  --host spin   run the components with the `spin` on the PATH, as in production
-  --no-install  never install anything
+const USAGE: &str = "\
+usage: cargo run [-- [demo] [--host spin] [--argocd real] [--no-install]]
+
+  demo           deploy pull request 42 of checkout, print the timeline, exit 0 only if it went live
+  --host spin    run the components with the `spin` on the PATH, as in production
+  --argocd real  a real Argo CD with its Kubernetes instead of the stand-in; `tests/argocd/build` makes it first
+  --no-install   never install anything
 ";
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Arguments {
     demo: bool,
     spin: bool,
+    real_argocd: bool,
     no_install: bool,
     help: bool,
 }
@@ -40,8 +48,15 @@ fn parse(arguments: &[&str]) -> anyhow::Result<Arguments> {
                 Some(&"spin") => parsed.spin = true,
                 _ => bail!("the only other host is spin: --host spin"),
             },
+            "--argocd" => match rest.next() {
+                Some(&"real") => parsed.real_argocd = true,
+                _ => bail!("the only other Argo CD is a real one: --argocd real"),
+            },
             other => bail!("unknown argument {other:?}"),
         }
+    }
+    if parsed.demo && parsed.real_argocd {
+        bail!("the demo looks into the stand-in: type `/deploy checkout 42` at the prompt instead");
     }
     Ok(parsed)
 }
@@ -89,8 +104,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Nothing that was started may outlive an interrupted sandbox: whatever is dropped here ends its processes.
     let work = async {
         let variables = [("github_deployments".to_owned(), "on".to_owned())].into();
-        let sandbox =
-            Sandbox::start(Options { runner: runner.clone(), install, variables, ..Options::default() }).await?;
+        let argocd = match arguments.real_argocd {
+            true => Some(RealArgoCd::start(PODS_TAKE).await?),
+            false => None,
+        };
+        let options = Options { runner: runner.clone(), install, variables, argocd, ..Options::default() };
+        let sandbox = Sandbox::start(options).await?;
+        if arguments.real_argocd {
+            for app in ["checkout", "payments"] {
+                sandbox.deploys_chart(app, &[deployment(app)]).await?;
+            }
+        }
         introduce(&sandbox, &runner);
         if !arguments.demo {
             return prompt::talk(sandbox, at_terminal).await;
@@ -140,7 +164,10 @@ fn introduce(sandbox: &Sandbox, runner: &Runner) {
         ("Argo CD", sandbox.argocd.origin()),
     ];
     for (name, origin) in stand_ins {
-        println!("  {name:10} {origin}, a stand-in");
+        match (name, &sandbox.real) {
+            ("Argo CD", Some(real)) => println!("  {name:10} http://{}, a real one", real.address),
+            _ => println!("  {name:10} {origin}, a stand-in"),
+        }
     }
     println!("  Redis      {} (leases, wake-ups), {} (key-value store)", sandbox.redis.url(), sandbox.store.url());
 }
@@ -151,12 +178,18 @@ mod tests {
 
     #[test]
     fn arguments_are_understood_or_refused() {
-        let all = Arguments { demo: true, spin: true, no_install: true, help: false };
+        let all = Arguments { demo: true, spin: true, real_argocd: false, no_install: true, help: false };
         assert_eq!(parse(&["demo", "--host", "spin", "--no-install"]).unwrap(), all);
+        assert_eq!(parse(&["--argocd", "real"]).unwrap(), Arguments { real_argocd: true, ..Arguments::default() });
         assert_eq!(parse(&[]).unwrap(), Arguments::default());
         for (wrong, why) in [
             (&["--demo"][..], "unknown argument \"--demo\""),
             (&["--host"], "the only other host is spin: --host spin"),
+            (
+                &["demo", "--argocd", "real"],
+                "the demo looks into the stand-in: type `/deploy checkout 42` at the prompt instead",
+            ),
+            (&["--argocd"], "the only other Argo CD is a real one: --argocd real"),
             (&["--host", "docker"], "the only other host is spin: --host spin"),
         ] {
             assert_eq!(parse(wrong).unwrap_err().to_string(), why);

@@ -204,7 +204,12 @@ impl<W: World> Follower<'_, W> {
             // After the sync's end a comparison may be due that nobody announces.
             // A Pod that holds up the sync itself sends no event.
             Step::Follow(progress) => {
-                Ok(Flow::Wait(Some(now.after(if progress.synced { limits::REFRESH_AFTER } else { limits.pods }))))
+                let again = match (progress.synced, progress.health.is_empty()) {
+                    (true, true) => limits::REFRESH_AFTER,
+                    (true, false) => limits::SYNCED_AGAIN,
+                    (false, _) => limits.pods,
+                };
+                Ok(Flow::Wait(Some(now.after(again))))
             }
             Step::Refresh(_) => self.compare(commit).await,
             Step::Superseded { by } => {

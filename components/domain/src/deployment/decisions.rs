@@ -137,12 +137,10 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             match watch.asked {
                 Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
                 _ if may_repeat(last, watch) => Step::Ask,
-                _ => failed(Failure::Sync { message: last.message.clone(), resources: failing(app, &app.unwell) }),
+                _ => sync_failed(app, watch, last),
             }
         }
-        Phase::Failed | Phase::Error => {
-            failed(Failure::Sync { message: last.message.clone(), resources: failing(app, &app.unwell) })
-        }
+        Phase::Failed | Phase::Error => sync_failed(app, watch, last),
         Phase::Succeeded => {
             // A success on another commit (several sources, or a lying answer) is not ours to call live.
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
@@ -152,6 +150,11 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
+}
+
+fn sync_failed(app: &Application, watch: &WatchFact, last: &OperationState) -> Step {
+    let resources = failing(app, &judge(app, &watch.before).left);
+    failed(Failure::Sync { message: last.message.clone(), resources })
 }
 
 /// Argo CD does not say since when a hook runs: it counts from when we saw it first.

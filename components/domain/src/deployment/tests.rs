@@ -540,12 +540,11 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
     for reconciled in [1, 7, 8] {
         let mut scene = Scene::succeeded(reconciled, Health::Healthy);
         health_is(scene.step(8), "");
-        health_is(scene.step(9), "");
-        assert!(matches!(scene.step(10), Step::Refresh(Progress { synced: true, .. })));
-        assert_eq!(scene.watch.refreshed, Some(at(10)));
+        assert!(matches!(scene.step(9), Step::Refresh(Progress { synced: true, .. })));
+        assert_eq!(scene.watch.refreshed, Some(at(9)));
         // Not every look is a reason to ask for the next comparison.
-        health_is(scene.step(11), "");
-        assert!(matches!(scene.step(12), Step::Refresh(_)));
+        health_is(scene.step(9), "");
+        assert!(matches!(scene.step(10), Step::Refresh(_)));
         scene.app.reconciled = Some(at(9));
         let urls = vec!["https://checkout.acme.example".to_owned()];
         assert_eq!(scene.step(12), Step::Over(LastWord::Live { proof: Proof::Runs, synced_by: None, urls }));
@@ -553,15 +552,25 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
     let mut never = Scene::succeeded(9, Health::Healthy);
     never.app.reconciled = None;
     health_is(never.step(9), "");
-    health_is(never.step(10), "");
-    assert!(matches!(never.step(11), Step::Refresh(_)));
+    assert!(matches!(never.step(10), Step::Refresh(_)));
     // Argo CD's clock may be an hour ahead, or behind.
     for finished in [3600, 0] {
         let mut scene = Scene::succeeded(finished, Health::Healthy);
         scene.app.last = Some(OperationState { finished: Some(at(finished)), ..ours(Phase::Succeeded) });
         health_is(scene.step(9), "");
-        assert!(matches!(scene.step(11), Step::Refresh(_)));
+        assert!(matches!(scene.step(10), Step::Refresh(_)));
     }
+}
+
+/// The sync ended while nobody could see Argo CD: the event of its comparison has passed.
+#[test]
+fn after_an_outage_the_comparison_is_asked_for_at_once() {
+    let mut scene = Scene::succeeded(8, Health::Healthy);
+    let fault = Fault::new(System::ArgoCd, "read", Cause::TimedOut);
+    scene.watch.waiting = Some(Waiting::ArgoCd { fault });
+    assert!(matches!(scene.step(30), Step::Refresh(_)));
+    scene.watch.waiting = None;
+    health_is(scene.step(30), "");
 }
 
 /// After `InvalidSpecError` Argo CD never compares until somebody mends that.
@@ -569,7 +578,7 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
 fn a_comparison_that_does_not_come_is_asked_for_less_and_less_often() {
     let mut scene = Scene::succeeded(7, Health::Unknown);
     let asked: Vec<u64> = (8..=200).filter(|&second| matches!(scene.step(second), Step::Refresh(_))).collect();
-    assert_eq!(asked, [10, 12, 14, 18, 26, 42, 74, 106, 138, 170]);
+    assert_eq!(asked, [9, 10, 11, 13, 17, 25, 41, 73, 105, 137, 169]);
     // When it comes, it counts at once, and the next operation starts anew.
     (scene.app.reconciled, scene.app.health) = (Some(at(9)), Health::Healthy);
     assert!(matches!(scene.step(201), Step::Over(LastWord::Live { .. })));

@@ -64,10 +64,12 @@ pub(super) fn health(
         }
         // What health says now may still be about the version before.
         let unproven = Progress { health: String::new(), ..progress(app, true) };
+        // Argo CD could not be seen until now: its comparison may have passed, and nothing more comes by itself.
+        let was_away = watch.ended_seen.is_none() && matches!(watch.waiting, Some(Waiting::ArgoCd { .. }));
         // By our own clock, not by when Argo CD says that it ended.
         let ended = *watch.ended_seen.get_or_insert(now);
         let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if now.since(since) >= refresh_after(watch.refreshes) {
+        return if was_away || now.since(since) >= refresh_after(watch.refreshes) {
             (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
             Step::Refresh(unproven)
         } else {
@@ -100,7 +102,7 @@ pub(super) fn health(
 /// Argo CD may not compare at all: after `InvalidSpecError` or `UnknownError`, say, until somebody mends that. Then it is
 /// asked less and less often.
 fn refresh_after(refreshes: u32) -> Duration {
-    limits::REFRESH_AFTER.saturating_mul(2_u32.saturating_pow(refreshes.saturating_sub(2).min(4)))
+    limits::REFRESH_AFTER.saturating_mul(2_u32.saturating_pow(refreshes.saturating_sub(2).min(5)))
 }
 
 /// Whether one of the paused resources is of our version: our sync applied our image with it, or it is a Rollout that

@@ -30,16 +30,7 @@ pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String
         facts.watch.as_ref().is_some_and(|watch| watch.taken.is_some() || watch.asked.is_some() || watch.automated);
     match word {
         LastWord::Live { proof, synced_by, urls } => {
-            let tag = facts.commit.as_ref().map(|commit| code(&commit.target().tag)).unwrap_or_default();
-            let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
-            let page = page.map(|link| format!(" {link}")).unwrap_or_default();
-            let unproven = match proof {
-                Proof::Runs | Proof::Applied => "",
-                Proof::NotAsked => " Whether this version runs is not proven: `verify_running: off`.",
-                Proof::NoImage => " Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.",
-            };
-            let by = synced_by.as_ref().map(|by| format!(" {} synced it once more in Argo CD.", words(by, SHORT))).unwrap_or_default();
-            (":white_check_mark:", format!("is live: {tag}.{page}{by}{unproven}{}{}", as_before(facts), lock_of_rollback(facts)))
+            (":white_check_mark:", live(facts, *proof, synced_by.as_deref(), urls))
         }
         LastWord::Failed { failure } => (":x:", failed(facts, failure, &changed(facts, asked))),
         LastWord::Superseded { by_deployment: Some(_), .. } => {
@@ -93,6 +84,19 @@ pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String
     }
 }
 
+fn live(facts: &Facts, proof: Proof, synced_by: Option<&str>, urls: &[String]) -> String {
+    let tag = facts.commit.as_ref().map(|commit| code(&commit.target().tag)).unwrap_or_default();
+    let page = urls.first().map(|url| link(url, "Open it")).filter(|link| link.starts_with('<'));
+    let page = page.map(|link| format!(" {link}")).unwrap_or_default();
+    let unproven = match proof {
+        Proof::Runs | Proof::Applied => "",
+        Proof::NotAsked => " Whether this version runs is not proven: `verify_running: off`.",
+        Proof::NoImage => " Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.",
+    };
+    let by = synced_by.map(|by| format!(" {} synced it once more in Argo CD.", words(by, SHORT))).unwrap_or_default();
+    format!("is live: {tag}.{page}{by}{unproven}{}{}", as_before(facts), lock_of_rollback(facts))
+}
+
 /// Which of the two periods has passed: the one until Argo CD takes the sync, or the one of the rollout.
 fn which_passed(facts: &Facts) -> String {
     let watch = facts.watch.as_ref();
@@ -102,7 +106,7 @@ fn which_passed(facts: &Facts) -> String {
         return String::new();
     };
     let seconds = outcome.at.since(since).as_secs();
-    let passed = lasted(Duration::from_secs(if seconds < 60 { seconds } else { seconds / 60 * 60 }));
+    let passed = lasted(Duration::from_secs(if seconds < 60 { seconds } else { (seconds / 60).saturating_mul(60) }));
     match (taken, watch.and_then(|watch| watch.asked)) {
         (Some(_), _) => format!(" {passed} after Argo CD took the sync"),
         (None, Some(_)) => format!(" {passed} after the commit, because Argo CD didn't confirm the sync"),

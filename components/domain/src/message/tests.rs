@@ -607,6 +607,13 @@ fn what_argocd_shows_besides_is_in_small_print() {
     ");
 }
 
+fn in_a_hook() -> WatchFact {
+    let message = "waiting for completion of hook batch/Job/migrate".to_owned();
+    let hook = Some(("Job/migrate (PostSync hook)".to_owned(), 14));
+    let remarks = Remarks { hook, ..Remarks::default() };
+    WatchFact { progress: Some(Progress { message, ..Progress::default() }), remarks, ..asked() }
+}
+
 #[test]
 fn every_last_word() {
     insta::assert_snapshot!(show(&after_commit(&id('1'), &Facts {
@@ -626,10 +633,6 @@ fn every_last_word() {
     let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
     let holds = "Pod checkout-1: ImagePullBackOff".to_owned();
     let held = WatchFact { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
-    let progress =
-        Progress { message: "waiting for completion of hook batch/Job/migrate".to_owned(), ..Progress::default() };
-    let hook = Some(("Job/migrate (PostSync hook)".to_owned(), 14));
-    let in_a_hook = WatchFact { progress: Some(progress), remarks: Remarks { hook, ..Remarks::default() }, ..asked() };
     let (before, unanswered) = (WatchFact::default(), WatchFact { taken: None, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
@@ -649,7 +652,7 @@ fn every_last_word() {
         ("timed out while it ran", last(timed_out(None, Some("Progressing")), asked())),
         ("timed out by health", last(timed_out(None, Some("Progressing")), synced)),
         ("timed out, held by a Pod", last(timed_out(None, Some("Progressing")), held)),
-        ("timed out in a hook", last(timed_out(None, None), in_a_hook)),
+        ("timed out in a hook", last(timed_out(None, None), in_a_hook())),
         ("timed out while paused", last(timed_out(None, Some("Suspended")), asked())),
         ("lost", last(LastWord::Lost { failure: Failure::NoApplication }, asked())),
         ("unknown", last(LastWord::Unknown, before)),

@@ -41,7 +41,12 @@ fn is_clipped(text: &str, most: usize) {
 
 fn is_bounded(snapshot: &Application) {
     is_clipped(&snapshot.health_message, 200);
-    snapshot.conditions.iter().for_each(|condition| is_clipped(&condition.message, 500));
+    for condition in &snapshot.conditions {
+        is_clipped(&condition.kind, 200);
+        is_clipped(&condition.message, 500);
+    }
+    snapshot.unwell.iter().for_each(|one| is_clipped(&one.message, 200));
+    assert!(snapshot.generate_paths.as_ref().is_none_or(|paths| paths.chars().count() <= 2000));
     if let Some(last) = &snapshot.last {
         is_clipped(&last.message, 500);
         last.resources.iter().for_each(|resource| is_clipped(&resource.message, 200));

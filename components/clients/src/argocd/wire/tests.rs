@@ -17,6 +17,16 @@ fn with(pointer: &str, value: Value) -> Value {
     sample
 }
 
+fn shared() -> Condition {
+    let message = "Service/checkout is part of applications a and b".to_owned();
+    Condition { kind: "SharedResourceWarning".to_owned(), message }
+}
+
+fn late() -> Unwell {
+    let message = r#"Deployment "checkout" exceeded its progress deadline"#.to_owned();
+    Unwell { kind: "Deployment".to_owned(), name: "checkout".to_owned(), health: Health::Degraded, message }
+}
+
 #[test]
 fn an_application_in_our_words() {
     let at = |time| Timestamp::from_rfc3339(&format!("2026-08-21T{time}Z"));
@@ -54,10 +64,7 @@ fn an_application_in_our_words() {
         health: Health::Degraded,
         health_message: String::new(),
         reconciled: at("08:42:44"),
-        conditions: vec![Condition {
-            kind: "SharedResourceWarning".to_owned(),
-            message: "Service/checkout is part of applications a and b".to_owned(),
-        }],
+        conditions: vec![shared()],
         generate_paths: None,
         to_prune: Vec::new(),
         images: texts(&["ghcr.io/acme/checkout:main-6b6ed4b"]),
@@ -75,12 +82,7 @@ fn an_application_in_our_words() {
             (at("08:42:43"), texts(&[SHA])),
         ],
         retry: None,
-        unwell: vec![Unwell {
-            kind: "Deployment".to_owned(),
-            name: "checkout".to_owned(),
-            health: Health::Degraded,
-            message: r#"Deployment "checkout" exceeded its progress deadline"#.to_owned(),
-        }],
+        unwell: vec![late()],
     };
     assert_eq!(read(sample()), expected);
 }
