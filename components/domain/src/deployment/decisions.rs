@@ -4,7 +4,7 @@
 
 use super::before::judge;
 use super::facts::deadline_of;
-use super::proof::{Doubt, Proof, proof};
+use super::proof::{Doubt, Ours, Proof, proof};
 use super::remarks::{Remarks, running_hook};
 use super::verdict::{Step, View, failed, failing, health, progress};
 use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
@@ -137,10 +137,10 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             match watch.asked {
                 Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
                 _ if may_repeat(last, watch) => Step::Ask,
-                _ => sync_failed(app, watch, last),
+                _ => sync_failed((app, last), watch, &committed.commit.target().ours()),
             }
         }
-        Phase::Failed | Phase::Error => sync_failed(app, watch, last),
+        Phase::Failed | Phase::Error => sync_failed((app, last), watch, &committed.commit.target().ours()),
         Phase::Succeeded => {
             // A success on another commit (several sources, or a lying answer) is not ours to call live.
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
@@ -152,8 +152,8 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     }
 }
 
-fn sync_failed(app: &Application, watch: &WatchFact, last: &OperationState) -> Step {
-    let resources = failing(app, &judge(app, &watch.before).left);
+fn sync_failed((app, last): (&Application, &OperationState), watch: &WatchFact, ours: &Ours) -> Step {
+    let resources = failing(app, &judge(app, &watch.before, ours).left);
     failed(Failure::Sync { message: last.message.clone(), resources })
 }
 

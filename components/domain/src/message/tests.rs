@@ -169,6 +169,8 @@ fn every_refusal_says_why_and_what_to_do() {
     already written: not deployed: somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
     busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
+    application busy: not deployed: the deploy of checkout@production by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>) in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
+    application busy: not deployed: the deploy of checkout@production in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
     locked: not deployed: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>. They or an owner can unlock it: `/deploy unlock all`.
     branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
@@ -661,6 +663,8 @@ fn every_last_word() {
     live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
     live, not asked: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Whether this version runs is not proven: `verify_running: off`.
     live as before: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Progressing as before, because of `Ingress/checkout`.
+    live beside another's: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded, because of `Deployment/search` with another app's image.
+    live beside both: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded as before, because of `Ingress/checkout`, and because of `Deployment/search` with another app's image.
     synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
