@@ -114,6 +114,7 @@ fn a_deploy_that_waits_for_another_service_can_be_cancelled() {
     room(async |room| -> Result<()> {
         room.script("checkout", quick());
         room.in_the_catalog("payments", "argocd: { application: checkout }\n    verify_running: off");
+        room.builds("checkout", "main", "alice");
         room.goes_live("checkout main").await?;
         let commits = room.commits();
         let held = room.argocd.hold(Ahead, "argocd.sync", 1);

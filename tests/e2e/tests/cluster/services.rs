@@ -20,6 +20,10 @@ fn put_together(room: &Room) {
     let line = |text: &&str| text.trim_start().starts_with("repository:");
     let image = values.lines().find(line).unwrap_or_default().replace("/acme/checkout", "/acme/payments");
     let values = format!("{values}\npayments:\n{image}\n  tag: {}\n", room.tag("payments", "main"));
+    if room.real.is_none() {
+        let name = image.trim_start().trim_start_matches("repository:").trim().to_owned();
+        room.argocd.lock().app("checkout").beside = vec![name];
+    }
     let application = room.application_of("checkout");
     let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
     let (before, payments) = catalog.split_once("  payments:\n").unwrap_or((&catalog, ""));
@@ -58,6 +62,7 @@ fn each_is_deployed_by_its_own_tag() {
         let checkout = room.tag("checkout", "feature/totals");
         room.goes_live("checkout 42").await?;
         run(room, &checkout, &old).await?;
+        let old = room.builds("payments", "main", "bob");
         room.goes_live("payments main").await?;
         room.goes_live("payments 7").await?;
         run(room, &checkout, &new).await?;
@@ -76,6 +81,7 @@ fn each_is_deployed_by_its_own_tag() {
         // Only what was rolled back is locked.
         room.command(sandbox::world::ALICE, DEPLOYS, "payments 7").await;
         room.says("payments is locked").await?;
+        room.builds("checkout", "main", "alice");
         room.goes_live("checkout main").await?;
         Ok(())
     });
@@ -113,6 +119,7 @@ fn one_that_fails_does_not_fail_the_other() {
         let message = room.says(&format!("is live: `{}`", room.tag("payments", "feature/refunds"))).await?;
         ensure!(message.contains("Deployment/checkout") && message.contains("with another app's image"), "{message}");
         // It is so from the beginning now.
+        room.builds("payments", "main", "bob");
         room.goes_live("payments main").await?;
         room.heals("checkout", &room.tag("checkout", "feature/totals")).await
     });

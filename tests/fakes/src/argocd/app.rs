@@ -122,6 +122,8 @@ pub struct App {
     pub tag_at: TagAt,
     /// The image without the tag.
     pub image: String,
+    /// Images of other services in the same chart, without their tags. What runs only those says nothing of how the app's own image runs.
+    pub beside: Vec<String>,
     /// Whether `syncPolicy.automated` is set.
     pub automated: bool,
     /// `syncPolicy.retry`, or null.
@@ -272,6 +274,7 @@ impl App {
             sources: vec![source],
             tag_at: TagAt { source: 0, file: file.trim_start_matches('/').to_owned(), key: "image.tag".to_owned() },
             image: format!("ghcr.io/acme/{name}"),
+            beside: Vec::new(),
             automated: false,
             retry: Value::Null,
             keeps_its_retry: false,

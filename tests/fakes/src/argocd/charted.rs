@@ -136,7 +136,21 @@ impl App {
         // What has no image runs nothing: an Ingress without an address says nothing of a version.
         let workloads =
             cluster.objects.iter().filter(|(_, one)| !one.manifest.is_hook() && !one.manifest.images().is_empty());
-        let well = workloads.filter_map(|(id, _)| cluster.health(at, id)).all(|(health, _)| health == Health::Healthy);
+        let workloads: Vec<(Vec<String>, bool)> = workloads
+            .filter_map(|(id, one)| Some((one.manifest.images(), cluster.health(at, id)?.0 == Health::Healthy)))
+            .collect();
+        let is_anothers = |image: &String| self.beside.iter().any(|name| tag_in(name, image).is_some());
+        let well = workloads.iter().filter(|(images, _)| !images.iter().all(is_anothers)).all(|(_, well)| *well);
+        let theirs: Vec<String> = self
+            .beside
+            .iter()
+            .filter_map(|name| {
+                let runs =
+                    || workloads.iter().filter(|(images, _)| images.iter().any(|one| tag_in(name, one).is_some()));
+                let tag = runs().flat_map(|(images, _)| images).find_map(|image| tag_in(name, image))?;
+                runs().all(|(_, well)| *well).then(|| tag.to_owned())
+            })
+            .collect();
         let pods = if self.hidden.iter().any(|kind| kind == "Pod" || kind == "ReplicaSet") {
             Vec::new()
         } else {
@@ -161,8 +175,9 @@ impl App {
         }
         // Right after a sync the health may still be the one before it.
         let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
-        if now.operation.is_none() && over && well {
-            now.well.extend(now.live.clone().map(|tag| (tag, at)));
+        if now.operation.is_none() && over {
+            let own = now.live.clone().filter(|_| well);
+            now.well.extend(own.into_iter().chain(theirs).map(|tag| (tag, at)));
         }
     }
 
@@ -192,10 +207,14 @@ impl App {
 
 /// The tag of the application's own image in what was applied.
 fn tag_of(app: &App, cluster: &Cluster) -> Option<String> {
-    let start = format!("{}:", app.image);
     let own = cluster.objects.values().filter(|object| !object.manifest.is_hook());
-    let tags = own.flat_map(|object| object.manifest.images());
-    tags.into_iter().find_map(|image| image.strip_prefix(&start).map(str::to_owned))
+    let images: Vec<String> = own.flat_map(|object| object.manifest.images()).collect();
+    images.iter().find_map(|image| tag_in(&app.image, image)).map(str::to_owned)
+}
+
+/// The tag, if the image has this name.
+fn tag_in<'i>(name: &str, image: &'i str) -> Option<&'i str> {
+    image.strip_prefix(name)?.strip_prefix(':')
 }
 
 impl ArgoCd {
