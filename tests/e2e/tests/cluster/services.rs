@@ -80,7 +80,7 @@ fn each_is_deployed_by_its_own_tag() {
         }
         // Only what was rolled back is locked.
         room.command(sandbox::world::ALICE, DEPLOYS, "payments 7").await;
-        room.says("payments is locked").await?;
+        room.says("payments is locked by @alice").await?;
         room.builds("checkout", "main", "alice");
         room.goes_live("checkout main").await?;
         Ok(())
