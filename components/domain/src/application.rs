@@ -55,6 +55,13 @@ pub struct Condition {
     pub message: String,
 }
 
+impl Application {
+    /// What it shows of resources and health may be old: its last comparison could not be made.
+    pub fn comparison_failed(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == "ComparisonError")
+    }
+}
+
 impl Condition {
     pub fn is_error(&self) -> bool {
         self.kind.ends_with("Error")

@@ -2,7 +2,7 @@
 
 use super::samples::*;
 use super::*;
-use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
+use crate::application::{Application, Condition, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::{BranchName, PullRequestNumber};
@@ -560,6 +560,21 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
         health_is(scene.step(9), "");
         assert!(matches!(scene.step(10), Step::Refresh(_)));
     }
+}
+
+/// repo-server was away at the moment of the comparison: what Argo CD shows since is old.
+#[test]
+fn a_comparison_that_failed_is_asked_for_again() {
+    let mut scene = Scene::succeeded(9, Health::Progressing);
+    scene.app.conditions =
+        vec![Condition { kind: "ComparisonError".to_owned(), message: "connection refused".to_owned() }];
+    scene.app.to_prune = vec!["Deployment/checkout".to_owned()];
+    let asked: Vec<u64> = (9..=30).filter(|&second| matches!(scene.step(second), Step::Refresh(_))).collect();
+    assert_eq!(asked, [10, 11, 12, 14, 18, 26]);
+    assert_eq!((scene.watch.remarks.to_prune, scene.watch.remarks.conditions.len()), (0, 1), "nothing is left over");
+    scene.app.conditions.clear();
+    health_is(scene.step(31), "Progressing");
+    assert_eq!(scene.watch.remarks.to_prune, 1);
 }
 
 /// The sync ended while nobody could see Argo CD: the event of its comparison has passed.

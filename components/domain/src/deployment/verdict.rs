@@ -68,15 +68,12 @@ pub(super) fn health(
         let was_away = watch.ended_seen.is_none() && matches!(watch.waiting, Some(Waiting::ArgoCd { .. }));
         // By our own clock, not by when Argo CD says that it ended.
         let ended = *watch.ended_seen.get_or_insert(now);
-        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if was_away || now.since(since) >= refresh_after(watch.refreshes) {
-            (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
-            Step::Refresh(unproven)
-        } else {
-            Step::Follow(unproven)
-        };
+        return refresh_or_follow(watch, (ended, now), was_away, unproven);
     }
-    watch.refreshes = 0;
+    let ended = *watch.ended_seen.get_or_insert(now);
+    if !app.comparison_failed() {
+        watch.refreshes = 0;
+    }
     let judged = judge(app, &watch.before);
     match judged.health {
         Health::Degraded => {
@@ -94,8 +91,30 @@ pub(super) fn health(
         }
         Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
             forget_doubt(watch);
-            Step::Follow(progress_of(app, &judged))
+            let progress = progress_of(app, &judged);
+            // What a comparison that failed shows may be old, and Argo CD repeats it minutes later.
+            if app.comparison_failed() {
+                refresh_or_follow(watch, (ended, now), false, progress)
+            } else {
+                Step::Follow(progress)
+            }
         }
+    }
+}
+
+/// Asks for a comparison when it is time, see [`refresh_after`].
+fn refresh_or_follow(
+    watch: &mut WatchFact,
+    (ended, now): (Timestamp, Timestamp),
+    at_once: bool,
+    progress: Progress,
+) -> Step {
+    let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
+    if at_once || now.since(since) >= refresh_after(watch.refreshes) {
+        (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
+        Step::Refresh(progress)
+    } else {
+        Step::Follow(progress)
     }
 }
 
