@@ -36,7 +36,7 @@ use std::pin::pin;
 use std::time::Duration;
 use store::{Calls, Held, Lease, Terms};
 
-/// `carry/<id>` and the target's lease.
+/// `carry/<id>` and the lease of the target's Argo CD application.
 const CARRY: Terms = Terms { life: Duration::from_secs(15), renew: Some(Duration::from_secs(5)) };
 /// How often we begin again because the branch or the catalog moved.
 const TRIES: u32 = 20;

@@ -60,7 +60,7 @@ pub struct Environment {
     pub files: NonEmpty<FilePath>,
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
-    /// What Argo CD calls it.
+    /// What Argo CD calls it. Other targets may name the same application.
     pub argocd: ArgoApplication,
     /// Who may release other people's locks of the environment and override its freeze: its own list, else
     /// the app's, else the catalog's.
@@ -80,6 +80,23 @@ impl Catalog {
     /// Reads a catalog; the first thing that is wrong with it is the error.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         read::catalog(text)
+    }
+
+    /// Under which names the images of the other targets in a target's Argo CD application run.
+    pub fn beside(&self, target: &Target, argocd: &ArgoApplication) -> Vec<ImageName> {
+        let mut beside = Vec::new();
+        for app in self.apps.values() {
+            let others = app.environments.iter().filter(|(name, other)| {
+                let is_it = app.name == target.app && **name == target.environment;
+                !is_it && other.argocd.is(argocd)
+            });
+            for image in others.flat_map(|(_, other)| std::iter::once(&app.image).chain(&other.mirrors)) {
+                if !beside.contains(image) {
+                    beside.push(image.clone());
+                }
+            }
+        }
+        beside
     }
 
     /// Finds what was typed. Without an environment it is `default`, or the only one that the app has.

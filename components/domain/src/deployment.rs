@@ -33,9 +33,12 @@
 //! - **Two carriers of one request** (a lease that ran out while its holder slept). Both use the same
 //!   `expectedHeadOid` or a later one; GitHub lets one win, the other gets `STALE_DATA` and finds the
 //!   winner's commit by its attempt.
-//! - **Two requests for one target.** The second waits for the target's lease, then reads `current`. If the
+//! - **Two requests for one target.** The second waits for the lease of the target's application, then reads `current`. If the
 //!   lease failed them, both may commit; before every sync the watch reads `current`, so an older commit
 //!   never follows a newer one.
+//! - **Two targets in one Argo CD application.** A sync of one brings what the other has committed, so no sync of an older
+//!   commit may follow, of whichever target. The turn is the application's: the second waits before its commit until
+//!   the first has ended. A tag that is in the file already is synced with the newest commit of the application.
 //! - **`end` and `committed` both written** (a carrier froze before its mutation was sent, another one ended
 //!   it). The commit is in Git, so `committed` wins over `end`, and the deployment goes on.
 //! - **The watch ends by time while the commit lands.** `outcome` wins; the words say that the commit may

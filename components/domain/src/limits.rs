@@ -37,7 +37,7 @@ limits! {
     sync_taken = 900_000;
     /// How long the relay waits for `committed` when the webhook overtook it.
     overtaking = 6_000;
-    /// How long a request waits for the target's lease.
+    /// How long a request waits for the lease of its target's application.
     target_wait = 10_000;
     /// How often it tries.
     target_retry = 500;

@@ -263,7 +263,7 @@ impl fmt::Display for PullRequestNumber {
     }
 }
 
-/// What is deployed where: one Argo CD application.
+/// What is deployed where. Several targets may run in one Argo CD application.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
     pub app: AppName,
@@ -290,6 +290,13 @@ pub struct ArgoApplication {
     /// `metadata.namespace`, where it is not Argo CD's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<KubeName>,
+}
+
+impl ArgoApplication {
+    /// Whether both are one application: its name and namespace say so.
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.name, &self.namespace) == (&other.name, &other.namespace)
+    }
 }
 
 /// A password, token or key. It prints nothing of itself; [`Secret::expose`] is the one way to the text.

@@ -209,6 +209,17 @@ pub enum Refusal {
         /// Link to its message.
         link: Option<String>,
     },
+    /// The deployment of another target in the same Argo CD application took longer than a request waits.
+    ApplicationBusy {
+        /// Which other one.
+        other: Box<Target>,
+        /// Whose deployment.
+        by: Option<SlackUser>,
+        /// Link to its message.
+        link: Option<String>,
+        /// How long a request waits.
+        minutes: u64,
+    },
     /// The target is locked, or everything is.
     Locked {
         /// What.
@@ -387,6 +398,7 @@ impl Refusal {
             self,
             Self::NoImage { .. }
                 | Self::Busy { .. }
+                | Self::ApplicationBusy { .. }
                 | Self::Locked { .. }
                 | Self::Frozen { .. }
                 | Self::ChecksNotPassed { .. }

@@ -3,7 +3,7 @@
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
 use domain::lock::{LockLog, RolledBack, TargetLock};
-use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, Target};
 use domain::push::{Managed, PushNote};
 use domain::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -22,12 +22,17 @@ pub struct LiveVersion {
     pub sha: CommitSha,
 }
 
-/// `current`: whose turn it is. slack-command writes this key under the target's lease, and never clears it.
+/// `current`: whose turn it is at an Argo CD application, in which several targets may run. slack-command writes this key
+/// under the application's lease, and never clears it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CurrentDeployment {
+    pub id: DeploymentId,
+    /// Which target the deployment is of.
+    pub target: Target,
     /// Whose turn a rollback has taken before its own commit. If the rollback comes to nothing, the turn goes back.
     pub over: Option<DeploymentId>,
-    pub id: DeploymentId,
+    /// The last deployment before this one that has committed for the application, whatever its target.
+    pub last: Option<DeploymentId>,
 }
 
 /// The branch was forced or deleted. github-relay writes it.
@@ -70,7 +75,7 @@ macro_rules! target_keys {
     ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        pub struct $type<'a>(pub &'a ArgoApplication);
+        pub struct $type<'a>(pub &'a Target);
 
         impl Key for $type<'_> {
             type Value = $value;
@@ -81,9 +86,18 @@ macro_rules! target_keys {
     )*};
 }
 
+/// See [`CurrentDeployment`]. The one key of an application.
+#[derive(Clone, Copy, Debug)]
+pub struct Current<'a>(pub &'a ArgoApplication);
+
+impl Key for Current<'_> {
+    type Value = CurrentDeployment;
+    fn name(&self) -> String {
+        format!("{PREFIX}{}/current", application_name(self.0))
+    }
+}
+
 target_keys! {
-    /// See [`CurrentDeployment`].
-    Current: CurrentDeployment = "current";
     /// See [`LiveVersion`].
     Live: LiveVersion = "live";
     /// See [`TargetLock`].
@@ -97,14 +111,22 @@ target_keys! {
 }
 
 /// The lease under which the lock of a target changes; without a target, the lock of everything.
-pub fn lock_lease(application: Option<&ArgoApplication>) -> String {
-    application.map_or("lock".to_owned(), |application| format!("lock/{}", target_name(application)))
+pub fn lock_lease(target: Option<&Target>) -> String {
+    target.map_or("lock".to_owned(), |target| format!("lock/{}", target_name(target)))
 }
 
-/// A target by its Argo CD application, which may belong to one target only.
-pub fn target_name(application: &ArgoApplication) -> String {
+fn target_name(target: &Target) -> String {
+    format!("{}/{}", target.app, target.environment)
+}
+
+/// The lease of an Argo CD application, under which the turn there is taken.
+pub fn application_lease(application: &ArgoApplication) -> String {
+    application_name(application)
+}
+
+fn application_name(application: &ArgoApplication) -> String {
     let namespace = application.namespace.as_ref().map_or("-", |namespace| namespace.as_str());
-    format!("{namespace}/{}", application.name)
+    format!("application/{namespace}/{}", application.name)
 }
 
 /// Keys of the installation: their type, what they hold, their name.
@@ -134,7 +156,7 @@ single_keys! {
     CatalogCache: CachedCatalog = "catalog";
     /// See [`Managed`].
     ManagedFiles: Managed = "managed";
-    /// Deployments that ended before they had a target's lease.
+    /// Deployments that ended before they were in their target's history.
     EarlyEnds: Ring = "early-ends";
 }
 
@@ -186,17 +208,22 @@ pub async fn delete_key<K: Key>(store: &impl KeyValue, key: K) -> Result<(), Sto
 mod tests {
     use super::*;
     use crate::memory::Memory;
-    use domain::deployment::samples::{application, at, blob, id, sha, user};
-    use domain::names::KubeName;
+    use domain::deployment::samples::{application, at, blob, id, sha, target_plan, user};
+    use domain::names::{EnvironmentName, KubeName};
 
     #[test]
-    fn keys_of_targets_are_told_apart_by_the_application() {
-        let here = application();
-        let there = ArgoApplication { namespace: Some(KubeName::parse("teams").unwrap()), ..application() };
-        assert_eq!(Current(&here).name(), "deploy-bot/target/-/checkout/current");
-        assert_eq!(Live(&there).name(), "deploy-bot/target/teams/checkout/live");
-        assert_eq!(Lock(&here).name(), "deploy-bot/target/-/checkout/lock");
-        assert_eq!(History(&here).name(), "deploy-bot/target/-/checkout/history");
+    fn the_turn_is_of_an_application_and_all_else_of_a_target() {
+        let elsewhere = ArgoApplication { namespace: Some(KubeName::parse("teams").unwrap()), ..application() };
+        assert_eq!(Current(&application()).name(), "deploy-bot/application/-/checkout/current");
+        assert_eq!(Current(&elsewhere).name(), "deploy-bot/application/teams/checkout/current");
+        assert_eq!(application_lease(&elsewhere), "application/teams/checkout");
+        let here = target_plan().target;
+        let there = Target { environment: EnvironmentName::parse("eu").unwrap(), ..here.clone() };
+        assert_eq!(Live(&there).name(), "deploy-bot/target/checkout/eu/live");
+        assert_eq!(Lock(&here).name(), "deploy-bot/target/checkout/default/lock");
+        assert_eq!(History(&here).name(), "deploy-bot/target/checkout/default/history");
+        assert_eq!(lock_lease(Some(&there)), "lock/checkout/eu");
+        assert_eq!(lock_lease(None), "lock");
         assert_eq!(Rewritten.name(), "deploy-bot/branch/rewritten");
         assert_eq!(CatalogCache.name(), "deploy-bot/catalog");
         assert_eq!(EarlyEnds.name(), "deploy-bot/early-ends");

@@ -5,7 +5,7 @@ use crate::kv::{read, write};
 use crate::lease::Lease;
 use crate::seams::{Clock, KeyValue, Redis, StoreError};
 use domain::lock::{LockChange, LockLog, TargetLock};
-use domain::names::ArgoApplication;
+use domain::names::Target;
 use std::time::Duration;
 
 /// Changes the lock of a target (without a target, the lock of everything) to `lock`, under its lease. The
@@ -13,13 +13,13 @@ use std::time::Duration;
 pub async fn change_lock(
     store: &impl KeyValue,
     lease: &Lease<'_, impl Redis + Clock>,
-    application: Option<&ArgoApplication>,
+    target: Option<&Target>,
     change: LockChange,
     lock: Option<&TargetLock>,
 ) -> Result<(), StoreError> {
     const WRITES: Duration = Duration::from_secs(2);
-    let (log, key) = match application {
-        Some(application) => (Locks(application).name(), Lock(application).name()),
+    let (log, key) = match target {
+        Some(target) => (Locks(target).name(), Lock(target).name()),
         None => (LocksOfAll.name(), LockOfAll.name()),
     };
     let mut changes: LockLog = read(store, &log).await?.unwrap_or_default();
@@ -39,13 +39,13 @@ mod tests {
     use crate::key::{load_key, lock_lease};
     use crate::lease::Terms;
     use crate::memory::Memory;
-    use domain::deployment::samples::{application, at, user};
+    use domain::deployment::samples::{at, target_plan, user};
     use domain::lock::LockAction;
 
     #[test]
     fn the_newest_changes_of_a_lock_are_kept_and_one_that_is_done_twice_once() {
         let memory = Memory::default();
-        let app = application();
+        let app = target_plan().target;
         let lock = |seconds, reason: &str| TargetLock {
             by: user("U1"),
             reason: reason.to_owned(),
@@ -53,7 +53,7 @@ mod tests {
             until: None,
             rollback: false,
         };
-        let change = |lock: &TargetLock, to: Option<&TargetLock>, of: Option<&ArgoApplication>| {
+        let change = |lock: &TargetLock, to: Option<&TargetLock>, of: Option<&Target>| {
             let change = match to {
                 Some(lock) => lock.change(),
                 None => LockChange { what: LockAction::TakenAway { of: user("U1") }, ..lock.change() },

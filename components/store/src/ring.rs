@@ -67,13 +67,13 @@ mod tests {
     use crate::key::History;
     use crate::memory::{Memory, numbered};
     use domain::deployment::WatchFact;
-    use domain::deployment::samples::{application, cancelled, id, request};
+    use domain::deployment::samples::{cancelled, id, request, target_plan};
 
     #[test]
     fn fifty_are_remembered_and_the_facts_of_what_falls_out_are_deleted() {
         let memory = Memory::default();
-        let application = application();
-        let history = History(&application);
+        let target = target_plan().target;
+        let history = History(&target);
         let facts = |memory: &Memory| -> BTreeSet<usize> {
             (0..200).filter(|n| memory.has(&format!("deploy-bot/deployment/{}/request", numbered(*n)))).collect()
         };
@@ -138,7 +138,7 @@ mod tests {
             memory.run(save_fact(&memory, &numbered(n), &request())).unwrap();
         }
         memory.run(save_fact(&memory, &numbered(5), &cancelled())).unwrap();
-        let app = application();
+        let app = target_plan().target;
         let remember = |n: usize| memory.run(remember(&memory, History(&app), &numbered(n), &[], async || Ok(())));
         remember(1).unwrap();
         let before = memory.text(&History(&app).name());

@@ -415,7 +415,7 @@ async fn after(past: usize) -> Result<Costs> {
         }
         let target = if n == 0 { "checkout".to_owned() } else { format!("app-{n}") };
         let ring = serde_json::json!({ "version": 1, "ids": ring }).to_string();
-        pipe.cmd("SET").arg(format!("deploy-bot/target/-/{target}/history")).arg(ring).ignore();
+        pipe.cmd("SET").arg(format!("deploy-bot/target/{target}/default/history")).arg(ring).ignore();
         pipe.query_async::<()>(&mut connection).await?;
     }
     deploy(&bot, "checkout").await?;

@@ -316,6 +316,7 @@ impl Room {
                 Some((id, _)) => remembered.iter().any(|known| known == id),
                 None => {
                     key.starts_with("deploy-bot/target/")
+                        || key.starts_with("deploy-bot/application/")
                         || key.starts_with("deploy-bot/registry/")
                         || [
                             "deploy-bot/catalog",

@@ -1,5 +1,7 @@
 //! What happens in the cluster, and what the message says about it: on the stand-in and, with `ARGOCD=real`, on a real Argo CD.
 
+mod services;
+
 use anyhow::ensure;
 use e2e::Room;
 use e2e::cluster::{cluster, cron_job, deployment, hook, ingress, rollout, stateful_set, workload};

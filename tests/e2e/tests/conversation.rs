@@ -299,7 +299,7 @@ fn a_lock_with_an_end_says_when_and_then_lets_deploys_through() {
         room.alice("checkout 42").await;
         let refused = says(room, "checkout is locked by @bob").await?;
         room.all_told().await?;
-        let lock = "deploy-bot/target/-/checkout/lock";
+        let lock = "deploy-bot/target/checkout/default/lock";
         let until = room.key(lock).await?.context("no lock")?["until"].as_u64().context("no end")?;
         ensure!(until > now(), "a minute");
         // `says` leaves Slack's own markup for a time as it is.

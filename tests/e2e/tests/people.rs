@@ -409,9 +409,10 @@ fn a_commit_that_lost_its_turn_is_followed_only_if_its_sync_was_requested() {
             } else {
                 waits_for_its_sync(room).await?
             };
-            let newer = json!({ "version": 1, "id": "00112233445566778899aabbccddeeff" });
+            let target = json!({ "app": "checkout", "environment": "default" });
+            let newer = json!({ "version": 1, "id": "00112233445566778899aabbccddeeff", "target": target });
             let mut store = room.store.connect().await?;
-            let turn = "deploy-bot/target/-/checkout/current";
+            let turn = "deploy-bot/application/-/checkout/current";
             redis::cmd("SET").arg(turn).arg(newer.to_string()).query_async::<()>(&mut store).await?;
             if asked_before {
                 room.says("is live").await?;

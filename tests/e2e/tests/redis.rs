@@ -257,7 +257,7 @@ fn a_thousand_wake_ups_at_once_are_one_watch_at_a_time() {
 fn a_lease_that_was_lost_while_its_holder_works_changes_nothing() {
     let points: [(&str, Hold); 4] = [
         ("carry/*", |room| room.registry.hold(Ahead, "registry.head", 1)),
-        ("target/*", |room| room.registry.hold(After, "registry.head", 1)),
+        ("application/*", |room| room.registry.hold(After, "registry.head", 1)),
         ("branch/*", |room| room.github.hold(Ahead, "github.commit", 1)),
         ("carry/*", |room| room.github.hold(After, "github.commit", 1)),
     ];
@@ -286,7 +286,7 @@ fn a_lease_that_was_lost_while_its_holder_works_changes_nothing() {
 /// takes effect, and the next holder does the work.
 #[test]
 fn a_holder_asleep_while_its_lease_is_lost_stops_before_it_does_harm() {
-    for lease in ["carry/*", "target/*", "branch/*"] {
+    for lease in ["carry/*", "application/*", "branch/*"] {
         room(async |room| -> Result<()> {
             room.script("checkout", quick());
             let before = room.before_a_deploy("checkout", "feature/totals");

@@ -633,8 +633,8 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
         :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
         asked by @alice
         ");
-        let history = room.key("deploy-bot/target/-/checkout/history").await?.unwrap_or_default();
-        assert_eq!(history["ids"].as_array().map(Vec::len), Some(2), "she got as far as the target's lease");
+        let history = room.key("deploy-bot/target/checkout/default/history").await?.unwrap_or_default();
+        assert_eq!(history["ids"].as_array().map(Vec::len), Some(2), "she got as far as the application's lease");
         let now = room.key("deploy-bot/catalog").await?.unwrap_or_default();
         assert_ne!(now["blob"], remembered["blob"]);
 
@@ -661,7 +661,7 @@ fn a_locked_target_says_who_locked_it_and_why() {
             });
             let mut store = redis::Client::open(room.store.url())?.get_multiplexed_async_connection().await?;
             let mut set = redis::cmd("SET");
-            Ok(set.arg("deploy-bot/target/-/checkout/lock").arg(lock.to_string()).exec_async(&mut store).await?)
+            Ok(set.arg("deploy-bot/target/checkout/default/lock").arg(lock.to_string()).exec_async(&mut store).await?)
         };
         lock(None).await?;
         let locked = refused(room, "checkout 42").await?;

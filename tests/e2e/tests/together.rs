@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, quick, room};
+use fakes::Moment::Before as Ahead;
 use sandbox::{Sandbox, now, world};
 use std::time::Duration;
 
@@ -82,6 +83,49 @@ fn two_apps_at_the_same_moment_both_go_live() {
                 assert!(!text.contains(bad), "{text}");
             }
         }
+        Ok(())
+    });
+}
+
+/// Two services of one Argo CD application, each with a values file of its own. The same version again is synced with the
+/// newest commit: the older one would take away what the other service has brought since.
+#[test]
+fn the_same_version_again_takes_nothing_of_another_service_away() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        // The stand-in's application has one image, which is not that of payments.
+        room.in_the_catalog("payments", "argocd: { application: checkout }\n    verify_running: off");
+        room.goes_live("checkout 42").await?;
+        room.goes_live("payments 7").await?;
+        let newest = room.github.lock().head(world::GITOPS, "main");
+        let commits = room.commits();
+        room.goes_live("checkout 42").await?;
+        assert_eq!(room.commits(), commits);
+        let argocd = room.argocd.lock();
+        assert_eq!(argocd.syncs().last().and_then(|sync| sync.revision()), newest.as_deref());
+        Ok(())
+    });
+}
+
+/// A deploy that waits for that of another service has no commit yet: it can be cancelled by its name, and a rollback of the
+/// other service goes ahead of it.
+#[test]
+fn a_deploy_that_waits_for_another_service_can_be_cancelled() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.in_the_catalog("payments", "argocd: { application: checkout }\n    verify_running: off");
+        room.goes_live("checkout main").await?;
+        let commits = room.commits();
+        let held = room.argocd.hold(Ahead, "argocd.sync", 1);
+        room.alice("checkout 42").await;
+        held.reached().await?;
+        room.alice("payments 7").await;
+        room.says("waiting for the deploy of checkout in the same Argo CD application").await?;
+        room.command(world::BOB, world::DEPLOYS, "cancel payments").await;
+        room.says("cancelled by @bob").await?;
+        assert_eq!(room.commits(), commits + 1);
+        held.release();
+        all_say(room, 3, &["is live", "cancelled"]).await?;
         Ok(())
     });
 }

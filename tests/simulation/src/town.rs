@@ -905,7 +905,7 @@ impl Town {
             && commit.target().rollback
         {
             let locks = self.locks.borrow();
-            let own = locks.get(&store::Lock(commit.target().application()).name());
+            let own = locks.get(&store::Lock(&commit.target().target).name());
             if !own.is_some_and(|(since, lock)| lock.is_some() || *since >= request.at.0) {
                 self.broke(format!("{key} is a rollback, and {} is not locked", commit.target().target));
             }
@@ -917,7 +917,7 @@ impl Town {
         let request = self.facts(&made.id).and_then(|facts| facts.request);
         let is_rollback = request.is_some_and(|request| matches!(request.words.what, What::Rollback(_)));
         let locks = self.locks.borrow();
-        let own = format!("deploy-bot/target/-/{}/lock", made.app);
+        let own = format!("deploy-bot/target/{}/default/lock", made.app);
         ["deploy-bot/lock", &own].iter().any(|key| match locks.get(*key) {
             Some((since, Some(lock))) => {
                 let over = lock["until"].as_u64().is_some_and(|until| until <= self.now());

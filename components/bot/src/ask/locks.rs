@@ -9,7 +9,7 @@ use domain::catalog::{Environment, People};
 use domain::command::Scope;
 use domain::lock::{self, LockChange, TargetLock};
 use domain::message;
-use domain::names::{ArgoApplication, SlackChannel, SlackUser, Target};
+use domain::names::{SlackChannel, SlackUser, Target};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::time::Duration;
@@ -24,13 +24,13 @@ struct Lockable {
 }
 
 impl Lockable {
-    fn argocd(&self) -> Option<&ArgoApplication> {
-        self.target.as_ref().map(|(_, environment)| &environment.argocd)
+    fn target(&self) -> Option<&Target> {
+        self.target.as_ref().map(|(target, _)| target)
     }
 
     async fn lock(&self, world: &impl World) -> Result<Option<TargetLock>, StoreError> {
-        match self.argocd() {
-            Some(argocd) => store::load_key(world, Lock(argocd)).await,
+        match self.target() {
+            Some(target) => store::load_key(world, Lock(target)).await,
             None => store::load_key(world, LockOfAll).await,
         }
     }
@@ -66,12 +66,12 @@ pub(super) async fn lock<W: World>(
         }
         let until = period.map(|period| now.after(period));
         let lock = TargetLock { by: user.clone(), reason, at: now, until, rollback: false };
-        store::change_lock(world, lease, lockable.argocd(), lock.change(), Some(&lock)).await?;
+        store::change_lock(world, lease, lockable.target(), lock.change(), Some(&lock)).await?;
         let line = Line::new("locked").of(ask.cx.id).with("user", user.as_str());
         world.log(line.with("target", lockable.name.as_str()).with("reason", lock.reason.as_str()));
         Ok(Response::Channel(message::locked(scope, &lockable.name, &lock), None))
     };
-    under_lease(world, &store::lock_lease(lockable.argocd()), set).await
+    under_lease(world, &store::lock_lease(lockable.target()), set).await
 }
 
 /// The lock that prevents a new one. A person's own lock is replaced.
@@ -126,15 +126,15 @@ pub(super) async fn unlock<W: World>(ask: &Asking<'_, W>, scope: &Scope, meant: 
         }
         let what = lock::LockAction::TakenAway { of: seen.by.clone() };
         let change = LockChange { at: world.now(), by: user.clone(), reason: seen.reason.clone(), what };
-        store::change_lock(world, lease, lockable.argocd(), change, None).await?;
+        store::change_lock(world, lease, lockable.target(), change, None).await?;
         Ok(true)
     };
-    if !under_lease(world, &store::lock_lease(lockable.argocd()), remove).await? {
+    if !under_lease(world, &store::lock_lease(lockable.target()), remove).await? {
         return Ok(Response::words(&message::not_locked(&lockable.name)));
     }
     let line = Line::new("unlocked").of(ask.cx.id).with("user", user.as_str());
     world.log(line.with("target", lockable.name.as_str()).with("lock_by", seen.by.as_str()));
-    let elsewhere = channel_of(ask, lockable.argocd()).await.filter(|channel| *channel != ask.asker.channel);
+    let elsewhere = channel_of(ask, lockable.target.as_ref()).await.filter(|channel| *channel != ask.asker.channel);
     Ok(Response::Channel(message::unlocked(&lockable.name, user, &seen), elsewhere))
 }
 
@@ -164,11 +164,14 @@ fn unlocking(held: Option<TargetLock>, meant: Meant, user: &SlackUser, now: Time
 }
 
 /// The channel of a target: where the live version was deployed from, or else the last try.
-async fn channel_of<W: World>(ask: &Asking<'_, W>, argocd: Option<&ArgoApplication>) -> Option<SlackChannel> {
-    let world = ask.cx.world;
-    let id = match store::load_key(world, Live(argocd?)).await.ok()? {
+async fn channel_of<W: World>(ask: &Asking<'_, W>, of: Option<&(Target, Environment)>) -> Option<SlackChannel> {
+    let (world, (target, environment)) = (ask.cx.world, of?);
+    let id = match store::load_key(world, Live(target)).await.ok()? {
         Some(live) => live.id,
-        None => store::load_key(world, Current(argocd?)).await.ok()??.id,
+        None => {
+            let current = store::load_key(world, Current(&environment.argocd)).await.ok()??;
+            Some(current.id).filter(|_| current.target == *target)?
+        }
     };
     let facts = store::load(world, &id).await.ok()?;
     facts.place().map(|place| place.channel.clone()).or(facts.request.map(|request| request.channel))

@@ -11,7 +11,7 @@ use domain::deployment::{End, Origin, TargetPlan};
 use domain::message::{self, Offer, Preview, TargetStatus};
 use domain::names::{DeploymentId, FilePath, Target};
 use futures::future::join_all;
-use store::{Current, Live, Lock, LockOfAll, Locks, LocksOfAll};
+use store::{Live, Lock, LockOfAll, Locks, LocksOfAll};
 
 /// How many targets one `status` shows.
 const MOST: usize = 20;
@@ -45,27 +45,21 @@ async fn status<W: World>(
     target: Target,
     environment: &Environment,
 ) -> Result<TargetStatus, Stop> {
-    let (world, argocd, now) = (ask.cx.world, &environment.argocd, ask.cx.world.now());
-    let live = match store::load_key(world, Live(argocd)).await? {
+    let (world, now) = (ask.cx.world, ask.cx.world.now());
+    let live = match store::load_key(world, Live(&target)).await? {
         Some(live) => Some(store::load(world, &live.id).await?),
         None => None,
     };
-    let under_way = match store::load_key(world, Current(argocd)).await? {
-        Some(current) => {
-            let facts = store::load(world, &current.id).await?;
-            Some(facts).filter(|facts| facts.keeps_busy(now, &ask.cx.settings.limits))
-        }
-        None => None,
-    };
-    let lock = store::load_key(world, Lock(argocd)).await?.filter(|lock| lock.holds(now));
+    let under_way = versions::under_way(&ask.cx, &target, &environment.argocd).await?.map(|(_, facts)| facts);
+    let lock = store::load_key(world, Lock(&target)).await?.filter(|lock| lock.holds(now));
     Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
 }
 
 pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
-    let (target, environment) = catalog::find_target(&ask.cx, words).await?;
-    let (world, argocd) = (ask.cx.world, &environment.argocd);
-    let past = versions::remembered(&ask.cx, argocd).await?;
-    let own = store::load_key(world, Locks(argocd)).await?.unwrap_or_default();
+    let (target, _) = catalog::find_target(&ask.cx, words).await?;
+    let world = ask.cx.world;
+    let past = versions::remembered(&ask.cx, &target).await?;
+    let own = store::load_key(world, Locks(&target)).await?.unwrap_or_default();
     let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
     Ok(Response::Asker(message::history(&target, &past, &own.changes, &all.changes)))
 }

@@ -2,7 +2,7 @@
 //! until others agree. Approved, the deployment goes on as another one, in the same message.
 
 use super::{Answered, Asking, Response, ToCarryOut};
-use crate::deploy::{carry_lease, catalog, gates};
+use crate::deploy::{carry_lease, catalog, gates, versions};
 use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
@@ -16,11 +16,17 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use store::{Current, Lease};
 
-/// Cancels the deployment that has the turn at a target.
+/// Cancels the deployment of a target that has the turn, or waits for it.
 pub(super) async fn current<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Answered {
     let (target, environment) = catalog::find_target(&ask.cx, words).await?;
-    match store::load_key(ask.cx.world, Current(&environment.argocd)).await? {
-        Some(current) => cancel(ask, &current.id).await,
+    let current = store::load_key(ask.cx.world, Current(&environment.argocd)).await?;
+    let known = match versions::under_way(&ask.cx, &target, &environment.argocd).await? {
+        Some((id, _)) => Some(id),
+        // It has ended: the answer says so.
+        None => current.filter(|current| current.target == target).map(|current| current.id),
+    };
+    match known {
+        Some(id) => cancel(ask, &id).await,
         None => Ok((Response::words(&message::nothing_to_cancel(&target.to_string())), None)),
     }
 }
@@ -58,6 +64,14 @@ pub(super) async fn terminate<W: World>(ask: &Asking<'_, W>, waits: &DeploymentI
     }
     let (target, environment) = catalog::find_target(&ask.cx, &request.words.target()).await?;
     gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
+    // In the same application it may be another target's.
+    if let Some(theirs) = store::load(world, of).await?.commit.map(|commit| commit.target().target.clone())
+        && theirs != target
+    {
+        let words = TargetWords { app: theirs.app.to_string(), environment: Some(theirs.environment.to_string()) };
+        let (theirs, environment) = catalog::find_target(&ask.cx, &words).await?;
+        gates::may_deploy(&ask.cx, user, &ask.asker.channel, &theirs, &environment).await?;
+    }
     if facts.stop.as_ref().is_none_or(|stop| stop.of != *of) {
         store::save_fact(world, waits, &StopFact { by: user.clone(), of: of.clone() }).await?;
         world.log(Line::new("termination_wished").of(waits).with("user", user.as_str()).with("of", of.as_str()));

@@ -13,7 +13,7 @@ use domain::deployment::{Granted, RequestFact, TargetPlan};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::github::ReviewsState;
 use domain::lock::TargetLock;
-use domain::names::{ArgoApplication, BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
+use domain::names::{BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
 use domain::refusal::Refusal;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
 
@@ -32,7 +32,8 @@ pub(crate) async fn authorise<'c, W: World>(
         return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
     }
     may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
-    Ok(Site { cx, request, target, app, environment, catalog: blob })
+    let beside = catalog.beside(&target, &environment.argocd);
+    Ok(Site { cx, request, target, app, environment, catalog: blob, beside })
 }
 
 /// Whether this person may deploy there, from this channel.
@@ -112,7 +113,7 @@ pub(crate) async fn gates<W: World>(
     let mut granted = check_lock_and_freeze(site).await?;
     granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
     if !request.origin.knows_rolled_back() {
-        let bad = store::load_key(cx.world, RolledBackVersions(plan.application())).await?.unwrap_or_default();
+        let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
         if let Some(bad) = bad.versions.into_iter().find(|bad| bad.tag == plan.tag.as_str()) {
             let (target, tag, head) = (Box::new(site.target.clone()), plan.tag.clone(), plan.source.head.clone());
             return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
@@ -170,7 +171,7 @@ fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a>
 pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
     let cx = site.cx;
     let rollback = matches!(site.request.words.what, What::Rollback(_));
-    if let Some((lock, everything)) = lock(cx, &site.environment.argocd).await?
+    if let Some((lock, everything)) = lock(cx, &site.target).await?
         && !(rollback && lock.rollback)
     {
         let (target, since, until) = (site.target.clone(), lock.at, lock.until);
@@ -182,15 +183,12 @@ pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Resul
 }
 
 /// The lock that is in force, and whether that is the lock of everything.
-async fn lock<W: World>(
-    cx: &Context<'_, W>,
-    argocd: &ArgoApplication,
-) -> Result<Option<(TargetLock, bool)>, StoreError> {
+async fn lock<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<(TargetLock, bool)>, StoreError> {
     let now = cx.world.now();
     let all = store::load_key(cx.world, LockOfAll).await?.filter(|lock| lock.holds(now));
     if let Some(lock) = all {
         return Ok(Some((lock, true)));
     }
-    let own = store::load_key(cx.world, Lock(argocd)).await?.filter(|lock| lock.holds(now));
+    let own = store::load_key(cx.world, Lock(target)).await?.filter(|lock| lock.holds(now));
     Ok(own.map(|lock| (lock, false)))
 }

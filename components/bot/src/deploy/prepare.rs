@@ -30,19 +30,21 @@ pub(crate) struct Site<'a, W> {
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
     pub(crate) catalog: &'a BlobSha,
+    /// The images of other targets in its Argo CD application.
+    pub(crate) beside: Vec<ImageName>,
 }
 
 /// The one query, and beside it the login that the image's registry is going to ask for.
 pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Option<Login>), Stop> {
     let (cx, request) = (site.cx, site.request);
-    let live = versions::since(cx, &site.environment.argocd).await?;
+    let live = versions::since(cx, &site.target).await?;
     let (mut checked, mut file) = (None, None);
     let reference = match &request.words.what {
         What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
         What::Branch(branch) => Reference::Branch(branch.clone()),
         // Its branch may be gone; the commit is not.
         What::Rollback(version) => {
-            let past = versions::past(cx, &site.environment.argocd).await?;
+            let past = versions::past(cx, &site.target).await?;
             let source = versions::earlier(site, &past, version).await?.source;
             checked = Some(source.head);
             Reference::Branch(source.branch)
@@ -139,6 +141,7 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         deadline: environment.deadline,
         degraded_grace: environment.degraded_grace,
         mirrors: environment.mirrors.clone(),
+        beside: site.beside.clone(),
         verify_running: environment.verify_running,
         riders: Riders::FirstDeploy,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
@@ -166,7 +169,7 @@ async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, tag: &Tag) -> 
 /// What rides along, and the version that is live until then.
 async fn since_live<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Riders, Option<Previous>), Stop> {
     let cx = site.cx;
-    let Some(live) = store::load_key(cx.world, Live(&site.environment.argocd)).await? else {
+    let Some(live) = store::load_key(cx.world, Live(&site.target)).await? else {
         return Ok((Riders::FirstDeploy, None));
     };
     // As it was committed: the key `commit` alone may have been written late.

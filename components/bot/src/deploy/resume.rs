@@ -2,7 +2,7 @@
 //! lost ids.
 
 use super::guard::guarded_until;
-use super::turn::{kept, target_lease};
+use super::turn::kept;
 use super::{CARRY, carry_out};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, under_lease};
@@ -137,7 +137,7 @@ pub async fn take_back(world: &impl World, id: &DeploymentId) {
     }
 }
 
-/// Remembers a deployment that ends before it has a target's lease, so that the store stays bounded.
+/// Remembers a deployment that ends before it has a target, so that the store stays bounded.
 pub(super) async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
     let keep = store::in_flight(world).await?.ids;
     remember_in(world, "early-ends", EarlyEnds, id, &keep).await
@@ -163,9 +163,10 @@ pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
     for id in store::strays(world).await? {
         match store::load(world, &id).await?.commit {
             Some(commit) => {
-                let argocd = commit.target().application();
-                let keep = kept(world, argocd).await?;
-                remember_in(world, &target_lease(argocd), History(argocd), &id, &keep).await?;
+                let plan = commit.target();
+                let keep = kept(world, plan.application(), &plan.target).await?;
+                let lease = store::application_lease(plan.application());
+                remember_in(world, &lease, History(&plan.target), &id, &keep).await?;
             }
             // Its carrier has yet to put it into a ring.
             None if in_flight.contains(&id) => continue,

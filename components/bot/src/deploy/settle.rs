@@ -7,7 +7,7 @@ use super::{Job, Run, versions};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, HistoryQuestion, PastCommit, Snapshot};
-use domain::deployment::{Candidate, Taken, TargetPlan, until};
+use domain::deployment::{Candidate, CommittedFact, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault, Passing, System};
 use domain::message::{self, Note};
 use domain::names::{CommitSha, DeploymentId, FilePath, GitHubLogin};
@@ -15,6 +15,7 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use store::Current;
 
 /// Mutations whose outcome we do not know. While one of them may have landed, or may still, a deployment
 /// never ends with "nothing was changed", whatever else goes wrong.
@@ -103,6 +104,37 @@ pub(super) async fn already_written<W: World>(
     target: &TargetPlan,
     snapshot: &Snapshot,
 ) -> Result<Written, Stop> {
+    match who_wrote(site, target, snapshot).await? {
+        Written::ByUs { sha, reused: true, taken } => {
+            let sha = newest_there(site.cx, target, sha, &snapshot.head).await?;
+            Ok(Written::ByUs { sha, reused: true, taken })
+        }
+        other => Ok(other),
+    }
+}
+
+/// Never an older commit after a newer one: it would take away what a deploy of another target has brought to the same
+/// application since. The newer one has our tag, too.
+async fn newest_there<W: World>(
+    cx: &Context<'_, W>,
+    target: &TargetPlan,
+    sha: CommitSha,
+    head: &CommitSha,
+) -> Result<CommitSha, Stop> {
+    let last = store::load_key(cx.world, Current(target.application())).await?.and_then(|current| current.last);
+    let Some(last) = last else { return Ok(sha) };
+    let Some(last) = store::load_fact::<CommittedFact>(cx.world, &last).await? else { return Ok(sha) };
+    let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
+    let compare = async |base: &CommitSha, of: &CommitSha| {
+        cx.read(async || github::compare(cx.world, github, repo, base, of).await).await
+    };
+    if last.sha == sha || compare(&sha, &last.sha).await?.behind > 0 || compare(&last.sha, head).await?.behind > 0 {
+        return Ok(sha);
+    }
+    Ok(last.sha)
+}
+
+async fn who_wrote<W: World>(site: &Site<'_, W>, target: &TargetPlan, snapshot: &Snapshot) -> Result<Written, Stop> {
     let cx = site.cx;
     let files: Vec<FilePath> = target.files.iter().cloned().collect();
     let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
@@ -128,7 +160,8 @@ pub(super) async fn already_written<W: World>(
     }
 }
 
-/// Whose deployment of ours made that commit, and when that was known.
+/// Whose deployment of ours made that commit, and when that was known. A deploy of another target left our tag in the
+/// file as it was: it counts if our tag is the one that was deployed last.
 async fn written_by_us<W: World>(
     cx: &Context<'_, W>,
     plan: &TargetPlan,
@@ -138,9 +171,15 @@ async fn written_by_us<W: World>(
     let Some(id) = message::deploy_id(&past.message) else { return Ok(None) };
     let other = store::load(cx.world, &id).await?;
     let recorded = other.committed.as_ref().is_some_and(|committed| committed.sha == past.sha);
-    let same_target = other.commit.as_ref().filter(|other| other.target().application() == plan.application());
-    let ours =
-        same_target.is_some_and(|theirs| recorded || theirs.is_ours(&id, &candidate(cx, past, &snapshot.viewer)));
+    let ours = match &other.commit {
+        Some(theirs) if theirs.target().target == plan.target => {
+            recorded || theirs.is_ours(&id, &candidate(cx, past, &snapshot.viewer))
+        }
+        Some(_) if recorded => {
+            versions::past(cx, &plan.target).await?.first().is_some_and(|(newest, _)| newest.tag == plan.tag)
+        }
+        _ => false,
+    };
     Ok(ours.then(|| (id, other.committed.map(|committed| committed.at))))
 }
 
@@ -159,7 +198,7 @@ async fn written_by_others<W: World>(
     if request.origin.takes_over(&past.sha) {
         let newest = match snapshot.since_live.first() {
             Some(touch) => touch.sha.clone(),
-            None => versions::since(cx, target.application()).await?.unwrap_or_else(|| past.sha.clone()),
+            None => versions::since(cx, &target.target).await?.unwrap_or_else(|| past.sha.clone()),
         };
         return Ok(Written::ToTakeOver(Taken { wrote: past.sha.clone(), by: past.author.clone(), newest }));
     }
@@ -177,7 +216,7 @@ async fn taken_over<W: World>(
     let has_taken = |before: &TargetPlan| {
         before.tag == target.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
     };
-    let past = versions::past(cx, target.application()).await?.into_iter();
+    let past = versions::past(cx, &target.target).await?.into_iter();
     let mut known = past.filter_map(|(before, facts)| Some((facts.committed?.sha, before)));
     let Some((sha, before)) = known.find(|(_, before)| has_taken(before)) else { return Ok(None) };
     let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);

@@ -1,9 +1,13 @@
-//! Whose turn it is: at the target, by its lease and `current`; at the branch, by its lease and the queue.
+//! Whose turn it is: at the Argo CD application, by its lease and `current`; at the branch, by its lease and the queue.
 //! What a target remembers: its history and, after a rollback, a lock and the version that was replaced.
+//!
+//! Several targets may run in one application. A deploy that finds the turn with another target waits for it. A deploy that
+//! finds the turn with another deploy of its own target is refused.
 
 use super::prepare::Site;
 use super::{CARRY, Job, Run, commit, gates, may_go_on};
 use crate::context::Stop;
+use crate::patience::Progress;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
 use domain::deployment::{Facts, RequestFact};
@@ -12,6 +16,7 @@ use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
 use domain::names::{ArgoApplication, DeploymentId, Target};
 use domain::refusal::Refusal;
+use futures::channel::mpsc;
 use std::cell::Cell;
 use std::time::Duration;
 use store::{Current, CurrentDeployment, History, Lease, Live, Lock, RolledBackVersions, StoreError, Terms};
@@ -21,80 +26,164 @@ const BRANCH: Terms = Terms { life: Duration::from_secs(10), renew: None };
 /// How many versions of a target are remembered as rolled back.
 const MANY: usize = 20;
 
-/// The turn at the target.
+/// The turn at the application of a target.
 pub(super) struct Turn<'t, W> {
     pub(super) run: &'t Run<'t, W>,
     pub(super) site: &'t Site<'t, W>,
     pub(super) lease: &'t Lease<'t, W>,
 }
 
-/// Takes the turn at the target, and commits.
+/// Another deployment that has the turn.
+struct Other {
+    id: DeploymentId,
+    target: Target,
+    facts: Facts,
+}
+
+/// Takes the turn at the target's application, and commits.
 pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_, W>) -> Result<(), Stop> {
-    let (world, limits) = (run.cx.world, &run.cx.settings.limits);
-    let (begun, request) = (world.elapsed(), job.request);
-    let if_taken = async || {
-        let waited = world.elapsed().saturating_sub(begun);
+    let world = run.cx.world;
+    let waiting = Waiting {
+        run,
+        site,
+        request: job.request,
+        known: job.facts.clone(),
+        progress: job.progress.clone(),
+        since: Cell::new(world.elapsed()),
+        told: Cell::new(None),
+    };
+    let lease = store::application_lease(&site.environment.argocd);
+    loop {
+        let if_taken = async || waiting.for_lease().await;
+        let work = async |lease: &Lease<'_, W>| take_turn(&Turn { run, site, lease }, job).await;
+        let Some(other) = Lease::hold(world, &lease, CARRY, if_taken, work).await? else { return Ok(()) };
+        // Without the lease: a rollback of the other target must get through.
+        waiting.for_target(other).await?;
+    }
+}
+
+/// A deployment that waits for its turn at the application.
+struct Waiting<'t, W> {
+    run: &'t Run<'t, W>,
+    site: &'t Site<'t, W>,
+    request: &'t RequestFact,
+    known: Facts,
+    progress: mpsc::UnboundedSender<Progress>,
+    /// Since when no deployment of another target is known to have the turn.
+    since: Cell<Duration>,
+    /// For whom, as people were told.
+    told: Cell<Option<DeploymentId>>,
+}
+
+impl<W: World> Waiting<'_, W> {
+    /// Another carrier has the lease.
+    async fn for_lease(&self) -> Result<(), Stop> {
+        let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
+        let waited = world.elapsed().saturating_sub(self.since.get());
         if waited >= limits.target_wait {
-            let other = other_turn(run, &site.environment.argocd).await?.map(|(id, _)| id);
+            let other = other_turn(self.run, &self.site.environment.argocd).await?.0;
+            if let Some(other) = other.as_ref().filter(|other| other.target != self.site.target) {
+                return self.pause(other).await;
+            }
             // No other deployment has the turn. Perhaps our own carrier died with the lease, which runs out
             // by itself.
             if other.is_some() || waited >= limits.target_wait.saturating_add(CARRY.life) {
-                return Err(busy(run, &site.target, other).await.into());
+                return Err(busy(self.run, &self.site.target, other.map(|other| other.id)).await.into());
             }
         }
         world.sleep(limits.target_retry).await;
-        may_go_on(run, request).await
-    };
-    let lease = target_lease(&site.environment.argocd);
-    Lease::hold(world, &lease, CARRY, if_taken, async |lease| take_turn(&Turn { run, site, lease }, job).await).await
+        may_go_on(self.run, self.request).await
+    }
+
+    /// Until no deployment of another target has the turn.
+    async fn for_target(&self, mut other: Other) -> Result<(), Stop> {
+        loop {
+            self.pause(&other).await?;
+            match other_turn(self.run, &self.site.environment.argocd).await?.0 {
+                Some(next) if next.target != self.site.target => other = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// A moment. People are told for whom we wait.
+    async fn pause(&self, other: &Other) -> Result<(), Stop> {
+        let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
+        if world.now() >= self.request.at.after(limits.no_mutation) {
+            return Err(Refusal::ApplicationBusy {
+                other: Box::new(other.target.clone()),
+                by: other.facts.request.as_ref().map(|request| request.user.clone()),
+                link: other.facts.link(),
+                minutes: limits.no_mutation.as_secs() / 60,
+            }
+            .into());
+        }
+        if self.told.replace(Some(other.id.clone())).as_ref() != Some(&other.id) {
+            let note = Note::Application { other: other.target.clone(), link: other.facts.link() };
+            let _ = self.progress.unbounded_send((Some(self.known.clone()), note));
+            let line = Line::new("waits_for_application").of(self.run.cx.id);
+            world.log(line.with("of", other.id.as_str()).with("target", other.target.to_string()));
+        }
+        world.sleep(limits.target_retry).await;
+        may_go_on(self.run, self.request).await?;
+        self.since.set(world.elapsed());
+        Ok(())
+    }
 }
 
-/// Everything that needs the target's lease.
-async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
+/// Everything that needs the application's lease. Returns the deployment of another target that has the turn, if there
+/// is one.
+async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Option<Other>, Stop> {
     let Turn { run, site, lease } = turn;
     remember(turn).await?;
     let argocd = &site.environment.argocd;
     gates::check_lock_and_freeze(site).await?;
-    let over = match other_turn(run, argocd).await? {
+    let (other, last) = other_turn(run, argocd).await?;
+    let over = match other {
+        Some(other) if other.target != site.target => return Ok(Some(other)),
         // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
-        Some((other, facts)) if is_rollback(job.request) && facts.committed.is_some() => Some(other),
-        Some((other, _)) => return Err(busy(run, &site.target, Some(other)).await.into()),
+        Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
+        Some(other) => return Err(busy(run, &site.target, Some(other.id)).await.into()),
         None => None,
     };
-    // Our turn from here on: a deployment that waits for the target's lease reads in `current` whose turn
+    // Our turn from here on: a deployment that waits for the application's lease reads in `current` whose turn
     // it is.
     let current = store::load_key(run.cx.world, Current(argocd)).await?;
     if current.is_none_or(|current| current.id != *run.cx.id) {
         lease.ensure(limits::WRITE).await?;
-        store::save_key(run.cx.world, Current(argocd), &CurrentDeployment { id: run.cx.id.clone(), over }).await?;
+        let ours = CurrentDeployment { id: run.cx.id.clone(), target: site.target.clone(), over, last };
+        store::save_key(run.cx.world, Current(argocd), &ours).await?;
     }
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
-    done
+    done.map(|()| None)
 }
 
 fn is_rollback(request: &RequestFact) -> bool {
     matches!(request.words.what, What::Rollback(_))
 }
 
-/// The other deployment whose turn it is.
+/// The other deployment whose turn it is, and the last one that has committed for the application.
 async fn other_turn<W: World>(
     run: &Run<'_, W>,
     argocd: &ArgoApplication,
-) -> Result<Option<(DeploymentId, Facts)>, Stop> {
+) -> Result<(Option<Other>, Option<DeploymentId>), Stop> {
     let (world, limits) = (run.cx.world, &run.cx.settings.limits);
     let current = store::load_key(world, Current(argocd)).await?;
-    let Some(CurrentDeployment { id, over }) = current.filter(|current| current.id != *run.cx.id) else {
-        return Ok(None);
-    };
+    let Some(current) = current.filter(|current| current.id != *run.cx.id) else { return Ok((None, None)) };
+    let CurrentDeployment { id, target, over, last } = current;
     let facts = store::load(world, &id).await?;
+    let has_committed = facts.committed.is_some();
+    let last = if has_committed { Some(id.clone()) } else { last };
     if facts.keeps_busy(world.now(), limits) {
-        return Ok(Some((id, facts)));
+        return Ok((Some(Other { id, target, facts }), last));
     }
     // A rollback that came to nothing gives the turn back.
-    let Some(over) = over.filter(|over| facts.committed.is_none() && over != run.cx.id) else { return Ok(None) };
-    let facts = store::load(world, &over).await?;
-    Ok(facts.keeps_busy(world.now(), limits).then_some((over, facts)))
+    let over = over.filter(|over| !has_committed && over != run.cx.id);
+    let Some(id) = over else { return Ok((None, last)) };
+    let facts = store::load(world, &id).await?;
+    let other = facts.keeps_busy(world.now(), limits).then_some(Other { id, target, facts });
+    Ok((other, last))
 }
 
 /// The refusal, with the other asker and a link. Waits a moment if the other message is being posted.
@@ -119,20 +208,25 @@ async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<Deploym
 /// Puts the deployment into its target's history.
 async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
     let Turn { run, site, lease } = turn;
-    let (world, argocd) = (run.cx.world, &site.environment.argocd);
-    let keep = kept(world, argocd).await?;
+    let (world, target) = (run.cx.world, &site.target);
+    let keep = kept(world, &site.environment.argocd, target).await?;
     let remember =
-        store::remember(world, History(argocd), run.cx.id, &keep, async || lease.ensure(limits::WRITE).await);
+        store::remember(world, History(target), run.cx.id, &keep, async || lease.ensure(limits::WRITE).await);
     run.rings.make(world, (), remember).await?;
     run.remembered.set(true);
     Ok(())
 }
 
-/// Which deployments a target's history keeps: those in flight, the one whose turn it is, and the live one.
-pub(super) async fn kept(world: &impl World, argocd: &ArgoApplication) -> Result<Vec<DeploymentId>, StoreError> {
+/// Which deployments a target's history keeps: those in flight, those that `current` names, and the live one.
+pub(super) async fn kept(
+    world: &impl World,
+    argocd: &ArgoApplication,
+    target: &Target,
+) -> Result<Vec<DeploymentId>, StoreError> {
     let mut keep = store::in_flight(world).await?.ids;
-    keep.extend(store::load_key(world, Current(argocd)).await?.map(|current| current.id));
-    keep.extend(store::load_key(world, Live(argocd)).await?.map(|live| live.id));
+    let current = store::load_key(world, Current(argocd)).await?;
+    keep.extend(current.into_iter().flat_map(|current| [Some(current.id), current.over, current.last]).flatten());
+    keep.extend(store::load_key(world, Live(target)).await?.map(|live| live.id));
     Ok(keep)
 }
 
@@ -141,10 +235,6 @@ pub(super) async fn still_current<W: World>(run: &Run<'_, W>, argocd: &ArgoAppli
         Some(current) if current.id == *run.cx.id => Ok(()),
         _ => Err(Stop::Leave("another deployment has taken the turn")),
     }
-}
-
-pub(super) fn target_lease(argocd: &ArgoApplication) -> String {
-    format!("target/{}", store::target_name(argocd))
 }
 
 fn branch<W: World>(run: &Run<'_, W>) -> String {
@@ -184,11 +274,11 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
     if !plan.rollback && !request.origin.knows_rolled_back() {
         return Ok(());
     }
-    let argocd = plan.application();
+    let target = &plan.target;
     let work = async |lease: &Lease<'_, W>| {
         let now = world.now();
         let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
-        let known = store::load_key(world, RolledBackVersions(argocd)).await?.unwrap_or_default();
+        let known = store::load_key(world, RolledBackVersions(target)).await?.unwrap_or_default();
         let mut versions = known.versions.clone();
         versions.retain(|version| version.tag != plan.tag.as_str());
         if let Some(before) = replaced.filter(|_| plan.rollback) {
@@ -199,9 +289,9 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         lease.ensure(limits::WRITE).await?;
         let now_known = RolledBack { versions };
         if now_known != known {
-            store::save_key(world, RolledBackVersions(argocd), &now_known).await?;
+            store::save_key(world, RolledBackVersions(target), &now_known).await?;
         }
-        let locked = store::load_key(world, Lock(argocd)).await?.is_some_and(|lock| lock.holds(now));
+        let locked = store::load_key(world, Lock(target)).await?.is_some_and(|lock| lock.holds(now));
         if plan.rollback && !locked {
             let reason = match replaced {
                 Some(before) => format!("rolled back from {before} to {}", plan.tag),
@@ -209,10 +299,10 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
                 None => format!("rolled back to {}", plan.tag),
             };
             let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true };
-            store::change_lock(world, lease, Some(argocd), lock.change(), Some(&lock)).await?;
+            store::change_lock(world, lease, Some(target), lock.change(), Some(&lock)).await?;
             world.log(Line::new("locked").of(run.cx.id).with("target", plan.target.to_string()));
         }
         Ok(())
     };
-    under_lease(world, &store::lock_lease(Some(argocd)), work).await
+    under_lease(world, &store::lock_lease(Some(target)), work).await
 }

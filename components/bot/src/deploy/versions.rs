@@ -15,7 +15,7 @@ use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
 use domain::values;
-use store::{History, Live, RolledBackVersions, StoreError};
+use store::{Current, History, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
 pub(super) type Past = [(TargetPlan, Facts)];
@@ -24,7 +24,7 @@ pub(super) type Past = [(TargetPlan, Facts)];
 pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Source, ImageRef), Stop> {
     let (cx, request) = (site.cx, site.request);
     if let What::Rollback(version) = &request.words.what {
-        let past = past(cx, &site.environment.argocd).await?;
+        let past = past(cx, &site.target).await?;
         still_newest(request, &site.target, &past)?;
         let earlier = earlier(site, &past, version).await?;
         not_live(&earlier.tag, &site.target, &past)?;
@@ -117,11 +117,8 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
 }
 
 /// The commit after which others below the app's path are new.
-pub(super) async fn since<W: World>(
-    cx: &Context<'_, W>,
-    argocd: &ArgoApplication,
-) -> Result<Option<CommitSha>, StoreError> {
-    let Some(live) = store::load_key(cx.world, Live(argocd)).await? else { return Ok(None) };
+pub(super) async fn since<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<CommitSha>, StoreError> {
+    let Some(live) = store::load_key(cx.world, Live(target)).await? else { return Ok(None) };
     let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
     let taken = committed.and_then(|committed| committed.commit.target().taken.clone());
     Ok(Some(taken.map_or(live.sha, |taken| taken.newest)))
@@ -143,7 +140,7 @@ pub(super) async fn written<'t, W: World>(
     }
     let known = match tags.as_slice() {
         [tag] => {
-            let mut plans = past(site.cx, &site.environment.argocd).await?.into_iter().map(|(plan, _)| plan);
+            let mut plans = past(site.cx, &site.target).await?.into_iter().map(|(plan, _)| plan);
             plans.find(|plan| plan.tag.as_str() == tag)
         }
         _ => None,
@@ -156,7 +153,7 @@ pub(super) async fn written<'t, W: World>(
 /// The version to go back to, from what we remember of the target.
 pub(super) async fn earlier<W: World>(site: &Site<'_, W>, past: &Past, version: &Version) -> Result<TargetPlan, Stop> {
     let rolled_back = match version {
-        Version::LastHealthy => store::load_key(site.cx.world, RolledBackVersions(&site.environment.argocd)).await?,
+        Version::LastHealthy => store::load_key(site.cx.world, RolledBackVersions(&site.target)).await?,
         Version::Back(_) | Version::Tag(_) => None,
     };
     find_version(&site.target, past, version, &rolled_back.unwrap_or_default())
@@ -215,20 +212,17 @@ pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) ->
 }
 
 /// The deployments of a target that reached the branch.
-pub(super) async fn past<W: World>(
-    cx: &Context<'_, W>,
-    argocd: &ArgoApplication,
-) -> Result<Vec<(TargetPlan, Facts)>, Stop> {
-    let committed = remembered(cx, argocd).await?.into_iter().filter(|(_, facts)| facts.committed.is_some());
+pub(super) async fn past<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Vec<(TargetPlan, Facts)>, Stop> {
+    let committed = remembered(cx, target).await?.into_iter().filter(|(_, facts)| facts.committed.is_some());
     Ok(committed.filter_map(|(_, facts)| Some((facts.commit.as_ref()?.target().clone(), facts))).collect())
 }
 
 /// All deployments that we remember of a target, newest first.
 pub(crate) async fn remembered<W: World>(
     cx: &Context<'_, W>,
-    argocd: &ArgoApplication,
+    target: &Target,
 ) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
-    let ring = store::load_key(cx.world, History(argocd)).await?.unwrap_or_default();
+    let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
     let all = futures::future::join_all(ring.ids.iter().map(|id| store::load(cx.world, id))).await;
     let mut remembered = Vec::new();
     for (id, facts) in ring.ids.into_iter().zip(all) {
@@ -245,6 +239,26 @@ pub(crate) async fn remembered<W: World>(
     };
     remembered.sort_by_key(|(_, facts)| std::cmp::Reverse(when(facts)));
     Ok(remembered)
+}
+
+/// The deployment of a target that is under way: it has the turn at the target's application, or waits there while another
+/// target has it.
+pub(crate) async fn under_way<W: World>(
+    cx: &Context<'_, W>,
+    target: &Target,
+    argocd: &ArgoApplication,
+) -> Result<Option<(DeploymentId, Facts)>, Stop> {
+    let (now, limits) = (cx.world.now(), &cx.settings.limits);
+    let Some(current) = store::load_key(cx.world, Current(argocd)).await? else { return Ok(None) };
+    let facts = store::load(cx.world, &current.id).await?;
+    if current.target == *target {
+        return Ok(facts.keeps_busy(now, limits).then_some((current.id, facts)));
+    }
+    if !facts.keeps_busy(now, limits) {
+        return Ok(None);
+    }
+    let waiting = remembered(cx, target).await?.into_iter();
+    Ok(waiting.filter(|(_, facts)| facts.committed.is_none()).find(|(_, facts)| facts.keeps_busy(now, limits)))
 }
 
 #[cfg(test)]

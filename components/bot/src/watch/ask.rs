@@ -71,7 +71,7 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    /// Whose turn it is at the target, and what says so.
+    /// Whose turn it is at the application, and what says so.
     async fn turn(&self, commit: &CommitFact) -> Result<(Turn, Option<CurrentDeployment>), StoreError> {
         let current = store::load_key(self.world, Current(commit.target().application())).await?;
         let turn = match &current {
@@ -97,8 +97,8 @@ impl<W: World> Follower<'_, W> {
         }
     }
 
-    /// Our sync waits for that of an older deployment of the same target. Past its deadline, or because somebody with the
-    /// right to deploy there wants so, that sync is terminated.
+    /// Our sync waits for that of an older deployment in the same application, of whichever target. Past its deadline, or
+    /// because somebody with the right to deploy there wants so, that sync is terminated.
     pub(super) async fn end_older(&self, commit: &CommitFact, of: &DeploymentId) -> Result<(), StoreError> {
         if self.turn(commit).await?.1.is_none_or(|current| current.id != *self.id) {
             return Ok(());
@@ -161,7 +161,7 @@ impl<W: World> Follower<'_, W> {
         let now = self.world.now();
         self.save(|watch| {
             if watch.asked.is_none() {
-                deployment::before_sync(snapshot, watch);
+                deployment::before_sync(snapshot, commit.target(), watch);
             }
             if watch.taken.is_some() {
                 watch.repeats = watch.repeats.saturating_add(1);
@@ -345,11 +345,13 @@ async fn look_at_late<W: World>(
 ) -> Result<Overtaken, StoreError> {
     let facts = store::load(world, id).await?;
     let Some(commit) = &facts.commit else { return Ok(Overtaken::No) };
-    let application = commit.target().application();
-    let current = store::load_key(world, Current(application)).await?.map(|current| current.id);
-    let live = store::load_key(world, Live(application)).await?.map(|live| live.id);
+    let (application, target) = (commit.target().application(), &commit.target().target);
+    let current = store::load_key(world, Current(application)).await?;
+    // Of whichever target: its sync brings our version, too, and ours takes its version away.
+    let newest = current.into_iter().flat_map(|current| [Some(current.id), current.last]).flatten();
+    let live = store::load_key(world, Live(target)).await?.map(|live| live.id);
     let mut others = Vec::new();
-    for other in current.into_iter().chain(live).filter(|other| other != id) {
+    for other in newest.chain(live).filter(|other| other != id) {
         let facts = store::load(world, &other).await?;
         others.push((other, facts));
     }

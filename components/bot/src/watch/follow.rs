@@ -246,7 +246,12 @@ impl<W: World> Follower<'_, W> {
         let pods = within(self.world, limits::PODS_LIMIT, argocd::pods(self.world, argocd, application)).await;
         let tag = commit.target().tag.as_str();
         let holds = match pods {
-            Some(Ok(pods)) => what_holds(&pods, tag).unwrap_or_default(),
+            Some(Ok(mut pods)) => {
+                // Those of another target hold nothing of ours up.
+                let ours = commit.target().ours();
+                pods.retain(|pod| !ours.is_anothers(&pod.images));
+                what_holds(&pods, tag).unwrap_or_default()
+            }
             _ => holds,
         };
         self.held.replace(Some((now, holds.clone())));

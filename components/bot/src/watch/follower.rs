@@ -126,7 +126,7 @@ impl<'a, W: World> Follower<'a, W> {
         if let Some(CommittedFact { sha, commit, .. }) = committed {
             self.watch.lease.ensure(limits::WRITE).await?;
             let live = LiveVersion { id: self.id.clone(), sha };
-            store::save_key(self.world, Live(commit.target().application()), &live).await?;
+            store::save_key(self.world, Live(&commit.target().target), &live).await?;
         }
         let outcome = OutcomeFact { at: self.world.now(), word };
         self.watch.lease.ensure(limits::WRITE).await?;

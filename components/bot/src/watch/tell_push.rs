@@ -128,7 +128,7 @@ impl<W: World> Teller<'_, W> {
     /// Where the target is deployed from, and where it may be.
     async fn channels(&self, touched: &Touched) -> Result<VecDeque<SlackChannel>, StoreError> {
         let mut channels = VecDeque::new();
-        if let Some(live) = readable(store::load_key(self.watch.world, Live(&touched.managed.argocd)).await)? {
+        if let Some(live) = readable(store::load_key(self.watch.world, Live(&touched.managed.target)).await)? {
             let request = readable(store::load_fact::<RequestFact>(self.watch.world, &live.id).await)?;
             channels.extend(request.map(|request| request.channel));
         }

@@ -1,7 +1,7 @@
 //! From the catalog's tree to its types.
 //!
-//! What belongs to one target only (its Argo CD application, its place in a values file) is claimed while it
-//! is read.
+//! What belongs to one target only (its place in a values file) is claimed while it is read. An Argo CD
+//! application may be shared by targets that name it.
 
 use super::fields::{
     Entry, Fields, MANY, Value, error, item_name, key_name, list_of, map_of, name, read_duration, text_of,
@@ -42,22 +42,38 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
 const ENVIRONMENT_KEYS: [&str; 8] =
     ["values", "tag_at", "argocd", "owners", "deadline", "degraded_grace", "mirrors", "verify_running"];
 
-/// Which target has which application and which place: neither may belong to two.
+/// Which target has which place, which may not belong to two, and who was the first to name which application.
 #[derive(Default)]
 struct Claims {
-    applications: BTreeMap<(Option<KubeName>, KubeName), Target>,
+    applications: BTreeMap<(Option<KubeName>, KubeName), (Target, KubeName)>,
     places: BTreeMap<(FilePath, TagPath), Target>,
 }
 
 impl Claims {
-    fn claim(&mut self, target: &Target, line: usize, environment: &Environment) -> Result<(), CatalogError> {
-        let ArgoApplication { name, namespace, .. } = &environment.argocd;
-        if let Some(other) = self.applications.insert((namespace.clone(), name.clone()), target.clone()) {
+    /// Several targets may run in one application, but not by oversight: two environments that name none would.
+    fn share(&mut self, target: &Target, fields: &Fields<'_>, argocd: &ArgoApplication) -> Result<(), CatalogError> {
+        let ArgoApplication { name, namespace, project } = argocd;
+        let key = (namespace.clone(), name.clone());
+        let Some((other, theirs)) = self.applications.get(&key) else {
+            self.applications.insert(key, (target.clone(), project.clone()));
+            return Ok(());
+        };
+        if other.app == target.app && fields.get("argocd").is_none() {
             let problem = format!(
-                "`{other}` and `{target}` are the same Argo CD application `{name}`: each needs its own `argocd: {{application: …}}`"
+                "`{other}` and `{target}` are the same Argo CD application `{name}`: each needs `argocd: {{application: …}}`"
             );
-            return Err(error(line, problem));
+            return Err(error(fields.line, problem));
         }
+        if theirs != project {
+            let problem = format!(
+                "`{other}` and `{target}` name the Argo CD application `{name}` in different projects, `{theirs}` and `{project}`"
+            );
+            return Err(error(fields.line, problem));
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, target: &Target, line: usize, environment: &Environment) -> Result<(), CatalogError> {
         let places =
             environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |tag_at| (file, tag_at)));
         for (file, tag_at) in places {
@@ -94,6 +110,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
         let environment = read_environment(&target, fields, common)?;
+        claims.share(&target, fields, &environment.argocd)?;
         claims.claim(&target, fields.line, &environment)?;
         environments.insert(target.environment, environment);
         Ok(())

@@ -280,31 +280,47 @@ fn allow_is_a_word_or_lists_of_slack_ids() {
 }
 
 #[test]
-fn two_targets_never_share_an_application_or_a_place() {
+fn two_targets_never_share_a_place_nor_an_application_by_oversight() {
+    let other = |more: &str| format!("  y:\n    repo: acme/y\n    image: y\n{more}");
     let all = [
         app("x", "    environments:\n      a: {}\n      b: {}"),
         app("x", "    environments:\n      a: { argocd: { application: a } }\n      b: { argocd: { application: b } }"),
+        format!("{}{}", app("x", ""), other("    argocd: { application: x, project: money }")),
         format!(
             "{}{}",
             app("x", "    values: v.yaml\n"),
-            "  y:\n    repo: acme/y\n    image: y\n    argocd: { application: x }"
-        ),
-        format!(
-            "{}{}",
-            app("x", "    values: v.yaml\n"),
-            "  y:\n    repo: acme/y\n    image: y\n    values: v.yaml\n    tag_at: [y.tag, '\"image\".tag']"
+            other("    values: v.yaml\n    tag_at: [y.tag, '\"image\".tag']")
         ),
     ];
     let all: Vec<String> = all.iter().map(|text| wrong(text)).collect();
     insta::assert_snapshot!(all.join("\n"), @"
-    line 7: `x@a` and `x@b` are the same Argo CD application `x`: each needs its own `argocd: {application: …}`
+    line 7: `x@a` and `x@b` are the same Argo CD application `x`: each needs `argocd: {application: …}`
     line 7: `x@a` and `x@b` have their tag in the same place, `image.tag` in `x/values.yaml`
-    line 6: `x` and `y` are the same Argo CD application `x`: each needs its own `argocd: {application: …}`
+    line 5: `x` and `y` name the Argo CD application `x` in different projects, `default` and `money`
     line 6: `x` and `y` have their tag in the same place, `image.tag` in `v.yaml`
     ");
     let apart =
         "    environments:\n      a: { tag_at: a.tag }\n      b: { tag_at: b.tag, argocd: { namespace: other } }";
     assert!(Catalog::parse(&app("x", apart)).is_ok());
+}
+
+#[test]
+fn targets_that_name_one_application_share_it() {
+    let blue = "      blue: { tag_at: blue.tag, mirrors: mirror.corp/x, argocd: { application: shop } }\n";
+    let green = "      green: { tag_at: green.tag, argocd: { application: shop, namespace: other } }\n";
+    let text = format!(
+        "{}  y:\n    repo: acme/y\n    image: y\n    allow: anyone\n    argocd: {{ application: shop }}",
+        app("x", &format!("    environments:\n{blue}{green}"))
+    );
+    let catalog = Catalog::parse(&text).unwrap();
+    let beside = |app: &str, environment: Option<&str>| {
+        let (target, _, found) = catalog.find(app, environment).unwrap();
+        catalog.beside(&target, &found.argocd).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(beside("x", Some("blue")), ["y"]);
+    assert_eq!(beside("x", Some("green")), [""; 0], "in another namespace");
+    let image = catalog.apps.values().next().unwrap().image.to_string();
+    assert_eq!(beside("y", None), [image, "mirror.corp/x".to_owned()]);
 }
 
 #[test]

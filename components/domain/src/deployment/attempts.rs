@@ -45,7 +45,7 @@ impl Granted {
 }
 
 /// `commit`: the plan, what was granted, and the attempts so far. One key, so that an attempt is never saved
-/// without its plan. slack-command writes it under the target's lease.
+/// without its plan. slack-command writes it under the application's lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitFact {
     pub plan: Plan,

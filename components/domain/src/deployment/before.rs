@@ -2,8 +2,10 @@
 //! that cannot be fetched. Such a resource is excused, and health is judged by what is left.
 //!
 //! Easy to miss: a workload, or what carries an image that our sync applied, is never excused. Its bad health may be our
-//! version's, even if it looks as before.
+//! version's, even if it looks as before. Only what runs the image of another target in the same application is that
+//! target's, however it is.
 
+use super::proof::Ours;
 use crate::application::{Application, Health, Unwell};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,9 @@ pub struct AsBefore {
     pub health: String,
     /// `Kind/name` of each resource that was so before.
     pub because: Vec<String>,
+    /// `Kind/name` of each resource that is another target's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub theirs: Vec<String>,
 }
 
 /// What is remembered at the last look before our sync.
@@ -36,18 +41,27 @@ pub(super) struct Judged {
 
 /// Judges by what is left. Only if what is excused explains the health that Argo CD names: else there is something that
 /// is not shown to us.
-pub(super) fn judge(app: &Application, before: &[Unwell]) -> Judged {
+pub(super) fn judge(app: &Application, before: &[Unwell], ours: &Ours) -> Judged {
     let applied = || app.last.iter().flat_map(|last| &last.resources);
-    let carries_image = |one: &Unwell| {
+    // Argo CD says images since 3.1.
+    let images = |one: &Unwell| -> Vec<String> {
         let is_it = applied().filter(|resource| resource.kind == one.kind && resource.name == one.name);
-        is_it.flat_map(|resource| resource.images.iter().flatten()).next().is_some()
+        is_it.flat_map(|resource| resource.images.iter().flatten()).cloned().collect()
     };
-    let is_excused = |one: &&Unwell| !one.is_workload() && before.contains(one) && !carries_image(one);
-    let (excused, left): (Vec<&Unwell>, Vec<&Unwell>) = app.unwell.iter().partition(is_excused);
+    let (theirs, rest): (Vec<&Unwell>, Vec<&Unwell>) =
+        app.unwell.iter().partition(|one| ours.is_anothers(&images(one)));
+    let is_excused = |one: &&Unwell| !one.is_workload() && before.contains(one) && images(one).is_empty();
+    let (excused, left): (Vec<&Unwell>, Vec<&Unwell>) = rest.into_iter().partition(is_excused);
     let worst = |list: &[&Unwell]| list.iter().map(|one| one.health).max().unwrap_or(Health::Healthy);
-    let health = if worst(&excused) >= app.health { app.health.min(worst(&left)) } else { app.health };
-    let because = || excused.iter().map(|one| format!("{}/{}", one.kind, one.name)).collect();
-    let as_before = (health < app.health).then(|| AsBefore { health: format!("{:?}", app.health), because: because() });
+    let explained = worst(&excused).max(worst(&theirs));
+    let health = if explained >= app.health { app.health.min(worst(&left)) } else { app.health };
+    let names =
+        |list: &[&Unwell]| -> Vec<String> { list.iter().map(|one| format!("{}/{}", one.kind, one.name)).collect() };
+    let as_before = (health < app.health).then(|| AsBefore {
+        health: format!("{:?}", app.health),
+        because: names(&excused),
+        theirs: names(&theirs).into_iter().take(MOST).collect(),
+    });
     Judged { health, as_before, left: left.into_iter().cloned().collect() }
 }
 
@@ -55,6 +69,8 @@ pub(super) fn judge(app: &Application, before: &[Unwell]) -> Judged {
 mod tests {
     use super::*;
     use crate::application::{OperationState, Resource};
+    use crate::deployment::samples::target_plan;
+    use crate::image::ImageName;
     use Health::{Degraded, Healthy, Missing, Progressing, Suspended, Unknown};
     use proptest::prelude::*;
 
@@ -69,6 +85,69 @@ mod tests {
     fn app(unwell: &[Unwell]) -> Application {
         let health = unwell.iter().map(|one| one.health).max().unwrap_or(Healthy);
         Application { health, unwell: unwell.to_vec(), ..Application::default() }
+    }
+
+    fn judge(app: &Application, before: &[Unwell]) -> Judged {
+        super::judge(app, before, &target_plan().ours())
+    }
+
+    #[test]
+    fn what_runs_the_image_of_another_target_is_that_targets() {
+        let workload = |name: &str, health| Unwell {
+            kind: "Deployment".to_owned(),
+            name: name.to_owned(),
+            health,
+            message: String::new(),
+        };
+        let check = |images: &[&str], beside: &[&str], health, theirs: &[&str]| {
+            let mut app = app(&[workload("search", Degraded)]);
+            let search = Resource {
+                kind: "Deployment".to_owned(),
+                name: "search".to_owned(),
+                images: (!images.is_empty()).then(|| texts(images)),
+                ..Resource::default()
+            };
+            app.last = Some(OperationState { resources: vec![search], ..OperationState::default() });
+            let beside = beside.iter().map(|name| ImageName::parse(name).unwrap()).collect();
+            let judged = super::judge(&app, &[], &Ours { beside, ..target_plan().ours() });
+            let found = judged.as_before.map(|as_before| as_before.theirs).unwrap_or_default();
+            assert_eq!(
+                (judged.health, found, judged.left.len()),
+                (health, texts(theirs), 1 - theirs.len()),
+                "{images:?}"
+            );
+        };
+        let (search, checkout, proxy) = ("ghcr.io/acme/search:7", "ghcr.io/acme/checkout:new", "envoy:1.30");
+        let beside = &["ghcr.io/acme/search"][..];
+        check(&[search], beside, Healthy, &["Deployment/search"]);
+        check(&[search, proxy], beside, Healthy, &["Deployment/search"]);
+        // It runs ours, too, or nobody's, or it is not known what it runs.
+        check(&[search, checkout], beside, Degraded, &[]);
+        check(&[proxy], beside, Degraded, &[]);
+        check(&[], beside, Degraded, &[]);
+        check(&[search], &[], Degraded, &[]);
+        // Another environment of the same app has the same image.
+        check(&[checkout], &["ghcr.io/acme/checkout"], Degraded, &[]);
+    }
+
+    #[test]
+    fn what_is_left_beside_another_targets_workload_decides() {
+        let mut app = app(&[
+            one("Deployment", Progressing, ""),
+            Unwell { name: "search".to_owned(), ..one("Deployment", Degraded, "") },
+        ]);
+        let resource = |name: &str, image: &str| Resource {
+            kind: "Deployment".to_owned(),
+            name: name.to_owned(),
+            images: Some(texts(&[image])),
+            ..Resource::default()
+        };
+        let resources =
+            vec![resource("checkout", "ghcr.io/acme/checkout:new"), resource("search", "ghcr.io/acme/search:7")];
+        app.last = Some(OperationState { resources, ..OperationState::default() });
+        let ours = Ours { beside: vec![ImageName::parse("ghcr.io/acme/search").unwrap()], ..target_plan().ours() };
+        let judged = super::judge(&app, &[], &ours);
+        assert_eq!((judged.health, judged.left), (Progressing, vec![one("Deployment", Progressing, "")]));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::before::judge;
 use super::facts::deadline_of;
-use super::proof::{Doubt, Proof, proof};
+use super::proof::{Doubt, Ours, Proof, proof};
 use super::remarks::{Remarks, running_hook};
 use super::verdict::{Step, View, failed, failing, health, progress};
 use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
@@ -137,10 +137,10 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
             match watch.asked {
                 Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
                 _ if may_repeat(last, watch) => Step::Ask,
-                _ => sync_failed(app, watch, last),
+                _ => sync_failed((app, last), watch, &committed.commit.target().ours()),
             }
         }
-        Phase::Failed | Phase::Error => sync_failed(app, watch, last),
+        Phase::Failed | Phase::Error => sync_failed((app, last), watch, &committed.commit.target().ours()),
         Phase::Succeeded => {
             // A success on another commit (several sources, or a lying answer) is not ours to call live.
             if !last.revisions.is_empty() && !on_ours(&last.revisions) {
@@ -152,8 +152,8 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     }
 }
 
-fn sync_failed(app: &Application, watch: &WatchFact, last: &OperationState) -> Step {
-    let resources = failing(app, &judge(app, &watch.before).left);
+fn sync_failed((app, last): (&Application, &OperationState), watch: &WatchFact, ours: &Ours) -> Step {
+    let resources = failing(app, &judge(app, &watch.before, ours).left);
     failed(Failure::Sync { message: last.message.clone(), resources })
 }
 
@@ -210,7 +210,8 @@ fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFac
         Ok(Proof::Applied) if succeeded => health(view, committed, watch, last.finished.or(last.started)),
         // It says nothing of our image: not Argo CD before 3.1, nor a sync of other resources alone. One that failed took
         // nothing away. One that succeeded may be why the app is degraded.
-        _ if (ours_before && (!succeeded || judge(view.app, &watch.before).health != Health::Degraded))
+        _ if (ours_before
+            && (!succeeded || judge(view.app, &watch.before, &plan.ours()).health != Health::Degraded))
             || (succeeded && on_ours) =>
         {
             match health(view, committed, watch, last.finished.or(last.started)) {
@@ -259,15 +260,14 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     }
 }
 
-/// Whether the sync of an older deployment may be terminated, because `ours` waits for it: past the older one's deadline, or
-/// because somebody wants so.
+/// Whether the sync of an older deployment may be terminated, because `ours` waits for it in the same application: past
+/// the older one's deadline, or because somebody wants so who may deploy both.
 pub fn may_terminate(older: &Facts, ours: &Facts, is_wished: bool, now: Timestamp, limits: &Limits) -> bool {
     let Some((theirs, target)) = older.committed.as_ref().zip(ours.committed.as_ref()) else { return false };
     let is_late = older.deadline(limits).is_some_and(|deadline| now >= deadline);
     let is_older = theirs.at < target.at;
-    let (theirs, target) = (theirs.commit.target(), target.commit.target());
-    let is_ours = theirs.application() == target.application() && theirs.target == target.target;
-    is_older && is_ours && (is_wished || is_late)
+    let is_here = theirs.commit.target().application().is(target.commit.target().application());
+    is_older && is_here && (is_wished || is_late)
 }
 
 /// What to do about a sync whose asker slept meanwhile, and had lost its lease when it came.
@@ -281,7 +281,8 @@ pub enum Overtaken {
     By(DeploymentId),
 }
 
-/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the target's keys name. Only one that was
+/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the keys of its target and
+/// of its application name. Only one that was
 /// asked for already is asked for again; any other is its own watch's, or was told that it is not synced.
 pub fn overtaken(
     (late, facts): (&DeploymentId, &Facts),

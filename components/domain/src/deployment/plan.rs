@@ -147,6 +147,9 @@ pub struct TargetPlan {
     pub degraded_grace: Duration,
     /// Under which other names the image runs.
     pub mirrors: Vec<ImageName>,
+    /// Under which names the images of other targets run in the same application.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<ImageName>,
     pub verify_running: VerifyRunning,
     /// Whose commits ride along.
     pub riders: Riders,
@@ -166,7 +169,12 @@ impl TargetPlan {
 
     /// The image, however Argo CD may name it.
     pub fn ours(&self) -> Ours {
-        Ours { wanted: self.image_ref(), digest: self.digest.clone(), mirrors: self.mirrors.clone() }
+        Ours {
+            wanted: self.image_ref(),
+            digest: self.digest.clone(),
+            mirrors: self.mirrors.clone(),
+            beside: self.beside.clone(),
+        }
     }
 
     /// The image with its tag.

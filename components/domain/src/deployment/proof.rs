@@ -42,17 +42,28 @@ pub struct Ours {
     pub digest: Option<Digest>,
     /// The other names that the catalog lists.
     pub mirrors: Vec<ImageName>,
+    /// The names of the images of other targets in the same application.
+    pub beside: Vec<ImageName>,
 }
 
 impl Ours {
+    /// Whether who runs these images is another target's, and has nothing to do with our version.
+    pub fn is_anothers(&self, images: &[String]) -> bool {
+        let images = read(images);
+        let is_theirs = |image: &Named<'_>| self.beside.iter().any(|name| image.is(name));
+        images.iter().any(is_theirs) && !images.iter().any(|image| self.is_named_by(image))
+    }
+
     fn is_named_by(&self, image: &Named<'_>) -> bool {
         image.is(&self.wanted.name) || self.mirrors.iter().any(|name| image.is(name))
     }
 }
 
-/// Decides by the images that our sync `applied` (no hooks), and those that `pods` run (no Pods of Jobs).
+/// Decides by the images that our sync `applied` (no hooks), and those that `pods` run (no Pods of Jobs). The Pods of
+/// another target say nothing.
 pub fn proof(applied: &[String], pods: &[String], ours: &Ours) -> Result<Proof, Doubt> {
-    let (applied_images, pod_images) = (read(applied), read(pods));
+    let pods: Vec<&String> = pods.iter().filter(|image| !ours.is_anothers(std::slice::from_ref(image))).collect();
+    let (applied_images, pod_images) = (read(applied), read(&pods));
     let mirror = mirror(&applied_images, &pod_images, ours);
     let has = |images: &[Named<'_>]| has_ours(images, mirror, ours);
     match (has(&applied_images), has(&pod_images)) {
@@ -66,19 +77,28 @@ pub fn proof(applied: &[String], pods: &[String], ours: &Ours) -> Result<Proof, 
     }
 }
 
-fn read(images: &[String]) -> Vec<Named<'_>> {
-    images.iter().map(|image| Named::read(image)).collect()
+fn read(images: &[impl AsRef<str>]) -> Vec<Named<'_>> {
+    images.iter().map(|image| Named::read(image.as_ref())).collect()
 }
 
 /// The name under which a mirror has our image. A mirror keeps the last part of the name, which counts only if no other
-/// image has the same last part. What is applied beside our own name is an image of its own.
+/// image has the same last part. What is applied beside our own name is an image of its own. Where another target's
+/// image has that last part, too, no name is known to be ours.
 fn mirror<'a>(applied: &[Named<'a>], pods: &[Named<'a>], ours: &Ours) -> Option<&'a str> {
-    let last = ours.wanted.name.repository().rsplit('/').next().unwrap_or_default();
+    let last = last_part(&ours.wanted.name);
+    let is_ours = |name: &ImageName| name.is(&ours.wanted.name) || ours.mirrors.iter().any(|known| name.is(known));
+    if ours.beside.iter().any(|name| last_part(name) == last && !is_ours(name)) {
+        return None;
+    }
     let applies_ours = applied.iter().any(|image| ours.is_named_by(image));
     let beside: BTreeSet<&str> = applied.iter().filter(|_| applies_ours).map(|image| image.name).collect();
     let alike = applied.iter().chain(pods).filter(|image| image.last() == last && !ours.is_named_by(image));
     let names: BTreeSet<&str> = alike.map(|image| image.name).filter(|name| !beside.contains(name)).collect();
     if names.len() == 1 { names.first().copied() } else { None }
+}
+
+fn last_part(name: &ImageName) -> &str {
+    name.repository().rsplit('/').next().unwrap_or_default()
 }
 
 /// Whether our image is among these with our tag or digest. `None`: no image of these is ours, whatever its tag.
@@ -140,7 +160,7 @@ mod tests {
     }
 
     fn ours(digest: Option<&Digest>) -> Ours {
-        Ours { wanted: wanted(), digest: digest.cloned(), mirrors: Vec::new() }
+        Ours { wanted: wanted(), digest: digest.cloned(), mirrors: Vec::new(), beside: Vec::new() }
     }
 
     fn digest(digit: char) -> String {
@@ -215,6 +235,34 @@ mod tests {
         // Without the list nothing says that this is ours.
         let unlisted = proof(&[new.to_owned()], &[], &ours(None));
         assert_eq!(unlisted, Err(Doubt::NotUsed));
+    }
+
+    #[test]
+    fn the_image_of_another_target_proves_nothing_and_disproves_nothing() {
+        let beside = ["ghcr.io/acme/search", "quay.io/else/checkout"];
+        let check = |beside: &[&str], applied: &[&str], pods: &[&str], expected| {
+            let texts = |images: &[&str]| images.iter().map(|image| (*image).to_owned()).collect::<Vec<_>>();
+            let beside = beside.iter().map(|name| ImageName::parse(name).unwrap()).collect();
+            let ours = Ours { beside, ..ours(None) };
+            assert_eq!(proof(&texts(applied), &texts(pods), &ours), expected, "{applied:?} {pods:?}");
+        };
+        let (new, old) = ("ghcr.io/acme/checkout:new", "ghcr.io/acme/checkout:old");
+        let (search, alike) = ("ghcr.io/acme/search:new", "quay.io/else/checkout:7");
+        check(&beside, &[new, search, alike], &[new, search, alike], Ok(Proof::Runs));
+        check(&beside, &[new, search, alike], &[search, alike], Ok(Proof::Applied));
+        check(&beside, &[new, search], &[old, search], Err(Doubt::OldPods));
+        // The same last part, the same tag, and yet not ours.
+        check(&beside, &["quay.io/else/checkout:new"], &["quay.io/else/checkout:new"], Err(Doubt::NotUsed));
+        check(&["ghcr.io/acme/search"], &["quay.io/else/checkout:new"], &[], Ok(Proof::Applied));
+        // Neither is what a mirror may have renamed.
+        check(&beside, &["mirror.corp/x/checkout:new"], &[], Err(Doubt::NotUsed));
+        // Before Argo CD 3.1 nothing says what was applied: the Pods of others do not say it either.
+        check(&beside, &[], &[search], Ok(Proof::NoImage));
+        check(&[], &[], &[search], Err(Doubt::OtherTag));
+        check(&beside, &[search], &[search], Err(Doubt::NotUsed));
+        // Two environments of one app have one image: what runs anywhere proves it.
+        check(&["ghcr.io/acme/checkout"], &[old, new], &[old], Err(Doubt::OldPods));
+        check(&["ghcr.io/acme/checkout"], &[old, new], &[old, new], Ok(Proof::Runs));
     }
 
     #[test]

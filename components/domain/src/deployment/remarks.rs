@@ -42,7 +42,7 @@ impl Remarks {
         // Without manifests, Argo CD takes all for left over.
         let to_prune: &[String] = if app.comparison_failed() { &[] } else { &app.to_prune };
         Self {
-            as_before: judge(app, before).as_before,
+            as_before: judge(app, before, &plan.targets.first().ours()).as_before,
             hook: None,
             conditions: errors.into_iter().chain(warnings).take(CONDITIONS).map(short).collect(),
             to_prune: u32::try_from(to_prune.len()).unwrap_or(u32::MAX),

@@ -85,6 +85,7 @@ pub fn target_plan() -> TargetPlan {
         deadline: Duration::from_secs(600),
         degraded_grace: Duration::from_secs(10),
         mirrors: Vec::new(),
+        beside: Vec::new(),
         verify_running: crate::image::VerifyRunning::On,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,

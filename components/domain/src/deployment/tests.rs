@@ -888,14 +888,17 @@ fn what_was_so_before_our_sync_does_not_count() {
     let of = |before: &[Unwell], now: &[Unwell]| {
         let health = now.iter().map(|one| one.health).max().unwrap_or(Health::Healthy);
         let mut scene = Scene::succeeded(9, health);
-        before_sync(&Application { unwell: before.to_vec(), ..scene.app.clone() }, &mut scene.watch);
+        before_sync(&Application { unwell: before.to_vec(), ..scene.app.clone() }, &target_plan(), &mut scene.watch);
         scene.app.unwell = now.to_vec();
         scene
     };
     let mut so = of(&[ingress()], &[ingress()]);
     assert!(matches!(so.step(9), Step::Over(LastWord::Live { .. })));
     let because = vec!["Ingress/checkout".to_owned()];
-    assert_eq!(so.watch.remarks.as_before, Some(AsBefore { health: "Progressing".to_owned(), because }));
+    assert_eq!(
+        so.watch.remarks.as_before,
+        Some(AsBefore { health: "Progressing".to_owned(), because, theirs: Vec::new() })
+    );
     let Step::Follow(progress) = of(&[], &[ingress()]).step(300) else { panic!("not followed") };
     assert_eq!((progress.health.as_str(), progress.holds.as_str()), ("Progressing", "Ingress/checkout is progressing"));
     // The rollout itself is not over, and its health is the one to name.
@@ -1251,10 +1254,20 @@ fn only_the_sync_of_an_older_deployment_of_the_same_target_is_terminated() {
     assert!(may_terminate(&relayed(), &ours, false, late));
     assert!(!may_terminate(&ours, &relayed(), true, late), "a newer one");
     assert!(!may_terminate(&Facts::default(), &ours, true, late), "nothing is known of it");
-    let mut elsewhere = target_plan();
-    elsewhere.target.environment = crate::names::EnvironmentName::parse("staging").unwrap();
-    let elsewhere = CommittedFact { commit: Box::new(commit_to(elsewhere)), ..committed() };
-    assert!(!may_terminate(&Facts { committed: Some(elsewhere), ..relayed() }, &ours, true, late), "another target's");
+    let by = |plan| Facts {
+        committed: Some(CommittedFact { commit: Box::new(commit_to(plan)), ..committed() }),
+        ..relayed()
+    };
+    let mut beside = target_plan();
+    beside.target.environment = crate::names::EnvironmentName::parse("staging").unwrap();
+    assert!(!may_terminate(&by(beside.clone()), &ours, false, in_time));
+    assert!(may_terminate(&by(beside.clone()), &ours, false, late), "another target's in the same application");
+    let application = crate::names::ArgoApplication {
+        name: crate::names::KubeName::parse("checkout-staging").unwrap(),
+        ..target_plan().application().clone()
+    };
+    let elsewhere = TargetPlan { applications: crate::nonempty::NonEmpty::one(application), ..beside };
+    assert!(!may_terminate(&by(elsewhere), &ours, true, late), "in another application");
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub(super) fn health(
     if !app.comparison_failed() {
         watch.refreshes = 0;
     }
-    let judged = judge(app, &watch.before);
+    let judged = judge(app, &watch.before, &committed.commit.target().ours());
     match judged.health {
         Health::Degraded => {
             let (message, resources) = (app.health_message.clone(), failing(app, &judged.left));
@@ -82,7 +82,7 @@ pub(super) fn health(
             // A rollout past its deadline stays so. What was so before our sync may be about the version before.
             let at_once = judged.left.iter().any(Unwell::has_given_up) && !watch.degraded_before;
             let grace = if at_once { Duration::ZERO } else { grace(view, committed, watch) };
-            fail_after(view, watch, grace, failure)
+            fail_after((view, committed), watch, grace, failure)
         }
         Health::Healthy => image(view, committed, watch),
         // A pause that our version has no part in was there before.
@@ -156,7 +156,7 @@ fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> St
             let found = if why == Doubt::OldPods || applied.is_empty() { pods } else { applied };
             let found = found.into_iter().take(5).collect();
             let failure = Failure::OtherImage { wanted: plan.image_ref().to_string(), found, why };
-            fail_after(view, watch, view.limits.other_image, failure)
+            fail_after((view, committed), watch, view.limits.other_image, failure)
         }
     }
 }
@@ -174,7 +174,12 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
 }
 
 /// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
-fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
+fn fail_after(
+    (view, committed): (View<'_>, &CommittedFact),
+    watch: &mut WatchFact,
+    grace: Duration,
+    failure: Failure,
+) -> Step {
     let is_image = matches!(failure, Failure::OtherImage { .. });
     if watch.doubts_image != is_image {
         forget_doubt(watch);
@@ -182,7 +187,7 @@ fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: F
     }
     // Meanwhile people read how it is.
     watch.waiting = None;
-    watch.progress = Some(progress_of(view.app, &judge(view.app, &watch.before)));
+    watch.progress = Some(progress_of(view.app, &judge(view.app, &watch.before, &committed.commit.target().ours())));
     let since = *watch.degraded_since.get_or_insert(view.now);
     watch.degraded_seen = watch.degraded_seen.saturating_add(1);
     if view.now.since(since) >= grace && watch.degraded_seen >= 2 {
@@ -240,8 +245,8 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
 }
 
 /// What a watch remembers of the last look before its sync.
-pub fn before_sync(app: &Application, watch: &mut WatchFact) {
+pub fn before_sync(app: &Application, plan: &TargetPlan, watch: &mut WatchFact) {
     watch.before = remembered(app);
-    watch.degraded_before = judge(app, &watch.before).health == Health::Degraded;
+    watch.degraded_before = judge(app, &watch.before, &plan.ours()).health == Health::Degraded;
     watch.last_before = app.last.as_ref().and_then(|last| last.started);
 }

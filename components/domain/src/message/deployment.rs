@@ -19,6 +19,8 @@ use std::time::Duration;
 pub enum Note {
     /// Others write to the branch first.
     Queue { ahead: u64 },
+    /// Another target has the turn in the same Argo CD application; `link`: to the message of its deploy.
+    Application { other: Target, link: Option<String> },
     /// The mutation had no answer: being found out.
     Settling,
     /// Another system wants a pause, and then is asked again.
@@ -167,6 +169,10 @@ fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
         Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
         Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys are ahead."),
+        Some(Note::Application { other, link: url }) => {
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
+            format!("waiting for the deploy of {other} in the same Argo CD application{seen}.")
+        }
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
         Some(Note::Pause { fault, wait }) => {
             let cause = sentence::cause(fault.system, &fault.cause);

@@ -23,13 +23,21 @@ pub(super) fn lines(facts: &Facts) -> Vec<String> {
     lines
 }
 
-/// What was so before, and is no reason not to call it live.
+/// What was so before, or is another target's, and is no reason not to call it live.
 pub(super) fn as_before(facts: &Facts) -> String {
     let Some(so) = facts.watch.as_ref().and_then(|watch| watch.remarks.as_before.as_ref()) else {
         return String::new();
     };
-    let because = few(&so.because, u32::try_from(so.because.len()).unwrap_or(u32::MAX));
-    format!(" Argo CD calls the app {} as before, because of {because}.", words(&so.health, SHORT))
+    let few = |names: &[String]| few(names, u32::try_from(names.len()).unwrap_or(u32::MAX));
+    let health = words(&so.health, SHORT);
+    let before =
+        if so.because.is_empty() { String::new() } else { format!(" as before, because of {}", few(&so.because)) };
+    let theirs = match (so.theirs.is_empty(), so.because.is_empty()) {
+        (true, _) => String::new(),
+        (false, true) => format!(", because of {} with another app's image", few(&so.theirs)),
+        (false, false) => format!(", and because of {} with another app's image", few(&so.theirs)),
+    };
+    format!(" Argo CD calls the app {health}{before}{theirs}.")
 }
 
 /// Three of so many.

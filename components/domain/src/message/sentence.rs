@@ -108,6 +108,13 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
             format!("{target} is busy with {by}{seen}.")
         }
+        Refusal::ApplicationBusy { other, by, link: url, minutes } => {
+            let by = by.as_ref().map(|by| format!(" by <@{by}>")).unwrap_or_default();
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
+            format!(
+                "the deploy of {other}{by}{seen} in the same Argo CD application isn't done after {minutes} minutes."
+            )
+        }
         Refusal::Locked { target, by, reason, since, until, everything } => {
             let what = if *everything { "everything".to_owned() } else { target.to_string() };
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
@@ -252,7 +259,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NoValuesFile { .. } => "Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.",
         Refusal::Edit { why, .. } => edit_remedy(why),
         Refusal::AlreadyWritten { .. } => "Press *Deploy it* to roll it out now.",
-        Refusal::Busy { .. } => "Try again when it's done.",
+        Refusal::Busy { .. } | Refusal::ApplicationBusy { .. } => "Try again when it's done.",
         Refusal::Locked { everything: true, .. } => "They or an owner can unlock it: `/deploy unlock all`.",
         Refusal::Locked { target, .. } => {
             return format!("They or an owner can unlock it: `/deploy unlock {target}`.");

@@ -100,6 +100,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
+        Refusal::ApplicationBusy { .. } => "application busy",
         Refusal::Locked { .. } => "locked",
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
         Refusal::ChecksNotPassed { .. } => "checks not passed",
@@ -126,7 +127,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 39, "one of each");
+    assert_eq!(names.len(), 40, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -168,6 +169,8 @@ fn every_refusal_says_why_and_what_to_do() {
     already written: not deployed: somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
     busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
+    application busy: not deployed: the deploy of checkout@production by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>) in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
+    application busy: not deployed: the deploy of checkout@production in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
     locked: not deployed: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
     locked: not deployed: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>. They or an owner can unlock it: `/deploy unlock all`.
     branch not allowed: not deployed: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
@@ -403,6 +406,14 @@ fn notes_are_said_while_they_are_true() {
     let notes = [
         ("one", Note::Queue { ahead: 1 }),
         ("more", Note::Queue { ahead: 7 }),
+        (
+            "another target",
+            Note::Application {
+                other: target_plan().target,
+                link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
+            },
+        ),
+        ("another one's message", Note::Application { other: target_plan().target, link: None }),
         ("unknown", Note::Settling),
         ("a pause", Note::Pause { fault, wait: Duration::from_secs(90) }),
     ];
@@ -410,6 +421,8 @@ fn notes_are_said_while_they_are_true() {
     insta::assert_snapshot!(list_of(words), @"
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
+    another target: checkout #42 – waiting for the deploy of checkout in the same Argo CD application (<https://acme.slack.com/archives/C1/p1|see it>).
+    another one's message: checkout #42 – waiting for the deploy of checkout in the same Argo CD application.
     unknown: checkout #42 – GitHub didn't confirm my commit. I'm finding out whether it went through.
     a pause: checkout #42 – I'm waiting 1 min 30 s before I try again to read the catalog: GitHub limits how often I may ask (again in 90 s).
     ");
@@ -458,8 +471,15 @@ fn words(facts: &Facts) -> String {
 }
 
 fn remarks() -> Remarks {
-    let as_before = AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()] };
+    let as_before =
+        AsBefore { health: "Progressing".to_owned(), because: vec!["Ingress/checkout".to_owned()], theirs: Vec::new() };
     Remarks { as_before: Some(as_before), ..Remarks::default() }
+}
+
+fn beside(because: &[&str]) -> Remarks {
+    let because = because.iter().map(|name| (*name).to_owned()).collect();
+    let theirs = vec!["Deployment/search".to_owned()];
+    Remarks { as_before: Some(AsBefore { health: "Degraded".to_owned(), because, theirs }), ..Remarks::default() }
 }
 
 fn asked() -> WatchFact {
@@ -621,6 +641,8 @@ fn every_last_word() {
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
         ("live, not asked", last(LastWord::Live { proof: Proof::NotAsked, synced_by: None, urls: Vec::new() }, asked())),
         ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
+        ("live beside another's", last(live(), WatchFact { remarks: beside(&[]), ..asked() })),
+        ("live beside both", last(live(), WatchFact { remarks: beside(&["Ingress/checkout"]), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
@@ -641,6 +663,8 @@ fn every_last_word() {
     live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
     live, not asked: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Whether this version runs is not proven: `verify_running: off`.
     live as before: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Progressing as before, because of `Ingress/checkout`.
+    live beside another's: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded, because of `Deployment/search` with another app's image.
+    live beside both: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded as before, because of `Ingress/checkout`, and because of `Deployment/search` with another app's image.
     synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.

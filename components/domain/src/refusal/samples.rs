@@ -121,6 +121,13 @@ pub fn every_refusal() -> Vec<Refusal> {
             link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
         },
         Refusal::Busy { target: target(), by: None, id: None, link: None },
+        Refusal::ApplicationBusy {
+            other: Box::new(target()),
+            by: Some(user("U1")),
+            link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
+            minutes: 3,
+        },
+        Refusal::ApplicationBusy { other: Box::new(target()), by: None, link: None, minutes: 3 },
         Refusal::Locked {
             target: target(),
             by: user("U1"),

@@ -74,6 +74,7 @@ fn every_fact_is_read_as_it_was_written() {
         applications: NonEmpty::one(ArgoApplication { namespace, ..application() }),
         deadline: Duration::from_millis(1500),
         mirrors: vec![domain::image::ImageName::parse("mirror.corp/checkout").unwrap()],
+        beside: vec![domain::image::ImageName::parse("ghcr.io/acme/search").unwrap()],
         verify_running: domain::image::VerifyRunning::Off,
         ..target_plan()
     };
@@ -165,7 +166,7 @@ fn every_fact_is_read_as_it_was_written() {
             degraded_before: true,
             before: vec![Unwell { kind: text(), name: text(), health: Health::Progressing, message: text() }],
             remarks: Remarks {
-                as_before: Some(AsBefore { health: text(), because: vec![text()] }),
+                as_before: Some(AsBefore { health: text(), because: vec![text()], theirs: vec![text()] }),
                 conditions: vec![Condition { kind: text(), message: text() }],
                 hook: Some((text(), 3)),
                 to_prune: 1,

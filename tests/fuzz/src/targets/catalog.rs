@@ -12,7 +12,7 @@ use domain::names::{BranchName, FilePath, SlackChannel, SlackUser, Target};
 use domain::refusal::{NotAllowed, Refusal};
 use domain::time::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
@@ -124,7 +124,7 @@ pub fn catalog(data: &[u8]) {
     assert!(text.len() <= LONGEST && !catalog.apps.is_empty());
 
     let mut again = json!({ "owners": people(&catalog.owners) });
-    let (mut applications, mut places) = (BTreeSet::new(), BTreeSet::new());
+    let (mut projects, mut places) = (BTreeMap::new(), BTreeSet::new());
     for (name, app) in &catalog.apps {
         assert_eq!(name, &app.name);
         assert!(!app.environments.is_empty());
@@ -135,7 +135,8 @@ pub fn catalog(data: &[u8]) {
             assert!((30..=7200).contains(&environment.deadline.as_secs()), "{:?}", environment.deadline);
             assert!(environment.degraded_grace <= Duration::from_secs(600));
             let argocd = &environment.argocd;
-            assert!(applications.insert((&argocd.namespace, &argocd.name)), "{} belongs to two targets", argocd.name);
+            let project = *projects.entry((&argocd.namespace, &argocd.name)).or_insert(&argocd.project);
+            assert_eq!(project, &argocd.project, "{} is in two projects", argocd.name);
             assert!(!environment.tag_at.is_empty());
             for place in environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
                 assert!(places.insert(place), "{place:?} belongs to two targets");

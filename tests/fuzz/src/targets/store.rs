@@ -13,7 +13,7 @@ use domain::limits::Limits;
 use domain::message;
 use domain::message::Message;
 use domain::message::{Button, Note};
-use domain::names::{ArgoApplication, CommitSha, DeploymentId, KubeName};
+use domain::names::{AppName, ArgoApplication, CommitSha, DeploymentId, EnvironmentName, KubeName, Target};
 use serde_json::Value;
 use std::fmt::Debug;
 use store::{
@@ -75,12 +75,16 @@ pub fn stored_value(data: &[u8]) {
     let name = |text| KubeName::parse(text).expect("a name");
     let application = ArgoApplication { name: name("checkout"), project: name("default"), namespace: None };
     key(Current(&application), data);
-    key(Live(&application), data);
-    key(Lock(&application), data);
+    let target = Target {
+        app: AppName::parse("checkout").expect("a name"),
+        environment: EnvironmentName::parse("default").expect("a name"),
+    };
+    key(Live(&target), data);
+    key(Lock(&target), data);
     key(Rewritten, data);
     key(CatalogCache, data);
     key(EarlyEnds, data);
-    key(History(&application), data);
+    key(History(&target), data);
     key(ManagedFiles, data);
     key(Pushed(&CommitSha::parse(&"e".repeat(40)).expect("a commit")), data);
 

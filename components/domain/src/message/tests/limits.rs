@@ -125,7 +125,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         ]);
         let condition = Condition { kind: s(), message: s() };
         let remarks = Remarks {
-            as_before: Some(AsBefore { health: s(), because: vec![s(); 20] }),
+            as_before: Some(AsBefore { health: s(), because: vec![s(); 20], theirs: vec![s(); 20] }),
             conditions: vec![condition; 5],
             hook: Some((s(), u64::MAX)),
             to_prune: u32::MAX,
@@ -187,6 +187,12 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 everything: false,
             },
             Refusal::Busy { target: target(), by: None, id: None, link: Some(format!("https://evil.example/{evil}")) },
+            Refusal::ApplicationBusy {
+                other: Box::new(target()),
+                by: None,
+                link: Some(format!("https://evil.example/{evil}")),
+                minutes: 3,
+            },
         ];
         let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into() });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
