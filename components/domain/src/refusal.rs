@@ -171,7 +171,7 @@ pub enum Refusal {
         /// The tag that was tried.
         tag: Tag,
         /// The commit it would be of.
-        head: CommitSha,
+        head: Option<CommitSha>,
     },
     /// The values file is missing.
     NoValuesFile {
@@ -292,7 +292,7 @@ pub enum Refusal {
         /// What.
         target: Box<Target>,
         /// Which commit they agree to.
-        head: CommitSha,
+        head: Option<CommitSha>,
         /// Its tag.
         tag: Tag,
         /// How many have to.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, quick, room};
-use fakes::Moment::Before as Ahead;
+use sandbox::hold::Moment::Before as Ahead;
 use sandbox::{Sandbox, now, world};
 use std::time::Duration;
 

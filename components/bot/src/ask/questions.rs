@@ -102,7 +102,7 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
 /// be another one tomorrow, so a rollback names its tag; a tag does not move, so a rollback needs no commit.
 fn offer(of: &DeploymentId, mut words: DeployWords, plan: &TargetPlan) -> Offer {
     let is_rollback = name_version(&mut words, &plan.tag);
-    let head = (!is_rollback).then(|| plan.source.head.clone());
+    let head = plan.source.head.clone().filter(|_| !is_rollback);
     Offer { of: of.clone(), words, head }
 }
 

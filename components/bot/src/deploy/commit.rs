@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_takeover_replaces_the_version_that_runs() {
-        let previous = Previous { tag: Tag::parse("main-7654321").unwrap(), head: sha('7') };
+        let previous = Previous { tag: Tag::parse("main-7654321").unwrap(), head: Some(sha('7')) };
         let live = TargetPlan { previous: Some(previous), ..target_plan() };
         let expected = TargetPlan { taken: Some(taken()), before: Some("main-7654321".to_owned()), ..live.clone() };
         assert_eq!(take_over(taken(), &live), expected);

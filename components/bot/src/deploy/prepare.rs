@@ -46,7 +46,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
         What::Rollback(version) => {
             let past = versions::past(cx, &site.target).await?;
             let source = versions::earlier(site, &past, version).await?.source;
-            checked = Some(source.head);
+            checked = source.head;
             Reference::Branch(source.branch)
         }
         What::Written => {
@@ -56,7 +56,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
             let now = file.insert(cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?);
             let text = text_of(cx, path, now).await?;
             let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
-            checked = Some(source.head);
+            checked = source.head;
             Reference::Branch(source.branch)
         }
     };

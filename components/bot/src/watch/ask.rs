@@ -9,7 +9,7 @@ use crate::world::{Line, World};
 use clients::argocd::{self, ArgoError, Right, SyncOutcome};
 use domain::application::{Application, Phase};
 use domain::deployment::{
-    self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
+    self, CommitFact, CommittedFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
@@ -91,10 +91,12 @@ impl<W: World> Follower<'_, W> {
     /// A rollback may take the turn from a deployment that is under way. That deployment is followed until the
     /// rollback's commit is there.
     pub(super) async fn is_replaced(&self, commit: &CommitFact) -> Result<bool, StoreError> {
-        match self.turn(commit).await? {
-            (Turn::Theirs, by) => self.superseded(by).await.map(|_| true),
-            _ => Ok(false),
+        let (Turn::Theirs, Some(by)) = self.turn(commit).await? else { return Ok(false) };
+        let has_committed = store::load_fact::<CommittedFact>(self.world, &by.id).await?.is_some();
+        if has_committed {
+            self.superseded(Some(by)).await?;
         }
+        Ok(has_committed)
     }
 
     /// Our sync waits for that of an older deployment in the same application, of whichever target. Past its deadline, or

@@ -40,8 +40,8 @@ pub struct Source {
     pub reference: Reference,
     /// The branch behind it.
     pub branch: BranchName,
-    /// Its newest commit when we asked.
-    pub head: CommitSha,
+    /// Its newest commit when we asked. `None`: we never deployed that version, and know only its tag.
+    pub head: Option<CommitSha>,
     /// Title of the pull request, or first line of the commit.
     pub title: String,
     /// Who opened the pull request.
@@ -94,8 +94,8 @@ impl Riders {
 pub struct Previous {
     /// Its tag.
     pub tag: Tag,
-    /// Its commit in the app's repository.
-    pub head: CommitSha,
+    /// Its commit in the app's repository, if we deployed it.
+    pub head: Option<CommitSha>,
 }
 
 /// What a person has written and a commit of ours, which changes nothing, takes over.

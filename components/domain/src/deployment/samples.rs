@@ -71,7 +71,7 @@ pub fn target_plan() -> TargetPlan {
             repo: RepoName::parse("acme/checkout").unwrap(),
             reference: Reference::PullRequest(PullRequestNumber(42)),
             branch: BranchName::parse("faster-cart").unwrap(),
-            head: sha('a'),
+            head: Some(sha('a')),
             title: "Make the cart faster".to_owned(),
             author: Some(GitHubLogin::parse("bob").unwrap()),
             url: Some("https://github.com/acme/checkout/pull/42".to_owned()),

@@ -94,7 +94,8 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!("branch and commit make {}, which isn't a valid image tag.", code(made))
         }
         Refusal::NoImage { image, tag, head } => {
-            format!("there is no image {} in {} yet (commit {}).", code(tag), code(image), code(head.short()))
+            let commit = head.as_ref().map(|head| format!(" (commit {})", code(head.short()))).unwrap_or_default();
+            format!("there is no image {} in {} yet{commit}.", code(tag), code(image))
         }
         Refusal::NoValuesFile { path, repo } => format!("there is no {} in {repo}.", code(path)),
         Refusal::Edit { path, why } => edit_problem(&code(path), why),
