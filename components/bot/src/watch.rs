@@ -16,7 +16,7 @@ use follower::Ended;
 use futures::channel::mpsc;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::{Calls, Flight, Lease, StoreError, Terms};
@@ -34,6 +34,8 @@ pub(crate) struct Watch<'a, W> {
     pub(crate) lease: &'a Lease<'a, W>,
     /// Asks for a sync, by deployment.
     pub(crate) syncs: &'a Calls<DeploymentId>,
+    /// Argo CD's version, once it was asked for.
+    pub(crate) version: RefCell<Option<String>>,
     /// Time is up: come to an end at the next safe point.
     pub(crate) closing: Cell<bool>,
 }
@@ -42,7 +44,8 @@ pub(crate) struct Watch<'a, W> {
 pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
     let syncs = Calls::default();
     let watched = Lease::try_hold(world, "watch", WATCH, async |lease| {
-        let watch = Watch { world, settings, lease, syncs: &syncs, closing: Cell::new(false) };
+        let (version, closing) = (RefCell::default(), Cell::new(false));
+        let watch = Watch { world, settings, lease, syncs: &syncs, version, closing };
         let left = watch.run().await;
         if left.is_err() {
             // Calls of ours may still be on their way: the lease runs out, and then somebody goes on.

@@ -11,6 +11,7 @@ mod events;
 mod samples;
 mod sync;
 mod tree;
+mod version;
 mod webhook;
 mod wire;
 
@@ -19,4 +20,5 @@ pub use api::{ArgoCd, ArgoError, get, get_request, read_application, refresh, re
 pub use events::{Event, EventStream, events, events_request};
 pub use sync::{Revision, SyncOutcome, read_sync, sync, sync_request, terminate, terminate_request, which_sources};
 pub use tree::{pods, pods_request, read_pods};
+pub use version::{pins_sources, read_version, version, version_request};
 pub use webhook::{RelayHeaders, read_webhook, webhook, webhook_request};

@@ -57,6 +57,8 @@ pub enum Version {
     Current,
     /// Older: reads `X-Hub-Signature` only.
     Sha1,
+    /// 2.10: that, too, and a sync ignores `sourcePositions` and `revisions`.
+    Unpinned,
 }
 
 /// What an account may do.
@@ -528,6 +530,7 @@ impl ArgoCd {
         match app.layout {
             Layout::Single => explicit[0] = wanted.revision.as_deref().filter(|revision| !revision.is_empty()),
             // With several sources a plain `revision` means nothing.
+            Layout::Multi if self.version == Version::Unpinned => {}
             Layout::Multi => {
                 for (index, position) in wanted.source_positions.iter().flatten().enumerate() {
                     let source = usize::try_from(*position).ok().and_then(|position| position.checked_sub(1));
@@ -700,6 +703,7 @@ impl ArgoCd {
         let version = match self.version {
             Version::Current => "v3.5.1+37ee009",
             Version::Sha1 => "v2.12.11+1111111",
+            Version::Unpinned => "v2.10.18+2175939",
         };
         match self.session(request) {
             Ok(()) => json!({"Version": version, "Platform": "linux/amd64", "GoVersion": "go1.25.1"}),

@@ -11,7 +11,7 @@ use domain::application::{Application, Phase};
 use domain::deployment::{
     self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
 };
-use domain::fault::{Cause, Changed, Fault, System};
+use domain::fault::{Cause, Changed, Fault, Passing, System};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
@@ -153,10 +153,14 @@ impl<W: World> Follower<'_, W> {
         if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
             return self.fail(Failure::BranchRewritten).await;
         }
-        let gitops = &commit.plan.gitops;
-        let Some(revision) = argocd::which_sources(snapshot, &gitops.repo, &gitops.branch, sha) else {
+        let Some(revision) = argocd::which_sources(snapshot, &commit.plan.gitops, sha) else {
             return self.fail(Failure::NoSource).await;
         };
+        if revision.positions.is_some()
+            && let Some(flow) = self.too_old().await?
+        {
+            return Ok(flow);
+        }
         let before = self.facts.borrow().watch.as_ref().map(Before::of).unwrap_or_default();
         let now = self.world.now();
         self.save(|watch| {
@@ -174,6 +178,24 @@ impl<W: World> Follower<'_, W> {
         let sync = argocd::sync(self.world, argocd, application, &revision, self.id);
         let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
         self.read_outcome(outcome, before).await
+    }
+
+    /// What there is to do if Argo CD cannot sync several sources to our commit. Whoever hides the version has a new one: an
+    /// old one has no other fault than this.
+    async fn too_old(&self) -> Result<Option<Flow>, StoreError> {
+        let known = self.watch.version.borrow().clone();
+        let version = match known {
+            Some(version) => version,
+            None => match argocd::version(self.world, &self.watch.settings.argocd).await {
+                Ok(version) => version,
+                Err(ArgoError::Fault(fault)) if fault.passing() != Passing::Never => {
+                    return self.trouble(ArgoError::Fault(fault), Right::Sync).await.map(Some);
+                }
+                Err(_) => String::new(),
+            },
+        };
+        self.watch.version.replace(Some(version.clone()));
+        if argocd::pins_sources(&version) { Ok(None) } else { self.fail(Failure::TooOld { version }).await.map(Some) }
     }
 
     /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
@@ -206,7 +228,11 @@ impl<W: World> Follower<'_, W> {
                 let waiting = Waiting::OtherOperation { by: None, of: None, hook: None };
                 return self.not_taken(before, Some(waiting)).await;
             }
-            SyncOutcome::Window(_) => return self.not_taken(before, Some(Waiting::SyncWindow)).await,
+            SyncOutcome::Window(_) => {
+                self.not_taken(before, Some(Waiting::SyncWindow)).await?;
+                // A window opens after hours, and no event says so.
+                return Ok(Flow::Wait(Some(self.after(self.watch.settings.limits.reload))));
+            }
             SyncOutcome::AutoSync(said) => {
                 self.world.log(Line::error("auto_sync_is_on").of(self.id).with("argocd", said.as_str()));
                 self.save(|watch| watch.automated = true).await?;
@@ -367,7 +393,7 @@ async fn ask_again<W: World>(world: &W, settings: &SyncPollerSettings, id: &Depl
     let Ok(facts) = store::load(world, id).await else { return false };
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
     let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
-    let sources = argocd::which_sources(&app, &commit.plan.gitops.repo, &commit.plan.gitops.branch, &committed.sha);
+    let sources = argocd::which_sources(&app, &commit.plan.gitops, &committed.sha);
     let Some(revision) = sources else { return false };
     matches!(
         argocd::sync(world, &settings.argocd, commit.target().application(), &revision, id).await,

@@ -322,8 +322,8 @@ pub struct Progress {
     pub health: String,
     /// The operation's own words ("waiting for healthy state of apps/Deployment/checkout").
     pub message: String,
-    /// Resources applied so far, and all.
-    pub resources: Option<(u32, u32)>,
+    /// How many resources it is through with. How many there are is not known: later waves are not listed yet.
+    pub resources: u32,
     /// Which retry this is.
     pub retry: u32,
     /// The Pod that holds it up, or another resource beside the workloads, and why; empty: none is known.
@@ -367,6 +367,11 @@ pub enum Failure {
     Deleting,
     /// None of its sources follows the GitOps branch.
     NoSource,
+    /// It has several sources, and Argo CD is too old to sync one of them to our commit.
+    TooOld {
+        /// Argo CD's version, in its own words.
+        version: String,
+    },
     /// Argo CD refused the sync for a reason of its own.
     Refused {
         /// Its words.

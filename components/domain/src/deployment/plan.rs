@@ -122,6 +122,8 @@ pub struct Plan {
 pub struct GitOpsBranch {
     pub repo: RepoName,
     pub branch: BranchName,
+    /// It is the repository's default branch: what `HEAD` is.
+    pub is_default: bool,
     /// The repository's page, for links.
     pub url: String,
 }

@@ -98,6 +98,7 @@ pub fn commit_to(target: TargetPlan) -> CommitFact {
     let gitops = GitOpsBranch {
         repo: RepoName::parse("acme/gitops").unwrap(),
         branch: BranchName::parse("main").unwrap(),
+        is_default: true,
         url: "https://github.com/acme/gitops".to_owned(),
     };
     let plan = Plan { gitops, targets: NonEmpty::one(target) };

@@ -495,7 +495,7 @@ fn ours_is_followed_while_it_runs() {
             synced: false,
             health: "Healthy".to_owned(),
             message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
-            resources: Some((2, 3)),
+            resources: 2,
             retry: 1,
             holds: String::new(),
         };

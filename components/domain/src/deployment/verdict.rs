@@ -181,15 +181,12 @@ pub(super) fn failed(failure: Failure) -> Step {
 
 pub(super) fn progress(app: &Application, synced: bool) -> Progress {
     let last = app.last.as_ref();
-    let applied = last.map(|last| {
-        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
-        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
-    });
+    let done = last.map(|last| last.resources.iter().filter(|resource| resource.is_done()).count());
     Progress {
         synced,
         health: format!("{:?}", app.health),
         message: last.map(|last| last.message.clone()).unwrap_or_default(),
-        resources: applied.filter(|(_, all)| *all > 0),
+        resources: u32::try_from(done.unwrap_or_default()).unwrap_or(u32::MAX),
         retry: last.map(|last| last.retry_count).unwrap_or_default(),
         holds: String::new(),
     }

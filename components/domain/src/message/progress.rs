@@ -16,7 +16,11 @@ pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
         return format!("rolled out {sha}. Health: {health}.{}", held_by(progress));
     }
     let mut parts = Vec::new();
-    parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
+    parts.extend(match progress.resources {
+        0 => None,
+        1 => Some("1 resource".to_owned()),
+        done => Some(format!("{done} resources")),
+    });
     let message = || words(&progress.message, LONG).trim_end_matches('.').to_owned();
     parts.extend(watch.and_then(waiting_for_hook).or_else(|| Some(message()).filter(|message| !message.is_empty())));
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));

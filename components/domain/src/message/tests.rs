@@ -496,7 +496,7 @@ fn how_far_the_sync_is() {
     let progress = |progress| watched(WatchFact { progress: Some(progress), ..asked() });
     let applying = Progress {
         message: "waiting for healthy state of apps/Deployment/checkout.".to_owned(),
-        resources: Some((3, 7)),
+        resources: 3,
         retry: 1,
         ..Progress::default()
     };
@@ -510,7 +510,7 @@ fn how_far_the_sync_is() {
     ]), @"
     asked: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`.
     begun: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`.
-    applying: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: 3 of 7 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
+    applying: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: 3 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
     progressing: :arrows_counterclockwise: *checkout #42*  rolled out `ddddddd`. Health: progressing.
     unknown: :arrows_counterclockwise: *checkout #42*  rolled out `ddddddd`. Health: unknown.
     ");
@@ -540,7 +540,7 @@ fn what_a_deployment_waits_for() {
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
-    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which runs Job/smoke (PostSync hook).
+    an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which waits for Job/smoke (PostSync hook).
     window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
     Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
     auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
@@ -685,6 +685,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("no application", failed(Failure::NoApplication)),
         ("deleting", failed(Failure::Deleting)),
         ("no source", failed(Failure::NoSource)),
+        ("too old", failed(Failure::TooOld { version: "v2.10.18+2175939".to_owned() })),
         ("refused", failed(Failure::Refused { said: text("application spec is invalid.") })),
         ("branch rewritten", failed(Failure::BranchRewritten)),
         ("nothing done", failed(Failure::NothingDone)),
@@ -707,6 +708,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     no application: :x: *checkout #42*  Argo CD has no such application. Git has the new version (`ddddddd`); the cluster is unchanged. Create it, or check `argocd` of this app in `deploy-bot.yaml`.
     deleting: :x: *checkout #42*  Argo CD is deleting this application. Git has the new version (`ddddddd`); the cluster is unchanged. Try again when it's back.
     no source: :x: *checkout #42*  its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. Git has the new version (`ddddddd`); the cluster is unchanged. Check its `repoURL` and `targetRevision`.
+    too old: :x: *checkout #42*  its Argo CD application has several sources, and Argo CD v2.10.18+2175939 can't sync them to a commit: it takes the newest of each. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to update it to 2.11 or newer.
     refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. Git has the new version (`ddddddd`); the cluster is unchanged. Fix that, then press *Retry*.
     branch rewritten: :x: *checkout #42*  somebody rewrote the Git branch after my commit `ddddddd`, which may be gone, so I didn't roll it out. Check the branch, then press *Retry*.
     nothing done: :x: *checkout #42*  I was too busy and gave up. Nothing was changed. Please try again.
