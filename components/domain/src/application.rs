@@ -40,7 +40,7 @@ pub struct Application {
     pub sources: Vec<AppSource>,
     /// Whether it is made of `spec.sources`: then revisions are per source.
     pub multi_source: bool,
-    /// Auto-sync is on, against our instructions.
+    /// Auto-sync is on.
     pub automated: bool,
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
@@ -85,6 +85,17 @@ impl Unwell {
         let is_late = self.message.contains("exceeded its progress deadline");
         self.health == Health::Degraded && (self.kind == "Job" || (self.kind == "Deployment" && is_late))
     }
+}
+
+/// Who asks Argo CD for the sync of a deploy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncBy {
+    /// We do, for exactly our commit. Auto-sync is off.
+    #[default]
+    Bot,
+    /// Argo CD itself: auto-sync is on, and we only follow.
+    Auto,
 }
 
 /// Where an application's manifests, or their values, come from.

@@ -60,6 +60,7 @@
 //!   process that woke is killed in between, nobody mends a sync over a live version until the next deploy.
 
 mod attempts;
+mod auto;
 mod before;
 mod decisions;
 mod fact;

@@ -360,9 +360,67 @@ fn auto_sync_that_is_on_by_mistake_is_named_and_only_watched() {
             argocd.app("checkout").script = Script { ends: 1000, ..then(&[(0, Health::Healthy)]) };
         }
         room.alice("checkout 42").await;
-        room.says("Argo CD deploys this app by itself").await?;
+        room.says("add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off").await?;
         room.says("is live").await?;
-        assert_eq!(taken(room), [""; 0], "Argo CD itself synced");
+        assert!(room.argocd.lock().syncs().is_empty(), "Argo CD itself synced");
+        Ok(())
+    });
+}
+
+/// The catalog says that Argo CD syncs this app by itself, so the bot never asks for a sync.
+#[test]
+fn with_auto_sync_the_bot_commits_and_follows() {
+    room(async |room| {
+        in_the_catalog(room, "sync: auto");
+        room.argocd.lock().app("checkout").automated = true;
+        follows(room, Script { ends: 1000, ..then(&[(0, Health::Progressing), (500, Health::Healthy)]) });
+        let message = room.goes_live("checkout 42").await?;
+        assert!(!message.contains("I only watch") && !message.contains("synced it once more"), "{message}");
+        assert_eq!(room.argocd.lock().live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
+
+        // Argo CD takes Carol's later commit, which has ours below it.
+        room.argocd.lock().webhook_takes = Some(2000);
+        let old = head(room);
+        room.alice("checkout main").await;
+        let landed = |room: &sandbox::Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("payments/limits.yaml", "cpu: 1\n")], "Not ours");
+        room.says(&format!("is live: `{}`", room.tag("checkout", "main"))).await?;
+        assert!(room.argocd.lock().syncs().is_empty());
+        Ok(())
+    });
+}
+
+/// Somebody writes another tag over ours before Argo CD has synced.
+#[test]
+fn with_auto_sync_another_tag_over_ours_supersedes_it() {
+    room(async |room| {
+        in_the_catalog(room, "sync: auto");
+        room.argocd.lock().app("checkout").automated = true;
+        room.argocd.lock().webhook_takes = Some(2000);
+        follows(room, then(&[(0, Health::Healthy)]));
+        let old = head(room);
+        room.alice("checkout 42").await;
+        let landed = |room: &sandbox::Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        writes_by_hand(room, &room.tag("checkout", "feature/totals"));
+        room.says("stopped: auto-sync started another sync").await?;
+        assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// The catalog says `sync: auto`, and auto-sync is off in Argo CD. A person syncs.
+#[test]
+fn without_the_auto_sync_that_the_catalog_names_a_person_has_to_sync() {
+    room(async |room| {
+        in_the_catalog(room, "sync: auto");
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        room.says("the catalog says `sync: auto`, but auto-sync is off").await?;
+        room.argocd.lock().person_syncs(sandbox::now(), "checkout", None).map_err(anyhow::Error::msg)?;
+        room.says("is live").await?;
+        assert!(room.argocd.lock().syncs().is_empty());
         Ok(())
     });
 }

@@ -140,6 +140,7 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         degraded_grace: environment.degraded_grace,
         mirrors: environment.mirrors.clone(),
         verify_running: environment.verify_running,
+        sync: environment.sync,
         riders: Riders::FirstDeploy,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,

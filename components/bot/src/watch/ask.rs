@@ -6,7 +6,7 @@ use super::follower::Follower;
 use super::looks::STREAM;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
-use clients::argocd::{self, ArgoError, Right, SyncOutcome};
+use clients::argocd::{self, ArgoError, Revision, Right, SyncOutcome};
 use domain::application::{Application, Phase};
 use domain::deployment::{
     self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
@@ -146,15 +146,12 @@ impl<W: World> Follower<'_, W> {
         snapshot: &Application,
     ) -> Result<Flow, StoreError> {
         self.let_riders_be_told(commit).await;
-        let written_at = self.facts.borrow().written_at().unwrap_or_default();
         if let Some(flow) = self.not_our_turn(commit).await? {
             return Ok(flow);
         }
-        if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
-            return self.fail(Failure::BranchRewritten).await;
-        }
-        let Some(revision) = argocd::which_sources(snapshot, &commit.plan.gitops, sha) else {
-            return self.fail(Failure::NoSource).await;
+        let revision = match self.revision(commit, sha, snapshot).await? {
+            Ok(revision) => revision,
+            Err(failure) => return self.fail(failure).await,
         };
         if revision.positions.is_some()
             && let Some(flow) = self.too_old().await?
@@ -178,6 +175,41 @@ impl<W: World> Follower<'_, W> {
         let sync = argocd::sync(self.world, argocd, application, &revision, self.id);
         let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
         self.read_outcome(outcome, before).await
+    }
+
+    /// Argo CD is to sync by itself. Where it cannot, that is said; where it may not know the commit, it is told.
+    pub(super) async fn wait_for_auto_sync(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        app: &Application,
+    ) -> Result<Flow, StoreError> {
+        if let Some(failure) = self.revision(commit, sha, app).await?.err() {
+            return self.fail(failure).await;
+        }
+        let limits = &self.watch.settings.limits;
+        let (now, watch) = (self.world.now(), self.facts.borrow().watch.clone().unwrap_or_default());
+        let told = watch.refreshed.or(self.facts.borrow().committed.as_ref().map(|committed| committed.at));
+        let again = if watch.refreshed.is_none() { limits.webhook_patience } else { limits.minute };
+        if told.is_some_and(|told| now.since(told) < again) {
+            return Ok(Flow::Wait(Some(self.after(limits.reload.min(again)))));
+        }
+        self.save(|watch| watch.refreshed = Some(now)).await?;
+        self.compare(commit).await
+    }
+
+    /// How to sync to our commit, or why nobody can.
+    async fn revision(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        app: &Application,
+    ) -> Result<Result<Revision, Failure>, StoreError> {
+        let written_at = self.facts.borrow().written_at().unwrap_or_default();
+        if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
+            return Ok(Err(Failure::BranchRewritten));
+        }
+        Ok(argocd::which_sources(app, &commit.plan.gitops, sha).ok_or(Failure::NoSource))
     }
 
     /// What there is to do if Argo CD cannot sync several sources to our commit. Whoever hides the version has a new one: an

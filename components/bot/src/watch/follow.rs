@@ -198,6 +198,7 @@ impl<W: World> Follower<'_, W> {
                 self.end_older(commit, &of).await?;
                 Ok(self.look_soon())
             }
+            Step::Wait(Some(Waiting::AutoSync { .. })) => self.wait_for_auto_sync(commit, sha, app).await,
             // Events tell when it changes; should one be lost, look by ourselves.
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
@@ -275,7 +276,7 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// Has Argo CD compare what runs with the commit.
-    async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
+    pub(super) async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
         match argocd::refresh(self.world, argocd, application, limits::ASK).await {
             Ok(newer) => Ok(Flow::Now(Box::new(newer))),

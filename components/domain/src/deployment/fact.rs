@@ -306,6 +306,11 @@ pub enum Waiting {
     },
     /// A sync window is closed.
     SyncWindow,
+    /// Argo CD syncs by itself, or ought to.
+    AutoSync {
+        /// Auto-sync is on.
+        is_on: bool,
+    },
     /// Argo CD does not answer, or answers nonsense.
     ArgoCd {
         /// What happened.
@@ -471,8 +476,10 @@ pub struct WatchFact {
     pub refreshed: Option<Timestamp>,
     /// How often, so far without a comparison.
     pub refreshes: u32,
-    /// Auto-sync is switched on, which it should not be.
+    /// Auto-sync is on, and the catalog does not say so.
     pub automated: bool,
+    /// Where Argo CD syncs by itself: the application was looked at since the commit.
+    pub looked: bool,
     /// What looks like a failure is about the image, not about the health.
     pub doubts_image: bool,
     /// A sync of ours has run hooks: it must not be repeated.

@@ -3,6 +3,7 @@
 //! another plan.
 
 use super::proof::Ours;
+use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
     ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, Target,
@@ -150,6 +151,7 @@ pub struct TargetPlan {
     /// Under which other names the image runs.
     pub mirrors: Vec<ImageName>,
     pub verify_running: VerifyRunning,
+    pub sync: SyncBy,
     /// Whose commits ride along.
     pub riders: Riders,
     /// This deployment brings an earlier version back.

@@ -86,6 +86,7 @@ pub fn target_plan() -> TargetPlan {
         degraded_grace: Duration::from_secs(10),
         mirrors: Vec::new(),
         verify_running: crate::image::VerifyRunning::On,
+        sync: crate::application::SyncBy::Bot,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         previous: None,

@@ -153,7 +153,7 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
 }
 
 /// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
-fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
+pub(super) fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: Failure) -> Step {
     let is_image = matches!(failure, Failure::OtherImage { .. });
     if watch.doubts_image != is_image {
         forget_doubt(watch);
@@ -170,7 +170,7 @@ fn fail_after(view: View<'_>, watch: &mut WatchFact, grace: Duration, failure: F
     Step::LookAgainAt(since.after(grace))
 }
 
-fn forget_doubt(watch: &mut WatchFact) {
+pub(super) fn forget_doubt(watch: &mut WatchFact) {
     watch.degraded_since = None;
     watch.degraded_seen = 0;
 }
@@ -213,6 +213,17 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
         if message.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{name}: {message}") }
     };
     not_applied.chain(degraded).take(5).map(line).collect()
+}
+
+/// Argo CD does not say since when a hook runs: it counts from when we saw it first.
+pub(super) fn note_hook(watch: &mut WatchFact, running: Option<String>, now: Timestamp) {
+    let known = watch.hook.take();
+    watch.hook = running.map(|name| match known {
+        Some((known, since)) if known == name => (name, since),
+        _ => (name, now),
+    });
+    let minutes = |since: Timestamp| now.since(since).as_secs() / 60;
+    watch.remarks.hook = watch.hook.as_ref().map(|(name, since)| (name.clone(), minutes(*since)));
 }
 
 /// What a watch remembers of the last look before its sync.

@@ -55,7 +55,9 @@ pub(super) fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> Strin
         None => String::new(),
     });
     if watch.is_some_and(|watch| watch.automated) {
-        text.push_str(" Argo CD deploys this app by itself; I'm following along.");
+        text.push_str(
+            " Auto-sync is on in Argo CD, so I only watch: add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off.",
+        );
     }
     text
 }
@@ -73,6 +75,10 @@ pub(super) fn waiting_for(waiting: &Waiting) -> String {
             format!(" for another operation in Argo CD{}", of_hook(hook.as_deref()))
         }
         Waiting::SyncWindow => " for the next sync window in Argo CD".to_owned(),
+        Waiting::AutoSync { is_on: true } => " for Argo CD to sync it".to_owned(),
+        Waiting::AutoSync { is_on: false } => {
+            " for a sync in Argo CD: the catalog says `sync: auto`, but auto-sync is off".to_owned()
+        }
         Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
     }
 }

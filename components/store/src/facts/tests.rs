@@ -75,6 +75,7 @@ fn every_fact_is_read_as_it_was_written() {
         deadline: Duration::from_millis(1500),
         mirrors: vec![domain::image::ImageName::parse("mirror.corp/checkout").unwrap()],
         verify_running: domain::image::VerifyRunning::Off,
+        sync: domain::application::SyncBy::Auto,
         ..target_plan()
     };
     let granted = Granted { approved_by: vec![user("U7")], overridden: Some("on fire".to_owned()) };
@@ -145,12 +146,14 @@ fn every_fact_is_read_as_it_was_written() {
         live(),
         LastWord::Superseded { by_deployment: Some(id('2')), by_person: Some(text()) },
         LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some(text()) },
+        LastWord::TimedOut { waiting: Some(Waiting::AutoSync { is_on: true }), health: None },
         LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: None, of: None, hook: None }), health: None },
         LastWord::Unknown,
         LastWord::Lost { failure: Failure::NoApplication },
     ]);
     for word in words {
         same(&WatchFact {
+            looked: true,
             asked: Some(at(5)),
             last_before: Some(at(1)),
             taken: Some(at(5)),
