@@ -42,6 +42,8 @@ pub struct Application {
     pub multi_source: bool,
     /// Auto-sync is on.
     pub automated: bool,
+    /// It has a source hydrator, so Argo CD syncs another branch than the one that we write to: none of its sources is ours.
+    pub hydrated: bool,
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
@@ -99,7 +101,7 @@ pub enum SyncBy {
 }
 
 /// Where an application's manifests, or their values, come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSource {
     pub url: String,
     /// The branch, tag or commit that it follows; empty is `HEAD`.

@@ -80,6 +80,7 @@ pub use decisions::{Next, Overtaken, Turn, may_terminate, next, overtaken, step,
 pub use fact::*;
 pub use facts::{Facts, State, until, words_hash};
 pub use origin::{Approval, Origin};
+pub(crate) use paths::left_out;
 pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;

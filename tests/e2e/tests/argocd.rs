@@ -354,12 +354,14 @@ fn somebody_elses_sync_after_ours_supersedes_it() {
 #[test]
 fn auto_sync_that_is_on_by_mistake_is_named_and_only_watched() {
     room(async |room| {
-        {
-            let mut argocd = room.argocd.lock();
-            argocd.app("checkout").automated = true;
-            argocd.app("checkout").script = Script { ends: 1000, ..then(&[(0, Health::Healthy)]) };
-        }
+        follows(room, Script { ends: 1000, ..then(&[(0, Health::Healthy)]) });
+        // After the commit: before it the deploy would be refused.
+        room.github.lock().webhook(GITOPS).lost = 1;
+        let old = head(room);
         room.alice("checkout 42").await;
+        let landed = |room: &sandbox::Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        room.argocd.lock().app("checkout").automated = true;
         room.says("add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off").await?;
         room.says("is live").await?;
         assert!(room.argocd.lock().syncs().is_empty(), "Argo CD itself synced");

@@ -6,11 +6,11 @@
 use super::ask::Flow;
 use super::follower::{Ended, Follower, Nudges, WatchSpeaker};
 use super::looks::{Look, Looks};
-use super::{SLEPT, Watch};
+use super::{SLEPT, Watch, seen};
 use crate::world::{Line, World, within};
 use clients::argocd::{self, ArgoError, Right};
 use domain::application::{Application, Pod, what_holds};
-use domain::deployment::{self, CommitFact, CommittedFact, Next, Step, View, Waiting, WatchFact};
+use domain::deployment::{self, CommitFact, CommittedFact, LookFact, Next, Step, View, Waiting, WatchFact};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
@@ -48,6 +48,7 @@ impl<W: World> Follower<'_, W> {
         let (speaker, limits) = (self.speaker(), &self.watch.settings.limits);
         loop {
             self.reload().await?;
+            self.look_if_asked().await?;
             let next = deployment::next(&self.facts.borrow(), self.world.now(), limits);
             match next {
                 Next::LeaveAlone => {
@@ -81,6 +82,17 @@ impl<W: World> Follower<'_, W> {
                 return Ok(Ended::GoesOn);
             }
         }
+    }
+
+    /// Before its commit a deployment may want a fresh look at its application.
+    async fn look_if_asked(&self) -> Result<(), StoreError> {
+        if self.facts.borrow().watch_speaks() || self.facts.borrow().end.is_some() {
+            return Ok(());
+        }
+        let look: Option<LookFact> = store::load_fact(self.world, self.id).await?;
+        let Some(look) = look.filter(|look| self.looked.get() != Some(look.at)) else { return Ok(()) };
+        self.looked.set(Some(look.at));
+        seen::look_at(self.watch, &look.application).await
     }
 
     /// The end is posted. A deployment that never had a target is in no ring yet. Rings are

@@ -7,7 +7,9 @@ use super::remarks::Remarks;
 use crate::application::Unwell;
 use crate::command::DeployWords;
 use crate::fault::Fault;
-use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
+use crate::names::{
+    ArgoApplication, CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser,
+};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -280,6 +282,15 @@ pub struct StopFact {
     pub of: DeploymentId,
 }
 fact!(StopFact, "stop");
+
+/// `look`: the deployment would be refused because of what was seen of its application, so that is to be looked at again.
+/// deploy writes it, under the target's lease. It decides nothing, so it is not among [`super::Facts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookFact {
+    pub at: Timestamp,
+    pub application: ArgoApplication,
+}
+fact!(LookFact, "look");
 
 /// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -119,6 +119,9 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::KeepsMoving { .. } => "keeps moving",
         Refusal::TooLate { .. } => "too late",
         Refusal::CatalogChanged => "catalog changed",
+        Refusal::Hydrated { .. } => "hydrated",
+        Refusal::NotFollowed { .. } => "not followed",
+        Refusal::AutoSyncIsOn { .. } => "auto-sync is on",
     }
 }
 
@@ -126,7 +129,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 39, "one of each");
+    assert_eq!(names.len(), 42, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -195,6 +198,9 @@ fn every_refusal_says_why_and_what_to_do() {
     keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
     too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
     catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.
+    hydrated: not deployed: the Argo CD application of checkout@production has a source hydrator, so it doesn't follow the branch that I commit to. Give the application a plain source, without `sourceHydrator`, then try again.
+    not followed: not deployed: the Argo CD application of checkout@production doesn't follow the branch that I commit to. Give it a source with acme/gitops as `repoURL` and `main` as `targetRevision`, then try again.
+    auto-sync is on: not deployed: auto-sync is on in Argo CD for checkout@production. Add `sync: auto` to it in `deploy-bot.yaml`, or switch auto-sync off, then try again.
     ");
 }
 

@@ -7,8 +7,8 @@ use domain::deployment::samples::{
 };
 use domain::deployment::{
     Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt,
-    End, EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Remarks,
-    Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
+    End, EndFact, Failure, GitHubFact, Granted, LastWord, LookFact, Lost, MessageFact, OutcomeFact, Progress, PushFact,
+    Remarks, Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -222,6 +222,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<ChangesFact>(&memory, &id, all.changes.as_ref().unwrap()).await.unwrap();
         save_fact::<StopFact>(&memory, &id, all.stop.as_ref().unwrap()).await.unwrap();
         save_fact(&memory, &id, &GitHubFact::default()).await.unwrap();
+        save_fact(&memory, &id, &LookFact { at: at(1), application: application() }).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
     assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));

@@ -476,7 +476,8 @@ fn a_hundred_apps_fit_on_a_page() {
     for n in 0..100 {
         yaml.push_str(&format!("  app-with-a-long-name-{n:02}:\n    repo: acme/app-{n}\n    image: ghcr.io/acme/app-{n}\n    allow: anyone\n"));
     }
-    let message = apps(&Catalog::parse(&yaml).unwrap());
+    let catalog = Catalog::parse(&yaml).unwrap();
+    let message = apps(&catalog, &[], &commit().plan.gitops);
     check_message(&message, "apps");
     let shown = show(&message);
     assert!(shown.contains("app-with-a-long-name-99"), "{shown}");
