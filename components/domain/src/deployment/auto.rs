@@ -5,8 +5,9 @@
 //! commit says already, there is no operation at all.
 
 use super::proof::{Doubt, Proof, proof};
-use super::remarks::running_hook;
-use super::verdict::{Step, View, before_sync, fail_after, failed, failing, forget_doubt, health, note_hook, progress};
+use super::verdict::{
+    Step, View, before_sync, fail_after, failed, failing, forget_doubt, health, note_hooks, progress,
+};
 use super::{CommittedFact, Failure, LastWord, Waiting, WatchFact};
 use crate::application::{Application, OperationState, Phase, SyncStatus};
 use crate::image::VerifyRunning;
@@ -27,7 +28,7 @@ pub(super) fn auto(view: View<'_>, committed: &CommittedFact, watch: &mut WatchF
         }
     }
     let ours = last.filter(|last| on_ours(&last.revisions));
-    note_hook(watch, ours.and_then(running_hook), view.now);
+    note_hooks(watch, ours, view.now);
     if let Some(operation) = operation {
         if on_ours(&operation.revisions) {
             watch.note_taken(view.now);
@@ -120,6 +121,7 @@ fn replaced(view: View<'_>, watch: &mut WatchFact, last: &OperationState, wanted
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "test code")]
 mod tests {
     use super::*;
     use crate::application::{Health, Operation, Pod, Resource, SyncBy};

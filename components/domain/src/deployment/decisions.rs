@@ -7,9 +7,9 @@ use super::before::judge;
 use super::facts::deadline_of;
 use super::proof::{Doubt, Proof, proof};
 use super::remarks::{Remarks, running_hook};
-use super::verdict::{Step, View, failed, failing, health, note_hook, progress};
+use super::verdict::{Step, View, failed, failing, health, note_hooks, progress};
 use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Resource, SyncBy};
+use crate::application::{Application, Health, OperationState, Phase, SyncBy};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
@@ -105,9 +105,7 @@ fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Ste
     };
 
     // Noted while the operation runs, too: somebody may replace it.
-    let ours = app.last.iter().filter(|last| is_ours(&last.deploy_id, &last.revisions));
-    note_hook(watch, ours.clone().find_map(running_hook), view.now);
-    watch.hooks_ran = watch.hooks_ran || ours.flat_map(|last| &last.resources).any(Resource::is_hook);
+    note_hooks(watch, app.last.as_ref().filter(|last| is_ours(&last.deploy_id, &last.revisions)), view.now);
 
     if let Some(operation) = &app.operation {
         if is_ours(&operation.deploy_id, &operation.revisions) {

@@ -4,8 +4,9 @@
 
 use super::before::{Judged, judge, remembered};
 use super::proof::{Doubt, Proof, proof};
+use super::remarks::running_hook;
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Pod, Unwell};
+use crate::application::{Application, Health, OperationState, Phase, Pod, Resource, Unwell};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
@@ -215,10 +216,12 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
     not_applied.chain(degraded).take(5).map(line).collect()
 }
 
-/// Argo CD does not say since when a hook runs: it counts from when we saw it first.
-pub(super) fn note_hook(watch: &mut WatchFact, running: Option<String>, now: Timestamp) {
+/// Notes what hooks the operation of ours has. Argo CD does not say since when a hook runs: it counts from when we saw it
+/// first.
+pub(super) fn note_hooks(watch: &mut WatchFact, ours: Option<&OperationState>, now: Timestamp) {
+    watch.hooks_ran = watch.hooks_ran || ours.is_some_and(|ours| ours.resources.iter().any(Resource::is_hook));
     let known = watch.hook.take();
-    watch.hook = running.map(|name| match known {
+    watch.hook = ours.and_then(running_hook).map(|name| match known {
         Some((known, since)) if known == name => (name, since),
         _ => (name, now),
     });
