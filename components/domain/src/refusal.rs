@@ -387,6 +387,23 @@ pub enum Refusal {
         /// How old a request may be.
         minutes: u64,
     },
+    /// The Argo CD application has a source hydrator, so it follows another branch than ours.
+    Hydrated {
+        /// Of what.
+        target: Box<Target>,
+    },
+    /// No source of the Argo CD application follows the branch that we commit to.
+    NotFollowed {
+        /// Of what.
+        target: Box<Target>,
+        repo: RepoName,
+        branch: BranchName,
+    },
+    /// Auto-sync is on in Argo CD, and the catalog does not say so.
+    AutoSyncIsOn {
+        /// Of what.
+        target: Box<Target>,
+    },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
 }
@@ -412,6 +429,9 @@ impl Refusal {
                 | Self::NoValuesFile { .. }
                 | Self::Edit { .. }
                 | Self::AlreadyWritten { .. }
+                | Self::Hydrated { .. }
+                | Self::NotFollowed { .. }
+                | Self::AutoSyncIsOn { .. }
         )
     }
 }

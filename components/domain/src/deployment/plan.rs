@@ -3,6 +3,7 @@
 //! another plan.
 
 use super::proof::Ours;
+use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
     ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, Target,
@@ -122,6 +123,8 @@ pub struct Plan {
 pub struct GitOpsBranch {
     pub repo: RepoName,
     pub branch: BranchName,
+    /// It is the repository's default branch: what `HEAD` is.
+    pub is_default: bool,
     /// The repository's page, for links.
     pub url: String,
 }
@@ -151,6 +154,7 @@ pub struct TargetPlan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<ImageName>,
     pub verify_running: VerifyRunning,
+    pub sync: SyncBy,
     /// Whose commits ride along.
     pub riders: Riders,
     /// This deployment brings an earlier version back.

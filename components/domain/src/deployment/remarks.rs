@@ -46,8 +46,13 @@ impl Remarks {
             hook: None,
             conditions: errors.into_iter().chain(warnings).take(CONDITIONS).map(short).collect(),
             to_prune: u32::try_from(to_prune.len()).unwrap_or(u32::MAX),
-            left_out: left_out(app, &plan.gitops.repo, plan.targets.first().files.iter())
-                .map(|paths| paths.chars().take(CONDITION).collect()),
+            left_out: left_out(
+                app.generate_paths.as_deref(),
+                &app.sources,
+                &plan.gitops.repo,
+                plan.targets.first().files.iter(),
+            )
+            .map(|paths| paths.chars().take(CONDITION).collect()),
             pruned: to_prune.iter().take(NAMES).cloned().collect(),
         }
     }

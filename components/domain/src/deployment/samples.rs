@@ -87,6 +87,7 @@ pub fn target_plan() -> TargetPlan {
         mirrors: Vec::new(),
         beside: Vec::new(),
         verify_running: crate::image::VerifyRunning::On,
+        sync: crate::application::SyncBy::Bot,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         previous: None,
@@ -99,6 +100,7 @@ pub fn commit_to(target: TargetPlan) -> CommitFact {
     let gitops = GitOpsBranch {
         repo: RepoName::parse("acme/gitops").unwrap(),
         branch: BranchName::parse("main").unwrap(),
+        is_default: true,
         url: "https://github.com/acme/gitops".to_owned(),
     };
     let plan = Plan { gitops, targets: NonEmpty::one(target) };

@@ -495,7 +495,7 @@ fn ours_is_followed_while_it_runs() {
             synced: false,
             health: "Healthy".to_owned(),
             message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
-            resources: Some((2, 3)),
+            resources: 2,
             retry: 1,
             holds: String::new(),
         };
@@ -1060,10 +1060,11 @@ fn auto_sync_counts_on_exactly_our_commit() {
 
     scene.watch = WatchFact::default();
     scene.app.last = Some(automatic('e'));
-    assert_eq!(scene.step(9), Step::Ask);
+    let waits = Step::Wait(Some(Waiting::AutoSync { is_on: true }));
+    assert_eq!(scene.step(9), waits, "Argo CD would refuse another commit than its own");
     // An operation of another deployment is that deployment's, auto-sync or not.
     scene.app.last = Some(OperationState { deploy_id: Some(id('2')), ..automatic('d') });
-    assert_eq!(scene.step(9), Step::Ask);
+    assert_eq!(scene.step(9), waits);
 
     scene.app.operation = Some(Operation { revisions: vec![sha('d').to_string()], ..Operation::default() });
     assert!(matches!(scene.step(9), Step::Follow(_)));

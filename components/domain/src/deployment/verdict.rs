@@ -3,9 +3,10 @@
 //! Easy to miss: what Argo CD says of health right after a sync may be about the version before.
 
 use super::before::{Judged, judge, remembered};
-use super::proof::{Doubt, Proof, proof};
+use super::proof::{Doubt, Ours, Proof, proof};
+use super::remarks::running_hook;
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Pod, Unwell};
+use crate::application::{Application, Health, OperationState, Phase, Pod, Resource, Unwell};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
@@ -174,7 +175,7 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
 }
 
 /// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
-fn fail_after(
+pub(super) fn fail_after(
     (view, committed): (View<'_>, &CommittedFact),
     watch: &mut WatchFact,
     grace: Duration,
@@ -196,7 +197,7 @@ fn fail_after(
     Step::LookAgainAt(since.after(grace))
 }
 
-fn forget_doubt(watch: &mut WatchFact) {
+pub(super) fn forget_doubt(watch: &mut WatchFact) {
     watch.degraded_since = None;
     watch.degraded_seen = 0;
 }
@@ -207,15 +208,12 @@ pub(super) fn failed(failure: Failure) -> Step {
 
 pub(super) fn progress(app: &Application, synced: bool) -> Progress {
     let last = app.last.as_ref();
-    let applied = last.map(|last| {
-        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
-        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
-    });
+    let done = last.map(|last| last.resources.iter().filter(|resource| resource.is_done()).count());
     Progress {
         synced,
         health: format!("{:?}", app.health),
         message: last.map(|last| last.message.clone()).unwrap_or_default(),
-        resources: applied.filter(|(_, all)| *all > 0),
+        resources: u32::try_from(done.unwrap_or_default()).unwrap_or(u32::MAX),
         retry: last.map(|last| last.retry_count).unwrap_or_default(),
         holds: String::new(),
     }
@@ -233,6 +231,11 @@ fn progress_of(app: &Application, judged: &Judged) -> Progress {
 }
 
 /// What was not applied, then what is degraded among these, by name with Argo CD's own message: at most five.
+pub(super) fn sync_failed((app, last): (&Application, &OperationState), watch: &WatchFact, ours: &Ours) -> Step {
+    let resources = failing(app, &judge(app, &watch.before, ours).left);
+    failed(Failure::Sync { message: last.message.clone(), resources })
+}
+
 pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
     let not_applied = app.last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
     let not_applied = not_applied.map(|resource| (&resource.kind, &resource.name, &resource.message));
@@ -242,6 +245,19 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
         if message.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{name}: {message}") }
     };
     not_applied.chain(degraded).take(5).map(line).collect()
+}
+
+/// Notes what hooks the operation of ours has. Argo CD does not say since when a hook runs: it counts from when we saw it
+/// first.
+pub(super) fn note_hooks(watch: &mut WatchFact, ours: Option<&OperationState>, now: Timestamp) {
+    watch.hooks_ran = watch.hooks_ran || ours.is_some_and(|ours| ours.resources.iter().any(Resource::is_hook));
+    let known = watch.hook.take();
+    watch.hook = ours.and_then(running_hook).map(|name| match known {
+        Some((known, since)) if known == name => (name, since),
+        _ => (name, now),
+    });
+    let minutes = |since: Timestamp| now.since(since).as_secs() / 60;
+    watch.remarks.hook = watch.hook.as_ref().map(|(name, since)| (name.clone(), minutes(*since)));
 }
 
 /// What a watch remembers of the last look before its sync.

@@ -209,5 +209,8 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::KeepsMoving { attempts: 5 },
         Refusal::TooLate { minutes: 3 },
         Refusal::CatalogChanged,
+        Refusal::Hydrated { target: Box::new(target()) },
+        Refusal::NotFollowed { target: Box::new(target()), repo: repo("acme/gitops"), branch: branch("main") },
+        Refusal::AutoSyncIsOn { target: Box::new(target()) },
     ]
 }
