@@ -158,8 +158,11 @@ impl<W: World> Turn<'_, W> {
         let unchanged = edits.iter().all(|file| !file.edit.changed);
         if unchanged {
             match settle::already_written(site, fact.target(), &snapshot).await? {
-                Written::ByUs { sha, reused, taken } => {
+                Written::ByUs { sha, reused, beyond, taken } => {
                     let target = match taken {
+                        // GitHub does not list it for the app's path: rather one rider too many.
+                        None if beyond => fact.target().clone(),
+                        Some(before) if beyond => with_taken(&before, fact.target().clone()),
                         None => only_up_to(&sha, &snapshot, fact.target()),
                         Some(before) => again(&before, fact.target()),
                     };
@@ -295,8 +298,14 @@ fn again(before: &TargetPlan, plan: &TargetPlan) -> TargetPlan {
         Riders::Since { commits: then, .. } => plan.riders.only(|rider| then.iter().any(|then| then.sha == rider.sha)),
         Riders::FirstDeploy => plan.riders.clone(),
     };
-    let plan = TargetPlan { riders, ..plan.clone() };
-    before.taken.clone().map_or(plan.clone(), |taken| take_over(taken, &plan))
+    with_taken(before, TargetPlan { riders, ..plan.clone() })
+}
+
+fn with_taken(before: &TargetPlan, plan: TargetPlan) -> TargetPlan {
+    match before.taken.clone() {
+        Some(taken) => take_over(taken, &plan),
+        None => plan,
+    }
 }
 
 /// The plan that takes over what somebody else has written.

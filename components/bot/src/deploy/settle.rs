@@ -105,9 +105,10 @@ pub(super) async fn already_written<W: World>(
     snapshot: &Snapshot,
 ) -> Result<Written, Stop> {
     match who_wrote(site, target, snapshot).await? {
-        Written::ByUs { sha, reused: true, taken } => {
-            let sha = newest_there(site.cx, target, sha, &snapshot.head).await?;
-            Ok(Written::ByUs { sha, reused: true, taken })
+        Written::ByUs { sha, reused: true, taken, .. } => {
+            let newest = newest_there(site.cx, target, &sha, &snapshot.head).await?;
+            let beyond = newest.is_some();
+            Ok(Written::ByUs { sha: newest.unwrap_or(sha), reused: true, beyond, taken })
         }
         other => Ok(other),
     }
@@ -118,20 +119,20 @@ pub(super) async fn already_written<W: World>(
 async fn newest_there<W: World>(
     cx: &Context<'_, W>,
     target: &TargetPlan,
-    sha: CommitSha,
+    sha: &CommitSha,
     head: &CommitSha,
-) -> Result<CommitSha, Stop> {
+) -> Result<Option<CommitSha>, Stop> {
     let last = store::load_key(cx.world, Current(target.application())).await?.and_then(|current| current.last);
-    let Some(last) = last else { return Ok(sha) };
-    let Some(last) = store::load_fact::<CommittedFact>(cx.world, &last).await? else { return Ok(sha) };
+    let Some(last) = last else { return Ok(None) };
+    let Some(last) = store::load_fact::<CommittedFact>(cx.world, &last).await? else { return Ok(None) };
     let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
     let compare = async |base: &CommitSha, of: &CommitSha| {
         cx.read(async || github::compare(cx.world, github, repo, base, of).await).await
     };
-    if last.sha == sha || compare(&sha, &last.sha).await?.behind > 0 || compare(&last.sha, head).await?.behind > 0 {
-        return Ok(sha);
+    if last.sha == *sha || compare(sha, &last.sha).await?.behind > 0 || compare(&last.sha, head).await?.behind > 0 {
+        return Ok(None);
     }
-    Ok(last.sha)
+    Ok(Some(last.sha))
 }
 
 async fn who_wrote<W: World>(site: &Site<'_, W>, target: &TargetPlan, snapshot: &Snapshot) -> Result<Written, Stop> {
@@ -155,7 +156,7 @@ async fn who_wrote<W: World>(site: &Site<'_, W>, target: &TargetPlan, snapshot: 
         }
     }
     match newest {
-        Some((_, sha, reused)) => Ok(Written::ByUs { sha, reused, taken: None }),
+        Some((_, sha, reused)) => Ok(Written::ByUs { sha, reused, beyond: false, taken: None }),
         None => Err(Stop::Leave("there is no values file")),
     }
 }
@@ -193,7 +194,7 @@ async fn written_by_others<W: World>(
 ) -> Result<Written, Stop> {
     let Site { cx, request, .. } = site;
     if let Some((sha, before)) = taken_over(cx, target, &past.sha, &snapshot.head).await? {
-        return Ok(Written::ByUs { sha, reused: true, taken: Some(Box::new(before)) });
+        return Ok(Written::ByUs { sha, reused: true, beyond: false, taken: Some(Box::new(before)) });
     }
     if request.origin.takes_over(&past.sha) {
         let newest = match snapshot.since_live.first() {
@@ -250,6 +251,8 @@ pub(crate) enum Written {
         sha: CommitSha,
         /// The commit is another deployment's.
         reused: bool,
+        /// It is a newer one of another target in the same application.
+        beyond: bool,
         /// The plan by which our commit took over what somebody else had written.
         taken: Option<Box<TargetPlan>>,
     },

@@ -2,11 +2,20 @@
 
 use anyhow::{Result, ensure};
 use e2e::Room;
-use e2e::cluster::{cluster, deployment, workload};
+use e2e::cluster::{cluster, deployment, hook, workload};
 use sandbox::world::{DEPLOYS, GITOPS};
 
 /// Carol makes one chart of checkout and payments, which are both in checkout's Argo CD application from now on.
 async fn share(room: &mut Room, checkout: String) -> Result<()> {
+    put_together(room);
+    room.runs("checkout", &[checkout, payments()]).await
+}
+
+fn payments() -> String {
+    deployment("payments").replace(".Values.image.", ".Values.payments.")
+}
+
+fn put_together(room: &Room) {
     let values = String::from_utf8_lossy(&room.file("checkout/values.yaml")).into_owned();
     let line = |text: &&str| text.trim_start().starts_with("repository:");
     let image = values.lines().find(line).unwrap_or_default().replace("/acme/checkout", "/acme/payments");
@@ -20,8 +29,6 @@ async fn share(room: &mut Room, checkout: String) -> Result<()> {
     let catalog = format!("{before}  payments:\n{}\n    {more}\n", kept.join("\n"));
     let files = [("checkout/values.yaml", values.as_str()), ("deploy-bot.yaml", catalog.as_str())];
     room.github.lock().person_pushes(GITOPS, "main", "carol", &files, "Put payments beside checkout");
-    let payments = deployment("payments").replace(".Values.image.", ".Values.payments.");
-    room.runs("checkout", &[checkout, payments]).await
 }
 
 /// What the application runs: these tags, and no others of the two.
@@ -104,13 +111,25 @@ fn one_that_fails_does_not_fail_the_other() {
         room.alice("payments 7").await;
         room.says("exceeded its progress deadline").await?;
         let message = room.says(&format!("is live: `{}`", room.tag("payments", "feature/refunds"))).await?;
-        ensure!(
-            message.contains("because of Deployment/checkout with another app's image")
-                || message.contains("because of `Deployment/checkout` with another app's image"),
-            "{message}"
-        );
+        ensure!(message.contains("Deployment/checkout") && message.contains("with another app's image"), "{message}");
         // It is so from the beginning now.
         room.goes_live("payments main").await?;
         room.heals("checkout", &room.tag("checkout", "feature/totals")).await
+    });
+}
+
+/// Past the deadline of its deploy, the next deploy ends it, of whichever service that is.
+#[test]
+fn a_hook_that_hangs_does_not_hold_the_other_up() {
+    cluster(async |room| {
+        room.in_the_catalog("checkout", "deadline: 30s");
+        share(room, deployment("checkout")).await?;
+        let smoke = |paper| hook("PostSync", "smoke", paper);
+        room.is_made_of("checkout", &[deployment("checkout"), payments(), smoke("cause: hang")]);
+        room.alice("checkout 42").await;
+        room.says("timed out").await?;
+        room.is_made_of("checkout", &[deployment("checkout"), payments(), smoke("takes: 1s")]);
+        room.goes_live("payments 7").await?;
+        Ok(())
     });
 }
