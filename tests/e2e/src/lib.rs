@@ -317,6 +317,7 @@ impl Room {
                 None => {
                     key.starts_with("deploy-bot/target/")
                         || key.starts_with("deploy-bot/registry/")
+                        || key.starts_with("deploy-bot/seen/")
                         || [
                             "deploy-bot/catalog",
                             "deploy-bot/managed",
