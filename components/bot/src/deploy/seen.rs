@@ -12,6 +12,7 @@ use domain::deployment::{GitOpsBranch, LookFact};
 use domain::limits;
 use domain::refusal::Refusal;
 use domain::seen::Seen;
+use std::time::Duration;
 use store::SeenApplication;
 
 /// What was seen. Without it, or if this build cannot read it, nothing is refused.
@@ -34,7 +35,8 @@ pub(super) async fn check<W: World>(turn: &Turn<'_, W>, job: &Job<'_>, gitops: &
     let refused = |seen: &Option<Seen>| seen.as_ref().and_then(|seen| Some((refusal(site, seen, gitops)?, seen.at)));
     let Some((mut refusal, at)) = refused(&seen(site).await?) else { return Ok(()) };
     let world = cx.world;
-    if at < job.request.at {
+    // Slack names whole seconds.
+    if at < job.request.at.after(Duration::from_secs(1)) {
         // Somebody may have mended it since.
         let look = LookFact { at: world.now(), application: site.environment.argocd.clone() };
         lease.ensure(limits::WRITE).await?;
