@@ -9,6 +9,7 @@ pub(crate) mod gates;
 mod guard;
 pub(crate) mod prepare;
 mod resume;
+pub(crate) mod seen;
 mod settle;
 mod turn;
 pub(crate) mod versions;

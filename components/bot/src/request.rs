@@ -259,7 +259,7 @@ mod tests {
         let approval = |by: &&str| Approval { user: user(by), at: at(9) };
         let refusal = Refusal::NeedsApproval {
             target: Box::new(target_plan().target),
-            head: sha('a'),
+            head: Some(sha('a')),
             tag: target_plan().tag,
             count: 2,
             users: Vec::new(),

@@ -7,16 +7,18 @@ mod ask;
 mod follow;
 mod follower;
 mod looks;
+mod seen;
 mod tell_push;
 
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World, within};
+use domain::limits;
 use domain::names::DeploymentId;
 use follower::Ended;
 use futures::channel::mpsc;
 use futures::future::join_all;
 use futures::stream::{FuturesUnordered, StreamExt};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use store::{Calls, Flight, Lease, StoreError, Terms};
@@ -34,6 +36,12 @@ pub(crate) struct Watch<'a, W> {
     pub(crate) lease: &'a Lease<'a, W>,
     /// Asks for a sync, by deployment.
     pub(crate) syncs: &'a Calls<DeploymentId>,
+    /// Argo CD's version, once it was asked for.
+    pub(crate) version: RefCell<Option<String>>,
+    /// Applications that were looked at in this watch, or are not due: project and name.
+    pub(crate) looked_at: RefCell<BTreeSet<(String, String)>>,
+    /// How many were looked at.
+    pub(crate) looks: Cell<usize>,
     /// Time is up: come to an end at the next safe point.
     pub(crate) closing: Cell<bool>,
 }
@@ -42,7 +50,16 @@ pub(crate) struct Watch<'a, W> {
 pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
     let syncs = Calls::default();
     let watched = Lease::try_hold(world, "watch", WATCH, async |lease| {
-        let watch = Watch { world, settings, lease, syncs: &syncs, closing: Cell::new(false) };
+        let watch = Watch {
+            world,
+            settings,
+            lease,
+            syncs: &syncs,
+            version: RefCell::default(),
+            looked_at: RefCell::default(),
+            looks: Cell::new(0),
+            closing: Cell::new(false),
+        };
         let left = watch.run().await;
         if left.is_err() {
             // Calls of ours may still be on their way: the lease runs out, and then somebody goes on.
@@ -81,13 +98,15 @@ impl<W: World> Watch<'_, W> {
     /// slack-command ends and posts, and pushes that cannot be announced now. Those wait until a watch is
     /// woken for another reason, or by `/healthz`.
     async fn run(&self) -> Result<BTreeSet<Flight>, StoreError> {
-        let limits = &self.settings.limits;
-        let until = self.world.elapsed().saturating_add(limits.watch);
-        let mut reload = self.world.elapsed().saturating_add(limits.reload);
+        let periods = &self.settings.limits;
+        let until = self.world.elapsed().saturating_add(periods.watch);
+        let mut reload = self.world.elapsed().saturating_add(periods.reload);
         let mut nudges: BTreeMap<Flight, mpsc::UnboundedSender<()>> = BTreeMap::new();
         let mut settled = BTreeSet::new();
         let mut followers = FuturesUnordered::new();
         let mut new: Vec<Flight> = store::in_flight(self.world).await?.all().collect();
+        let deploys_first = if new.is_empty() { Duration::ZERO } else { limits::LOOK_AROUND };
+        let mut look_around = Some(self.world.elapsed().saturating_add(deploys_first));
         loop {
             for flight in new.drain(..) {
                 settled.remove(&flight);
@@ -96,23 +115,29 @@ impl<W: World> Watch<'_, W> {
                 if !known && !self.closing.get() {
                     let (nudge, heard) = mpsc::unbounded();
                     nudges.insert(flight.clone(), nudge);
-                    followers.push(async move {
-                        let ended = match &flight {
-                            Flight::Deployment(id) => follow::follow(self, id, heard).await,
-                            Flight::Push(sha) => tell_push::tell_push(self, sha, heard).await,
-                        };
-                        (flight, ended)
-                    });
+                    followers.push(self.work(Some((flight, heard))));
                 }
+            }
+            let now = self.world.elapsed();
+            if look_around.is_some_and(|at| now >= at) && !self.closing.get() {
+                look_around = None;
+                followers.push(self.work(None));
             }
             if followers.is_empty() {
                 return Ok(settled);
             }
-            if let Some(Some((flight, ended))) = within(self.world, limits.news, followers.next()).await {
-                nudges.remove(&flight);
-                if ended == Ended::NothingLeft {
-                    settled.insert(flight);
+            match within(self.world, periods.news, followers.next()).await {
+                Some(Some((Some(flight), ended))) => {
+                    nudges.remove(&flight);
+                    if ended == Ended::NothingLeft {
+                        settled.insert(flight);
+                    }
                 }
+                // Something new may be in the catalog soon.
+                Some(Some((None, _))) => {
+                    look_around = Some(self.world.elapsed().saturating_add(limits::LOOK_AROUND_AGAIN));
+                }
+                _ => {}
             }
             let now = self.world.elapsed();
             if now >= until && !self.closing.replace(true) {
@@ -123,11 +148,24 @@ impl<W: World> Watch<'_, W> {
                 new = store::take_news(self.world).await.unwrap_or_default();
                 if now >= reload {
                     // In case news were lost.
-                    reload = now.saturating_add(limits.reload);
+                    reload = now.saturating_add(periods.reload);
                     let in_flight = store::in_flight(self.world).await.unwrap_or_default();
                     new.extend(in_flight.all().filter(|flight| !settled.contains(flight)));
                 }
             }
         }
+    }
+
+    /// Follows what is in flight, or looks around.
+    async fn work(&self, what: Option<(Flight, follower::Nudges)>) -> (Option<Flight>, Ended) {
+        let Some((flight, heard)) = what else {
+            seen::look_around(self).await;
+            return (None, Ended::NothingLeft);
+        };
+        let ended = match &flight {
+            Flight::Deployment(id) => follow::follow(self, id, heard).await,
+            Flight::Push(sha) => tell_push::tell_push(self, sha, heard).await,
+        };
+        (Some(flight), ended)
     }
 }

@@ -40,8 +40,10 @@ pub struct Application {
     pub sources: Vec<AppSource>,
     /// Whether it is made of `spec.sources`: then revisions are per source.
     pub multi_source: bool,
-    /// Auto-sync is on, against our instructions.
+    /// Auto-sync is on.
     pub automated: bool,
+    /// It has a source hydrator, so Argo CD syncs another branch than the one that we write to: none of its sources is ours.
+    pub hydrated: bool,
     pub deleting: bool,
     /// Syncs that succeeded, the oldest first: when they ended, and their commits.
     pub history: Vec<(Option<Timestamp>, Vec<String>)>,
@@ -53,6 +55,13 @@ pub struct Condition {
     pub kind: String,
     /// Argo CD's words.
     pub message: String,
+}
+
+impl Application {
+    /// What it shows of resources and health may be old: its last comparison could not be made.
+    pub fn comparison_failed(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.kind == "ComparisonError")
+    }
 }
 
 impl Condition {
@@ -87,8 +96,19 @@ impl Unwell {
     }
 }
 
+/// Who asks Argo CD for the sync of a deploy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncBy {
+    /// We do, for exactly our commit. Auto-sync is off.
+    #[default]
+    Bot,
+    /// Argo CD itself: auto-sync is on, and we only follow.
+    Auto,
+}
+
 /// Where an application's manifests, or their values, come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppSource {
     pub url: String,
     /// The branch, tag or commit that it follows; empty is `HEAD`.

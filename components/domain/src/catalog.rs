@@ -16,6 +16,7 @@ pub use gates::{
 };
 pub use people::People;
 
+use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, Target};
 use crate::nonempty::NonEmpty;
@@ -74,6 +75,7 @@ pub struct Environment {
     /// Under which other names its image runs.
     pub mirrors: Vec<ImageName>,
     pub verify_running: VerifyRunning,
+    pub sync: SyncBy,
 }
 
 impl Catalog {

@@ -63,6 +63,7 @@
 //!   process that woke is killed in between, nobody mends a sync over a live version until the next deploy.
 
 mod attempts;
+mod auto;
 mod before;
 mod decisions;
 mod fact;
@@ -82,6 +83,7 @@ pub use decisions::{Next, Overtaken, Turn, may_terminate, next, overtaken, step,
 pub use fact::*;
 pub use facts::{Facts, State, until, words_hash};
 pub use origin::{Approval, Origin};
+pub(crate) use paths::left_out;
 pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;

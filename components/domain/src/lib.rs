@@ -54,6 +54,8 @@ pub mod nonempty;
 pub mod patience;
 pub mod push;
 pub mod refusal;
+pub mod seen;
+pub mod sources;
 pub mod text;
 pub mod time;
 pub mod values;

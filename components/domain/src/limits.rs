@@ -179,6 +179,12 @@ pub const SAVE_LIMIT: Duration = Duration::from_secs(1);
 pub const REFRESH_AFTER: Duration = Duration::from_secs(1);
 /// How often a rollout is looked at whose sync has ended, should an event be lost.
 pub const SYNCED_AGAIN: Duration = Duration::from_secs(2);
+/// How long a watch that follows something waits before it looks at other applications: deploys go first.
+pub const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How often a watch looks for applications that it has not seen.
+pub const LOOK_AROUND_AGAIN: Duration = Duration::from_secs(3);
+/// How long a deploy that would be refused waits for a fresh look at its application.
+pub const FRESH_LOOK: Duration = Duration::from_secs(5);
 /// By how much clocks of different machines may differ here.
 pub const CLOCKS: Duration = Duration::from_secs(10);
 

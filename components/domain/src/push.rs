@@ -54,6 +54,17 @@ impl Managed {
         }
         Self { files }
     }
+
+    /// All Argo CD applications, each once.
+    pub fn applications(&self) -> Vec<ArgoApplication> {
+        let mut all: Vec<ArgoApplication> = Vec::new();
+        for target in self.files.values().flatten() {
+            if !all.contains(&target.argocd) {
+                all.push(target.argocd.clone());
+            }
+        }
+        all
+    }
 }
 
 /// `push/<after>`: a push to announce. github-relay writes it, the same bytes for the same push; sync-poller

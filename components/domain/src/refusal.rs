@@ -171,7 +171,7 @@ pub enum Refusal {
         /// The tag that was tried.
         tag: Tag,
         /// The commit it would be of.
-        head: CommitSha,
+        head: Option<CommitSha>,
     },
     /// The values file is missing.
     NoValuesFile {
@@ -292,7 +292,7 @@ pub enum Refusal {
         /// What.
         target: Box<Target>,
         /// Which commit they agree to.
-        head: CommitSha,
+        head: Option<CommitSha>,
         /// Its tag.
         tag: Tag,
         /// How many have to.
@@ -387,6 +387,23 @@ pub enum Refusal {
         /// How old a request may be.
         minutes: u64,
     },
+    /// The Argo CD application has a source hydrator, so it follows another branch than ours.
+    Hydrated {
+        /// Of what.
+        target: Box<Target>,
+    },
+    /// No source of the Argo CD application follows the branch that we commit to.
+    NotFollowed {
+        /// Of what.
+        target: Box<Target>,
+        repo: RepoName,
+        branch: BranchName,
+    },
+    /// Auto-sync is on in Argo CD, and the catalog does not say so.
+    AutoSyncIsOn {
+        /// Of what.
+        target: Box<Target>,
+    },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
 }
@@ -412,6 +429,9 @@ impl Refusal {
                 | Self::NoValuesFile { .. }
                 | Self::Edit { .. }
                 | Self::AlreadyWritten { .. }
+                | Self::Hydrated { .. }
+                | Self::NotFollowed { .. }
+                | Self::AutoSyncIsOn { .. }
         )
     }
 }

@@ -42,9 +42,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop })
 }
 
-/// The names of all facts. `github` is not among [`Facts`]: nothing is decided by that fact, so only its
-/// writer reads it.
-pub(crate) const FACTS: [&str; 13] = [
+/// The names of all facts. `github` and `look` are not among [`Facts`]: nothing is decided by them.
+pub(crate) const FACTS: [&str; 14] = [
     "request",
     "commit",
     "committed",
@@ -58,6 +57,7 @@ pub(crate) const FACTS: [&str; 13] = [
     "changes",
     "stop",
     "github",
+    "look",
 ];
 
 /// Whether these facts are the rest of a request that was not accepted. The write of the request may still

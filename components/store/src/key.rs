@@ -5,6 +5,7 @@ use crate::seams::{KeyValue, StoreError};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, Target};
 use domain::push::{Managed, PushNote};
+use domain::seen::Seen;
 use domain::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -176,6 +177,17 @@ impl Key for LastChallenge<'_> {
     type Value = RegistryChallenge;
     fn name(&self) -> String {
         format!("{PREFIX}registry/{}", self.0)
+    }
+}
+
+/// See [`Seen`].
+#[derive(Clone, Copy, Debug)]
+pub struct SeenApplication<'a>(pub &'a ArgoApplication);
+
+impl Key for SeenApplication<'_> {
+    type Value = Seen;
+    fn name(&self) -> String {
+        format!("{PREFIX}seen/{}/{}", self.0.project, application_name(self.0))
     }
 }
 

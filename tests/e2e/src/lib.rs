@@ -318,6 +318,7 @@ impl Room {
                     key.starts_with("deploy-bot/target/")
                         || key.starts_with("deploy-bot/application/")
                         || key.starts_with("deploy-bot/registry/")
+                        || key.starts_with("deploy-bot/seen/")
                         || [
                             "deploy-bot/catalog",
                             "deploy-bot/managed",

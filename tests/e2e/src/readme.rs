@@ -55,6 +55,12 @@ The suite has four layers. Each layer tries what the layer before cannot.
    `SPIN=<path to a spin binary> cargo test -p e2e` on a real Spin. A test that fails prints every call and
    the bot's log.
 
+Tests of the cluster (`cluster`, `outages`) say what an app is made of and what is the matter with an image or a Pod, and never what Argo CD
+makes of that. They run on Argo CD's stand-in and, with `ARGOCD=real cargo test -p e2e --test e2e -- cluster:: outages::`, on a real
+Argo CD 3.2 with a real Kubernetes API server, whose Pods run on paper. [`argocd/build`](argocd/build) makes that program from Go modules: a
+quarter of an hour the first time. Of the outages a tenth is played, by `SEED`; `ALL=1` plays all. `cargo run -- --argocd real` is the
+sandbox against the same Argo CD.
+
 The stand-ins are never kinder than the real systems. Every scenario ends with the same check of what the bot
 promises ([`e2e/src/promise.rs`](e2e/src/promise.rs)), and so does every day of the simulation
 ([`simulation/src/invariants.rs`](simulation/src/invariants.rs)):

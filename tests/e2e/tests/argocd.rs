@@ -1,9 +1,10 @@
 //! What Argo CD makes of the commit, and what the message says about it.
 
 use e2e::{PATIENCE, Room, room};
-use fakes::argocd::{App, End, Health, Script, Source, Streams, TagAt, Window};
+use fakes::argocd::{App, End, Health, Script, Source, Streams, TagAt, Version, Window};
 use sandbox::world::{self, GITOPS};
 use serde_json::json;
+use std::time::Duration;
 
 const GITOPS_URL: &str = "https://github.com/acme/gitops";
 
@@ -353,15 +354,75 @@ fn somebody_elses_sync_after_ours_supersedes_it() {
 #[test]
 fn auto_sync_that_is_on_by_mistake_is_named_and_only_watched() {
     room(async |room| {
-        {
-            let mut argocd = room.argocd.lock();
-            argocd.app("checkout").automated = true;
-            argocd.app("checkout").script = Script { ends: 1000, ..then(&[(0, Health::Healthy)]) };
-        }
+        follows(room, Script { ends: 1000, ..then(&[(0, Health::Healthy)]) });
+        // After the commit: before it the deploy would be refused.
+        room.github.lock().webhook(GITOPS).lost = 1;
+        let old = head(room);
         room.alice("checkout 42").await;
-        room.says("Argo CD deploys this app by itself").await?;
+        let landed = |room: &sandbox::Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        room.argocd.lock().app("checkout").automated = true;
+        room.says("add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off").await?;
         room.says("is live").await?;
-        assert_eq!(taken(room), [""; 0], "Argo CD itself synced");
+        assert!(room.argocd.lock().syncs().is_empty(), "Argo CD itself synced");
+        Ok(())
+    });
+}
+
+/// The catalog says that Argo CD syncs this app by itself, so the bot never asks for a sync.
+#[test]
+fn with_auto_sync_the_bot_commits_and_follows() {
+    room(async |room| {
+        in_the_catalog(room, "sync: auto");
+        room.argocd.lock().app("checkout").automated = true;
+        follows(room, Script { ends: 1000, ..then(&[(0, Health::Progressing), (500, Health::Healthy)]) });
+        let message = room.goes_live("checkout 42").await?;
+        assert!(!message.contains("I only watch") && !message.contains("synced it once more"), "{message}");
+        assert_eq!(room.argocd.lock().live_tag("checkout"), Some(room.tag("checkout", "feature/totals").as_str()));
+
+        // Argo CD takes Carol's later commit, which has ours below it.
+        room.argocd.lock().webhook_takes = Some(2000);
+        let old = head(room);
+        room.alice("checkout main").await;
+        let landed = |room: &sandbox::Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("payments/limits.yaml", "cpu: 1\n")], "Not ours");
+        room.says(&format!("is live: `{}`", room.tag("checkout", "main"))).await?;
+        assert!(room.argocd.lock().syncs().is_empty());
+        Ok(())
+    });
+}
+
+/// Somebody writes another tag over ours before Argo CD has synced.
+#[test]
+fn with_auto_sync_another_tag_over_ours_supersedes_it() {
+    room(async |room| {
+        in_the_catalog(room, "sync: auto");
+        room.argocd.lock().app("checkout").automated = true;
+        room.argocd.lock().webhook_takes = Some(2000);
+        follows(room, then(&[(0, Health::Healthy)]));
+        let old = head(room);
+        room.alice("checkout 42").await;
+        let landed = |room: &sandbox::Sandbox| (room.github.lock().head(GITOPS, "main")? != old).then_some(());
+        room.until("commit", PATIENCE, landed).await?;
+        writes_by_hand(room, &room.tag("checkout", "feature/totals"));
+        room.says("stopped: auto-sync started another sync").await?;
+        assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// The catalog says `sync: auto`, and auto-sync is off in Argo CD. A person syncs.
+#[test]
+fn without_the_auto_sync_that_the_catalog_names_a_person_has_to_sync() {
+    room(async |room| {
+        in_the_catalog(room, "sync: auto");
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.alice("checkout 42").await;
+        room.says("the catalog says `sync: auto`, but auto-sync is off").await?;
+        room.argocd.lock().person_syncs(sandbox::now(), "checkout", None).map_err(anyhow::Error::msg)?;
+        room.says("is live").await?;
+        assert!(room.argocd.lock().syncs().is_empty());
         Ok(())
     });
 }
@@ -412,16 +473,42 @@ fn of_several_sources_only_ours_are_synced_at_our_commit() {
     });
 }
 
+/// Before 2.11 Argo CD ignores which source a sync pins to which commit.
+#[test]
+fn an_old_argo_cd_is_not_asked_to_sync_several_sources() {
+    room(async |room| {
+        room.argocd.lock().version = Version::Unpinned;
+        room.goes_live("checkout 42").await?;
+        let tag_at = TagAt { source: 0, file: "checkout/values.yaml".to_owned(), key: "image.tag".to_owned() };
+        let sources = vec![
+            Source::new(GITOPS_URL, "main").named("values"),
+            Source::chart("https://charts.acme.example", "web", "1.4.2"),
+        ];
+        room.argocd.lock().add(sandbox::now(), App::multi("payments", sources, tag_at));
+        room.bob("payments 7").await;
+        let message = room.says("Argo CD v2.10.18+2175939 can't sync them to a commit").await?;
+        assert!(message.contains("the cluster is unchanged."), "{message}");
+        let argocd = room.argocd.lock();
+        assert!(argocd.syncs().iter().all(|sync| sync.app == "checkout"), "{:#?}", argocd.syncs());
+        Ok(())
+    });
+}
+
 /// A sync at our commit would give the application the GitOps branch instead of what it follows.
 #[test]
 fn an_application_that_follows_something_else_is_not_synced() {
     let elsewhere = Source::new("https://github.com/acme/elsewhere", "main").at("checkout");
     let staging = Source::new(GITOPS_URL, "staging").at("checkout");
+    // Of a repository whose default branch is another one.
+    let head = Source::new(GITOPS_URL, "HEAD").at("checkout");
     room(async |room| {
         room.github.lock().repo(GITOPS).branch("staging");
-        for (n, source) in [elsewhere, staging].into_iter().enumerate() {
+        for (n, source) in [elsewhere, staging, head].into_iter().enumerate() {
             room.argocd.lock().add(sandbox::now(), App::new("checkout", source));
-            room.alice(if n == 0 { "checkout 42" } else { "checkout main" }).await;
+            if n == 2 {
+                room.github.lock().repo(GITOPS).is_default("staging");
+            }
+            room.alice(["checkout 42", "checkout main", "checkout 42"][n]).await;
             let words = "doesn't follow the branch that I commit to";
             let says = |_: &sandbox::Sandbox| room.messages().get(n).filter(|text| text.contains(words)).cloned();
             let message = room.until(words, PATIENCE, says).await?;
@@ -490,6 +577,10 @@ fn a_closed_sync_window_is_waited_for() {
         room.argocd.lock().app("checkout").window = Window::Closed;
         room.alice("checkout 42").await;
         room.says("Waiting for the next sync window in Argo CD").await?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Every second, and not with every poll.
+        let asked = room.argocd.lock().syncs().len();
+        assert!((2..=5).contains(&asked), "{asked}");
         assert_eq!(taken(room), [""; 0]);
         room.argocd.lock().app("checkout").window = Window::Open;
         room.says("is live").await?;
@@ -542,7 +633,7 @@ fn a_sync_that_never_ends_times_out_and_typing_again_goes_on() {
         }
 
         // She does. The commits are in Git already and now go live; an operation that still runs in Argo CD
-        // is waited for.
+        // is ended, because its deploy is past its deadline.
         {
             let mut argocd = room.argocd.lock();
             argocd.streams = Streams::Normal;
@@ -556,7 +647,6 @@ fn a_sync_that_never_ends_times_out_and_typing_again_goes_on() {
         for text in ["checkout 42", "basket main", "search main"] {
             room.alice(text).await;
         }
-        room.says("Waiting for another operation in Argo CD, started by deploy-bot").await?;
         for (app, branch) in [("checkout", "feature/totals"), ("basket", "main"), ("search", "main")] {
             let tag = room.tag(app, branch);
             room.says(&format!("is live: `{tag}`")).await?;

@@ -186,6 +186,18 @@ fn an_image_that_cannot_be_pulled_is_named() {
     });
 }
 
+/// No version of ours was ever live: back to what was in the file before.
+#[test]
+fn a_first_deploy_that_fails_is_rolled_back_to_what_ran_before() {
+    cluster(async |room| {
+        room.runs("checkout", &[deployment("checkout")]).await?;
+        room.has_a_branch("checkout", "cannot-pull");
+        room.alice("checkout cannot-pull").await;
+        room.says("PullBackOff").await?;
+        room.heals("checkout", &room.tag("checkout", "main")).await
+    });
+}
+
 #[test]
 fn a_container_that_crashes_is_named() {
     cluster(async |room| {

@@ -266,7 +266,7 @@ fn argo_cd_does_not_take_the_webhook_and_the_deploy_goes_on_without() {
         becomes(room, "is live").await?;
         one_commit(room, before);
         assert_eq!(relayed(room), [503], "GitHub shows the delivery as failed");
-        assert_eq!(calls_of(room, "argocd.refresh"), 1, "Argo CD is told about the commit in another way");
+        assert!(calls_of(room, "argocd.refresh") >= 1, "Argo CD is told about the commit in another way");
 
         // The next time Argo CD's secret is another one.
         room.argocd.lock().webhook_secret = "not the secret of GitHub".to_owned();

@@ -26,6 +26,7 @@ mod refusals;
 mod registry;
 mod replicas;
 mod reviews;
+mod seen;
 mod settings;
 mod slack;
 mod streams;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use e2e::{PATIENCE, Room, quick, room};
 use fakes::Fault;
-use fakes::argocd::{Script, Streams, Window};
+use fakes::argocd::{App, Script, Source, Streams, Window};
 use sandbox::world::GITOPS;
 use sandbox::{Sandbox, now};
 use std::time::Duration;
@@ -163,4 +163,46 @@ fn after_a_lost_request_only_a_sync_of_our_commit_counts() {
             Ok(())
         });
     }
+}
+
+/// Somebody replaces the application, with `kubectl replace --force`, say: for a moment it is gone, and the new one has no operation.
+#[test]
+fn an_application_that_is_deleted_and_made_again_goes_on() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 5000, ..quick() });
+        room.alice("checkout 42").await;
+        room.says("rolling out").await?;
+        {
+            let mut argocd = room.argocd.lock();
+            let (image, again) = (argocd.app("checkout").image.clone(), "https://github.com/acme/gitops");
+            argocd.remove("checkout");
+            let mut app = App::new("checkout", Source::new(again, "main").at("checkout"));
+            (app.image, app.script) = (image, quick());
+            argocd.add(now(), app);
+        }
+        room.says("is live").await?;
+        assert_eq!(asked(room), [(200, head(room)), (200, head(room))]);
+        assert!(!room.told().iter().any(|text| text.contains("no such application")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// The same in another project: that one is not the catalog's.
+#[test]
+fn an_application_that_is_made_again_in_another_project_is_not_synced() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", Script { ends: 5000, ..quick() });
+        room.alice("checkout 42").await;
+        room.says("rolling out").await?;
+        {
+            let mut argocd = room.argocd.lock();
+            argocd.remove("checkout");
+            let mut app = App::new("checkout", Source::new("https://github.com/acme/gitops", "main").at("checkout"));
+            app.project = "elsewhere".to_owned();
+            argocd.add(now(), app);
+        }
+        room.says("I can't see this app in Argo CD any more").await?;
+        assert_eq!(asked(room).len(), 1);
+        Ok(())
+    });
 }

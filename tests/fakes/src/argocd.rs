@@ -57,6 +57,8 @@ pub enum Version {
     Current,
     /// Older: reads `X-Hub-Signature` only.
     Sha1,
+    /// 2.10: that, too, and a sync ignores `sourcePositions` and `revisions`.
+    Unpinned,
 }
 
 /// What an account may do.
@@ -528,6 +530,7 @@ impl ArgoCd {
         match app.layout {
             Layout::Single => explicit[0] = wanted.revision.as_deref().filter(|revision| !revision.is_empty()),
             // With several sources a plain `revision` means nothing.
+            Layout::Multi if self.version == Version::Unpinned => {}
             Layout::Multi => {
                 for (index, position) in wanted.source_positions.iter().flatten().enumerate() {
                     let source = usize::try_from(*position).ok().and_then(|position| position.checked_sub(1));
@@ -588,6 +591,44 @@ impl ArgoCd {
             self.later(now + takes, &key, Event::Reconcile(None));
         }
         Ok(Answer::Later(id))
+    }
+
+    /// The applications that the account may see, with the fields that are asked for. What it may not see is left out.
+    fn list(&self, request: &Request) -> Result<Value, Refused> {
+        /// Of the fields that Argo CD knows here, those that anybody asks for. It leaves out any other.
+        const FIELDS: [&str; 6] = [
+            "metadata.name",
+            "metadata.annotations",
+            "spec.source",
+            "spec.sources",
+            "spec.sourceHydrator",
+            "spec.syncPolicy",
+        ];
+        self.session(request)?;
+        if self.kubernetes_away {
+            return Err(Refused(14, "error listing apps: connection refused".to_owned()));
+        }
+        let query = request.query();
+        let text = |name: &str| query.get(name).map(String::as_str).unwrap_or_default();
+        let namespace = if text("appNamespace").is_empty() { "argocd" } else { text("appNamespace") };
+        let shown = self.apps.values().filter(|app| {
+            let named = text("name").is_empty() || app.name == text("name");
+            let project = text("projects").is_empty() || app.project == text("projects");
+            named && project && app.namespace == namespace && self.may(Right::Get, &app.project)
+        });
+        let items: Vec<Value> = shown
+            .map(|app| {
+                let (whole, mut item) = (app.json(), json!({}));
+                for field in text("fields").split(',').filter_map(|field| field.strip_prefix("items.")) {
+                    let (part, name) = field.split_once('.').unwrap_or((field, ""));
+                    if FIELDS.contains(&field) && !whole[part][name].is_null() {
+                        item[part][name] = whole[part][name].clone();
+                    }
+                }
+                item
+            })
+            .collect();
+        Ok(json!({ "metadata": {}, "items": if items.is_empty() { Value::Null } else { json!(items) } }))
     }
 
     fn find_by_query(&self, right: Right, name: &str, query: &BTreeMap<String, String>) -> Result<Key, Refused> {
@@ -700,6 +741,7 @@ impl ArgoCd {
         let version = match self.version {
             Version::Current => "v3.5.1+37ee009",
             Version::Sha1 => "v2.12.11+1111111",
+            Version::Unpinned => "v2.10.18+2175939",
         };
         match self.session(request) {
             Ok(()) => json!({"Version": version, "Platform": "linux/amd64", "GoVersion": "go1.25.1"}),
@@ -729,6 +771,7 @@ impl ArgoCd {
             ["api", "v1", "account", "can-i", "applications", action, project, ..] if get => {
                 Route::CanI(action, project)
             }
+            ["api", "v1", "applications"] if get => Route::List,
             ["api", "v1", "applications", name] if get => Route::Get(name),
             ["api", "v1", "applications", name, "resource-tree"] if get => Route::Tree(name),
             ["api", "v1", "applications", name, "syncwindows"] if get => Route::Windows(name),
@@ -746,6 +789,7 @@ enum Route<'a> {
     Version,
     UserInfo,
     Watch,
+    List,
     Get(&'a str),
     Tree(&'a str),
     CanI(&'a str, &'a str),
@@ -761,6 +805,7 @@ impl StandIn for ArgoCd {
             Route::Webhook => "webhook",
             Route::Get(_) if request.query().contains_key("refresh") => "refresh",
             Route::Get(_) => "get",
+            Route::List => "list",
             Route::Tree(_) => "tree",
             Route::CanI(..) => "can_i",
             Route::Sync(_) => "sync",
@@ -798,6 +843,7 @@ impl StandIn for ArgoCd {
                 Route::Version => unary(Ok(self.version_info(request))),
                 Route::UserInfo => unary(Ok(self.user_info(request))),
                 Route::Watch => self.watch(now, request),
+                Route::List => unary(self.list(request)),
                 Route::Get(name) => match self.get(now, name, request) {
                     Ok(answer) => answer,
                     Err(refused) => Answer::Whole(refused.response()),

@@ -542,6 +542,12 @@ impl Setup<'_> {
         self.github.known_mut(&self.key)
     }
 
+    /// This branch is the default one from now on.
+    pub fn is_default(mut self, branch: &str) -> Self {
+        self.repository().default_branch = branch.to_owned();
+        self
+    }
+
     /// Goes on with this branch; a new one begins at the default branch.
     pub fn branch(mut self, name: &str) -> Self {
         let default = self.repository().default_branch.clone();

@@ -865,13 +865,13 @@ impl Town {
     /// person who was warned.
     fn check_version(&self, new: &Made) {
         let Some(Facts { request: Some(request), commit: Some(commit), .. }) = self.facts(&new.id) else { return };
-        if request.origin.head().is_some_and(|head| *head != commit.target().source.head) {
-            self.broke(format!("I2: {} was asked for another commit than {}", new.id, commit.target().source.head));
+        if request.origin.head().is_some_and(|head| commit.target().source.head.as_ref() != Some(head)) {
+            self.broke(format!("I2: {} was asked for another commit than {:?}", new.id, commit.target().source.head));
         }
         if commit.target().rollback || request.origin.knows_rolled_back() {
             return;
         }
-        let bad = store::load_key(&Peek(self), RolledBackVersions(commit.target().application())).now_or_never();
+        let bad = store::load_key(&Peek(self), RolledBackVersions(&commit.target().target)).now_or_never();
         let bad = bad.and_then(Result::ok).flatten().unwrap_or_default().versions;
         if bad.iter().any(|bad| bad.tag == commit.target().tag.as_str() && bad.at.0 + 20_000 < self.now()) {
             let what = format!(

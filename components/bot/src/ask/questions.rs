@@ -2,16 +2,17 @@
 
 use super::{Asking, Response};
 use crate::context::Stop;
-use crate::deploy::{catalog, gates, prepare, versions};
+use crate::deploy::{catalog, gates, prepare, seen, versions};
 use crate::request::name_version;
+use crate::settings::GitOps;
 use crate::world::World;
 use domain::catalog::{Environment, Members};
 use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{End, Origin, TargetPlan};
+use domain::deployment::{End, GitOpsBranch, Origin, TargetPlan};
 use domain::message::{self, Offer, Preview, TargetStatus};
 use domain::names::{DeploymentId, FilePath, Target};
 use futures::future::join_all;
-use store::{Live, Lock, LockOfAll, Locks, LocksOfAll};
+use store::{Live, Lock, LockOfAll, Locks, LocksOfAll, SeenApplication};
 
 /// How many targets one `status` shows.
 const MOST: usize = 20;
@@ -65,7 +66,19 @@ pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) 
 }
 
 pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
-    Ok(Response::Asker(message::apps(&catalog::read_catalog(&ask.cx).await?.1)))
+    let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    let GitOps { repo, branch } = ask.cx.settings.gitops.clone();
+    // What the default branch is was not asked here: `HEAD` gets the benefit of the doubt.
+    let gitops = GitOpsBranch { repo, branch, is_default: true, url: String::new() };
+    let environments = catalog.apps.values().flat_map(|app| app.environments.values());
+    let looks = environments.map(async |environment| {
+        let argocd = &environment.argocd;
+        // What cannot be read is not shown.
+        let seen = store::load_key(ask.cx.world, SeenApplication(argocd)).await.ok().flatten();
+        seen.map(|seen| (argocd.clone(), seen))
+    });
+    let seen: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
+    Ok(Response::Asker(message::apps(&catalog, &seen, &gitops)))
 }
 
 /// Reads and decides like a deploy, and writes nothing.
@@ -79,7 +92,7 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     let prepared = prepare::prepare(&site, None, &snapshot, login).await?;
     let plan = prepared.plan.targets.first();
     let problem = match gates::gates(&site, &snapshot, plan).await {
-        Ok(_) => None,
+        Ok(_) => seen::seen(&site).await?.and_then(|seen| seen::refusal(&site, &seen, &prepared.plan.gitops)),
         Err(Stop::End(End::Refused { refusal })) => refusal.read(),
         Err(other) => return Err(other),
     };
@@ -102,7 +115,7 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
 /// be another one tomorrow, so a rollback names its tag; a tag does not move, so a rollback needs no commit.
 fn offer(of: &DeploymentId, mut words: DeployWords, plan: &TargetPlan) -> Offer {
     let is_rollback = name_version(&mut words, &plan.tag);
-    let head = (!is_rollback).then(|| plan.source.head.clone());
+    let head = plan.source.head.clone().filter(|_| !is_rollback);
     Offer { of: of.clone(), words, head }
 }
 

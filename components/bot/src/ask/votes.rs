@@ -112,7 +112,7 @@ pub(super) enum Vote {
 struct Proposal {
     request: RequestFact,
     target: Target,
-    head: CommitSha,
+    head: Option<CommitSha>,
     tag: Tag,
     needed: u8,
     until: Timestamp,
@@ -271,7 +271,7 @@ fn approved_request(
     let is_rollback = name_version(&mut words, &tag);
     let origin = Origin::Approved {
         of: of.clone(),
-        head: (!is_rollback).then_some(head),
+        head: head.filter(|_| !is_rollback),
         given: votes.given,
         place: facts.place().cloned(),
         was: request.origin.inner(),
@@ -291,7 +291,7 @@ mod tests {
     fn refused(words: DeployWords, target: Target) -> Facts {
         let refusal = Refusal::NeedsApproval {
             target: Box::new(target),
-            head: sha('a'),
+            head: Some(sha('a')),
             tag: target_plan().tag,
             count: 2,
             users: vec![user("U2")],
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn only_a_refusal_that_waits_for_approvals_can_be_voted_on() {
         let found = proposal(&waiting()).unwrap();
-        assert_eq!((found.head, found.tag, found.needed, found.until), (sha('a'), target_plan().tag, 2, at(60)));
+        assert_eq!((found.head, found.tag, found.needed, found.until), (Some(sha('a')), target_plan().tag, 2, at(60)));
         let other = Refusal::CatalogChanged;
         let end = |end| Some(EndFact { at: at(1), end });
         for facts in [

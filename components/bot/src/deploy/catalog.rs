@@ -76,7 +76,12 @@ async fn note_managed<W: World>(cx: &Context<'_, W>, text: &str) -> Result<(), S
     match store::load_key(cx.world, ManagedFiles).await {
         Ok(known) if known.as_ref() == Some(&managed) => Ok(()),
         Err(error) if !error.is_unreadable() => Err(error),
-        _ => store::save_key(cx.world, ManagedFiles, &managed).await,
+        _ => {
+            store::save_key(cx.world, ManagedFiles, &managed).await?;
+            // The poller looks at what is new. If this is lost, the next watch does.
+            let _ = store::wake(cx.world).await;
+            Ok(())
+        }
     }
 }
 

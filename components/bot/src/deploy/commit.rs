@@ -4,7 +4,7 @@
 use super::prepare::{self, Prepared};
 use super::settle::{self, Written};
 use super::turn::{self, Turn};
-use super::{Job, Run, TRIES, catalog, gates, may_go_on};
+use super::{Job, Run, TRIES, catalog, gates, may_go_on, seen};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
@@ -147,7 +147,11 @@ impl<W: World> Turn<'_, W> {
         let Prepared { plan, edits } = prepare::prepare(site, begun, &snapshot, login).await?;
         let granted = match begun {
             Some(commit) => commit.granted.clone(),
-            None => gates::gates(site, &snapshot, plan.targets.first()).await?,
+            None => {
+                let granted = gates::gates(site, &snapshot, plan.targets.first()).await?;
+                seen::check(self, job, &plan.gitops).await?;
+                granted
+            }
         };
         let attempts = job.facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
         let mut fact = CommitFact { plan, granted, attempts };
@@ -374,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_takeover_replaces_the_version_that_runs() {
-        let previous = Previous { tag: Tag::parse("main-7654321").unwrap(), head: sha('7') };
+        let previous = Previous { tag: Tag::parse("main-7654321").unwrap(), head: Some(sha('7')) };
         let live = TargetPlan { previous: Some(previous), ..target_plan() };
         let expected = TargetPlan { taken: Some(taken()), before: Some("main-7654321".to_owned()), ..live.clone() };
         assert_eq!(take_over(taken(), &live), expected);

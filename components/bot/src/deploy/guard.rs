@@ -225,7 +225,8 @@ impl<W: World> Run<'_, W> {
             named => named,
         };
         let description = message::of_deploy(commit);
-        let (repo, sha) = (&plan.source.repo, &plan.source.head);
+        // GitHub's deployments are of a commit.
+        let (repo, Some(sha)) = (&plan.source.repo, &plan.source.head) else { return Ok(None) };
         let new = NewDeployment { repo, sha, environment, description: &description, id: self.cx.id };
         let found = if fact.asked { github::find_deployment(self.cx.world, github, &new).await? } else { None };
         let id = match found {

@@ -46,7 +46,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
         What::Rollback(version) => {
             let past = versions::past(cx, &site.target).await?;
             let source = versions::earlier(site, &past, version).await?.source;
-            checked = Some(source.head);
+            checked = source.head;
             Reference::Branch(source.branch)
         }
         What::Written => {
@@ -56,7 +56,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
             let now = file.insert(cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?);
             let text = text_of(cx, path, now).await?;
             let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
-            checked = Some(source.head);
+            checked = source.head;
             Reference::Branch(source.branch)
         }
     };
@@ -117,7 +117,7 @@ pub(crate) async fn prepare<W: World>(
     let (riders, previous) = since_live(site, snapshot).await?;
     let target = TargetPlan { before, riders, previous, ..fixed };
     let GitOps { repo, branch } = site.cx.settings.gitops.clone();
-    let gitops = GitOpsBranch { repo, branch, url: snapshot.url.clone() };
+    let gitops = GitOpsBranch { repo, branch, is_default: snapshot.is_default, url: snapshot.url.clone() };
     Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits })
 }
 
@@ -143,6 +143,7 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         mirrors: environment.mirrors.clone(),
         beside: site.beside.clone(),
         verify_running: environment.verify_running,
+        sync: environment.sync,
         riders: Riders::FirstDeploy,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,
@@ -247,6 +248,7 @@ pub(super) mod tests {
         Snapshot {
             viewer: GitHubLogin::parse("acme-bot").unwrap(),
             url: "https://github.com/acme/gitops".to_owned(),
+            is_default: true,
             head: sha('f'),
             values: FileState::Missing,
             also: Vec::new(),

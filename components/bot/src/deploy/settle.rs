@@ -203,7 +203,7 @@ async fn written_by_others<W: World>(
         };
         return Ok(Written::ToTakeOver(Taken { wrote: past.sha.clone(), by: past.author.clone(), newest }));
     }
-    let (tag, head) = (target.tag.clone(), (!target.rollback).then(|| target.source.head.clone()));
+    let (tag, head) = (target.tag.clone(), target.source.head.clone().filter(|_| !target.rollback));
     Err(Refusal::AlreadyWritten { tag, by: past.author.clone(), commit: past.sha.clone(), head }.into())
 }
 

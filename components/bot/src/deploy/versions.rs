@@ -40,7 +40,8 @@ pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) ->
     }
     let source = source(snapshot, request, site.app)?;
     still_head(request, &source)?;
-    let tag = site.app.tag_rule.make(&source.branch, &source.head).map_err(|made| Refusal::NoValidTag { made })?;
+    let Some(head) = &source.head else { return Err(Stop::Leave("a branch without a commit")) };
+    let tag = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
     Ok((source, ImageRef { name: site.app.image.clone(), tag }))
 }
 
@@ -66,10 +67,8 @@ fn not_live(tag: &Tag, target: &Target, past: &Past) -> Result<(), Stop> {
 
 /// A button is void once the branch has moved from the commit that it showed.
 fn still_head(request: &RequestFact, source: &Source) -> Result<(), Stop> {
-    match request.origin.head() {
-        Some(was) if *was != source.head => {
-            Err(Refusal::HeadMoved { was: was.clone(), is: source.head.clone() }.into())
-        }
+    match request.origin.head().zip(source.head.as_ref()) {
+        Some((was, is)) if was != is => Err(Refusal::HeadMoved { was: was.clone(), is: is.clone() }.into()),
         _ => Ok(()),
     }
 }
@@ -98,7 +97,7 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
                 repo,
                 reference: Reference::PullRequest(*number),
                 branch: branch.clone(),
-                head: head.clone(),
+                head: Some(head.clone()),
                 title: title.clone(),
                 author: author.clone(),
                 url: Some(url.clone()),
@@ -108,7 +107,7 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
             repo,
             reference: Reference::Branch(branch.clone()),
             branch: branch.clone(),
-            head: head.clone(),
+            head: Some(head.clone()),
             title: title.clone(),
             author: None,
             url: None,
@@ -176,12 +175,11 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
             // The newest that was committed is what runs, or should.
             let newest = plans().next().map(|plan| &plan.tag);
             let is_bad = |plan: &TargetPlan| rolled_back.versions.iter().any(|bad| bad.tag == plan.tag.as_str());
-            past.iter()
-                .filter(|(_, facts)| facts.state() == State::Live)
-                .map(|(plan, _)| plan)
-                .find(|plan| Some(&plan.tag) != newest && !is_bad(plan))
-                .cloned()
-                .ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
+            let live = past.iter().filter(|(_, facts)| facts.state() == State::Live).map(|(plan, _)| plan);
+            let found = live.clone().find(|plan| Some(&plan.tag) != newest && !is_bad(plan)).cloned();
+            let was_live = live.count() > 0;
+            let replaced = || if was_live { None } else { replaced(past, is_bad) };
+            found.or_else(replaced).ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
         }
         Version::Back(n) => {
             let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -191,12 +189,23 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
     }
 }
 
+/// What ran before our first deploy, if none of ours was ever live: the tag that the oldest one replaced.
+fn replaced(past: &Past, is_bad: impl Fn(&TargetPlan) -> bool) -> Option<TargetPlan> {
+    let (oldest, _) = past.last()?;
+    let tag = Tag::parse(oldest.before.as_deref()?).ok().filter(|tag| *tag != oldest.tag)?;
+    let reference = Reference::Branch(oldest.source.branch.clone());
+    let (head, title, author, url) = (None, String::new(), None, None);
+    let source = Source { reference, head, title, author, url, ..oldest.source.clone() };
+    Some(TargetPlan { tag, source, ..oldest.clone() }).filter(|plan| !is_bad(plan))
+}
+
 /// What is new in a version, as far as GitHub can compare it with the one before. People read it, and nothing
 /// else depends on it.
 pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) -> Option<ChangesFact> {
     let before = plan.previous.as_ref().filter(|before| before.head != plan.source.head)?;
-    let (repo, head) = (&plan.source.repo, &plan.source.head);
-    let compare = async || github::compare(cx.world, &cx.settings.github, repo, &before.head, head).await;
+    let (repo, head) = (&plan.source.repo, plan.source.head.as_ref()?);
+    let since = before.head.as_ref()?;
+    let compare = async || github::compare(cx.world, &cx.settings.github, repo, since, head).await;
     match cx.read(compare).await {
         Ok(Comparison { ahead, behind, commits, url, .. }) => {
             let commits = commits.into_iter();
@@ -273,7 +282,7 @@ mod tests {
     use domain::names::{BranchName, GitHubLogin, PullRequestNumber};
 
     fn deployed(tag: &str, word: Option<LastWord>) -> (TargetPlan, Facts) {
-        let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), ..target_plan() };
+        let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), before: None, ..target_plan() };
         let commit = commit_to(plan.clone());
         let outcome = word.map(|word| OutcomeFact { at: at(60), word });
         (plan, Facts { commit: Some(commit), outcome, ..relayed() })
@@ -319,6 +328,15 @@ mod tests {
         check(&[v5.clone(), v4.clone(), v3.clone()], last(), &[], Found("v4"));
         check(&[v3.clone(), v2.clone(), v1.clone()], last(), &[], Found("v1"));
         check(&[v5.clone(), v2.clone()], last(), &[], none());
+        // None was ever live: what the first one replaced.
+        let first = |tag: &str, before: &str| {
+            let (plan, facts) = deployed(tag, failed());
+            (TargetPlan { before: Some(before.to_owned()), ..plan }, facts)
+        };
+        check(&[v5.clone(), first("v1", "v0")], last(), &[], Found("v0"));
+        check(&[first("v1", "v0")], last(), &["v0"], none());
+        check(&[first("v1", "v1")], last(), &[], none());
+        check(&[first("v1", "not a tag")], last(), &[], none());
         // The same version again is no earlier one.
         check(&[v4.clone(), v4.clone(), v3.clone()], last(), &[], Found("v3"));
         check(&[v5, v4.clone(), v3.clone(), v1], last(), &["v4", "v3"], Found("v1"));

@@ -6,12 +6,12 @@ use super::follower::Follower;
 use super::looks::STREAM;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
-use clients::argocd::{self, ArgoError, Right, SyncOutcome};
+use clients::argocd::{self, ArgoError, Revision, Right, SyncOutcome};
 use domain::application::{Application, Phase};
 use domain::deployment::{
-    self, CommitFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
+    self, CommitFact, CommittedFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
 };
-use domain::fault::{Cause, Changed, Fault, System};
+use domain::fault::{Cause, Changed, Fault, Passing, System};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
@@ -91,10 +91,12 @@ impl<W: World> Follower<'_, W> {
     /// A rollback may take the turn from a deployment that is under way. That deployment is followed until the
     /// rollback's commit is there.
     pub(super) async fn is_replaced(&self, commit: &CommitFact) -> Result<bool, StoreError> {
-        match self.turn(commit).await? {
-            (Turn::Theirs, by) => self.superseded(by).await.map(|_| true),
-            _ => Ok(false),
+        let (Turn::Theirs, Some(by)) = self.turn(commit).await? else { return Ok(false) };
+        let has_committed = store::load_fact::<CommittedFact>(self.world, &by.id).await?.is_some();
+        if has_committed {
+            self.superseded(Some(by)).await?;
         }
+        Ok(has_committed)
     }
 
     /// Our sync waits for that of an older deployment in the same application, of whichever target. Past its deadline, or
@@ -146,17 +148,18 @@ impl<W: World> Follower<'_, W> {
         snapshot: &Application,
     ) -> Result<Flow, StoreError> {
         self.let_riders_be_told(commit).await;
-        let written_at = self.facts.borrow().written_at().unwrap_or_default();
         if let Some(flow) = self.not_our_turn(commit).await? {
             return Ok(flow);
         }
-        if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
-            return self.fail(Failure::BranchRewritten).await;
-        }
-        let gitops = &commit.plan.gitops;
-        let Some(revision) = argocd::which_sources(snapshot, &gitops.repo, &gitops.branch, sha) else {
-            return self.fail(Failure::NoSource).await;
+        let revision = match self.revision(commit, sha, snapshot).await? {
+            Ok(revision) => revision,
+            Err(failure) => return self.fail(failure).await,
         };
+        if revision.positions.is_some()
+            && let Some(flow) = self.too_old().await?
+        {
+            return Ok(flow);
+        }
         let before = self.facts.borrow().watch.as_ref().map(Before::of).unwrap_or_default();
         let now = self.world.now();
         self.save(|watch| {
@@ -174,6 +177,59 @@ impl<W: World> Follower<'_, W> {
         let sync = argocd::sync(self.world, argocd, application, &revision, self.id);
         let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
         self.read_outcome(outcome, before).await
+    }
+
+    /// Argo CD is to sync by itself. Where it cannot, that is said; where it may not know the commit, it is told.
+    pub(super) async fn wait_for_auto_sync(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        app: &Application,
+    ) -> Result<Flow, StoreError> {
+        if let Some(failure) = self.revision(commit, sha, app).await?.err() {
+            return self.fail(failure).await;
+        }
+        let limits = &self.watch.settings.limits;
+        let (now, watch) = (self.world.now(), self.facts.borrow().watch.clone().unwrap_or_default());
+        let told = watch.refreshed.or(self.facts.borrow().committed.as_ref().map(|committed| committed.at));
+        let again = if watch.refreshed.is_none() { limits.webhook_patience } else { limits.minute };
+        if told.is_some_and(|told| now.since(told) < again) {
+            return Ok(Flow::Wait(Some(self.after(limits.reload.min(again)))));
+        }
+        self.save(|watch| watch.refreshed = Some(now)).await?;
+        self.compare(commit).await
+    }
+
+    /// How to sync to our commit, or why nobody can.
+    async fn revision(
+        &self,
+        commit: &CommitFact,
+        sha: &CommitSha,
+        app: &Application,
+    ) -> Result<Result<Revision, Failure>, StoreError> {
+        let written_at = self.facts.borrow().written_at().unwrap_or_default();
+        if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
+            return Ok(Err(Failure::BranchRewritten));
+        }
+        Ok(argocd::which_sources(app, &commit.plan.gitops, sha).ok_or(Failure::NoSource))
+    }
+
+    /// What there is to do if Argo CD cannot sync several sources to our commit. Whoever hides the version has a new one: an
+    /// old one has no other fault than this.
+    async fn too_old(&self) -> Result<Option<Flow>, StoreError> {
+        let known = self.watch.version.borrow().clone();
+        let version = match known {
+            Some(version) => version,
+            None => match argocd::version(self.world, &self.watch.settings.argocd).await {
+                Ok(version) => version,
+                Err(ArgoError::Fault(fault)) if fault.passing() != Passing::Never => {
+                    return self.trouble(ArgoError::Fault(fault), Right::Sync).await.map(Some);
+                }
+                Err(_) => String::new(),
+            },
+        };
+        self.watch.version.replace(Some(version.clone()));
+        if argocd::pins_sources(&version) { Ok(None) } else { self.fail(Failure::TooOld { version }).await.map(Some) }
     }
 
     /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
@@ -206,7 +262,11 @@ impl<W: World> Follower<'_, W> {
                 let waiting = Waiting::OtherOperation { by: None, of: None, hook: None };
                 return self.not_taken(before, Some(waiting)).await;
             }
-            SyncOutcome::Window(_) => return self.not_taken(before, Some(Waiting::SyncWindow)).await,
+            SyncOutcome::Window(_) => {
+                self.not_taken(before, Some(Waiting::SyncWindow)).await?;
+                // A window opens after hours, and no event says so.
+                return Ok(Flow::Wait(Some(self.after(self.watch.settings.limits.reload))));
+            }
             SyncOutcome::AutoSync(said) => {
                 self.world.log(Line::error("auto_sync_is_on").of(self.id).with("argocd", said.as_str()));
                 self.save(|watch| watch.automated = true).await?;
@@ -369,7 +429,7 @@ async fn ask_again<W: World>(world: &W, settings: &SyncPollerSettings, id: &Depl
     let Ok(facts) = store::load(world, id).await else { return false };
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
     let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
-    let sources = argocd::which_sources(&app, &commit.plan.gitops.repo, &commit.plan.gitops.branch, &committed.sha);
+    let sources = argocd::which_sources(&app, &commit.plan.gitops, &committed.sha);
     let Some(revision) = sources else { return false };
     matches!(
         argocd::sync(world, &settings.argocd, commit.target().application(), &revision, id).await,

@@ -6,11 +6,11 @@
 use super::ask::Flow;
 use super::follower::{Ended, Follower, Nudges, WatchSpeaker};
 use super::looks::{Look, Looks};
-use super::{SLEPT, Watch};
+use super::{SLEPT, Watch, seen};
 use crate::world::{Line, World, within};
 use clients::argocd::{self, ArgoError, Right};
 use domain::application::{Application, Pod, what_holds};
-use domain::deployment::{self, CommitFact, CommittedFact, Next, Step, View, Waiting, WatchFact};
+use domain::deployment::{self, CommitFact, CommittedFact, LookFact, Next, Step, View, Waiting, WatchFact};
 use domain::limits;
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
@@ -48,6 +48,7 @@ impl<W: World> Follower<'_, W> {
         let (speaker, limits) = (self.speaker(), &self.watch.settings.limits);
         loop {
             self.reload().await?;
+            self.look_if_asked().await?;
             let next = deployment::next(&self.facts.borrow(), self.world.now(), limits);
             match next {
                 Next::LeaveAlone => {
@@ -81,6 +82,17 @@ impl<W: World> Follower<'_, W> {
                 return Ok(Ended::GoesOn);
             }
         }
+    }
+
+    /// Before its commit a deployment may want a fresh look at its application.
+    async fn look_if_asked(&self) -> Result<(), StoreError> {
+        if self.facts.borrow().watch_speaks() || self.facts.borrow().end.is_some() {
+            return Ok(());
+        }
+        let look: Option<LookFact> = store::load_fact(self.world, self.id).await?;
+        let Some(look) = look.filter(|look| self.looked.get() != Some(look.at)) else { return Ok(()) };
+        self.looked.set(Some(look.at));
+        seen::look_at(self.watch, &look.application).await
     }
 
     /// The end is posted. A deployment that never had a target is in no ring yet. Rings are
@@ -198,6 +210,7 @@ impl<W: World> Follower<'_, W> {
                 self.end_older(commit, &of).await?;
                 Ok(self.look_soon())
             }
+            Step::Wait(Some(Waiting::AutoSync { .. })) => self.wait_for_auto_sync(commit, sha, app).await,
             // Events tell when it changes; should one be lost, look by ourselves.
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
@@ -285,7 +298,7 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// Has Argo CD compare what runs with the commit.
-    async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
+    pub(super) async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
         match argocd::refresh(self.world, argocd, application, limits::ASK).await {
             Ok(newer) => Ok(Flow::Now(Box::new(newer))),

@@ -38,6 +38,8 @@ pub(crate) struct Follower<'a, W> {
     saving: futures::lock::Mutex<()>,
     /// The last save of our fact failed.
     unsaved: Cell<bool>,
+    /// The wish for a look at the application that was fulfilled last.
+    pub(crate) looked: Cell<Option<Timestamp>>,
     /// When the Pods were looked at, and what holds the rollout up.
     pub(crate) held: RefCell<Option<(Duration, String)>>,
 }
@@ -52,6 +54,7 @@ impl<'a, W: World> Follower<'a, W> {
             nudges: futures::lock::Mutex::new(nudges),
             saving: futures::lock::Mutex::default(),
             unsaved: Cell::new(false),
+            looked: Cell::default(),
             held: RefCell::default(),
         }
     }

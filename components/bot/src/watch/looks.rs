@@ -85,6 +85,7 @@ impl<'s, W: World> Looks<'s, W> {
                 }
                 Look::App { app, asked }
             }
+            Some(Some(Err(ArgoError::NoApplication))) if self.source != Source::Polls => self.is_deleted().await,
             Some(Some(Err(error))) => self.failed(error),
             Some(None) => self.failed(stream_fault(Cause::Broken)),
             None if self.ask_at.is_some_and(|ask_at| world.now() >= ask_at) => self.ask().await,
@@ -113,6 +114,14 @@ impl<'s, W: World> Looks<'s, W> {
             }
         }
         Look::Failed(error)
+    }
+
+    /// The stream says that the application was deleted. Whoever replaces it makes it again at once, so it counts only if Argo CD
+    /// has none when it is asked.
+    async fn is_deleted(&mut self) -> Look {
+        self.source = Source::Stream;
+        self.apps = events(self.follower, self.commit, limits::REOPEN);
+        self.ask().await
     }
 }
 

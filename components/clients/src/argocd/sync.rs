@@ -4,8 +4,10 @@ use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, query, read_applicati
 use super::wire::{DEPLOY_ID, SENTENCE, clip};
 use crate::http::{Http, Method, Request, Response, header, without_nulls};
 use domain::application::Application;
+use domain::deployment::GitOpsBranch;
 use domain::fault::{Cause, Changed, Fault, System};
-use domain::names::{ArgoApplication, BranchName, CommitSha, DeploymentId, RepoName};
+use domain::names::{ArgoApplication, CommitSha, DeploymentId};
+use domain::sources;
 use serde_json::{Value, json};
 
 /// Which commit an application is synced to.
@@ -22,19 +24,10 @@ pub struct Revision {
 
 /// How to pin `commit` of the GitOps branch in this application. A source that is at a tag or on another
 /// branch of the same repository is not ours to move. `None`: no source follows the GitOps branch.
-pub fn which_sources(
-    snapshot: &Application,
-    gitops: &RepoName,
-    branch: &BranchName,
-    commit: &CommitSha,
-) -> Option<Revision> {
-    let follows = |target: &str| {
-        // This means the default branch, which may be the GitOps branch: Argo CD does not say.
-        target.is_empty() || target == "HEAD" || target.strip_prefix("refs/heads/").unwrap_or(target) == branch.as_str()
-    };
+pub fn which_sources(snapshot: &Application, gitops: &GitOpsBranch, commit: &CommitSha) -> Option<Revision> {
     let positions: Vec<u32> = (1..)
         .zip(&snapshot.sources)
-        .filter(|(_, source)| is_repository(&source.url, gitops) && follows(&source.target))
+        .filter(|(_, source)| sources::follows(source, gitops))
         .map(|(position, _)| position)
         .collect();
     if positions.is_empty() {
@@ -46,37 +39,6 @@ pub fn which_sources(
         retry.insert("refresh".to_owned(), false.into());
     }
     Some(Revision { commit: commit.clone(), positions: snapshot.multi_source.then_some(positions), retry })
-}
-
-/// Whether a source's URL is this repository, by the rule with which Argo CD matches a push:
-/// `[http[s]://|ssh://][user@]host[:port](:|/)owner/name[.git]` in any case. Any host, because ours may have
-/// several names.
-fn is_repository(url: &str, repo: &RepoName) -> bool {
-    let rest = match url.split_once("://") {
-        Some((scheme, rest)) if ["https", "http", "ssh"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) => rest,
-        Some(_) => return false,
-        None => url,
-    };
-    let is_user = |user: &str| {
-        (1..=32).contains(&user.len())
-            && user.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'$'))
-    };
-    let rest = match rest.split_once('@') {
-        Some((user, rest)) if is_user(user) => rest,
-        Some(_) => return false,
-        None => rest,
-    };
-    let is_path = |path: &str| {
-        let (name, end) = path.split_at_checked(path.len().saturating_sub(4)).unwrap_or((path, ""));
-        repo.is(if end.eq_ignore_ascii_case(".git") { name } else { path })
-    };
-    let Some((host, after)) = rest.split_once([':', '/']) else { return false };
-    let host_ok = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
-    let has_port = rest.get(host.len()..).is_some_and(|rest| rest.starts_with(':'));
-    let after_port = after
-        .split_once([':', '/'])
-        .filter(|(port, _)| has_port && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
-    host_ok && (is_path(after) || after_port.is_some_and(|(_, path)| is_path(path)))
 }
 
 /// What became of the request for a sync.

@@ -249,8 +249,6 @@ impl WireApplication {
         let pruned = status.resources.iter().flatten().filter(|resource| resource.requires_pruning && !resource.hook);
         let to_prune = pruned.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
         let unwell = status.resources.into_iter().flatten().filter_map(WireResource::unwell).collect();
-        // With a hydrator, Argo CD syncs another branch than the one that we write to: none of its sources
-        // is ours.
         let hydrated = spec.source_hydrator.is_some();
         let several = spec.sources.unwrap_or_default();
         let multi_source = !hydrated && !several.is_empty();
@@ -283,6 +281,7 @@ impl WireApplication {
             urls: status.summary.external_urls.unwrap_or_default(),
             sources: sources.collect(),
             multi_source,
+            hydrated,
             automated: automated.is_some_and(|auto| auto.enabled.unwrap_or(true)),
             retry,
             unwell,

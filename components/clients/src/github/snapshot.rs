@@ -47,6 +47,8 @@ pub struct Snapshot {
     pub viewer: GitHubLogin,
     /// The GitOps repository's page.
     pub url: String,
+    /// Whether the GitOps branch is the repository's default branch.
+    pub is_default: bool,
     pub head: CommitSha,
     /// The values file at that head.
     pub values: FileState,
@@ -176,6 +178,7 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
   viewer {{ login }}
   gitops: repository(owner: $gitopsOwner, name: $gitopsName) {{
     url
+    defaultBranchRef {{ name }}
     ref(qualifiedName: $gitopsRef) {{ target {{ oid ... on Commit {{
       values: file(path: $values) {{ {FILE} }}
       catalog: file(path: $catalog) {{ {FILE} }}
@@ -255,6 +258,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
         Ok(Snapshot {
             viewer: login(&data, "/viewer/login").ok_or("our own login")?,
             url: text(repository, "/url").ok_or("the repository's page")?.to_owned(),
+            is_default: text(repository, "/defaultBranchRef/name") == Some(question.gitops_branch.as_str()),
             head: commit_sha(head, "/oid")?,
             values: read_file(head, "values")?,
             also: (0..question.also.len()).map(|n| read_file(head, &format!("also{n}"))).collect::<Part<_>>()?,

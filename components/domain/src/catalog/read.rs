@@ -4,11 +4,12 @@
 //! application may be shared by targets that name it.
 
 use super::fields::{
-    Entry, Fields, MANY, Value, error, item_name, key_name, list_of, map_of, name, read_duration, text_of,
+    Entry, Fields, MANY, Value, error, item_name, key_name, list_of, map_of, name, read_duration, read_word, text_of,
 };
 use super::gates::{self, Gates};
 use super::people::{People, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, yaml};
+use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, RepoName, Target};
 use crate::nonempty::NonEmpty;
@@ -39,8 +40,8 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
 }
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 8] =
-    ["values", "tag_at", "argocd", "owners", "deadline", "degraded_grace", "mirrors", "verify_running"];
+const ENVIRONMENT_KEYS: [&str; 9] =
+    ["values", "tag_at", "argocd", "owners", "deadline", "degraded_grace", "mirrors", "verify_running", "sync"];
 
 /// Which target has which place, which may not belong to two, and who was the first to name which application.
 #[derive(Default)]
@@ -142,7 +143,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
-    let Common { tag_at, owners, gates, deadline, degraded_grace, mirrors, verify_running } =
+    let Common { tag_at, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
         Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
@@ -151,7 +152,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
             .map_err(|wrong| error(fields.line, wrong.to_string()))?,
     };
     let argocd = read_argocd(target, fields)?;
-    Ok(Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running })
+    Ok(Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync })
 }
 
 fn read_argocd(target: &Target, fields: &Fields<'_>) -> Result<ArgoApplication, CatalogError> {
@@ -183,6 +184,7 @@ struct Common {
     degraded_grace: Duration,
     mirrors: Vec<ImageName>,
     verify_running: VerifyRunning,
+    sync: SyncBy,
 }
 
 impl Default for Common {
@@ -195,6 +197,7 @@ impl Default for Common {
             degraded_grace: Duration::from_secs(60),
             mirrors: Vec::new(),
             verify_running: VerifyRunning::On,
+            sync: SyncBy::Bot,
         }
     }
 }
@@ -215,6 +218,7 @@ impl Common {
             )?,
             mirrors: fields.get_or("mirrors", read_mirrors, &defaults.mirrors)?,
             verify_running: fields.get_or("verify_running", read_verify, &defaults.verify_running)?,
+            sync: fields.get_or("sync", read_sync, &defaults.sync)?,
         })
     }
 }
@@ -265,6 +269,10 @@ fn read_mirrors(entry: &Entry) -> Result<Vec<ImageName>, CatalogError> {
         return Err(error(entry.line, format!("`mirrors` names more than {MOST_MIRRORS} images")));
     }
     list.into_iter().map(|node| item_name("mirrors", node, ImageName::parse)).collect()
+}
+
+fn read_sync(entry: &Entry) -> Result<SyncBy, CatalogError> {
+    read_word(entry, [("bot", SyncBy::Bot), ("auto", SyncBy::Auto)])
 }
 
 fn read_verify(entry: &Entry) -> Result<VerifyRunning, CatalogError> {

@@ -35,6 +35,7 @@ apps:
         degraded_grace: 0s
         mirrors: [mirror.corp:5000/checkout, quay.io/acme/checkout]
         verify_running: off
+        sync: auto
   cart:
     repo: acme/cart
     image: cart
@@ -54,12 +55,13 @@ fn the_shortest_catalog_has_a_default_for_everything_else() {
     assert_eq!(target.to_string(), "checkout");
     insta::assert_snapshot!(format!("{} {} {:?}\n{}", app.repo, app.image, app.tag_rule == TagRule::default(), shown(environment)), @"
     acme/checkout ghcr.io/acme/checkout true
-    checkout/values.yaml at image.tag; checkout in default of None; 900s, 60s; Anyone; [], On
+    checkout/values.yaml at image.tag; checkout in default of None; 900s, 60s; Anyone; [], On, Bot
     ");
 }
 
 fn shown(environment: &Environment) -> String {
-    let Environment { tag_at, argocd, gates, deadline, degraded_grace, mirrors, verify_running, .. } = environment;
+    let Environment { tag_at, argocd, gates, deadline, degraded_grace, mirrors, verify_running, sync, .. } =
+        environment;
     let mirrors: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
     let values = environment.files.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     let tag_at: Vec<String> = tag_at.iter().map(ToString::to_string).collect();
@@ -74,7 +76,7 @@ fn shown(environment: &Environment) -> String {
     };
     let (deadline, grace) = (deadline.as_secs(), degraded_grace.as_secs());
     format!(
-        "{values} at {}; {} in {} of {namespace:?}; {deadline}s, {grace}s; {allow}; {mirrors:?}, {verify_running:?}",
+        "{values} at {}; {} in {} of {namespace:?}; {deadline}s, {grace}s; {allow}; {mirrors:?}, {verify_running:?}, {sync:?}",
         tag_at.join(" and "),
         argocd.name,
         argocd.project
@@ -90,9 +92,9 @@ fn the_long_form_says_once_what_environments_share() {
         lines.push(format!("{target}: {}", shown(environment)));
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; checkout-staging in default of None; 1200s, 60s; ["U1", "W2", "S1"]; [], On
-    checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]; ["mirror.corp:5000/checkout", "quay.io/acme/checkout"], Off
-    cart@production: cart/values.yaml at image.tag; cart in default of None; 900s, 60s; ["U1", "W2", "S1"]; [], On
+    checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; checkout-staging in default of None; 1200s, 60s; ["U1", "W2", "S1"]; [], On, Bot
+    checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]; ["mirror.corp:5000/checkout", "quay.io/acme/checkout"], Off, Auto
+    cart@production: cart/values.yaml at image.tag; cart in default of None; 900s, 60s; ["U1", "W2", "S1"]; [], On, Bot
     "#);
 }
 
@@ -148,10 +150,10 @@ fn unknown_keys_are_named_with_what_was_meant() {
     insta::assert_snapshot!(all.join("\n"), @"
     line 5: `x` cannot have `repository`: did you mean `repo`?
     line 5: `x` cannot have `alow`: did you mean `allow`?
-    line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `environments`, `values`, `tag_at`, `argocd`, `owners`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `approvals`, `freeze`
+    line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `environments`, `values`, `tag_at`, `argocd`, `owners`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `approvals`, `freeze`
     line 5: `argocd` cannot have `app`: did you mean `application`?
     line 5: `allow` cannot have `user`: did you mean `users`?
-    line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `argocd`, `owners`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `approvals`, `freeze`
+    line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `argocd`, `owners`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `approvals`, `freeze`
     line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
     line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`
     ");
@@ -207,6 +209,7 @@ fn wrong_values_are_named_with_their_line() {
         app("x", "    mirrors: [UPPER]"),
         app("x", "    mirrors: {a: b}"),
         app("x", "    verify_running: false"),
+        app("x", "    sync: on"),
         app("x", "    degraded_grace: 1h"),
         app("x", "    environments: {}"),
         app("x", "    environments: [production]"),
@@ -241,6 +244,7 @@ fn wrong_values_are_named_with_their_line() {
     line 5: `mirrors`: `UPPER` is not a valid image name (registry/repository in lower case, without a tag)
     line 5: `mirrors` must be a list, not a map
     line 5: `verify_running` must be `on` or `off`, not `false`
+    line 5: `sync` is `bot` or `auto`, not `on`
     line 5: `degraded_grace` must be from 0s to 10m
     line 5: `environments` must name 1 to 100 environments
     line 5: `environments` must be a map, not a list

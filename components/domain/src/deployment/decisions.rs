@@ -2,13 +2,14 @@
 //!
 //! Easy to miss: a success without our id, without our commit, or without a later comparison proves nothing.
 
+use super::auto::{auto, wait_for_auto_sync};
 use super::before::judge;
 use super::facts::deadline_of;
-use super::proof::{Doubt, Ours, Proof, proof};
+use super::proof::{Doubt, Proof, proof};
 use super::remarks::{Remarks, running_hook};
-use super::verdict::{Step, View, failed, failing, health, progress};
+use super::verdict::{Step, View, failed, health, note_hooks, progress, sync_failed};
 use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Resource};
+use crate::application::{Application, Health, OperationState, Phase, SyncBy};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
@@ -75,12 +76,26 @@ pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
 /// Reads Argo CD's answer in the light of what we asked for. Notes in `watch` what this look showed.
 pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
-    let (id, app) = (view.id, view.app);
-    watch.automated = app.automated;
+    let app = view.app;
+    let by = committed.commit.target().sync;
+    watch.automated = app.automated && by == SyncBy::Bot;
     watch.remarks = Remarks::of(app, &watch.before, &committed.commit.plan);
     if app.deleting {
         return failed(Failure::Deleting);
     }
+    if by == SyncBy::Auto {
+        return auto(view, committed, watch);
+    }
+    match bots(view, committed, watch) {
+        // Argo CD would refuse it. What it does by itself counts only on exactly our commit.
+        Step::Ask | Step::LookAgainAt(_) if app.automated && watch.taken.is_none() => wait_for_auto_sync(app),
+        step => step,
+    }
+}
+
+/// The sync is ours to ask for.
+fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
+    let (id, app) = (view.id, view.app);
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
     let (asked, last_before) = (watch.asked.is_some(), watch.last_before);
     let began_after = |started: Option<Timestamp>| asked && started > last_before;
@@ -90,9 +105,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
     };
 
     // Noted while the operation runs, too: somebody may replace it.
-    let ours = app.last.iter().filter(|last| is_ours(&last.deploy_id, &last.revisions));
-    note_hook(watch, ours.clone().find_map(running_hook), view.now);
-    watch.hooks_ran = watch.hooks_ran || ours.flat_map(|last| &last.resources).any(Resource::is_hook);
+    note_hooks(watch, app.last.as_ref().filter(|last| is_ours(&last.deploy_id, &last.revisions)), view.now);
 
     if let Some(operation) = &app.operation {
         if is_ours(&operation.deploy_id, &operation.revisions) {
@@ -150,22 +163,6 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
         }
         Phase::Running | Phase::Terminating | Phase::Other => Step::Follow(progress(app, false)),
     }
-}
-
-fn sync_failed((app, last): (&Application, &OperationState), watch: &WatchFact, ours: &Ours) -> Step {
-    let resources = failing(app, &judge(app, &watch.before, ours).left);
-    failed(Failure::Sync { message: last.message.clone(), resources })
-}
-
-/// Argo CD does not say since when a hook runs: it counts from when we saw it first.
-fn note_hook(watch: &mut WatchFact, running: Option<String>, now: Timestamp) {
-    let known = watch.hook.take();
-    watch.hook = running.map(|name| match known {
-        Some((known, since)) if known == name => (name, since),
-        _ => (name, now),
-    });
-    let minutes = |since: Timestamp| now.since(since).as_secs() / 60;
-    watch.remarks.hook = watch.hook.as_ref().map(|(name, since)| (name.clone(), minutes(*since)));
 }
 
 /// How often our sync is requested again after a fault of Argo CD's own.

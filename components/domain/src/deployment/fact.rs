@@ -7,7 +7,9 @@ use super::remarks::Remarks;
 use crate::application::Unwell;
 use crate::command::DeployWords;
 use crate::fault::Fault;
-use crate::names::{CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
+use crate::names::{
+    ArgoApplication, CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser,
+};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
@@ -281,6 +283,15 @@ pub struct StopFact {
 }
 fact!(StopFact, "stop");
 
+/// `look`: the deployment would be refused because of what was seen of its application, so that is to be looked at again.
+/// deploy writes it, under the target's lease. It decides nothing, so it is not among [`super::Facts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookFact {
+    pub at: Timestamp,
+    pub application: ArgoApplication,
+}
+fact!(LookFact, "look");
+
 /// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushFact {
@@ -306,6 +317,11 @@ pub enum Waiting {
     },
     /// A sync window is closed.
     SyncWindow,
+    /// Argo CD syncs by itself, or ought to.
+    AutoSync {
+        /// Auto-sync is on.
+        is_on: bool,
+    },
     /// Argo CD does not answer, or answers nonsense.
     ArgoCd {
         /// What happened.
@@ -322,8 +338,8 @@ pub struct Progress {
     pub health: String,
     /// The operation's own words ("waiting for healthy state of apps/Deployment/checkout").
     pub message: String,
-    /// Resources applied so far, and all.
-    pub resources: Option<(u32, u32)>,
+    /// How many resources it is through with. How many there are is not known: later waves are not listed yet.
+    pub resources: u32,
     /// Which retry this is.
     pub retry: u32,
     /// The Pod that holds it up, or another resource beside the workloads, and why; empty: none is known.
@@ -367,6 +383,11 @@ pub enum Failure {
     Deleting,
     /// None of its sources follows the GitOps branch.
     NoSource,
+    /// It has several sources, and Argo CD is too old to sync one of them to our commit.
+    TooOld {
+        /// Argo CD's version, in its own words.
+        version: String,
+    },
     /// Argo CD refused the sync for a reason of its own.
     Refused {
         /// Its words.
@@ -466,8 +487,10 @@ pub struct WatchFact {
     pub refreshed: Option<Timestamp>,
     /// How often, so far without a comparison.
     pub refreshes: u32,
-    /// Auto-sync is switched on, which it should not be.
+    /// Auto-sync is on, and the catalog does not say so.
     pub automated: bool,
+    /// Where Argo CD syncs by itself: the application was looked at since the commit.
+    pub looked: bool,
     /// What looks like a failure is about the image, not about the health.
     pub doubts_image: bool,
     /// A sync of ours has run hooks: it must not be repeated.

@@ -90,7 +90,8 @@ impl Facts {
             };
         }
         if self.committed.is_some() {
-            return match (self.watch.as_ref().and_then(|watch| watch.asked), &self.push) {
+            // Where Argo CD syncs by itself, nobody asks for it.
+            return match (self.watch.as_ref().and_then(|watch| watch.asked.or(watch.taken)), &self.push) {
                 (Some(_), _) => State::Syncing,
                 (None, Some(_)) => State::Relayed,
                 (None, None) => State::Committed,

@@ -4,20 +4,21 @@
 //! The rules are Argo CD's own: entries are separated by `;`, `/…` counts from the root of the repository, anything else
 //! from the source's path. An entry names a file, a folder with all that is below it, or a pattern.
 
-use crate::application::{AppSource, Application};
+use crate::application::AppSource;
 use crate::names::{FilePath, RepoName};
 
 /// The annotation, if it leaves out all of these files of the repository.
-pub(super) fn left_out<'f>(
-    app: &Application,
+pub(crate) fn left_out<'f>(
+    annotation: Option<&str>,
+    sources: &[AppSource],
     repo: &RepoName,
     mut files: impl Iterator<Item = &'f FilePath>,
 ) -> Option<String> {
-    let annotation = app.generate_paths.as_ref()?;
+    let annotation = annotation?;
     let entries = || annotation.split(';').map(str::trim).filter(|entry| !entry.is_empty());
-    let sources = || app.sources.iter().filter(|source| is_of(source, repo));
+    let sources = || sources.iter().filter(|source| is_of(source, repo));
     let covers = |file: &FilePath| entries().any(|entry| sources().any(|source| is_in(entry, source, file)));
-    (entries().next().is_some() && !files.any(covers)).then(|| annotation.clone())
+    (entries().next().is_some() && !files.any(covers)).then(|| annotation.to_owned())
 }
 
 /// `https://…/owner/name.git`, `git@…:owner/name`. A chart is of another repository.
@@ -122,12 +123,8 @@ mod tests {
             AppSource { path: path.to_owned(), url: url.to_owned(), ..AppSource::default() }
         };
         let repo = RepoName::parse("acme/gitops").unwrap();
-        let app = Application {
-            generate_paths: annotation.map(str::to_owned),
-            sources: paths.iter().map(source).collect(),
-            ..Application::default()
-        };
-        left_out(&app, &repo, [FilePath::parse(file).unwrap()].iter()).is_some()
+        let sources: Vec<AppSource> = paths.iter().map(source).collect();
+        left_out(annotation, &sources, &repo, [FilePath::parse(file).unwrap()].iter()).is_some()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! another plan.
 
 use super::proof::Ours;
+use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
     ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, Target,
@@ -40,8 +41,8 @@ pub struct Source {
     pub reference: Reference,
     /// The branch behind it.
     pub branch: BranchName,
-    /// Its newest commit when we asked.
-    pub head: CommitSha,
+    /// Its newest commit when we asked. `None`: we never deployed that version, and know only its tag.
+    pub head: Option<CommitSha>,
     /// Title of the pull request, or first line of the commit.
     pub title: String,
     /// Who opened the pull request.
@@ -94,8 +95,8 @@ impl Riders {
 pub struct Previous {
     /// Its tag.
     pub tag: Tag,
-    /// Its commit in the app's repository.
-    pub head: CommitSha,
+    /// Its commit in the app's repository, if we deployed it.
+    pub head: Option<CommitSha>,
 }
 
 /// What a person has written and a commit of ours, which changes nothing, takes over.
@@ -122,6 +123,8 @@ pub struct Plan {
 pub struct GitOpsBranch {
     pub repo: RepoName,
     pub branch: BranchName,
+    /// It is the repository's default branch: what `HEAD` is.
+    pub is_default: bool,
     /// The repository's page, for links.
     pub url: String,
 }
@@ -151,6 +154,7 @@ pub struct TargetPlan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<ImageName>,
     pub verify_running: VerifyRunning,
+    pub sync: SyncBy,
     /// Whose commits ride along.
     pub riders: Riders,
     /// This deployment brings an earlier version back.

@@ -39,14 +39,21 @@ impl Remarks {
             kind: condition.kind.clone(),
             message: condition.message.chars().take(CONDITION).collect(),
         };
+        // Without manifests, Argo CD takes all for left over.
+        let to_prune: &[String] = if app.comparison_failed() { &[] } else { &app.to_prune };
         Self {
             as_before: judge(app, before, &plan.targets.first().ours()).as_before,
             hook: None,
             conditions: errors.into_iter().chain(warnings).take(CONDITIONS).map(short).collect(),
-            to_prune: u32::try_from(app.to_prune.len()).unwrap_or(u32::MAX),
-            left_out: left_out(app, &plan.gitops.repo, plan.targets.first().files.iter())
-                .map(|paths| paths.chars().take(CONDITION).collect()),
-            pruned: app.to_prune.iter().take(NAMES).cloned().collect(),
+            to_prune: u32::try_from(to_prune.len()).unwrap_or(u32::MAX),
+            left_out: left_out(
+                app.generate_paths.as_deref(),
+                &app.sources,
+                &plan.gitops.repo,
+                plan.targets.first().files.iter(),
+            )
+            .map(|paths| paths.chars().take(CONDITION).collect()),
+            pruned: to_prune.iter().take(NAMES).cloned().collect(),
         }
     }
 }

@@ -71,7 +71,7 @@ pub fn target_plan() -> TargetPlan {
             repo: RepoName::parse("acme/checkout").unwrap(),
             reference: Reference::PullRequest(PullRequestNumber(42)),
             branch: BranchName::parse("faster-cart").unwrap(),
-            head: sha('a'),
+            head: Some(sha('a')),
             title: "Make the cart faster".to_owned(),
             author: Some(GitHubLogin::parse("bob").unwrap()),
             url: Some("https://github.com/acme/checkout/pull/42".to_owned()),
@@ -87,6 +87,7 @@ pub fn target_plan() -> TargetPlan {
         mirrors: Vec::new(),
         beside: Vec::new(),
         verify_running: crate::image::VerifyRunning::On,
+        sync: crate::application::SyncBy::Bot,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         previous: None,
@@ -99,6 +100,7 @@ pub fn commit_to(target: TargetPlan) -> CommitFact {
     let gitops = GitOpsBranch {
         repo: RepoName::parse("acme/gitops").unwrap(),
         branch: BranchName::parse("main").unwrap(),
+        is_default: true,
         url: "https://github.com/acme/gitops".to_owned(),
     };
     let plan = Plan { gitops, targets: NonEmpty::one(target) };

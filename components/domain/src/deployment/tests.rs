@@ -2,7 +2,7 @@
 
 use super::samples::*;
 use super::*;
-use crate::application::{Application, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
+use crate::application::{Application, Condition, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::{BranchName, PullRequestNumber};
@@ -495,7 +495,7 @@ fn ours_is_followed_while_it_runs() {
             synced: false,
             health: "Healthy".to_owned(),
             message: "waiting for healthy state of apps/Deployment/checkout".to_owned(),
-            resources: Some((2, 3)),
+            resources: 2,
             retry: 1,
             holds: String::new(),
         };
@@ -560,6 +560,21 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
         health_is(scene.step(9), "");
         assert!(matches!(scene.step(10), Step::Refresh(_)));
     }
+}
+
+/// repo-server was away at the moment of the comparison: what Argo CD shows since is old.
+#[test]
+fn a_comparison_that_failed_is_asked_for_again() {
+    let mut scene = Scene::succeeded(9, Health::Progressing);
+    scene.app.conditions =
+        vec![Condition { kind: "ComparisonError".to_owned(), message: "connection refused".to_owned() }];
+    scene.app.to_prune = vec!["Deployment/checkout".to_owned()];
+    let asked: Vec<u64> = (9..=30).filter(|&second| matches!(scene.step(second), Step::Refresh(_))).collect();
+    assert_eq!(asked, [10, 11, 12, 14, 18, 26]);
+    assert_eq!((scene.watch.remarks.to_prune, scene.watch.remarks.conditions.len()), (0, 1), "nothing is left over");
+    scene.app.conditions.clear();
+    health_is(scene.step(31), "Progressing");
+    assert_eq!(scene.watch.remarks.to_prune, 1);
 }
 
 /// The sync ended while nobody could see Argo CD: the event of its comparison has passed.
@@ -1045,10 +1060,11 @@ fn auto_sync_counts_on_exactly_our_commit() {
 
     scene.watch = WatchFact::default();
     scene.app.last = Some(automatic('e'));
-    assert_eq!(scene.step(9), Step::Ask);
+    let waits = Step::Wait(Some(Waiting::AutoSync { is_on: true }));
+    assert_eq!(scene.step(9), waits, "Argo CD would refuse another commit than its own");
     // An operation of another deployment is that deployment's, auto-sync or not.
     scene.app.last = Some(OperationState { deploy_id: Some(id('2')), ..automatic('d') });
-    assert_eq!(scene.step(9), Step::Ask);
+    assert_eq!(scene.step(9), waits);
 
     scene.app.operation = Some(Operation { revisions: vec![sha('d').to_string()], ..Operation::default() });
     assert!(matches!(scene.step(9), Step::Follow(_)));

@@ -3,9 +3,10 @@
 //! Easy to miss: what Argo CD says of health right after a sync may be about the version before.
 
 use super::before::{Judged, judge, remembered};
-use super::proof::{Doubt, Proof, proof};
+use super::proof::{Doubt, Ours, Proof, proof};
+use super::remarks::running_hook;
 use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
-use crate::application::{Application, Health, OperationState, Phase, Pod, Unwell};
+use crate::application::{Application, Health, OperationState, Phase, Pod, Resource, Unwell};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
@@ -68,15 +69,12 @@ pub(super) fn health(
         let was_away = watch.ended_seen.is_none() && matches!(watch.waiting, Some(Waiting::ArgoCd { .. }));
         // By our own clock, not by when Argo CD says that it ended.
         let ended = *watch.ended_seen.get_or_insert(now);
-        let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
-        return if was_away || now.since(since) >= refresh_after(watch.refreshes) {
-            (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
-            Step::Refresh(unproven)
-        } else {
-            Step::Follow(unproven)
-        };
+        return refresh_or_follow(watch, (ended, now), was_away, unproven);
     }
-    watch.refreshes = 0;
+    let ended = *watch.ended_seen.get_or_insert(now);
+    if !app.comparison_failed() {
+        watch.refreshes = 0;
+    }
     let judged = judge(app, &watch.before, &committed.commit.target().ours());
     match judged.health {
         Health::Degraded => {
@@ -94,8 +92,30 @@ pub(super) fn health(
         }
         Health::Suspended | Health::Progressing | Health::Missing | Health::Unknown => {
             forget_doubt(watch);
-            Step::Follow(progress_of(app, &judged))
+            let progress = progress_of(app, &judged);
+            // What a comparison that failed shows may be old, and Argo CD repeats it minutes later.
+            if app.comparison_failed() {
+                refresh_or_follow(watch, (ended, now), false, progress)
+            } else {
+                Step::Follow(progress)
+            }
         }
+    }
+}
+
+/// Asks for a comparison when it is time, see [`refresh_after`].
+fn refresh_or_follow(
+    watch: &mut WatchFact,
+    (ended, now): (Timestamp, Timestamp),
+    at_once: bool,
+    progress: Progress,
+) -> Step {
+    let since = watch.refreshed.map_or(ended, |refreshed| refreshed.max(ended));
+    if at_once || now.since(since) >= refresh_after(watch.refreshes) {
+        (watch.refreshed, watch.refreshes) = (Some(now), watch.refreshes.saturating_add(1));
+        Step::Refresh(progress)
+    } else {
+        Step::Follow(progress)
     }
 }
 
@@ -155,7 +175,7 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
 }
 
 /// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
-fn fail_after(
+pub(super) fn fail_after(
     (view, committed): (View<'_>, &CommittedFact),
     watch: &mut WatchFact,
     grace: Duration,
@@ -177,7 +197,7 @@ fn fail_after(
     Step::LookAgainAt(since.after(grace))
 }
 
-fn forget_doubt(watch: &mut WatchFact) {
+pub(super) fn forget_doubt(watch: &mut WatchFact) {
     watch.degraded_since = None;
     watch.degraded_seen = 0;
 }
@@ -188,15 +208,12 @@ pub(super) fn failed(failure: Failure) -> Step {
 
 pub(super) fn progress(app: &Application, synced: bool) -> Progress {
     let last = app.last.as_ref();
-    let applied = last.map(|last| {
-        let done = last.resources.iter().filter(|resource| resource.is_done()).count();
-        (u32::try_from(done).unwrap_or(u32::MAX), u32::try_from(last.resources.len()).unwrap_or(u32::MAX))
-    });
+    let done = last.map(|last| last.resources.iter().filter(|resource| resource.is_done()).count());
     Progress {
         synced,
         health: format!("{:?}", app.health),
         message: last.map(|last| last.message.clone()).unwrap_or_default(),
-        resources: applied.filter(|(_, all)| *all > 0),
+        resources: u32::try_from(done.unwrap_or_default()).unwrap_or(u32::MAX),
         retry: last.map(|last| last.retry_count).unwrap_or_default(),
         holds: String::new(),
     }
@@ -214,6 +231,11 @@ fn progress_of(app: &Application, judged: &Judged) -> Progress {
 }
 
 /// What was not applied, then what is degraded among these, by name with Argo CD's own message: at most five.
+pub(super) fn sync_failed((app, last): (&Application, &OperationState), watch: &WatchFact, ours: &Ours) -> Step {
+    let resources = failing(app, &judge(app, &watch.before, ours).left);
+    failed(Failure::Sync { message: last.message.clone(), resources })
+}
+
 pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
     let not_applied = app.last.iter().flat_map(|last| &last.resources).filter(|resource| resource.has_failed());
     let not_applied = not_applied.map(|resource| (&resource.kind, &resource.name, &resource.message));
@@ -223,6 +245,19 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
         if message.is_empty() { format!("{kind}/{name}") } else { format!("{kind}/{name}: {message}") }
     };
     not_applied.chain(degraded).take(5).map(line).collect()
+}
+
+/// Notes what hooks the operation of ours has. Argo CD does not say since when a hook runs: it counts from when we saw it
+/// first.
+pub(super) fn note_hooks(watch: &mut WatchFact, ours: Option<&OperationState>, now: Timestamp) {
+    watch.hooks_ran = watch.hooks_ran || ours.is_some_and(|ours| ours.resources.iter().any(Resource::is_hook));
+    let known = watch.hook.take();
+    watch.hook = ours.and_then(running_hook).map(|name| match known {
+        Some((known, since)) if known == name => (name, since),
+        _ => (name, now),
+    });
+    let minutes = |since: Timestamp| now.since(since).as_secs() / 60;
+    watch.remarks.hook = watch.hook.as_ref().map(|(name, since)| (name.clone(), minutes(*since)));
 }
 
 /// What a watch remembers of the last look before its sync.

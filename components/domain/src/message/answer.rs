@@ -8,9 +8,10 @@ use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
 use crate::catalog::Catalog;
 use crate::command::{DeployWords, Scope, Verb, What};
-use crate::deployment::{End, Facts, State};
+use crate::deployment::{End, Facts, GitOpsBranch, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
-use crate::names::{DeploymentId, SlackUser, Target};
+use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
+use crate::seen::Seen;
 use serde_json::Value;
 
 /// At most this many characters of a page are shown: Slack finds longer messages too long, and nobody
@@ -227,8 +228,8 @@ fn not_deployed(facts: &Facts) -> Option<String> {
 
 // ---- apps ----
 
-/// `apps`: the catalog in short.
-pub fn apps(catalog: &Catalog) -> Message {
+/// `apps`: the catalog in short, and what is odd in Argo CD.
+pub fn apps(catalog: &Catalog, seen: &[(ArgoApplication, Seen)], gitops: &GitOpsBranch) -> Message {
     let mut lines = Vec::new();
     for app in catalog.apps.values() {
         let environments: Vec<String> = app
@@ -241,6 +242,14 @@ pub fn apps(catalog: &Catalog) -> Message {
             })
             .collect();
         lines.push(format!("*{}* ({}): {}", app.name, app.repo, escape(&environments.join("; "))));
+        for (name, environment) in &app.environments {
+            let known = seen.iter().find(|(application, _)| *application == environment.argocd);
+            let Some((_, seen)) = known else { continue };
+            let odd = seen.found.oddities(environment, gitops);
+            if !odd.is_empty() {
+                lines.push(format!(":warning: {name}: {} (seen {}).", escape(&odd.join("; ")), moment(seen.at)));
+            }
+        }
     }
     if lines.is_empty() {
         lines.push("No apps are set up yet: add one to `deploy-bot.yaml`.".to_owned());

@@ -22,6 +22,7 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would
     // notify her.
     let source = match &plan.source.reference {
+        _ if plan.source.head.is_none() => format!("{}, the version before the first deploy", plan.source.repo),
         Reference::PullRequest(number) => format!("{}{number} ({})", plan.source.repo, plan.source.branch),
         Reference::Branch(branch) => format!("{} {branch}", plan.source.repo),
     };
@@ -29,10 +30,10 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     let overridden = commit.granted.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));
     let overridden = overridden.unwrap_or_default();
     let taken = plan.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
+    let commit_line = plan.source.head.as_ref().map(|head| format!("Source-Commit: {head}\n")).unwrap_or_default();
     let body = format!(
-        "{}\n\nSource-Commit: {}\nRequested-By: {}\n{approved}{overridden}{taken}{TRAILER}{id}",
+        "{}\n\n{commit_line}Requested-By: {}\n{approved}{overridden}{taken}{TRAILER}{id}",
         line(&source),
-        plan.source.head,
         line(&who),
     );
     (clip(&headline, 72), body)

@@ -163,6 +163,10 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::NoSource => format!(
             "its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. {changed} Check its `repoURL` and `targetRevision`."
         ),
+        Failure::TooOld { version } => format!(
+            "its Argo CD application has several sources, and Argo CD {} can't sync them to a commit: it takes the newest of each. {changed} Ask whoever runs Argo CD to update it to 2.11 or newer.",
+            words(version, SHORT)
+        ),
         Failure::Refused { said: why } => {
             format!("Argo CD refused the sync{}. {changed} Fix that, then press *Retry*.", said(why))
         }

@@ -28,7 +28,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     let (plan, source) = (preview.plan, &preview.plan.source);
     let mut lines = vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(&plan.tag))];
     let mut about: Vec<String> = source_title(source).into_iter().collect();
-    about.push(format!("commit {}", code(source.head.short())));
+    about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
     about.extend(plan.digest.as_ref().map(|digest| code(clip(&digest.to_string(), 20))));
     about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));

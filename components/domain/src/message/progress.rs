@@ -16,7 +16,11 @@ pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
         return format!("rolled out {sha}. Health: {health}.{}", held_by(progress));
     }
     let mut parts = Vec::new();
-    parts.extend(progress.resources.map(|(done, all)| format!("{done} of {all} resources")));
+    parts.extend(match progress.resources {
+        0 => None,
+        1 => Some("1 resource".to_owned()),
+        done => Some(format!("{done} resources")),
+    });
     let message = || words(&progress.message, LONG).trim_end_matches('.').to_owned();
     parts.extend(watch.and_then(waiting_for_hook).or_else(|| Some(message()).filter(|message| !message.is_empty())));
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
@@ -51,7 +55,9 @@ pub(super) fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> Strin
         None => String::new(),
     });
     if watch.is_some_and(|watch| watch.automated) {
-        text.push_str(" Argo CD deploys this app by itself; I'm following along.");
+        text.push_str(
+            " Auto-sync is on in Argo CD, so I only watch: add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off.",
+        );
     }
     text
 }
@@ -69,6 +75,10 @@ pub(super) fn waiting_for(waiting: &Waiting) -> String {
             format!(" for another operation in Argo CD{}", of_hook(hook.as_deref()))
         }
         Waiting::SyncWindow => " for the next sync window in Argo CD".to_owned(),
+        Waiting::AutoSync { is_on: true } => " for Argo CD to sync it".to_owned(),
+        Waiting::AutoSync { is_on: false } => {
+            " for a sync in Argo CD: the catalog says `sync: auto`, but auto-sync is off".to_owned()
+        }
         Waiting::ArgoCd { fault } => format!(": {}", sentence::cause(fault.system, &fault.cause)),
     }
 }

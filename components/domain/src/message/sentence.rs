@@ -89,12 +89,20 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NoSuchBranch { branch, repo } | Refusal::NoGitOpsBranch { repo, branch } => {
             format!("{repo} has no branch {}.", code(branch))
         }
+        Refusal::Hydrated { target } => format!(
+            "the Argo CD application of {target} has a source hydrator, so it doesn't follow the branch that I commit to."
+        ),
+        Refusal::NotFollowed { target, .. } => {
+            format!("the Argo CD application of {target} doesn't follow the branch that I commit to.")
+        }
+        Refusal::AutoSyncIsOn { target } => format!("auto-sync is on in Argo CD for {target}."),
         Refusal::NoSuchRepository { repo } => format!("I can't find the repository {repo} on GitHub."),
         Refusal::NoValidTag { made } => {
             format!("branch and commit make {}, which isn't a valid image tag.", code(made))
         }
         Refusal::NoImage { image, tag, head } => {
-            format!("there is no image {} in {} yet (commit {}).", code(tag), code(image), code(head.short()))
+            let commit = head.as_ref().map(|head| format!(" (commit {})", code(head.short()))).unwrap_or_default();
+            format!("there is no image {} in {} yet{commit}.", code(tag), code(image))
         }
         Refusal::NoValuesFile { path, repo } => format!("there is no {} in {repo}.", code(path)),
         Refusal::Edit { path, why } => edit_problem(&code(path), why),
@@ -256,6 +264,16 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             "Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`)."
         }
         Refusal::NoImage { .. } => "Wait until CI has built it, then try again.",
+        Refusal::Hydrated { .. } => "Give the application a plain source, without `sourceHydrator`, then try again.",
+        Refusal::NotFollowed { repo, branch, .. } => {
+            return format!(
+                "Give it a source with {repo} as `repoURL` and {} as `targetRevision`, then try again.",
+                code(branch)
+            );
+        }
+        Refusal::AutoSyncIsOn { .. } => {
+            "Add `sync: auto` to it in `deploy-bot.yaml`, or switch auto-sync off, then try again."
+        }
         Refusal::NoValuesFile { .. } => "Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.",
         Refusal::Edit { why, .. } => edit_remedy(why),
         Refusal::AlreadyWritten { .. } => "Press *Deploy it* to roll it out now.",

@@ -120,6 +120,9 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::KeepsMoving { .. } => "keeps moving",
         Refusal::TooLate { .. } => "too late",
         Refusal::CatalogChanged => "catalog changed",
+        Refusal::Hydrated { .. } => "hydrated",
+        Refusal::NotFollowed { .. } => "not followed",
+        Refusal::AutoSyncIsOn { .. } => "auto-sync is on",
     }
 }
 
@@ -127,7 +130,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 40, "one of each");
+    assert_eq!(names.len(), 43, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -198,6 +201,9 @@ fn every_refusal_says_why_and_what_to_do() {
     keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
     too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
     catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.
+    hydrated: not deployed: the Argo CD application of checkout@production has a source hydrator, so it doesn't follow the branch that I commit to. Give the application a plain source, without `sourceHydrator`, then try again.
+    not followed: not deployed: the Argo CD application of checkout@production doesn't follow the branch that I commit to. Give it a source with acme/gitops as `repoURL` and `main` as `targetRevision`, then try again.
+    auto-sync is on: not deployed: auto-sync is on in Argo CD for checkout@production. Add `sync: auto` to it in `deploy-bot.yaml`, or switch auto-sync off, then try again.
     ");
 }
 
@@ -516,7 +522,7 @@ fn how_far_the_sync_is() {
     let progress = |progress| watched(WatchFact { progress: Some(progress), ..asked() });
     let applying = Progress {
         message: "waiting for healthy state of apps/Deployment/checkout.".to_owned(),
-        resources: Some((3, 7)),
+        resources: 3,
         retry: 1,
         ..Progress::default()
     };
@@ -530,7 +536,7 @@ fn how_far_the_sync_is() {
     ]), @"
     asked: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`.
     begun: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`.
-    applying: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: 3 of 7 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
+    applying: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: 3 resources, waiting for healthy state of apps/Deployment/checkout, retry 1.
     progressing: :arrows_counterclockwise: *checkout #42*  rolled out `ddddddd`. Health: progressing.
     unknown: :arrows_counterclockwise: *checkout #42*  rolled out `ddddddd`. Health: unknown.
     ");
@@ -563,7 +569,7 @@ fn what_a_deployment_waits_for() {
     an older deploy: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the sync of an older deploy, which waits for Job/smoke (PostSync hook).
     window: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for the next sync window in Argo CD.
     Argo CD: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. I'm still trying: the connection to Argo CD broke.
-    auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Argo CD deploys this app by itself; I'm following along.
+    auto-sync: :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`. Auto-sync is on in Argo CD, so I only watch: add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off.
     ");
 }
 
@@ -712,6 +718,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         ("no application", failed(Failure::NoApplication)),
         ("deleting", failed(Failure::Deleting)),
         ("no source", failed(Failure::NoSource)),
+        ("too old", failed(Failure::TooOld { version: "v2.10.18+2175939".to_owned() })),
         ("refused", failed(Failure::Refused { said: text("application spec is invalid.") })),
         ("branch rewritten", failed(Failure::BranchRewritten)),
         ("nothing done", failed(Failure::NothingDone)),
@@ -734,6 +741,7 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
     no application: :x: *checkout #42*  Argo CD has no such application. Git has the new version (`ddddddd`); the cluster is unchanged. Create it, or check `argocd` of this app in `deploy-bot.yaml`.
     deleting: :x: *checkout #42*  Argo CD is deleting this application. Git has the new version (`ddddddd`); the cluster is unchanged. Try again when it's back.
     no source: :x: *checkout #42*  its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. Git has the new version (`ddddddd`); the cluster is unchanged. Check its `repoURL` and `targetRevision`.
+    too old: :x: *checkout #42*  its Argo CD application has several sources, and Argo CD v2.10.18+2175939 can't sync them to a commit: it takes the newest of each. Git has the new version (`ddddddd`); the cluster is unchanged. Ask whoever runs Argo CD to update it to 2.11 or newer.
     refused: :x: *checkout #42*  Argo CD refused the sync: application spec is invalid. Git has the new version (`ddddddd`); the cluster is unchanged. Fix that, then press *Retry*.
     branch rewritten: :x: *checkout #42*  somebody rewrote the Git branch after my commit `ddddddd`, which may be gone, so I didn't roll it out. Check the branch, then press *Retry*.
     nothing done: :x: *checkout #42*  I was too busy and gave up. Nothing was changed. Please try again.

@@ -98,7 +98,7 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::NoImage {
             image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
-            head: sha('a'),
+            head: Some(sha('a')),
         },
         Refusal::NoValuesFile { path: path("checkout/values.yaml"), repo: repo("acme/gitops") },
         Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::Truncated },
@@ -176,7 +176,7 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::ForeignChanges { target: target(), count: 2, by: names(&["bob", "carol"]), overridable: true },
         Refusal::NeedsApproval {
             target: Box::new(target()),
-            head: sha('a'),
+            head: Some(sha('a')),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             count: 2,
             users: vec![user("U2")],
@@ -209,5 +209,8 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::KeepsMoving { attempts: 5 },
         Refusal::TooLate { minutes: 3 },
         Refusal::CatalogChanged,
+        Refusal::Hydrated { target: Box::new(target()) },
+        Refusal::NotFollowed { target: Box::new(target()), repo: repo("acme/gitops"), branch: branch("main") },
+        Refusal::AutoSyncIsOn { target: Box::new(target()) },
     ]
 }

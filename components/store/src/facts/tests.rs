@@ -7,8 +7,8 @@ use domain::deployment::samples::{
 };
 use domain::deployment::{
     Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt,
-    End, EndFact, Failure, GitHubFact, Granted, LastWord, Lost, MessageFact, OutcomeFact, Progress, PushFact, Remarks,
-    Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
+    End, EndFact, Failure, GitHubFact, Granted, LastWord, LookFact, Lost, MessageFact, OutcomeFact, Progress, PushFact,
+    Remarks, Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -76,6 +76,7 @@ fn every_fact_is_read_as_it_was_written() {
         mirrors: vec![domain::image::ImageName::parse("mirror.corp/checkout").unwrap()],
         beside: vec![domain::image::ImageName::parse("ghcr.io/acme/search").unwrap()],
         verify_running: domain::image::VerifyRunning::Off,
+        sync: domain::application::SyncBy::Auto,
         ..target_plan()
     };
     let granted = Granted { approved_by: vec![user("U7")], overridden: Some("on fire".to_owned()) };
@@ -136,6 +137,7 @@ fn every_fact_is_read_as_it_was_written() {
         Failure::NoApplication,
         Failure::Deleting,
         Failure::NoSource,
+        Failure::TooOld { version: "v2.10.0".to_owned() },
         Failure::Refused { said: text() },
         Failure::BranchRewritten,
         Failure::NothingDone,
@@ -145,12 +147,14 @@ fn every_fact_is_read_as_it_was_written() {
         live(),
         LastWord::Superseded { by_deployment: Some(id('2')), by_person: Some(text()) },
         LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: Some(text()) },
+        LastWord::TimedOut { waiting: Some(Waiting::AutoSync { is_on: true }), health: None },
         LastWord::TimedOut { waiting: Some(Waiting::OtherOperation { by: None, of: None, hook: None }), health: None },
         LastWord::Unknown,
         LastWord::Lost { failure: Failure::NoApplication },
     ]);
     for word in words {
         same(&WatchFact {
+            looked: true,
             asked: Some(at(5)),
             last_before: Some(at(1)),
             taken: Some(at(5)),
@@ -159,7 +163,7 @@ fn every_fact_is_read_as_it_was_written() {
                 synced: true,
                 health: text(),
                 message: text(),
-                resources: Some((1, 2)),
+                resources: 1,
                 retry: 1,
                 holds: text(),
             }),
@@ -219,6 +223,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<ChangesFact>(&memory, &id, all.changes.as_ref().unwrap()).await.unwrap();
         save_fact::<StopFact>(&memory, &id, all.stop.as_ref().unwrap()).await.unwrap();
         save_fact(&memory, &id, &GitHubFact::default()).await.unwrap();
+        save_fact(&memory, &id, &LookFact { at: at(1), application: application() }).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
     assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));

@@ -25,7 +25,7 @@ pub(super) fn read(request: &Request, secret: &str, version: Version) -> Result<
     let has = |name: &str| !request.header(name).is_empty();
     let failed = |status: u16, why: &str| match version {
         Version::Current => http_error(status, "Webhook processing failed"),
-        Version::Sha1 => http_error(status, &format!("Webhook processing failed: {why}")),
+        Version::Sha1 | Version::Unpinned => http_error(status, &format!("Webhook processing failed: {why}")),
     };
     // Another provider's header is looked at first and wins.
     if has("x-vss-activityid") || has("x-gogs-event") {
@@ -48,7 +48,7 @@ pub(super) fn read(request: &Request, secret: &str, version: Version) -> Result<
     if request.body.is_empty() || request.body.len() > 50 * 1024 * 1024 {
         let what = match version {
             Version::Current => "payload must be valid JSON under 50 MB",
-            Version::Sha1 => {
+            Version::Sha1 | Version::Unpinned => {
                 "The payload is either too large or corrupted. Please check the payload size (must be under 50 MB) and ensure it is valid JSON"
             }
         };
@@ -57,7 +57,7 @@ pub(super) fn read(request: &Request, secret: &str, version: Version) -> Result<
     if !secret.is_empty() {
         let (header, expected) = match version {
             Version::Current => ("x-hub-signature-256", sha256(secret, &request.body)),
-            Version::Sha1 => ("x-hub-signature", sha1(secret, &request.body)),
+            Version::Sha1 | Version::Unpinned => ("x-hub-signature", sha1(secret, &request.body)),
         };
         if !has(header) {
             return Err(failed(400, "missing X-Hub-Signature Header"));

@@ -9,6 +9,7 @@ use clients::argocd::{
 };
 use clients::http::{HttpError, Response};
 use domain::application::{AppSource, Application};
+use domain::deployment::GitOpsBranch;
 use domain::fault::{Cause, Changed, Fault};
 use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, RepoName, Secret, UrlOrigin};
 use serde_json::Value;
@@ -55,15 +56,20 @@ fn is_bounded(snapshot: &Application) {
     is_clipped(snapshot.operation.as_ref().and_then(|operation| operation.by.as_deref()).unwrap_or_default(), 200);
     assert!(snapshot.multi_source || snapshot.sources.len() <= 1);
 
-    let gitops = RepoName::parse("acme/gitops").expect("a repository");
+    let gitops = GitOpsBranch {
+        repo: RepoName::parse("acme/gitops").expect("a repository"),
+        branch: BranchName::parse("main").expect("a branch"),
+        is_default: true,
+        url: String::new(),
+    };
     let commit = CommitSha::parse(&"a".repeat(40)).expect("a commit");
-    let branch = BranchName::parse("main").expect("a branch");
     let ours = |source: &AppSource| {
         let url = source.url.to_ascii_lowercase();
+        let url = url.strip_suffix('/').unwrap_or(&url);
         let follows = ["", "HEAD", "main", "refs/heads/main"].contains(&source.target.as_str());
         follows && (url.ends_with("acme/gitops") || url.ends_with("acme/gitops.git"))
     };
-    match which_sources(snapshot, &gitops, &branch, &commit) {
+    match which_sources(snapshot, &gitops, &commit) {
         Some(Revision { commit: pinned, positions: None, .. }) => {
             assert_eq!((pinned, snapshot.multi_source), (commit, false));
             assert!(snapshot.sources.iter().any(ours));

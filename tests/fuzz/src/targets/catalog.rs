@@ -2,6 +2,7 @@
 
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
+use domain::application::SyncBy;
 use domain::catalog::{
     Allow, Asked, BranchGlob, Catalog, Checks, Environment, ForeignChanges, Freeze, Gates, LONGEST, Members, People,
     Unmet,
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running } =
+    let Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
         environment;
     let Gates { allow, branches, checks, reviews, foreign_changes, approvals, freeze } = gates;
     let mut all = json!({
@@ -30,6 +31,7 @@ fn written_out(environment: &Environment) -> Value {
         "deadline": format!("{}s", deadline.as_secs()),
         "degraded_grace": format!("{}s", degraded_grace.as_secs()),
         "mirrors": mirrors.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "sync": match sync { SyncBy::Bot => "bot", SyncBy::Auto => "auto" },
         "verify_running": match verify_running { VerifyRunning::On => "on", VerifyRunning::Off => "off" },
     });
     if let Some(namespace) = &argocd.namespace {

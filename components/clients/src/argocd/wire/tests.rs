@@ -76,6 +76,7 @@ fn an_application_in_our_words() {
         }],
         multi_source: false,
         automated: false,
+        hydrated: false,
         deleting: false,
         history: vec![
             (Timestamp::from_rfc3339("2026-08-20T10:00:00Z"), texts(&["11aa22bb33cc44dd55ee66ff778899aabbccddee"])),

@@ -55,7 +55,7 @@ impl Asked {
 fn good() -> Value {
     json!({ "data": {
         "viewer": { "login": "deploy-bot[bot]" },
-        "gitops": { "url": "https://github.com/acme/gitops", "ref": { "target": {
+        "gitops": { "url": "https://github.com/acme/gitops", "defaultBranchRef": { "name": "main" }, "ref": { "target": {
             "oid": sha("a"),
             "values": blob("image:\n  tag: \"main-1\"\n"),
             "catalog": blob("apps: {}\n"),
@@ -116,6 +116,7 @@ fn one_query_asks_for_everything() {
       viewer { login }
       gitops: repository(owner: $gitopsOwner, name: $gitopsName) {
         url
+        defaultBranchRef { name }
         ref(qualifiedName: $gitopsRef) { target { oid ... on Commit {
           values: file(path: $values) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
           catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
@@ -231,6 +232,7 @@ fn a_pull_request_is_read() {
             "deploy-bot[bot]",
         ),
         url: "https://github.com/acme/gitops",
+        is_default: true,
         head: CommitSha(
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ),
@@ -535,4 +537,15 @@ fn hostile_answers_are_survived() {
     };
     read(pull_request(), good());
     read(feature_branch(), with_branch());
+}
+#[test]
+fn whether_the_branch_is_the_default_one() {
+    let check = |name: Value, expected| {
+        let mut answer = good();
+        answer["data"]["gitops"]["defaultBranchRef"] = name;
+        assert_eq!(pull_request().read(&answer).unwrap().is_default, expected);
+    };
+    check(json!({ "name": "main" }), true);
+    check(json!({ "name": "develop" }), false);
+    check(Value::Null, false);
 }

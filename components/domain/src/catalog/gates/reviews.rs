@@ -33,6 +33,8 @@ impl Gate for Option<Reviews> {
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
         let Some(reviews) = self.filter(|_| !case.stands_still) else { return Ok(Granted::default()) };
         let (source, target) = (case.source, Box::new(case.asked.target.clone()));
+        // What ran before our first deploy has no commit that we know.
+        let Some(head) = &source.head else { return Ok(Granted::default()) };
         let Reference::PullRequest(number) = source.reference else {
             return Err(Refusal::NeedsPullRequest { target, branch: source.branch.clone() }.into());
         };
@@ -48,12 +50,12 @@ impl Gate for Option<Reviews> {
             target,
             number,
             url: source.url.clone(),
-            head: source.head.clone(),
+            head: head.clone(),
             count: reviews.count,
             given: u8::try_from(given).unwrap_or(u8::MAX),
             outdated: by(&|review| {
                 review.opinion == Opinion::Approved
-                    && review.of.as_ref() != Some(&source.head)
+                    && review.of.as_ref() != Some(head)
                     && !is_author(case.reviews, source, review)
             }),
             against: by(&|review| review.opinion == Opinion::WantsChanges),
@@ -78,7 +80,7 @@ impl Gate for Option<Reviews> {
 /// The reviews that count.
 fn approving<'a>(state: &'a ReviewsState, source: &'a Source) -> impl Iterator<Item = &'a Review> {
     state.latest.iter().filter(|review| {
-        let is_of_head = review.of.as_ref() == Some(&source.head);
+        let is_of_head = review.of.is_some() && review.of == source.head;
         review.opinion == Opinion::Approved && is_of_head && !is_author(state, source, review)
     })
 }

@@ -6,8 +6,11 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
+use crate::deployment::samples::application;
 use crate::image::Digest;
 use crate::lock::{LockAction, LockChange, TargetLock};
+use crate::names::{ArgoApplication, KubeName};
+use crate::seen::{Found, Seen, Shown};
 
 fn lock(reason: &str) -> TargetLock {
     TargetLock { by: user("U1"), reason: reason.to_owned(), at: at(0), until: Some(at(7200)), rollback: false }
@@ -161,13 +164,24 @@ apps:
 "#,
     )
     .unwrap();
-    insta::assert_snapshot!(show(&apps(&catalog)), @"
+    let gitops = commit().plan.gitops;
+    let name = |name: &str| ArgoApplication { name: KubeName::parse(name).unwrap(), ..application() };
+    let seen = [
+        (name("checkout-nowhere"), Seen { at: at(1), found: Found::NoApplication }),
+        (
+            name("checkout-production"),
+            Seen { at: at(2), found: Found::There(Shown { automated: true, ..Shown::default() }) },
+        ),
+    ];
+    insta::assert_snapshot!(show(&apps(&catalog, &seen, &gitops)), @"
     *basket* (acme/basket): default
     [section] *basket* (acme/basket): default
     *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, has freezes); staging
+    :warning: nowhere: Argo CD has no such application (seen <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
+    :warning: production: it doesn't follow the branch that I commit to; auto-sync is on, and the catalog has no `sync: auto`; I may not sync it in Argo CD (`sync`) (seen <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
     ");
     let none = Catalog { apps: std::collections::BTreeMap::new(), ..catalog };
-    insta::assert_snapshot!(show(&apps(&none)), @"
+    insta::assert_snapshot!(show(&apps(&none, &seen, &gitops)), @"
     No apps are set up yet: add one to `deploy-bot.yaml`.
     [section] No apps are set up yet: add one to `deploy-bot.yaml`.
     ");
@@ -272,7 +286,7 @@ fn a_question_is_declined_in_words_that_stand_alone() {
 fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, problem: Option<&Refusal>) -> String {
     let mut commit = commit();
     change(&mut commit);
-    let head = (!commit.target().rollback).then(|| commit.target().source.head.clone());
+    let head = commit.target().source.head.clone().filter(|_| !commit.target().rollback);
     let after = "image:\n  repository: ghcr.io/acme/checkout\n  tag: \"faster-cart-aaaaaaa\" # by deploy-bot\n";
     show(&preview(&Preview {
         plan: commit.target(),

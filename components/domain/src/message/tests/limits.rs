@@ -146,13 +146,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 &about,
             );
         }
-        let progress = Progress {
-            health: s(),
-            message: s(),
-            holds: s(),
-            resources: Some((u32::MAX, u32::MAX)),
-            ..Progress::default()
-        };
+        let progress = Progress { health: s(), message: s(), holds: s(), resources: u32::MAX, ..Progress::default() };
         for synced in [false, true] {
             let progress = Some(Progress { synced, ..progress.clone() });
             let watch = WatchFact {
@@ -327,7 +321,7 @@ proptest! {
         facts.request.as_mut().unwrap().words.app = text.clone();
         let failure = Failure::Sync { message: text.clone(), resources: vec![other.clone(); 5] };
         let waiting = Some(Waiting::OtherOperation { by: Some(text.clone()), of: None, hook: Some(text.clone()) });
-        let progress = Progress { message: text.clone(), health: other.clone(), resources: Some((3, 7)), ..Progress::default() };
+        let progress = Progress { message: text.clone(), health: other.clone(), resources: 3, ..Progress::default() };
         let watch = WatchFact { waiting, progress: Some(progress), automated: true, ended_seen: Some(at(7)), ..asked() };
         for word in [LastWord::Failed { failure }, live(), LastWord::TimedOut { waiting: None, health: Some(text.clone()) }] {
             let facts = Facts { watch: Some(watch.clone()), outcome: outcome(60, word), ..facts.clone() };
@@ -488,7 +482,8 @@ fn a_hundred_apps_fit_on_a_page() {
     for n in 0..100 {
         yaml.push_str(&format!("  app-with-a-long-name-{n:02}:\n    repo: acme/app-{n}\n    image: ghcr.io/acme/app-{n}\n    allow: anyone\n"));
     }
-    let message = apps(&Catalog::parse(&yaml).unwrap());
+    let catalog = Catalog::parse(&yaml).unwrap();
+    let message = apps(&catalog, &[], &commit().plan.gitops);
     check_message(&message, "apps");
     let shown = show(&message);
     assert!(shown.contains("app-with-a-long-name-99"), "{shown}");

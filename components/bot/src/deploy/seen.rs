@@ -1,0 +1,61 @@
+//! What the poller saw of the Argo CD application, asked before a commit: a commit that Argo CD can never sync is not made.
+//!
+//! Easy to miss: what was seen may be old. It refuses only after a fresh look, which the poller takes when it is asked for; if
+//! the poller does not answer in time, what was seen last counts.
+
+use super::prepare::Site;
+use super::turn::Turn;
+use super::{Job, may_go_on};
+use crate::context::Stop;
+use crate::world::World;
+use domain::deployment::{GitOpsBranch, LookFact};
+use domain::limits;
+use domain::refusal::Refusal;
+use domain::seen::Seen;
+use std::time::Duration;
+use store::SeenApplication;
+
+/// What was seen. Without it, or if this build cannot read it, nothing is refused.
+pub(crate) async fn seen<W: World>(site: &Site<'_, W>) -> Result<Option<Seen>, Stop> {
+    match store::load_key(site.cx.world, SeenApplication(&site.environment.argocd)).await {
+        Ok(seen) => Ok(seen),
+        Err(error) if error.is_unreadable() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The refusal that follows from what was seen.
+pub(crate) fn refusal<W: World>(site: &Site<'_, W>, seen: &Seen, gitops: &GitOpsBranch) -> Option<Refusal> {
+    seen.found.refusal(&site.target, site.environment.sync, gitops)
+}
+
+/// Refuses what can never be synced.
+pub(super) async fn check<W: World>(turn: &Turn<'_, W>, job: &Job<'_>, gitops: &GitOpsBranch) -> Result<(), Stop> {
+    let (site, lease, cx) = (turn.site, turn.lease, &turn.run.cx);
+    let refused = |seen: &Option<Seen>| seen.as_ref().and_then(|seen| Some((refusal(site, seen, gitops)?, seen.at)));
+    let Some((mut refusal, at)) = refused(&seen(site).await?) else { return Ok(()) };
+    let world = cx.world;
+    // Slack names whole seconds.
+    if at < job.request.at.after(Duration::from_secs(1)) {
+        // Somebody may have mended it since.
+        let look = LookFact { at: world.now(), application: site.environment.argocd.clone() };
+        lease.ensure(limits::WRITE).await?;
+        store::save_fact(world, cx.id, &look).await?;
+        let _ = store::announce(world, cx.id).await;
+        let until = world.elapsed().saturating_add(limits::FRESH_LOOK);
+        loop {
+            world.sleep(limits::LEASE_RETRY).await;
+            may_go_on(turn.run, job.request).await?;
+            let known = seen(site).await?;
+            let is_fresh = known.as_ref().is_some_and(|seen| seen.at >= look.at);
+            match refused(&known) {
+                Some((still, _)) => refusal = still,
+                None => return Ok(()),
+            }
+            if is_fresh || world.elapsed() >= until {
+                break;
+            }
+        }
+    }
+    Err(refusal.into())
+}
