@@ -10,8 +10,8 @@ use super::{SLEPT, Watch, seen};
 use crate::world::{Line, World, within};
 use clients::argocd::{self, ArgoError, Right};
 use domain::application::{Application, Pod, what_holds};
-use domain::deployment::{self, CommitFact, CommittedFact, LookFact, Next, Step, View, Waiting, WatchFact};
-use domain::limits;
+use domain::deployment::{self, CommitFact, CommittedFact, LookFact, Next, Progress, Step, View, Waiting, WatchFact};
+use domain::limits::{self, Limits};
 use domain::names::{CommitSha, DeploymentId};
 use futures::channel::mpsc;
 use futures::future::{Either, join, select};
@@ -214,16 +214,7 @@ impl<W: World> Follower<'_, W> {
             // Events tell when it changes; should one be lost, look by ourselves.
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
-            // After the sync's end a comparison may be due that nobody announces.
-            // A Pod that holds up the sync itself sends no event.
-            Step::Follow(progress) => {
-                let again = match (progress.synced, progress.health.is_empty()) {
-                    (true, true) => limits::REFRESH_AFTER,
-                    (true, false) => limits::SYNCED_AGAIN,
-                    (false, _) => limits.pods,
-                };
-                Ok(Flow::Wait(Some(now.after(again))))
-            }
+            Step::Follow(progress) => Ok(Flow::Wait(Some(now.after(follow_again(&progress, limits))))),
             Step::Refresh(_) => self.compare(commit).await,
             Step::Superseded { by } => {
                 if let Some(flow) = self.not_our_turn(commit).await? {
@@ -307,6 +298,16 @@ impl<W: World> Follower<'_, W> {
                 _ => Ok(self.look_soon()),
             },
         }
+    }
+}
+
+/// When to look by ourselves. After the sync's end a comparison may be due that nobody announces. A Pod that holds up the
+/// sync itself sends no event.
+fn follow_again(progress: &Progress, limits: &Limits) -> Duration {
+    match (progress.synced, progress.health.is_empty()) {
+        (true, true) => limits::REFRESH_AFTER,
+        (true, false) => limits::SYNCED_AGAIN,
+        (false, _) => limits.pods,
     }
 }
 

@@ -623,7 +623,7 @@ fn in_a_hook() -> WatchFact {
 }
 
 #[test]
-fn every_last_word() {
+fn a_last_word_with_everything_below_it() {
     insta::assert_snapshot!(show(&after_commit(&id('1'), &Facts {
         watch: Some(asked()),
         outcome: outcome(60, LastWord::Live { proof: Proof::Runs, synced_by: None, urls: vec!["https://checkout.acme.example".to_owned()] }),
@@ -635,6 +635,10 @@ fn every_last_word() {
     [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ live 1 min
     [buttons] Roll back
     ");
+}
+
+#[test]
+fn every_last_word() {
     let superseded = |by: Option<&str>| LastWord::Superseded { by_deployment: None, by_person: by.map(str::to_owned) };
     let timed_out = |waiting, health: Option<&str>| LastWord::TimedOut { waiting, health: health.map(str::to_owned) };
     let newer = || LastWord::Superseded { by_deployment: Some(id('2')), by_person: None };
