@@ -229,7 +229,9 @@ fn untouched(test: impl AsyncFnOnce(&Room) -> Result<()>) {
     room(async |room| -> Result<()> {
         let begin = room.journal.mark("begin");
         test(room).await?;
-        assert_eq!(room.calls(begin), [""; 0], "no other system heard of it");
+        // Who presses a button is answered there.
+        let calls: Vec<String> = room.calls(begin).into_iter().filter(|call| call != "slack.response_url").collect();
+        assert_eq!(calls, [""; 0], "no other system heard of it");
         assert_eq!(room.keys().await?, [""; 0]);
         assert_eq!(room.redis::<Vec<String>>(&["KEYS", "*"]).await?, [""; 0]);
         assert_eq!(room.messages(), [""; 0]);

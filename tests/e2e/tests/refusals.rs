@@ -43,7 +43,11 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
     assert!(message.contains("not deployed: ") || message.contains("Nothing was changed."), "{message}");
     assert_eq!(room.commits(), commits, "{text}: no commit");
     let calls = room.calls(since);
-    assert!(!calls.iter().any(|call| call == "github.commit" || call.starts_with("argocd.")), "{text}: {calls:?}");
+    // Looks at the applications come with a new catalog, and change nothing.
+    let looks = ["argocd.list", "argocd.can_i"];
+    let forbidden =
+        |call: &&String| *call == "github.commit" || (call.starts_with("argocd.") && !looks.contains(&call.as_str()));
+    assert!(!calls.iter().any(|call| forbidden(&call)), "{text}: {calls:?}");
     Ok(steady(room, &message))
 }
 
@@ -564,7 +568,7 @@ fn a_catalog_that_cannot_be_used() {
             ("a wrong type", b"apps:\n  - checkout\n"),
             ("no apps", b"apps: {}\n"),
             ("an app twice", twice.as_bytes()),
-            ("two targets, one application", shared.as_bytes()),
+            ("one application, two projects", shared.as_bytes()),
             ("two targets, one place", same_place.as_bytes()),
             ("not UTF-8", &not_utf8),
         ];
@@ -589,7 +593,7 @@ fn a_catalog_that_cannot_be_used() {
         an app twice: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` is given twice, first in line 2. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        two targets, one application: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Fix it in Git, then try again.
+        one application, two projects: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Fix it in Git, then try again.
         asked by @alice
         [Retry]
         two targets, one place: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Fix it in Git, then try again.

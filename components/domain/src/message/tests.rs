@@ -623,6 +623,17 @@ fn in_a_hook() -> WatchFact {
 }
 
 #[test]
+fn a_workload_of_another_service_is_named() {
+    insta::assert_snapshot!(list_of([
+        ("live beside another's", last(live(), WatchFact { remarks: beside(&[]), ..asked() })),
+        ("live beside both", last(live(), WatchFact { remarks: beside(&["Ingress/checkout"]), ..asked() })),
+    ]), @"
+    live beside another's: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded, because of `Deployment/search` with another app's image.
+    live beside both: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded as before, because of `Ingress/checkout`, and because of `Deployment/search` with another app's image.
+    ");
+}
+
+#[test]
 fn a_last_word_with_everything_below_it() {
     insta::assert_snapshot!(show(&after_commit(&id('1'), &Facts {
         watch: Some(asked()),
@@ -651,8 +662,6 @@ fn every_last_word() {
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
         ("live, not asked", last(LastWord::Live { proof: Proof::NotAsked, synced_by: None, urls: Vec::new() }, asked())),
         ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
-        ("live beside another's", last(live(), WatchFact { remarks: beside(&[]), ..asked() })),
-        ("live beside both", last(live(), WatchFact { remarks: beside(&["Ingress/checkout"]), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
@@ -673,8 +682,6 @@ fn every_last_word() {
     live without an image: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD shows no Pod and no image of this app, so I can't prove that this version runs.
     live, not asked: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Whether this version runs is not proven: `verify_running: off`.
     live as before: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Progressing as before, because of `Ingress/checkout`.
-    live beside another's: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded, because of `Deployment/search` with another app's image.
-    live beside both: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded as before, because of `Ingress/checkout`, and because of `Deployment/search` with another app's image.
     synced over: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. eve synced it once more in Argo CD.
     superseded by ours: :fast_forward: *checkout #42*  stopped: a newer deploy took over, and this one wasn't rolled out.
     superseded by eve: :fast_forward: *checkout #42*  stopped: eve started another sync in Argo CD while this was rolling out. Git has the new version (`ddddddd`); the cluster may have parts of it. Check Argo CD before you deploy again.
