@@ -593,9 +593,8 @@ fn a_catalog_that_cannot_be_used() {
         an app twice: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` is given twice, first in line 2. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        one application, two projects: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` are the same Argo CD application `checkout`: each needs its own `argocd: {application: …}`. Fix it in Git, then try again.
+        two targets, one application: :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
         asked by @alice
-        [Retry]
         two targets, one place: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Fix it in Git, then try again.
         asked by @alice
         [Retry]
