@@ -553,7 +553,7 @@ fn a_catalog_that_cannot_be_used() {
         let host = room.registry.origin().trim_start_matches("http://").to_owned();
         let twice = format!("{}  checkout:\n    repo: acme/other\n    image: acme/other\n", checkout(room, ""));
         let shared = format!(
-            "{}  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    argocd: {{ application: checkout }}\n",
+            "{}  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    argocd: {{ application: checkout, project: shop }}\n",
             checkout(room, "")
         );
         let same_place = format!(
@@ -593,8 +593,9 @@ fn a_catalog_that_cannot_be_used() {
         an app twice: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` is given twice, first in line 2. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        two targets, one application: :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
+        one application, two projects: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` name the Argo CD application `checkout` in different projects, `default` and `shop`. Fix it in Git, then try again.
         asked by @alice
+        [Retry]
         two targets, one place: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Fix it in Git, then try again.
         asked by @alice
         [Retry]

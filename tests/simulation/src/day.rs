@@ -170,6 +170,14 @@ fn settle(town: &Rc<Town>, trouble: Duration) {
     }
     // A guardian looks every five seconds; a lease lives for fifteen at most.
     run(Duration::from_secs(40));
+    // A watch that a probe has woken may be looking at applications.
+    for _ in 0..20 {
+        let now = town.now();
+        if !town.redis.borrow_mut().keys(now).iter().any(|key| key == "deploy-bot/lease/watch") {
+            break;
+        }
+        run(Duration::from_secs(3));
+    }
 }
 
 struct Plan<'t> {

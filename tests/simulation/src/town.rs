@@ -830,7 +830,11 @@ impl Town {
                 self.facts(&made.id).is_some_and(|facts| facts.request.is_some() && !facts.state().is_final())
             })
             .count();
-        self.most_flying.set(self.most_flying.get().max(flying + 1));
+        // A rollback takes the turn from a deploy that is past its commit, and that deploy is followed until then.
+        let is_rollback = self.facts(&id).and_then(|facts| facts.commit).is_some_and(|commit| commit.target().rollback);
+        if !is_rollback {
+            self.most_flying.set(self.most_flying.get().max(flying + 1));
+        }
         let new = Made { sha: head.sha, id, app };
         if self.approvals > 0 && self.apps.last() == Some(&new.app) {
             self.check_approved(&new, &made);

@@ -34,6 +34,7 @@ impl Role {
         match key.rsplit('/').next() {
             _ if key.starts_with("deploy-bot/push/") => Self::GithubRelay,
             Some("push" | "rewritten") => Self::GithubRelay,
+            _ if key.starts_with("deploy-bot/seen/") => Self::SyncPoller,
             Some("watch" | "outcome" | "live") => Self::SyncPoller,
             _ => Self::SlackCommand,
         }
