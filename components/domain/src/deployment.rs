@@ -76,6 +76,7 @@ mod remarks;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 mod verdict;
+mod voice;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use before::AsBefore;
@@ -88,6 +89,7 @@ pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, T
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;
 pub use verdict::{Step, View, before_sync};
+pub use voice::{Lost, Place, Told, Voice};
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code")]

@@ -4,11 +4,12 @@ use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
 use super::proof::{Doubt, Proof};
 use super::remarks::Remarks;
+use super::voice::Voice;
 use crate::application::Unwell;
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{
-    ArgoApplication, CommitSha, DeploymentId, GitHubLogin, MessageTs, ResponseUrl, SlackChannel, SlackTeam, SlackUser,
+    ArgoApplication, CommitSha, DeploymentId, GitHubLogin, ResponseUrl, SlackChannel, SlackTeam, SlackUser,
 };
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -190,71 +191,6 @@ pub struct EndFact {
     pub end: End,
 }
 fact!(EndFact, "end");
-
-/// Where a message is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Its channel, as Slack's answer named it.
-    pub channel: SlackChannel,
-    /// Its id.
-    pub ts: MessageTs,
-}
-
-/// Why a role may write no message, or no further one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Lost {
-    /// Slack refused the call: the token, a right, or what was sent.
-    Refused,
-    /// Posts had no answer: each may have left a message that nobody edits. Slack has not refused, so the final words may be posted.
-    NoAnswer,
-    /// The channel takes no message: Slack's error.
-    Gone(String),
-}
-
-/// Words that were told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    /// Which, as [`words_hash`] says.
-    pub words: u64,
-    /// When the call began.
-    pub at: Timestamp,
-}
-
-/// What one role (slack-command, or the watch) knows of its side of the message.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Voice {
-    /// When a call began that has no answer yet. Only slack-command notes it.
-    pub speaking: Option<Timestamp>,
-    /// The message.
-    pub place: Option<Place>,
-    /// Why there can be no message.
-    pub lost: Option<Lost>,
-    /// The words that were told last, or given up.
-    pub told: Option<Told>,
-    /// The final words were told or given up, and people were called to them where that is due.
-    pub told_end: bool,
-    /// The message could not be edited, so a new one took its place. The next time, only the final words get
-    /// a new message.
-    pub replaced: bool,
-    /// Posts without an answer.
-    pub unsure_posts: u8,
-    /// The last edit without an answer: it may still land, over newer words.
-    pub unsure_edit: Option<Timestamp>,
-    /// Uses of the `response_url` so far; Slack allows five.
-    pub response_url_uses: u8,
-}
-
-impl Voice {
-    /// Whether a message may be written or edited: not where Slack refused it, and after posts without an answer only at the end.
-    pub fn may_write(&self, last: bool) -> bool {
-        match self.lost {
-            None => true,
-            Some(Lost::NoAnswer) => last,
-            Some(Lost::Refused | Lost::Gone(_)) => false,
-        }
-    }
-}
 
 /// `message`: slack-command's voice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

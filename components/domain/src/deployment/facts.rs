@@ -2,9 +2,10 @@
 
 use super::attempts::CommitFact;
 use super::fact::{
-    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact, OutcomeFact, Place,
-    PushFact, RequestFact, StopFact, WatchFact,
+    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact, OutcomeFact, PushFact,
+    RequestFact, StopFact, WatchFact,
 };
+use super::voice::Place;
 use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
