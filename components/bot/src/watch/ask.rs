@@ -102,7 +102,8 @@ impl<W: World> Follower<'_, W> {
     /// Our sync waits for that of an older deployment in the same application, of whichever target. Past its deadline, or
     /// because somebody with the right to deploy there wants so, that sync is terminated.
     pub(super) async fn end_older(&self, commit: &CommitFact, of: &DeploymentId) -> Result<(), StoreError> {
-        if self.turn(commit).await?.1.is_none_or(|current| current.id != *self.id) {
+        // Also where a rollback took the turn and came to nothing.
+        if self.turn(commit).await?.0 != Turn::Ours {
             return Ok(());
         }
         let stop: Option<StopFact> = store::load_fact(self.world, self.id).await?;

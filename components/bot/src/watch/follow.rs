@@ -91,8 +91,10 @@ impl<W: World> Follower<'_, W> {
         }
         let look: Option<LookFact> = store::load_fact(self.world, self.id).await?;
         let Some(look) = look.filter(|look| self.looked.get() != Some(look.at)) else { return Ok(()) };
-        self.looked.set(Some(look.at));
-        seen::look_at(self.watch, &look.application).await
+        if seen::look_at(self.watch, &look.application).await? {
+            self.looked.set(Some(look.at));
+        }
+        Ok(())
     }
 
     /// The end is posted. A deployment that never had a target is in no ring yet. Rings are
@@ -278,8 +280,15 @@ impl<W: World> Follower<'_, W> {
             return step;
         }
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        let pods = argocd::pods(self.world, argocd, application).await.unwrap_or_else(|error| {
+        let found = argocd::pods(self.world, argocd, application).await;
+        if let Err(error) = &found {
             self.world.log(Line::error("no_pods").of(self.id).with("error", format!("{error:?}").as_str()));
+            // Pods were seen that run another version: one answer that fails does not take that back.
+            if fact.doubts_image && fact.degraded_since.is_some() {
+                return Step::LookAtPods;
+            }
+        }
+        let pods = found.unwrap_or_else(|_| {
             // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them. So
             // what was applied counts alone, where Argo CD says it.
             let says_applied = app.last.as_ref().is_some_and(|last| !last.applied_images().is_empty());

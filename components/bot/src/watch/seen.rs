@@ -64,18 +64,19 @@ async fn seen_at<W: World>(
 }
 
 /// Looks at one, and saves what is seen. Where Argo CD does not answer, what was seen before stays.
-pub(super) async fn look_at<W: World>(watch: &Watch<'_, W>, application: &ArgoApplication) -> Result<(), StoreError> {
+/// Says whether Argo CD answered.
+pub(super) async fn look_at<W: World>(watch: &Watch<'_, W>, application: &ArgoApplication) -> Result<bool, StoreError> {
     let world = watch.world;
     match argocd::look(world, &watch.settings.argocd, application).await {
         Ok(found) => {
             watch.lease.ensure(limits::WRITE).await?;
             let seen = Seen { at: world.now(), found };
-            store::save_key(world, SeenApplication(application), &seen).await
+            store::save_key(world, SeenApplication(application), &seen).await.map(|()| true)
         }
         Err(error) => {
             let line = Line::error("not_seen").with("application", application.name.as_str());
             world.log(line.with("error", format!("{error:?}").as_str()));
-            Ok(())
+            Ok(false)
         }
     }
 }

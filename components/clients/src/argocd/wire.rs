@@ -396,12 +396,14 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
 
 /// `https://user:password@host/…` as `https://…@host/…`.
 fn without_password(word: &str) -> Cow<'_, str> {
-    let Some((before, address)) = word.split_once("://") else { return Cow::Borrowed(word) };
-    let (host, path) = address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
-    match host.rsplit_once('@') {
-        Some((_, host)) => Cow::Owned(format!("{before}://…@{host}{}", without_password(path))),
-        None => Cow::Owned(format!("{before}://{host}{}", without_password(path))),
+    let (mut kept, mut rest) = (String::new(), word);
+    while let Some((before, address)) = rest.split_once("://") {
+        let (host, path) = address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
+        let (user, host) = host.rsplit_once('@').map_or(("", host), |(_, host)| ("…@", host));
+        kept.extend([before, "://", user, host]);
+        rest = path;
     }
+    if kept.is_empty() { Cow::Borrowed(word) } else { Cow::Owned(kept + rest) }
 }
 
 #[cfg(test)]

@@ -562,6 +562,33 @@ fn health_counts_only_from_a_comparison_strictly_later_than_the_end_of_the_sync(
     }
 }
 
+/// Argo CD's cache is empty, or behind: the app is suspended, and no resource says why.
+#[test]
+fn a_pause_that_no_resource_explains_is_not_live() {
+    for unwell in [
+        Vec::new(),
+        vec![Unwell {
+            kind: "Rollout".to_owned(),
+            name: "checkout".to_owned(),
+            health: Health::Progressing,
+            ..Unwell::default()
+        }],
+    ] {
+        let mut scene = Scene::succeeded(9, Health::Suspended);
+        scene.app.unwell = unwell;
+        let images = Some(vec!["ghcr.io/acme/checkout:faster-cart-aaaaaaa".to_owned()]);
+        let applied = Resource {
+            kind: "Rollout".to_owned(),
+            name: "checkout".to_owned(),
+            status: "Synced".to_owned(),
+            images,
+            ..Resource::default()
+        };
+        scene.app.last.as_mut().unwrap().resources = vec![applied];
+        assert!(matches!(scene.step(10), Step::Follow(_)), "{:?}", scene.app.unwell);
+    }
+}
+
 /// repo-server was away at the moment of the comparison: what Argo CD shows since is old.
 #[test]
 fn a_comparison_that_failed_is_asked_for_again() {

@@ -138,7 +138,9 @@ fn pauses_ours(app: &Application, left: &[Unwell], plan: &TargetPlan) -> bool {
         .collect();
     let without_images = resources().all(|resource| resource.images.is_none());
     let mut paused = left.iter().filter(|one| one.health == Health::Suspended);
-    let all_count = without_images || plan.verify_running == VerifyRunning::Off;
+    // Argo CD may name the pause, and show its resources a moment later or never: then nothing says whose pause it is.
+    let is_unexplained = !left.iter().any(|one| one.health == Health::Suspended);
+    let all_count = is_unexplained || without_images || plan.verify_running == VerifyRunning::Off;
     all_count || paused.any(|one| one.kind == "Rollout" || ours.contains(&format!("{}/{}", one.kind, one.name)))
 }
 

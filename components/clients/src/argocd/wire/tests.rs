@@ -293,6 +293,8 @@ fn a_value_of_the_wrong_type_is_an_error_at_most() {
 fn long_texts_are_cut() {
     assert_eq!(clip(" a\n\n b\tc ", 5), "a b c");
     assert_eq!(clip("abcdef", 5), "a…def");
+    // However many addresses there are in one word.
+    assert_eq!(clip(&"u:p@x://".repeat(50_000), 5).chars().count(), 5);
     assert_eq!(clip("üüüüü", 5), "üüüüü");
     let git =
         "fetch https://bob:hunter2@git.example/x?a=b and 'ssh://git@git.example/x' failed: a://b:c@d:p@e/://f:g@h";
