@@ -4,8 +4,8 @@ use crate::parts::{Parts, pieces};
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::{World, response};
 use clients::argocd::{
-    ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_may, read_pods, read_signed_in,
-    read_sync, read_webhook, which_sources,
+    ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_look, read_may, read_pods,
+    read_signed_in, read_sync, read_version, read_webhook, which_sources,
 };
 use clients::http::{HttpError, Response};
 use domain::application::{AppSource, Application};
@@ -124,7 +124,19 @@ fn is_read_with_care(data: &[u8], response: &Response) {
     if let Ok(pods) = read_pods(response) {
         pods.iter().for_each(|pod| is_clipped(&pod.reason, 200));
     }
-    for read in [read_may(response), read_signed_in(response)] {
+    let shown = read_look(response).map(|shown| {
+        let shown = shown.as_ref();
+        assert!(shown.is_none_or(|shown| shown.sources.iter().all(|source| !source.url.contains("user:password@"))));
+        assert!(
+            shown.and_then(|shown| shown.generate_paths.as_ref()).is_none_or(|paths| paths.chars().count() <= 2000)
+        );
+        true
+    });
+    let version = read_version(response).map(|version| {
+        is_clipped(&version, 200);
+        true
+    });
+    for read in [read_may(response), read_signed_in(response), shown, version] {
         match read {
             Ok(_) => assert_eq!(response.status, 200),
             Err(ArgoError::Fault(fault)) => is_told_briefly(data, &fault),
