@@ -595,15 +595,6 @@ impl ArgoCd {
 
     /// The applications that the account may see, with the fields that are asked for. What it may not see is left out.
     fn list(&self, request: &Request) -> Result<Value, Refused> {
-        /// Of the fields that Argo CD knows here, those that anybody asks for. It leaves out any other.
-        const FIELDS: [&str; 6] = [
-            "metadata.name",
-            "metadata.annotations",
-            "spec.source",
-            "spec.sources",
-            "spec.sourceHydrator",
-            "spec.syncPolicy",
-        ];
         self.session(request)?;
         if self.kubernetes_away {
             return Err(Refused(14, "error listing apps: connection refused".to_owned()));
@@ -620,9 +611,13 @@ impl ArgoCd {
             .map(|app| {
                 let (whole, mut item) = (app.json(), json!({}));
                 for field in text("fields").split(',').filter_map(|field| field.strip_prefix("items.")) {
-                    let (part, name) = field.split_once('.').unwrap_or((field, ""));
-                    if FIELDS.contains(&field) && !whole[part][name].is_null() {
-                        item[part][name] = whole[part][name].clone();
+                    // Of `spec` a list shows all or nothing.
+                    match field.split_once('.') {
+                        None if field == "spec" => item["spec"] = whole["spec"].clone(),
+                        Some(("metadata", name)) if !whole["metadata"][name].is_null() => {
+                            item["metadata"][name] = whole["metadata"][name].clone();
+                        }
+                        _ => {}
                     }
                 }
                 item
