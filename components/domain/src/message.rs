@@ -33,7 +33,7 @@ pub use deployment::{Note, after_commit, before_commit, call_approvers, call_ask
 pub use preview::{Preview, preview};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
-pub use text::{code_escape, escape};
+pub use text::{code_escape, escape, middle};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -72,9 +72,17 @@ impl Room {
             argocd.app(app).script = quick();
             argocd.person_syncs(sandbox::now(), app, None).map_err(anyhow::Error::msg)?;
         }
-        // What it says now may still be about what ran before.
-        tokio::time::sleep(PODS_TAKE * 3).await;
-        self.is_well(app).await
+        // What is shown may still be about what ran before: so the controller looks again.
+        let is_well = |room: &Sandbox| {
+            let mut argocd = room.argocd.lock();
+            let succeeded = |application: Value| application["status"]["operationState"]["phase"] == "Succeeded";
+            if !succeeded(argocd.application(app)) {
+                return None;
+            }
+            argocd.look(sandbox::now(), app, None);
+            (argocd.application(app)["status"]["health"]["status"] == "Healthy").then_some(())
+        };
+        self.until(&format!("{app} that runs well"), self.patience, is_well).await
     }
 
     /// The Application object.
@@ -83,15 +91,6 @@ impl Room {
             Some(real) => real.application(&self.application_of(app)).await,
             None => Ok(self.argocd.lock().application(app)),
         }
-    }
-
-    async fn is_well(&self, app: &str) -> Result<()> {
-        self.application_is(app, "well", |application| {
-            let status = &application["status"];
-            status["operationState"]["phase"] == "Succeeded" && status["health"]["status"] == "Healthy"
-        })
-        .await
-        .map(drop)
     }
 
     /// Waits until the Application object is so.

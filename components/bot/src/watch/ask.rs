@@ -117,11 +117,11 @@ impl<W: World> Follower<'_, W> {
             return Ok(());
         }
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        // Argo CD takes no condition with it, so right before: is the operation still that one?
+        // Argo CD ends whatever runs, so the operation is looked at right before.
         let is_theirs = |app: &Application| {
             let asked = app.operation.as_ref().and_then(|operation| operation.deploy_id.as_ref());
             let runs = app.last.as_ref().and_then(|last| last.deploy_id.as_ref());
-            // It is ended once: Argo CD takes a moment for that.
+            // An operation that is being ended is not ended again.
             let phase = app.last.as_ref().map(|last| last.phase);
             asked == Some(of) && runs == Some(of) && phase == Some(Phase::Running)
         };
@@ -215,8 +215,7 @@ impl<W: World> Follower<'_, W> {
         Ok(argocd::which_sources(app, &commit.plan.gitops, sha).ok_or(Failure::NoSource))
     }
 
-    /// What there is to do if Argo CD cannot sync several sources to our commit. Whoever hides the version has a new one: an
-    /// old one has no other fault than this.
+    /// What there is to do if Argo CD cannot sync several sources to our commit. A version that cannot be read counts as new.
     async fn too_old(&self) -> Result<Option<Flow>, StoreError> {
         let known = self.watch.version.borrow().clone();
         let version = match known {

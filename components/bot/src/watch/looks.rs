@@ -116,8 +116,8 @@ impl<'s, W: World> Looks<'s, W> {
         Look::Failed(error)
     }
 
-    /// The stream says that the application was deleted. Whoever replaces it makes it again at once, so it counts only if Argo CD
-    /// has none when it is asked.
+    /// The stream says that the application was deleted. An application that is replaced is deleted and made again at once. So the
+    /// deletion counts only if Argo CD has no application when it is asked.
     async fn is_deleted(&mut self) -> Look {
         self.source = Source::Stream;
         self.apps = events(self.follower, self.commit, limits::REOPEN);

@@ -6,6 +6,7 @@
 use domain::application::{
     AppSource, Application, Condition, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell,
 };
+use domain::message::middle;
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use serde::Deserialize;
@@ -380,18 +381,11 @@ fn cut_paths(paths: String) -> String {
     paths.chars().take(MOST_PATHS).collect()
 }
 
-/// On one line, and at most that long. The middle goes: what Argo CD says begins with what it did, and ends with the cause.
-/// The password of an address is not kept: repositories have them in their URLs.
+/// On one line, and at most that long, see [`middle`]. The password of an address is not kept: repositories have passwords
+/// in their URLs.
 pub(super) fn clip(text: &str, limit: usize) -> String {
     let words: Vec<Cow<'_, str>> = text.split_whitespace().map(without_password).collect();
-    let text = words.join(" ");
-    let count = text.chars().count();
-    if count <= limit {
-        return text;
-    }
-    let begin = limit / 3;
-    let end = count.saturating_sub(limit.saturating_sub(begin).saturating_sub(1));
-    text.chars().take(begin).chain(['…']).chain(text.chars().skip(end)).collect()
+    middle(&words.join(" "), limit)
 }
 
 /// `https://user:password@host/…` as `https://…@host/…`.

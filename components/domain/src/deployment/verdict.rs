@@ -137,11 +137,10 @@ fn pauses_ours(app: &Application, left: &[Unwell], plan: &TargetPlan) -> bool {
         .map(|resource| format!("{}/{}", resource.kind, resource.name))
         .collect();
     let without_images = resources().all(|resource| resource.images.is_none());
-    let mut paused = left.iter().filter(|one| one.health == Health::Suspended);
+    let paused: Vec<&Unwell> = left.iter().filter(|one| one.health == Health::Suspended).collect();
     // Argo CD may name the pause, and show its resources a moment later or never: then nothing says whose pause it is.
-    let is_unexplained = !left.iter().any(|one| one.health == Health::Suspended);
-    let all_count = is_unexplained || without_images || plan.verify_running == VerifyRunning::Off;
-    all_count || paused.any(|one| one.kind == "Rollout" || ours.contains(&format!("{}/{}", one.kind, one.name)))
+    let all_count = paused.is_empty() || without_images || plan.verify_running == VerifyRunning::Off;
+    all_count || paused.iter().any(|one| one.kind == "Rollout" || ours.contains(&format!("{}/{}", one.kind, one.name)))
 }
 
 /// All is healthy. Whether our version is live, is for the images to say.

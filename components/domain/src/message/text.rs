@@ -73,7 +73,7 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
 }
 
 /// The same, with `…` in the middle: where others say what failed, the cause is at the end.
-fn middle(text: &str, limit: usize) -> String {
+pub fn middle(text: &str, limit: usize) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let count = line.chars().count();
     if count <= limit {
