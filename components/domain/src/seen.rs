@@ -57,8 +57,7 @@ impl Found {
         if shown.hydrated {
             return Some(Refusal::Hydrated { target: target() });
         }
-        // Every application has a source: where none was shown, nothing is known of them.
-        if !shown.sources.is_empty() && !shown.sources.iter().any(|source| sources::follows(source, gitops)) {
+        if !shown.sources.iter().any(|source| sources::follows(source, gitops)) {
             let (repo, branch) = (gitops.repo.clone(), gitops.branch.clone());
             return Some(Refusal::NotFollowed { target: target(), repo, branch });
         }

@@ -49,6 +49,10 @@ pub fn read_look(response: &Response) -> Result<Option<Shown>, ArgoError> {
     let list: List = serde_json::from_slice(&response.body)
         .map_err(|_| fault(LOOK, Cause::Nonsense { part: "the list of applications".to_owned() }))?;
     let Some(app) = list.items.into_iter().flatten().next().map(WireApplication::snapshot) else { return Ok(None) };
+    if app.sources.is_empty() && !app.hydrated {
+        // Every application has a source: an answer without one is not understood, and says nothing about the source.
+        return Err(fault(LOOK, Cause::Nonsense { part: "the sources of the application".to_owned() }));
+    }
     let sources = app.sources.into_iter().take(SOURCES);
     Ok(Some(Shown {
         sources: sources.map(|source| AppSource { url: without_login(&source.url), ..source }).collect(),
@@ -114,6 +118,8 @@ mod tests {
         }
         assert_eq!(read_look(&response(401, error_body(16, "invalid session: x"))), Err(ArgoError::Unauthorized));
         assert!(matches!(read_look(&response(200, "[]")), Err(ArgoError::Fault(_))));
+        let sourceless = |item: &mut Value| drop(item["spec"].as_object_mut().unwrap().remove("source"));
+        assert!(matches!(read_look(&list(sourceless)), Err(ArgoError::Fault(_))), "it says nothing about the source");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) fn sample() -> Value {
     let source = json!({ "repoURL": "https://github.com/acme/gitops.git", "path": "checkout", "targetRevision": "main",
         "helm": { "valueFiles": ["values.yaml"], "values": "image:\n  tag: x\n" } });
     let operation = json!({
-        "sync": { "revision": SHA, "syncOptions": ["CreateNamespace=true"], "source": source },
+        "sync": { "dryRun": false, "revision": SHA, "syncOptions": ["CreateNamespace=true"], "source": source },
         "initiatedBy": { "username": "deploybot" },
         "info": [{ "name": "slack-user", "value": "U1" }, { "name": "deploy-id", "value": ID }],
         "retry": { "limit": 2, "backoff": { "duration": "5s", "factor": 2, "maxDuration": "1m" } },

@@ -44,6 +44,7 @@ pub(super) const FIELDS: &[&str] = &[
     "status.operationState.message",
     "status.operationState.operation.info",
     "status.operationState.operation.initiatedBy",
+    "status.operationState.operation.sync.dryRun",
     "status.operationState.operation.sync.revision",
     "status.operationState.operation.sync.revisions",
     "status.operationState.phase",
@@ -154,8 +155,9 @@ struct Initiator {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct WireSyncOperation {
+    dry_run: bool,
     revision: String,
     revisions: Option<Vec<String>>,
 }
@@ -319,6 +321,9 @@ impl WireResource {
 
 impl WireState {
     fn read(self) -> OperationState {
+        if self.phase == Phase::Succeeded && self.operation.sync.as_ref().is_some_and(|sync| sync.dry_run) {
+            return self.read_dry_run();
+        }
         let result = self.sync_result.unwrap_or_default();
         let done = one_per_source(result.revision, result.revisions);
         let resource = |resource: Resource| Resource { message: clip(&resource.message, SENTENCE), ..resource };
@@ -333,6 +338,22 @@ impl WireState {
             // Empty until Argo CD has begun to compare: then what was asked for.
             revisions: if done.is_empty() { self.operation.revisions() } else { done },
             resources: result.resources.into_iter().flatten().flatten().map(resource).collect(),
+        }
+    }
+}
+
+impl WireState {
+    /// A dry run that went well says that everything was applied, with its images. Nothing was: it is as good as a sync that
+    /// failed before it began.
+    fn read_dry_run(self) -> OperationState {
+        OperationState {
+            deploy_id: self.operation.deploy_id(),
+            phase: Phase::Failed,
+            message: "a dry run".to_owned(),
+            started: time(self.started_at),
+            finished: time(self.finished_at),
+            by: self.operation.initiated_by.name(),
+            ..OperationState::default()
         }
     }
 }

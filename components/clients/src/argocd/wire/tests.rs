@@ -103,6 +103,22 @@ fn an_operation_that_is_only_asked_for() {
     assert_eq!(read(with("/operation", Value::Null)).operation, None);
 }
 
+/// Argo CD answers a dry run as if everything had been applied.
+#[test]
+fn a_dry_run_has_applied_nothing() {
+    let read = |dry_run: bool, phase: &str| {
+        let mut sample = with("/status/operationState/operation/sync/dryRun", json!(dry_run));
+        sample["status"]["operationState"]["phase"] = json!(phase);
+        read(sample).last.unwrap()
+    };
+    let dry = read(true, "Succeeded");
+    assert_eq!((dry.phase, dry.applied_images().len(), dry.revisions.len()), (Phase::Failed, 0, 0));
+    assert!(dry.finished.is_some() && dry.by.is_some());
+    assert_eq!(read(true, "Running").phase, Phase::Running);
+    let wet = read(false, "Succeeded");
+    assert_eq!((wet.phase, wet.revisions.len()), (Phase::Succeeded, 1));
+}
+
 #[test]
 fn whose_operation_it_is() {
     let check = |operation: Value, id: Option<&str>, by: Option<&str>| {
