@@ -2,6 +2,7 @@
 
 use e2e::{PATIENCE, Room, room};
 use fakes::argocd::{App, End, Health, Script, Source, Streams, TagAt, Version, Window};
+use fakes::{Fault, Response};
 use sandbox::world::{self, GITOPS};
 use serde_json::json;
 use std::time::Duration;
@@ -45,6 +46,25 @@ fn healthy_without_our_image_is_not_live() {
             room.says("is rolled out and healthy, but the Pods still run `ghcr.io/acme/checkout:old`").await?;
         assert!(message.contains(&room.tag("checkout", "feature/totals")), "{message}");
         assert!(message.contains(&format!("Git has the new version (`{}`)", &head(room)[..7])), "{message}");
+        assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
+        Ok(())
+    });
+}
+
+/// The Pods were seen to run another version: a look at them that fails then does not take that back.
+#[test]
+fn a_look_at_the_pods_that_fails_does_not_make_it_live() {
+    room(async |room| {
+        follows(room, then(&[(0, Health::Healthy)]));
+        room.argocd.lock().app("checkout").images = Some(vec!["ghcr.io/acme/checkout:old".to_owned()]);
+        let since = room.journal.mark("deploy");
+        room.alice("checkout 42").await;
+        let seen = |room: &sandbox::Sandbox| {
+            room.journal.calls_since(since).iter().any(|call| call == "argocd.tree").then_some(())
+        };
+        room.until("first look at the Pods", PATIENCE, seen).await?;
+        room.argocd.fault("argocd.tree", Fault::Instead(Response::text(502, "Bad Gateway")), 3);
+        room.says("is rolled out and healthy, but the Pods still run").await?;
         assert!(!room.told().iter().any(|text| text.contains("is live")), "{:#?}", room.told());
         Ok(())
     });

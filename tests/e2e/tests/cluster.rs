@@ -346,6 +346,26 @@ fn a_rollback_ends_a_hook_that_hangs_once_somebody_presses() {
     });
 }
 
+/// A second rollback takes the turn from the first one, and is refused: the first one has the turn again.
+#[test]
+fn a_rollback_that_comes_to_nothing_gives_the_turn_back() {
+    cluster(async |room| {
+        room.runs("checkout", &[deployment("checkout")]).await?;
+        room.goes_live("checkout 42").await?;
+        room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "cause: hang")]);
+        room.alice("checkout main").await;
+        room.says("migrate").await?;
+        room.is_made_of("checkout", &[deployment("checkout"), hook("PreSync", "migrate", "takes: 1s")]);
+        room.alice("rollback checkout").await;
+        let waits = says(room, "for the sync of an older deploy").await?;
+        room.alice("rollback checkout no-such-version").await;
+        room.says("not deployed: ").await?;
+        room.press(ALICE, &waits, "terminate").await;
+        room.is_back(&tag(room)).await?;
+        Ok(())
+    });
+}
+
 // ---- Pauses ----
 
 #[test]

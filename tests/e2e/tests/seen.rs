@@ -3,22 +3,23 @@
 use anyhow::{Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::argocd::{App, Source};
-use sandbox::Sandbox;
+use fakes::{Fault, Response};
 use sandbox::world::{BOB, GITOPS};
+
+use std::time::{Duration, Instant};
 
 use crate::conversation::asks;
 
 /// The poller looks as soon as somebody has used the bot.
 async fn is_seen(room: &Room) -> Result<()> {
     asks(room, BOB, "apps", "acme/checkout").await?;
-    let looks = |room: &Sandbox| {
-        let calls = room.journal.calls_since(0);
-        let looks = calls.iter().filter(|call| *call == "argocd.list").count();
-        (looks >= 2 && calls.iter().any(|call| call == "argocd.can_i")).then_some(())
-    };
-    room.until("look at both applications", PATIENCE, looks).await?;
-    // What the second look showed is being saved.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let begun = Instant::now();
+    for app in ["checkout", "payments"] {
+        while room.key(&format!("deploy-bot/seen/default/application/-/{app}")).await?.is_none() {
+            ensure!(begun.elapsed() < PATIENCE, "nobody has looked at {app}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     Ok(())
 }
 
@@ -40,6 +41,26 @@ fn auto_sync_without_the_key_is_refused_before_the_commit() {
         room.goes_live("checkout 42").await?;
         Ok(())
     });
+}
+
+/// What was seen before says that auto-sync is on, and somebody has switched it off since.
+#[test]
+fn a_fresh_look_that_fails_refuses_nothing() {
+    for (failures, why) in [(1, "it is looked at again"), (1000, "the watch finds out")] {
+        room(async |room| -> Result<()> {
+            room.argocd.lock().app("checkout").automated = true;
+            is_seen(room).await?;
+            {
+                let mut argocd = room.argocd.lock();
+                argocd.app("checkout").automated = false;
+                argocd.look(sandbox::now(), "checkout", None);
+            }
+            room.argocd.fault("argocd.list", Fault::Instead(Response::text(502, "Bad Gateway")), failures);
+            let live = room.goes_live("checkout 42").await;
+            ensure!(live.is_ok(), "{why}: {live:?}");
+            Ok(())
+        });
+    }
 }
 
 #[test]

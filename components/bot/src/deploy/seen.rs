@@ -1,7 +1,7 @@
 //! What the poller saw of the Argo CD application, asked before a commit: a commit that Argo CD can never sync is not made.
 //!
-//! Easy to miss: what was seen may be old. It refuses only after a fresh look, which the poller takes when it is asked for; if
-//! the poller does not answer in time, what was seen last counts.
+//! Easy to miss: what was seen may be old. It refuses only after a fresh look, which the poller takes when it is asked for. If
+//! there is no such look in time, the deploy goes on, and the watch finds out.
 
 use super::prepare::Site;
 use super::turn::Turn;

@@ -48,7 +48,7 @@ impl<W: World> Follower<'_, W> {
         let (speaker, limits) = (self.speaker(), &self.watch.settings.limits);
         loop {
             self.reload().await?;
-            self.look_if_asked().await?;
+            let is_unseen = self.look_if_asked().await?;
             let next = deployment::next(&self.facts.borrow(), self.world.now(), limits);
             match next {
                 Next::LeaveAlone => {
@@ -63,6 +63,7 @@ impl<W: World> Follower<'_, W> {
                     let again = if committed { self.tell(&speaker, false).await } else { None };
                     // All facts are read before words are told again, so not too soon.
                     let again = again.map(|again| self.after(again.max(limits.edit_gap)));
+                    let again = again.or(is_unseen.then(|| self.soon()));
                     self.wait(again.map_or(moment, |again| moment.min(again))).await;
                 }
                 Next::Say(word) => self.save_outcome(word).await?,
@@ -85,16 +86,18 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// Before its commit a deployment may want a fresh look at its application.
-    async fn look_if_asked(&self) -> Result<(), StoreError> {
+    /// Says whether Argo CD has to be asked again.
+    async fn look_if_asked(&self) -> Result<bool, StoreError> {
         if self.facts.borrow().watch_speaks() || self.facts.borrow().end.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let look: Option<LookFact> = store::load_fact(self.world, self.id).await?;
-        let Some(look) = look.filter(|look| self.looked.get() != Some(look.at)) else { return Ok(()) };
-        if seen::look_at(self.watch, &look.application).await? {
+        let Some(look) = look.filter(|look| self.looked.get() != Some(look.at)) else { return Ok(false) };
+        let is_seen = seen::look_at(self.watch, &look.application).await?;
+        if is_seen {
             self.looked.set(Some(look.at));
         }
-        Ok(())
+        Ok(!is_seen)
     }
 
     /// The end is posted. A deployment that never had a target is in no ring yet. Rings are
