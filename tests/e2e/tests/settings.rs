@@ -181,9 +181,10 @@ fn no_secret_is_ever_shown_or_logged() {
         room.says("image in the registry").await?;
         room.registry.mend();
         room.argocd.fault("argocd.webhook", refused(400), 1);
-        room.argocd.fault("argocd.sync", refused(401), 1);
+        room.argocd.fault("argocd.sync", refused(401), 100);
         typed(room, "payments 7").await;
         room.says("Argo CD doesn't accept my token").await?;
+        room.argocd.mend();
         let revoked = Response::json(200, &json!({ "ok": false, "error": "token_revoked" }));
         room.slack.fault("slack.post", Fault::Instead(revoked), 10);
         typed(room, "checkout 4712").await;

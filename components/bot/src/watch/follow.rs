@@ -283,20 +283,25 @@ impl<W: World> Follower<'_, W> {
             return step;
         }
         let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        let found = argocd::pods(self.world, argocd, application).await;
-        if let Err(error) = &found {
-            self.world.log(Line::error("no_pods").of(self.id).with("error", format!("{error:?}").as_str()));
-            // Pods were seen that run another version: one answer that fails does not take that back.
-            if fact.doubts_image && fact.degraded_since.is_some() {
-                return Step::LookAtPods;
+        let pods = match argocd::pods(self.world, argocd, application).await {
+            Ok(pods) => {
+                fact.pods_unseen = None;
+                pods
             }
-        }
-        let pods = found.unwrap_or_else(|_| {
-            // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them. So
-            // what was applied counts alone, where Argo CD says it.
-            let says_applied = app.last.as_ref().is_some_and(|last| !last.applied_images().is_empty());
-            vec![Pod { images: app.images.clone(), runs: !says_applied, ..Pod::default() }]
-        });
+            Err(error) => {
+                self.world.log(Line::error("no_pods").of(self.id).with("error", format!("{error:?}").as_str()));
+                let since = *fact.pods_unseen.get_or_insert(view.now);
+                let lasts = view.now.since(since) >= view.limits.argocd_error;
+                // The Pods may run another version. Where they were seen to, no failed look takes that back.
+                if !lasts || (fact.doubts_image && fact.degraded_since.is_some()) {
+                    return Step::LookAtPods;
+                }
+                // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them. So
+                // what was applied counts alone, where Argo CD says it.
+                let says_applied = app.last.as_ref().is_some_and(|last| !last.applied_images().is_empty());
+                vec![Pod { images: app.images.clone(), runs: !says_applied, ..Pod::default() }]
+            }
+        };
         deployment::step(View { pods: Some(&pods), ..view }, fact)
     }
 

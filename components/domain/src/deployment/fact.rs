@@ -429,6 +429,8 @@ pub struct WatchFact {
     pub looked: bool,
     /// What looks like a failure is about the image, not about the health.
     pub doubts_image: bool,
+    /// Since when a look at the Pods fails that would decide.
+    pub pods_unseen: Option<Timestamp>,
     /// A sync of ours has run hooks: it must not be repeated.
     pub hooks_ran: bool,
     /// The hook that a sync of ours waits for, and since when we see it.

@@ -185,6 +185,7 @@ fn every_fact_is_read_as_it_was_written() {
             refreshed: Some(at(7)),
             automated: true,
             doubts_image: true,
+            pods_unseen: Some(at(7)),
             hooks_ran: true,
             repeats: 1,
             trouble: Some(Trouble { since: at(7), last: at(8), at_sync: true, failure: Failure::NoApplication }),
