@@ -251,7 +251,7 @@ mod tests {
     /// The last word came ten seconds after the start, and was posted.
     fn over(word: LastWord, facts: Facts) -> Facts {
         let watch = WatchFact { voice: told(), ..WatchFact::default() };
-        Facts { outcome: Some(OutcomeFact { at: at(10), word }), watch: Some(watch), ..facts }
+        Facts { outcome: Some(OutcomeFact { at: at(10), word, application: None }), watch: Some(watch), ..facts }
     }
 
     /// Two approvals are needed within a minute of the start.

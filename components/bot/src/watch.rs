@@ -7,13 +7,14 @@ mod ask;
 mod follow;
 mod follower;
 mod looks;
+mod observe;
 mod seen;
 mod tell_push;
 
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World, within};
 use domain::limits;
-use domain::names::DeploymentId;
+use domain::names::{ArgoApplication, DeploymentId};
 use follower::Ended;
 use futures::channel::mpsc;
 use futures::future::join_all;
@@ -34,8 +35,8 @@ pub(crate) struct Watch<'a, W> {
     pub(crate) world: &'a W,
     pub(crate) settings: &'a SyncPollerSettings,
     pub(crate) lease: &'a Lease<'a, W>,
-    /// Asks for a sync, by deployment.
-    pub(crate) syncs: &'a Calls<DeploymentId>,
+    /// Asks for a sync, by deployment and application.
+    pub(crate) syncs: &'a Calls<(DeploymentId, ArgoApplication)>,
     /// Argo CD's version, once it was asked for.
     pub(crate) version: RefCell<Option<String>>,
     /// Applications that were looked at in this watch, or are not due: project and name.
@@ -90,7 +91,7 @@ pub async fn watch<W: World>(world: &W, settings: &SyncPollerSettings) {
             let _ = store::wake(world).await;
         }
     }
-    join_all(late.iter().map(|id| ask::mend_sync(world, settings, id))).await;
+    join_all(late.iter().map(|(id, application)| ask::mend_sync(world, settings, id, application))).await;
 }
 
 impl<W: World> Watch<'_, W> {

@@ -31,11 +31,20 @@ pub(crate) async fn under_lease<'w, W: World, T, E: From<StoreError> + From<Leas
     name: &str,
     work: impl AsyncFnOnce(&Lease<'w, W>) -> Result<T, E>,
 ) -> Result<T, E> {
+    under_leases(world, &[name.to_owned()], work).await
+}
+
+/// [`under_lease`], for several names at once.
+pub(crate) async fn under_leases<'w, W: World, T, E: From<StoreError> + From<LeaseLost>>(
+    world: &'w W,
+    names: &[String],
+    work: impl AsyncFnOnce(&Lease<'w, W>) -> Result<T, E>,
+) -> Result<T, E> {
     let if_taken = async || {
         world.sleep(limits::LEASE_RETRY).await;
         Ok(())
     };
-    Lease::hold(world, name, BRIEF, if_taken, work).await
+    Lease::hold_all(world, names, BRIEF, if_taken, work).await
 }
 
 /// Where the log lines go.

@@ -17,7 +17,7 @@ mod webhook;
 mod wire;
 
 pub use account::{Right, is_signed_in, may, may_request, read_may, read_signed_in, signed_in_request};
-pub use api::{ArgoCd, ArgoError, get, get_request, read_application, refresh, refresh_request};
+pub use api::{ArgoCd, ArgoError, Refresh, get, get_request, read_application, refresh, refresh_request};
 pub use events::{Event, EventStream, events, events_request};
 pub use look::{look, look_request, read_look};
 pub use sync::{Revision, SyncOutcome, read_sync, sync, sync_request, terminate, terminate_request, which_sources};

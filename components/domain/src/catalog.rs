@@ -62,7 +62,7 @@ pub struct Environment {
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
     /// What Argo CD calls it. Other targets may name the same application.
-    pub argocd: ArgoApplication,
+    pub applications: NonEmpty<ArgoApplication>,
     /// Who may release other people's locks of the environment and override its freeze: its own list, else
     /// the app's, else the catalog's.
     pub owners: People,
@@ -85,12 +85,12 @@ impl Catalog {
     }
 
     /// Under which names the images of the other targets in a target's Argo CD application run.
-    pub fn beside(&self, target: &Target, argocd: &ArgoApplication) -> Vec<ImageName> {
+    pub fn beside(&self, target: &Target, applications: &NonEmpty<ArgoApplication>) -> Vec<ImageName> {
         let mut beside = Vec::new();
         for app in self.apps.values() {
             let others = app.environments.iter().filter(|(name, other)| {
                 let is_it = app.name == target.app && **name == target.environment;
-                !is_it && other.argocd.is(argocd)
+                !is_it && applications.iter().any(|ours| other.applications.iter().any(|theirs| theirs.is(ours)))
             });
             for image in others.flat_map(|(_, other)| std::iter::once(&app.image).chain(&other.mirrors)) {
                 if !beside.contains(image) {

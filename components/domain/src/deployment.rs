@@ -80,7 +80,7 @@ mod voice;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use before::AsBefore;
-pub use decisions::{Next, Overtaken, Turn, may_terminate, next, overtaken, step, turn};
+pub use decisions::{Next, Overtaken, Said, Turn, all_said, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
 pub use facts::{Facts, State, until, words_hash};
 pub use origin::{Approval, Origin};

@@ -29,6 +29,11 @@ impl<T> NonEmpty<T> {
         &mut self.first
     }
 
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> NonEmpty<U> {
+        let mut change = change;
+        NonEmpty { first: change(self.first), rest: self.rest.into_iter().map(change).collect() }
+    }
+
     /// All items, in their order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.first).chain(&self.rest)

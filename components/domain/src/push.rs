@@ -7,6 +7,7 @@
 
 use crate::catalog::{Allow, Catalog};
 use crate::names::{ArgoApplication, CommitSha, FilePath, SlackChannel, Target};
+use crate::nonempty::NonEmpty;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub struct Managed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedTarget {
     pub target: Target,
-    pub argocd: ArgoApplication,
+    pub applications: NonEmpty<ArgoApplication>,
     /// A channel that it may be deployed from. Pushes are announced there until its first deploy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<SlackChannel>,
@@ -46,7 +47,7 @@ impl Managed {
                     Allow::Anyone => None,
                 };
                 let target = Target { app: app.name.clone(), environment: name.clone() };
-                let managed = ManagedTarget { target, argocd: environment.argocd.clone(), channel };
+                let managed = ManagedTarget { target, applications: environment.applications.clone(), channel };
                 for path in environment.files.iter() {
                     files.entry(path.to_string()).or_default().push(managed.clone());
                 }
@@ -58,9 +59,9 @@ impl Managed {
     /// All Argo CD applications, each once.
     pub fn applications(&self) -> Vec<ArgoApplication> {
         let mut all: Vec<ArgoApplication> = Vec::new();
-        for target in self.files.values().flatten() {
-            if !all.contains(&target.argocd) {
-                all.push(target.argocd.clone());
+        for application in self.files.values().flatten().flat_map(|target| target.applications.iter()) {
+            if !all.contains(application) {
+                all.push(application.clone());
             }
         }
         all
@@ -119,7 +120,7 @@ apps:
             .flat_map(|(path, all)| all.iter().map(move |one| (path, one)))
             .map(|(path, one)| {
                 let channel = one.channel.as_ref().map_or("-", SlackChannel::as_str);
-                format!("{path}: {} {} {channel}", one.target, one.argocd.name)
+                format!("{path}: {} {} {channel}", one.target, one.applications.first().name)
             })
             .collect();
         assert_eq!(

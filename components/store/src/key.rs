@@ -4,11 +4,13 @@ use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, Target};
+use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
 use domain::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Prefix of all our keys, in both stores: Spin's Redis backend has no namespace.
 pub const PREFIX: &str = "deploy-bot/";
@@ -118,6 +120,12 @@ pub fn lock_lease(target: Option<&Target>) -> String {
 
 fn target_name(target: &Target) -> String {
     format!("{}/{}", target.app, target.environment)
+}
+
+/// The leases of a target's applications, in an order that is the same for all who want them.
+pub fn application_leases(applications: &NonEmpty<ArgoApplication>) -> Vec<String> {
+    let names: BTreeSet<String> = applications.iter().map(application_lease).collect();
+    names.into_iter().collect()
 }
 
 /// The lease of an Argo CD application, under which the turn there is taken.

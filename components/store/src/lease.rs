@@ -17,7 +17,8 @@ use std::time::Duration;
 /// Proof, with a local deadline, that we were given a name for a while.
 pub struct Lease<'w, W> {
     world: &'w W,
-    key: String,
+    /// All of them are ours, or none counts.
+    keys: Vec<String>,
     token: String,
     life: Duration,
     /// On the clock that does not jump; counted from before the command was sent.
@@ -92,11 +93,23 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         world: &'w W,
         name: &str,
         terms: Terms,
+        if_taken: impl AsyncFnMut() -> Result<(), E>,
+        work: impl AsyncFnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        Self::hold_all(world, &[name.to_owned()], terms, if_taken, work).await
+    }
+
+    /// [`Lease::hold`] for several names at once. Nobody keeps one of them while waiting for another, so two that want the
+    /// same names cannot block each other.
+    pub async fn hold_all<T, E: From<StoreError> + From<LeaseLost>>(
+        world: &'w W,
+        names: &[String],
+        terms: Terms,
         mut if_taken: impl AsyncFnMut() -> Result<(), E>,
         work: impl AsyncFnOnce(&Self) -> Result<T, E>,
     ) -> Result<T, E> {
         let lease = loop {
-            match Self::take(world, name, terms.life).await? {
+            match Self::take(world, names, terms.life).await? {
                 Some(lease) => break lease,
                 None => if_taken().await?,
             }
@@ -112,7 +125,7 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         terms: Terms,
         work: impl AsyncFnOnce(&Self) -> T,
     ) -> Result<Option<Held<T>>, StoreError> {
-        match Self::take(world, name, terms.life).await? {
+        match Self::take(world, &[name.to_owned()], terms.life).await? {
             Some(lease) => Ok(Some(lease.run(terms.renew, work).await)),
             None => Ok(None),
         }
@@ -137,13 +150,21 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
         self.runs_out.set(true);
     }
 
-    /// Takes the lease if it is free.
-    async fn take(world: &'w W, name: &str, life: Duration) -> Result<Option<Self>, StoreError> {
-        let (key, token) = (lease_key(name), token());
-        let before = world.elapsed();
-        let taken = take_name(world, &key, &token, life).await?;
-        let deadline = Cell::new(before.saturating_add(life));
-        Ok(taken.then(|| Self { world, key, token, life, deadline, runs_out: Cell::new(false) }))
+    /// Takes the lease if all of its names are free.
+    async fn take(world: &'w W, names: &[String], life: Duration) -> Result<Option<Self>, StoreError> {
+        let deadline = Cell::new(world.elapsed().saturating_add(life));
+        let mut lease = Self { world, keys: Vec::new(), token: token(), life, deadline, runs_out: Cell::new(false) };
+        for name in names {
+            let key = lease_key(name);
+            match take_name(world, &key, &lease.token, life).await {
+                Ok(true) => lease.keys.push(key),
+                taken => {
+                    lease.release().await;
+                    return taken.map(|_| None);
+                }
+            }
+        }
+        Ok(Some(lease))
     }
 
     /// Whether the lease is ours for at least `limit` more, by our own clock.
@@ -160,13 +181,13 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
     async fn renew(&self) -> Result<(), LeaseLost> {
         let before = self.world.elapsed();
         let life = millis(self.life).to_string();
-        match self.world.number("EVAL", &[RENEW, "1", &self.key, &self.token, &life]).await {
-            Ok(Some(1)) => {
-                self.deadline.set(before.saturating_add(self.life));
-                Ok(())
+        for key in &self.keys {
+            if self.world.number("EVAL", &[RENEW, "1", key, &self.token, &life]).await != Ok(Some(1)) {
+                return Err(LeaseLost);
             }
-            _ => Err(LeaseLost),
         }
+        self.deadline.set(before.saturating_add(self.life));
+        Ok(())
     }
 
     /// [`Lease::check`], after a renewal where the time left is too short.
@@ -196,7 +217,11 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
     /// Gives the lease back; if that fails, the lease runs out by itself. Returns whether the lease was
     /// certainly ours until now.
     async fn release(self) -> bool {
-        self.world.number("EVAL", &[RELEASE, "1", &self.key, &self.token]).await == Ok(Some(1))
+        let mut ours = true;
+        for key in &self.keys {
+            ours &= self.world.number("EVAL", &[RELEASE, "1", key, &self.token]).await == Ok(Some(1));
+        }
+        ours
     }
 }
 

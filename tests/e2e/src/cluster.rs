@@ -309,10 +309,36 @@ impl Room {
         real.kube("PATCH", path, Some(json!({ "data": { "policy.csv": text } }))).await.map(drop)
     }
 
+    /// One more Argo CD application deploys an app's folder, elsewhere. Returns when all is well.
+    pub async fn runs_in_another(&self, application: &str, app: &str) -> Result<()> {
+        let Some(real) = &self.real else {
+            let source = Source::new(&format!("https://github.com/{}", world::GITOPS), "main").at(app);
+            let mut argocd = self.argocd.lock();
+            let mut another = App::new(application, source);
+            let App { image, beside, .. } = argocd.app(app);
+            (another.image, another.beside, another.script) = (image.clone(), beside.clone(), quick());
+            argocd.add(sandbox::now(), another);
+            return Ok(());
+        };
+        let url = format!("{}/{}.git", self.git_origin, world::GITOPS);
+        real.deploy(&self.application_of(application), "default", &url, app).await
+    }
+
+    /// In the catalog an app has these Argo CD applications.
+    pub fn applications_are(&self, app: &str, applications: &[&str]) {
+        let names: Vec<String> = applications.iter().map(|name| self.application_of(name)).collect();
+        let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml")).into_owned();
+        let entry = format!("    argocd: {{ application: {} }}\n", self.application_of(app));
+        let catalog = catalog.replacen(&entry, "", 1);
+        let files = [("deploy-bot.yaml", catalog.as_str())];
+        self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
+        self.in_the_catalog(app, &format!("argocd: {{ applications: [{}] }}", names.join(", ")));
+    }
+
     /// Removes the applications, so that a shared Argo CD does not fill up.
     pub(crate) async fn forget_applications(&self) {
         let Some(real) = &self.real else { return };
-        for app in ["checkout", "payments"] {
+        for app in ["checkout", "payments", "checkout-us"] {
             let _ = real.remove(&self.application_of(app)).await;
         }
     }

@@ -142,8 +142,10 @@ impl Room {
         );
         // What a real Argo CD saw, each test asks by itself.
         if let Some(commit) = facts.commit.as_ref().filter(|_| live && proven && self.real.is_none()) {
-            let (app, tag) = (commit.target().application().name.as_str(), commit.target().tag.as_str());
-            ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
+            let tag = commit.target().tag.as_str();
+            for app in commit.target().applications.iter().map(|application| application.name.as_str()) {
+                ensure!(self.argocd.lock().ran_well(app, tag), "I4: Argo CD never saw {tag} of {app} running well");
+            }
         }
         let changed = made > 0 || facts.committed.is_some();
         let denied = read.iter().any(|text| NOTHING.iter().any(|nothing| text.contains(nothing)));

@@ -1,6 +1,7 @@
 //! What happens in the cluster, and what the message says about it: on the stand-in and, with `ARGOCD=real`, on a real Argo CD.
 
 mod services;
+mod several;
 
 use anyhow::ensure;
 use e2e::Room;

@@ -221,8 +221,10 @@ fn slack_is_down_for_long_and_the_asker_reads_the_end_when_it_is_back() {
         room.slack.lock().channel(DEPLOYS).archived = true;
         room.script("checkout", Script { ends: 1500, ..quick() });
         let id = types(room, Step::ResponseUrl).await?;
-        until(room, &id, "whisper about the sync", |facts| facts.watch.as_ref().is_some_and(|w| w.taken.is_some()))
-            .await?;
+        until(room, &id, "whisper about the sync", |facts| {
+            facts.watch.as_ref().is_some_and(|watch| watch.at(0).taken.is_some())
+        })
+        .await?;
         room.slack.down().await;
         room.until("a few tries", PATIENCE, |room| {
             let tries = room.log().lines().filter(|line| line.contains("not_connected")).count();

@@ -1046,12 +1046,14 @@ impl Town {
     fn check_live(&self, id: &DeploymentId, facts: &Facts) {
         let Some(commit) = &facts.commit else { return self.broke(format!("I4: {id} is live without a commit")) };
         let ImageRef { tag, .. } = commit.target().image_ref();
-        let app = commit.target().application().name.to_string();
-        self.look_at(&app);
-        if !lock(&self.argocd).ran_well(&app, tag.as_str())
-            || !self.healthy.borrow().contains(&(app.clone(), tag.to_string()))
-        {
-            self.broke(format!("I4: {id} is live, but {app} was never healthy with {tag}"));
+        for application in commit.target().applications.iter() {
+            let app = application.name.to_string();
+            self.look_at(&app);
+            if !lock(&self.argocd).ran_well(&app, tag.as_str())
+                || !self.healthy.borrow().contains(&(app.clone(), tag.to_string()))
+            {
+                self.broke(format!("I4: {id} is live, but {app} was never healthy with {tag}"));
+            }
         }
     }
 

@@ -51,7 +51,7 @@ async fn status<W: World>(
         Some(live) => Some(store::load(world, &live.id).await?),
         None => None,
     };
-    let under_way = versions::under_way(&ask.cx, &target, &environment.argocd).await?.map(|(_, facts)| facts);
+    let under_way = versions::under_way(&ask.cx, &target, &environment.applications).await?.map(|(_, facts)| facts);
     let lock = store::load_key(world, Lock(&target)).await?.filter(|lock| lock.holds(now));
     Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
 }
@@ -71,8 +71,7 @@ pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop
     // What the default branch is was not asked here: `HEAD` gets the benefit of the doubt.
     let gitops = GitOpsBranch { repo, branch, is_default: true, url: String::new() };
     let environments = catalog.apps.values().flat_map(|app| app.environments.values());
-    let looks = environments.map(async |environment| {
-        let argocd = &environment.argocd;
+    let looks = environments.flat_map(|environment| environment.applications.iter()).map(async |argocd| {
         // What cannot be read is not shown.
         let seen = store::load_key(ask.cx.world, SeenApplication(argocd)).await.ok().flatten();
         seen.map(|seen| (argocd.clone(), seen))
@@ -92,7 +91,7 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     let prepared = prepare::prepare(&site, None, &snapshot, login).await?;
     let plan = prepared.plan.targets.first();
     let problem = match gates::gates(&site, &snapshot, plan).await {
-        Ok(_) => seen::seen(&site).await?.and_then(|seen| seen::refusal(&site, &seen, &prepared.plan.gitops)),
+        Ok(_) => seen::known_refusal(&site, &prepared.plan.gitops).await?,
         Err(Stop::End(End::Refused { refusal })) => refusal.read(),
         Err(other) => return Err(other),
     };

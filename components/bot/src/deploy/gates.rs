@@ -32,7 +32,7 @@ pub(crate) async fn authorise<'c, W: World>(
         return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
     }
     may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
-    let beside = catalog.beside(&target, &environment.argocd);
+    let beside = catalog.beside(&target, &environment.applications);
     Ok(Site { cx, request, target, app, environment, catalog: blob, beside })
 }
 

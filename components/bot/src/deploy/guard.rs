@@ -23,7 +23,7 @@ use super::{Run, turn, versions};
 use crate::context::Stop;
 use crate::world::{Line, World};
 use clients::github::{self, DeploymentStatus, NewDeployment};
-use domain::deployment::{CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact};
+use domain::deployment::{ApplicationWatch, CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact};
 use domain::fault::{Cause, Fault};
 use domain::limits::{self, Limits};
 use domain::message;
@@ -54,9 +54,12 @@ enum Shown {
 /// Until this moment a process has to see to it that a committed deployment is watched. The watch ends the
 /// deployment before, at its deadline, which is later once Argo CD has taken the sync.
 pub(crate) fn guarded_until(facts: &Facts, limits: &Limits) -> Option<Timestamp> {
-    let is_taken = facts.watch.as_ref().is_some_and(|watch| watch.taken.is_some());
-    let rollout = if is_taken { Duration::ZERO } else { facts.commit.as_ref()?.target().deadline };
-    Some(facts.deadline(limits)?.after(rollout).after(Duration::from_secs(120)))
+    let rollout = facts.commit.as_ref()?.target().deadline;
+    let until = |watch: ApplicationWatch| {
+        let rollout = if watch.taken.is_some() { Duration::ZERO } else { rollout };
+        Some(facts.deadline_of(&watch, limits)?.after(rollout).after(Duration::from_secs(120)))
+    };
+    facts.applications().into_iter().filter_map(|(_, watch)| until(watch)).max()
 }
 
 impl<W: World> Run<'_, W> {
@@ -221,7 +224,7 @@ impl<W: World> Run<'_, W> {
     async fn make(&self, commit: &CommitFact, fact: &mut GitHubFact) -> Result<Option<u64>, Fault> {
         let (github, plan) = (&self.cx.settings.github, commit.target());
         let environment = match plan.target.environment.as_str() {
-            "default" => plan.application().name.as_str(),
+            "default" => plan.applications.first().name.as_str(),
             named => named,
         };
         let description = message::of_deploy(commit);
@@ -280,7 +283,7 @@ impl<W: World> Run<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::deployment::WatchFact;
+    use domain::deployment::ApplicationWatch;
     use domain::deployment::samples::{at, relayed};
 
     #[test]
@@ -288,7 +291,7 @@ mod tests {
         let check = |facts: Facts, expected| assert_eq!(guarded_until(&facts, &Limits::default()), expected);
         // Committed after 3 s, with a deadline of 600 s: Argo CD may take the sync as late as 15 min after the commit.
         check(relayed(), Some(at(3 + 900 + 600 + 120)));
-        let watch = Some(WatchFact { taken: Some(at(9)), ..WatchFact::default() });
+        let watch = Some(ApplicationWatch { taken: Some(at(9)), ..ApplicationWatch::default() }.into());
         check(Facts { watch, ..relayed() }, Some(at(9 + 600 + 120)));
         check(Facts { committed: None, ..relayed() }, None);
         check(Facts { commit: None, ..relayed() }, None);

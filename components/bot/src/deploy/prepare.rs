@@ -137,7 +137,7 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         before: None,
         digest,
         files: environment.files.clone(),
-        applications: NonEmpty::one(environment.argocd.clone()),
+        applications: environment.applications.clone(),
         deadline: environment.deadline,
         degraded_grace: environment.degraded_grace,
         mirrors: environment.mirrors.clone(),

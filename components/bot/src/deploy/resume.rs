@@ -5,7 +5,7 @@ use super::guard::guarded_until;
 use super::turn::kept;
 use super::{CARRY, carry_out};
 use crate::settings::SlackCommandSettings;
-use crate::world::{Line, World, under_lease};
+use crate::world::{Line, World, under_leases};
 use domain::deployment::{CancelFact, RequestFact};
 use domain::limits::{self, Limits};
 use domain::names::DeploymentId;
@@ -140,18 +140,18 @@ pub async fn take_back(world: &impl World, id: &DeploymentId) {
 /// Remembers a deployment that ends before it has a target, so that the store stays bounded.
 pub(super) async fn remember_early(world: &impl World, id: &DeploymentId) -> Result<(), StoreError> {
     let keep = store::in_flight(world).await?.ids;
-    remember_in(world, "early-ends", EarlyEnds, id, &keep).await
+    remember_in(world, &["early-ends".to_owned()], EarlyEnds, id, &keep).await
 }
 
-/// Remembers a deployment in a ring, under the lease that guards it.
+/// Remembers a deployment in a ring, under the leases that guard it.
 async fn remember_in<K: Key<Value = Ring> + Copy>(
     world: &impl World,
-    lease: &str,
+    leases: &[String],
     ring: K,
     id: &DeploymentId,
     keep: &[DeploymentId],
 ) -> Result<(), StoreError> {
-    under_lease(world, lease, async |lease| {
+    under_leases(world, leases, async |lease| {
         store::remember(world, ring, id, keep, async || lease.ensure(limits::WRITE).await).await
     })
     .await
@@ -164,9 +164,9 @@ pub(super) async fn adopt_strays(world: &impl World) -> Result<(), StoreError> {
         match store::load(world, &id).await?.commit {
             Some(commit) => {
                 let plan = commit.target();
-                let keep = kept(world, plan.application(), &plan.target).await?;
-                let lease = store::application_lease(plan.application());
-                remember_in(world, &lease, History(&plan.target), &id, &keep).await?;
+                let keep = kept(world, &plan.applications, &plan.target).await?;
+                let leases = store::application_leases(&plan.applications);
+                remember_in(world, &leases, History(&plan.target), &id, &keep).await?;
             }
             // Its carrier has yet to put it into a ring.
             None if in_flight.contains(&id) => continue,

@@ -122,17 +122,24 @@ async fn newest_there<W: World>(
     sha: &CommitSha,
     head: &CommitSha,
 ) -> Result<Option<CommitSha>, Stop> {
-    let last = store::load_key(cx.world, Current(target.application())).await?.and_then(|current| current.last);
-    let Some(last) = last else { return Ok(None) };
-    let Some(last) = store::load_fact::<CommittedFact>(cx.world, &last).await? else { return Ok(None) };
     let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
     let compare = async |base: &CommitSha, of: &CommitSha| {
         cx.read(async || github::compare(cx.world, github, repo, base, of).await).await
     };
-    if last.sha == *sha || compare(sha, &last.sha).await?.behind > 0 || compare(&last.sha, head).await?.behind > 0 {
-        return Ok(None);
+    let mut newest = None;
+    for application in target.applications.iter() {
+        let last = store::load_key(cx.world, Current(application)).await?.and_then(|current| current.last);
+        let Some(last) = last else { continue };
+        let Some(last) = store::load_fact::<CommittedFact>(cx.world, &last).await? else { continue };
+        let known = newest.as_ref().unwrap_or(sha);
+        let is_newer = last.sha != *known
+            && compare(known, &last.sha).await?.behind == 0
+            && compare(&last.sha, head).await?.behind == 0;
+        if is_newer {
+            newest = Some(last.sha);
+        }
     }
-    Ok(Some(last.sha))
+    Ok(newest)
 }
 
 async fn who_wrote<W: World>(site: &Site<'_, W>, target: &TargetPlan, snapshot: &Snapshot) -> Result<Written, Stop> {

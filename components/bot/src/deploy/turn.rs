@@ -15,6 +15,7 @@ use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
 use domain::names::{ArgoApplication, DeploymentId, Target};
+use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use futures::channel::mpsc;
 use std::cell::Cell;
@@ -40,7 +41,7 @@ struct Other {
     facts: Facts,
 }
 
-/// Takes the turn at the target's application, and commits.
+/// Takes the turn at the target's applications, and commits.
 pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_, W>) -> Result<(), Stop> {
     let world = run.cx.world;
     let waiting = Waiting {
@@ -52,11 +53,11 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
         since: Cell::new(world.elapsed()),
         told: Cell::new(None),
     };
-    let lease = store::application_lease(&site.environment.argocd);
+    let leases = store::application_leases(&site.environment.applications);
     loop {
         let if_taken = async || waiting.for_lease().await;
         let work = async |lease: &Lease<'_, W>| take_turn(&Turn { run, site, lease }, job).await;
-        let Some(other) = Lease::hold(world, &lease, CARRY, if_taken, work).await? else { return Ok(()) };
+        let Some(other) = Lease::hold_all(world, &leases, CARRY, if_taken, work).await? else { return Ok(()) };
         // Without the lease: a rollback of the other target must get through.
         waiting.for_target(other).await?;
     }
@@ -81,7 +82,7 @@ impl<W: World> Waiting<'_, W> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
         let waited = world.elapsed().saturating_sub(self.since.get());
         if waited >= limits.target_wait {
-            let other = other_turn(self.run, &self.site.environment.argocd).await?.0;
+            let other = other_turn(self.run, self.site).await?;
             if let Some(other) = other.as_ref().filter(|other| other.target != self.site.target) {
                 return self.pause(other).await;
             }
@@ -99,7 +100,7 @@ impl<W: World> Waiting<'_, W> {
     async fn for_target(&self, mut other: Other) -> Result<(), Stop> {
         loop {
             self.pause(&other).await?;
-            match other_turn(self.run, &self.site.environment.argocd).await?.0 {
+            match other_turn(self.run, self.site).await? {
                 Some(next) if next.target != self.site.target => other = next,
                 _ => return Ok(()),
             }
@@ -131,28 +132,33 @@ impl<W: World> Waiting<'_, W> {
     }
 }
 
-/// Everything that needs the application's lease. Returns the deployment of another target that has the turn, if there
-/// is one.
+/// Everything that needs the applications' leases. Returns the deployment of another target that has the turn at one, if
+/// there is one.
 async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Option<Other>, Stop> {
     let Turn { run, site, lease } = turn;
     remember(turn).await?;
-    let argocd = &site.environment.argocd;
     gates::check_lock_and_freeze(site).await?;
-    let (other, last) = other_turn(run, argocd).await?;
-    let over = match other {
-        Some(other) if other.target != site.target => return Ok(Some(other)),
-        // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
-        Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
-        Some(other) => return Err(busy(run, &site.target, Some(other.id)).await.into()),
-        None => None,
-    };
-    // Our turn from here on: a deployment that waits for the application's lease reads in `current` whose turn
+    let mut turns = Vec::new();
+    for application in site.environment.applications.iter() {
+        let (other, last) = turn_at(run, application).await?;
+        let over = match other {
+            Some(other) if other.target != site.target => return Ok(Some(other)),
+            // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
+            Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
+            Some(other) => return Err(busy(run, &site.target, Some(other.id)).await.into()),
+            None => None,
+        };
+        turns.push((application, over, last));
+    }
+    // Our turn from here on: a deployment that waits for an application's lease reads in `current` whose turn
     // it is.
-    let current = store::load_key(run.cx.world, Current(argocd)).await?;
-    if current.is_none_or(|current| current.id != *run.cx.id) {
-        lease.ensure(limits::WRITE).await?;
-        let ours = CurrentDeployment { id: run.cx.id.clone(), target: site.target.clone(), over, last };
-        store::save_key(run.cx.world, Current(argocd), &ours).await?;
+    for (application, over, last) in turns {
+        let current = store::load_key(run.cx.world, Current(application)).await?;
+        if current.is_none_or(|current| current.id != *run.cx.id) {
+            lease.ensure(limits::WRITE).await?;
+            let ours = CurrentDeployment { id: run.cx.id.clone(), target: site.target.clone(), over, last };
+            store::save_key(run.cx.world, Current(application), &ours).await?;
+        }
     }
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
@@ -163,8 +169,20 @@ fn is_rollback(request: &RequestFact) -> bool {
     matches!(request.words.what, What::Rollback(_))
 }
 
+/// The other deployment whose turn it is at one of the applications.
+async fn other_turn<W: World>(run: &Run<'_, W>, site: &Site<'_, W>) -> Result<Option<Other>, Stop> {
+    let mut ours = None;
+    for application in site.environment.applications.iter() {
+        match turn_at(run, application).await?.0 {
+            Some(other) if other.target != site.target => return Ok(Some(other)),
+            other => ours = ours.or(other),
+        }
+    }
+    Ok(ours)
+}
+
 /// The other deployment whose turn it is, and the last one that has committed for the application.
-async fn other_turn<W: World>(
+async fn turn_at<W: World>(
     run: &Run<'_, W>,
     argocd: &ArgoApplication,
 ) -> Result<(Option<Other>, Option<DeploymentId>), Stop> {
@@ -209,7 +227,7 @@ async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<Deploym
 async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
     let Turn { run, site, lease } = turn;
     let (world, target) = (run.cx.world, &site.target);
-    let keep = kept(world, &site.environment.argocd, target).await?;
+    let keep = kept(world, &site.environment.applications, target).await?;
     let remember =
         store::remember(world, History(target), run.cx.id, &keep, async || lease.ensure(limits::WRITE).await);
     run.rings.make(world, (), remember).await?;
@@ -220,21 +238,29 @@ async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
 /// Which deployments a target's history keeps: those in flight, those that `current` names, and the live one.
 pub(super) async fn kept(
     world: &impl World,
-    argocd: &ArgoApplication,
+    applications: &NonEmpty<ArgoApplication>,
     target: &Target,
 ) -> Result<Vec<DeploymentId>, StoreError> {
     let mut keep = store::in_flight(world).await?.ids;
-    let current = store::load_key(world, Current(argocd)).await?;
-    keep.extend(current.into_iter().flat_map(|current| [Some(current.id), current.over, current.last]).flatten());
+    for application in applications.iter() {
+        let current = store::load_key(world, Current(application)).await?;
+        keep.extend(current.into_iter().flat_map(|current| [Some(current.id), current.over, current.last]).flatten());
+    }
     keep.extend(store::load_key(world, Live(target)).await?.map(|live| live.id));
     Ok(keep)
 }
 
-pub(super) async fn still_current<W: World>(run: &Run<'_, W>, argocd: &ArgoApplication) -> Result<(), Stop> {
-    match store::load_key(run.cx.world, Current(argocd)).await? {
-        Some(current) if current.id == *run.cx.id => Ok(()),
-        _ => Err(Stop::Leave("another deployment has taken the turn")),
+pub(super) async fn still_current<W: World>(
+    run: &Run<'_, W>,
+    applications: &NonEmpty<ArgoApplication>,
+) -> Result<(), Stop> {
+    for application in applications.iter() {
+        let current = store::load_key(run.cx.world, Current(application)).await?;
+        if current.is_none_or(|current| current.id != *run.cx.id) {
+            return Err(Stop::Leave("another deployment has taken the turn"));
+        }
     }
+    Ok(())
 }
 
 fn branch<W: World>(run: &Run<'_, W>) -> String {

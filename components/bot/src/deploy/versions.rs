@@ -13,6 +13,7 @@ use domain::deployment::{
 use domain::image::{ImageRef, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
+use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values;
 use store::{Current, History, Live, RolledBackVersions, StoreError};
@@ -255,15 +256,21 @@ pub(crate) async fn remembered<W: World>(
 pub(crate) async fn under_way<W: World>(
     cx: &Context<'_, W>,
     target: &Target,
-    argocd: &ArgoApplication,
+    applications: &NonEmpty<ArgoApplication>,
 ) -> Result<Option<(DeploymentId, Facts)>, Stop> {
     let (now, limits) = (cx.world.now(), &cx.settings.limits);
-    let Some(current) = store::load_key(cx.world, Current(argocd)).await? else { return Ok(None) };
-    let facts = store::load(cx.world, &current.id).await?;
-    if current.target == *target {
-        return Ok(facts.keeps_busy(now, limits).then_some((current.id, facts)));
+    let mut may_wait = false;
+    for application in applications.iter() {
+        let Some(current) = store::load_key(cx.world, Current(application)).await? else { continue };
+        let facts = store::load(cx.world, &current.id).await?;
+        if facts.keeps_busy(now, limits) {
+            if current.target == *target {
+                return Ok(Some((current.id, facts)));
+            }
+            may_wait = true;
+        }
     }
-    if !facts.keeps_busy(now, limits) {
+    if !may_wait {
         return Ok(None);
     }
     let waiting = remembered(cx, target).await?.into_iter();
@@ -284,7 +291,7 @@ mod tests {
     fn deployed(tag: &str, word: Option<LastWord>) -> (TargetPlan, Facts) {
         let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), before: None, ..target_plan() };
         let commit = commit_to(plan.clone());
-        let outcome = word.map(|word| OutcomeFact { at: at(60), word });
+        let outcome = word.map(|word| OutcomeFact { at: at(60), word, application: None });
         (plan, Facts { commit: Some(commit), outcome, ..relayed() })
     }
 

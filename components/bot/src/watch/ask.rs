@@ -2,18 +2,18 @@
 //! its lease while it asked.
 
 use super::SLEPT;
-use super::follower::Follower;
 use super::looks::STREAM;
+use super::observe::ApplicationFollower;
 use crate::settings::SyncPollerSettings;
 use crate::world::{Line, World};
-use clients::argocd::{self, ArgoError, Revision, Right, SyncOutcome};
+use clients::argocd::{self, ArgoError, Refresh, Revision, Right, SyncOutcome};
 use domain::application::{Application, Phase};
 use domain::deployment::{
-    self, CommitFact, CommittedFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting, WatchFact,
+    self, ApplicationWatch, CommittedFact, Failure, LastWord, Overtaken, Riders, StopFact, Trouble, Turn, Waiting,
 };
 use domain::fault::{Cause, Changed, Fault, Passing, System};
 use domain::limits;
-use domain::names::{CommitSha, DeploymentId};
+use domain::names::{ArgoApplication, DeploymentId};
 use domain::time::Timestamp;
 use std::time::Duration;
 use store::{Current, CurrentDeployment, Live, Rewritten, StoreError};
@@ -29,11 +29,11 @@ struct Before {
 }
 
 impl Before {
-    fn of(watch: &WatchFact) -> Self {
+    fn of(watch: &ApplicationWatch) -> Self {
         Self { asked: watch.asked, repeats: watch.repeats }
     }
 
-    fn restore(self, watch: &mut WatchFact) {
+    fn restore(self, watch: &mut ApplicationWatch) {
         (watch.asked, watch.repeats) = (self.asked, self.repeats);
     }
 }
@@ -48,15 +48,15 @@ pub(super) enum Flow {
     Now(Box<Application>),
 }
 
-impl<W: World> Follower<'_, W> {
+impl<W: World> ApplicationFollower<'_, W> {
     /// Argo CD has just failed or is not ready: it is asked again soon.
     pub(super) fn look_soon(&self) -> Flow {
         Flow::Wait(Some(self.soon()))
     }
 
     /// What there is to do if it is not our turn: never an older commit after a newer one.
-    pub(super) async fn not_our_turn(&self, commit: &CommitFact) -> Result<Option<Flow>, StoreError> {
-        let (turn, current) = self.turn(commit).await?;
+    pub(super) async fn not_our_turn(&self) -> Result<Option<Flow>, StoreError> {
+        let (turn, current) = self.turn().await?;
         match turn {
             Turn::Ours => {
                 let other = current.filter(|current| current.id != *self.id && current.over.as_ref() != Some(self.id));
@@ -72,8 +72,8 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// Whose turn it is at the application, and what says so.
-    async fn turn(&self, commit: &CommitFact) -> Result<(Turn, Option<CurrentDeployment>), StoreError> {
-        let current = store::load_key(self.world, Current(commit.target().application())).await?;
+    async fn turn(&self) -> Result<(Turn, Option<CurrentDeployment>), StoreError> {
+        let current = store::load_key(self.world, Current(self.application)).await?;
         let turn = match &current {
             Some(current) if current.id == *self.id => Turn::Ours,
             Some(other) => deployment::turn(&store::load(self.world, &other.id).await?, &self.facts.borrow()),
@@ -84,14 +84,13 @@ impl<W: World> Follower<'_, W> {
 
     async fn superseded(&self, by: Option<CurrentDeployment>) -> Result<Flow, StoreError> {
         let by_deployment = by.map(|current| current.id);
-        self.save_outcome(LastWord::Superseded { by_deployment, by_person: None }).await?;
-        Ok(Flow::Over)
+        self.end(LastWord::Superseded { by_deployment, by_person: None }).await
     }
 
     /// A rollback may take the turn from a deployment that is under way. That deployment is followed until the
     /// rollback's commit is there.
-    pub(super) async fn is_replaced(&self, commit: &CommitFact) -> Result<bool, StoreError> {
-        let (Turn::Theirs, Some(by)) = self.turn(commit).await? else { return Ok(false) };
+    pub(super) async fn is_replaced(&self) -> Result<bool, StoreError> {
+        let (Turn::Theirs, Some(by)) = self.turn().await? else { return Ok(false) };
         let has_committed = store::load_fact::<CommittedFact>(self.world, &by.id).await?.is_some();
         if has_committed {
             self.superseded(Some(by)).await?;
@@ -101,9 +100,9 @@ impl<W: World> Follower<'_, W> {
 
     /// Our sync waits for that of an older deployment in the same application, of whichever target. Past its deadline, or
     /// because somebody with the right to deploy there wants so, that sync is terminated.
-    pub(super) async fn end_older(&self, commit: &CommitFact, of: &DeploymentId) -> Result<(), StoreError> {
+    pub(super) async fn end_older(&self, of: &DeploymentId) -> Result<(), StoreError> {
         // Also where a rollback took the turn and came to nothing.
-        if self.turn(commit).await?.0 != Turn::Ours {
+        if self.turn().await?.0 != Turn::Ours {
             return Ok(());
         }
         let stop: Option<StopFact> = store::load_fact(self.world, self.id).await?;
@@ -113,10 +112,11 @@ impl<W: World> Follower<'_, W> {
         let older = store::load(self.world, of).await?;
         let is_wished = stop.is_some_and(|stop| stop.of == *of);
         let limits = &self.watch.settings.limits;
-        if !deployment::may_terminate(&older, &self.facts.borrow(), is_wished, self.world.now(), limits) {
+        let ours = self.facts.borrow().clone();
+        if !deployment::may_terminate((&older, &ours), self.application, is_wished, self.world.now(), limits) {
             return Ok(());
         }
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        let (argocd, application) = (&self.watch.settings.argocd, self.application);
         // Argo CD ends whatever runs, so the operation is looked at right before.
         let is_theirs = |app: &Application| {
             let asked = app.operation.as_ref().and_then(|operation| operation.deploy_id.as_ref());
@@ -142,17 +142,12 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// Asks for the sync of exactly our commit, if it is still our turn and the commit is still on the branch.
-    pub(super) async fn ask(
-        &self,
-        commit: &CommitFact,
-        sha: &CommitSha,
-        snapshot: &Application,
-    ) -> Result<Flow, StoreError> {
-        self.let_riders_be_told(commit).await;
-        if let Some(flow) = self.not_our_turn(commit).await? {
+    pub(super) async fn ask(&self, snapshot: &Application) -> Result<Flow, StoreError> {
+        self.let_riders_be_told().await;
+        if let Some(flow) = self.not_our_turn().await? {
             return Ok(flow);
         }
-        let revision = match self.revision(commit, sha, snapshot).await? {
+        let revision = match self.revision(snapshot).await? {
             Ok(revision) => revision,
             Err(failure) => return self.fail(failure).await,
         };
@@ -161,11 +156,11 @@ impl<W: World> Follower<'_, W> {
         {
             return Ok(flow);
         }
-        let before = self.facts.borrow().watch.as_ref().map(Before::of).unwrap_or_default();
+        let before = Before::of(&self.seen());
         let now = self.world.now();
         self.save(|watch| {
             if watch.asked.is_none() {
-                deployment::before_sync(snapshot, commit.target(), watch);
+                deployment::before_sync(snapshot, self.commit.target(), watch);
             }
             if watch.taken.is_some() {
                 watch.repeats = watch.repeats.saturating_add(1);
@@ -174,45 +169,36 @@ impl<W: World> Follower<'_, W> {
         })
         .await?;
         self.watch.lease.ensure(limits::ASK).await?;
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        let (argocd, application) = (&self.watch.settings.argocd, self.application);
         let sync = argocd::sync(self.world, argocd, application, &revision, self.id);
-        let outcome = self.watch.syncs.make(self.world, self.id.clone(), sync).await;
+        let about = (self.id.clone(), application.clone());
+        let outcome = self.watch.syncs.make(self.world, about, sync).await;
         self.read_outcome(outcome, before).await
     }
 
     /// Argo CD is to sync by itself. Where it cannot, that is said; where it may not know the commit, it is told.
-    pub(super) async fn wait_for_auto_sync(
-        &self,
-        commit: &CommitFact,
-        sha: &CommitSha,
-        app: &Application,
-    ) -> Result<Flow, StoreError> {
-        if let Some(failure) = self.revision(commit, sha, app).await?.err() {
+    pub(super) async fn wait_for_auto_sync(&self, app: &Application) -> Result<Flow, StoreError> {
+        if let Some(failure) = self.revision(app).await?.err() {
             return self.fail(failure).await;
         }
         let limits = &self.watch.settings.limits;
-        let (now, watch) = (self.world.now(), self.facts.borrow().watch.clone().unwrap_or_default());
+        let (now, watch) = (self.world.now(), self.seen());
         let told = watch.refreshed.or(self.facts.borrow().committed.as_ref().map(|committed| committed.at));
         let again = if watch.refreshed.is_none() { limits.webhook_patience } else { limits.minute };
         if told.is_some_and(|told| now.since(told) < again) {
             return Ok(Flow::Wait(Some(self.after(limits.reload.min(again)))));
         }
         self.save(|watch| watch.refreshed = Some(now)).await?;
-        self.compare(commit).await
+        self.compare(Refresh::Normal).await
     }
 
     /// How to sync to our commit, or why nobody can.
-    async fn revision(
-        &self,
-        commit: &CommitFact,
-        sha: &CommitSha,
-        app: &Application,
-    ) -> Result<Result<Revision, Failure>, StoreError> {
+    async fn revision(&self, app: &Application) -> Result<Result<Revision, Failure>, StoreError> {
         let written_at = self.facts.borrow().written_at().unwrap_or_default();
         if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
             return Ok(Err(Failure::BranchRewritten));
         }
-        Ok(argocd::which_sources(app, &commit.plan.gitops, sha).ok_or(Failure::NoSource))
+        Ok(argocd::which_sources(app, &self.commit.plan.gitops, self.sha).ok_or(Failure::NoSource))
     }
 
     /// What there is to do if Argo CD cannot sync several sources to our commit. A version that cannot be read counts as new.
@@ -233,8 +219,8 @@ impl<W: World> Follower<'_, W> {
     }
 
     /// Whose commits ride along is in the message before the sync, unless Slack takes too long.
-    async fn let_riders_be_told(&self, commit: &CommitFact) {
-        let any = matches!(&commit.target().riders, Riders::Since { commits, .. } if !commits.is_empty());
+    async fn let_riders_be_told(&self) {
+        let any = matches!(&self.commit.target().riders, Riders::Since { commits, .. } if !commits.is_empty());
         let until = self.world.elapsed().saturating_add(limits::RIDERS_TOLD);
         let told = || self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.voice.told.is_some());
         while any && !told() && !self.watch.closing.get() && self.world.elapsed() < until {
@@ -326,7 +312,7 @@ impl<W: World> Follower<'_, W> {
             ArgoError::Unauthorized => (unauthorized(right), Cause::Unauthorized),
         };
         let (at_sync, now) = (right == Right::Sync, self.world.now());
-        let known = self.facts.borrow().watch.as_ref().and_then(|watch| watch.trouble.clone());
+        let known = self.seen().trouble;
         let is_same = |known: &Trouble| known.failure == failure && known.at_sync == at_sync;
         // An answer from long ago says nothing about the time between.
         let known = known.filter(|known| is_same(known) && now.since(known.last) < limits::ARGOCD_ERROR_GAP);
@@ -349,8 +335,7 @@ impl<W: World> Follower<'_, W> {
 
     /// Whether the error is what it says. Argo CD answers these questions from its own rules, without Kubernetes.
     async fn is_confirmed(&self, failure: &Failure, right: Right) -> bool {
-        let Some(commit) = self.facts.borrow().commit.clone() else { return true };
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
+        let (argocd, application) = (&self.watch.settings.argocd, self.application);
         match failure {
             Failure::NoRight { .. } => argocd::may(self.world, argocd, right, application).await == Ok(false),
             Failure::Fault { .. } => argocd::is_signed_in(self.world, argocd).await == Ok(false),
@@ -360,17 +345,13 @@ impl<W: World> Follower<'_, W> {
 
     /// Nothing more can be seen. Once our sync was requested, it may go on unseen.
     async fn lost(&self, failure: Failure) -> Result<Flow, StoreError> {
-        let is_asked =
-            self.facts.borrow().watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some());
-        let word = if is_asked { LastWord::Lost { failure } } else { LastWord::Failed { failure } };
-        self.save_outcome(word).await?;
-        Ok(Flow::Over)
+        let has_begun = self.seen().has_begun();
+        self.end(if has_begun { LastWord::Lost { failure } } else { LastWord::Failed { failure } }).await
     }
 
     /// The deployment failed, for good.
     pub(super) async fn fail(&self, failure: Failure) -> Result<Flow, StoreError> {
-        self.save_outcome(LastWord::Failed { failure }).await?;
-        Ok(Flow::Over)
+        self.end(LastWord::Failed { failure }).await
     }
 }
 
@@ -378,15 +359,20 @@ impl<W: World> Follower<'_, W> {
 ///
 /// It holds no lease and writes to no key. A request to sync a commit in the name of its own deployment is
 /// the same from every process, so it does no harm when two of them repair the same.
-pub(crate) async fn mend_sync<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) {
+pub(crate) async fn mend_sync<W: World>(
+    world: &W,
+    settings: &SyncPollerSettings,
+    id: &DeploymentId,
+    application: &ArgoApplication,
+) {
     let mut late = id.clone();
     for _ in 0..LOOKS {
-        match look_at_late(world, settings, &late).await {
+        match look_at_late(world, settings, &late, application).await {
             Ok(Overtaken::No) => return,
             Ok(Overtaken::Wait) => {}
             Ok(Overtaken::By(newer)) => {
                 world.log(Line::error("late_sync").of(&late).with("newer", newer.as_str()).with("cause", SLEPT));
-                if ask_again(world, settings, &newer).await {
+                if ask_again(world, settings, &newer, application).await {
                     // From now on this one may have come late: we hold no lease.
                     late = newer;
                 }
@@ -402,10 +388,11 @@ async fn look_at_late<W: World>(
     world: &W,
     settings: &SyncPollerSettings,
     id: &DeploymentId,
+    application: &ArgoApplication,
 ) -> Result<Overtaken, StoreError> {
     let facts = store::load(world, id).await?;
     let Some(commit) = &facts.commit else { return Ok(Overtaken::No) };
-    let (application, target) = (commit.target().application(), &commit.target().target);
+    let target = &commit.target().target;
     let current = store::load_key(world, Current(application)).await?;
     // Of whichever target: its sync brings our version, too, and ours takes its version away.
     let newest = current.into_iter().flat_map(|current| [Some(current.id), current.last]).flatten();
@@ -418,21 +405,26 @@ async fn look_at_late<W: World>(
     let rewritten = store::load_key(world, Rewritten).await?.map(|rewritten| rewritten.at);
     // Argo CD last: what it shows is newer than what we know.
     match argocd::get(world, &settings.argocd, application).await {
-        Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, &app)),
+        Ok(app) => Ok(deployment::overtaken((id, &facts), &others, rewritten, (application, &app))),
         Err(ArgoError::NoApplication) => Ok(Overtaken::No),
         Err(_) => Err(StoreError::Failed("Argo CD did not say")),
     }
 }
 
 /// The same ask that a watch would make for it. Says whether it may have been taken.
-async fn ask_again<W: World>(world: &W, settings: &SyncPollerSettings, id: &DeploymentId) -> bool {
+async fn ask_again<W: World>(
+    world: &W,
+    settings: &SyncPollerSettings,
+    id: &DeploymentId,
+    application: &ArgoApplication,
+) -> bool {
     let Ok(facts) = store::load(world, id).await else { return false };
     let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else { return false };
-    let Ok(app) = argocd::get(world, &settings.argocd, commit.target().application()).await else { return false };
+    let Ok(app) = argocd::get(world, &settings.argocd, application).await else { return false };
     let sources = argocd::which_sources(&app, &commit.plan.gitops, &committed.sha);
     let Some(revision) = sources else { return false };
     matches!(
-        argocd::sync(world, &settings.argocd, commit.target().application(), &revision, id).await,
+        argocd::sync(world, &settings.argocd, application, &revision, id).await,
         SyncOutcome::Taken(_) | SyncOutcome::Unknown(_)
     )
 }

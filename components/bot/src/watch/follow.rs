@@ -1,20 +1,17 @@
 //! One deployment in a watch: from its facts to the sync of exactly its commit, and until people are told its final state.
 //!
-//! What to do is decided in [`deployment::next`] from the facts alone, and what a look at Argo CD means in [`deployment::step`].
-//! Here it is done: save first, then ask; save first, then speak. Argo CD is followed and the message edited at the same time.
+//! What to do is decided in [`deployment::next`] from the facts alone. Here it is done: save first, then speak. Argo CD is followed, in
+//! [`super::observe`], and the message edited at the same time.
 
-use super::ask::Flow;
 use super::follower::{Ended, Follower, Nudges, WatchSpeaker};
-use super::looks::{Look, Looks};
-use super::{SLEPT, Watch, seen};
-use crate::world::{Line, World, within};
-use clients::argocd::{self, ArgoError, Right};
-use domain::application::{Application, Pod, what_holds};
-use domain::deployment::{self, CommitFact, CommittedFact, LookFact, Next, Progress, Step, View, Waiting, WatchFact};
-use domain::limits::{self, Limits};
-use domain::names::{CommitSha, DeploymentId};
+use super::observe::ApplicationFollower;
+use super::{Watch, seen};
+use crate::world::{Line, World};
+use domain::deployment::{self, CommittedFact, LookFact, Next};
+use domain::limits;
+use domain::names::DeploymentId;
 use futures::channel::mpsc;
-use futures::future::{Either, join, select};
+use futures::future::{Either, join, select, try_join_all};
 use futures::stream::StreamExt;
 use std::pin::pin;
 use std::time::Duration;
@@ -66,7 +63,7 @@ impl<W: World> Follower<'_, W> {
                     let again = again.or(is_unseen.then(|| self.soon()));
                     self.wait(again.map_or(moment, |again| moment.min(again))).await;
                 }
-                Next::Say(word) => self.save_outcome(word).await?,
+                Next::Say(said) => self.save_outcome(said).await?,
                 Next::Tell => loop {
                     let Some(again) = self.tell(&speaker, true).await else {
                         self.leave_flight().await?;
@@ -113,6 +110,27 @@ impl<W: World> Follower<'_, W> {
         join(self.observe(refresh, changed), self.tell_changes(speaker, changes)).await.0
     }
 
+    /// Follows all applications at the same time. Nothing changes any more when this has ended.
+    async fn observe(&self, refresh: bool, changed: mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
+        let committed = self.facts.borrow().committed.clone();
+        let Some(CommittedFact { sha, commit, .. }) = committed else { return Ok(()) };
+        let mut observers = Vec::new();
+        self.over.set(false);
+        self.ears.borrow_mut().clear();
+        for (place, application) in commit.target().applications.iter().enumerate() {
+            let (ear, news) = mpsc::unbounded();
+            self.ears.borrow_mut().push(ear);
+            let at = ApplicationFollower::new(self, (&commit, &sha), (place, application), news);
+            let changed = changed.clone();
+            observers.push(async move { at.observe(refresh, changed).await });
+        }
+        drop(changed);
+        match select(pin!(try_join_all(observers)), pin!(self.pass_nudges_on())).await {
+            Either::Left((done, _)) => done.map(drop),
+            Either::Right(((), observing)) => observing.await.map(drop),
+        }
+    }
+
     /// Words that have to wait do not hold up newer words.
     async fn tell_changes(&self, speaker: &WatchSpeaker<'_, '_, W>, mut changes: Changes) {
         while changes.next().await.is_some() {
@@ -124,207 +142,6 @@ impl<W: World> Follower<'_, W> {
                 }
             }
         }
-    }
-
-    /// Nothing changes any more when this has ended.
-    async fn observe(&self, refresh: bool, changed: mpsc::UnboundedSender<()>) -> Result<(), StoreError> {
-        let committed = self.facts.borrow().committed.clone();
-        let Some(CommittedFact { sha, commit, .. }) = committed else { return Ok(()) };
-        let signal = || drop(changed.unbounded_send(()));
-        signal();
-        if refresh {
-            self.tell_argocd(&commit).await;
-        }
-        let mut looks = Looks::new(self, &commit);
-        loop {
-            match looks.next().await {
-                Look::Over => return Ok(()),
-                Look::Nudge => self.reload_for_message().await?,
-                Look::Failed(error) => {
-                    if let Flow::Over = self.trouble(error, Right::Get).await? {
-                        return Ok(());
-                    }
-                }
-                Look::App { mut app, mut asked } => loop {
-                    let flow = self.handle((&commit, &sha), &app, asked).await?;
-                    signal();
-                    match flow {
-                        Flow::Over => return Ok(()),
-                        Flow::Wait(until) => {
-                            looks.ask_at = until;
-                            break;
-                        }
-                        Flow::Now(newer) => {
-                            looks.begin_anew();
-                            (app, asked) = (newer, true);
-                        }
-                    }
-                },
-            }
-            signal();
-        }
-    }
-
-    /// No webhook was relayed, so Argo CD may not know the commit. The sync itself does not need that: what is wrong
-    /// shows at the next look.
-    async fn tell_argocd(&self, commit: &CommitFact) {
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        if let Err(ArgoError::Fault(fault)) = argocd::refresh(self.world, argocd, application, limits::ASK).await {
-            self.world.log(Line::error("not_refreshed").of(self.id).with_json("fault", &fault));
-        }
-    }
-
-    /// One look, in the light of what we asked for. `asked`: it is Argo CD's answer and not from a stream, which may be
-    /// behind.
-    async fn handle(
-        &self,
-        (commit, sha): (&CommitFact, &CommitSha),
-        app: &Application,
-        asked: bool,
-    ) -> Result<Flow, StoreError> {
-        if self.is_replaced(commit).await? {
-            return Ok(Flow::Over);
-        }
-        let (now, limits) = (self.world.now(), &self.watch.settings.limits);
-        let mut fact = self.facts.borrow().watch.clone().unwrap_or_default();
-        // Argo CD shows the application again.
-        fact.trouble = fact.trouble.filter(|trouble| trouble.at_sync);
-        let mut step = self.decide(commit, app, &mut fact).await;
-        if let Step::Follow(progress) = &mut step {
-            let told = fact.progress.as_ref().map(|progress| progress.holds.clone()).unwrap_or_default();
-            let pod = self.what_holds(commit, told).await;
-            if !pod.is_empty() {
-                progress.holds = pod;
-            }
-        }
-        match &step {
-            Step::Wait(waiting) => fact.waiting = waiting.clone(),
-            Step::Follow(progress) | Step::Refresh(progress) => {
-                fact.waiting = None;
-                fact.progress = Some(progress.clone());
-            }
-            _ => {}
-        }
-        let before = fact.asked;
-        self.save(|watch| watch.seen(fact)).await?;
-        match step {
-            // Not a second time because of what may be old news.
-            Step::Ask if before.is_some() && !asked => Ok(Flow::Wait(Some(now))),
-            Step::Ask => self.ask(commit, sha, app).await,
-            Step::Wait(Some(Waiting::OtherOperation { of: Some(of), .. })) => {
-                self.end_older(commit, &of).await?;
-                Ok(self.look_soon())
-            }
-            Step::Wait(Some(Waiting::AutoSync { .. })) => self.wait_for_auto_sync(commit, sha, app).await,
-            // Events tell when it changes; should one be lost, look by ourselves.
-            Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
-            Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
-            Step::Follow(progress) => Ok(Flow::Wait(Some(now.after(follow_again(&progress, limits))))),
-            Step::Refresh(_) => self.compare(commit).await,
-            Step::Superseded { by } => {
-                if let Some(flow) = self.not_our_turn(commit).await? {
-                    return Ok(flow);
-                }
-                if app.operation.is_some() || !asked {
-                    return Ok(self.look_soon());
-                }
-                let line = Line::error("late_sync").of(&by).with("newer", self.id.as_str());
-                self.world.log(line.with("cause", SLEPT));
-                self.ask(commit, sha, app).await
-            }
-            // Decided with the Pods already.
-            Step::LookAtPods => Ok(self.look_soon()),
-            Step::Over(word) => {
-                self.save_outcome(word).await?;
-                Ok(Flow::Over)
-            }
-        }
-    }
-
-    /// Why it takes so long: looked at now and then, and never for long. A Pod's change sends no event of the
-    /// application.
-    async fn what_holds(&self, commit: &CommitFact, told: String) -> String {
-        let (now, known) = (self.world.elapsed(), self.held.borrow().clone());
-        // An ordinary rollout is over before the first look.
-        let (looked_at, holds) = known.unwrap_or((now, told));
-        if now.saturating_sub(looked_at) < self.watch.settings.limits.pods {
-            self.held.replace(Some((looked_at, holds.clone())));
-            return holds;
-        }
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        let pods = within(self.world, limits::PODS_LIMIT, argocd::pods(self.world, argocd, application)).await;
-        let tag = commit.target().tag.as_str();
-        let holds = match pods {
-            Some(Ok(mut pods)) => {
-                // Those of another target hold nothing of ours up.
-                let ours = commit.target().ours();
-                pods.retain(|pod| !ours.is_anothers(&pod.images));
-                what_holds(&pods, tag).unwrap_or_default()
-            }
-            _ => holds,
-        };
-        self.held.replace(Some((now, holds.clone())));
-        holds
-    }
-
-    /// What the look means. A healthy application is worth a look at its Pods.
-    async fn decide(&self, commit: &CommitFact, app: &Application, fact: &mut WatchFact) -> Step {
-        let facts = self.facts.borrow().clone();
-        let view = View {
-            id: self.id,
-            facts: &facts,
-            app,
-            pods: None,
-            now: self.world.now(),
-            limits: &self.watch.settings.limits,
-        };
-        let step = deployment::step(view, fact);
-        if step != Step::LookAtPods {
-            return step;
-        }
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        let pods = match argocd::pods(self.world, argocd, application).await {
-            Ok(pods) => {
-                fact.pods_unseen = None;
-                pods
-            }
-            Err(error) => {
-                self.world.log(Line::error("no_pods").of(self.id).with("error", format!("{error:?}").as_str()));
-                let since = *fact.pods_unseen.get_or_insert(view.now);
-                let lasts = view.now.since(since) >= view.limits.argocd_error;
-                // The Pods may run another version. Where they were seen to, no failed look takes that back.
-                if !lasts || (fact.doubts_image && fact.degraded_since.is_some()) {
-                    return Step::LookAtPods;
-                }
-                // The application names the images of its Pods, too: less exactly, because Pods of Jobs are among them. So
-                // what was applied counts alone, where Argo CD says it.
-                let says_applied = app.last.as_ref().is_some_and(|last| !last.applied_images().is_empty());
-                vec![Pod { images: app.images.clone(), runs: !says_applied, ..Pod::default() }]
-            }
-        };
-        deployment::step(View { pods: Some(&pods), ..view }, fact)
-    }
-
-    /// Has Argo CD compare what runs with the commit.
-    pub(super) async fn compare(&self, commit: &CommitFact) -> Result<Flow, StoreError> {
-        let (argocd, application) = (&self.watch.settings.argocd, commit.target().application());
-        match argocd::refresh(self.world, argocd, application, limits::ASK).await {
-            Ok(newer) => Ok(Flow::Now(Box::new(newer))),
-            Err(error) => match self.trouble(error, Right::Get).await? {
-                Flow::Over => Ok(Flow::Over),
-                _ => Ok(self.look_soon()),
-            },
-        }
-    }
-}
-
-/// When to look by ourselves. After the sync's end a comparison may be due that nobody announces. A Pod that holds up the
-/// sync itself sends no event.
-fn follow_again(progress: &Progress, limits: &Limits) -> Duration {
-    match (progress.synced, progress.health.is_empty()) {
-        (true, true) => limits::REFRESH_AFTER,
-        (true, false) => limits::SYNCED_AGAIN,
-        (false, _) => limits.pods,
     }
 }
 

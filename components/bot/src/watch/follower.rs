@@ -3,16 +3,15 @@
 use super::Watch;
 use crate::speak::{Journal, Speaker, Standing};
 use crate::world::{Line, World, within};
-use domain::deployment::{self, CommittedFact, Facts, LastWord, OutcomeFact, Voice, WatchFact};
+use domain::deployment::{self, CommittedFact, Facts, LastWord, OutcomeFact, Said, Voice, WatchFact};
 use domain::limits;
 use domain::message;
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use futures::channel::mpsc;
-use futures::future::{Either, select, try_join4};
+use futures::future::try_join4;
 use futures::stream::StreamExt;
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
 use std::time::Duration;
 use store::{Live, LiveVersion, StoreError};
 
@@ -40,8 +39,10 @@ pub(crate) struct Follower<'a, W> {
     unsaved: Cell<bool>,
     /// The wish for a look at the application that was fulfilled last.
     pub(crate) looked: Cell<Option<Timestamp>>,
-    /// When the Pods were looked at, and what holds the rollout up.
-    pub(crate) held: RefCell<Option<(Duration, String)>>,
+    /// Those that follow its applications hear of news here.
+    pub(crate) ears: RefCell<Vec<mpsc::UnboundedSender<()>>>,
+    /// The last word was said, or is due.
+    pub(crate) over: Cell<bool>,
 }
 
 impl<'a, W: World> Follower<'a, W> {
@@ -55,7 +56,8 @@ impl<'a, W: World> Follower<'a, W> {
             saving: futures::lock::Mutex::default(),
             unsaved: Cell::new(false),
             looked: Cell::default(),
-            held: RefCell::default(),
+            ears: RefCell::default(),
+            over: Cell::default(),
         }
     }
 
@@ -97,11 +99,23 @@ impl<'a, W: World> Follower<'a, W> {
         within(self.world, deployment::until(moment, self.world.now()), nudges.next()).await.is_some()
     }
 
-    /// Waits for this, but not beyond a moment or a nudge.
-    pub(crate) async fn wait_for<T>(&self, work: impl Future<Output = T>, moment: Timestamp) -> Option<T> {
-        match select(pin!(work), pin!(self.wait(moment))).await {
-            Either::Left((done, _)) => Some(done),
-            Either::Right(_) => None,
+    /// Passes nudges on to those that follow the applications.
+    pub(crate) async fn pass_nudges_on(&self) {
+        let mut nudges = self.nudges.lock().await;
+        while nudges.next().await.is_some() {
+            self.nudge_all();
+        }
+    }
+
+    /// Nobody follows the applications any further.
+    pub(crate) fn stop(&self) {
+        self.over.set(true);
+        self.nudge_all();
+    }
+
+    fn nudge_all(&self) {
+        for ear in self.ears.borrow().iter() {
+            let _ = ear.unbounded_send(());
         }
     }
 
@@ -124,14 +138,14 @@ impl<'a, W: World> Follower<'a, W> {
     }
 
     /// Saves the final state. People are told after it.
-    pub(crate) async fn save_outcome(&self, word: LastWord) -> Result<(), StoreError> {
+    pub(crate) async fn save_outcome(&self, Said { word, application }: Said) -> Result<(), StoreError> {
         let committed = self.facts.borrow().committed.clone().filter(|_| matches!(word, LastWord::Live { .. }));
         if let Some(CommittedFact { sha, commit, .. }) = committed {
             self.watch.lease.ensure(limits::WRITE).await?;
             let live = LiveVersion { id: self.id.clone(), sha };
             store::save_key(self.world, Live(&commit.target().target), &live).await?;
         }
-        let outcome = OutcomeFact { at: self.world.now(), word };
+        let outcome = OutcomeFact { at: self.world.now(), word, application };
         self.watch.lease.ensure(limits::WRITE).await?;
         // Once: another watch may have saved it, if the lease failed us.
         if store::load_fact::<OutcomeFact>(self.world, self.id).await?.is_none() {

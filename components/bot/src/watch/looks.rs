@@ -3,12 +3,11 @@
 //! Easy to miss: a stream may be behind. Only an answer to a question of our own ([`Look::App::asked`]) is a reason to ask for
 //! the sync again.
 
-use super::follower::Follower;
+use super::observe::ApplicationFollower;
 use crate::world::{World, within};
 use clients::argocd::{self, ArgoError, Event, EventStream};
 use clients::http::Chunks;
 use domain::application::Application;
-use domain::deployment::CommitFact;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
 use domain::time::Timestamp;
@@ -26,7 +25,7 @@ pub(crate) enum Look {
     Nudge,
     /// Argo CD does not show it.
     Failed(ArgoError),
-    /// The watch closes, or the deadline has passed.
+    /// The watch closes, the deployment is over, or the deadline has passed.
     Over,
 }
 
@@ -45,8 +44,7 @@ type Apps<'s> = LocalBoxStream<'s, Result<Box<Application>, ArgoError>>;
 
 /// The looks at one application.
 pub(crate) struct Looks<'s, W> {
-    follower: &'s Follower<'s, W>,
-    commit: &'s CommitFact,
+    follower: &'s ApplicationFollower<'s, W>,
     source: Source,
     apps: Apps<'s>,
     /// When to ask by ourselves, unless something comes before. Never: only what comes counts.
@@ -54,16 +52,16 @@ pub(crate) struct Looks<'s, W> {
 }
 
 impl<'s, W: World> Looks<'s, W> {
-    pub(crate) fn new(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Self {
-        let apps = events(follower, commit, Duration::ZERO);
-        Self { follower, commit, source: Source::Stream, apps, ask_at: None }
+    pub(crate) fn new(follower: &'s ApplicationFollower<'s, W>) -> Self {
+        let apps = events(follower, Duration::ZERO);
+        Self { follower, source: Source::Stream, apps, ask_at: None }
     }
 
     /// Looks anew: what lies in the stream is old now.
     pub(crate) fn begin_anew(&mut self) {
         self.apps = match self.source {
-            Source::Polls => polls(self.follower, self.commit),
-            Source::Stream | Source::GoodStream => events(self.follower, self.commit, Duration::ZERO),
+            Source::Polls => polls(self.follower),
+            Source::Stream | Source::GoodStream => events(self.follower, Duration::ZERO),
         };
     }
 
@@ -71,10 +69,11 @@ impl<'s, W: World> Looks<'s, W> {
     pub(crate) async fn next(&mut self) -> Look {
         let (follower, world) = (self.follower, self.follower.world);
         // Later, once Argo CD has taken the sync.
-        let deadline = follower.facts.borrow().deadline(&follower.watch.settings.limits).unwrap_or_default();
+        let facts = follower.facts.borrow().clone();
+        let deadline = facts.deadline_of(&follower.seen(), &follower.watch.settings.limits).unwrap_or_default();
         let until = self.ask_at.map_or(deadline, |ask_at| ask_at.min(deadline));
         let came = follower.wait_for(self.apps.next(), until).await;
-        if follower.watch.closing.get() || world.now() >= deadline {
+        if follower.ends() || world.now() >= deadline {
             return Look::Over;
         }
         match came {
@@ -95,7 +94,7 @@ impl<'s, W: World> Looks<'s, W> {
 
     async fn ask(&mut self) -> Look {
         let world = self.follower.world;
-        match argocd::get(world, &self.follower.watch.settings.argocd, self.commit.target().application()).await {
+        match argocd::get(world, &self.follower.watch.settings.argocd, self.follower.application).await {
             Ok(app) => Look::App { app: Box::new(app), asked: true },
             Err(error) => {
                 self.ask_at = Some(self.follower.soon());
@@ -108,9 +107,9 @@ impl<'s, W: World> Looks<'s, W> {
         match self.source {
             // The next poll comes after a while.
             Source::Polls => {}
-            Source::Stream => (self.source, self.apps) = (Source::Polls, polls(self.follower, self.commit)),
+            Source::Stream => (self.source, self.apps) = (Source::Polls, polls(self.follower)),
             Source::GoodStream => {
-                (self.source, self.apps) = (Source::Stream, events(self.follower, self.commit, limits::REOPEN));
+                (self.source, self.apps) = (Source::Stream, events(self.follower, limits::REOPEN));
             }
         }
         Look::Failed(error)
@@ -120,25 +119,25 @@ impl<'s, W: World> Looks<'s, W> {
     /// deletion counts only if Argo CD has no application when it is asked.
     async fn is_deleted(&mut self) -> Look {
         self.source = Source::Stream;
-        self.apps = events(self.follower, self.commit, limits::REOPEN);
+        self.apps = events(self.follower, limits::REOPEN);
         self.ask().await
     }
 }
 
 /// A GET now and then.
-fn polls<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact) -> Apps<'s> {
+fn polls<'s, W: World>(follower: &'s ApplicationFollower<'s, W>) -> Apps<'s> {
     let (world, settings) = (follower.world, follower.watch.settings);
     futures::stream::unfold(false, move |waited| async move {
         if waited {
             world.sleep(settings.limits.poll).await;
         }
-        Some((argocd::get(world, &settings.argocd, commit.target().application()).await.map(Box::new), true))
+        Some((argocd::get(world, &settings.argocd, follower.application).await.map(Box::new), true))
     })
     .boxed_local()
 }
 
 /// Argo CD's event stream, after a pause. It counts as failed without a first event in time, because it stays silent where a right is missing.
-fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact, pause: Duration) -> Apps<'s> {
+fn events<'s, W: World>(follower: &'s ApplicationFollower<'s, W>, pause: Duration) -> Apps<'s> {
     let (world, settings) = (follower.world, follower.watch.settings);
     let next = move |stream: Option<EventStream<W::Body>>| async move {
         if let Some(mut stream) = stream {
@@ -146,7 +145,7 @@ fn events<'s, W: World>(follower: &'s Follower<'s, W>, commit: &'s CommitFact, p
         }
         world.sleep(pause).await;
         let first = async {
-            let mut stream = argocd::events(world, &settings.argocd, commit.target().application()).await?;
+            let mut stream = argocd::events(world, &settings.argocd, follower.application).await?;
             Ok((next_app(&mut stream).await?, Some(stream)))
         };
         // For the first event, not since the last sign of life: those may come often.

@@ -91,14 +91,24 @@ pub async fn get(http: &impl Http, argocd: &ArgoCd, app: &ArgoApplication) -> Re
     read_application(response.map_err(|error| fault(READ, error.into()))?, READ)
 }
 
+/// How Argo CD compares with Git again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresh {
+    /// What was rendered for a commit counts for that commit.
+    Normal,
+    /// The branch's head is rendered anew, whatever came of that before.
+    Hard,
+}
+
 /// Has Argo CD compare the application with Git again, and waits for that.
 pub async fn refresh(
     http: &impl Http,
     argocd: &ArgoCd,
     app: &ArgoApplication,
+    refresh: Refresh,
     timeout: Duration,
 ) -> Result<Application, ArgoError> {
-    let response = http.send(refresh_request(argocd, app, timeout)).await;
+    let response = http.send(refresh_request(argocd, app, refresh, timeout)).await;
     read_application(response.map_err(|error| fault(REFRESH, error.into()))?, REFRESH)
 }
 
@@ -108,10 +118,13 @@ pub fn get_request(argocd: &ArgoCd, app: &ArgoApplication) -> Request {
     argocd.signed_in(Request::get(url)).max_answer(MAX_APPLICATION)
 }
 
-/// The same with `refresh=normal`: Argo CD holds the answer back until it has compared.
-pub fn refresh_request(argocd: &ArgoCd, app: &ArgoApplication, timeout: Duration) -> Request {
+/// The same with `refresh`: Argo CD holds the answer back until it has compared.
+pub fn refresh_request(argocd: &ArgoCd, app: &ArgoApplication, refresh: Refresh, timeout: Duration) -> Request {
     let mut request = get_request(argocd, app).timeout(timeout);
-    request.url.push_str("&refresh=normal");
+    request.url.push_str(match refresh {
+        Refresh::Normal => "&refresh=normal",
+        Refresh::Hard => "&refresh=hard",
+    });
     request
 }
 
@@ -138,12 +151,14 @@ mod tests {
         GET https://argocd.acme.example/argo/api/v1/applications/checkout?project=default
         authorization: Bearer a.jwt.token
         "#);
-        let refresh = refresh_request(&argocd(), &in_namespace(), Duration::from_secs(4));
+        let refresh = refresh_request(&argocd(), &in_namespace(), Refresh::Normal, Duration::from_secs(4));
         insta::assert_snapshot!(shown(&refresh), @r#"
         GET https://argocd.acme.example/argo/api/v1/applications/checkout?project=shop&appNamespace=shop-apps&refresh=normal
         authorization: Bearer a.jwt.token
         "#);
         assert_eq!(refresh.timeout, Duration::from_secs(4));
+        let hard = refresh_request(&argocd(), &app(), Refresh::Hard, Duration::from_secs(4));
+        assert!(hard.url.ends_with("/api/v1/applications/checkout?project=default&refresh=hard"), "{}", hard.url);
         let at_the_root = ArgoCd { root_path: String::new(), token: None, ..argocd() };
         insta::assert_snapshot!(shown(&get_request(&at_the_root, &app())), @"GET https://argocd.acme.example/api/v1/applications/checkout?project=default");
     }
@@ -178,7 +193,8 @@ mod tests {
         let http = good();
         let read = http.once(get(&http, &argocd(), &app())).0.unwrap();
         assert_eq!(read.compared, [SHA]);
-        let refreshed = |http: Script| http.once(refresh(&http, &argocd(), &app(), Duration::from_secs(5))).0;
+        let refreshed =
+            |http: Script| http.once(refresh(&http, &argocd(), &app(), Refresh::Normal, Duration::from_secs(5))).0;
         assert_eq!(refreshed(good()), Ok(read));
         let late = Script::new([Err(HttpError::TimedOut)]);
         assert_eq!(refreshed(late), Err(fault(REFRESH, Cause::TimedOut)));

@@ -158,7 +158,7 @@ impl Push<'_> {
                         let (files, wrote) = (vec![path], vec![sha.clone()]);
                         touched.push(Touched { managed: managed.clone(), files, wrote });
                     } else {
-                        more.insert(managed.argocd.clone());
+                        more.insert(managed.target.clone());
                     }
                 }
             }

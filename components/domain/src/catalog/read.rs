@@ -111,7 +111,9 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
         let environment = read_environment(&target, fields, common)?;
-        claims.share(&target, fields, &environment.argocd)?;
+        for application in environment.applications.iter() {
+            claims.share(&target, fields, application)?;
+        }
         claims.claim(&target, fields.line, &environment)?;
         environments.insert(target.environment, environment);
         Ok(())
@@ -151,13 +153,28 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
             .map(NonEmpty::one)
             .map_err(|wrong| error(fields.line, wrong.to_string()))?,
     };
-    let argocd = read_argocd(target, fields)?;
-    Ok(Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync })
+    let applications = read_applications(target, fields)?;
+    Ok(Environment {
+        files,
+        tag_at,
+        applications,
+        owners,
+        gates,
+        deadline,
+        degraded_grace,
+        mirrors,
+        verify_running,
+        sync,
+    })
 }
 
-fn read_argocd(target: &Target, fields: &Fields<'_>) -> Result<ArgoApplication, CatalogError> {
+/// One application, or several that are all synced.
+fn read_applications(target: &Target, fields: &Fields<'_>) -> Result<NonEmpty<ArgoApplication>, CatalogError> {
     let argocd = match fields.get("argocd") {
-        Some(entry) => Fields::of("`argocd`", entry.line, &entry.node, &["application", "project", "namespace"])?,
+        Some(entry) => {
+            let keys = ["application", "applications", "project", "namespace"];
+            Fields::of("`argocd`", entry.line, &entry.node, &keys)?
+        }
         None => Fields::none(fields.line),
     };
     let kube_name = |key: &str| argocd.get(key).map(|entry| name(entry, KubeName::parse)).transpose();
@@ -168,11 +185,35 @@ fn read_argocd(target: &Target, fields: &Fields<'_>) -> Result<ArgoApplication, 
         );
         KubeName::parse(text).map_err(|_| error(argocd.line, problem))
     };
-    Ok(ArgoApplication {
-        name: kube_name("application")?.map_or_else(|| default(target.app.as_str()), Ok)?,
-        project: kube_name("project")?.map_or_else(|| default("default"), Ok)?,
-        namespace: kube_name("namespace")?,
-    })
+    let (project, namespace) = (kube_name("project")?.map_or_else(|| default("default"), Ok)?, kube_name("namespace")?);
+    let names = match (argocd.get("applications"), kube_name("application")?) {
+        (Some(several), Some(_)) => {
+            return Err(error(several.line, "`application` and `applications` cannot stand side by side"));
+        }
+        (Some(several), None) => read_names(several)?,
+        (None, Some(one)) => NonEmpty::one(one),
+        (None, None) => NonEmpty::one(default(target.app.as_str())?),
+    };
+    let of = |name| ArgoApplication { name, project: project.clone(), namespace: namespace.clone() };
+    Ok(names.map(of))
+}
+
+/// Each is followed and told by itself.
+const MOST_APPLICATIONS: usize = 20;
+
+fn read_names(entry: &Entry) -> Result<NonEmpty<KubeName>, CatalogError> {
+    let mut names = Vec::new();
+    for node in list_of(entry)? {
+        let name = item_name("applications", node, KubeName::parse)?;
+        if names.contains(&name) {
+            return Err(error(node.line, format!("`applications` names `{name}` twice")));
+        }
+        names.push(name);
+    }
+    if names.len() > MOST_APPLICATIONS {
+        return Err(error(entry.line, format!("`applications` names more than {MOST_APPLICATIONS} applications")));
+    }
+    names.try_into().map_err(|_| error(entry.line, "`applications` is empty: leave it out for the app's own name"))
 }
 
 /// What an app may say once for all its environments.

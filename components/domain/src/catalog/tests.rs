@@ -29,7 +29,7 @@ apps:
       production:
         values: [env/production/checkout.yaml, env/production/worker.yaml]
         tag_at: checkout.image.tag
-        argocd: { application: checkout, project: shop, namespace: argocd-shop }
+        argocd: { applications: [checkout-eu, checkout-us], project: shop, namespace: argocd-shop }
         allow: { groups: [S9], channels: [C1] }
         deadline: 1h30m
         degraded_grace: 0s
@@ -60,11 +60,13 @@ fn the_shortest_catalog_has_a_default_for_everything_else() {
 }
 
 fn shown(environment: &Environment) -> String {
-    let Environment { tag_at, argocd, gates, deadline, degraded_grace, mirrors, verify_running, sync, .. } =
+    let Environment { tag_at, applications, gates, deadline, degraded_grace, mirrors, verify_running, sync, .. } =
         environment;
     let mirrors: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
     let values = environment.files.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     let tag_at: Vec<String> = tag_at.iter().map(ToString::to_string).collect();
+    let argocd = applications.first();
+    let names: Vec<&str> = applications.iter().map(|one| one.name.as_str()).collect();
     let namespace = argocd.namespace.as_ref().map(ToString::to_string);
     let allow = match &gates.allow {
         Allow::Anyone => "Anyone".to_owned(),
@@ -78,7 +80,7 @@ fn shown(environment: &Environment) -> String {
     format!(
         "{values} at {}; {} in {} of {namespace:?}; {deadline}s, {grace}s; {allow}; {mirrors:?}, {verify_running:?}, {sync:?}",
         tag_at.join(" and "),
-        argocd.name,
+        names.join(" and "),
         argocd.project
     )
 }
@@ -93,7 +95,7 @@ fn the_long_form_says_once_what_environments_share() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
     checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; checkout-staging in default of None; 1200s, 60s; ["U1", "W2", "S1"]; [], On, Bot
-    checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]; ["mirror.corp:5000/checkout", "quay.io/acme/checkout"], Off, Auto
+    checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout-eu and checkout-us in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]; ["mirror.corp:5000/checkout", "quay.io/acme/checkout"], Off, Auto
     cart@production: cart/values.yaml at image.tag; cart in default of None; 900s, 60s; ["U1", "W2", "S1"]; [], On, Bot
     "#);
 }
@@ -201,6 +203,10 @@ fn wrong_values_are_named_with_their_line() {
         app("x", "    tag_at:\n      - image.tag\n      - 'a['"),
         app("x", "    tag_at:\n      - image.tag\n      - image.tag"),
         app("x", "    argocd: checkout"),
+        app("x", "    argocd: { applications: [] }"),
+        app("x", "    argocd: { applications: [a, b, a] }"),
+        app("x", "    argocd: { application: a, applications: [a] }"),
+        app("x", "    argocd: { applications: [A] }"),
         app("x", "    argocd:\n      project: Shop"),
         app("my_app", "    allow: anyone"),
         app("x", "    deadline: 600"),
@@ -236,6 +242,10 @@ fn wrong_values_are_named_with_their_line() {
     line 7: `tag_at`: `a[` is not a valid path of a value (such as image.tag, images[0].tag or "a.b".tag)
     line 2: `tag_at` of `x` names `image.tag` twice
     line 5: `argocd` must be a map, not text
+    line 5: `applications` is empty: leave it out for the app's own name
+    line 5: `applications` names `a` twice
+    line 5: `application` and `applications` cannot stand side by side
+    line 5: `applications`: `A` is not a valid Kubernetes name (a-z, 0-9, '-', '.')
     line 6: `project`: `Shop` is not a valid Kubernetes name (a-z, 0-9, '-', '.')
     line 2: `my_app` cannot be the name of an Argo CD application: name it with `argocd: {application: …}`
     line 5: `deadline`: `600` is not a time such as `90s`, `10m` or `1h30m`
@@ -319,7 +329,7 @@ fn targets_that_name_one_application_share_it() {
     let catalog = Catalog::parse(&text).unwrap();
     let beside = |app: &str, environment: Option<&str>| {
         let (target, _, found) = catalog.find(app, environment).unwrap();
-        catalog.beside(&target, &found.argocd).iter().map(ToString::to_string).collect::<Vec<_>>()
+        catalog.beside(&target, &found.applications).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(beside("x", Some("blue")), ["y"]);
     assert_eq!(beside("x", Some("green")), [""; 0], "in another namespace");

@@ -6,14 +6,14 @@
 
 use super::proof::{Doubt, Proof, proof};
 use super::verdict::{Step, View, before_sync, fail_after, forget_doubt, health, note_hooks, progress, sync_failed};
-use super::{CommittedFact, Failure, LastWord, Waiting, WatchFact};
+use super::{ApplicationWatch, CommittedFact, Failure, LastWord, Waiting};
 use crate::application::{Application, OperationState, Phase, SyncStatus};
 use crate::image::VerifyRunning;
 use crate::limits;
 use crate::time::Timestamp;
 
 /// What one look means where Argo CD syncs by itself.
-pub(super) fn auto(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
+pub(super) fn auto(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch) -> Step {
     let app = view.app;
     let on_ours = |revisions: &[String]| revisions.iter().any(|revision| revision == committed.sha.as_str());
     let (operation, last) = (app.operation.as_ref(), app.last.as_ref());
@@ -64,7 +64,7 @@ pub(super) fn wait_for_auto_sync(app: &Application) -> Step {
 }
 
 /// An operation on another commit has begun after ours was there. It counts if it applied our image.
-fn later(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, last: &OperationState) -> Step {
+fn later(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch, last: &OperationState) -> Step {
     let (app, plan) = (view.app, committed.commit.target());
     let ended = last.finished.or(last.started);
     let applied = last.applied_images();
@@ -108,7 +108,7 @@ fn later(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, last:
 /// our commit yet, so it is told to look before that counts.
 fn replaced(
     (view, committed): (View<'_>, &CommittedFact),
-    watch: &mut WatchFact,
+    watch: &mut ApplicationWatch,
     last: &OperationState,
     found: Vec<String>,
 ) -> Step {
@@ -136,7 +136,7 @@ mod tests {
 
     struct Scene {
         facts: Facts,
-        watch: WatchFact,
+        watch: ApplicationWatch,
         app: Application,
         pods: &'static str,
     }
@@ -175,7 +175,7 @@ mod tests {
                 last: Some(operation('c', 0, Phase::Succeeded, Some(OLD))),
                 ..Application::default()
             };
-            Self { facts, watch: WatchFact::default(), app, pods: OLD }
+            Self { facts, watch: ApplicationWatch::default(), app, pods: OLD }
         }
 
         fn step(&mut self, seconds: u64) -> Step {

@@ -4,15 +4,14 @@
 
 use super::auto::{auto, wait_for_auto_sync};
 use super::before::judge;
-use super::facts::deadline_of;
 use super::proof::{Doubt, Proof, proof};
 use super::remarks::{Remarks, running_hook};
 use super::verdict::{Step, View, failed, health, note_hooks, progress, sync_failed};
-use super::{CommittedFact, Facts, Failure, LastWord, State, Waiting, WatchFact};
+use super::{ApplicationWatch, CommittedFact, Facts, Failure, LastWord, Rendering, State, Waiting};
 use crate::application::{Application, Health, OperationState, Phase, SyncBy};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
-use crate::names::DeploymentId;
+use crate::names::{ArgoApplication, DeploymentId};
 use crate::time::Timestamp;
 
 /// What the watch does next with a deployment, before it looks at Argo CD.
@@ -23,7 +22,7 @@ pub enum Next {
     /// Nothing before that moment, unless its facts change.
     WaitUntil(Timestamp),
     /// Say this last word.
-    Say(LastWord),
+    Say(Said),
     /// Tell the last word that is there.
     Tell,
     /// Look at Argo CD and sync; `refresh`: tell it about the commit first.
@@ -35,12 +34,11 @@ pub enum Next {
 
 /// Decides from the facts alone.
 pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
-    let watch = facts.watch.as_ref();
     if facts.outcome.is_some() {
         return if facts.end_is_told() { Next::LeaveAlone } else { Next::Tell };
     }
     let Some(request) = &facts.request else { return Next::LeaveAlone };
-    let Some((committed, commit)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
+    let Some((committed, _)) = facts.committed.as_ref().zip(facts.commit.as_ref()) else {
         if facts.end.is_some() && facts.committed.is_none() {
             return Next::LeaveAlone;
         }
@@ -50,31 +48,81 @@ pub fn next(facts: &Facts, now: Timestamp, limits: &Limits) -> Next {
             facts.committed.is_some() || facts.commit.as_ref().is_some_and(|commit| !commit.attempts.is_empty());
         return match (now < limit, begun) {
             (true, _) => Next::WaitUntil(limit),
-            (false, true) => Next::Say(LastWord::Unknown),
-            (false, false) => Next::Say(LastWord::Failed { failure: Failure::NothingDone }),
+            (false, true) => Next::Say(Said::of(LastWord::Unknown)),
+            (false, false) => Next::Say(Said::of(LastWord::Failed { failure: Failure::NothingDone })),
         };
     };
-    let deadline = deadline_of(committed, commit, watch, limits);
-    if now >= deadline {
-        let waiting = watch.and_then(|watch| watch.waiting.clone());
-        // Before the sync is through, health is about the version before.
-        let synced = watch.and_then(|watch| watch.progress.as_ref()).filter(|progress| progress.synced);
-        let health = synced.map(|progress| progress.health.clone());
-        return Next::Say(LastWord::TimedOut { waiting, health });
+    if let Some(said) = all_said(facts).or_else(|| too_late(facts, now, limits)) {
+        return Next::Say(said);
     }
-    let asked = watch.is_some_and(|watch| watch.asked.is_some());
+    let asked = facts.applications().iter().any(|(_, watch)| watch.asked.is_some());
     let patience = committed.at.after(limits.webhook_patience);
     if asked || facts.push.is_some() {
         Next::Sync { refresh: false }
     } else if committed.reused || now >= patience {
         Next::Sync { refresh: true }
     } else {
-        Next::WaitUntil(patience.min(deadline))
+        Next::WaitUntil(facts.deadline(limits).map_or(patience, |deadline| patience.min(deadline)))
     }
 }
 
+/// A last word, and at which of several applications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub word: LastWord,
+    pub application: Option<ArgoApplication>,
+}
+
+impl Said {
+    fn of(word: LastWord) -> Self {
+        Self { word, application: None }
+    }
+
+    /// Of several applications, one is named.
+    fn at(facts: &Facts, application: &ArgoApplication, word: LastWord) -> Self {
+        let several = facts.applications().len() > 1;
+        Self { word, application: several.then(|| application.clone()) }
+    }
+}
+
+/// The last word on the deployment, if the last words at its applications make one: one that is not live is enough; live is
+/// what is live everywhere.
+pub fn all_said(facts: &Facts) -> Option<Said> {
+    let mut applications = facts.applications();
+    let is_live = |watch: &ApplicationWatch| matches!(watch.over, None | Some(LastWord::Live { .. }));
+    if let Some(place) = applications.iter().position(|(_, watch)| !is_live(watch)) {
+        let (application, watch) = applications.swap_remove(place);
+        return watch.over.map(|word| Said::at(facts, application, word));
+    }
+    let words: Option<Vec<LastWord>> = applications.into_iter().map(|(_, watch)| watch.over).collect();
+    words?.into_iter().reduce(both_live).map(Said::of)
+}
+
+/// Live here and there: as well proven as where it is proven least.
+fn both_live(here: LastWord, there: LastWord) -> LastWord {
+    match (here, there) {
+        (LastWord::Live { proof, synced_by, mut urls }, LastWord::Live { proof: other, synced_by: by, urls: more }) => {
+            urls.extend(more);
+            LastWord::Live { proof: proof.max(other), synced_by: synced_by.or(by), urls }
+        }
+        (LastWord::Live { .. }, word) | (word, _) => word,
+    }
+}
+
+/// The deadline of an application has passed.
+fn too_late(facts: &Facts, now: Timestamp, limits: &Limits) -> Option<Said> {
+    let applications = facts.applications();
+    let is_late = |watch: &ApplicationWatch| facts.deadline_of(watch, limits).is_some_and(|deadline| now >= deadline);
+    let (application, watch) = applications.iter().find(|(_, watch)| watch.over.is_none() && is_late(watch))?;
+    // Before the sync is through, health is about the version before.
+    let synced = watch.progress.as_ref().filter(|progress| progress.synced);
+    let health = synced.map(|progress| progress.health.clone());
+    let word = LastWord::TimedOut { waiting: watch.waiting.clone(), health };
+    Some(Said::at(facts, application, word))
+}
+
 /// Reads Argo CD's answer in the light of what we asked for. Notes in `watch` what this look showed.
-pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
+pub fn step(view: View<'_>, watch: &mut ApplicationWatch) -> Step {
     let Some(committed) = &view.facts.committed else { return Step::Wait(None) };
     let app = view.app;
     let by = committed.commit.target().sync;
@@ -94,7 +142,7 @@ pub fn step(view: View<'_>, watch: &mut WatchFact) -> Step {
 }
 
 /// The sync is ours to ask for.
-fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
+fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch) -> Step {
     let (id, app) = (view.id, view.app);
     // Argo CD's times are compared with Argo CD's times only: its clock is not ours.
     let (asked, last_before) = (watch.asked.is_some(), watch.last_before);
@@ -144,6 +192,7 @@ fn bots(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Ste
     }
     watch.note_taken(view.now);
     match last.phase {
+        Phase::Failed | Phase::Error if is_cached(last) => after_cached((view, committed), watch, last),
         Phase::Failed | Phase::Error if watch.repeats > 0 || may_repeat(last, watch) => {
             // The second repeat waits longer. Right after a repeat, the end may be that of the operation before.
             let again = view.limits.repeat.saturating_mul(if watch.repeats == 0 { 1 } else { 6 });
@@ -170,7 +219,7 @@ const REPEATS: u32 = 2;
 
 /// Whether Argo CD itself failed, not the app: then the same sync may do better. Never once a hook has run, because it
 /// would run again. A retry of Argo CD's own forgets which hooks ran before it.
-fn may_repeat(last: &OperationState, watch: &WatchFact) -> bool {
+fn may_repeat(last: &OperationState, watch: &ApplicationWatch) -> bool {
     const LOST: [&str; 5] =
         ["connection refused", "connection reset", "i/o timeout", "unexpected EOF", "TLS handshake timeout"];
     let mut failed = last.resources.iter().filter(|resource| resource.has_failed()).peekable();
@@ -178,8 +227,37 @@ fn may_repeat(last: &OperationState, watch: &WatchFact) -> bool {
     watch.repeats < REPEATS && !watch.hooks_ran && last.retry_count == 0 && (last.phase == Phase::Error || is_lost)
 }
 
+/// Argo CD did not render our commit, but said what came of that before: for an hour, after three failures, whatever has become
+/// of the cause (`reposerver/repository/repository.go`, v3.2).
+fn is_cached(last: &OperationState) -> bool {
+    last.message.contains("Manifest generation error (cached)")
+}
+
+/// Once, Argo CD renders the branch's head anew. Where that is our commit and it rendered well, the sync is asked for again.
+fn after_cached(
+    (view, committed): (View<'_>, &CommittedFact),
+    watch: &mut ApplicationWatch,
+    last: &OperationState,
+) -> Step {
+    let app = view.app;
+    let is_ours = app.compared.iter().any(|revision| revision == committed.sha.as_str());
+    let is_rendered = is_ours && !app.comparison_failed();
+    match watch.rendering {
+        None => {
+            watch.rendering = Some(Rendering::Asked(view.now));
+            Step::Render
+        }
+        Some(_) if is_rendered && watch.repeats < REPEATS && !watch.hooks_ran => Step::Ask,
+        // Its answer was lost: it may take its time.
+        Some(Rendering::Asked(at)) if !is_rendered && view.now.since(at) < view.limits.argocd_error => {
+            Step::LookAgainAt(at.after(view.limits.argocd_error))
+        }
+        Some(_) => sync_failed((app, last), watch, &committed.commit.target().ours()),
+    }
+}
+
 /// Our operation was never seen: ask for the sync. If we asked just now without an answer, look again first.
-fn not_seen(watch: &WatchFact, view: View<'_>) -> Step {
+fn not_seen(watch: &ApplicationWatch, view: View<'_>) -> Step {
     let again = view.limits.look_again;
     match watch.asked {
         Some(at) if view.now.since(at) < again => Step::LookAgainAt(at.after(again)),
@@ -188,7 +266,12 @@ fn not_seen(watch: &WatchFact, view: View<'_>) -> Step {
 }
 
 /// A foreign operation came after ours and has ended. What it applied is what counts.
-fn after_foreign(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact, last: &OperationState) -> Step {
+fn after_foreign(
+    view: View<'_>,
+    committed: &CommittedFact,
+    watch: &mut ApplicationWatch,
+    last: &OperationState,
+) -> Step {
     if let Some(other) = &last.deploy_id {
         return Step::Superseded { by: other.clone() };
     }
@@ -257,13 +340,20 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     }
 }
 
-/// Whether the sync of an older deployment may be terminated, because `ours` waits for it in the same application: past
-/// the older one's deadline, or because somebody wants so who may deploy both.
-pub fn may_terminate(older: &Facts, ours: &Facts, is_wished: bool, now: Timestamp, limits: &Limits) -> bool {
+/// Whether the sync of an older deployment may be terminated, because `ours` waits for it in an application: past
+/// the older one's deadline there, or because somebody wants so who may deploy both.
+pub fn may_terminate(
+    (older, ours): (&Facts, &Facts),
+    application: &ArgoApplication,
+    is_wished: bool,
+    now: Timestamp,
+    limits: &Limits,
+) -> bool {
     let Some((theirs, target)) = older.committed.as_ref().zip(ours.committed.as_ref()) else { return false };
-    let is_late = older.deadline(limits).is_some_and(|deadline| now >= deadline);
+    let deadline = older.deadline_of(&older.at(application), limits);
+    let is_late = deadline.is_some_and(|deadline| now >= deadline);
     let is_older = theirs.at < target.at;
-    let is_here = theirs.commit.target().application().is(target.commit.target().application());
+    let is_here = theirs.commit.target().runs_in(application) && target.commit.target().runs_in(application);
     is_older && is_here && (is_wished || is_late)
 }
 
@@ -278,18 +368,17 @@ pub enum Overtaken {
     By(DeploymentId),
 }
 
-/// Whether the operation of a deployment that came late undid a newer one. `others`: those that the keys of its target and
-/// of its application name. Only one that was
+/// Whether the operation of a deployment that came late at an application undid a newer one. `others`: those that the keys of
+/// its target and of the application name. Only one that was
 /// asked for already is asked for again; any other is its own watch's, or was told that it is not synced.
 pub fn overtaken(
     (late, facts): (&DeploymentId, &Facts),
     others: &[(DeploymentId, Facts)],
     rewritten: Option<Timestamp>,
-    app: &Application,
+    (application, app): (&ArgoApplication, &Application),
 ) -> Overtaken {
     let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
-    let asked =
-        |facts: &Facts| facts.watch.as_ref().is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some());
+    let asked = |facts: &Facts| facts.at(application).has_begun();
     let newer = others.iter().filter(|(_, other)| committed(other) > committed(facts) && asked(other));
     let Some((newer, newer_facts)) = newer.max_by_key(|(_, other)| committed(other)) else { return Overtaken::No };
     if rewritten > newer_facts.written_at() {

@@ -380,6 +380,15 @@ pub enum LastWord {
     },
 }
 
+/// How a rendering goes that takes nothing from Argo CD's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rendering {
+    /// Argo CD was asked for it then.
+    Asked(Timestamp),
+    Done,
+}
+
 /// An error that Argo CD also gives for passing reasons: it counts only after a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
@@ -396,6 +405,36 @@ pub struct Trouble {
 /// `watch`: what the watch asked for, saw and said. sync-poller writes it, under the watch lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchFact {
+    /// In the order of the plan's applications. Those at its end at which nothing was done yet may be left out.
+    pub applications: Vec<ApplicationWatch>,
+    /// The watch's voice.
+    pub voice: Voice,
+}
+fact!(WatchFact, "watch");
+
+impl WatchFact {
+    /// What is so at one application, by its place in the plan.
+    pub fn at(&self, place: usize) -> ApplicationWatch {
+        self.applications.get(place).cloned().unwrap_or_default()
+    }
+
+    pub fn set(&mut self, place: usize, watch: ApplicationWatch) {
+        let many = self.applications.len().max(place.saturating_add(1));
+        self.applications.resize_with(many, ApplicationWatch::default);
+        self.applications.splice(place..=place, [watch]);
+    }
+}
+
+#[cfg(any(test, feature = "samples"))]
+impl From<ApplicationWatch> for WatchFact {
+    fn from(one: ApplicationWatch) -> Self {
+        Self { applications: vec![one], voice: Voice::default() }
+    }
+}
+
+/// What the watch asked for and saw at one Argo CD application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplicationWatch {
     /// When the sync was last asked for; saved before the asking.
     pub asked: Option<Timestamp>,
     /// When the newest operation before ours began, by Argo CD's clock: what began later came after ours.
@@ -431,6 +470,8 @@ pub struct WatchFact {
     pub doubts_image: bool,
     /// Since when a look at the Pods fails that would decide.
     pub pods_unseen: Option<Timestamp>,
+    /// Argo CD had kept an error of the rendering, and was to render anew.
+    pub rendering: Option<Rendering>,
     /// A sync of ours has run hooks: it must not be repeated.
     pub hooks_ran: bool,
     /// The hook that a sync of ours waits for, and since when we see it.
@@ -439,20 +480,19 @@ pub struct WatchFact {
     pub repeats: u32,
     /// An error of Argo CD that would be final if it lasts.
     pub trouble: Option<Trouble>,
-    /// The watch's voice.
-    pub voice: Voice,
+    /// How it ended here, while others of several are still followed.
+    pub over: Option<LastWord>,
 }
-fact!(WatchFact, "watch");
 
-impl WatchFact {
+impl ApplicationWatch {
     /// Argo CD has the sync, now or since before.
     pub fn note_taken(&mut self, now: Timestamp) {
         self.taken.get_or_insert(now);
     }
 
-    /// Takes what a look at Argo CD has changed. What was told meanwhile stays.
-    pub fn seen(&mut self, looked: Self) {
-        *self = Self { voice: std::mem::take(&mut self.voice), ..looked };
+    /// The sync may have begun.
+    pub fn has_begun(&self) -> bool {
+        self.asked.is_some() || self.taken.is_some()
     }
 }
 
@@ -464,5 +504,7 @@ pub struct OutcomeFact {
     pub at: Timestamp,
     /// What.
     pub word: LastWord,
+    /// At which of several applications.
+    pub application: Option<ArgoApplication>,
 }
 fact!(OutcomeFact, "outcome");

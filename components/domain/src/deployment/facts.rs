@@ -2,11 +2,12 @@
 
 use super::attempts::CommitFact;
 use super::fact::{
-    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact, OutcomeFact, PushFact,
-    RequestFact, StopFact, WatchFact,
+    ApplicationWatch, ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact,
+    OutcomeFact, PushFact, RequestFact, StopFact, WatchFact,
 };
 use super::voice::Place;
 use crate::limits::Limits;
+use crate::names::ArgoApplication;
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
 use std::time::Duration;
@@ -92,10 +93,10 @@ impl Facts {
         }
         if self.committed.is_some() {
             // Where Argo CD syncs by itself, nobody asks for it.
-            return match (self.watch.as_ref().and_then(|watch| watch.asked.or(watch.taken)), &self.push) {
-                (Some(_), _) => State::Syncing,
-                (None, Some(_)) => State::Relayed,
-                (None, None) => State::Committed,
+            return match (self.has_begun(), &self.push) {
+                (true, _) => State::Syncing,
+                (false, Some(_)) => State::Relayed,
+                (false, None) => State::Committed,
             };
         }
         match (&self.end, &self.commit) {
@@ -104,6 +105,40 @@ impl Facts {
             (Some(EndFact { end: End::Cancelled { .. }, .. }), _) => State::Cancelled,
             (None, Some(_)) => State::Committing,
             (None, None) => State::Accepted,
+        }
+    }
+
+    /// Whether the sync may have begun at any of the applications.
+    pub fn has_begun(&self) -> bool {
+        self.watch.iter().flat_map(|watch| &watch.applications).any(ApplicationWatch::has_begun)
+    }
+
+    /// Whether the sync is through at all of the applications.
+    pub fn is_synced(&self) -> bool {
+        let is_synced = |watch: &ApplicationWatch| watch.progress.as_ref().is_some_and(|progress| progress.synced);
+        let applications = self.applications();
+        !applications.is_empty() && applications.iter().all(|(_, watch)| is_synced(watch) || watch.over.is_some())
+    }
+
+    /// The applications of the plan, each with what was done and seen there.
+    pub fn applications(&self) -> Vec<(&ArgoApplication, ApplicationWatch)> {
+        let plan = self.commit.as_ref().map(CommitFact::target);
+        let watch = |place| self.watch.as_ref().map(|watch| watch.at(place)).unwrap_or_default();
+        let all = plan.into_iter().flat_map(|plan| plan.applications.iter());
+        all.enumerate().map(|(place, application)| (application, watch(place))).collect()
+    }
+
+    /// What was done and seen at one of the applications.
+    pub fn at(&self, application: &ArgoApplication) -> ApplicationWatch {
+        let mut all = self.applications().into_iter();
+        all.find(|(one, _)| one.is(application)).map(|(_, watch)| watch).unwrap_or_default()
+    }
+
+    /// The application that the last word is about: the only one, or that of several at which it was said.
+    pub fn said_at(&self) -> ApplicationWatch {
+        match self.outcome.as_ref().and_then(|outcome| outcome.application.as_ref()) {
+            Some(application) => self.at(application),
+            None => self.watch.as_ref().map(|watch| watch.at(0)).unwrap_or_default(),
         }
     }
 
@@ -170,10 +205,24 @@ impl Facts {
         Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
     }
 
-    /// When the watch gives up, as far as is known now. It is later once Argo CD has taken the sync.
+    /// When the watch gives up, as far as is known now: at the first application that is late.
     pub fn deadline(&self, limits: &Limits) -> Option<Timestamp> {
+        self.applications()
+            .into_iter()
+            .filter(|(_, watch)| watch.over.is_none())
+            .filter_map(|(_, watch)| self.deadline_of(&watch, limits))
+            .min()
+    }
+
+    /// When the watch gives up at one application. It is later once Argo CD has taken the sync: Argo CD may take its
+    /// time until then, because another operation runs or a sync window is closed. The rollout has its own time, from
+    /// there on.
+    pub fn deadline_of(&self, watch: &ApplicationWatch, limits: &Limits) -> Option<Timestamp> {
         let (committed, commit) = self.committed.as_ref().zip(self.commit.as_ref())?;
-        Some(deadline_of(committed, commit, self.watch.as_ref(), limits))
+        Some(match watch.taken {
+            Some(taken) => taken.after(commit.target().deadline),
+            None => committed.at.after(limits.sync_taken),
+        })
     }
 
     /// Whether a target that names this deployment as `current` is busy: neither final nor older than its
@@ -185,20 +234,6 @@ impl Facts {
         let no_commit = || Some(self.request.as_ref()?.at.after(limits.no_commit));
         let limit = self.deadline(limits).or_else(no_commit);
         limit.is_some_and(|limit| now < limit.after(Duration::from_secs(120)))
-    }
-}
-
-/// Argo CD may take its time until it takes the sync: another operation runs, a sync window is closed. The rollout
-/// has its own time, from there on.
-pub(super) fn deadline_of(
-    committed: &CommittedFact,
-    commit: &CommitFact,
-    watch: Option<&WatchFact>,
-    limits: &Limits,
-) -> Timestamp {
-    match watch.and_then(|watch| watch.taken) {
-        Some(taken) => taken.after(commit.target().deadline),
-        None => committed.at.after(limits.sync_taken),
     }
 }
 

@@ -143,6 +143,7 @@ pub struct TargetPlan {
     pub digest: Option<Digest>,
     /// All of them get the same tag.
     pub files: NonEmpty<FilePath>,
+    /// Each is synced to the commit. The deploy is live when all of them are.
     pub applications: NonEmpty<ArgoApplication>,
     /// How long the rollout may take after Argo CD has taken the sync.
     pub deadline: Duration,
@@ -166,9 +167,9 @@ pub struct TargetPlan {
 }
 
 impl TargetPlan {
-    /// The Argo CD application. Today's catalog gives a target exactly one.
-    pub fn application(&self) -> &ArgoApplication {
-        self.applications.first()
+    /// Whether this is one of its applications.
+    pub fn runs_in(&self, application: &ArgoApplication) -> bool {
+        self.applications.iter().any(|ours| ours.is(application))
     }
 
     /// The image, however Argo CD may name it.

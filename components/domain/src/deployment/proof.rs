@@ -8,8 +8,8 @@ use crate::image::{Digest, ImageName, ImageRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What shows that our version is live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What shows that our version is live, the best proof first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// A Pod runs our image.

@@ -5,7 +5,7 @@ use super::*;
 use crate::application::{Application, Condition, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
-use crate::names::{BranchName, PullRequestNumber};
+use crate::names::{ArgoApplication, BranchName, KubeName, PullRequestNumber};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use proptest::prelude::*;
@@ -13,14 +13,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn said(word: LastWord) -> Option<OutcomeFact> {
-    Some(OutcomeFact { at: at(60), word })
+    Some(OutcomeFact { at: at(60), word, application: None })
+}
+
+fn say(word: LastWord) -> Next {
+    Next::Say(Said { word, application: None })
 }
 
 // ---- The fold ----
 
 /// A fact on its way into the store.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "nine at a time")]
 enum Arrival {
     Request,
     Commit,
@@ -72,7 +75,8 @@ fn last_words() -> [(LastWord, State); 5] {
 fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
     let end = prop::sample::select(ends().map(|(end, _)| end).to_vec());
     let word = prop::sample::select(last_words().map(|(word, _)| word).to_vec());
-    let watch = any::<bool>().prop_map(|asked| WatchFact { asked: asked.then(|| at(5)), ..WatchFact::default() });
+    let watch =
+        any::<bool>().prop_map(|asked| ApplicationWatch { asked: asked.then(|| at(5)), ..ApplicationWatch::default() });
     (end, watch, word, prop::collection::vec(any::<bool>(), 9))
         .prop_map(|(end, watch, word, there)| {
             let end = Arrival::End(EndFact { at: at(5), end });
@@ -84,8 +88,8 @@ fn arrivals() -> impl Strategy<Value = Vec<Arrival>> {
                 Arrival::Message,
                 Arrival::Cancel,
                 Arrival::Push,
-                Arrival::Watch(watch),
-                Arrival::Outcome(OutcomeFact { at: at(60), word }),
+                Arrival::Watch(watch.into()),
+                Arrival::Outcome(OutcomeFact { at: at(60), word, application: None }),
             ];
             all.into_iter().zip(there).filter_map(|(fact, there)| there.then_some(fact)).collect::<Vec<_>>()
         })
@@ -101,7 +105,7 @@ fn documented(facts: &[Arrival]) -> State {
         }
         _ => None,
     };
-    let asked = facts.iter().any(|fact| matches!(fact, Arrival::Watch(WatchFact { asked: Some(_), .. })));
+    let asked = facts.iter().any(|fact| matches!(fact, Arrival::Watch(watch) if watch.at(0).asked.is_some()));
     let pushed = facts.iter().any(|fact| matches!(fact, Arrival::Push));
     let committed = |fact: &Arrival| {
         let state = if asked {
@@ -143,7 +147,7 @@ proptest! {
         let next = next(&facts, at(seconds), &Limits::default());
         let word = facts.outcome.is_some();
         match next {
-            Next::Say(LastWord::Failed { .. }) => prop_assert!(facts.committed.is_none() && facts.end.is_none() && !word),
+            Next::Say(Said { word: LastWord::Failed { .. }, .. }) => prop_assert!(facts.committed.is_none() && facts.end.is_none() && !word),
             Next::Say(_) => prop_assert!((facts.committed.is_some() || facts.end.is_none()) && !word),
             Next::Tell => prop_assert!(word),
             Next::Sync { .. } => prop_assert!(facts.committed.is_some() && facts.commit.is_some() && !word),
@@ -223,7 +227,10 @@ fn a_target_is_busy_until_the_end_or_until_its_limit_and_two_minutes() {
     // From the commit on, which was at 3 s, Argo CD has 15 min to take the sync; then its own deadline counts.
     check(&relayed(), 3 + 900 + 119, true);
     check(&relayed(), 3 + 900 + 120, false);
-    let taken = Facts { watch: Some(WatchFact { taken: Some(at(800)), ..WatchFact::default() }), ..relayed() };
+    let taken = Facts {
+        watch: Some(ApplicationWatch { taken: Some(at(800)), ..ApplicationWatch::default() }.into()),
+        ..relayed()
+    };
     check(&taken, 800 + 600 + 119, true);
     check(&taken, 800 + 600 + 120, false);
     let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
@@ -245,14 +252,14 @@ fn before_the_commit_the_watch_only_looks_at_the_clock() {
     let accepted = Facts { request: Some(request()), ..Facts::default() };
     let untried = Facts { commit: Some(CommitFact { attempts: Vec::new(), ..commit() }), ..accepted.clone() };
     let tried = Facts { commit: Some(commit()), ..accepted.clone() };
-    let nothing_done = Next::Say(LastWord::Failed { failure: Failure::NothingDone });
+    let nothing_done = say(LastWord::Failed { failure: Failure::NothingDone });
     for facts in [&accepted, &untried, &tried] {
         check_next(facts, 0, Next::WaitUntil(at(360)));
         check_next(facts, 359, Next::WaitUntil(at(360)));
     }
     check_next(&accepted, 360, nothing_done.clone());
     check_next(&untried, 360, nothing_done);
-    check_next(&tried, 360, Next::Say(LastWord::Unknown));
+    check_next(&tried, 360, say(LastWord::Unknown));
     for facts in [&accepted, &untried, &tried] {
         let ended = Facts { end: Some(cancelled()), ..facts.clone() };
         check_next(&ended, 10, Next::LeaveAlone);
@@ -262,7 +269,7 @@ fn before_the_commit_the_watch_only_looks_at_the_clock() {
     // A `commit` that got lost: nobody can follow it, and nobody may say that nothing was changed.
     let lost = Facts { committed: Some(committed()), ..accepted };
     check_next(&lost, 10, Next::WaitUntil(at(360)));
-    check_next(&lost, 360, Next::Say(LastWord::Unknown));
+    check_next(&lost, 360, say(LastWord::Unknown));
 }
 
 #[test]
@@ -275,7 +282,10 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
     let reused = Facts { committed: Some(CommittedFact { reused: true, ..committed() }), ..unpushed.clone() };
     check_next(&reused, 4, Next::Sync { refresh: true });
     check_next(&Facts { push: Some(push()), ..reused }, 4, Next::Sync { refresh: false });
-    let asked = Facts { watch: Some(WatchFact { asked: Some(at(4)), ..WatchFact::default() }), ..unpushed.clone() };
+    let asked = Facts {
+        watch: Some(ApplicationWatch { asked: Some(at(4)), ..ApplicationWatch::default() }.into()),
+        ..unpushed.clone()
+    };
     check_next(&asked, 5, Next::Sync { refresh: false });
     // An `end` that was written by mistake does not stop it.
     check_next(&Facts { end: Some(cancelled()), ..relayed() }, 5, Next::Sync { refresh: false });
@@ -286,13 +296,13 @@ fn after_the_commit_the_webhook_is_waited_for_but_not_for_long() {
 
 #[test]
 fn argocd_has_its_time_to_take_the_sync_and_the_rollout_has_its_own() {
-    let timed_out = || Next::Say(LastWord::TimedOut { waiting: None, health: None });
+    let timed_out = || say(LastWord::TimedOut { waiting: None, health: None });
     // Committed at 3 s.
     check_next(&relayed(), 902, Next::Sync { refresh: false });
     check_next(&relayed(), 903, timed_out());
     // A request without an answer is not taken.
-    let asked = WatchFact { asked: Some(at(800)), ..WatchFact::default() };
-    let of = |watch: &WatchFact| Facts { watch: Some(watch.clone()), ..relayed() };
+    let asked = ApplicationWatch { asked: Some(at(800)), ..ApplicationWatch::default() };
+    let of = |watch: &ApplicationWatch| Facts { watch: Some(watch.clone().into()), ..relayed() };
     check_next(&of(&asked), 903, timed_out());
     let mut taken = asked;
     for again in [801, 1300] {
@@ -303,7 +313,7 @@ fn argocd_has_its_time_to_take_the_sync_and_the_rollout_has_its_own() {
         assert_eq!(of(&taken).deadline(&Limits::default()), Some(at(801 + 600)));
     }
     // A deadline that is shorter than the time for the sync.
-    let soon = WatchFact { taken: Some(at(5)), ..WatchFact::default() };
+    let soon = ApplicationWatch { taken: Some(at(5)), ..ApplicationWatch::default() };
     check_next(&of(&soon), 605, timed_out());
 }
 
@@ -311,14 +321,82 @@ fn argocd_has_its_time_to_take_the_sync_and_the_rollout_has_its_own() {
 fn at_the_deadline_the_last_word_says_what_it_was_waiting_for() {
     // Until the sync is through, health is that of the version before.
     for (synced, health) in [(true, Some("Progressing".to_owned())), (false, None)] {
-        let watch = WatchFact {
+        let watch = ApplicationWatch {
             waiting: Some(Waiting::SyncWindow),
             progress: Some(Progress { synced, health: "Progressing".to_owned(), ..Progress::default() }),
-            ..WatchFact::default()
+            ..ApplicationWatch::default()
         };
         let word = LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health };
-        check_next(&Facts { watch: Some(watch), ..relayed() }, 903, Next::Say(word));
+        check_next(&Facts { watch: Some(watch.into()), ..relayed() }, 903, say(word));
     }
+}
+
+/// Committed, and relayed: to `checkout-eu` and `checkout-us`.
+fn to_two() -> Facts {
+    let name = |name| ArgoApplication { name: KubeName::parse(name).unwrap(), ..application() };
+    let mut plan = target_plan();
+    plan.applications = vec![name("checkout-eu"), name("checkout-us")].try_into().unwrap();
+    let commit = commit_to(plan);
+    let committed = CommittedFact { commit: Box::new(commit.clone()), ..committed() };
+    Facts { commit: Some(commit), committed: Some(committed), ..relayed() }
+}
+
+fn over(word: LastWord) -> ApplicationWatch {
+    ApplicationWatch { over: Some(word), ..ApplicationWatch::default() }
+}
+
+#[test]
+fn of_several_applications_all_have_to_be_live_and_one_that_fails_is_enough() {
+    let live_by = |proof| over(LastWord::Live { proof, synced_by: None, urls: Vec::new() });
+    let failed = over(LastWord::Failed { failure: Failure::Deleting });
+    let of = |applications: &[ApplicationWatch]| {
+        let watch = Some(WatchFact { applications: applications.to_vec(), ..WatchFact::default() });
+        Facts { watch, ..to_two() }
+    };
+    let under_way = ApplicationWatch { taken: Some(at(5)), ..ApplicationWatch::default() };
+    for one in [&[][..], &[live_by(Proof::Runs)], &[under_way.clone(), live_by(Proof::Runs)]] {
+        check_next(&of(one), 10, Next::Sync { refresh: false });
+    }
+    // As well proven as where it is proven least.
+    let both = of(&[live_by(Proof::NoImage), live_by(Proof::Runs)]);
+    check_next(&both, 10, say(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: Vec::new() }));
+    // The word names the application.
+    let second = to_two().applications()[1].0.clone();
+    for first in [ApplicationWatch::default(), under_way.clone(), live_by(Proof::Runs)] {
+        let word = LastWord::Failed { failure: Failure::Deleting };
+        let said = Said { word, application: Some(second.clone()) };
+        check_next(&of(&[first, failed.clone()]), 10, Next::Say(said));
+    }
+    // Each has its own deadline, and what is over has none.
+    let late = of(&[live_by(Proof::Runs), under_way.clone()]);
+    assert_eq!(late.deadline(&Limits::default()), Some(at(605)));
+    let word = LastWord::TimedOut { waiting: None, health: None };
+    check_next(&late, 605, Next::Say(Said { word, application: Some(second) }));
+}
+
+#[test]
+fn an_error_that_argo_cd_has_kept_is_got_past_once() {
+    let message = "ComparisonError: Manifest generation error (cached): no route to host".to_owned();
+    let mut scene = Scene::taken();
+    scene.app.last = Some(OperationState { message, ..ours(Phase::Error) });
+    scene.app.conditions = vec![Condition { kind: "ComparisonError".to_owned(), message: String::new() }];
+    scene.app.compared = vec![sha('d').to_string()];
+    assert_eq!(scene.step(20), Step::Render);
+    // No answer yet.
+    assert_eq!(scene.step(21), Step::LookAgainAt(at(80)));
+    let failed = |step| matches!(step, Step::Over(LastWord::Failed { failure: Failure::Sync { .. } }));
+    let (mut lost, mut broken, mut behind) = (scene.clone(), scene.clone(), scene.clone());
+    assert!(failed(lost.step(80)));
+    broken.watch.rendering = Some(Rendering::Done);
+    assert!(failed(broken.step(21)), "it does not render");
+    // Somebody's commit is the branch's head.
+    behind.watch.rendering = Some(Rendering::Done);
+    (behind.app.conditions, behind.app.compared) = (Vec::new(), vec![sha('e').to_string()]);
+    assert!(failed(behind.step(21)));
+    scene.app.conditions = Vec::new();
+    assert_eq!(scene.step(22), Step::Ask);
+    scene.watch.repeats = 2;
+    assert!(failed(scene.step(23)), "and again");
 }
 
 #[test]
@@ -335,9 +413,10 @@ fn a_last_word_is_told_once() {
 // ---- Step ----
 
 /// One application over time, and what the watch remembers of it.
+#[derive(Clone)]
 struct Scene {
     facts: Facts,
-    watch: WatchFact,
+    watch: ApplicationWatch,
     app: Application,
 }
 
@@ -351,14 +430,17 @@ impl Scene {
             urls: vec!["https://checkout.acme.example".to_owned()],
             ..Application::default()
         };
-        Self { facts: relayed(), watch: WatchFact::default(), app }
+        Self { facts: relayed(), watch: ApplicationWatch::default(), app }
     }
 
     /// The sync was asked for at 5.4 s and Argo CD took it.
     fn taken() -> Self {
         let asked = Some(Timestamp(at(5).0 + 400));
         let last_before = Some(at(1));
-        Self { watch: WatchFact { asked, last_before, taken: asked, ..WatchFact::default() }, ..Self::quiet() }
+        Self {
+            watch: ApplicationWatch { asked, last_before, taken: asked, ..ApplicationWatch::default() },
+            ..Self::quiet()
+        }
     }
 
     /// Ours ended well at 8 s; Argo CD compared at `reconciled`, and found this health.
@@ -1079,13 +1161,13 @@ fn auto_sync_counts_on_exactly_our_commit() {
         ..ours(Phase::Succeeded)
     };
     let mut scene = Scene::succeeded(9, Health::Healthy);
-    scene.watch = WatchFact::default();
+    scene.watch = ApplicationWatch::default();
     scene.app.automated = true;
     scene.app.last = Some(automatic('d'));
     assert!(matches!(scene.step(9), Step::Over(LastWord::Live { .. })));
     assert!(scene.watch.automated && scene.watch.taken == Some(at(9)));
 
-    scene.watch = WatchFact::default();
+    scene.watch = ApplicationWatch::default();
     scene.app.last = Some(automatic('e'));
     let waits = Step::Wait(Some(Waiting::AutoSync { is_on: true }));
     assert_eq!(scene.step(9), waits, "Argo CD would refuse another commit than its own");
@@ -1190,13 +1272,13 @@ fn until_is_never_negative_and_never_endless() {
 /// Of deployment 1, synced and overtaken by a newer one with the commit `f…`, whose sync was asked for.
 fn newer() -> Facts {
     let committed = CommittedFact { sha: sha('f'), at: at(100), ..committed() };
-    let watch = WatchFact { asked: Some(at(101)), ..WatchFact::default() };
-    Facts { committed: Some(committed), watch: Some(watch), ..relayed() }
+    let watch = ApplicationWatch { asked: Some(at(101)), ..ApplicationWatch::default() };
+    Facts { committed: Some(committed), watch: Some(watch.into()), ..relayed() }
 }
 
 fn check_overtaken(newer: Facts, rewritten: Option<Timestamp>, app: &Application, expected: &Overtaken) {
     let others = [(id('2'), newer)];
-    assert_eq!(overtaken((&id('1'), &relayed()), &others, rewritten, app), *expected);
+    assert_eq!(overtaken((&id('1'), &relayed()), &others, rewritten, (&application(), app)), *expected);
 }
 
 #[test]
@@ -1215,7 +1297,7 @@ fn an_older_sync_that_came_after_a_newer_one_is_mended_by_asking_for_the_newer_a
     // The newest of several.
     let newest = CommittedFact { at: at(200), ..newer().committed.unwrap() };
     let others = [(id('2'), newer()), (id('3'), Facts { committed: Some(newest), ..newer() })];
-    let found = overtaken((&id('1'), &relayed()), &others, None, &late(Phase::Succeeded));
+    let found = overtaken((&id('1'), &relayed()), &others, None, (&application(), &late(Phase::Succeeded)));
     assert_eq!(found, Overtaken::By(id('3')));
 }
 
@@ -1223,7 +1305,7 @@ fn an_older_sync_that_came_after_a_newer_one_is_mended_by_asking_for_the_newer_a
 fn what_came_over_nothing_newer_is_left_alone() {
     let late = Application { last: Some(ours(Phase::Succeeded)), ..Application::default() };
     let no = Overtaken::No;
-    assert_eq!(overtaken((&id('1'), &relayed()), &[], None, &late), no);
+    assert_eq!(overtaken((&id('1'), &relayed()), &[], None, (&application(), &late)), no);
     // It was before ours, is not committed, or its own watch has yet to ask for it.
     let before = CommittedFact { at: at(1), ..committed() };
     check_overtaken(Facts { committed: Some(before), ..newer() }, None, &late, &no);
@@ -1273,7 +1355,8 @@ fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
 #[test]
 fn only_the_sync_of_an_older_deployment_of_the_same_target_is_terminated() {
     let limits = Limits::default();
-    let may_terminate = |older: &Facts, ours: &Facts, wished, now| may_terminate(older, ours, wished, now, &limits);
+    let may_terminate =
+        |older: &Facts, ours: &Facts, wished, now| may_terminate((older, ours), &application(), wished, now, &limits);
     let ours = Facts { committed: Some(CommittedFact { at: at(100), ..committed() }), ..relayed() };
     let late = relayed().deadline(&limits).unwrap();
     let in_time = Timestamp(late.0 - 1);
@@ -1292,7 +1375,7 @@ fn only_the_sync_of_an_older_deployment_of_the_same_target_is_terminated() {
     assert!(may_terminate(&by(beside.clone()), &ours, false, late), "another target's in the same application");
     let application = crate::names::ArgoApplication {
         name: crate::names::KubeName::parse("checkout-staging").unwrap(),
-        ..target_plan().application().clone()
+        ..target_plan().applications.first().clone()
     };
     let elsewhere = TargetPlan { applications: crate::nonempty::NonEmpty::one(application), ..beside };
     assert!(!may_terminate(&by(elsewhere), &ours, true, late), "in another application");

@@ -5,7 +5,7 @@
 use super::before::{Judged, judge, remembered};
 use super::proof::{Doubt, Ours, Proof, proof};
 use super::remarks::running_hook;
-use super::{CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting, WatchFact};
+use super::{ApplicationWatch, CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting};
 use crate::application::{Application, Health, OperationState, Phase, Pod, Resource, Unwell};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
@@ -26,6 +26,8 @@ pub enum Step {
     Follow(Progress),
     /// Ours has ended, but Argo CD has not compared since: ask it to, see [`limits::REFRESH_AFTER`].
     Refresh(Progress),
+    /// Ours failed by an error that Argo CD has kept from before: have it render anew, without its cache.
+    Render,
     /// Ours has ended and all is healthy: look at the Pods, then decide again.
     LookAtPods,
     /// The last operation is another deployment's: of a newer one, or of an older one that came late.
@@ -54,7 +56,7 @@ pub struct View<'a> {
 pub(super) fn health(
     view: View<'_>,
     committed: &CommittedFact,
-    watch: &mut WatchFact,
+    watch: &mut ApplicationWatch,
     finished: Option<Timestamp>,
 ) -> Step {
     let View { app, now, .. } = view;
@@ -105,7 +107,7 @@ pub(super) fn health(
 
 /// Asks for a comparison when it is time, see [`refresh_after`].
 fn refresh_or_follow(
-    watch: &mut WatchFact,
+    watch: &mut ApplicationWatch,
     (ended, now): (Timestamp, Timestamp),
     at_once: bool,
     progress: Progress,
@@ -144,7 +146,7 @@ fn pauses_ours(app: &Application, left: &[Unwell], plan: &TargetPlan) -> bool {
 }
 
 /// All is healthy. Whether our version is live, is for the images to say.
-fn image(view: View<'_>, committed: &CommittedFact, watch: &mut WatchFact) -> Step {
+fn image(view: View<'_>, committed: &CommittedFact, watch: &mut ApplicationWatch) -> Step {
     let (app, plan) = (view.app, committed.commit.target());
     if plan.verify_running == VerifyRunning::Off {
         return live(app, Proof::NotAsked);
@@ -170,7 +172,7 @@ fn live(app: &Application, proof: Proof) -> Step {
 }
 
 /// How long `Degraded` is borne.
-fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Duration {
+fn grace(view: View<'_>, committed: &CommittedFact, watch: &ApplicationWatch) -> Duration {
     let grace = committed.commit.target().degraded_grace;
     if watch.degraded_before { grace.max(view.limits.degraded_before) } else { grace }
 }
@@ -178,7 +180,7 @@ fn grace(view: View<'_>, committed: &CommittedFact, watch: &WatchFact) -> Durati
 /// What looks like a failure may pass. It is final when it was seen at least twice and has lasted for the grace.
 pub(super) fn fail_after(
     (view, committed): (View<'_>, &CommittedFact),
-    watch: &mut WatchFact,
+    watch: &mut ApplicationWatch,
     grace: Duration,
     failure: Failure,
 ) -> Step {
@@ -198,7 +200,7 @@ pub(super) fn fail_after(
     Step::LookAgainAt(since.after(grace))
 }
 
-pub(super) fn forget_doubt(watch: &mut WatchFact) {
+pub(super) fn forget_doubt(watch: &mut ApplicationWatch) {
     watch.degraded_since = None;
     watch.degraded_seen = 0;
 }
@@ -232,7 +234,7 @@ fn progress_of(app: &Application, judged: &Judged) -> Progress {
 }
 
 /// What was not applied, then what is degraded among these, by name with Argo CD's own message: at most five.
-pub(super) fn sync_failed((app, last): (&Application, &OperationState), watch: &WatchFact, ours: &Ours) -> Step {
+pub(super) fn sync_failed((app, last): (&Application, &OperationState), watch: &ApplicationWatch, ours: &Ours) -> Step {
     let resources = failing(app, &judge(app, &watch.before, ours).left);
     failed(Failure::Sync { message: last.message.clone(), resources })
 }
@@ -250,7 +252,7 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
 
 /// Notes what hooks the operation of ours has. Argo CD does not say since when a hook runs: it counts from when we saw it
 /// first.
-pub(super) fn note_hooks(watch: &mut WatchFact, ours: Option<&OperationState>, now: Timestamp) {
+pub(super) fn note_hooks(watch: &mut ApplicationWatch, ours: Option<&OperationState>, now: Timestamp) {
     watch.hooks_ran = watch.hooks_ran || ours.is_some_and(|ours| ours.resources.iter().any(Resource::is_hook));
     let known = watch.hook.take();
     watch.hook = ours.and_then(running_hook).map(|name| match known {
@@ -262,7 +264,7 @@ pub(super) fn note_hooks(watch: &mut WatchFact, ours: Option<&OperationState>, n
 }
 
 /// What a watch remembers of the last look before its sync.
-pub fn before_sync(app: &Application, plan: &TargetPlan, watch: &mut WatchFact) {
+pub fn before_sync(app: &Application, plan: &TargetPlan, watch: &mut ApplicationWatch) {
     watch.before = remembered(app);
     watch.degraded_before = judge(app, &watch.before, &plan.ours()).health == Health::Degraded;
     watch.last_before = app.last.as_ref().and_then(|last| last.started);

@@ -243,11 +243,16 @@ pub fn apps(catalog: &Catalog, seen: &[(ArgoApplication, Seen)], gitops: &GitOps
             .collect();
         lines.push(format!("*{}* ({}): {}", app.name, app.repo, escape(&environments.join("; "))));
         for (name, environment) in &app.environments {
-            let known = seen.iter().find(|(application, _)| *application == environment.argocd);
-            let Some((_, seen)) = known else { continue };
-            let odd = seen.found.oddities(environment, gitops);
-            if !odd.is_empty() {
-                lines.push(format!(":warning: {name}: {} (seen {}).", escape(&odd.join("; ")), moment(seen.at)));
+            let of = |one: &ArgoApplication| seen.iter().find(|(application, _)| application == one);
+            for (application, seen) in environment.applications.iter().filter_map(of) {
+                let odd = seen.found.oddities(environment, gitops);
+                if odd.is_empty() {
+                    continue;
+                }
+                let several = !environment.applications.rest().is_empty();
+                let which = if several { format!("{}: ", code(application.name.as_str())) } else { String::new() };
+                let odd = escape(&odd.join("; "));
+                lines.push(format!(":warning: {name}: {which}{odd} (seen {}).", moment(seen.at)));
             }
         }
     }

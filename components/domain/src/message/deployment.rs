@@ -3,10 +3,12 @@
 use super::blocks::{Message, SMALL, SUMMARY, context, section};
 use super::button::{self, Button};
 use super::outcome::last_word;
-use super::progress::{syncing, with_waiting};
+use super::progress::{each, syncing, with_waiting};
 use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
 use super::{remarks, sentence};
-use crate::deployment::{ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State};
+use crate::deployment::{
+    ApplicationWatch, ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State,
+};
 use crate::fault::Fault;
 use crate::names::{DeploymentId, Target};
 use crate::refusal::Refusal;
@@ -80,6 +82,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     }
     blocks.extend(facts.changes.as_ref().map(new_in_it).filter(|text| !text.is_empty()).map(|text| context(&text)));
     blocks.extend(riders(facts).map(|text| context(&text)));
+    blocks.extend(each(facts).map(|text| context(&text)));
     blocks.extend(remarks::lines(facts).iter().map(|text| context(text)));
     blocks.extend(steps(facts).map(|text| context(&text)));
     blocks.extend(button::row(buttons));
@@ -98,13 +101,15 @@ fn overridden(facts: &Facts) -> Option<String> {
 /// How far it is, with the time that each step took since it was asked for.
 pub(super) fn steps(facts: &Facts) -> Option<String> {
     let (request, committed) = (facts.request.as_ref()?, facts.committed.as_ref()?);
-    let watch = facts.watch.as_ref();
+    let applications: Vec<_> = facts.applications().into_iter().map(|(_, watch)| watch).collect();
     let after = |at: Timestamp| lasted(at.since(request.at));
     let mut steps = vec![format!("✓ committed {}", after(committed.at))];
     steps.extend(facts.push.as_ref().map(|push| format!("✓ Argo CD notified {}", after(push.at))));
-    steps.extend(watch.and_then(|watch| watch.asked).map(|at| format!("✓ sync requested {}", after(at))));
-    let synced = watch.and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
-    let ended = watch.and_then(|watch| watch.ended_seen).map(|at| format!(" {}", after(at)));
+    let asked = applications.iter().filter_map(|watch| watch.asked).min();
+    steps.extend(asked.map(|at| format!("✓ sync requested {}", after(at))));
+    let synced = facts.is_synced();
+    let ended: Option<Vec<Timestamp>> = applications.iter().map(|watch| watch.ended_seen).collect();
+    let ended = ended.and_then(|all| all.into_iter().max()).map(|at| format!(" {}", after(at)));
     steps.extend((synced || ended.is_some()).then(|| format!("✓ synced{}", ended.unwrap_or_default())));
     steps.extend(facts.outcome.as_ref().map(|outcome| {
         let how = match outcome.word {
@@ -212,21 +217,29 @@ fn approvals(facts: &Facts, refusal: &Refusal) -> (&'static str, String) {
 }
 
 fn status(facts: &Facts) -> (&'static str, String) {
-    let watch = facts.watch.as_ref();
     if let Some(outcome) = &facts.outcome {
-        return last_word(facts, &outcome.word);
+        return last_word(facts, outcome);
     }
     let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
     let sha = code(committed.sha.short());
-    if watch.is_some_and(|watch| watch.asked.is_some() || watch.taken.is_some()) {
-        return (":arrows_counterclockwise:", with_waiting(syncing(&sha, watch), watch));
+    let applications = facts.applications();
+    let several = applications.len() > 1;
+    // Of several, each has a line of its own.
+    let watch = if several { ApplicationWatch::default() } else { facts.said_at() };
+    if facts.has_begun() && several {
+        let live = applications.iter().filter(|(_, watch)| watch.over.is_some()).count();
+        let text = format!("rolling out {sha}: live in {live} of {} Argo CD applications.", applications.len());
+        return (":arrows_counterclockwise:", text);
+    }
+    if facts.has_begun() {
+        return (":arrows_counterclockwise:", with_waiting(syncing(&sha, &watch), &watch));
     }
     let text = if committed.reused {
         format!("this version is already in Git (my commit {sha}), so I'm rolling that out.")
     } else {
         format!("committed {sha}.")
     };
-    (":hourglass_flowing_sand:", with_waiting(text, watch))
+    (":hourglass_flowing_sand:", with_waiting(text, &watch))
 }
 
 /// Who asked, what changes, where to look.

@@ -4,7 +4,7 @@ use super::progress::{held_by, waiting_for, waiting_for_hook};
 use super::remarks::as_before;
 use super::text::{LONG, SHORT, code, code_escape, codes, lasted, link, said, words};
 use super::{button, sentence};
-use crate::deployment::{Doubt, Facts, Failure, LastWord, Proof, Waiting};
+use crate::deployment::{ApplicationWatch, Doubt, Facts, Failure, LastWord, OutcomeFact, Proof, Waiting};
 use std::time::Duration;
 
 /// The commit, after a word for it.
@@ -15,8 +15,7 @@ fn in_brackets(facts: &Facts) -> String {
 /// What every last word after the commit says: what is different now. `asked`: the sync may have begun.
 fn changed(facts: &Facts, asked: bool) -> String {
     let sha = in_brackets(facts);
-    let synced = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).is_some_and(|progress| progress.synced);
-    let cluster = match (synced, asked) {
+    let cluster = match (facts.is_synced(), asked) {
         (true, _) => ", and so does the cluster",
         (false, true) => "; the cluster may have parts of it",
         (false, false) => "; the cluster is unchanged",
@@ -24,10 +23,18 @@ fn changed(facts: &Facts, asked: bool) -> String {
     format!("Git has the new version{sha}{cluster}.")
 }
 
-pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String) {
+pub(super) fn last_word(facts: &Facts, outcome: &OutcomeFact) -> (&'static str, String) {
+    let (mark, text) = said_of(facts, &outcome.word);
+    match &outcome.application {
+        Some(application) => (mark, format!("{}: {text}", code(application.name.as_str()))),
+        None => (mark, text),
+    }
+}
+
+fn said_of(facts: &Facts, word: &LastWord) -> (&'static str, String) {
+    let watch = facts.said_at();
     // An ask without an answer may have been taken.
-    let asked =
-        facts.watch.as_ref().is_some_and(|watch| watch.taken.is_some() || watch.asked.is_some() || watch.automated);
+    let asked = facts.has_begun() || watch.automated;
     match word {
         LastWord::Live { proof, synced_by, urls } => {
             (":white_check_mark:", live(facts, *proof, synced_by.as_deref(), urls))
@@ -52,15 +59,15 @@ pub(super) fn last_word(facts: &Facts, word: &LastWord) -> (&'static str, String
                 (None, Some(health)) if !health.is_empty() => {
                     format!(": it isn't healthy yet (Argo CD says {})", words(&health.to_lowercase(), SHORT))
                 }
-                _ => match facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()) {
+                _ => match &watch.progress {
                     Some(progress) if !progress.synced => {
-                        let hook = facts.watch.as_ref().and_then(waiting_for_hook).map(|hook| format!(": {hook}"));
+                        let hook = waiting_for_hook(&watch).map(|hook| format!(": {hook}"));
                         format!(": it isn't rolled out yet{}", hook.unwrap_or_else(|| said(&progress.message)))
                     }
                     _ => String::new(),
                 },
             };
-            let held = facts.watch.as_ref().and_then(|watch| watch.progress.as_ref()).map(held_by).unwrap_or_default();
+            let held = watch.progress.as_ref().map(held_by).unwrap_or_default();
             let changed = format!("{}{held}", changed(facts, asked));
             let back = if asked && button::offers_roll_back(facts) { ", *Roll back* returns to the last healthy version" } else { "" };
             let text = format!("timed out{}{why}. {changed} Argo CD shows what holds it up. *Retry* goes on from here{back}.", which_passed(facts));
@@ -99,15 +106,14 @@ fn live(facts: &Facts, proof: Proof, synced_by: Option<&str>, urls: &[String]) -
 
 /// Which of the two periods has passed: the one until Argo CD takes the sync, or the one of the rollout.
 fn which_passed(facts: &Facts) -> String {
-    let watch = facts.watch.as_ref();
-    let taken = watch.and_then(|watch| watch.taken);
+    let ApplicationWatch { taken, asked, .. } = facts.said_at();
     let Some((since, outcome)) = taken.or(facts.committed.as_ref().map(|fact| fact.at)).zip(facts.outcome.as_ref())
     else {
         return String::new();
     };
     let seconds = outcome.at.since(since).as_secs();
     let passed = lasted(Duration::from_secs(if seconds < 60 { seconds } else { (seconds / 60).saturating_mul(60) }));
-    match (taken, watch.and_then(|watch| watch.asked)) {
+    match (taken, asked) {
         (Some(_), _) => format!(" {passed} after Argo CD took the sync"),
         (None, Some(_)) => format!(" {passed} after the commit, because Argo CD didn't confirm the sync"),
         (None, None) => format!(" {passed} after the commit, because Argo CD didn't take the sync"),
@@ -183,10 +189,9 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
 
 /// Why our image was not applied.
 fn where_to_look(facts: &Facts) -> String {
-    let left_out = facts.watch.as_ref().and_then(|watch| watch.remarks.left_out.as_ref());
-    match (left_out, &facts.commit) {
+    match (facts.said_at().remarks.left_out, &facts.commit) {
         (Some(paths), Some(commit)) => {
-            let (file, paths) = (code(commit.target().files.first()), code_escape(paths, LONG));
+            let (file, paths) = (code(commit.target().files.first()), code_escape(&paths, LONG));
             format!(
                 "Argo CD may have kept its old manifests: the application's annotation `manifest-generate-paths` (`{paths}`) leaves out {file}. Add that file."
             )

@@ -1,13 +1,15 @@
 //! How far a rollout is, in words: while it runs, and as the reason in a last word.
 
+use super::blocks::SMALL;
 use super::sentence;
-use super::text::{LONG, SHORT, lasted, words};
-use crate::deployment::{Progress, Waiting, WatchFact};
+use super::text::{LONG, SHORT, code, cut, lasted, words};
+use crate::deployment::{ApplicationWatch, Facts, LastWord, Progress, Waiting};
+use crate::names::ArgoApplication;
 use std::time::Duration;
 
 /// How far the rollout is.
-pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
-    let Some(progress) = watch.and_then(|watch| watch.progress.as_ref()) else { return format!("rolling out {sha}.") };
+pub(super) fn syncing(sha: &str, watch: &ApplicationWatch) -> String {
+    let Some(progress) = &watch.progress else { return format!("rolling out {sha}.") };
     if progress.synced && progress.health.is_empty() {
         return format!("rolled out {sha}. Argo CD is checking its health.");
     }
@@ -22,7 +24,7 @@ pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
         done => Some(format!("{done} resources")),
     });
     let message = || words(&progress.message, LONG).trim_end_matches('.').to_owned();
-    parts.extend(watch.and_then(waiting_for_hook).or_else(|| Some(message()).filter(|message| !message.is_empty())));
+    parts.extend(waiting_for_hook(watch).or_else(|| Some(message()).filter(|message| !message.is_empty())));
     parts.extend(Some(progress.retry).filter(|retry| *retry > 0).map(|retry| format!("retry {retry}")));
     if parts.is_empty() {
         return format!("rolling out {sha}.");
@@ -30,8 +32,36 @@ pub(super) fn syncing(sha: &str, watch: Option<&WatchFact>) -> String {
     format!("rolling out {sha}: {}.{}", parts.join(", "), held_by(progress))
 }
 
+/// Where a deploy goes to several applications: how it is at each, a line each.
+pub(super) fn each(facts: &Facts) -> Option<String> {
+    let (committed, applications) = (facts.committed.as_ref()?, facts.applications());
+    if applications.len() < 2 {
+        return None;
+    }
+    let sha = code(committed.sha.short());
+    let line = |application: &ArgoApplication, watch: &ApplicationWatch| {
+        let said = facts.outcome.as_ref().filter(|outcome| {
+            let here = outcome.application.as_ref();
+            here.map_or(matches!(outcome.word, LastWord::Live { .. }), |here| here.is(application))
+        });
+        let how = match said.map(|outcome| &outcome.word).or(watch.over.as_ref()) {
+            Some(LastWord::Live { .. }) => "live.".to_owned(),
+            Some(LastWord::TimedOut { .. }) => "timed out.".to_owned(),
+            Some(LastWord::Superseded { .. }) => "stopped.".to_owned(),
+            Some(_) => "failed.".to_owned(),
+            None if watch.has_begun() => with_waiting(syncing(&sha, watch), watch),
+            None => with_waiting("not rolled out yet.".to_owned(), watch),
+        };
+        // What is not over is not followed any further.
+        let then = if facts.outcome.is_some() && said.is_none() && watch.over.is_none() { "last seen: " } else { "" };
+        format!("• {}: {then}{how}", code(application.name.as_str()))
+    };
+    let lines: Vec<String> = applications.iter().map(|(application, watch)| line(application, watch)).collect();
+    Some(cut(&lines.join("\n"), SMALL))
+}
+
 /// The hook that holds a sync, with how long.
-pub(super) fn waiting_for_hook(watch: &WatchFact) -> Option<String> {
+pub(super) fn waiting_for_hook(watch: &ApplicationWatch) -> Option<String> {
     let (hook, minutes) = watch.remarks.hook.as_ref()?;
     let time = if *minutes == 0 {
         String::new()
@@ -46,15 +76,15 @@ pub(super) fn held_by(progress: &Progress) -> String {
     if progress.holds.is_empty() { String::new() } else { format!(" {}.", words(&progress.holds, LONG)) }
 }
 
-pub(super) fn with_waiting(mut text: String, watch: Option<&WatchFact>) -> String {
-    text.push_str(&match watch.and_then(|watch| watch.waiting.as_ref()) {
+pub(super) fn with_waiting(mut text: String, watch: &ApplicationWatch) -> String {
+    text.push_str(&match &watch.waiting {
         Some(Waiting::ArgoCd { fault }) => {
             format!(" I'm still trying: {}.", sentence::cause(fault.system, &fault.cause))
         }
         Some(waiting) => format!(" Waiting{}.", waiting_for(waiting)),
         None => String::new(),
     });
-    if watch.is_some_and(|watch| watch.automated) {
+    if watch.automated {
         text.push_str(
             " Auto-sync is on in Argo CD, so I only watch: add `sync: auto` to this app in `deploy-bot.yaml`, or switch auto-sync off.",
         );

@@ -1,13 +1,25 @@
 //! What Argo CD shows of an application besides how far the rollout is.
 
-use super::text::{LONG, SHORT, codes, counted, words};
+use super::text::{LONG, SHORT, code, codes, counted, words};
 use crate::application::Condition;
-use crate::deployment::Facts;
+use crate::deployment::{ApplicationWatch, AsBefore, Facts, Remarks};
+use crate::names::ArgoApplication;
 
 /// In small print, while it holds and with the last word.
 pub(super) fn lines(facts: &Facts) -> Vec<String> {
-    let Some(watch) = &facts.watch else { return Vec::new() };
-    let remarks = &watch.remarks;
+    let applications = facts.applications();
+    let several = applications.len() > 1;
+    let of = |(application, watch): &(&ArgoApplication, ApplicationWatch)| {
+        let name = if several { format!("{}: ", code(application.name.as_str())) } else { String::new() };
+        of_one(&watch.remarks).into_iter().map(move |line| format!("{name}{line}")).collect::<Vec<_>>()
+    };
+    applications.iter().flat_map(of).take(MOST_LINES).collect()
+}
+
+/// A message has room for so many.
+const MOST_LINES: usize = 8;
+
+fn of_one(remarks: &Remarks) -> Vec<String> {
     let of = |condition: &Condition| {
         format!("{}: {}", words(&condition.kind, SHORT), words(&condition.message, LONG).trim_end_matches('.'))
     };
@@ -25,9 +37,11 @@ pub(super) fn lines(facts: &Facts) -> Vec<String> {
 
 /// What was so before, or is another target's, and is no reason not to call it live.
 pub(super) fn as_before(facts: &Facts) -> String {
-    let Some(so) = facts.watch.as_ref().and_then(|watch| watch.remarks.as_before.as_ref()) else {
-        return String::new();
-    };
+    let all = facts.applications().into_iter().filter_map(|(_, watch)| watch.remarks.as_before);
+    all.take(2).map(|so| health_as_before(&so)).collect()
+}
+
+fn health_as_before(so: &AsBefore) -> String {
     let few = |names: &[String]| few(names, u32::try_from(names.len()).unwrap_or(u32::MAX));
     let health = words(&so.health, SHORT);
     let before =

@@ -12,8 +12,8 @@ use crate::deployment::samples::{
     at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
 };
 use crate::deployment::{
-    AsBefore, ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord, OutcomeFact, Progress,
-    Proof, Reference, Remarks, RequestFact, Rider, Riders, TargetPlan, Waiting, WatchFact,
+    ApplicationWatch, AsBefore, ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord,
+    OutcomeFact, Progress, Proof, Reference, Remarks, RequestFact, Rider, Riders, TargetPlan, Waiting,
 };
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::image::Tag;
@@ -467,8 +467,8 @@ fn an_end_before_the_commit() {
 // ---- The message, after the commit ----
 
 /// The first block of the watch's message with this fact.
-fn watched(watch: WatchFact) -> String {
-    words(&Facts { watch: Some(watch), ..relayed() })
+fn watched(watch: ApplicationWatch) -> String {
+    words(&Facts { watch: Some(watch.into()), ..relayed() })
 }
 
 fn words(facts: &Facts) -> String {
@@ -488,8 +488,8 @@ fn beside(because: &[&str]) -> Remarks {
     Remarks { as_before: Some(AsBefore { health: "Degraded".to_owned(), because, theirs }), ..Remarks::default() }
 }
 
-fn asked() -> WatchFact {
-    WatchFact { asked: Some(at(5)), taken: Some(at(6)), ..WatchFact::default() }
+fn asked() -> ApplicationWatch {
+    ApplicationWatch { asked: Some(at(5)), taken: Some(at(6)), ..ApplicationWatch::default() }
 }
 
 #[test]
@@ -519,7 +519,7 @@ fn a_committed_deployment_shows_who_what_and_where() {
 
 #[test]
 fn how_far_the_sync_is() {
-    let progress = |progress| watched(WatchFact { progress: Some(progress), ..asked() });
+    let progress = |progress| watched(ApplicationWatch { progress: Some(progress), ..asked() });
     let applying = Progress {
         message: "waiting for healthy state of apps/Deployment/checkout.".to_owned(),
         resources: 3,
@@ -548,7 +548,7 @@ fn no_answer() -> Waiting {
 
 #[test]
 fn what_a_deployment_waits_for() {
-    let waiting = |waiting| watched(WatchFact { waiting: Some(waiting), ..WatchFact::default() });
+    let waiting = |waiting| watched(ApplicationWatch { waiting: Some(waiting), ..ApplicationWatch::default() });
     insta::assert_snapshot!(list_of([
         ("somebody", waiting(Waiting::OtherOperation { by: Some("eve".to_owned()), of: None, hook: None })),
         ("nobody known", waiting(Waiting::OtherOperation { by: None, of: None, hook: None })),
@@ -562,7 +562,7 @@ fn what_a_deployment_waits_for() {
         ),
         ("window", waiting(Waiting::SyncWindow)),
         ("Argo CD", waiting(no_answer())),
-        ("auto-sync", watched(WatchFact { automated: true, ..asked() })),
+        ("auto-sync", watched(ApplicationWatch { automated: true, ..asked() })),
     ]), @"
     somebody: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD, started by eve.
     nobody known: :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`. Waiting for another operation in Argo CD.
@@ -574,11 +574,11 @@ fn what_a_deployment_waits_for() {
 }
 
 fn outcome(seconds: u64, word: LastWord) -> Option<OutcomeFact> {
-    Some(OutcomeFact { at: at(seconds), word })
+    Some(OutcomeFact { at: at(seconds), word, application: None })
 }
 
-fn last(word: LastWord, watch: WatchFact) -> String {
-    words(&Facts { watch: Some(watch), outcome: outcome(903, word), ..relayed() })
+fn last(word: LastWord, watch: ApplicationWatch) -> String {
+    words(&Facts { watch: Some(watch.into()), outcome: outcome(903, word), ..relayed() })
 }
 
 #[test]
@@ -587,8 +587,8 @@ fn what_argocd_shows_besides_is_in_small_print() {
     let invalid = || condition("InvalidSpecError", "application destination has no <cluster>.");
     let orphans = || condition("OrphanedResourceWarning", "Application has 3 orphaned resources");
     let of = |remarks: Remarks, word: Option<LastWord>| {
-        let outcome = word.map(|word| OutcomeFact { at: at(903), word });
-        let facts = Facts { watch: Some(WatchFact { remarks, ..asked() }), outcome, ..relayed() };
+        let outcome = word.map(|word| OutcomeFact { at: at(903), word, application: None });
+        let facts = Facts { watch: Some(ApplicationWatch { remarks, ..asked() }.into()), outcome, ..relayed() };
         let shown = show(&after_commit(&id('1'), &facts));
         shown
             .lines()
@@ -615,18 +615,18 @@ fn what_argocd_shows_besides_is_in_small_print() {
     ");
 }
 
-fn in_a_hook() -> WatchFact {
+fn in_a_hook() -> ApplicationWatch {
     let message = "waiting for completion of hook batch/Job/migrate".to_owned();
     let hook = Some(("Job/migrate (PostSync hook)".to_owned(), 14));
     let remarks = Remarks { hook, ..Remarks::default() };
-    WatchFact { progress: Some(Progress { message, ..Progress::default() }), remarks, ..asked() }
+    ApplicationWatch { progress: Some(Progress { message, ..Progress::default() }), remarks, ..asked() }
 }
 
 #[test]
 fn a_workload_of_another_service_is_named() {
     insta::assert_snapshot!(list_of([
-        ("live beside another's", last(live(), WatchFact { remarks: beside(&[]), ..asked() })),
-        ("live beside both", last(live(), WatchFact { remarks: beside(&["Ingress/checkout"]), ..asked() })),
+        ("live beside another's", last(live(), ApplicationWatch { remarks: beside(&[]), ..asked() })),
+        ("live beside both", last(live(), ApplicationWatch { remarks: beside(&["Ingress/checkout"]), ..asked() })),
     ]), @"
     live beside another's: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded, because of `Deployment/search` with another app's image.
     live beside both: :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`. Argo CD calls the app Degraded as before, because of `Ingress/checkout`, and because of `Deployment/search` with another app's image.
@@ -636,7 +636,7 @@ fn a_workload_of_another_service_is_named() {
 #[test]
 fn a_last_word_with_everything_below_it() {
     insta::assert_snapshot!(show(&after_commit(&id('1'), &Facts {
-        watch: Some(asked()),
+        watch: Some(asked().into()),
         outcome: outcome(60, LastWord::Live { proof: Proof::Runs, synced_by: None, urls: vec!["https://checkout.acme.example".to_owned()] }),
         ..relayed()
     })), @"
@@ -653,15 +653,15 @@ fn every_last_word() {
     let superseded = |by: Option<&str>| LastWord::Superseded { by_deployment: None, by_person: by.map(str::to_owned) };
     let timed_out = |waiting, health: Option<&str>| LastWord::TimedOut { waiting, health: health.map(str::to_owned) };
     let newer = || LastWord::Superseded { by_deployment: Some(id('2')), by_person: None };
-    let synced = WatchFact { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
+    let synced = ApplicationWatch { progress: Some(Progress { synced: true, ..Progress::default() }), ..asked() };
     let holds = "Pod checkout-1: ImagePullBackOff".to_owned();
-    let held = WatchFact { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
-    let (before, unanswered) = (WatchFact::default(), WatchFact { taken: None, ..asked() });
+    let held = ApplicationWatch { progress: Some(Progress { synced: true, holds, ..Progress::default() }), ..asked() };
+    let (before, unanswered) = (ApplicationWatch::default(), ApplicationWatch { taken: None, ..asked() });
     insta::assert_snapshot!(list_of([
         ("live", last(live(), asked())),
         ("live without an image", last(LastWord::Live { proof: Proof::NoImage, synced_by: None, urls: vec!["ftp://x".to_owned()] }, asked())),
         ("live, not asked", last(LastWord::Live { proof: Proof::NotAsked, synced_by: None, urls: Vec::new() }, asked())),
-        ("live as before", last(live(), WatchFact { remarks: remarks(), ..asked() })),
+        ("live as before", last(live(), ApplicationWatch { remarks: remarks(), ..asked() })),
         ("synced over", last(LastWord::Live { proof: Proof::Applied, synced_by: Some("eve".to_owned()), urls: Vec::new() }, asked())),
         ("superseded by ours", last(newer(), before.clone())),
         ("superseded by eve", last(superseded(Some("eve")), asked())),
@@ -704,7 +704,7 @@ fn every_last_word() {
 fn every_failure_says_what_is_changed_and_what_to_do() {
     let text = |text: &str| text.to_owned();
     let resources = || vec![text("Job/migrate: exit code 1"), text("Deployment/checkout: 1 of 2 replicas")];
-    let failed = |failure| last(LastWord::Failed { failure }, WatchFact::default());
+    let failed = |failure| last(LastWord::Failed { failure }, ApplicationWatch::default());
     let failed_later = |failure| last(LastWord::Failed { failure }, asked());
     let wanted = || text("ghcr.io/acme/checkout:faster-cart-aaaaaaa");
     let found = vec![text("ghcr.io/acme/checkout:main-1234567"), text("redis:7")];
@@ -712,7 +712,10 @@ fn every_failure_says_what_is_changed_and_what_to_do() {
         LastWord::Failed {
             failure: Failure::OtherImage { wanted: wanted(), found: found.clone(), why: Doubt::OtherTag },
         },
-        WatchFact { remarks: Remarks { left_out: Some(".;/charts".to_owned()), ..Remarks::default() }, ..asked() },
+        ApplicationWatch {
+            remarks: Remarks { left_out: Some(".;/charts".to_owned()), ..Remarks::default() },
+            ..asked()
+        },
     );
     let token = Fault::new(System::ArgoCd, "ask Argo CD for the sync", Cause::Unauthorized).changed(Changed::Yes);
     insta::assert_snapshot!(list_of([

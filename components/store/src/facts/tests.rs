@@ -6,9 +6,10 @@ use domain::deployment::samples::{
     target_plan, user,
 };
 use domain::deployment::{
-    Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact, DeploymentState, Doubt,
-    End, EndFact, Failure, GitHubFact, Granted, LastWord, LookFact, Lost, MessageFact, OutcomeFact, Progress, PushFact,
-    Remarks, Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice, Waiting, WatchFact,
+    ApplicationWatch, Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact,
+    DeploymentState, Doubt, End, EndFact, Failure, GitHubFact, Granted, LastWord, LookFact, Lost, MessageFact,
+    OutcomeFact, Progress, PushFact, Remarks, Rendering, Rider, Riders, StopFact, TargetPlan, Told, Trouble, Voice,
+    Waiting, WatchFact,
 };
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::image::Tag;
@@ -153,7 +154,7 @@ fn every_fact_is_read_as_it_was_written() {
         LastWord::Lost { failure: Failure::NoApplication },
     ]);
     for word in words {
-        same(&WatchFact {
+        let watch = ApplicationWatch {
             looked: true,
             asked: Some(at(5)),
             last_before: Some(at(1)),
@@ -186,12 +187,15 @@ fn every_fact_is_read_as_it_was_written() {
             automated: true,
             doubts_image: true,
             pods_unseen: Some(at(7)),
+            rendering: Some(Rendering::Asked(at(7))),
             hooks_ran: true,
             repeats: 1,
             trouble: Some(Trouble { since: at(7), last: at(8), at_sync: true, failure: Failure::NoApplication }),
-            voice: voice.clone(),
-        });
-        same(&OutcomeFact { at: at(8), word });
+            over: Some(word.clone()),
+        };
+        same(&WatchFact { applications: vec![ApplicationWatch::default(), watch], voice: voice.clone() });
+        same(&OutcomeFact { at: at(8), word: word.clone(), application: None });
+        same(&OutcomeFact { at: at(8), word, application: Some(application()) });
     }
 }
 
@@ -203,7 +207,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         message: Some(MessageFact::default()),
         cancel: Some(CancelFact { by: None, at: at(1) }),
         watch: Some(WatchFact::default()),
-        outcome: Some(OutcomeFact { at: at(8), word: live() }),
+        outcome: Some(OutcomeFact { at: at(8), word: live(), application: None }),
         approvals: Some(ApprovalsFact::default()),
         changes: Some(changes()),
         stop: Some(StopFact { by: user("U1"), of: id('2') }),

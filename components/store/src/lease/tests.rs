@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::task::{Context, Waker};
 
 fn take<'w>(memory: &'w Memory, name: &str) -> Option<Lease<'w, Memory>> {
-    memory.run(Lease::take(memory, name, secs(10))).unwrap()
+    memory.run(Lease::take(memory, &[name.to_owned()], secs(10))).unwrap()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_local_deadline_counts_from_before_the_command_was_sent() {
         }
     }
     let slow = Slow(Memory::default());
-    let lease = slow.0.run(Lease::take(&slow, "watch", secs(10))).unwrap().unwrap();
+    let lease = slow.0.run(Lease::take(&slow, &["watch".to_owned()], secs(10))).unwrap().unwrap();
     assert_eq!(lease.check(secs(7)), Ok(()));
     assert_eq!(lease.check(secs(8)), Err(LeaseLost));
     slow.0.run(lease.renew()).unwrap();
@@ -138,7 +138,7 @@ fn without_redis_nothing_is_taken_and_nothing_renewed() {
     let memory = Memory::default();
     let lease = take(&memory, "watch").unwrap();
     memory.redis_is_down.set(true);
-    assert!(memory.run(Lease::take(&memory, "carry/1", secs(10))).is_err());
+    assert!(memory.run(Lease::take(&memory, &["carry/1".to_owned()], secs(10))).is_err());
     assert!(memory.run(is_held(&memory, "watch")).is_err());
     assert_eq!(memory.run(lease.renew()), Err(LeaseLost));
     // What was taken is still ours for as long as nobody else can have it.
@@ -266,6 +266,34 @@ fn a_taken_lease_is_waited_for_or_not() {
     let when = memory.run(Lease::hold(&memory, "watch", TERMS, wait, async |_| Ok(memory.elapsed())));
     assert_eq!(when, Ok(secs(12)));
     memory.run(other.release());
+}
+
+#[test]
+fn several_names_are_taken_together_and_none_is_kept_while_another_is_taken() {
+    let memory = Memory::default();
+    let names = ["eu".to_owned(), "us".to_owned()];
+    let other = take(&memory, "us").unwrap();
+    let wait = async || {
+        assert_eq!((is_held(&memory, "eu").await, is_held(&memory, "us").await), (Ok(false), Ok(true)));
+        memory.sleep(secs(4)).await;
+        Ok::<(), StoreError>(())
+    };
+    let work = async |lease: &Lease<'_, Memory>| {
+        memory.sleep(secs(60)).await;
+        assert_eq!((is_held(&memory, "eu").await, is_held(&memory, "us").await), (Ok(true), Ok(true)), "renewed");
+        Ok::<_, StoreError>(lease.check(secs(7)))
+    };
+    assert_eq!(memory.run(Lease::hold_all(&memory, &names, TERMS, wait, work)), Ok(Ok(())));
+    assert!(is_free(&memory, "eu") && is_free(&memory, "us"));
+    memory.run(other.release());
+    // One that is lost takes the others with it.
+    let lost = async |lease: &Lease<'_, Memory>| -> Result<(), StoreError> {
+        assert_eq!(Redis::number(&memory, "DEL", &["deploy-bot/lease/us"]).await, Ok(Some(1)));
+        lease.ensure(secs(11)).await?;
+        panic!("not reached")
+    };
+    let done = memory.run(Lease::hold_all(&memory, &names, TERMS, async || Ok(()), lost));
+    assert_eq!(done, Err(StoreError::LeaseLost));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use e2e::cluster::{cluster, deployment, hook, workload};
 use sandbox::world::{DEPLOYS, GITOPS};
 
 /// Carol makes one chart of checkout and payments, which are both in checkout's Argo CD application from now on.
-async fn share(room: &mut Room, checkout: String) -> Result<()> {
+pub(super) async fn share(room: &mut Room, checkout: String) -> Result<()> {
     put_together(room);
     room.runs("checkout", &[checkout, payments()]).await
 }
@@ -49,7 +49,7 @@ async fn run(room: &Room, checkout: &str, payments: &str) -> Result<()> {
 }
 
 /// What was said on the way, the last word included.
-fn said(room: &Room, words: &str) -> bool {
+pub(super) fn said(room: &Room, words: &str) -> bool {
     room.said().iter().any(|(_, _, text)| text.contains(words))
 }
 

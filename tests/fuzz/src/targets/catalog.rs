@@ -9,7 +9,7 @@ use domain::catalog::{
 };
 use domain::image::VerifyRunning;
 use domain::message;
-use domain::names::{BranchName, FilePath, SlackChannel, SlackUser, Target};
+use domain::names::{ArgoApplication, BranchName, FilePath, KubeName, SlackChannel, SlackUser, Target};
 use domain::refusal::{NotAllowed, Refusal};
 use domain::time::Timestamp;
 use serde_json::{Value, json};
@@ -18,13 +18,25 @@ use std::time::Duration;
 
 /// The long form of an environment. JSON is YAML.
 fn written_out(environment: &Environment) -> Value {
-    let Environment { files, tag_at, argocd, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
-        environment;
+    let Environment {
+        files,
+        tag_at,
+        applications,
+        owners,
+        gates,
+        deadline,
+        degraded_grace,
+        mirrors,
+        verify_running,
+        sync,
+    } = environment;
     let Gates { allow, branches, checks, reviews, foreign_changes, approvals, freeze } = gates;
+    let argocd = applications.first();
+    let names: Vec<&KubeName> = applications.iter().map(|application| &application.name).collect();
     let mut all = json!({
         "values": files,
         "tag_at": tag_at,
-        "argocd": { "application": argocd.name, "project": argocd.project },
+        "argocd": { "applications": names, "project": argocd.project },
         "owners": people(owners),
         "checks": match checks { Checks::Ignore => "ignore", Checks::Required => "required" },
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
@@ -136,9 +148,10 @@ pub fn catalog(data: &[u8]) {
             gates_hold(&environment.gates);
             assert!((30..=7200).contains(&environment.deadline.as_secs()), "{:?}", environment.deadline);
             assert!(environment.degraded_grace <= Duration::from_secs(600));
-            let argocd = &environment.argocd;
-            let project = *projects.entry((&argocd.namespace, &argocd.name)).or_insert(&argocd.project);
-            assert_eq!(project, &argocd.project, "{} is in two projects", argocd.name);
+            for ArgoApplication { name, namespace, project } in environment.applications.iter() {
+                let known = *projects.entry((namespace, name)).or_insert(project);
+                assert_eq!(known, project, "{name} is in two projects");
+            }
             assert!(!environment.tag_at.is_empty());
             for place in environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
                 assert!(places.insert(place), "{place:?} belongs to two targets");

@@ -1,5 +1,6 @@
 use super::*;
 use domain::names::{AppName, ArgoApplication, EnvironmentName, KubeName, SlackChannel, Target};
+use domain::nonempty::NonEmpty;
 use domain::push::ManagedTarget;
 use serde_json::{Value, json};
 
@@ -16,7 +17,11 @@ fn target(app: &str, environment: &str) -> Target {
 fn managed(app: &str) -> ManagedTarget {
     let name = |text| KubeName::parse(text).unwrap();
     let argocd = ArgoApplication { name: name(app), project: name("default"), namespace: None };
-    ManagedTarget { target: target(app, "default"), argocd, channel: SlackChannel::parse("C0DEPLOYS").ok() }
+    ManagedTarget {
+        target: target(app, "default"),
+        applications: NonEmpty::one(argocd),
+        channel: SlackChannel::parse("C0DEPLOYS").ok(),
+    }
 }
 
 fn files(all: &[(&str, &[&str])]) -> Managed {

@@ -9,7 +9,7 @@ pub(super) fn touched(app: &str, files: &[&str], commits: usize) -> Touched {
         Target { app: AppName::parse(app).unwrap(), environment: EnvironmentName::parse("production").unwrap() };
     let managed = ManagedTarget {
         target,
-        argocd: crate::deployment::samples::commit().target().application().clone(),
+        applications: crate::deployment::samples::commit().target().applications.clone(),
         channel: SlackChannel::parse("C0G9QF9GW").ok(),
     };
     let files = files.iter().map(|file| path(file.trim_end_matches('/'))).collect();

@@ -138,7 +138,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 &after_commit(
                     &id('1'),
                     &Facts {
-                        watch: Some(WatchFact { remarks: remarks.clone(), ..asked() }),
+                        watch: Some(ApplicationWatch { remarks: remarks.clone(), ..asked() }.into()),
                         outcome: outcome(60, word),
                         ..facts.clone()
                     },
@@ -149,13 +149,13 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         let progress = Progress { health: s(), message: s(), holds: s(), resources: u32::MAX, ..Progress::default() };
         for synced in [false, true] {
             let progress = Some(Progress { synced, ..progress.clone() });
-            let watch = WatchFact {
+            let watch = ApplicationWatch {
                 progress,
                 waiting: Some(Waiting::OtherOperation { by: Some(s()), of: None, hook: Some(s()) }),
                 automated: true,
                 ..asked()
             };
-            check_message(&after_commit(&id('1'), &Facts { watch: Some(watch), ..facts.clone() }), "progress");
+            check_message(&after_commit(&id('1'), &Facts { watch: Some(watch.into()), ..facts.clone() }), "progress");
         }
         let refusals = [
             Refusal::Syntax {
@@ -322,13 +322,13 @@ proptest! {
         let failure = Failure::Sync { message: text.clone(), resources: vec![other.clone(); 5] };
         let waiting = Some(Waiting::OtherOperation { by: Some(text.clone()), of: None, hook: Some(text.clone()) });
         let progress = Progress { message: text.clone(), health: other.clone(), resources: 3, ..Progress::default() };
-        let watch = WatchFact { waiting, progress: Some(progress), automated: true, ended_seen: Some(at(7)), ..asked() };
+        let watch = ApplicationWatch { waiting, progress: Some(progress), automated: true, ended_seen: Some(at(7)), ..asked() };
         for word in [LastWord::Failed { failure }, live(), LastWord::TimedOut { waiting: None, health: Some(text.clone()) }] {
-            let facts = Facts { watch: Some(watch.clone()), outcome: outcome(60, word), ..facts.clone() };
+            let facts = Facts { watch: Some(watch.clone().into()), outcome: outcome(60, word), ..facts.clone() };
             check_message(&after_commit(&id('1'), &facts), "its end");
             call(&facts).iter().for_each(|call| check_message(call, "its call"));
         }
-        check_message(&after_commit(&id('1'), &Facts { watch: Some(watch), ..facts.clone() }), "under way");
+        check_message(&after_commit(&id('1'), &Facts { watch: Some(watch.into()), ..facts.clone() }), "under way");
         let end = End::Refused { refusal: (&refusal).into() };
         let given = vec![Approval { user: user("U7"), at: at(1) }; 100];
         let facts = Facts {

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::command::{Scope, TargetWords};
-use crate::deployment::{Approval, ApprovalsFact, Change, ChangesFact};
+use crate::deployment::samples::application;
+use crate::deployment::{Approval, ApprovalsFact, Change, ChangesFact, WatchFact};
 use crate::message::deployment::{new_in_it, steps};
 use crate::message::text::lasted;
+use crate::names::{ArgoApplication, KubeName};
+use crate::nonempty::NonEmpty;
 
 fn refused(refusal: &Refusal) -> Facts {
     let end = End::Refused { refusal: refusal.into() };
@@ -23,7 +26,7 @@ fn agreed(given: &[&str], rejected: Option<&str>) -> Facts {
 }
 
 fn ended_with(word: LastWord) -> Facts {
-    Facts { watch: Some(asked()), outcome: outcome(60, word), ..relayed() }
+    Facts { watch: Some(asked().into()), outcome: outcome(60, word), ..relayed() }
 }
 
 fn rollback(facts: Facts) -> Facts {
@@ -54,7 +57,7 @@ fn each_state_has_its_buttons() {
         ("accepted", accepted_facts()),
         ("decided", Facts { commit: Some(commit()), ..accepted_facts() }),
         ("committed", relayed()),
-        ("syncing", Facts { watch: Some(asked()), ..relayed() }),
+        ("syncing", Facts { watch: Some(asked().into()), ..relayed() }),
         ("refused for good", refused(&of_kind("no such branch"))),
         ("refused for now", refused(&of_kind("no image"))),
         ("locked", refused(&of_kind("locked"))),
@@ -218,19 +221,20 @@ fn an_emergency_is_said_loudly_and_approvals_are_named() {
 fn steps_are_ticked_off_with_the_time_they_took() {
     let steps = |facts: &Facts| steps(facts).unwrap_or("none".to_owned());
     let progress = Progress { synced: true, ..Progress::default() };
-    let synced = WatchFact { progress: Some(progress), ..asked() };
-    let noticed = WatchFact { ended_seen: Some(at(65)), ..synced.clone() };
-    let ended = |seconds, word| Facts { watch: Some(noticed.clone()), outcome: outcome(seconds, word), ..relayed() };
+    let synced = ApplicationWatch { progress: Some(progress), ..asked() };
+    let noticed = ApplicationWatch { ended_seen: Some(at(65)), ..synced.clone() };
+    let ended =
+        |seconds, word| Facts { watch: Some(noticed.clone().into()), outcome: outcome(seconds, word), ..relayed() };
     let timed_out = LastWord::TimedOut { waiting: None, health: None };
     insta::assert_snapshot!(list_of([
         ("accepted", steps(&accepted_facts())),
         ("committed", steps(&Facts { push: None, ..relayed() })),
         ("relayed", steps(&relayed())),
-        ("asked for", steps(&Facts { watch: Some(asked()), ..relayed() })),
-        ("synced", steps(&Facts { watch: Some(synced), ..relayed() })),
-        ("synced, and noticed", steps(&Facts { watch: Some(noticed.clone()), ..relayed() })),
+        ("asked for", steps(&Facts { watch: Some(asked().into()), ..relayed() })),
+        ("synced", steps(&Facts { watch: Some(synced.into()), ..relayed() })),
+        ("synced, and noticed", steps(&Facts { watch: Some(noticed.clone().into()), ..relayed() })),
         ("live", steps(&ended(71, live()))),
-        ("failed", steps(&Facts { watch: Some(asked()), ..ended(30, LastWord::Failed { failure: Failure::NoSource }) })),
+        ("failed", steps(&Facts { watch: Some(asked().into()), ..ended(30, LastWord::Failed { failure: Failure::NoSource }) })),
         ("timed out", steps(&ended(603, timed_out))),
         ("superseded", steps(&ended(90, LastWord::Superseded { by_deployment: None, by_person: None }))),
     ]), @"
@@ -244,6 +248,75 @@ fn steps_are_ticked_off_with_the_time_they_took() {
     failed: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✗ failed 30 s
     timed out: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced 1 min 5 s  ·  ✗ timed out 10 min 3 s
     superseded: ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced 1 min 5 s  ·  ✗ stopped 1 min 30 s
+    ");
+}
+
+// ---- Several applications ----
+
+#[test]
+fn of_several_applications_each_has_a_line() {
+    let name = |name| ArgoApplication { name: KubeName::parse(name).unwrap(), ..application() };
+    let mut to_two = relayed();
+    let applications = NonEmpty::try_from(vec![name("checkout-eu"), name("checkout-us")]).unwrap();
+    let mut commit = commit();
+    commit.target_mut().applications = applications.clone();
+    to_two.commit = Some(commit);
+    let progress = |synced, health: &str| {
+        let progress = Progress { synced, health: health.to_owned(), ..Progress::default() };
+        ApplicationWatch { progress: Some(progress), ..asked() }
+    };
+    let waiting = ApplicationWatch { waiting: Some(Waiting::SyncWindow), ..ApplicationWatch::default() };
+    let is_live = ApplicationWatch { over: Some(live()), ..progress(true, "Healthy") };
+    let shown = |applications: &[ApplicationWatch], outcome| {
+        let watch = WatchFact { applications: applications.to_vec(), ..WatchFact::default() };
+        let shown = show(&message_of(&Facts { watch: Some(watch), outcome, ..to_two.clone() }));
+        let kept = |line: &&str| line.contains("checkout-") || line.contains("[section]") || line.contains("✓");
+        shown.lines().filter(kept).collect::<Vec<_>>().join("\n")
+    };
+    let failed = |failure| LastWord::Failed { failure };
+    let at_second = |word| {
+        let application = Some(applications.rest()[0].clone());
+        Some(OutcomeFact { at: at(60), word, application })
+    };
+    insta::assert_snapshot!([
+        shown(&[], None),
+        shown(&[progress(false, ""), waiting.clone()], None),
+        shown(&[is_live.clone(), progress(true, "Progressing")], None),
+        shown(&[is_live.clone(), progress(true, "Healthy")], outcome(60, live())),
+        shown(&[progress(true, "Progressing"), asked()], at_second(failed(Failure::NoApplication))),
+        shown(&[is_live, waiting], at_second(LastWord::TimedOut { waiting: Some(Waiting::SyncWindow), health: None })),
+    ].join("\n\n"), @"
+    [section] :hourglass_flowing_sand: *checkout #42*  committed `ddddddd`.
+    [context] • `checkout-eu`: not rolled out yet.
+    • `checkout-us`: not rolled out yet.
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s
+
+    [section] :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: live in 0 of 2 Argo CD applications.
+    [context] • `checkout-eu`: rolling out `ddddddd`.
+    • `checkout-us`: not rolled out yet. Waiting for the next sync window in Argo CD.
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s
+
+    [section] :arrows_counterclockwise: *checkout #42*  rolling out `ddddddd`: live in 1 of 2 Argo CD applications.
+    [context] • `checkout-eu`: live.
+    • `checkout-us`: rolled out `ddddddd`. Health: progressing.
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced
+
+    [section] :white_check_mark: *checkout #42*  is live: `faster-cart-aaaaaaa`.
+    [context] • `checkout-eu`: live.
+    • `checkout-us`: live.
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✓ synced  ·  ✓ live 1 min
+
+    checkout #42 – `checkout-us`: Argo CD has no such application. Git has the new version (`ddddddd`); the cluster may have parts of it. Create it, or check `argocd` of this app in `deploy-bot.yaml`.
+    [section] :x: *checkout #42*  `checkout-us`: Argo CD has no such application. Git has the new version (`ddddddd`); the cluster may have parts of it. Create it, or check `argocd` of this app in `deploy-bot.yaml`.
+    [context] • `checkout-eu`: last seen: rolled out `ddddddd`. Health: progressing.
+    • `checkout-us`: failed.
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✗ failed 1 min
+
+    checkout #42 – `checkout-us`: timed out 57 s after the commit, because Argo CD didn't take the sync. I was waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    [section] :alarm_clock: *checkout #42*  `checkout-us`: timed out 57 s after the commit, because Argo CD didn't take the sync. I was waiting for the next sync window in Argo CD. Git has the new version (`ddddddd`); the cluster may have parts of it. Argo CD shows what holds it up. *Retry* goes on from here, *Roll back* returns to the last healthy version.
+    [context] • `checkout-eu`: live.
+    • `checkout-us`: timed out.
+    [context] ✓ committed 3 s  ·  ✓ Argo CD notified 4 s  ·  ✓ sync requested 5 s  ·  ✗ timed out 1 min
     ");
 }
 
@@ -322,7 +395,7 @@ fn an_end_that_needs_somebody_calls_them_in_the_thread() {
     let broken = Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault } }), ..accepted_facts() };
     insta::assert_snapshot!(list_of([
         ("accepted", text(&accepted_facts())),
-        ("syncing", text(&Facts { watch: Some(asked()), ..relayed() })),
+        ("syncing", text(&Facts { watch: Some(asked().into()), ..relayed() })),
         ("live", text(&ended_with(live()))),
         ("refused", text(&refused(&of_kind("no image")))),
         ("cancelled", text(&Facts { end: Some(cancelled()), ..accepted_facts() })),
