@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const LISTED: usize = 2048;
 
 /// With more managed applications than this nothing of people is handed on: each costs a read.
-pub const MOST_APPLICATIONS: usize = 200;
+const MOST_APPLICATIONS: usize = 200;
 
 /// How much is compared, in bytes of paths: files times what applications read.
 const MOST_COMPARED: usize = 8 << 20;

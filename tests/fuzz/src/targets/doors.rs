@@ -41,6 +41,7 @@ pub(crate) fn variables() -> Variables {
         ("argocd_root_path", String::new()),
         ("argocd_token", format!("eyJhbGciOiJIUzI1NiJ9.{HUSH}")),
         ("argocd_webhook_secret", String::new()),
+        ("relay", "own".to_owned()),
         ("redis_url", format!("redis://:{HUSH}@127.0.0.1:6379")),
         ("redis_origin", "redis://127.0.0.1:6379".to_owned()),
     ];
