@@ -81,11 +81,11 @@ impl Kept {
         match self {
             Self::Rewrites => "a person's push that creates or rewrites the branch",
             Self::Incomplete => "a person's push that does not list all its commits and files",
-            Self::NoList => "a person's push, and it is not known which applications are managed",
-            Self::TooMuch => "a person's push, and there is too much to compare it with",
+            Self::NoList => "a person's push, and which applications are managed is not known",
+            Self::TooMuch => "a person's push, and too much to compare it with",
             Self::AutoSync => "a person's push, and a managed application has auto-sync",
             Self::NotSeen => "a person's push, and a managed application was not looked at for a day",
-            Self::Unclear => "a person's push, and it is not known what a managed application reads",
+            Self::Unclear => "a person's push, and what a managed application reads is not known",
             Self::Read => "a person's push to what a managed application reads",
         }
     }

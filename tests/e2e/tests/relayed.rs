@@ -178,7 +178,7 @@ fn what_a_managed_application_reads_or_nobody_knows_is_not_relayed() {
 #[test]
 fn before_the_applications_are_known_nothing_is_relayed() {
     all(async |room| -> Result<()> {
-        let no_list = "200 ignored: a person's push, and it is not known which applications are managed";
+        let no_list = "200 ignored: a person's push, and which applications are managed is not known";
         ensure!(answer_to(room, carol("README.md")).await? == no_list);
         // The catalog is read, but Argo CD shows nothing.
         room.argocd.fault("argocd.list", Fault::Instead(Response::text(502, "Bad Gateway")), 10_000);
