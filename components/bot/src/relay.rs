@@ -1,4 +1,4 @@
-//! Verify, recognise, prove, relay: exactly the push that the bot itself made reaches Argo CD, byte for byte.
+//! Verify, recognise, prove, relay: the push that the bot itself made reaches Argo CD, byte for byte.
 //!
 //! Easy to miss: the `Deploy-Id` in a commit's message only *finds* a deployment. It proves
 //! nothing, because anyone who can push can copy it. The proof is that GitHub signed the webhook and that
@@ -6,10 +6,13 @@
 //!
 //! Forged pushes and pushes of people are the common case and must stay cheap. Neither the store nor Redis is
 //! touched before the signature, the repository and the branch are known, and a `Deploy-Id` or a pushed YAML
-//! file was found. For a YAML file one read says whether it belongs to an app. If so, a note is left for the
-//! watch, which tells people. **Invariant:** no push of a person reaches Argo CD.
+//! file was found, or the operator says `relay: all`. What becomes of a person's push is in `people`.
+//!
+//! **Invariant:** no push of a person reaches Argo CD, unless the operator says `relay: all` and the push is known to touch
+//! nothing that a managed application reads.
 
 mod outline;
+mod people;
 
 use crate::reply::Declined;
 use crate::settings::{GitOps, GithubRelaySettings, SettingError, Variables};
@@ -19,11 +22,12 @@ use clients::github::{Push, PushedCommit};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use clients::signature::{GitHubMac, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
+use domain::fault::Fault;
 use domain::limits;
+use domain::message;
 use domain::names::{CommitSha, DeploymentId};
-use domain::{message, push};
 use outline::{Kept, Outline};
-use store::{BranchRewritten, ManagedFiles, Pushed, Rewritten, StoreError};
+use store::{BranchRewritten, Rewritten, StoreError};
 
 /// The headers that are looked at.
 pub const HEADERS: &[&str] =
@@ -123,14 +127,21 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     let id = match recognise(&settings.gitops, &push) {
         Kind::Unrelated(reason) => return ignored(reason),
         Kind::Rewritten => return rewritten(world, &push).await,
-        Kind::Persons(reason) => return note_push(world, &push, reason).await,
+        Kind::Persons(reason) => match people::keep(world, settings, &push, reason).await {
+            Ok(None) => None,
+            Ok(Some(answer)) => return answer,
+            Err(error) => return failed(world, None, error),
+        },
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
-            Ok(None) => id,
+            Ok(None) => Some(id),
             Ok(Some(answer)) => return answer,
             Err(error) => return failed(world, Some(&id), error),
         },
     };
-    relay(world, settings, headers, body, &id).await
+    match id {
+        Some(id) => relay(world, settings, headers, body, &id).await,
+        None => people::relay(world, settings, headers, body).await,
+    }
 }
 
 /// What a push is, as far as it can be known without asking anybody.
@@ -204,38 +215,7 @@ async fn not_ours(
     if !is_known && push.commits.iter().all(PushedCommit::looks_like_ours) {
         return ignored(reason);
     }
-    note_push(world, push, reason).await
-}
-
-/// A person pushed. If the push touches a file of an app, a note is left, the same for the same push. The
-/// watch tells people and deletes the note.
-async fn note_push(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
-    let now = world.now();
-    if !push.touches_yaml() || now.since(push.pushed(now)) >= push::NEWS {
-        return ignored(reason);
-    }
-    let noted = async {
-        let managed = store::load_key(world, ManagedFiles).await?;
-        let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
-        // In flight first. A process that dies in between leaves something in flight without a note, which
-        // the next watch removes. In the other order it would leave a note that nobody finds, neither to
-        // tell nor to delete it. And again after it: a watch may have removed it just now, if the same push
-        // came twice.
-        store::add_push(world, &note.after, note.at).await?;
-        store::save_key(world, Pushed(&note.after), &note).await?;
-        store::add_push(world, &note.after, note.at).await?;
-        world.log(Line::new("push_noted").with("commit", note.after.as_str()).with("who", note.who.as_str()));
-        if let Err(error) = store::announce_push(world, &note.after).await {
-            // A watch that reads what is in flight finds it.
-            world.log(Line::error("not_announced").with("commit", note.after.as_str()).with("cause", error.why()));
-        }
-        Ok(true)
-    };
-    match noted.await {
-        Ok(true) => Answer::reason(StatusCode::OK, "noted", "a person's push to a file of an app"),
-        Ok(false) => ignored(reason),
-        Err(error) => failed(world, None, error),
-    }
+    people::note(world, push, reason).await
 }
 
 fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> Answer {
@@ -282,7 +262,7 @@ async fn prove(
 async fn relay(
     world: &impl World,
     settings: &GithubRelaySettings,
-    mut headers: RelayHeaders,
+    headers: RelayHeaders,
     body: Vec<u8>,
     id: &DeploymentId,
 ) -> Answer {
@@ -291,16 +271,12 @@ async fn relay(
         Ok(Some(_)) => return Answer::reason(StatusCode::OK, "relayed", "it was relayed before"),
         Err(error) => return failed(world, Some(id), error),
     }
-    if let Some(key) = &settings.resign {
-        headers.sha256 = sign_sha256(key, &body);
-        headers.sha1 = Some(sign_sha1(key, &body));
+    let delivery = short_delivery(&headers);
+    if let Err(fault) = hand_on(world, settings, headers, body).await {
+        // The watch goes on without it.
+        return not_taken(world, Line::error("relay_failed").of(id), &fault);
     }
-    if let Err(fault) = argocd::webhook(world, &settings.argocd, body, &headers).await {
-        world.log(Line::error("relay_failed").of(id).with_json("fault", &fault));
-        // GitHub shows the delivery as failed, and it can be sent again. The watch goes on without it.
-        return Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "Argo CD did not take it");
-    }
-    let fact = PushFact { delivery: headers.delivery.chars().take(64).collect(), at: world.now() };
+    let fact = PushFact { delivery, at: world.now() };
     if let Err(error) = store::save_fact(world, id, &fact).await {
         return failed(world, Some(id), error);
     }
@@ -310,6 +286,30 @@ async fn relay(
         world.log(Line::error("not_announced").of(id).with("cause", error.why()));
     }
     Answer::reason(StatusCode::OK, "relayed", "the bot's own commit")
+}
+
+/// Hands the very bytes to Argo CD, signed anew where Argo CD has a secret of its own.
+async fn hand_on(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    mut headers: RelayHeaders,
+    body: Vec<u8>,
+) -> Result<(), Fault> {
+    if let Some(key) = &settings.resign {
+        headers.sha256 = sign_sha256(key, &body);
+        headers.sha1 = Some(sign_sha1(key, &body));
+    }
+    argocd::webhook(world, &settings.argocd, body, &headers).await
+}
+
+/// GitHub shows the delivery as failed, and it can be sent again.
+fn not_taken(world: &impl World, line: Line, fault: &Fault) -> Answer {
+    world.log(line.with_json("fault", fault));
+    Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "failed", "Argo CD did not take it")
+}
+
+fn short_delivery(headers: &RelayHeaders) -> String {
+    headers.delivery.chars().take(64).collect()
 }
 
 #[cfg(test)]

@@ -161,6 +161,25 @@ impl GitOps {
     }
 }
 
+/// Whose pushes are handed on to Argo CD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relay {
+    /// The bot's own.
+    Own,
+    /// People's, too, where they touch nothing that a managed application reads.
+    All,
+}
+
+impl Relay {
+    fn read(variables: &Variables) -> Result<Self, SettingError> {
+        match variables.set("relay")? {
+            "own" => Ok(Self::Own),
+            "all" => Ok(Self::All),
+            _ => Err(SettingError::new("relay", "is neither own nor all")),
+        }
+    }
+}
+
 /// The settings of one component.
 pub trait Settings: Sized {
     /// The variables that the component reads.
@@ -258,6 +277,8 @@ pub struct GithubRelaySettings {
     pub argocd: ArgoCd,
     /// Argo CD's own webhook secret, where it differs from GitHub's.
     pub resign: Option<SigningKey>,
+    /// Whose pushes are handed on.
+    pub relay: Relay,
     /// Redis, with its password.
     pub redis_url: Secret,
     /// Periods.
@@ -280,6 +301,7 @@ impl Settings for GithubRelaySettings {
         "argocd_url",
         "argocd_root_path",
         "argocd_webhook_secret",
+        "relay",
         "redis_url",
         "redis_origin",
     ];
@@ -294,6 +316,7 @@ impl Settings for GithubRelaySettings {
             gitops: GitOps::read(variables)?,
             argocd: variables.argocd()?,
             resign,
+            relay: Relay::read(variables)?,
             limits: variables.limits()?,
         })
     }
@@ -371,6 +394,7 @@ mod tests {
                 ("argocd_root_path", ""),
                 ("argocd_token", "eyJhbGciOiJIUzI1NiJ9.hush"),
                 ("argocd_webhook_secret", ""),
+                ("relay", "own"),
                 ("redis_url", "redis://127.0.0.1:6379"),
                 ("redis_origin", "redis://127.0.0.1:6379"),
                 ("limits", ""),
@@ -600,10 +624,13 @@ mod tests {
     }
 
     #[test]
-    fn a_switch_is_on_or_off() {
+    fn a_switch_has_two_values() {
         check("github_deployments", &["on", " off "], &["hush", "true", "0", "On"]);
         let read = |value| SlackCommandSettings::read(&with("github_deployments", value)).unwrap().github_deployments;
         assert_eq!([read("on"), read("off")], [true, false]);
+        check("relay", &["own", " all "], &["hush", "on", "All", "own all"]);
+        let read = |value| GithubRelaySettings::read(&with("relay", value)).unwrap().relay;
+        assert_eq!([read("own"), read("all")], [Relay::Own, Relay::All]);
     }
 
     #[test]
@@ -642,6 +669,7 @@ mod tests {
             error("argocd_root_path", "/?hush"),
             error("limits", "hush"),
             error("github_deployments", "hush"),
+            error("relay", "hush"),
         ];
         insta::assert_snapshot!(told.map(Option::unwrap).join("\n"), @"
         the variable gitops_repo is not set
@@ -655,6 +683,7 @@ mod tests {
         the variable argocd_root_path is malformed
         the variable limits is malformed
         the variable github_deployments is neither on nor off
+        the variable relay is neither own nor all
         ");
     }
 }

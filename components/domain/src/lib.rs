@@ -54,6 +54,7 @@ pub mod nonempty;
 pub mod patience;
 pub mod push;
 pub mod refusal;
+pub mod relay;
 pub mod seen;
 pub mod sources;
 pub mod text;

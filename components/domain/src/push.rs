@@ -5,12 +5,13 @@
 //! are managed. slack-command writes it when it reads the catalog, because the relay never reads the catalog:
 //! nothing is announced until the bot was used once.
 
+use crate::application::SyncBy;
 use crate::catalog::{Allow, Catalog};
 use crate::names::{ArgoApplication, CommitSha, FilePath, SlackChannel, Target};
 use crate::nonempty::NonEmpty;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// An older push is neither noted nor announced, even if GitHub sends it again.
@@ -24,6 +25,9 @@ pub const MOST_TARGETS: usize = 200;
 pub struct Managed {
     /// By the path of the file.
     pub files: BTreeMap<String, Vec<ManagedTarget>>,
+    /// The applications that Argo CD itself syncs, as the catalog says. `None`: an earlier build wrote this.
+    #[serde(default)]
+    pub auto: Option<BTreeSet<ArgoApplication>>,
 }
 
 /// A target that has the file.
@@ -40,6 +44,7 @@ impl Managed {
     /// Reads it out of a catalog.
     pub fn of(catalog: &Catalog) -> Self {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
+        let mut auto = BTreeSet::new();
         for app in catalog.apps.values() {
             for (name, environment) in &app.environments {
                 let channel = match &environment.gates.allow {
@@ -47,13 +52,16 @@ impl Managed {
                     Allow::Anyone => None,
                 };
                 let target = Target { app: app.name.clone(), environment: name.clone() };
+                if environment.sync == SyncBy::Auto {
+                    auto.extend(environment.applications.iter().cloned());
+                }
                 let managed = ManagedTarget { target, applications: environment.applications.clone(), channel };
                 for path in environment.files.iter() {
                     files.entry(path.to_string()).or_default().push(managed.clone());
                 }
             }
         }
-        Self { files }
+        Self { files, auto: Some(auto) }
     }
 
     /// All Argo CD applications, each once.
@@ -111,7 +119,7 @@ apps:
       production:
         values: [checkout/production.yaml, checkout/more.yaml]
         argocd: { application: checkout-production }
-  shop: { repo: acme/shop, image: ghcr.io/acme/shop, allow: anyone }
+  shop: { repo: acme/shop, image: ghcr.io/acme/shop, allow: anyone, sync: auto }
     ";
         let managed = Managed::of(&Catalog::parse(text).unwrap());
         let lines: Vec<String> = managed
@@ -132,5 +140,7 @@ apps:
                 "shop/values.yaml: shop shop -",
             ]
         );
+        let auto: Vec<&str> = managed.auto.iter().flatten().map(|argocd| argocd.name.as_str()).collect();
+        assert_eq!(auto, ["shop"]);
     }
 }

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// What is older is looked at again.
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
+/// The most sources of an application that are remembered. One with so many may have more.
+pub const MOST_SOURCES: usize = 20;
+
 /// `seen/<application>`. sync-poller writes it, under the watch lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {

@@ -20,7 +20,7 @@ pub fn follows(source: &AppSource, gitops: &GitOpsBranch) -> bool {
 /// Whether a source's URL is this repository: `[http[s]://|ssh://][user@]host[:port](:|/)owner/name[.git]` in any case, which
 /// is the rule with which Argo CD matches a push, or the same with a slash at the end or a password. Any host, because ours may
 /// have several names.
-fn is_repository(url: &str, repo: &RepoName) -> bool {
+pub(crate) fn is_repository(url: &str, repo: &RepoName) -> bool {
     let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let known = |scheme: &str| ["https", "http", "ssh"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     if !scheme.is_none_or(known) {

@@ -24,6 +24,7 @@ mod readme;
 mod redis;
 mod refusals;
 mod registry;
+mod relayed;
 mod replicas;
 mod reviews;
 mod seen;

@@ -227,12 +227,12 @@ fn a_push_that_copies_the_trailer_is_not_forwarded() {
 // ---- what GitHub sends ----
 
 /// What the bot answered to GitHub so far.
-fn answers(room: &Sandbox) -> Vec<Exchange> {
+pub(crate) fn answers(room: &Sandbox) -> Vec<Exchange> {
     room.bot.exchanges().into_iter().filter(|exchange| exchange.path == "/github/webhook").collect()
 }
 
 /// Something happens at GitHub that sends one webhook; returns the bot's answer.
-async fn answer_to(room: &Room, happens: impl FnOnce(&mut GitHub)) -> Result<String> {
+pub(crate) async fn answer_to(room: &Room, happens: impl FnOnce(&mut GitHub)) -> Result<String> {
     let before = answers(room).len();
     happens(&mut room.github.lock());
     let answer = room.until("answer to GitHub", PATIENCE, |room| answers(room).into_iter().nth(before)).await?;
@@ -240,7 +240,7 @@ async fn answer_to(room: &Room, happens: impl FnOnce(&mut GitHub)) -> Result<Str
 }
 
 /// `200 ignored: a person's push`
-fn reason(answer: &Exchange) -> String {
+pub(crate) fn reason(answer: &Exchange) -> String {
     let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     format!("{} {}: {}", answer.status.unwrap_or_default(), text("outcome"), text("reason"))
@@ -253,13 +253,13 @@ fn outgoing(secret: &str, event: &str, body: Vec<u8>) -> Outgoing {
 }
 
 /// Sends a webhook that GitHub signed; returns the bot's answer.
-async fn signed(room: &Room, event: &str, body: &Value) -> String {
+pub(crate) async fn signed(room: &Room, event: &str, body: &Value) -> String {
     let outgoing = outgoing(world::WEBHOOK_SECRET, event, body.to_string().into_bytes());
     reason(&room.bot.send(&outgoing).await)
 }
 
 /// The payload of a push of one commit to the GitOps branch that did not happen.
-fn one_commit(room: &Room, message: &str) -> Value {
+pub(crate) fn one_commit(room: &Room, message: &str) -> Value {
     json!({
         "ref": "refs/heads/main", "before": head(room), "after": "9".repeat(40),
         "created": false, "deleted": false, "forced": false,
@@ -269,7 +269,7 @@ fn one_commit(room: &Room, message: &str) -> Value {
 }
 
 /// More than 1 MiB of commits, each with the trailer.
-fn large_commits() -> Vec<NewCommit> {
+pub(crate) fn large_commits() -> Vec<NewCommit> {
     let message = format!("{}\n{COPIED}", "many words ".repeat(200));
     (0..600).map(|number| NewCommit::new(&message, &[("a", &number.to_string())])).collect()
 }
@@ -278,7 +278,7 @@ fn head(room: &Room) -> String {
     room.github.lock().head(world::GITOPS, "main").unwrap_or_default()
 }
 
-fn last_delivery(room: &Room) -> Delivery {
+pub(crate) fn last_delivery(room: &Room) -> Delivery {
     room.github.lock().deliveries().last().cloned().expect("GitHub sent something")
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::conversation::asks;
 
 /// The poller looks as soon as somebody has used the bot.
-async fn is_seen(room: &Room) -> Result<()> {
+pub(crate) async fn is_seen(room: &Room) -> Result<()> {
     asks(room, BOB, "apps", "acme/checkout").await?;
     let begun = Instant::now();
     for app in ["checkout", "payments"] {

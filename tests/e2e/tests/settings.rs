@@ -135,6 +135,22 @@ fn a_malformed_address_is_named_to_everybody_before_anything_is_done() {
     });
 }
 
+/// Only the relay reads it, so only the relay stops.
+#[test]
+fn a_wrong_word_for_what_is_relayed_is_named_and_nothing_is_relayed() {
+    room(async |room| -> Result<()> {
+        for wrong in ["", "everything", "on"] {
+            room.variables.insert("relay".to_owned(), wrong.to_owned());
+            room.restart_bot().await?;
+            let said = room.log().len();
+            let answer = room.bot.send(&github_signs(world::WEBHOOK_SECRET)).await;
+            assert_eq!(answer.status, Some(503), "{wrong:?}: {}", answer.body);
+            named_in_the_log(room, said, "relay", 1).await?;
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn no_secret_is_ever_shown_or_logged() {
     const REDIS_PASSWORD: &str = "redis-password-of-the-test";

@@ -270,6 +270,7 @@ impl Town {
             ("registry_credentials", credentials.to_string()),
             ("argocd_url", System::ArgoCd.origin()),
             ("argocd_token", "argocd-token-of-the-simulation".to_owned()),
+            ("relay", "own".to_owned()),
             ("redis_url", "redis://127.0.0.1:6379".to_owned()),
             ("redis_origin", "redis://127.0.0.1:6379".to_owned()),
         ]));

@@ -9,12 +9,10 @@ use crate::http::{Http, Request, Response};
 use domain::application::AppSource;
 use domain::fault::Cause;
 use domain::names::ArgoApplication;
-use domain::seen::{Found, Shown};
+use domain::seen::{Found, MOST_SOURCES, Shown};
 use serde::Deserialize;
 
 const LOOK: &str = "look at the application";
-/// The most sources that are remembered.
-const SOURCES: usize = 20;
 
 /// How the application is set up.
 pub async fn look(http: &impl Http, argocd: &ArgoCd, app: &ArgoApplication) -> Result<Found, ArgoError> {
@@ -53,7 +51,7 @@ pub fn read_look(response: &Response) -> Result<Option<Shown>, ArgoError> {
         // Every application has a source: an answer without one is not understood, and says nothing about the source.
         return Err(fault(LOOK, Cause::Nonsense { part: "the sources of the application".to_owned() }));
     }
-    let sources = app.sources.into_iter().take(SOURCES);
+    let sources = app.sources.into_iter().take(MOST_SOURCES);
     Ok(Some(Shown {
         sources: sources.map(|source| AppSource { url: without_login(&source.url), ..source }).collect(),
         generate_paths: app.generate_paths,

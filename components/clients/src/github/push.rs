@@ -4,6 +4,7 @@
 use domain::message;
 use domain::names::{CommitSha, FilePath};
 use domain::push::{MOST_TARGETS, Managed, PushNote, Touched};
+use domain::relay::{Contents, Listed};
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny};
@@ -67,9 +68,11 @@ pub struct PushedCommit<'a> {
     pub message: Cow<'a, str>,
     committer: Option<Account<'a>>,
     #[serde(deserialize_with = "or_nothing")]
-    added: Vec<Text<'a>>,
+    added: Option<Vec<Text<'a>>>,
     #[serde(deserialize_with = "or_nothing")]
-    modified: Vec<Text<'a>>,
+    modified: Option<Vec<Text<'a>>>,
+    #[serde(deserialize_with = "or_nothing")]
+    removed: Option<Vec<Text<'a>>>,
 }
 
 /// An account: a sender has its name in `login`, a committer in `username`.
@@ -113,8 +116,14 @@ impl PushedCommit<'_> {
 
     /// The files that may be managed and are there afterwards.
     fn files(&self) -> impl Iterator<Item = &str> {
-        let paths = self.added.iter().chain(&self.modified).map(|path| &*path.0);
+        let paths = self.added.iter().chain(&self.modified).flatten().map(|path| &*path.0);
         paths.filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+    }
+
+    /// All files that it touches. `None`: GitHub does not say.
+    fn touched(&self) -> Option<Vec<&str>> {
+        let (added, modified, removed) = (self.added.as_ref()?, self.modified.as_ref()?, self.removed.as_ref()?);
+        Some(added.iter().chain(modified).chain(removed).map(|path| &*path.0).collect())
     }
 }
 
@@ -123,6 +132,17 @@ impl Push<'_> {
     pub fn pushed(&self, now: Timestamp) -> Timestamp {
         let seconds = self.repository.pushed_at.as_u64();
         seconds.map_or(now, |seconds| Timestamp::from_seconds(seconds.saturating_add(1)).min(now))
+    }
+
+    /// What decides whether a person's push is relayed.
+    pub fn contents(&self) -> Contents<'_> {
+        let commits = self.commits.iter().map(|commit| Listed { id: &commit.id.0, files: commit.touched() });
+        Contents {
+            rewrites: self.created || self.deleted || self.forced,
+            before: &self.before,
+            after: &self.after,
+            commits: commits.collect(),
+        }
     }
 
     /// Whether the push may touch a managed file. Only then the list of managed files is read.

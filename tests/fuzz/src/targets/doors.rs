@@ -41,6 +41,7 @@ pub(crate) fn variables() -> Variables {
         ("argocd_root_path", String::new()),
         ("argocd_token", format!("eyJhbGciOiJIUzI1NiJ9.{HUSH}")),
         ("argocd_webhook_secret", String::new()),
+        ("relay", "own".to_owned()),
         ("redis_url", format!("redis://:{HUSH}@127.0.0.1:6379")),
         ("redis_origin", "redis://127.0.0.1:6379".to_owned()),
     ];
@@ -185,6 +186,10 @@ struct Seen {
     after: String,
     /// A YAML file is among it.
     yaml: bool,
+    /// The id of the last commit.
+    last: String,
+    /// All files; `None`: a commit does not say which.
+    files: Option<Vec<String>>,
     /// Each key once and each value of its type: then there is no other way to read it.
     plain: bool,
 }
@@ -208,8 +213,18 @@ fn see(body: &[u8]) -> Option<Seen> {
     let is_yaml = |path: &Value| path.as_str().is_some_and(|path| path.ends_with(".yaml") || path.ends_with(".yml"));
     let lists = |commit: &Value| ["added", "modified"].map(|name| commit[name].as_array().cloned().unwrap_or_default());
     let yaml = commits.into_iter().flatten().flat_map(lists).flatten().any(|path| is_yaml(&path));
+    let touched = |commit: &Value| {
+        let lists = ["added", "modified", "removed"].map(|name| commit[name].as_array());
+        let all = lists.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten();
+        let all = all.map(|path| path.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+        all.filter(|all| !all.is_empty())
+    };
+    let files = commits.into_iter().flatten().map(touched).collect::<Option<Vec<_>>>().map(|all| all.concat());
+    let last = commits.and_then(|commits| commits.last()).and_then(|last| last["id"].as_str());
     Some(Seen {
         yaml,
+        files,
+        last: last.unwrap_or_default().to_owned(),
         ours: text("/repository/full_name").eq_ignore_ascii_case("acme/gitops") && text("/ref") == "refs/heads/main",
         forced: flag("forced") || flag("deleted"),
         created: flag("created"),
@@ -222,7 +237,8 @@ fn see(body: &[u8]) -> Option<Seen> {
 /// Where the body is cut, the event, and what else is so, a line each; then the body of a webhook.
 ///
 /// `signed`: by GitHub; `committed`, `attempted`, `relayed`: these facts are in the store; `down`: Argo CD answers 503; `large`: the
-/// push has an array of more than a mebibyte in front, `long`: a string; `managed`: the files are known that are an app's.
+/// push has an array of more than a mebibyte in front, `long`: a string; `managed`: the files are known that are an app's; `seen`: so
+/// is its application; `all`: the operator says `relay: all`.
 pub fn push(data: &[u8]) {
     let mut parts = Parts(data);
     let (cuts, event, state) = (parts.line(), parts.text(), parts.text());
@@ -262,6 +278,14 @@ pub fn push(data: &[u8]) {
         if is("managed") {
             store.insert(store::Key::name(&ManagedFiles), MANAGED.as_bytes().to_vec());
         }
+        if is("seen") {
+            let shown = serde_json::json!({
+                "sources": [{ "url": "https://github.com/acme/gitops", "target": "main", "path": "checkout" }],
+                "generate_paths": ".;/shared/*.yaml", "automated": false, "hydrated": false, "may_sync": true,
+            });
+            let seen = serde_json::json!({ "version": 1, "at": NOW.0, "found": { "there": shown } });
+            store.insert("deploy-bot/seen/default/application/-/checkout".to_owned(), seen.to_string().into_bytes());
+        }
     }
     let argocd = if is("down") { 503 } else { 200 };
     world.answers.replace(VecDeque::from([Ok(response(argocd, b""))]));
@@ -281,7 +305,10 @@ pub fn push(data: &[u8]) {
         }
     }
     let head = Inbound { method: Method::POST, path: "/github/webhook".to_owned(), query: String::new(), headers };
-    let variables = variables();
+    let mut variables = variables();
+    if is("all") {
+        variables.0.insert("relay", "all".to_owned());
+    }
     let settings = GithubRelaySettings::read(&variables).expect("as an operator would");
     let verified = world.run(relay::verify(&head, &mut Pieces::new(pieces(cuts, &body)), &variables));
     let verified = match verified {
@@ -307,8 +334,9 @@ pub fn push(data: &[u8]) {
     let wanted = seen.ours && seen.forced;
     assert!(!rewritten || wanted || !seen.plain, "another push was taken for a rewritten branch");
     assert!(rewritten || !wanted || !seen.plain, "a rewritten branch was not noticed: {answered}");
-    note(&world, &seen, is("managed"));
-    if seen.plain && !(seen.ours && (seen.forced || seen.id.is_some() || (seen.yaml && !seen.created))) {
+    note(&world, &seen, is("managed") && asked.is_empty());
+    let looked_at = seen.forced || seen.id.is_some() || ((seen.yaml || is("all")) && !seen.created);
+    if seen.plain && !(seen.ours && looked_at) {
         assert_eq!((world.touched.get(), asked.len()), (0, 0), "a foreign push touches nothing: {answered}");
     }
     if let Some(request) = asked.first() {
@@ -316,16 +344,36 @@ pub fn push(data: &[u8]) {
         assert_eq!(request.url, "https://argocd.acme.example/api/webhook");
         assert!(request.body == body, "byte for byte");
         assert_eq!(request.headers.get("x-hub-signature-256").map(HeaderValue::as_bytes), Some(signature.as_bytes()));
-        assert!(is("committed") && !is("relayed") && !large);
-        if seen.plain {
-            assert!(seen.ours && !seen.forced && !seen.created, "{answered}");
-            assert_eq!((seen.id.as_ref().map(DeploymentId::as_str), seen.after.as_str()), (Some(ID), SHA));
+        assert!(!large);
+        assert!(!seen.plain || (seen.ours && !seen.forced && !seen.created), "{answered}");
+        if is("all") && seen.id.is_none() {
+            assert!(is("managed") && is("seen"));
+            assert!(!seen.plain || is_elsewhere(&seen), "{answered}");
+        } else {
+            assert!(is("committed") && !is("relayed"));
+            let found = (seen.id.as_ref().map(DeploymentId::as_str), seen.after.as_str());
+            assert!(!seen.plain || found == (Some(ID), SHA), "{found:?}");
         }
     }
-    assert_eq!(said == "relayed" && !is("relayed"), asked.len() == 1 && !is("down"), "{answered}");
+    let is_new = !is("relayed") || !asked.is_empty();
+    assert_eq!(said == "relayed" && is_new, asked.len() == 1 && !is("down"), "{answered}");
 }
 
-const MANAGED: &str = r#"{"version":1,"files":{"checkout/values.yaml":[{"target":{"app":"checkout","environment":"default"},
+/// It lists all that it touches, and nothing of that is checkout's.
+fn is_elsewhere(seen: &Seen) -> bool {
+    let is_checkouts = |file: &String| {
+        file == "checkout" || file.starts_with("checkout/") || (file.starts_with("shared/") && file.ends_with(".yaml"))
+    };
+    // Only directly in the folder: below it the pattern does not match.
+    let is_deep = |file: &String| file.starts_with("shared/") && file.matches('/').count() > 1;
+    seen.last == seen.after
+        && seen
+            .files
+            .as_ref()
+            .is_some_and(|files| !files.is_empty() && !files.iter().any(|file| is_checkouts(file) && !is_deep(file)))
+}
+
+const MANAGED: &str = r#"{"version":1,"auto":[],"files":{"checkout/values.yaml":[{"target":{"app":"checkout","environment":"default"},
     "argocd":{"name":"checkout","project":"default"},"channel":"C0DEPLOYS"}]}}"#;
 
 /// What an announcement of a push shows is from the push, short, and safe to post.
@@ -333,7 +381,7 @@ fn note(world: &World, seen: &Seen, managed: bool) {
     let notes: Vec<String> =
         world.written.borrow().iter().filter(|key| key.starts_with("deploy-bot/push/")).cloned().collect();
     let [key] = &notes[..] else { return assert!(notes.is_empty(), "{notes:?}") };
-    assert!(managed && world.asked.borrow().is_empty(), "nothing of it is forwarded");
+    assert!(managed, "nothing of it is forwarded");
     if seen.plain {
         assert!(seen.ours && seen.yaml && !seen.forced && !seen.created, "{key}");
         assert_eq!(*key, format!("deploy-bot/push/{}", seen.after));

@@ -26,7 +26,7 @@ fn managed(app: &str) -> ManagedTarget {
 
 fn files(all: &[(&str, &[&str])]) -> Managed {
     let of = |apps: &[&str]| apps.iter().map(|app| managed(app)).collect();
-    Managed { files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect() }
+    Managed { files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(), auto: None }
 }
 
 fn commit(digit: char, message: &str, modified: &[&str]) -> Value {
@@ -139,4 +139,37 @@ fn a_field_of_another_type_is_nothing() {
     }
     let escaped = r#"{"commits":[{"id":"a","modified":["a\u002eyaml"]}],"repository":{"html_url":"\u0041"}}"#;
     assert!(serde_json::from_str::<Push<'_>>(escaped).unwrap().touches_yaml());
+}
+
+#[test]
+fn a_commit_without_one_of_its_lists_touches_what_nobody_knows() {
+    let contents = |commit: &Value| {
+        let text = push(std::slice::from_ref(commit)).to_string();
+        let push = serde_json::from_str::<Push<'_>>(&text).unwrap();
+        let contents = push.contents();
+        assert!(!contents.rewrites);
+        assert_eq!((contents.before, contents.after), (sha('0').as_str(), sha('a').as_str()));
+        let [only] = &contents.commits[..] else { panic!("one commit: {contents:?}") };
+        assert_eq!(only.id, sha('a').as_str());
+        only.files.as_ref().map(|files| files.iter().map(|file| (*file).to_owned()).collect::<Vec<String>>())
+    };
+    let mut one = commit('a', "x", &["m"]);
+    (one["added"], one["removed"]) = (json!(["a", "\u{e9}\n"]), json!(["r"]));
+    assert_eq!(contents(&one).unwrap(), ["a", "\u{e9}\n", "m", "r"]);
+    assert_eq!(contents(&commit('a', "x", &[])), Some(Vec::new()));
+    for list in ["added", "modified", "removed"] {
+        for odd in [json!(null), json!("a"), json!({ "a": "b" }), json!(["a", 1])] {
+            let mut odd_one = one.clone();
+            odd_one[list] = odd.clone();
+            assert_eq!(contents(&odd_one), None, "{list}: {odd}");
+        }
+        let mut without = one.clone();
+        without.as_object_mut().unwrap().remove(list);
+        assert_eq!(contents(&without), None, "{list}");
+    }
+    for flag in ["created", "deleted", "forced"] {
+        let mut odd = push(&[one.clone()]);
+        odd[flag] = json!(true);
+        assert!(serde_json::from_str::<Push<'_>>(&odd.to_string()).unwrap().contents().rewrites, "{flag}");
+    }
 }

@@ -1,0 +1,118 @@
+//! What people push to our branch. If it touches a file of an app, a note is left for the watch, which tells people. Argo CD
+//! hears of it only where the operator says `relay: all` and [`domain::relay`] finds nothing against it.
+//!
+//! Easy to miss: what is handed on leaves nothing in the store. The same delivery again is handed on again, and Argo CD
+//! compares once more.
+
+use super::{failed, hand_on, ignored, not_taken, short_delivery};
+use crate::settings::{GithubRelaySettings, Relay};
+use crate::world::{Line, World};
+use clients::argocd::RelayHeaders;
+use clients::github::Push;
+use clients::http::{Answer, StatusCode};
+use domain::push;
+use domain::relay::{Kept, Known, applications, untouched};
+use store::{Key, ManagedFiles, Pushed, SeenApplication, StoreError};
+
+/// A note is left, if the push touches a file of an app.
+pub(super) async fn note(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
+    match is_noted(world, push).await {
+        Ok(true) => noted(),
+        Ok(false) => ignored(reason),
+        Err(error) => failed(world, None, error),
+    }
+}
+
+fn noted() -> Answer {
+    Answer::reason(StatusCode::OK, "noted", "a person's push to a file of an app")
+}
+
+/// The same, and whether the push is handed on. `None`: it is. Otherwise what GitHub is answered.
+pub(super) async fn keep(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    push: &Push<'_>,
+    reason: &'static str,
+) -> Result<Option<Answer>, StoreError> {
+    if is_noted(world, push).await? {
+        return Ok(Some(noted()));
+    }
+    if settings.relay == Relay::Own {
+        return Ok(Some(ignored(reason)));
+    }
+    let Err(kept) = decide(world, settings, push).await? else { return Ok(None) };
+    if kept == Kept::NotSeen {
+        // The poller looks at what it has not seen for a day. If this is lost, the next watch does.
+        let _ = store::wake(world).await;
+    }
+    Ok(Some(ignored(kept.reason())))
+}
+
+/// What the push says of itself comes first: it costs no read.
+async fn decide(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    push: &Push<'_>,
+) -> Result<Result<(), Kept>, StoreError> {
+    let files = match push.contents().files() {
+        Ok(files) => files,
+        Err(kept) => return Ok(Err(kept)),
+    };
+    let managed = readable(world, ManagedFiles).await?;
+    let applications = match applications(managed.as_ref()) {
+        Ok(applications) => applications,
+        Err(kept) => return Ok(Err(kept)),
+    };
+    let mut all = Vec::new();
+    for (application, values) in applications {
+        all.push(Known { values, seen: readable(world, SeenApplication(application)).await? });
+    }
+    Ok(untouched(&files, &all, &settings.gitops.repo, world.now()))
+}
+
+/// What this build cannot read is not known.
+async fn readable<K: Key>(world: &impl World, key: K) -> Result<Option<K::Value>, StoreError> {
+    match store::load_key(world, key).await {
+        Err(error) if error.is_unreadable() => Ok(None),
+        loaded => loaded,
+    }
+}
+
+/// Hands a person's push on.
+pub(super) async fn relay(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    headers: RelayHeaders,
+    body: Vec<u8>,
+) -> Answer {
+    let delivery = short_delivery(&headers);
+    if let Err(fault) = hand_on(world, settings, headers, body).await {
+        return not_taken(world, Line::error("relay_failed"), &fault);
+    }
+    world.log(Line::new("push_relayed").with("delivery", delivery.as_str()));
+    Answer::reason(StatusCode::OK, "relayed", "a person's push that no managed application reads")
+}
+
+/// A person pushed. If the push touches a file of an app, a note is left, the same for the same push. The
+/// watch tells people and deletes the note.
+async fn is_noted(world: &impl World, push: &Push<'_>) -> Result<bool, StoreError> {
+    let now = world.now();
+    if !push.touches_yaml() || now.since(push.pushed(now)) >= push::NEWS {
+        return Ok(false);
+    }
+    let managed = store::load_key(world, ManagedFiles).await?;
+    let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
+    // In flight first. A process that dies in between leaves something in flight without a note, which
+    // the next watch removes. In the other order it would leave a note that nobody finds, neither to
+    // tell nor to delete it. And again after it: a watch may have removed it just now, if the same push
+    // came twice.
+    store::add_push(world, &note.after, note.at).await?;
+    store::save_key(world, Pushed(&note.after), &note).await?;
+    store::add_push(world, &note.after, note.at).await?;
+    world.log(Line::new("push_noted").with("commit", note.after.as_str()).with("who", note.who.as_str()));
+    if let Err(error) = store::announce_push(world, &note.after).await {
+        // A watch that reads what is in flight finds it.
+        world.log(Line::error("not_announced").with("commit", note.after.as_str()).with("cause", error.why()));
+    }
+    Ok(true)
+}
