@@ -141,7 +141,9 @@ impl<W: World> Watch<'_, W> {
                 _ => {}
             }
             let now = self.world.elapsed();
-            if now >= until && !self.closing.replace(true) {
+            // What Argo CD has not answered is waited for, and the others are followed meanwhile.
+            let waits = now < until.saturating_add(limits::ASK_SEVERAL) && self.syncs.wait(|_| true);
+            if now >= until && !waits && !self.closing.replace(true) {
                 nudges.values().for_each(|nudge| drop(nudge.unbounded_send(())));
             }
             if !self.closing.get() {

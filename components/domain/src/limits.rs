@@ -116,6 +116,10 @@ pub const PODS_LIMIT: Duration = Duration::from_secs(1);
 pub const MISSING_NOTE: Duration = Duration::from_secs(60);
 /// What a request to Argo CD that changes something may take: the lease must hold this long before it is sent.
 pub const ASK: Duration = Duration::from_secs(5);
+/// What a request for a sync may take where a source beside ours is not pinned to a commit: Argo CD looks that source up
+/// meanwhile, and forgets the request if nobody waits for the answer. The lease is renewed beside it, and a watch that
+/// ought to end waits for the answer.
+pub const ASK_SEVERAL: Duration = Duration::from_secs(30);
 /// How long the sync waits for the message that says whose commits ride along.
 pub const RIDERS_TOLD: Duration = Duration::from_secs(3);
 /// Between two looks whether a late sync has to be repaired.

@@ -236,6 +236,11 @@ impl<K> Default for Calls<K> {
 }
 
 impl<K: Ord + Clone> Calls<K> {
+    /// Whether one of these calls has no answer yet.
+    pub fn wait(&self, of: impl Fn(&K) -> bool) -> bool {
+        self.0.borrow().iter().any(|(about, answered)| answered.is_none() && of(about))
+    }
+
     pub async fn make<T>(&self, clock: &impl Clock, about: K, call: impl Future<Output = T>) -> T {
         self.0.borrow_mut().insert(about.clone(), None);
         let answer = call.await;

@@ -4,6 +4,7 @@
 //! Figures are ratios and counts of one run on one machine; times alone say little. Nothing here fails a
 //! build: a figure that is not as wanted says "NO" in its line.
 
+mod cluster;
 mod costs;
 mod deploys;
 mod doors;
@@ -15,7 +16,7 @@ use doors::Doors;
 use report::Report;
 use sandbox::{Runner, wasm};
 
-const TITLES: [&str; 8] = [
+const TITLES: [&str; 10] = [
     "1. pushes that are not ours",
     "2. the answer to Slack",
     "3. a deploy beside its round trips, each of 100 ms",
@@ -24,6 +25,8 @@ const TITLES: [&str; 8] = [
     "6. what was deployed before",
     "7. memory",
     "8. sizes, instructions and starts",
+    "9. a deploy beside a script, on a real Argo CD",
+    "10. many deploys at once, on a real Argo CD",
 ];
 
 fn main() -> Result<()> {
@@ -40,6 +43,12 @@ fn main() -> Result<()> {
                 Some("4") => deploys::watching().await?,
                 Some("5") => deploys::edits().await?,
                 Some("6") => deploys::history().await?,
+                Some("9" | "10") if !e2e::cluster::is_real() => {
+                    println!("\n{title}: left out, because it takes ARGOCD=real");
+                    continue;
+                }
+                Some("9") => cluster::beside_a_script().await?,
+                Some("10") => cluster::at_once().await?,
                 Some("7") => Doors::open().await?.memory().await?,
                 _ => [Doors::open().await?.starts().await?, costs::instructions().await?].concat(),
             };

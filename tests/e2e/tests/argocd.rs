@@ -449,6 +449,36 @@ fn without_the_auto_sync_that_the_catalog_names_a_person_has_to_sync() {
 
 /// The GitOps repository is pinned to the bot's commit in every source that follows the branch. Other sources
 /// stay as they are, also a source of the same repository that somebody keeps at a tag.
+/// Argo CD looks up the newest chart while it is asked for the sync, and does nothing if nobody waits for its answer.
+#[test]
+fn a_sync_that_takes_argo_cd_long_to_take_is_waited_for() {
+    room(async |room| {
+        let chart = Source::chart("https://charts.acme.example", "web", "1.*");
+        let sources = vec![chart, Source::new(GITOPS_URL, "main").named("values")];
+        let tag_at = TagAt { source: 1, file: "checkout/values.yaml".to_owned(), key: "image.tag".to_owned() };
+        let mut app = App::multi("checkout", sources, tag_at);
+        app.image.clone_from(&room.argocd.lock().app("checkout").image);
+        app.script = then(&[(0, Health::Healthy)]);
+        room.argocd.lock().add(sandbox::now(), app);
+        // Longer than a watch.
+        room.argocd.fault("argocd.sync", Fault::Late(Duration::from_secs(9)), 1);
+        let since = room.journal.mark("deploy");
+        room.alice("checkout 42").await;
+        // Another deploy goes live meanwhile.
+        let asked = |room: &sandbox::Sandbox| {
+            room.journal.calls_since(since).iter().any(|call| call == "argocd.sync").then_some(())
+        };
+        room.until("request for a sync", PATIENCE, asked).await?;
+        room.goes_live("payments 7").await?;
+        ensure!(!room.told().iter().any(|text| text.contains("is live: `feature-totals")), "{:#?}", room.told());
+        room.says("is live: `feature-totals").await?;
+        let argocd = room.argocd.lock();
+        let of_it = argocd.syncs().iter().filter(|sync| sync.app == "checkout").count();
+        assert_eq!(of_it, 1, "one request");
+        Ok(())
+    });
+}
+
 #[test]
 fn of_several_sources_only_ours_are_synced_at_our_commit() {
     let chart = || Source::chart("https://charts.acme.example", "web", "1.4.2");

@@ -152,6 +152,8 @@ pub enum Fault {
     HangBefore(Duration),
     /// It takes effect, nothing is answered for this long, then the connection is closed.
     HangAfter(Duration),
+    /// It takes effect after this long only, and not at all if the caller has left by then.
+    Late(Duration),
     /// Answered so without any effect.
     Instead(Response),
     /// It takes effect, but this is the answer.

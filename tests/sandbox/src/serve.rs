@@ -221,6 +221,8 @@ async fn answer<S: StandIn + 'static>(
             sleep(*time).await;
             return Err(close(&ticket, ends(0)));
         }
+        // Who leaves ends this, too.
+        Some(Fault::Late(time)) => sleep(*time).await,
         Some(Fault::Instead(response)) => {
             ticket.end(ends(response.status));
             return whole(&request.method, response.clone());
@@ -236,7 +238,7 @@ async fn answer<S: StandIn + 'static>(
             caught.wait(Moment::After).await;
         }
         let response = match fault {
-            None => Ok(response),
+            None | Some(Fault::Late(_)) => Ok(response),
             Some(Fault::DropAfter) => return Err(close(&ticket, ends(0))),
             Some(Fault::HangAfter(time)) => {
                 sleep(time).await;
@@ -352,6 +354,7 @@ fn name_of(fault: &Fault) -> &'static str {
         Fault::AnswerAfter(_) => "AnswerAfter",
         Fault::Truncate => "Truncate",
         Fault::Slow(_) => "Slow",
+        Fault::Late(_) => "Late",
         Fault::Trickle(_) => "Trickle",
         Fault::TooLong(_) => "TooLong",
     }

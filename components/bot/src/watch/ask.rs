@@ -156,6 +156,10 @@ impl<W: World> ApplicationFollower<'_, W> {
         {
             return Ok(flow);
         }
+        // Argo CD takes one operation at a time, and an answer of before may still come.
+        if self.watch.syncs.wait(|(_, application)| application == self.application) {
+            return Ok(self.look_soon());
+        }
         let before = Before::of(&self.seen());
         let now = self.world.now();
         self.save(|watch| {

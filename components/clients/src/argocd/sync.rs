@@ -6,6 +6,7 @@ use crate::http::{Http, Method, Request, Response, header, without_nulls};
 use domain::application::Application;
 use domain::deployment::GitOpsBranch;
 use domain::fault::{Cause, Changed, Fault, System};
+use domain::limits;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId};
 use domain::sources;
 use serde_json::{Value, json};
@@ -104,7 +105,8 @@ pub fn sync_request(
         "appNamespace": app.namespace,
     });
     let url = argocd.url(&format!("/api/v1/applications/{}/sync", app.name));
-    argocd.signed_in(Request::post_json(url, &without_nulls(body))).max_answer(MAX_APPLICATION)
+    let timeout = if positions.is_some() { limits::ASK_SEVERAL } else { limits::ASK };
+    argocd.signed_in(Request::post_json(url, &without_nulls(body))).max_answer(MAX_APPLICATION).timeout(timeout)
 }
 
 const TERMINATE: &str = "end the older sync in Argo CD";
