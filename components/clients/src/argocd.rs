@@ -19,7 +19,7 @@ mod wire;
 pub use account::{Right, is_signed_in, may, may_request, read_may, read_signed_in, signed_in_request};
 pub use api::{ArgoCd, ArgoError, Refresh, get, get_request, read_application, refresh, refresh_request};
 pub use events::{Event, EventStream, events, events_request};
-pub use look::{look, look_request, read_look};
+pub use look::{look, look_request, read_look, read_selected, select, select_request};
 pub use sync::{Revision, SyncOutcome, read_sync, sync, sync_request, terminate, terminate_request, which_sources};
 pub use tree::{pods, pods_request, read_pods};
 pub use version::{pins_sources, read_version, version, version_request};

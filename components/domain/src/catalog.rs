@@ -10,6 +10,7 @@ mod read;
 mod yaml;
 
 pub use crate::refusal::CatalogError;
+use crate::selection::Applications;
 pub use gates::{
     Allow, Approvals, Asked, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, InvalidFreeze, Members, Reviews,
     Unmet,
@@ -62,7 +63,7 @@ pub struct Environment {
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
     /// What Argo CD calls it. Other targets may name the same application.
-    pub applications: NonEmpty<ArgoApplication>,
+    pub applications: Applications,
     /// Who may release other people's locks of the environment and override its freeze: its own list, else
     /// the app's, else the catalog's.
     pub owners: People,
@@ -90,7 +91,7 @@ impl Catalog {
         for app in self.apps.values() {
             let others = app.environments.iter().filter(|(name, other)| {
                 let is_it = app.name == target.app && **name == target.environment;
-                !is_it && applications.iter().any(|ours| other.applications.iter().any(|theirs| theirs.is(ours)))
+                !is_it && applications.iter().any(|ours| other.applications.named().any(|theirs| theirs.is(ours)))
             });
             for image in others.flat_map(|(_, other)| std::iter::once(&app.image).chain(&other.mirrors)) {
                 if !beside.contains(image) {

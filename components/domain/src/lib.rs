@@ -56,6 +56,7 @@ pub mod push;
 pub mod refusal;
 pub mod relay;
 pub mod seen;
+pub mod selection;
 pub mod sources;
 pub mod text;
 pub mod time;

@@ -130,6 +130,13 @@ name! {
     }
 }
 name! {
+    /// A Kubernetes label selector: `app=web,region in (eu, us)`.
+    LabelSelector, "label selector (as in `app=web,region in (eu, us)`)", |text| {
+        !text.trim().is_empty() && text.len() <= 500
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./=!,() ".contains(&b))
+    }
+}
+name! {
     /// `scheme://host[:port]` with `http`, `https` or `redis`; no path, no user, no trailing slash (one is
     /// cut off when read).
     UrlOrigin, "origin (scheme://host[:port] without a path)", is_origin
@@ -376,6 +383,7 @@ mod tests {
         check(FilePath::parse, &["values.yaml", "a/b.yaml"], &["", "/a", "a//b", "../a", "a/./b", "a\\b", "a/"]);
         check(GitHubLogin::parse, &["alice", "deploy-bot[bot]"], &["", "a b", "[bot]", "<!channel>"]);
         check(KubeName::parse, &["checkout", "a.b-c"], &["", "A", "-a", "a-", "a_b"]);
+        check(LabelSelector::parse, &["a=b", "app.io/x notin (a, b),!c"], &["", " ", "a=b&name=c", "a=\n", "a=ä"]);
         check(
             UrlOrigin::parse,
             &[

@@ -8,7 +8,7 @@
 use crate::application::SyncBy;
 use crate::catalog::{Allow, Catalog};
 use crate::names::{ArgoApplication, CommitSha, FilePath, SlackChannel, Target};
-use crate::nonempty::NonEmpty;
+use crate::selection::{Applications, Selection};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,16 +25,15 @@ pub const MOST_TARGETS: usize = 200;
 pub struct Managed {
     /// By the path of the file.
     pub files: BTreeMap<String, Vec<ManagedTarget>>,
-    /// The applications that Argo CD itself syncs, as the catalog says. `None`: an earlier build wrote this.
-    #[serde(default)]
-    pub auto: Option<BTreeSet<ArgoApplication>>,
+    /// Argo CD itself syncs one of the applications, as the catalog says.
+    pub auto: bool,
 }
 
 /// A target that has the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManagedTarget {
     pub target: Target,
-    pub applications: NonEmpty<ArgoApplication>,
+    pub applications: Applications,
     /// A channel that it may be deployed from. Pushes are announced there until its first deploy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<SlackChannel>,
@@ -44,7 +43,7 @@ impl Managed {
     /// Reads it out of a catalog.
     pub fn of(catalog: &Catalog) -> Self {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
-        let mut auto = BTreeSet::new();
+        let mut auto = false;
         for app in catalog.apps.values() {
             for (name, environment) in &app.environments {
                 let channel = match &environment.gates.allow {
@@ -52,22 +51,30 @@ impl Managed {
                     Allow::Anyone => None,
                 };
                 let target = Target { app: app.name.clone(), environment: name.clone() };
-                if environment.sync == SyncBy::Auto {
-                    auto.extend(environment.applications.iter().cloned());
-                }
+                auto |= environment.sync == SyncBy::Auto;
                 let managed = ManagedTarget { target, applications: environment.applications.clone(), channel };
                 for path in environment.files.iter() {
                     files.entry(path.to_string()).or_default().push(managed.clone());
                 }
             }
         }
-        Self { files, auto: Some(auto) }
+        Self { files, auto }
     }
 
-    /// All Argo CD applications, each once.
+    /// What the poller has to look up, each once.
+    pub fn selections(&self) -> BTreeSet<&Selection> {
+        let all = self.files.values().flatten().map(|target| &target.applications);
+        all.filter_map(|applications| match applications {
+            Applications::Selected(selection) => Some(selection),
+            Applications::Named(_) => None,
+        })
+        .collect()
+    }
+
+    /// All Argo CD applications that the catalog names, each once.
     pub fn applications(&self) -> Vec<ArgoApplication> {
         let mut all: Vec<ArgoApplication> = Vec::new();
-        for application in self.files.values().flatten().flat_map(|target| target.applications.iter()) {
+        for application in self.files.values().flatten().flat_map(|target| target.applications.named()) {
             if !all.contains(application) {
                 all.push(application.clone());
             }
@@ -128,7 +135,7 @@ apps:
             .flat_map(|(path, all)| all.iter().map(move |one| (path, one)))
             .map(|(path, one)| {
                 let channel = one.channel.as_ref().map_or("-", SlackChannel::as_str);
-                format!("{path}: {} {} {channel}", one.target, one.applications.first().name)
+                format!("{path}: {} {} {channel}", one.target, one.applications.named().next().unwrap().name)
             })
             .collect();
         assert_eq!(
@@ -140,7 +147,6 @@ apps:
                 "shop/values.yaml: shop shop -",
             ]
         );
-        let auto: Vec<&str> = managed.auto.iter().flatten().map(|argocd| argocd.name.as_str()).collect();
-        assert_eq!(auto, ["shop"]);
+        assert!(managed.auto && !Managed::of(&Catalog::parse(&text.replace(", sync: auto", "")).unwrap()).auto);
     }
 }

@@ -9,9 +9,10 @@ pub mod samples;
 use crate::github::ChecksState;
 use crate::image::{ImageName, Tag};
 use crate::names::{
-    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackGroup,
-    SlackUser, Target,
+    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, LabelSelector, PullRequestNumber, RepoName,
+    SlackGroup, SlackUser, Target,
 };
+use crate::selection::NotSelected;
 use crate::time::Timestamp;
 use crate::values::EditRefusal;
 use crate::verb::Verb;
@@ -404,6 +405,8 @@ pub enum Refusal {
         /// Of what.
         target: Box<Target>,
     },
+    /// The applications are named by labels, and it is not known which those are.
+    NotSelected { target: Box<Target>, selector: LabelSelector, why: NotSelected },
     /// The catalog changed between our reading it and the commit, so that the target is another now.
     CatalogChanged,
 }
@@ -432,6 +435,7 @@ impl Refusal {
                 | Self::Hydrated { .. }
                 | Self::NotFollowed { .. }
                 | Self::AutoSyncIsOn { .. }
+                | Self::NotSelected { .. }
         )
     }
 }

@@ -13,8 +13,10 @@ use crate::application::AppSource;
 use crate::deployment::left_out;
 use crate::limits::CLOCKS;
 use crate::names::{ArgoApplication, CommitSha, FilePath, RepoName};
+use crate::nonempty::NonEmpty;
 use crate::push::Managed;
 use crate::seen::{DAY, Found, MOST_SOURCES, Seen, Shown};
+use crate::selection::{Applications, Selection};
 use crate::sources::is_repository;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,17 +120,22 @@ impl Contents<'_> {
     }
 }
 
-/// The managed applications, each with its values files.
-pub fn applications(managed: Option<&Managed>) -> Result<BTreeMap<&ArgoApplication, Vec<&str>>, Kept> {
+/// The managed applications, each with its values files. `selected`: those that are known by their labels.
+pub fn applications<'m>(
+    managed: Option<&'m Managed>,
+    selected: &'m BTreeMap<Selection, NonEmpty<ArgoApplication>>,
+) -> Result<BTreeMap<&'m ArgoApplication, Vec<&'m str>>, Kept> {
     let managed = managed.ok_or(Kept::NoList)?;
-    match &managed.auto {
-        None => return Err(Kept::NoList),
-        Some(auto) if !auto.is_empty() => return Err(Kept::AutoSync),
-        Some(_) => {}
+    if managed.auto {
+        return Err(Kept::AutoSync);
     }
     let mut all: BTreeMap<&ArgoApplication, Vec<&str>> = BTreeMap::new();
-    for (file, targets) in &managed.files {
-        for application in targets.iter().flat_map(|target| target.applications.iter()) {
+    for (file, target) in managed.files.iter().flat_map(|(file, targets)| targets.iter().map(move |one| (file, one))) {
+        let applications = match &target.applications {
+            Applications::Named(named) => named,
+            Applications::Selected(selection) => selected.get(selection).ok_or(Kept::NotSeen)?,
+        };
+        for application in applications.iter() {
             all.entry(application).or_default().push(file);
         }
     }

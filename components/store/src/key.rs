@@ -7,6 +7,7 @@ use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
+use domain::selection::{Selected, Selection};
 use domain::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -97,6 +98,17 @@ impl Key for Current<'_> {
     type Value = CurrentDeployment;
     fn name(&self) -> String {
         format!("{PREFIX}{}/current", application_name(self.0))
+    }
+}
+
+/// See [`Selected`].
+#[derive(Clone, Copy, Debug)]
+pub struct SelectedApplications<'a>(pub &'a Selection);
+
+impl Key for SelectedApplications<'_> {
+    type Value = Selected;
+    fn name(&self) -> String {
+        format!("{PREFIX}selected/{:016x}", self.0.hash())
     }
 }
 

@@ -335,6 +335,27 @@ impl Room {
         self.in_the_catalog(app, &format!("argocd: {{ applications: [{}] }}", names.join(", ")));
     }
 
+    /// An application gets labels.
+    pub async fn has_labels(&self, application: &str, labels: Value) -> Result<()> {
+        let Some(real) = &self.real else {
+            let all = labels.as_object().into_iter().flatten();
+            let all = all.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
+            self.argocd.lock().app(application).labels = all.collect();
+            return Ok(());
+        };
+        real.patch_application(&self.application_of(application), json!({ "metadata": { "labels": labels } })).await
+    }
+
+    /// In the catalog an app has the Argo CD applications with these labels.
+    pub fn applications_have(&self, app: &str, selector: &str) {
+        self.applications_are(app, &[app]);
+        let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml")).into_owned();
+        let named = format!("applications: [{}]", self.application_of(app));
+        let catalog = catalog.replacen(&named, &format!("selector: \"{selector}\""), 1);
+        let files = [("deploy-bot.yaml", catalog.as_str())];
+        self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
+    }
+
     /// Removes the applications, so that a shared Argo CD does not fill up.
     pub(crate) async fn forget_applications(&self) {
         let Some(real) = &self.real else { return };

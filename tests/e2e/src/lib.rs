@@ -319,6 +319,7 @@ impl Room {
                         || key.starts_with("deploy-bot/application/")
                         || key.starts_with("deploy-bot/registry/")
                         || key.starts_with("deploy-bot/seen/")
+                        || key.starts_with("deploy-bot/selected/")
                         || [
                             "deploy-bot/catalog",
                             "deploy-bot/managed",

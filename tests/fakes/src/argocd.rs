@@ -605,7 +605,8 @@ impl ArgoCd {
         let shown = self.apps.values().filter(|app| {
             let named = text("name").is_empty() || app.name == text("name");
             let project = text("projects").is_empty() || app.project == text("projects");
-            named && project && app.namespace == namespace && self.may(Right::Get, &app.project)
+            let labelled = app.has_labels(text("selector"));
+            named && project && labelled && app.namespace == namespace && self.may(Right::Get, &app.project)
         });
         let items: Vec<Value> = shown
             .map(|app| {

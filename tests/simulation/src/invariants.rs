@@ -222,8 +222,13 @@ fn nothing_left(town: &Town) {
             None => {
                 let singles = ["catalog", "managed", "early-ends", "branch/rewritten", "lock", "locks"]
                     .map(|name| format!("deploy-bot/{name}"));
-                let of_many =
-                    ["deploy-bot/target/", "deploy-bot/application/", "deploy-bot/registry/", "deploy-bot/seen/"];
+                let of_many = [
+                    "deploy-bot/target/",
+                    "deploy-bot/application/",
+                    "deploy-bot/registry/",
+                    "deploy-bot/seen/",
+                    "deploy-bot/selected/",
+                ];
                 of_many.iter().any(|start| key.starts_with(start)) || singles.contains(key)
             }
         };

@@ -34,7 +34,7 @@ impl Role {
         match key.rsplit('/').next() {
             _ if key.starts_with("deploy-bot/push/") => Self::GithubRelay,
             Some("push" | "rewritten") => Self::GithubRelay,
-            _ if key.starts_with("deploy-bot/seen/") => Self::SyncPoller,
+            _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Self::SyncPoller,
             Some("watch" | "outcome" | "live") => Self::SyncPoller,
             _ => Self::SlackCommand,
         }

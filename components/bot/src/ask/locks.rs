@@ -169,7 +169,8 @@ async fn channel_of<W: World>(ask: &Asking<'_, W>, of: Option<&(Target, Environm
     let id = match store::load_key(world, Live(target)).await.ok()? {
         Some(live) => live.id,
         None => {
-            let current = store::load_key(world, Current(environment.applications.first())).await.ok()??;
+            let applications = catalog::known_applications(&ask.cx, environment).await.ok()?;
+            let current = store::load_key(world, Current(applications.first()?)).await.ok()??;
             Some(current.id).filter(|_| current.target == *target)?
         }
     };

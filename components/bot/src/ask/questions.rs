@@ -51,7 +51,8 @@ async fn status<W: World>(
         Some(live) => Some(store::load(world, &live.id).await?),
         None => None,
     };
-    let under_way = versions::under_way(&ask.cx, &target, &environment.applications).await?.map(|(_, facts)| facts);
+    let applications = catalog::known_applications(&ask.cx, environment).await?;
+    let under_way = versions::under_way(&ask.cx, &target, &applications).await?.map(|(_, facts)| facts);
     let lock = store::load_key(world, Lock(&target)).await?.filter(|lock| lock.holds(now));
     Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
 }
@@ -70,11 +71,16 @@ pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop
     let GitOps { repo, branch } = ask.cx.settings.gitops.clone();
     // What the default branch is was not asked here: `HEAD` gets the benefit of the doubt.
     let gitops = GitOpsBranch { repo, branch, is_default: true, url: String::new() };
-    let environments = catalog.apps.values().flat_map(|app| app.environments.values());
-    let looks = environments.flat_map(|environment| environment.applications.iter()).map(async |argocd| {
-        // What cannot be read is not shown.
-        let seen = store::load_key(ask.cx.world, SeenApplication(argocd)).await.ok().flatten();
-        seen.map(|seen| (argocd.clone(), seen))
+    let environments = catalog.apps.values().flat_map(|app| app.environments.iter().map(move |one| (&app.name, one)));
+    let looks = environments.map(async |(app, (name, environment))| {
+        let target = Target { app: app.clone(), environment: name.clone() };
+        let mut all = Vec::new();
+        for argocd in catalog::known_applications(&ask.cx, environment).await.unwrap_or_default() {
+            // What cannot be read is not shown.
+            let seen = store::load_key(ask.cx.world, SeenApplication(&argocd)).await.ok().flatten();
+            all.extend(seen.map(|seen| (target.clone(), argocd, seen)));
+        }
+        all
     });
     let seen: Vec<_> = join_all(looks).await.into_iter().flatten().collect();
     Ok(Response::Asker(message::apps(&catalog, &seen, &gitops)))

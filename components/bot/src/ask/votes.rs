@@ -19,11 +19,15 @@ use store::{Current, Lease};
 /// Cancels the deployment of a target that has the turn, or waits for it.
 pub(super) async fn current<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Answered {
     let (target, environment) = catalog::find_target(&ask.cx, words).await?;
-    let current = store::load_key(ask.cx.world, Current(environment.applications.first())).await?;
-    let known = match versions::under_way(&ask.cx, &target, &environment.applications).await? {
-        Some((id, _)) => Some(id),
+    let applications = catalog::known_applications(&ask.cx, &environment).await?;
+    let known = match (versions::under_way(&ask.cx, &target, &applications).await?, applications.first()) {
+        (Some((id, _)), _) => Some(id),
         // It has ended: the answer says so.
-        None => current.filter(|current| current.target == target).map(|current| current.id),
+        (None, Some(application)) => {
+            let current = store::load_key(ask.cx.world, Current(application)).await?;
+            current.filter(|current| current.target == target).map(|current| current.id)
+        }
+        (None, None) => None,
     };
     match known {
         Some(id) => cancel(ask, &id).await,

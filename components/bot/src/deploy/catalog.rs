@@ -9,11 +9,13 @@ use domain::catalog::{Catalog, CatalogError, Environment};
 use domain::command::TargetWords;
 use domain::fault::Fault;
 use domain::limits;
-use domain::names::{BlobSha, Target};
+use domain::names::{ArgoApplication, BlobSha, Target};
+use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
+use domain::selection::{Applications, NotSelected, Selected, Selection};
 use domain::values::{self, EditRefusal};
-use store::{CachedCatalog, CatalogCache, ManagedFiles, StoreError};
+use store::{CachedCatalog, CatalogCache, ManagedFiles, SelectedApplications, StoreError};
 
 /// The catalog as last read. It saves a round trip and decides nothing: before a commit [`same_catalog`]
 /// compares the catalog with the branch, and before a refusal the branch is read.
@@ -127,6 +129,58 @@ pub(crate) async fn find_target<W: World>(
     let (_, catalog) = read_catalog(cx).await?;
     let (target, _, found) = catalog.find(&words.app, words.environment.as_deref())?;
     Ok((target, found.clone()))
+}
+
+/// The Argo CD applications of a target. Those that are named by labels are looked up by the poller, which is woken where
+/// that is long ago or has found nothing: then for a moment.
+pub(crate) async fn applications<W: World>(
+    cx: &Context<'_, W>,
+    target: &Target,
+    environment: &Environment,
+) -> Result<NonEmpty<ArgoApplication>, Stop> {
+    let selection = match &environment.applications {
+        Applications::Named(named) => return Ok(named.clone()),
+        Applications::Selected(selection) => selection,
+    };
+    let until = cx.world.elapsed().saturating_add(limits::FRESH_LOOK);
+    let mut is_woken = false;
+    loop {
+        match Selected::of(selection, selected(cx, selection).await?, cx.world.now()) {
+            Ok(applications) => return Ok(applications),
+            Err(why) if cx.world.elapsed() >= until || why == NotSelected::TooMany => {
+                let (target, selector) = (Box::new(target.clone()), selection.selector.clone());
+                return Err(Refusal::NotSelected { target, selector, why }.into());
+            }
+            Err(_) => {}
+        }
+        if !is_woken {
+            let _ = store::wake(cx.world).await;
+            is_woken = true;
+        }
+        cx.world.sleep(limits::LEASE_RETRY).await;
+    }
+}
+
+/// The applications as far as they are known, for answers.
+pub(crate) async fn known_applications<W: World>(
+    cx: &Context<'_, W>,
+    environment: &Environment,
+) -> Result<Vec<ArgoApplication>, Stop> {
+    match &environment.applications {
+        Applications::Named(named) => Ok(named.iter().cloned().collect()),
+        Applications::Selected(selection) => {
+            let found = selected(cx, selection).await?.filter(|found| found.selection == *selection);
+            Ok(found.map(|found| found.applications).unwrap_or_default())
+        }
+    }
+}
+
+/// What this build cannot read was not looked up.
+async fn selected<W: World>(cx: &Context<'_, W>, selection: &Selection) -> Result<Option<Selected>, StoreError> {
+    match store::load_key(cx.world, SelectedApplications(selection)).await {
+        Err(error) if error.is_unreadable() => Ok(None),
+        loaded => loaded,
+    }
 }
 
 /// The catalog at the very commit that we build on must be the one that we decided by.

@@ -140,7 +140,7 @@ impl<W: World> Turn<'_, W> {
         run.compared.set(true);
         let begun = begun(run, job.facts);
         if let Some(plan) = begun.map(CommitFact::target)
-            && (site.environment.files != plan.files || plan.applications != site.environment.applications)
+            && (site.environment.files != plan.files || plan.applications != site.applications)
         {
             return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
         }
@@ -204,7 +204,7 @@ impl<W: World> Turn<'_, W> {
             // An owner overrides a freeze: the override goes into the record and the commit's text first.
             return Ok(MutationEnd::Again);
         }
-        turn::still_current(run, &self.site.environment.applications).await?;
+        turn::still_current(run, &self.site.applications).await?;
         match self.mutate(job, branch, &send.base, &send.files).await? {
             CommitOutcome::Done(sha) => {
                 run.committed(job.facts, sha, false).await?;

@@ -2,6 +2,7 @@
 //! [`domain::catalog`]. Here they get what they look at, and Slack is asked who is in a user group that the
 //! catalog names.
 
+use super::catalog;
 use super::prepare::Site;
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
@@ -32,8 +33,9 @@ pub(crate) async fn authorise<'c, W: World>(
         return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
     }
     may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
-    let beside = catalog.beside(&target, &environment.applications);
-    Ok(Site { cx, request, target, app, environment, catalog: blob, beside })
+    let applications = catalog::applications(cx, &target, environment).await?;
+    let beside = catalog.beside(&target, &applications);
+    Ok(Site { cx, request, target, app, environment, applications, catalog: blob, beside })
 }
 
 /// Whether this person may deploy there, from this channel.

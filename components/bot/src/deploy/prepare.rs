@@ -14,7 +14,7 @@ use domain::deployment::{
 };
 use domain::image::{ImageName, ImageRef, Tag};
 use domain::limits;
-use domain::names::{BlobSha, CommitSha, FilePath, Target};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, Edit};
@@ -29,6 +29,7 @@ pub(crate) struct Site<'a, W> {
     pub(crate) target: Target,
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
+    pub(crate) applications: NonEmpty<ArgoApplication>,
     pub(crate) catalog: &'a BlobSha,
     /// The images of other targets in its Argo CD application.
     pub(crate) beside: Vec<ImageName>,
@@ -137,7 +138,7 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         before: None,
         digest,
         files: environment.files.clone(),
-        applications: environment.applications.clone(),
+        applications: site.applications.clone(),
         deadline: environment.deadline,
         degraded_grace: environment.degraded_grace,
         mirrors: environment.mirrors.clone(),

@@ -30,7 +30,7 @@ pub(crate) async fn known_refusal<W: World>(
     site: &Site<'_, W>,
     gitops: &GitOpsBranch,
 ) -> Result<Option<Refusal>, Stop> {
-    for application in site.environment.applications.iter() {
+    for application in site.applications.iter() {
         let refusal = seen(site, application).await?.and_then(|seen| refusal(site, &seen, gitops));
         if refusal.is_some() {
             return Ok(refusal);
@@ -45,7 +45,7 @@ fn refusal<W: World>(site: &Site<'_, W>, seen: &Seen, gitops: &GitOpsBranch) -> 
 
 /// Refuses what can never be synced.
 pub(super) async fn check<W: World>(turn: &Turn<'_, W>, job: &Job<'_>, gitops: &GitOpsBranch) -> Result<(), Stop> {
-    for application in turn.site.environment.applications.iter() {
+    for application in turn.site.applications.iter() {
         check_one(turn, job, gitops, application).await?;
     }
     Ok(())

@@ -53,7 +53,7 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
         since: Cell::new(world.elapsed()),
         told: Cell::new(None),
     };
-    let leases = store::application_leases(&site.environment.applications);
+    let leases = store::application_leases(&site.applications);
     loop {
         let if_taken = async || waiting.for_lease().await;
         let work = async |lease: &Lease<'_, W>| take_turn(&Turn { run, site, lease }, job).await;
@@ -139,7 +139,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     remember(turn).await?;
     gates::check_lock_and_freeze(site).await?;
     let mut turns = Vec::new();
-    for application in site.environment.applications.iter() {
+    for application in site.applications.iter() {
         let (other, last) = turn_at(run, application).await?;
         let over = match other {
             Some(other) if other.target != site.target => return Ok(Some(other)),
@@ -172,7 +172,7 @@ fn is_rollback(request: &RequestFact) -> bool {
 /// The other deployment whose turn it is at one of the applications.
 async fn other_turn<W: World>(run: &Run<'_, W>, site: &Site<'_, W>) -> Result<Option<Other>, Stop> {
     let mut ours = None;
-    for application in site.environment.applications.iter() {
+    for application in site.applications.iter() {
         match turn_at(run, application).await?.0 {
             Some(other) if other.target != site.target => return Ok(Some(other)),
             other => ours = ours.or(other),
@@ -227,7 +227,7 @@ async fn busy<W: World>(run: &Run<'_, W>, target: &Target, other: Option<Deploym
 async fn remember<W: World>(turn: &Turn<'_, W>) -> Result<(), Stop> {
     let Turn { run, site, lease } = turn;
     let (world, target) = (run.cx.world, &site.target);
-    let keep = kept(world, &site.environment.applications, target).await?;
+    let keep = kept(world, &site.applications, target).await?;
     let remember =
         store::remember(world, History(target), run.cx.id, &keep, async || lease.ensure(limits::WRITE).await);
     run.rings.make(world, (), remember).await?;

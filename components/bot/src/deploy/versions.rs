@@ -13,7 +13,6 @@ use domain::deployment::{
 use domain::image::{ImageRef, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
-use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values;
 use store::{Current, History, Live, RolledBackVersions, StoreError};
@@ -256,7 +255,7 @@ pub(crate) async fn remembered<W: World>(
 pub(crate) async fn under_way<W: World>(
     cx: &Context<'_, W>,
     target: &Target,
-    applications: &NonEmpty<ArgoApplication>,
+    applications: &[ArgoApplication],
 ) -> Result<Option<(DeploymentId, Facts)>, Stop> {
     let (now, limits) = (cx.world.now(), &cx.settings.limits);
     let mut may_wait = false;

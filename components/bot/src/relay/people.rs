@@ -10,9 +10,11 @@ use crate::world::{Line, World};
 use clients::argocd::RelayHeaders;
 use clients::github::Push;
 use clients::http::{Answer, StatusCode};
-use domain::push;
+use domain::push::{self, Managed};
 use domain::relay::{Kept, Known, applications, untouched};
-use store::{Key, ManagedFiles, Pushed, SeenApplication, StoreError};
+use domain::selection::Selected;
+use std::collections::BTreeMap;
+use store::{Key, ManagedFiles, Pushed, SeenApplication, SelectedApplications, StoreError};
 
 /// A note is left, if the push touches a file of an app.
 pub(super) async fn note(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
@@ -59,7 +61,14 @@ async fn decide(
         Err(kept) => return Ok(Err(kept)),
     };
     let managed = readable(world, ManagedFiles).await?;
-    let applications = match applications(managed.as_ref()) {
+    let mut selected = BTreeMap::new();
+    for selection in managed.iter().flat_map(Managed::selections) {
+        let found = readable(world, SelectedApplications(selection)).await?;
+        if let Ok(applications) = Selected::of(selection, found, world.now()) {
+            selected.insert(selection.clone(), applications);
+        }
+    }
+    let applications = match applications(managed.as_ref(), &selected) {
         Ok(applications) => applications,
         Err(kept) => return Ok(Err(kept)),
     };

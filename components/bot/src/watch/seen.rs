@@ -10,8 +10,9 @@ use clients::argocd;
 use domain::limits;
 use domain::names::ArgoApplication;
 use domain::seen::{DAY, Seen};
+use domain::selection::{Selected, Selection};
 use domain::time::Timestamp;
-use store::{ManagedFiles, SeenApplication, StoreError};
+use store::{ManagedFiles, SeenApplication, SelectedApplications, StoreError};
 
 /// How many applications one watch looks at.
 const MOST: usize = 20;
@@ -26,8 +27,12 @@ pub(super) async fn look_around<W: World>(watch: &Watch<'_, W>) {
 async fn look_at_due<W: World>(watch: &Watch<'_, W>) -> Result<(), StoreError> {
     let world = watch.world;
     let Some(managed) = store::load_key(world, ManagedFiles).await? else { return Ok(()) };
+    let mut applications = managed.applications();
+    for selection in managed.selections() {
+        applications.extend(select(watch, selection).await?);
+    }
     let mut due: Vec<(Option<Timestamp>, ArgoApplication)> = Vec::new();
-    for application in managed.applications() {
+    for application in applications {
         // Once in a watch: what is not due now is not due in half a minute.
         if watch
             .looked_at
@@ -49,6 +54,36 @@ async fn look_at_due<W: World>(watch: &Watch<'_, W>) -> Result<(), StoreError> {
         look_at(watch, &application).await?;
     }
     Ok(())
+}
+
+/// Which applications have these labels: looked up now and then, once in a watch. Where Argo CD does not answer, what was
+/// found before stays.
+async fn select<W: World>(watch: &Watch<'_, W>, selection: &Selection) -> Result<Vec<ArgoApplication>, StoreError> {
+    let world = watch.world;
+    let found: Option<Selected> = match store::load_key(world, SelectedApplications(selection)).await {
+        Err(error) if error.is_unreadable() => None,
+        loaded => loaded?,
+    };
+    let known = |found: Option<Selected>| {
+        found.filter(|found| found.selection == *selection).map(|found| found.applications).unwrap_or_default()
+    };
+    if !Selected::is_due(selection, found.as_ref(), world.now()) {
+        return Ok(known(found));
+    }
+    match argocd::select(world, &watch.settings.argocd, selection).await {
+        Ok(applications) => {
+            watch.lease.ensure(limits::WRITE).await?;
+            let (at, selection) = (world.now(), selection.clone());
+            let selected = Selected { at, selection: selection.clone(), applications: applications.clone() };
+            store::save_key(world, SelectedApplications(&selection), &selected).await?;
+            Ok(applications)
+        }
+        Err(error) => {
+            let line = Line::error("not_selected").with("selector", selection.selector.as_str());
+            world.log(line.with("error", format!("{error:?}").as_str()));
+            Ok(known(found))
+        }
+    }
 }
 
 /// When it was seen last. What this build cannot read was never seen.

@@ -8,8 +8,9 @@ use super::wire::WireApplication;
 use crate::http::{Http, Request, Response};
 use domain::application::AppSource;
 use domain::fault::Cause;
-use domain::names::ArgoApplication;
+use domain::names::{ArgoApplication, KubeName};
 use domain::seen::{Found, MOST_SOURCES, Shown};
+use domain::selection::{MOST_APPLICATIONS, Selection};
 use serde::Deserialize;
 
 const LOOK: &str = "look at the application";
@@ -59,6 +60,60 @@ pub fn read_look(response: &Response) -> Result<Option<Shown>, ArgoError> {
         hydrated: app.hydrated,
         may_sync: false,
     }))
+}
+
+const SELECT: &str = "look up the applications";
+
+/// The applications that have certain labels, at most one more than a deploy may have.
+pub async fn select(
+    http: &impl Http,
+    argocd: &ArgoCd,
+    selection: &Selection,
+) -> Result<Vec<ArgoApplication>, ArgoError> {
+    let response = http.send(select_request(argocd, selection)).await.map_err(|error| fault(SELECT, error.into()))?;
+    read_selected(&response, selection)
+}
+
+/// `GET /api/v1/applications` by labels: their names alone.
+pub fn select_request(argocd: &ArgoCd, selection: &Selection) -> Request {
+    let selector: String = form_urlencoded::byte_serialize(selection.selector.as_str().as_bytes()).collect();
+    let namespace =
+        selection.namespace.as_ref().map(|namespace| format!("&appNamespace={namespace}")).unwrap_or_default();
+    let place = format!("projects={}{namespace}", selection.project);
+    argocd.signed_in(Request::get(
+        argocd.url(&format!("/api/v1/applications?selector={selector}&{place}&fields=items.metadata.name")),
+    ))
+}
+
+/// Understands the answer to [`select_request`].
+pub fn read_selected(response: &Response, selection: &Selection) -> Result<Vec<ArgoApplication>, ArgoError> {
+    #[derive(Deserialize)]
+    struct List {
+        items: Option<Vec<Item>>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        metadata: Metadata,
+    }
+    #[derive(Deserialize)]
+    struct Metadata {
+        name: KubeName,
+    }
+    if response.status != 200 {
+        return Err(read_error(response, SELECT));
+    }
+    let list: List = serde_json::from_slice(&response.body)
+        .map_err(|_| fault(SELECT, Cause::Nonsense { part: "the list of applications".to_owned() }))?;
+    let Selection { project, namespace, .. } = selection;
+    let of = |item: Item| ArgoApplication {
+        name: item.metadata.name,
+        project: project.clone(),
+        namespace: namespace.clone(),
+    };
+    let mut all: Vec<ArgoApplication> = list.items.into_iter().flatten().map(of).collect();
+    all.sort();
+    all.truncate(MOST_APPLICATIONS.saturating_add(1));
+    Ok(all)
 }
 
 /// A password in a URL is not ours to remember.

@@ -11,8 +11,9 @@ use super::people::{People, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, yaml};
 use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
-use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, RepoName, Target};
+use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, Target};
 use crate::nonempty::NonEmpty;
+use crate::selection::{Applications, MOST_APPLICATIONS, Selection};
 use crate::text::quoted;
 use crate::values::TagPath;
 use std::collections::BTreeMap;
@@ -111,7 +112,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
         let environment = read_environment(&target, fields, common)?;
-        for application in environment.applications.iter() {
+        for application in environment.applications.named() {
             claims.share(&target, fields, application)?;
         }
         claims.claim(&target, fields.line, &environment)?;
@@ -169,10 +170,10 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
 }
 
 /// One application, or several that are all synced.
-fn read_applications(target: &Target, fields: &Fields<'_>) -> Result<NonEmpty<ArgoApplication>, CatalogError> {
+fn read_applications(target: &Target, fields: &Fields<'_>) -> Result<Applications, CatalogError> {
     let argocd = match fields.get("argocd") {
         Some(entry) => {
-            let keys = ["application", "applications", "project", "namespace"];
+            let keys = ["application", "applications", "selector", "project", "namespace"];
             Fields::of("`argocd`", entry.line, &entry.node, &keys)?
         }
         None => Fields::none(fields.line),
@@ -186,20 +187,23 @@ fn read_applications(target: &Target, fields: &Fields<'_>) -> Result<NonEmpty<Ar
         KubeName::parse(text).map_err(|_| error(argocd.line, problem))
     };
     let (project, namespace) = (kube_name("project")?.map_or_else(|| default("default"), Ok)?, kube_name("namespace")?);
-    let names = match (argocd.get("applications"), kube_name("application")?) {
-        (Some(several), Some(_)) => {
-            return Err(error(several.line, "`application` and `applications` cannot stand side by side"));
+    let mut given = ["application", "applications", "selector"].into_iter().filter_map(|key| argocd.get(key));
+    let names = match (given.next(), given.next()) {
+        (Some(one), Some(other)) => {
+            let problem = format!("`{}` and `{}` cannot stand side by side", one.key, other.key);
+            return Err(error(other.line, problem));
         }
-        (Some(several), None) => read_names(several)?,
-        (None, Some(one)) => NonEmpty::one(one),
-        (None, None) => NonEmpty::one(default(target.app.as_str())?),
+        (Some(entry), None) if entry.key == "selector" => {
+            let selector = name(entry, LabelSelector::parse)?;
+            return Ok(Applications::Selected(Selection { selector, project, namespace }));
+        }
+        (Some(entry), None) if entry.key == "applications" => read_names(entry)?,
+        (Some(entry), None) => NonEmpty::one(name(entry, KubeName::parse)?),
+        (None, _) => NonEmpty::one(default(target.app.as_str())?),
     };
     let of = |name| ArgoApplication { name, project: project.clone(), namespace: namespace.clone() };
-    Ok(names.map(of))
+    Ok(Applications::Named(names.map(of)))
 }
-
-/// Each is followed and told by itself.
-const MOST_APPLICATIONS: usize = 20;
 
 fn read_names(entry: &Entry) -> Result<NonEmpty<KubeName>, CatalogError> {
     let mut names = Vec::new();

@@ -3,6 +3,8 @@
 use super::fields::parse_duration;
 use super::gates::tests::GATED;
 use super::*;
+use crate::nonempty::NonEmpty;
+use crate::selection::Selection;
 use proptest::prelude::*;
 
 pub(super) const SHORTEST: &str = "
@@ -25,7 +27,7 @@ apps:
     environments:
       staging:
         values: env/staging/checkout.yaml
-        argocd: { application: checkout-staging }
+        argocd: { selector: 'app=checkout,stage in (blue, green)' }
       production:
         values: [env/production/checkout.yaml, env/production/worker.yaml]
         tag_at: checkout.image.tag
@@ -65,9 +67,16 @@ fn shown(environment: &Environment) -> String {
     let mirrors: Vec<String> = mirrors.iter().map(ToString::to_string).collect();
     let values = environment.files.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     let tag_at: Vec<String> = tag_at.iter().map(ToString::to_string).collect();
-    let argocd = applications.first();
-    let names: Vec<&str> = applications.iter().map(|one| one.name.as_str()).collect();
-    let namespace = argocd.namespace.as_ref().map(ToString::to_string);
+    let (names, project, namespace) = match applications {
+        Applications::Named(all) => {
+            let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
+            (names.join(" and "), &all.first().project, &all.first().namespace)
+        }
+        Applications::Selected(Selection { selector, project, namespace }) => {
+            (selector.to_string(), project, namespace)
+        }
+    };
+    let namespace = namespace.as_ref().map(ToString::to_string);
     let allow = match &gates.allow {
         Allow::Anyone => "Anyone".to_owned(),
         Allow::Listed { people: People { users, groups }, channels } => {
@@ -80,8 +89,8 @@ fn shown(environment: &Environment) -> String {
     format!(
         "{values} at {}; {} in {} of {namespace:?}; {deadline}s, {grace}s; {allow}; {mirrors:?}, {verify_running:?}, {sync:?}",
         tag_at.join(" and "),
-        names.join(" and "),
-        argocd.project
+        names,
+        project
     )
 }
 
@@ -94,7 +103,7 @@ fn the_long_form_says_once_what_environments_share() {
         lines.push(format!("{target}: {}", shown(environment)));
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; checkout-staging in default of None; 1200s, 60s; ["U1", "W2", "S1"]; [], On, Bot
+    checkout@staging: env/staging/checkout.yaml at image.tag and worker[0].tag; app=checkout,stage in (blue, green) in default of None; 1200s, 60s; ["U1", "W2", "S1"]; [], On, Bot
     checkout@production: env/production/checkout.yaml and env/production/worker.yaml at checkout.image.tag; checkout-eu and checkout-us in shop of Some("argocd-shop"); 5400s, 0s; ["S9", "C1"]; ["mirror.corp:5000/checkout", "quay.io/acme/checkout"], Off, Auto
     cart@production: cart/values.yaml at image.tag; cart in default of None; 900s, 60s; ["U1", "W2", "S1"]; [], On, Bot
     "#);
@@ -207,6 +216,8 @@ fn wrong_values_are_named_with_their_line() {
         app("x", "    argocd: { applications: [a, b, a] }"),
         app("x", "    argocd: { application: a, applications: [a] }"),
         app("x", "    argocd: { applications: [A] }"),
+        app("x", "    argocd: { selector: app=x, applications: [a] }"),
+        app("x", "    argocd: { selector: 'a=b&c' }"),
         app("x", "    argocd:\n      project: Shop"),
         app("my_app", "    allow: anyone"),
         app("x", "    deadline: 600"),
@@ -246,6 +257,8 @@ fn wrong_values_are_named_with_their_line() {
     line 5: `applications` names `a` twice
     line 5: `application` and `applications` cannot stand side by side
     line 5: `applications`: `A` is not a valid Kubernetes name (a-z, 0-9, '-', '.')
+    line 5: `applications` and `selector` cannot stand side by side
+    line 5: `selector`: `a=b&c` is not a valid label selector (as in `app=web,region in (eu, us)`)
     line 6: `project`: `Shop` is not a valid Kubernetes name (a-z, 0-9, '-', '.')
     line 2: `my_app` cannot be the name of an Argo CD application: name it with `argocd: {application: …}`
     line 5: `deadline`: `600` is not a time such as `90s`, `10m` or `1h30m`
@@ -329,7 +342,11 @@ fn targets_that_name_one_application_share_it() {
     let catalog = Catalog::parse(&text).unwrap();
     let beside = |app: &str, environment: Option<&str>| {
         let (target, _, found) = catalog.find(app, environment).unwrap();
-        catalog.beside(&target, &found.applications).iter().map(ToString::to_string).collect::<Vec<_>>()
+        catalog
+            .beside(&target, &found.applications.named().next().cloned().map(NonEmpty::one).unwrap())
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
     };
     assert_eq!(beside("x", Some("blue")), ["y"]);
     assert_eq!(beside("x", Some("green")), [""; 0], "in another namespace");

@@ -229,7 +229,7 @@ fn not_deployed(facts: &Facts) -> Option<String> {
 // ---- apps ----
 
 /// `apps`: the catalog in short, and what is odd in Argo CD.
-pub fn apps(catalog: &Catalog, seen: &[(ArgoApplication, Seen)], gitops: &GitOpsBranch) -> Message {
+pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops: &GitOpsBranch) -> Message {
     let mut lines = Vec::new();
     for app in catalog.apps.values() {
         let environments: Vec<String> = app
@@ -243,13 +243,14 @@ pub fn apps(catalog: &Catalog, seen: &[(ArgoApplication, Seen)], gitops: &GitOps
             .collect();
         lines.push(format!("*{}* ({}): {}", app.name, app.repo, escape(&environments.join("; "))));
         for (name, environment) in &app.environments {
-            let of = |one: &ArgoApplication| seen.iter().find(|(application, _)| application == one);
-            for (application, seen) in environment.applications.iter().filter_map(of) {
+            let of_it: Vec<_> =
+                seen.iter().filter(|(target, ..)| target.app == app.name && target.environment == *name).collect();
+            for (_, application, seen) in &of_it {
                 let odd = seen.found.oddities(environment, gitops);
                 if odd.is_empty() {
                     continue;
                 }
-                let several = !environment.applications.rest().is_empty();
+                let several = of_it.len() > 1;
                 let which = if several { format!("{}: ", code(application.name.as_str())) } else { String::new() };
                 let odd = escape(&odd.join("; "));
                 lines.push(format!(":warning: {name}: {which}{odd} (seen {}).", moment(seen.at)));

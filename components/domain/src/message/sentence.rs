@@ -7,6 +7,7 @@ use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::ChecksState;
 use crate::names::GitHubLogin;
 use crate::refusal::{NotAllowed, Refusal, Right};
+use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::values::EditRefusal;
 
 /// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
@@ -96,6 +97,15 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!("the Argo CD application of {target} doesn't follow the branch that I commit to.")
         }
         Refusal::AutoSyncIsOn { target } => format!("auto-sync is on in Argo CD for {target}."),
+        Refusal::NotSelected { target, selector, why } => match why {
+            NotSelected::NotLookedUp => {
+                format!("I couldn't find out yet which Argo CD applications of {target} have {}.", code(selector))
+            }
+            NotSelected::Nothing => format!("Argo CD shows no application of {target} that has {}.", code(selector)),
+            NotSelected::TooMany => {
+                format!("more than {MOST_APPLICATIONS} Argo CD applications of {target} have {}.", code(selector))
+            }
+        },
         Refusal::NoSuchRepository { repo } => format!("I can't find the repository {repo} on GitHub."),
         Refusal::NoValidTag { made } => {
             format!("branch and commit make {}, which isn't a valid image tag.", code(made))
@@ -271,6 +281,11 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
                 code(branch)
             );
         }
+        Refusal::NotSelected { why: NotSelected::NotLookedUp, .. } => "Try again in a minute.",
+        Refusal::NotSelected { why: NotSelected::Nothing, .. } => {
+            "Check `selector`, `project` and the labels of the applications, and that my account may `get` them."
+        }
+        Refusal::NotSelected { why: NotSelected::TooMany, .. } => "Make `selector` narrower in `deploy-bot.yaml`.",
         Refusal::AutoSyncIsOn { .. } => {
             "Add `sync: auto` to it in `deploy-bot.yaml`, or switch auto-sync off, then try again."
         }

@@ -123,6 +123,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Hydrated { .. } => "hydrated",
         Refusal::NotFollowed { .. } => "not followed",
         Refusal::AutoSyncIsOn { .. } => "auto-sync is on",
+        Refusal::NotSelected { .. } => "not selected",
     }
 }
 
@@ -130,7 +131,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 43, "one of each");
+    assert_eq!(names.len(), 44, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -204,6 +205,7 @@ fn every_refusal_says_why_and_what_to_do() {
     hydrated: not deployed: the Argo CD application of checkout@production has a source hydrator, so it doesn't follow the branch that I commit to. Give the application a plain source, without `sourceHydrator`, then try again.
     not followed: not deployed: the Argo CD application of checkout@production doesn't follow the branch that I commit to. Give it a source with acme/gitops as `repoURL` and `main` as `targetRevision`, then try again.
     auto-sync is on: not deployed: auto-sync is on in Argo CD for checkout@production. Add `sync: auto` to it in `deploy-bot.yaml`, or switch auto-sync off, then try again.
+    not selected: not deployed: Argo CD shows no application of checkout@production that has `app=checkout`. Check `selector`, `project` and the labels of the applications, and that my account may `get` them.
     ");
 }
 

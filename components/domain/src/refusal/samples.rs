@@ -212,5 +212,10 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::Hydrated { target: Box::new(target()) },
         Refusal::NotFollowed { target: Box::new(target()), repo: repo("acme/gitops"), branch: branch("main") },
         Refusal::AutoSyncIsOn { target: Box::new(target()) },
+        Refusal::NotSelected {
+            target: Box::new(target()),
+            selector: LabelSelector::parse("app=checkout").unwrap(),
+            why: NotSelected::Nothing,
+        },
     ]
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::names::{AppName, EnvironmentName, KubeName, Target};
+use crate::names::{AppName, EnvironmentName, KubeName, LabelSelector, Target};
 use crate::nonempty::NonEmpty;
 use crate::push::ManagedTarget;
 use proptest::prelude::*;
@@ -157,25 +157,33 @@ fn the_list_of_applications_has_to_be_known_and_short() {
     let argocd = |app: &str| ArgoApplication { name: name(app), project: name("default"), namespace: None };
     let target = |app: &str| ManagedTarget {
         target: Target { app: AppName::parse(app).unwrap(), environment: EnvironmentName::parse("default").unwrap() },
-        applications: NonEmpty::one(argocd(app)),
+        applications: Applications::Named(NonEmpty::one(argocd(app))),
         channel: None,
     };
     let managed = |count: usize| Managed {
         files: (0..count).map(|n| (format!("{n}/values.yaml"), vec![target(&format!("app-{n}"))])).collect(),
-        auto: Some(BTreeSet::new()),
+        auto: false,
     };
-    let count = |managed: Option<&Managed>| applications(managed).map(|all| all.len());
+    let none = BTreeMap::new();
+    let count = |managed: Option<&Managed>| applications(managed, &none).map(|all| all.len());
     assert_eq!(count(None), Err(Kept::NoList));
     assert_eq!(count(Some(&managed(0))), Err(Kept::NoList));
     assert_eq!(count(Some(&managed(MOST_APPLICATIONS))), Ok(MOST_APPLICATIONS));
     assert_eq!(count(Some(&managed(MOST_APPLICATIONS + 1))), Err(Kept::TooMuch));
-    assert_eq!(count(Some(&Managed { auto: None, ..managed(1) })), Err(Kept::NoList));
-    let auto = Some(BTreeSet::from([argocd("app-0")]));
-    assert_eq!(count(Some(&Managed { auto, ..managed(2) })), Err(Kept::AutoSync));
+    assert_eq!(count(Some(&Managed { auto: true, ..managed(2) })), Err(Kept::AutoSync));
+    // What is known by its labels has to be looked up.
+    let selector = LabelSelector::parse("app=web").unwrap();
+    let selection = Selection { selector, project: name("default"), namespace: None };
+    let mut labelled = managed(1);
+    let by_label = ManagedTarget { applications: Applications::Selected(selection.clone()), ..target("app-1") };
+    labelled.files.insert("labelled.yaml".to_owned(), vec![by_label]);
+    assert_eq!(count(Some(&labelled)), Err(Kept::NotSeen));
+    let selected = BTreeMap::from([(selection, NonEmpty::one(argocd("web-eu")))]);
+    assert_eq!(applications(Some(&labelled), &selected).unwrap()[&argocd("web-eu")], ["labelled.yaml"]);
 
     let mut shared = managed(1);
     shared.files.insert("shared.yaml".to_owned(), vec![target("app-0"), target("app-1")]);
-    let all = applications(Some(&shared)).unwrap();
+    let all = applications(Some(&shared), &none).unwrap();
     assert_eq!(all[&argocd("app-0")], ["0/values.yaml", "shared.yaml"]);
     assert_eq!(all[&argocd("app-1")], ["shared.yaml"]);
 }

@@ -43,6 +43,28 @@ fn all_go_live_by_one_commit() {
 }
 
 #[test]
+fn those_with_a_label_go_live() {
+    cluster(async |room| {
+        twice(room, deployment("checkout")).await?;
+        let suite = room.application_of("suite");
+        room.applications_have("checkout", &format!("suite={suite},region in (eu, us)"));
+        room.alice("checkout 42").await;
+        room.says("Argo CD shows no application of checkout that has").await?;
+        for (application, region) in [("checkout", "eu"), ("checkout-us", "us")] {
+            room.has_labels(application, serde_json::json!({ "suite": suite, "region": region })).await?;
+        }
+        let before = room.commits();
+        let message = room.goes_live("checkout 42").await?;
+        for application in ["checkout", "checkout-us"] {
+            ensure!(message.contains(&format!("• `{}`: live.", room.application_of(application))), "{message}");
+            runs(room, application, &room.tag("checkout", "feature/totals")).await?;
+        }
+        ensure!(room.commits() == before + 1, "{} commits", room.commits() - before);
+        Ok(())
+    });
+}
+
+#[test]
 fn one_that_fails_fails_the_deploy_and_is_named() {
     cluster(async |room| {
         let slow =

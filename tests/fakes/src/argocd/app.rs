@@ -137,6 +137,8 @@ pub struct App {
     pub clock_ahead: i64,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// How its operations go.
     pub script: Script,
     /// Its sync window.
@@ -263,6 +265,30 @@ pub(super) struct State {
 }
 
 impl App {
+    /// Whether its labels are as a selector says, of which this knows `a=b`, `a!=b` and `a in (b, c)`.
+    pub(super) fn has_labels(&self, selector: &str) -> bool {
+        let (mut open, mut parts) = (false, vec![String::new()]);
+        for c in selector.chars() {
+            open = c == '(' || (open && c != ')');
+            match c {
+                ',' if !open => parts.push(String::new()),
+                c => parts.last_mut().expect("one at least").push(c),
+            }
+        }
+        let label = |name: &str| self.labels.get(name.trim()).map(String::as_str);
+        parts.iter().filter(|part| !part.trim().is_empty()).all(|part| {
+            if let Some((name, values)) = part.split_once(" in ") {
+                let mut values = values.trim().trim_matches(['(', ')']).split(',').map(str::trim);
+                values.any(|value| label(name) == Some(value))
+            } else if let Some((name, value)) = part.split_once("!=") {
+                label(name) != Some(value.trim())
+            } else {
+                part.split_once('=')
+                    .is_some_and(|(name, value)| label(name) == Some(value.trim_start_matches('=').trim()))
+            }
+        })
+    }
+
     /// An application in project `default` with `values.yaml` in its source's folder and the tag at `image.tag`.
     pub fn new(name: &str, source: Source) -> Self {
         let file = format!("{}/values.yaml", source.path.as_deref().unwrap_or_default());
@@ -281,6 +307,7 @@ impl App {
             cluster_lag: 0,
             clock_ahead: 0,
             annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
             script: Script::default(),
             window: Window::Open,
             deleting: false,
@@ -380,6 +407,9 @@ impl App {
             "uid": format!("00000000-0000-4000-8000-{:012x}", self.name.len()), "generation": now.version,
             "creationTimestamp": self.time(now.created),
         });
+        if !self.labels.is_empty() {
+            metadata["labels"] = json!(self.labels);
+        }
         if !annotations.is_empty() {
             metadata["annotations"] = json!(annotations);
         }

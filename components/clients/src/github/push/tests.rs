@@ -2,6 +2,7 @@ use super::*;
 use domain::names::{AppName, ArgoApplication, EnvironmentName, KubeName, SlackChannel, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::ManagedTarget;
+use domain::selection::Applications;
 use serde_json::{Value, json};
 
 const NOW: Timestamp = Timestamp::from_seconds(2_000_000);
@@ -19,14 +20,14 @@ fn managed(app: &str) -> ManagedTarget {
     let argocd = ArgoApplication { name: name(app), project: name("default"), namespace: None };
     ManagedTarget {
         target: target(app, "default"),
-        applications: NonEmpty::one(argocd),
+        applications: Applications::Named(NonEmpty::one(argocd)),
         channel: SlackChannel::parse("C0DEPLOYS").ok(),
     }
 }
 
 fn files(all: &[(&str, &[&str])]) -> Managed {
     let of = |apps: &[&str]| apps.iter().map(|app| managed(app)).collect();
-    Managed { files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(), auto: None }
+    Managed { files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(), auto: false }
 }
 
 fn commit(digit: char, message: &str, modified: &[&str]) -> Value {

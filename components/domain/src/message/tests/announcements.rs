@@ -3,13 +3,14 @@
 use super::*;
 use crate::names::SlackChannel;
 use crate::push::{ManagedTarget, PushNote, Touched};
+use crate::selection::Applications;
 
 pub(super) fn touched(app: &str, files: &[&str], commits: usize) -> Touched {
     let target =
         Target { app: AppName::parse(app).unwrap(), environment: EnvironmentName::parse("production").unwrap() };
     let managed = ManagedTarget {
         target,
-        applications: crate::deployment::samples::commit().target().applications.clone(),
+        applications: Applications::Named(crate::deployment::samples::commit().target().applications.clone()),
         channel: SlackChannel::parse("C0G9QF9GW").ok(),
     };
     let files = files.iter().map(|file| path(file.trim_end_matches('/'))).collect();

@@ -166,9 +166,14 @@ apps:
     .unwrap();
     let gitops = commit().plan.gitops;
     let name = |name: &str| ArgoApplication { name: KubeName::parse(name).unwrap(), ..application() };
+    let at_target = |environment: &str| Target {
+        app: AppName::parse("checkout").unwrap(),
+        environment: EnvironmentName::parse(environment).unwrap(),
+    };
     let seen = [
-        (name("checkout-nowhere"), Seen { at: at(1), found: Found::NoApplication }),
+        (at_target("nowhere"), name("checkout-nowhere"), Seen { at: at(1), found: Found::NoApplication }),
         (
+            at_target("production"),
             name("checkout-production"),
             Seen { at: at(2), found: Found::There(Shown { automated: true, ..Shown::default() }) },
         ),
