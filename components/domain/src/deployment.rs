@@ -82,7 +82,7 @@ pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use before::AsBefore;
 pub use decisions::{Next, Overtaken, Said, Turn, all_said, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
-pub use facts::{Facts, State, until, words_hash};
+pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin};
 pub(crate) use paths::left_out;
 pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};

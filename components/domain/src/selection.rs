@@ -2,9 +2,9 @@
 //!
 //! Easy to miss: an application that was labelled a moment ago is not among them yet.
 
-use crate::deployment::words_hash;
 use crate::names::{ArgoApplication, KubeName, LabelSelector};
 use crate::nonempty::NonEmpty;
+use crate::text::words_hash;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -98,20 +98,22 @@ impl Selected {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deployment::samples::{application, at};
 
     #[test]
     fn a_deploy_goes_by_what_was_found_within_a_day() {
+        let at = |seconds: u64| Timestamp(seconds * 1000);
+        let name = |text| KubeName::parse(text).unwrap();
+        let application = ArgoApplication { name: name("checkout"), project: name("default"), namespace: None };
         let selection = |text| Selection {
             selector: LabelSelector::parse(text).unwrap(),
-            project: application().project,
+            project: name("default"),
             namespace: None,
         };
         let web = selection("app=web");
         let found = |applications: usize| Selected {
             at: at(100),
             selection: web.clone(),
-            applications: vec![application(); applications],
+            applications: vec![application.clone(); applications],
         };
         let check = |found: Option<Selected>, now: u64, expected: Result<usize, NotSelected>, is_due: bool| {
             assert_eq!(Selected::is_due(&web, found.as_ref(), at(now)), is_due, "{found:?}");

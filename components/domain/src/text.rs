@@ -42,6 +42,12 @@ fn edit_distance(from: &str, to: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// A hash of some words, to see whether they are the same as before. Not cryptographic: two texts may have one hash.
+pub fn words_hash(words: &str) -> u64 {
+    // FNV-1a: stable across builds, unlike the standard library's hasher, because it is stored.
+    words.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +65,12 @@ mod tests {
         ] {
             assert_eq!((edit_distance(from, to), edit_distance(to, from)), (distance, distance), "{from} {to}");
         }
+    }
+
+    #[test]
+    fn the_hash_of_words_is_the_published_one_because_it_is_stored() {
+        assert_eq!(words_hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(words_hash("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(words_hash("foobar"), 0x8594_4171_f739_67e8);
     }
 }

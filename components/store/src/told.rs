@@ -3,9 +3,9 @@
 
 use crate::key::PREFIX;
 use crate::seams::{Clock, Redis, StoreError};
-use domain::deployment::words_hash;
 use domain::names::{CommitSha, SlackChannel};
 use domain::push;
+use domain::text::words_hash;
 use domain::time::{Timestamp, millis};
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ async fn script(room: &Sandbox, values: &str) -> Result<f64> {
     let name = room.application_of("script");
     let begun = Instant::now();
     room.github.lock().person_pushes(GITOPS, "main", "carol", &[("script/values.yaml", &values)], "Deploy");
-    let sha = room.github.lock().head(GITOPS, "main");
+    let sha = room.github.lock().head(GITOPS, "main").context("a head")?;
     real.api("POST", &format!("/api/v1/applications/{name}/sync"), Some(json!({ "revision": sha }))).await?;
     loop {
         let seen = real.application(&name).await?;

@@ -328,8 +328,11 @@ impl Room {
     pub fn applications_are(&self, app: &str, applications: &[&str]) {
         let names: Vec<String> = applications.iter().map(|name| self.application_of(name)).collect();
         let catalog = String::from_utf8_lossy(&self.file("deploy-bot.yaml")).into_owned();
-        let entry = format!("    argocd: {{ application: {} }}\n", self.application_of(app));
-        let catalog = catalog.replacen(&entry, "", 1);
+        let (before, entry) = catalog.split_once(&format!("  {app}:\n")).unwrap_or((&catalog, ""));
+        let end = entry.lines().position(|line| !line.starts_with("    ")).unwrap_or(usize::MAX);
+        let kept = entry.lines().enumerate().filter(|(n, line)| *n >= end || !line.contains("argocd:"));
+        let kept: String = kept.map(|(_, line)| format!("{line}\n")).collect();
+        let catalog = format!("{before}  {app}:\n{kept}");
         let files = [("deploy-bot.yaml", catalog.as_str())];
         self.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Change the catalog");
         self.in_the_catalog(app, &format!("argocd: {{ applications: [{}] }}", names.join(", ")));

@@ -470,7 +470,7 @@ fn a_sync_that_takes_argo_cd_long_to_take_is_waited_for() {
         };
         room.until("request for a sync", PATIENCE, asked).await?;
         room.goes_live("payments 7").await?;
-        ensure!(!room.told().iter().any(|text| text.contains("is live: `feature-totals")), "{:#?}", room.told());
+        assert!(!room.told().iter().any(|text| text.contains("is live: `feature-totals")), "{:#?}", room.told());
         room.says("is live: `feature-totals").await?;
         let argocd = room.argocd.lock();
         let of_it = argocd.syncs().iter().filter(|sync| sync.app == "checkout").count();

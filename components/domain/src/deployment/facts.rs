@@ -237,13 +237,6 @@ impl Facts {
     }
 }
 
-/// A hash of the words of a message, so that the same words are not sent twice. Not cryptographic: a
-/// collision costs one edit.
-pub fn words_hash(words: &str) -> u64 {
-    // FNV-1a: stable across builds, unlike the standard library's hasher, because it is stored.
-    words.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 /// How long until a moment, at least zero.
 pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(moment.0.saturating_sub(now.0).min(millis(Duration::from_secs(3600))))

@@ -1254,13 +1254,6 @@ fn a_stored_refusal_of_another_build_has_no_reason() {
 }
 
 #[test]
-fn the_hash_of_words_is_the_published_one_because_it_is_stored() {
-    assert_eq!(words_hash(""), 0xcbf2_9ce4_8422_2325);
-    assert_eq!(words_hash("a"), 0xaf63_dc4c_8601_ec8c);
-    assert_eq!(words_hash("foobar"), 0x8594_4171_f739_67e8);
-}
-
-#[test]
 fn until_is_never_negative_and_never_endless() {
     assert_eq!(until(at(5), at(3)), Duration::from_secs(2));
     assert_eq!(until(at(3), at(5)), Duration::ZERO);

@@ -28,7 +28,7 @@ pub enum Lost {
 /// Words that were told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// Which, as [`words_hash`] says.
+    /// Which, as [`crate::text::words_hash`] says.
     pub words: u64,
     /// When the call began.
     pub at: Timestamp,

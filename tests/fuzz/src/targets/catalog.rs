@@ -11,6 +11,7 @@ use domain::image::VerifyRunning;
 use domain::message;
 use domain::names::{ArgoApplication, BranchName, FilePath, KubeName, SlackChannel, SlackUser, Target};
 use domain::refusal::{NotAllowed, Refusal};
+use domain::selection::{Applications, Selection};
 use domain::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,12 +32,19 @@ fn written_out(environment: &Environment) -> Value {
         sync,
     } = environment;
     let Gates { allow, branches, checks, reviews, foreign_changes, approvals, freeze } = gates;
-    let argocd = applications.first();
-    let names: Vec<&KubeName> = applications.iter().map(|application| &application.name).collect();
+    let (argocd, namespace) = match applications {
+        Applications::Named(all) => {
+            let names: Vec<&KubeName> = all.iter().map(|application| &application.name).collect();
+            (json!({ "applications": names, "project": all.first().project }), &all.first().namespace)
+        }
+        Applications::Selected(Selection { selector, project, namespace }) => {
+            (json!({ "selector": selector, "project": project }), namespace)
+        }
+    };
     let mut all = json!({
         "values": files,
         "tag_at": tag_at,
-        "argocd": { "applications": names, "project": argocd.project },
+        "argocd": argocd,
         "owners": people(owners),
         "checks": match checks { Checks::Ignore => "ignore", Checks::Required => "required" },
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
@@ -46,7 +54,7 @@ fn written_out(environment: &Environment) -> Value {
         "sync": match sync { SyncBy::Bot => "bot", SyncBy::Auto => "auto" },
         "verify_running": match verify_running { VerifyRunning::On => "on", VerifyRunning::Off => "off" },
     });
-    if let Some(namespace) = &argocd.namespace {
+    if let Some(namespace) = namespace {
         all["argocd"]["namespace"] = json!(namespace);
     }
     match allow {
@@ -148,7 +156,7 @@ pub fn catalog(data: &[u8]) {
             gates_hold(&environment.gates);
             assert!((30..=7200).contains(&environment.deadline.as_secs()), "{:?}", environment.deadline);
             assert!(environment.degraded_grace <= Duration::from_secs(600));
-            for ArgoApplication { name, namespace, project } in environment.applications.iter() {
+            for ArgoApplication { name, namespace, project } in environment.applications.named() {
                 let known = *projects.entry((namespace, name)).or_insert(project);
                 assert_eq!(known, project, "{name} is in two projects");
             }
