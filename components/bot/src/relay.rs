@@ -115,6 +115,10 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     let body = match body {
         Kept::Whole(body) => body,
         Kept::Outline(outline) => {
+            // Which files it touches is not known.
+            if let Err(error) = people::catalog_pushed(world, settings).await {
+                return failed(world, None, error);
+            }
             return match parse_rewrite(&settings.gitops, &outline) {
                 Some(push) => rewritten(world, &push).await,
                 None => ignored("larger than any push of the bot"),
@@ -126,7 +130,12 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     };
     let id = match recognise(&settings.gitops, &push) {
         Kind::Unrelated(reason) => return ignored(reason),
-        Kind::Rewritten => return rewritten(world, &push).await,
+        Kind::Rewritten => {
+            return match people::catalog_pushed(world, settings).await {
+                Ok(()) => rewritten(world, &push).await,
+                Err(error) => failed(world, None, error),
+            };
+        }
         Kind::Persons(reason) => match people::keep(world, settings, &push, reason).await {
             Ok(None) => None,
             Ok(Some(answer)) => return answer,
@@ -134,7 +143,13 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         },
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
             Ok(None) => Some(id),
-            Ok(Some(answer)) => return answer,
+            Ok(Some(answer)) => {
+                // A person's push may name a deployment.
+                return match people::catalog_pushed(world, settings).await {
+                    Ok(()) => answer,
+                    Err(error) => failed(world, Some(&id), error),
+                };
+            }
             Err(error) => return failed(world, Some(&id), error),
         },
     };

@@ -279,6 +279,7 @@ pub struct GithubRelaySettings {
     pub resign: Option<SigningKey>,
     /// Whose pushes are handed on.
     pub relay: Relay,
+    pub catalog_path: FilePath,
     /// Redis, with its password.
     pub redis_url: Secret,
     /// Periods.
@@ -302,6 +303,7 @@ impl Settings for GithubRelaySettings {
         "argocd_root_path",
         "argocd_webhook_secret",
         "relay",
+        "catalog_path",
         "redis_url",
         "redis_origin",
     ];
@@ -317,6 +319,7 @@ impl Settings for GithubRelaySettings {
             argocd: variables.argocd()?,
             resign,
             relay: Relay::read(variables)?,
+            catalog_path: variables.required("catalog_path", FilePath::parse)?,
             limits: variables.limits()?,
         })
     }

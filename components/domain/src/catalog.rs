@@ -79,6 +79,14 @@ pub struct Environment {
     pub sync: SyncBy,
 }
 
+/// Whether a target's applications may be among these. By a selector they may be any.
+fn is_beside(theirs: &Applications, ours: &NonEmpty<ArgoApplication>) -> bool {
+    match theirs {
+        Applications::Named(theirs) => theirs.iter().any(|theirs| ours.iter().any(|ours| ours.is(theirs))),
+        Applications::Selected(_) => true,
+    }
+}
+
 impl Catalog {
     /// Reads a catalog; the first thing that is wrong with it is the error.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
@@ -91,7 +99,7 @@ impl Catalog {
         for app in self.apps.values() {
             let others = app.environments.iter().filter(|(name, other)| {
                 let is_it = app.name == target.app && **name == target.environment;
-                !is_it && applications.iter().any(|ours| other.applications.named().any(|theirs| theirs.is(ours)))
+                !is_it && is_beside(&other.applications, applications)
             });
             for image in others.flat_map(|(_, other)| std::iter::once(&app.image).chain(&other.mirrors)) {
                 if !beside.contains(image) {

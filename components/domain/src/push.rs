@@ -27,6 +27,8 @@ pub struct Managed {
     pub files: BTreeMap<String, Vec<ManagedTarget>>,
     /// Argo CD itself syncs one of the applications, as the catalog says.
     pub auto: bool,
+    /// When the reading of the catalog began that this is from.
+    pub at: Timestamp,
 }
 
 /// A target that has the file.
@@ -41,7 +43,7 @@ pub struct ManagedTarget {
 
 impl Managed {
     /// Reads it out of a catalog.
-    pub fn of(catalog: &Catalog) -> Self {
+    pub fn of(catalog: &Catalog, at: Timestamp) -> Self {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
         let mut auto = false;
         for app in catalog.apps.values() {
@@ -58,7 +60,7 @@ impl Managed {
                 }
             }
         }
-        Self { files, auto }
+        Self { files, auto, at }
     }
 
     /// What the poller has to look up, each once.
@@ -128,7 +130,8 @@ apps:
         argocd: { application: checkout-production }
   shop: { repo: acme/shop, image: ghcr.io/acme/shop, allow: anyone, sync: auto }
     ";
-        let managed = Managed::of(&Catalog::parse(text).unwrap());
+        let of = |text: &str| Managed::of(&Catalog::parse(text).unwrap(), Timestamp(7));
+        let managed = of(text);
         let lines: Vec<String> = managed
             .files
             .iter()
@@ -147,6 +150,6 @@ apps:
                 "shop/values.yaml: shop shop -",
             ]
         );
-        assert!(managed.auto && !Managed::of(&Catalog::parse(&text.replace(", sync: auto", "")).unwrap()).auto);
+        assert!(managed.auto && !of(&text.replace(", sync: auto", "")).auto);
     }
 }

@@ -72,6 +72,10 @@ pub enum Kept {
     AutoSync,
     /// An application was not seen for a day.
     NotSeen,
+    /// Which applications have the labels of a `selector` is not known.
+    NotSelected,
+    /// It touches the catalog.
+    Catalog,
     /// An application was seen, but what it reads is not known.
     Unclear,
     Read,
@@ -87,6 +91,8 @@ impl Kept {
             Self::TooMuch => "a person's push, and too much to compare it with",
             Self::AutoSync => "a person's push, and a managed application has auto-sync",
             Self::NotSeen => "a person's push, and a managed application was not looked at for a day",
+            Self::NotSelected => "a person's push, and which applications have the labels of a selector is not known",
+            Self::Catalog => "a person's push to the catalog",
             Self::Unclear => "a person's push, and what a managed application reads is not known",
             Self::Read => "a person's push to what a managed application reads",
         }
@@ -120,12 +126,27 @@ impl Contents<'_> {
     }
 }
 
-/// The managed applications, each with its values files. `selected`: those that are known by their labels.
+/// What is known of the catalog.
+#[derive(Clone, Debug)]
+pub struct Catalogued<'m> {
+    pub managed: Option<&'m Managed>,
+    /// The applications that are known by their labels.
+    pub selected: &'m BTreeMap<Selection, NonEmpty<ArgoApplication>>,
+    /// When the catalog was last pushed, or perhaps was.
+    pub pushed: Option<Timestamp>,
+}
+
+/// The managed applications, each with its values files.
 pub fn applications<'m>(
-    managed: Option<&'m Managed>,
-    selected: &'m BTreeMap<Selection, NonEmpty<ArgoApplication>>,
+    known: &Catalogued<'m>,
+    now: Timestamp,
 ) -> Result<BTreeMap<&'m ArgoApplication, Vec<&'m str>>, Kept> {
-    let managed = managed.ok_or(Kept::NoList)?;
+    let is_current = |managed: &&Managed| {
+        // A webhook may be lost, so nothing counts for ever.
+        known.pushed.is_none_or(|pushed| managed.at > pushed.after(CLOCKS)) && now.since(managed.at) < DAY
+    };
+    let managed = known.managed.filter(is_current).ok_or(Kept::NoList)?;
+    let selected = known.selected;
     if managed.auto {
         return Err(Kept::AutoSync);
     }
@@ -133,7 +154,7 @@ pub fn applications<'m>(
     for (file, target) in managed.files.iter().flat_map(|(file, targets)| targets.iter().map(move |one| (file, one))) {
         let applications = match &target.applications {
             Applications::Named(named) => named,
-            Applications::Selected(selection) => selected.get(selection).ok_or(Kept::NotSeen)?,
+            Applications::Selected(selection) => selected.get(selection).ok_or(Kept::NotSelected)?,
         };
         for application in applications.iter() {
             all.entry(application).or_default().push(file);

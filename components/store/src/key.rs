@@ -166,7 +166,15 @@ macro_rules! single_keys {
     )*};
 }
 
+/// `catalog-pushed`: the catalog was pushed, or perhaps was. github-relay writes it, under `relay: all`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogPush {
+    pub at: Timestamp,
+}
+
 single_keys! {
+    /// See [`CatalogPush`].
+    CatalogPushed: CatalogPush = "catalog-pushed";
     /// See [`BranchRewritten`].
     Rewritten: BranchRewritten = "branch/rewritten";
     /// The lock of everything, see [`TargetLock`].

@@ -9,7 +9,7 @@ use crate::seams::{Clock, Redis, StoreError};
 use domain::time::millis;
 use futures::future::{Either, select};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::pin::pin;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl<T> Held<T> {
     /// after `ours_until`.
     pub fn late<K: Ord + Clone>(&self, calls: &Calls<K>) -> Vec<K> {
         let Some(until) = self.ours_until else { return Vec::new() };
-        let calls = calls.0.borrow();
+        let calls = calls.answered.borrow();
         let late = calls.iter().filter(|(_, answered)| answered.is_none_or(|at| at > until));
         late.map(|(about, _)| about.clone()).collect()
     }
@@ -227,24 +227,39 @@ impl<'w, W: Redis + Clock> Lease<'w, W> {
 
 /// Calls that change something elsewhere, made under a lease. Each has its subject as key, and the time of
 /// its answer as value, if there was one.
-pub struct Calls<K>(RefCell<BTreeMap<K, Option<Duration>>>);
+pub struct Calls<K> {
+    answered: RefCell<BTreeMap<K, Option<Duration>>>,
+    open: RefCell<BTreeSet<K>>,
+}
+
+/// A call is under way until this is dropped, whether it was answered or cut off.
+struct UnderWay<'c, K: Ord>(&'c RefCell<BTreeSet<K>>, K);
+
+impl<K: Ord> Drop for UnderWay<'_, K> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().remove(&self.1);
+    }
+}
 
 impl<K> Default for Calls<K> {
     fn default() -> Self {
-        Self(RefCell::default())
+        Self { answered: RefCell::default(), open: RefCell::default() }
     }
 }
 
 impl<K: Ord + Clone> Calls<K> {
-    /// Whether one of these calls has no answer yet.
+    /// Whether one of these calls is under way.
     pub fn wait(&self, of: impl Fn(&K) -> bool) -> bool {
-        self.0.borrow().iter().any(|(about, answered)| answered.is_none() && of(about))
+        self.open.borrow().iter().any(of)
     }
 
     pub async fn make<T>(&self, clock: &impl Clock, about: K, call: impl Future<Output = T>) -> T {
-        self.0.borrow_mut().insert(about.clone(), None);
+        self.answered.borrow_mut().insert(about.clone(), None);
+        self.open.borrow_mut().insert(about.clone());
+        let under_way = UnderWay(&self.open, about.clone());
         let answer = call.await;
-        self.0.borrow_mut().insert(about, Some(clock.elapsed()));
+        drop(under_way);
+        self.answered.borrow_mut().insert(about, Some(clock.elapsed()));
         answer
     }
 }

@@ -325,6 +325,7 @@ impl Room {
                             "deploy-bot/managed",
                             "deploy-bot/early-ends",
                             "deploy-bot/branch/rewritten",
+                            "deploy-bot/catalog-pushed",
                             "deploy-bot/lock",
                             "deploy-bot/locks",
                         ]

@@ -14,6 +14,7 @@ use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
 use domain::selection::{Applications, NotSelected, Selected, Selection};
+use domain::time::Timestamp;
 use domain::values::{self, EditRefusal};
 use store::{CachedCatalog, CatalogCache, ManagedFiles, SelectedApplications, StoreError};
 
@@ -31,14 +32,20 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);
     let (world, github) = (cx.world, &cx.settings.github);
+    let begun = world.now();
     let read = async || github::catalog(world, github, &gitops.repo, &gitops.branch, path).await;
     let state = cx.read(read).await.map_err(|error| read_error(cx, error))?;
-    let cached = cache_catalog(cx, &state).await?;
+    let cached = cache_catalog(cx, &state, begun).await?;
     let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
     Ok((cached.blob, catalog))
 }
 
-async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Result<CachedCatalog, Stop> {
+/// `begun`: when the reading began, or a moment before.
+async fn cache_catalog<W: World>(
+    cx: &Context<'_, W>,
+    state: &FileState,
+    begun: Timestamp,
+) -> Result<CachedCatalog, Stop> {
     let FileState::File { blob, text, size } = state else {
         let gitops = &cx.settings.gitops;
         let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
@@ -50,7 +57,7 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
         && known.at <= now
         && now.since(known.at).saturating_mul(2) < age
     {
-        note_managed(cx, &known.text).await?;
+        note_managed(cx, &known.text, begun).await?;
         return Ok(known);
     }
     let text = exact_text(cx, blob, text.as_deref(), *size).await?.map_err(|why| {
@@ -62,7 +69,7 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
     })?;
     let cached = CachedCatalog { at: now, blob: blob.clone(), text };
     // First: a reader of the cached catalog relies on `managed` being saved, too.
-    note_managed(cx, &cached.text).await?;
+    note_managed(cx, &cached.text, begun).await?;
     // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
     match within(cx.world, limits::CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
         Some(saved) => saved?,
@@ -72,19 +79,23 @@ async fn cache_catalog<W: World>(cx: &Context<'_, W>, state: &FileState) -> Resu
 }
 
 /// Saves which files belong to which target, for the relay, which reads no catalog.
-async fn note_managed<W: World>(cx: &Context<'_, W>, text: &str) -> Result<(), StoreError> {
+async fn note_managed<W: World>(cx: &Context<'_, W>, text: &str, read: Timestamp) -> Result<(), StoreError> {
     let Ok(catalog) = Catalog::parse(text) else { return Ok(()) };
-    let managed = Managed::of(&catalog);
-    match store::load_key(cx.world, ManagedFiles).await {
-        Ok(known) if known.as_ref() == Some(&managed) => Ok(()),
-        Err(error) if !error.is_unreadable() => Err(error),
-        _ => {
-            store::save_key(cx.world, ManagedFiles, &managed).await?;
-            // The poller looks at what is new. If this is lost, the next watch does.
-            let _ = store::wake(cx.world).await;
-            Ok(())
-        }
+    let managed = Managed::of(&catalog, read);
+    let known = match store::load_key(cx.world, ManagedFiles).await {
+        Err(error) if !error.is_unreadable() => return Err(error),
+        known => known.ok().flatten(),
+    };
+    let is_same = known.as_ref().is_some_and(|known| Managed { at: read, ..known.clone() } == managed);
+    if is_same && known.is_some_and(|known| read.since(known.at) < limits::MANAGED_AGAIN) {
+        return Ok(());
     }
+    store::save_key(cx.world, ManagedFiles, &managed).await?;
+    if !is_same {
+        // The poller looks at what is new. If this is lost, the next watch does.
+        let _ = store::wake(cx.world).await;
+    }
+    Ok(())
 }
 
 fn broken_catalog<W: World>(cx: &Context<'_, W>, error: CatalogError) -> Refusal {
@@ -145,13 +156,16 @@ pub(crate) async fn applications<W: World>(
     let until = cx.world.elapsed().saturating_add(limits::FRESH_LOOK);
     let mut is_woken = false;
     loop {
-        match Selected::of(selection, selected(cx, selection).await?, cx.world.now()) {
-            Ok(applications) => return Ok(applications),
+        let (found, now) = (selected(cx, selection).await?, cx.world.now());
+        let is_due = Selected::is_due(selection, found.as_ref(), now);
+        match Selected::of(selection, found, now) {
+            // Argo CD may not answer: then what was found within a day counts.
+            Ok(applications) if !is_due || cx.world.elapsed() >= until => return Ok(applications),
             Err(why) if cx.world.elapsed() >= until || why == NotSelected::TooMany => {
                 let (target, selector) = (Box::new(target.clone()), selection.selector.clone());
                 return Err(Refusal::NotSelected { target, selector, why }.into());
             }
-            Err(_) => {}
+            _ => {}
         }
         if !is_woken {
             let _ = store::wake(cx.world).await;
@@ -188,7 +202,7 @@ pub(crate) async fn same_catalog<W: World>(site: &Site<'_, W>, snapshot: &Snapsh
     match &snapshot.catalog {
         FileState::File { blob, .. } if blob == site.catalog => Ok(()),
         state => {
-            cache_catalog(site.cx, state).await?;
+            cache_catalog(site.cx, state, site.request.at).await?;
             Err(Stop::Moved)
         }
     }

@@ -11,10 +11,10 @@ use clients::argocd::RelayHeaders;
 use clients::github::Push;
 use clients::http::{Answer, StatusCode};
 use domain::push::{self, Managed};
-use domain::relay::{Kept, Known, applications, untouched};
+use domain::relay::{Catalogued, Kept, Known, applications, untouched};
 use domain::selection::Selected;
 use std::collections::BTreeMap;
-use store::{Key, ManagedFiles, Pushed, SeenApplication, SelectedApplications, StoreError};
+use store::{CatalogPush, CatalogPushed, Key, ManagedFiles, Pushed, SeenApplication, SelectedApplications, StoreError};
 
 /// A note is left, if the push touches a file of an app.
 pub(super) async fn note(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
@@ -36,6 +36,10 @@ pub(super) async fn keep(
     push: &Push<'_>,
     reason: &'static str,
 ) -> Result<Option<Answer>, StoreError> {
+    let leaves_catalog = push.contents().files().is_ok_and(|files| !files.contains(&settings.catalog_path));
+    if !leaves_catalog {
+        catalog_pushed(world, settings).await?;
+    }
     if is_noted(world, push).await? {
         return Ok(Some(noted()));
     }
@@ -43,7 +47,7 @@ pub(super) async fn keep(
         return Ok(Some(ignored(reason)));
     }
     let Err(kept) = decide(world, settings, push).await? else { return Ok(None) };
-    if kept == Kept::NotSeen {
+    if matches!(kept, Kept::NotSeen | Kept::NotSelected) {
         // The poller looks at what it has not seen for a day. If this is lost, the next watch does.
         let _ = store::wake(world).await;
     }
@@ -61,6 +65,9 @@ async fn decide(
         Err(kept) => return Ok(Err(kept)),
     };
     let managed = readable(world, ManagedFiles).await?;
+    if files.contains(&settings.catalog_path) {
+        return Ok(Err(Kept::Catalog));
+    }
     let mut selected = BTreeMap::new();
     for selection in managed.iter().flat_map(Managed::selections) {
         let found = readable(world, SelectedApplications(selection)).await?;
@@ -68,7 +75,9 @@ async fn decide(
             selected.insert(selection.clone(), applications);
         }
     }
-    let applications = match applications(managed.as_ref(), &selected) {
+    let pushed = readable(world, CatalogPushed).await?.map(|pushed| pushed.at);
+    let known = Catalogued { managed: managed.as_ref(), selected: &selected, pushed };
+    let applications = match applications(&known, world.now()) {
         Ok(applications) => applications,
         Err(kept) => return Ok(Err(kept)),
     };
@@ -77,6 +86,14 @@ async fn decide(
         all.push(Known { values, seen: readable(world, SeenApplication(application)).await? });
     }
     Ok(untouched(&files, &all, &settings.gitops.repo, world.now()))
+}
+
+/// The catalog was pushed, or perhaps was: what is known of it counts only once it was read again.
+pub(super) async fn catalog_pushed(world: &impl World, settings: &GithubRelaySettings) -> Result<(), StoreError> {
+    if settings.relay == Relay::Own {
+        return Ok(());
+    }
+    store::save_key(world, CatalogPushed, &CatalogPush { at: world.now() }).await
 }
 
 /// What this build cannot read is not known.

@@ -156,6 +156,9 @@ impl<W: World> ApplicationFollower<'_, W> {
         {
             return Ok(flow);
         }
+        if self.ends() {
+            return Ok(self.look_soon());
+        }
         // Argo CD takes one operation at a time, and an answer of before may still come.
         if self.watch.syncs.wait(|(_, application)| application == self.application) {
             return Ok(self.look_soon());

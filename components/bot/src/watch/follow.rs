@@ -11,7 +11,7 @@ use domain::deployment::{self, CommittedFact, LookFact, Next};
 use domain::limits;
 use domain::names::DeploymentId;
 use futures::channel::mpsc;
-use futures::future::{Either, join, select, try_join_all};
+use futures::future::{Either, join, join_all, select};
 use futures::stream::StreamExt;
 use std::pin::pin;
 use std::time::Duration;
@@ -122,13 +122,21 @@ impl<W: World> Follower<'_, W> {
             self.ears.borrow_mut().push(ear);
             let at = ApplicationFollower::new(self, (&commit, &sha), (place, application), news);
             let changed = changed.clone();
-            observers.push(async move { at.observe(refresh, changed).await });
+            observers.push(async move {
+                let done = at.observe(refresh, changed).await;
+                if done.is_err() {
+                    // The others come to an end by themselves: none is cut off in a call.
+                    self.stop();
+                }
+                done
+            });
         }
         drop(changed);
-        match select(pin!(try_join_all(observers)), pin!(self.pass_nudges_on())).await {
-            Either::Left((done, _)) => done.map(drop),
-            Either::Right(((), observing)) => observing.await.map(drop),
-        }
+        let done = match select(pin!(join_all(observers)), pin!(self.pass_nudges_on())).await {
+            Either::Left((done, _)) => done,
+            Either::Right(((), observing)) => observing.await,
+        };
+        done.into_iter().collect()
     }
 
     /// Words that have to wait do not hold up newer words.

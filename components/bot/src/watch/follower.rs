@@ -139,6 +139,8 @@ impl<'a, W: World> Follower<'a, W> {
 
     /// Saves the final state. People are told after it.
     pub(crate) async fn save_outcome(&self, Said { word, application }: Said) -> Result<(), StoreError> {
+        // Two applications may end at the same moment.
+        let _turn = self.saving.lock().await;
         let committed = self.facts.borrow().committed.clone().filter(|_| matches!(word, LastWord::Live { .. }));
         if let Some(CommittedFact { sha, commit, .. }) = committed {
             self.watch.lease.ensure(limits::WRITE).await?;

@@ -74,15 +74,15 @@ pub async fn select(
     read_selected(&response, selection)
 }
 
-/// `GET /api/v1/applications` by labels: their names alone.
+/// `GET /api/v1/applications` by labels: their names and namespaces alone.
 pub fn select_request(argocd: &ArgoCd, selection: &Selection) -> Request {
     let selector: String = form_urlencoded::byte_serialize(selection.selector.as_str().as_bytes()).collect();
     let namespace =
         selection.namespace.as_ref().map(|namespace| format!("&appNamespace={namespace}")).unwrap_or_default();
     let place = format!("projects={}{namespace}", selection.project);
-    argocd.signed_in(Request::get(
-        argocd.url(&format!("/api/v1/applications?selector={selector}&{place}&fields=items.metadata.name")),
-    ))
+    argocd.signed_in(Request::get(argocd.url(&format!(
+        "/api/v1/applications?selector={selector}&{place}&fields=items.metadata.name,items.metadata.namespace"
+    ))))
 }
 
 /// Understands the answer to [`select_request`].
@@ -98,17 +98,18 @@ pub fn read_selected(response: &Response, selection: &Selection) -> Result<Vec<A
     #[derive(Deserialize)]
     struct Metadata {
         name: KubeName,
+        namespace: KubeName,
     }
     if response.status != 200 {
         return Err(read_error(response, SELECT));
     }
     let list: List = serde_json::from_slice(&response.body)
         .map_err(|_| fault(SELECT, Cause::Nonsense { part: "the list of applications".to_owned() }))?;
-    let Selection { project, namespace, .. } = selection;
-    let of = |item: Item| ArgoApplication {
-        name: item.metadata.name,
-        project: project.clone(),
-        namespace: namespace.clone(),
+    let of = |Item { metadata: Metadata { name, namespace } }: Item| ArgoApplication {
+        name,
+        project: selection.project.clone(),
+        // As Argo CD names it: without a namespace it lists those of all of them.
+        namespace: Some(namespace),
     };
     let mut all: Vec<ArgoApplication> = list.items.into_iter().flatten().map(of).collect();
     all.sort();

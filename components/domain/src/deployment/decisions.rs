@@ -242,15 +242,26 @@ fn after_cached(
     let app = view.app;
     let is_ours = app.compared.iter().any(|revision| revision == committed.sha.as_str());
     let is_rendered = is_ours && !app.comparison_failed();
+    let (now, limits) = (view.now, view.limits);
+    // Right after a repeat, the end may be that of the operation before.
+    if let Some(at) = watch.asked.filter(|at| watch.repeats > 0 && now.since(*at) < limits.repeat) {
+        return Step::LookAgainAt(at.after(limits.repeat));
+    }
     match watch.rendering {
         None => {
-            watch.rendering = Some(Rendering::Asked(view.now));
+            watch.rendering = Some(Rendering::Asked(now));
             Step::Render
         }
         Some(_) if is_rendered && watch.repeats < REPEATS && !watch.hooks_ran => Step::Ask,
-        // Its answer was lost: it may take its time.
-        Some(Rendering::Asked(at)) if !is_rendered && view.now.since(at) < view.limits.argocd_error => {
-            Step::LookAgainAt(at.after(view.limits.argocd_error))
+        // Without an answer it may take its time, or was never begun: so once more.
+        Some(Rendering::Asked(at) | Rendering::AskedAgain(at))
+            if !is_rendered && now.since(at) < limits.argocd_error =>
+        {
+            Step::LookAgainAt(at.after(limits.argocd_error))
+        }
+        Some(Rendering::Asked(_)) if !is_rendered => {
+            watch.rendering = Some(Rendering::AskedAgain(now));
+            Step::Render
         }
         Some(_) => sync_failed((app, last), watch, &committed.commit.target().ours()),
     }

@@ -386,6 +386,7 @@ pub enum LastWord {
 pub enum Rendering {
     /// Argo CD was asked for it then.
     Asked(Timestamp),
+    AskedAgain(Timestamp),
     Done,
 }
 

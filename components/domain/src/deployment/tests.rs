@@ -386,7 +386,8 @@ fn an_error_that_argo_cd_has_kept_is_got_past_once() {
     assert_eq!(scene.step(21), Step::LookAgainAt(at(80)));
     let failed = |step| matches!(step, Step::Over(LastWord::Failed { failure: Failure::Sync { .. } }));
     let (mut lost, mut broken, mut behind) = (scene.clone(), scene.clone(), scene.clone());
-    assert!(failed(lost.step(80)));
+    assert_eq!((lost.step(80), lost.step(81)), (Step::Render, Step::LookAgainAt(at(140))));
+    assert!(failed(lost.step(140)));
     broken.watch.rendering = Some(Rendering::Done);
     assert!(failed(broken.step(21)), "it does not render");
     // Somebody's commit is the branch's head.
@@ -395,8 +396,11 @@ fn an_error_that_argo_cd_has_kept_is_got_past_once() {
     assert!(failed(behind.step(21)));
     scene.app.conditions = Vec::new();
     assert_eq!(scene.step(22), Step::Ask);
-    scene.watch.repeats = 2;
-    assert!(failed(scene.step(23)), "and again");
+    (scene.watch.repeats, scene.watch.asked) = (2, Some(at(22)));
+    // What is shown may be the operation before.
+    let repeat = Limits::default().repeat;
+    assert_eq!(scene.step(22), Step::LookAgainAt(at(22).after(repeat)));
+    assert!(failed(scene.step(22 + repeat.as_secs())), "and again");
 }
 
 #[test]

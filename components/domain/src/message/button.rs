@@ -250,12 +250,13 @@ pub(super) fn after_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
 /// The deployment waits for the sync of an older one, and nobody has wished for the end of that sync.
 fn terminate(id: &DeploymentId, facts: &Facts) -> Option<Button> {
     let mut waiting = facts.applications().into_iter().filter_map(|(_, watch)| watch.waiting);
-    let (of, hook) = waiting.find_map(|waiting| match waiting {
-        Waiting::OtherOperation { of: Some(of), hook, .. } => Some((of, hook)),
+    let is_wished = |of: &DeploymentId| facts.stop.as_ref().is_some_and(|stop| stop.of == *of);
+    waiting.find_map(|waiting| match waiting {
+        Waiting::OtherOperation { of: Some(of), hook, .. } if !is_wished(&of) => {
+            Some(Button::Terminate { waits: id.clone(), of, hook })
+        }
         _ => None,
-    })?;
-    let is_wished = facts.stop.as_ref().is_some_and(|stop| stop.of == of);
-    (!is_wished).then(|| Button::Terminate { waits: id.clone(), of, hook })
+    })
 }
 
 /// A rollback is not rolled back: its version was healthy once.

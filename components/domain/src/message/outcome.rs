@@ -138,11 +138,11 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
                 list(resources)
             )
         }
-        Failure::Degraded { message, resources } => format!(
-            "is rolled out, but not healthy{}. The cluster runs the new version: fix it, or roll back.{}",
-            said(message),
-            list(resources)
-        ),
+        Failure::Degraded { message, resources } => {
+            let several = facts.applications().len() > 1;
+            let runs = if several { "It runs the new version" } else { "The cluster runs the new version" };
+            format!("is rolled out, but not healthy{}. {runs}: fix it, or roll back.{}", said(message), list(resources))
+        }
         Failure::OtherImage { wanted, found, why } => {
             let check = where_to_look(facts);
             let (wanted, found, sha) = (code_escape(wanted, LONG), codes(found), in_brackets(facts));

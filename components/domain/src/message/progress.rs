@@ -38,7 +38,7 @@ pub(super) fn each(facts: &Facts) -> Option<String> {
     if applications.len() < 2 {
         return None;
     }
-    let sha = code(committed.sha.short());
+    let (sha, many) = (code(committed.sha.short()), applications.len());
     let line = |application: &ArgoApplication, watch: &ApplicationWatch| {
         let said = facts.outcome.as_ref().filter(|outcome| {
             let here = outcome.application.as_ref();
@@ -54,7 +54,7 @@ pub(super) fn each(facts: &Facts) -> Option<String> {
         };
         // What is not over is not followed any further.
         let then = if facts.outcome.is_some() && said.is_none() && watch.over.is_none() { "last seen: " } else { "" };
-        format!("• {}: {then}{how}", code(application.name.as_str()))
+        cut(&format!("• {}: {then}{how}", code(application.name.as_str())), SMALL / many.saturating_add(1))
     };
     let lines: Vec<String> = applications.iter().map(|(application, watch)| line(application, watch)).collect();
     Some(cut(&lines.join("\n"), SMALL))

@@ -34,6 +34,10 @@ fn decided(all: &[Known<'_>], files: &[&str]) -> Result<(), Kept> {
     untouched(&files.iter().map(|file| FilePath::parse(file).unwrap()).collect(), all, &repo(), NOW)
 }
 
+fn at(seconds: u64) -> Timestamp {
+    Timestamp(seconds * 1000)
+}
+
 #[test]
 fn what_a_managed_application_reads_is_not_handed_on() {
     const READ: Result<(), Kept> = Err(Kept::Read);
@@ -163,27 +167,40 @@ fn the_list_of_applications_has_to_be_known_and_short() {
     let managed = |count: usize| Managed {
         files: (0..count).map(|n| (format!("{n}/values.yaml"), vec![target(&format!("app-{n}"))])).collect(),
         auto: false,
+        at: at(100),
     };
     let none = BTreeMap::new();
-    let count = |managed: Option<&Managed>| applications(managed, &none).map(|all| all.len());
-    assert_eq!(count(None), Err(Kept::NoList));
-    assert_eq!(count(Some(&managed(0))), Err(Kept::NoList));
-    assert_eq!(count(Some(&managed(MOST_APPLICATIONS))), Ok(MOST_APPLICATIONS));
-    assert_eq!(count(Some(&managed(MOST_APPLICATIONS + 1))), Err(Kept::TooMuch));
-    assert_eq!(count(Some(&Managed { auto: true, ..managed(2) })), Err(Kept::AutoSync));
+    let count = |managed: Option<&Managed>, pushed: Option<u64>, now| {
+        let known = Catalogued { managed, selected: &none, pushed: pushed.map(at) };
+        applications(&known, at(now)).map(|all| all.len())
+    };
+    // The catalog may have changed since it was read.
+    let one = managed(1);
+    for (pushed, now, is_known) in
+        [(Some(89), 101, true), (Some(90), 101, false), (None, 86_499, true), (None, 86_500, false)]
+    {
+        assert_eq!(count(Some(&one), pushed, now).is_ok(), is_known, "{pushed:?} {now}");
+    }
+    assert_eq!(count(None, None, 101), Err(Kept::NoList));
+    assert_eq!(count(Some(&managed(0)), None, 101), Err(Kept::NoList));
+    assert_eq!(count(Some(&managed(MOST_APPLICATIONS)), None, 101), Ok(MOST_APPLICATIONS));
+    assert_eq!(count(Some(&managed(MOST_APPLICATIONS + 1)), None, 101), Err(Kept::TooMuch));
+    assert_eq!(count(Some(&Managed { auto: true, ..managed(2) }), None, 101), Err(Kept::AutoSync));
     // What is known by its labels has to be looked up.
     let selector = LabelSelector::parse("app=web").unwrap();
     let selection = Selection { selector, project: name("default"), namespace: None };
     let mut labelled = managed(1);
     let by_label = ManagedTarget { applications: Applications::Selected(selection.clone()), ..target("app-1") };
     labelled.files.insert("labelled.yaml".to_owned(), vec![by_label]);
-    assert_eq!(count(Some(&labelled)), Err(Kept::NotSeen));
+    assert_eq!(count(Some(&labelled), None, 101), Err(Kept::NotSelected));
     let selected = BTreeMap::from([(selection, NonEmpty::one(argocd("web-eu")))]);
-    assert_eq!(applications(Some(&labelled), &selected).unwrap()[&argocd("web-eu")], ["labelled.yaml"]);
+    let known = Catalogued { managed: Some(&labelled), selected: &selected, pushed: None };
+    assert_eq!(applications(&known, at(101)).unwrap()[&argocd("web-eu")], ["labelled.yaml"]);
 
     let mut shared = managed(1);
     shared.files.insert("shared.yaml".to_owned(), vec![target("app-0"), target("app-1")]);
-    let all = applications(Some(&shared), &none).unwrap();
+    let known = Catalogued { managed: Some(&shared), selected: &none, pushed: None };
+    let all = applications(&known, at(101)).unwrap();
     assert_eq!(all[&argocd("app-0")], ["0/values.yaml", "shared.yaml"]);
     assert_eq!(all[&argocd("app-1")], ["shared.yaml"]);
 }

@@ -339,8 +339,12 @@ fn calls_are_late_only_if_the_lease_was_lost() {
             calls.make(&memory, "before", async {}).await;
             memory.sleep(secs(4)).await;
             calls.make(&memory, "after", async {}).await;
-            let mut open = pin!(calls.make(&memory, "open", std::future::pending::<()>()));
-            assert!(open.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            {
+                let mut open = pin!(calls.make(&memory, "open", std::future::pending::<()>()));
+                assert!(open.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                assert!(calls.wait(|about| *about == "open") && !calls.wait(|about| *about == "after"));
+            }
+            assert!(!calls.wait(|_| true), "it was cut off");
             match ending {
                 "let run out" => lease.let_run_out(),
                 "lost" => {

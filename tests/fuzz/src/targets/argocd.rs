@@ -5,13 +5,14 @@ use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::{World, response};
 use clients::argocd::{
     ArgoCd, ArgoError, Event, Revision, SyncOutcome, events, read_application, read_look, read_may, read_pods,
-    read_signed_in, read_sync, read_version, read_webhook, which_sources,
+    read_selected, read_signed_in, read_sync, read_version, read_webhook, which_sources,
 };
 use clients::http::{HttpError, Response};
 use domain::application::{AppSource, Application};
 use domain::deployment::GitOpsBranch;
 use domain::fault::{Cause, Changed, Fault};
-use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, RepoName, Secret, UrlOrigin};
+use domain::names::{ArgoApplication, BranchName, CommitSha, KubeName, LabelSelector, RepoName, Secret, UrlOrigin};
+use domain::selection::{MOST_APPLICATIONS, Selection};
 use serde_json::Value;
 
 fn argocd() -> ArgoCd {
@@ -136,7 +137,16 @@ fn is_read_with_care(data: &[u8], response: &Response) {
         is_clipped(&version, 200);
         true
     });
-    for read in [read_may(response), read_signed_in(response), shown, version] {
+    let selection = Selection {
+        selector: LabelSelector::parse("app=checkout").expect("a selector"),
+        project: KubeName::parse("default").expect("a name"),
+        namespace: None,
+    };
+    let selected = read_selected(response, &selection).map(|all| {
+        assert!(all.len() <= MOST_APPLICATIONS + 1 && all.iter().all(|one| one.namespace.is_some()));
+        true
+    });
+    for read in [read_may(response), read_signed_in(response), shown, selected, version] {
         match read {
             Ok(_) => assert_eq!(response.status, 200),
             Err(ArgoError::Fault(fault)) => is_told_briefly(data, &fault),

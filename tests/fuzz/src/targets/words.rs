@@ -8,7 +8,7 @@ use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule};
 use domain::message;
 use domain::names::{
     AppName, BlobSha, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, InvalidName,
-    KubeName, MessageTs, RepoName, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin,
+    KubeName, LabelSelector, MessageTs, RepoName, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin,
 };
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -145,6 +145,7 @@ pub fn names(data: &[u8]) {
     name(MessageTs::parse, &text, 32);
     name(GitHubLogin::parse, &text, 105);
     name(KubeName::parse, &text, 253);
+    name(LabelSelector::parse, &text, 500);
     if let Some(repo) = name(RepoName::parse, &text, 201) {
         assert_eq!(format!("{}/{}", repo.owner(), repo.name()), text);
         assert!(repo.is(&text.to_ascii_uppercase()));

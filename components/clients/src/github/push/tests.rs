@@ -27,7 +27,11 @@ fn managed(app: &str) -> ManagedTarget {
 
 fn files(all: &[(&str, &[&str])]) -> Managed {
     let of = |apps: &[&str]| apps.iter().map(|app| managed(app)).collect();
-    Managed { files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(), auto: false }
+    Managed {
+        files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(),
+        auto: false,
+        at: Timestamp(0),
+    }
 }
 
 fn commit(digit: char, message: &str, modified: &[&str]) -> Value {
