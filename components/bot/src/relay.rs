@@ -128,14 +128,15 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     let Ok(push) = serde_json::from_slice::<Push<'_>>(&body) else {
         return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
     };
-    let id = match recognise(&settings.gitops, &push) {
+    let kind = recognise(&settings.gitops, &push);
+    if !matches!(kind, Kind::Unrelated(_))
+        && let Err(error) = people::note_catalog(world, settings, &push).await
+    {
+        return failed(world, None, error);
+    }
+    let id = match kind {
         Kind::Unrelated(reason) => return ignored(reason),
-        Kind::Rewritten => {
-            return match people::catalog_pushed(world, settings).await {
-                Ok(()) => rewritten(world, &push).await,
-                Err(error) => failed(world, None, error),
-            };
-        }
+        Kind::Rewritten => return rewritten(world, &push).await,
         Kind::Persons(reason) => match people::keep(world, settings, &push, reason).await {
             Ok(None) => None,
             Ok(Some(answer)) => return answer,
@@ -143,13 +144,7 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         },
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
             Ok(None) => Some(id),
-            Ok(Some(answer)) => {
-                // A person's push may name a deployment.
-                return match people::catalog_pushed(world, settings).await {
-                    Ok(()) => answer,
-                    Err(error) => failed(world, Some(&id), error),
-                };
-            }
+            Ok(Some(answer)) => return answer,
             Err(error) => return failed(world, Some(&id), error),
         },
     };

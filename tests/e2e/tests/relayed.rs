@@ -15,6 +15,7 @@ use crate::seen::is_seen;
 
 const RELAYED: &str = "200 relayed: a person's push that no managed application reads";
 const READ: &str = "200 ignored: a person's push to what a managed application reads";
+const NO_LIST: &str = "200 ignored: a person's push, and which applications are managed is not known";
 const AUTO_SYNC: &str = "200 ignored: a person's push, and a managed application has auto-sync";
 
 /// The operator says `relay: all`.
@@ -175,11 +176,36 @@ fn what_a_managed_application_reads_or_nobody_knows_is_not_relayed() {
     });
 }
 
+/// An application that a push adds is not known before the catalog is read.
+#[test]
+fn after_a_push_to_the_catalog_nothing_is_relayed_until_it_is_read() {
+    all(async |room| -> Result<()> {
+        is_seen(room).await?;
+        ensure!(answer_to(room, carol("README.md")).await? == RELAYED);
+        let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+        let pushed = move |github: &mut GitHub| {
+            let catalog = format!("{catalog}# And more.\n");
+            github.person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Add an app");
+        };
+        ensure!(answer_to(room, pushed).await? == "200 ignored: a person's push to the catalog");
+        ensure!(answer_to(room, carol("README.md")).await? == NO_LIST);
+        // Clocks may differ by ten seconds.
+        let begun = Instant::now();
+        while answer_to(room, carol("README.md")).await? != RELAYED {
+            ensure!(begun.elapsed() < Duration::from_secs(30), "it is not read");
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            asks(room, BOB, "apps", "acme/checkout").await?;
+        }
+        ensure!(begun.elapsed() > Duration::from_secs(9), "{:?}", begun.elapsed());
+        ensure!(heard(room) == 2);
+        Ok(())
+    });
+}
+
 #[test]
 fn before_the_applications_are_known_nothing_is_relayed() {
     all(async |room| -> Result<()> {
-        let no_list = "200 ignored: a person's push, and which applications are managed is not known";
-        ensure!(answer_to(room, carol("README.md")).await? == no_list);
+        ensure!(answer_to(room, carol("README.md")).await? == NO_LIST);
         // The catalog is read, but Argo CD shows nothing.
         room.argocd.fault("argocd.list", Fault::Instead(Response::text(502, "Bad Gateway")), 10_000);
         asks(room, BOB, "apps", "acme/checkout").await?;

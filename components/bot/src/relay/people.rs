@@ -36,10 +36,6 @@ pub(super) async fn keep(
     push: &Push<'_>,
     reason: &'static str,
 ) -> Result<Option<Answer>, StoreError> {
-    let leaves_catalog = push.contents().files().is_ok_and(|files| !files.contains(&settings.catalog_path));
-    if !leaves_catalog {
-        catalog_pushed(world, settings).await?;
-    }
     if is_noted(world, push).await? {
         return Ok(Some(noted()));
     }
@@ -86,6 +82,16 @@ async fn decide(
         all.push(Known { values, seen: readable(world, SeenApplication(application)).await? });
     }
     Ok(untouched(&files, &all, &settings.gitops.repo, world.now()))
+}
+
+/// Notes whether a push may have changed the catalog.
+pub(super) async fn note_catalog(
+    world: &impl World,
+    settings: &GithubRelaySettings,
+    push: &Push<'_>,
+) -> Result<(), StoreError> {
+    let leaves_catalog = push.contents().files().is_ok_and(|files| !files.contains(&settings.catalog_path));
+    if leaves_catalog { Ok(()) } else { catalog_pushed(world, settings).await }
 }
 
 /// The catalog was pushed, or perhaps was: what is known of it counts only once it was read again.

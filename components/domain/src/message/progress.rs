@@ -54,7 +54,10 @@ pub(super) fn each(facts: &Facts) -> Option<String> {
         };
         // What is not over is not followed any further.
         let then = if facts.outcome.is_some() && said.is_none() && watch.over.is_none() { "last seen: " } else { "" };
-        cut(&format!("• {}: {then}{how}", code(application.name.as_str())), SMALL / many.saturating_add(1))
+        cut(
+            &format!("• {}: {then}{how}", code(application.name.as_str())),
+            SMALL.checked_div(many.saturating_add(1)).unwrap_or(SMALL),
+        )
     };
     let lines: Vec<String> = applications.iter().map(|(application, watch)| line(application, watch)).collect();
     Some(cut(&lines.join("\n"), SMALL))

@@ -35,7 +35,7 @@ fn decided(all: &[Known<'_>], files: &[&str]) -> Result<(), Kept> {
 }
 
 fn at(seconds: u64) -> Timestamp {
-    Timestamp(seconds * 1000)
+    Timestamp::from_seconds(seconds)
 }
 
 #[test]
