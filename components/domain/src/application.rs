@@ -88,6 +88,11 @@ impl Unwell {
         WORKLOADS.contains(&self.kind.as_str())
     }
 
+    /// A Job that is done, and that Kubernetes has removed because it says so itself (`ttlSecondsAfterFinished`).
+    pub fn is_removed_job(&self) -> bool {
+        self.kind == "Job" && self.health == Health::Missing
+    }
+
     /// A Deployment past its progress deadline, or a failed Job, does not get well by itself. Everything else may:
     /// an autoscaler without metrics, say.
     pub fn has_given_up(&self) -> bool {

@@ -7,7 +7,9 @@
 use crate::{Room, limits, quick, run};
 use anyhow::{Result, bail, ensure};
 use fakes::argocd::{App, Right, Source};
-pub use sandbox::chart::{cron_job, deployment, hook, ingress, rollout, stateful_set, workload};
+pub use sandbox::chart::{
+    annotated, config_map, cron_job, deployment, hook, ingress, load_balancer, rollout, stateful_set, workload,
+};
 use sandbox::real::RealArgoCd;
 use sandbox::{Options, Sandbox, world};
 use serde_json::{Value, json};
@@ -62,10 +64,15 @@ impl Room {
 
     /// Carol makes a Helm chart of an app's folder, and Argo CD deploys it. Returns when all is well.
     pub async fn runs(&self, app: &str, manifests: &[String]) -> Result<()> {
-        if self.real.is_some() {
-            return self.deploys_chart(app, manifests).await;
-        }
         self.is_made_of(app, manifests);
+        self.folder_runs(app).await
+    }
+
+    /// Argo CD deploys an app's folder as it is. Returns when all is well.
+    pub async fn folder_runs(&self, app: &str) -> Result<()> {
+        if self.real.is_some() {
+            return self.deploys_folder(app).await;
+        }
         {
             let mut argocd = self.argocd.lock();
             argocd.pods_take = u64::try_from(PODS_TAKE.as_millis())?;
@@ -253,10 +260,12 @@ impl Room {
     /// The app is in an AppProject that permits only these kinds.
     pub async fn project_permits(&self, app: &str, kinds: Value) -> Result<()> {
         let Some(real) = &self.real else {
-            let of_it =
-                |kind: &&str| !kinds.as_array().into_iter().flatten().any(|permitted| permitted["kind"] == **kind);
-            let hidden =
-                ["Pod", "ReplicaSet", "Deployment", "StatefulSet", "Service", "Ingress"].into_iter().filter(of_it);
+            let is_permitted = |kind: &str| {
+                let mut all = kinds.as_array().into_iter().flatten();
+                all.any(|permitted| permitted["kind"] == kind || permitted["kind"] == "*")
+            };
+            let known = ["Pod", "ReplicaSet", "Deployment", "StatefulSet", "Job", "Service", "Ingress", "ConfigMap"];
+            let hidden = known.into_iter().filter(|kind| !is_permitted(kind));
             self.argocd.lock().app(app).hidden = hidden.map(str::to_owned).collect();
             return Ok(());
         };

@@ -5,6 +5,7 @@
 //! and an error names what it waited for.
 
 pub mod access;
+pub mod changes;
 pub mod cluster;
 pub mod crowd;
 pub mod promise;

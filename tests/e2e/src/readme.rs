@@ -201,6 +201,10 @@ fn files(folder: &Path) -> Result<Vec<File>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if path.is_dir() {
+            let below = self::files(&path)?;
+            files.extend(below.into_iter().map(|file| File { name: format!("{name}/{}", file.name), ..file }));
+        }
         let Some(stem) = name.strip_suffix(".rs") else { continue };
         let text = fs::read_to_string(&path).with_context(|| name.clone())?;
         let scenarios = scenarios(&text);

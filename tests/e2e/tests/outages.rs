@@ -1,5 +1,6 @@
 //! A part of Argo CD, or of its Kubernetes, goes away while deploys are under way, one at each step. On the stand-in only those outages are
-//! played that can be seen from outside. With `ARGOCD=real` a tenth of them is chosen by `SEED`, and all with `ALL=1`.
+//! played that can be seen from outside. With `ARGOCD=real` a tenth of them is chosen by `SEED`, all with `ALL=1`, and one with
+//! `OUTAGE="redis 8"`.
 //!
 //! What must be true: one commit for each deploy, no hook runs twice, no last word is wrong, and the bot says "is live" within five seconds of
 //! the moment when the Application itself is done and healthy, and all parts answer again.
@@ -25,10 +26,15 @@ const STEPS: [&str; 4] = ["post", "pods", "pre", "new"];
 fn made_of(step: &str) -> Vec<String> {
     match step {
         "post" => vec![deployment(step), hook("PostSync", "smoke", "takes: 5s")],
-        "pods" => vec![workload("Deployment", step, "  replicas: 1\n", "", "      annotations: { paper/takes: 5s }\n")],
+        "pods" => vec![takes(step, "5s")],
         "pre" => vec![deployment(step), hook("PreSync", "migrate", "takes: 5s")],
         _ => vec![deployment(step)],
     }
+}
+
+/// A Deployment whose Pod takes so long.
+fn takes(name: &str, time: &str) -> String {
+    workload("Deployment", name, "  replicas: 1\n", "", &format!("      annotations: {{ paper/takes: {time} }}\n"))
 }
 
 /// Four environments, each with a folder and an application of its own.
@@ -136,8 +142,29 @@ async fn all_live(room: &Room, back: &Cell<u64>) -> Result<()> {
     }
 }
 
+/// A part of the real Argo CD is killed, and is ready again so long after.
+async fn is_away(room: &Room, part: &str, time: Duration) -> Result<()> {
+    let Some(real) = room.real.clone() else { bail!("no real Argo CD") };
+    real.kill(part).await?;
+    tokio::time::sleep(time).await;
+    real.restart(part).await
+}
+
+/// The part that answers us is away.
+async fn server_is_away(room: &Room, time: Duration) -> Result<()> {
+    if room.real.is_some() {
+        return is_away(room, "server", time).await;
+    }
+    room.argocd.down().await;
+    tokio::time::sleep(time).await;
+    Ok(room.argocd.up().await?)
+}
+
 /// Whether this outage is played.
-fn is_chosen(n: usize) -> bool {
+fn is_chosen(n: usize, part: &str, seconds: u64) -> bool {
+    if let Ok(only) = std::env::var("OUTAGE") {
+        return only == format!("{part} {seconds}");
+    }
     let seed: usize = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_default();
     std::env::var("ALL").is_ok_and(|all| all == "1") || (n + seed) % 10 == 1
 }
@@ -149,21 +176,31 @@ fn a_part_goes_away_and_comes_back() {
     }
     let outages = PARTS.iter().flat_map(|part| SECONDS.map(|seconds| (*part, seconds)));
     for (n, (part, seconds)) in outages.enumerate() {
-        if !is_chosen(n) {
+        if !is_chosen(n, part, seconds) {
             continue;
         }
         println!("{part} away for {seconds} s");
         cluster_alone(Options::default(), async |room| {
             four_environments(room).await?;
-            let Some(real) = room.real.clone() else { bail!("no real Argo CD") };
-            deploys_through(room, async || {
-                real.kill(part).await?;
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-                real.restart(part).await
-            })
-            .await
+            deploys_through(room, async || is_away(room, part, Duration::from_secs(seconds)).await).await
         });
     }
+}
+
+/// As at every update of Argo CD: the part that we talk to is away for three seconds, while a rollout is followed.
+#[test]
+fn argo_cds_server_restarts_and_three_seconds_later_all_is_live() {
+    cluster_alone(Options::default(), async |room| {
+        room.runs("checkout", &[takes("checkout", "3s")]).await?;
+        room.alice("checkout 42").await;
+        room.says("Health: progressing").await?;
+        server_is_away(room, Duration::from_secs(3)).await?;
+        let back = Instant::now();
+        room.says("is live").await?;
+        println!("live {} ms after its return", back.elapsed().as_millis());
+        ensure!(back.elapsed() <= Duration::from_secs(3), "live {:?} after its return", back.elapsed());
+        Ok(())
+    });
 }
 
 /// What can be seen from outside: the API server is away, or answers what it answers without Kubernetes.
@@ -171,12 +208,7 @@ fn on_the_stand_in() {
     for seconds in [1, 8] {
         cluster_alone(Options::default(), async |room| {
             four_environments(room).await?;
-            deploys_through(room, async || {
-                room.argocd.down().await;
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-                Ok(room.argocd.up().await?)
-            })
-            .await
+            deploys_through(room, async || server_is_away(room, Duration::from_secs(seconds)).await).await
         });
     }
     cluster_alone(Options::default(), async |room| {

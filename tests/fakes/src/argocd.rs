@@ -23,21 +23,26 @@ mod clock;
 mod cluster;
 mod generate;
 mod health;
+mod kustomize;
 mod operation;
+mod people;
 mod pod;
 mod resources;
 mod rollout;
 mod script;
+mod source;
 mod stream;
 mod tasks;
 mod webhook;
 mod workload;
 
-pub use app::{App, Layout, Source, TagAt, Window};
+pub use app::{App, Window};
 pub use script::{End, Health, Script};
+pub use source::{Layout, Source, TagAt};
 
-use app::{Operation, resolve};
+use app::Operation;
 use operation::{Due, Event};
+use source::resolve;
 use stream::Stream;
 
 /// The repositories that Argo CD reads. The test's driver connects them with GitHub's stand-in.
@@ -285,13 +290,6 @@ impl ArgoCd {
         self.apps.remove(&key);
     }
 
-    /// Somebody deletes an application. It has a finalizer: it stays, marked, until what it deployed is gone.
-    pub fn person_deletes(&mut self, now: Millis, name: &str) {
-        self.catch_up(now);
-        self.app(name).deleting = true;
-        self.touch(&self.key(name));
-    }
-
     /// The controller looks again (as it does every three minutes), or finds the health changed.
     pub fn look(&mut self, now: Millis, name: &str, health: Option<Health>) {
         self.catch_up(now);
@@ -308,27 +306,6 @@ impl ArgoCd {
         for stream in self.open.values_mut() {
             stream.fail(14, 503, message, "Service Unavailable");
         }
-    }
-
-    // ---- what people do in its web interface ----
-
-    /// A person syncs, to the target revision or to another one.
-    pub fn person_syncs(&mut self, now: Millis, name: &str, revision: Option<&str>) -> Result<(), String> {
-        self.catch_up(now);
-        let key = self.key(name);
-        let app = self.apps.get(&key).ok_or("no such application")?;
-        let mut revisions = app.resolve(&*self.git)?;
-        if let (Some(revision), Some(slot)) = (revision, revisions.get_mut(app.tag_at.source)) {
-            *slot = resolve(&*self.git, &app.sources[app.tag_at.source], revision)?;
-        }
-        self.set_operation(now, &key, Operation::plain(revisions, Initiator::User("admin".to_owned())))
-    }
-
-    /// A person terminates the operation under way; says whether there was one.
-    pub fn person_terminates(&mut self, now: Millis, name: &str) -> bool {
-        self.catch_up(now);
-        let key = self.key(name);
-        self.terminate(now, &key)
     }
 
     // ---- what a test looks at ----

@@ -58,6 +58,23 @@ pub fn ingress(name: &str) -> String {
     )
 }
 
+/// A Service that asks for an address from outside, which nobody gives it here.
+pub fn load_balancer(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{ name: {name} }}\nspec:\n  type: LoadBalancer\n  selector: {{ app: {name} }}\n  ports: [{{ port: 80 }}]\n"
+    )
+}
+
+/// A ConfigMap.
+pub fn config_map(name: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name} }}\ndata: {{ greeting: hello }}\n")
+}
+
+/// The manifest with an annotation of the object itself, such as `argocd.argoproj.io/sync-wave: "1"`.
+pub fn annotated(manifest: &str, annotation: &str) -> String {
+    manifest.replacen(" }\n", &format!(", annotations: {{ {annotation} }} }}\n"), 1)
+}
+
 impl Sandbox {
     /// The name of an app's Argo CD application.
     pub fn application_of(&self, app: &str) -> String {
@@ -76,6 +93,11 @@ impl Sandbox {
     /// The same, and the real Argo CD gets an application for it. Returns when all is well.
     pub async fn deploys_chart(&self, app: &str, manifests: &[String]) -> anyhow::Result<()> {
         self.is_made_of(app, manifests);
+        self.deploys_folder(app).await
+    }
+
+    /// The real Argo CD gets an application for an app's folder as it is. Returns when all is well.
+    pub async fn deploys_folder(&self, app: &str) -> anyhow::Result<()> {
         let real = self.real.as_ref().context("there is no real Argo CD")?;
         let name = self.application_of(app);
         let url = format!("{}/{}.git", self.git_origin, world::GITOPS);

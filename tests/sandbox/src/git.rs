@@ -84,15 +84,16 @@ impl Repositories {
     async fn answer(&self, request: hyper::Request<Incoming>) -> anyhow::Result<Answered> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let full_name = head.uri.path().trim_start_matches('/').split(".git/").next().unwrap_or_default();
+        let (full_name, service) = read_path(head.uri.path());
         self.write(full_name).with_context(|| format!("{full_name} cannot be written"))?;
 
         let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let path = format!("/{full_name}.git{service}");
         let mut command = Command::new("git");
         command.arg("http-backend").env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("GIT_PROJECT_ROOT", self.folder.path()).env("GIT_HTTP_EXPORT_ALL", "1");
         command.env("GIT_CONFIG_NOSYSTEM", "1").env("HOME", self.folder.path());
-        command.env("REQUEST_METHOD", head.method.as_str()).env("PATH_INFO", head.uri.path());
+        command.env("REQUEST_METHOD", head.method.as_str()).env("PATH_INFO", path);
         command.env("QUERY_STRING", head.uri.query().unwrap_or_default()).env("REMOTE_ADDR", "127.0.0.1");
         command.env("CONTENT_TYPE", header("content-type")).env("CONTENT_LENGTH", body.len().to_string());
         command.env("HTTP_CONTENT_ENCODING", header("content-encoding")).env("GIT_PROTOCOL", header("git-protocol"));
@@ -141,6 +142,14 @@ impl Repositories {
         std::fs::rename(folder.join("packed-refs.new"), folder.join("packed-refs"))?;
         Ok(())
     }
+}
+
+/// The repository and what is asked of it. As at GitHub, `.git` may be left out, and a slash may follow.
+fn read_path(path: &str) -> (&str, &str) {
+    let end = ["/info/refs", "/git-upload-pack"].iter().find(|end| path.ends_with(**end)).map_or(0, |end| end.len());
+    let (repository, service) = path.split_at(path.len().saturating_sub(end));
+    let repository = repository.trim_matches('/');
+    (repository.strip_suffix(".git").unwrap_or(repository), service)
 }
 
 /// Writes a loose object, if it is new.

@@ -105,6 +105,12 @@ impl RealArgoCd {
         repo_url: &str,
         folder: &str,
     ) -> anyhow::Result<()> {
+        self.create(name, project, repo_url, folder).await?;
+        self.sync_and_wait(name).await
+    }
+
+    /// Makes an application of a folder of a repository, which nobody has synced yet.
+    pub async fn create(&self, name: &str, project: &str, repo_url: &str, folder: &str) -> anyhow::Result<()> {
         let application = json!({
             "metadata": {"name": name},
             "spec": {
@@ -120,7 +126,7 @@ impl RealArgoCd {
             ensure!(Instant::now() < until, error);
             sleep(Duration::from_millis(100)).await;
         }
-        self.sync_and_wait(name).await
+        Ok(())
     }
 
     /// A person syncs to what is in Git, and waits until all is well.

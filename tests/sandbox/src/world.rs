@@ -55,9 +55,14 @@ impl GitOf {
     }
 }
 
-/// `https://github.com/acme/gitops.git` is `acme/gitops`, and so is `git@github.com:acme/gitops.git`.
+/// `https://github.com/acme/gitops.git` is `acme/gitops`, and so are `git@github.com:acme/gitops.git` and what has a user or a slash at
+/// the end.
 fn repo(repo_url: &str) -> Option<&str> {
-    let path = repo_url.strip_prefix("https://github.com/").or_else(|| repo_url.strip_prefix("git@github.com:"))?;
+    let address = repo_url.strip_prefix("https://").map(|rest| rest.split_once('@').map_or(rest, |(_, rest)| rest));
+    let path = address
+        .and_then(|rest| rest.strip_prefix("github.com/"))
+        .or_else(|| repo_url.strip_prefix("git@github.com:"))?
+        .trim_end_matches('/');
     Some(path.strip_suffix(".git").unwrap_or(path))
 }
 

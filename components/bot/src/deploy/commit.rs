@@ -171,6 +171,10 @@ impl<W: World> Turn<'_, W> {
                     run.committed(job.facts, sha, reused).await?;
                     return Ok(None);
                 }
+                Written::Outdated { taken: None } => {}
+                Written::Outdated { taken: Some(before) } => {
+                    fact.plan.targets = NonEmpty::one(with_taken(&before, fact.target().clone()));
+                }
                 Written::ToTakeOver(taken) => fact.plan.targets = NonEmpty::one(take_over(taken, fact.target())),
             }
         }

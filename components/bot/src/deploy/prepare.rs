@@ -220,7 +220,7 @@ pub(crate) struct FileEdit {
 /// Which of these commits are deploys of ours: the commit is the one that is stored as `committed`. What a
 /// message, an account or a headline says counts for nothing: with a personal token, the bot's account is
 /// also a person's.
-async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
+pub(super) async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Result<BTreeSet<CommitSha>, StoreError> {
     let named = touches.iter().filter_map(|touch| touch.deploy_id.as_ref());
     let stored = join_all(named.map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
     let stored = stored.into_iter().collect::<Result<Vec<_>, _>>()?;

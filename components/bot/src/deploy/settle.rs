@@ -2,7 +2,7 @@
 //! said before that is known. If the wanted tag is in the file already: the bot syncs only its own commits,
 //! so whose commit wrote the tag?
 
-use super::prepare::Site;
+use super::prepare::{self, Site};
 use super::{Job, Run, versions};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
@@ -108,10 +108,37 @@ pub(super) async fn already_written<W: World>(
         Written::ByUs { sha, reused: true, taken, .. } => {
             let newest = newest_there(site.cx, target, &sha, &snapshot.head).await?;
             let beyond = newest.is_some();
-            Ok(Written::ByUs { sha: newest.unwrap_or(sha), reused: true, beyond, taken })
+            let sha = newest.unwrap_or(sha);
+            if has_changed_since(site, &sha, beyond || taken.is_some(), snapshot).await? {
+                return Ok(Written::Outdated { taken });
+            }
+            Ok(Written::ByUs { sha, reused: true, beyond, taken })
         }
         other => Ok(other),
     }
+}
+
+/// Whether somebody has changed the app's folder since that commit of ours: mended its chart, say. `is_elsewhere`: the
+/// commit may be newer than the live one, and yet GitHub does not list it for the folder.
+async fn has_changed_since<W: World>(
+    site: &Site<'_, W>,
+    sha: &CommitSha,
+    is_elsewhere: bool,
+    snapshot: &Snapshot,
+) -> Result<bool, Stop> {
+    let (cx, touches) = (site.cx, &snapshot.since_live);
+    let ours = prepare::ours(cx, touches).await?;
+    let later = touches.iter().map(|touch| &touch.sha).take_while(|touch| *touch != sha);
+    let theirs: Vec<&CommitSha> = later.filter(|touch| !ours.contains(*touch)).collect();
+    if theirs.is_empty() {
+        return Ok(false);
+    }
+    if !is_elsewhere || touches.iter().any(|touch| touch.sha == *sha) {
+        return Ok(true);
+    }
+    let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
+    let since = cx.read(async || github::compare(cx.world, github, repo, sha, &snapshot.head).await).await?;
+    Ok(theirs.iter().any(|touch| since.commits.iter().any(|commit| commit.sha == **touch)))
 }
 
 /// Never an older commit after a newer one: it would take away what a deploy of another target has brought to the same
@@ -260,6 +287,11 @@ pub(crate) enum Written {
         reused: bool,
         /// It is a newer one of another target in the same application.
         beyond: bool,
+        /// The plan by which our commit took over what somebody else had written.
+        taken: Option<Box<TargetPlan>>,
+    },
+    /// The same, but the app's folder has changed since. A commit of ours that changes nothing brings that along.
+    Outdated {
         /// The plan by which our commit took over what somebody else had written.
         taken: Option<Box<TargetPlan>>,
     },

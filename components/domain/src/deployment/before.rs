@@ -2,7 +2,7 @@
 //! that cannot be fetched. Such a resource is excused, and health is judged by what is left.
 //!
 //! Easy to miss: a workload, or what carries an image that our sync applied, is never excused. Its bad health may be our
-//! version's, even if it looks as before. Only what runs the image of another target in the same application is that
+//! version's, even if it looks as before. A Job that is gone each time when it is done is the exception. Only what runs the image of another target in the same application is that
 //! target's, however it is.
 
 use super::proof::Ours;
@@ -26,7 +26,7 @@ pub struct AsBefore {
 
 /// What is remembered at the last look before our sync.
 pub(super) fn remembered(app: &Application) -> Vec<Unwell> {
-    app.unwell.iter().filter(|one| !one.is_workload()).take(MOST).cloned().collect()
+    app.unwell.iter().filter(|one| !one.is_workload() || one.is_removed_job()).take(MOST).cloned().collect()
 }
 
 /// The health of an application without what was so before.
@@ -50,7 +50,8 @@ pub(super) fn judge(app: &Application, before: &[Unwell], ours: &Ours) -> Judged
     };
     let (theirs, rest): (Vec<&Unwell>, Vec<&Unwell>) =
         app.unwell.iter().partition(|one| ours.is_anothers(&images(one)));
-    let is_excused = |one: &&Unwell| !one.is_workload() && before.contains(one) && images(one).is_empty();
+    let may_be = |one: &Unwell| one.is_removed_job() || (!one.is_workload() && images(one).is_empty());
+    let is_excused = |one: &&Unwell| before.contains(one) && may_be(one);
     let (excused, left): (Vec<&Unwell>, Vec<&Unwell>) = rest.into_iter().partition(is_excused);
     let worst = |list: &[&Unwell]| list.iter().map(|one| one.health).max().unwrap_or(Health::Healthy);
     let explained = worst(&excused).max(worst(&theirs));
@@ -178,6 +179,10 @@ mod tests {
         check(&both, &both, Healthy, &["Ingress/checkout", "HorizontalPodAutoscaler/checkout"]);
         check(&both, &left, Progressing, &["HorizontalPodAutoscaler/checkout"]);
         check(&both, &[ingress.clone(), deployment(Degraded)], Degraded, &[]);
+        // It is removed each time when it is done.
+        let removed = [one("Job", Missing, "")];
+        check(&removed, &removed, Healthy, &["Job/checkout"]);
+        check(&[], &removed, Missing, &[]);
         // A workload is never excused.
         for kind in ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "Job", "Rollout"] {
             let so = [one(kind, Degraded, "as ever")];

@@ -58,10 +58,12 @@ impl Remarks {
     }
 }
 
-/// The hook that an operation waits for: `Job/migrate (PostSync hook)`.
+/// The hook that an operation waits for: `Job/migrate (PostSync hook)`. While a sync window holds the operation, it waits for
+/// no hook, although Argo CD shows the hooks as they were before.
 pub(super) fn running_hook(last: &OperationState) -> Option<String> {
     let mut running = last.resources.iter().filter(|one| one.is_hook() && one.hook_phase == "Running");
-    let hook = running.next().filter(|_| last.phase == Phase::Running)?;
+    let waits = last.phase == Phase::Running && !last.message.contains("blocked by sync window");
+    let hook = running.next().filter(|_| waits)?;
     let more = match running.count() {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -72,7 +74,27 @@ pub(super) fn running_hook(last: &OperationState) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::application::Resource;
     use crate::deployment::samples::commit;
+
+    #[test]
+    fn an_operation_that_a_window_holds_waits_for_no_hook() {
+        let text = |text: &str| text.to_owned();
+        let hook = Resource {
+            kind: text("Job"),
+            name: text("migrate"),
+            hook_phase: text("Running"),
+            hook_type: text("PreSync"),
+            ..Resource::default()
+        };
+        let says = |message: &str| {
+            let (resources, message) = (vec![hook.clone()], text(message));
+            running_hook(&OperationState { phase: Phase::Running, resources, message, ..OperationState::default() })
+        };
+        let waits = says("waiting for completion of hook batch/Job/migrate");
+        assert_eq!(waits.as_deref(), Some("Job/migrate (PreSync hook)"));
+        assert_eq!(says("Sync operation blocked by sync window"), None);
+    }
 
     #[test]
     fn errors_come_first_and_all_is_bounded() {

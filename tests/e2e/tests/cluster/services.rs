@@ -5,6 +5,8 @@ use e2e::Room;
 use e2e::cluster::{cluster, deployment, hook, workload};
 use sandbox::world::{DEPLOYS, GITOPS};
 
+use super::slow;
+
 /// Carol makes one chart of checkout and payments, which are both in checkout's Argo CD application from now on.
 pub(super) async fn share(room: &mut Room, checkout: String) -> Result<()> {
     put_together(room);
@@ -90,9 +92,7 @@ fn each_is_deployed_by_its_own_tag() {
 #[test]
 fn both_at_the_same_time_go_live_one_after_the_other() {
     cluster(async |room| {
-        let slow =
-            workload("Deployment", "checkout", "  replicas: 1\n", "", "      annotations: { paper/takes: 3s }\n");
-        share(room, slow).await?;
+        share(room, slow("3s")).await?;
         let before = room.commits();
         let (checkout, payments) = (room.tag("checkout", "feature/totals"), room.tag("payments", "feature/refunds"));
         room.alice("checkout 42").await;

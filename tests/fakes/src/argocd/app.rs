@@ -11,88 +11,11 @@ use super::chart::{Id, Manifest, float};
 use super::clock::rfc3339;
 use super::cluster::Cluster;
 use super::script::{Health, Script};
+use super::source::{Layout, Source, TagAt, resolve};
 use super::tasks::Task;
 use super::webhook::leaves_out_the_tag;
 use super::{Git, Initiator};
 use crate::Millis;
-
-/// Where manifests come from.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The repository.
-    pub repo_url: String,
-    /// Branch, tag, sha, `HEAD` or empty.
-    pub target_revision: String,
-    /// The folder in it.
-    pub path: Option<String>,
-    /// The name by which other sources refer to its files (`$values`).
-    pub reference: Option<String>,
-    /// A Helm chart of a chart repository instead of Git: its revision is the chart's version.
-    pub chart: Option<String>,
-}
-
-impl Source {
-    /// A source in Git.
-    pub fn new(repo_url: &str, target_revision: &str) -> Self {
-        let (repo_url, target_revision) = (repo_url.to_owned(), target_revision.to_owned());
-        Self { repo_url, target_revision, path: None, reference: None, chart: None }
-    }
-
-    /// With its folder.
-    pub fn at(mut self, path: &str) -> Self {
-        self.path = Some(path.to_owned());
-        self
-    }
-
-    /// As a source of values only, under this name.
-    pub fn named(mut self, reference: &str) -> Self {
-        self.reference = Some(reference.to_owned());
-        self
-    }
-
-    /// A chart of a chart repository.
-    pub fn chart(repo_url: &str, chart: &str, version: &str) -> Self {
-        Self { chart: Some(chart.to_owned()), ..Self::new(repo_url, version) }
-    }
-
-    pub(super) fn revision(&self) -> &str {
-        if self.target_revision.is_empty() { "HEAD" } else { &self.target_revision }
-    }
-
-    fn json(&self) -> Value {
-        let mut json = json!({"repoURL": self.repo_url});
-        let fields = [("path", &self.path), ("ref", &self.reference), ("chart", &self.chart)];
-        for (name, value) in fields {
-            if let Some(value) = value {
-                json[name] = json!(value);
-            }
-        }
-        if !self.target_revision.is_empty() {
-            json["targetRevision"] = json!(self.target_revision);
-        }
-        json
-    }
-}
-
-/// `spec.source` or `spec.sources`. One source in `sources` still counts as several.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// `spec.source`.
-    Single,
-    /// `spec.sources`.
-    Multi,
-}
-
-/// Where the image's tag is.
-#[derive(Clone, Debug)]
-pub struct TagAt {
-    /// Which source, from 0.
-    pub source: usize,
-    /// The file, from the root of that source's repository.
-    pub file: String,
-    /// The place in it, such as `image.tag` or `services[0].image.tag`.
-    pub key: String,
-}
 
 /// What the project's sync windows say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,8 +88,11 @@ pub struct App {
     pub urls: Vec<String>,
     /// What an admission webhook makes of images: what begins with the one begins with the other in Pods. For charts.
     pub renames: Option<(String, String)>,
-    /// Kinds that its project does not permit: they are left out of its tree, and so are the images of such Pods. For charts.
+    /// Kinds that its project does not permit: they are left out of its tree, and so are the images of such Pods, and what is in Git of
+    /// them fails the sync. For charts.
     pub hidden: Vec<String>,
+    /// `ignoreDifferences` with `RespectIgnoreDifferences`: the kind, and the JSON pointer to what stays as it is. For charts.
+    pub ignores: Vec<(String, String)>,
     /// Why its manifests cannot be generated now: a chart repository that is away. For charts.
     pub generation_fails: Option<String>,
     /// Conditions (type, message); `InvalidSpecError` and `ComparisonError` end every sync with `Error`.
@@ -250,6 +176,8 @@ pub(super) struct State {
     pub(super) finished: Option<Millis>,
     pub(super) retries: u64,
     pub(super) result: Option<Value>,
+    /// The results of the attempt before: see [`super::tasks::take_over`].
+    pub(super) earlier: Value,
     /// The tag in the manifests that the comparison made.
     pub(super) rendered: Option<String>,
     /// Whether the cluster was touched, and whether that changed anything.
@@ -322,6 +250,7 @@ impl App {
             urls: Vec::new(),
             renames: None,
             hidden: Vec::new(),
+            ignores: Vec::new(),
             generation_fails: None,
             conditions: Vec::new(),
             now: Status::default(),
@@ -531,19 +460,6 @@ impl App {
         }
         json
     }
-}
-
-/// A revision as Argo CD resolves it: a full sha is taken as it is, without asking whether it exists.
-pub(super) fn resolve(git: &dyn Git, source: &Source, revision: &str) -> Result<String, String> {
-    let is_sha = revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if source.chart.is_some() || is_sha {
-        return Ok(revision.to_owned());
-    }
-    git.head(&source.repo_url, revision).ok_or_else(|| {
-        format!(
-            "error resolving repo revision: rpc error: code = Unknown desc = unable to resolve '{revision}' to a commit SHA"
-        )
-    })
 }
 
 /// The scalar at the place, as Helm prints it: an unquoted `72044e0` is a number and loses its tail.

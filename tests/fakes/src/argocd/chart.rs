@@ -97,13 +97,15 @@ pub(super) fn images_of(template: &Value) -> Vec<String> {
     images
 }
 
-/// The manifests of the chart in that folder; `None` if there is no chart. The error is what repo-server says.
+/// The manifests of the chart in that folder; `None` if there is no chart. `more`: values files beside its own. The error is what
+/// repo-server says.
 pub(super) fn render(
     git: &dyn Git,
     repo_url: &str,
     sha: &str,
     folder: &str,
     release: &str,
+    more: impl Fn() -> Vec<(String, Option<Vec<u8>>)>,
 ) -> Option<Result<Vec<Manifest>, String>> {
     let under = |path: &str| format!("{}/{path}", folder.trim_end_matches('/')).trim_start_matches('/').to_owned();
     let chart = git.file(repo_url, sha, &under("Chart.yaml"))?;
@@ -116,12 +118,14 @@ pub(super) fn render(
         if chart["version"].is_null() {
             return Err("Error: validation: chart.metadata.version is required".to_owned());
         }
-        let values = match git.file(repo_url, sha, &under("values.yaml")) {
-            Some(bytes) => serde_yaml::from_slice(&bytes).map_err(|error| {
-                format!("Error: cannot load values.yaml: error converting YAML to JSON: yaml: {error}")
-            })?,
+        let mut values = match git.file(repo_url, sha, &under("values.yaml")) {
+            Some(bytes) => read_values("values.yaml", &bytes)?,
             None => Value::Null,
         };
+        for (name, bytes) in more() {
+            let bytes = bytes.ok_or_else(|| format!("Error: open {name}: no such file or directory"))?;
+            merge(&mut values, read_values(&name, &bytes)?);
+        }
         let mut files = git.files(repo_url, sha, &under("templates"));
         files.retain(|path| path.ends_with(".yaml") || path.ends_with(".yml"));
         files.sort();
@@ -146,8 +150,25 @@ pub(super) fn render(
     }))
 }
 
+fn read_values(name: &str, bytes: &[u8]) -> Result<Value, String> {
+    serde_yaml::from_slice(bytes)
+        .map_err(|error| format!("Error: cannot load {name}: error converting YAML to JSON: yaml: {error}"))
+}
+
+/// What comes later wins, key by key.
+fn merge(values: &mut Value, later: Value) {
+    match (values, later) {
+        (Value::Object(values), Value::Object(later)) => {
+            for (key, value) in later {
+                merge(values.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (values, later) => *values = later,
+    }
+}
+
 /// The objects in one file.
-fn documents(text: &str, shown: &str) -> Result<Vec<Manifest>, String> {
+pub(super) fn documents(text: &str, shown: &str) -> Result<Vec<Manifest>, String> {
     let mut manifests = Vec::new();
     // Helm splits the text, not the YAML.
     let mut document = String::new();

@@ -6,14 +6,15 @@
 
 use serde_json::{Value, json};
 
-use super::app::{App, Layout, Operation, State};
+use super::app::{App, State, Window};
 use super::chart::{Id, Manifest};
 use super::cluster::Cluster;
 use super::health::{has_health, health_json};
-use super::operation::Event;
+use super::operation::{BLOCKED, Event};
 use super::script::{End, Health};
+use super::source::Layout;
 use super::tasks::{self, Pass, Way};
-use super::{ArgoCd, Initiator, Key};
+use super::{ArgoCd, Key};
 use crate::Millis;
 
 /// Between two looks of an operation at what it waits for.
@@ -116,7 +117,20 @@ impl App {
 
     fn is_synced(&self, target: &Manifest) -> bool {
         let object = self.now.cluster.as_ref().and_then(|cluster| cluster.objects.get(&target.id));
-        object.is_some_and(|object| object.manifest.body == target.body)
+        object.is_some_and(|object| object.manifest.body == self.respecting(target).body)
+    }
+
+    /// The manifest with what the application ignores as it is in the cluster.
+    fn respecting(&self, target: &Manifest) -> Manifest {
+        let mut target = target.clone();
+        let object = self.now.cluster.as_ref().and_then(|cluster| cluster.objects.get(&target.id));
+        for (_, pointer) in self.ignores.iter().filter(|(kind, _)| *kind == target.id.kind) {
+            let live = object.and_then(|object| object.manifest.body.pointer(pointer));
+            if let (Some(live), Some(wanted)) = (live, target.body.pointer_mut(pointer)) {
+                *wanted = live.clone();
+            }
+        }
+        target
     }
 
     /// What the controller makes of the cluster: sync status, health, images.
@@ -196,6 +210,8 @@ impl App {
             None
         };
         Way {
+            forbidden: self.hidden.clone(),
+            project: self.project.clone(),
             prune: operation.prune,
             dry_run: operation.dry_run,
             skip_hooks: !only.is_empty() || operation.strategy["apply"].is_object(),
@@ -218,49 +234,6 @@ fn tag_in<'i>(name: &str, image: &'i str) -> Option<&'i str> {
 }
 
 impl ArgoCd {
-    /// How often a hook of a chart was run.
-    pub fn hook_runs(&self, name: &str, hook: &str) -> u64 {
-        let cluster = self.apps.get(&self.key(name)).and_then(|app| app.now.cluster.as_ref());
-        cluster.and_then(|cluster| cluster.hook_runs.get(hook)).copied().unwrap_or(0)
-    }
-
-    /// Somebody ends the pause at which a Rollout is.
-    pub fn person_resumes(&mut self, now: Millis, name: &str, rollout: &str) {
-        self.with_rollout(now, name, rollout, super::rollout::Rollout::resume);
-    }
-
-    /// Somebody gives up the new version of a Rollout.
-    pub fn person_aborts(&mut self, now: Millis, name: &str, rollout: &str) {
-        self.with_rollout(now, name, rollout, super::rollout::Rollout::abort);
-    }
-
-    fn with_rollout(&mut self, now: Millis, name: &str, rollout: &str, what: impl Fn(&mut super::rollout::Rollout)) {
-        self.catch_up(now);
-        let key = self.key(name);
-        if let Some(cluster) = self.apps.get_mut(&key).and_then(|app| app.now.cluster.as_mut()) {
-            if let Some(object) = cluster.objects.get_mut(&Id::new("argoproj.io", "Rollout", rollout)) {
-                what(&mut object.rollout);
-            }
-            cluster.run(now);
-        }
-        self.follow(now, &key);
-    }
-
-    /// Somebody writes `operation: {sync: {}}` into the Application itself, as an ApplicationSet's RollingSync does (and kubectl, if it
-    /// replaces). Nothing is checked, and no revision is said. While an operation runs, the controller goes on with that one, and takes
-    /// the new one away at its end.
-    pub fn operation_written(&mut self, now: Millis, name: &str) {
-        self.catch_up(now);
-        let key = self.key(name);
-        let Some(app) = self.apps.get_mut(&key) else { return };
-        let idle = app.now.operation.replace(Operation::plain(Vec::new(), Initiator::Nobody)).is_none();
-        let begins = now + app.script.begins;
-        if idle {
-            self.later(begins, &key, Event::Begin);
-        }
-        self.touch(&key);
-    }
-
     /// What is in the cluster when an application is added that runs already.
     pub(super) fn settle(&mut self, now: Millis, app: &mut App) -> bool {
         const LONG_AGO: Millis = 3_600_000;
@@ -296,9 +269,10 @@ impl ArgoCd {
             return self.attempt_failed(at, key, "Error", message);
         }
         let Some(way) = app.now.state.as_ref().map(|state| app.way(state)) else { return };
+        let targets: Vec<Manifest> = targets.iter().map(|target| app.respecting(target)).collect();
         let cluster = app.now.cluster.get_or_insert_with(|| empty.clone());
         (cluster.takes, cluster.renames) = (empty.takes, empty.renames);
-        let tasks = tasks::plan(targets, cluster, &way);
+        let tasks = tasks::plan(&targets, cluster, &way);
         if let Some(state) = &mut app.now.state {
             (state.tasks, state.sleeps) = (Some(tasks), false);
         }
@@ -309,13 +283,18 @@ impl ArgoCd {
     pub(super) fn pass(&mut self, at: Millis, key: &Key) {
         let Some(app) = self.apps.get_mut(key) else { return };
         let Some(way) = app.now.state.as_ref().map(|state| app.way(state)) else { return };
+        let is_open = app.window == Window::Open;
         let now = &mut app.now;
         let (Some(state), Some(cluster)) = (&mut now.state, &mut now.cluster) else { return };
         let runs = state.phase == "Running" && state.finished.is_none() && !state.sleeps;
         let Some(tasks) = state.tasks.as_mut().filter(|_| runs) else { return };
+        if !is_open {
+            return self.blocked(at, key);
+        }
         cluster.run(at);
         let live: Vec<Value> = cluster.objects.values().map(|object| object.manifest.body.clone()).collect();
         let pass = tasks::pass(at, tasks, cluster, &way);
+        tasks::take_over(tasks, &state.earlier.take());
         if !cluster.objects.values().map(|object| &object.manifest.body).eq(live.iter()) {
             now.applied = at;
         }
@@ -327,6 +306,17 @@ impl ArgoCd {
             self.later(at + self.wave_delay, key, Event::Show(pass));
         } else {
             self.show(at, key, pass);
+        }
+    }
+
+    /// A window that closed holds an operation that has begun.
+    fn blocked(&mut self, at: Millis, key: &Key) {
+        let Some(state) = self.apps.get_mut(key).and_then(|app| app.now.state.as_mut()) else { return };
+        let news = state.message != BLOCKED;
+        BLOCKED.clone_into(&mut state.message);
+        self.later(at + 500, key, Event::Pass);
+        if news {
+            self.touch(key);
         }
     }
 
@@ -382,7 +372,7 @@ impl ArgoCd {
     }
 
     /// Something may have changed in the cluster: who has to look, and when there is more to see.
-    fn follow(&mut self, at: Millis, key: &Key) {
+    pub(super) fn follow(&mut self, at: Millis, key: &Key) {
         let Some(app) = self.apps.get_mut(key) else { return };
         let Some(cluster) = &app.now.cluster else { return };
         let (next, seen) = (cluster.next(at), cluster.nodes(at, &[], &[]));

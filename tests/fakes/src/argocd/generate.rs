@@ -1,14 +1,17 @@
-//! What repo-server makes of a chart: manifests, an error, or an error that it remembers.
+//! What repo-server makes of a folder, a chart or one for kustomize: manifests, an error, or an error that it remembers.
 
 use super::Git;
 use super::app::App;
 use super::chart::{self, Manifest};
-use super::webhook::touched;
+use super::kustomize;
+use super::source::Source;
+use super::webhook::{clean, touched};
 use crate::Millis;
 
 /// After so many failures of a revision repo-server answers from its cache, and for how long.
 const TRIES: u32 = 3;
 const CACHED: Millis = 60 * 60 * 1000;
+
 impl App {
     /// The manifests of the chart at these revisions; `None` if there is no chart there. A hard refresh passes by what is cached.
     pub(super) fn generate(
@@ -18,11 +21,13 @@ impl App {
         at: Millis,
         hard: bool,
     ) -> Option<Result<Vec<Manifest>, String>> {
-        let index = self.tag_at.source;
+        let index = self.chart_source()?;
         let (source, revision) = (self.sources.get(index)?.clone(), revisions.get(index)?.clone());
-        let folder = source.path.as_deref().filter(|_| source.chart.is_none())?;
+        let folder = source.path.as_deref()?;
         let used = self.generated_at(git, index, &revision, hard);
-        let rendered = chart::render(git, &source.repo_url, &used, folder, &self.name)?;
+        let values = || self.values(git, &source, revisions, &used);
+        let rendered = chart::render(git, &source.repo_url, &used, folder, &self.name, values)
+            .or_else(|| kustomize::render(git, &source.repo_url, &used, folder))?;
         let failed = |why: &str| {
             let (nth, all) = (index + 1, self.sources.len());
             format!(
@@ -56,6 +61,28 @@ impl App {
                 Some(Err(message))
             }
         }
+    }
+
+    /// The source whose folder makes the manifests: the one with the tag, or the first one where that has only values.
+    fn chart_source(&self) -> Option<usize> {
+        let makes_some = |source: &Source| source.path.is_some() && source.chart.is_none();
+        let all = 0..self.sources.len();
+        let known = all.filter(|index| self.sources.get(*index).is_some_and(makes_some));
+        known.min_by_key(|index| *index != self.tag_at.source)
+    }
+
+    /// `helm.valueFiles`, in that order: the file's name, and what is in it.
+    fn values(&self, git: &dyn Git, own: &Source, revisions: &[String], used: &str) -> Vec<(String, Option<Vec<u8>>)> {
+        let read = |name: &String| {
+            let Some((reference, path)) = name.strip_prefix('$').and_then(|rest| rest.split_once('/')) else {
+                let folder = own.path.as_deref().unwrap_or_default();
+                return git.file(&own.repo_url, used, &clean(&format!("{folder}/{name}")));
+            };
+            let named = |source: &Source| source.reference.as_deref() == Some(reference);
+            let index = self.sources.iter().position(named)?;
+            git.file(&self.sources[index].repo_url, revisions.get(index)?, path)
+        };
+        own.value_files.iter().map(|name| (name.clone(), read(name))).collect()
     }
 
     /// The revision whose manifests are used: with `manifest-generate-paths` those of the last comparison, if nothing below them changed.

@@ -12,6 +12,9 @@ use super::tasks::Pass;
 use super::{ArgoCd, Initiator, Key};
 use crate::Millis;
 
+/// What an operation says while a sync window holds it.
+pub(super) const BLOCKED: &str = "Sync operation blocked by sync window";
+
 /// Something that will happen to an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
@@ -44,6 +47,11 @@ impl ArgoCd {
     pub(super) fn later(&mut self, at: Millis, app: &Key, event: Event) {
         self.counter += 1;
         self.agenda.push(Due { at, order: self.counter, app: app.clone(), event });
+    }
+
+    /// What was going to happen to an application happens no more.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.agenda.retain(|due| due.app != *key);
     }
 
     pub(super) fn catch_up(&mut self, now: Millis) {
@@ -115,6 +123,7 @@ impl ArgoCd {
             finished: None,
             retries: 0,
             result,
+            earlier: Value::Null,
             rendered: None,
             applied: false,
             changed: false,
@@ -153,9 +162,8 @@ impl ArgoCd {
         let (steps, ends) = (app.script.steps.clone(), app.script.ends);
         let Some(state) = &mut app.now.state else { return };
         if closed {
-            let waits = "Sync operation blocked by sync window";
-            let news = state.message != waits;
-            state.message = waits.to_owned();
+            let news = state.message != BLOCKED;
+            state.message = BLOCKED.to_owned();
             self.later(at + 500, key, Event::Compare);
             if news {
                 self.touch(key);
@@ -168,8 +176,8 @@ impl ArgoCd {
         if chart {
             app.sources_asked(&asked, &mut result, Some(errors.is_empty()));
         }
-        result["resources"] = json!([]);
         if let Some(state) = &mut app.now.state {
+            result["resources"] = if state.earlier.is_null() { json!([]) } else { state.earlier.clone() };
             state.message = String::new();
             state.result = Some(result);
             state.rendered = rendered;
@@ -298,8 +306,10 @@ impl ArgoCd {
         }
         state.message = format!("Retrying operation{with}. Attempt #{}", state.retries);
         state.finished = None;
-        state.result = None;
-        state.tasks = None;
+        match (state.tasks.take(), &state.result) {
+            (Some(_), Some(result)) => state.earlier = result["resources"].clone(),
+            _ => state.result = None,
+        }
         self.later(compares, key, Event::Compare);
         self.touch(key);
     }

@@ -31,6 +31,9 @@ pub(super) struct Way {
     pub(super) skip_hooks: bool,
     /// `operation.sync.resources`: only these.
     pub(super) only: Vec<Id>,
+    /// Kinds that the project of this name does not permit.
+    pub(super) forbidden: Vec<String>,
+    pub(super) project: String,
     /// Why nothing can be applied now: an admission webhook that refuses everything.
     pub(super) refused: Option<String>,
 }
@@ -138,6 +141,23 @@ pub(super) fn results(tasks: &[Task], namespace: &str) -> Value {
     done.iter().map(result).collect()
 }
 
+/// A retry forgets the results of the attempt before, but what Argo CD stores of them stays until there are new ones. Its first pass has
+/// none where it only deletes hooks: the next pass takes the old ones for its own, and a hook that failed does not run again.
+pub(super) fn take_over(tasks: &mut [Task], earlier: &Value) {
+    if tasks.iter().any(|task| task.order > 0) {
+        return;
+    }
+    let same =
+        |texts: &[&'static str], text: &Value| texts.iter().find(|known| text == **known).copied().unwrap_or_default();
+    for result in earlier.as_array().into_iter().flatten() {
+        let id = |task: &Task| result["kind"] == task.manifest.id.kind && result["name"] == task.manifest.id.name;
+        let Some(index) = tasks.iter().position(|task| id(task) && result["syncPhase"] == task.phase) else { continue };
+        let status = same(&["Synced", "SyncFailed", "PruneSkipped", "Pruned"], &result["status"]);
+        let state = same(&["Running", "Succeeded", "Failed"], &result["hookPhase"]);
+        set(tasks, index, status, state, result["message"].as_str().unwrap_or_default());
+    }
+}
+
 impl Task {
     fn is_hook(&self) -> bool {
         self.manifest.is_hook()
@@ -168,7 +188,7 @@ fn set(tasks: &mut [Task], index: usize, status: &'static str, state: &'static s
 /// One pass over all tasks.
 pub(super) fn pass(now: Millis, tasks: &mut [Task], cluster: &mut Cluster, way: &Way) -> Pass {
     let over = |phase, message: String| Pass { phase, message, waits: false, again: false };
-    if tasks.iter().all(|task| task.order == 0) && unknown(tasks, &cluster.namespace) {
+    if tasks.iter().all(|task| task.order == 0) && not_valid(tasks, &cluster.namespace, way) {
         return over("Failed", "one or more synchronization tasks are not valid".to_owned());
     }
     update(now, tasks, cluster);
@@ -243,18 +263,25 @@ pub(super) fn terminate(now: Millis, tasks: &mut [Task], cluster: &mut Cluster) 
     }
 }
 
-/// Whether there are kinds that the cluster has never heard of; they are the results then.
-fn unknown(tasks: &mut [Task], namespace: &str) -> bool {
+/// Whether there are kinds that the cluster has never heard of, or that the project forbids; they are the results then.
+fn not_valid(tasks: &mut [Task], namespace: &str, way: &Way) -> bool {
     let known = |group: &str| !group.contains('.') || group.ends_with(".k8s.io") || group == "argoproj.io";
-    let bad: Vec<usize> = (0..tasks.len()).filter(|index| !known(&tasks[*index].manifest.id.group)).collect();
-    for index in &bad {
-        let Id { group, kind, name } = tasks[*index].manifest.id.clone();
-        let why = format!(
-            "The Kubernetes API could not find {group}/{kind} for requested resource {namespace}/{name}. Make sure the {kind:?} CRD is installed on the destination cluster."
-        );
-        set(tasks, *index, "SyncFailed", "", &why);
+    let mut valid = true;
+    for index in 0..tasks.len() {
+        let Id { group, kind, name } = tasks[index].manifest.id.clone();
+        let why = if !known(&group) {
+            format!(
+                "The Kubernetes API could not find {group}/{kind} for requested resource {namespace}/{name}. Make sure the {kind:?} CRD is installed on the destination cluster."
+            )
+        } else if way.forbidden.contains(&kind) {
+            format!("resource {group}:{kind} is not permitted in project {}", way.project)
+        } else {
+            continue;
+        };
+        set(tasks, index, "SyncFailed", "", &why);
+        valid = false;
     }
-    !bad.is_empty()
+    !valid
 }
 
 /// What became of what runs.

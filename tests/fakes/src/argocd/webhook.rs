@@ -186,7 +186,8 @@ fn refresh_paths(app: &App, source: &Source) -> Vec<String> {
         .collect()
 }
 
-fn clean(path: &str) -> String {
+/// A path without its dots.
+pub(super) fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

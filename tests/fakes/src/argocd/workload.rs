@@ -290,7 +290,7 @@ impl Cluster {
             }
         }
         if object.job.done.is_some() {
-            return false;
+            return self.clean_up(now, object);
         }
         let Some((at, done)) = self.outcome(object) else {
             if self.pods.iter().any(|pod| pod.root == id && !object.job.ended.contains_key(&pod.name)) {
@@ -315,6 +315,16 @@ impl Cluster {
         true
     }
 
+    /// A Job may say how long it stays when it is over.
+    fn clean_up(&mut self, now: Millis, object: &mut Object) -> bool {
+        if stays_until(object).is_none_or(|until| now < until) {
+            return false;
+        }
+        object.deleted = Some(now);
+        self.pods.iter_mut().filter(|pod| pod.root == object.manifest.id).for_each(|pod| pod.deleted = Some(now));
+        true
+    }
+
     /// How a Job ends, and when that is noticed.
     fn outcome(&self, object: &Object) -> Option<(Millis, (bool, &'static str))> {
         let ended = object.job.ended.values();
@@ -330,7 +340,7 @@ impl Cluster {
 
     fn job_due(&self, object: &Object) -> Option<Millis> {
         if object.job.done.is_some() {
-            return None;
+            return stays_until(object);
         }
         let failed = object.job.ended.len() as u32;
         let last = object.job.ended.values().map(|(at, _)| *at).max()?;
@@ -359,6 +369,11 @@ impl Cluster {
 
 fn deadline(object: &Object) -> Millis {
     object.spec()["progressDeadlineSeconds"].as_u64().unwrap_or(600) * 1000
+}
+
+fn stays_until(object: &Object) -> Option<Millis> {
+    let seconds = object.spec()["ttlSecondsAfterFinished"].as_u64()?;
+    Some(object.job.done_at + seconds * 1000)
 }
 
 fn back_off_limit(object: &Object) -> usize {
