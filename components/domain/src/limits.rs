@@ -115,7 +115,7 @@ pub const PODS_LIMIT: Duration = Duration::from_secs(1);
 /// A note that is not there after this long never will be: the relay puts a push in flight before it writes the note.
 pub const MISSING_NOTE: Duration = Duration::from_secs(60);
 /// After so long it is noted again that the catalog is as it was.
-pub const MANAGED_AGAIN: Duration = Duration::from_secs(60);
+pub const MANAGED_AGAIN: Duration = Duration::from_secs(10);
 /// What a request to Argo CD that changes something may take: the lease must hold this long before it is sent.
 pub const ASK: Duration = Duration::from_secs(5);
 /// What a request for a sync may take where a source beside ours is not pinned to a commit: Argo CD looks that source up

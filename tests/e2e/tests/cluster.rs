@@ -6,8 +6,8 @@ mod kinds;
 mod others;
 mod pauses;
 mod services;
-mod several;
 mod settings;
+mod several;
 mod wire;
 
 use anyhow::ensure;

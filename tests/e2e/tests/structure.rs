@@ -69,7 +69,15 @@ const COMPONENTS: [Component; 3] = [
         channels: &[],
         hosts: &["{{ argocd_url }}", "{{ redis_origin }}"],
         secrets: &["github_webhook_secret", "github_webhook_secret_previous", "argocd_webhook_secret", "redis_url"],
-        others: &["gitops_repo", "gitops_branch", "argocd_url", "argocd_root_path", "relay", "redis_origin"],
+        others: &[
+            "gitops_repo",
+            "gitops_branch",
+            "catalog_path",
+            "argocd_url",
+            "argocd_root_path",
+            "relay",
+            "redis_origin",
+        ],
     },
     // Faces nobody. Holds Argo CD's token; cannot reach GitHub.
     Component {

@@ -109,13 +109,24 @@ pub(super) async fn already_written<W: World>(
             let newest = newest_there(site.cx, target, &sha, &snapshot.head).await?;
             let beyond = newest.is_some();
             let sha = newest.unwrap_or(sha);
-            if has_changed_since(site, &sha, beyond || taken.is_some(), snapshot).await? {
+            if is_never_rendered(site, &sha, &snapshot.head).await?
+                || has_changed_since(site, &sha, beyond || taken.is_some(), snapshot).await?
+            {
                 return Ok(Written::Outdated { taken });
             }
             Ok(Written::ByUs { sha, reused: true, beyond, taken })
         }
         other => Ok(other),
     }
+}
+
+/// Whether Argo CD keeps an error of that commit, as the deployment has shown that is tried again. Of the branch's head Argo CD
+/// can be made to forget it.
+async fn is_never_rendered<W: World>(site: &Site<'_, W>, sha: &CommitSha, head: &CommitSha) -> Result<bool, Stop> {
+    let Some(of) = site.request.origin.retried().filter(|_| sha != head) else { return Ok(false) };
+    let facts = store::load(site.cx.world, of).await?;
+    let is_it = facts.committed.as_ref().is_some_and(|committed| committed.sha == *sha);
+    Ok(is_it && facts.outcome.is_some_and(|outcome| outcome.word.is_kept_error()))
 }
 
 /// Whether somebody has changed the app's folder since that commit of ours: mended its chart, say. `is_elsewhere`: the
@@ -290,7 +301,8 @@ pub(crate) enum Written {
         /// The plan by which our commit took over what somebody else had written.
         taken: Option<Box<TargetPlan>>,
     },
-    /// The same, but the app's folder has changed since. A commit of ours that changes nothing brings that along.
+    /// The same, but the app's folder has changed since, or Argo CD keeps an error of that commit. A commit of ours that
+    /// changes nothing mends that.
     Outdated {
         /// The plan by which our commit took over what somebody else had written.
         taken: Option<Box<TargetPlan>>,

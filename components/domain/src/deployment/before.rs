@@ -2,8 +2,8 @@
 //! that cannot be fetched. Such a resource is excused, and health is judged by what is left.
 //!
 //! Easy to miss: a workload, or what carries an image that our sync applied, is never excused. Its bad health may be our
-//! version's, even if it looks as before. A Job that is gone each time when it is done is the exception. Only what runs the image of another target in the same application is that
-//! target's, however it is.
+//! version's, even if it looks as before. A Job that is gone each time when it is done is the exception. Only what runs the
+//! image of another target in the same application is that target's, however it is.
 
 use super::proof::Ours;
 use crate::application::{Application, Health, Unwell};

@@ -7,7 +7,7 @@ use super::before::judge;
 use super::proof::{Doubt, Proof, proof};
 use super::remarks::{Remarks, running_hook};
 use super::verdict::{Step, View, failed, health, note_hooks, progress, sync_failed};
-use super::{ApplicationWatch, CommittedFact, Facts, Failure, LastWord, Rendering, State, Waiting};
+use super::{ApplicationWatch, CommittedFact, Facts, Failure, KEPT_ERROR, LastWord, Rendering, State, Waiting};
 use crate::application::{Application, Health, OperationState, Phase, SyncBy};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
@@ -230,7 +230,7 @@ fn may_repeat(last: &OperationState, watch: &ApplicationWatch) -> bool {
 /// Argo CD did not render our commit, but said what came of that before: for an hour, after three failures, whatever has become
 /// of the cause (`reposerver/repository/repository.go`, v3.2).
 fn is_cached(last: &OperationState) -> bool {
-    last.message.contains("Manifest generation error (cached)")
+    last.message.contains(KEPT_ERROR)
 }
 
 /// Once, Argo CD renders the branch's head anew. Where that is our commit and it rendered well, the sync is asked for again.

@@ -390,6 +390,16 @@ pub enum Rendering {
     Done,
 }
 
+/// How Argo CD says that it has not rendered a commit, because that failed before.
+pub(super) const KEPT_ERROR: &str = "Manifest generation error (cached)";
+
+impl LastWord {
+    /// Argo CD does not render that commit any more for an hour; another commit it does.
+    pub fn is_kept_error(&self) -> bool {
+        matches!(self, Self::Failed { failure: Failure::Sync { message, .. } } if message.contains(KEPT_ERROR))
+    }
+}
+
 /// An error that Argo CD also gives for passing reasons: it counts only after a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {

@@ -63,6 +63,15 @@ impl Origin {
         }
     }
 
+    /// The deployment that it tries again.
+    pub fn retried(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::Retry { of, .. } => Some(of),
+            Self::Approved { was, .. } => was.retried(),
+            _ => None,
+        }
+    }
+
     /// Who approved it.
     pub fn approvals(&self) -> &[Approval] {
         let Self::Approved { given, .. } = self else { return &[] };
@@ -144,7 +153,7 @@ mod tests {
         let retry = retry(&approved(Origin::Anyway { of: id('1'), head: sha('a'), was: Box::default() }));
         assert!(retry.knows_rolled_back());
         assert_eq!((retry.head(), retry.approvals(), retry.place()), (Some(&sha('b')), &[][..], None));
-        assert_eq!(retry.of(), Some(&id('3')));
+        assert_eq!((retry.of(), retry.retried()), (Some(&id('3')), Some(&id('3'))));
     }
 
     #[test]

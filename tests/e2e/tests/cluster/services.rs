@@ -113,7 +113,11 @@ fn one_that_fails_does_not_fail_the_other() {
         share(room, impatient).await?;
         room.goes_live("checkout 42").await?;
         room.has_a_branch("checkout", "cannot-pull");
+        let commits = room.commits();
         room.alice("checkout cannot-pull").await;
+        let has_committed =
+            |room: &sandbox::Sandbox| (room.github.lock().commits(GITOPS, "main").len() > commits).then_some(());
+        room.until("its commit", room.patience, has_committed).await?;
         room.alice("payments 7").await;
         room.says("exceeded its progress deadline").await?;
         let message = room.says(&format!("is live: `{}`", room.tag("payments", "feature/refunds"))).await?;
