@@ -114,6 +114,8 @@ pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 pub const PODS_LIMIT: Duration = Duration::from_secs(1);
 /// A note that is not there after this long never will be: the relay puts a push in flight before it writes the note.
 pub const MISSING_NOTE: Duration = Duration::from_secs(60);
+/// How often an application is looked at while a comparison of it takes long.
+pub const LOOK_BESIDE: Duration = Duration::from_secs(1);
 /// After so long it is noted again that the catalog is as it was.
 pub const MANAGED_AGAIN: Duration = Duration::from_secs(10);
 /// What a request to Argo CD that changes something may take: the lease must hold this long before it is sent.

@@ -196,7 +196,7 @@ impl<W: World> ApplicationFollower<'_, W> {
             return Ok(Flow::Wait(Some(self.after(limits.reload.min(again)))));
         }
         self.save(|watch| watch.refreshed = Some(now)).await?;
-        self.compare(Refresh::Normal).await
+        self.compare(app, Refresh::Normal).await
     }
 
     /// How to sync to our commit, or why nobody can.

@@ -202,8 +202,8 @@ impl<'f, W: World> ApplicationFollower<'f, W> {
             Step::Wait(_) => Ok(Flow::Wait(Some(self.after(limits.reload)))),
             Step::LookAgainAt(moment) => Ok(Flow::Wait(Some(moment))),
             Step::Follow(progress) => Ok(Flow::Wait(Some(now.after(follow_again(&progress, limits))))),
-            Step::Refresh(_) => self.compare(Refresh::Normal).await,
-            Step::Render => self.compare(Refresh::Hard).await,
+            Step::Refresh(_) => self.compare(app, Refresh::Normal).await,
+            Step::Render => self.compare(app, Refresh::Hard).await,
             Step::Superseded { by } => {
                 if let Some(flow) = self.not_our_turn().await? {
                     return Ok(flow);
@@ -285,10 +285,31 @@ impl<'f, W: World> ApplicationFollower<'f, W> {
         deployment::step(View { pods: Some(&pods), ..view }, fact)
     }
 
-    /// Has Argo CD compare what runs with the commit.
-    pub(super) async fn compare(&self, how: Refresh) -> Result<Flow, StoreError> {
+    /// Waits until a plain look shows a newer comparison. After an outage of Kubernetes, Argo CD's server may not notice that the
+    /// controller has long done what it was asked for, and holds the answer back.
+    async fn is_compared(&self, app: &Application, how: Refresh) -> Application {
         let (argocd, application) = (&self.watch.settings.argocd, self.application);
-        match argocd::refresh(self.world, argocd, application, how, limits::ASK).await {
+        loop {
+            self.world.sleep(limits::LOOK_BESIDE).await;
+            // Only its own answer tells of a hard refresh.
+            if how == Refresh::Normal
+                && let Ok(newer) = argocd::get(self.world, argocd, application).await
+                && newer.reconciled > app.reconciled
+            {
+                return newer;
+            }
+        }
+    }
+
+    /// Has Argo CD compare what runs with the commit.
+    pub(super) async fn compare(&self, app: &Application, how: Refresh) -> Result<Flow, StoreError> {
+        let (argocd, application) = (&self.watch.settings.argocd, self.application);
+        let refresh = argocd::refresh(self.world, argocd, application, how, limits::ASK);
+        let refreshed = match select(pin!(refresh), pin!(self.is_compared(app, how))).await {
+            Either::Left((refreshed, _)) => refreshed,
+            Either::Right((newer, _)) => Ok(newer),
+        };
+        match refreshed {
             Ok(newer) => {
                 if how == Refresh::Hard {
                     self.save(|watch| watch.rendering = Some(Rendering::Done)).await?;
