@@ -80,7 +80,7 @@ mod voice;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use before::AsBefore;
-pub use decisions::{Next, Overtaken, Said, Turn, all_said, may_terminate, next, overtaken, step, turn};
+pub use decisions::{Next, Overtaken, Said, Turn, all_said, is_newer, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
 pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin};

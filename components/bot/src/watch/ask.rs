@@ -73,13 +73,21 @@ impl<W: World> ApplicationFollower<'_, W> {
 
     /// Whose turn it is at the application, and what says so.
     async fn turn(&self) -> Result<(Turn, Option<CurrentDeployment>), StoreError> {
-        let current = store::load_key(self.world, Current(self.application)).await?;
-        let turn = match &current {
-            Some(current) if current.id == *self.id => Turn::Ours,
-            Some(other) => deployment::turn(&store::load(self.world, &other.id).await?, &self.facts.borrow()),
-            None => Turn::Theirs,
+        let Some(current) = store::load_key(self.world, Current(self.application)).await? else {
+            return Ok((Turn::Theirs, None));
         };
-        Ok((turn, current))
+        if current.id == *self.id {
+            return Ok((Turn::Ours, Some(current)));
+        }
+        // One that comes to nothing gives the turn back to the last that has committed, and to none before that.
+        if let Some(last) = current.last.clone().filter(|last| last != self.id) {
+            let facts = store::load(self.world, &last).await?;
+            if deployment::is_newer(&facts, &self.facts.borrow()) {
+                return Ok((Turn::Theirs, Some(CurrentDeployment { id: last, ..current })));
+            }
+        }
+        let other = store::load(self.world, &current.id).await?;
+        Ok((deployment::turn(&other, &self.facts.borrow()), Some(current)))
     }
 
     async fn superseded(&self, by: Option<CurrentDeployment>) -> Result<Flow, StoreError> {

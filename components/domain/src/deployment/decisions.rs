@@ -351,6 +351,13 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     }
 }
 
+/// Whether another deployment was committed after ours. Then the turn never comes back to ours, whoever comes to nothing after
+/// that one.
+pub fn is_newer(other: &Facts, ours: &Facts) -> bool {
+    let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
+    committed(other) > committed(ours)
+}
+
 /// Whether the sync of an older deployment may be terminated, because `ours` waits for it in an application: past
 /// the older one's deadline there, or because somebody wants so who may deploy both.
 pub fn may_terminate(

@@ -1350,6 +1350,14 @@ fn the_turn_is_taken_only_by_one_that_may_commit_after_ours() {
 }
 
 #[test]
+fn the_turn_does_not_come_back_to_one_that_was_committed_before_another() {
+    assert!(is_newer(&newer(), &relayed()));
+    for other in [relayed(), Facts::default(), Facts { committed: None, ..newer() }] {
+        assert!(!is_newer(&other, &newer()));
+    }
+}
+
+#[test]
 fn only_the_sync_of_an_older_deployment_of_the_same_target_is_terminated() {
     let limits = Limits::default();
     let may_terminate =
