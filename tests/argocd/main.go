@@ -25,6 +25,9 @@
 // The names are the subcommands above, `etcd` and `redis`. When stdin is closed, or on SIGTERM, it ends all
 // parts and removes its temporary folder. If it is killed, the kernel ends the parts. Several may run at once.
 //
+// `up --argocd v2` runs the first three from real-argocd-v2, which `./build FOLDER v2` builds from v2/: an older Argo CD,
+// with that one's manifests, on the same Kubernetes.
+//
 // To test: `REAL_ARGOCD=FOLDER GOFLAGS=-trimpath go test ./...` builds into the folder, too. Without the variable it
 // is one in the user's cache; without the flag Go compiles everything a second time.
 package main

@@ -65,13 +65,13 @@ func (u *instance) addParts(takes string) error {
 		"--kube-api-qps=200", "--kube-api-burst=400")
 	u.add(paperNode, u.self, u.paperNodeReady, paperNode, "--kubeconfig", u.path(kubeconfigFile), "--takes", takes)
 
-	u.add(repoServer, u.self, answers(http.DefaultClient, "http://"+at("repo-server-metrics")+"/healthz?full=true"), repoServer,
+	u.add(repoServer, u.argo, answers(http.DefaultClient, "http://"+at("repo-server-metrics")+"/healthz?full=true"), repoServer,
 		"--address", "127.0.0.1", "--port", port(repoServer), "--disable-tls", "--redis", at(redis),
 		"--metrics-address", "127.0.0.1", "--metrics-port", port("repo-server-metrics"))
-	u.add(appController, u.self, answers(http.DefaultClient, "http://"+at("controller-metrics")+"/healthz"), appController,
+	u.add(appController, u.argo, answers(http.DefaultClient, "http://"+at("controller-metrics")+"/healthz"), appController,
 		"--kubeconfig", u.path(kubeconfigFile), "--namespace", namespace, "--redis", at(redis),
 		"--repo-server", at(repoServer), "--repo-server-plaintext", "--metrics-port", port("controller-metrics"))
-	u.add(argoServer, u.self, answers(http.DefaultClient, u.url+"/healthz?full=true"), argoServer,
+	u.add(argoServer, u.argo, answers(http.DefaultClient, u.url+"/healthz?full=true"), argoServer,
 		"--kubeconfig", u.path(kubeconfigFile), "--namespace", namespace, "--redis", at(redis),
 		"--address", "127.0.0.1", "--port", port(argoServer), "--insecure", "--repo-server", at(repoServer), "--repo-server-plaintext",
 		"--metrics-address", "127.0.0.1", "--metrics-port", port("server-metrics"))

@@ -36,6 +36,8 @@ type Ready struct {
 // An instance is one Argo CD with its Kubernetes.
 type instance struct {
 	self   string // this binary
+	argo   string // the binary of Argo CD's parts: this one, or that of another version
+	suffix string // of what belongs to that version
 	folder string // everything that this instance writes
 	logs   string
 	ports  *block
@@ -54,13 +56,14 @@ func Run(args []string) (err error) {
 	flags := flag.NewFlagSet("up", flag.ExitOnError)
 	logs := flags.String("logs", "", "a folder to keep the parts' logs in; without it they go with the rest")
 	takes := flags.Duration("takes", time.Second, "how long a Pod usually takes to get ready")
+	version := flags.String("argocd", "", "another version of Argo CD: `v2`, which `build FOLDER v2` makes")
 	_ = flags.Parse(args)
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	lines := readLines(stop)
 
-	u, err := newUp(*logs)
+	u, err := newUp(*logs, *version)
 	if err != nil {
 		return err
 	}
@@ -95,17 +98,25 @@ func Run(args []string) (err error) {
 	}
 }
 
-func newUp(logs string) (*instance, error) {
+func newUp(logs, version string) (*instance, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
+	}
+	suffix := ""
+	if version != "" {
+		suffix = "-" + version
+	}
+	argo := self + suffix
+	if _, err := os.Stat(argo); err != nil {
+		return nil, fmt.Errorf("%w: `build FOLDER %s` makes it", err, version)
 	}
 	folder, err := os.MkdirTemp("", "real-argocd-")
 	if err != nil {
 		return nil, err
 	}
 	u := &instance{
-		self: self, folder: folder, logs: logs,
+		self: self, argo: argo, suffix: suffix, folder: folder, logs: logs,
 		adminPassword: secret(), webhookSecret: secret(), kubernetesToken: secret(),
 	}
 	if u.logs == "" {
@@ -129,7 +140,7 @@ func (u *instance) start(ctx context.Context) (*Ready, error) {
 	if err := u.startParts(etcd, redis, apiServer, repoServer); err != nil {
 		return nil, err
 	}
-	all, err := readManifests(filepath.Join(filepath.Dir(u.self), "manifests"))
+	all, err := readManifests(filepath.Join(filepath.Dir(u.self), "manifests"+u.suffix))
 	if err != nil {
 		return nil, err
 	}

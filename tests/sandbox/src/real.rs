@@ -181,6 +181,11 @@ fn application_path(name: &str) -> String {
     format!("/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/{name}")
 }
 
+/// `ARGOCD_VERSION=2`: Argo CD 2.14 instead of 3.2.
+pub fn is_2_14() -> bool {
+    std::env::var("ARGOCD_VERSION").is_ok_and(|version| version == "2")
+}
+
 /// `REAL_ARGOCD` names the folder that `tests/argocd/build` has built into; without it that is one in the user's cache.
 fn program() -> anyhow::Result<PathBuf> {
     let cache = || {
@@ -203,6 +208,9 @@ fn program() -> anyhow::Result<PathBuf> {
 fn spawn(program: &PathBuf, pods_take: Duration) -> anyhow::Result<RealArgoCd> {
     let mut command = Command::new(program);
     command.args(["up", "--takes", &format!("{}ms", pods_take.as_millis())]);
+    if is_2_14() {
+        command.args(["--argocd", "v2"]);
+    }
     if let Some(logs) = std::env::var_os("REAL_ARGOCD_LOGS") {
         command.arg("--logs").arg(logs);
     }
