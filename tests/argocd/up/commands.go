@@ -52,15 +52,15 @@ func (u *instance) obey(ctx context.Context, line string) answer {
 	if err := json.Unmarshal([]byte(line), &c); err != nil {
 		return answer{Error: err.Error()}
 	}
-	switch {
-	case c.Kill != "":
+	switch kill, start, kube := c.Kill != "", c.Start != "", c.Kube != nil; {
+	case kill && !start && !kube:
 		return u.killPart(c.Kill)
-	case c.Start != "":
+	case start && !kill && !kube:
 		return u.startPart(ctx, c.Start)
-	case c.Kube != nil:
+	case kube && !kill && !start:
 		return u.askKube(ctx, c.Kube)
 	}
-	return answer{Error: `no kill, no start and no kube: ` + line}
+	return answer{Error: `neither a kill, nor a start, nor a kube, or more than one: ` + line}
 }
 
 func (u *instance) askKube(ctx context.Context, a *ask) answer {
