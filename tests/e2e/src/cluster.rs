@@ -24,6 +24,11 @@ pub fn is_real() -> bool {
     std::env::var("ARGOCD").is_ok_and(|which| which == "real")
 }
 
+/// Whether that one is Argo CD 2.14, which does not say what a sync applied.
+pub fn is_2_14() -> bool {
+    is_real() && sandbox::real::is_2_14()
+}
+
 /// Runs a test of the cluster. All tests of a process share one real Argo CD.
 pub fn cluster(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
     cluster_with(Options { limits: Some(limits()), ..Options::default() }, test);

@@ -20,6 +20,7 @@ pub fn page() -> Result<String> {
     overview(&mut page)?;
     details(&mut page)?;
     lasting(&mut page)?;
+    page.push_str(ABOUT_2_14);
     let count: usize = files.iter().map(|file| file.scenarios.len()).sum();
     write!(page, "\n## All end-to-end scenarios\n\n{count} of them; each name is a test in `e2e/tests/`.\n")?;
     for File { name, about, scenarios } in &files {
@@ -59,7 +60,7 @@ Tests of the cluster (`cluster`, `outages`) say what an app is made of and what 
 makes of that. They run on Argo CD's stand-in and, with `ARGOCD=real cargo test -p e2e --test e2e -- cluster:: outages::`, on a real
 Argo CD 3.2 with a real Kubernetes API server, whose Pods run on paper. [`argocd/build`](argocd/build) makes that program from Go modules: a
 quarter of an hour the first time. Of the outages a tenth is played, by `SEED`; `ALL=1` plays all. `cargo run -- --argocd real` is the
-sandbox against the same Argo CD.
+sandbox against the same Argo CD. With `ARGOCD_VERSION=2` it is Argo CD 2.14: [below](#argo-cd-32-and-214).
 
 The stand-ins are never kinder than the real systems. Every scenario ends with the same check of what the bot
 promises ([`e2e/src/promise.rs`](e2e/src/promise.rs)), and so does every day of the simulation
@@ -81,6 +82,24 @@ everything, two watches change something for no longer than a renewal period and
 In `simulation/tests/freezes.rs` a process freezes at the operations of a plain morning, one after the other:
 after its last look at its leases, and before the operation leaves. A late sync of an older commit is
 repaired, and only old words may remain in a message. The outcome is the same as without the freeze.
+";
+
+const ABOUT_2_14: &str = "
+## Argo CD 3.2 and 2.14
+
+`argocd/build <folder> v2` makes an Argo CD 2.14.21 beside the 3.2.11, and `ARGOCD=real ARGOCD_VERSION=2` runs the tests of the
+cluster on that one: by hand, not in CI. Its Kubernetes, helm and kustomize are those of 3.2; its definitions and ConfigMaps are its
+own. A test that expects something else there says so in one line (`is_2_14`).
+
+| | Argo CD 3.2.11 | Argo CD 2.14.21 | what follows |
+|---|---|---|---|
+| what a sync applied | `images` of each resource | not said (since 3.1) | Pods alone prove which version runs |
+| no Pod to see (no replica, only CronJobs, a project without Pods) | live | live, \"so I can't prove that this version runs\" | the same ending |
+| a workload with a fixed image | \"what was applied doesn't use\" our image | \"doesn't run\" our image | the same ending, in other words |
+| Pods that nobody replaces (`OnDelete`) | \"the Pods still run\" the old image | \"doesn't run\" ours | nothing says whose fault it is |
+| two services in one application, and the other one's workload is unhealthy | live, and the message names it | not live while it is so: \"Health: degraded\" | every workload counts for both; `one_that_fails_does_not_fail_the_other` fails there |
+| health when a sync has ended | compared | for a moment that of before the sync | the tests wait for the comparison |
+| `POST …/resource/actions/v2` | there | 404 | none: the bot does not use it |
 ";
 
 const ABOUT_THE_TABLE: &str = "

@@ -1,7 +1,7 @@
 //! What each kind of resource makes of a new version.
 
 use anyhow::ensure;
-use e2e::cluster::{annotated, cluster, config_map, cron_job, deployment, load_balancer, workload};
+use e2e::cluster::{annotated, cluster, config_map, cron_job, deployment, is_2_14, load_balancer, workload};
 
 use super::{job, never_live, tag};
 
@@ -39,8 +39,10 @@ fn a_stateful_set_on_delete_is_not_live_with_its_old_pods() {
         let by_hand = "  serviceName: checkout\n  updateStrategy: { type: OnDelete }\n";
         room.runs("checkout", &[workload("StatefulSet", "checkout", "  replicas: 1\n", by_hand, "")]).await?;
         room.alice("checkout 42").await;
-        let message = room.says("but the Pods still run").await?;
-        ensure!(message.contains("`OnDelete`"), "{message}");
+        // Who does not know what was applied cannot say that the Pods are older than that.
+        let words = if is_2_14() { ["but doesn't run", ""] } else { ["but the Pods still run", "`OnDelete`"] };
+        let message = room.says(words[0]).await?;
+        ensure!(message.contains(words[1]), "{message}");
         never_live(room);
         Ok(())
     });
@@ -141,10 +143,16 @@ fn a_job_that_is_removed_when_it_is_done_holds_nothing_up() {
             job("once", "takes: 1s").replace("  backoffLimit: 0", "  ttlSecondsAfterFinished: 0\n  backoffLimit: 0");
         room.is_made_of("checkout", &[deployment("checkout"), job]);
         room.person_syncs("checkout").await?;
-        let is_gone = |application: &serde_json::Value| application["status"]["health"]["status"] == "Missing";
+        // Before it was there it was missing, too: Argo CD 2.14 shows that until it compares again.
+        let is_gone = |application: &serde_json::Value| {
+            let status = &application["status"];
+            let (compared, ended) = (status["reconciledAt"].as_str(), status["operationState"]["finishedAt"].as_str());
+            status["health"]["status"] == "Missing" && compared >= ended
+        };
         room.application_is("checkout", "without its Job", is_gone).await?;
         let message = room.goes_live("checkout 42").await?;
-        ensure!(message.contains("Missing as before, because of `Job/once`"), "{message}");
+        // There it may be live before the Job is removed.
+        ensure!(is_2_14() || message.contains("Missing as before, because of `Job/once`"), "{message}");
         Ok(())
     });
 }
