@@ -77,6 +77,7 @@ mod remarks;
 pub mod samples;
 mod verdict;
 mod voice;
+mod watched;
 
 pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use before::AsBefore;
@@ -90,6 +91,7 @@ pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;
 pub use verdict::{Step, View, before_sync};
 pub use voice::{Lost, Place, Told, Voice};
+pub use watched::*;
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "test code")]

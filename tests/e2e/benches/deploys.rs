@@ -241,7 +241,7 @@ async fn watch(count: usize) -> Result<Watched> {
             };
         let commit = read(key.replace("/outcome", "/commit"), &mut store_connection).await?;
         let outcome = read(key, &mut store_connection).await?;
-        let tag = commit["tag"].as_str().unwrap_or_default().to_owned();
+        let tag = commit["plan"]["targets"][0]["tag"].as_str().context("a tag")?.to_owned();
         outcomes.insert(tag, outcome["at"].as_u64().context("a time")?);
     }
     let mut waited = Vec::new();

@@ -24,7 +24,7 @@ pub fn is_real() -> bool {
     std::env::var("ARGOCD").is_ok_and(|which| which == "real")
 }
 
-/// Whether that one is Argo CD 2.14, which does not say what a sync applied.
+/// Whether the real Argo CD is 2.14, which does not say what a sync applied.
 pub fn is_2_14() -> bool {
     is_real() && sandbox::real::is_2_14()
 }

@@ -88,8 +88,8 @@ const ABOUT_2_14: &str = "
 ## Argo CD 3.2 and 2.14
 
 `argocd/build <folder> v2` makes an Argo CD 2.14.21 beside the 3.2.11, and `ARGOCD=real ARGOCD_VERSION=2` runs the tests of the
-cluster on that one: by hand, not in CI. Its Kubernetes, helm and kustomize are those of 3.2; its definitions and ConfigMaps are its
-own. A test that expects something else there says so in one line (`is_2_14`).
+cluster on 2.14: by hand, not in CI. Kubernetes, helm and kustomize are those of 3.2; the definitions and ConfigMaps are those of
+2.14. A test that expects something else there says so in one line (`is_2_14`).
 
 | | Argo CD 3.2.11 | Argo CD 2.14.21 | what follows |
 |---|---|---|---|

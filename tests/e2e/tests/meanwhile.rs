@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 use e2e::{PATIENCE, Room, quick, room};
-use fakes::Fault;
 use fakes::argocd::{App, Script, Source, Streams, Window};
-use sandbox::world::GITOPS;
+use fakes::{Fault, Response};
+use sandbox::world::{DEPLOYS, GITOPS};
 use sandbox::{Sandbox, now};
 use std::time::Duration;
+
+use crate::conversation::hurry;
 
 fn head(room: &Room) -> String {
     room.github.lock().head(GITOPS, "main").unwrap_or_default()
@@ -203,6 +205,44 @@ fn an_application_that_is_made_again_in_another_project_is_not_synced() {
         }
         room.says("I can't see this app in Argo CD any more").await?;
         assert_eq!(asked(room).len(), 1);
+        Ok(())
+    });
+}
+
+/// A rollback takes the turn from a deploy, and a second rollback from the first, and comes to nothing. The turn is the first
+/// rollback's then: the older commit of the deploy is never synced.
+#[test]
+fn the_turn_does_not_come_back_to_what_was_rolled_back() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.goes_live("checkout 42").await?;
+        let good = room.tag("checkout", "feature/totals");
+        // Argo CD shows nothing meanwhile.
+        room.argocd.fault("argocd.*", Fault::Instead(Response::text(502, "Bad Gateway")), 1_000_000);
+        room.builds("checkout", "main", "alice");
+        let commits = room.commits();
+        let made = async |count: usize| {
+            let is_made = |room: &Sandbox| (room.github.lock().commits(GITOPS, "main").len() >= count).then_some(());
+            room.until("commit", PATIENCE, is_made).await
+        };
+        room.alice("checkout main").await;
+        made(commits + 1).await?;
+        let bad = head(room);
+        room.alice("rollback checkout").await;
+        made(commits + 2).await?;
+        room.alice("rollback checkout nobody-0000000").await;
+        room.says("nobody-0000000").await?;
+        room.says("history").await?;
+        room.argocd.mend();
+        let is_back = format!("is live: `{good}`");
+        let back = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let all = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
+            all.into_iter().any(|text| text.contains("rollback to") && text.contains(&is_back)).then_some(())
+        };
+        room.until("rollback that is live", PATIENCE, back).await?;
+        room.says("stopped: a newer deploy took over").await?;
+        assert!(asked(room).iter().all(|(_, revision)| *revision != bad), "{:?}", asked(room));
         Ok(())
     });
 }

@@ -14,7 +14,7 @@ use domain::selection::{Selected, Selection};
 use domain::time::Timestamp;
 use store::{ManagedFiles, SeenApplication, SelectedApplications, StoreError};
 
-/// How many applications one watch looks at.
+/// How many applications one watch looks at, and how many selectors are looked up one after the other.
 const MOST: usize = 20;
 
 /// Looks at those that are due: first what was never seen.
@@ -28,8 +28,12 @@ async fn look_at_due<W: World>(watch: &Watch<'_, W>) -> Result<(), StoreError> {
     let world = watch.world;
     let Some(managed) = store::load_key(world, ManagedFiles).await? else { return Ok(()) };
     let mut applications = managed.applications();
+    let mut lookups = 0;
     for selection in managed.selections() {
-        applications.extend(select(watch, selection).await?);
+        if watch.closing.get() {
+            return Ok(());
+        }
+        applications.extend(select(watch, selection, &mut lookups).await?);
     }
     let mut due: Vec<(Option<Timestamp>, ArgoApplication)> = Vec::new();
     for application in applications {
@@ -56,9 +60,13 @@ async fn look_at_due<W: World>(watch: &Watch<'_, W>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Which applications have these labels: looked up now and then, once in a watch. Where Argo CD does not answer, what was
+/// Which applications have these labels: looked up now and then, a few at a time. Where Argo CD does not answer, what was
 /// found before stays.
-async fn select<W: World>(watch: &Watch<'_, W>, selection: &Selection) -> Result<Vec<ArgoApplication>, StoreError> {
+async fn select<W: World>(
+    watch: &Watch<'_, W>,
+    selection: &Selection,
+    lookups: &mut usize,
+) -> Result<Vec<ArgoApplication>, StoreError> {
     let world = watch.world;
     let found: Option<Selected> = match store::load_key(world, SelectedApplications(selection)).await {
         Err(error) if error.is_unreadable() => None,
@@ -67,9 +75,10 @@ async fn select<W: World>(watch: &Watch<'_, W>, selection: &Selection) -> Result
     let known = |found: Option<Selected>| {
         found.filter(|found| found.selection == *selection).map(|found| found.applications).unwrap_or_default()
     };
-    if !Selected::is_due(selection, found.as_ref(), world.now()) {
+    if *lookups >= MOST || !Selected::is_due(selection, found.as_ref(), world.now()) {
         return Ok(known(found));
     }
+    *lookups = lookups.saturating_add(1);
     match argocd::select(world, &watch.settings.argocd, selection).await {
         Ok(applications) => {
             watch.lease.ensure(limits::WRITE).await?;

@@ -351,8 +351,8 @@ pub fn turn(other: &Facts, ours: &Facts) -> Turn {
     }
 }
 
-/// Whether another deployment was committed after ours. Then the turn never comes back to ours, whoever comes to nothing after
-/// that one.
+/// Whether another deployment was committed after ours. Then the turn never comes back to ours. A third deployment, which
+/// takes the turn after the other and comes to nothing, changes nothing about that.
 pub fn is_newer(other: &Facts, ours: &Facts) -> bool {
     let committed = |facts: &Facts| facts.committed.as_ref().map(|committed| committed.at);
     committed(other) > committed(ours)

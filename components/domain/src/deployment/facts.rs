@@ -2,10 +2,10 @@
 
 use super::attempts::CommitFact;
 use super::fact::{
-    ApplicationWatch, ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, LastWord, MessageFact,
-    OutcomeFact, PushFact, RequestFact, StopFact, WatchFact,
+    ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, MessageFact, PushFact, RequestFact, StopFact,
 };
 use super::voice::Place;
+use super::watched::{ApplicationWatch, LastWord, OutcomeFact, WatchFact};
 use crate::limits::Limits;
 use crate::names::ArgoApplication;
 use crate::refusal::Refusal;

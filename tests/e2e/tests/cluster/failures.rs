@@ -249,7 +249,7 @@ fn a_kind_that_the_project_forbids_is_named() {
     });
 }
 
-/// The chart is mended in a later commit, and the same version is deployed with that one.
+/// The chart is mended in a later commit, and the same version is deployed with the mended chart.
 #[test]
 fn a_chart_that_is_mended_goes_live_with_the_same_tag() {
     cluster(async |room| {

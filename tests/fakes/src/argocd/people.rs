@@ -60,8 +60,8 @@ impl ArgoCd {
     }
 
     /// Somebody writes `operation: {sync: {}}` into the Application itself, as an ApplicationSet's RollingSync does (and kubectl, if it
-    /// replaces). Nothing is checked, and no revision is said. While an operation runs, the controller goes on with that one, and takes
-    /// the new one away at its end.
+    /// replaces). Nothing is checked, and no revision is said. While an operation runs, the controller goes on with the running
+    /// operation, and takes the new one away at its end.
     pub fn operation_written(&mut self, now: Millis, name: &str) {
         self.catch_up(now);
         let key = self.key(name);
