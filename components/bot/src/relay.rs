@@ -129,7 +129,8 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         return Answer::reason(StatusCode::BAD_REQUEST, "refused", "not the JSON of a push");
     };
     let kind = recognise(&settings.gitops, &push);
-    if !matches!(kind, Kind::Unrelated(_))
+    // A commit of ours never touches the catalog, and may list no file at all.
+    if matches!(kind, Kind::Rewritten | Kind::Persons(_))
         && let Err(error) = people::note_catalog(world, settings, &push).await
     {
         return failed(world, None, error);
@@ -144,7 +145,11 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         },
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
             Ok(None) => Some(id),
-            Ok(Some(answer)) => return answer,
+            // It may be a person's that names a deployment.
+            Ok(Some(answer)) => match people::note_catalog(world, settings, &push).await {
+                Ok(()) => return answer,
+                Err(error) => return failed(world, Some(&id), error),
+            },
             Err(error) => return failed(world, Some(&id), error),
         },
     };

@@ -693,7 +693,7 @@ fn several_values_files_get_the_tag_in_one_commit() {
 const VALUES: &str = "checkout/values.yaml";
 
 /// Carol pushes checkout's values file with something else in it.
-fn carol_replaces(room: &Room, old: &str, new: &str) -> String {
+pub(crate) fn carol_replaces(room: &Room, old: &str, new: &str) -> String {
     let text = String::from_utf8_lossy(&room.file(VALUES)).into_owned();
     assert!(text.contains(old), "{old:?} is not in {text}");
     room.github.lock().person_pushes(GITOPS, "main", "carol", &[(VALUES, &text.replace(old, new))], "Change the values")

@@ -9,7 +9,7 @@ use sandbox::{Options, Sandbox};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-use crate::conversation::asks;
+use crate::conversation::{asks, carol_replaces, hurry, says};
 use crate::pushes::{answer_to, answers, large_commits, last_delivery, one_commit, reason, signed};
 use crate::seen::is_seen;
 
@@ -198,6 +198,24 @@ fn after_a_push_to_the_catalog_nothing_is_relayed_until_it_is_read() {
         }
         ensure!(begun.elapsed() > Duration::from_secs(9), "{:?}", begun.elapsed());
         ensure!(heard(room) == 2);
+        Ok(())
+    });
+}
+
+/// A commit of the bot's own lists no file, and says nothing of the catalog all the same.
+#[test]
+fn after_an_empty_commit_of_the_bot_a_push_is_relayed() {
+    all(async |room| -> Result<()> {
+        hurry(room);
+        is_seen(room).await?;
+        room.goes_live("checkout 42").await?;
+        let (old, new) = (room.tag("checkout", "feature/totals"), room.builds("checkout", "feature/totals", "alice"));
+        carol_replaces(room, &old, &new);
+        room.alice("checkout 42").await;
+        let refused = says(room, "carol put ").await?;
+        room.press(BOB, &refused, "take_over").await;
+        room.says(&format!("is live: `{new}`")).await?;
+        ensure!(answer_to(room, carol("README.md")).await? == RELAYED);
         Ok(())
     });
 }

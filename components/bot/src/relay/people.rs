@@ -71,7 +71,10 @@ async fn decide(
             selected.insert(selection.clone(), applications);
         }
     }
-    let pushed = readable(world, CatalogPushed).await?.map(|pushed| pushed.at);
+    let pushed = match store::load_key(world, CatalogPushed).await {
+        Err(error) if error.is_unreadable() => return Ok(Err(Kept::NoList)),
+        pushed => pushed?.map(|pushed| pushed.at),
+    };
     let known = Catalogued { managed: managed.as_ref(), selected: &selected, pushed };
     let applications = match applications(&known, world.now()) {
         Ok(applications) => applications,
