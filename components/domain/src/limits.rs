@@ -182,7 +182,7 @@ pub const ARRIVES: Duration = Duration::from_millis(100);
 /// The store and Redis together get this long before the answer to Slack.
 pub const SAVE_LIMIT: Duration = Duration::from_secs(1);
 /// How long after the sync's end we ask Argo CD to compare again. Argo CD compares right after a sync, but in whole
-/// seconds: that comparison may have the same second as the end, and then it proves nothing. Its next one may be
+/// seconds: that comparison may have the same second as the end, and then it may prove nothing. Its next one may be
 /// minutes away. One that begins a second later has a later second.
 pub const REFRESH_AFTER: Duration = Duration::from_secs(1);
 /// How often a rollout is looked at whose sync has ended, should an event be lost.

@@ -6,7 +6,7 @@ use super::auto::{auto, wait_for_auto_sync};
 use super::before::judge;
 use super::proof::{Doubt, Proof, proof};
 use super::remarks::{Remarks, running_hook};
-use super::verdict::{Step, View, failed, health, note_hooks, progress, sync_failed};
+use super::verdict::{Step, View, failed, health, note_difference, note_hooks, progress, sync_failed};
 use super::{ApplicationWatch, CommittedFact, Facts, Failure, KEPT_ERROR, LastWord, Rendering, State, Waiting};
 use crate::application::{Application, Health, OperationState, Phase, SyncBy};
 use crate::image::VerifyRunning;
@@ -128,6 +128,7 @@ pub fn step(view: View<'_>, watch: &mut ApplicationWatch) -> Step {
     let by = committed.commit.target().sync;
     watch.automated = app.automated && by == SyncBy::Bot;
     watch.remarks = Remarks::of(app, &watch.before, &committed.commit.plan);
+    note_difference(app, committed, watch);
     if app.deleting {
         return failed(Failure::Deleting);
     }

@@ -2,7 +2,9 @@
 
 use super::samples::*;
 use super::*;
-use crate::application::{Application, Condition, Health, Operation, OperationState, Phase, Pod, Resource, Unwell};
+use crate::application::{
+    Application, Condition, Health, Operation, OperationState, Phase, Pod, Resource, SyncStatus, Unwell,
+};
 use crate::fault::{Cause, Fault, System};
 use crate::limits::Limits;
 use crate::names::{ArgoApplication, BranchName, KubeName, PullRequestNumber};
@@ -619,6 +621,45 @@ fn a_success_on_another_commit_is_not_ours_to_call_live() {
     // Of several sources, one is the GitOps repository.
     scene.app.last.as_mut().unwrap().revisions = vec!["1.2.3".to_owned(), sha('d').to_string()];
     assert!(matches!(scene.step(10), Step::Over(LastWord::Live { .. })));
+}
+
+/// Argo CD has compared in the second in which the sync ended. Nothing but the cluster itself says whether that was after.
+#[test]
+fn a_comparison_of_the_same_second_counts_if_the_cluster_was_seen_to_differ_from_this_commit_and_does_no_more() {
+    let ours_was = |status: SyncStatus, at_commit: char| {
+        let mut scene = Scene::taken();
+        scene.app.last = Some(ours(Phase::Running));
+        (scene.app.sync_status, scene.app.compared) = (status, vec![sha(at_commit).to_string()]);
+        assert!(matches!(scene.step(6), Step::Follow(_)));
+        let ended = Scene::succeeded(8, Health::Healthy).app;
+        scene.app = Application { sync_status: SyncStatus::Synced, compared: vec![sha('d').to_string()], ..ended };
+        scene
+    };
+    let is_live = |mut scene: Scene| matches!(scene.step(8), Step::Over(LastWord::Live { .. }));
+    let differed = || ours_was(SyncStatus::OutOfSync, 'd');
+    assert!(is_live(differed()));
+    // What was seen says nothing of what was applied.
+    assert!(!is_live(ours_was(SyncStatus::OutOfSync, 'c')), "the version before differed");
+    assert!(!is_live(ours_was(SyncStatus::Synced, 'd')), "nothing differed");
+    let but = |change: &dyn Fn(&mut Application)| {
+        let mut scene = differed();
+        change(&mut scene.app);
+        scene
+    };
+    assert!(!is_live(but(&|app| app.sync_status = SyncStatus::OutOfSync)), "the cluster differs still");
+    assert!(!is_live(but(&|app| app.compared = vec![sha('e').to_string()])), "a later commit was compared");
+    assert!(!is_live(but(&|app| app.reconciled = Some(at(7)))), "compared before the end");
+    assert!(
+        !is_live(but(&|app| app.last.as_mut().unwrap().revisions = Vec::new())),
+        "it is not known what was applied"
+    );
+    assert!(!is_live(but(&|app| {
+        app.conditions = vec![Condition { kind: "ComparisonError".to_owned(), message: String::new() }];
+    })));
+    // Where Argo CD says nothing of commits, nothing is proven.
+    let mut silent = but(&|app| app.compared = Vec::new());
+    silent.watch.differed = Vec::new();
+    assert!(!is_live(silent));
 }
 
 #[test]

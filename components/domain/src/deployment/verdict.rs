@@ -6,7 +6,7 @@ use super::before::{Judged, judge, remembered};
 use super::proof::{Doubt, Ours, Proof, proof};
 use super::remarks::running_hook;
 use super::{ApplicationWatch, CommittedFact, Facts, Failure, LastWord, Progress, TargetPlan, Waiting};
-use crate::application::{Application, Health, OperationState, Phase, Pod, Resource, Unwell};
+use crate::application::{Application, Health, OperationState, Phase, Pod, Resource, SyncStatus, Unwell};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::DeploymentId;
@@ -52,7 +52,7 @@ pub struct View<'a> {
     pub limits: &'a Limits,
 }
 
-/// Our operation succeeded. Health counts only from a reconciliation strictly later than its end (both have whole seconds).
+/// Our operation succeeded. Health counts only from a comparison that [`is_compared_since`] its end.
 pub(super) fn health(
     view: View<'_>,
     committed: &CommittedFact,
@@ -60,8 +60,7 @@ pub(super) fn health(
     finished: Option<Timestamp>,
 ) -> Step {
     let View { app, now, .. } = view;
-    let reconciled = app.reconciled.zip(finished).is_some_and(|(reconciled, finished)| reconciled > finished);
-    if !reconciled {
+    if !is_compared_since(finished, app, watch) {
         if app.health != Health::Degraded {
             forget_doubt(watch);
         }
@@ -102,6 +101,25 @@ pub(super) fn health(
                 Step::Follow(progress)
             }
         }
+    }
+}
+
+/// Whether Argo CD has compared since the operation's end. It notes when a comparison begins, in whole seconds
+/// (`controller/appcontroller.go`, v3.2), so one of the same second may have begun before. Then the cluster itself is the proof: it
+/// was seen to differ from exactly these commits, and does not any more, so what the operation applied was looked at.
+fn is_compared_since(finished: Option<Timestamp>, app: &Application, watch: &ApplicationWatch) -> bool {
+    let Some((reconciled, finished)) = app.reconciled.zip(finished) else { return false };
+    let differed = !watch.differed.is_empty() && watch.differed == app.compared;
+    let applied = app.last.as_ref().is_some_and(|last| last.revisions == app.compared);
+    let is_proven = differed && applied && app.sync_status == SyncStatus::Synced && !app.comparison_failed();
+    reconciled > finished || (reconciled == finished && is_proven)
+}
+
+/// Notes that the cluster is not as our commit says, for [`is_compared_since`].
+pub(super) fn note_difference(app: &Application, committed: &CommittedFact, watch: &mut ApplicationWatch) {
+    let on_ours = app.compared.iter().any(|revision| revision == committed.sha.as_str());
+    if on_ours && app.sync_status == SyncStatus::OutOfSync && !app.comparison_failed() {
+        watch.differed.clone_from(&app.compared);
     }
 }
 

@@ -249,6 +249,8 @@ pub struct ApplicationWatch {
     pub automated: bool,
     /// Where Argo CD syncs by itself: the application was looked at since the commit.
     pub looked: bool,
+    /// The commits, one per source, at which the cluster was last seen to differ from Git, ours among them.
+    pub differed: Vec<String>,
     /// What looks like a failure is about the image, not about the health.
     pub doubts_image: bool,
     /// Since when a look at the Pods fails that would decide.
