@@ -51,7 +51,7 @@ limits! {
     /// How long one watch lasts.
     watch = 25_000;
     /// How often the watch takes the news.
-    news = 250;
+    news = 50;
     /// How often it loads all facts again in case news were lost.
     reload = 10_000;
     /// Between two polls where the stream fails.
