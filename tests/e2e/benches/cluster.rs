@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use domain::time::Timestamp;
 use e2e::cluster::deployment;
 use e2e::crowd::{app, build, everybody_types};
 use sandbox::real::RealArgoCd;
@@ -123,6 +124,8 @@ pub(crate) async fn at_once() -> Result<Vec<Row>> {
         everybody_types(&room, count).await;
         let all = |room: &Sandbox| tags.iter().all(|tag| is_live(room, tag)).then_some(());
         room.until("end of all", PATIENCE, all).await?;
+        let (synced, healthy) = when_done(&room, count).await?;
+        let since = |at: Timestamp| at.0.saturating_sub(started) as f64 / 1000.0;
         let entries = room.journal.entries().split_off(begun);
         let mut ends: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         for entry in &entries {
@@ -146,12 +149,28 @@ pub(crate) async fn at_once() -> Result<Vec<Row>> {
             Row::new(of("all are live after"), part(&live, 1.0)? as f64 / 1000.0, "s"),
             Row::new(of("the last commit after"), last("github.commit"), "s"),
             Row::new(of("the last sync is asked for after"), last("argocd.sync"), "s"),
+            // By Argo CD's own words, in whole seconds.
+            Row::new(of("Argo CD's last sync has ended after"), since(synced), "s"),
+            Row::new(of("the last application is healthy after"), since(healthy), "s"),
             Row::new(of("requests for a sync"), ends.get("argocd.sync").map_or(0.0, |all| all.len() as f64), ""),
             Row::new(of("calls to Argo CD for each"), argocd_calls(&ends) / count as f64, ""),
         ]);
         room.stop().await;
     }
     Ok(rows)
+}
+
+/// When Argo CD's last sync ended, and when its last application was healthy.
+async fn when_done(room: &Sandbox, count: usize) -> Result<(Timestamp, Timestamp)> {
+    let real = room.real.as_ref().context("a real Argo CD")?;
+    let (mut synced, mut healthy) = (Timestamp::default(), Timestamp::default());
+    for n in 0..count {
+        let status = real.application(&room.application_of(&app(n))).await?["status"].take();
+        let time = |value: &Value| value.as_str().and_then(Timestamp::from_rfc3339).context("a time");
+        synced = synced.max(time(&status["operationState"]["finishedAt"])?);
+        healthy = healthy.max(time(&status["health"]["lastTransitionTime"])?);
+    }
+    Ok((synced, healthy))
 }
 
 fn argocd_calls(ends: &BTreeMap<&str, Vec<u64>>) -> f64 {
