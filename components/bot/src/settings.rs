@@ -14,6 +14,8 @@ use domain::fault::{Cause, Fault, System};
 use domain::limits::Limits;
 use domain::names::{BranchName, FilePath, RepoName, Secret, SlackTeam, UrlOrigin};
 use std::collections::BTreeMap;
+use std::rc::Rc;
+use store::Seals;
 
 /// A variable that is missing or malformed. Its value is never part of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +111,15 @@ impl Variables {
         Ok(Keys { current: key(name)?, previous: self.if_set(previous, key)? })
     }
 
+    /// With what slack-command and sync-poller seal stored values: a secret of its own, or else the one that these two have
+    /// in common.
+    fn seals(&self) -> Result<Seals, SettingError> {
+        let key = self.if_set("store_key", |name| self.secret(name))?;
+        let previous = self.if_set("store_key_previous", |name| self.secret(name))?;
+        let key = key.map_or_else(|| self.secret("slack_bot_token"), Ok)?;
+        Ok(Seals::shared(&key, previous.as_ref()))
+    }
+
     fn redis(&self) -> Result<Secret, SettingError> {
         self.required("redis_origin", |text| match UrlOrigin::parse(text.strip_suffix('/').unwrap_or(text)) {
             Ok(origin) if origin.as_str().starts_with("redis:") => Ok(()),
@@ -190,6 +201,9 @@ pub trait Settings: Sized {
 
     /// Redis, with its password.
     fn redis_url(&self) -> &Secret;
+
+    /// With what stored values are sealed.
+    fn seals(&self) -> Rc<Seals>;
 }
 
 /// What slack-command is configured with.
@@ -210,6 +224,8 @@ pub struct SlackCommandSettings {
     pub registry: Registry,
     /// Redis, with its password.
     pub redis_url: Secret,
+    /// With what stored values are sealed.
+    pub seals: Rc<Seals>,
     /// Periods.
     pub limits: Limits,
 }
@@ -226,6 +242,8 @@ impl Settings for SlackCommandSettings {
         "slack_signing_secret",
         "slack_signing_secret_previous",
         "slack_bot_token",
+        "store_key",
+        "store_key_previous",
         "slack_url",
         "slack_team_id",
         "github_token",
@@ -247,8 +265,12 @@ impl Settings for SlackCommandSettings {
     // have nobody to answer to, and would find a wrong address only after the commit.
     fn read(variables: &Variables) -> Result<Self, SettingError> {
         variables.argocd()?;
+        // Checked by `keys`, before this.
+        let signing = |name| Secret::new(variables.text(name));
+        let previous = variables.if_set("slack_signing_secret_previous", |name| Ok(signing(name)))?;
         Ok(Self {
             redis_url: variables.redis()?,
+            seals: Rc::new(variables.seals()?.with_own(&signing("slack_signing_secret"), previous.as_ref())),
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
             team: variables.if_set("slack_team_id", |name| variables.required(name, SlackTeam::parse))?,
             github: GitHub { url: variables.origin("github_url")?, token: variables.secret("github_token")? },
@@ -267,6 +289,10 @@ impl Settings for SlackCommandSettings {
     fn redis_url(&self) -> &Secret {
         &self.redis_url
     }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.seals.clone()
+    }
 }
 
 /// What github-relay is configured with.
@@ -282,6 +308,8 @@ pub struct GithubRelaySettings {
     pub catalog_path: FilePath,
     /// Redis, with its password.
     pub redis_url: Secret,
+    /// With what stored values are sealed.
+    pub seals: Rc<Seals>,
     /// Periods.
     pub limits: Limits,
 }
@@ -315,6 +343,7 @@ impl Settings for GithubRelaySettings {
         })?;
         Ok(Self {
             redis_url: variables.redis()?,
+            seals: Rc::default(),
             gitops: GitOps::read(variables)?,
             argocd: variables.argocd()?,
             resign,
@@ -327,6 +356,10 @@ impl Settings for GithubRelaySettings {
     fn redis_url(&self) -> &Secret {
         &self.redis_url
     }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.seals.clone()
+    }
 }
 
 /// What sync-poller is configured with.
@@ -337,6 +370,8 @@ pub struct SyncPollerSettings {
     pub slack: Slack,
     /// Redis, with its password.
     pub redis_url: Secret,
+    /// With what stored values are sealed.
+    pub seals: Rc<Seals>,
     /// Periods.
     pub limits: Limits,
 }
@@ -347,6 +382,8 @@ impl Settings for SyncPollerSettings {
         "argocd_root_path",
         "argocd_token",
         "slack_bot_token",
+        "store_key",
+        "store_key_previous",
         "slack_url",
         "redis_url",
         "redis_origin",
@@ -355,6 +392,7 @@ impl Settings for SyncPollerSettings {
     fn read(variables: &Variables) -> Result<Self, SettingError> {
         Ok(Self {
             redis_url: variables.redis()?,
+            seals: Rc::new(variables.seals()?),
             argocd: ArgoCd { token: Some(variables.secret("argocd_token")?), ..variables.argocd()? },
             slack: Slack { url: variables.origin("slack_url")?, token: variables.secret("slack_bot_token")? },
             limits: variables.limits()?,
@@ -363,6 +401,10 @@ impl Settings for SyncPollerSettings {
 
     fn redis_url(&self) -> &Secret {
         &self.redis_url
+    }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.seals.clone()
     }
 }
 
@@ -380,6 +422,8 @@ mod tests {
                 ("slack_signing_secret", SIGNING),
                 ("slack_signing_secret_previous", ""),
                 ("slack_bot_token", "xoxb-0000000000-hush"),
+                ("store_key", ""),
+                ("store_key_previous", ""),
                 ("slack_url", "https://slack.com"),
                 ("slack_team_id", ""),
                 ("github_token", "github_pat_0000000000hush"),
@@ -447,6 +491,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let may_be_empty = [
+            "store_key",
+            "store_key_previous",
             "slack_signing_secret_previous",
             "github_webhook_secret_previous",
             "slack_team_id",

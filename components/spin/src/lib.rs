@@ -23,20 +23,22 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::thread::LocalKey;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use store::{Clock, KeyValue, READ_TIMEOUT, StoreError, WRITE_TIMEOUT};
+use store::{Clock, KeyValue, READ_TIMEOUT, Seals, StoreError, WRITE_TIMEOUT};
 
 /// The world as Spin offers it to one component.
 pub struct Spin {
     started: Instant,
     store: RefCell<Option<Rc<key_value::Store>>>,
     redis: redis::Client,
+    seals: RefCell<Rc<Seals>>,
 }
 
 impl Spin {
     /// Opens nothing yet: the store and Redis are opened by their first use, so a forged request
     /// costs neither.
-    pub fn new(redis_url: Secret) -> Self {
-        Self { started: Instant::now(), store: RefCell::new(None), redis: redis::Client::new(redis_url) }
+    pub fn new(redis_url: Secret, seals: Rc<Seals>) -> Self {
+        let (store, redis) = (RefCell::new(None), redis::Client::new(redis_url));
+        Self { started: Instant::now(), store, redis, seals: RefCell::new(seals) }
     }
 
     async fn store(&self) -> Result<Rc<key_value::Store>, StoreError> {
@@ -90,6 +92,14 @@ impl KeyValue for Spin {
         // All at once: a `get` while the keys are still coming deadlocks Spin's SQLite store.
         let all = async { self.store().await?.get_keys().await.collect().await.map_err(store_error) };
         in_time(READ_TIMEOUT.saturating_mul(15), all).await
+    }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.seals.borrow().clone()
+    }
+
+    fn forged(&self, key: &str) {
+        self.log(Line::error("not_ours").with("key", key));
     }
 }
 
@@ -148,8 +158,11 @@ impl<S: Settings> Door<S> {
             }
             let settings = Rc::new(S::read(variables)?);
             let world = match open.take() {
-                Some(known) => known.world,
-                None => Rc::new(Spin::new(settings.redis_url().clone())),
+                Some(known) => {
+                    known.world.seals.replace(settings.seals());
+                    known.world
+                }
+                None => Rc::new(Spin::new(settings.redis_url().clone(), settings.seals())),
             };
             *open = Some(Open { variables: variables.clone(), settings: settings.clone(), world: world.clone() });
             Ok((settings, world))

@@ -210,7 +210,7 @@ mod tests {
         let memory = Memory::default();
         let told = Voice { told_end: true, ..Voice::default() };
         memory.run(async {
-            // Accepted later than the next one; its end posted; ended, but not posted; without a request; of
+            // Accepted later than the next one; its end posted; ended, but not posted; known by its commit alone; of
             // another version.
             save_fact(&memory, &id('1'), &RequestFact { at: at(20), ..request() }).await.unwrap();
             save_fact(&memory, &id('2'), &RequestFact { at: at(10), ..request() }).await.unwrap();
@@ -229,7 +229,7 @@ mod tests {
         memory.put("deploy-bot/deployment/nonsense/request", "{}");
         memory.put("somebody-else/deployment/77777777777777777777777777777777/request", "{}");
         memory.run(rebuild_in_flight(&memory)).unwrap();
-        assert_eq!(flight(&memory), (true, vec![id('2'), id('1'), id('6')]));
+        assert_eq!(flight(&memory), (true, vec![id('4'), id('2'), id('1'), id('6')]));
         assert_eq!(memory.scans.get(), 1);
     }
 

@@ -2,6 +2,7 @@
 
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
+use domain::deployment::Writer;
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, Target};
 use domain::nonempty::NonEmpty;
@@ -71,21 +72,42 @@ pub const REMEMBERED: usize = 50;
 /// A key of its own type.
 pub trait Key {
     type Value: Serialize + DeserializeOwned;
+    const WRITER: Writer;
+
     fn name(&self) -> String;
+
+    /// What is left of a value that is not ours. Nothing is left of what permits something. What forbids stays in force.
+    fn if_forged(_: Self::Value) -> Option<Self::Value> {
+        None
+    }
+}
+
+/// The method of a key that forbids something.
+macro_rules! if_forged {
+    () => {};
+    (forbids) => {
+        fn if_forged(value: Self::Value) -> Option<Self::Value> {
+            Some(value)
+        }
+    };
 }
 
 /// Keys of a target: their type, what they hold, their name.
 macro_rules! target_keys {
-    ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal;)*) => {$(
+    ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal by $writer:ident $($forbids:ident)?;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $type<'a>(pub &'a Target);
 
         impl Key for $type<'_> {
             type Value = $value;
+            const WRITER: Writer = Writer::$writer;
+
             fn name(&self) -> String {
                 format!("{PREFIX}target/{}/{}", target_name(self.0), $name)
             }
+
+            if_forged!($($forbids)?);
         }
     )*};
 }
@@ -96,9 +118,13 @@ pub struct Current<'a>(pub &'a ArgoApplication);
 
 impl Key for Current<'_> {
     type Value = CurrentDeployment;
+    const WRITER: Writer = Writer::SlackCommand;
+
     fn name(&self) -> String {
         format!("{PREFIX}{}/current", application_name(self.0))
     }
+
+    if_forged!(forbids);
 }
 
 /// See [`Selected`].
@@ -107,6 +133,8 @@ pub struct SelectedApplications<'a>(pub &'a Selection);
 
 impl Key for SelectedApplications<'_> {
     type Value = Selected;
+    const WRITER: Writer = Writer::SyncPoller;
+
     fn name(&self) -> String {
         format!("{PREFIX}selected/{:016x}", self.0.hash())
     }
@@ -114,15 +142,15 @@ impl Key for SelectedApplications<'_> {
 
 target_keys! {
     /// See [`LiveVersion`].
-    Live: LiveVersion = "live";
+    Live: LiveVersion = "live" by SyncPoller;
     /// See [`TargetLock`].
-    Lock: TargetLock = "lock";
+    Lock: TargetLock = "lock" by SlackCommandAlone forbids;
     /// The last deployments of a target.
-    History: Ring = "history";
+    History: Ring = "history" by SlackCommand;
     /// See [`RolledBack`].
-    RolledBackVersions: RolledBack = "rolled-back";
+    RolledBackVersions: RolledBack = "rolled-back" by SlackCommand forbids;
     /// See [`LockLog`].
-    Locks: LockLog = "locks";
+    Locks: LockLog = "locks" by SlackCommand;
 }
 
 /// The lease under which the lock of a target changes; without a target, the lock of everything.
@@ -152,16 +180,20 @@ fn application_name(application: &ArgoApplication) -> String {
 
 /// Keys of the installation: their type, what they hold, their name.
 macro_rules! single_keys {
-    ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal;)*) => {$(
+    ($($(#[$doc:meta])* $type:ident: $value:ty = $name:literal by $writer:ident $($forbids:ident)?;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $type;
 
         impl Key for $type {
             type Value = $value;
+            const WRITER: Writer = Writer::$writer;
+
             fn name(&self) -> String {
                 format!("{PREFIX}{}", $name)
             }
+
+            if_forged!($($forbids)?);
         }
     )*};
 }
@@ -174,19 +206,19 @@ pub struct CatalogPush {
 
 single_keys! {
     /// See [`CatalogPush`].
-    CatalogPushed: CatalogPush = "catalog-pushed";
+    CatalogPushed: CatalogPush = "catalog-pushed" by GithubRelay;
     /// See [`BranchRewritten`].
-    Rewritten: BranchRewritten = "branch/rewritten";
+    Rewritten: BranchRewritten = "branch/rewritten" by GithubRelay;
     /// The lock of everything, see [`TargetLock`].
-    LockOfAll: TargetLock = "lock";
+    LockOfAll: TargetLock = "lock" by SlackCommandAlone forbids;
     /// Changes of the lock of everything, see [`LockLog`].
-    LocksOfAll: LockLog = "locks";
+    LocksOfAll: LockLog = "locks" by SlackCommand;
     /// See [`CachedCatalog`].
-    CatalogCache: CachedCatalog = "catalog";
+    CatalogCache: CachedCatalog = "catalog" by SlackCommandAlone;
     /// See [`Managed`].
-    ManagedFiles: Managed = "managed";
+    ManagedFiles: Managed = "managed" by SlackCommand;
     /// Deployments that ended before they were in their target's history.
-    EarlyEnds: Ring = "early-ends";
+    EarlyEnds: Ring = "early-ends" by SlackCommand;
 }
 
 /// `registry/<host>`: how a registry asked for a login. slack-command writes it. Without it, a question takes
@@ -203,6 +235,8 @@ pub struct LastChallenge<'a>(pub &'a str);
 
 impl Key for LastChallenge<'_> {
     type Value = RegistryChallenge;
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
     fn name(&self) -> String {
         format!("{PREFIX}registry/{}", self.0)
     }
@@ -214,6 +248,8 @@ pub struct SeenApplication<'a>(pub &'a ArgoApplication);
 
 impl Key for SeenApplication<'_> {
     type Value = Seen;
+    const WRITER: Writer = Writer::SyncPoller;
+
     fn name(&self) -> String {
         format!("{PREFIX}seen/{}/{}", self.0.project, application_name(self.0))
     }
@@ -225,18 +261,20 @@ pub struct Pushed<'a>(pub &'a CommitSha);
 
 impl Key for Pushed<'_> {
     type Value = PushNote;
+    const WRITER: Writer = Writer::GithubRelay;
+
     fn name(&self) -> String {
         format!("{PREFIX}{PUSH}{}", self.0)
     }
 }
 
 pub async fn load_key<K: Key>(store: &impl KeyValue, key: K) -> Result<Option<K::Value>, StoreError> {
-    read(store, &key.name()).await
+    read(store, &key.name(), K::WRITER, K::if_forged).await
 }
 
 /// Writes a key. Only its own role may.
 pub async fn save_key<K: Key>(store: &impl KeyValue, key: K, value: &K::Value) -> Result<(), StoreError> {
-    write(store, &key.name(), value).await
+    write(store, &key.name(), K::WRITER, value).await
 }
 
 /// Deletes a key. Only its own role may.

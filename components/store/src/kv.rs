@@ -1,45 +1,66 @@
 //! The format of a value in the key-value store.
 
 use crate::seams::{KeyValue, StoreError};
+use domain::deployment::Writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The format of values that this build writes, and the only one that it reads.
 const VERSION: u64 = 1;
 
-/// Writes `{"version": 1, …value}`.
-fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+/// Another version is an error, so that nobody overwrites the key.
+fn parse(bytes: &[u8]) -> Result<Value, StoreError> {
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|_| StoreError::Unreadable("a stored value is not JSON"))?;
+    if value.get("version").and_then(Value::as_u64) != Some(VERSION) {
+        return Err(StoreError::Unreadable("a stored value has a version that this build does not know"));
+    }
+    Ok(value)
+}
+
+/// Reads `{"version": 1, "mac": …, …value}`. `if_forged`: what is left of a value that is not ours.
+pub(crate) async fn read<T: DeserializeOwned>(
+    store: &impl KeyValue,
+    key: &str,
+    writer: Writer,
+    if_forged: impl Fn(T) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = store.get(key).await? else { return Ok(None) };
+    let mut value = parse(&bytes)?;
+    let is_ours = store.seals().open(key, writer, &mut value);
+    let value: T = serde_json::from_value(value)
+        .map_err(|_| StoreError::Unreadable("a stored value does not have the fields of its version"))?;
+    if is_ours {
+        return Ok(Some(value));
+    }
+    store.forged(key);
+    Ok(if_forged(value))
+}
+
+/// Writes what [`read`] reads.
+pub(crate) async fn write(
+    store: &impl KeyValue,
+    key: &str,
+    writer: Writer,
+    value: &impl Serialize,
+) -> Result<(), StoreError> {
     let mut value = serde_json::to_value(value).map_err(|_| StoreError::Failed("a value that is not JSON"))?;
     let object = value.as_object_mut().ok_or(StoreError::Failed("a value that is not a JSON object"))?;
     object.insert("version".to_owned(), VERSION.into());
-    serde_json::to_vec(&value).map_err(|_| StoreError::Failed("a value that is not JSON"))
-}
-
-/// Another version is an error, so that nobody overwrites the key.
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StoreError> {
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|_| StoreError::Unreadable("a stored value is not JSON"))?;
-    if value.get("version").and_then(serde_json::Value::as_u64) != Some(VERSION) {
-        return Err(StoreError::Unreadable("a stored value has a version that this build does not know"));
+    if !store.seals().seal(key, writer, &mut value) {
+        return Err(StoreError::Failed("this component has no key for what it writes"));
     }
-    serde_json::from_value(value)
-        .map_err(|_| StoreError::Unreadable("a stored value does not have the fields of its version"))
-}
-
-pub(crate) async fn read<T: DeserializeOwned>(store: &impl KeyValue, key: &str) -> Result<Option<T>, StoreError> {
-    store.get(key).await?.map(|bytes| decode(&bytes)).transpose()
-}
-
-pub(crate) async fn write(store: &impl KeyValue, key: &str, value: &impl Serialize) -> Result<(), StoreError> {
-    store.set(key, &encode(value)?).await
+    store.set(key, value.to_string().as_bytes()).await
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::facts::{load, load_fact, save_fact};
-    use crate::memory::Memory;
-    use domain::deployment::CancelFact;
+    use crate::memory::{Memory, seals};
     use domain::deployment::samples::{at, id, request, user};
+    use domain::deployment::{CancelFact, Fact};
 
     const CANCEL: &str = "deploy-bot/deployment/11111111111111111111111111111111/cancel";
 
@@ -51,9 +72,13 @@ mod tests {
     fn a_value_has_the_version_of_this_build_and_may_have_fields_of_a_later_one() {
         let memory = Memory::default();
         memory.run(save_fact(&memory, &id('1'), &cancel())).unwrap();
-        insta::assert_snapshot!(memory.text(CANCEL), @r#"{"at":1787301764000,"by":"U1","version":1}"#);
-        memory.put(CANCEL, &memory.text(CANCEL).replacen('{', r#"{"moon": {"phase": 3}, "#, 1));
+        insta::assert_snapshot!(memory.text(CANCEL), @r#"{"at":1787301764000,"by":"U1","mac":"aa2b858aa41632125d77054183b9cb93b37e7b59f690add9ee96dc9c78149e32","version":1}"#);
+        let mut later: Value = serde_json::from_str(&memory.text(CANCEL)).unwrap();
+        later["moon"] = serde_json::json!({ "phase": 3 });
+        assert!(seals("shared", "own").seal(CANCEL, CancelFact::WRITER, &mut later));
+        memory.put(CANCEL, &later.to_string());
         assert_eq!(memory.run(load_fact(&memory, &id('1'))), Ok(Some(cancel())));
+        assert_eq!(*memory.forged.borrow(), Vec::<String>::new());
     }
 
     #[test]

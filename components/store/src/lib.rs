@@ -16,6 +16,7 @@ mod locks;
 mod memory;
 mod pace;
 mod ring;
+mod seal;
 mod seams;
 mod told;
 
@@ -26,5 +27,6 @@ pub use lease::*;
 pub use locks::*;
 pub use pace::*;
 pub use ring::*;
+pub use seal::Seals;
 pub use seams::*;
 pub use told::*;

@@ -1,7 +1,6 @@
 //! Locks of a target, and of everything.
 
-use crate::key::{Key, Lock, LockOfAll, Locks, LocksOfAll};
-use crate::kv::{read, write};
+use crate::key::{Lock, LockOfAll, Locks, LocksOfAll, delete_key, load_key, save_key};
 use crate::lease::Lease;
 use crate::seams::{Clock, KeyValue, Redis, StoreError};
 use domain::lock::{LockChange, LockLog, TargetLock};
@@ -18,25 +17,30 @@ pub async fn change_lock(
     lock: Option<&TargetLock>,
 ) -> Result<(), StoreError> {
     const WRITES: Duration = Duration::from_secs(2);
-    let (log, key) = match target {
-        Some(target) => (Locks(target).name(), Lock(target).name()),
-        None => (LocksOfAll.name(), LockOfAll.name()),
+    let changes = match target {
+        Some(target) => load_key(store, Locks(target)).await?,
+        None => load_key(store, LocksOfAll).await?,
     };
-    let mut changes: LockLog = read(store, &log).await?.unwrap_or_default();
+    let mut changes: LockLog = changes.unwrap_or_default();
     changes.add(change);
     lease.ensure(WRITES).await?;
-    write(store, &log, &changes).await?;
+    match target {
+        Some(target) => save_key(store, Locks(target), &changes).await?,
+        None => save_key(store, LocksOfAll, &changes).await?,
+    }
     lease.ensure(WRITES).await?;
-    match lock {
-        Some(lock) => write(store, &key, lock).await,
-        None => store.delete(&key).await,
+    match (target, lock) {
+        (Some(target), Some(lock)) => save_key(store, Lock(target), lock).await,
+        (Some(target), None) => delete_key(store, Lock(target)).await,
+        (None, Some(lock)) => save_key(store, LockOfAll, lock).await,
+        (None, None) => delete_key(store, LockOfAll).await,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{load_key, lock_lease};
+    use crate::key::lock_lease;
     use crate::lease::Terms;
     use crate::memory::Memory;
     use domain::deployment::samples::{at, target_plan, user};

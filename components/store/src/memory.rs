@@ -4,19 +4,20 @@
 use crate::flight::WAKE;
 use crate::lease::{RELEASE, RENEW};
 use crate::pace::PACE;
+use crate::seal::Seals;
 use crate::seams::{Clock, KeyValue, Redis, Reply, StoreError};
 use domain::deployment::samples::T0;
-use domain::names::DeploymentId;
+use domain::names::{DeploymentId, Secret};
 use domain::time::{Timestamp, millis};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Spin's store, as much of Redis as we use, and a clock. It keeps the semantics of Redis that leases rely
 /// on: `NX`, a life in milliseconds, and a script that does all of its work at one moment.
-#[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) store: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) scans: Cell<u32>,
@@ -25,6 +26,30 @@ pub(crate) struct Memory {
     pub(crate) published: Cell<i64>,
     pub(crate) time: Cell<Duration>,
     pub(crate) timers: RefCell<BTreeSet<Duration>>,
+    /// Those of slack-command, unless a test sets others.
+    pub(crate) seals: RefCell<Rc<Seals>>,
+    /// The keys whose values were not ours.
+    pub(crate) forged: RefCell<Vec<String>>,
+}
+
+pub(crate) fn seals(shared: &str, own: &str) -> Seals {
+    Seals::shared(&Secret::new(shared), None).with_own(&Secret::new(own), None)
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            store: RefCell::default(),
+            scans: Cell::default(),
+            redis: RefCell::default(),
+            redis_is_down: Cell::default(),
+            published: Cell::default(),
+            time: Cell::default(),
+            timers: RefCell::default(),
+            seals: RefCell::new(Rc::new(seals("shared", "own"))),
+            forged: RefCell::default(),
+        }
+    }
 }
 
 pub(crate) struct Entry {
@@ -56,6 +81,14 @@ impl KeyValue for Memory {
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         self.scans.set(self.scans.get() + 1);
         Ok(self.store.borrow().keys().cloned().collect())
+    }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.seals.borrow().clone()
+    }
+
+    fn forged(&self, key: &str) {
+        self.forged.borrow_mut().push(key.to_owned());
     }
 }
 

@@ -53,7 +53,8 @@ pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, Sto
         if let Some(id) = name.strip_prefix("deployment/").and_then(|rest| rest.strip_suffix("/request")) {
             strays.extend(DeploymentId::parse(id).ok());
         } else if key == EarlyEnds.name() || (name.starts_with("target/") && name.ends_with("/history")) {
-            named.extend(read::<Ring>(store, &key).await?.unwrap_or_default().ids);
+            let ring = read::<Ring>(store, &key, EarlyEnds::WRITER, EarlyEnds::if_forged).await?;
+            named.extend(ring.unwrap_or_default().ids);
         }
     }
     strays.retain(|id| !named.contains(id));

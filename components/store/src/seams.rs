@@ -1,7 +1,9 @@
 //! The seams: Spin's key-value store, Redis, one command at a time, and time. Nothing else asks the operating
 //! system for the time: every caller is given a [`Clock`].
 
+use crate::seal::Seals;
 use domain::time::Timestamp;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Why the store or Redis did not do it.
@@ -48,6 +50,10 @@ pub trait KeyValue {
     async fn delete(&self, key: &str) -> Result<(), StoreError>;
     /// Every key of the store. Slow: only to rebuild what Redis lost.
     async fn keys(&self) -> Result<Vec<String>, StoreError>;
+    /// With what values are sealed, and by what they are checked.
+    fn seals(&self) -> Rc<Seals>;
+    /// Says that the value of this key is not ours: an operator should know.
+    fn forged(&self, key: &str);
 }
 
 /// One value of a Redis answer: the kinds that we need.

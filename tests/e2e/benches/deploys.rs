@@ -402,22 +402,27 @@ async fn after(past: usize) -> Result<Costs> {
     deploy(&bot, "checkout").await?;
     let mut connection = bot.store.connect().await?;
     let keys: Vec<String> = redis::cmd("KEYS").arg("deploy-bot/deployment/*").query_async(&mut connection).await?;
-    let mut facts: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut facts: Vec<(String, serde_json::Value)> = Vec::new();
     for key in keys {
         let name = key.rsplit('/').next().unwrap_or_default().to_owned();
-        facts.push((name, redis::cmd("GET").arg(&key).query_async(&mut connection).await?));
+        let fact: Vec<u8> = redis::cmd("GET").arg(&key).query_async(&mut connection).await?;
+        facts.push((name, serde_json::from_slice(&fact)?));
     }
     let ids: Vec<String> = (0..past).map(|n| format!("{n:032x}")).collect();
     for (n, ring) in ids.chunks(50).enumerate() {
         let mut pipe = redis::pipe();
         for id in ring {
             for (name, fact) in &facts {
-                pipe.cmd("SET").arg(format!("deploy-bot/deployment/{id}/{name}")).arg(fact).ignore();
+                let (key, mut fact) = (format!("deploy-bot/deployment/{id}/{name}"), fact.clone());
+                e2e::seal(&key, &mut fact);
+                pipe.cmd("SET").arg(key).arg(fact.to_string()).ignore();
             }
         }
         let target = if n == 0 { "checkout".to_owned() } else { format!("app-{n}") };
-        let ring = serde_json::json!({ "version": 1, "ids": ring }).to_string();
-        pipe.cmd("SET").arg(format!("deploy-bot/target/{target}/default/history")).arg(ring).ignore();
+        let mut ring = serde_json::json!({ "version": 1, "ids": ring });
+        let key = format!("deploy-bot/target/{target}/default/history");
+        e2e::seal(&key, &mut ring);
+        pipe.cmd("SET").arg(key).arg(ring.to_string()).ignore();
         pipe.query_async::<()>(&mut connection).await?;
     }
     deploy(&bot, "checkout").await?;

@@ -14,7 +14,9 @@ pub mod restart;
 pub mod table;
 
 use anyhow::{Result, bail};
+use domain::deployment::Writer;
 use domain::message::NOT_DEPLOYED;
+use domain::names::Secret;
 use fakes::Millis;
 use fakes::argocd::{Health, Script};
 use fakes::github::Deployment;
@@ -24,6 +26,7 @@ use sandbox::{Options, Runner, Sandbox, world};
 use serde_json::{Value, json};
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
+use store::Seals;
 
 /// How long anything may take in a test. Generous, because two cores may be shared; nobody waits that long when all is well.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -249,6 +252,18 @@ impl Room {
         Ok(text.map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
+    /// Writes a value as somebody who may write the store and has no secret of the bot.
+    pub async fn forges(&self, key: &str, value: &Value) -> Result<()> {
+        let mut connection = redis::Client::open(self.store.url())?.get_multiplexed_async_connection().await?;
+        Ok(redis::cmd("SET").arg(key).arg(value.to_string()).query_async(&mut connection).await?)
+    }
+
+    /// Writes a value as the bot would, for what no test can wait for.
+    pub async fn plants(&self, key: &str, mut value: Value) -> Result<()> {
+        seal(key, &mut value);
+        self.forges(key, &value).await
+    }
+
     /// Runs a command on the Redis of leases and wake-ups.
     pub async fn redis<T: redis::FromRedisValue>(&self, command: &[&str]) -> Result<T> {
         let mut connection = redis::Client::open(self.redis.url())?.get_multiplexed_async_connection().await?;
@@ -355,4 +370,19 @@ pub fn changed_lines(old: &[u8], new: &[u8]) -> Vec<(String, String)> {
     let (old, new) = (lines(old), lines(new));
     assert_eq!(old.len(), new.len(), "no line is added or removed");
     old.into_iter().zip(new).filter(|(old, new)| old != new).collect()
+}
+
+/// Seals a stored value as the role does that writes it.
+pub fn seal(key: &str, value: &mut Value) {
+    let writer = match key.rsplit('/').next() {
+        _ if key.starts_with("deploy-bot/push/") => Writer::GithubRelay,
+        Some("push" | "rewritten" | "catalog-pushed") => Writer::GithubRelay,
+        _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
+        Some("watch" | "outcome" | "live") => Writer::SyncPoller,
+        Some("request" | "approvals" | "lock" | "catalog") => Writer::SlackCommandAlone,
+        _ => Writer::SlackCommand,
+    };
+    let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);
+    let seals = Seals::shared(&shared, None).with_own(&Secret::new(sandbox::world::SLACK_SIGNING_SECRET), None);
+    assert!(seals.seal(key, writer, value), "{key}");
 }

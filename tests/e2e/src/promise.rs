@@ -21,7 +21,8 @@ use fakes::slack::Message;
 use redis::aio::MultiplexedConnection;
 use sandbox::world;
 use std::collections::BTreeMap;
-use store::{KeyValue, StoreError};
+use std::rc::Rc;
+use store::{KeyValue, Seals, StoreError};
 
 /// What a deployment with a commit never says.
 const NOTHING: [&str; 2] = ["Nothing was changed", "not deployed"];
@@ -46,6 +47,12 @@ impl KeyValue for Store {
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         Err(StoreError::Failed("tests only read"))
     }
+
+    fn seals(&self) -> Rc<Seals> {
+        Rc::default()
+    }
+
+    fn forged(&self, _: &str) {}
 }
 
 impl Room {

@@ -286,8 +286,7 @@ fn an_unlock_from_elsewhere_is_announced_where_the_target_is_deployed() {
 async fn ages(room: &Room, key: &str, change: impl FnOnce(&mut serde_json::Value)) -> Result<()> {
     let mut value = room.key(key).await?.with_context(|| format!("there is no {key}"))?;
     change(&mut value);
-    let mut store = room.store.connect().await?;
-    Ok(redis::cmd("SET").arg(key).arg(value.to_string()).query_async(&mut store).await?)
+    room.plants(key, value).await
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod reviews;
 mod seen;
 mod settings;
 mod slack;
+mod store_writer;
 mod streams;
 mod structure;
 mod together;

@@ -411,9 +411,7 @@ fn a_commit_that_lost_its_turn_is_followed_only_if_its_sync_was_requested() {
             };
             let target = json!({ "app": "checkout", "environment": "default" });
             let newer = json!({ "version": 1, "id": "00112233445566778899aabbccddeeff", "target": target });
-            let mut store = room.store.connect().await?;
-            let turn = "deploy-bot/application/-/checkout/current";
-            redis::cmd("SET").arg(turn).arg(newer.to_string()).query_async::<()>(&mut store).await?;
+            room.plants("deploy-bot/application/-/checkout/current", newer).await?;
             if asked_before {
                 room.says("is live").await?;
                 assert_eq!(taken(room), [ours]);

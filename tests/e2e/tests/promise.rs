@@ -56,8 +56,7 @@ fn edits(room: &Sandbox, words: &str) {
 
 /// Writes a key of the store.
 async fn writes(room: &Room, key: &str, value: &Value) -> Result<()> {
-    let mut store = room.store.connect().await?;
-    Ok(redis::cmd("SET").arg(key).arg(value.to_string()).query_async(&mut store).await?)
+    room.plants(key, value.clone()).await
 }
 
 /// The promise does not hold now, and says so in these words.

@@ -663,9 +663,7 @@ fn a_locked_target_says_who_locked_it_and_why() {
                 "version": 1, "by": world::CAROL, "reason": "Release freeze until Monday.", "until": until,
                 "at": sandbox::now(), "rollback": false,
             });
-            let mut store = redis::Client::open(room.store.url())?.get_multiplexed_async_connection().await?;
-            let mut set = redis::cmd("SET");
-            Ok(set.arg("deploy-bot/target/checkout/default/lock").arg(lock.to_string()).exec_async(&mut store).await?)
+            room.plants("deploy-bot/target/checkout/default/lock", lock).await
         };
         lock(None).await?;
         let locked = refused(room, "checkout 42").await?;

@@ -8,10 +8,10 @@ use futures::task::noop_waker;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use store::Clock;
-use store::{KeyValue, Redis, Reply, StoreError};
+use store::{Clock, KeyValue, Redis, Reply, Seals, StoreError};
 
 /// When everything here happens: the time in Slack's published example of a signature.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_531_420_618);
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) stream: RefCell<Vec<Vec<u8>>>,
     pub(crate) asked: RefCell<Vec<Request>>,
     pub(crate) lines: RefCell<Vec<String>>,
+    /// None: what is read is believed, so that all of it is parsed.
+    pub(crate) seals: Rc<Seals>,
     elapsed: Cell<Duration>,
     waiting: RefCell<Vec<Duration>>,
 }
@@ -73,6 +75,14 @@ impl KeyValue for World {
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         self.touched.set(self.touched.get() + 1);
         Ok(self.store.borrow().keys().cloned().collect())
+    }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.seals.clone()
+    }
+
+    fn forged(&self, key: &str) {
+        self.lines.borrow_mut().push(format!("{key} is not ours"));
     }
 }
 

@@ -26,7 +26,7 @@ use fakes::{Answer, Outgoing, Response, StandIn};
 use futures::FutureExt;
 use futures::channel::oneshot;
 use serde_json::{Value, json};
-use store::{Key, RolledBackVersions};
+use store::{Key, RolledBackVersions, Seals};
 
 use crate::kernel::{Kernel, OUTSIDE, ProcessId};
 use crate::redis::Redis;
@@ -559,6 +559,15 @@ impl Town {
     /// The service in which a component runs.
     pub(crate) fn service(&self, role: Role, n: usize) -> &Service {
         if role == Role::SyncPoller { &self.pollers[n] } else { &self.https[n] }
+    }
+
+    /// With what a role seals and checks stored values.
+    pub(crate) fn seals(&self, role: Role) -> Rc<Seals> {
+        match role {
+            Role::SlackCommand => self.command.seals(),
+            Role::GithubRelay => self.relay.seals(),
+            Role::SyncPoller => self.poller.seals(),
+        }
     }
 
     /// Kills a service; it comes back after a while.

@@ -14,8 +14,7 @@ use clients::http::{Chunks, Http, HttpError, Method, Request, Response, StatusCo
 use domain::time::Timestamp;
 use fakes::{StandIn, StreamId};
 use futures::future::{Either, select};
-use store::Clock;
-use store::{KeyValue, Redis, Reply, StoreError};
+use store::{Clock, KeyValue, Redis, Reply, Seals, StoreError};
 
 use crate::kernel::{Kernel, Micros, ProcessId};
 use crate::town::{Came, System, Town, lock};
@@ -257,6 +256,14 @@ impl KeyValue for World {
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         self.store(store::READ_TIMEOUT * 15, |town| town.store.borrow().keys().cloned().collect()).await
     }
+
+    fn seals(&self) -> Rc<Seals> {
+        self.town.seals(self.role)
+    }
+
+    fn forged(&self, key: &str) {
+        panic!("{key} is not ours for {:?}", self.role);
+    }
 }
 
 impl Redis for World {
@@ -345,4 +352,10 @@ impl KeyValue for Peek<'_> {
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
         Ok(self.0.store.borrow().keys().cloned().collect())
     }
+
+    fn seals(&self) -> Rc<Seals> {
+        Rc::default()
+    }
+
+    fn forged(&self, _: &str) {}
 }

@@ -16,16 +16,26 @@ use domain::refusal::Refusal;
 use domain::selection::{Applications, NotSelected, Selected, Selection};
 use domain::time::Timestamp;
 use domain::values::{self, EditRefusal};
-use store::{CachedCatalog, CatalogCache, ManagedFiles, SelectedApplications, StoreError};
+use store::{CachedCatalog, CatalogCache, Key, ManagedFiles, SelectedApplications, StoreError};
 
 /// The catalog as last read. It saves a round trip and decides nothing: before a commit [`same_catalog`]
-/// compares the catalog with the branch, and before a refusal the branch is read.
+/// compares the catalog with the branch, and before a refusal the branch is read. The comparison is by hash, so the text must
+/// be that of the hash.
 pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(BlobSha, Catalog)> {
     let now = cx.world.now();
     let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
-    let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now;
+    let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now && is_whole(cx, &cached);
     let catalog = Catalog::parse(&cached.text).ok().filter(|_| fresh)?;
     Some((cached.blob, catalog))
+}
+
+/// Whether a cached text is the one that its hash is of.
+fn is_whole<W: World>(cx: &Context<'_, W>, cached: &CachedCatalog) -> bool {
+    let is_whole = values::blob_sha(cached.text.as_bytes()) == cached.blob;
+    if !is_whole {
+        cx.world.log(Line::error("not_ours").with("key", CatalogCache.name()));
+    }
+    is_whole
 }
 
 /// The catalog as it is on the branch now.
@@ -56,6 +66,7 @@ async fn cache_catalog<W: World>(
         && known.blob == *blob
         && known.at <= now
         && now.since(known.at).saturating_mul(2) < age
+        && is_whole(cx, &known)
     {
         note_managed(cx, &known.text, begun).await?;
         return Ok(known);

@@ -154,7 +154,8 @@ impl<W: World> Turn<'_, W> {
             }
         };
         let attempts = job.facts.commit.as_ref().map(|commit| commit.attempts.clone()).unwrap_or_default();
-        let mut fact = CommitFact { plan, granted, attempts };
+        let request = job.request.into();
+        let mut fact = CommitFact { request, plan, granted, attempts };
         let unchanged = edits.iter().all(|file| !file.edit.changed);
         if unchanged {
             match settle::already_written(site, fact.target(), &snapshot).await? {

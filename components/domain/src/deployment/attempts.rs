@@ -1,6 +1,7 @@
 //! The attempts to commit a plan: each is saved before it is sent, so that its commit is recognised whatever
 //! happens then.
 
+use super::fact::CopiedRequest;
 use super::plan::{Plan, TargetPlan};
 use crate::names::{BlobSha, CommitSha, DeploymentId, FilePath, SlackUser};
 use crate::time::Timestamp;
@@ -48,6 +49,8 @@ impl Granted {
 /// without its plan. slack-command writes it under the application's lease.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitFact {
+    /// What was asked for, for those who cannot check whether the fact `request` is ours.
+    pub request: CopiedRequest,
     pub plan: Plan,
     pub granted: Granted,
     pub attempts: Vec<Attempt>,

@@ -13,16 +13,46 @@ use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// Who writes a stored value, and so who may check whether it is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// slack-command, by a key that no other component has. The others read such a value as a hint.
+    SlackCommandAlone,
+    /// slack-command, by the key that it shares with sync-poller.
+    SlackCommand,
+    /// sync-poller, by the same key.
+    SyncPoller,
+    /// github-relay, which has no key: what it writes permits nothing.
+    GithubRelay,
+}
+
 /// One key of a deployment. Each type says which key and who writes it.
 pub trait Fact: Serialize + DeserializeOwned {
     /// The last part of its key.
     const NAME: &'static str;
+    const WRITER: Writer;
+
+    /// What is left of a value that is not ours. Nothing is left of what permits something. What forbids stays in force.
+    fn if_forged(self) -> Option<Self> {
+        None
+    }
 }
 
 macro_rules! fact {
-    ($type:ident, $name:literal) => {
+    ($type:ident, $name:literal, $writer:ident) => {
         impl Fact for $type {
             const NAME: &'static str = $name;
+            const WRITER: Writer = Writer::$writer;
+        }
+    };
+    ($type:ident, $name:literal, $writer:ident, forbids) => {
+        impl Fact for $type {
+            const NAME: &'static str = $name;
+            const WRITER: Writer = Writer::$writer;
+
+            fn if_forged(self) -> Option<Self> {
+                Some(self)
+            }
         }
     };
 }
@@ -49,7 +79,25 @@ pub struct RequestFact {
     pub response_url: ResponseUrl,
     pub origin: Origin,
 }
-fact!(RequestFact, "request");
+fact!(RequestFact, "request", SlackCommandAlone);
+
+/// A copy of a [`RequestFact`] as JSON. github-relay reads it never, and so needs no code for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CopiedRequest(serde_json::Value);
+
+impl CopiedRequest {
+    /// The request, if this build knows all of it.
+    pub fn read(&self) -> Option<RequestFact> {
+        serde_json::from_value(self.0.clone()).ok()
+    }
+}
+
+impl From<&RequestFact> for CopiedRequest {
+    fn from(request: &RequestFact) -> Self {
+        Self(serde_json::to_value(request).unwrap_or_default())
+    }
+}
 
 /// `approvals`: what people said to a deployment that needs others to agree. slack-command writes it, under the lease `approvals/<id>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +107,16 @@ pub struct ApprovalsFact {
     /// Who said no: then it is over.
     pub rejected: Option<Approval>,
 }
-fact!(ApprovalsFact, "approvals");
+
+impl Fact for ApprovalsFact {
+    const NAME: &'static str = "approvals";
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    /// Nobody has approved; a rejection counts.
+    fn if_forged(self) -> Option<Self> {
+        Some(Self { given: Vec::new(), ..self })
+    }
+}
 
 /// `changes`: what is new in the deployed version, as far as GitHub could compare. slack-command writes it after the commit, for the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +132,7 @@ pub struct ChangesFact {
     /// GitHub's page of the comparison.
     pub url: Option<String>,
 }
-fact!(ChangesFact, "changes");
+fact!(ChangesFact, "changes", SlackCommand);
 
 /// `github`: what was reported to GitHub, for the pull request to show. slack-command writes it after the
 /// commit, under the lease `carry/<id>`; nothing is decided by it.
@@ -91,7 +148,7 @@ pub struct GitHubFact {
     /// How many calls have failed since.
     pub failed: u8,
 }
-fact!(GitHubFact, "github");
+fact!(GitHubFact, "github", SlackCommand);
 
 /// One commit of the app's own repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +179,7 @@ pub enum DeploymentState {
     Inactive,
 }
 
-fact!(CommitFact, "commit");
+fact!(CommitFact, "commit", SlackCommand);
 
 /// `committed`: the commit is on the branch. slack-command writes it once. No lease is checked: the commit is
 /// on the branch, whichever process saves that.
@@ -138,7 +195,7 @@ pub struct CommittedFact {
     /// that key must not change what we look for.
     pub commit: Box<CommitFact>,
 }
-fact!(CommittedFact, "committed");
+fact!(CommittedFact, "committed", SlackCommand);
 
 /// A [`Refusal`] as JSON. Only slack-command reads it back, so the other components need no code for it. A
 /// reason that this build does not know is not shown.
@@ -188,13 +245,13 @@ pub struct EndFact {
     /// How.
     pub end: End,
 }
-fact!(EndFact, "end");
+fact!(EndFact, "end", SlackCommand, forbids);
 
 /// `message`: slack-command's voice.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MessageFact(pub Voice);
-fact!(MessageFact, "message");
+fact!(MessageFact, "message", SlackCommand);
 
 /// `cancel`: a wish, never a state. slack-command writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,7 +261,7 @@ pub struct CancelFact {
     /// Since when.
     pub at: Timestamp,
 }
-fact!(CancelFact, "cancel");
+fact!(CancelFact, "cancel", SlackCommand, forbids);
 
 /// `stop`: somebody wants the sync of an older deployment to end that this one waits for. slack-command writes it; the watch
 /// carries it out.
@@ -215,7 +272,7 @@ pub struct StopFact {
     /// Whose sync.
     pub of: DeploymentId,
 }
-fact!(StopFact, "stop");
+fact!(StopFact, "stop", SlackCommand);
 
 /// `look`: the deployment would be refused because of what was seen of its application, so that is to be looked at again.
 /// deploy writes it, under the target's lease. It decides nothing, so it is not among [`super::Facts`].
@@ -224,7 +281,7 @@ pub struct LookFact {
     pub at: Timestamp,
     pub application: ArgoApplication,
 }
-fact!(LookFact, "look");
+fact!(LookFact, "look", SlackCommand);
 
 /// `push`: GitHub's webhook for our commit was relayed and Argo CD took it. github-relay writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,4 +291,4 @@ pub struct PushFact {
     /// When Argo CD had answered.
     pub at: Timestamp,
 }
-fact!(PushFact, "push");
+fact!(PushFact, "push", GithubRelay);

@@ -104,7 +104,7 @@ pub fn commit_to(target: TargetPlan) -> CommitFact {
         url: "https://github.com/acme/gitops".to_owned(),
     };
     let plan = Plan { gitops, targets: NonEmpty::one(target) };
-    CommitFact { plan, granted: Granted::default(), attempts: vec![attempt()] }
+    CommitFact { request: (&request()).into(), plan, granted: Granted::default(), attempts: vec![attempt()] }
 }
 
 pub fn commit() -> CommitFact {

@@ -1,6 +1,6 @@
 //! The facts that the watch writes: what it asked for and saw at each application, and the last word.
 
-use super::fact::{Fact, fact};
+use super::fact::{Fact, Writer, fact};
 use super::proof::{Doubt, Proof};
 use super::remarks::Remarks;
 use super::voice::Voice;
@@ -193,7 +193,7 @@ pub struct WatchFact {
     /// The watch's voice.
     pub voice: Voice,
 }
-fact!(WatchFact, "watch");
+fact!(WatchFact, "watch", SyncPoller);
 
 impl WatchFact {
     /// What is so at one application, by its place in the plan.
@@ -292,4 +292,4 @@ pub struct OutcomeFact {
     /// At which of several applications.
     pub application: Option<ArgoApplication>,
 }
-fact!(OutcomeFact, "outcome");
+fact!(OutcomeFact, "outcome", SyncPoller);

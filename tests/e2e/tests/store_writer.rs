@@ -1,0 +1,168 @@
+//! Somebody may write the key-value store, and has no secret of the bot. Nobody deploys, approves or unlocks that way.
+
+use anyhow::{Context, Result, ensure};
+use e2e::{Room, broken_room, limits, quick, room};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use sandbox::{Options, now};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// What every attack here may have to wait for: a probe resumes what is in flight at most every five seconds.
+const A_WHILE: Duration = Duration::from_secs(7);
+const NEW: &str = "0123456789abcdef0123456789abcdef";
+
+fn options() -> Options {
+    Options { limits: Some(limits()), ..Options::default() }
+}
+
+fn key(id: &str, fact: &str) -> String {
+    format!("deploy-bot/deployment/{id}/{fact}")
+}
+
+/// A fact of a deployment that went live.
+async fn fact(room: &Room, name: &str) -> Result<Value> {
+    let id = room.deployments().await?.pop().context("a deployment")?;
+    room.key(&key(&id, name)).await?.with_context(|| format!("no {name}"))
+}
+
+/// The deployment is in flight, and everybody is woken who may carry it on.
+async fn is_carried_on(room: &Room) -> Result<()> {
+    room.redis::<i64>(&["ZADD", "deploy-bot/in-flight", &now().to_string(), NEW]).await?;
+    for _ in 0..2 {
+        room.redis::<i64>(&["PUBLISH", "deploy-bot/wake", ""]).await?;
+        ensure!(room.get("/healthz").await.status == Some(200));
+        tokio::time::sleep(A_WHILE / 2).await;
+    }
+    Ok(())
+}
+
+/// The keys that the log calls not ours.
+fn not_ours(room: &Room) -> Vec<String> {
+    let lines = room.log();
+    let lines = lines.lines().filter(|line| line.contains("\"event\":\"not_ours\""));
+    lines.filter_map(|line| Some(line.split("\"key\":\"").nth(1)?.split('"').next()?.to_owned())).collect()
+}
+
+#[test]
+fn a_request_that_is_written_into_the_store_deploys_nothing() {
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        let mut request = fact(room, "request").await?;
+        let before = (room.commits(), room.told().len());
+        // In Alice's name, who may deploy. It is not what she asked for.
+        request["at"] = now().into();
+        request["words"]["what"] = json!({ "branch": "main" });
+        room.forges(&key(NEW, "request"), &request).await?;
+        is_carried_on(room).await?;
+        ensure!((room.commits(), room.told().len()) == before, "{:#?}", room.messages());
+        ensure!(not_ours(room).contains(&key(NEW, "request")), "{}", room.log());
+        // As it was, but elsewhere.
+        let request = fact(room, "request").await?;
+        room.forges(&key(NEW, "request"), &request).await?;
+        is_carried_on(room).await?;
+        ensure!((room.commits(), room.told().len()) == before, "{:#?}", room.messages());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_commit_that_is_written_into_the_store_is_not_synced() {
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        let (mut commit, mut committed) = (fact(room, "commit").await?, fact(room, "committed").await?);
+        let values = room.github.lock().file_at(GITOPS, "main", "checkout/values.yaml").context("values")?;
+        let values = String::from_utf8(values)?.replace("replicaCount: 2", "replicaCount: 9");
+        let files = [("checkout/values.yaml", values.as_str())];
+        let theirs = room.github.lock().person_pushes(GITOPS, "main", "mallory", &files, "Nine");
+        committed["sha"] = theirs.clone().into();
+        committed["at"] = now().into();
+        commit["attempts"][0]["at"] = now().into();
+        for (name, value) in
+            [("request", &fact(room, "request").await?), ("commit", &commit), ("committed", &committed)]
+        {
+            room.forges(&key(NEW, name), value).await?;
+        }
+        is_carried_on(room).await?;
+        let argocd = room.argocd.lock();
+        ensure!(argocd.syncs().iter().all(|sync| sync.revision() != Some(theirs.as_str())), "it was synced");
+        drop(argocd);
+        ensure!(not_ours(room).contains(&key(NEW, "committed")), "{}", room.log());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_catalog_that_is_written_into_the_store_is_not_believed() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let anyone = String::from_utf8(room.github.lock().file_at(GITOPS, "main", "deploy-bot.yaml").context("it")?)?;
+        let alice = anyone.replace("allow: anyone", &format!("allow: {{ users: [{ALICE}] }}"));
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &alice)], "Alice alone");
+        room.goes_live("checkout 42").await?;
+        // Without a MAC, and as somebody would who had the key: then it is not the text of its hash.
+        let cached = room.key("deploy-bot/catalog").await?.context("a cached catalog")?;
+        for is_sealed in [false, true] {
+            let mut forged = cached.clone();
+            (forged["at"], forged["text"]) = (now().into(), anyone.clone().into());
+            match is_sealed {
+                true => room.plants("deploy-bot/catalog", forged).await?,
+                false => room.forges("deploy-bot/catalog", &forged).await?,
+            }
+            let before = room.commits();
+            room.command(CAROL, DEPLOYS, "checkout main").await;
+            room.says("not deployed").await?;
+            room.all_told().await?;
+            ensure!(room.commits() == before, "it was believed");
+            ensure!(not_ours(room).contains(&"deploy-bot/catalog".to_owned()), "{}", room.log());
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn approvals_that_are_written_into_the_store_are_none() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let catalog = String::from_utf8(room.github.lock().file_at(GITOPS, "main", "deploy-bot.yaml").context("it")?)?;
+        let gate = format!("repo: acme/checkout\n    approvals: {{ count: 1, users: [{BOB}, {CAROL}] }}\n");
+        let catalog = catalog.replacen("repo: acme/checkout\n", &gate, 1);
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &catalog)], "Approvals");
+        room.alice("checkout 42").await;
+        room.says("needs 1 approval").await?;
+        room.all_told().await?;
+        let id = room.deployments().await?.pop().context("a deployment")?;
+        let before = room.commits();
+        let given = json!({ "version": 1, "given": [{ "user": BOB, "at": now() }], "rejected": null });
+        room.forges(&key(&id, "approvals"), &given).await?;
+        room.redis::<i64>(&["ZADD", "deploy-bot/in-flight", &now().to_string(), &id]).await?;
+        ensure!(room.get("/healthz").await.status == Some(200));
+        tokio::time::sleep(A_WHILE).await;
+        ensure!(room.commits() == before, "{:#?}", room.messages());
+        // Carol approves herself.
+        let wanted = room.slack.lock().messages(DEPLOYS).last().cloned().context("a message")?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_lock_that_nobody_sealed_holds_until_an_owner_unlocks() {
+    room(async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let lock = json!({
+            "version": 1, "by": CAROL, "reason": "a migration", "until": null, "at": now(), "rollback": false,
+        });
+        let key = "deploy-bot/target/checkout/default/lock";
+        room.forges(key, &lock).await?;
+        room.alice("checkout 42").await;
+        room.says("checkout is locked by @carol").await?;
+        ensure!(not_ours(room).contains(&key.to_owned()), "{}", room.log());
+        room.command(CAROL, DEPLOYS, "unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
+        room.goes_live("checkout 42").await?;
+        Ok(())
+    });
+}
