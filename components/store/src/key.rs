@@ -59,15 +59,26 @@ pub struct CachedCatalog {
     pub text: String,
 }
 
-/// Ids, oldest first, of which only the newest are kept.
+/// The deployments of a target, or those that had none yet. What came to nothing never pushes out what was committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ring {
-    /// Oldest first.
+    /// The newest, oldest first, whatever became of them: [`BEGUN`], and some that are still of use.
     pub ids: Vec<DeploymentId>,
+    /// Those before that were committed, oldest first: [`COMMITTED`].
+    pub committed: Vec<DeploymentId>,
 }
 
-/// How many deployments a ring keeps.
-pub const REMEMBERED: usize = 50;
+impl Ring {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &DeploymentId> {
+        self.committed.iter().chain(&self.ids)
+    }
+}
+
+/// How many deployments a ring keeps whatever became of them.
+pub const BEGUN: usize = 20;
+/// How many a ring keeps besides that were committed.
+pub const COMMITTED: usize = 50;
 
 /// A key of its own type.
 pub trait Key {

@@ -1,33 +1,53 @@
 //! Rings: the last deployments of a target. What falls out of a ring is deleted with all its facts, so the
 //! store stays bounded.
 
-use crate::facts::forget;
-use crate::key::{EarlyEnds, Key, PREFIX, REMEMBERED, Ring, load_key, save_key};
+use crate::facts::{forget, load_fact};
+use crate::key::{BEGUN, COMMITTED, EarlyEnds, Key, PREFIX, Ring, load_key, save_key};
 use crate::kv::read;
 use crate::lease::LeaseLost;
-use crate::seams::{KeyValue, StoreError};
-use domain::names::DeploymentId;
+use crate::seams::{Clock, KeyValue, StoreError};
+use domain::deployment::{ApprovalsFact, CommittedFact, End, EndFact, RequestFact};
+use domain::names::{DeploymentId, SlackUser};
+use domain::refusal::Refusal;
 use std::collections::BTreeSet;
+
+/// Of how many deployments one person may wait for approval at a target without pushing out their own.
+const WAITING: usize = 5;
 
 /// Adds an id to a ring, under the lease that guards the ring; `still_ours` checks the lease right before the
 /// write. What falls out is deleted with all its facts. An id in `keep` is still named elsewhere (`current`,
 /// `live`, `in-flight`) and stays.
 pub async fn remember<K: Key<Value = Ring> + Copy>(
-    store: &impl KeyValue,
+    store: &(impl KeyValue + Clock),
     key: K,
     id: &DeploymentId,
     keep: &[DeploymentId],
     still_ours: impl AsyncFnOnce() -> Result<(), LeaseLost>,
 ) -> Result<(), StoreError> {
     let mut ring = load_key(store, key).await?.unwrap_or_default();
-    if ring.ids.contains(id) {
+    if ring.all().any(|known| known == id) {
         return Ok(());
     }
     ring.ids.push(id.clone());
-    let mut excess = ring.ids.len().saturating_sub(REMEMBERED);
     let mut forgotten = Vec::new();
-    ring.ids.retain(|old| {
-        let forget = excess > 0 && old != id && !keep.contains(old);
+    let mut excess = ring.ids.len().saturating_sub(BEGUN);
+    for old in ring.ids.clone() {
+        if excess == 0 {
+            break;
+        }
+        if old == *id || keep.contains(&old) || is_waiting(store, &ring, &old).await? {
+            continue;
+        }
+        excess = excess.saturating_sub(1);
+        ring.ids.retain(|other| *other != old);
+        match load_fact::<CommittedFact>(store, &old).await? {
+            Some(_) => ring.committed.push(old),
+            None => forgotten.push(old),
+        }
+    }
+    let mut excess = ring.committed.len().saturating_sub(COMMITTED);
+    ring.committed.retain(|old| {
+        let forget = excess > 0 && !keep.contains(old);
         if forget {
             excess = excess.saturating_sub(1);
             forgotten.push(old.clone());
@@ -45,6 +65,33 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     save_key(store, key, &ring).await
 }
 
+/// Whether a deployment waits for approvals, and is one of the last few of that person that do.
+async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &DeploymentId) -> Result<bool, StoreError> {
+    let Some(asker) = waits_for(store, id).await? else { return Ok(false) };
+    let mut later = 0_usize;
+    for other in ring.ids.iter().skip_while(|other| *other != id).skip(1) {
+        if waits_for(store, other).await?.as_ref() == Some(&asker) {
+            later = later.saturating_add(1);
+        }
+    }
+    Ok(later < WAITING)
+}
+
+/// Who asked for a deployment that waits for approvals.
+async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result<Option<SlackUser>, StoreError> {
+    let end = match load_fact::<EndFact>(store, id).await {
+        Err(error) if !error.is_unreadable() => return Err(error),
+        end => end.ok().flatten(),
+    };
+    let Some(EndFact { end: End::Refused { refusal }, .. }) = end else { return Ok(None) };
+    let Some(Refusal::NeedsApproval { until, .. }) = refusal.read() else { return Ok(None) };
+    let approvals = load_fact::<ApprovalsFact>(store, id).await?;
+    if store.now() >= until || approvals.is_some_and(|approvals| approvals.rejected.is_some()) {
+        return Ok(None);
+    }
+    Ok(load_fact::<RequestFact>(store, id).await?.map(|request| request.user))
+}
+
 /// The deployments that no ring names, because a late write of a ring removed them. Scans.
 pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, StoreError> {
     let (mut strays, mut named) = (BTreeSet::new(), BTreeSet::new());
@@ -54,7 +101,7 @@ pub async fn strays(store: &impl KeyValue) -> Result<BTreeSet<DeploymentId>, Sto
             strays.extend(DeploymentId::parse(id).ok());
         } else if key == EarlyEnds.name() || (name.starts_with("target/") && name.ends_with("/history")) {
             let ring = read::<Ring>(store, &key, EarlyEnds::WRITER, EarlyEnds::if_forged).await?;
-            named.extend(ring.unwrap_or_default().ids);
+            named.extend(ring.unwrap_or_default().all().cloned());
         }
     }
     strays.retain(|id| !named.contains(id));
@@ -67,61 +114,114 @@ mod tests {
     use crate::facts::save_fact;
     use crate::key::History;
     use crate::memory::{Memory, numbered};
-    use domain::deployment::WatchFact;
-    use domain::deployment::samples::{cancelled, id, request, target_plan};
+    use domain::deployment::samples::{at, cancelled, committed, id, request, target_plan, user};
+
+    /// Which deployments have facts.
+    fn known(memory: &Memory) -> BTreeSet<usize> {
+        (0..200).filter(|n| memory.has(&format!("deploy-bot/deployment/{}/request", numbered(*n)))).collect()
+    }
+
+    async fn begins(memory: &Memory, n: usize, keep: &[DeploymentId]) {
+        let target = target_plan().target;
+        save_fact(memory, &numbered(n), &request()).await.unwrap();
+        remember(memory, History(&target), &numbered(n), keep, async || Ok(())).await.unwrap();
+    }
 
     #[test]
-    fn fifty_are_remembered_and_the_facts_of_what_falls_out_are_deleted() {
+    fn twenty_are_remembered_and_the_facts_of_what_falls_out_are_deleted() {
         let memory = Memory::default();
-        let target = target_plan().target;
-        let history = History(&target);
-        let facts = |memory: &Memory| -> BTreeSet<usize> {
-            (0..200).filter(|n| memory.has(&format!("deploy-bot/deployment/{}/request", numbered(*n)))).collect()
-        };
-        let deploy = |n: usize, keep: &[DeploymentId]| {
-            memory.run(async {
-                save_fact(&memory, &numbered(n), &request()).await.unwrap();
-                save_fact(&memory, &numbered(n), &WatchFact::default()).await.unwrap();
-                remember(&memory, history, &numbered(n), keep, async || Ok(())).await.unwrap();
-            });
-        };
-        for n in 0..REMEMBERED {
-            deploy(n, &[]);
-        }
-        assert_eq!(facts(&memory), (0..50).collect());
-        // Again: nothing changes.
-        deploy(0, &[]);
-        deploy(49, &[]);
-        assert_eq!(facts(&memory), (0..50).collect());
-        deploy(50, &[]);
-        assert_eq!(facts(&memory), (1..51).collect());
-        assert!(!memory.has(&format!("deploy-bot/deployment/{}/watch", numbered(0))));
-        // What `current`, `live` or `in-flight` name stays, and stays in the ring; the next oldest
-        // goes instead.
-        let keep = [numbered(1), numbered(3)];
-        deploy(51, &keep);
-        deploy(52, &keep);
-        let expected: BTreeSet<usize> = (5..53).chain([1, 3]).collect();
-        assert_eq!(facts(&memory), expected);
-        let ring = memory.run(load_key(&memory, history)).unwrap().unwrap();
-        assert_eq!(ring.ids.len(), 50);
-        assert_eq!(ring.ids[..3], [numbered(1), numbered(3), numbered(5)]);
-        // Named no longer, they go as the others do.
-        deploy(53, &[]);
-        assert_eq!(facts(&memory), (5..54).chain([3]).collect());
+        memory.run(async {
+            for n in 0..BEGUN {
+                begins(&memory, n, &[]).await;
+            }
+            assert_eq!(known(&memory), (0..20).collect());
+            // Again: nothing changes.
+            begins(&memory, 0, &[]).await;
+            begins(&memory, 19, &[]).await;
+            assert_eq!(known(&memory), (0..20).collect());
+            begins(&memory, 20, &[]).await;
+            assert_eq!(known(&memory), (1..21).collect());
+            // What `current`, `live` or `in-flight` name stays, and stays in the ring; the next oldest goes instead.
+            let keep = [numbered(1), numbered(3)];
+            begins(&memory, 21, &keep).await;
+            begins(&memory, 22, &keep).await;
+            assert_eq!(known(&memory), (5..23).chain([1, 3]).collect());
+            let ring = load_key(&memory, History(&target_plan().target)).await.unwrap().unwrap();
+            assert_eq!((ring.ids.len(), &ring.ids[..3]), (20, &[numbered(1), numbered(3), numbered(5)][..]));
+            // Named no longer, they go as the others do.
+            begins(&memory, 23, &[]).await;
+            assert_eq!(known(&memory), (5..24).chain([3]).collect());
+        });
         assert_eq!(memory.scans.get(), 0);
+    }
+
+    #[test]
+    fn what_came_to_nothing_pushes_nothing_out_that_was_committed() {
+        let memory = Memory::default();
+        let deploys = async |n: usize| {
+            begins(&memory, n, &[]).await;
+            save_fact(&memory, &numbered(n), &committed()).await.unwrap();
+        };
+        memory.run(async {
+            for n in 0..60 {
+                deploys(n).await;
+            }
+            assert_eq!(known(&memory), (0..60).collect());
+            for n in 60..160 {
+                begins(&memory, n, &[]).await;
+            }
+            // The last twenty, and before them fifty that were committed.
+            assert_eq!(known(&memory), (10..60).chain(140..160).collect());
+            let ring = load_key(&memory, History(&target_plan().target)).await.unwrap().unwrap();
+            assert_eq!((ring.committed.len(), ring.ids.len()), (COMMITTED, BEGUN));
+        });
+    }
+
+    #[test]
+    fn nobody_pushes_out_what_others_wait_for_and_a_person_keeps_five() {
+        let memory = Memory::default();
+        let waits = async |n: usize, who: &str| {
+            begins(&memory, n, &[]).await;
+            let refusal = Refusal::NeedsApproval {
+                target: Box::new(target_plan().target),
+                head: None,
+                tag: target_plan().tag,
+                count: 2,
+                users: Vec::new(),
+                groups: Vec::new(),
+                until: at(1000),
+            };
+            let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into() } };
+            save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();
+            save_fact(&memory, &numbered(n), &end).await.unwrap();
+        };
+        memory.run(async {
+            waits(0, "U1").await;
+            for n in 1..100 {
+                waits(n, "U0EVE").await;
+            }
+            assert_eq!(known(&memory), (81..100).chain([0]).collect());
+            // Those that no longer wait go as others do.
+            for n in 100..120 {
+                begins(&memory, n, &[]).await;
+            }
+            assert_eq!(known(&memory), (106..120).chain(95..100).chain([0]).collect());
+            memory.pass(2000);
+            begins(&memory, 120, &[]).await;
+            assert_eq!(known(&memory), (106..121).chain(95..100).collect());
+        });
     }
 
     #[test]
     fn a_ring_of_which_everything_is_named_grows_rather_than_lose_anything() {
         let memory = Memory::default();
-        let all: Vec<DeploymentId> = (0..60).map(numbered).collect();
+        let all: Vec<DeploymentId> = (0..30).map(numbered).collect();
         for id in &all {
             memory.run(remember(&memory, EarlyEnds, id, &all, async || Ok(()))).unwrap();
         }
         assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids, all);
         memory.run(remember(&memory, EarlyEnds, &numbered(60), &[], async || Ok(()))).unwrap();
-        assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids.len(), REMEMBERED);
+        assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids.len(), BEGUN);
     }
 
     #[test]

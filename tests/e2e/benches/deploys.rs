@@ -419,7 +419,7 @@ async fn after(past: usize) -> Result<Costs> {
             }
         }
         let target = if n == 0 { "checkout".to_owned() } else { format!("app-{n}") };
-        let mut ring = serde_json::json!({ "version": 1, "ids": ring });
+        let mut ring = serde_json::json!({ "version": 1, "ids": [], "committed": ring });
         let key = format!("deploy-bot/target/{target}/default/history");
         e2e::seal(&key, &mut ring);
         pipe.cmd("SET").arg(key).arg(ring.to_string()).ignore();

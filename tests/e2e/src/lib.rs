@@ -322,9 +322,8 @@ impl Room {
         for key in &keys {
             if key.ends_with("/history") || key == "deploy-bot/early-ends" {
                 let ring = self.key(key).await?.unwrap_or_default();
-                remembered.extend(
-                    ring["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)),
-                );
+                let ids = [&ring["ids"], &ring["committed"]].into_iter().filter_map(Value::as_array).flatten();
+                remembered.extend(ids.filter_map(|id| id.as_str().map(str::to_owned)));
             }
         }
         for key in &keys {

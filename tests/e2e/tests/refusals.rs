@@ -2,7 +2,7 @@
 //!
 //! These are the messages as people read them in #deploys, written by the real components.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use e2e::{PATIENCE, Room, changed_lines, limits, room, room_with};
 use fakes::github::{Access, Head, NewCommit, Person, PullRequest, PullRequestState};
 use fakes::slack::{Bot, Kind};
@@ -700,7 +700,7 @@ fn a_gitops_branch_or_repository_that_is_not_there() {
 }
 
 #[test]
-fn sixty_refusals_leave_fifty_records() {
+fn sixty_refusals_leave_twenty_records() {
     room(async |room| -> Result<()> {
         without_limits(room);
         for number in 0..60 {
@@ -711,11 +711,31 @@ fn sixty_refusals_leave_fifty_records() {
         let mut remembered: Vec<String> = keys.iter().filter_map(|key| ids(key)).collect();
         remembered.sort();
         remembered.dedup();
-        assert_eq!(remembered.len(), 50, "{keys:#?}");
+        assert_eq!(remembered.len(), 20, "{keys:#?}");
         // Request, message and end of each, and the ring itself, the catalog, and which files it manages. The poller may have
         // seen the two applications by now.
         let others = keys.iter().filter(|key| !key.starts_with("deploy-bot/seen/")).count();
-        assert_eq!(others, 50 * 3 + 3, "{keys:#?}");
+        assert_eq!(others, 20 * 3 + 3, "{keys:#?}");
+        Ok(())
+    });
+}
+
+/// Whoever may deploy may type much that is refused: in the incident the rollback is still there.
+#[test]
+fn refused_commands_push_no_committed_version_out_of_the_history() {
+    room(async |room| -> Result<()> {
+        without_limits(room);
+        room.script("checkout", e2e::quick());
+        let first = room.builds("checkout", "main", "alice");
+        room.goes_live("checkout main").await?;
+        room.builds("checkout", "main", "alice");
+        room.goes_live("checkout main").await?;
+        for number in 0..60 {
+            refused(room, &format!("checkout no-such-branch-{number}")).await?;
+        }
+        room.bob("rollback checkout").await;
+        let back = room.says("is live").await?;
+        ensure!(back.contains(&first), "{back}");
         Ok(())
     });
 }

@@ -133,6 +133,7 @@ fn every_public_parser_of_the_core_has_a_target() {
         "Response::retry_after" => targets.contains(".retry_after()"),
         "GitHubMac::verify" => targets.contains("mac.verify("),
         "StoredRefusal::read" => targets.contains("message::before_commit("),
+        "CopiedRequest::read" => targets.contains("run(load(&world"),
         "TagRule::parse" | "deploy_id" => targets.contains(name),
         _ => false,
     };

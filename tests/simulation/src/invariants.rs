@@ -212,7 +212,8 @@ fn nothing_left(town: &Town) {
     let store = town.store.borrow();
     let ids = |key: &String| -> Vec<String> {
         let value: Value = serde_json::from_slice(&store[key]).unwrap_or_default();
-        value["ids"].as_array().into_iter().flatten().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+        let ids = [&value["ids"], &value["committed"]].into_iter().filter_map(Value::as_array).flatten();
+        ids.filter_map(|id| id.as_str().map(str::to_owned)).collect()
     };
     let rings = store.keys().filter(|key| key.ends_with("/history") || key.ends_with("/early-ends"));
     let remembered: Vec<String> = rings.flat_map(ids).collect();

@@ -232,9 +232,10 @@ pub(crate) async fn remembered<W: World>(
     target: &Target,
 ) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
     let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
-    let all = futures::future::join_all(ring.ids.iter().map(|id| store::load(cx.world, id))).await;
+    let ids: Vec<DeploymentId> = ring.all().cloned().collect();
+    let all = futures::future::join_all(ids.iter().map(|id| store::load(cx.world, id))).await;
     let mut remembered = Vec::new();
-    for (id, facts) in ring.ids.into_iter().zip(all) {
+    for (id, facts) in ids.into_iter().zip(all) {
         match facts {
             Ok(facts) => remembered.push((id, facts)),
             // Of another version of ours: not for us to show.

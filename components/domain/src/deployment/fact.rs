@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Who writes a stored value, and so who may check whether it is ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,9 +83,16 @@ pub struct RequestFact {
 fact!(RequestFact, "request", SlackCommandAlone);
 
 /// A copy of a [`RequestFact`] as JSON. github-relay reads it never, and so needs no code for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CopiedRequest(serde_json::Value);
+
+// The answer address in it is a secret.
+impl fmt::Debug for CopiedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CopiedRequest(..)")
+    }
+}
 
 impl CopiedRequest {
     /// The request, if this build knows all of it.

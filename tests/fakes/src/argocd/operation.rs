@@ -344,6 +344,8 @@ impl ArgoCd {
             let mut story = if state.changed { app.script.health.clone() } else { Vec::new() };
             // The first reconcile sees the cluster and its health at one moment, never one without the other.
             let first = story.first().is_some_and(|(after, _)| *after == 0).then(|| story.remove(0).1);
+            // Neither does a comparison that somebody asks for before.
+            app.now.rollout = first.or(app.now.rollout);
             self.later(time, key, Event::Reconcile(first));
             for (after, health) in story {
                 time += after;
@@ -395,8 +397,9 @@ impl ArgoCd {
         if health != now.health {
             (now.health, now.health_since) = (health, at);
         }
-        // Right after a sync the health may still be the one before it.
-        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
+        // A comparison of the same second says nothing of its own. An operation that changed nothing leaves the health as it was.
+        let is_over = |state: &State, end: Millis| end / 1000 < at / 1000 || (!state.changed && end <= at);
+        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| is_over(state, end)));
         let sees_it = now.operation.is_none() && over && now.before.is_none();
         if sees_it && matches!(health, Health::Healthy | Health::Suspended) {
             now.well.extend(now.live.clone().map(|tag| (tag, at)));

@@ -7,18 +7,19 @@ use crate::world::{NOW, World};
 use domain::application::Application;
 use domain::deployment::{
     CancelFact, CommitFact, CommittedFact, EndFact, Fact, Facts, LastWord, MessageFact, Next, OutcomeFact, PushFact,
-    RequestFact, Said, State, Step, View, WatchFact, next, step,
+    RequestFact, Said, State, Step, View, WatchFact, Writer, next, step,
 };
 use domain::limits::Limits;
 use domain::message;
 use domain::message::Message;
 use domain::message::{Button, Note};
-use domain::names::{AppName, ArgoApplication, CommitSha, DeploymentId, EnvironmentName, KubeName, Target};
+use domain::names::{AppName, ArgoApplication, CommitSha, DeploymentId, EnvironmentName, KubeName, Secret, Target};
 use serde_json::Value;
 use std::fmt::Debug;
+use std::rc::Rc;
 use store::{
-    CatalogCache, Current, EarlyEnds, History, Key, Live, Lock, ManagedFiles, Pushed, Reply, Rewritten, in_flight,
-    load, load_fact, load_key, rebuild_in_flight, remember, save_fact, save_key, take_news,
+    CatalogCache, Current, EarlyEnds, History, Key, Live, Lock, ManagedFiles, Pushed, Reply, Rewritten, Seals,
+    in_flight, load, load_fact, load_key, rebuild_in_flight, remember, save_fact, save_key, take_news,
 };
 
 fn id() -> DeploymentId {
@@ -30,10 +31,26 @@ fn has_our_version(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Value>(bytes).is_ok_and(|value| value["version"] == 1)
 }
 
+/// With these bytes under a key, sealed if that can be: so whatever is in them is read.
+fn sealed(key: &str, writer: Writer, bytes: &[u8]) -> World {
+    let (secret, own) = (Secret::new("shared"), Secret::new("own"));
+    let seals = Rc::new(Seals::shared(&secret, None).with_own(&own, None));
+    let mut bytes = bytes.to_vec();
+    if let Ok(mut value) = serde_json::from_slice::<Value>(&bytes)
+        && value.is_object()
+        && seals.seal(key, writer, &mut value)
+    {
+        bytes = value.to_string().into_bytes();
+    }
+    let mut world = World::default();
+    world.seals = seals;
+    world.store.borrow_mut().insert(key.to_owned(), bytes);
+    world
+}
+
 fn fact<F: Fact + PartialEq + Debug>(bytes: &[u8]) {
-    let world = World::default();
     let key = format!("deploy-bot/deployment/{}/{}", id(), F::NAME);
-    world.store.borrow_mut().insert(key.clone(), bytes.to_vec());
+    let world = sealed(&key, F::WRITER, bytes);
     match world.run(load_fact::<F>(&world, &id())) {
         Ok(fact) => {
             assert!(has_our_version(bytes));
@@ -48,8 +65,7 @@ fn fact<F: Fact + PartialEq + Debug>(bytes: &[u8]) {
 }
 
 fn key<K: Key<Value: PartialEq + Debug> + Copy>(key: K, bytes: &[u8]) {
-    let world = World::default();
-    world.store.borrow_mut().insert(key.name(), bytes.to_vec());
+    let world = sealed(&key.name(), K::WRITER, bytes);
     match world.run(load_key(&world, key)) {
         Ok(value) => {
             assert!(has_our_version(bytes));
@@ -89,15 +105,15 @@ pub fn stored_value(data: &[u8]) {
     key(Pushed(&CommitSha::parse(&"e".repeat(40)).expect("a commit")), data);
 
     // A ring that is full of anything keeps the newest, or is left alone.
-    let world = World::default();
-    world.store.borrow_mut().insert(EarlyEnds.name(), data.to_vec());
+    let world = sealed(&EarlyEnds.name(), EarlyEnds::WRITER, data);
+    let before = world.store.borrow().get(&EarlyEnds.name()).cloned();
     match world.run(remember(&world, EarlyEnds, &id(), &[], async || Ok(()))) {
         Ok(()) => {
             let ring = world.store.borrow().get(&EarlyEnds.name()).cloned().unwrap_or_default();
             assert!(String::from_utf8_lossy(&ring).contains(id().as_str()));
         }
         Err(error) => {
-            assert!(error.is_unreadable() && world.store.borrow().get(&EarlyEnds.name()) == Some(&data.to_vec()))
+            assert!(error.is_unreadable() && world.store.borrow().get(&EarlyEnds.name()).cloned() == before)
         }
     }
 }
