@@ -85,6 +85,9 @@ limits! {
     repeat = 5_000;
     /// How long the same error of Argo CD has to last that would be final: it gives them for passing reasons, too.
     argocd_error = 60_000;
+    /// For how long the members of a Slack user group are remembered. Slack answers some 20 such questions a minute, for all people
+    /// together: https://docs.slack.dev/reference/methods/usergroups.users.list (Tier 2).
+    group_age = 60_000;
     /// Between two content writes on github.com.
     write_gap = 1_000;
     /// A minute of Slack's limits, and of GitHub's, which are so many a minute.

@@ -4,7 +4,7 @@ use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
 use domain::deployment::Writer;
 use domain::lock::{LockLog, RolledBack, TargetLock};
-use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, Target};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, SlackGroup, SlackUser, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
@@ -250,6 +250,27 @@ impl Key for LastChallenge<'_> {
 
     fn name(&self) -> String {
         format!("{PREFIX}registry/{}", self.0)
+    }
+}
+
+/// `group/<id>`: who was in a Slack user group. slack-command writes it, and believes nobody else: it permits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownGroup {
+    /// When Slack was asked.
+    pub at: Timestamp,
+    pub members: Vec<SlackUser>,
+}
+
+/// See [`KnownGroup`].
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a>(pub &'a SlackGroup);
+
+impl Key for Group<'_> {
+    type Value = KnownGroup;
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    fn name(&self) -> String {
+        format!("{PREFIX}group/{}", self.0)
     }
 }
 

@@ -739,3 +739,30 @@ fn refused_commands_push_no_committed_version_out_of_the_history() {
         Ok(())
     });
 }
+
+/// Slack answers few questions about groups. Somebody who may not deploy must not use them up for those who may.
+#[test]
+fn whoever_is_in_no_group_uses_up_no_question_of_the_members() {
+    let mut limits = limits();
+    limits["group_age"] = 60_000.into();
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
+        without_limits(room);
+        room.script("checkout", e2e::quick());
+        room.slack.lock().groups.insert("S0BACKEND".to_owned(), vec![world::ALICE.to_owned()]);
+        bob_writes(room, CATALOG, checkout(room, "    allow: { groups: [S0BACKEND] }\n"));
+        let since = room.journal.mark("Bob, who is in no group");
+        for number in 0..10 {
+            let told = refused_to(room, world::BOB, world::DEPLOYS, &format!("checkout {number}")).await?;
+            ensure!(told.contains("you aren't allowed"), "{told}");
+        }
+        room.goes_live("checkout 42").await?;
+        let asked = room.calls(since).into_iter().filter(|call| call == "slack.group").count();
+        ensure!(asked == 1, "Slack was asked {asked} times");
+        // What somebody writes into the store makes nobody a member.
+        let known = json!({ "version": 1, "at": sandbox::now(), "members": [world::BOB] });
+        room.forges("deploy-bot/group/S0BACKEND", &known).await?;
+        let told = refused_to(room, world::BOB, world::DEPLOYS, "checkout 42").await?;
+        ensure!(told.contains("you aren't allowed"), "{told}");
+        Ok(())
+    });
+}

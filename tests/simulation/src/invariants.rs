@@ -228,6 +228,7 @@ fn nothing_left(town: &Town) {
                     "deploy-bot/target/",
                     "deploy-bot/application/",
                     "deploy-bot/registry/",
+                    "deploy-bot/group/",
                     "deploy-bot/seen/",
                     "deploy-bot/selected/",
                 ];

@@ -16,7 +16,7 @@ use domain::github::ReviewsState;
 use domain::lock::TargetLock;
 use domain::names::{BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
 use domain::refusal::Refusal;
-use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
+use store::{Group, KnownGroup, Lock, LockOfAll, RolledBackVersions, StoreError};
 
 /// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
 pub(crate) async fn authorise<'c, W: World>(
@@ -77,9 +77,22 @@ async fn check_with_groups<T, W: World>(
     }
 }
 
+/// Slack is asked about a group once a minute, whoever wants to know: somebody who is in no group must not use up the questions of those
+/// who are.
 async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {
+    let now = cx.world.now();
+    let known = store::load_key(cx.world, Group(group)).await.ok().flatten();
+    let is_fresh = |known: &KnownGroup| known.at <= now && now.since(known.at) < cx.settings.limits.group_age;
+    if let Some(known) = known.filter(is_fresh) {
+        return Ok(known.members.contains(user));
+    }
     let members = cx.read(async || members_of(cx, group).await).await?;
-    Ok(members.contains(user))
+    let known = KnownGroup { at: now, members };
+    // Without the note, Slack is asked again.
+    if let Err(error) = store::save_key(cx.world, Group(group), &known).await {
+        cx.world.log(Line::error("group_not_remembered").of(cx.id).with("cause", error.why()));
+    }
+    Ok(known.members.contains(user))
 }
 
 async fn members_of<W: World>(cx: &Context<'_, W>, group: &SlackGroup) -> Result<Vec<SlackUser>, Fault> {
