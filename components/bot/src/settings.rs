@@ -605,9 +605,9 @@ mod tests {
         let signs =
             |secret: &str| clients::signature::sign_sha256(&SigningKey::new(&Secret::new(secret)).unwrap(), body);
         for (secret, expected) in [(SIGNING, true), (PREVIOUS, true), ("11111111111111111111111111111111", false)] {
-            let mut mac = clients::signature::GitHubMac::new(&keys);
+            let mut mac = clients::signature::GitHubMac::new(&keys, &signs(secret)).unwrap();
             mac.update(body);
-            assert_eq!(mac.verify(&signs(secret)).is_ok(), expected, "{secret}");
+            assert_eq!(mac.verify().is_ok(), expected, "{secret}");
         }
     }
 
