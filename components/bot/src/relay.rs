@@ -18,7 +18,7 @@ use crate::reply::Declined;
 use crate::settings::{GitOps, GithubRelaySettings, SettingError, Variables};
 use crate::world::{Line, World, within};
 use clients::argocd::{self, RelayHeaders};
-use clients::github::{Push, PushedCommit};
+use clients::github::Push;
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
 use clients::signature::{GitHubMac, SignatureError, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
@@ -27,6 +27,7 @@ use domain::limits;
 use domain::message;
 use domain::names::{CommitSha, DeploymentId};
 use outline::{Kept, Outline};
+use people::Whose;
 use store::{BranchRewritten, Rewritten, StoreError};
 
 /// The headers that are looked at.
@@ -247,11 +248,9 @@ async fn not_ours(
     is_known: bool,
 ) -> Answer {
     world.log(Line::error("not_our_push").of(id).with("reason", reason));
-    // Perhaps the commit of a deployment that is forgotten by now.
-    if !is_known && push.commits.iter().all(PushedCommit::looks_like_ours) {
-        return ignored(reason);
-    }
-    people::note(world, push, reason).await
+    // Perhaps the commit of a deployment that is forgotten by now, if the bot's own account pushed it.
+    let whose = if is_known { Whose::Anybodys } else { Whose::NotTheBots };
+    people::note(world, push, whose, reason).await
 }
 
 fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> Answer {

@@ -1,10 +1,11 @@
 //! Attacks at the edges of the bot: at its two doors before a signature is checked, by what GitHub delivers late, at
 //! the addresses that the bot calls, and with what is left in the store.
 
-use crate::pushes::{one_commit, signed};
+use crate::pushes::{answer_to, one_commit, signed};
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::Outgoing;
+use fakes::github::{GitHub, NewCommit};
 use fakes::slack::signature;
 use sandbox::{now, world};
 use serde_json::json;
@@ -207,5 +208,46 @@ fn an_older_rewrite_that_comes_late_does_not_hide_a_newer_one() {
             ensure!(stored["after"] == json!(newest.repeat(40)), "after {after}: {stored}");
         }
         Ok(())
+    });
+}
+
+/// Anybody who may push can write the bot's trailer, and has GitHub's own committer by editing on its pages.
+#[test]
+fn a_push_that_poses_as_a_forgotten_deploy_is_announced() {
+    const MADE_UP: &str = "Deploy checkout main-0123456\n\nDeploy-Id: 00112233445566778899aabbccddeeff";
+    const VALUES: &str = "checkout/values.yaml";
+    room(async |room| -> Result<()> {
+        room.goes_live("checkout 42").await?;
+        room.nothing_left().await?;
+        let text = String::from_utf8_lossy(&room.file(VALUES)).into_owned();
+        let smuggled = |replicas: u32| {
+            let text = text.replace("replicaCount: 2", &format!("replicaCount: {replicas}"));
+            NewCommit { on_the_web: true, ..NewCommit::new(MADE_UP, &[(VALUES, &text)]) }
+        };
+        let announced = async |count: usize| {
+            let look = |_: &sandbox::Sandbox| (room.announcements().len() == count).then_some(());
+            room.until(&format!("announcement number {count}"), PATIENCE, look).await
+        };
+        let alone = |github: &mut GitHub| {
+            github.push(world::GITOPS, "main", "carol", &[smuggled(7)]);
+        };
+        let answer = answer_to(room, alone).await?;
+        ensure!(answer.contains("noted"), "{answer}");
+        announced(1).await?;
+        // Among others that touch nothing.
+        let among = |github: &mut GitHub| {
+            let notes = NewCommit::new("Notes", &[("NOTES.md", "Because")]);
+            github.push(world::GITOPS, "main", "carol", &[smuggled(8), notes]);
+        };
+        let answer = answer_to(room, among).await?;
+        ensure!(answer.contains("noted"), "{answer}");
+        announced(2).await?;
+        // The bot's own account, of another installation say, is the only one that is believed.
+        let own = |github: &mut GitHub| {
+            github.push(world::GITOPS, "main", world::BOT_LOGIN, &[smuggled(9)]);
+        };
+        let answer = answer_to(room, own).await?;
+        ensure!(answer.contains("ignored"), "{answer}");
+        room.all_told().await
     });
 }

@@ -54,7 +54,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
             let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
             let read =
                 async || github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
-            let now = file.insert(cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?);
+            let read = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?;
+            let now = file.insert(read.file);
             let text = text_of(cx, path, now).await?;
             let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
             checked = source.head;
