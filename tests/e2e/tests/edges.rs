@@ -2,11 +2,13 @@
 //! the addresses that the bot calls, and with what is left in the store.
 
 use crate::pushes::{answer_to, one_commit, signed};
+use crate::settings::{named_at_healthz, named_in_the_log};
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::Outgoing;
-use fakes::github::{GitHub, NewCommit};
+use fakes::github::{GitHub, NewCommit, webhook_headers};
 use fakes::slack::signature;
+use http::Request;
 use sandbox::{now, world};
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -249,5 +251,102 @@ fn a_push_that_poses_as_a_forgotten_deploy_is_announced() {
         let answer = answer_to(room, own).await?;
         ensure!(answer.contains("ignored"), "{answer}");
         room.all_told().await
+    });
+}
+
+// ---- where the bot calls ----
+
+#[test]
+fn a_token_goes_to_no_host_without_tls() {
+    room(async |room| -> Result<()> {
+        let begin = room.journal.mark("plain");
+        for name in ["slack_url", "github_url", "registry_url", "registry_token_url", "argocd_url"] {
+            let good = room.variables.insert(name.to_owned(), "http://plain.example:8080".to_owned());
+            room.restart_bot().await?;
+            let said = room.log().len();
+            let answer = room.alice("checkout 42").await;
+            ensure!(answer.body.contains(&format!("the setting `{name}` is")), "{name}: {}", answer.body);
+            named_in_the_log(room, said, name, 1).await?;
+            named_at_healthz(room, name).await?;
+            if name == "argocd_url" {
+                let said = room.log().len();
+                let body = br#"{"zen":"x"}"#.to_vec();
+                let headers =
+                    webhook_headers(world::WEBHOOK_SECRET, "ping", "72d3162e-cc78-11e3-81ab-4c9367dc0958", &body);
+                let ping = Outgoing { at: now(), path: WEBHOOK.to_owned(), headers, body };
+                ensure!(room.bot.send(&ping).await.status == Some(503));
+                named_in_the_log(room, said, name, 1).await?;
+            }
+            // Unless the operator says so.
+            room.variables.insert("plain_http_hosts".to_owned(), "other.example, plain.example:8080".to_owned());
+            room.restart_bot().await?;
+            let ready = room.bot.request(Request::get("/healthz?ready").body(Vec::new())?).await;
+            ensure!(ready.status == Some(200), "{name}: {}", ready.body);
+            room.variables.insert("plain_http_hosts".to_owned(), String::new());
+            room.variables.insert(name.to_owned(), good.unwrap_or_default());
+        }
+        ensure!(room.calls(begin).is_empty(), "nothing was called");
+        Ok(())
+    });
+}
+
+/// The stand-in is two registries: what it is called by its address is another one than what it is called by its name.
+#[test]
+fn a_registry_gets_no_token_that_is_for_another() {
+    room(async |room| -> Result<()> {
+        room.slack.lock().limits = None;
+        let first = room.registry.origin();
+        let by_name = first.replace("127.0.0.1", "localhost");
+        let (host, other) = (first.trim_start_matches("http://").to_owned(), by_name.trim_start_matches("http://"));
+        // The token server of the first one.
+        room.variables.insert("registry_url".to_owned(), "https://registry.example".to_owned());
+        room.variables.insert("registry_token_url".to_owned(), first.clone());
+        room.variables.insert("registry2_url".to_owned(), by_name.clone());
+        room.restart_bot().await?;
+        let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).replace(&host, other);
+        let push = |catalog: &str| {
+            let files = [("deploy-bot.yaml", catalog)];
+            room.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Another registry");
+        };
+        push(&catalog);
+        room.registry.lock().realm = Some(format!("{first}/token"));
+        let begin = room.journal.mark("another's");
+        room.alice("checkout 42").await;
+        room.says("the setting `registry_token_url`").await?;
+        room.nothing_left().await?;
+        ensure!(!room.calls(begin).contains(&"registry.token".to_owned()), "no token is asked for");
+
+        // The scope is ours, wherever the registry would like another one.
+        room.registry.lock().realm = Some(format!("{by_name}/token?scope=repository:acme/secret:pull"));
+        let since = room.journal.entries().len();
+        room.alice("checkout 42").await;
+        let asked = |room: &sandbox::Sandbox| {
+            let entries = room.journal.entries();
+            entries.into_iter().skip(since).find(|entry| entry.call == "registry.token").map(|entry| entry.target)
+        };
+        let asked = room.until("question for a token", PATIENCE, asked).await?;
+        ensure!(asked.contains("scope=repository%3Aacme%2Fcheckout%3Apull") && !asked.contains("secret"), "{asked}");
+        room.all_told().await
+    });
+}
+
+#[test]
+fn an_image_in_a_registry_that_no_variable_names_is_not_asked_for() {
+    room(async |room| -> Result<()> {
+        room.slack.lock().limits = None;
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let good = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+        for evil in ["evil.azurecr.io", "evil.execute-api.eu-central-1.amazonaws.com", "evil-docker.pkg.dev"] {
+            let catalog = good.replace(&host, evil);
+            let files = [("deploy-bot.yaml", catalog.as_str())];
+            room.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Another registry");
+            let begin = room.journal.mark(evil);
+            room.alice("checkout 42").await;
+            let said = room.says(&format!("set `registry2_url` to `https://{evil}`")).await?;
+            ensure!(said.contains("not deployed: I may not ask the registry"), "{said}");
+            room.all_told().await?;
+            ensure!(!room.calls(begin).iter().any(|call| call.starts_with("registry.")), "nobody was asked");
+        }
+        Ok(())
     });
 }
