@@ -10,9 +10,9 @@ use crate::request::{Asker, Content, FollowUp, Saved, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
 use crate::{ask, deploy};
-use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_body};
-use clients::signature::{Keys, deployment_id, slack_signed};
-use clients::slack::{self, Interaction, SlashCommand};
+use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_request};
+use clients::signature::{Keys, SignatureError, SlackClaim, deployment_id};
+use clients::slack::{self, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact};
 use domain::fault::{Cause, Fault, System};
@@ -25,7 +25,7 @@ use futures::future::join;
 use store::StoreError;
 
 /// The headers that are looked at.
-pub const HEADERS: &[&str] = &["content-type", "x-slack-request-timestamp", "x-slack-signature"];
+pub const HEADERS: &[&str] = &["content-length", "content-type", "x-slack-request-timestamp", "x-slack-signature"];
 
 /// The longest body that is read from Slack. Slack's own are a few KiB.
 const BODY_LIMIT: usize = 64 << 10;
@@ -96,6 +96,9 @@ pub fn not_set(error: &SettingError) -> Declined {
 }
 
 /// Proves that the request is Slack's and understands its form. Needs no store and no Redis.
+///
+/// **Invariant:** nothing of a body is understood before its signature is checked, and without a signature that can
+/// be one no body is read. The exception is Slack's check of our certificate, which does nothing.
 pub async fn verify(
     head: &Inbound,
     body: &mut impl Chunks,
@@ -104,6 +107,7 @@ pub async fn verify(
 ) -> Result<Verified, Declined> {
     let refuse = Declined::reason;
     let empty = || Declined { answer: Answer::empty(StatusCode::OK), line: None };
+    let unauthorized = |error: SignatureError| refuse(StatusCode::UNAUTHORIZED, &error.to_string());
     // Slack asks so whether the address answers, without a signature.
     if head.method == Method::GET && head.query.split('&').any(|pair| pair == "ssl_check=1") {
         return Err(empty());
@@ -114,30 +118,30 @@ pub async fn verify(
     if !head.content_type_is("application/x-www-form-urlencoded") {
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/x-www-form-urlencoded only"));
     }
-    let body = match read_body(body, BODY_LIMIT).await {
-        Ok(Some(body)) => body,
-        Ok(None) => return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "more than 64 KiB")),
-        Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
+    let timestamp = head.header("x-slack-request-timestamp").unwrap_or_default();
+    let signature = head.header("x-slack-signature").unwrap_or_default();
+    let claim = match SlackClaim::read(timestamp, signature, now) {
+        Ok(claim) => claim,
+        Err(error) => {
+            let read = read_request(head, body, LONGEST_CHECK).await.map_err(Declined::broken)?;
+            let is_check = read.is_some_and(|body| is_ssl_check(&body));
+            return Err(if is_check { empty() } else { unauthorized(error) });
+        }
     };
-    let typed = SlashCommand::parse(&body);
-    if typed == Ok(None) {
-        return Err(empty());
-    }
     let keys = SlackCommandSettings::keys(variables).map_err(|error| {
         let answer = Answer::reason(StatusCode::SERVICE_UNAVAILABLE, "unready", "a secret is not set");
         Declined::setting(&error, answer)
     })?;
-    let timestamp = head.header("x-slack-request-timestamp").unwrap_or_default();
-    let signature = head.header("x-slack-signature").unwrap_or_default();
+    let body = read_request(head, body, BODY_LIMIT).await.map_err(Declined::broken)?;
+    let body = body.ok_or_else(|| refuse(StatusCode::PAYLOAD_TOO_LARGE, "more than 64 KiB"))?;
     // Slack's own time, so that the same click writes the same bytes on every replica.
-    let at = slack_signed(&keys, timestamp, &body, signature, now)
-        .map_err(|error| refuse(StatusCode::UNAUTHORIZED, &error.to_string()))?;
+    let at = claim.verify(&keys, &body).map_err(unauthorized)?;
     if head.path == "/slack/interaction" {
         let pressed = Interaction::parse(&body);
         let pressed = pressed.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
         return Ok(verified_press(pressed, &keys, at));
     }
-    match typed {
+    match SlashCommand::parse(&body) {
         Ok(None) => Err(empty()),
         Ok(Some(command)) => {
             let id = deployment_id(&keys.current, Some(&command.team), &command.trigger_id);

@@ -18,20 +18,30 @@ use crate::reply::Declined;
 use crate::settings::{GitOps, GithubRelaySettings, SettingError, Variables};
 use crate::world::{Line, World, within};
 use clients::argocd::{self, RelayHeaders};
-use clients::github::{Push, PushedCommit};
+use clients::github::Push;
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode};
-use clients::signature::{GitHubMac, sign_sha1, sign_sha256};
+use clients::signature::{GitHubMac, SignatureError, sign_sha1, sign_sha256};
 use domain::deployment::{CommitFact, CommittedFact, PushFact};
 use domain::fault::Fault;
 use domain::limits;
 use domain::message;
 use domain::names::{CommitSha, DeploymentId};
 use outline::{Kept, Outline};
+use people::Whose;
 use store::{BranchRewritten, Rewritten, StoreError};
 
 /// The headers that are looked at.
-pub const HEADERS: &[&str] =
-    &["content-type", "x-github-delivery", "x-github-event", "x-hub-signature", "x-hub-signature-256"];
+pub const HEADERS: &[&str] = &[
+    "content-length",
+    "content-type",
+    "x-github-delivery",
+    "x-github-event",
+    "x-hub-signature",
+    "x-hub-signature-256",
+];
+
+/// The longest body that is read from GitHub, in bytes: a longer event is never sent.
+const BODY_LIMIT: usize = 25 << 20;
 
 /// A delivery that is GitHub's.
 pub struct Verified {
@@ -62,22 +72,23 @@ pub async fn verify(head: &Inbound, body: &mut impl Chunks, variables: &Variable
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json only"));
     }
     let keys = GithubRelaySettings::keys(variables).map_err(|error| not_set(&error))?;
-    let Some(signature) = head.header("x-hub-signature-256") else {
-        return Err(refuse(StatusCode::UNAUTHORIZED, "the signature is missing"));
-    };
-    let mut mac = GitHubMac::new(&keys);
-    let mut kept = Kept::Whole(Vec::new());
-    loop {
-        match body.chunk().await {
-            Ok(Some(chunk)) => {
-                mac.update(&chunk);
-                kept = kept.take(&chunk);
-            }
-            Ok(None) => break,
-            Err(_) => return Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
-        }
+    let unauthorized = |error: SignatureError| refuse(StatusCode::UNAUTHORIZED, &error.to_string());
+    let signature = head.header("x-hub-signature-256").unwrap_or_default();
+    let mut mac = GitHubMac::new(&keys, signature).map_err(unauthorized)?;
+    let too_long = || refuse(StatusCode::PAYLOAD_TOO_LARGE, "more than 25 MiB");
+    if head.is_longer_than(BODY_LIMIT) {
+        return Err(too_long());
     }
-    mac.verify(signature).map_err(|error| refuse(StatusCode::UNAUTHORIZED, &error.to_string()))?;
+    let (mut kept, mut length) = (Kept::Whole(Vec::new()), 0_usize);
+    while let Some(chunk) = body.chunk().await.map_err(Declined::broken)? {
+        length = length.saturating_add(chunk.len());
+        if length > BODY_LIMIT {
+            return Err(too_long());
+        }
+        mac.update(&chunk);
+        kept = kept.take(&chunk);
+    }
+    mac.verify().map_err(unauthorized)?;
     Ok(Verified { headers: relay_headers(head, signature), body: kept })
 }
 
@@ -206,10 +217,21 @@ async fn rewritten(world: &impl World, push: &Push<'_>) -> Answer {
     let at = push.pushed(world.now());
     let fact = BranchRewritten { at, before: short(&push.before), after: short(&push.after) };
     world.log(Line::error("branch_rewritten").with("before", fact.before.as_str()).with("after", fact.after.as_str()));
-    match store::save_key(world, Rewritten, &fact).await {
+    match save_newest(world, &fact).await {
         Ok(()) => ignored("the branch was rewritten"),
         Err(error) => failed(world, None, error),
     }
+}
+
+/// The newest rewrite counts: a delivery that comes late or again must not let a commit be synced that a newer rewrite
+/// has removed. What this build cannot read is written anew.
+async fn save_newest(world: &impl World, fact: &BranchRewritten) -> Result<(), StoreError> {
+    match store::load_key(world, Rewritten).await {
+        Ok(Some(known)) if known.at >= fact.at => return Ok(()),
+        Err(error) if !error.is_unreadable() => return Err(error),
+        _ => {}
+    }
+    store::save_key(world, Rewritten, fact).await
 }
 
 /// At most a commit id's length of outside text goes into a key.
@@ -226,11 +248,9 @@ async fn not_ours(
     is_known: bool,
 ) -> Answer {
     world.log(Line::error("not_our_push").of(id).with("reason", reason));
-    // Perhaps the commit of a deployment that is forgotten by now.
-    if !is_known && push.commits.iter().all(PushedCommit::looks_like_ours) {
-        return ignored(reason);
-    }
-    people::note(world, push, reason).await
+    // Perhaps the commit of a deployment that is forgotten by now, if the bot's own account pushed it.
+    let whose = if is_known { Whose::Anybodys } else { Whose::NotTheBots };
+    people::note(world, push, whose, reason).await
 }
 
 fn failed(world: &impl World, id: Option<&DeploymentId>, error: StoreError) -> Answer {

@@ -7,7 +7,7 @@
 use crate::world::Line;
 use clients::argocd::ArgoCd;
 use clients::github::GitHub;
-use clients::registry::{Registry, parse_credentials};
+use clients::registry::{REGISTRIES, Registry, parse_credentials};
 use clients::signature::{Keys, SigningKey};
 use clients::slack::Slack;
 use domain::fault::{Cause, Fault, System};
@@ -73,13 +73,39 @@ impl Variables {
         if self.text(name).is_empty() { Ok(None) } else { read(name).map(Some) }
     }
 
-    /// An origin over HTTP. A trailing slash is fine for Spin, so it is fine here.
+    /// An origin over HTTP. A trailing slash is fine for Spin, so it is fine here. Each of them gets a secret or a
+    /// webhook, or says whether an image is there.
     fn origin(&self, name: &'static str) -> Result<UrlOrigin, SettingError> {
+        let plain_hosts = self.plain_hosts()?;
         let text = self.set(name)?;
         let origin = UrlOrigin::parse(text.strip_suffix('/').unwrap_or(text)).ok();
-        origin
+        let origin = origin
             .filter(|origin| origin.as_str().starts_with("http"))
-            .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most"))
+            .ok_or(SettingError::new(name, "is not http://host or https://host, with a port at most"))?;
+        if !origin.is_private(&plain_hosts) {
+            return Err(SettingError::new(name, "is not https, and plain_http_hosts does not have its host"));
+        }
+        Ok(origin)
+    }
+
+    /// The hosts that are spoken to without TLS, as an operator lists them.
+    fn plain_hosts(&self) -> Result<Vec<&str>, SettingError> {
+        let name = "plain_http_hosts";
+        let hosts: Vec<&str> = self.text(name).split([',', ' ']).filter(|host| !host.is_empty()).collect();
+        let is_host = |host: &&str| UrlOrigin::parse(&format!("http://{host}")).is_ok();
+        let wrong = SettingError::new(name, "is not a list of hosts, each with a port at most");
+        if hosts.iter().all(is_host) { Ok(hosts) } else { Err(wrong) }
+    }
+
+    /// The registries that variables name.
+    fn registries(&self) -> Result<BTreeMap<&'static str, UrlOrigin>, SettingError> {
+        let mut named = BTreeMap::new();
+        for name in REGISTRIES {
+            if let Some(url) = self.if_set(name, |name| self.origin(name))? {
+                named.insert(name, url);
+            }
+        }
+        Ok(named)
     }
 
     fn switch(&self, name: &'static str) -> Result<bool, SettingError> {
@@ -255,8 +281,12 @@ impl Settings for SlackCommandSettings {
         "registry_url",
         "registry_token_url",
         "registry_credentials",
+        "registry2_url",
+        "registry3_url",
+        "registry4_url",
         "argocd_url",
         "argocd_root_path",
+        "plain_http_hosts",
         "redis_url",
         "redis_origin",
     ];
@@ -278,7 +308,7 @@ impl Settings for SlackCommandSettings {
             gitops: GitOps::read(variables)?,
             catalog_path: variables.required("catalog_path", FilePath::parse)?,
             registry: Registry {
-                url: variables.if_set("registry_url", |name| variables.origin(name))?,
+                named: variables.registries()?,
                 token_url: variables.if_set("registry_token_url", |name| variables.origin(name))?,
                 credentials: variables.required("registry_credentials", parse_credentials)?,
             },
@@ -330,6 +360,7 @@ impl Settings for GithubRelaySettings {
         "argocd_url",
         "argocd_root_path",
         "argocd_webhook_secret",
+        "plain_http_hosts",
         "relay",
         "catalog_path",
         "redis_url",
@@ -385,6 +416,7 @@ impl Settings for SyncPollerSettings {
         "store_key",
         "store_key_previous",
         "slack_url",
+        "plain_http_hosts",
         "redis_url",
         "redis_origin",
     ];
@@ -437,6 +469,10 @@ mod tests {
                 ("registry_url", ""),
                 ("registry_token_url", ""),
                 ("registry_credentials", "{}"),
+                ("registry2_url", ""),
+                ("registry3_url", ""),
+                ("registry4_url", ""),
+                ("plain_http_hosts", ""),
                 ("argocd_url", "https://argocd.acme.example"),
                 ("argocd_root_path", ""),
                 ("argocd_token", "eyJhbGciOiJIUzI1NiJ9.hush"),
@@ -498,6 +534,10 @@ mod tests {
             "slack_team_id",
             "registry_url",
             "registry_token_url",
+            "registry2_url",
+            "registry3_url",
+            "registry4_url",
+            "plain_http_hosts",
             "argocd_root_path",
             "argocd_webhook_secret",
         ];
@@ -563,8 +603,11 @@ mod tests {
             "https://hush example",
             "ftp://hush.example",
             "redis://hush.example",
+            "http://hush.example",
+            "http://hush.example:8080",
         ];
-        for name in ["slack_url", "github_url", "argocd_url", "registry_url", "registry_token_url"] {
+        let registries = REGISTRIES.into_iter().chain(["registry_token_url"]);
+        for name in registries.chain(["slack_url", "github_url", "argocd_url"]) {
             let fine = [
                 "https://a.example",
                 "https://a.example/",
@@ -573,6 +616,20 @@ mod tests {
                 "http://[::1]:80",
             ];
             check(name, &fine, &bad);
+        }
+        check(
+            "plain_http_hosts",
+            &["a.example", "a, b:80 ,[::1]"],
+            &["http://hush.example", "hush/b", "*.hush", "a:0"],
+        );
+        let mut plain = with("plain_http_hosts", "b.example, a.example:8080");
+        for (url, expected) in
+            [("http://a.example:8080", true), ("http://b.example:1", true), ("http://a.example", false)]
+        {
+            plain.0.insert("argocd_url", url.to_owned());
+            for (_, read) in COMPONENTS {
+                assert_eq!(read(&plain).is_ok(), expected, "{url}");
+            }
         }
         let slack =
             SlackCommandSettings::read(&with("slack_url", "https://a.example/")).map(|settings| settings.slack.url);
@@ -651,9 +708,9 @@ mod tests {
         let signs =
             |secret: &str| clients::signature::sign_sha256(&SigningKey::new(&Secret::new(secret)).unwrap(), body);
         for (secret, expected) in [(SIGNING, true), (PREVIOUS, true), ("11111111111111111111111111111111", false)] {
-            let mut mac = clients::signature::GitHubMac::new(&keys);
+            let mut mac = clients::signature::GitHubMac::new(&keys, &signs(secret)).unwrap();
             mac.update(body);
-            assert_eq!(mac.verify(&signs(secret)).is_ok(), expected, "{secret}");
+            assert_eq!(mac.verify().is_ok(), expected, "{secret}");
         }
     }
 
@@ -710,6 +767,8 @@ mod tests {
             error("gitops_repo", ""),
             error("argocd_url", "https://hush.example/api"),
             error("argocd_url", "redis://hush.example"),
+            error("argocd_url", "http://hush.example"),
+            error("plain_http_hosts", "http://hush"),
             error("redis_url", "hush"),
             error("slack_signing_secret", ""),
             error("slack_bot_token", ""),
@@ -724,6 +783,8 @@ mod tests {
         the variable gitops_repo is not set
         the variable argocd_url is not http://host or https://host, with a port at most
         the variable argocd_url is not http://host or https://host, with a port at most
+        the variable argocd_url is not https, and plain_http_hosts does not have its host
+        the variable plain_http_hosts is not a list of hosts, each with a port at most
         the variable redis_url is malformed
         the variable slack_signing_secret is missing or shorter than 16 bytes
         the variable slack_bot_token is missing or shorter than 16 bytes

@@ -26,7 +26,9 @@ pub use api::GitHub;
 pub use commit::*;
 pub use compare::*;
 pub use deployments::*;
-pub use files::{FileState, catalog, catalog_request, raw_blob, raw_blob_request, read_catalog, read_raw_blob};
+pub use files::{
+    FileAtHead, FileState, catalog, catalog_request, raw_blob, raw_blob_request, read_catalog, read_raw_blob,
+};
 pub use history::*;
 pub use push::{Push, PushedCommit, Repository};
 pub use snapshot::*;

@@ -216,6 +216,13 @@ impl Inbound {
         values.next().is_none().then_some(value)
     }
 
+    /// Whether the head says already that the body is longer than this. A length that is given twice or is no
+    /// number is not believed: the body is counted anyway.
+    pub fn is_longer_than(&self, limit: usize) -> bool {
+        let length = self.header("content-length").and_then(|length| length.parse::<u64>().ok());
+        length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limit))
+    }
+
     /// Whether the content type is this one, with any parameters.
     pub fn content_type_is(&self, wanted: &str) -> bool {
         let essence = self.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
@@ -245,6 +252,11 @@ impl Answer {
     pub fn reason(status: StatusCode, outcome: &str, reason: &str) -> Self {
         Self::json(status, &serde_json::json!({ "outcome": outcome, "reason": reason }))
     }
+}
+
+/// Reads the body of a request to us; `None`: it is longer than `limit`, or says so.
+pub async fn read_request(head: &Inbound, body: &mut impl Chunks, limit: usize) -> Result<Option<Vec<u8>>, HttpError> {
+    if head.is_longer_than(limit) { Ok(None) } else { read_body(body, limit).await }
 }
 
 /// Reads a whole body; `None`: it is longer than `limit`.
@@ -285,6 +297,17 @@ mod tests {
         assert_eq!(inbound(&[("x-a", b"1"), ("x-a", b"2"), ("x-b", b"3")]).header("x-b"), Some("3"));
         assert_eq!(inbound(&[("x-a", b"")]).header("x-a"), Some(""));
         assert_eq!(inbound(&[("x-a", b"caf\xe9")]).header("x-a"), None);
+    }
+
+    #[test]
+    fn a_length_in_the_head_is_believed_if_it_is_one() {
+        for (value, expected) in
+            [("10", false), ("11", true), ("18446744073709551615", true), ("-1", false), ("", false)]
+        {
+            assert_eq!(inbound(&[("content-length", value.as_bytes())]).is_longer_than(10), expected, "{value}");
+        }
+        assert!(!inbound(&[]).is_longer_than(0));
+        assert!(!inbound(&[("content-length", b"11"), ("content-length", b"11")]).is_longer_than(10));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! for one.
 //!
 //! The registry says where to log in, and its word is outside text: credentials go to an origin of our own
-//! list, or nowhere. A registry answers 404, as for a missing tag, if `Accept` lacks the manifest's media
+//! list, or nowhere, and a token is asked for our own scope. Which registries are asked at all is on a list, too. A registry answers 404, as for a missing tag, if `Accept` lacks the manifest's media
 //! type: all four are sent.
 
 mod challenge;
@@ -26,15 +26,19 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.o
 /// The registries whose token server has another host than they have themselves.
 const TOKEN_SERVERS: [(&str, &str); 2] =
     [("docker.io", "https://auth.docker.io"), ("registry.gitlab.com", "https://gitlab.com")];
+/// The registries that are asked without being named: they belong to one vendor each, at one host each.
+const WELL_KNOWN: [&str; 3] = ["docker.io", "ghcr.io", "quay.io"];
+/// The variables that name the others, each the registry's origin.
+pub const REGISTRIES: [&str; 4] = ["registry_url", "registry2_url", "registry3_url", "registry4_url"];
 /// The largest manifest that a registry has to take. A manifest only comes from a registry without HEAD.
 const MAX_MANIFEST: usize = 4 << 20;
 
 /// How registries are reached.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    /// One registry besides the well-known ones.
-    pub url: Option<UrlOrigin>,
-    /// Its token server, if that has another origin.
+    /// The registries besides the well-known ones, by the variable that names each.
+    pub named: BTreeMap<&'static str, UrlOrigin>,
+    /// The token server of the registry that `registry_url` names, if that has another origin.
     pub token_url: Option<UrlOrigin>,
     /// By a registry's host, as image names have it (`docker.io`, `ghcr.io`, `127.0.0.1:5000`).
     pub credentials: BTreeMap<String, Credential>,
@@ -136,12 +140,7 @@ async fn ask(
 /// Logs in as the registry asked last time, before the registry asks again: two round trips less. `None`:
 /// that did not work, and [`image_digest`] will be asked for a login.
 pub async fn log_in_ahead(http: &impl Http, registry: &Registry, image: &ImageName, challenge: &str) -> Option<Login> {
-    let mut challenges = challenges(challenge);
-    for challenge in &mut challenges {
-        // The scope names the repository of the last question.
-        challenge.parameters.retain(|(name, _)| !name.eq_ignore_ascii_case("scope"));
-    }
-    log_in(http, registry, image, &challenges).await.ok().flatten()
+    log_in(http, registry, image, &challenges(challenge)).await.ok().flatten()
 }
 
 /// What the registry knows, and how the registry asked for a login, if it did: worth keeping for the
@@ -164,22 +163,33 @@ pub struct Login {
 }
 
 impl Registry {
+    /// Whether the image's registry may be asked. `spin.toml` allows no other host.
+    pub fn has(&self, image: &ImageName) -> bool {
+        WELL_KNOWN.contains(&image.host()) || self.named.values().any(|url| is_of(url, image))
+    }
+
+    /// The first variable that names no registry yet.
+    pub fn free_variable(&self) -> Option<&'static str> {
+        REGISTRIES.into_iter().find(|name| !self.named.contains_key(name))
+    }
+
     /// Where the image's registry answers; a loopback address is spoken to without TLS, as Docker does.
     fn origin(&self, image: &ImageName) -> String {
         let plain = format!("http://{}", image.api_host());
-        match &self.url {
-            Some(url) if authority(url).eq_ignore_ascii_case(image.host()) => url.to_string(),
+        match self.named.values().find(|url| is_of(url, image)) {
+            Some(url) => url.to_string(),
             _ if UrlOrigin::parse(&plain).is_ok_and(|origin| origin.is_loopback()) => plain,
             _ => format!("https://{}", image.api_host()),
         }
     }
 
     /// The origins that may see the credentials for this image: the registry, its known token server, the
-    /// configured one.
+    /// configured one if it is of this registry.
     fn token_servers(&self, image: &ImageName) -> Vec<String> {
         let known =
             TOKEN_SERVERS.iter().filter(|(host, _)| *host == image.host()).map(|(_, server)| (*server).to_owned());
-        let configured = self.token_url.iter().map(UrlOrigin::to_string);
+        let is_first = self.named.get("registry_url").is_some_and(|url| is_of(url, image));
+        let configured = self.token_url.iter().filter(|_| is_first).map(UrlOrigin::to_string);
         [self.origin(image)].into_iter().chain(known).chain(configured).collect()
     }
 
@@ -225,15 +235,15 @@ fn token_request(registry: &Registry, image: &ImageName, challenge: &Challenge) 
         let cause = Cause::Setting { variable: "registry_token_url".to_owned() };
         Fault::new(System::Registry, "log in to the registry at the other host that it names", cause)
     })?;
-    let path = realm.path_and_query().map_or("/", |path| path.as_str());
     let mut query = form_urlencoded::Serializer::new(String::new());
+    let given = form_urlencoded::parse(realm.query().unwrap_or_default().as_bytes());
+    query.extend_pairs(given.filter(|(name, _)| !name.eq_ignore_ascii_case("scope")));
     if let Some(service) = challenge.parameter("service") {
         query.append_pair("service", service);
     }
-    let own_scope = format!("repository:{}:pull", image.repository());
-    query.append_pair("scope", challenge.parameter("scope").unwrap_or(&own_scope));
-    let separator = if path.contains('?') { '&' } else { '?' };
-    let request = Request::get(format!("{server}{path}{separator}{}", query.finish()));
+    // Our own, whatever the registry asks for: the token that comes back is shown to that registry.
+    query.append_pair("scope", &format!("repository:{}:pull", image.repository()));
+    let request = Request::get(format!("{server}{}?{}", realm.path(), query.finish()));
     Ok(match registry.basic(image) {
         Some(basic) => request.authorization(&basic),
         None => request,
@@ -268,8 +278,8 @@ async fn send(http: &impl Http, request: Request, doing: &str) -> Result<Respons
     http.send(request).await.map_err(|error| Fault::new(System::Registry, doing, error.into()))
 }
 
-fn authority(origin: &UrlOrigin) -> &str {
-    origin.as_str().split_once("://").map(|(_, authority)| authority).unwrap_or_default()
+fn is_of(origin: &UrlOrigin, image: &ImageName) -> bool {
+    origin.authority().eq_ignore_ascii_case(image.host())
 }
 
 /// Whether the address is below that origin: the same scheme, host and port, and nothing before the host.

@@ -67,55 +67,65 @@ pub enum SignatureError {
     Wrong,
 }
 
-/// Checks `X-Slack-Signature` over `X-Slack-Request-Timestamp` and the raw body. Gives the time at which
-/// Slack signed.
-pub fn slack_signed(
-    keys: &Keys,
-    timestamp_header: &str,
-    body: &[u8],
-    signature_header: &str,
-    now: Timestamp,
-) -> Result<Timestamp, SignatureError> {
-    if timestamp_header.is_empty() || signature_header.is_empty() {
-        return Err(SignatureError::Missing);
+/// What `X-Slack-Signature` and `X-Slack-Request-Timestamp` claim of a body. Without a claim no body is read.
+pub struct SlackClaim<'h> {
+    timestamp: &'h str,
+    at: Timestamp,
+    signature: Vec<u8>,
+}
+
+impl<'h> SlackClaim<'h> {
+    /// Before the first byte of the body.
+    pub fn read(timestamp_header: &'h str, signature_header: &str, now: Timestamp) -> Result<Self, SignatureError> {
+        if timestamp_header.is_empty() || signature_header.is_empty() {
+            return Err(SignatureError::Missing);
+        }
+        // `parse` alone would take a sign, which Slack never writes.
+        let digits = timestamp_header.bytes().all(|b| b.is_ascii_digit());
+        let seconds: u64 = timestamp_header.parse().ok().filter(|_| digits).ok_or(SignatureError::Malformed)?;
+        let signature = signature_bytes(signature_header, "v0=")?;
+        if now.seconds().abs_diff(seconds) > TOLERANCE_SECONDS {
+            return Err(SignatureError::Stale);
+        }
+        Ok(Self { timestamp: timestamp_header, at: Timestamp::from_seconds(seconds), signature })
     }
-    // `parse` alone would take a sign, which Slack never writes.
-    let digits = timestamp_header.bytes().all(|b| b.is_ascii_digit());
-    let seconds: u64 = timestamp_header.parse().ok().filter(|_| digits).ok_or(SignatureError::Malformed)?;
-    let signature = signature_bytes(signature_header, "v0=")?;
-    if now.seconds().abs_diff(seconds) > TOLERANCE_SECONDS {
-        return Err(SignatureError::Stale);
+
+    /// Whether the claim is true of the raw body. Gives the time at which Slack signed.
+    pub fn verify(&self, keys: &Keys, body: &[u8]) -> Result<Timestamp, SignatureError> {
+        let macs = keys.each().map(|key| {
+            let mac = key.sha256().chain_update(b"v0:").chain_update(self.timestamp.as_bytes());
+            mac.chain_update(b":").chain_update(body)
+        });
+        any_verifies(macs, &self.signature)?;
+        Ok(self.at)
     }
-    let macs = keys.each().map(|key| {
-        let mac = key.sha256().chain_update(b"v0:").chain_update(timestamp_header.as_bytes());
-        mac.chain_update(b":").chain_update(body)
-    });
-    any_verifies(macs, &signature)?;
-    Ok(Timestamp::from_seconds(seconds))
 }
 
 /// Checks `X-Hub-Signature-256` over a body that is hashed as it streams in. SHA-1 is never accepted.
-pub struct GitHubMac(Vec<Hmac<Sha256>>);
+pub struct GitHubMac {
+    macs: Vec<Hmac<Sha256>>,
+    signature: Vec<u8>,
+}
 
 impl GitHubMac {
     /// Before the first byte of the body.
-    pub fn new(keys: &Keys) -> Self {
-        Self(keys.each().map(SigningKey::sha256).collect())
+    pub fn new(keys: &Keys, signature_header: &str) -> Result<Self, SignatureError> {
+        if signature_header.is_empty() {
+            return Err(SignatureError::Missing);
+        }
+        let signature = signature_bytes(signature_header, "sha256=")?;
+        Ok(Self { macs: keys.each().map(SigningKey::sha256).collect(), signature })
     }
 
     pub fn update(&mut self, piece: &[u8]) {
-        for mac in &mut self.0 {
+        for mac in &mut self.macs {
             mac.update(piece);
         }
     }
 
     /// After the last byte: whether the header's signature is that of the whole body.
-    pub fn verify(self, signature_header: &str) -> Result<(), SignatureError> {
-        if signature_header.is_empty() {
-            return Err(SignatureError::Missing);
-        }
-        let signature = signature_bytes(signature_header, "sha256=")?;
-        any_verifies(self.0.into_iter(), &signature)
+    pub fn verify(self) -> Result<(), SignatureError> {
+        any_verifies(self.macs.into_iter(), &self.signature)
     }
 }
 
@@ -193,15 +203,31 @@ mod tests {
         Keys { current: key(current), previous: Some(key(previous)) }
     }
 
+    fn slack_signed(
+        keys: &Keys,
+        (time, body, signature): (&str, &[u8], &str),
+        now: Timestamp,
+    ) -> Result<Timestamp, SignatureError> {
+        SlackClaim::read(time, signature, now)?.verify(keys, body)
+    }
+
+    fn github_signed(keys: &Keys, pieces: &[&[u8]], signature: &str) -> Result<(), SignatureError> {
+        let mut mac = GitHubMac::new(keys, signature)?;
+        for piece in pieces {
+            mac.update(piece);
+        }
+        mac.verify()
+    }
+
     fn slack_at(now: u64, time: &str, body: &str, signature: &str) -> Result<(), SignatureError> {
-        slack_signed(&keys(SLACK_SECRET), time, body.as_bytes(), signature, Timestamp::from_seconds(now)).map(|_| ())
+        slack_signed(&keys(SLACK_SECRET), (time, body.as_bytes(), signature), Timestamp::from_seconds(now)).map(|_| ())
     }
 
     #[test]
     fn slacks_published_vector_verifies() {
         let now = Timestamp::from_seconds(1_531_420_700);
         assert_eq!(
-            slack_signed(&keys(SLACK_SECRET), SLACK_TIME, SLACK_BODY.as_bytes(), SLACK_SIGNATURE, now),
+            slack_signed(&keys(SLACK_SECRET), (SLACK_TIME, SLACK_BODY.as_bytes(), SLACK_SIGNATURE), now),
             Ok(Timestamp::from_seconds(1_531_420_618))
         );
     }
@@ -248,25 +274,20 @@ mod tests {
     #[test]
     fn a_rotated_secret_is_still_accepted_and_a_foreign_one_never() {
         let now = Timestamp::from_seconds(1_531_420_618);
-        let verify = |keys: &Keys| slack_signed(keys, SLACK_TIME, SLACK_BODY.as_bytes(), SLACK_SIGNATURE, now).is_ok();
+        let signed = (SLACK_TIME, SLACK_BODY.as_bytes(), SLACK_SIGNATURE);
+        let verify = |keys: &Keys| slack_signed(keys, signed, now).is_ok();
         assert!(verify(&rotated("another secret of 16+", SLACK_SECRET)));
         assert!(verify(&rotated(SLACK_SECRET, "another secret of 16+")));
         assert!(!verify(&rotated("another secret of 16+", "and one more secret")));
 
         for keys in [rotated("another secret of 16+", GITHUB_SECRET), rotated(GITHUB_SECRET, "another secret of 16+")] {
-            let mut mac = GitHubMac::new(&keys);
-            mac.update(GITHUB_BODY);
-            assert_eq!(mac.verify(GITHUB_SIGNATURE), Ok(()));
+            assert_eq!(github_signed(&keys, &[GITHUB_BODY], GITHUB_SIGNATURE), Ok(()));
         }
     }
 
     #[test]
     fn githubs_published_vector_verifies_and_is_what_we_sign() {
-        let mut mac = GitHubMac::new(&keys(GITHUB_SECRET));
-        mac.update(b"Hello, ");
-        mac.update(b"");
-        mac.update(b"World!");
-        assert_eq!(mac.verify(GITHUB_SIGNATURE), Ok(()));
+        assert_eq!(github_signed(&keys(GITHUB_SECRET), &[b"Hello, ", b"", b"World!"], GITHUB_SIGNATURE), Ok(()));
         assert_eq!(sign_sha256(&key(GITHUB_SECRET), GITHUB_BODY), GITHUB_SIGNATURE);
     }
 
@@ -278,19 +299,13 @@ mod tests {
         for header in
             [signature.as_str(), &signature.replace("sha1=", "sha256="), &GITHUB_SIGNATURE.replace("sha256=", "")]
         {
-            let mut mac = GitHubMac::new(&keys(GITHUB_SECRET));
-            mac.update(GITHUB_BODY);
-            assert_eq!(mac.verify(header), Err(SignatureError::Malformed), "{header}");
+            assert_eq!(GitHubMac::new(&keys(GITHUB_SECRET), header).err(), Some(SignatureError::Malformed), "{header}");
         }
     }
 
     #[test]
     fn pushes_that_are_not_believed() {
-        let verify = |body: &[u8], header: &str| {
-            let mut mac = GitHubMac::new(&keys(GITHUB_SECRET));
-            mac.update(body);
-            mac.verify(header)
-        };
+        let verify = |body: &[u8], header: &str| github_signed(&keys(GITHUB_SECRET), &[body], header);
         assert_eq!(verify(GITHUB_BODY, ""), Err(SignatureError::Missing));
         assert_eq!(verify(b"Hello, World?", GITHUB_SIGNATURE), Err(SignatureError::Wrong));
         assert_eq!(
@@ -324,17 +339,15 @@ mod tests {
     proptest! {
         #[test]
         fn no_header_panics(time in "\\PC*", signature in "(v0=)?\\PC*", body: Vec<u8>) {
-            let result = slack_signed(&keys(SLACK_SECRET), &time, &body, &signature, Timestamp::from_seconds(1));
+            let result = slack_signed(&keys(SLACK_SECRET), (&time, &body, &signature), Timestamp::from_seconds(1));
             prop_assert!(result.is_err());
         }
 
         #[test]
         fn a_body_verifies_however_it_is_cut(body: Vec<u8>, cut: prop::sample::Index) {
             let (head, tail) = body.split_at(cut.index(body.len().saturating_add(1)));
-            let mut mac = GitHubMac::new(&keys(GITHUB_SECRET));
-            mac.update(head);
-            mac.update(tail);
-            prop_assert_eq!(mac.verify(&sign_sha256(&key(GITHUB_SECRET), &body)), Ok(()));
+            let signature = sign_sha256(&key(GITHUB_SECRET), &body);
+            prop_assert_eq!(github_signed(&keys(GITHUB_SECRET), &[head, tail], &signature), Ok(()));
         }
     }
 }

@@ -247,15 +247,29 @@ impl CommitSha {
 }
 
 impl UrlOrigin {
+    /// Whether what is sent there can be read by nobody on the way: it is encrypted, stays on this machine, or goes to
+    /// one of these hosts, of which somebody says so. They are named with or without a port.
+    pub fn is_private(&self, plain_hosts: &[&str]) -> bool {
+        let encrypted = ["https://", "rediss://"].iter().any(|scheme| self.0.starts_with(scheme));
+        let is_named =
+            |host: &&str| host.eq_ignore_ascii_case(self.host()) || host.eq_ignore_ascii_case(self.authority());
+        encrypted || self.is_loopback() || plain_hosts.iter().any(is_named)
+    }
+
     /// Whether the host is this machine: such a registry is spoken to without TLS.
     pub fn is_loopback(&self) -> bool {
         let host = self.host();
         host == "localhost" || host == "[::1]" || host.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
     }
 
+    /// Host, and the port if it has one.
+    pub fn authority(&self) -> &str {
+        self.0.split_once("://").map(|(_, authority)| authority).unwrap_or_default()
+    }
+
     /// Host without the port.
     pub fn host(&self) -> &str {
-        split_port(self.0.split_once("://").map(|(_, authority)| authority).unwrap_or_default()).0
+        split_port(self.authority()).0
     }
 }
 
@@ -427,6 +441,25 @@ mod tests {
     #[test]
     fn a_secret_does_not_print_itself() {
         assert_eq!(format!("{:?}", Secret::new("xoxb-1")), "Secret(..)");
+    }
+
+    #[test]
+    fn what_is_sent_without_tls_stays_here_or_goes_where_somebody_says_so() {
+        let hosts = ["argocd-server.argocd", "registry.internal:5000"];
+        for (text, expected) in [
+            ("https://slack.com", true),
+            ("http://127.0.0.1:5000", true),
+            ("http://slack.com", false),
+            ("http://argocd-server.argocd", true),
+            ("http://ArgoCD-Server.argocd:8080", true),
+            ("http://argocd-server.argocd.evil.example", false),
+            ("http://registry.internal:5000", true),
+            ("http://registry.internal", false),
+            ("http://registry.internal:5001", false),
+        ] {
+            assert_eq!(UrlOrigin::parse(text).unwrap().is_private(&hosts), expected, "{text}");
+        }
+        assert!(!UrlOrigin::parse("http://argocd-server.argocd").unwrap().is_private(&[]));
     }
 
     #[test]

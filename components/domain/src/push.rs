@@ -7,7 +7,7 @@
 
 use crate::application::SyncBy;
 use crate::catalog::{Allow, Catalog};
-use crate::names::{ArgoApplication, CommitSha, FilePath, SlackChannel, Target};
+use crate::names::{ArgoApplication, CommitSha, FilePath, GitHubLogin, SlackChannel, Target};
 use crate::selection::{Applications, Selection};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,13 +20,15 @@ pub const NEWS: Duration = Duration::from_secs(24 * 3600);
 /// The most targets of one push that are announced; further ones are only counted.
 pub const MOST_TARGETS: usize = 200;
 
-/// `managed`: which targets a file belongs to. slack-command writes it when the catalog has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// `managed`: which targets a file belongs to, and who the bot is. slack-command writes it when the catalog has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Managed {
     /// By the path of the file.
     pub files: BTreeMap<String, Vec<ManagedTarget>>,
     /// Argo CD itself syncs one of the applications, as the catalog says.
     pub auto: bool,
+    /// The account with which the bot commits. Only its pushes are the bot's.
+    pub bot: GitHubLogin,
     /// When the reading of the catalog began that this is from.
     pub at: Timestamp,
 }
@@ -43,7 +45,7 @@ pub struct ManagedTarget {
 
 impl Managed {
     /// Reads it out of a catalog.
-    pub fn of(catalog: &Catalog, at: Timestamp) -> Self {
+    pub fn of(catalog: &Catalog, bot: GitHubLogin, at: Timestamp) -> Self {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
         let mut auto = false;
         for app in catalog.apps.values() {
@@ -60,7 +62,7 @@ impl Managed {
                 }
             }
         }
-        Self { files, auto, at }
+        Self { files, auto, bot, at }
     }
 
     /// What the poller has to look up, each once.
@@ -130,7 +132,8 @@ apps:
         argocd: { application: checkout-production }
   shop: { repo: acme/shop, image: ghcr.io/acme/shop, allow: anyone, sync: auto }
     ";
-        let of = |text: &str| Managed::of(&Catalog::parse(text).unwrap(), Timestamp(7));
+        let bot = || GitHubLogin::parse("deploy-bot[bot]").unwrap();
+        let of = |text: &str| Managed::of(&Catalog::parse(text).unwrap(), bot(), Timestamp(7));
         let managed = of(text);
         let lines: Vec<String> = managed
             .files

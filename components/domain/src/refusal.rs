@@ -165,6 +165,13 @@ pub enum Refusal {
         /// What the rule made.
         made: String,
     },
+    /// No variable names the registry of the image, so it may not be asked.
+    RegistryNotNamed {
+        /// The image.
+        image: ImageName,
+        /// The variable that could name it; all of them name others: `None`.
+        variable: Option<String>,
+    },
     /// The registry has no image with that tag.
     NoImage {
         /// The image.
@@ -417,6 +424,7 @@ impl Refusal {
         matches!(
             self,
             Self::NoImage { .. }
+                | Self::RegistryNotNamed { .. }
                 | Self::Busy { .. }
                 | Self::ApplicationBusy { .. }
                 | Self::Locked { .. }

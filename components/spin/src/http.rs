@@ -13,7 +13,7 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, RequestOptions};
 use spin_sdk::wasip3::http_compat::{IncomingResponseBody, RequestOptionsExtension};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
 use spin_sdk::wasip3::{wit_future, wit_stream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The most time a connection may take. Inside one data centre or to a big vendor, more means that no server
 /// is there.
@@ -101,6 +101,10 @@ impl Chunks for Incoming {
     }
 }
 
+/// The most time that the body of a request may take in all, from when we begin to look at its head. Whoever sends it
+/// is not known yet, and each request that waits takes a place in an instance.
+const BODY: Duration = Duration::from_secs(5);
+
 /// How much of a body is taken at once, in bytes: a push is a few KiB.
 const PIECE: usize = 16 << 10;
 
@@ -127,11 +131,12 @@ pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, i
     };
     let (taken, taking) = wit_future::new(|| Ok(()));
     let (stream, end) = types::Request::consume_body(request, taking);
-    (inbound, Body { stream, end: Some(end), _taken: taken })
+    (inbound, Body { until: Instant::now() + BODY, stream, end: Some(end), _taken: taken })
 }
 
 /// The body of a request.
 struct Body {
+    until: Instant,
     stream: StreamReader<u8>,
     /// What the host says when the stream has ended; `None` once it was heard.
     end: Option<FutureReader<Result<Option<types::Trailers>, ErrorCode>>>,
@@ -140,6 +145,13 @@ struct Body {
 
 impl Chunks for Body {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        within(left, self.next()).await.unwrap_or(Err(HttpError::TimedOut))
+    }
+}
+
+impl Body {
+    async fn next(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
         if self.end.is_none() {
             return Ok(None);
         }

@@ -92,7 +92,7 @@ fn what_is_no_request_of_slacks_kind_is_refused_and_costs_nothing() {
         let check_it = room.slack.lock().ssl_check(now(), COMMAND);
         check(room, &check_it, 200, "").await?;
         let command = [b"ssl_check=1&", &typed(room, "checkout 42").body[..]].concat();
-        check(room, &post(COMMAND, &command), 200, "").await?;
+        check(room, &post(COMMAND, &command), 401, "the signature is missing").await?;
         accesses.none().await
     });
 }

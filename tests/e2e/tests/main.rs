@@ -11,6 +11,7 @@ mod conversation;
 mod crashes;
 mod docs;
 mod door;
+mod edges;
 mod fault_table;
 mod faults;
 mod healthz;

@@ -273,7 +273,7 @@ fn github_signs(secret: &str) -> Outgoing {
 }
 
 /// Waits until the log has named a variable so often since it was so long.
-async fn named_in_the_log(room: &Room, since: usize, variable: &str, times: usize) -> Result<()> {
+pub(crate) async fn named_in_the_log(room: &Room, since: usize, variable: &str, times: usize) -> Result<()> {
     let named = format!(r#""variable":"{variable}""#);
     let what = format!("{times} lines with {named} in the log");
     let look = |room: &sandbox::Sandbox| (room.log()[since..].matches(&named).count() >= times).then_some(());
@@ -282,7 +282,7 @@ async fn named_in_the_log(room: &Room, since: usize, variable: &str, times: usiz
 
 /// `/healthz` still answers 200, so that nobody ends the process; `/healthz?ready` is 503. Both name the
 /// variable.
-async fn named_at_healthz(room: &Room, variable: &str) -> Result<()> {
+pub(crate) async fn named_at_healthz(room: &Room, variable: &str) -> Result<()> {
     for (path, status) in [("/healthz", 200), ("/healthz?ready", 503)] {
         let answer: Exchange = room.bot.request(Request::get(path).body(Vec::new())?).await;
         ensure!(answer.status == Some(status), "{path}: {answer:?}");

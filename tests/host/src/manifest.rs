@@ -224,13 +224,14 @@ fn check_hosts(entries: &[String], default: &impl Fn(&str) -> anyhow::Result<Str
     Ok(())
 }
 
-/// The rule for names of variables, for those that a component asks for too.
+/// The rule for names of variables, for those that a component asks for too. In a manifest each word begins with a letter:
+/// Spin refuses `registry_2_url`.
 pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
-    let ends_well = name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.ends_with('_');
+    let ends_well = name.split('_').all(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
     let characters = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     ensure!(
-        ends_well && characters && !name.contains("__"),
-        "{name:?}: a name has lower-case letters, digits and single underscores between them"
+        ends_well && characters,
+        "{name:?}: a name has words of lower-case letters and digits that begin with a letter, and single underscores between them"
     );
     Ok(())
 }
@@ -388,7 +389,7 @@ mod tests {
         for name in ["a", "a1", "a_b", "slack_bot_token"] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", "A", "1a", "_a", "a_", "a__b", "a-b", "ä"] {
+        for name in ["", "A", "1a", "_a", "a_", "a__b", "a-b", "a_2_b", "ä"] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

@@ -4,12 +4,12 @@
 use super::prepare::Site;
 use crate::context::{Context, Stop};
 use crate::world::{Line, World, within};
-use clients::github::{self, FileState, ReadError, Snapshot};
+use clients::github::{self, FileAtHead, FileState, ReadError, Snapshot};
 use domain::catalog::{Catalog, CatalogError, Environment};
 use domain::command::TargetWords;
 use domain::fault::Fault;
 use domain::limits;
-use domain::names::{ArgoApplication, BlobSha, Target};
+use domain::names::{ArgoApplication, BlobSha, GitHubLogin, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
@@ -44,16 +44,17 @@ pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobS
     let (world, github) = (cx.world, &cx.settings.github);
     let begun = world.now();
     let read = async || github::catalog(world, github, &gitops.repo, &gitops.branch, path).await;
-    let state = cx.read(read).await.map_err(|error| read_error(cx, error))?;
-    let cached = cache_catalog(cx, &state, begun).await?;
+    let FileAtHead { file, viewer } = cx.read(read).await.map_err(|error| read_error(cx, error))?;
+    let cached = cache_catalog(cx, &file, &viewer, begun).await?;
     let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
     Ok((cached.blob, catalog))
 }
 
-/// `begun`: when the reading began, or a moment before.
+/// `viewer`: the bot's own login. `begun`: when the reading began, or a moment before.
 async fn cache_catalog<W: World>(
     cx: &Context<'_, W>,
     state: &FileState,
+    viewer: &GitHubLogin,
     begun: Timestamp,
 ) -> Result<CachedCatalog, Stop> {
     let FileState::File { blob, text, size } = state else {
@@ -68,7 +69,7 @@ async fn cache_catalog<W: World>(
         && now.since(known.at).saturating_mul(2) < age
         && is_whole(cx, &known)
     {
-        note_managed(cx, &known.text, begun).await?;
+        note_managed(cx, &known.text, viewer, begun).await?;
         return Ok(known);
     }
     let text = exact_text(cx, blob, text.as_deref(), *size).await?.map_err(|why| {
@@ -80,7 +81,7 @@ async fn cache_catalog<W: World>(
     })?;
     let cached = CachedCatalog { at: now, blob: blob.clone(), text };
     // First: a reader of the cached catalog relies on `managed` being saved, too.
-    note_managed(cx, &cached.text, begun).await?;
+    note_managed(cx, &cached.text, viewer, begun).await?;
     // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
     match within(cx.world, limits::CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
         Some(saved) => saved?,
@@ -89,10 +90,15 @@ async fn cache_catalog<W: World>(
     Ok(cached)
 }
 
-/// Saves which files belong to which target, for the relay, which reads no catalog.
-async fn note_managed<W: World>(cx: &Context<'_, W>, text: &str, read: Timestamp) -> Result<(), StoreError> {
+/// Saves which files belong to which target, and who the bot is, for the relay, which asks GitHub nothing.
+async fn note_managed<W: World>(
+    cx: &Context<'_, W>,
+    text: &str,
+    viewer: &GitHubLogin,
+    read: Timestamp,
+) -> Result<(), StoreError> {
     let Ok(catalog) = Catalog::parse(text) else { return Ok(()) };
-    let managed = Managed::of(&catalog, read);
+    let managed = Managed::of(&catalog, viewer.clone(), read);
     let known = match store::load_key(cx.world, ManagedFiles).await {
         Err(error) if !error.is_unreadable() => return Err(error),
         known => known.ok().flatten(),
@@ -213,7 +219,7 @@ pub(crate) async fn same_catalog<W: World>(site: &Site<'_, W>, snapshot: &Snapsh
     match &snapshot.catalog {
         FileState::File { blob, .. } if blob == site.catalog => Ok(()),
         state => {
-            cache_catalog(site.cx, state, site.request.at).await?;
+            cache_catalog(site.cx, state, &snapshot.viewer, site.request.at).await?;
             Err(Stop::Moved)
         }
     }

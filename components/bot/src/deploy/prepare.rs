@@ -54,7 +54,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
             let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
             let read =
                 async || github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
-            let now = file.insert(cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?);
+            let read = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?;
+            let now = file.insert(read.file);
             let text = text_of(cx, path, now).await?;
             let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
             checked = source.head;
@@ -88,9 +89,13 @@ async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Optio
     within(cx.world, limits::LOGIN_AHEAD, login).await.flatten()
 }
 
-/// What the registry knows of an image. How the registry asked for a login is remembered for the next time.
+/// What the registry knows of an image, if that registry may be asked. How the registry asked for a login is remembered for the next time.
 async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
     let registry = &cx.settings.registry;
+    if !registry.has(&image.name) {
+        let variable = registry.free_variable().map(str::to_owned);
+        return Err(Refusal::RegistryNotNamed { image: image.name.clone(), variable }.into());
+    }
     let looked = cx.read(async || registry::image_digest(cx.world, registry, image, login.clone()).await).await?;
     if let Some(challenge) = looked.challenge {
         let challenge = RegistryChallenge { challenge };

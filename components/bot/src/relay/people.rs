@@ -16,9 +16,17 @@ use domain::selection::Selected;
 use std::collections::BTreeMap;
 use store::{CatalogPush, CatalogPushed, Key, ManagedFiles, Pushed, SeenApplication, SelectedApplications, StoreError};
 
+/// Whose pushes leave a note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Anybodys,
+    /// Everybody's but those of the account with which the bot commits.
+    NotTheBots,
+}
+
 /// A note is left, if the push touches a file of an app.
-pub(super) async fn note(world: &impl World, push: &Push<'_>, reason: &'static str) -> Answer {
-    match is_noted(world, push).await {
+pub(super) async fn note(world: &impl World, push: &Push<'_>, whose: Whose, reason: &'static str) -> Answer {
+    match is_noted(world, push, whose).await {
         Ok(true) => noted(),
         Ok(false) => ignored(reason),
         Err(error) => failed(world, None, error),
@@ -36,7 +44,7 @@ pub(super) async fn keep(
     push: &Push<'_>,
     reason: &'static str,
 ) -> Result<Option<Answer>, StoreError> {
-    if is_noted(world, push).await? {
+    if is_noted(world, push, Whose::Anybodys).await? {
         return Ok(Some(noted()));
     }
     if settings.relay == Relay::Own {
@@ -130,12 +138,13 @@ pub(super) async fn relay(
 
 /// A person pushed. If the push touches a file of an app, a note is left, the same for the same push. The
 /// watch tells people and deletes the note.
-async fn is_noted(world: &impl World, push: &Push<'_>) -> Result<bool, StoreError> {
+async fn is_noted(world: &impl World, push: &Push<'_>, whose: Whose) -> Result<bool, StoreError> {
     let now = world.now();
     if !push.touches_yaml() || now.since(push.pushed(now)) >= push::NEWS {
         return Ok(false);
     }
     let managed = store::load_key(world, ManagedFiles).await?;
+    let managed = managed.filter(|managed| whose == Whose::Anybodys || !push.is_by(&managed.bot));
     let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
     // In flight first. A process that dies in between leaves something in flight without a note, which
     // the next watch removes. In the other order it would leave a note that nobody finds, neither to

@@ -3,11 +3,13 @@
 //! The text of a file is only believed if it hashes to the blob's id: GitHub gives text, and not every file
 //! survives that.
 
-use super::answer::{Part, ReadError, flag, nonsense, nullable, qualified, read_data, read_head, status_cause, text};
+use super::answer::{
+    Part, ReadError, flag, login, nonsense, nullable, qualified, read_data, read_head, status_cause, text,
+};
 use super::api::{GitHub, graphql, rest, send};
 use crate::http::{Http, Request, Response, StatusCode};
 use domain::fault::{Fault, System};
-use domain::names::{BlobSha, BranchName, FilePath, RepoName, UrlOrigin};
+use domain::names::{BlobSha, BranchName, FilePath, GitHubLogin, RepoName, UrlOrigin};
 use domain::values::blob_sha;
 use serde_json::{Value, json};
 
@@ -35,10 +37,19 @@ pub enum FileState {
     },
 }
 
+/// A file at the head of the branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAtHead {
+    pub file: FileState,
+    /// Our own login.
+    pub viewer: GitHubLogin,
+}
+
 /// Builds the query for the catalog alone: whose command is it, while nothing is known yet.
 pub fn catalog_request(api: &UrlOrigin, repo: &RepoName, branch: &BranchName, path: &FilePath) -> Request {
     let query = format!(
         "query($owner: String!, $name: String!, $ref: String!, $catalog: String!) {{
+  viewer {{ login }}
   gitops: repository(owner: $owner, name: $name) {{
     ref(qualifiedName: $ref) {{ target {{ oid ... on Commit {{ catalog: file(path: $catalog) {{ {FILE} }} }} }} }}
   }}
@@ -49,10 +60,12 @@ pub fn catalog_request(api: &UrlOrigin, repo: &RepoName, branch: &BranchName, pa
     graphql(api, &query, &variables).max_answer(MAX_ANSWER)
 }
 
-pub fn read_catalog(response: &Response) -> Result<FileState, ReadError> {
+pub fn read_catalog(response: &Response) -> Result<FileAtHead, ReadError> {
     let data = read_data(response, READ_CATALOG)?;
     let (_, head) = read_head(&data, "gitops", READ_CATALOG)?;
-    read_file(head, "catalog").map_err(|part| nonsense(READ_CATALOG, part).into())
+    let file = read_file(head, "catalog").map_err(|part| nonsense(READ_CATALOG, part))?;
+    let viewer = login(&data, "/viewer/login").ok_or_else(|| nonsense(READ_CATALOG, "our own login"))?;
+    Ok(FileAtHead { file, viewer })
 }
 
 /// Reads the catalog alone.
@@ -62,7 +75,7 @@ pub async fn catalog(
     repo: &RepoName,
     branch: &BranchName,
     path: &FilePath,
-) -> Result<FileState, ReadError> {
+) -> Result<FileAtHead, ReadError> {
     read_catalog(&send(http, gh, catalog_request(&gh.url, repo, branch, path), READ_CATALOG).await?)
 }
 
@@ -108,7 +121,7 @@ mod tests {
 
     fn good() -> Value {
         let target = json!({ "oid": sha("a"), "catalog": blob("apps: {}\n") });
-        json!({ "data": { "gitops": { "ref": { "target": target } } } })
+        json!({ "data": { "viewer": { "login": "deploy-bot[bot]" }, "gitops": { "ref": { "target": target } } } })
     }
 
     /// A good answer without one part, and an error that names the part.
@@ -126,9 +139,12 @@ mod tests {
         let script = Script::new([Ok(ok(&good()))]);
         let (outcome, request) = script.once(catalog(&script, &gh, &repo, &branch, &file));
         let text = "apps: {}\n".to_owned();
-        assert_eq!(outcome, Ok(FileState::File { blob: blob_sha(text.as_bytes()), size: 9, text: Some(text) }));
+        let file = FileState::File { blob: blob_sha(text.as_bytes()), size: 9, text: Some(text) };
+        let viewer = GitHubLogin::parse("deploy-bot[bot]").unwrap();
+        assert_eq!(outcome, Ok(FileAtHead { file, viewer }));
         insta::assert_snapshot!(show(&request).split_once("\n\n").unwrap().1, @r#"
         query($owner: String!, $name: String!, $ref: String!, $catalog: String!) {
+          viewer { login }
           gitops: repository(owner: $owner, name: $name) {
             ref(qualifiedName: $ref) { target { oid ... on Commit { catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } } } } }
           }
@@ -143,6 +159,11 @@ mod tests {
         "#);
         assert_eq!(read_catalog(&ok(&without("/data/gitops"))), Err(ReadError::NoRepository));
         assert_eq!(read_catalog(&ok(&without("/data/gitops/ref"))), Err(ReadError::NoBranch));
+        let nonsense = Cause::Nonsense { part: "our own login".to_owned() };
+        let fault = Fault::new(System::GitHub, READ_CATALOG, nonsense);
+        let mut nobody = good();
+        nobody["data"]["viewer"] = Value::Null;
+        assert_eq!(read_catalog(&ok(&nobody)), Err(ReadError::Fault(fault)));
         let fault = Fault::new(System::GitHub, READ_CATALOG, Cause::Unauthorized);
         assert_eq!(read_catalog(&response(401, "")), Err(ReadError::Fault(fault)));
     }

@@ -1,8 +1,7 @@
 //! GitHub's webhook for a push: the fields that we read. They borrow from the payload, because most pushes
 //! are ignored.
 
-use domain::message;
-use domain::names::{CommitSha, FilePath};
+use domain::names::{CommitSha, FilePath, GitHubLogin};
 use domain::push::{MOST_TARGETS, Managed, PushNote, Touched};
 use domain::relay::{Contents, Listed};
 use domain::time::Timestamp;
@@ -66,7 +65,6 @@ pub struct PushedCommit<'a> {
     /// What its author says.
     #[serde(borrow)]
     pub message: Cow<'a, str>,
-    committer: Option<Account<'a>>,
     #[serde(deserialize_with = "or_nothing")]
     added: Option<Vec<Text<'a>>>,
     #[serde(deserialize_with = "or_nothing")]
@@ -75,14 +73,13 @@ pub struct PushedCommit<'a> {
     removed: Option<Vec<Text<'a>>>,
 }
 
-/// An account: a sender has its name in `login`, a committer in `username`.
+/// The account that pushed. GitHub itself says who that is; what a commit says of its author, its committer and in its
+/// message is free text, and GitHub commits in its own name what people edit on its pages.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Account<'a> {
     #[serde(borrow, deserialize_with = "or_nothing")]
     login: Text<'a>,
-    #[serde(deserialize_with = "or_nothing")]
-    username: Text<'a>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -103,17 +100,7 @@ fn or_nothing<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserial
     })
 }
 
-/// GitHub's own account: it commits what is made through its API or on its pages.
-const GITHUB: &str = "web-flow";
-
 impl PushedCommit<'_> {
-    /// Whether the commit looks like one of ours. That proves nothing, but is enough not to announce
-    /// the commit.
-    pub fn looks_like_ours(&self) -> bool {
-        let by_github = self.committer.as_ref().is_some_and(|committer| committer.username.0 == GITHUB);
-        by_github && message::deploy_id(&self.message).is_some()
-    }
-
     /// The files that may be managed and are there afterwards.
     fn files(&self) -> impl Iterator<Item = &str> {
         let paths = self.added.iter().chain(&self.modified).flatten().map(|path| &*path.0);
@@ -147,21 +134,20 @@ impl Push<'_> {
 
     /// Whether the push may touch a managed file. Only then the list of managed files is read.
     pub fn touches_yaml(&self) -> bool {
-        self.theirs().any(|commit| commit.files().next().is_some())
+        self.commits.iter().any(|commit| commit.files().next().is_some())
     }
 
-    /// The commits of people, newest first. Among several commits there may be old ones of ours, pushed
-    /// again. A single commit was checked before.
-    fn theirs(&self) -> impl Iterator<Item = &PushedCommit<'_>> {
-        let single = self.commits.len() == 1;
-        self.commits.iter().rev().filter(move |commit| single || !commit.looks_like_ours())
+    /// Whether this account pushed it.
+    pub fn is_by(&self, account: &GitHubLogin) -> bool {
+        self.sender.as_ref().is_some_and(|sender| sender.login.0.eq_ignore_ascii_case(account.as_str()))
     }
 
     /// What is announced of the push, if anything.
     pub fn note(&self, managed: &Managed, now: Timestamp) -> Option<PushNote> {
         let mut touched: Vec<Touched> = Vec::new();
         let mut more = BTreeSet::new();
-        for commit in self.theirs() {
+        // Newest first.
+        for commit in self.commits.iter().rev() {
             let Ok(sha) = CommitSha::parse(&commit.id.0) else { continue };
             for path in commit.files() {
                 for managed in managed.files.get(path).into_iter().flatten() {

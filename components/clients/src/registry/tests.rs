@@ -35,7 +35,7 @@ fn registry() -> Registry {
         "docker.io": {"username": "bot", "password": "dckr_secret"},
         "127.0.0.1:5000": {"username": "bot", "password": "local"}
     }"#;
-    Registry { url: None, token_url: None, credentials: parse_credentials(credentials).unwrap() }
+    Registry { credentials: parse_credentials(credentials).unwrap(), ..Registry::default() }
 }
 
 type Outcome = Result<ImageState, Fault>;
@@ -105,19 +105,19 @@ fn a_bearer_challenge_is_answered_with_a_token() {
         assert!(matches!(outcome, Ok(ImageState::Found(Some(_)))));
         insta::allow_duplicates! { insta::assert_snapshot!(asked.join("\n"), @r"
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234
-    GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull%2Cpush [Basic Ym90OmdocF9zZWNyZXQ=]
+    GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Bearer t0ken]
     "); }
     }
-    // Docker Hub: another host, no scope named, a query in the realm, and nobody's credentials.
-    let hub = r#"bearer realm="https://auth.docker.io/token?a=b""#;
+    // Docker Hub: another host, a query in the realm with a scope of its own, and nobody's credentials.
+    let hub = r#"bearer realm="https://auth.docker.io/token?a=b&Scope=repository:acme/secret:pull&c",scope="x""#;
     let anonymous = Registry::default();
     let (outcome, asked) =
         run(&anonymous, "nginx", vec![challenge(hub), answer(200, &[], r#"{"token":"t"}"#), answer(404, &[], "")]);
     assert_eq!(outcome, Ok(ImageState::Missing));
     insta::assert_snapshot!(asked.join("\n"), @r"
     HEAD https://registry-1.docker.io/v2/library/nginx/manifests/main-abc1234
-    GET https://auth.docker.io/token?a=b&scope=repository%3Alibrary%2Fnginx%3Apull
+    GET https://auth.docker.io/token?a=b&c=&scope=repository%3Alibrary%2Fnginx%3Apull
     HEAD https://registry-1.docker.io/v2/library/nginx/manifests/main-abc1234 [Bearer t]
     ");
 }
@@ -229,7 +229,12 @@ fn credentials_go_to_origins_of_our_own_list_only() {
             Challenge { scheme: "Bearer".to_owned(), parameters: vec![("realm".to_owned(), realm.to_owned())] };
         token_request(registry, &ImageName::parse(name).unwrap(), &challenge).map(|request| request.url)
     };
-    let registry = Registry { token_url: Some(UrlOrigin::parse("http://127.0.0.1:5001").unwrap()), ..registry() };
+    let origin = |url| UrlOrigin::parse(url).unwrap();
+    let named = BTreeMap::from([
+        ("registry_url", origin("http://127.0.0.1:5000")),
+        ("registry2_url", origin("https://evil.azurecr.io")),
+    ]);
+    let registry = Registry { named, token_url: Some(origin("http://127.0.0.1:5001")), ..registry() };
     for (name, realm) in [
         ("ghcr.io/a/b", "https://ghcr.io/token"),
         ("ghcr.io/a/b", "HTTPS://GHCR.IO:443/token"),
@@ -242,6 +247,9 @@ fn credentials_go_to_origins_of_our_own_list_only() {
         assert!(ask(&registry, name, realm).is_ok(), "{realm}");
     }
     for (name, realm) in [
+        // The token server is of another registry.
+        ("ghcr.io/a/b", "http://127.0.0.1:5001/token"),
+        ("evil.azurecr.io/a", "http://127.0.0.1:5001/token"),
         ("ghcr.io/a/b", "http://ghcr.io/token"),
         ("ghcr.io/a/b", "https://ghcr.io:8443/token"),
         ("ghcr.io/a/b", "https://ghcr.io.evil.example/token"),
@@ -302,7 +310,10 @@ fn a_registry_without_head_is_asked_by_get() {
 
 #[test]
 fn the_address_follows_the_image() {
-    let own = |url| Registry { url: Some(UrlOrigin::parse(url).unwrap()), ..Registry::default() };
+    let own = |url| Registry {
+        named: BTreeMap::from([("registry2_url", UrlOrigin::parse(url).unwrap())]),
+        ..Registry::default()
+    };
     for (registry, name, expected) in [
         (Registry::default(), "nginx", "https://registry-1.docker.io/v2/library/nginx/manifests/main-abc1234"),
         (Registry::default(), "localhost:5000/a", "http://localhost:5000/v2/a/manifests/main-abc1234"),
@@ -325,6 +336,31 @@ fn the_address_follows_the_image() {
         let request = image_request(&registry, &image(name));
         assert_eq!((request.url.as_str(), request.timeout), (expected, Duration::from_secs(5)));
     }
+}
+
+#[test]
+fn a_registry_that_no_variable_names_is_not_asked() {
+    let mut registry = Registry::default();
+    let has = |registry: &Registry, name: &str| registry.has(&image(name).name);
+    for (name, expected) in [
+        ("nginx", true),
+        ("ghcr.io/a/b", true),
+        ("quay.io/a/b", true),
+        ("evil.azurecr.io/a", false),
+        ("evil.dkr.ecr.eu-central-1.amazonaws.com/a", false),
+        ("127.0.0.1:5000/a", false),
+        ("ghcr.io:8443/a", false),
+        ("evil.ghcr.io/a", false),
+    ] {
+        assert_eq!(has(&registry, name), expected, "{name}");
+    }
+    for (n, variable) in REGISTRIES.into_iter().enumerate() {
+        let host = format!("r{n}.azurecr.io");
+        assert_eq!((registry.free_variable(), has(&registry, &format!("{host}/a"))), (Some(variable), false));
+        registry.named.insert(variable, UrlOrigin::parse(&format!("https://{host}")).unwrap());
+        assert!(has(&registry, &format!("{host}/a")));
+    }
+    assert_eq!(registry.free_variable(), None);
 }
 
 #[test]

@@ -110,6 +110,9 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NoValidTag { made } => {
             format!("branch and commit make {}, which isn't a valid image tag.", code(made))
         }
+        Refusal::RegistryNotNamed { image, .. } => {
+            format!("I may not ask the registry {} for {}.", code(image.host()), code(image))
+        }
         Refusal::NoImage { image, tag, head } => {
             let commit = head.as_ref().map(|head| format!(" (commit {})", code(head.short()))).unwrap_or_default();
             format!("there is no image {} in {} yet{commit}.", code(tag), code(image))
@@ -272,6 +275,13 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NoGitOpsBranch { .. } => "Ask whoever runs me to check the setting `gitops_branch`.",
         Refusal::NoValidTag { .. } => {
             "Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`)."
+        }
+        Refusal::RegistryNotNamed { image, variable: Some(variable) } => {
+            let url = code(format!("https://{}", image.host()));
+            return format!("Ask whoever runs me to set {} to {url}, then try again.", code(variable));
+        }
+        Refusal::RegistryNotNamed { variable: None, .. } => {
+            "Ask whoever runs me: all four variables that could name it name another registry."
         }
         Refusal::NoImage { .. } => "Wait until CI has built it, then try again.",
         Refusal::Hydrated { .. } => "Give the application a plain source, without `sourceHydrator`, then try again.",

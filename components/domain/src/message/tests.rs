@@ -95,6 +95,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NoSuchRepository { .. } => "no such repository",
         Refusal::NoGitOpsBranch { .. } => "no GitOps branch",
         Refusal::NoValidTag { .. } => "no valid tag",
+        Refusal::RegistryNotNamed { .. } => "registry not named",
         Refusal::NoImage { .. } => "no image",
         Refusal::NoValuesFile { .. } => "no values file",
         Refusal::Edit { .. } => "edit",
@@ -131,7 +132,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 44, "one of each");
+    assert_eq!(names.len(), 45, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -166,6 +167,8 @@ fn every_refusal_says_why_and_what_to_do() {
     no such repository: not deployed: I can't find the repository acme/checkout on GitHub. Check its name in `deploy-bot.yaml` (or the setting `gitops_repo`), and that my GitHub token may read it.
     no GitOps branch: not deployed: acme/gitops has no branch `main`. Ask whoever runs me to check the setting `gitops_branch`.
     no valid tag: not deployed: branch and commit make `-x-aaaaaaa`, which isn't a valid image tag. Rename the branch (a tag has at most 128 characters and starts with a letter, digit or `_`).
+    registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me to set `registry2_url` to `https://acme.azurecr.io`, then try again.
+    registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me: all four variables that could name it name another registry.
     no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
     no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
     edit: not deployed: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.

@@ -95,6 +95,11 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::NoSuchRepository { repo: repo("acme/checkout") },
         Refusal::NoGitOpsBranch { repo: repo("acme/gitops"), branch: branch("main") },
         Refusal::NoValidTag { made: "-x-aaaaaaa".to_owned() },
+        Refusal::RegistryNotNamed {
+            image: ImageName::parse("acme.azurecr.io/checkout").unwrap(),
+            variable: Some("registry2_url".to_owned()),
+        },
+        Refusal::RegistryNotNamed { image: ImageName::parse("acme.azurecr.io/checkout").unwrap(), variable: None },
         Refusal::NoImage {
             image: ImageName::parse("ghcr.io/acme/checkout").unwrap(),
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::names::{AppName, EnvironmentName, KubeName, LabelSelector, Target};
+use crate::names::{AppName, EnvironmentName, GitHubLogin, KubeName, LabelSelector, Target};
 use crate::nonempty::NonEmpty;
 use crate::push::ManagedTarget;
 use proptest::prelude::*;
@@ -167,6 +167,7 @@ fn the_list_of_applications_has_to_be_known_and_short() {
     let managed = |count: usize| Managed {
         files: (0..count).map(|n| (format!("{n}/values.yaml"), vec![target(&format!("app-{n}"))])).collect(),
         auto: false,
+        bot: GitHubLogin::parse("deploy-bot[bot]").unwrap(),
         at: at(100),
     };
     let none = BTreeMap::new();

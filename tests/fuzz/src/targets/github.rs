@@ -109,7 +109,7 @@ pub fn github_snapshot(data: &[u8]) {
     assert_eq!(query(&question), query(&Question { reference: &plain, ..question }));
 
     match read_catalog(&answer) {
-        Ok(file) => is_file(&file),
+        Ok(read) => is_file(&read.file),
         Err(error) => read_error(data, &error),
     }
     let snapshot = match read_snapshot(&question, &answer) {

@@ -10,7 +10,7 @@ use clients::registry::{
 use domain::image::{ImageName, ImageRef, Tag};
 use domain::names::UrlOrigin;
 use serde_json::Value;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Who may see the credentials of a host.
 fn may_see(image: &ImageName, url: &str) -> bool {
@@ -22,7 +22,7 @@ fn may_see(image: &ImageName, url: &str) -> bool {
         "registry.gitlab.com" => "gitlab.com",
         _ => image.api_host(),
     };
-    let configured = (scheme, authority) == ("http", "127.0.0.1:5001");
+    let configured = image.host() == "127.0.0.1:5000" && (scheme, authority) == ("http", "127.0.0.1:5001");
     let own = scheme == "https" && (authority == image.api_host() || authority == token_server);
     let host = address.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_local = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
@@ -59,7 +59,7 @@ pub fn registry(data: &[u8]) {
     let hosts =
         ["ghcr.io", "docker.io", "127.0.0.1:5000", image.name.host()].map(|host| format!(r#""{host}":{credentials}"#));
     let registry = Registry {
-        url: None,
+        named: BTreeMap::from_iter(UrlOrigin::parse("http://127.0.0.1:5000").ok().map(|url| ("registry_url", url))),
         token_url: UrlOrigin::parse("http://127.0.0.1:5001").ok(),
         credentials: parse_credentials(&format!("{{{}}}", hosts.join(","))).expect("credentials"),
     };

@@ -61,12 +61,8 @@ pub fn settings(data: &[u8]) {
     }
     match SlackCommandSettings::read(&variables) {
         Ok(settings) => {
-            are_origins(&[
-                Some(&settings.slack.url),
-                Some(&settings.github.url),
-                settings.registry.url.as_ref(),
-                settings.registry.token_url.as_ref(),
-            ]);
+            are_origins(&[Some(&settings.slack.url), Some(&settings.github.url), settings.registry.token_url.as_ref()]);
+            settings.registry.named.values().for_each(|url| are_origins(&[Some(url)]));
             is_redis(settings.redis_url.expose());
             has_port(&variables);
             let token = format!("Bearer {}", settings.github.token.expose());

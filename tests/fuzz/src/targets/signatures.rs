@@ -4,7 +4,7 @@ use crate::parts::{Parts, one_bit_changed, pieces};
 use crate::promise::{HUSH, keeps_secrets};
 use crate::world::NOW;
 use clients::signature::{
-    GitHubMac, Keys, SignatureError, SigningKey, deployment_id, sign_sha1, sign_sha256, slack_signed,
+    GitHubMac, Keys, SignatureError, SigningKey, SlackClaim, deployment_id, sign_sha1, sign_sha256,
 };
 use domain::names::{Secret, SlackTeam};
 use domain::time::Timestamp;
@@ -55,6 +55,16 @@ fn says_nothing(data: &[u8], error: SignatureError, macs: &[String; 2]) {
     let told = format!("{error} {error:?}");
     assert!(!macs.iter().any(|mac| told.contains(mac.as_str())), "the right signature is told");
     keeps_secrets(data, &told);
+}
+
+fn slack_signed(
+    keys: &Keys,
+    time: &str,
+    body: &[u8],
+    signature: &str,
+    now: Timestamp,
+) -> Result<Timestamp, SignatureError> {
+    SlackClaim::read(time, signature, now)?.verify(keys, body)
 }
 
 /// `X-Slack-Request-Timestamp`, `X-Slack-Signature` and the time now, a line each; then the body.
@@ -119,9 +129,9 @@ pub fn github_signature(data: &[u8]) {
     let (cuts, signature) = (parts.line(), parts.text());
     let body = parts.rest();
     let verify = |keys: &Keys, pieces: &[Vec<u8>], signature: &str| {
-        let mut mac = GitHubMac::new(keys);
+        let mut mac = GitHubMac::new(keys, signature)?;
         pieces.iter().for_each(|piece| mac.update(piece));
-        mac.verify(signature)
+        mac.verify()
     };
     let (keys, whole) = (github_keys(), [body.to_vec()]);
 

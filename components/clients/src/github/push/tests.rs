@@ -30,6 +30,7 @@ fn files(all: &[(&str, &[&str])]) -> Managed {
     Managed {
         files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(),
         auto: false,
+        bot: GitHubLogin::parse("deploy-bot[bot]").unwrap(),
         at: Timestamp(0),
     }
 }
@@ -96,19 +97,36 @@ fn only_yaml_files_are_worth_a_question() {
     check(&["app/values.yml"], true);
 }
 
-/// Put back with a fast-forward after somebody had rewritten the branch, say.
 #[test]
-fn among_several_commits_those_that_look_like_ours_are_not_announced() {
+fn nothing_that_a_commit_says_keeps_it_from_being_noted() {
     let managed = files(&[("checkout/values.yaml", &["checkout"])]);
     let message = format!("Deploy checkout main-0123456\n\nDeploy-Id: {}", "1".repeat(32));
-    let mut ours = commit('a', &message, &["checkout/values.yaml"]);
-    ours["committer"]["username"] = json!("web-flow");
-    assert_eq!(note(&push(&[ours.clone(), commit('b', "Notes", &["NOTES.md"])]), &managed), None);
-    let hers = commit('c', &message, &["checkout/values.yaml"]);
-    let found = note(&push(&[ours.clone(), hers]), &managed).unwrap();
-    assert_eq!(found.touched[0].wrote, [sha('c')]);
-    // A single one was looked up: then it is somebody's who copied the text.
-    assert_eq!(note(&push(&[ours]), &managed).unwrap().touched[0].wrote, [sha('a')]);
+    let mut posing = commit('a', &message, &["checkout/values.yaml"]);
+    posing["committer"]["username"] = json!("web-flow");
+    posing["author"]["username"] = json!("deploy-bot[bot]");
+    let found = note(&push(&[posing.clone(), commit('b', "Notes", &["NOTES.md"])]), &managed).unwrap();
+    assert_eq!((found.touched[0].wrote.as_slice(), found.who.as_str()), (&[sha('a')][..], "alice"));
+    assert_eq!(note(&push(&[posing]), &managed).unwrap().touched[0].wrote, [sha('a')]);
+}
+
+#[test]
+fn who_pushed_is_whom_github_names() {
+    let bot = GitHubLogin::parse("deploy-bot[bot]").unwrap();
+    let is_by_bot = |push: &Value| serde_json::from_str::<Push<'_>>(&push.to_string()).unwrap().is_by(&bot);
+    let mut all = push(&[commit('a', "x", &[])]);
+    assert!(!is_by_bot(&all));
+    for (sender, expected) in [
+        (json!({ "login": "Deploy-Bot[bot]" }), true),
+        (json!({ "login": "deploy-bot" }), false),
+        (json!({ "username": "deploy-bot[bot]" }), false),
+        (json!({}), false),
+        (json!(null), false),
+    ] {
+        all["sender"] = sender.clone();
+        assert_eq!(is_by_bot(&all), expected, "{sender}");
+    }
+    all.as_object_mut().unwrap().remove("sender");
+    assert!(!is_by_bot(&all));
 }
 
 #[test]
@@ -135,7 +153,7 @@ fn a_note_is_bounded_whatever_was_pushed() {
 fn a_field_of_another_type_is_nothing() {
     for odd in [json!(null), json!(1), json!(-1), json!(1.5), json!(true), json!({ "a": [1] }), json!([[1], {}])] {
         let mut one = commit('a', "x", &["checkout/values.yaml"]);
-        (one["added"], one["id"], one["committer"]) = (odd.clone(), odd.clone(), json!(null));
+        (one["added"], one["id"]) = (odd.clone(), odd.clone());
         let mut all = push(&[one]);
         all["repository"]["html_url"] = odd.clone();
         all["after"] = json!(sha('a'));

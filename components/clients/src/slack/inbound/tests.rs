@@ -98,6 +98,13 @@ fn a_form_that_is_not_slacks_is_refused_by_field() {
 fn slacks_check_of_the_certificate_is_no_command() {
     assert_eq!(parse("ssl_check=1&token=xyzz0WbapA4vBCDEFasx0q6G"), Ok(None));
     assert_eq!(parse("ssl_check=0"), Err(FormError::Missing("team_id")));
+    for body in ["ssl_check=1", "ssl_check=1&token=xyzz0WbapA4vBCDEFasx0q6G", "token=&ssl_check=1"] {
+        assert!(is_ssl_check(body.as_bytes()), "{body}");
+    }
+    let and_more = format!("ssl_check=1&{COMMAND}");
+    for body in ["", "token=x", "ssl_check=0", "ssl_check=1&ssl_check=1", "ssl_check=1&", "ssl_check=%31", &and_more] {
+        assert!(!is_ssl_check(body.as_bytes()), "{body}");
+    }
 }
 
 #[test]
