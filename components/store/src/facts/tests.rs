@@ -179,7 +179,6 @@ fn every_fact_is_read_as_it_was_written() {
                 pruned: vec![text()],
                 left_out: Some(text()),
             },
-            differed: vec![text()],
             hook: Some((text(), at(7))),
             refreshes: 1,
             degraded_since: Some(at(6)),
