@@ -77,6 +77,8 @@ impl Ring {
 
 /// How many deployments a ring keeps whatever became of them.
 pub const BEGUN: usize = 20;
+/// How many the installation keeps that ended before they had a target.
+pub const EARLY: usize = 50;
 /// How many a ring keeps besides that were committed.
 pub const COMMITTED: usize = 50;
 

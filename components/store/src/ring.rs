@@ -2,7 +2,7 @@
 //! store stays bounded.
 
 use crate::facts::{forget, load_fact};
-use crate::key::{BEGUN, COMMITTED, EarlyEnds, Key, PREFIX, Ring, load_key, save_key};
+use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, Key, PREFIX, Ring, load_key, save_key};
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
@@ -30,7 +30,8 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     }
     ring.ids.push(id.clone());
     let mut forgotten = Vec::new();
-    let mut excess = ring.ids.len().saturating_sub(BEGUN);
+    let newest = if key.name() == EarlyEnds.name() { EARLY } else { BEGUN };
+    let mut excess = ring.ids.len().saturating_sub(newest);
     for old in ring.ids.clone() {
         if excess == 0 {
             break;
@@ -215,13 +216,13 @@ mod tests {
     #[test]
     fn a_ring_of_which_everything_is_named_grows_rather_than_lose_anything() {
         let memory = Memory::default();
-        let all: Vec<DeploymentId> = (0..30).map(numbered).collect();
+        let all: Vec<DeploymentId> = (0..60).map(numbered).collect();
         for id in &all {
             memory.run(remember(&memory, EarlyEnds, id, &all, async || Ok(()))).unwrap();
         }
         assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids, all);
         memory.run(remember(&memory, EarlyEnds, &numbered(60), &[], async || Ok(()))).unwrap();
-        assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids.len(), BEGUN);
+        assert_eq!(memory.run(load_key(&memory, EarlyEnds)).unwrap().unwrap().ids.len(), EARLY);
     }
 
     #[test]
