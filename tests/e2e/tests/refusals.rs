@@ -751,7 +751,7 @@ fn whoever_is_in_no_group_uses_up_no_question_of_the_members() {
         room.slack.lock().groups.insert("S0BACKEND".to_owned(), vec![world::ALICE.to_owned()]);
         bob_writes(room, CATALOG, checkout(room, "    allow: { groups: [S0BACKEND] }\n"));
         let since = room.journal.mark("Bob, who is in no group");
-        for number in 0..10 {
+        for number in 1..=10 {
             let told = refused_to(room, world::BOB, world::DEPLOYS, &format!("checkout {number}")).await?;
             ensure!(told.contains("you aren't allowed"), "{told}");
         }

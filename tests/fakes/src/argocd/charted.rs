@@ -187,8 +187,7 @@ impl App {
         if health != now.health {
             (now.health, now.health_since) = (health, at);
         }
-        // Right after a sync the health may still be the one before it.
-        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end / 1000 < at / 1000));
+        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end <= at));
         if now.operation.is_none() && over {
             let own = now.live.clone().filter(|_| well);
             now.well.extend(own.into_iter().chain(theirs).map(|tag| (tag, at)));

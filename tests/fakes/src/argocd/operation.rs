@@ -397,9 +397,7 @@ impl ArgoCd {
         if health != now.health {
             (now.health, now.health_since) = (health, at);
         }
-        // A comparison of the same second says nothing of its own. An operation that changed nothing leaves the health as it was.
-        let is_over = |state: &State, end: Millis| end / 1000 < at / 1000 || (!state.changed && end <= at);
-        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| is_over(state, end)));
+        let over = now.state.as_ref().is_none_or(|state| state.finished.is_some_and(|end| end <= at));
         let sees_it = now.operation.is_none() && over && now.before.is_none();
         if sees_it && matches!(health, Health::Healthy | Health::Suspended) {
             now.well.extend(now.live.clone().map(|tag| (tag, at)));
