@@ -53,7 +53,8 @@ async fn status<W: World>(
     };
     let applications = catalog::known_applications(&ask.cx, environment).await?;
     let under_way = versions::under_way(&ask.cx, &target, &applications).await?.map(|(_, facts)| facts);
-    let lock = store::load_key(world, Lock(&target)).await?.filter(|lock| lock.holds(now));
+    let lock = store::load_key(world, Lock(&target)).await?.map(|lock| lock.ending(!environment.owners.is_empty()));
+    let lock = lock.filter(|lock| lock.holds(now));
     Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
 }
 

@@ -28,6 +28,13 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
     Some((cached.blob, catalog))
 }
 
+/// Whether a target has owners. Where the catalog is not cached, it counts as if it had.
+pub(super) async fn is_owned<W: World>(cx: &Context<'_, W>, target: &Target) -> bool {
+    let Some((_, catalog)) = cached_catalog(cx).await else { return true };
+    let found = catalog.find(target.app.as_str(), Some(target.environment.as_str()));
+    found.map_or(true, |(_, _, environment)| !environment.owners.is_empty())
+}
+
 /// The catalog as it is on the branch now.
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);

@@ -5,7 +5,7 @@
 //! finds the turn with another deploy of its own target is refused.
 
 use super::prepare::Site;
-use super::{CARRY, Job, Run, commit, gates, may_go_on};
+use super::{CARRY, Job, Run, catalog, commit, gates, may_go_on};
 use crate::context::Stop;
 use crate::patience::Progress;
 use crate::world::{Line, World, under_lease};
@@ -301,6 +301,7 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         return Ok(());
     }
     let target = &plan.target;
+    let owned = catalog::is_owned(&run.cx, target).await;
     let work = async |lease: &Lease<'_, W>| {
         let now = world.now();
         let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
@@ -317,14 +318,15 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         if now_known != known {
             store::save_key(world, RolledBackVersions(target), &now_known).await?;
         }
-        let locked = store::load_key(world, Lock(target)).await?.is_some_and(|lock| lock.holds(now));
+        let lock = store::load_key(world, Lock(target)).await?;
+        let locked = lock.is_some_and(|lock| lock.ending(owned).holds(now));
         if plan.rollback && !locked {
             let reason = match replaced {
                 Some(before) => format!("rolled back from {before} to {}", plan.tag),
                 // The tag is in the file already: a rollback that got no further is tried again.
                 None => format!("rolled back to {}", plan.tag),
             };
-            let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true };
+            let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true }.ending(owned);
             store::change_lock(world, lease, Some(target), lock.change(), Some(&lock)).await?;
             world.log(Line::new("locked").of(run.cx.id).with("target", plan.target.to_string()));
         }

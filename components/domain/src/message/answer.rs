@@ -265,14 +265,18 @@ pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops:
 
 // ---- locks ----
 
-/// A lock was set: everybody in the channel reads it.
-pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
+const UNOWNED: &str =
+    " It ends after 24 hours, because there are no `owners` in `deploy-bot.yaml` who could take it away.";
+
+/// A lock was set: everybody in the channel reads it. `shortened`: it ends earlier than was asked for.
+pub fn locked(scope: &Scope, what: &str, lock: &TargetLock, shortened: bool) -> Message {
     let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
     let text = format!(
-        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.",
+        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.{}",
         lock.by,
         said(&lock.reason),
-        code(format!("/deploy unlock {scope}"))
+        code(format!("/deploy unlock {scope}")),
+        if shortened { UNOWNED } else { "" }
     );
     page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])
 }

@@ -366,7 +366,7 @@ proptest! {
         let locks: Vec<_> = locks.iter().cycle().take(count.min(20)).cloned().collect();
         check_message(&status_of(&vec![status; count.max(1)], Some(&lock), count), "status");
         check_message(&history(&target(), &vec![(id('1'), facts.clone()); count], &locks, &locks), "history");
-        check_message(&locked(&Scope::Everything, "everything", &lock), "locked");
+        check_message(&locked(&Scope::Everything, "everything", &lock, true), "locked");
         check_message(&unlocked("everything", &user("U7"), &lock), "unlocked");
         check_message(&plain(&locked_already("everything", &lock)), "locked already");
         let rider = Rider { sha: sha('e'), who: other.clone(), headline: text.clone() };
