@@ -83,7 +83,11 @@ impl Accepted {
 /// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show
 /// people `dispatch_failed`.
 fn words(text: &str) -> Answer {
-    Answer { status: StatusCode::OK, content_type: "application/json", body: slack::answer(text) }
+    Answer {
+        status: StatusCode::OK,
+        content_type: "application/json",
+        body: slack::answer(text, &message::plain(text).blocks),
+    }
 }
 
 pub fn not_found() -> Answer {

@@ -5,7 +5,7 @@ use super::blocks::{Message, context};
 use super::button::{Button, Offer};
 use super::deployment::{first_deploy, new_in_it, source_title, whose};
 use super::sentence;
-use super::text::{SHORT, clip, code, escape, length, words};
+use super::text::{SHORT, clip, code, escape, length, one_way, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
 use crate::names::FilePath;
 use crate::refusal::Refusal;
@@ -97,6 +97,6 @@ const LINE: usize = 200;
 
 /// A line with its indentation, cut where it is very long.
 fn clip_line(line: &str) -> String {
-    let line = line.trim_end();
+    let line = &one_way(line.trim_end());
     if line.chars().count() <= LINE { line.to_owned() } else { line.chars().take(LINE).chain(['…']).collect() }
 }
