@@ -299,7 +299,7 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
         changes,
         gates: &["checks passed".to_owned()],
         problem,
-        offer: Offer { of: id('1'), words: request().words, head },
+        offer: Offer { of: id('1'), by: request().user, words: request().words, head },
     }))
 }
 
@@ -407,7 +407,7 @@ fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
         changes: None,
         gates: &["no checks".to_owned()],
         problem: None,
-        offer: Offer { of: id('1'), words: request().words, head: None },
+        offer: Offer { of: id('1'), by: request().user, words: request().words, head: None },
     });
     let shown = show(&message);
     assert!(shown.contains("```\n(this version is already there)```") && shown.contains("no checks"), "{shown}");
