@@ -1,7 +1,9 @@
 //! From a typed command or a pressed button to a saved request.
 //!
 //! Easy to miss: a button can be pressed by several people, and a click can arrive twice. The id is made of
-//! the button, so every press means the same deployment, until that deployment has come to nothing.
+//! the button and the person, so what one person presses again is the same deployment, until that has come to
+//! nothing. Of several people the first one who may deploy claims the button, see `turn::claim`: a press of
+//! somebody who may not uses nothing up.
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
@@ -13,7 +15,7 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::cell::Cell;
 use std::time::Duration;
-use store::StoreError;
+use store::{Claims, StoreError};
 
 /// Who asks, where, and how the answer reaches that person.
 #[derive(Clone)]
@@ -94,22 +96,42 @@ pub(crate) async fn save(
     }
 }
 
-/// The deployment that a pressed button means: the first one of `first` and `again` that has not come
-/// to nothing.
+/// The ids of one person's presses of one button, the first one apart.
+pub(crate) struct Presses {
+    /// The button, whoever presses it.
+    pub(crate) button: DeploymentId,
+    pub(crate) first: DeploymentId,
+    /// After the deployment of the press before came to nothing.
+    pub(crate) again: Vec<DeploymentId>,
+}
+
+/// The deployment that a person's press means: the first one that has not come to nothing.
 pub(crate) async fn pressed_id(
     world: &impl World,
-    first: &DeploymentId,
-    again: Vec<DeploymentId>,
+    presses: &Presses,
     pressed: Timestamp,
 ) -> Result<DeploymentId, StoreError> {
-    let mut id = first.clone();
-    for next in again {
-        if !came_to_nothing(&store::load(world, &id).await?, pressed) {
+    let mut id = &presses.first;
+    for next in &presses.again {
+        if !came_to_nothing(&store::load(world, id).await?, pressed) {
             break;
         }
         id = next;
     }
-    Ok(id)
+    Ok(id.clone())
+}
+
+/// What has the button of this request, if that is another deployment, and one that has not come to nothing.
+pub(crate) async fn has_button(
+    world: &impl World,
+    id: &DeploymentId,
+    request: &RequestFact,
+) -> Result<Option<(DeploymentId, Facts)>, StoreError> {
+    let Some(button) = &request.button else { return Ok(None) };
+    let claims = store::load_key(world, Claims(&request.words.target())).await?.unwrap_or_default();
+    let Some(by) = claims.of(button).filter(|by| *by != id) else { return Ok(None) };
+    let facts = store::load(world, by).await?;
+    Ok((!came_to_nothing(&facts, request.at)).then(|| (by.clone(), facts)))
 }
 
 /// Whether the deployment of a button came to nothing before the button was pressed again. Then that press
@@ -147,6 +169,7 @@ impl Asker {
             words,
             response_url: self.response_url.clone(),
             origin,
+            button: None,
         }
     }
 
@@ -155,7 +178,7 @@ impl Asker {
         &self,
         world: &impl World,
         at: Timestamp,
-        button: &Button,
+        (button, pressed): (&Button, &Presses),
     ) -> Result<Option<RequestFact>, StoreError> {
         let facts = match button {
             Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
@@ -163,7 +186,10 @@ impl Asker {
             Button::RollBack(of) => Facts { commit: store::load_fact(world, of).await?, ..Facts::default() },
             _ => Facts::default(),
         };
-        Ok(asked_for(button, facts, &self.user).map(|(words, origin)| self.request(at, words, origin)))
+        Ok(asked_for(button, facts, &self.user).map(|(words, origin)| RequestFact {
+            button: Some(pressed.button.clone()),
+            ..self.request(at, words, origin)
+        }))
     }
 }
 

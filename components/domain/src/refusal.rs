@@ -342,6 +342,13 @@ pub enum Refusal {
         /// There are owners to ask.
         owned: bool,
     },
+    /// Somebody else pressed the button first.
+    ButtonTaken {
+        /// Who.
+        by: Option<SlackUser>,
+        /// To the message of that deployment.
+        link: Option<String>,
+    },
     /// The branch has moved since the button was shown.
     HeadMoved {
         /// What was to be deployed.

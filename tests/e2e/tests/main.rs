@@ -14,6 +14,7 @@ mod door;
 mod fault_table;
 mod faults;
 mod healthz;
+mod insiders;
 mod kept;
 mod load;
 mod meanwhile;

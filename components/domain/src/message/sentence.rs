@@ -195,6 +195,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
+        Refusal::ButtonTaken { by, link: url } => {
+            let by = by.as_ref().map_or("somebody".to_owned(), |by| format!("<@{by}>"));
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
+            format!("{by} already pressed that button{seen}.")
+        }
         Refusal::HeadMoved { was, is } => {
             let (was, is) = (code(was.short()), code(is.short()));
             format!("the branch has moved from {was} to {is} since you saw that button.")
@@ -347,6 +352,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::Frozen { .. } => "Try again then.",
         Refusal::NotOwner { owned: true, .. } => "Ask one of the `owners` in `deploy-bot.yaml`.",
         Refusal::NotOwner { .. } => "There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.",
+        Refusal::ButtonTaken { .. } => "Follow that deploy.",
         Refusal::HeadMoved { .. } => "Type the command again for the new commit.",
         Refusal::VersionMoved { target, .. } => return format!("To roll *that* back: `/deploy rollback {target}`."),
         Refusal::UnknownWritten { target, tags } => {

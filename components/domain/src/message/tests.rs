@@ -100,6 +100,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
+        Refusal::ButtonTaken { .. } => "button taken",
         Refusal::ApplicationBusy { .. } => "application busy",
         Refusal::Locked { .. } => "locked",
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
@@ -132,7 +133,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 45, "one of each");
+    assert_eq!(names.len(), 46, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -173,6 +174,8 @@ fn every_refusal_says_why_and_what_to_do() {
     already written: not deployed: eve put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     already written: not deployed: somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
+    button taken: not deployed: <@U2> already pressed that button (<https://acme.slack.com/archives/C1/p1|see it>). Follow that deploy.
+    button taken: not deployed: somebody already pressed that button. Follow that deploy.
     busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
     application busy: not deployed: the deploy of checkout@production by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>) in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
     application busy: not deployed: the deploy of checkout@production in the same Argo CD application isn't done after 3 minutes. Try again when it's done.

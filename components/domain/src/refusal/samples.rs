@@ -120,6 +120,8 @@ pub fn every_refusal() -> Vec<Refusal> {
             id: Some(id('2')),
             link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
         },
+        Refusal::ButtonTaken { by: Some(user("U2")), link: Some("https://acme.slack.com/archives/C1/p1".to_owned()) },
+        Refusal::ButtonTaken { by: None, link: None },
         Refusal::Busy { target: target(), by: None, id: None, link: None },
         Refusal::ApplicationBusy {
             other: Box::new(target()),
