@@ -6,7 +6,7 @@
 use crate::context::Context;
 use crate::patience::Patience;
 use crate::reply::Declined;
-use crate::request::{Asker, Content, FollowUp, Saved, pressed_id, save};
+use crate::request::{Asker, Content, FollowUp, Presses, Saved, has_button, pressed_id, save};
 use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
 use crate::{ask, deploy};
@@ -22,6 +22,7 @@ use domain::names::{DeploymentId, ResponseUrl, SlackTeam};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use futures::future::join;
+use std::cell::OnceCell;
 use store::StoreError;
 
 /// The headers that are looked at.
@@ -30,13 +31,14 @@ pub const HEADERS: &[&str] = &["content-length", "content-type", "x-slack-reques
 /// The longest body that is read from Slack. Slack's own are a few KiB.
 const BODY_LIMIT: usize = 64 << 10;
 
-/// How often a button can be pressed again after its deployment came to nothing.
+/// How often a person can press a button again after its deployment came to nothing.
 const PRESSES: u32 = 8;
 
 /// A request that is Slack's.
 pub struct Verified {
     form: Form,
-    /// The same on every replica. Of a command it is made of the click, of a button it is made of the button.
+    /// The same on every replica. Of a command it is made of the click, of a button it is made of the button,
+    /// whoever presses it.
     id: DeploymentId,
     /// Slack's own time.
     at: Timestamp,
@@ -44,11 +46,7 @@ pub struct Verified {
 
 enum Form {
     Typed(Box<SlashCommand>),
-    Pressed {
-        pressed: Box<Interaction>,
-        /// The ids for later presses, after the deployment of the first press came to nothing.
-        again: Vec<DeploymentId>,
-    },
+    Pressed { pressed: Box<Interaction>, presses: Presses },
 }
 
 /// The answer to Slack, and what to do after it.
@@ -83,7 +81,11 @@ impl Accepted {
 /// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show
 /// people `dispatch_failed`.
 fn words(text: &str) -> Answer {
-    Answer { status: StatusCode::OK, content_type: "application/json", body: slack::answer(text) }
+    Answer {
+        status: StatusCode::OK,
+        content_type: "application/json",
+        body: slack::answer(text, &message::plain(text).blocks),
+    }
 }
 
 pub fn not_found() -> Answer {
@@ -151,13 +153,15 @@ pub async fn verify(
     }
 }
 
-/// Each click has a trigger of its own, so the id is made of the button: the same button asks for the
-/// same deployment.
+/// Each click has a trigger of its own, so the ids are made of the button, and of who presses it: the same
+/// person asks for the same deployment with it.
 fn verified_press(pressed: Interaction, keys: &Keys, at: Timestamp) -> Verified {
     let button = format!("{}/{}", pressed.action_id, pressed.value);
     let id = |of: &str| deployment_id(&keys.current, pressed.team.as_ref(), of);
-    let (first, again) = (id(&button), (1..=PRESSES).map(|n| id(&format!("{button}/{n}"))).collect());
-    Verified { form: Form::Pressed { pressed: Box::new(pressed), again }, id: first, at }
+    let mine = |n: u32| id(&format!("{button}/{}/{n}", pressed.user));
+    let presses = Presses { button: id(&button), first: mine(0), again: (1..=PRESSES).map(mine).collect() };
+    let id = presses.button.clone();
+    Verified { form: Form::Pressed { pressed: Box::new(pressed), presses }, id, at }
 }
 
 /// Understands the request. A deployment is saved before the answer, which promises it; the caller then
@@ -167,7 +171,7 @@ pub async fn accept<W: World>(world: &W, settings: &SlackCommandSettings, verifi
     let cx = Context { world, settings, id: &id, patience: Patience::default() };
     match form {
         Form::Typed(command) => typed(&cx, *command, at).await,
-        Form::Pressed { pressed, again } => self::pressed(&cx, *pressed, again, at).await,
+        Form::Pressed { pressed, presses } => self::pressed(&cx, *pressed, &presses, at).await,
     }
 }
 
@@ -206,12 +210,7 @@ async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: Deplo
     Accepted { answer: self::words(&text), then }
 }
 
-async fn pressed<W: World>(
-    cx: &Context<'_, W>,
-    pressed: Interaction,
-    again: Vec<DeploymentId>,
-    at: Timestamp,
-) -> Accepted {
+async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &Presses, at: Timestamp) -> Accepted {
     let workspace = workspace(cx.settings.team.as_ref(), pressed.team.as_ref(), &pressed.user_team);
     let Interaction { user_team, team_domain, user, user_name, channel, action_id, value, response_url, .. } = pressed;
     let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &cx.settings.slack.url) else {
@@ -238,23 +237,23 @@ async fn pressed<W: World>(
                 | Button::Terminate { .. }
                 | Button::Unlock { .. }),
             ) => Content::Button(button),
-            Some(button) => return pressed_deploy(cx, asker, (&button, again), at).await,
+            Some(button) => return pressed_deploy(cx, asker, (&button, presses), at).await,
         },
     };
     follow_up(cx, content, asker, at)
 }
 
-/// Saves what a button asks for, unless an earlier press has saved it.
+/// Saves what a button asks for, unless an earlier press has saved it, or somebody else's press has the button.
 async fn pressed_deploy<W: World>(
     cx: &Context<'_, W>,
     asker: Asker,
-    (button, again): (&Button, Vec<DeploymentId>),
+    (button, presses): (&Button, &Presses),
     at: Timestamp,
 ) -> Accepted {
     let (world, settings) = (cx.world, cx.settings);
     let begun_at = world.elapsed();
     let too_long = Err(StoreError::Failed("reading took longer than a second"));
-    let id = match within(world, limits::SAVE_LIMIT, pressed_id(world, cx.id, again, at)).await.unwrap_or(too_long) {
+    let id = match within(world, limits::SAVE_LIMIT, pressed_id(world, presses, at)).await.unwrap_or(too_long) {
         Ok(id) => id,
         Err(error) => {
             world.log(Line::error("not_accepted").of(cx.id).with("cause", error.why()));
@@ -263,11 +262,22 @@ async fn pressed_deploy<W: World>(
     };
     let cx = Context { world, settings, id: &id, patience: Patience::default() };
     let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
-    let saved = save(world, &id, limit, async || match store::load_fact::<RequestFact>(world, &id).await? {
-        Some(before) => Ok(Some(before)),
-        None => asker.button_request(world, at, button).await,
+    let taken = OnceCell::new();
+    let saved = save(world, &id, limit, async || {
+        if let Some(before) = store::load_fact::<RequestFact>(world, &id).await? {
+            return Ok(Some(before));
+        }
+        let Some(request) = asker.button_request(world, at, (button, presses)).await? else { return Ok(None) };
+        let Some((other, _)) = has_button(world, &id, &request).await? else { return Ok(Some(request)) };
+        let _ = taken.set(other);
+        Ok(None)
     });
     match saved.await {
+        Saved::Forgotten if taken.get().is_some() => {
+            let id = taken.into_inner().unwrap_or(id);
+            let told = FollowUp { content: Content::PressedBefore, asker, id, at };
+            Accepted::silent(Then::FollowUp(Box::new(told)))
+        }
         Saved::Request(request) => {
             // Each click has a `response_url` of its own, so another one means another click.
             let is_other_click = request.response_url != asker.response_url;

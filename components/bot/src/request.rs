@@ -1,7 +1,9 @@
 //! From a typed command or a pressed button to a saved request.
 //!
 //! Easy to miss: a button can be pressed by several people, and a click can arrive twice. The id is made of
-//! the button, so every press means the same deployment, until that deployment has come to nothing.
+//! the button and the person, so what one person presses again is the same deployment, until that has come to
+//! nothing. Of several people the first one who may deploy claims the button, see `turn::claim`: a press of
+//! somebody who may not uses nothing up.
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
@@ -13,7 +15,7 @@ use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use std::cell::Cell;
 use std::time::Duration;
-use store::StoreError;
+use store::{Claims, StoreError};
 
 /// Who asks, where, and how the answer reaches that person.
 #[derive(Clone)]
@@ -79,7 +81,10 @@ pub(crate) async fn save(
     let too_long = Err(StoreError::Failed("saving took longer than a second"));
     match within(world, limit, save).await.unwrap_or(too_long) {
         Ok(Some(request)) => {
-            let line = Line::new("accepted").of(id).with("user", request.user.as_str());
+            let mut line = Line::new("accepted").of(id).with("user", request.user.as_str());
+            if let Some(reason) = &request.words.override_reason {
+                line = line.with("override", reason.as_str());
+            }
             world.log(line.with("channel", request.channel.as_str()).with("words", request.words.to_string()));
             Saved::Request(Box::new(request))
         }
@@ -91,22 +96,42 @@ pub(crate) async fn save(
     }
 }
 
-/// The deployment that a pressed button means: the first one of `first` and `again` that has not come
-/// to nothing.
+/// The ids of one person's presses of one button, the first one apart.
+pub(crate) struct Presses {
+    /// The button, whoever presses it.
+    pub(crate) button: DeploymentId,
+    pub(crate) first: DeploymentId,
+    /// After the deployment of the press before came to nothing.
+    pub(crate) again: Vec<DeploymentId>,
+}
+
+/// The deployment that a person's press means: the first one that has not come to nothing.
 pub(crate) async fn pressed_id(
     world: &impl World,
-    first: &DeploymentId,
-    again: Vec<DeploymentId>,
+    presses: &Presses,
     pressed: Timestamp,
 ) -> Result<DeploymentId, StoreError> {
-    let mut id = first.clone();
-    for next in again {
-        if !came_to_nothing(&store::load(world, &id).await?, pressed) {
+    let mut id = &presses.first;
+    for next in &presses.again {
+        if !came_to_nothing(&store::load(world, id).await?, pressed) {
             break;
         }
         id = next;
     }
-    Ok(id)
+    Ok(id.clone())
+}
+
+/// What has the button of this request, if that is another deployment, and one that has not come to nothing.
+pub(crate) async fn has_button(
+    world: &impl World,
+    id: &DeploymentId,
+    request: &RequestFact,
+) -> Result<Option<(DeploymentId, Facts)>, StoreError> {
+    let Some(button) = &request.button else { return Ok(None) };
+    let claims = store::load_key(world, Claims(&request.words.target())).await?.unwrap_or_default();
+    let Some(by) = claims.of(button).filter(|by| *by != id) else { return Ok(None) };
+    let facts = store::load(world, by).await?;
+    Ok((!came_to_nothing(&facts, request.at)).then(|| (by.clone(), facts)))
 }
 
 /// Whether the deployment of a button came to nothing before the button was pressed again. Then that press
@@ -144,6 +169,7 @@ impl Asker {
             words,
             response_url: self.response_url.clone(),
             origin,
+            button: None,
         }
     }
 
@@ -152,7 +178,7 @@ impl Asker {
         &self,
         world: &impl World,
         at: Timestamp,
-        button: &Button,
+        (button, pressed): (&Button, &Presses),
     ) -> Result<Option<RequestFact>, StoreError> {
         let facts = match button {
             Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
@@ -160,22 +186,27 @@ impl Asker {
             Button::RollBack(of) => Facts { commit: store::load_fact(world, of).await?, ..Facts::default() },
             _ => Facts::default(),
         };
-        Ok(asked_for(button, facts).map(|(words, origin)| self.request(at, words, origin)))
+        Ok(asked_for(button, facts, &self.user).map(|(words, origin)| RequestFact {
+            button: Some(pressed.button.clone()),
+            ..self.request(at, words, origin)
+        }))
     }
 }
 
-/// What a button asks for, from the facts of the deployment that the button is below.
-fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
+/// What a button asks for that the person `by` pressed, from the facts of the deployment that the button is
+/// below.
+fn asked_for(button: &Button, facts: Facts, by: &SlackUser) -> Option<(DeployWords, Origin)> {
     match button {
-        Button::Retry(of) => retry(of, facts),
+        Button::Retry(of) => retry(of, facts, by),
         Button::RollBack(of) => {
             let commit = facts.commit?;
             let origin = Origin::RollBack { of: of.clone(), takes_away: commit.target().tag.clone() };
             Some((DeployWords::roll_back(&commit.target().target), origin))
         }
-        Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts),
+        Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts, by),
         Button::Deploy(offer) => {
-            Some((offer.words.clone(), Origin::Shown { of: offer.of.clone(), head: offer.head.clone() }))
+            let words = offer.words.clone().again(&offer.by, by);
+            Some((words, Origin::Shown { of: offer.of.clone(), head: offer.head.clone() }))
         }
         Button::DeployPushed(offer) => {
             let PushedOffer { target: TargetWords { app, environment }, wrote } = (**offer).clone();
@@ -199,8 +230,9 @@ pub(crate) fn name_version(words: &mut DeployWords, tag: &Tag) -> bool {
 }
 
 /// The same request again.
-fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
-    let RequestFact { mut words, origin, .. } = facts.request?;
+fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords, Origin)> {
+    let RequestFact { words, origin, user, .. } = facts.request?;
+    let mut words = words.again(&user, by);
     // A rollback goes back to the same version: "the last healthy one" changes once it has reached
     // the branch.
     if let Some(commit) = facts.commit {
@@ -210,8 +242,9 @@ fn retry(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
 }
 
 /// The same request again, by a person who has read the refusal.
-fn despite(of: &DeploymentId, facts: Facts) -> Option<(DeployWords, Origin)> {
-    let RequestFact { mut words, origin, .. } = facts.request?;
+fn despite(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords, Origin)> {
+    let RequestFact { words, origin, user, .. } = facts.request?;
+    let mut words = words.again(&user, by);
     let End::Refused { refusal } = facts.end?.end else { return None };
     let (of, was) = (of.clone(), origin.inner());
     match refusal.read()? {
@@ -233,6 +266,10 @@ mod tests {
     use domain::deployment::{Approval, ApprovalsFact, Failure, MessageFact, OutcomeFact, Voice, WatchFact};
     use domain::fault::{Cause, Fault, System};
     use domain::message::Offer;
+
+    fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
+        super::asked_for(button, facts, &request().user)
+    }
 
     fn told() -> Voice {
         Voice { told_end: true, ..Voice::default() }
@@ -381,7 +418,7 @@ mod tests {
     #[test]
     fn deploy_asks_for_what_was_shown() {
         let (shown, head) = (request().words, Some(sha('a')));
-        let offer = Offer { of: id('1'), words: shown.clone(), head: head.clone() };
+        let offer = Offer { of: id('1'), by: request().user, words: shown.clone(), head: head.clone() };
         let expected = (shown, Origin::Shown { of: id('1'), head });
         assert_eq!(asked_for(&Button::Deploy(Box::new(offer)), Facts::default()), Some(expected));
 
@@ -389,6 +426,30 @@ mod tests {
         let pushed = PushedOffer { target, wrote: vec![sha('a'), sha('b')] };
         let expected = (words(What::Written), Origin::Pushed { wrote: vec![sha('a'), sha('b')] });
         assert_eq!(asked_for(&Button::DeployPushed(Box::new(pushed)), Facts::default()), Some(expected));
+    }
+
+    #[test]
+    fn an_override_is_asked_for_again_only_by_who_typed_it() {
+        let typed = DeployWords { override_reason: Some("incident 12".to_owned()), ..request().words };
+        let rolled_back = Refusal::WasRolledBack {
+            target: Box::new(target_plan().target),
+            tag: target_plan().tag,
+            head: sha('a'),
+            by: user("U7"),
+            at: at(1),
+        };
+        let facts = Facts { request: asked(typed.clone(), Origin::Typed).request, ..refused(&rolled_back) };
+        let offer = Offer { of: id('1'), by: request().user, words: typed.clone(), head: None };
+        for button in [
+            Button::Retry(id('1')),
+            Button::DeployAnyway(id('1')),
+            Button::TakeOver(id('1')),
+            Button::Deploy(Box::new(offer)),
+        ] {
+            let words = |by: &SlackUser| super::asked_for(&button, facts.clone(), by).unwrap().0;
+            assert_eq!(words(&request().user), typed, "{button:?}");
+            assert_eq!(words(&user("U7")), request().words, "{button:?}");
+        }
     }
 
     #[test]

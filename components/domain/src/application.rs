@@ -101,6 +101,53 @@ impl Unwell {
     }
 }
 
+/// A connection that broke, in the words of Argo CD.
+pub(crate) const LOST: [&str; 5] =
+    ["connection refused", "connection reset", "i/o timeout", "unexpected EOF", "TLS handshake timeout"];
+
+/// How Argo CD says that it has not rendered a commit, because that failed before.
+pub(crate) const KEPT_ERROR: &str = "Manifest generation error (cached)";
+
+/// How Argo CD says that it waits for a sync window.
+pub(crate) const IN_WINDOW: &str = "blocked by sync window";
+
+/// Stands for words that may quote a value of a Secret.
+const HUSHED: &str = "words about a Secret, which only Argo CD shows";
+
+/// Argo CD's words about a resource of this kind, as far as people may read them: about a Secret only what the bot
+/// decides by.
+pub fn words_about(kind: &str, words: &str, secrets: &[String]) -> String {
+    if kind == "Secret" { decides(words) } else { hushed(words, secrets) }
+}
+
+/// Argo CD's words about something else than a Secret. They are left out if they name the kind `Secret`, or repeat one
+/// of `secrets`, which are its words about Secrets: an API server quotes what it cannot take.
+pub fn hushed(words: &str, secrets: &[String]) -> String {
+    if !names_secret(words) && !secrets.iter().any(|secret| words.contains(secret.trim())) {
+        return words.to_owned();
+    }
+    match decides(words).as_str() {
+        "" => HUSHED.to_owned(),
+        kept => format!("{kept} ({HUSHED})"),
+    }
+}
+
+fn decides(words: &str) -> String {
+    let all = LOST.iter().chain([&KEPT_ERROR, &IN_WINDOW]);
+    all.filter(|text| words.contains(**text)).copied().collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the kind is a word of its own. `/Secret/db`, and `ExternalSecret`, say no more than a name.
+fn names_secret(words: &str) -> bool {
+    let is_in_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    words.match_indices("Secret").any(|(at, found)| {
+        let (before, after) = (words.get(..at), words.get(at.saturating_add(found.len())..));
+        let before = before.and_then(|text| text.chars().next_back());
+        let after = after.and_then(|text| text.chars().next());
+        !is_in_word(before) && !is_in_word(after) && after != Some('/')
+    })
+}
+
 /// Who asks Argo CD for the sync of a deploy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -286,6 +333,37 @@ pub enum SyncStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_words_about_a_secret_are_kept() {
+        let check = |words: &str, expected: &str| {
+            assert_eq!(hushed(words, &["data[pw]: Invalid value: \"hunter2\" ".to_owned()]), expected, "{words}");
+        };
+        for words in [
+            "one or more objects failed to apply, reason: Secret \"db\" is invalid: data: Invalid value: \"hunter2\"",
+            "Secret in version \"v1\" cannot be handled as a Secret: illegal base64 data",
+            "json: cannot unmarshal number into Go struct field Secret.data, error found in ...|hunter2|...",
+            "{\"kind\":\"Secret\",\"data\":{\"pw\":\"aHVudGVyMg==\"}}",
+            "failed, reason: data[pw]: Invalid value: \"hunter2\"",
+        ] {
+            check(words, HUSHED);
+        }
+        for words in [
+            "",
+            "successfully synced (all tasks run)",
+            "waiting for healthy state of /Secret/db and 2 more resources",
+            "ExternalSecret \"db\" is invalid: spec.Secrets: no",
+            "secret \"pull\" not found",
+        ] {
+            check(words, words);
+        }
+        // What is decided by stays.
+        check("Manifest generation error (cached): Secret: x", &format!("{KEPT_ERROR} ({HUSHED})"));
+        assert_eq!(words_about("Secret", "data: hunter2", &[]), "");
+        assert_eq!(words_about("Secret", "dial tcp: connection refused: hunter2", &[]), "connection refused");
+        assert_eq!(words_about("Job", "Secret \"db\" is invalid: data: hunter2", &[]), HUSHED);
+        assert_eq!(words_about("Job", "exceeded its deadline", &[]), "exceeded its deadline");
+    }
 
     #[test]
     fn the_worst_pod_holds_a_rollout_up() {

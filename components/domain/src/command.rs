@@ -5,13 +5,13 @@
 //! never ignored.
 
 mod parse;
-
+mod reason;
 mod words;
 
 pub use crate::verb::Verb;
-pub use parse::LONGEST_REASON;
+pub use reason::LONGEST_REASON;
 
-use crate::names::{BranchName, PullRequestNumber, RepoName, Target};
+use crate::names::{BranchName, PullRequestNumber, RepoName, SlackUser, Target};
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -168,13 +168,13 @@ impl fmt::Display for Command {
                     What::Rollback(Version::Tag(tag)) => write!(f, " tag:{tag}")?,
                 }
                 match &words.override_reason {
-                    Some(reason) => write!(f, " override {}", parse::as_typed(reason, None, false)),
+                    Some(reason) => write!(f, " override {}", reason::as_typed(reason, None, false)),
                     None => Ok(()),
                 }
             }
             Self::Status(None) | Self::Apps | Self::Help(None) => Ok(()),
             Self::Status(Some(target)) | Self::History(target) | Self::Cancel(target) => write!(f, " {target}"),
-            Self::Lock { scope, reason, period } => write!(f, " {scope} {}", parse::as_typed(reason, *period, true)),
+            Self::Lock { scope, reason, period } => write!(f, " {scope} {}", reason::as_typed(reason, *period, true)),
             Self::Unlock(scope) => write!(f, " {scope}"),
             Self::Help(Some(verb)) => write!(f, " {}", verb.name()),
         }
@@ -190,6 +190,14 @@ impl DeployWords {
 
     pub fn target(&self) -> TargetWords {
         TargetWords { app: self.app.clone(), environment: self.environment.clone() }
+    }
+
+    /// The words of `first`, asked for again by the person `now`. An override is lent to nobody: only the person
+    /// who typed it asks for it again.
+    #[must_use]
+    pub fn again(mut self, first: &SlackUser, now: &SlackUser) -> Self {
+        self.override_reason = self.override_reason.filter(|_| first == now);
+        self
     }
 }
 

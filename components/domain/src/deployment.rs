@@ -86,7 +86,7 @@ pub use fact::*;
 pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin};
 pub(crate) use paths::left_out;
-pub use plan::{GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
+pub use plan::{COMMITS_READ, GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;
 pub use verdict::{Step, View, before_sync};

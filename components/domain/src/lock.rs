@@ -17,7 +17,20 @@ pub struct TargetLock {
     pub rollback: bool,
 }
 
+/// How long a lock lasts at most where there are no owners: nobody but its author could take it away.
+pub const LONGEST_UNOWNED: Duration = Duration::from_secs(24 * 3600);
+
 impl TargetLock {
+    /// As it is in force: without owners it ends by itself.
+    #[must_use]
+    pub fn ending(mut self, owned: bool) -> Self {
+        if !owned {
+            let last = self.at.after(LONGEST_UNOWNED);
+            self.until = Some(self.until.map_or(last, |until| until.min(last)));
+        }
+        self
+    }
+
     /// The line in the log about setting this lock.
     pub fn change(&self) -> LockChange {
         let what = LockAction::Set { until: self.until };
@@ -83,4 +96,25 @@ pub struct RolledBackVersion {
     pub tag: String,
     pub by: SlackUser,
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::samples::{at, user};
+
+    #[test]
+    fn a_lock_without_owners_ends_within_a_day() {
+        let day = LONGEST_UNOWNED.as_secs();
+        let check = |until: Option<u64>, owned: bool, expected: Option<u64>| {
+            let (by, reason) = (user("U1"), "load test".to_owned());
+            let lock = TargetLock { by, reason, at: at(10), until: until.map(at), rollback: false };
+            assert_eq!(lock.ending(owned).until, expected.map(at), "{until:?}");
+        };
+        check(None, true, None);
+        check(Some(2 * day), true, Some(2 * day));
+        check(None, false, Some(10 + day));
+        check(Some(2 * day), false, Some(10 + day));
+        check(Some(70), false, Some(70));
+    }
 }

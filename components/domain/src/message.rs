@@ -11,6 +11,7 @@ mod blocks;
 mod button;
 mod commit;
 mod deployment;
+mod edit;
 mod outcome;
 mod preview;
 mod progress;

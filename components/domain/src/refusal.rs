@@ -49,6 +49,16 @@ pub enum NotAllowed {
     WrongChannel,
 }
 
+/// Why the changes that would go live cannot be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Uncounted {
+    /// The live version is further back than we read.
+    TooMany,
+    /// No version of ours is known to have reached the branch.
+    NothingKnown,
+}
+
 /// Why we say no.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -284,12 +294,23 @@ pub enum Refusal {
         /// Which branch it was.
         branch: BranchName,
     },
+    /// Nobody can tell whether other people's changes would go live with it.
+    UncountedChanges {
+        /// Of what.
+        target: Target,
+        /// Why not.
+        why: Uncounted,
+        /// There are people who may override it.
+        overridable: bool,
+    },
     /// Commits of people would ride along, and this target refuses that.
     ForeignChanges {
         /// What.
         target: Target,
         /// How many.
         count: u32,
+        /// There may be more: the live version is further back than we read.
+        more: bool,
         /// Whose, up to five.
         by: Vec<String>,
         /// There are people who may let them through.
@@ -327,6 +348,13 @@ pub enum Refusal {
         doing: String,
         /// There are owners to ask.
         owned: bool,
+    },
+    /// Somebody else pressed the button first.
+    ButtonTaken {
+        /// Who.
+        by: Option<SlackUser>,
+        /// To the message of that deployment.
+        link: Option<String>,
     },
     /// The branch has moved since the button was shown.
     HeadMoved {
@@ -432,6 +460,7 @@ impl Refusal {
                 | Self::ChecksNotPassed { .. }
                 | Self::NotReviewed { .. }
                 | Self::ForeignChanges { .. }
+                | Self::UncountedChanges { .. }
                 | Self::KeepsMoving { .. }
                 | Self::TooLate { .. }
                 | Self::CatalogChanged

@@ -2,6 +2,7 @@
 
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
+use domain::command::TargetWords;
 use domain::deployment::Writer;
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, SlackGroup, SlackUser, Target};
@@ -38,6 +39,51 @@ pub struct CurrentDeployment {
     pub over: Option<DeploymentId>,
     /// The last deployment before this one that has committed for the application, whatever its target.
     pub last: Option<DeploymentId>,
+}
+
+/// `claims`: which deployment a button began, the oldest first. slack-command writes it under the leases of the
+/// target's applications.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedButtons {
+    claims: Vec<Claim>,
+}
+
+/// Of how many buttons it is known.
+const CLAIMED: usize = 50;
+
+/// The first press that may deploy has its button, until its deployment comes to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Claim {
+    button: DeploymentId,
+    by: DeploymentId,
+}
+
+impl ClaimedButtons {
+    /// Which deployment has the button.
+    pub fn of(&self, button: &DeploymentId) -> Option<&DeploymentId> {
+        self.claims.iter().find(|claim| claim.button == *button).map(|claim| &claim.by)
+    }
+
+    /// The button is this deployment's from now on.
+    pub fn claim(&mut self, button: &DeploymentId, by: &DeploymentId) {
+        self.claims.retain(|claim| claim.button != *button);
+        self.claims.push(Claim { button: button.clone(), by: by.clone() });
+        self.claims.drain(..self.claims.len().saturating_sub(CLAIMED));
+    }
+}
+
+/// See [`ClaimedButtons`]. By the words of the button: they never change, and only the catalog knows more.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims<'a>(pub &'a TargetWords);
+
+impl Key for Claims<'_> {
+    type Value = ClaimedButtons;
+    const WRITER: Writer = Writer::SlackCommand;
+
+    fn name(&self) -> String {
+        let TargetWords { app, environment } = self.0;
+        format!("{PREFIX}target/{app}/{}/claims", environment.as_deref().unwrap_or("-"))
+    }
 }
 
 /// The branch was forced or deleted. github-relay writes it.
@@ -322,6 +368,24 @@ mod tests {
     use crate::memory::Memory;
     use domain::deployment::samples::{application, at, blob, id, sha, target_plan, user};
     use domain::names::{EnvironmentName, KubeName};
+
+    #[test]
+    fn a_button_is_of_the_deployment_that_claimed_it_last() {
+        let mut claims = ClaimedButtons::default();
+        assert_eq!(claims.of(&id('a')), None);
+        claims.claim(&id('a'), &id('1'));
+        claims.claim(&id('b'), &id('2'));
+        claims.claim(&id('a'), &id('3'));
+        assert_eq!((claims.of(&id('a')), claims.of(&id('b'))), (Some(&id('3')), Some(&id('2'))));
+        for n in 0..CLAIMED {
+            claims.claim(&DeploymentId::parse(&format!("{n:032x}")).unwrap(), &id('4'));
+        }
+        assert_eq!((claims.of(&id('a')), claims.claims.len()), (None, CLAIMED));
+        let mut words = TargetWords { app: "checkout".to_owned(), environment: None };
+        assert_eq!(Claims(&words).name(), "deploy-bot/target/checkout/-/claims");
+        words.environment = Some("eu".to_owned());
+        assert_eq!(Claims(&words).name(), "deploy-bot/target/checkout/eu/claims");
+    }
 
     #[test]
     fn the_turn_is_of_an_application_and_all_else_of_a_target() {

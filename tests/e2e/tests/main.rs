@@ -15,6 +15,7 @@ mod edges;
 mod fault_table;
 mod faults;
 mod healthz;
+mod insiders;
 mod kept;
 mod load;
 mod meanwhile;

@@ -29,10 +29,9 @@ impl Lockable {
     }
 
     async fn lock(&self, world: &impl World) -> Result<Option<TargetLock>, StoreError> {
-        match self.target() {
-            Some(target) => store::load_key(world, Lock(target)).await,
-            None => store::load_key(world, LockOfAll).await,
-        }
+        let Some(target) = self.target() else { return store::load_key(world, LockOfAll).await };
+        let lock = store::load_key(world, Lock(target)).await?;
+        Ok(lock.map(|lock| lock.ending(!self.owners.is_empty())))
     }
 }
 
@@ -66,10 +65,11 @@ pub(super) async fn lock<W: World>(
         }
         let until = period.map(|period| now.after(period));
         let lock = TargetLock { by: user.clone(), reason, at: now, until, rollback: false };
+        let lock = lock.ending(!lockable.owners.is_empty());
         store::change_lock(world, lease, lockable.target(), lock.change(), Some(&lock)).await?;
         let line = Line::new("locked").of(ask.cx.id).with("user", user.as_str());
         world.log(line.with("target", lockable.name.as_str()).with("reason", lock.reason.as_str()));
-        Ok(Response::Channel(message::locked(scope, &lockable.name, &lock), None))
+        Ok(Response::Channel(message::locked(scope, &lockable.name, &lock, lock.until != until), None))
     };
     under_lease(world, &store::lock_lease(lockable.target()), set).await
 }

@@ -8,7 +8,7 @@ use crate::settings::GitOps;
 use crate::world::World;
 use domain::catalog::{Environment, Members};
 use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{End, GitOpsBranch, Origin, TargetPlan};
+use domain::deployment::{End, GitOpsBranch, Origin, RequestFact, TargetPlan};
 use domain::message::{self, Offer, Preview, TargetStatus};
 use domain::names::{DeploymentId, FilePath, Target};
 use futures::future::join_all;
@@ -53,7 +53,8 @@ async fn status<W: World>(
     };
     let applications = catalog::known_applications(&ask.cx, environment).await?;
     let under_way = versions::under_way(&ask.cx, &target, &applications).await?.map(|(_, facts)| facts);
-    let lock = store::load_key(world, Lock(&target)).await?.filter(|lock| lock.holds(now));
+    let lock = store::load_key(world, Lock(&target)).await?.map(|lock| lock.ending(!environment.owners.is_empty()));
+    let lock = lock.filter(|lock| lock.holds(now));
     Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
 }
 
@@ -112,16 +113,17 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
         changes: changes.as_ref(),
         gates: &gates,
         problem: problem.as_ref(),
-        offer: offer(cx.id, request.words.clone(), plan),
+        offer: offer(cx.id, &request, plan),
     })))
 }
 
 /// What the button below the preview deploys: exactly what was shown. "The third version before" of today may
 /// be another one tomorrow, so a rollback names its tag; a tag does not move, so a rollback needs no commit.
-fn offer(of: &DeploymentId, mut words: DeployWords, plan: &TargetPlan) -> Offer {
+fn offer(of: &DeploymentId, request: &RequestFact, plan: &TargetPlan) -> Offer {
+    let mut words = request.words.clone();
     let is_rollback = name_version(&mut words, &plan.tag);
     let head = plan.source.head.clone().filter(|_| !is_rollback);
-    Offer { of: of.clone(), words, head }
+    Offer { of: of.clone(), by: request.user.clone(), words, head }
 }
 
 #[cfg(test)]
@@ -134,14 +136,16 @@ mod tests {
     fn the_button_below_a_preview_deploys_what_was_shown() {
         let plan = target_plan();
         let typed = request().words;
-        let shown = Offer { of: id('1'), words: typed.clone(), head: Some(sha('a')) };
-        assert_eq!(offer(&id('1'), typed.clone(), &plan), shown);
+        let by = request().user;
+        let offer = |words| offer(&id('1'), &RequestFact { words, ..request() }, &plan);
+        let shown = Offer { of: id('1'), by: by.clone(), words: typed.clone(), head: Some(sha('a')) };
+        assert_eq!(offer(typed.clone()), shown);
 
         let back = |version| DeployWords { what: What::Rollback(version), ..typed.clone() };
         let tag = Version::Tag("faster-cart-aaaaaaa".to_owned());
         for version in [Version::LastHealthy, Version::Back(3), tag.clone()] {
-            let shown = Offer { of: id('1'), words: back(tag.clone()), head: None };
-            assert_eq!(offer(&id('1'), back(version), &plan), shown);
+            let shown = Offer { of: id('1'), by: by.clone(), words: back(tag.clone()), head: None };
+            assert_eq!(offer(back(version)), shown);
         }
     }
 }

@@ -280,7 +280,8 @@ fn approved_request(
         place: facts.place().cloned(),
         was: request.origin.inner(),
     };
-    RequestFact { at, words, origin, ..request }
+    // The button of the request is that of the deployment which was approved.
+    RequestFact { at, words, origin, button: None, ..request }
 }
 
 #[cfg(test)]

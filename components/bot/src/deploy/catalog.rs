@@ -38,6 +38,13 @@ fn is_whole<W: World>(cx: &Context<'_, W>, cached: &CachedCatalog) -> bool {
     is_whole
 }
 
+/// Whether a target has owners. Where the catalog is not cached, it counts as if it had.
+pub(super) async fn is_owned<W: World>(cx: &Context<'_, W>, target: &Target) -> bool {
+    let Some((_, catalog)) = cached_catalog(cx).await else { return true };
+    let found = catalog.find(target.app.as_str(), Some(target.environment.as_str()));
+    found.map_or(true, |(_, _, environment)| !environment.owners.is_empty())
+}
+
 /// The catalog as it is on the branch now.
 pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobSha, Catalog), Stop> {
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);

@@ -187,7 +187,7 @@ fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a>
 pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
     let cx = site.cx;
     let rollback = matches!(site.request.words.what, What::Rollback(_));
-    if let Some((lock, everything)) = lock(cx, &site.target).await?
+    if let Some((lock, everything)) = lock(site).await?
         && !(rollback && lock.rollback)
     {
         let (target, since, until) = (site.target.clone(), lock.at, lock.until);
@@ -199,12 +199,13 @@ pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Resul
 }
 
 /// The lock that is in force, and whether that is the lock of everything.
-async fn lock<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<(TargetLock, bool)>, StoreError> {
-    let now = cx.world.now();
+async fn lock<W: World>(site: &Site<'_, W>) -> Result<Option<(TargetLock, bool)>, StoreError> {
+    let (cx, now) = (site.cx, site.cx.world.now());
     let all = store::load_key(cx.world, LockOfAll).await?.filter(|lock| lock.holds(now));
     if let Some(lock) = all {
         return Ok(Some((lock, true)));
     }
-    let own = store::load_key(cx.world, Lock(target)).await?.filter(|lock| lock.holds(now));
+    let own = store::load_key(cx.world, Lock(&site.target)).await?;
+    let own = own.map(|lock| lock.ending(!site.environment.owners.is_empty())).filter(|lock| lock.holds(now));
     Ok(own.map(|lock| (lock, false)))
 }

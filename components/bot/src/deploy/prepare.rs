@@ -7,7 +7,7 @@ use crate::settings::GitOps;
 use crate::world::{Line, World, within};
 use clients::github::{self, FileState, Question, Snapshot, Touch};
 use clients::registry::{self, ImageState, Login};
-use domain::catalog::{App, Environment};
+use domain::catalog::{App, Environment, ForeignChanges};
 use domain::command::What;
 use domain::deployment::{
     CommitFact, CommittedFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, TargetPlan,
@@ -38,7 +38,7 @@ pub(crate) struct Site<'a, W> {
 /// The one query, and beside it the login that the image's registry is going to ask for.
 pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Option<Login>), Stop> {
     let (cx, request) = (site.cx, site.request);
-    let live = versions::since(cx, &site.target).await?;
+    let since = versions::since(cx, &site.target).await?;
     let (mut checked, mut file) = (None, None);
     let reference = match &request.words.what {
         What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
@@ -68,7 +68,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
         values: site.environment.files.first(),
         also: site.environment.files.rest(),
         catalog: &cx.settings.catalog_path,
-        live: live.as_ref(),
+        live: since.as_ref(),
         app_repo: &site.app.repo,
         reference: &reference,
         reviews: site.environment.gates.reviews.is_some(),
@@ -177,7 +177,13 @@ async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, tag: &Tag) -> 
 async fn since_live<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Riders, Option<Previous>), Stop> {
     let cx = site.cx;
     let Some(live) = store::load_key(cx.world, Live(&site.target)).await? else {
-        return Ok((Riders::FirstDeploy, None));
+        // People read that nobody knows what runs. Who refuses what is foreign counts from what reached the branch.
+        let counts = site.environment.gates.foreign_changes == ForeignChanges::Refuse;
+        let riders = match counts && versions::since(cx, &site.target).await?.is_some() {
+            true => riders(snapshot, &ours(cx, &snapshot.since_live).await?),
+            false => Riders::FirstDeploy,
+        };
+        return Ok((riders, None));
     };
     // As it was committed: the key `commit` alone may have been written late.
     let live = store::load(cx.world, &live.id).await?.commit;

@@ -5,9 +5,10 @@
 //! finds the turn with another deploy of its own target is refused.
 
 use super::prepare::Site;
-use super::{CARRY, Job, Run, commit, gates, may_go_on};
+use super::{CARRY, Job, Run, catalog, commit, gates, may_go_on};
 use crate::context::Stop;
 use crate::patience::Progress;
+use crate::request::has_button;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
 use domain::deployment::{Facts, RequestFact};
@@ -20,7 +21,7 @@ use domain::refusal::Refusal;
 use futures::channel::mpsc;
 use std::cell::Cell;
 use std::time::Duration;
-use store::{Current, CurrentDeployment, History, Lease, Live, Lock, RolledBackVersions, StoreError, Terms};
+use store::{Claims, Current, CurrentDeployment, History, Lease, Live, Lock, RolledBackVersions, StoreError, Terms};
 
 /// The branch's lease: around mutations only, and renewed before each.
 const BRANCH: Terms = Terms { life: Duration::from_secs(10), renew: None };
@@ -136,6 +137,7 @@ impl<W: World> Waiting<'_, W> {
 /// there is one.
 async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Option<Other>, Stop> {
     let Turn { run, site, lease } = turn;
+    claim(turn, job.request).await?;
     remember(turn).await?;
     gates::check_lock_and_freeze(site).await?;
     let mut turns = Vec::new();
@@ -163,6 +165,25 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
     done.map(|()| None)
+}
+
+/// The button that asked for the deployment is the deployment's from now on. Two people who press at once both get this
+/// far, and only the first one claims the button: nobody who may not deploy comes here.
+async fn claim<W: World>(turn: &Turn<'_, W>, request: &RequestFact) -> Result<(), Stop> {
+    let (world, id) = (turn.run.cx.world, turn.run.cx.id);
+    let Some(button) = &request.button else { return Ok(()) };
+    if let Some((_, facts)) = has_button(world, id, request).await? {
+        let (by, link) = (facts.request.as_ref().map(|request| request.user.clone()), facts.link());
+        return Err(Refusal::ButtonTaken { by, link }.into());
+    }
+    let words = request.words.target();
+    let mut claims = store::load_key(world, Claims(&words)).await?.unwrap_or_default();
+    if claims.of(button) != Some(id) {
+        claims.claim(button, id);
+        turn.lease.ensure(limits::WRITE).await?;
+        store::save_key(world, Claims(&words), &claims).await?;
+    }
+    Ok(())
 }
 
 fn is_rollback(request: &RequestFact) -> bool {
@@ -301,6 +322,7 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         return Ok(());
     }
     let target = &plan.target;
+    let owned = catalog::is_owned(&run.cx, target).await;
     let work = async |lease: &Lease<'_, W>| {
         let now = world.now();
         let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
@@ -317,14 +339,15 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         if now_known != known {
             store::save_key(world, RolledBackVersions(target), &now_known).await?;
         }
-        let locked = store::load_key(world, Lock(target)).await?.is_some_and(|lock| lock.holds(now));
+        let lock = store::load_key(world, Lock(target)).await?;
+        let locked = lock.is_some_and(|lock| lock.ending(owned).holds(now));
         if plan.rollback && !locked {
             let reason = match replaced {
                 Some(before) => format!("rolled back from {before} to {}", plan.tag),
                 // The tag is in the file already: a rollback that got no further is tried again.
                 None => format!("rolled back to {}", plan.tag),
             };
-            let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true };
+            let lock = TargetLock { by: user.clone(), reason, at: now, until: None, rollback: true }.ending(owned);
             store::change_lock(world, lease, Some(target), lock.change(), Some(&lock)).await?;
             world.log(Line::new("locked").of(run.cx.id).with("target", plan.target.to_string()));
         }

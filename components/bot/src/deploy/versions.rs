@@ -15,6 +15,7 @@ use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
 use domain::values;
+use futures::future::join_all;
 use store::{Current, History, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
@@ -115,12 +116,19 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
     }
 }
 
-/// The commit after which others below the app's path are new.
+/// The commit after which others below the app's path are new. If none of ours was ever live, that is our newest one
+/// which reached the branch for the target.
 pub(super) async fn since<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Option<CommitSha>, StoreError> {
-    let Some(live) = store::load_key(cx.world, Live(target)).await? else { return Ok(None) };
-    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
-    let taken = committed.and_then(|committed| committed.commit.target().taken.clone());
-    Ok(Some(taken.map_or(live.sha, |taken| taken.newest)))
+    let taken = |committed: &CommittedFact| Some(committed.commit.target().taken.as_ref()?.newest.clone());
+    if let Some(live) = store::load_key(cx.world, Live(target)).await? {
+        let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
+        return Ok(Some(committed.as_ref().and_then(taken).unwrap_or(live.sha)));
+    }
+    let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
+    let all = join_all(ring.ids.iter().map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
+    let all = all.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let newest = all.into_iter().flatten().max_by_key(|committed| committed.at);
+    Ok(newest.map(|newest| taken(&newest).unwrap_or(newest.sha)))
 }
 
 /// The version that is in these files, if it was deployed to the target before.
@@ -233,7 +241,7 @@ pub(crate) async fn remembered<W: World>(
 ) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
     let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
     let ids: Vec<DeploymentId> = ring.all().cloned().collect();
-    let all = futures::future::join_all(ids.iter().map(|id| store::load(cx.world, id))).await;
+    let all = join_all(ids.iter().map(|id| store::load(cx.world, id))).await;
     let mut remembered = Vec::new();
     for (id, facts) in ids.into_iter().zip(all) {
         match facts {

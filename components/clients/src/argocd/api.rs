@@ -1,6 +1,6 @@
 //! Where Argo CD is, its errors, and a look at an application.
 
-use super::wire::{SENTENCE, WireApplication, clip};
+use super::wire::{SENTENCE, WireApplication, said};
 use crate::http::{Http, Request, Response};
 use domain::application::Application;
 use domain::fault::{Cause, Fault, System};
@@ -50,18 +50,21 @@ pub enum ArgoError {
     Fault(Fault),
 }
 
+/// Argo CD's words in an answer.
+pub(super) fn words(message: &str) -> String {
+    said(message, SENTENCE, &[])
+}
+
 /// The error that an answer other than 200 means.
 pub(super) fn read_error(response: &Response, doing: &str) -> ArgoError {
     let said: Option<Said> = serde_json::from_slice(&response.body).ok();
     match (response.status.as_u16(), said) {
         (401, _) => ArgoError::Unauthorized,
-        (403, Some(Said { code: 7, message })) => ArgoError::NoRight(clip(&message, SENTENCE)),
+        (403, Some(Said { code: 7, message })) => ArgoError::NoRight(words(&message)),
         (404, Some(Said { code: 5, .. })) => ArgoError::NoApplication,
         (403, _) => fault(doing, Cause::Forbidden { said: String::new() }),
         (429, _) => fault(doing, Cause::RateLimited { seconds: response.retry_after().map(|wait| wait.as_secs()) }),
-        (_, Some(Said { message, .. })) if !message.is_empty() => {
-            fault(doing, Cause::Said { said: clip(&message, SENTENCE) })
-        }
+        (_, Some(Said { message, .. })) if !message.is_empty() => fault(doing, Cause::Said { said: words(&message) }),
         (status, _) => fault(doing, Cause::Status { status }),
     }
 }

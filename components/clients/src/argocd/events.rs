@@ -4,8 +4,8 @@
 //! Argo CD leaves an event out if none of these fields changed. If our account may not read the application,
 //! Argo CD sends nothing at all, not even an error: without a first event in time, a GET tells why.
 
-use super::api::{ArgoCd, ArgoError, fault, query, read_error};
-use super::wire::{FIELDS, SENTENCE, WireApplication, clip};
+use super::api::{ArgoCd, ArgoError, fault, query, read_error, words};
+use super::wire::{FIELDS, WireApplication};
 use crate::http::{Chunks, Http, HttpError, Request, header};
 use domain::application::Application;
 use domain::names::ArgoApplication;
@@ -111,7 +111,7 @@ fn read_event(line: &[u8]) -> Result<Event, HttpError> {
     Ok(match serde_json::from_slice(json).map_err(|_| HttpError::Broken)? {
         WireEvent::Result { r#type, .. } if r#type == "DELETED" => Event::Deleted,
         WireEvent::Result { application, .. } => Event::App(Box::new(application.snapshot())),
-        WireEvent::Error { message } => Event::Error(clip(&message, SENTENCE)),
+        WireEvent::Error { message } => Event::Error(words(&message)),
     })
 }
 

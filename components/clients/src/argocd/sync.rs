@@ -1,7 +1,7 @@
 //! Ask for a sync of one commit.
 
-use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, query, read_application, read_error};
-use super::wire::{DEPLOY_ID, SENTENCE, clip};
+use super::api::{ArgoCd, ArgoError, MAX_APPLICATION, Said, query, read_application, read_error, words};
+use super::wire::DEPLOY_ID;
 use crate::http::{Http, Method, Request, Response, header, without_nulls};
 use domain::application::Application;
 use domain::deployment::GitOpsBranch;
@@ -140,7 +140,7 @@ pub fn read_sync(response: Response) -> SyncOutcome {
     if status == 400
         && let Ok(Said { message, code }) = serde_json::from_slice::<Said>(&response.body)
     {
-        let said = clip(&message, SENTENCE);
+        let said = words(&message);
         return match message.as_str() {
             text if text.contains("another operation is already in progress") => SyncOutcome::InProgress,
             text if text.contains("application is deleting") => SyncOutcome::Deleting,

@@ -4,7 +4,8 @@
 //! test holds the two together. Go writes `null` for an empty list, so every list is an `Option`.
 
 use domain::application::{
-    AppSource, Application, Condition, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell,
+    AppSource, Application, Condition, Health, Operation, OperationState, Phase, Resource, SyncStatus, Unwell, hushed,
+    words_about,
 };
 use domain::message::middle;
 use domain::names::DeploymentId;
@@ -248,10 +249,12 @@ impl WireApplication {
     /// In our words. Long texts are cut.
     pub(super) fn snapshot(self) -> Application {
         let Self { metadata, spec, status, operation } = self;
-        let last = status.operation_state.map(WireState::read);
+        let secrets =
+            words_of_secrets(status.operation_state.as_ref(), status.resources.as_deref().unwrap_or_default());
+        let last = status.operation_state.map(|last| last.read(&secrets));
         let pruned = status.resources.iter().flatten().filter(|resource| resource.requires_pruning && !resource.hook);
         let to_prune = pruned.map(|resource| format!("{}/{}", resource.kind, resource.name)).collect();
-        let unwell = status.resources.into_iter().flatten().filter_map(WireResource::unwell).collect();
+        let unwell = status.resources.into_iter().flatten().filter_map(|one| one.unwell(&secrets)).collect();
         let hydrated = spec.source_hydrator.is_some();
         let several = spec.sources.unwrap_or_default();
         let multi_source = !hydrated && !several.is_empty();
@@ -275,9 +278,9 @@ impl WireApplication {
             sync_status: status.sync.status,
             compared: one_per_source(status.sync.revision, status.sync.revisions),
             health: status.health.status,
-            health_message: clip(&status.health.message, SENTENCE),
+            health_message: said(&status.health.message, SENTENCE, &secrets),
             reconciled: time(status.reconciled_at),
-            conditions: status.conditions.into_iter().flatten().map(WireCondition::read).collect(),
+            conditions: status.conditions.into_iter().flatten().map(|condition| condition.read(&secrets)).collect(),
             generate_paths: metadata.annotations.and_then(|annotations| annotations.generate_paths).map(cut_paths),
             to_prune,
             images: status.summary.images.unwrap_or_default(),
@@ -302,35 +305,43 @@ impl HistoryEntry {
 }
 
 impl WireCondition {
-    fn read(self) -> Condition {
-        Condition { kind: clip(&self.kind, SENTENCE), message: clip(&self.message, PARAGRAPH) }
+    fn read(self, secrets: &[String]) -> Condition {
+        Condition { kind: clip(&self.kind, SENTENCE), message: said(&self.message, PARAGRAPH, secrets) }
     }
 }
 
 impl WireResource {
-    fn unwell(self) -> Option<Unwell> {
+    fn unwell(self, secrets: &[String]) -> Option<Unwell> {
         let health = self.health.filter(|health| health.status != Health::Healthy && !self.hook)?;
-        Some(Unwell {
-            kind: self.kind,
-            name: self.name,
-            health: health.status,
-            message: clip(&health.message, SENTENCE),
-        })
+        let message = clip(&words_about(&self.kind, &health.message, secrets), SENTENCE);
+        Some(Unwell { kind: self.kind, name: self.name, health: health.status, message })
     }
 }
 
+/// What Argo CD says about Secrets that it could not apply, or that are not well.
+fn words_of_secrets(last: Option<&WireState>, resources: &[WireResource]) -> Vec<String> {
+    let applied = last.and_then(|last| last.sync_result.as_ref()?.resources.as_ref()).into_iter().flatten().flatten();
+    let applied = applied.filter(|one| one.kind == "Secret" && one.has_failed()).map(|one| one.message.clone());
+    let health = resources.iter().filter(|one| one.kind == "Secret").filter_map(|one| one.health.as_ref());
+    let all = applied.chain(health.map(|health| health.message.clone()));
+    all.filter(|words| !words.trim().is_empty()).collect()
+}
+
 impl WireState {
-    fn read(self) -> OperationState {
+    fn read(self, secrets: &[String]) -> OperationState {
         if self.phase == Phase::Succeeded && self.operation.sync.as_ref().is_some_and(|sync| sync.dry_run) {
             return self.read_dry_run();
         }
         let result = self.sync_result.unwrap_or_default();
         let done = one_per_source(result.revision, result.revisions);
-        let resource = |resource: Resource| Resource { message: clip(&resource.message, SENTENCE), ..resource };
+        let resource = |resource: Resource| {
+            let message = clip(&words_about(&resource.kind, &resource.message, secrets), SENTENCE);
+            Resource { message, ..resource }
+        };
         OperationState {
             deploy_id: self.operation.deploy_id(),
             phase: self.phase,
-            message: clip(&self.message, PARAGRAPH),
+            message: said(&self.message, PARAGRAPH, secrets),
             started: time(self.started_at),
             finished: time(self.finished_at),
             retry_count: u32::try_from(self.retry_count).unwrap_or_default(),
@@ -407,6 +418,11 @@ fn cut_paths(paths: String) -> String {
 pub(super) fn clip(text: &str, limit: usize) -> String {
     let words: Vec<Cow<'_, str>> = text.split_whitespace().map(without_password).collect();
     middle(&words.join(" "), limit)
+}
+
+/// Argo CD's words, without what it says about Secrets.
+pub(super) fn said(text: &str, limit: usize, secrets: &[String]) -> String {
+    clip(&hushed(text, secrets), limit)
 }
 
 /// `https://user:password@host/…` as `https://…@host/…`.

@@ -7,7 +7,7 @@ use super::answer::{
 use super::api::{GitHub, graphql, send};
 use super::files::{FILE, FileState, MAX_ANSWER, read_file};
 use crate::http::{Http, Request, Response, without_nulls};
-use domain::deployment::Reference;
+use domain::deployment::{COMMITS_READ, Reference};
 use domain::github::{ChecksState, Opinion, Review, ReviewsState};
 use domain::message;
 use domain::names::{
@@ -58,7 +58,8 @@ pub struct Snapshot {
     pub catalog: FileState,
     /// The commits below the app's path after the live one, newest first.
     pub since_live: Vec<Touch>,
-    /// Whether the live commit was among the last hundred; if not, `since_live` is all of those.
+    /// Whether `since_live` goes back to the live commit, or to the first commit of all. If not, it is the
+    /// newest hundred.
     pub complete: bool,
     /// What is to be deployed.
     pub source: SourceState,
@@ -171,7 +172,7 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
     }
     for n in 0..folders {
         more_variables.push_str(&format!(", $below{n}: String!"));
-        more.push_str(&format!("\n      history{n}: history(first: 100, path: $below{n}) {TOUCHES}"));
+        more.push_str(&format!("\n      history{n}: history(first: {COMMITS_READ}, path: $below{n}) {TOUCHES}"));
     }
     format!(
         "query({SNAPSHOT_VARIABLES}, {variable}{checked_variable}{more_variables}) {{
@@ -182,7 +183,7 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
     ref(qualifiedName: $gitopsRef) {{ target {{ oid ... on Commit {{
       values: file(path: $values) {{ {FILE} }}
       catalog: file(path: $catalog) {{ {FILE} }}
-      history(first: 100, path: $below) {TOUCHES}{more}
+      history(first: {COMMITS_READ}, path: $below) {TOUCHES}{more}
     }} }} }}
   }}
   app: repository(owner: $appOwner, name: $appName) {{
@@ -276,9 +277,12 @@ pub async fn snapshot(http: &impl Http, gh: &GitHub, question: &Question<'_>) ->
     read_snapshot(question, &send(http, gh, snapshot_request(&gh.url, question), READ).await?)
 }
 
+/// The commits after the live one, and whether that is all of them. A list that is not full ends with the first
+/// commit of all.
 fn read_touches(commit: &Value, alias: &str, live: Option<&CommitSha>) -> Part<(Vec<Touch>, bool)> {
     let mut touches = Vec::new();
-    for node in nodes(commit, &format!("/{alias}/nodes"))? {
+    let nodes = nodes(commit, &format!("/{alias}/nodes"))?;
+    for node in nodes {
         let sha = commit_sha(node, "/oid")?;
         if Some(&sha) == live {
             return Ok((touches, true));
@@ -292,7 +296,7 @@ fn read_touches(commit: &Value, alias: &str, live: Option<&CommitSha>) -> Part<(
             name: words(text(node, "/author/name").unwrap_or_default()),
         });
     }
-    Ok((touches, false))
+    Ok((touches, nodes.len() < COMMITS_READ))
 }
 
 fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {

@@ -161,10 +161,10 @@ pub fn read_group_members(response: Response) -> Result<Vec<SlackUser>, SlackErr
     Ok(users.iter().filter_map(|user| SlackUser::parse(user).ok()).collect())
 }
 
-/// The body of the immediate answer to a command: seen by the asker only. `text` is mrkdwn, so people's words
-/// in it are escaped.
-pub fn answer(text: &str) -> Vec<u8> {
-    json!({ "response_type": "ephemeral", "text": text }).to_string().into_bytes()
+/// The body of the immediate answer to a command: seen by the asker only. `text` is for where blocks cannot be
+/// shown.
+pub fn answer(text: &str, blocks: &Value) -> Vec<u8> {
+    json!({ "response_type": "ephemeral", "text": text, "blocks": blocks }).to_string().into_bytes()
 }
 
 fn call(slack: &Slack, method: &str, body: &Value) -> Request {

@@ -13,20 +13,15 @@
 //!
 //! An app with such a name is deployed with the word `deploy` in front.
 
-use super::words::{LONGEST_SUGGESTION, Words, Wrong, bare, like, split, strip_quotes, suggest, unescape, wrong};
+use super::reason::reason;
+use super::words::{
+    LONGEST_SUGGESTION, Words, Wrong, like, plain_dashes, split, strip_quotes, suggest, unescape, wrong,
+};
 use super::{Command, DeployWords, LONGEST, Scope, TargetWords, Verb, Version, What};
 use crate::image::Tag;
 use crate::names::{BranchName, PullRequestNumber, RepoName};
 use crate::refusal::{Refusal, Right};
 use crate::text::quoted;
-use std::time::Duration;
-
-/// The longest reason of a lock or an override, in characters.
-pub const LONGEST_REASON: usize = 200;
-
-/// How long a lock may last.
-const SHORTEST_LOCK: Duration = Duration::from_secs(60);
-const LONGEST_LOCK: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// See [`Command::parse`].
 pub(super) fn command(text: &str) -> Result<Command, Refusal> {
@@ -132,7 +127,9 @@ fn could_be_app(word: &str) -> bool {
 }
 
 fn asks_for_help(words: Words<'_>) -> bool {
-    words.count() == 1 && words.peek().is_some_and(|word| ["--help", "-h", "?"].contains(&word.to_lowercase().as_str()))
+    // Phones make one dash of two.
+    let word = words.peek().map(|word| word.to_lowercase().replace('—', "--").replace('–', "-"));
+    words.count() == 1 && word.is_some_and(|word| ["--help", "-help", "-h", "?"].contains(&word.as_str()))
 }
 
 /// The words after a verb.
@@ -170,11 +167,11 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
 /// `<app>[@env] <what> [override <reason>]`
 fn deploy(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     let Some(first) = words.peek() else { return wrong("the app and what to deploy are missing".to_owned()) };
-    if words.count() == 1 && (is_link(first) || is_number(first)) {
+    if words.count() == 1 && (is_link(first) || is_number(first) || reference(first).is_some()) {
         let what = if is_link(first) { "the link".to_owned() } else { quoted(first) };
         return wrong(format!("the app is missing: it comes before {what}"));
     }
-    let TargetWords { app, environment } = target(&mut words)?;
+    let TargetWords { app, mut environment } = target(&mut words)?;
     let Some(typed) = words.take() else {
         let problem = format!("the pull request or branch is missing after {}", quoted(first));
         return Err(Wrong { problem, right: like(first, "42") });
@@ -185,9 +182,52 @@ fn deploy(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
         let problem = format!("the pull request or branch is missing between {} and {}", quoted(first), quoted(typed));
         return Err(Wrong { problem, right: like(first, &format!("42 override {}", words.0.join(" "))) });
     }
-    let what = parse_what(typed)?;
+    if let Some(named) = to_environment(typed, words) {
+        let problem = format!("the environment belongs to the app, {}", quoted(&format!("{first}@{named}")));
+        words.take();
+        return Err(Wrong { problem, right: suggest([&format!("{first}@{named}"), ""], words.0) });
+    }
+    let typed = pull_request(typed, &mut words);
+    let what = parse_what(first, typed, words)?;
+    // `checkout 42 to production`
+    let mut after = words;
+    if let Some(named) = after.take().and_then(|to| to_environment(to, after)) {
+        after.take();
+        words = after;
+        if environment.as_deref().is_some_and(|environment| environment != named) {
+            let problem = format!("{} and {} are two environments", quoted(first), quoted(&named));
+            return Err(Wrong { problem, right: None });
+        }
+        environment = Some(named);
+    }
     let override_reason = override_reason(words, typed, &[first, typed])?;
     Ok(DeployWords { app, environment, what, override_reason })
+}
+
+/// The environment of `to production`. `after`: the words after `to`.
+fn to_environment(to: &str, after: Words<'_>) -> Option<String> {
+    let is_to = ["to", "in", "on", "into"].contains(&to.to_lowercase().as_str());
+    let named = after.peek().filter(|named| is_to && could_be_app(named) && !named.contains('@'))?;
+    Some(named.to_lowercase()).filter(|named| named != "override")
+}
+
+/// `pr 42` and `pull request 42` say no more than `42`.
+fn pull_request<'a>(typed: &'a str, words: &mut Words<'a>) -> &'a str {
+    let is = |word: &str, names: &[&str]| names.contains(&word.to_lowercase().as_str());
+    let mut after = *words;
+    let mut number = after.take();
+    if is(typed, &["pull"]) && number.is_some_and(|word| is(word, &["request"])) {
+        number = after.take();
+    } else if !is(typed, &["pr", "pull", "pull-request"]) {
+        return typed;
+    }
+    match number.filter(|number| is_number(number.strip_prefix('#').unwrap_or(number))) {
+        Some(number) => {
+            *words = after;
+            number
+        }
+        None => typed,
+    }
 }
 
 /// `<app>[@env] [tag | n] [override <reason>]`
@@ -200,6 +240,9 @@ fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
             if typed.eq_ignore_ascii_case("to") && words.count() > 0 {
                 let problem = format!("the version comes right after {}", quoted(first));
                 return Err(Wrong { problem, right: suggest([first, ""], words.0) });
+            }
+            if let Some(plain) = plain_dashes(typed).filter(|_| !typed.starts_with("tag:")) {
+                return Err(Wrong { problem: dashed(typed), right: suggest([first, &plain], words.0) });
             }
             let version = parse_version(typed);
             (Some(typed), version.map_err(|wrong| Wrong { right: like(first, "main-abc1234"), ..wrong })?)
@@ -226,7 +269,7 @@ fn override_reason(mut words: Words<'_>, last: &str, before: &[&str]) -> Result<
         return words.end(last).map(|()| None).map_err(|wrong| Wrong { right, ..wrong });
     }
     words.take();
-    match reason(words, false)? {
+    match reason(words, None)? {
         (reason, _) if reason.is_empty() => Err(Wrong {
             problem: format!("the reason is missing after {}", quoted(word)),
             right: like(&before.join(" "), "override payments are failing"),
@@ -239,7 +282,7 @@ fn override_reason(mut words: Words<'_>, last: &str, before: &[&str]) -> Result<
 fn lock(mut words: Words<'_>) -> Result<Command, Wrong> {
     let Some(first) = words.peek() else { return wrong("what to lock is missing: an app, or `all`".to_owned()) };
     let scope = scope(target(&mut words)?);
-    let (reason, period) = reason(words, true)?;
+    let (reason, period) = reason(words, Some(first))?;
     if reason.is_empty() {
         return Err(Wrong {
             problem: format!("the reason is missing after {}", quoted(first)),
@@ -267,8 +310,11 @@ fn only_target(verb: Verb, mut words: Words<'_>) -> Result<TargetWords, Wrong> {
 /// `<app>[@env]`, as one word.
 fn target(words: &mut Words<'_>) -> Result<TargetWords, Wrong> {
     let Some(word) = words.take() else { return wrong("the app is missing".to_owned()) };
+    if let Some(plain) = plain_dashes(word).filter(|_| !is_link(word)) {
+        return Err(Wrong { problem: dashed(word), right: suggest([&plain, ""], words.0) });
+    }
     let next = words.peek();
-    if is_link(word) || word.starts_with('#') {
+    if is_link(word) || word.starts_with('#') || reference(word).is_some() {
         return match next {
             Some(app) if could_be_app(app) => {
                 let mut after = *words;
@@ -312,91 +358,27 @@ fn target(words: &mut Words<'_>) -> Result<TargetWords, Wrong> {
     }
 }
 
-/// The words of a reason, empty if there are none, and how long it holds if that may be said at its end.
-fn reason(words: Words<'_>, timed: bool) -> Result<(String, Option<Duration>), Wrong> {
-    let mut words = words.0.to_vec();
-    let mut period = None;
-    if timed && let Some(at) = words.iter().rposition(|word| word.eq_ignore_ascii_case("for")) {
-        let (_, after) = words.split_at(at);
-        period = after.split_first().and_then(|(_, after)| parse_period(&after.concat()));
-        if let Some(period) = period {
-            if !(SHORTEST_LOCK..=LONGEST_LOCK).contains(&period) {
-                return wrong(format!(
-                    "a lock can last from a minute to 30 days, like {}, but not {}",
-                    quoted("for 2h"),
-                    quoted(&after.join(" "))
-                ));
-            }
-            words.truncate(at);
-        }
-    }
-    strip_quotes(&mut words);
-    if words.iter().all(|word| bare(word).is_empty()) {
-        return Ok((String::new(), period));
-    }
-    let text = words.join(" ");
-    match text.chars().count() {
-        ..=LONGEST_REASON => Ok((text, period)),
-        length => wrong(format!("the reason has {length} characters, and {LONGEST_REASON} is the most")),
-    }
+/// A dash that no keyboard for commands has.
+fn dashed(word: &str) -> String {
+    format!("{} has a dash that looks like {} and is another character", quoted(word), quoted("-"))
 }
 
-/// How a reason is typed so that it is read again as the same, in quotes where it needs them; and its period
-/// after it.
-pub(super) fn as_typed(text: &str, period: Option<Duration>, timed: bool) -> String {
-    let end = period.map(|period| format!(" for {}", show_period(period))).unwrap_or_default();
-    let plain = format!("{text}{end}");
-    let is_read = |typed: &String| {
-        let begins_with_at = timed && typed.starts_with('@');
-        !begins_with_at && reason(Words(&split(typed)), timed).is_ok_and(|read| read == (text.to_owned(), period))
-    };
-    let quoted = ["\"", "'", "`"].map(|quote| format!("{quote}{text}{quote}{end}"));
-    [plain.clone()].into_iter().chain(quoted).find(is_read).unwrap_or(plain)
-}
-
-const UNITS: &[(&[&str], u64)] = &[
-    (&["w", "week", "weeks"], 7 * 24 * 3600),
-    (&["d", "day", "days"], 24 * 3600),
-    (&["h", "hr", "hrs", "hour", "hours"], 3600),
-    (&["m", "min", "mins", "minute", "minutes"], 60),
-    (&["s", "sec", "secs", "second", "seconds"], 1),
-];
-
-/// `2h`, `90m`, `1h30m`, `2hours`: each unit once, the larger first.
-fn parse_period(text: &str) -> Option<Duration> {
-    let text = text.to_ascii_lowercase();
-    let (mut rest, mut units, mut seconds) = (text.as_str(), UNITS, 0_u64);
-    while !rest.is_empty() {
-        let (digits, after) = rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit())?)?;
-        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
-        let (unit, after) = after.split_at_checked(end)?;
-        let at = units.iter().position(|(names, _)| names.contains(&unit))?;
-        let (_, from) = units.split_at_checked(at)?;
-        let ((_, size), smaller) = from.split_first()?;
-        // More digits than anybody means are out of range below.
-        let count = if digits.is_empty() { return None } else { digits.parse().unwrap_or(u64::MAX) };
-        seconds = seconds.saturating_add(count.saturating_mul(*size));
-        (rest, units) = (after, smaller);
-    }
-    (!text.is_empty()).then(|| Duration::from_secs(seconds))
-}
-
-fn show_period(period: Duration) -> String {
-    let mut left = period.as_secs();
-    let mut text = String::new();
-    for (unit, size) in [("d", 24 * 3600), ("h", 3600), ("m", 60), ("s", 1)] {
-        let count = left.checked_div(size).unwrap_or_default();
-        left = left.checked_rem(size).unwrap_or_default();
-        if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
-        }
-    }
-    text
-}
-
-fn parse_what(word: &str) -> Result<What, Wrong> {
+/// What to deploy. `first`: the app as typed; `after`: the words after it, for the suggestion.
+fn parse_what(first: &str, word: &str, after: Words<'_>) -> Result<What, Wrong> {
     if is_link(word) {
-        return parse_link(word);
+        return parse_link(word).map_err(|wrong| match linked_branch(word) {
+            Some(branch) => {
+                let problem = format!("{} is a link to a branch: type its name", quoted(word));
+                Wrong { problem, right: suggest([first, &branch], after.0) }
+            }
+            None => wrong,
+        });
+    }
+    if let Some((repo, number)) = reference(word) {
+        return Ok(What::PullRequestOf { repo, number: parse_number(number)? });
+    }
+    if let Some(plain) = plain_dashes(word).filter(|_| !word.starts_with("branch:")) {
+        return Err(Wrong { problem: dashed(word), right: suggest([first, &plain], after.0) });
     }
     let branch = match word.strip_prefix("branch:") {
         Some(branch) => branch,
@@ -444,6 +426,19 @@ fn parse_version(word: &str) -> Result<Version, Wrong> {
     }
 }
 
+/// `acme/checkout#42`, as GitHub writes it. A branch of such a name is typed with `branch:`.
+fn reference(word: &str) -> Option<(RepoName, &str)> {
+    let (repo, number) = word.split_once('#').filter(|(repo, number)| is_number(number) && repo.contains('/'))?;
+    Some((RepoName::parse(repo).ok()?, number))
+}
+
+/// The branch of `https://<host>/<owner>/<name>/tree/<branch>`.
+fn linked_branch(word: &str) -> Option<String> {
+    let parts = link_parts(word)?;
+    let [_, _, "tree", branch @ ..] = parts.as_slice() else { return None };
+    BranchName::parse(&branch.join("/")).ok().map(|branch| branch.to_string())
+}
+
 /// Whether the word is an address, or something that Slack made of one or of a mention:
 /// `<https://…|…>`, `<@U…>`.
 fn is_link(word: &str) -> bool {
@@ -454,21 +449,29 @@ fn is_link(word: &str) -> bool {
 /// at: it may be an Enterprise Server.
 fn parse_link(word: &str) -> Result<What, Wrong> {
     let not_one = || Wrong { problem: format!("{} is not a link to a pull request", quoted(word)), right: None };
-    let inner = word.trim_start_matches('<').split(['>', '|', '?', '#']).next().unwrap_or_default();
-    let path = match inner.split_once("://") {
-        Some(("http" | "https", path)) => path,
-        Some(_) => return Err(not_one()),
-        None => inner,
-    };
-    let mut parts = path.split('/').skip(1);
-    let (Some(owner), Some(name), Some("pull"), Some(digits)) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(not_one());
+    let parts = link_parts(word).ok_or_else(not_one)?;
+    let (owner, name, digits) = match parts.as_slice() {
+        [owner, name, "pull", digits, ..] => (owner, name, *digits),
+        [_, _, "commit" | "commits", ..] => {
+            let problem = format!("{} is a commit, and I deploy pull requests and branches", quoted(word));
+            return Err(Wrong { problem, right: None });
+        }
+        _ => return Err(not_one()),
     };
     let repo = RepoName::parse(&format!("{owner}/{name}")).map_err(|_| not_one())?;
     if !is_number(digits) {
         return Err(not_one());
     }
     Ok(What::PullRequestOf { repo, number: parse_number(digits)? })
+}
+
+/// The parts of an address after its host.
+fn link_parts(word: &str) -> Option<Vec<&str>> {
+    let inner = word.trim_start_matches('<').split(['>', '|', '?', '#']).next()?;
+    let path = match inner.split_once("://") {
+        Some(("http" | "https", path)) => path,
+        Some(_) => return None,
+        None => inner,
+    };
+    Some(path.split('/').skip(1).collect())
 }

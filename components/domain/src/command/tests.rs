@@ -168,9 +168,15 @@ fn a_lock_has_a_reason_and_perhaps_a_time() {
         ("lock checkout load test for 1w", "lock checkout load test for 7d"),
         ("lock checkout load test for 1 day 30 min", "lock checkout load test for 1d30m"),
         ("lock checkout wait for the release", "lock checkout wait for the release"),
-        ("lock checkout wait for 2h please", "lock checkout wait for 2h please"),
-        ("lock checkout wait for 2 releases", "lock checkout wait for 2 releases"),
-        ("lock checkout wait for 30m1h", "lock checkout wait for 30m1h"),
+        ("lock checkout for 2h load test", "lock checkout load test for 2h"),
+        ("lock checkout for 1 day 30 min moving it", "lock checkout moving it for 1d30m"),
+        ("lock checkout load test --for 2h", "lock checkout load test for 2h"),
+        ("lock checkout load test —for: 2h", "lock checkout load test for 2h"),
+        ("lock checkout load test for=2h", "lock checkout load test for 2h"),
+        (
+            "lock checkout for 2h",
+            "no: the reason is missing after `checkout` | like lock checkout the database is being moved for 2h",
+        ),
         ("lock checkout wait for h", "lock checkout wait for h"),
         ("lock checkout wait for", "lock checkout wait for"),
         ("lock checkout for the release for 2h", "lock checkout for the release for 2h"),
@@ -182,6 +188,97 @@ fn a_lock_has_a_reason_and_perhaps_a_time() {
     ]);
     let Ok(Command::Lock { scope, reason, period }) = Command::parse("lock all a&lt;b for 1h30m") else { panic!() };
     assert_eq!((scope, reason.as_str(), period), (Scope::Everything, "a<b", Some(Duration::from_secs(5400))));
+}
+
+#[test]
+fn a_time_or_an_option_is_no_part_of_a_reason() {
+    insta::assert_snapshot!(said(&[
+        "lock checkout wait for 2h please",
+        "lock checkout wait for 2 releases",
+        "lock checkout wait for 30m1h",
+        "lock checkout load test for two hours",
+        "lock checkout load test for half a day",
+        "lock checkout load test for:2x",
+        "lock checkout load test 2h",
+        "lock checkout 2h load test",
+        "lock checkout for 1h load test for 2h",
+        "lock checkout load test until 18:00",
+        "lock checkout load test til Monday.",
+        "lock checkout load test --until tomorrow",
+        "lock checkout load test —forever",
+        "lock checkout “load test 2h”",
+        "lock checkout until the fix is in - really",
+        "lock checkout for a friend",
+        "checkout 42 override for 2h --now",
+    ]), @r#"
+    lock checkout wait for 2h please
+        I didn't understand that: the time comes last (in quotes it would be part of the reason). Did you mean `/deploy lock checkout wait please for 2h`? If not, see `/deploy help lock`.
+    lock checkout wait for 2 releases
+        I didn't understand that: `for 2 releases` is no time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout wait for 30m1h
+        I didn't understand that: `for 30m1h` is no time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test for two hours
+        I didn't understand that: `for two hours` is no time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test for half a day
+        I didn't understand that: `for half a` is no time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test for:2x
+        I didn't understand that: `for:2x` is no time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test 2h
+        I didn't understand that: a time is typed like `for 2h`, not `2h` (in quotes it would be part of the reason). Did you mean `/deploy lock checkout load test for 2h`? If not, see `/deploy help lock`.
+    lock checkout 2h load test
+        I didn't understand that: a time is typed like `for 2h`, not `2h` (in quotes it would be part of the reason). Did you mean `/deploy lock checkout load test for 2h`? If not, see `/deploy help lock`.
+    lock checkout for 1h load test for 2h
+        I didn't understand that: there are two times in it. Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test until 18:00
+        I didn't understand that: I know no end like `until 18:00`, only a time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test til Monday.
+        I didn't understand that: I know no end like `til Monday.`, only a time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test --until tomorrow
+        I didn't understand that: I know no end like `--until tomorrow`, only a time like `for 2h` (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout load test —forever
+        I didn't understand that: `—forever` is no option of mine (in quotes it would be part of the reason). Type it like `/deploy lock checkout the database is being moved for 2h`, or see `/deploy help lock`.
+    lock checkout “load test 2h”
+        understood: lock checkout "load test 2h"
+    lock checkout until the fix is in - really
+        understood: lock checkout until the fix is in - really
+    lock checkout for a friend
+        understood: lock checkout for a friend
+    checkout 42 override for 2h --now
+        understood: deploy checkout #42 override for 2h --now
+    "#);
+}
+
+#[test]
+fn what_a_phone_or_a_page_makes_of_names() {
+    let dash = |word: &str| format!("no: `{word}` has a dash that looks like `-` and is another character");
+    check(&[
+        ("checkout acme/checkout#42", "deploy checkout https://github.com/acme/checkout/pull/42"),
+        ("checkout branch:acme/checkout#42", "deploy checkout branch:refs/heads/acme/checkout#42"),
+        ("acme/checkout#42", "no: the app is missing: it comes before `acme/checkout#42`"),
+        (
+            "acme/checkout#42 checkout",
+            "no: the app comes first, before `acme/checkout#42` | checkout acme/checkout#42?",
+        ),
+        ("checkout pr 42", "deploy checkout #42"),
+        ("checkout PR #42 override it burns", "deploy checkout #42 override it burns"),
+        ("checkout pull request 42", "deploy checkout #42"),
+        ("checkout pr", "deploy checkout branch:refs/heads/pr"),
+        ("checkout 42 to production", "deploy checkout@production #42"),
+        ("checkout pr 42 in Production override it burns", "deploy checkout@production #42 override it burns"),
+        ("checkout@eu 42 to eu", "deploy checkout@eu #42"),
+        ("checkout@eu 42 to us", "no: `checkout@eu` and `us` are two environments"),
+        (
+            "checkout to production 42",
+            "no: the environment belongs to the app, `checkout@production` | checkout@production 42?",
+        ),
+        ("checkout to", "deploy checkout branch:refs/heads/to"),
+        ("checkout feature–x", &format!("{} | checkout feature-x?", dash("feature–x"))),
+        ("checkout branch:feature–x", "deploy checkout branch:refs/heads/feature–x"),
+        ("check‑out 42", &format!("{} | check-out 42?", dash("check‑out"))),
+        ("rollback checkout main−abc1234", &format!("{} | rollback checkout main-abc1234?", dash("main−abc1234"))),
+        ("lock —help", "help lock"),
+        ("“checkout” ‘42’", "deploy checkout #42"),
+    ]);
 }
 
 #[test]
@@ -229,7 +326,11 @@ fn a_link_to_a_pull_request() {
     check(&[
         (
             "checkout https://github.com/acme/checkout/tree/main",
-            "no: `https://github.com/acme/checkout/tree/main` is not a link to a pull request",
+            "no: `https://github.com/acme/checkout/tree/main` is a link to a branch: type its name | checkout main?",
+        ),
+        (
+            "checkout github.com/acme/checkout/commit/0123456",
+            "no: `github.com/acme/checkout/commit/0123456` is a commit, and I deploy pull requests and branches",
         ),
         (
             "checkout https://github.com/acme/checkout/pull/",

@@ -88,9 +88,20 @@ fn is_blank(c: char) -> bool {
         || c.is_control()
         || matches!(
             c,
-            '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'
                 ..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}'
         )
+}
+
+/// Dashes that phones and word processors make of `-` and `--`.
+pub(super) fn is_dash(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
+/// The word with plain dashes, if it has others.
+pub(super) fn plain_dashes(word: &str) -> Option<String> {
+    let plain = word.replace(is_dash, "-");
+    (plain != word).then_some(plain)
 }
 
 const DOUBLE: &[char] = &['"', '“', '”', '„', '‟', '«', '»'];

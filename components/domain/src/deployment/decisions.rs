@@ -7,8 +7,8 @@ use super::before::judge;
 use super::proof::{Doubt, Proof, proof};
 use super::remarks::{Remarks, running_hook};
 use super::verdict::{Step, View, failed, health, note_difference, note_hooks, progress, sync_failed};
-use super::{ApplicationWatch, CommittedFact, Facts, Failure, KEPT_ERROR, LastWord, Rendering, State, Waiting};
-use crate::application::{Application, Health, OperationState, Phase, SyncBy};
+use super::{ApplicationWatch, CommittedFact, Facts, Failure, LastWord, Rendering, State, Waiting};
+use crate::application::{Application, Health, KEPT_ERROR, LOST, OperationState, Phase, SyncBy};
 use crate::image::VerifyRunning;
 use crate::limits::{self, Limits};
 use crate::names::{ArgoApplication, DeploymentId};
@@ -221,8 +221,6 @@ const REPEATS: u32 = 2;
 /// Whether Argo CD itself failed, not the app: then the same sync may do better. Never once a hook has run, because it
 /// would run again. A retry of Argo CD's own forgets which hooks ran before it.
 fn may_repeat(last: &OperationState, watch: &ApplicationWatch) -> bool {
-    const LOST: [&str; 5] =
-        ["connection refused", "connection reset", "i/o timeout", "unexpected EOF", "TLS handshake timeout"];
     let mut failed = last.resources.iter().filter(|resource| resource.has_failed()).peekable();
     let is_lost = failed.peek().is_some() && failed.all(|one| LOST.iter().any(|text| one.message.contains(text)));
     watch.repeats < REPEATS && !watch.hooks_ran && last.retry_count == 0 && (last.phase == Phase::Error || is_lost)

@@ -79,6 +79,8 @@ pub struct RequestFact {
     /// The last resort for speaking.
     pub response_url: ResponseUrl,
     pub origin: Origin,
+    /// The button that was pressed, whoever pressed it.
+    pub button: Option<DeploymentId>,
 }
 fact!(RequestFact, "request", SlackCommandAlone);
 

@@ -62,6 +62,9 @@ pub struct Rider {
     pub headline: String,
 }
 
+/// How many commits below a path are read, to find what rides along.
+pub const COMMITS_READ: usize = 100;
+
 /// What rides along with our commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,7 +73,7 @@ pub enum Riders {
     FirstDeploy,
     /// These, newest first; `more`: the live commit is further back than we looked.
     Since {
-        /// At most 100.
+        /// At most [`COMMITS_READ`] for each folder.
         commits: Vec<Rider>,
         /// There are more than these.
         more: bool,

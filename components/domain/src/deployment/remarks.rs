@@ -4,7 +4,7 @@
 use super::before::{AsBefore, judge};
 use super::paths::left_out;
 use super::plan::Plan;
-use crate::application::{Application, Condition, OperationState, Phase, Unwell};
+use crate::application::{Application, Condition, IN_WINDOW, OperationState, Phase, Unwell};
 use serde::{Deserialize, Serialize};
 
 /// As many conditions are told.
@@ -62,7 +62,7 @@ impl Remarks {
 /// no hook, although Argo CD shows the hooks as they were before.
 pub(super) fn running_hook(last: &OperationState) -> Option<String> {
     let mut running = last.resources.iter().filter(|one| one.is_hook() && one.hook_phase == "Running");
-    let waits = last.phase == Phase::Running && !last.message.contains("blocked by sync window");
+    let waits = last.phase == Phase::Running && !last.message.contains(IN_WINDOW);
     let hook = running.next().filter(|_| waits)?;
     let more = match running.count() {
         0 => String::new(),

@@ -58,6 +58,7 @@ pub fn request() -> RequestFact {
         },
         response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
         origin: Origin::Typed,
+        button: None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::fact::{Fact, Writer, fact};
 use super::proof::{Doubt, Proof};
 use super::remarks::Remarks;
 use super::voice::Voice;
-use crate::application::Unwell;
+use crate::application::{KEPT_ERROR, Unwell};
 use crate::fault::Fault;
 use crate::names::{ArgoApplication, DeploymentId};
 use crate::time::Timestamp;
@@ -161,9 +161,6 @@ pub enum Rendering {
     AskedAgain(Timestamp),
     Done,
 }
-
-/// How Argo CD says that it has not rendered a commit, because that failed before.
-pub(super) const KEPT_ERROR: &str = "Manifest generation error (cached)";
 
 impl LastWord {
     /// Argo CD does not render that commit any more for an hour; another commit it does.

@@ -3,7 +3,7 @@
 
 use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
-use super::deployment::approved_by;
+use super::deployment::{approved_by, wants_override};
 use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
 use crate::catalog::Catalog;
@@ -53,7 +53,8 @@ pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> 
 /// The immediate answer to an accepted command; only the asker sees it.
 pub fn accepted(words: &DeployWords) -> String {
     let verb = if matches!(words.what, What::Rollback(_)) { "" } else { "deploy " };
-    format!("Accepted: {verb}{}. Follow it in this channel.", code(words.to_string()))
+    let wish = wants_override(words);
+    format!("Accepted: {verb}{}{wish}. Follow it in this channel.", code(words.to_string()))
 }
 
 /// The immediate answer when the request could not be saved.
@@ -223,7 +224,8 @@ fn not_deployed(facts: &Facts) -> Option<String> {
         (End::Cancelled { by: None }, None) => return None,
     };
     let wanted = words(&request.words.to_string(), SHORT);
-    Some(format!("• {wanted}, <@{}> {}: {why}", request.user, moment(end.at)))
+    let wish = wants_override(&request.words);
+    Some(format!("• {wanted}{wish}, <@{}> {}: {why}", request.user, moment(end.at)))
 }
 
 // ---- apps ----
@@ -265,14 +267,18 @@ pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops:
 
 // ---- locks ----
 
-/// A lock was set: everybody in the channel reads it.
-pub fn locked(scope: &Scope, what: &str, lock: &TargetLock) -> Message {
+const UNOWNED: &str =
+    " It ends after 24 hours, because there are no `owners` in `deploy-bot.yaml` who could take it away.";
+
+/// A lock was set: everybody in the channel reads it. `shortened`: it ends earlier than was asked for.
+pub fn locked(scope: &Scope, what: &str, lock: &TargetLock, shortened: bool) -> Message {
     let until = lock.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
     let text = format!(
-        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.",
+        ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.{}",
         lock.by,
         said(&lock.reason),
-        code(format!("/deploy unlock {scope}"))
+        code(format!("/deploy unlock {scope}")),
+        if shortened { UNOWNED } else { "" }
     );
     page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])
 }

@@ -1,6 +1,6 @@
 //! Block Kit, and its limits.
 
-use super::text::cut;
+use super::text::{cut, one_way};
 use serde_json::{Value, json};
 
 /// What a message says. Both parts are always sent: an update without blocks would keep the old ones.
@@ -19,10 +19,15 @@ pub(super) const SMALL: usize = 1900;
 pub(super) const SUMMARY: usize = 1000;
 
 pub(super) fn section(text: &str) -> Value {
-    json!({ "type": "section", "text": { "type": "mrkdwn", "text": cut(text, SECTION) } })
+    json!({ "type": "section", "text": mrkdwn(text, SECTION) })
 }
 
 /// In small print.
 pub(super) fn context(text: &str) -> Value {
-    json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": cut(text, SMALL) }] })
+    json!({ "type": "context", "elements": [mrkdwn(text, SMALL)] })
+}
+
+/// Slack formats what we wrote, and makes no link or mention of what only looks like one.
+fn mrkdwn(text: &str, most: usize) -> Value {
+    json!({ "type": "mrkdwn", "text": cut(&one_way(text), most), "verbatim": true })
 }

@@ -5,7 +5,7 @@
 use super::text::{clip, length};
 use crate::command::{DeployWords, Scope, TargetWords};
 use crate::deployment::{End, Facts, LastWord, State, Waiting};
-use crate::names::{CommitSha, DeploymentId, Target};
+use crate::names::{CommitSha, DeploymentId, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub enum Button {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     pub of: DeploymentId,
+    /// Who saw the preview.
+    pub by: SlackUser,
     pub words: DeployWords,
     /// Its commit when it was shown; none for a rollback, whose version does not move.
     pub head: Option<CommitSha>,

@@ -6,8 +6,9 @@ use super::outcome::last_word;
 use super::progress::{each, syncing, with_waiting};
 use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people, said, some, words};
 use super::{remarks, sentence};
+use crate::command::DeployWords;
 use crate::deployment::{
-    ApplicationWatch, ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State,
+    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State,
 };
 use crate::fault::Fault;
 use crate::names::{DeploymentId, Target};
@@ -153,8 +154,19 @@ pub(super) fn new_in_it(changes: &ChangesFact) -> String {
     text
 }
 
-/// `checkout #42`.
+/// `checkout #42`, and the reason of an override, which everybody sees from the first word on.
 fn title(facts: &Facts) -> String {
+    let what = what(facts);
+    let wish = facts.request.as_ref().map(|request| wants_override(&request.words)).unwrap_or_default();
+    format!("{what}{wish}")
+}
+
+/// `, override: <reason>`, if one was typed. Whether it passes anything is seen later.
+pub(super) fn wants_override(words: &DeployWords) -> String {
+    words.override_reason.as_ref().map(|reason| format!(", override{}", said(reason))).unwrap_or_default()
+}
+
+fn what(facts: &Facts) -> String {
     match (&facts.commit, &facts.request) {
         (Some(commit), _) => {
             let plan = commit.target();
@@ -285,8 +297,10 @@ fn riders(facts: &Facts) -> Option<String> {
         Riders::Since { commits, more } => {
             let line = |rider: &Rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT));
             let lines: Vec<String> = commits.iter().take(3).map(line).collect();
-            let whose = whose(commits, *more)?;
-            Some(format!("Also goes live: {whose}: {}", lines.join("; ")))
+            match whose(commits, *more) {
+                Some(whose) => Some(format!("Also goes live: {whose}: {}", lines.join("; "))),
+                None => more.then(|| uncounted("go")),
+            }
         }
     }
 }
@@ -303,6 +317,13 @@ pub(super) fn whose(riders: &[Rider], more: bool) -> Option<String> {
     let at_least = if more { "at least " } else { "" };
     let count = counted(u32::try_from(riders.len()).unwrap_or(u32::MAX), "commit");
     (!riders.is_empty()).then(|| format!("{at_least}{count} by {}", some(&who, "and")))
+}
+
+/// None of the commits that were read is somebody else's, and there are more.
+pub(super) fn uncounted(go: &str) -> String {
+    format!(
+        ":warning: There may be changes of other people that {go} live too: the live version is older than the {COMMITS_READ} newest commits there, and I read no more."
+    )
 }
 
 /// Nobody knows what changed before the bot's first deploy of a target.

@@ -3,9 +3,9 @@
 use super::answer::page;
 use super::blocks::{Message, context};
 use super::button::{Button, Offer};
-use super::deployment::{first_deploy, new_in_it, source_title, whose};
+use super::deployment::{first_deploy, new_in_it, source_title, uncounted, wants_override, whose};
 use super::sentence;
-use super::text::{SHORT, clip, code, escape, length, words};
+use super::text::{SHORT, clip, code, escape, length, one_way, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
 use crate::names::FilePath;
 use crate::refusal::Refusal;
@@ -26,7 +26,9 @@ pub struct Preview<'a> {
 /// `preview`: the exact change, what it brings, and what is in its way.
 pub fn preview(preview: &Preview<'_>) -> Message {
     let (plan, source) = (preview.plan, &preview.plan.source);
-    let mut lines = vec![format!(":mag: *{} {}*  only a preview, nothing is changed.", plan.target, code(&plan.tag))];
+    let wish = wants_override(&preview.offer.words);
+    let title = format!("{} {}{wish}", plan.target, code(&plan.tag));
+    let mut lines = vec![format!(":mag: *{title}*  only a preview, nothing is changed.")];
     let mut about: Vec<String> = source_title(source).into_iter().collect();
     about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
     about.extend(plan.digest.as_ref().map(|digest| code(clip(&digest.to_string(), 20))));
@@ -57,7 +59,10 @@ pub fn preview(preview: &Preview<'_>) -> Message {
 fn riders(plan: &TargetPlan) -> Option<String> {
     match &plan.riders {
         Riders::FirstDeploy => Some(first_deploy(&plan.target, "would go")),
-        Riders::Since { commits: riders, more } => Some(format!("Would also go live: {}.", whose(riders, *more)?)),
+        Riders::Since { commits: riders, more } => match whose(riders, *more) {
+            Some(whose) => Some(format!("Would also go live: {whose}.")),
+            None => more.then(|| uncounted("would go")),
+        },
     }
 }
 
@@ -97,6 +102,6 @@ const LINE: usize = 200;
 
 /// A line with its indentation, cut where it is very long.
 fn clip_line(line: &str) -> String {
-    let line = line.trim_end();
+    let line = &one_way(line.trim_end());
     if line.chars().count() <= LINE { line.to_owned() } else { line.chars().take(LINE).chain(['…']).collect() }
 }

@@ -1,14 +1,15 @@
 //! The sentences about each refusal and each fault: what happened, whether anything changed where one could
 //! doubt it, and what to do next.
 
+use super::edit::{edit_problem, edit_remedy};
 use super::text::{LONG, SHORT, clip, code, code_escape, codes, counted, escape, link, moment, said, some, words};
 use crate::command::Verb;
+use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::ChecksState;
 use crate::names::GitHubLogin;
-use crate::refusal::{NotAllowed, Refusal, Right};
+use crate::refusal::{NotAllowed, Refusal, Right, Uncounted};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
-use crate::values::EditRefusal;
 
 /// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
 /// enough there.
@@ -170,8 +171,20 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NeedsPullRequest { target, branch } => {
             format!("{target} takes only reviewed pull requests, and {} is a branch.", code(branch))
         }
-        Refusal::ForeignChanges { target, count, by, .. } => {
-            let changes = counted(*count, "config change");
+        Refusal::UncountedChanges { target, why, .. } => {
+            let why = match why {
+                Uncounted::TooMany => format!(
+                    "the live version is older than the {COMMITS_READ} newest commits there, and I read no more"
+                ),
+                Uncounted::NothingKnown => format!("I know of no version of {target} that reached Git through me"),
+            };
+            format!(
+                "I can't tell whether other people's changes would go live with it ({why}), and {target} doesn't allow that."
+            )
+        }
+        Refusal::ForeignChanges { target, count, more, by, .. } => {
+            let at_least = if *more { "at least " } else { "" };
+            let changes = format!("{at_least}{}", counted(*count, "config change"));
             let are = if *count == 1 { "isn't" } else { "aren't" };
             let by: Vec<String> = by.iter().map(|who| words(who, SHORT)).collect();
             let by = some(&by, "and");
@@ -185,6 +198,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
+        Refusal::ButtonTaken { by, link: url } => {
+            let by = by.as_ref().map_or("somebody".to_owned(), |by| format!("<@{by}>"));
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
+            format!("{by} already pressed that button{seen}.")
+        }
         Refusal::HeadMoved { was, is } => {
             let (was, is) = (code(was.short()), code(is.short()));
             format!("the branch has moved from {was} to {is} since you saw that button.")
@@ -329,6 +347,14 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
                 "Check with them. An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."
             );
         }
+        Refusal::UncountedChanges { overridable: true, .. } => {
+            "Look at the commits. An owner can go ahead by adding `override` and the reason to the command."
+        }
+        Refusal::UncountedChanges { target, .. } => {
+            return format!(
+                "Look at the commits. An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."
+            );
+        }
         Refusal::NeedsApproval { until, .. } => return format!("They can approve it until {}.", moment(*until)),
         Refusal::Frozen { overridable: true, .. } => {
             "Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command."
@@ -336,6 +362,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::Frozen { .. } => "Try again then.",
         Refusal::NotOwner { owned: true, .. } => "Ask one of the `owners` in `deploy-bot.yaml`.",
         Refusal::NotOwner { .. } => "There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.",
+        Refusal::ButtonTaken { .. } => "Follow that deploy.",
         Refusal::HeadMoved { .. } => "Type the command again for the new commit.",
         Refusal::VersionMoved { target, .. } => return format!("To roll *that* back: `/deploy rollback {target}`."),
         Refusal::UnknownWritten { target, tags } => {
@@ -357,73 +384,6 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::TooLate { .. } => "Try again. If it keeps failing, tell whoever runs me.",
     };
     text.to_owned()
-}
-
-/// Why a file cannot be edited.
-fn edit_problem(file: &str, why: &EditRefusal) -> String {
-    let at = |path: &str, line: &usize| format!("{} (line {line})", code(path));
-    let what = match why {
-        EditRefusal::PathMissing { path, exists, line } => {
-            let far = match (exists.is_empty(), line) {
-                (false, Some(line)) => format!(", only {}", at(exists, line)),
-                _ => String::new(),
-            };
-            format!("it has no {}{far}", code(path))
-        }
-        EditRefusal::NotAScalar { path, line } => format!("{} is not a single value", at(path, line)),
-        EditRefusal::NoValue { path, line } => format!("{} is empty", at(path, line)),
-        EditRefusal::NotAString { path, line, tag } => {
-            format!("{} is marked as {}, not as text", at(path, line), code(tag))
-        }
-        EditRefusal::Alias { path, line } => {
-            format!("{} only refers to a value elsewhere (a YAML alias)", at(path, line))
-        }
-        EditRefusal::UsedElsewhere { path, line } => {
-            format!("line {line} uses the value of {} too (a YAML anchor), so an edit would change both", code(path))
-        }
-        EditRefusal::OnlyMerged { path, line } => {
-            format!("{} comes only from a merge key `&lt;&lt;` (line {line})", code(path))
-        }
-        EditRefusal::DuplicateKey { path, key, line } => {
-            let way = if key == path { String::new() } else { format!("on the way to {} ", code(path)) };
-            format!("{way}the key {} is there twice (again on line {line})", code(key))
-        }
-        EditRefusal::SeveralDocuments { path, line } => {
-            format!("several documents in it have {} (again on line {line})", code(path))
-        }
-        EditRefusal::MultiLine { path, line } => format!("{} spans several lines", at(path, line)),
-        EditRefusal::Syntax { line, problem } => format!("line {line} is not valid YAML ({})", words(problem, SHORT)),
-        EditRefusal::NotUtf8 { line } => format!("line {line} is not UTF-8"),
-        EditRefusal::Truncated | EditRefusal::TooLarge { .. } => return format!("{file} is too large for me to edit."),
-        EditRefusal::UnsafeTag => "the tag has characters that YAML would have to escape".to_owned(),
-        EditRefusal::Unproven { path } => format!("I couldn't prove that only {} would change", code(path)),
-    };
-    format!("I can't safely edit {file}: {what}.")
-}
-
-fn edit_remedy(why: &EditRefusal) -> &'static str {
-    match why {
-        EditRefusal::PathMissing { .. } => "Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.",
-        EditRefusal::NotAScalar { .. }
-        | EditRefusal::NotAString { .. }
-        | EditRefusal::Alias { .. }
-        | EditRefusal::UsedElsewhere { .. }
-        | EditRefusal::SeveralDocuments { .. } => {
-            "Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is."
-        }
-        EditRefusal::NoValue { .. } => "Write any value in quotes there once.",
-        EditRefusal::OnlyMerged { .. } => "Write the key itself into the file.",
-        EditRefusal::DuplicateKey { .. } => "Remove one of them.",
-        EditRefusal::MultiLine { .. } => "Write it on one line.",
-        EditRefusal::Syntax { .. } => "Fix that line.",
-        EditRefusal::NotUtf8 { .. } => "Save the file as UTF-8.",
-        EditRefusal::Truncated | EditRefusal::TooLarge { .. } => {
-            "Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file."
-        }
-        EditRefusal::UnsafeTag | EditRefusal::Unproven { .. } => {
-            "That's a bug of mine: please report it with the file."
-        }
-    }
 }
 
 fn name(system: System) -> &'static str {

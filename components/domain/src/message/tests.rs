@@ -101,6 +101,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
+        Refusal::ButtonTaken { .. } => "button taken",
         Refusal::ApplicationBusy { .. } => "application busy",
         Refusal::Locked { .. } => "locked",
         Refusal::BranchNotAllowed { .. } => "branch not allowed",
@@ -108,6 +109,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NotReviewed { .. } => "not reviewed",
         Refusal::NeedsPullRequest { .. } => "needs a pull request",
         Refusal::ForeignChanges { .. } => "foreign changes",
+        Refusal::UncountedChanges { .. } => "uncounted changes",
         Refusal::NeedsApproval { .. } => "needs approval",
         Refusal::Frozen { .. } => "frozen",
         Refusal::NotOwner { .. } => "not an owner",
@@ -132,7 +134,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 45, "one of each");
+    assert_eq!(names.len(), 47, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -175,6 +177,8 @@ fn every_refusal_says_why_and_what_to_do() {
     already written: not deployed: eve put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     already written: not deployed: somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     busy: not deployed: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
+    button taken: not deployed: <@U2> already pressed that button (<https://acme.slack.com/archives/C1/p1|see it>). Follow that deploy.
+    button taken: not deployed: somebody already pressed that button. Follow that deploy.
     busy: not deployed: checkout@production is busy with another deploy. Try again when it's done.
     application busy: not deployed: the deploy of checkout@production by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>) in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
     application busy: not deployed: the deploy of checkout@production in the same Argo CD application isn't done after 3 minutes. Try again when it's done.
@@ -188,6 +192,10 @@ fn every_refusal_says_why_and_what_to_do() {
     not reviewed: not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and pull request #42 has 1. dave and erin approved an earlier commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.
     needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and `main` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
     foreign changes: not deployed: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
+    foreign changes: not deployed: this would also ship at least 1 config change by bob that isn't live yet, and checkout@production doesn't allow that. Check with them. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
+    uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (the live version is older than the 100 newest commits there, and I read no more), and checkout@production doesn't allow that. Look at the commits. An owner can go ahead by adding `override` and the reason to the command.
+    uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (I know of no version of checkout@production that reached Git through me), and checkout@production doesn't allow that. Look at the commits. An owner can go ahead by adding `override` and the reason to the command.
+    uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (I know of no version of checkout@production that reached Git through me), and checkout@production doesn't allow that. Look at the commits. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then.

@@ -12,9 +12,42 @@ pub(super) const LONG: usize = 300;
 /// In backticks: an image tag is never cut.
 pub(super) const CODE: usize = 128;
 
+/// Without the characters that turn the direction of reading: with them, people read another text than there is.
+pub(super) fn one_way(text: &str) -> String {
+    let turns = ['\u{61c}', '\u{200e}', '\u{200f}'];
+    let turns = |c: char| turns.contains(&c) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.replace(turns, "")
+}
+
+/// Outside text whose characters format nothing: what Slack would take for bold, italics, a strike, code or an emoji's
+/// name has look-alikes. Within a word they format nothing and stay, because people copy names.
+fn inert(text: &str) -> String {
+    let all: Vec<char> = text.chars().collect();
+    let is_in_word = |at: Option<usize>| at.and_then(|at| all.get(at)).is_some_and(|c| c.is_alphanumeric());
+    let of = |(at, c): (usize, &char)| {
+        let within = is_in_word(at.checked_sub(1)) && is_in_word(at.checked_add(1));
+        match c {
+            '`' => '\'',
+            '*' if !within => '∗',
+            '_' if !within => 'ˍ',
+            '~' if !within => '∼',
+            ':' if begins_emoji(all.get(at.saturating_add(1)..).unwrap_or_default()) => '∶',
+            c => *c,
+        }
+    };
+    all.iter().enumerate().map(of).collect()
+}
+
+/// Whether a name and a colon follow, as in `:tada:`.
+fn begins_emoji(after: &[char]) -> bool {
+    let is_name = |c: &&char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '\'');
+    let length = after.iter().take_while(is_name).count();
+    length > 0 && after.get(length) == Some(&':')
+}
+
 /// Text of people in mrkdwn: what Slack would take for a mention or a link stays text.
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    one_way(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Text of people between backticks: at most `limit` characters on one line. A backtick cannot be escaped
@@ -29,6 +62,7 @@ pub fn code_escape(text: &str, limit: usize) -> String {
             c
         }
     };
+    let text = &one_way(text);
     let mut cut: String = text.trim().chars().take(limit).map(one_line).collect();
     if text.trim().chars().nth(limit).is_some() {
         cut.pop();
@@ -49,14 +83,15 @@ pub(super) fn codes(names: &[String]) -> String {
     names.iter().map(code).collect::<Vec<_>>().join(", ")
 }
 
-/// Outside text: escaped and cut. A backtick in it could swallow what we write after it.
+/// Outside text: escaped, cut, and without any format of its own. A backtick in it could swallow what we write
+/// after it.
 pub(super) fn words(text: &str, limit: usize) -> String {
-    escape(&clip(text, limit)).replace('`', "'")
+    escape(&inert(&clip(text, limit)))
 }
 
 /// What somebody else said, as the end of a sentence: `: … ` without its full stop, or nothing.
 pub(super) fn said(text: &str) -> String {
-    let text = escape(&middle(text, LONG)).replace('`', "'");
+    let text = escape(&inert(&middle(text, LONG)));
     match text.trim_end_matches(['.', ' ']) {
         "" => String::new(),
         said => format!(": {said}"),
@@ -65,6 +100,7 @@ pub(super) fn said(text: &str) -> String {
 
 /// At most that many characters, on one line, with `…` where something was cut.
 pub(super) fn clip(text: &str, limit: usize) -> String {
+    let text = one_way(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= limit {
         return line;
@@ -74,6 +110,7 @@ pub(super) fn clip(text: &str, limit: usize) -> String {
 
 /// The same, with `…` in the middle: where others say what failed, the cause is at the end.
 pub fn middle(text: &str, limit: usize) -> String {
+    let text = one_way(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let count = line.chars().count();
     if count <= limit {
@@ -182,6 +219,18 @@ mod tests {
         assert_eq!(code_escape("abcdefg", 6), "abcde…");
         assert_eq!(code_escape("<<<<", 3), "&lt;&lt;…");
         assert_eq!(code_escape("üüüü", 3), "üü…");
+    }
+
+    #[test]
+    fn outside_text_formats_nothing() {
+        let check = |text: &str, expected: &str| assert_eq!(words(text, SHORT), expected, "{text}");
+        check("*live* _now_ ~not~ `x`", "∗live∗ ˍnowˍ ∼not∼ 'x'");
+        check(":white_check_mark: :+1::a:b", "∶white_check_mark: ∶+1:∶a:b");
+        check("at 12:30, see acme:prod: and ::", "at 12:30, see acme∶prod: and ::");
+        check("snake_case HEAD~1 2*3", "snake_case HEAD~1 2*3");
+        check("\u{202e}evil\u{2066} \u{200f}x\u{61c}", "evil x");
+        assert_eq!(said("*no*\u{202e}."), ": ∗no∗");
+        assert_eq!(code_escape("a\u{202e}b*c*", 40), "ab*c*");
     }
 
     proptest! {

@@ -125,6 +125,8 @@ pub fn every_refusal() -> Vec<Refusal> {
             id: Some(id('2')),
             link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
         },
+        Refusal::ButtonTaken { by: Some(user("U2")), link: Some("https://acme.slack.com/archives/C1/p1".to_owned()) },
+        Refusal::ButtonTaken { by: None, link: None },
         Refusal::Busy { target: target(), by: None, id: None, link: None },
         Refusal::ApplicationBusy {
             other: Box::new(target()),
@@ -178,7 +180,17 @@ pub fn every_refusal() -> Vec<Refusal> {
             against: vec![GitHubLogin::parse("frank").unwrap()],
         },
         Refusal::NeedsPullRequest { target: Box::new(target()), branch: branch("main") },
-        Refusal::ForeignChanges { target: target(), count: 2, by: names(&["bob", "carol"]), overridable: true },
+        Refusal::ForeignChanges {
+            target: target(),
+            count: 2,
+            more: false,
+            by: names(&["bob", "carol"]),
+            overridable: true,
+        },
+        Refusal::ForeignChanges { target: target(), count: 1, more: true, by: names(&["bob"]), overridable: false },
+        Refusal::UncountedChanges { target: target(), why: Uncounted::TooMany, overridable: true },
+        Refusal::UncountedChanges { target: target(), why: Uncounted::NothingKnown, overridable: true },
+        Refusal::UncountedChanges { target: target(), why: Uncounted::NothingKnown, overridable: false },
         Refusal::NeedsApproval {
             target: Box::new(target()),
             head: Some(sha('a')),

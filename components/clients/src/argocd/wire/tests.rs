@@ -317,3 +317,40 @@ fn long_texts_are_cut() {
     assert_eq!(clip(git, 200), "fetch https://…@git.example/x?a=b and 'ssh://…@git.example/x' failed: a://…@e/://…@h");
     assert_eq!(read(with("/status/health/message", json!("x".repeat(10_000)))).health_message.chars().count(), 200);
 }
+
+#[test]
+fn no_words_about_a_secret_are_read() {
+    let why = "data[pw]: Invalid value: \"hunter2\"";
+    let app = json!({
+        "metadata": { "name": "checkout" },
+        "status": {
+            "health": { "status": "Degraded", "message": format!("Secret \"db\": {why}") },
+            "conditions": [
+                { "type": "SyncError", "message": format!("Failed last sync attempt: {why} (retried 5 times)") },
+                { "type": "OrphanedResourceWarning", "message": "1 orphaned resource" },
+            ],
+            "resources": [
+                { "kind": "Secret", "name": "db", "health": { "status": "Degraded", "message": why } },
+                { "kind": "Ingress", "name": "web", "health": { "status": "Degraded", "message": "no address" } },
+            ],
+            "operationState": {
+                "phase": "Failed",
+                "message": format!("{} failed to apply, reason: {why}", "one or more objects ".repeat(40)),
+                "syncResult": { "resources": [
+                    { "kind": "Secret", "name": "db", "status": "SyncFailed", "message": why },
+                    { "kind": "Job", "name": "migrate", "status": "SyncFailed", "message": format!("denied: {why}") },
+                ] },
+            },
+        },
+    });
+    let read = serde_json::from_value::<WireApplication>(app).unwrap().snapshot();
+    assert!(!format!("{read:?}").contains("hunter2"), "{read:#?}");
+    assert_eq!((read.unwell[0].name.as_str(), read.unwell[0].message.as_str()), ("db", ""));
+    assert_eq!(
+        (read.unwell[1].message.as_str(), read.conditions[1].message.as_str()),
+        ("no address", "1 orphaned resource")
+    );
+    let last = read.last.unwrap();
+    assert_eq!((last.resources[0].kind.as_str(), last.resources[0].message.as_str()), ("Secret", ""));
+    assert!(last.resources[0].has_failed() && last.message.contains("about a Secret"), "{last:?}");
+}

@@ -413,8 +413,16 @@ fn commits_since_the_live_one_ride_along() {
     };
     check(Some("3"), &[], true);
     check(Some("1"), &["3", "2"], true);
-    check(Some("9"), &["3", "2", "1", "0"], false);
-    check(None, &["3", "2", "1", "0"], false);
+    // A list that is not full ends with the first commit of all.
+    check(Some("9"), &["3", "2", "1", "0"], true);
+    check(None, &["3", "2", "1", "0"], true);
+
+    let mut answer = good();
+    let nodes = &mut answer["data"]["gitops"]["ref"]["target"]["history"]["nodes"];
+    *nodes = Value::Array(vec![nodes[0].clone(); COMMITS_READ]);
+    let mut asked = pull_request();
+    asked.live = Some(sha("9"));
+    assert!(!asked.read(&answer).unwrap().complete, "there may be more");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn what_we_send_to_slack() {
     GET https://slack.com/api/usergroups.users.list?usergroup=S1
     authorization: Bearer xoxb-1
     ");
-    insta::assert_snapshot!(String::from_utf8(answer("*no*")).unwrap(), @r#"{"response_type":"ephemeral","text":"*no*"}"#);
+    insta::assert_snapshot!(String::from_utf8(answer("*no*", &json!([]))).unwrap(), @r#"{"blocks":[],"response_type":"ephemeral","text":"*no*"}"#);
     assert_eq!(update_request(&slack(), &channel(), &ts(), &message()).timeout, Duration::from_secs(5));
 }
 

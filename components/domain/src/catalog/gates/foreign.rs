@@ -4,8 +4,8 @@
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, read_word};
-use crate::deployment::{Granted, Riders};
-use crate::refusal::Refusal;
+use crate::deployment::{Granted, Rider, Riders};
+use crate::refusal::{Refusal, Uncounted};
 
 /// What happens if other people's changes would ride along.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,21 +25,24 @@ impl Gate for ForeignChanges {
     }
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
-        let commits = match (self, case.riders) {
-            (Self::Refuse, Riders::Since { commits, .. }) if !commits.is_empty() => commits,
-            _ => return Ok(Granted::default()),
-        };
-        let mut by: Vec<String> = Vec::new();
-        for rider in commits {
-            if !by.contains(&rider.who) && by.len() < 5 {
-                by.push(rider.who.clone());
-            }
-        }
         let asked = &case.asked;
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
-        let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
-        let refusal = Refusal::ForeignChanges { target, count, by, overridable };
-        asked.unless_overridden(format!("let other people's changes go live on {}", asked.target), refusal)
+        let uncounted = |why| Refusal::UncountedChanges { target: target.clone(), why, overridable };
+        let refusal = match (self, case.riders) {
+            (Self::Warn, _) => return Ok(Granted::default()),
+            // What cannot be counted to its end is refused.
+            (Self::Refuse, Riders::FirstDeploy) => uncounted(Uncounted::NothingKnown),
+            (Self::Refuse, Riders::Since { commits, more: true }) if commits.is_empty() => {
+                uncounted(Uncounted::TooMany)
+            }
+            (Self::Refuse, Riders::Since { commits, .. }) if commits.is_empty() => return Ok(Granted::default()),
+            (Self::Refuse, Riders::Since { commits, more }) => {
+                let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
+                let (target, by) = (target.clone(), authors(commits));
+                Refusal::ForeignChanges { target, count, more: *more, by, overridable }
+            }
+        };
+        asked.unless_overridden(format!("let other people's changes go live on {target}"), refusal)
     }
 
     fn in_short(&self) -> Option<String> {
@@ -47,12 +50,22 @@ impl Gate for ForeignChanges {
     }
 }
 
+/// Whose they are, up to five.
+fn authors(riders: &[Rider]) -> Vec<String> {
+    let mut by: Vec<String> = Vec::new();
+    for rider in riders {
+        if !by.contains(&rider.who) && by.len() < 5 {
+            by.push(rider.who.clone());
+        }
+    }
+    by
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::gates::tests::Example;
     use crate::catalog::people::People;
-    use crate::deployment::Rider;
     use crate::deployment::samples::{sha, user};
 
     #[test]
@@ -60,8 +73,18 @@ mod tests {
         let rider = |who: &str| Rider { sha: sha('b'), who: who.to_owned(), headline: "Raise limits".to_owned() };
         let commits = ["bob", "bob", "eve"].map(rider).to_vec();
         let mut example = Example::new();
-        assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "nothing to compare with");
+        let uncounted = "not deployed: I can't tell whether other people's changes would go live with it";
+        let said = example.check(&ForeignChanges::Refuse);
+        assert!(said.starts_with(&format!("{uncounted} (I know of no version of")), "{said}");
         example.riders = Riders::Since { commits: Vec::new(), more: true };
+        let said = example.check(&ForeignChanges::Refuse);
+        assert!(said.starts_with(&format!("{uncounted} (the live version is older")), "{said}");
+        assert_eq!(example.check(&ForeignChanges::Warn), "passes");
+        example.override_reason = Some("hotfix");
+        example.owners = People { users: vec![user("U1")], ..People::default() };
+        assert_eq!(example.check(&ForeignChanges::Refuse), "passes overridden (hotfix)");
+        (example.override_reason, example.owners) = (None, People::default());
+        example.riders = Riders::Since { commits: Vec::new(), more: false };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "all of them are ours");
         example.riders = Riders::Since { commits, more: false };
         assert_eq!(example.check(&ForeignChanges::Warn), "passes");

@@ -197,15 +197,15 @@ fn locks_are_announced() {
     let scope = Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None });
     let for_good = TargetLock { until: None, ..lock("Load test") };
     insta::assert_snapshot!([
-        show(&locked(&scope, "checkout", &lock("Moving the database."))),
-        show(&locked(&Scope::Everything, "everything", &for_good)),
+        show(&locked(&scope, "checkout", &lock("Moving the database."), true)),
+        show(&locked(&Scope::Everything, "everything", &for_good, false)),
         show(&unlocked("checkout", &user("U1"), &lock("Load test"))),
         show(&unlocked("everything", &user("U2"), &lock(""))),
         locked_already("checkout", &for_good),
         not_locked("checkout"),
     ].join("\n\n"), @"
-    :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there until somebody types `/deploy unlock checkout`.
-    [section] :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there until somebody types `/deploy unlock checkout`.
+    :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there until somebody types `/deploy unlock checkout`. It ends after 24 hours, because there are no `owners` in `deploy-bot.yaml` who could take it away.
+    [section] :lock: <@U1> locked *checkout* until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Moving the database. Nobody can deploy there until somebody types `/deploy unlock checkout`. It ends after 24 hours, because there are no `owners` in `deploy-bot.yaml` who could take it away.
     [buttons] Unlock
 
     :lock: <@U1> locked *everything*: Load test. Nobody can deploy there until somebody types `/deploy unlock all`.
@@ -299,7 +299,7 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
         changes,
         gates: &["checks passed".to_owned()],
         problem,
-        offer: Offer { of: id('1'), words: request().words, head },
+        offer: Offer { of: id('1'), by: request().user, words: request().words, head },
     }))
 }
 
@@ -407,7 +407,7 @@ fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
         changes: None,
         gates: &["no checks".to_owned()],
         problem: None,
-        offer: Offer { of: id('1'), words: request().words, head: None },
+        offer: Offer { of: id('1'), by: request().user, words: request().words, head: None },
     });
     let shown = show(&message);
     assert!(shown.contains("```\n(this version is already there)```") && shown.contains("no checks"), "{shown}");

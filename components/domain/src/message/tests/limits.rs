@@ -264,7 +264,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 Refusal::Locked { target, by, reason: text, since, until, everything }
             }
             Refusal::ForeignChanges { target, .. } => {
-                Refusal::ForeignChanges { target, count: u32::MAX, by: vec![text; 100], overridable: true }
+                Refusal::ForeignChanges { target, count: u32::MAX, more: true, by: vec![text; 100], overridable: true }
             }
             Refusal::BranchNotAllowed { target, .. } => {
                 Refusal::BranchNotAllowed { target, branch, allowed: vec![text; 100] }
@@ -366,14 +366,14 @@ proptest! {
         let locks: Vec<_> = locks.iter().cycle().take(count.min(20)).cloned().collect();
         check_message(&status_of(&vec![status; count.max(1)], Some(&lock), count), "status");
         check_message(&history(&target(), &vec![(id('1'), facts.clone()); count], &locks, &locks), "history");
-        check_message(&locked(&Scope::Everything, "everything", &lock), "locked");
+        check_message(&locked(&Scope::Everything, "everything", &lock, true), "locked");
         check_message(&unlocked("everything", &user("U7"), &lock), "unlocked");
         check_message(&plain(&locked_already("everything", &lock)), "locked already");
         let rider = Rider { sha: sha('e'), who: other.clone(), headline: text.clone() };
         facts.commit.as_mut().unwrap().target_mut().riders = Riders::Since { commits: vec![rider; count], more: true };
         let mut words = request().words;
         words.override_reason = Some(text.clone());
-        let offer = Offer { of: id('1'), words, head: Some(sha('a')) };
+        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')) };
         let line = |text: &str| format!("{text}\n").repeat(40);
         for problem in [None, Some(&refusal)] {
             let shown = preview(&Preview {
@@ -443,6 +443,7 @@ fn any_button() -> impl Strategy<Value = Button> {
     });
     let offer = (id(), words, proptest::option::of("[0-9a-f]{40}")).prop_map(|(of, words, head)| Offer {
         of,
+        by: request().user,
         words,
         head: head.map(|head| CommitSha::parse(&head).unwrap()),
     });
@@ -471,7 +472,7 @@ fn a_button_that_would_carry_too_much_is_not_shown() {
     let mut words = request().words;
     words.what = What::Branch(branch(&"x".repeat(240)));
     words.override_reason = Some("\u{1}".repeat(1000));
-    let offer = Offer { of: id('1'), words, head: Some(sha('a')) };
+    let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')) };
     assert_eq!(button::row(&[Button::Deploy(Box::new(offer))]), None);
     assert_eq!(button::row(&[]), None);
 }

@@ -112,7 +112,12 @@ fn a_button_that_does_much_asks_back() {
         Button::Reject(id('1')),
         Button::DeployAnyway(id('1')),
         Button::TakeOver(id('1')),
-        Button::Deploy(Box::new(Offer { of: id('1'), words: request().words, head: Some(sha('a')) })),
+        Button::Deploy(Box::new(Offer {
+            of: id('1'),
+            by: request().user,
+            words: request().words,
+            head: Some(sha('a')),
+        })),
         Button::Unlock {
             scope: Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None }),
             set: None,
@@ -144,7 +149,7 @@ fn a_button_that_does_much_asks_back() {
     Reject [danger] reject - (11111111111111111111111111111111)
     Deploy anyway [danger] deploy_anyway This version was rolled back before. Deploy it again? (11111111111111111111111111111111)
     Deploy it [-] take_over This deploys what is in Git now, with everything that people pushed since the live version. (11111111111111111111111111111111)
-    Deploy [primary] deploy - ({"of":"11111111111111111111111111111111","words":{"app":"checkout","what":{"pull_request":42}},"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"})
+    Deploy [primary] deploy - ({"of":"11111111111111111111111111111111","by":"U2CERLKJA","words":{"app":"checkout","what":{"pull_request":42}},"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"})
     Unlock [-] unlock People can deploy there again. (checkout)
     "#);
 }

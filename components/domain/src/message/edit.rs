@@ -1,0 +1,71 @@
+//! The sentences about a values file that cannot be edited.
+
+use super::text::{SHORT, code, words};
+use crate::values::EditRefusal;
+
+/// Why a file cannot be edited.
+pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
+    let at = |path: &str, line: &usize| format!("{} (line {line})", code(path));
+    let what = match why {
+        EditRefusal::PathMissing { path, exists, line } => {
+            let far = match (exists.is_empty(), line) {
+                (false, Some(line)) => format!(", only {}", at(exists, line)),
+                _ => String::new(),
+            };
+            format!("it has no {}{far}", code(path))
+        }
+        EditRefusal::NotAScalar { path, line } => format!("{} is not a single value", at(path, line)),
+        EditRefusal::NoValue { path, line } => format!("{} is empty", at(path, line)),
+        EditRefusal::NotAString { path, line, tag } => {
+            format!("{} is marked as {}, not as text", at(path, line), code(tag))
+        }
+        EditRefusal::Alias { path, line } => {
+            format!("{} only refers to a value elsewhere (a YAML alias)", at(path, line))
+        }
+        EditRefusal::UsedElsewhere { path, line } => {
+            format!("line {line} uses the value of {} too (a YAML anchor), so an edit would change both", code(path))
+        }
+        EditRefusal::OnlyMerged { path, line } => {
+            format!("{} comes only from a merge key `&lt;&lt;` (line {line})", code(path))
+        }
+        EditRefusal::DuplicateKey { path, key, line } => {
+            let way = if key == path { String::new() } else { format!("on the way to {} ", code(path)) };
+            format!("{way}the key {} is there twice (again on line {line})", code(key))
+        }
+        EditRefusal::SeveralDocuments { path, line } => {
+            format!("several documents in it have {} (again on line {line})", code(path))
+        }
+        EditRefusal::MultiLine { path, line } => format!("{} spans several lines", at(path, line)),
+        EditRefusal::Syntax { line, problem } => format!("line {line} is not valid YAML ({})", words(problem, SHORT)),
+        EditRefusal::NotUtf8 { line } => format!("line {line} is not UTF-8"),
+        EditRefusal::Truncated | EditRefusal::TooLarge { .. } => return format!("{file} is too large for me to edit."),
+        EditRefusal::UnsafeTag => "the tag has characters that YAML would have to escape".to_owned(),
+        EditRefusal::Unproven { path } => format!("I couldn't prove that only {} would change", code(path)),
+    };
+    format!("I can't safely edit {file}: {what}.")
+}
+
+pub(super) fn edit_remedy(why: &EditRefusal) -> &'static str {
+    match why {
+        EditRefusal::PathMissing { .. } => "Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.",
+        EditRefusal::NotAScalar { .. }
+        | EditRefusal::NotAString { .. }
+        | EditRefusal::Alias { .. }
+        | EditRefusal::UsedElsewhere { .. }
+        | EditRefusal::SeveralDocuments { .. } => {
+            "Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is."
+        }
+        EditRefusal::NoValue { .. } => "Write any value in quotes there once.",
+        EditRefusal::OnlyMerged { .. } => "Write the key itself into the file.",
+        EditRefusal::DuplicateKey { .. } => "Remove one of them.",
+        EditRefusal::MultiLine { .. } => "Write it on one line.",
+        EditRefusal::Syntax { .. } => "Fix that line.",
+        EditRefusal::NotUtf8 { .. } => "Save the file as UTF-8.",
+        EditRefusal::Truncated | EditRefusal::TooLarge { .. } => {
+            "Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file."
+        }
+        EditRefusal::UnsafeTag | EditRefusal::Unproven { .. } => {
+            "That's a bug of mine: please report it with the file."
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! Attacks by people of the workspace who have a part of the rights: who may deploy one app, who may press a
+//! button but not deploy, who may push to a repository. Each test is named after the attack, or after what the
+//! attack comes to.
+//!
+//! Easy to miss: a button carries somebody else's words, and a title, a reason or Argo CD's words may say anything.
+
+use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
+use anyhow::{Context, Result, ensure};
+use e2e::{PATIENCE, Room, quick, room};
+use fakes::argocd::{End, Script};
+use fakes::github::NewCommit;
+use fakes::slack::Message;
+use fakes::{Fault, Response};
+use sandbox::Sandbox;
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use serde_json::{Value, json};
+
+/// Always: two windows that touch.
+const FROZEN: &str = "    freeze:\n      - { from: 'Mon 00:00', until: 'Thu 00:00', zone: Europe/Berlin }\n      - { from: 'Thu 00:00', until: 'Mon 00:00', zone: Europe/Berlin }\n";
+const CAROL_OWNS: &str = "owners: { users: [U0CAROL] }\n";
+
+/// Argo CD does not sync the next time.
+fn refuse_sync(room: &Room) {
+    let said = json!({ "code": 9, "message": "under maintenance", "error": "under maintenance" });
+    room.argocd.fault("argocd.sync", Fault::Instead(Response::json(400, &said)), 1);
+}
+
+fn read(room: &Room, message: &Message) -> String {
+    room.slack.lock().render(message)
+}
+
+/// The catalog with checkout for these people only.
+fn only(room: &Room, users: &[&str]) {
+    let host = room.registry.origin().trim_start_matches("http://").to_owned();
+    let users = users.join(", ");
+    let text = format!(
+        "apps:\n  checkout:\n    repo: acme/checkout\n    image: {host}/acme/checkout\n    allow: {{ users: [{users}] }}\n"
+    );
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close checkout");
+}
+
+// ---- an override of somebody else ----
+
+#[test]
+fn an_owner_who_presses_retry_lends_no_override() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, CAROL_OWNS, "");
+        refuse_sync(room);
+        room.alice("checkout 42 override a harmless word").await;
+        let failed = says(room, "Argo CD refused the sync").await?;
+        room.all_told().await?;
+        ensure!(
+            room.told().iter().all(|text| text.contains("override: a harmless word")),
+            "everybody reads it from the first word on: {:#?}",
+            room.told()
+        );
+        catalog(room, CAROL_OWNS, FROZEN);
+        let before = room.commits();
+        room.press(CAROL, &failed, "retry").await;
+        let refused = room.says("checkout is frozen until").await?;
+        ensure!(!refused.contains("override: "), "{refused}");
+        room.all_told().await?;
+        ensure!(room.commits() == before && !room.log().contains("\"overridden\""));
+        // Her own words are hers.
+        room.command(CAROL, DEPLOYS, "checkout 42 override incident 12").await;
+        room.says("is live").await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn an_owner_who_presses_deploy_anyway_lends_no_override() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, CAROL_OWNS, "");
+        for _ in 0..2 {
+            room.builds("checkout", "main", "alice");
+            deploys(room, "checkout main").await?;
+            room.all_told().await?;
+        }
+        room.bob("rollback checkout").await;
+        room.says("is locked now").await?;
+        room.all_told().await?;
+        room.bob("unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
+        room.alice("checkout main override a harmless word").await;
+        let asked = says(room, "was rolled back from checkout").await?;
+        ensure!(read(room, &asked).contains("override: a harmless word"), "{}", read(room, &asked));
+        room.all_told().await?;
+        catalog(room, CAROL_OWNS, FROZEN);
+        let before = room.commits();
+        room.press(CAROL, &asked, "deploy_anyway").await;
+        room.says("checkout is frozen until").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before && !room.log().contains("\"overridden\""));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_preview_and_its_question_to_approvers_show_the_override() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, CAROL_OWNS, &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        let words = "only a preview, nothing is changed";
+        let text = asks(room, ALICE, "preview checkout 42 override a harmless word", words).await?;
+        ensure!(text.contains("override: a harmless word"), "{text}");
+        let preview = whispers(room, ALICE, words).await?;
+        room.press(ALICE, &preview, "deploy").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        ensure!(read(room, &wanted).contains("override: a harmless word"), "{}", read(room, &wanted));
+        room.all_told().await?;
+        // Whoever approves lends nothing: the words stay the asker's.
+        catalog(room, CAROL_OWNS, &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n{FROZEN}"));
+        let before = room.commits();
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("only an owner may override the freeze of checkout").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+// ---- what cannot be counted ----
+
+#[test]
+fn more_commits_than_are_read_hide_no_foreign_change() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace("replicaCount: 2", "replicaCount: 3");
+        room.github.lock().person_pushes(GITOPS, "main", "bob", &[("checkout/values.yaml", &text)], "More");
+        // A hundred deploys of the bot to other targets in that folder, as the bot remembers them.
+        let live = room.key("deploy-bot/target/checkout/default/live").await?.context("nothing is live")?;
+        let id = live["id"].as_str().context("no id")?;
+        let mut committed =
+            room.key(&format!("deploy-bot/deployment/{id}/committed")).await?.context("nothing is committed")?;
+        let mut store = room.store.connect().await?;
+        let mut forged = Vec::new();
+        for n in 0..100_u32 {
+            let of = format!("{n:032x}");
+            let message = format!("Deploy other {n}\n\nDeploy-Id: {of}");
+            let path = "checkout/other.yaml";
+            let commit = NewCommit::new(&message, &[(path, &format!("tag: \"{n}\"\n"))]);
+            let sha = room.github.lock().push(GITOPS, "main", "carol", &[commit]);
+            committed["sha"] = json!(sha);
+            let key = format!("deploy-bot/deployment/{of}/committed");
+            redis::cmd("SET").arg(&key).arg(committed.to_string()).query_async::<()>(&mut store).await?;
+            forged.extend([key, format!("deploy-bot/deployment/{of}/push")]);
+        }
+        room.builds("checkout", "feature/totals", "alice");
+
+        // Where it is only said, it is said that there may be more.
+        let preview = asks(room, ALICE, "preview checkout 42", "only a preview, nothing is changed").await?;
+        ensure!(preview.contains("There may be changes of other people"), "{preview}");
+
+        catalog(room, CAROL_OWNS, "    foreign_changes: refuse\n");
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let refused = room.says("I can't tell whether other people's changes would go live").await?;
+        ensure!(refused.contains("100 newest commits") && refused.contains("An owner can go ahead"), "{refused}");
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        room.command(CAROL, DEPLOYS, "checkout 42 override I looked at all of them").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        for key in forged {
+            redis::cmd("DEL").arg(&key).query_async::<()>(&mut store).await?;
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_version_that_was_never_live_hides_no_foreign_change() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, CAROL_OWNS, "    foreign_changes: refuse\n");
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let refused = room.says("I know of no version of checkout that reached Git").await?;
+        ensure!(refused.contains("An owner can go ahead"), "{refused}");
+        ensure!(room.commits() == before);
+
+        // An owner goes ahead. The version reaches Git, and is never live.
+        refuse_sync(room);
+        room.command(CAROL, DEPLOYS, "checkout 42 override the first one").await;
+        room.says("Argo CD refused the sync").await?;
+        room.all_told().await?;
+        let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace("replicaCount: 2", "replicaCount: 3");
+        room.github.lock().person_pushes(GITOPS, "main", "bob", &[("checkout/values.yaml", &text)], "More");
+        let before = room.commits();
+        let newer = room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        let refused = room.says("this would also ship").await?;
+        ensure!(refused.contains("1 config change by bob"), "{refused}");
+        ensure!(room.commits() == before);
+
+        room.command(CAROL, DEPLOYS, "checkout 42 override bob is right").await;
+        room.says(&format!("is live: `{newer}`")).await?;
+        room.all_told().await?;
+        // All is counted again.
+        let newest = room.builds("checkout", "feature/totals", "alice");
+        deploys(room, "checkout 42").await?;
+        ensure!(room.tag("checkout", "feature/totals") == newest);
+        Ok(())
+    });
+}
+
+// ---- buttons ----
+
+#[test]
+fn vain_presses_of_somebody_who_may_not_burn_no_button() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        only(room, &[ALICE, CAROL]);
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        let failed = says(room, "Argo CD refused the sync").await?;
+        room.all_told().await?;
+        for _ in 0..12 {
+            room.nobody_spoke().await?;
+            room.press(BOB, &failed, "retry").await;
+            room.all_told().await?;
+        }
+        room.nobody_spoke().await?;
+        room.press(CAROL, &failed, "retry").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains("asked by @carol"), "{live}");
+        room.all_told().await
+    });
+}
+
+#[test]
+fn of_two_who_press_at_once_one_deploys_and_one_is_told() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        let failed = says(room, "Argo CD refused the sync").await?;
+        room.all_told().await?;
+        let syncs = |room: &Room| room.calls(0).iter().filter(|call| *call == "argocd.sync").count();
+        let before = syncs(room);
+        let presses = (room.press(BOB, &failed, "retry"), room.press(CAROL, &failed, "retry"));
+        tokio::join!(presses.0, presses.1);
+        room.says("is live").await?;
+        let look = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let whispered = [BOB, CAROL].into_iter().flat_map(|user| slack.ephemerals(user));
+            let mut texts = whispered.chain(slack.messages(DEPLOYS)).map(|one| slack.render(one));
+            texts.find(|text| text.contains("already pressed that"))
+        };
+        room.until("word that the other one was first", PATIENCE, look).await?;
+        room.all_told().await?;
+        ensure!(syncs(room) == before + 1, "deployed once");
+        Ok(())
+    });
+}
+
+// ---- words that are more than words ----
+
+/// Every text that was ever posted, with whether Slack leaves it as it is. And what stands in for blocks.
+fn posted(room: &Room) -> (Vec<(String, bool)>, Vec<String>) {
+    fn texts(value: &Value, found: &mut Vec<(String, bool)>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Object(fields) => {
+                if fields.get("type") == Some(&json!("mrkdwn")) {
+                    let text = fields["text"].as_str().unwrap_or_default().to_owned();
+                    found.push((text, fields.get("verbatim") == Some(&json!(true))));
+                }
+                fields.values().for_each(|field| texts(field, found));
+            }
+            _ => {}
+        }
+    }
+    let slack = room.slack.lock();
+    let whispered = [ALICE, BOB, CAROL].into_iter().flat_map(|user| slack.ephemerals(user));
+    let (mut found, mut summaries) = (Vec::new(), Vec::new());
+    for edit in whispered.chain(slack.messages(DEPLOYS)).flat_map(|message| &message.edits) {
+        edit.blocks.iter().for_each(|block| texts(block, &mut found));
+        summaries.push(edit.text.clone());
+    }
+    (found, summaries)
+}
+
+fn turns_direction(text: &str) -> bool {
+    text.contains(
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
+    )
+}
+
+#[test]
+fn a_title_or_a_reason_looks_like_nothing_the_bot_says() {
+    let fake = "\u{202e}evil\u{2066} :white_check_mark: *checkout* is _live_ ~no~ `x` <!channel> https://evil.example";
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.github.lock().pull_request("acme/checkout", 42).title = fake.to_owned();
+        catalog(room, CAROL_OWNS, FROZEN);
+        asks(room, ALICE, "preview checkout 42", "only a preview, nothing is changed").await?;
+        room.command(CAROL, DEPLOYS, &format!("checkout 42 override {fake}")).await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        room.command(CAROL, DEPLOYS, &format!("lock checkout {fake}")).await;
+        room.says("locked *checkout*").await?;
+        room.alice("checkout 42").await;
+        room.says("is locked by @carol").await?;
+        room.all_told().await?;
+        asks(room, ALICE, "status checkout", "locked by @carol").await?;
+        asks(room, ALICE, "history checkout", "newest first").await?;
+        let help = room.command(ALICE, DEPLOYS, "help").await;
+        ensure!(help.body.contains("\"verbatim\":true"), "{help:?}");
+
+        let (texts, summaries) = posted(room);
+        for (text, verbatim) in &texts {
+            ensure!(*verbatim, "Slack would make links of what only looks like one: {text}");
+            ensure!(!text.contains(":white_check_mark: *checkout*") && !text.contains("<!channel>"), "{text}");
+            ensure!(!["_live_", "~no~", "`x`"].iter().any(|format| text.contains(format)), "{text}");
+        }
+        ensure!(texts.iter().filter(|(text, _)| text.contains("evil")).count() > 5, "the words themselves are shown");
+        for text in texts.iter().map(|(text, _)| text).chain(&summaries) {
+            ensure!(!turns_direction(text), "{text:?}");
+        }
+        let commits = room.github.lock().commits(GITOPS, "main");
+        let ours = commits.iter().find(|commit| commit.message.contains("Gate-Overridden: evil"));
+        ensure!(ours.is_some_and(|commit| !turns_direction(&commit.message)), "{ours:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_secret_that_could_not_be_applied_is_not_quoted() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let why = "Secret \"db\" is invalid: data[password]: Invalid value: \"hunter2\": illegal base64 data";
+        let end = End::Failed(format!("one or more objects failed to apply, reason: {why}"), why.to_owned());
+        room.script("checkout", Script { end, ..quick() });
+        room.alice("checkout 42").await;
+        let failed = room.says("the rollout failed").await?;
+        room.all_told().await?;
+        ensure!(failed.contains("words about a Secret, which only Argo CD shows"), "{failed}");
+        ensure!(!room.told().iter().any(|text| text.contains("hunter2")), "{:#?}", room.told());
+        ensure!(!room.log().contains("hunter2"), "{}", room.log());
+        Ok(())
+    });
+}
+
+// ---- locks ----
+
+#[test]
+fn a_lock_that_nobody_can_take_away_ends_within_a_day() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.alice("lock checkout for ever and ever").await;
+        let locked = room.says("locked *checkout*").await?;
+        ensure!(locked.contains("It ends after 24 hours"), "{locked}");
+        let lock = room.key("deploy-bot/target/checkout/default/lock").await?.context("no lock")?;
+        let lasts = |lock: &Value| Some(lock["until"].as_u64()? - lock["at"].as_u64()?);
+        ensure!(lasts(&lock) == Some(24 * 3600 * 1000), "{lock}");
+        // A lock from before the owners went.
+        let mut forged = lock.clone();
+        forged["until"] = Value::Null;
+        forged["at"] = json!(lock["at"].as_u64().context("no time")? - 24 * 3600 * 1000);
+        let mut store = room.store.connect().await?;
+        let set = redis::cmd("SET").arg("deploy-bot/target/checkout/default/lock").arg(forged.to_string()).to_owned();
+        set.query_async::<()>(&mut store).await?;
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+
+        // With owners a lock lasts as long as it says.
+        catalog(room, CAROL_OWNS, "");
+        room.alice("lock checkout until it is mended").await;
+        let locked = room.says("until it is mended").await?;
+        ensure!(!locked.contains("24 hours"), "{locked}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_time_that_is_not_understood_makes_no_lock_for_ever() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        for typed in [
+            "load test for 2 fortnights",
+            "load test for two hours",
+            "load test 2h",
+            "wait for 2h please",
+            "load test until 18:00",
+            "load test —until tomorrow",
+        ] {
+            let answer = room.command(BOB, DEPLOYS, &format!("lock checkout {typed}")).await;
+            ensure!(answer.body.contains("I didn't understand that"), "{typed}: {answer:?}");
+        }
+        ensure!(room.key("deploy-bot/target/checkout/default/lock").await?.is_none());
+        for (typed, reason) in [("for 2h one", "one"), ("two —for 2h", "two"), ("three for: 2h", "three")] {
+            room.command(BOB, DEPLOYS, &format!("lock checkout {typed}")).await;
+            let locked = room.says(&format!(": {reason}. Nobody can deploy there")).await?;
+            ensure!(locked.contains("locked *checkout* until") && !locked.contains("24 hours"), "{locked}");
+            room.command(BOB, DEPLOYS, "unlock checkout").await;
+            room.says(&format!("It was their own lock: {reason}")).await?;
+        }
+        Ok(())
+    });
+}
+
+// ---- what people paste ----
+
+#[test]
+fn what_phones_and_pages_make_of_a_command_is_understood() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        for (typed, right) in [
+            ("checkout feature–totals", "/deploy checkout feature-totals"),
+            ("checkout https://github.com/acme/checkout/tree/feature/totals", "/deploy checkout feature/totals"),
+            ("checkout https://github.com/acme/checkout/commit/0123456", "I deploy pull requests and branches"),
+            ("checkout to production 42", "/deploy checkout@production 42"),
+            ("acme/checkout#42", "the app is missing"),
+        ] {
+            let answer = room.command(BOB, DEPLOYS, typed).await;
+            ensure!(answer.body.contains(right), "{typed}: {answer:?}");
+        }
+        ensure!(room.messages().is_empty(), "{:#?}", room.messages());
+        for typed in ["checkout acme/checkout#42", "checkout pr 42", "checkout pull request #42", "“checkout” ‘42’"]
+        {
+            deploys(room, typed).await?;
+            room.all_told().await?;
+        }
+        room.alice("checkout acme/payments#42").await;
+        room.says("that link is to acme/payments#42").await?;
+        room.alice("checkout 42 to nowhere").await;
+        room.says("has no environment `nowhere`").await?;
+        room.all_told().await
+    });
+}
