@@ -14,7 +14,7 @@ use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_request};
 use clients::signature::{Keys, SignatureError, SlackClaim, deployment_id};
 use clients::slack::{self, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
 use domain::command::{Command, DeployWords};
-use domain::deployment::{Origin, RequestFact};
+use domain::deployment::{Origin, RequestFact, click};
 use domain::fault::{Cause, Fault, System};
 use domain::limits;
 use domain::message::{self, Button};
@@ -198,7 +198,8 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
     let request = asker.request(at, words, Origin::Typed);
     let not_accepted = message::not_accepted();
-    let (text, then) = match save(cx.world, cx.id, limits::SAVE_LIMIT, async || Ok(Some(request))).await {
+    let (url, limit) = (Some(&asker.response_url), limits::SAVE_LIMIT);
+    let (text, then) = match save(cx.world, cx.id, limit, url, async || Ok(Some(request))).await {
         Saved::Request(request) => (message::accepted(&request.words), Then::CarryOut(cx.id.clone(), None)),
         Saved::Failed { begun: true } => (not_accepted, Then::TakeBack(cx.id.clone(), None)),
         Saved::Forgotten | Saved::Failed { begun: false } => (not_accepted, Then::Nothing),
@@ -263,14 +264,15 @@ async fn pressed_deploy<W: World>(
     };
     let cx = Context { world, settings, id: &id, patience: Patience::default() };
     let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
-    let saved = save(world, &id, limit, async || match store::load_fact::<RequestFact>(world, &id).await? {
+    let url = Some(&asker.response_url);
+    let saved = save(world, &id, limit, url, async || match store::load_fact::<RequestFact>(world, &id).await? {
         Some(before) => Ok(Some(before)),
         None => asker.button_request(world, at, button).await,
     });
     match saved.await {
         Saved::Request(request) => {
             // Each click has a `response_url` of its own, so another one means another click.
-            let is_other_click = request.response_url != asker.response_url;
+            let is_other_click = request.click != click(&asker.response_url);
             let told = FollowUp { content: Content::PressedBefore, asker, id: id.clone(), at };
             Accepted::silent(Then::CarryOut(id, is_other_click.then(|| Box::new(told))))
         }

@@ -350,3 +350,46 @@ fn an_image_in_a_registry_that_no_variable_names_is_not_asked_for() {
         Ok(())
     });
 }
+
+// ---- what is left in the store ----
+
+#[test]
+fn who_reads_the_store_finds_no_address_to_answer_at() {
+    room(async |room| -> Result<()> {
+        let secrets = |typed: &Outgoing| {
+            let form: Vec<(String, String)> = form_urlencoded::parse(&typed.body).into_owned().collect();
+            form.into_iter().find(|(name, _)| name == "response_url").map(|(_, url)| url).unwrap_or_default()
+        };
+        let mut addresses = Vec::new();
+        // Live, refused, and answered without a message.
+        for text in ["checkout 42", "checkout 4711", "apps"] {
+            let typed = room.slack.lock().command(now(), world::ALICE, world::DEPLOYS, text);
+            addresses.push(secrets(&typed));
+            room.send(&typed).await;
+            room.all_told().await?;
+        }
+        room.says("is live").await?;
+        room.says("no pull request #4711").await?;
+        ensure!(addresses.iter().all(|address| address.len() > 40), "{addresses:?}");
+        let mut store = redis::Client::open(room.store.url())?.get_multiplexed_async_connection().await?;
+        let left = async |store: &mut redis::aio::MultiplexedConnection| -> Result<Vec<String>> {
+            let mut left = Vec::new();
+            for key in room.keys().await? {
+                let value: Option<String> = redis::cmd("GET").arg(&key).query_async(store).await?;
+                if value.is_some_and(|value| addresses.iter().any(|address| value.contains(address))) {
+                    left.push(key);
+                }
+            }
+            Ok(left)
+        };
+        let begun = Instant::now();
+        loop {
+            let left = left(&mut store).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{left:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
