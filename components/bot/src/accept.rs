@@ -11,7 +11,7 @@ use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
 use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_request};
-use clients::signature::{Keys, SignatureError, SlackClaim, deployment_id};
+use clients::signature::{SignatureError, SlackClaim, button_id, deployment_id};
 use clients::slack::{self, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
 use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact, click};
@@ -139,7 +139,7 @@ pub async fn verify(
     if head.path == "/slack/interaction" {
         let pressed = Interaction::parse(&body);
         let pressed = pressed.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
-        return Ok(verified_press(pressed, &keys, at));
+        return Ok(verified_press(pressed, at));
     }
     match SlashCommand::parse(&body) {
         Ok(None) => Err(empty()),
@@ -153,9 +153,9 @@ pub async fn verify(
 
 /// Each click has a trigger of its own, so the id is made of the button: the same button asks for the
 /// same deployment.
-fn verified_press(pressed: Interaction, keys: &Keys, at: Timestamp) -> Verified {
+fn verified_press(pressed: Interaction, at: Timestamp) -> Verified {
     let button = format!("{}/{}", pressed.action_id, pressed.value);
-    let id = |of: &str| deployment_id(&keys.current, pressed.team.as_ref(), of);
+    let id = |of: &str| button_id(pressed.team.as_ref(), of);
     let (first, again) = (id(&button), (1..=PRESSES).map(|n| id(&format!("{button}/{n}"))).collect());
     Verified { form: Form::Pressed { pressed: Box::new(pressed), again }, id: first, at }
 }

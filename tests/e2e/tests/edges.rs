@@ -393,3 +393,43 @@ fn who_reads_the_store_finds_no_address_to_answer_at() {
         }
     });
 }
+
+// ---- after a rotation ----
+
+#[test]
+fn a_button_pressed_before_a_rotation_starts_nothing_after_it() {
+    const NEW: &str = "the secret after the rotation";
+    room(async |room| -> Result<()> {
+        room.slack.lock().limits = None;
+        room.alice("checkout 4711").await;
+        room.says("no pull request #4711").await?;
+        room.goes_live("checkout 42").await?;
+        room.builds("checkout", "main", "bob");
+        room.goes_live("checkout main").await?;
+        room.nothing_left().await?;
+        let live = {
+            let slack = room.slack.lock();
+            slack.messages(world::DEPLOYS).last().cloned().context("a message")?
+        };
+        let before = room.commits();
+        room.press(world::BOB, &live, "roll_back").await;
+        let committed = |_: &sandbox::Sandbox| (room.commits() > before).then_some(());
+        room.until("commit of the rollback", PATIENCE, committed).await?;
+        room.all_told().await?;
+        let (commits, messages) = (room.commits(), room.messages().len());
+
+        room.slack.lock().signing_secret = NEW.to_owned();
+        room.variables.insert("slack_signing_secret".to_owned(), NEW.to_owned());
+        room.restart_bot().await?;
+        room.press(world::CAROL, &live, "roll_back").await;
+        let told = |room: &sandbox::Sandbox| {
+            let slack = room.slack.lock();
+            let mut all = slack.ephemerals(world::CAROL).into_iter().map(|message| slack.render(message));
+            all.any(|text| text.contains("already pressed that")).then_some(())
+        };
+        room.until("word that it was pressed before", PATIENCE, told).await?;
+        room.all_told_when_probed().await?;
+        ensure!((room.commits(), room.messages().len()) == (commits, messages), "{:#?}", room.messages());
+        Ok(())
+    });
+}
