@@ -11,10 +11,10 @@ use crate::settings::{SettingError, SlackCommandSettings, Variables};
 use crate::world::{Line, World, within};
 use crate::{ask, deploy};
 use clients::http::{Answer, Chunks, Inbound, Method, StatusCode, read_request};
-use clients::signature::{Keys, SignatureError, SlackClaim, deployment_id};
+use clients::signature::{SignatureError, SlackClaim, button_id, deployment_id};
 use clients::slack::{self, Interaction, LONGEST_CHECK, SlashCommand, is_ssl_check};
 use domain::command::{Command, DeployWords};
-use domain::deployment::{Origin, RequestFact};
+use domain::deployment::{Origin, RequestFact, click};
 use domain::fault::{Cause, Fault, System};
 use domain::limits;
 use domain::message::{self, Button};
@@ -141,7 +141,7 @@ pub async fn verify(
     if head.path == "/slack/interaction" {
         let pressed = Interaction::parse(&body);
         let pressed = pressed.map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
-        return Ok(verified_press(pressed, &keys, at));
+        return Ok(verified_press(pressed, at));
     }
     match SlashCommand::parse(&body) {
         Ok(None) => Err(empty()),
@@ -155,9 +155,9 @@ pub async fn verify(
 
 /// Each click has a trigger of its own, so the ids are made of the button, and of who presses it: the same
 /// person asks for the same deployment with it.
-fn verified_press(pressed: Interaction, keys: &Keys, at: Timestamp) -> Verified {
+fn verified_press(pressed: Interaction, at: Timestamp) -> Verified {
     let button = format!("{}/{}", pressed.action_id, pressed.value);
-    let id = |of: &str| deployment_id(&keys.current, pressed.team.as_ref(), of);
+    let id = |of: &str| button_id(pressed.team.as_ref(), of);
     let mine = |n: u32| id(&format!("{button}/{}/{n}", pressed.user));
     let presses = Presses { button: id(&button), first: mine(0), again: (1..=PRESSES).map(mine).collect() };
     let id = presses.button.clone();
@@ -202,7 +202,8 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
     let request = asker.request(at, words, Origin::Typed);
     let not_accepted = message::not_accepted();
-    let (text, then) = match save(cx.world, cx.id, limits::SAVE_LIMIT, async || Ok(Some(request))).await {
+    let (url, limit) = (Some(&asker.response_url), limits::SAVE_LIMIT);
+    let (text, then) = match save(cx.world, cx.id, limit, url, async || Ok(Some(request))).await {
         Saved::Request(request) => (message::accepted(&request.words), Then::CarryOut(cx.id.clone(), None)),
         Saved::Failed { begun: true } => (not_accepted, Then::TakeBack(cx.id.clone(), None)),
         Saved::Forgotten | Saved::Failed { begun: false } => (not_accepted, Then::Nothing),
@@ -262,8 +263,9 @@ async fn pressed_deploy<W: World>(
     };
     let cx = Context { world, settings, id: &id, patience: Patience::default() };
     let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
+    let url = Some(&asker.response_url);
     let taken = OnceCell::new();
-    let saved = save(world, &id, limit, async || {
+    let saved = save(world, &id, limit, url, async || {
         if let Some(before) = store::load_fact::<RequestFact>(world, &id).await? {
             return Ok(Some(before));
         }
@@ -280,7 +282,7 @@ async fn pressed_deploy<W: World>(
         }
         Saved::Request(request) => {
             // Each click has a `response_url` of its own, so another one means another click.
-            let is_other_click = request.response_url != asker.response_url;
+            let is_other_click = request.click != click(&asker.response_url);
             let told = FollowUp { content: Content::PressedBefore, asker, id: id.clone(), at };
             Accepted::silent(Then::CarryOut(id, is_other_click.then(|| Box::new(told))))
         }

@@ -7,12 +7,13 @@
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
-use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact};
+use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, click};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
 use domain::names::{DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
+use futures::future::try_join;
 use std::cell::Cell;
 use std::time::Duration;
 use store::{Claims, StoreError};
@@ -60,11 +61,12 @@ pub(crate) enum Saved {
     Failed { begun: bool },
 }
 
-/// Saves a request before the answer to Slack.
+/// Saves a request before the answer to Slack, and where the answer to its click goes, if there is a click.
 pub(crate) async fn save(
     world: &impl World,
     id: &DeploymentId,
     limit: Duration,
+    response_url: Option<&ResponseUrl>,
     make: impl AsyncFnOnce() -> Result<Option<RequestFact>, StoreError>,
 ) -> Saved {
     let begun = Cell::new(false);
@@ -75,7 +77,13 @@ pub(crate) async fn save(
         // out nor to delete it.
         store::add_in_flight(world, id, request.at).await?;
         begun.set(true);
-        store::save_fact(world, id, &request).await?;
+        // Another click found the request of an earlier one: the answer goes to whom the earlier one was.
+        let own = response_url.filter(|url| click(url) == request.click).cloned().map(|url| ResponseUrlFact { url });
+        let save_own = async || match &own {
+            Some(own) => store::save_fact(world, id, own).await,
+            None => Ok(()),
+        };
+        try_join(store::save_fact(world, id, &request), save_own()).await?;
         Ok(Some(request))
     };
     let too_long = Err(StoreError::Failed("saving took longer than a second"));
@@ -167,7 +175,7 @@ impl Asker {
             team: self.team.clone(),
             team_domain: self.team_domain.clone(),
             words,
-            response_url: self.response_url.clone(),
+            click: click(&self.response_url),
             origin,
             button: None,
         }

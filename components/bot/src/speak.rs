@@ -11,7 +11,7 @@ mod decide;
 use crate::world::{Line, World};
 use clients::slack::{self, Audience, Slack, SlackError};
 use decide::{Case, Next, Tried, Way};
-use domain::deployment::{Facts, MessageFact, Place, RequestFact, Told, Voice};
+use domain::deployment::{Facts, MessageFact, Place, RequestFact, ResponseUrlFact, Told, Voice};
 use domain::limits::{self, Limits};
 use domain::message::{self, Message};
 use domain::names::DeploymentId;
@@ -174,11 +174,13 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
                 let post = slack::post(self.world, self.slack, channel, telling.words, None);
                 post.await.map(|ts| Some(Place { channel: channel.clone(), ts }))
             }
-            Way::Whisper => {
-                let to = &telling.request.response_url;
-                let respond = slack::respond(self.world, to, telling.words, Audience::Asker);
-                respond.await.map(|()| None)
-            }
+            Way::Whisper => match store::load_fact::<ResponseUrlFact>(self.world, self.id).await? {
+                Some(ResponseUrlFact { url: to }) => {
+                    let respond = slack::respond(self.world, &to, telling.words, Audience::Asker);
+                    respond.await.map(|()| None)
+                }
+                None => Err(SlackError::Gone("response_url_not_kept".to_owned())),
+            },
         };
         if matches!(answer, Ok(Some(_))) {
             self.written.set(Some(self.world.elapsed()));

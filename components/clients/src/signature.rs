@@ -8,7 +8,7 @@ use domain::names::{DeploymentId, Secret, SlackTeam};
 use domain::time::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
 /// How far Slack's clock and ours may be apart, both ways. An older request may be a replay.
@@ -139,14 +139,26 @@ pub fn sign_sha1(key: &SigningKey, body: &[u8]) -> String {
     format!("sha1={}", hex(&key.mac::<Hmac<Sha1>>().chain_update(body).finalize().into_bytes()))
 }
 
-/// The id of the deployment that one click asks for: the same on every replica, and not to be guessed.
-#[expect(clippy::expect_used, reason = "32 lower-case hexadecimal digits are a deployment id")]
+/// The id of the deployment that a button asks for: the same on every replica, and after a rotation of any secret. It may
+/// be guessed, because an id proves nothing: the button itself has the id of the deployment that it is below, which stands
+/// in Git.
+pub fn button_id(team: Option<&SlackTeam>, button: &str) -> DeploymentId {
+    let hash = Sha256::new_with_prefix(b"button:").chain_update(team.map_or("", SlackTeam::as_str).as_bytes());
+    id_of(&hash.chain_update(b":").chain_update(button.as_bytes()).finalize())
+}
+
+/// The id of the deployment that one typed command asks for: the same on every replica, and not to be guessed.
 pub fn deployment_id(key: &SigningKey, team: Option<&SlackTeam>, trigger_id: &str) -> DeploymentId {
     // The id is public, and the key also checks Slack's requests: the first word keeps the two kinds of
     // text apart.
     let mac = key.sha256().chain_update(b"deployment:").chain_update(team.map_or("", SlackTeam::as_str).as_bytes());
     let mac = mac.chain_update(b":").chain_update(trigger_id.as_bytes()).finalize().into_bytes();
-    let half: Vec<u8> = mac.iter().copied().take(16).collect();
+    id_of(&mac)
+}
+
+#[expect(clippy::expect_used, reason = "32 lower-case hexadecimal digits are a deployment id")]
+fn id_of(hash: &[u8]) -> DeploymentId {
+    let half: Vec<u8> = hash.iter().copied().take(16).collect();
     DeploymentId::parse(&hex(&half)).expect("hexadecimal")
 }
 
@@ -334,6 +346,17 @@ mod tests {
         assert_ne!(first, id(SLACK_SECRET, "T2", "398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"));
         assert_ne!(first, id(SLACK_SECRET, "T1", "398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703d"));
         assert_ne!(first, id(GITHUB_SECRET, "T1", "398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"));
+    }
+
+    #[test]
+    fn one_button_is_one_deployment() {
+        let team = |team: &str| SlackTeam::parse(team).unwrap();
+        let first = button_id(Some(&team("T1")), "retry/c0be8bd403360e6db69166d33436d895");
+        insta::assert_snapshot!(first, @"799db9564da3648d3c4ba8d310f35d57");
+        assert_eq!(first, button_id(Some(&team("T1")), "retry/c0be8bd403360e6db69166d33436d895"));
+        assert_ne!(first, button_id(Some(&team("T2")), "retry/c0be8bd403360e6db69166d33436d895"));
+        assert_ne!(first, button_id(None, "retry/c0be8bd403360e6db69166d33436d895"));
+        assert_ne!(first, button_id(Some(&team("T1")), "retry/c0be8bd403360e6db69166d33436d895/1"));
     }
 
     proptest! {

@@ -131,12 +131,12 @@ pub fn inbound(request: types::Request, headers: &[&'static str]) -> (Inbound, i
     };
     let (taken, taking) = wit_future::new(|| Ok(()));
     let (stream, end) = types::Request::consume_body(request, taking);
-    (inbound, Body { until: Instant::now() + BODY, stream, end: Some(end), _taken: taken })
+    (inbound, Body { begun: Instant::now(), stream, end: Some(end), _taken: taken })
 }
 
 /// The body of a request.
 struct Body {
-    until: Instant,
+    begun: Instant,
     stream: StreamReader<u8>,
     /// What the host says when the stream has ended; `None` once it was heard.
     end: Option<FutureReader<Result<Option<types::Trailers>, ErrorCode>>>,
@@ -145,7 +145,7 @@ struct Body {
 
 impl Chunks for Body {
     async fn chunk(&mut self) -> Result<Option<Vec<u8>>, HttpError> {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = BODY.saturating_sub(self.begun.elapsed());
         within(left, self.next()).await.unwrap_or(Err(HttpError::TimedOut))
     }
 }

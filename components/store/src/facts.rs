@@ -21,6 +21,11 @@ pub async fn save_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId, fact: 
     write(store, &fact_key(id, F::NAME), F::WRITER, fact).await
 }
 
+/// Deletes one fact, which nobody may need any more.
+pub(crate) async fn delete_fact<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<(), StoreError> {
+    store.delete(&fact_key(id, F::NAME)).await
+}
+
 /// Reads all facts of a deployment, at the same time.
 pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
     let (request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop) = try_join!(
@@ -45,8 +50,8 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop })
 }
 
-/// The names of all facts. `github` and `look` are not among [`Facts`]: nothing is decided by them.
-pub(crate) const FACTS: [&str; 14] = [
+/// The names of all facts. `github`, `look` and `response-url` are not among [`Facts`]: nothing is decided by them.
+pub(crate) const FACTS: [&str; 15] = [
     "request",
     "commit",
     "committed",
@@ -61,6 +66,7 @@ pub(crate) const FACTS: [&str; 14] = [
     "stop",
     "github",
     "look",
+    "response-url",
 ];
 
 /// Whether these facts are the rest of a request that was not accepted. The write of the request may still

@@ -1,9 +1,10 @@
 //! What is in flight, the news, the wake-ups, and the queue at the branch. They are hints that save waiting:
 //! no work is lost with them.
 
-use crate::facts::{forget_left_over, is_left_over, load};
+use crate::facts::{delete_fact, forget_left_over, is_left_over, load};
 use crate::key::{PREFIX, PUSH};
 use crate::seams::{Clock, KeyValue, Redis, Reply, StoreError};
+use domain::deployment::ResponseUrlFact;
 use domain::names::{CommitSha, DeploymentId};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
@@ -73,8 +74,9 @@ pub async fn add_in_flight(world: &impl Redis, id: &DeploymentId, accepted: Time
     world.run("ZADD", &[IN_FLIGHT, &accepted.0.to_string(), id.as_str()]).await.map(drop)
 }
 
-/// Removes a deployment: its last message is posted.
-pub async fn leave_flight(world: &impl Redis, id: &DeploymentId) -> Result<(), StoreError> {
+/// Removes a deployment: its last message is posted. First nobody may be able to speak for it any more.
+pub async fn leave_flight(world: &(impl Redis + KeyValue), id: &DeploymentId) -> Result<(), StoreError> {
+    delete_fact::<ResponseUrlFact>(world, id).await?;
     world.run("ZREM", &[IN_FLIGHT, id.as_str()]).await.map(drop)
 }
 

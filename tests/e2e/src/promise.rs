@@ -12,7 +12,7 @@
 
 use crate::Room;
 use anyhow::{Context, Result, ensure};
-use domain::deployment::{Facts, LastWord, Proof};
+use domain::deployment::{Facts, LastWord, Proof, click};
 use domain::message;
 use domain::message::{after_commit, before_commit};
 use domain::names::DeploymentId;
@@ -79,8 +79,7 @@ impl Room {
             messages.extend(slack.messages(place.channel.as_str()).iter().filter(|m| m.ts == place.ts.as_str()));
         }
         let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
-        let url = response_url(facts);
-        messages.extend(slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url));
+        messages.extend(slack.ephemerals(&user).into_iter().filter(|message| is_answer(facts, message)));
         // In a message that the deployment took over, earlier words are another deployment's.
         let approval = facts.request.as_ref().and_then(|request| request.origin.approvals().last());
         let since = approval.map_or(0, |approval| approval.at.0);
@@ -173,8 +172,7 @@ impl Room {
         let place = facts.place().map(|place| (place.channel.as_str(), place.ts.as_str()));
         let in_place = place.and_then(|(channel, ts)| slack.messages(channel).iter().find(|m| m.ts == ts));
         let user = facts.request.as_ref().map(|request| request.user.to_string()).unwrap_or_default();
-        let url = response_url(facts);
-        let mut whispered = slack.ephemerals(&user).into_iter().filter(|message| message.response_url == url);
+        let mut whispered = slack.ephemerals(&user).into_iter().filter(|message| is_answer(facts, message));
         let says = |message: &Message| message.text() == words.text;
         // Somebody may delete the message that said it.
         if in_place.is_some_and(says) || whispered.any(says) {
@@ -221,8 +219,9 @@ impl Room {
     }
 }
 
-/// The asker's own way to be answered, which the facts do not show.
-fn response_url(facts: &Facts) -> Option<String> {
-    let url = serde_json::to_value(&facts.request.as_ref()?.response_url).ok()?;
-    url.as_str().map(str::to_owned)
+/// Whether it was sent to where the click is answered that made the request.
+fn is_answer(facts: &Facts, message: &Message) -> bool {
+    let of = |url: &String| serde_json::from_value(url.as_str().into()).ok().map(|url| click(&url));
+    let clicked = facts.request.as_ref().map(|request| request.click.clone());
+    clicked.is_some() && message.response_url.as_ref().and_then(of) == clicked
 }

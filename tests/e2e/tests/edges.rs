@@ -350,3 +350,86 @@ fn an_image_in_a_registry_that_no_variable_names_is_not_asked_for() {
         Ok(())
     });
 }
+
+// ---- what is left in the store ----
+
+#[test]
+fn who_reads_the_store_finds_no_address_to_answer_at() {
+    room(async |room| -> Result<()> {
+        let secrets = |typed: &Outgoing| {
+            let form: Vec<(String, String)> = form_urlencoded::parse(&typed.body).into_owned().collect();
+            form.into_iter().find(|(name, _)| name == "response_url").map(|(_, url)| url).unwrap_or_default()
+        };
+        let mut addresses = Vec::new();
+        // Live, refused, and answered without a message.
+        for text in ["checkout 42", "checkout 4711", "apps"] {
+            let typed = room.slack.lock().command(now(), world::ALICE, world::DEPLOYS, text);
+            addresses.push(secrets(&typed));
+            room.send(&typed).await;
+            room.all_told().await?;
+        }
+        room.says("is live").await?;
+        room.says("no pull request #4711").await?;
+        ensure!(addresses.iter().all(|address| address.len() > 40), "{addresses:?}");
+        let mut store = redis::Client::open(room.store.url())?.get_multiplexed_async_connection().await?;
+        let left = async |store: &mut redis::aio::MultiplexedConnection| -> Result<Vec<String>> {
+            let mut left = Vec::new();
+            for key in room.keys().await? {
+                let value: Option<String> = redis::cmd("GET").arg(&key).query_async(store).await?;
+                if value.is_some_and(|value| addresses.iter().any(|address| value.contains(address))) {
+                    left.push(key);
+                }
+            }
+            Ok(left)
+        };
+        let begun = Instant::now();
+        loop {
+            let left = left(&mut store).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{left:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+// ---- after a rotation ----
+
+#[test]
+fn a_button_pressed_before_a_rotation_starts_nothing_after_it() {
+    const NEW: &str = "the secret after the rotation";
+    room(async |room| -> Result<()> {
+        room.slack.lock().limits = None;
+        room.alice("checkout 4711").await;
+        room.says("no pull request #4711").await?;
+        room.goes_live("checkout 42").await?;
+        room.builds("checkout", "main", "bob");
+        room.goes_live("checkout main").await?;
+        room.nothing_left().await?;
+        let live = {
+            let slack = room.slack.lock();
+            slack.messages(world::DEPLOYS).last().cloned().context("a message")?
+        };
+        let before = room.commits();
+        room.press(world::BOB, &live, "roll_back").await;
+        let committed = |_: &sandbox::Sandbox| (room.commits() > before).then_some(());
+        room.until("commit of the rollback", PATIENCE, committed).await?;
+        room.all_told().await?;
+        let (commits, messages) = (room.commits(), room.messages().len());
+
+        room.slack.lock().signing_secret = NEW.to_owned();
+        room.variables.insert("slack_signing_secret".to_owned(), NEW.to_owned());
+        room.restart_bot().await?;
+        room.press(world::CAROL, &live, "roll_back").await;
+        let told = |room: &sandbox::Sandbox| {
+            let slack = room.slack.lock();
+            let mut all = slack.ephemerals(world::CAROL).into_iter().map(|message| slack.render(message));
+            all.any(|text| text.contains("already pressed that")).then_some(())
+        };
+        room.until("word that it was pressed before", PATIENCE, told).await?;
+        room.all_told_when_probed().await?;
+        ensure!((room.commits(), room.messages().len()) == (commits, messages), "{:#?}", room.messages());
+        Ok(())
+    });
+}

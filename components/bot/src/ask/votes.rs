@@ -183,7 +183,8 @@ async fn record<W: World>(
 /// deployment for all who press *Approve*.
 async fn go_on<W: World>(ask: &Asking<'_, W>, request: RequestFact, is_new: bool) -> (Response, Option<ToCarryOut>) {
     let (world, id) = (ask.cx.world, ask.cx.id);
-    let saved = save(world, id, limits::SAVE_LIMIT, async || {
+    // The asker's own click is too long ago.
+    let saved = save(world, id, limits::SAVE_LIMIT, None, async || {
         let before = store::load_fact(world, id).await?;
         Ok(Some(before.unwrap_or(request.clone())))
     });

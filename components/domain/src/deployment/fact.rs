@@ -10,6 +10,7 @@ use crate::names::{
 };
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
+use crate::values::blob_sha;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -76,8 +77,8 @@ pub struct RequestFact {
     pub team_domain: String,
     /// What, as typed and parsed. The catalog says later whether it exists.
     pub words: DeployWords,
-    /// The last resort for speaking.
-    pub response_url: ResponseUrl,
+    /// Which click: [`click`] of its `response_url`.
+    pub click: String,
     pub origin: Origin,
     /// The button that was pressed, whoever pressed it.
     pub button: Option<DeploymentId>,
@@ -107,6 +108,19 @@ impl From<&RequestFact> for CopiedRequest {
     fn from(request: &RequestFact) -> Self {
         Self(serde_json::to_value(request).unwrap_or_default())
     }
+}
+
+/// `response-url`: the last resort for speaking. slack-command writes it at accept. It is deleted when the end is told,
+/// because for half an hour whoever has it can speak as the bot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResponseUrlFact {
+    pub url: ResponseUrl,
+}
+fact!(ResponseUrlFact, "response-url", SlackCommand);
+
+/// Tells clicks apart: each has a `response_url` of its own. The address cannot be found out from it.
+pub fn click(response_url: &ResponseUrl) -> String {
+    blob_sha(response_url.expose().as_bytes()).to_string()
 }
 
 /// `approvals`: what people said to a deployment that needs others to agree. slack-command writes it, under the lease `approvals/<id>`.

@@ -41,8 +41,12 @@ pub fn application() -> ArgoApplication {
     ArgoApplication { name: name("checkout"), project: name("default"), namespace: None }
 }
 
-pub fn request() -> RequestFact {
+pub fn response_url() -> ResponseUrlFact {
     let slack = UrlOrigin::parse("https://slack.com").unwrap();
+    ResponseUrlFact { url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap() }
+}
+
+pub fn request() -> RequestFact {
     RequestFact {
         at: T0,
         user: user("U2CERLKJA"),
@@ -56,7 +60,7 @@ pub fn request() -> RequestFact {
             what: What::PullRequest(PullRequestNumber(42)),
             override_reason: None,
         },
-        response_url: ResponseUrl::parse("https://hooks.slack.com/commands/T1/2/hush", &slack).unwrap(),
+        click: click(&response_url().url),
         origin: Origin::Typed,
         button: None,
     }

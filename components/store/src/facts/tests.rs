@@ -2,8 +2,8 @@ use super::*;
 use crate::memory::Memory;
 use domain::application::{Condition, Health, Unwell};
 use domain::deployment::samples::{
-    application, at, blob, cancelled, commit, commit_to, committed, id, live, path, place, push, relayed, request, sha,
-    target_plan, user,
+    application, at, blob, cancelled, commit, commit_to, committed, id, live, path, place, push, relayed, request,
+    response_url, sha, target_plan, user,
 };
 use domain::deployment::{
     ApplicationWatch, Approval, ApprovalsFact, AsBefore, Attempt, CancelFact, Change, ChangesFact, CommitFact,
@@ -230,6 +230,7 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact::<StopFact>(&memory, &id, all.stop.as_ref().unwrap()).await.unwrap();
         save_fact(&memory, &id, &GitHubFact::default()).await.unwrap();
         save_fact(&memory, &id, &LookFact { at: at(1), application: application() }).await.unwrap();
+        save_fact(&memory, &id, &response_url()).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
     assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));
