@@ -231,7 +231,7 @@ pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     let characters = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     ensure!(
         ends_well && characters,
-        "{name:?}: a name has words of lower-case letters and digits that begin with a letter, and single underscores between them"
+        "{name:?}: a name has lower-case letters, digits and single underscores between them"
     );
     Ok(())
 }
