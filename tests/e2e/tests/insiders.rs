@@ -147,7 +147,7 @@ fn more_commits_than_are_read_hide_no_foreign_change() {
             let sha = room.github.lock().push(GITOPS, "main", "carol", &[commit]);
             committed["sha"] = json!(sha);
             let key = format!("deploy-bot/deployment/{of}/committed");
-            redis::cmd("SET").arg(&key).arg(committed.to_string()).query_async::<()>(&mut store).await?;
+            room.plants(&key, committed.clone()).await?;
             forged.extend([key, format!("deploy-bot/deployment/{of}/push")]);
         }
         room.builds("checkout", "feature/totals", "alice");

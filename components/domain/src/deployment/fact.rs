@@ -110,7 +110,7 @@ impl From<&RequestFact> for CopiedRequest {
     }
 }
 
-/// `response-url`: the last resort for speaking. slack-command writes it at accept. It is deleted when the end is told,
+/// `response-url`: the last resort for speaking. slack-command writes it at accept. The role that tells the end deletes it,
 /// because for half an hour whoever has it can speak as the bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseUrlFact {

@@ -39,9 +39,10 @@ fn elements(block: &Value, one: impl Fn(&Value) -> Html) -> Html {
 }
 
 fn text(slack: &Slack, object: &Value) -> Html {
-    only(object, &["text"])?;
+    only(object, &["text", "verbatim"])?;
     match (kind(object), object["text"].as_str()) {
-        ("mrkdwn", Some(text)) => mrkdwn(slack, text),
+        // What only looks like a link or a mention is none.
+        ("mrkdwn", Some(text)) if object["verbatim"] == true => mrkdwn(slack, text),
         ("plain_text", Some(text)) => Ok(plain(text)),
         (other, _) => Err(format!("a text of type {other:?}")),
     }
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn blocks_become_html() {
-        let text = |text: &str| json!({"type": "mrkdwn", "text": text});
+        let text = |text: &str| json!({"type": "mrkdwn", "text": text, "verbatim": true});
         let button = |style: &str| json!({"type": "button", "action_id": "x", "value": "x", "style": style, "text": {"type": "plain_text", "text": "R&amp;D"}});
         let all = json!([
             {"type": "section", "text": text(":white_check_mark: *checkout #42*  is live")},
@@ -196,7 +197,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_an_error() {
         let check = |block: Value, expected: &str| assert_eq!(blocks(&slack(), &[block]).unwrap_err(), expected);
-        let section = |text: &str| json!({"type": "section", "text": {"type": "mrkdwn", "text": text}});
+        let section =
+            |text: &str| json!({"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": true}});
         check(json!({"type": "image"}), "a block of type \"image\"");
         check(json!({"type": "section", "fields": []}), "the property \"fields\" of a \"section\"");
         check(json!({"type": "context", "elements": [{"type": "image"}]}), "a text of type \"image\"");
