@@ -37,8 +37,8 @@ const PRESSES: u32 = 8;
 /// A request that is Slack's.
 pub struct Verified {
     form: Form,
-    /// The same on every replica. Of a command it is made of the click, of a button it is made of the button,
-    /// whoever presses it.
+    /// The same on every replica. Of a command it is made of the click, of a button it is made of the button
+    /// alone.
     id: DeploymentId,
     /// Slack's own time.
     at: Timestamp,

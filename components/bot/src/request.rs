@@ -106,7 +106,7 @@ pub(crate) async fn save(
 
 /// The ids of one person's presses of one button, the first one apart.
 pub(crate) struct Presses {
-    /// The button, whoever presses it.
+    /// The button itself, the same for everybody who presses it.
     pub(crate) button: DeploymentId,
     pub(crate) first: DeploymentId,
     /// After the deployment of the press before came to nothing.

@@ -6,7 +6,7 @@ use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, Key, PREFIX, Ring, load_key
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
-use domain::deployment::{ApprovalsFact, CommittedFact, End, EndFact, RequestFact};
+use domain::deployment::{ApprovalsFact, CommittedFact, End, EndFact, Fact, RequestFact};
 use domain::names::{DeploymentId, SlackUser};
 use domain::refusal::Refusal;
 use std::collections::BTreeSet;
@@ -41,9 +41,12 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
         }
         excess = excess.saturating_sub(1);
         ring.ids.retain(|other| *other != old);
-        match load_fact::<CommittedFact>(store, &old).await? {
-            Some(_) => ring.committed.push(old),
-            None => forgotten.push(old),
+        match load_fact::<CommittedFact>(store, &old).await {
+            Ok(None) => forgotten.push(old),
+            Ok(Some(_)) => ring.committed.push(old),
+            // Of another version of ours, or spoiled: rather kept than lost.
+            Err(error) if error.is_unreadable() => ring.committed.push(old),
+            Err(error) => return Err(error),
         }
     }
     let mut excess = ring.committed.len().saturating_sub(COMMITTED);
@@ -80,17 +83,22 @@ async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &Deploymen
 
 /// Who asked for a deployment that waits for approvals.
 async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result<Option<SlackUser>, StoreError> {
-    let end = match load_fact::<EndFact>(store, id).await {
-        Err(error) if !error.is_unreadable() => return Err(error),
-        end => end.ok().flatten(),
-    };
+    let end = if_readable::<EndFact>(store, id).await?;
     let Some(EndFact { end: End::Refused { refusal }, .. }) = end else { return Ok(None) };
     let Some(Refusal::NeedsApproval { until, .. }) = refusal.read() else { return Ok(None) };
-    let approvals = load_fact::<ApprovalsFact>(store, id).await?;
+    let approvals = if_readable::<ApprovalsFact>(store, id).await?;
     if store.now() >= until || approvals.is_some_and(|approvals| approvals.rejected.is_some()) {
         return Ok(None);
     }
-    Ok(load_fact::<RequestFact>(store, id).await?.map(|request| request.user))
+    Ok(if_readable::<RequestFact>(store, id).await?.map(|request| request.user))
+}
+
+/// One fact that cannot be read must not keep all later deployments from being remembered.
+async fn if_readable<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<Option<F>, StoreError> {
+    match load_fact(store, id).await {
+        Err(error) if error.is_unreadable() => Ok(None),
+        loaded => loaded,
+    }
 }
 
 /// The deployments that no ring names, because a late write of a ring removed them. Scans.
@@ -211,6 +219,26 @@ mod tests {
             begins(&memory, 120, &[]).await;
             assert_eq!(known(&memory), (106..121).chain(95..100).collect());
         });
+    }
+
+    #[test]
+    fn a_fact_that_cannot_be_read_keeps_no_later_deployment_from_being_remembered() {
+        let memory = Memory::default();
+        let spoils = |n: usize, fact: &str| {
+            memory.put(&format!("deploy-bot/deployment/{}/{fact}", numbered(n)), r#"{"version":2}"#);
+        };
+        memory.run(async {
+            for n in 0..BEGUN {
+                begins(&memory, n, &[]).await;
+            }
+            spoils(0, "committed");
+            spoils(1, "end");
+            for n in BEGUN..2 * BEGUN {
+                begins(&memory, n, &[]).await;
+            }
+        });
+        // What may have been committed is kept.
+        assert_eq!(known(&memory), (BEGUN..2 * BEGUN).chain([0]).collect());
     }
 
     #[test]

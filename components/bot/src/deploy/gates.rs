@@ -77,8 +77,8 @@ async fn check_with_groups<T, W: World>(
     }
 }
 
-/// Slack is asked about a group once a minute, whoever wants to know: somebody who is in no group must not use up the questions of those
-/// who are.
+/// Slack is asked about a group once a minute, however many people want to know: somebody who is in no group must not use up
+/// the questions of the members.
 async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {
     let now = cx.world.now();
     let known = store::load_key(cx.world, Group(group)).await.ok().flatten();

@@ -80,7 +80,7 @@ pub struct RequestFact {
     /// Which click: [`click`] of its `response_url`.
     pub click: String,
     pub origin: Origin,
-    /// The button that was pressed, whoever pressed it.
+    /// The button that was pressed, the same for everybody who presses it.
     pub button: Option<DeploymentId>,
 }
 fact!(RequestFact, "request", SlackCommandAlone);
@@ -111,7 +111,7 @@ impl From<&RequestFact> for CopiedRequest {
 }
 
 /// `response-url`: the last resort for speaking. slack-command writes it at accept. The role that tells the end deletes it,
-/// because for half an hour whoever has it can speak as the bot.
+/// because for half an hour anybody who has the address can speak as the bot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseUrlFact {
     pub url: ResponseUrl,
