@@ -701,7 +701,11 @@ proptest! {
             let shown = command.to_string();
             for word in text.split(' ') {
                 let word = word.trim_matches(['"', '\'']);
-                prop_assert!(shown.contains(word), "{} is lost in {}", word, shown);
+                // `owner/name#7` is shown as the link to the pull request.
+                let parts = if word.contains('/') { word.split('#').collect() } else { vec![word] };
+                for part in parts {
+                    prop_assert!(shown.contains(part), "{} of {} is lost in {}", part, word, shown);
+                }
             }
         }
     }
