@@ -149,7 +149,7 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
 fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Response {
     let Context { world, id, .. } = ask.cx;
     match stop {
-        Stop::End(End::Refused { refusal }) => {
+        Stop::End(End::Refused { refusal, .. }) => {
             let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
             world.log(line.with_json("refusal", &refusal));
             refusal.read().map_or(Response::Nothing, |refusal| Response::words(&message::declined(&refusal)))

@@ -48,7 +48,7 @@ pub(crate) enum Stop {
 
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
-        Self::End(End::Refused { refusal: (&refusal).into() })
+        Self::End(End::Refused { refusal: (&refusal).into(), plan: None })
     }
 }
 
@@ -86,7 +86,7 @@ impl Stop {
     /// The refusal, if it is one.
     pub(crate) fn refusal(&self) -> Option<domain::refusal::Refusal> {
         match self {
-            Self::End(End::Refused { refusal }) => refusal.read(),
+            Self::End(End::Refused { refusal, .. }) => refusal.read(),
             _ => None,
         }
     }

@@ -21,7 +21,7 @@ use crate::context::{Context, Stop};
 use crate::patience::{Patience, Progress};
 use crate::settings::SlackCommandSettings;
 use crate::speak::{MessageJournal, Speaker};
-use crate::world::{Line, World};
+use crate::world::{Line, World, within};
 use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
 use domain::limits;
 use domain::message::{self, Note};
@@ -143,6 +143,12 @@ async fn run_to_end<W: World>(run: &Run<'_, W>, request: &RequestFact, mut facts
     if facts.committed.is_some() {
         // The comparison may have to be asked for again. The guarding does not wait for it.
         return join(run.guard(&facts), run.compare(&facts)).await.0;
+    }
+    if facts.waits_for_approval()
+        && let Some(Some(changes)) = within(world, limits::GITHUB_CALL, run.new_in_it(&facts)).await
+    {
+        // People read what is new in it before they approve.
+        facts.changes = Some(changes);
     }
     tell_end(run, &speaker, &facts).await
 }

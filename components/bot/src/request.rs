@@ -7,11 +7,11 @@
 
 use crate::world::{Line, World, within};
 use domain::command::{Command, DeployWords, TargetWords, Version, What};
-use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, click};
+use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Warned, click};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
 use domain::names::{DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
-use domain::refusal::Refusal;
+use domain::refusal::{MovedTag, Refusal};
 use domain::time::Timestamp;
 use futures::future::try_join;
 use std::cell::Cell;
@@ -150,7 +150,7 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
     }
     let (ended, to_nothing) = match (&facts.outcome, &facts.end) {
         (Some(outcome), _) => (outcome.at, matches!(outcome.word, LastWord::Failed { .. })),
-        (None, Some(EndFact { at, end: End::Refused { refusal } })) => match refusal.read() {
+        (None, Some(EndFact { at, end: End::Refused { refusal, .. } })) => match refusal.read() {
             // The deployment still waits for approvals, or went on as another one.
             Some(Refusal::NeedsApproval { until, .. }) => {
                 let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
@@ -214,7 +214,10 @@ fn asked_for(button: &Button, facts: Facts, by: &SlackUser) -> Option<(DeployWor
         Button::DeployAnyway(of) | Button::TakeOver(of) => despite(of, facts, by),
         Button::Deploy(offer) => {
             let words = offer.words.clone().again(&offer.by, by);
-            Some((words, Origin::Shown { of: offer.of.clone(), head: offer.head.clone() }))
+            Some((
+                words,
+                Origin::Shown { of: offer.of.clone(), head: offer.head.clone(), digest: offer.digest.clone() },
+            ))
         }
         Button::DeployPushed(offer) => {
             let PushedOffer { target: TargetWords { app, environment }, wrote } = (**offer).clone();
@@ -253,10 +256,15 @@ fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords
 fn despite(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords, Origin)> {
     let RequestFact { words, origin, user, .. } = facts.request?;
     let mut words = words.again(&user, by);
-    let End::Refused { refusal } = facts.end?.end else { return None };
+    let End::Refused { refusal, .. } = facts.end?.end else { return None };
     let (of, was) = (of.clone(), origin.inner());
     match refusal.read()? {
-        Refusal::WasRolledBack { head, .. } => Some((words, Origin::Anyway { of, head, was })),
+        Refusal::WasRolledBack { head, .. } => {
+            Some((words, Origin::Anyway { of, head, warned: Warned::RolledBack, was }))
+        }
+        Refusal::ImageMoved { head, is, todo: MovedTag::AskedAgain, .. } => {
+            Some((words, Origin::Anyway { of, head: head?, warned: Warned::Image(is), was }))
+        }
         Refusal::AlreadyWritten { tag, commit, head, .. } => {
             // The refusal named this version.
             name_version(&mut words, &tag);
@@ -290,7 +298,7 @@ mod tests {
     }
 
     fn refused(refusal: &Refusal) -> Facts {
-        ended(End::Refused { refusal: refusal.into() })
+        ended(End::Refused { refusal: refusal.into(), plan: None })
     }
 
     /// The last word came ten seconds after the start, and was posted.
@@ -310,6 +318,7 @@ mod tests {
             users: Vec::new(),
             groups: Vec::new(),
             until: at(60),
+            changed: None,
         };
         let (given, rejected) = (given.iter().map(approval).collect(), rejected.as_ref().map(approval));
         Facts { approvals: Some(ApprovalsFact { given, rejected }), ..refused(&refusal) }
@@ -380,7 +389,7 @@ mod tests {
 
     #[test]
     fn retry_keeps_the_commit_that_was_shown_and_what_the_asker_knew() {
-        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), was: Box::default() };
+        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), warned: Warned::RolledBack, was: Box::default() };
         let (_, origin) = asked_for(&Button::Retry(id('1')), asked(request().words, anyway.clone())).unwrap();
         assert_eq!(origin, Origin::Retry { of: id('1'), head: Some(sha('a')), was: Box::new(anyway) });
     }
@@ -403,7 +412,7 @@ mod tests {
             at: at(1),
         };
         let written = |head| Refusal::AlreadyWritten { tag: target_plan().tag, by: None, commit: sha('e'), head };
-        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), was: Box::default() };
+        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), warned: Warned::RolledBack, was: Box::default() };
         let take_over = |head| Origin::TakeOver { of: id('1'), wrote: sha('e'), head, was: Box::default() };
         let typed = request().words;
         let check = |words: DeployWords, refusal: &Refusal, expected: Option<(DeployWords, Origin)>| {
@@ -426,8 +435,8 @@ mod tests {
     #[test]
     fn deploy_asks_for_what_was_shown() {
         let (shown, head) = (request().words, Some(sha('a')));
-        let offer = Offer { of: id('1'), by: request().user, words: shown.clone(), head: head.clone() };
-        let expected = (shown, Origin::Shown { of: id('1'), head });
+        let offer = Offer { of: id('1'), by: request().user, words: shown.clone(), head: head.clone(), digest: None };
+        let expected = (shown, Origin::Shown { of: id('1'), head, digest: None });
         assert_eq!(asked_for(&Button::Deploy(Box::new(offer)), Facts::default()), Some(expected));
 
         let target = TargetWords { app: "checkout".to_owned(), environment: None };
@@ -447,7 +456,7 @@ mod tests {
             at: at(1),
         };
         let facts = Facts { request: asked(typed.clone(), Origin::Typed).request, ..refused(&rolled_back) };
-        let offer = Offer { of: id('1'), by: request().user, words: typed.clone(), head: None };
+        let offer = Offer { of: id('1'), by: request().user, words: typed.clone(), head: None, digest: None };
         for button in [
             Button::Retry(id('1')),
             Button::DeployAnyway(id('1')),

@@ -16,6 +16,7 @@ use domain::image::{Digest, ImageName, ImageRef};
 use domain::names::{InvalidName, Secret, UrlOrigin};
 use http::Uri;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 const LOOK: &str = "look for the image in the registry";
@@ -79,13 +80,21 @@ pub fn image_request(registry: &Registry, image: &ImageRef) -> Request {
 
 pub fn read_image(response: &Response) -> Result<ImageState, Fault> {
     match response.status {
-        StatusCode::OK => {
-            let digest = response.header("docker-content-digest").and_then(|digest| Digest::parse(digest.trim()).ok());
-            Ok(ImageState::Found(digest))
-        }
+        StatusCode::OK => Ok(ImageState::Found(digest_of(response))),
         StatusCode::NOT_FOUND => Ok(ImageState::Missing),
         _ => Err(refused(LOOK, response)),
     }
+}
+
+/// The digest that the registry names. Some name none: then the manifest itself, if it was asked for, has it.
+fn digest_of(response: &Response) -> Option<Digest> {
+    let named = response.header("docker-content-digest").and_then(|digest| Digest::parse(digest.trim()).ok());
+    let counted = || {
+        let hash = Sha256::digest(&response.body);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Digest::parse(&format!("sha256:{hex}")).ok().filter(|_| !response.body.is_empty())
+    };
+    named.or_else(counted)
 }
 
 /// Asks the registry; logs in once if the registry asks for a login. `ahead`: from [`log_in_ahead`].
@@ -118,7 +127,7 @@ pub async fn image_digest(
     Ok(Looked { state, challenge: Some(challenge).filter(|challenge| challenge.len() <= LONGEST_CHALLENGE) })
 }
 
-/// One question: a HEAD, or a GET where the registry knows no HEAD.
+/// One question: a HEAD, or a GET where the registry knows no HEAD, or names no digest in the answer to one.
 async fn ask(
     http: &impl Http,
     registry: &Registry,
@@ -130,7 +139,8 @@ async fn ask(
         request = request.authorization(login.authorization.expose());
     }
     let response = send(http, request.clone(), LOOK).await?;
-    if response.status != StatusCode::METHOD_NOT_ALLOWED {
+    let is_told = response.status != StatusCode::OK || digest_of(&response).is_some();
+    if response.status != StatusCode::METHOD_NOT_ALLOWED && is_told {
         return Ok(response);
     }
     request.method = Method::GET;

@@ -12,8 +12,8 @@ mod yaml;
 pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
 pub use gates::{
-    Allow, Approvals, Asked, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, InvalidFreeze, Members, Reviews,
-    Unmet,
+    Allow, Approvals, Asked, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, Immutable, InvalidFreeze,
+    Members, Reviews, Unmet,
 };
 pub use people::People;
 

@@ -84,7 +84,7 @@ pub use before::AsBefore;
 pub use decisions::{Next, Overtaken, Said, Turn, all_said, is_newer, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
 pub use facts::{Facts, State, until};
-pub use origin::{Approval, Origin};
+pub use origin::{Approval, Origin, Shown, Warned};
 pub(crate) use paths::left_out;
 pub use plan::{COMMITS_READ, GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 pub use proof::{Doubt, Ours, Proof, proof};

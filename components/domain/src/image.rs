@@ -108,6 +108,13 @@ name! {
     Digest, "image digest", |text| text.strip_prefix("sha256:").is_some_and(|hex| is_hex(hex, 64))
 }
 
+impl Digest {
+    /// As people compare it: the algorithm and the first 12 digits.
+    pub fn short(&self) -> &str {
+        self.as_str().get(..19).unwrap_or_default()
+    }
+}
+
 /// An image that can be deployed: its name and one tag of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageRef {

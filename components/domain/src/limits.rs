@@ -143,6 +143,8 @@ pub const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 pub const REFUSAL_LINK: Duration = Duration::from_secs(3);
 /// How long a login ahead of the question may take: such a login is there to save time.
 pub const LOGIN_AHEAD: Duration = Duration::from_secs(2);
+/// How long a rollback waits for the registry: what ran is known, and is needed now.
+pub const REGISTRY_FOR_ROLLBACK: Duration = Duration::from_secs(5);
 /// After Redis lost everything, a request that no process has begun for this long is not begun any more.
 /// Longer than any lease of a carrier.
 pub const ABANDONED: Duration = Duration::from_secs(30);

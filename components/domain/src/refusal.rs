@@ -7,7 +7,7 @@
 pub mod samples;
 
 use crate::github::ChecksState;
-use crate::image::{ImageName, Tag};
+use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
     AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, LabelSelector, PullRequestNumber, RepoName,
     SlackGroup, SlackUser, Target,
@@ -57,6 +57,35 @@ pub enum Uncounted {
     TooMany,
     /// No version of ours is known to have reached the branch.
     NothingKnown,
+}
+
+/// What is not as people saw it when they approved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SinceApproved {
+    /// The image behind the tag.
+    Image { was: Option<Digest>, is: Option<Digest> },
+    /// So many commits of other people would go live with it, too.
+    Riders { count: u32 },
+    /// Nobody can tell any more what would go live with it.
+    Uncounted,
+    /// The version that is replaced.
+    Replaced { was: Option<String>, is: Option<String> },
+}
+
+/// What can be done about a tag whose image has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MovedTag {
+    /// The person who deploys may go on.
+    AskedAgain,
+    /// An owner may go on: it is a rollback.
+    ByOwner {
+        /// There are owners.
+        overridable: bool,
+    },
+    /// Nobody may.
+    Never,
 }
 
 /// Why we say no.
@@ -190,6 +219,25 @@ pub enum Refusal {
         tag: Tag,
         /// The commit it would be of.
         head: Option<CommitSha>,
+    },
+    /// The registry names no digest, and something rests on knowing the image.
+    NoDigest {
+        /// Of what.
+        target: Box<Target>,
+        image: ImageRef,
+    },
+    /// Another image stands behind the tag than before.
+    ImageMoved {
+        /// Of what.
+        target: Box<Target>,
+        tag: Tag,
+        /// The commit that was to be deployed; none for a rollback.
+        head: Option<CommitSha>,
+        /// The image that was deployed, or shown.
+        was: Digest,
+        /// The image that is there now.
+        is: Digest,
+        todo: MovedTag,
     },
     /// The values file is missing.
     NoValuesFile {
@@ -332,6 +380,9 @@ pub enum Refusal {
         groups: Vec<SlackGroup>,
         /// Until when.
         until: Timestamp,
+        /// Others had agreed, but to something else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        changed: Option<SinceApproved>,
     },
     /// Deploys are frozen at this time.
     Frozen {
@@ -468,6 +519,7 @@ impl Refusal {
                 | Self::NoCatalog { .. }
                 | Self::NoValuesFile { .. }
                 | Self::Edit { .. }
+                | Self::NoDigest { .. }
                 | Self::AlreadyWritten { .. }
                 | Self::Hydrated { .. }
                 | Self::NotFollowed { .. }

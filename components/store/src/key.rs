@@ -4,6 +4,7 @@ use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
 use domain::command::TargetWords;
 use domain::deployment::Writer;
+use domain::image::{Digest, Tag};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, SlackGroup, SlackUser, Target};
 use domain::nonempty::NonEmpty;
@@ -69,6 +70,29 @@ impl ClaimedButtons {
         self.claims.retain(|claim| claim.button != *button);
         self.claims.push(Claim { button: button.clone(), by: by.clone() });
         self.claims.drain(..self.claims.len().saturating_sub(CLAIMED));
+    }
+}
+
+/// `images`: which image each tag meant when it was deployed, the oldest first. slack-command writes it with the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployedImages {
+    images: Vec<(Tag, Digest)>,
+}
+
+/// Of how many tags it is known.
+const IMAGES: usize = 100;
+
+impl DeployedImages {
+    /// The image that was deployed under this tag last.
+    pub fn of(&self, tag: &Tag) -> Option<&Digest> {
+        self.images.iter().find(|(known, _)| known == tag).map(|(_, digest)| digest)
+    }
+
+    /// The tag means this image from now on.
+    pub fn deployed(&mut self, tag: &Tag, digest: &Digest) {
+        self.images.retain(|(known, _)| known != tag);
+        self.images.push((tag.clone(), digest.clone()));
+        self.images.drain(..self.images.len().saturating_sub(IMAGES));
     }
 }
 
@@ -206,6 +230,8 @@ target_keys! {
     Lock: TargetLock = "lock" by SlackCommandAlone forbids;
     /// The last deployments of a target.
     History: Ring = "history" by SlackCommand;
+    /// See [`DeployedImages`].
+    Images: DeployedImages = "images" by SlackCommand forbids;
     /// See [`RolledBack`].
     RolledBackVersions: RolledBack = "rolled-back" by SlackCommand forbids;
     /// See [`LockLog`].

@@ -84,7 +84,7 @@ async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &Deploymen
 /// Who asked for a deployment that waits for approvals.
 async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result<Option<SlackUser>, StoreError> {
     let end = if_readable::<EndFact>(store, id).await?;
-    let Some(EndFact { end: End::Refused { refusal }, .. }) = end else { return Ok(None) };
+    let Some(EndFact { end: End::Refused { refusal, .. }, .. }) = end else { return Ok(None) };
     let Some(Refusal::NeedsApproval { until, .. }) = refusal.read() else { return Ok(None) };
     let approvals = if_readable::<ApprovalsFact>(store, id).await?;
     if store.now() >= until || approvals.is_some_and(|approvals| approvals.rejected.is_some()) {
@@ -200,7 +200,7 @@ mod tests {
                 groups: Vec::new(),
                 until: at(1000),
             };
-            let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into() } };
+            let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None } };
             save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();
             save_fact(&memory, &numbered(n), &end).await.unwrap();
         };

@@ -9,11 +9,13 @@ use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, quick, room};
 use fakes::argocd::{End, Script};
 use fakes::github::NewCommit;
+use fakes::registry::Kind;
 use fakes::slack::Message;
 use fakes::{Fault, Response};
 use sandbox::Sandbox;
 use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Always: two windows that touch.
 const FROZEN: &str = "    freeze:\n      - { from: 'Mon 00:00', until: 'Thu 00:00', zone: Europe/Berlin }\n      - { from: 'Thu 00:00', until: 'Mon 00:00', zone: Europe/Berlin }\n";
@@ -208,6 +210,181 @@ fn a_version_that_was_never_live_hides_no_foreign_change() {
         deploys(room, "checkout 42").await?;
         ensure!(room.tag("checkout", "feature/totals") == newest);
         Ok(())
+    });
+}
+
+// ---- another image under the same tag ----
+
+/// Pushes another image under the tag that the branch has now; its digest.
+fn push_again(room: &Room, branch: &str) -> String {
+    let tag = room.tag("checkout", branch);
+    room.registry.lock().push_as("acme/checkout", &tag, Kind::DockerManifest)
+}
+
+fn short(digest: &str) -> &str {
+    &digest[..19]
+}
+
+#[test]
+fn an_image_pushed_again_after_the_request_needs_approval_again() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        let tag = room.tag("checkout", "feature/totals");
+        let honest = room.registry.lock().push("acme/checkout", &tag);
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        // Who approves sees the image, what it replaces, and the pull request.
+        let shown = read(room, &wanted);
+        for part in [short(&honest), "→", "pull/42", &tag] {
+            ensure!(shown.contains(part), "{part} is not in {shown}");
+        }
+        let other = push_again(room, "feature/totals");
+        ensure!(other != honest);
+        room.press(CAROL, &wanted, "approve").await;
+        let again = says(room, "It was approved, but since then the image behind the tag has changed").await?;
+        let shown = read(room, &again);
+        ensure!(shown.contains(short(&honest)) && shown.contains(short(&other)), "{shown}");
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        room.press(CAROL, &again, "approve").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains(short(&other)), "{live}");
+        room.all_told().await?;
+        let commits = room.github.lock().commits(GITOPS, "main");
+        let trailer = format!("Image-Digest: {other}");
+        ensure!(commits.iter().any(|commit| commit.message.contains(&trailer)), "{commits:?}");
+        let history = asks(room, BOB, "history checkout", "newest first").await?;
+        ensure!(history.contains(short(&other)), "{history}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_commit_pushed_after_the_request_needs_approval_again() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace("replicaCount: 2", "replicaCount: 9");
+        room.github.lock().person_pushes(GITOPS, "main", "bob", &[("checkout/values.yaml", &text)], "More of it");
+        let before = room.commits();
+        room.press(CAROL, &wanted, "approve").await;
+        let again = says(room, "since then one more commit would go live with it").await?;
+        ensure!(read(room, &again).contains("More of it"), "the commit is named: {}", read(room, &again));
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        room.press(CAROL, &again, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn an_image_pushed_again_under_a_deployed_tag_is_not_deployed_unasked() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        let other = push_again(room, "feature/totals");
+        room.alice("checkout 42").await;
+        let asked = says(room, "has changed: it was").await?;
+        ensure!(read(room, &asked).contains(short(&other)), "{}", read(room, &asked));
+        room.all_told().await?;
+        // Whoever means the new image says so. A third image is asked about again.
+        let third =
+            room.registry.lock().push_as("acme/checkout", &room.tag("checkout", "feature/totals"), Kind::DockerList);
+        room.press(ALICE, &asked, "deploy_anyway").await;
+        let once_more = says(room, &format!("is `{}` now", short(&third))).await?;
+        room.all_told().await?;
+        room.press(ALICE, &once_more, "deploy_anyway").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+
+        catalog(room, "", "    immutable: true\n");
+        push_again(room, "feature/totals");
+        room.alice("checkout 42").await;
+        let refused = says(room, "Its tags may not move").await?;
+        ensure!(!read(room, &refused).contains("[Deploy anyway]"), "{}", read(room, &refused));
+        room.all_told().await
+    });
+}
+
+#[test]
+fn an_image_pushed_again_under_an_old_tag_is_no_rollback() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, CAROL_OWNS, "");
+        let old = room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        let honest = room.registry.lock().push("acme/checkout", &old);
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        let other = room.registry.lock().push_as("acme/checkout", &old, Kind::DockerManifest);
+        let before = room.commits();
+        room.alice("rollback checkout").await;
+        let refused = room.says("would not bring back what ran").await?;
+        ensure!(refused.contains(short(&honest)) && refused.contains(short(&other)), "{refused}");
+        room.all_told().await?;
+        room.alice("rollback checkout override I know").await;
+        room.says("only an owner may roll").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        room.command(CAROL, DEPLOYS, "rollback checkout override CI built it again").await;
+        room.says("is locked now").await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_silent_registry_stops_no_rollback() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(60)), u32::MAX);
+        room.alice("rollback checkout").await;
+        room.says("is locked now").await?;
+        room.all_told().await?;
+        ensure!(room.log().contains("registry_not_waited_for"), "{}", room.log());
+        // What was never deployed is not known without the registry.
+        room.registry.mend();
+        Ok(())
+    });
+}
+
+#[test]
+fn an_image_that_nobody_can_name_is_not_approved() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        // Without the header the manifest itself tells.
+        room.registry.lock().names_digests = false;
+        let tag = room.tag("checkout", "feature/totals");
+        let digest = room.registry.lock().push("acme/checkout", &tag);
+        room.alice("checkout 42").await;
+        let wanted = room.says("needs 1 approval").await?;
+        ensure!(wanted.contains(short(&digest)), "{wanted}");
+        room.all_told().await?;
+        ensure!(room.registry.lock().calls("registry.get") == 1);
+        let nothing = Response { status: 200, headers: Vec::new(), body: Vec::new() };
+        room.registry.fault("registry.get", Fault::Instead(nothing), u32::MAX);
+        room.alice("checkout 42").await;
+        room.says("the registry names no digest").await?;
+        room.all_told().await
     });
 }
 

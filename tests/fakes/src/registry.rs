@@ -111,6 +111,8 @@ pub struct Registry {
     pub throttled: u32,
     /// What `Retry-After` then says.
     pub retry_after_seconds: u64,
+    /// Whether answers have `docker-content-digest`: the specification asks for it with "should", and not all do.
+    pub names_digests: bool,
     /// The most tags in one page of a list.
     pub longest_page: usize,
     users: BTreeMap<String, String>,
@@ -132,6 +134,7 @@ impl Registry {
             token_member: TokenMember::Both,
             throttled: 0,
             retry_after_seconds: 1,
+            names_digests: true,
             longest_page: 100,
             users: BTreeMap::new(),
             repositories: BTreeMap::new(),
@@ -416,7 +419,8 @@ impl Registry {
             ("docker-content-digest", digest.to_owned()),
             ("etag", format!("\"{digest}\"")),
         ];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let mut headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        headers.retain(|(name, _)| self.names_digests || name == "content-type" || name == "content-length");
         Response { status: 200, headers, body: manifest.body.clone() }
     }
 

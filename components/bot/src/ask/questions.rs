@@ -97,14 +97,15 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     catalog::same_catalog(&site, &snapshot).await?;
     let prepared = prepare::prepare(&site, None, &snapshot, login).await?;
     let plan = prepared.plan.targets.first();
-    let problem = match gates::gates(&site, &snapshot, plan).await {
+    let problem = match gates::gates(&site, &snapshot, plan, prepared.deployed.as_ref()).await {
         Ok(_) => seen::known_refusal(&site, &prepared.plan.gitops).await?,
-        Err(Stop::End(End::Refused { refusal })) => refusal.read(),
+        Err(Stop::End(End::Refused { refusal, .. })) => refusal.read(),
         Err(other) => return Err(other),
     };
     let changes = versions::changes(cx, plan).await;
     let members = Members::default();
-    let gates = site.environment.gates.in_preview(&gates::case(&site, &snapshot, plan, &members));
+    let gates =
+        site.environment.gates.in_preview(&gates::case(&site, &snapshot, plan, prepared.deployed.as_ref(), &members));
     let files: Vec<(&FilePath, &str, &str)> =
         prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
     Ok(Response::Asker(message::preview(&Preview {
@@ -118,12 +119,12 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
 }
 
 /// What the button below the preview deploys: exactly what was shown. "The third version before" of today may
-/// be another one tomorrow, so a rollback names its tag; a tag does not move, so a rollback needs no commit.
+/// be another one tomorrow, so a rollback names its tag, and needs no commit.
 fn offer(of: &DeploymentId, request: &RequestFact, plan: &TargetPlan) -> Offer {
     let mut words = request.words.clone();
     let is_rollback = name_version(&mut words, &plan.tag);
     let head = plan.source.head.clone().filter(|_| !is_rollback);
-    Offer { of: of.clone(), by: request.user.clone(), words, head }
+    Offer { of: of.clone(), by: request.user.clone(), words, head, digest: plan.digest.clone() }
 }
 
 #[cfg(test)]
@@ -138,13 +139,13 @@ mod tests {
         let typed = request().words;
         let by = request().user;
         let offer = |words| offer(&id('1'), &RequestFact { words, ..request() }, &plan);
-        let shown = Offer { of: id('1'), by: by.clone(), words: typed.clone(), head: Some(sha('a')) };
+        let shown = Offer { of: id('1'), by: by.clone(), words: typed.clone(), head: Some(sha('a')), digest: None };
         assert_eq!(offer(typed.clone()), shown);
 
         let back = |version| DeployWords { what: What::Rollback(version), ..typed.clone() };
         let tag = Version::Tag("faster-cart-aaaaaaa".to_owned());
         for version in [Version::LastHealthy, Version::Back(3), tag.clone()] {
-            let shown = Offer { of: id('1'), by: by.clone(), words: back(tag.clone()), head: None };
+            let shown = Offer { of: id('1'), by: by.clone(), words: back(tag.clone()), head: None, digest: None };
             assert_eq!(offer(back(version)), shown);
         }
     }

@@ -7,7 +7,7 @@ use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
 use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, StopFact};
+use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, Shown, StopFact};
 use domain::image::Tag;
 use domain::limits;
 use domain::message;
@@ -118,6 +118,7 @@ struct Proposal {
     target: Target,
     head: Option<CommitSha>,
     tag: Tag,
+    shown: Shown,
     needed: u8,
     until: Timestamp,
 }
@@ -215,9 +216,10 @@ async fn show<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, facts: &Facts) -
 /// What a deployment asks people to approve.
 fn proposal(facts: &Facts) -> Option<Proposal> {
     let request = facts.request.clone()?;
-    let End::Refused { refusal } = &facts.end.as_ref()?.end else { return None };
+    let End::Refused { refusal, plan } = &facts.end.as_ref()?.end else { return None };
     let Some(Refusal::NeedsApproval { target, head, tag, count, until, .. }) = refusal.read() else { return None };
-    Some(Proposal { request, target: *target, head, tag, needed: count, until })
+    let shown = plan.as_deref()?.into();
+    Some(Proposal { request, target: *target, head, tag, shown, needed: count, until })
 }
 
 /// The asker may withdraw the request, but not approve it. `None`: the vote is somebody else's.
@@ -268,7 +270,7 @@ fn approved_request(
     votes: ApprovalsFact,
     at: Timestamp,
 ) -> RequestFact {
-    let Proposal { request, target, head, tag, .. } = proposal;
+    let Proposal { request, target, head, tag, shown, .. } = proposal;
     let mut words = DeployWords { app: target.app.to_string(), ..request.words };
     if words.environment.is_none() && target.environment.as_str() != "default" {
         words.environment = Some(target.environment.to_string());
@@ -277,6 +279,7 @@ fn approved_request(
     let origin = Origin::Approved {
         of: of.clone(),
         head: head.filter(|_| !is_rollback),
+        shown,
         given: votes.given,
         place: facts.place().cloned(),
         was: request.origin.inner(),
@@ -290,7 +293,7 @@ mod tests {
     use super::*;
     use domain::command::{Version, What};
     use domain::deployment::samples::{at, cancelled, commit, id, place, relayed, request, sha, target_plan, user};
-    use domain::deployment::{EndFact, MessageFact, Voice};
+    use domain::deployment::{EndFact, MessageFact, Voice, Warned};
     use domain::names::EnvironmentName;
 
     /// Two people are to approve, until a minute after the start.
@@ -303,11 +306,15 @@ mod tests {
             users: vec![user("U2")],
             groups: Vec::new(),
             until: at(60),
+            changed: None,
         };
         let voice = Voice { place: Some(place("1503435956.000247")), ..Voice::default() };
         Facts {
             request: Some(RequestFact { words, ..request() }),
-            end: Some(EndFact { at: at(1), end: End::Refused { refusal: (&refusal).into() } }),
+            end: Some(EndFact {
+                at: at(1),
+                end: End::Refused { refusal: (&refusal).into(), plan: Some(Box::new(target_plan())) },
+            }),
             message: Some(MessageFact(voice)),
             ..Facts::default()
         }
@@ -336,7 +343,7 @@ mod tests {
             Facts { request: None, ..waiting() },
             Facts { end: None, ..waiting() },
             Facts { end: Some(cancelled()), ..waiting() },
-            Facts { end: end(End::Refused { refusal: (&other).into() }), ..waiting() },
+            Facts { end: end(End::Refused { refusal: (&other).into(), plan: None }), ..waiting() },
         ] {
             assert_eq!(proposal(&facts), None, "{facts:?}");
         }
@@ -386,7 +393,14 @@ mod tests {
             let found = proposal(&facts).unwrap();
             let (of, given) = (id('1'), votes(&["U2", "U3"], None).given);
             let place = Some(place("1503435956.000247"));
-            let origin = Origin::Approved { of: of.clone(), head, given, place, was: Box::default() };
+            let origin = Origin::Approved {
+                of: of.clone(),
+                head,
+                shown: (&target_plan()).into(),
+                given,
+                place,
+                was: Box::default(),
+            };
             let expected = RequestFact { at: at(30), words, origin, ..request() };
             let votes = votes(&["U2", "U3"], None);
             assert_eq!(approved_request(&of, &facts, found, votes, at(30)), expected);
@@ -406,7 +420,7 @@ mod tests {
 
     #[test]
     fn an_approved_retry_keeps_what_its_asker_knew() {
-        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), was: Box::default() };
+        let anyway = Origin::Anyway { of: id('2'), head: sha('a'), warned: Warned::RolledBack, was: Box::default() };
         let retry = Origin::Retry { of: id('3'), head: None, was: Box::new(anyway.clone()) };
         let facts = waiting();
         let mut found = proposal(&facts).unwrap();

@@ -144,11 +144,11 @@ impl<W: World> Turn<'_, W> {
         {
             return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
         }
-        let Prepared { plan, edits } = prepare::prepare(site, begun, &snapshot, login).await?;
+        let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &snapshot, login).await?;
         let granted = match begun {
             Some(commit) => commit.granted.clone(),
             None => {
-                let granted = gates::gates(site, &snapshot, plan.targets.first()).await?;
+                let granted = gates::gates(site, &snapshot, plan.targets.first(), deployed.as_ref()).await?;
                 seen::check(self, job, &plan.gitops).await?;
                 granted
             }

@@ -10,9 +10,10 @@ use clients::github::{Snapshot, SourceState};
 use clients::slack::{self, SlackError};
 use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
-use domain::deployment::{Granted, RequestFact, TargetPlan};
+use domain::deployment::{End, Granted, RequestFact, TargetPlan};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::github::ReviewsState;
+use domain::image::Digest;
 use domain::lock::TargetLock;
 use domain::names::{BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
 use domain::refusal::Refusal;
@@ -120,11 +121,12 @@ pub(crate) async fn gates<W: World>(
     site: &Site<'_, W>,
     snapshot: &Snapshot,
     plan: &TargetPlan,
+    deployed: Option<&Digest>,
 ) -> Result<Granted, Stop> {
     let Site { cx, request, environment, .. } = site;
     let gates = &environment.gates;
     let members = Members::default();
-    let case = case(site, snapshot, plan, &members);
+    let case = case(site, snapshot, plan, deployed, &members);
     let mut granted = check_lock_and_freeze(site).await?;
     granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
     if !request.origin.knows_rolled_back() {
@@ -135,7 +137,14 @@ pub(crate) async fn gates<W: World>(
             return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
         }
     }
-    granted.add(check_with_groups(cx, &members, || gates.check_approvals(&case)).await?);
+    match check_with_groups(cx, &members, || gates.check_approvals(&case)).await {
+        Ok(approved) => granted.add(approved),
+        // People read what they are asked to approve, and it is compared with what is committed.
+        Err(Stop::End(End::Refused { refusal, .. })) => {
+            return Err(Stop::End(End::Refused { refusal, plan: Some(Box::new(plan.clone())) }));
+        }
+        Err(other) => return Err(other),
+    }
     Ok(granted)
 }
 
@@ -144,6 +153,7 @@ pub(crate) fn case<'a, W: World>(
     site: &'a Site<'a, W>,
     snapshot: &'a Snapshot,
     plan: &'a TargetPlan,
+    deployed: Option<&'a Digest>,
     members: &'a Members,
 ) -> Case<'a> {
     let request = site.request;
@@ -159,13 +169,12 @@ pub(crate) fn case<'a, W: World>(
     };
     Case {
         asked: asked(site, members),
-        source: &plan.source,
-        tag: &plan.tag,
+        plan,
+        deployed,
         stands_still,
         checks,
         reviews,
-        riders: &plan.riders,
-        approvals: request.origin.approvals(),
+        origin: &request.origin,
         requested: request.at,
     }
 }

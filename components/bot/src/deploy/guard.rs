@@ -23,7 +23,9 @@ use super::{Run, turn, versions};
 use crate::context::Stop;
 use crate::world::{Line, World};
 use clients::github::{self, DeploymentStatus, NewDeployment};
-use domain::deployment::{ApplicationWatch, CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact};
+use domain::deployment::{
+    ApplicationWatch, ChangesFact, CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact,
+};
 use domain::fault::{Cause, Fault};
 use domain::limits::{self, Limits};
 use domain::message;
@@ -72,6 +74,7 @@ impl<W: World> Run<'_, W> {
         // Before `committed`: after a crash in between, the next resume does both again, and nobody deploys
         // the broken version.
         turn::after_rollback(self, facts).await?;
+        turn::remember_image(self, fact.commit.target()).await?;
         store::save_fact(world, id, &fact).await?;
         world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
         facts.committed = Some(fact);
@@ -87,13 +90,18 @@ impl<W: World> Run<'_, W> {
 
     /// Saves what is new in the version, for the message. The deploy does not wait for that.
     pub(super) async fn compare(&self, facts: &Facts) {
-        let Some(commit) = facts.commit.as_ref().filter(|_| facts.changes.is_none()) else { return };
-        let Some(changes) = versions::changes(&self.cx, commit.target()).await else { return };
-        if self.lease.ensure(limits::WRITE).await.is_ok()
-            && store::save_fact(self.cx.world, self.cx.id, &changes).await.is_ok()
-        {
+        if self.new_in_it(facts).await.is_some() {
             let _ = store::announce(self.cx.world, self.cx.id).await;
         }
+    }
+
+    /// What is new in the version, once it is saved.
+    pub(super) async fn new_in_it(&self, facts: &Facts) -> Option<ChangesFact> {
+        let plan = facts.plan().filter(|_| facts.changes.is_none())?;
+        let changes = versions::changes(&self.cx, plan).await?;
+        self.lease.ensure(limits::WRITE).await.ok()?;
+        store::save_fact(self.cx.world, self.cx.id, &changes).await.ok()?;
+        Some(changes)
     }
 
     /// Wakes the watch again until the last word is posted, or until [`guarded_until`]. Beside that, reports

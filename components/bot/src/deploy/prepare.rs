@@ -1,6 +1,7 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing
 //! outside our own store.
 
+use super::versions::Wanted;
 use super::{catalog, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
@@ -10,9 +11,9 @@ use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment, ForeignChanges};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, TargetPlan,
+    CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, TargetPlan,
 };
-use domain::image::{ImageName, ImageRef, Tag};
+use domain::image::{Digest, ImageName, ImageRef, Tag};
 use domain::limits;
 use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
@@ -114,8 +115,8 @@ pub(crate) async fn prepare<W: World>(
     snapshot: &Snapshot,
     login: Option<Login>,
 ) -> Result<Prepared, Stop> {
-    let fixed = match begun {
-        Some(commit) => commit.target().clone(),
+    let (fixed, deployed) = match begun {
+        Some(commit) => (commit.target().clone(), None),
         None => wanted(site, snapshot, login).await?,
     };
     let edits = edits(site, snapshot, &fixed.tag).await?;
@@ -124,18 +125,35 @@ pub(crate) async fn prepare<W: World>(
     let target = TargetPlan { before, riders, previous, ..fixed };
     let GitOps { repo, branch } = site.cx.settings.gitops.clone();
     let gitops = GitOpsBranch { repo, branch, is_default: snapshot.is_default, url: snapshot.url.clone() };
-    Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits })
+    Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits, deployed })
 }
 
 /// The version that is wanted now, with what the registry says of its image. What it replaces is not looked
 /// up yet.
-async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option<Login>) -> Result<TargetPlan, Stop> {
-    let (source, image) = versions::wanted(site, snapshot).await?;
-    let ImageState::Found(digest) = look_for(site.cx, &image, login).await? else {
+async fn wanted<W: World>(
+    site: &Site<'_, W>,
+    snapshot: &Snapshot,
+    login: Option<Login>,
+) -> Result<(TargetPlan, Option<Digest>), Stop> {
+    let cx = site.cx;
+    let Wanted { source, image, deployed } = versions::wanted(site, snapshot).await?;
+    let looked = look_for(cx, &image, login);
+    let state = match (&site.request.words.what, &deployed) {
+        // What ran is known without the registry, and is needed now.
+        (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, looked).await {
+            Some(Err(Stop::End(End::Failed { .. }))) | None => {
+                cx.world.log(Line::error("registry_not_waited_for").of(cx.id).with("image", image.to_string()));
+                ImageState::Found(Some(known.clone()))
+            }
+            Some(state) => state?,
+        },
+        _ => looked.await?,
+    };
+    let ImageState::Found(digest) = state else {
         return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
     };
     let environment = site.environment;
-    Ok(TargetPlan {
+    let plan = TargetPlan {
         target: site.target.clone(),
         source,
         image: image.name,
@@ -154,7 +172,8 @@ async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, login: Option
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,
         taken: None,
-    })
+    };
+    Ok((plan, deployed))
 }
 
 /// One edit for each file.
@@ -218,6 +237,8 @@ pub(crate) struct Prepared {
     pub(crate) plan: Plan,
     /// Of each values file, also of those that have the tag already.
     pub(crate) edits: Vec<FileEdit>,
+    /// The image that was deployed under the tag before, if it was.
+    pub(crate) deployed: Option<Digest>,
 }
 
 /// One values file.

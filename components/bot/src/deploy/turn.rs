@@ -11,7 +11,7 @@ use crate::patience::Progress;
 use crate::request::has_button;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
-use domain::deployment::{Facts, RequestFact};
+use domain::deployment::{Facts, RequestFact, TargetPlan};
 use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
@@ -21,7 +21,9 @@ use domain::refusal::Refusal;
 use futures::channel::mpsc;
 use std::cell::Cell;
 use std::time::Duration;
-use store::{Claims, Current, CurrentDeployment, History, Lease, Live, Lock, RolledBackVersions, StoreError, Terms};
+use store::{
+    Claims, Current, CurrentDeployment, History, Images, Lease, Live, Lock, RolledBackVersions, StoreError, Terms,
+};
 
 /// The branch's lease: around mutations only, and renewed before each.
 const BRANCH: Terms = Terms { life: Duration::from_secs(10), renew: None };
@@ -269,6 +271,18 @@ pub(super) async fn kept(
     }
     keep.extend(store::load_key(world, Live(target)).await?.map(|live| live.id));
     Ok(keep)
+}
+
+/// Which image the tag means is remembered with the deploy: another one behind the same tag is another version.
+pub(super) async fn remember_image<W: World>(run: &Run<'_, W>, plan: &TargetPlan) -> Result<(), Stop> {
+    let Some(digest) = &plan.digest else { return Ok(()) };
+    let (world, key) = (run.cx.world, Images(&plan.target));
+    let mut images = store::load_key(world, key).await?.unwrap_or_default();
+    if images.of(&plan.tag) != Some(digest) {
+        images.deployed(&plan.tag, digest);
+        store::save_key(world, key, &images).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn still_current<W: World>(

@@ -10,40 +10,54 @@ use domain::command::{Version, What};
 use domain::deployment::{
     Change, ChangesFact, CommittedFact, Facts, Reference, RequestFact, Source, State, TargetPlan,
 };
-use domain::image::{ImageRef, Tag};
+use domain::image::{Digest, ImageRef, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
 use domain::values;
 use futures::future::join_all;
-use store::{Current, History, Live, RolledBackVersions, StoreError};
+use store::{Current, History, Images, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
 pub(super) type Past = [(TargetPlan, Facts)];
 
+/// What is to run.
+pub(super) struct Wanted {
+    pub(super) source: Source,
+    pub(super) image: ImageRef,
+    /// The image that was deployed under this tag before, if it was.
+    pub(super) deployed: Option<Digest>,
+}
+
+impl From<TargetPlan> for Wanted {
+    fn from(plan: TargetPlan) -> Self {
+        Self { image: plan.image_ref(), source: plan.source, deployed: plan.digest }
+    }
+}
+
 /// What is to run: the source and its image.
-pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(Source, ImageRef), Stop> {
+pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<Wanted, Stop> {
     let (cx, request) = (site.cx, site.request);
     if let What::Rollback(version) = &request.words.what {
         let past = past(cx, &site.target).await?;
         still_newest(request, &site.target, &past)?;
         let earlier = earlier(site, &past, version).await?;
         not_live(&earlier.tag, &site.target, &past)?;
-        let image = earlier.image_ref();
-        return Ok((earlier.source, image));
+        return Ok(earlier.into());
     }
     if request.words.what == What::Written {
         let texts = prepare::texts(site, snapshot).await?;
         let known = written(site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
         still_head(request, &known.source)?;
-        let image = known.image_ref();
-        return Ok((known.source, image));
+        return Ok(known.into());
     }
     let source = source(snapshot, request, site.app)?;
     still_head(request, &source)?;
     let Some(head) = &source.head else { return Err(Stop::Leave("a branch without a commit")) };
     let tag = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
-    Ok((source, ImageRef { name: site.app.image.clone(), tag }))
+    let images = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
+    let deployed = images.of(&tag).cloned();
+    Ok(Wanted { source, image: ImageRef { name: site.app.image.clone(), tag }, deployed })
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.
@@ -204,7 +218,8 @@ fn replaced(past: &Past, is_bad: impl Fn(&TargetPlan) -> bool) -> Option<TargetP
     let reference = Reference::Branch(oldest.source.branch.clone());
     let (head, title, author, url) = (None, String::new(), None, None);
     let source = Source { reference, head, title, author, url, ..oldest.source.clone() };
-    Some(TargetPlan { tag, source, ..oldest.clone() }).filter(|plan| !is_bad(plan))
+    // The digest is that of the version that replaced it.
+    Some(TargetPlan { tag, source, digest: None, ..oldest.clone() }).filter(|plan| !is_bad(plan))
 }
 
 /// What is new in a version, as far as GitHub can compare it with the one before. People read it, and nothing
@@ -469,7 +484,7 @@ mod tests {
     fn a_button_is_void_once_the_branch_has_moved() {
         let source = target_plan().source;
         let check = |head: Option<CommitSha>, expected: Result<(), Option<Refusal>>| {
-            let request = RequestFact { origin: Origin::Shown { of: id('1'), head }, ..request() };
+            let request = RequestFact { origin: Origin::Shown { of: id('1'), head, digest: None }, ..request() };
             assert_eq!(still_head(&request, &source).map_err(|stop| stop.refusal()), expected);
         };
         check(Some(sha('a')), Ok(()));

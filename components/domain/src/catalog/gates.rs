@@ -13,6 +13,7 @@ mod branches;
 mod checks;
 mod foreign;
 mod freeze;
+mod immutable;
 mod reviews;
 
 pub use allow::Allow;
@@ -21,14 +22,15 @@ pub use branches::BranchGlob;
 pub use checks::Checks;
 pub use foreign::ForeignChanges;
 pub use freeze::{Freeze, InvalidFreeze};
+pub use immutable::Immutable;
 pub use reviews::Reviews;
 
 use super::CatalogError;
 use super::fields::{Entry, Fields};
 use super::people::People;
-use crate::deployment::{Approval, Granted, Riders, Source};
+use crate::deployment::{Granted, Origin, TargetPlan};
 use crate::github::{ChecksState, ReviewsState};
-use crate::image::Tag;
+use crate::image::Digest;
 use crate::names::{SlackChannel, SlackGroup, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -89,6 +91,8 @@ gates! {
         reviews: Option<Reviews>,
         /// What happens if other people's changes, committed but not yet synced, would ride along.
         foreign_changes: ForeignChanges,
+        /// Whether the image behind a tag may change.
+        immutable: Immutable,
     }
 
     /// Last: people are asked to approve only if no other gate refuses.
@@ -144,18 +148,17 @@ pub struct Asked<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
     pub asked: Asked<'a>,
-    pub source: &'a Source,
-    pub tag: &'a Tag,
+    pub plan: &'a TargetPlan,
+    /// The image that was deployed under this tag, if it was.
+    pub deployed: Option<&'a Digest>,
     /// A version that was deployed before, see [`crate::command::What::stands_still`].
     pub stands_still: bool,
     /// The checks of the source's commit; `None`: it has none, or our token may not see them.
     pub checks: Option<ChecksState>,
     /// The reviews of the source's pull request; none where it is a branch.
     pub reviews: &'a ReviewsState,
-    /// The commits of other people that would go live with it.
-    pub riders: &'a Riders,
-    /// What people in Slack approved of it so far.
-    pub approvals: &'a [Approval],
+    /// What the asker knows, and who approved.
+    pub origin: &'a Origin,
     /// When the request was made.
     pub requested: Timestamp,
 }

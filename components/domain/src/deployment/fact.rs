@@ -2,6 +2,7 @@
 
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
+use super::plan::TargetPlan;
 use super::voice::Voice;
 use crate::command::DeployWords;
 use crate::fault::Fault;
@@ -248,6 +249,9 @@ pub enum End {
     Refused {
         /// Why.
         refusal: StoredRefusal,
+        /// What is to be approved, where that is what it waits for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<Box<TargetPlan>>,
     },
     /// Another system failed.
     Failed {

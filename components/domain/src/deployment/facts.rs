@@ -4,6 +4,7 @@ use super::attempts::CommitFact;
 use super::fact::{
     ApprovalsFact, CancelFact, ChangesFact, CommittedFact, End, EndFact, MessageFact, PushFact, RequestFact, StopFact,
 };
+use super::plan::TargetPlan;
 use super::voice::Place;
 use super::watched::{ApplicationWatch, LastWord, OutcomeFact, WatchFact};
 use crate::limits::Limits;
@@ -165,9 +166,18 @@ impl Facts {
         Some(count)
     }
 
+    /// What is committed, or what people are asked to approve.
+    pub fn plan(&self) -> Option<&TargetPlan> {
+        let proposed = || match &self.end.as_ref()?.end {
+            End::Refused { plan, .. } => plan.as_deref(),
+            End::Failed { .. } | End::Cancelled { .. } => None,
+        };
+        self.commit.as_ref().map(CommitFact::target).or_else(proposed)
+    }
+
     /// Why we refused, if we did and this build knows the reason.
     pub(crate) fn refused(&self) -> Option<Refusal> {
-        let End::Refused { refusal } = &self.end.as_ref()?.end else { return None };
+        let End::Refused { refusal, .. } = &self.end.as_ref()?.end else { return None };
         refusal.read()
     }
 

@@ -2,8 +2,8 @@
 //! of its own, which goes through every gate again; the request brings along what the person who pressed the
 //! button was shown.
 
-use super::Place;
-use crate::image::Tag;
+use super::{Place, Riders, TargetPlan};
+use crate::image::{Digest, Tag};
 use crate::names::{CommitSha, DeploymentId, SlackUser};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,36 @@ pub struct Approval {
     pub at: Timestamp,
 }
 
+/// What people were shown when they approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    pub digest: Option<Digest>,
+    /// What is replaced.
+    pub before: Option<String>,
+    /// The commits of other people that go live with it. `None`: nobody could tell.
+    pub riders: Option<Vec<CommitSha>>,
+}
+
+impl From<&TargetPlan> for Shown {
+    fn from(plan: &TargetPlan) -> Self {
+        let riders = match &plan.riders {
+            Riders::FirstDeploy | Riders::Since { more: true, .. } => None,
+            Riders::Since { commits, more: false } => Some(commits.iter().map(|rider| rider.sha.clone()).collect()),
+        };
+        Self { digest: plan.digest.clone(), before: plan.before.clone(), riders }
+    }
+}
+
+/// What the person was told who presses *Deploy anyway*.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warned {
+    /// This version was rolled back.
+    RolledBack,
+    /// This image stands behind the tag now, and another one did before.
+    Image(Digest),
+}
+
 /// Where a request came from. `of` is the deployment, or the preview, whose message has the button.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,20 +54,27 @@ pub enum Origin {
     Typed,
     /// *Retry* of a deployment that came to nothing. `head`: the commit that its button was bound to, if any.
     Retry { of: DeploymentId, head: Option<CommitSha>, was: Box<Origin> },
-    /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` is what was shown; a
-    /// rollback has none.
-    Shown { of: DeploymentId, head: Option<CommitSha> },
+    /// *Deploy* below a preview, or below a refusal that a moment has cured. `head` and `digest` are what was
+    /// shown; a rollback has no `head`.
+    Shown { of: DeploymentId, head: Option<CommitSha>, digest: Option<Digest> },
     /// *Roll back* below the message of `takes_away`. The button is void once another version was deployed.
     RollBack { of: DeploymentId, takes_away: Tag },
-    /// *Deploy anyway*: the person was told that this version was rolled back.
-    Anyway { of: DeploymentId, head: CommitSha, was: Box<Origin> },
+    /// *Deploy anyway*: the person was told something first.
+    Anyway { of: DeploymentId, head: CommitSha, warned: Warned, was: Box<Origin> },
     /// *Deploy it*: the person was told that the commit `wrote`, which is not ours, put the tag into
     /// the file.
     TakeOver { of: DeploymentId, wrote: CommitSha, head: Option<CommitSha>, was: Box<Origin> },
     /// *Deploy* below the announcement of a push. The last of its commits wrote what is in the file.
     Pushed { wrote: Vec<CommitSha> },
     /// Others approved the deployment `of`. It goes on as this one, in the same message.
-    Approved { of: DeploymentId, head: Option<CommitSha>, given: Vec<Approval>, place: Option<Place>, was: Box<Origin> },
+    Approved {
+        of: DeploymentId,
+        head: Option<CommitSha>,
+        shown: Shown,
+        given: Vec<Approval>,
+        place: Option<Place>,
+        was: Box<Origin>,
+    },
 }
 
 impl Origin {
@@ -63,6 +100,17 @@ impl Origin {
         }
     }
 
+    /// The image that the person was shown, and so means.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Shown { digest, .. } => digest.as_ref(),
+            Self::Anyway { warned: Warned::Image(digest), .. } => Some(digest),
+            // An approval that is out of date is asked for again.
+            Self::Approved { .. } => None,
+            other => other.was().and_then(Self::digest),
+        }
+    }
+
     /// The deployment that it tries again.
     pub fn retried(&self) -> Option<&DeploymentId> {
         match self {
@@ -78,6 +126,12 @@ impl Origin {
         given
     }
 
+    /// What they were shown.
+    pub fn approved(&self) -> Option<&Shown> {
+        let Self::Approved { shown, .. } = self else { return None };
+        Some(shown)
+    }
+
     /// The request that this one repeats, or goes on with, and what its asker knew.
     fn was(&self) -> Option<&Self> {
         match self {
@@ -91,7 +145,14 @@ impl Origin {
 
     /// The asker knows that this version was rolled back.
     pub fn knows_rolled_back(&self) -> bool {
-        matches!(self, Self::Anyway { .. }) || self.was().is_some_and(Self::knows_rolled_back)
+        matches!(self, Self::Anyway { warned: Warned::RolledBack, .. })
+            || self.was().is_some_and(Self::knows_rolled_back)
+    }
+
+    /// The asker knows that this image stands behind the tag, and that another one did before.
+    pub fn knows_image(&self, digest: &Digest) -> bool {
+        let knows = matches!(self, Self::Anyway { warned: Warned::Image(known), .. } if known == digest);
+        knows || self.was().is_some_and(|was| was.knows_image(digest))
     }
 
     /// The asker knows that this commit of somebody else wrote the tag, and wants a commit of ours for it.
@@ -130,7 +191,7 @@ mod tests {
     fn approved(was: Origin) -> Origin {
         let given = vec![Approval { user: user("U7"), at: at(4) }];
         let (of, head, place) = (id('2'), Some(sha('b')), Some(place("1503435956.000247")));
-        Origin::Approved { of, head, given, place, was: was.inner() }
+        Origin::Approved { of, head, shown: Shown::default(), given, place, was: was.inner() }
     }
 
     fn retry(was: &Origin) -> Origin {
@@ -140,7 +201,7 @@ mod tests {
     #[test]
     fn an_approved_request_knows_what_its_asker_knew() {
         let typed = Origin::Typed;
-        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), was: typed.inner() };
+        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), warned: Warned::RolledBack, was: typed.inner() };
         let take_over = Origin::TakeOver { of: id('1'), wrote: sha('c'), head: None, was: anyway.inner() };
         let approved = approved(take_over);
         assert!(approved.knows_rolled_back() && approved.takes_over(&sha('c')) && !approved.takes_over(&sha('d')));
@@ -150,7 +211,12 @@ mod tests {
 
     #[test]
     fn a_retry_keeps_the_commit_and_needs_new_approvals() {
-        let retry = retry(&approved(Origin::Anyway { of: id('1'), head: sha('a'), was: Box::default() }));
+        let retry = retry(&approved(Origin::Anyway {
+            of: id('1'),
+            head: sha('a'),
+            warned: Warned::RolledBack,
+            was: Box::default(),
+        }));
         assert!(retry.knows_rolled_back());
         assert_eq!((retry.head(), retry.approvals(), retry.place()), (Some(&sha('b')), &[][..], None));
         assert_eq!((retry.of(), retry.retried()), (Some(&id('3')), Some(&id('3'))));
@@ -162,7 +228,7 @@ mod tests {
         let roll_back = Origin::RollBack { of: id('1'), takes_away: tag.clone() };
         assert_eq!(retry(&roll_back).takes_away(), Some(&tag));
         assert_eq!(approved(roll_back.clone()).takes_away(), Some(&tag));
-        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), was: roll_back.inner() };
+        let anyway = Origin::Anyway { of: id('1'), head: sha('a'), warned: Warned::RolledBack, was: roll_back.inner() };
         assert_eq!(anyway.takes_away(), None);
     }
 

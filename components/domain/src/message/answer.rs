@@ -156,6 +156,7 @@ pub fn history(
             _ => ":hourglass_flowing_sand: under way",
         };
         let mut notes = Vec::new();
+        notes.extend(commit.target().digest.as_ref().map(|digest| code(digest.short())));
         notes.extend(commit.target().rollback.then(|| "rollback".to_owned()));
         notes.extend(committed.reused.then(|| "same commit again".to_owned()));
         notes.extend(approved_by(&commit.granted));
@@ -215,7 +216,7 @@ fn not_deployed(facts: &Facts) -> Option<String> {
     let why = match (&end.end, rejected) {
         (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
         (End::Refused { .. }, None) if facts.is_approved() => return None,
-        (End::Refused { refusal }, None) => match refusal.read() {
+        (End::Refused { refusal, .. }, None) => match refusal.read() {
             Some(refusal) => sentence::problem(&refusal).trim_end_matches('.').to_owned(),
             None => "refused".to_owned(),
         },

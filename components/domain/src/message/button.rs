@@ -5,8 +5,9 @@
 use super::text::{clip, length};
 use crate::command::{DeployWords, Scope, TargetWords};
 use crate::deployment::{End, Facts, LastWord, State, Waiting};
+use crate::image::Digest;
 use crate::names::{CommitSha, DeploymentId, SlackUser, Target};
-use crate::refusal::Refusal;
+use crate::refusal::{MovedTag, Refusal};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ pub enum Button {
         /// The hook that runs in it, for the question. A pressed button does not carry the hook.
         hook: Option<String>,
     },
-    /// Deploys a version although it was rolled back.
+    /// Deploys a version although something speaks against it: the message says what.
     DeployAnyway(DeploymentId),
     /// Deploys what somebody else has written into the file, with a commit of ours.
     TakeOver(DeploymentId),
@@ -59,6 +60,9 @@ pub struct Offer {
     pub words: DeployWords,
     /// Its commit when it was shown; none for a rollback, whose version does not move.
     pub head: Option<CommitSha>,
+    /// Its image when it was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
 }
 
 /// What the announcement of a push offers.
@@ -150,7 +154,7 @@ impl Button {
             Self::Approve(_) => ("Approve", Some("primary"), None),
             Self::Reject(_) => ("Reject", Some("danger"), None),
             Self::DeployAnyway(_) => {
-                ("Deploy anyway", Some("danger"), Some("This version was rolled back before. Deploy it again?"))
+                ("Deploy anyway", Some("danger"), Some("The message says what speaks against it. Deploy it?"))
             }
             Self::TakeOver(_) | Self::DeployPushed(_) => (
                 if matches!(self, Self::TakeOver(_)) { "Deploy it" } else { "Deploy" },
@@ -221,10 +225,14 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
     match facts.end.as_ref().map(|end| &end.end) {
         None => vec![Button::Cancel(id())],
         Some(End::Failed { .. } | End::Cancelled { .. }) => vec![Button::Retry(id())],
-        Some(End::Refused { refusal }) => match refusal.read() {
+        Some(End::Refused { refusal, .. }) => match refusal.read() {
             Some(Refusal::NeedsApproval { .. }) if is_rejected(facts) => Vec::new(),
             Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
-            Some(Refusal::WasRolledBack { .. }) => vec![Button::DeployAnyway(id())],
+            Some(
+                Refusal::WasRolledBack { .. } | Refusal::ImageMoved { todo: MovedTag::AskedAgain, head: Some(_), .. },
+            ) => {
+                vec![Button::DeployAnyway(id())]
+            }
             Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],
             Some(Refusal::Locked { target, everything, since, .. }) => {
                 let scope = if everything { Scope::Everything } else { scope(&target) };

@@ -202,7 +202,7 @@ fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
 
 fn ended(facts: &Facts, end: &End) -> (&'static str, String) {
     match end {
-        End::Refused { refusal } => match refusal.read() {
+        End::Refused { refusal, .. } => match refusal.read() {
             Some(refusal @ Refusal::NeedsApproval { .. }) => approvals(facts, &refusal),
             Some(refusal) => (":no_entry:", sentence::refusal(&refusal)),
             None => (":no_entry:", "not deployed. Type the command again to see why.".to_owned()),
@@ -258,19 +258,19 @@ fn status(facts: &Facts) -> (&'static str, String) {
 fn details(facts: &Facts) -> Vec<String> {
     let mut parts = Vec::new();
     parts.extend(facts.request.as_ref().map(|request| format!("asked by <@{}>", request.user)));
-    if let Some(commit) = &facts.commit {
-        let plan = commit.target();
+    if let Some(plan) = facts.plan() {
         parts.push(match &plan.before {
             Some(before) if before != plan.tag.as_str() => format!("{} → {}", code(before), code(&plan.tag)),
             _ => code(&plan.tag),
         });
+        parts.extend(plan.digest.as_ref().map(|digest| code(digest.short())));
         parts.extend(plan.taken.as_ref().map(|taken| {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             format!("put into Git by {by} in {}", code(taken.wrote.short()))
         }));
-        parts.extend(approved_by(&commit.granted));
+        parts.extend(facts.commit.as_ref().and_then(|commit| approved_by(&commit.granted)));
         parts.extend(source_title(&plan.source));
-        if let Some(committed) = &facts.committed {
+        if let Some((commit, committed)) = facts.commit.as_ref().zip(facts.committed.as_ref()) {
             let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
             parts.push(link(&url, &format!("commit {}", committed.sha.short())));
         }
@@ -291,9 +291,10 @@ pub(super) fn source_title(source: &Source) -> Option<String> {
 
 /// Other people's commits that go live with this one: shown before the sync, and true after it.
 fn riders(facts: &Facts) -> Option<String> {
-    let commit = facts.commit.as_ref().filter(|_| facts.end.is_none() || facts.watch_speaks())?;
-    match &commit.target().riders {
-        Riders::FirstDeploy => Some(first_deploy(&commit.target().target, "goes")),
+    let is_open = facts.end.is_none() || facts.watch_speaks() || facts.waits_for_approval();
+    let plan = facts.plan().filter(|_| is_open)?;
+    match &plan.riders {
+        Riders::FirstDeploy => Some(first_deploy(&plan.target, "goes")),
         Riders::Since { commits, more } => {
             let line = |rider: &Rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT));
             let lines: Vec<String> = commits.iter().take(3).map(line).collect();

@@ -5,7 +5,7 @@ use super::blocks::{Message, context};
 use super::button::{Button, Offer};
 use super::deployment::{first_deploy, new_in_it, source_title, uncounted, wants_override, whose};
 use super::sentence;
-use super::text::{SHORT, clip, code, escape, length, one_way, words};
+use super::text::{SHORT, code, escape, length, one_way, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
 use crate::names::FilePath;
 use crate::refusal::Refusal;
@@ -31,7 +31,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     let mut lines = vec![format!(":mag: *{title}*  only a preview, nothing is changed.")];
     let mut about: Vec<String> = source_title(source).into_iter().collect();
     about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
-    about.extend(plan.digest.as_ref().map(|digest| code(clip(&digest.to_string(), 20))));
+    about.extend(plan.digest.as_ref().map(|digest| code(digest.short())));
     about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));
     for (path, before, after) in preview.files {

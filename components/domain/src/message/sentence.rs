@@ -7,8 +7,9 @@ use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::ChecksState;
+use crate::image::Digest;
 use crate::names::GitHubLogin;
-use crate::refusal::{NotAllowed, Refusal, Right, Uncounted};
+use crate::refusal::{MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 
 /// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
@@ -118,6 +119,15 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let commit = head.as_ref().map(|head| format!(" (commit {})", code(head.short()))).unwrap_or_default();
             format!("there is no image {} in {} yet{commit}.", code(tag), code(image))
         }
+        Refusal::NoDigest { target, image } => {
+            format!("the registry names no digest of {}, so nobody could say which image {target} gets.", code(image))
+        }
+        Refusal::ImageMoved { tag, was, is, .. } => format!(
+            "the image behind {} has changed: it was {} and is {} now.",
+            code(tag),
+            code(was.short()),
+            code(is.short())
+        ),
         Refusal::NoValuesFile { path, repo } => format!("there is no {} in {repo}.", code(path)),
         Refusal::Edit { path, why } => edit_problem(&code(path), why),
         Refusal::AlreadyWritten { tag, by, commit, .. } => {
@@ -190,11 +200,12 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let by = some(&by, "and");
             format!("this would also ship {changes} by {by} that {are} live yet, and {target} doesn't allow that.")
         }
-        Refusal::NeedsApproval { tag, count, users, groups, .. } => {
+        Refusal::NeedsApproval { tag, count, users, groups, changed, .. } => {
+            let since = changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
             let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
             let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
             let needs = counted(u32::from(*count), "approval");
-            format!("{} needs {needs} by {}.", code(tag), some(&by, "or"))
+            format!("{} needs {needs} by {}.{since}", code(tag), some(&by, "or"))
         }
         Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
@@ -317,6 +328,23 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::AutoSyncIsOn { .. } => {
             "Add `sync: auto` to it in `deploy-bot.yaml`, or switch auto-sync off, then try again."
         }
+        Refusal::NoDigest { .. } => {
+            "Ask whoever runs the registry. Without `approvals` and `immutable` I would deploy it."
+        }
+        Refusal::ImageMoved { todo: MovedTag::AskedAgain, .. } => {
+            "Somebody pushed that tag again. Press *Deploy anyway* if you do mean the new image."
+        }
+        Refusal::ImageMoved { todo: MovedTag::ByOwner { overridable: true }, .. } => {
+            "So this would not bring back what ran. An owner can go ahead by adding `override` and the reason to the command."
+        }
+        Refusal::ImageMoved { target, todo: MovedTag::ByOwner { overridable: false }, .. } => {
+            return format!(
+                "So this would not bring back what ran. An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."
+            );
+        }
+        Refusal::ImageMoved { todo: MovedTag::Never, .. } => {
+            "Its tags may not move (`immutable`). Find out who pushed it again, and deploy a new commit."
+        }
         Refusal::NoValuesFile { .. } => "Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.",
         Refusal::Edit { why, .. } => edit_remedy(why),
         Refusal::AlreadyWritten { .. } => "Press *Deploy it* to roll it out now.",
@@ -384,6 +412,24 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::TooLate { .. } => "Try again. If it keeps failing, tell whoever runs me.",
     };
     text.to_owned()
+}
+
+/// Why approvals that were given do not count.
+fn since_approved(changed: &SinceApproved) -> String {
+    let image = |digest: &Option<Digest>| digest.as_ref().map_or("unknown".to_owned(), |digest| code(digest.short()));
+    let version = |tag: &Option<String>| tag.as_ref().map_or("nothing".to_owned(), code);
+    let what = match changed {
+        SinceApproved::Image { was, is } => {
+            format!("the image behind the tag has changed: it was {} and is {} now", image(was), image(is))
+        }
+        SinceApproved::Riders { count: 1 } => "one more commit would go live with it".to_owned(),
+        SinceApproved::Riders { count } => format!("{count} more commits would go live with it"),
+        SinceApproved::Uncounted => "I can't tell any more what would go live with it".to_owned(),
+        SinceApproved::Replaced { was, is } => {
+            format!("it would replace {}, and no more {}", version(is), version(was))
+        }
+    };
+    format!("It was approved, but since then {what}.")
 }
 
 fn name(system: System) -> &'static str {

@@ -98,6 +98,8 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::RegistryNotNamed { .. } => "registry not named",
         Refusal::NoImage { .. } => "no image",
         Refusal::NoValuesFile { .. } => "no values file",
+        Refusal::NoDigest { .. } => "no digest",
+        Refusal::ImageMoved { .. } => "image moved",
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
@@ -134,7 +136,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 47, "one of each");
+    assert_eq!(names.len(), 49, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -451,14 +453,16 @@ fn notes_are_said_while_they_are_true() {
 fn an_end_before_the_commit() {
     let ended =
         |end| before_commit(&id('1'), &Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }, None);
-    let refused =
-        End::Refused { refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into() };
+    let refused = End::Refused {
+        refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into(),
+        plan: None,
+    };
     insta::assert_snapshot!(show(&ended(refused)), @"
     checkout #42 – not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [section] :no_entry: *checkout #42*  not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.
     [context] asked by <@U2CERLKJA>
     ");
-    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap() };
+    let newer = End::Refused { refusal: serde_json::from_str(r#"{"full_moon": {}}"#).unwrap(), plan: None };
     let failed = End::Failed { fault: Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut) };
     let marked = |end| ended(end).blocks[0]["text"]["text"].as_str().unwrap().to_owned();
     insta::assert_snapshot!(list_of([

@@ -19,6 +19,29 @@ fn target() -> Target {
     Target { app: AppName::parse("checkout").unwrap(), environment: EnvironmentName::parse("production").unwrap() }
 }
 
+fn digest(digit: char) -> Digest {
+    Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap()
+}
+
+fn moved(todo: MovedTag) -> Refusal {
+    let (was, is) = (digest('a'), digest('b'));
+    Refusal::ImageMoved { target: Box::new(target()), tag: target_plan().tag, head: Some(sha('a')), was, is, todo }
+}
+
+/// It was approved, but something has changed.
+fn again(changed: SinceApproved) -> Refusal {
+    Refusal::NeedsApproval {
+        target: Box::new(target()),
+        head: Some(sha('a')),
+        tag: target_plan().tag,
+        count: 1,
+        users: vec![user("U2")],
+        groups: Vec::new(),
+        until: at(3600),
+        changed: Some(changed),
+    }
+}
+
 pub fn every_refusal() -> Vec<Refusal> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let catalog = || path("deploy-bot.yaml");
@@ -105,6 +128,11 @@ pub fn every_refusal() -> Vec<Refusal> {
             tag: Tag::parse("faster-cart-aaaaaaa").unwrap(),
             head: Some(sha('a')),
         },
+        Refusal::NoDigest { target: Box::new(target()), image: target_plan().image_ref() },
+        moved(MovedTag::AskedAgain),
+        moved(MovedTag::ByOwner { overridable: true }),
+        moved(MovedTag::ByOwner { overridable: false }),
+        moved(MovedTag::Never),
         Refusal::NoValuesFile { path: path("checkout/values.yaml"), repo: repo("acme/gitops") },
         Refusal::Edit { path: path("checkout/values.yaml"), why: EditRefusal::Truncated },
         Refusal::AlreadyWritten {
@@ -199,7 +227,15 @@ pub fn every_refusal() -> Vec<Refusal> {
             users: vec![user("U2")],
             groups: vec![SlackGroup::parse("S1").unwrap()],
             until: at(3600),
+            changed: None,
         },
+        again(SinceApproved::Image { was: Some(digest('a')), is: Some(digest('b')) }),
+        again(SinceApproved::Image { was: None, is: Some(digest('b')) }),
+        again(SinceApproved::Riders { count: 1 }),
+        again(SinceApproved::Riders { count: 2 }),
+        again(SinceApproved::Uncounted),
+        again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: Some("main-89abcde".to_owned()) }),
+        again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: None }),
         Refusal::Frozen { target: target(), until: at(3600), overridable: true },
         Refusal::Frozen { target: target(), until: at(3600), overridable: false },
         Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true },

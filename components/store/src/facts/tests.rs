@@ -88,9 +88,9 @@ fn every_fact_is_read_as_it_was_written() {
     same(&StopFact { by: user("U1"), of: id('2') });
     same(&push());
     for refusal in domain::refusal::samples::every_refusal() {
-        let stored = EndFact { at: at(5), end: End::Refused { refusal: (&refusal).into() } };
+        let stored = EndFact { at: at(5), end: End::Refused { refusal: (&refusal).into(), plan: None } };
         same(&stored);
-        let End::Refused { refusal: stored } = stored.end else { panic!() };
+        let End::Refused { refusal: stored, .. } = stored.end else { panic!() };
         assert_eq!(stored.read(), Some(refusal));
     }
     same(&ApprovalsFact::default());

@@ -4,9 +4,9 @@ use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Fields, Value, error, is_none, read_duration, read_small_number};
 use crate::catalog::people::{People, read_people};
-use crate::deployment::Granted;
+use crate::deployment::{Granted, Riders, Shown, TargetPlan};
 use crate::names::SlackUser;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, SinceApproved};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -49,14 +49,23 @@ impl Gate for Option<Approvals> {
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
         let Some(approvals) = self else { return Ok(Granted::default()) };
-        let approved_by = approvals.given(case)?;
+        let plan = case.plan;
+        // Nobody could say what people approve.
+        if plan.digest.is_none() {
+            return Err(
+                Refusal::NoDigest { target: Box::new(case.asked.target.clone()), image: plan.image_ref() }.into()
+            );
+        }
+        let changed = case.origin.approved().and_then(|shown| since_approved(shown, plan));
+        let approved_by = if changed.is_some() { Vec::new() } else { approvals.given(case)? };
         if approved_by.len() >= usize::from(approvals.count) {
             return Ok(Granted { approved_by, ..Granted::default() });
         }
         Err(Refusal::NeedsApproval {
             target: Box::new(case.asked.target.clone()),
-            head: case.source.head.clone(),
-            tag: case.tag.clone(),
+            head: plan.source.head.clone(),
+            tag: plan.tag.clone(),
+            changed,
             count: approvals.count,
             users: approvals.by.users.clone(),
             groups: approvals.by.groups.clone(),
@@ -74,11 +83,11 @@ impl Gate for Option<Approvals> {
 }
 
 impl Approvals {
-    /// Whose approvals count: each person once. They were given to this very commit: the button names the
-    /// commit, or it is of a rollback, whose version does not change.
+    /// Whose approvals count: each person once. They were given to what is planned now: the button names the
+    /// commit, and the rest was compared.
     fn given(&self, case: &Case<'_>) -> Result<Vec<SlackUser>, Unmet> {
         let mut by = Vec::new();
-        for approval in case.approvals {
+        for approval in case.origin.approvals() {
             let counts = approval.user != *case.asked.user
                 && !by.contains(&approval.user)
                 && case.asked.now.since(approval.at) < self.expires;
@@ -90,21 +99,93 @@ impl Approvals {
     }
 }
 
+/// What is not as people saw it when they approved. What goes live with it may have become less.
+fn since_approved(shown: &Shown, plan: &TargetPlan) -> Option<SinceApproved> {
+    if shown.digest != plan.digest {
+        return Some(SinceApproved::Image { was: shown.digest.clone(), is: plan.digest.clone() });
+    }
+    let new = match (&plan.riders, &shown.riders) {
+        (_, None) => 0,
+        (Riders::FirstDeploy | Riders::Since { more: true, .. }, Some(_)) => return Some(SinceApproved::Uncounted),
+        (Riders::Since { commits, more: false }, Some(known)) => {
+            commits.iter().filter(|rider| !known.contains(&rider.sha)).count()
+        }
+    };
+    if new > 0 {
+        return Some(SinceApproved::Riders { count: u32::try_from(new).unwrap_or(u32::MAX) });
+    }
+    // What is there already replaces nothing.
+    let is_there = plan.before.as_deref() == Some(plan.tag.as_str());
+    (shown.before != plan.before && !is_there)
+        .then(|| SinceApproved::Replaced { was: shown.before.clone(), is: plan.before.clone() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::catalog::gates::tests::Example;
-    use crate::deployment::Approval;
-    use crate::deployment::samples::{at, user};
+    use crate::deployment::samples::{at, id, sha, user};
+    use crate::deployment::{Approval, Origin, Rider};
+    use crate::image::Digest;
     use crate::names::SlackGroup;
+
+    /// Approved by these, at these seconds, as it was planned.
+    fn approved(given: &[(&str, u64)], plan: &TargetPlan) -> Origin {
+        let given = given.iter().map(|(by, second)| Approval { user: user(by), at: at(*second) }).collect();
+        Origin::Approved { of: id('2'), head: None, shown: plan.into(), given, place: None, was: Box::default() }
+    }
+
+    fn rides(digits: &str, more: bool) -> Riders {
+        let rider = |digit| Rider { sha: sha(digit), who: "bob".to_owned(), headline: "Raise limits".to_owned() };
+        Riders::Since { commits: digits.chars().map(rider).collect(), more }
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_approved_is_asked_again() {
+        let gate = Some(Approvals {
+            count: 1,
+            by: People { users: vec![user("U2")], ..People::default() },
+            expires: Duration::from_secs(1800),
+        });
+        let digest = |digit: char| Some(Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap());
+        let check = |shown: fn(&mut TargetPlan), now: fn(&mut TargetPlan), expected: &str| {
+            let mut example = Example::new();
+            example.plan.riders = rides("bc", false);
+            let mut plan = example.plan.clone();
+            shown(&mut plan);
+            now(&mut example.plan);
+            example.origin = approved(&[("U2", 3000)], &plan);
+            let said = example.check(&gate);
+            assert!(said.contains(expected), "{said}");
+        };
+        check(|_| {}, |_| {}, "passes by U2");
+        check(|_| {}, |plan| plan.riders = rides("c", false), "passes by U2");
+        check(|_| {}, |plan| plan.riders = rides("abc", false), "since then one more commit would go live with it");
+        check(|_| {}, |plan| plan.riders = rides("abcd", false), "since then 2 more commits");
+        check(|_| {}, |plan| plan.riders = rides("bc", true), "can't tell any more what would go live");
+        check(|plan| plan.riders = rides("b", true), |plan| plan.riders = rides("abc", true), "passes by U2");
+        check(
+            |plan| plan.before = Some("v1".to_owned()),
+            |plan| plan.before = Some("v2".to_owned()),
+            "it would replace `v2`, and no more `v1`",
+        );
+        let mut example = Example::new();
+        let mut other = example.plan.clone();
+        other.digest = digest('b');
+        example.origin = approved(&[("U2", 3000)], &other);
+        let said = example.check(&gate);
+        assert!(said.contains("it was `sha256:bbbbbbbbbbbb` and is `sha256:aaaaaaaaaaaa` now"), "{said}");
+        example.plan.digest = None;
+        assert!(example.check(&gate).contains("the registry names no digest"));
+    }
 
     #[test]
     fn enough_of_those_who_are_named_have_to_agree_in_time() {
         let by = People { users: vec![user("U1"), user("U2")], groups: vec![SlackGroup::parse("S1").unwrap()] };
         let gate = |count| Some(Approvals { count, by: by.clone(), expires: Duration::from_secs(1800) });
         let check = |count: u8, given: &[(&str, u64)], expected: &str| {
-            let approvals = given.iter().map(|(by, second)| Approval { user: user(by), at: at(*second) }).collect();
-            let said = Example { approvals, groups: vec![("U3", "S1")], ..Example::new() }.check(&gate(count));
+            let origin = approved(given, &Example::new().plan);
+            let said = Example { origin, groups: vec![("U3", "S1")], ..Example::new() }.check(&gate(count));
             let start = said.split(" by <!subteam").next().unwrap();
             let slack = said.find(" (U").and_then(|at| said.get(at..)).unwrap_or_default();
             assert!(format!("{start}{slack}").starts_with(expected), "{said}");

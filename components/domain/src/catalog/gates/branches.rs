@@ -30,10 +30,10 @@ impl Gate for Vec<BranchGlob> {
     }
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
-        if takes(self, &case.source.branch) {
+        if takes(self, &case.plan.source.branch) {
             return Ok(Granted::default());
         }
-        let (target, branch) = (case.asked.target.clone(), case.source.branch.clone());
+        let (target, branch) = (case.asked.target.clone(), case.plan.source.branch.clone());
         let allowed = self.iter().take(LISTED).map(ToString::to_string).collect();
         Err(Refusal::BranchNotAllowed { target, branch, allowed }.into())
     }

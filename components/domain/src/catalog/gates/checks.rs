@@ -29,7 +29,7 @@ impl Gate for Checks {
             return Ok(Granted::default());
         }
         // What ran before our first deploy has no commit that we know.
-        let Some(head) = case.source.head.clone() else { return Ok(Granted::default()) };
+        let Some(head) = case.plan.source.head.clone() else { return Ok(Granted::default()) };
         let target = case.asked.target.clone();
         Err(Refusal::ChecksNotPassed { target, head, state: case.checks }.into())
     }

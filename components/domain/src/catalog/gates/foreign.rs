@@ -28,7 +28,7 @@ impl Gate for ForeignChanges {
         let asked = &case.asked;
         let (target, overridable) = (asked.target.clone(), !asked.owners.is_empty());
         let uncounted = |why| Refusal::UncountedChanges { target: target.clone(), why, overridable };
-        let refusal = match (self, case.riders) {
+        let refusal = match (self, &case.plan.riders) {
             (Self::Warn, _) => return Ok(Granted::default()),
             // What cannot be counted to its end is refused.
             (Self::Refuse, Riders::FirstDeploy) => uncounted(Uncounted::NothingKnown),
@@ -76,7 +76,7 @@ mod tests {
         let uncounted = "not deployed: I can't tell whether other people's changes would go live with it";
         let said = example.check(&ForeignChanges::Refuse);
         assert!(said.starts_with(&format!("{uncounted} (I know of no version of")), "{said}");
-        example.riders = Riders::Since { commits: Vec::new(), more: true };
+        example.plan.riders = Riders::Since { commits: Vec::new(), more: true };
         let said = example.check(&ForeignChanges::Refuse);
         assert!(said.starts_with(&format!("{uncounted} (the live version is older")), "{said}");
         assert_eq!(example.check(&ForeignChanges::Warn), "passes");
@@ -84,9 +84,9 @@ mod tests {
         example.owners = People { users: vec![user("U1")], ..People::default() };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes overridden (hotfix)");
         (example.override_reason, example.owners) = (None, People::default());
-        example.riders = Riders::Since { commits: Vec::new(), more: false };
+        example.plan.riders = Riders::Since { commits: Vec::new(), more: false };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "all of them are ours");
-        example.riders = Riders::Since { commits, more: false };
+        example.plan.riders = Riders::Since { commits, more: false };
         assert_eq!(example.check(&ForeignChanges::Warn), "passes");
         let said = example.check(&ForeignChanges::Refuse);
         assert!(said.starts_with("not deployed: this would also ship 3 config changes by bob and eve"), "{said}");

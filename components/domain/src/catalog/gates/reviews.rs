@@ -32,7 +32,7 @@ impl Gate for Option<Reviews> {
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
         let Some(reviews) = self.filter(|_| !case.stands_still) else { return Ok(Granted::default()) };
-        let (source, target) = (case.source, Box::new(case.asked.target.clone()));
+        let (source, target) = (&case.plan.source, Box::new(case.asked.target.clone()));
         // What ran before our first deploy has no commit that we know.
         let Some(head) = &source.head else { return Ok(Granted::default()) };
         let Reference::PullRequest(number) = source.reference else {
@@ -72,8 +72,8 @@ impl Gate for Option<Reviews> {
 
     fn in_preview(&self, case: &Case<'_>) -> Option<String> {
         let reviews =
-            self.filter(|_| !case.stands_still && matches!(case.source.reference, Reference::PullRequest(_)))?;
-        Some(format!("reviews: {} of {}", approving(case.reviews, case.source).count(), reviews.count))
+            self.filter(|_| !case.stands_still && matches!(case.plan.source.reference, Reference::PullRequest(_)))?;
+        Some(format!("reviews: {} of {}", approving(case.reviews, &case.plan.source).count(), reviews.count))
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_branch_is_refused_and_an_earlier_version_passes() {
         let mut example = reviewed(&[]);
-        example.source.reference = Reference::Branch(example.source.branch.clone());
+        example.plan.source.reference = Reference::Branch(example.plan.source.branch.clone());
         insta::assert_snapshot!(example.check(&ONE), @"not deployed: checkout@production takes only reviewed pull requests, and `faster-cart` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.");
         assert_eq!(example.in_preview(&ONE), None);
         example.stands_still = true;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::catalog::tests::{SHORTEST, app, wrong};
 use crate::catalog::{Catalog, Environment};
+use crate::deployment::Riders;
 use crate::deployment::samples::{at, commit, user};
 use crate::message;
 use crate::names::{BranchName, EnvironmentName};
@@ -14,13 +15,12 @@ pub(super) struct Example {
     pub(super) user: SlackUser,
     pub(super) channel: SlackChannel,
     pub(super) override_reason: Option<&'static str>,
-    pub(super) source: Source,
-    pub(super) tag: Tag,
+    pub(super) plan: TargetPlan,
+    pub(super) deployed: Option<Digest>,
     pub(super) stands_still: bool,
     pub(super) checks: Option<ChecksState>,
     pub(super) reviews: ReviewsState,
-    pub(super) riders: Riders,
-    pub(super) approvals: Vec<Approval>,
+    pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
 }
 
@@ -28,18 +28,21 @@ impl Example {
     pub(super) fn new() -> Self {
         let plan = commit().plan.targets.first().clone();
         Self {
-            target: Target { environment: EnvironmentName::parse("production").unwrap(), ..plan.target },
+            target: Target { environment: EnvironmentName::parse("production").unwrap(), ..plan.target.clone() },
             owners: People::default(),
             user: user("U1"),
             channel: SlackChannel::parse("C1").unwrap(),
             override_reason: None,
-            source: plan.source,
-            tag: plan.tag,
+            plan: TargetPlan {
+                digest: Some(Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap()),
+                riders: Riders::FirstDeploy,
+                ..plan
+            },
+            deployed: None,
             stands_still: false,
             checks: None,
             reviews: ReviewsState::default(),
-            riders: Riders::FirstDeploy,
-            approvals: Vec::new(),
+            origin: Origin::Typed,
             groups: Vec::new(),
         }
     }
@@ -52,13 +55,12 @@ impl Example {
     fn case<'a>(&'a self, members: &'a Members) -> Case<'a> {
         Case {
             asked: self.asked(members),
-            source: &self.source,
-            tag: &self.tag,
+            plan: &self.plan,
+            deployed: self.deployed.as_ref(),
             stands_still: self.stands_still,
             checks: self.checks,
             reviews: &self.reviews,
-            riders: &self.riders,
-            approvals: &self.approvals,
+            origin: &self.origin,
             requested: at(0),
         }
     }

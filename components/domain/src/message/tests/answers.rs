@@ -58,6 +58,7 @@ fn linked_request() -> RequestFact {
     let origin = crate::deployment::Origin::Approved {
         of: id('2'),
         head: None,
+        shown: crate::deployment::Shown::default(),
         given: Vec::new(),
         place: Some(crate::deployment::samples::place("1503435956.000247")),
         was: Box::default(),
@@ -299,7 +300,7 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
         changes,
         gates: &["checks passed".to_owned()],
         problem,
-        offer: Offer { of: id('1'), by: request().user, words: request().words, head },
+        offer: Offer { of: id('1'), by: request().user, words: request().words, head, digest: None },
     }))
 }
 
@@ -323,7 +324,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     ), @r#"
     :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
     [section] :mag: *checkout `faster-cart-aaaaaaa`*  only a preview, nothing is changed.
-    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  `sha256:a1b2a1b2a1b2…`  ·  checks passed
+    <https://github.com/acme/checkout/pull/42|Make the cart faster>  ·  commit `aaaaaaa`  ·  `sha256:a1b2a1b2a1b2`  ·  checks passed
     In `checkout/values.yaml`:
     ```
        3 -   tag: "main-1234567" # by deploy-bot
@@ -407,7 +408,7 @@ fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
         changes: None,
         gates: &["no checks".to_owned()],
         problem: None,
-        offer: Offer { of: id('1'), by: request().user, words: request().words, head: None },
+        offer: Offer { of: id('1'), by: request().user, words: request().words, head: None, digest: None },
     });
     let shown = show(&message);
     assert!(shown.contains("```\n(this version is already there)```") && shown.contains("no checks"), "{shown}");

@@ -188,7 +188,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 minutes: 3,
             },
         ];
-        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into() });
+        let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plan: None });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
             let about = format!("{end:?}").chars().take(60).collect::<String>();
             let facts = Facts { end: Some(EndFact { at: at(5), end }), ..asked_only.clone() };
@@ -276,7 +276,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
             Refusal::Syntax { verb, .. } => {
                 Refusal::Syntax { problem: crate::text::quoted(&text), verb, right: Some(Right::Like(text)) }
             }
-            Refusal::NeedsApproval { target, head, tag, until, .. } => Refusal::NeedsApproval {
+            Refusal::NeedsApproval { target, head, tag, until, changed, .. } => Refusal::NeedsApproval {
                 target,
                 head,
                 tag,
@@ -284,6 +284,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 users: vec![user("U7"); 100],
                 groups: vec![SlackGroup::parse("S1").unwrap(); 100],
                 until,
+                changed,
             },
             other => other,
         }
@@ -329,7 +330,7 @@ proptest! {
             call(&facts).iter().for_each(|call| check_message(call, "its call"));
         }
         check_message(&after_commit(&id('1'), &Facts { watch: Some(watch.into()), ..facts.clone() }), "under way");
-        let end = End::Refused { refusal: (&refusal).into() };
+        let end = End::Refused { refusal: (&refusal).into(), plan: None };
         let given = vec![Approval { user: user("U7"), at: at(1) }; 100];
         let facts = Facts {
             committed: None,
@@ -373,7 +374,7 @@ proptest! {
         facts.commit.as_mut().unwrap().target_mut().riders = Riders::Since { commits: vec![rider; count], more: true };
         let mut words = request().words;
         words.override_reason = Some(text.clone());
-        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')) };
+        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None };
         let line = |text: &str| format!("{text}\n").repeat(40);
         for problem in [None, Some(&refusal)] {
             let shown = preview(&Preview {
@@ -446,6 +447,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         by: request().user,
         words,
         head: head.map(|head| CommitSha::parse(&head).unwrap()),
+        digest: None,
     });
     let wrote = proptest::collection::vec("[0-9a-f]{40}".prop_map(|text| CommitSha::parse(&text).unwrap()), 0..5);
     let pushed = (name(), proptest::option::of(name()), wrote).prop_map(|(app, environment, wrote)| {
@@ -472,7 +474,7 @@ fn a_button_that_would_carry_too_much_is_not_shown() {
     let mut words = request().words;
     words.what = What::Branch(branch(&"x".repeat(240)));
     words.override_reason = Some("\u{1}".repeat(1000));
-    let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')) };
+    let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None };
     assert_eq!(button::row(&[Button::Deploy(Box::new(offer))]), None);
     assert_eq!(button::row(&[]), None);
 }

@@ -10,7 +10,7 @@ use crate::names::{ArgoApplication, KubeName};
 use crate::nonempty::NonEmpty;
 
 fn refused(refusal: &Refusal) -> Facts {
-    let end = End::Refused { refusal: refusal.into() };
+    let end = End::Refused { refusal: refusal.into(), plan: None };
     Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }
 }
 
@@ -117,6 +117,7 @@ fn a_button_that_does_much_asks_back() {
             by: request().user,
             words: request().words,
             head: Some(sha('a')),
+            digest: None,
         })),
         Button::Unlock {
             scope: Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None }),
@@ -147,7 +148,7 @@ fn a_button_that_does_much_asks_back() {
     Roll back [-] roll_back This deploys the last healthy version before this one, and locks the app until somebody unlocks it. (11111111111111111111111111111111)
     Approve [primary] approve - (11111111111111111111111111111111)
     Reject [danger] reject - (11111111111111111111111111111111)
-    Deploy anyway [danger] deploy_anyway This version was rolled back before. Deploy it again? (11111111111111111111111111111111)
+    Deploy anyway [danger] deploy_anyway The message says what speaks against it. Deploy it? (11111111111111111111111111111111)
     Deploy it [-] take_over This deploys what is in Git now, with everything that people pushed since the live version. (11111111111111111111111111111111)
     Deploy [primary] deploy - ({"of":"11111111111111111111111111111111","by":"U2CERLKJA","words":{"app":"checkout","what":{"pull_request":42}},"head":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"})
     Unlock [-] unlock People can deploy there again. (checkout)
@@ -434,9 +435,19 @@ fn an_end_that_needs_somebody_calls_them_in_the_thread() {
 
 #[test]
 fn whoever_asked_is_not_called_to_approve_it() {
-    let Refusal::NeedsApproval { target, head, tag, count, until, .. } = of_kind("needs approval") else { panic!() };
-    let alone =
-        Refusal::NeedsApproval { target, head, tag, count, until, groups: Vec::new(), users: vec![request().user] };
+    let Refusal::NeedsApproval { target, head, tag, count, until, changed, .. } = of_kind("needs approval") else {
+        panic!()
+    };
+    let alone = Refusal::NeedsApproval {
+        target,
+        head,
+        tag,
+        count,
+        until,
+        groups: Vec::new(),
+        users: vec![request().user],
+        changed,
+    };
     assert_eq!(call(&refused(&alone)).unwrap().text.matches("<@U2CERLKJA>").count(), 1);
 }
 
