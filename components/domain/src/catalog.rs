@@ -18,6 +18,7 @@ pub use gates::{
 pub use people::People;
 
 use crate::application::SyncBy;
+use crate::deployment::folder;
 use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, Target};
 use crate::nonempty::NonEmpty;
@@ -62,6 +63,8 @@ pub struct Environment {
     pub files: NonEmpty<FilePath>,
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
+    /// Files and folders besides, whose changes go live with it: a shared chart, a base.
+    pub watch: Vec<FilePath>,
     /// What Argo CD calls it. Other targets may name the same application.
     pub applications: Applications,
     /// Who may release other people's locks of the environment and override its freeze: its own list, else
@@ -108,6 +111,18 @@ impl Catalog {
             }
         }
         beside
+    }
+
+    /// The folders that only the values files of other targets are in.
+    pub fn folders_of_others(&self, target: &Target) -> Vec<&str> {
+        let mut folders = Vec::new();
+        for app in self.apps.values() {
+            for (name, other) in &app.environments {
+                let is_it = app.name == target.app && *name == target.environment;
+                folders.extend(other.files.iter().filter(|_| !is_it).map(|file| folder(file.as_str())));
+            }
+        }
+        folders
     }
 
     /// Finds what was typed. Without an environment it is `default`, or the only one that the app has.

@@ -86,6 +86,8 @@ pub use fact::*;
 pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin, Shown, Warned};
 pub(crate) use paths::left_out;
+pub use paths::{Reach, folder, is_below};
+
 pub use plan::{COMMITS_READ, GitOpsBranch, Plan, Previous, Reference, Rider, Riders, Source, Taken, TargetPlan};
 pub use proof::{Doubt, Ours, Proof, proof};
 pub use remarks::Remarks;

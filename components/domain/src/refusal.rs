@@ -364,6 +364,15 @@ pub enum Refusal {
         /// There are people who may let them through.
         overridable: bool,
     },
+    /// Files elsewhere in the repository are not as they were, and nobody knows whether the target reads them.
+    ForeignFiles {
+        /// Of what.
+        target: Target,
+        /// Up to five files and folders.
+        paths: Vec<String>,
+        /// There are people who may let them through.
+        overridable: bool,
+    },
     /// Others have to agree first.
     NeedsApproval {
         /// What.
@@ -511,6 +520,7 @@ impl Refusal {
                 | Self::ChecksNotPassed { .. }
                 | Self::NotReviewed { .. }
                 | Self::ForeignChanges { .. }
+                | Self::ForeignFiles { .. }
                 | Self::UncountedChanges { .. }
                 | Self::KeepsMoving { .. }
                 | Self::TooLate { .. }

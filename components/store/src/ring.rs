@@ -199,6 +199,7 @@ mod tests {
                 users: Vec::new(),
                 groups: Vec::new(),
                 until: at(1000),
+                changed: None,
             };
             let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None } };
             save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();

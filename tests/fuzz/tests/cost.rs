@@ -5,16 +5,11 @@
 
 use domain::catalog::{Catalog, LONGEST};
 use domain::values::{LARGEST, TagPath, set_tag};
-use std::time::Instant;
 
-/// Nanoseconds that this thread was on the processor.
+/// How long this thread was on the processor.
 fn worked() -> u64 {
-    // Linux only; elsewhere the wall has to do.
-    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    schedule.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_else(|| {
-        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        START.get_or_init(Instant::now).elapsed().as_nanos() as u64
-    })
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or_default()
 }
 
 fn cost(run: &impl Fn(&[u8]), input: &[u8]) -> u64 {

@@ -93,11 +93,12 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     let request = ask.asker.request(ask.at, words, Origin::Typed);
     let catalog = catalog::read_catalog(cx).await?;
     let site = gates::authorise(cx, &request, &catalog).await?;
-    let (snapshot, login) = prepare::read(&site).await?;
-    catalog::same_catalog(&site, &snapshot).await?;
-    let prepared = prepare::prepare(&site, None, &snapshot, login).await?;
+    let looked = prepare::read(&site).await?;
+    let snapshot = &looked.snapshot;
+    catalog::same_catalog(&site, snapshot).await?;
+    let prepared = prepare::prepare(&site, None, &looked).await?;
     let plan = prepared.plan.targets.first();
-    let problem = match gates::gates(&site, &snapshot, plan, prepared.deployed.as_ref()).await {
+    let problem = match gates::gates(&site, snapshot, plan, prepared.deployed.as_ref()).await {
         Ok(_) => seen::known_refusal(&site, &prepared.plan.gitops).await?,
         Err(Stop::End(End::Refused { refusal, .. })) => refusal.read(),
         Err(other) => return Err(other),
@@ -105,7 +106,7 @@ pub(super) async fn preview<W: World>(ask: &Asking<'_, W>, words: DeployWords) -
     let changes = versions::changes(cx, plan).await;
     let members = Members::default();
     let gates =
-        site.environment.gates.in_preview(&gates::case(&site, &snapshot, plan, prepared.deployed.as_ref(), &members));
+        site.environment.gates.in_preview(&gates::case(&site, snapshot, plan, prepared.deployed.as_ref(), &members));
     let files: Vec<(&FilePath, &str, &str)> =
         prepared.edits.iter().map(|file| (&file.path, file.before.as_str(), file.edit.text.as_str())).collect();
     Ok(Response::Asker(message::preview(&Preview {

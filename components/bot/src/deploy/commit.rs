@@ -135,8 +135,9 @@ impl<W: World> Turn<'_, W> {
     async fn look_and_decide(&self, job: &mut Job<'_>) -> Result<Option<CommitToSend>, Stop> {
         let (run, site) = (self.run, self.site);
         may_go_on(run, job.request).await?;
-        let (snapshot, login) = prepare::read(site).await?;
-        catalog::same_catalog(site, &snapshot).await?;
+        let looked = prepare::read(site).await?;
+        let snapshot = &looked.snapshot;
+        catalog::same_catalog(site, snapshot).await?;
         run.compared.set(true);
         let begun = begun(run, job.facts);
         if let Some(plan) = begun.map(CommitFact::target)
@@ -144,11 +145,11 @@ impl<W: World> Turn<'_, W> {
         {
             return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
         }
-        let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &snapshot, login).await?;
+        let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &looked).await?;
         let granted = match begun {
             Some(commit) => commit.granted.clone(),
             None => {
-                let granted = gates::gates(site, &snapshot, plan.targets.first(), deployed.as_ref()).await?;
+                let granted = gates::gates(site, snapshot, plan.targets.first(), deployed.as_ref()).await?;
                 seen::check(self, job, &plan.gitops).await?;
                 granted
             }
@@ -158,13 +159,13 @@ impl<W: World> Turn<'_, W> {
         let mut fact = CommitFact { request, plan, granted, attempts };
         let unchanged = edits.iter().all(|file| !file.edit.changed);
         if unchanged {
-            match settle::already_written(site, fact.target(), &snapshot).await? {
+            match settle::already_written(site, fact.target(), snapshot).await? {
                 Written::ByUs { sha, reused, beyond, taken } => {
                     let target = match taken {
                         // GitHub does not list it for the app's path: rather one rider too many.
                         None if beyond => fact.target().clone(),
                         Some(before) if beyond => with_taken(&before, fact.target().clone()),
-                        None => only_up_to(&sha, &snapshot, fact.target()),
+                        None => only_up_to(&sha, snapshot, fact.target()),
                         Some(before) => again(&before, fact.target()),
                     };
                     fact.plan.targets = NonEmpty::one(target);
@@ -190,7 +191,7 @@ impl<W: World> Turn<'_, W> {
             unchanged,
         });
         let files = if unchanged { Vec::new() } else { files };
-        Ok(Some(CommitToSend { base: snapshot.head, fact, files }))
+        Ok(Some(CommitToSend { base: snapshot.head.clone(), fact, files }))
     }
 
     /// Saves the attempt, looks once more, and sends one mutation.
@@ -347,6 +348,7 @@ mod tests {
             deploy_id: None,
             login: None,
             name: "bob".to_owned(),
+            lasts: true,
         };
         snapshot(SourceState::NoBranch, shas.chars().map(touch).collect())
     }

@@ -36,7 +36,8 @@ pub(crate) async fn authorise<'c, W: World>(
     may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
     let applications = catalog::applications(cx, &target, environment).await?;
     let beside = catalog.beside(&target, &applications);
-    Ok(Site { cx, request, target, app, environment, applications, catalog: blob, beside })
+    let others = catalog.folders_of_others(&target).into_iter().map(str::to_owned).collect();
+    Ok(Site { cx, request, target, app, environment, applications, catalog: blob, beside, others })
 }
 
 /// Whether this person may deploy there, from this channel.

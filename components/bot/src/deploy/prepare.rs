@@ -2,7 +2,7 @@
 //! outside our own store.
 
 use super::versions::Wanted;
-use super::{catalog, versions};
+use super::{catalog, seen, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
 use crate::world::{Line, World, within};
@@ -11,13 +11,15 @@ use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment, ForeignChanges};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reference, RequestFact, Rider, Riders, TargetPlan,
+    CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
+    TargetPlan, folder, is_below,
 };
 use domain::image::{Digest, ImageName, ImageRef, Tag};
 use domain::limits;
 use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
+use domain::seen::Found;
 use domain::values::{self, Edit};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
@@ -34,10 +36,12 @@ pub(crate) struct Site<'a, W> {
     pub(crate) catalog: &'a BlobSha,
     /// The images of other targets in its Argo CD application.
     pub(crate) beside: Vec<ImageName>,
+    /// The folders of other targets' values files.
+    pub(crate) others: Vec<String>,
 }
 
 /// The one query, and beside it the login that the image's registry is going to ask for.
-pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Option<Login>), Stop> {
+pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     let (cx, request) = (site.cx, site.request);
     let since = versions::since(cx, &site.target).await?;
     let (mut checked, mut file) = (None, None);
@@ -63,6 +67,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
             Reference::Branch(source.branch)
         }
     };
+    let reach = reach(site).await?;
+    let folders = site.folders(&reach);
     let question = Question {
         gitops_repo: &cx.settings.gitops.repo,
         gitops_branch: &cx.settings.gitops.branch,
@@ -70,6 +76,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
         also: site.environment.files.rest(),
         catalog: &cx.settings.catalog_path,
         live: since.as_ref(),
+        paths: &reach.paths,
+        folders: &folders,
         app_repo: &site.app.repo,
         reference: &reference,
         reviews: site.environment.gates.reviews.is_some(),
@@ -79,7 +87,77 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<(Snapshot, Opti
     let (snapshot, login) = join(snapshot, log_in_ahead(cx, &site.app.image)).await;
     let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
     // The checks that were asked for are those of the version that was in the file.
-    if file.is_some_and(|file| file != snapshot.values) { Err(Stop::Moved) } else { Ok((snapshot, login)) }
+    if file.is_some_and(|file| file != snapshot.values) {
+        Err(Stop::Moved)
+    } else {
+        Ok(Looked { snapshot, reach, login })
+    }
+}
+
+/// What the one query showed.
+pub(crate) struct Looked {
+    pub(crate) snapshot: Snapshot,
+    /// Where other people's changes were looked for.
+    pub(crate) reach: Reach,
+    pub(crate) login: Option<Login>,
+}
+
+/// Where to look for other people's changes: the folders of the values files, what the catalog and Argo CD name. A target that
+/// refuses them, and of which nobody says what it reads, may read everything.
+async fn reach<W: World>(site: &Site<'_, W>) -> Result<Reach, Stop> {
+    let (environment, repo) = (site.environment, &site.cx.settings.gitops.repo);
+    let mut reach = Reach::default();
+    environment.files.iter().for_each(|file| reach.add(folder(file.as_str())));
+    environment.watch.iter().for_each(|path| reach.add(path.as_str()));
+    let mut is_said = !environment.watch.is_empty();
+    let mut all_annotated = true;
+    for application in site.applications.iter() {
+        match seen::seen(site, application).await?.map(|seen| seen.found) {
+            Some(Found::There(shown)) => {
+                let annotation = shown.generate_paths.as_deref();
+                reach.add_sources(&shown.sources, annotation, repo);
+                all_annotated &= annotation.is_some_and(|text| !text.trim().is_empty());
+            }
+            _ => all_annotated = false,
+        }
+    }
+    is_said |= all_annotated;
+    reach.everything |= environment.gates.foreign_changes == ForeignChanges::Refuse && !is_said;
+    Ok(reach)
+}
+
+/// The most folders whose entries are compared. What is deeper counts as its folder.
+const MOST_FOLDERS: usize = 40;
+
+impl<W> Site<'_, W> {
+    /// The folders to compare where everything counts: those that have folders of targets in them.
+    fn folders(&self, reach: &Reach) -> Vec<String> {
+        if !reach.everything {
+            return Vec::new();
+        }
+        let mut folders = vec![String::new()];
+        for path in reach.paths.iter().map(String::as_str).chain(self.others.iter().map(String::as_str)) {
+            for (at, _) in path.match_indices('/') {
+                let above = path.get(..at).unwrap_or_default();
+                if folders.len() < MOST_FOLDERS && !folders.iter().any(|known| known == above) {
+                    folders.push(above.to_owned());
+                }
+            }
+        }
+        folders
+    }
+
+    /// What has changed of the rest of the repository: neither what was counted already, nor what is other targets' alone.
+    fn elsewhere(&self, snapshot: &Snapshot, reach: &Reach) -> Vec<String> {
+        let folders = self.folders(reach);
+        let counts = |path: &&String| {
+            let counted = reach.paths.iter().any(|known| is_below(path, known));
+            let theirs = self.others.iter().any(|other| is_below(path, other));
+            let is_catalog = path.as_str() == self.cx.settings.catalog_path.as_str();
+            !counted && !theirs && !is_catalog && !folders.contains(path)
+        };
+        snapshot.changed.iter().filter(counts).cloned().collect()
+    }
 }
 
 /// Logs in as the registry asked last time. Without that the registry asks again, which takes two round
@@ -112,17 +190,21 @@ async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option
 pub(crate) async fn prepare<W: World>(
     site: &Site<'_, W>,
     begun: Option<&CommitFact>,
-    snapshot: &Snapshot,
-    login: Option<Login>,
+    looked: &Looked,
 ) -> Result<Prepared, Stop> {
+    let Looked { snapshot, reach, login } = looked;
     let (fixed, deployed) = match begun {
         Some(commit) => (commit.target().clone(), None),
-        None => wanted(site, snapshot, login).await?,
+        None => wanted(site, snapshot, login.clone()).await?,
     };
     let edits = edits(site, snapshot, &fixed.tag).await?;
     let before = edits.first().and_then(|file| file.edit.before.first()).cloned();
     let (riders, previous) = since_live(site, snapshot).await?;
-    let target = TargetPlan { before, riders, previous, ..fixed };
+    let elsewhere = site.elsewhere(snapshot, reach);
+    let refuses = site.environment.gates.foreign_changes == ForeignChanges::Refuse;
+    // An owner who lets other changes through lets all of them through.
+    let alone = refuses && site.request.words.override_reason.is_none();
+    let target = TargetPlan { before, riders, reach: reach.clone(), elsewhere, alone, previous, ..fixed };
     let GitOps { repo, branch } = site.cx.settings.gitops.clone();
     let gitops = GitOpsBranch { repo, branch, is_default: snapshot.is_default, url: snapshot.url.clone() };
     Ok(Prepared { plan: Plan { gitops, targets: NonEmpty::one(target) }, edits, deployed })
@@ -169,6 +251,9 @@ async fn wanted<W: World>(
         verify_running: environment.verify_running,
         sync: environment.sync,
         riders: Riders::FirstDeploy,
+        reach: Reach::default(),
+        elsewhere: Vec::new(),
+        alone: false,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,
         taken: None,
@@ -259,9 +344,10 @@ pub(super) async fn ours<W: World>(cx: &Context<'_, W>, touches: &[Touch]) -> Re
     Ok(stored.into_iter().flatten().map(|committed| committed.sha).collect())
 }
 
-/// Everything below the app's path since the live commit, but our own deploys: those are of other targets.
+/// Everything below the app's paths since the live commit, but our own deploys, which are of other targets, and what was
+/// changed back.
 fn riders(snapshot: &Snapshot, ours: &BTreeSet<CommitSha>) -> Riders {
-    let theirs = snapshot.since_live.iter().filter(|touch| !ours.contains(&touch.sha));
+    let theirs = snapshot.since_live.iter().filter(|touch| touch.lasts && !ours.contains(&touch.sha));
     let commits = theirs.map(|touch| Rider {
         sha: touch.sha.clone(),
         who: touch.login.as_ref().map_or_else(|| touch.name.clone(), |login| login.to_string()),
@@ -288,6 +374,7 @@ pub(super) mod tests {
             catalog: FileState::Missing,
             since_live,
             complete: true,
+            changed: Vec::new(),
             source,
             checked: None,
         }
@@ -300,7 +387,7 @@ pub(super) mod tests {
             // The words of a deploy in the message prove nothing.
             let headline = "Deploy search 7".to_owned();
             let (deploy_id, name) = (Some(id('1')), "Bob".to_owned());
-            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_id, login, name };
+            let touch = Touch { sha: sha('a'), headline: headline.clone(), deploy_id, login, name, lasts: true };
             let ours = stored.then(|| sha('a')).into_iter().collect();
             let rider = who.map(|who| Rider { sha: sha('a'), who: who.to_owned(), headline });
             let expected = Riders::Since { commits: rider.into_iter().collect(), more: false };

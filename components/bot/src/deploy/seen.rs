@@ -17,7 +17,7 @@ use std::time::Duration;
 use store::SeenApplication;
 
 /// What was seen of an application. Without it, or if this build cannot read it, nothing is refused.
-async fn seen<W: World>(site: &Site<'_, W>, application: &ArgoApplication) -> Result<Option<Seen>, Stop> {
+pub(super) async fn seen<W: World>(site: &Site<'_, W>, application: &ArgoApplication) -> Result<Option<Seen>, Stop> {
     match store::load_key(site.cx.world, SeenApplication(application)).await {
         Ok(seen) => Ok(seen),
         Err(error) if error.is_unreadable() => Ok(None),

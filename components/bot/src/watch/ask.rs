@@ -213,7 +213,12 @@ impl<W: World> ApplicationFollower<'_, W> {
         if store::load_key(self.world, Rewritten).await?.is_some_and(|rewritten| rewritten.at > written_at) {
             return Ok(Err(Failure::BranchRewritten));
         }
-        Ok(argocd::which_sources(app, &self.commit.plan.gitops, self.sha).ok_or(Failure::NoSource))
+        let (plan, gitops) = (self.commit.target(), &self.commit.plan.gitops);
+        let more = plan.reach.misses(&app.sources, app.generate_paths.as_deref(), &gitops.repo);
+        if let Some(path) = more.filter(|_| plan.alone) {
+            return Ok(Err(Failure::ReadsMore { path }));
+        }
+        Ok(argocd::which_sources(app, gitops, self.sha).ok_or(Failure::NoSource))
     }
 
     /// What there is to do if Argo CD cannot sync several sources to our commit. A version that cannot be read counts as new.

@@ -15,6 +15,7 @@ use domain::names::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 const READ: &str = "read the GitOps repository";
 /// What we need to know before a deploy.
@@ -29,6 +30,10 @@ pub struct Question<'a> {
     pub catalog: &'a FilePath,
     /// The commit that is live, where one is known.
     pub live: Option<&'a CommitSha>,
+    /// The files and folders whose commits since then are wanted; never empty.
+    pub paths: &'a [String],
+    /// The folders whose entries are compared with those at the live commit. The root is the empty text.
+    pub folders: &'a [String],
     /// The app's own repository.
     pub app_repo: &'a RepoName,
     /// What to deploy of it.
@@ -56,11 +61,13 @@ pub struct Snapshot {
     pub also: Vec<FileState>,
     /// The catalog at that head.
     pub catalog: FileState,
-    /// The commits below the app's path after the live one, newest first.
+    /// The commits to [`Question::paths`] after the live one, of each path newest first.
     pub since_live: Vec<Touch>,
-    /// Whether `since_live` goes back to the live commit, or to the first commit of all. If not, it is the
-    /// newest hundred.
+    /// Whether `since_live` goes back to the live commit, or to the first commit of all, for each path that is not
+    /// as it was then. If not, it is the newest hundred.
     pub complete: bool,
+    /// The entries of [`Question::folders`] that are not as they were at the live commit.
+    pub changed: Vec<String>,
     /// What is to be deployed.
     pub source: SourceState,
     /// The checks of [`Question::checks_of`], as for a pull request.
@@ -79,6 +86,8 @@ pub struct Touch {
     pub login: Option<GitHubLogin>,
     /// The author's name, as the commit claims it.
     pub name: String,
+    /// A path that the commit touched is not as it was at the live commit.
+    pub lasts: bool,
 }
 
 /// What is to be deployed, as it is now.
@@ -128,7 +137,8 @@ pub enum PrState {
 }
 
 const SNAPSHOT_VARIABLES: &str = "$gitopsOwner: String!, $gitopsName: String!, $gitopsRef: String!, $values: String!, \
-     $catalog: String!, $below: String!, $appOwner: String!, $appName: String!";
+     $catalog: String!, $appOwner: String!, $appName: String!";
+const ENTRIES: &str = "entries { name oid }";
 const TOUCHES: &str = "{ nodes { oid message author { name user { login } } } }";
 const PULL_REQUEST: &str = "pullRequest(number: $number) {
       number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
@@ -147,12 +157,10 @@ const CHECKED: &str = "
     checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }";
 
 pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
-    let folders = other_folders(question);
-    let variables = snapshot_variables(question, &folders);
-    graphql(api, &snapshot_query(question, folders.len()), &variables).max_answer(MAX_ANSWER)
+    graphql(api, &snapshot_query(question), &snapshot_variables(question)).max_answer(MAX_ANSWER)
 }
 
-fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
+fn snapshot_query(question: &Question<'_>) -> String {
     let (variable, source) = match question.reference {
         Reference::PullRequest(_) => {
             let reviews = if question.reviews { REVIEWS } else { "" };
@@ -164,15 +172,36 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
         Some(_) => (", $checked: GitObjectID!", CHECKED),
         None => ("", ""),
     };
-    // The first file is in every query. Each other file has its own part, and each other folder its history.
-    let (mut more_variables, mut more) = (String::new(), String::new());
+    // The first file is in every query. Each other file has its own part, each path its history, and each folder its
+    // entries. What a path or folder is now is compared with what it was at the live commit.
+    let (mut more_variables, mut more, mut live) = (String::new(), String::new(), String::new());
     for n in 0..question.also.len() {
         more_variables.push_str(&format!(", $also{n}: String!"));
         more.push_str(&format!("\n      also{n}: file(path: $also{n}) {{ {FILE} }}"));
     }
-    for n in 0..folders {
-        more_variables.push_str(&format!(", $below{n}: String!"));
-        more.push_str(&format!("\n      history{n}: history(first: {COMMITS_READ}, path: $below{n}) {TOUCHES}"));
+    for n in 0..question.paths.len() {
+        more_variables.push_str(&format!(", $path{n}: String!"));
+        more.push_str(&format!("\n      history{n}: history(first: {COMMITS_READ}, path: $path{n}) {TOUCHES}"));
+        if question.live.is_some() {
+            let at = format!("\n      path{n}: file(path: $path{n}) {{ oid }}");
+            more.push_str(&at);
+            live.push_str(&format!("{at}\n      last{n}: history(first: 1, path: $path{n}) {{ nodes {{ oid }} }}"));
+        }
+    }
+    for (n, folder) in question.folders.iter().enumerate().filter(|_| question.live.is_some()) {
+        let entries = match folder.as_str() {
+            "" => format!("\n      folder{n}: tree {{ {ENTRIES} }}"),
+            _ => {
+                more_variables.push_str(&format!(", $folder{n}: String!"));
+                format!("\n      folder{n}: file(path: $folder{n}) {{ object {{ ... on Tree {{ {ENTRIES} }} }} }}")
+            }
+        };
+        more.push_str(&entries);
+        live.push_str(&entries);
+    }
+    if question.live.is_some() {
+        more_variables.push_str(", $live: GitObjectID!");
+        live = format!("\n    live: object(oid: $live) {{ ... on Commit {{{live}\n    }} }}");
     }
     format!(
         "query({SNAPSHOT_VARIABLES}, {variable}{checked_variable}{more_variables}) {{
@@ -182,9 +211,8 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
     defaultBranchRef {{ name }}
     ref(qualifiedName: $gitopsRef) {{ target {{ oid ... on Commit {{
       values: file(path: $values) {{ {FILE} }}
-      catalog: file(path: $catalog) {{ {FILE} }}
-      history(first: {COMMITS_READ}, path: $below) {TOUCHES}{more}
-    }} }} }}
+      catalog: file(path: $catalog) {{ {FILE} }}{more}
+    }} }} }}{live}
   }}
   app: repository(owner: $appOwner, name: $appName) {{
     nameWithOwner
@@ -194,7 +222,7 @@ fn snapshot_query(question: &Question<'_>, folders: usize) -> String {
     )
 }
 
-fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
+fn snapshot_variables(question: &Question<'_>) -> Value {
     let values = question.values.as_str();
     let (number, branch) = match question.reference {
         // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the
@@ -208,54 +236,44 @@ fn snapshot_variables(question: &Question<'_>, folders: &[&str]) -> Value {
         "gitopsRef": qualified(question.gitops_branch),
         "values": values,
         "catalog": question.catalog.as_str(),
-        "below": folder(values),
         "appOwner": question.app_repo.owner(),
         "appName": question.app_repo.name(),
         "number": number,
         "appRef": branch,
         "checked": question.checks_of,
+        "live": question.live,
     }));
     if let Some(variables) = variables.as_object_mut() {
         for (n, file) in question.also.iter().enumerate() {
             variables.insert(format!("also{n}"), json!(file));
         }
-        for (n, folder) in folders.iter().enumerate() {
-            variables.insert(format!("below{n}"), json!(folder));
-        }
+        variables.extend(question.paths.iter().enumerate().map(|(n, path)| (format!("path{n}"), json!(path))));
+        let folders = question.folders.iter().enumerate().filter(|(_, folder)| !folder.is_empty());
+        let folders = folders.filter(|_| question.live.is_some());
+        variables.extend(folders.map(|(n, folder)| (format!("folder{n}"), json!(folder))));
     }
     variables
-}
-
-/// The folder of a file. For a file at the root, the file itself, because everything is below the root.
-fn folder(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
-}
-
-/// The folders of the other files, without that of the first.
-fn other_folders<'a>(question: &Question<'a>) -> Vec<&'a str> {
-    let mut folders = vec![folder(question.values.as_str())];
-    for file in question.also {
-        let folder = folder(file.as_str());
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
-    folders.split_off(1)
 }
 
 pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Snapshot, ReadError> {
     let data = read_data(response, READ)?;
     let (repository, head) = read_head(&data, "gitops", READ)?;
     let read = || {
-        let (mut since_live, mut complete) = read_touches(head, "history", question.live)?;
-        for n in 0..other_folders(question).len() {
-            let (more, whole) = read_touches(head, &format!("history{n}"), question.live)?;
+        // Absent if the commit is gone.
+        let live = data.pointer("/gitops/live").filter(|live| live.is_object());
+        let (mut since_live, mut complete): (Vec<Touch>, bool) = (Vec::new(), true);
+        for n in 0..question.paths.len() {
+            let (more, whole) = read_touches(head, live, n, question.live)?;
             // A commit may have touched several of them.
-            let new: Vec<Touch> =
-                more.into_iter().filter(|touch| since_live.iter().all(|known| known.sha != touch.sha)).collect();
-            since_live.extend(new);
+            for touch in more {
+                match since_live.iter_mut().find(|known| known.sha == touch.sha) {
+                    Some(known) => known.lasts |= touch.lasts,
+                    None => since_live.push(touch),
+                }
+            }
             complete &= whole;
         }
+        let changed = read_changed(head, live, question.folders)?;
         Ok(Snapshot {
             viewer: login(&data, "/viewer/login").ok_or("our own login")?,
             url: text(repository, "/url").ok_or("the repository's page")?.to_owned(),
@@ -266,6 +284,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             catalog: read_file(head, "catalog")?,
             since_live,
             complete,
+            changed,
             source: read_source(&data, question)?,
             checked: read_checks(&data, "/app/checked"),
         })
@@ -277,14 +296,23 @@ pub async fn snapshot(http: &impl Http, gh: &GitHub, question: &Question<'_>) ->
     read_snapshot(question, &send(http, gh, snapshot_request(&gh.url, question), READ).await?)
 }
 
-/// The commits after the live one, and whether that is all of them. A list that is not full ends with the first
-/// commit of all.
-fn read_touches(commit: &Value, alias: &str, live: Option<&CommitSha>) -> Part<(Vec<Touch>, bool)> {
+/// The commits to a path after the live one, and whether those are all that matter. A list that is not full ends with
+/// the first commit of all.
+fn read_touches(
+    head: &Value,
+    live: Option<&Value>,
+    n: usize,
+    live_sha: Option<&CommitSha>,
+) -> Part<(Vec<Touch>, bool)> {
+    let last = live.and_then(|live| text(live, &format!("/last{n}/nodes/0/oid")));
+    let oid = |commit: &Value| text(commit, &format!("/path{n}/oid")).map(str::to_owned);
+    // Changed and changed back is as it was.
+    let lasts = live.is_none_or(|live| oid(live) != oid(head));
     let mut touches = Vec::new();
-    let nodes = nodes(commit, &format!("/{alias}/nodes"))?;
+    let nodes = nodes(head, &format!("/history{n}/nodes"))?;
     for node in nodes {
         let sha = commit_sha(node, "/oid")?;
-        if Some(&sha) == live {
+        if Some(&sha) == live_sha || Some(sha.as_str()) == last {
             return Ok((touches, true));
         }
         let message = text(node, "/message").unwrap_or_default();
@@ -294,9 +322,31 @@ fn read_touches(commit: &Value, alias: &str, live: Option<&CommitSha>) -> Part<(
             deploy_id: message::deploy_id(message),
             login: login(node, "/author/user/login"),
             name: words(text(node, "/author/name").unwrap_or_default()),
+            lasts,
         });
     }
-    Ok((touches, nodes.len() < COMMITS_READ))
+    Ok((touches, nodes.len() < COMMITS_READ || !lasts))
+}
+
+/// The entries of the folders that differ from those at the live commit.
+fn read_changed(head: &Value, live: Option<&Value>, folders: &[String]) -> Part<Vec<String>> {
+    let Some(live) = live else { return Ok(Vec::new()) };
+    let mut changed = Vec::new();
+    for (n, folder) in folders.iter().enumerate() {
+        let entries = |commit: &Value| -> Part<BTreeMap<String, String>> {
+            let Some(entry) = nullable(commit, &format!("folder{n}"), "a folder")? else { return Ok(BTreeMap::new()) };
+            let tree = if folder.is_empty() { entry } else { entry.get("object").unwrap_or(&Value::Null) };
+            // A file has no entries.
+            let Some(entries) = tree.get("entries").and_then(Value::as_array) else { return Ok(BTreeMap::new()) };
+            let read = |entry: &Value| Some((text(entry, "/name")?.to_owned(), text(entry, "/oid")?.to_owned()));
+            entries.iter().map(|entry| read(entry).ok_or("an entry of a folder")).collect()
+        };
+        let (now, then) = (entries(head)?, entries(live)?);
+        let names: BTreeSet<&String> = now.keys().chain(then.keys()).collect();
+        let differ = names.into_iter().filter(|name| now.get(*name) != then.get(*name));
+        changed.extend(differ.map(|name| if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") }));
+    }
+    Ok(changed)
 }
 
 fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {

@@ -78,8 +78,6 @@ fn every_answer_has_a_meaning() {
         assert_eq!(asked.len(), 1);
     };
     let fault = |cause| Err(Fault::new(System::Registry, LOOK, cause));
-    check(answer(200, &[], ""), Ok(ImageState::Found(None)));
-    check(answer(200, &[("docker-content-digest", "md5:1")], ""), Ok(ImageState::Found(None)));
     check(answer(404, &[], ""), Ok(ImageState::Missing));
     check(answer(403, &[], ""), fault(Cause::Forbidden { said: String::new() }));
     check(answer(429, &[("retry-after", "7")], ""), fault(Cause::RateLimited { seconds: Some(7) }));
@@ -89,6 +87,23 @@ fn every_answer_has_a_meaning() {
     check(answer(503, &[("retry-after", "7")], ""), fault(Cause::Unavailable { status: 503, seconds: 7 }));
     check(Err(HttpError::Denied), fault(Cause::Denied));
     check(Err(HttpError::TimedOut), fault(Cause::TimedOut));
+}
+
+#[test]
+fn a_digest_that_is_not_named_is_counted() {
+    let check = |head: &'static [(&str, &str)], get, expected: Outcome| {
+        let (outcome, asked) = run(&registry(), "ghcr.io/acme/checkout", vec![answer(200, head, ""), get]);
+        assert_eq!(outcome, expected);
+        let url = "https://ghcr.io/v2/acme/checkout/manifests/main-abc1234";
+        assert_eq!(asked, [format!("HEAD {url}"), format!("GET {url}")]);
+    };
+    let empty_object = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let found = |text: &str| Ok(ImageState::Found(Some(Digest::parse(text).unwrap())));
+    check(&[], answer(200, &[], "{}"), found(empty_object));
+    check(&[("docker-content-digest", "md5:1")], answer(200, &[], "{}"), found(empty_object));
+    check(&[], answer(200, &[("docker-content-digest", DIGEST)], "{}"), found(DIGEST));
+    check(&[], answer(200, &[], ""), Ok(ImageState::Found(None)));
+    check(&[], answer(404, &[], ""), Ok(ImageState::Missing));
 }
 
 #[test]
@@ -137,16 +152,17 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
         (looked.unwrap().challenge, sent.iter().map(line).collect::<Vec<_>>().join("\n"))
     };
     let token = || answer(200, &[], r#"{"token":"t0ken"}"#);
-    let (challenge, asked) = run(last_time, vec![token(), answer(200, &[], "")]);
+    let (challenge, asked) = run(last_time, vec![token(), answer(200, &[("docker-content-digest", DIGEST)], "")]);
     assert_eq!(challenge, None, "nothing new");
     insta::assert_snapshot!(asked, @"
     GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Bearer t0ken]
     ");
-    let (_, asked) = run(basic, vec![answer(200, &[], "")]);
+    let (_, asked) = run(basic, vec![answer(200, &[("docker-content-digest", DIGEST)], "")]);
     insta::assert_snapshot!(asked, @"HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]");
     // The registry wants another login by now.
-    let (challenge, asked) = run(last_time, vec![token(), self::challenge(basic), answer(200, &[], "")]);
+    let (challenge, asked) =
+        run(last_time, vec![token(), self::challenge(basic), answer(200, &[("docker-content-digest", DIGEST)], "")]);
     assert_eq!(challenge.as_deref(), Some(basic));
     insta::assert_snapshot!(asked, @"
     GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
@@ -154,10 +170,17 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]
     ");
     // What does not work is no reason to fail.
-    let (challenge, _) =
-        run(last_time, vec![answer(500, &[], ""), self::challenge(last_time), token(), answer(200, &[], "")]);
+    let (challenge, _) = run(
+        last_time,
+        vec![
+            answer(500, &[], ""),
+            self::challenge(last_time),
+            token(),
+            answer(200, &[("docker-content-digest", DIGEST)], ""),
+        ],
+    );
     assert_eq!(challenge.as_deref(), Some(last_time));
-    let (challenge, asked) = run("nonsense", vec![answer(200, &[], "")]);
+    let (challenge, asked) = run("nonsense", vec![answer(200, &[("docker-content-digest", DIGEST)], "")]);
     assert_eq!((challenge, asked.lines().count()), (None, 1));
     // Nor is a token that is good for nothing, however the registry says that.
     for said in [403, 404, 503] {
@@ -179,12 +202,16 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
     });
     assert_eq!((looked.unwrap().state, sent.len()), (ImageState::Missing, 3));
     let elsewhere = r#"Bearer realm="https://evil.example/token""#;
-    assert_eq!(run(elsewhere, vec![answer(200, &[], "")]).1.lines().count(), 1, "credentials go nowhere else");
+    assert_eq!(
+        run(elsewhere, vec![answer(200, &[("docker-content-digest", DIGEST)], "")]).1.lines().count(),
+        1,
+        "credentials go nowhere else"
+    );
 }
 
 #[test]
 fn a_login_for_one_image_is_shown_for_no_other() {
-    let script = Script::new([answer(200, &[], "")]);
+    let script = Script::new([answer(200, &[("docker-content-digest", DIGEST)], "")]);
     let looked = async {
         let here = image("ghcr.io/acme/checkout");
         let ahead = log_in_ahead(&script, &registry(), &here.name, r#"Basic realm="x""#).await;
@@ -279,9 +306,11 @@ fn credentials_go_to_origins_of_our_own_list_only() {
 
 #[test]
 fn a_basic_challenge_is_answered_with_our_own_credentials() {
-    let answers = || vec![challenge(r#"Basic realm="https://evil.example/""#), answer(200, &[], "")];
+    let answers = || {
+        vec![challenge(r#"Basic realm="https://evil.example/""#), answer(200, &[("docker-content-digest", DIGEST)], "")]
+    };
     let (outcome, asked) = run(&registry(), "127.0.0.1:5000/checkout", answers());
-    assert_eq!(outcome, Ok(ImageState::Found(None)));
+    assert_eq!(outcome, Ok(ImageState::Found(Some(Digest::parse(DIGEST).unwrap()))));
     insta::assert_snapshot!(asked.join("\n"), @r"
     HEAD http://127.0.0.1:5000/v2/checkout/manifests/main-abc1234
     HEAD http://127.0.0.1:5000/v2/checkout/manifests/main-abc1234 [Basic Ym90OmxvY2Fs]
@@ -294,10 +323,14 @@ fn a_basic_challenge_is_answered_with_our_own_credentials() {
 #[test]
 fn a_registry_without_head_is_asked_by_get() {
     let ghcr = r#"Bearer realm="https://ghcr.io/token""#;
-    let answers =
-        vec![answer(405, &[], ""), challenge(ghcr), answer(200, &[], r#"{"token":"t"}"#), answer(200, &[], "{}")];
+    let answers = vec![
+        answer(405, &[], ""),
+        challenge(ghcr),
+        answer(200, &[], r#"{"token":"t"}"#),
+        answer(200, &[("docker-content-digest", DIGEST)], ""),
+    ];
     let (outcome, asked) = run(&Registry::default(), "ghcr.io/a/b", answers);
-    assert_eq!(outcome, Ok(ImageState::Found(None)));
+    assert_eq!(outcome, Ok(ImageState::Found(Some(Digest::parse(DIGEST).unwrap()))));
     insta::assert_snapshot!(asked.join("\n"), @"
     HEAD https://ghcr.io/v2/a/b/manifests/main-abc1234
     GET https://ghcr.io/v2/a/b/manifests/main-abc1234

@@ -4,7 +4,8 @@
 //! application may be shared by targets that name it.
 
 use super::fields::{
-    Entry, Fields, MANY, Value, error, item_name, key_name, list_of, map_of, name, read_duration, read_word, text_of,
+    Entry, Fields, MANY, Value, error, item_name, item_text, key_name, list_of, map_of, name, read_duration, read_word,
+    text_of,
 };
 use super::gates::{self, Gates};
 use super::people::{People, read_owners};
@@ -41,8 +42,18 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
 }
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 9] =
-    ["values", "tag_at", "argocd", "owners", "deadline", "degraded_grace", "mirrors", "verify_running", "sync"];
+const ENVIRONMENT_KEYS: [&str; 10] = [
+    "values",
+    "tag_at",
+    "watch",
+    "argocd",
+    "owners",
+    "deadline",
+    "degraded_grace",
+    "mirrors",
+    "verify_running",
+    "sync",
+];
 
 /// Which target has which place, which may not belong to two, and who was the first to name which application.
 #[derive(Default)]
@@ -146,7 +157,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
-    let Common { tag_at, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
+    let Common { tag_at, watch, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
         Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
@@ -158,6 +169,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
     Ok(Environment {
         files,
         tag_at,
+        watch,
         applications,
         owners,
         gates,
@@ -223,6 +235,7 @@ fn read_names(entry: &Entry) -> Result<NonEmpty<KubeName>, CatalogError> {
 /// What an app may say once for all its environments.
 struct Common {
     tag_at: Vec<TagPath>,
+    watch: Vec<FilePath>,
     owners: People,
     gates: Gates,
     deadline: Duration,
@@ -236,6 +249,7 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             tag_at: vec![TagPath::default()],
+            watch: Vec::new(),
             owners: People::default(),
             gates: Gates::default(),
             deadline: Duration::from_secs(900),
@@ -253,6 +267,7 @@ impl Common {
         let (deadline, grace) = (("30s", "2h"), ("0s", "10m"));
         Ok(Self {
             tag_at: fields.get_or("tag_at", read_tag_at, &defaults.tag_at)?,
+            watch: fields.get_or("watch", read_watch, &defaults.watch)?,
             owners: fields.get_or("owners", read_owners, &defaults.owners)?,
             gates: Gates::read(fields, &defaults.gates)?,
             deadline: fields.get_or("deadline", |entry| read_duration(entry, deadline), &defaults.deadline)?,
@@ -299,6 +314,31 @@ fn read_tag_at(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
         return Err(error(entry.line, "`tag_at` is empty: leave it out for `image.tag`"));
     }
     paths.into_iter().map(|node| item_name("tag_at", node, TagPath::parse)).collect()
+}
+
+/// Each has a history of its own in the one question to GitHub.
+const MOST_WATCHED: usize = 10;
+
+/// Files, and folders as `folder/**`. An empty list undoes the app's.
+fn read_watch(entry: &Entry) -> Result<Vec<FilePath>, CatalogError> {
+    let list = match &entry.node.value {
+        Value::Text(text) => vec![(entry.node.line, text.as_str())],
+        _ => list_of(entry)?
+            .into_iter()
+            .map(|node| Ok((node.line, item_text("watch", node)?)))
+            .collect::<Result<_, _>>()?,
+    };
+    if list.len() > MOST_WATCHED {
+        return Err(error(entry.line, format!("`watch` names more than {MOST_WATCHED} files and folders")));
+    }
+    let read = |(line, text): (usize, &str)| {
+        let path = text.strip_suffix("/**").unwrap_or(text);
+        let known = FilePath::parse(path).ok().filter(|_| !path.contains('*'));
+        known.ok_or_else(|| {
+            error(line, format!("{} in `watch` is no file and no folder: write `folder/**`", quoted(text)))
+        })
+    };
+    list.into_iter().map(read).collect()
 }
 
 /// As many names as one image has.

@@ -1,11 +1,78 @@
-//! `manifest-generate-paths`: which changes of the repository make Argo CD render an application's manifests anew. Without
-//! the annotation it is any change.
+//! What an application reads of the repository.
 //!
-//! The rules are Argo CD's own: entries are separated by `;`, `/…` counts from the root of the repository, anything else
+//! `manifest-generate-paths` says which changes make Argo CD render an application's manifests anew. Without the annotation it
+//! is any change. The rules are Argo CD's own: entries are separated by `;`, `/…` counts from the root of the repository, anything else
 //! from the source's path. An entry names a file, a folder with all that is below it, or a pattern.
 
 use crate::application::AppSource;
 use crate::names::{FilePath, RepoName};
+use serde::{Deserialize, Serialize};
+
+/// The files and folders whose changes go live with a deploy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// Each with everything below it, none below another.
+    pub paths: Vec<String>,
+    /// The rest of the repository counts, too, but other targets' folders.
+    pub everything: bool,
+}
+
+impl Reach {
+    /// Adds a file or a folder.
+    pub fn add(&mut self, path: &str) {
+        if !self.covers(path) {
+            self.paths.retain(|known| !is_below(known, path));
+            self.paths.push(path.to_owned());
+        }
+    }
+
+    /// Adds what the sources of an application in this repository read, as far as its set-up says.
+    pub fn add_sources(&mut self, sources: &[AppSource], annotation: Option<&str>, repo: &RepoName) {
+        for path in read_by(sources, annotation, repo) {
+            match path.as_str() {
+                "" => self.everything = true,
+                path => self.add(path),
+            }
+        }
+    }
+
+    /// What the sources read that was not looked at.
+    pub fn misses(&self, sources: &[AppSource], annotation: Option<&str>, repo: &RepoName) -> Option<String> {
+        read_by(sources, annotation, repo).into_iter().find(|path| !self.everything && !self.covers(path))
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        self.paths.iter().any(|known| is_below(path, known))
+    }
+}
+
+/// Whether a path is that one, or below it.
+pub fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The folder of a file. For a file at the root, the file itself, because everything is below the root.
+pub fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
+}
+
+/// The files and folders that sources in this repository read; the root is the empty text. A source without a path renders
+/// nothing: other sources take values from it.
+fn read_by(sources: &[AppSource], annotation: Option<&str>, repo: &RepoName) -> Vec<String> {
+    let entries: Vec<&str> =
+        annotation.unwrap_or_default().split(';').map(str::trim).filter(|entry| !entry.is_empty()).collect();
+    let mut paths = Vec::new();
+    for source in sources.iter().filter(|source| is_of(source, repo) && !source.path.is_empty()) {
+        paths.push(segments("", &source.path).join("/"));
+        for entry in &entries {
+            let base = if entry.starts_with('/') { "" } else { source.path.as_str() };
+            // Of a pattern, the folder in which it looks.
+            let fixed = segments(base, entry).into_iter().take_while(|part| !part.contains(['*', '?', '[', '\\']));
+            paths.push(fixed.collect::<Vec<_>>().join("/"));
+        }
+    }
+    paths
+}
 
 /// The annotation, if it leaves out all of these files of the repository.
 pub(crate) fn left_out<'f>(
@@ -164,6 +231,48 @@ mod tests {
         assert!(leaves_out(Some("."), &["charts/app", " of https://charts.acme.example"], "values/checkout.yaml"));
         assert!(leaves_out(Some("."), &[" of git@github.com:acme/othergitops"], "values/checkout.yaml"));
         assert!(!leaves_out(Some("."), &[" of git@github.com:acme/gitops"], "values/checkout.yaml"));
+    }
+
+    #[test]
+    fn what_an_application_reads() {
+        let check = |annotation: Option<&str>, paths: &[&str], expected: &str| {
+            let source = |path: &&str| AppSource {
+                path: (*path).to_owned(),
+                url: "https://github.com/acme/gitops".to_owned(),
+                ..AppSource::default()
+            };
+            let sources: Vec<AppSource> = paths.iter().map(source).collect();
+            let mut reach = Reach::default();
+            reach.add("checkout");
+            reach.add_sources(&sources, annotation, &RepoName::parse("acme/gitops").unwrap());
+            let rest = if reach.everything { " and everything" } else { "" };
+            assert_eq!(format!("{}{rest}", reach.paths.join(" ")), expected, "{annotation:?} {paths:?}");
+        };
+        check(None, &["checkout"], "checkout");
+        check(None, &["checkout/overlay"], "checkout");
+        check(None, &["./charts/app/"], "checkout charts/app");
+        check(None, &[""], "checkout");
+        check(None, &["."], "checkout and everything");
+        check(Some(".;/charts"), &["checkout"], "checkout charts");
+        check(Some("/charts/*/values.yaml;../base"), &["checkout"], "checkout charts base");
+        check(Some("/*.yaml"), &["checkout"], "checkout and everything");
+        check(Some("../.."), &["checkout/eu"], "checkout and everything");
+        let other = AppSource {
+            url: "https://github.com/acme/charts".to_owned(),
+            path: "x".to_owned(),
+            ..AppSource::default()
+        };
+        let repo = RepoName::parse("acme/gitops").unwrap();
+        let mut reach = Reach::default();
+        reach.add("charts/app/templates");
+        reach.add("charts");
+        assert_eq!(reach.paths, ["charts"]);
+        assert_eq!(reach.misses(std::slice::from_ref(&other), None, &repo), None);
+        let ours = AppSource { url: "https://github.com/acme/gitops".to_owned(), ..other };
+        assert_eq!(reach.misses(std::slice::from_ref(&ours), None, &repo), Some("x".to_owned()));
+        reach.everything = true;
+        assert_eq!(reach.misses(&[ours], None, &repo), None);
+        assert!(is_below("a/b", "a") && is_below("a", "a") && !is_below("ab", "a"));
     }
 
     #[test]

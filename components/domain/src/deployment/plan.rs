@@ -2,6 +2,7 @@
 //! look at GitHub, and never changed, so that relay and poller never read the catalog. Another look makes
 //! another plan.
 
+use super::paths::Reach;
 use super::proof::Ours;
 use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
@@ -161,6 +162,15 @@ pub struct TargetPlan {
     pub sync: SyncBy,
     /// Whose commits ride along.
     pub riders: Riders,
+    /// Where these were looked for.
+    pub reach: Reach,
+    /// The files and folders elsewhere that are not as they were at the live commit. They are looked for only if
+    /// everything counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<String>,
+    /// The deploy passed because nothing rides along, so nothing may: an application that reads something else by now is not
+    /// synced.
+    pub alone: bool,
     /// This deployment brings an earlier version back.
     pub rollback: bool,
     /// The version that is live until then.

@@ -91,6 +91,11 @@ pub enum Failure {
     Deleting,
     /// None of its sources follows the GitOps branch.
     NoSource,
+    /// It reads a file or a folder by now that was not looked at, and nothing may ride along.
+    ReadsMore {
+        /// Which; the root is the empty text.
+        path: String,
+    },
     /// It has several sources, and Argo CD is too old to sync one of them to our commit.
     TooOld {
         /// Argo CD's version, in its own words.

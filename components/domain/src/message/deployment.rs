@@ -8,7 +8,8 @@ use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people,
 use super::{remarks, sentence};
 use crate::command::DeployWords;
 use crate::deployment::{
-    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source, State,
+    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source,
+    State, TargetPlan,
 };
 use crate::fault::Fault;
 use crate::names::{DeploymentId, Target};
@@ -299,10 +300,20 @@ fn riders(facts: &Facts) -> Option<String> {
             let line = |rider: &Rider| format!("{} {}", code(rider.sha.short()), words(&rider.headline, SHORT));
             let lines: Vec<String> = commits.iter().take(3).map(line).collect();
             match whose(commits, *more) {
-                Some(whose) => Some(format!("Also goes live: {whose}: {}", lines.join("; "))),
-                None => more.then(|| uncounted("go")),
+                Some(whose) => Some(format!("Also goes live: {whose}: {}{}", lines.join("; "), elsewhere(plan))),
+                None if *more => Some(uncounted("go")),
+                None => Some(elsewhere(plan).trim_start().to_owned()).filter(|text| !text.is_empty()),
             }
         }
+    }
+}
+
+/// Files elsewhere that are not as they were, if everything counts.
+pub(super) fn elsewhere(plan: &TargetPlan) -> String {
+    let paths: Vec<String> = plan.elsewhere.iter().take(5).map(code).collect();
+    match paths.is_empty() {
+        true => String::new(),
+        false => format!(" Not as at the live version, either: {}.", some(&paths, "and")),
     }
 }
 

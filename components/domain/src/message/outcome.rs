@@ -169,6 +169,10 @@ fn failed(facts: &Facts, failure: &Failure, changed: &str) -> String {
         Failure::NoSource => format!(
             "its Argo CD application doesn't follow the branch that I commit to, so I can't roll out my commit. {changed} Check its `repoURL` and `targetRevision`."
         ),
+        Failure::ReadsMore { path } => format!(
+            "its Argo CD application reads {} by now, where I didn't look for other people's changes, so I didn't roll it out. {changed} Add that to `watch` in `deploy-bot.yaml` if it belongs to the app, then press *Retry*.",
+            if path.is_empty() { "the whole repository".to_owned() } else { code(path) }
+        ),
         Failure::TooOld { version } => format!(
             "its Argo CD application has several sources, and Argo CD {} can't sync them to a commit: it takes the newest of each. {changed} Ask whoever runs Argo CD to update it to 2.11 or newer.",
             words(version, SHORT)

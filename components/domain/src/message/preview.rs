@@ -3,9 +3,9 @@
 use super::answer::page;
 use super::blocks::{Message, context};
 use super::button::{Button, Offer};
-use super::deployment::{first_deploy, new_in_it, source_title, uncounted, wants_override, whose};
+use super::deployment::{elsewhere, first_deploy, new_in_it, source_title, uncounted, wants_override, whose};
 use super::sentence;
-use super::text::{SHORT, code, escape, length, one_way, words};
+use super::text::{SHORT, code, escape, length, one_way, some, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
 use crate::names::FilePath;
 use crate::refusal::Refusal;
@@ -39,6 +39,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     }
     lines.extend(preview.changes.map(new_in_it).filter(|text| !text.is_empty()));
     lines.extend(riders(plan));
+    lines.extend(looked_at(plan));
     lines.extend(preview.problem.map(problem));
     // These two go on from the button.
     let goes_on = matches!(preview.problem, None | Some(Refusal::NeedsApproval { .. } | Refusal::WasRolledBack { .. }));
@@ -60,10 +61,21 @@ fn riders(plan: &TargetPlan) -> Option<String> {
     match &plan.riders {
         Riders::FirstDeploy => Some(first_deploy(&plan.target, "would go")),
         Riders::Since { commits: riders, more } => match whose(riders, *more) {
-            Some(whose) => Some(format!("Would also go live: {whose}.")),
-            None => more.then(|| uncounted("would go")),
+            Some(whose) => Some(format!("Would also go live: {whose}.{}", elsewhere(plan))),
+            None if *more => Some(uncounted("would go")),
+            None => Some(elsewhere(plan).trim_start().to_owned()).filter(|text| !text.is_empty()),
         },
     }
+}
+
+/// Where other people's changes were looked for.
+fn looked_at(plan: &TargetPlan) -> Option<String> {
+    if plan.riders == Riders::FirstDeploy {
+        return None;
+    }
+    let mut paths: Vec<String> = plan.reach.paths.iter().take(5).map(code).collect();
+    paths.extend(plan.reach.everything.then(|| "the rest of the repository but other apps' folders".to_owned()));
+    Some(format!("I looked for other people's changes in {}.", some(&paths, "and")))
 }
 
 /// What would become of a deploy.

@@ -200,6 +200,14 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let by = some(&by, "and");
             format!("this would also ship {changes} by {by} that {are} live yet, and {target} doesn't allow that.")
         }
+        Refusal::ForeignFiles { target, paths, .. } => {
+            let are = if paths.len() == 1 { "isn't as it was" } else { "aren't as they were" };
+            let paths: Vec<String> = paths.iter().map(code).collect();
+            format!(
+                "{} in Git {are} at the live version, I can't tell whether {target} reads that, and {target} doesn't allow other changes.",
+                some(&paths, "and")
+            )
+        }
         Refusal::NeedsApproval { tag, count, users, groups, changed, .. } => {
             let since = changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
             let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
@@ -374,6 +382,13 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return format!(
                 "Check with them. An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."
             );
+        }
+        Refusal::ForeignFiles { target, overridable, .. } => {
+            let owner = match overridable {
+                true => "An owner can go ahead by adding `override` and the reason to the command.".to_owned(),
+                false => format!("An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."),
+            };
+            return format!("Say with `watch` in `deploy-bot.yaml` what it reads. {owner}");
         }
         Refusal::UncountedChanges { overridable: true, .. } => {
             "Look at the commits. An owner can go ahead by adding `override` and the reason to the command."

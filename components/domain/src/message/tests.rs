@@ -111,6 +111,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NotReviewed { .. } => "not reviewed",
         Refusal::NeedsPullRequest { .. } => "needs a pull request",
         Refusal::ForeignChanges { .. } => "foreign changes",
+        Refusal::ForeignFiles { .. } => "foreign files",
         Refusal::UncountedChanges { .. } => "uncounted changes",
         Refusal::NeedsApproval { .. } => "needs approval",
         Refusal::Frozen { .. } => "frozen",
@@ -136,7 +137,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 49, "one of each");
+    assert_eq!(names.len(), 50, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -174,6 +175,11 @@ fn every_refusal_says_why_and_what_to_do() {
     registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me to set `registry2_url` to `https://acme.azurecr.io`, then try again.
     registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me: all four variables that could name it name another registry.
     no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    no digest: not deployed: the registry names no digest of `ghcr.io/acme/checkout:faster-cart-aaaaaaa`, so nobody could say which image checkout@production gets. Ask whoever runs the registry. Without `approvals` and `immutable` I would deploy it.
+    image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. Somebody pushed that tag again. Press *Deploy anyway* if you do mean the new image.
+    image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner can go ahead by adding `override` and the reason to the command.
+    image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
+    image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. Its tags may not move (`immutable`). Find out who pushed it again, and deploy a new commit.
     no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
     edit: not deployed: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
     already written: not deployed: eve put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
@@ -195,10 +201,19 @@ fn every_refusal_says_why_and_what_to_do() {
     needs a pull request: not deployed: checkout@production takes only reviewed pull requests, and `main` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.
     foreign changes: not deployed: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
     foreign changes: not deployed: this would also ship at least 1 config change by bob that isn't live yet, and checkout@production doesn't allow that. Check with them. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
+    foreign files: not deployed: `charts` in Git isn't as it was at the live version, I can't tell whether checkout@production reads that, and checkout@production doesn't allow other changes. Say with `watch` in `deploy-bot.yaml` what it reads. An owner can go ahead by adding `override` and the reason to the command.
+    foreign files: not deployed: `base` and `charts` in Git aren't as they were at the live version, I can't tell whether checkout@production reads that, and checkout@production doesn't allow other changes. Say with `watch` in `deploy-bot.yaml` what it reads. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
     uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (the live version is older than the 100 newest commits there, and I read no more), and checkout@production doesn't allow that. Look at the commits. An owner can go ahead by adding `override` and the reason to the command.
     uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (I know of no version of checkout@production that reached Git through me), and checkout@production doesn't allow that. Look at the commits. An owner can go ahead by adding `override` and the reason to the command.
     uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (I know of no version of checkout@production that reached Git through me), and checkout@production doesn't allow that. Look at the commits. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then the image behind the tag has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then the image behind the tag has changed: it was unknown and is `sha256:bbbbbbbbbbbb` now. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then 2 more commits would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then I can't tell any more what would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace `main-89abcde`, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace nothing, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then.
     not an owner: not deployed: only an owner may lock everything. Ask one of the `owners` in `deploy-bot.yaml`.

@@ -216,6 +216,8 @@ pub fn every_refusal() -> Vec<Refusal> {
             overridable: true,
         },
         Refusal::ForeignChanges { target: target(), count: 1, more: true, by: names(&["bob"]), overridable: false },
+        Refusal::ForeignFiles { target: target(), paths: names(&["charts"]), overridable: true },
+        Refusal::ForeignFiles { target: target(), paths: names(&["base", "charts"]), overridable: false },
         Refusal::UncountedChanges { target: target(), why: Uncounted::TooMany, overridable: true },
         Refusal::UncountedChanges { target: target(), why: Uncounted::NothingKnown, overridable: true },
         Refusal::UncountedChanges { target: target(), why: Uncounted::NothingKnown, overridable: false },

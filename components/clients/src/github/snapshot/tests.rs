@@ -10,6 +10,8 @@ struct Asked {
     branch: BranchName,
     files: [FilePath; 2],
     live: Option<CommitSha>,
+    paths: Vec<String>,
+    folders: Vec<String>,
     reference: Reference,
 }
 
@@ -19,6 +21,8 @@ fn asked(reference: Reference) -> Asked {
         branch: branch("main"),
         files: [path("apps/checkout/values.yaml"), path("deploy-bot.yaml")],
         live: Some(sha("1")),
+        paths: vec!["apps/checkout".to_owned()],
+        folders: Vec::new(),
         reference,
     }
 }
@@ -40,6 +44,8 @@ impl Asked {
             also: &[],
             catalog: &self.files[1],
             live: self.live.as_ref(),
+            paths: &self.paths,
+            folders: &self.folders,
             app_repo: &self.repos[1],
             reference: &self.reference,
             reviews: false,
@@ -59,7 +65,7 @@ fn good() -> Value {
             "oid": sha("a"),
             "values": blob("image:\n  tag: \"main-1\"\n"),
             "catalog": blob("apps: {}\n"),
-            "history": { "nodes": [
+            "history0": { "nodes": [
                 { "oid": sha("3"), "message": "Raise  limits", "author": { "name": "Alice", "user": { "login": "alice" } } },
                 { "oid": sha("2"), "message": "Fix", "author": { "name": "Bob", "user": null } },
                 { "oid": sha("1"), "message": "Deploy", "author": { "name": "deploy-bot[bot]", "user": null } },
@@ -112,7 +118,7 @@ fn one_query_asks_for_everything() {
     content-type: application/json
     user-agent: deploy-bot
 
-    query($gitopsOwner: String!, $gitopsName: String!, $gitopsRef: String!, $values: String!, $catalog: String!, $below: String!, $appOwner: String!, $appName: String!, $number: Int!) {
+    query($gitopsOwner: String!, $gitopsName: String!, $gitopsRef: String!, $values: String!, $catalog: String!, $appOwner: String!, $appName: String!, $number: Int!, $path0: String!, $live: GitObjectID!) {
       viewer { login }
       gitops: repository(owner: $gitopsOwner, name: $gitopsName) {
         url
@@ -120,8 +126,13 @@ fn one_query_asks_for_everything() {
         ref(qualifiedName: $gitopsRef) { target { oid ... on Commit {
           values: file(path: $values) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
           catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
-          history(first: 100, path: $below) { nodes { oid message author { name user { login } } } }
+          history0: history(first: 100, path: $path0) { nodes { oid message author { name user { login } } } }
+          path0: file(path: $path0) { oid }
         } } }
+        live: object(oid: $live) { ... on Commit {
+          path0: file(path: $path0) { oid }
+          last0: history(first: 1, path: $path0) { nodes { oid } }
+        } }
       }
       app: repository(owner: $appOwner, name: $appName) {
         nameWithOwner
@@ -135,12 +146,13 @@ fn one_query_asks_for_everything() {
     {
       "appName": "checkout",
       "appOwner": "acme",
-      "below": "apps/checkout",
       "catalog": "deploy-bot.yaml",
       "gitopsName": "gitops",
       "gitopsOwner": "acme",
       "gitopsRef": "refs/heads/main",
+      "live": "1111111111111111111111111111111111111111",
       "number": 42,
+      "path0": "apps/checkout",
       "values": "apps/checkout/values.yaml"
     }
     "#);
@@ -158,11 +170,12 @@ fn one_query_asks_for_everything() {
       "appName": "checkout",
       "appOwner": "acme",
       "appRef": "refs/heads/feature/x",
-      "below": "apps/checkout",
       "catalog": "deploy-bot.yaml",
       "gitopsName": "gitops",
       "gitopsOwner": "acme",
       "gitopsRef": "refs/heads/main",
+      "live": "1111111111111111111111111111111111111111",
+      "path0": "apps/checkout",
       "values": "apps/checkout/values.yaml"
     }
     "#);
@@ -174,7 +187,7 @@ fn the_checks_of_an_earlier_version_are_asked_for_besides() {
     let question = Question { checks_of: Some(&old), ..asked.question() };
     let request = snapshot_request(&gh.url, &question);
     let query = body(&request)["query"].as_str().unwrap().to_owned();
-    assert!(query.lines().next().unwrap().ends_with("$appRef: String!, $checked: GitObjectID!) {"));
+    assert!(query.lines().next().unwrap().contains("$appRef: String!, $checked: GitObjectID!, "));
     insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @r"
     repository(owner: $appOwner, name: $appName) {
         nameWithOwner
@@ -218,9 +231,14 @@ fn variables_hold_what_github_can_take() {
     let mut asked = pull_request();
     asked.reference = Reference::PullRequest(PullRequestNumber(u32::MAX));
     check(&asked, "number", json!(i32::MAX));
-    check(&asked, "below", json!("apps/checkout"));
-    asked.files[0] = path("values.yaml");
-    check(&asked, "below", json!("values.yaml"));
+    check(&asked, "path0", json!("apps/checkout"));
+    check(&asked, "live", json!(sha("1")));
+    asked.folders = vec![String::new(), "apps".to_owned()];
+    check(&asked, "folder0", Value::Null);
+    check(&asked, "folder1", json!("apps"));
+    asked.live = None;
+    check(&asked, "live", Value::Null);
+    check(&asked, "folder1", Value::Null);
 }
 
 #[test]
@@ -268,6 +286,7 @@ fn a_pull_request_is_read() {
                     ),
                 ),
                 name: "Alice",
+                lasts: true,
             },
             Touch {
                 sha: CommitSha(
@@ -277,9 +296,11 @@ fn a_pull_request_is_read() {
                 deploy_id: None,
                 login: None,
                 name: "Bob",
+                lasts: true,
             },
         ],
         complete: true,
+        changed: [],
         source: PullRequest {
             number: PullRequestNumber(
                 42,
@@ -350,7 +371,7 @@ fn a_missing_key_is_not_a_missing_thing() {
         ("/data/gitops/ref/target", "oid", "a commit's id"),
         ("/data/gitops/ref/target", "values", "a file"),
         ("/data/gitops/ref/target/values/object", "byteSize", "a file's size"),
-        ("/data/gitops/ref/target", "history", "a list of commits"),
+        ("/data/gitops/ref/target", "history0", "a list of commits"),
         ("/data", "app", "the app's repository"),
         ("/data/app", "pullRequest", "the pull request"),
         ("/data/app/pullRequest", "state", "the pull request's state"),
@@ -418,11 +439,72 @@ fn commits_since_the_live_one_ride_along() {
     check(None, &["3", "2", "1", "0"], true);
 
     let mut answer = good();
-    let nodes = &mut answer["data"]["gitops"]["ref"]["target"]["history"]["nodes"];
+    let nodes = &mut answer["data"]["gitops"]["ref"]["target"]["history0"]["nodes"];
     *nodes = Value::Array(vec![nodes[0].clone(); COMMITS_READ]);
     let mut asked = pull_request();
     asked.live = Some(sha("9"));
     assert!(!asked.read(&answer).unwrap().complete, "there may be more");
+}
+
+#[test]
+fn each_path_has_a_history_and_each_folder_its_entries() {
+    let mut asked = pull_request();
+    asked.paths.push("charts".to_owned());
+    asked.folders = vec![String::new(), "apps".to_owned()];
+    let query = body(&snapshot_request(&gh().url, &asked.question()))["query"].as_str().unwrap().to_owned();
+    let part = query.split_once("catalog: file").unwrap().1.split_once("  app: ").unwrap().0;
+    insta::assert_snapshot!(part, @"
+    (path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
+          history0: history(first: 100, path: $path0) { nodes { oid message author { name user { login } } } }
+          path0: file(path: $path0) { oid }
+          history1: history(first: 100, path: $path1) { nodes { oid message author { name user { login } } } }
+          path1: file(path: $path1) { oid }
+          folder0: tree { entries { name oid } }
+          folder1: file(path: $folder1) { object { ... on Tree { entries { name oid } } } }
+        } } }
+        live: object(oid: $live) { ... on Commit {
+          path0: file(path: $path0) { oid }
+          last0: history(first: 1, path: $path0) { nodes { oid } }
+          path1: file(path: $path1) { oid }
+          last1: history(first: 1, path: $path1) { nodes { oid } }
+          folder0: tree { entries { name oid } }
+          folder1: file(path: $folder1) { object { ... on Tree { entries { name oid } } } }
+        } }
+      }
+    ");
+    assert!(!query.contains("{live}") && query.contains("$live: GitObjectID!"), "{query}");
+
+    let touch = |digit: &str| json!({ "oid": sha(digit), "message": "", "author": null });
+    let mut answer = good();
+    let entries = |all: &[(&str, &str)]| -> Value {
+        let entry = |(name, oid): &(&str, &str)| json!({ "name": name, "oid": sha(oid) });
+        json!({ "entries": all.iter().map(entry).collect::<Vec<_>>() })
+    };
+    let head = &mut answer["data"]["gitops"]["ref"]["target"];
+    head["path0"] = json!({ "oid": sha("a") });
+    head["path1"] = json!({ "oid": sha("b") });
+    head["history1"] = json!({ "nodes": [touch("3"), touch("7"), touch("6"), touch("5")] });
+    head["folder0"] = entries(&[("a", "1"), ("b", "1"), ("new", "1")]);
+    head["folder1"] = json!({ "object": entries(&[("x", "2")]) });
+    let folder = json!({ "object": entries(&[("x", "1"), ("gone", "1")]) });
+    answer["data"]["gitops"]["live"] = json!({
+        // Of the first path, what was changed was changed back.
+        "path0": { "oid": sha("a") }, "last0": { "nodes": [{ "oid": sha("1") }] },
+        "path1": { "oid": sha("c") }, "last1": { "nodes": [{ "oid": sha("6") }] },
+        "folder0": entries(&[("a", "1"), ("b", "2")]), "folder1": folder,
+    });
+    let snapshot = asked.read(&answer).unwrap();
+    let touches: Vec<_> = snapshot.since_live.iter().map(|touch| (touch.sha.clone(), touch.lasts)).collect();
+    assert_eq!(touches, [(sha("3"), true), (sha("2"), false), (sha("7"), true)]);
+    assert_eq!(
+        (snapshot.complete, snapshot.changed),
+        (true, ["b", "new", "apps/gone", "apps/x"].map(str::to_owned).to_vec())
+    );
+    // The live commit is gone.
+    answer["data"]["gitops"]["live"] = Value::Null;
+    let snapshot = asked.read(&answer).unwrap();
+    assert_eq!((snapshot.since_live.len(), snapshot.changed.len()), (5, 0));
+    assert!(snapshot.since_live.iter().all(|touch| touch.lasts));
 }
 
 #[test]

@@ -35,7 +35,14 @@ impl Gate for ForeignChanges {
             (Self::Refuse, Riders::Since { commits, more: true }) if commits.is_empty() => {
                 uncounted(Uncounted::TooMany)
             }
-            (Self::Refuse, Riders::Since { commits, .. }) if commits.is_empty() => return Ok(Granted::default()),
+            (Self::Refuse, Riders::Since { commits, .. }) if commits.is_empty() && case.plan.elsewhere.is_empty() => {
+                return Ok(Granted::default());
+            }
+            (Self::Refuse, Riders::Since { commits, .. }) if commits.is_empty() => Refusal::ForeignFiles {
+                target: target.clone(),
+                paths: case.plan.elsewhere.iter().take(5).cloned().collect(),
+                overridable,
+            },
             (Self::Refuse, Riders::Since { commits, more }) => {
                 let count = u32::try_from(commits.len()).unwrap_or(u32::MAX);
                 let (target, by) = (target.clone(), authors(commits));
@@ -86,6 +93,12 @@ mod tests {
         (example.override_reason, example.owners) = (None, People::default());
         example.plan.riders = Riders::Since { commits: Vec::new(), more: false };
         assert_eq!(example.check(&ForeignChanges::Refuse), "passes", "all of them are ours");
+        // Everything counts, and something is not as it was.
+        example.plan.elsewhere = vec!["charts".to_owned(), "base".to_owned()];
+        assert_eq!(example.check(&ForeignChanges::Warn), "passes");
+        let said = example.check(&ForeignChanges::Refuse);
+        assert!(said.starts_with("not deployed: `charts` and `base` in Git aren't as they were"), "{said}");
+        example.plan.elsewhere.clear();
         example.plan.riders = Riders::Since { commits, more: false };
         assert_eq!(example.check(&ForeignChanges::Warn), "passes");
         let said = example.check(&ForeignChanges::Refuse);

@@ -333,6 +333,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
     1 new commit since `main-1234567`.  <https://github.com/acme/checkout/compare/1234567...aaaaaaa|compare>
     • `aaaaaaa` Make the cart faster
     Would also go live: at least 3 commits by eve and bob.
+    I looked for other people's changes in `checkout`.
     [buttons] Deploy
     [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     "#);
@@ -359,6 +360,7 @@ fn a_preview_shows_the_change_what_it_brings_and_a_button() {
        3 -   tag: "main-1234567" # by deploy-bot
        3 +   tag: "faster-cart-aaaaaaa" # by deploy-bot
     ```
+    I looked for other people's changes in `checkout`.
     [buttons] Deploy
     "#);
 }
@@ -383,17 +385,26 @@ fn a_preview_says_what_stands_in_the_way() {
     ];
     let all = kinds.map(|kind| (kind, problem(&of_kind(kind))));
     insta::assert_snapshot!(list_of(all), @"
-    locked: :no_entry: This can't be deployed now: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
-    frozen: :no_entry: This can't be deployed now: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
-    checks not passed: :no_entry: This can't be deployed now: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
-    branch not allowed: :no_entry: This can't be deployed now: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
-    foreign changes: :no_entry: This can't be deployed now: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
-    no image: :no_entry: This can't be deployed now: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
-    busy: :no_entry: This can't be deployed now: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
-    needs approval: :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. *Deploy* asks them to approve.
+    locked: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: checkout@production is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test until noon. They or an owner can unlock it: `/deploy unlock checkout@production`.
+    frozen: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    checks not passed: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: checkout@production needs the checks of commit `aaaaaaa` to pass, but there are none. Check that CI reports on this commit, and that my GitHub token may read checks.
+    branch not allowed: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: only `main`, `release/*` can go to checkout@production, and this is `faster-cart`. Merge it first, or deploy it to another environment.
+    foreign changes: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: this would also ship 2 config changes by bob and carol that aren't live yet, and checkout@production doesn't allow that. Check with them. An owner can go ahead by adding `override` and the reason to the command.
+    no image: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    busy: I looked for other people's changes in `checkout`.
+    :no_entry: This can't be deployed now: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
+    needs approval: I looked for other people's changes in `checkout`.
+    :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. *Deploy* asks them to approve.
     [buttons] Deploy
     [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
-    was rolled back: :warning: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    was rolled back: I looked for other people's changes in `checkout`.
+    :warning: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
     [buttons] Deploy
     [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     ");
