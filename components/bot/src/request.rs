@@ -262,8 +262,8 @@ fn despite(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWor
         Refusal::WasRolledBack { head, .. } => {
             Some((words, Origin::Anyway { of, head, warned: Warned::RolledBack, was }))
         }
-        Refusal::ImageMoved { head, is, todo: MovedTag::AskedAgain, .. } => {
-            Some((words, Origin::Anyway { of, head: head?, warned: Warned::Image(is), was }))
+        Refusal::ImageMoved { head, images, todo: MovedTag::AskedAgain, .. } => {
+            Some((words, Origin::Anyway { of, head: head?, warned: Warned::Image(images.is), was }))
         }
         Refusal::AlreadyWritten { tag, commit, head, .. } => {
             // The refusal named this version.

@@ -73,6 +73,13 @@ pub enum SinceApproved {
     Replaced { was: Option<String>, is: Option<String> },
 }
 
+/// Something that has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved<T> {
+    pub was: T,
+    pub is: T,
+}
+
 /// What can be done about a tag whose image has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -233,10 +240,8 @@ pub enum Refusal {
         tag: Tag,
         /// The commit that was to be deployed; none for a rollback.
         head: Option<CommitSha>,
-        /// The image that was deployed, or shown.
-        was: Digest,
-        /// The image that is there now.
-        is: Digest,
+        /// The image that was deployed, or shown, and the one that is there now.
+        images: Box<Moved<Digest>>,
         todo: MovedTag,
     },
     /// The values file is missing.
@@ -391,7 +396,7 @@ pub enum Refusal {
         until: Timestamp,
         /// Others had agreed, but to something else.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        changed: Option<SinceApproved>,
+        changed: Option<Box<SinceApproved>>,
     },
     /// Deploys are frozen at this time.
     Frozen {

@@ -5,6 +5,7 @@
 //! Easy to miss: a button carries somebody else's words, and a title, a reason or Argo CD's words may say anything.
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
+use crate::seen::is_seen;
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, quick, room};
 use fakes::argocd::{End, Script};
@@ -213,6 +214,119 @@ fn a_version_that_was_never_live_hides_no_foreign_change() {
     });
 }
 
+// ---- what goes live with it ----
+
+/// Carol pushes a file to the GitOps repository.
+fn pushes(room: &Room, path: &str, text: &str) {
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[(path, text)], &format!("Change {path}"));
+}
+
+#[test]
+fn a_shared_chart_or_a_base_rides_along_where_it_is_watched() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let watch = "    watch: ['charts/**', base/kustomization.yaml]\n";
+        catalog(room, CAROL_OWNS, watch);
+        pushes(room, "charts/app/templates/deployment.yaml", "kind: Deployment\n");
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        pushes(room, "charts/app/templates/deployment.yaml", "kind: ClusterRole\n");
+        room.builds("checkout", "feature/totals", "alice");
+        let preview = asks(room, ALICE, "preview checkout 42", "only a preview, nothing is changed").await?;
+        ensure!(preview.contains("Would also go live: 1 commit by carol"), "{preview}");
+        ensure!(preview.contains("in `checkout`, `charts` and `base/kustomization.yaml`"), "{preview}");
+
+        catalog(room, CAROL_OWNS, &format!("{watch}    foreign_changes: refuse\n"));
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        room.says("this would also ship 1 config change by carol").await?;
+        room.all_told().await?;
+        // What is changed back is as it was.
+        pushes(room, "charts/app/templates/deployment.yaml", "kind: Deployment\n");
+        ensure!(room.commits() == before + 1);
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        pushes(room, "base/kustomization.yaml", "resources: [role.yaml]\n");
+        let tag = room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        room.says("this would also ship 1 config change by carol").await?;
+        room.all_told().await?;
+        room.command(CAROL, DEPLOYS, "checkout 42 override it is mine").await;
+        let live = room.says(&format!("is live: `{tag}`")).await?;
+        ensure!(
+            live.contains("Also goes live: 1 commit by carol") && live.contains("base/kustomization.yaml"),
+            "{live}"
+        );
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_change_elsewhere_is_foreign_where_nobody_says_what_counts() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, CAROL_OWNS, "");
+        pushes(room, "charts/app/values.yaml", "a: 1\n");
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        let refuse = "    foreign_changes: refuse\n";
+        // Neither another target's folder nor the catalog counts.
+        catalog(room, CAROL_OWNS, refuse);
+        let text = String::from_utf8(room.file("payments/values.yaml"))?;
+        pushes(room, "payments/values.yaml", &format!("{text}# more\n"));
+        room.builds("checkout", "feature/totals", "alice");
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+
+        pushes(room, "charts/app/values.yaml", "a: 2\n");
+        pushes(room, "environments/production/rbac.yaml", "kind: ClusterRoleBinding\n");
+        room.builds("checkout", "feature/totals", "alice");
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let refused = room.says("`charts` and `environments` in Git aren't as they were at the live version").await?;
+        ensure!(refused.contains("An owner can go ahead"), "{refused}");
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        // Somebody says what it reads.
+        catalog(room, CAROL_OWNS, &format!("{refuse}    watch: ['base/**']\n"));
+        deploys(room, "checkout 42").await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn an_application_that_reads_more_than_was_looked_at_is_not_synced() {
+    let annotation = "argocd.argoproj.io/manifest-generate-paths";
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.is_annotated("checkout", annotation, ".").await?;
+        is_seen(room).await?;
+        let refuse = "    foreign_changes: refuse\n";
+        catalog(room, CAROL_OWNS, refuse);
+        room.command(CAROL, DEPLOYS, "checkout 42 override the first one").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        // What the annotation leaves out does not count.
+        pushes(room, "charts/app/values.yaml", "a: 1\n");
+        room.builds("checkout", "feature/totals", "alice");
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+
+        room.is_annotated("checkout", annotation, ".;/charts").await?;
+        room.builds("checkout", "feature/totals", "alice");
+        let syncs = |room: &Room| room.calls(0).iter().filter(|call| *call == "argocd.sync").count();
+        let before = syncs(room);
+        room.alice("checkout 42").await;
+        let failed = room.says("its Argo CD application reads `charts` by now").await?;
+        ensure!(failed.contains("Add that to `watch`"), "{failed}");
+        room.all_told().await?;
+        ensure!(syncs(room) == before, "nothing is synced");
+        catalog(room, CAROL_OWNS, &format!("{refuse}    watch: ['charts/**']\n"));
+        deploys(room, "checkout 42").await?;
+        room.all_told().await
+    });
+}
+
 // ---- another image under the same tag ----
 
 /// Pushes another image under the tag that the branch has now; its digest.
@@ -238,7 +352,7 @@ fn an_image_pushed_again_after_the_request_needs_approval_again() {
         room.all_told().await?;
         // Who approves sees the image, what it replaces, and the pull request.
         let shown = read(room, &wanted);
-        for part in [short(&honest), "→", "pull/42", &tag] {
+        for part in [short(&honest), "→", "Show totals in the basket", &tag] {
             ensure!(shown.contains(part), "{part} is not in {shown}");
         }
         let other = push_again(room, "feature/totals");

@@ -16,7 +16,7 @@ use domain::limits;
 use domain::names::{ArgoApplication, DeploymentId};
 use domain::time::Timestamp;
 use std::time::Duration;
-use store::{Current, CurrentDeployment, Live, Rewritten, StoreError};
+use store::{Current, CurrentDeployment, Live, Rewritten, SeenApplication, StoreError};
 
 /// How often, and how far apart, we look whether a late sync has to be repaired: a sync may take its time.
 const LOOKS: u32 = 60;
@@ -216,6 +216,8 @@ impl<W: World> ApplicationFollower<'_, W> {
         let (plan, gitops) = (self.commit.target(), &self.commit.plan.gitops);
         let more = plan.reach.misses(&app.sources, app.generate_paths.as_deref(), &gitops.repo);
         if let Some(path) = more.filter(|_| plan.alone) {
+            // What was seen of it before is wrong: the next deploy is not to rely on it.
+            store::delete_key(self.world, SeenApplication(self.application)).await?;
             return Ok(Err(Failure::ReadsMore { path }));
         }
         Ok(argocd::which_sources(app, gitops, self.sha).ok_or(Failure::NoSource))

@@ -55,6 +55,11 @@ fn cause(outcome: Outcome) -> Cause {
 
 const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
+/// The image is there.
+fn there() -> Result<Response, HttpError> {
+    answer(200, &[("docker-content-digest", DIGEST)], "")
+}
+
 #[test]
 fn one_head_tells_whether_there_is_an_image() {
     let (outcome, asked) =
@@ -114,8 +119,7 @@ fn a_bearer_challenge_is_answered_with_a_token() {
         r#"{"access_token":"t0ken","expires_in":60}"#,
         r#"{"token":"t0ken","access_token":"other"}"#,
     ] {
-        let answers =
-            vec![challenge(ghcr), answer(200, &[], body), answer(200, &[("docker-content-digest", DIGEST)], "")];
+        let answers = vec![challenge(ghcr), answer(200, &[], body), there()];
         let (outcome, asked) = run(&registry(), "ghcr.io/acme/checkout", answers);
         assert!(matches!(outcome, Ok(ImageState::Found(Some(_)))));
         insta::allow_duplicates! { insta::assert_snapshot!(asked.join("\n"), @r"
@@ -152,17 +156,16 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
         (looked.unwrap().challenge, sent.iter().map(line).collect::<Vec<_>>().join("\n"))
     };
     let token = || answer(200, &[], r#"{"token":"t0ken"}"#);
-    let (challenge, asked) = run(last_time, vec![token(), answer(200, &[("docker-content-digest", DIGEST)], "")]);
+    let (challenge, asked) = run(last_time, vec![token(), there()]);
     assert_eq!(challenge, None, "nothing new");
     insta::assert_snapshot!(asked, @"
     GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Bearer t0ken]
     ");
-    let (_, asked) = run(basic, vec![answer(200, &[("docker-content-digest", DIGEST)], "")]);
+    let (_, asked) = run(basic, vec![there()]);
     insta::assert_snapshot!(asked, @"HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]");
     // The registry wants another login by now.
-    let (challenge, asked) =
-        run(last_time, vec![token(), self::challenge(basic), answer(200, &[("docker-content-digest", DIGEST)], "")]);
+    let (challenge, asked) = run(last_time, vec![token(), self::challenge(basic), there()]);
     assert_eq!(challenge.as_deref(), Some(basic));
     insta::assert_snapshot!(asked, @"
     GET https://ghcr.io/token?service=ghcr.io&scope=repository%3Aacme%2Fcheckout%3Apull [Basic Ym90OmdocF9zZWNyZXQ=]
@@ -170,26 +173,13 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
     HEAD https://ghcr.io/v2/acme/checkout/manifests/main-abc1234 [Basic Ym90OmdocF9zZWNyZXQ=]
     ");
     // What does not work is no reason to fail.
-    let (challenge, _) = run(
-        last_time,
-        vec![
-            answer(500, &[], ""),
-            self::challenge(last_time),
-            token(),
-            answer(200, &[("docker-content-digest", DIGEST)], ""),
-        ],
-    );
+    let (challenge, _) = run(last_time, vec![answer(500, &[], ""), self::challenge(last_time), token(), there()]);
     assert_eq!(challenge.as_deref(), Some(last_time));
-    let (challenge, asked) = run("nonsense", vec![answer(200, &[("docker-content-digest", DIGEST)], "")]);
+    let (challenge, asked) = run("nonsense", vec![there()]);
     assert_eq!((challenge, asked.lines().count()), (None, 1));
     // Nor is a token that is good for nothing, however the registry says that.
     for said in [403, 404, 503] {
-        let answers = vec![
-            token(),
-            answer(said, &[], ""),
-            self::challenge(basic),
-            answer(200, &[("docker-content-digest", DIGEST)], ""),
-        ];
+        let answers = vec![token(), answer(said, &[], ""), self::challenge(basic), there()];
         let (challenge, asked) = run(last_time, answers);
         assert_eq!((challenge.as_deref(), asked.lines().count()), (Some(basic), 4));
     }
@@ -202,16 +192,12 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
     });
     assert_eq!((looked.unwrap().state, sent.len()), (ImageState::Missing, 3));
     let elsewhere = r#"Bearer realm="https://evil.example/token""#;
-    assert_eq!(
-        run(elsewhere, vec![answer(200, &[("docker-content-digest", DIGEST)], "")]).1.lines().count(),
-        1,
-        "credentials go nowhere else"
-    );
+    assert_eq!(run(elsewhere, vec![there()]).1.lines().count(), 1, "credentials go nowhere else");
 }
 
 #[test]
 fn a_login_for_one_image_is_shown_for_no_other() {
-    let script = Script::new([answer(200, &[("docker-content-digest", DIGEST)], "")]);
+    let script = Script::new([there()]);
     let looked = async {
         let here = image("ghcr.io/acme/checkout");
         let ahead = log_in_ahead(&script, &registry(), &here.name, r#"Basic realm="x""#).await;
@@ -306,9 +292,7 @@ fn credentials_go_to_origins_of_our_own_list_only() {
 
 #[test]
 fn a_basic_challenge_is_answered_with_our_own_credentials() {
-    let answers = || {
-        vec![challenge(r#"Basic realm="https://evil.example/""#), answer(200, &[("docker-content-digest", DIGEST)], "")]
-    };
+    let answers = || vec![challenge(r#"Basic realm="https://evil.example/""#), there()];
     let (outcome, asked) = run(&registry(), "127.0.0.1:5000/checkout", answers());
     assert_eq!(outcome, Ok(ImageState::Found(Some(Digest::parse(DIGEST).unwrap()))));
     insta::assert_snapshot!(asked.join("\n"), @r"
@@ -323,12 +307,7 @@ fn a_basic_challenge_is_answered_with_our_own_credentials() {
 #[test]
 fn a_registry_without_head_is_asked_by_get() {
     let ghcr = r#"Bearer realm="https://ghcr.io/token""#;
-    let answers = vec![
-        answer(405, &[], ""),
-        challenge(ghcr),
-        answer(200, &[], r#"{"token":"t"}"#),
-        answer(200, &[("docker-content-digest", DIGEST)], ""),
-    ];
+    let answers = vec![answer(405, &[], ""), challenge(ghcr), answer(200, &[], r#"{"token":"t"}"#), there()];
     let (outcome, asked) = run(&Registry::default(), "ghcr.io/a/b", answers);
     assert_eq!(outcome, Ok(ImageState::Found(Some(Digest::parse(DIGEST).unwrap()))));
     insta::assert_snapshot!(asked.join("\n"), @"

@@ -122,11 +122,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NoDigest { target, image } => {
             format!("the registry names no digest of {}, so nobody could say which image {target} gets.", code(image))
         }
-        Refusal::ImageMoved { tag, was, is, .. } => format!(
+        Refusal::ImageMoved { tag, images, .. } => format!(
             "the image behind {} has changed: it was {} and is {} now.",
             code(tag),
-            code(was.short()),
-            code(is.short())
+            code(images.was.short()),
+            code(images.is.short())
         ),
         Refusal::NoValuesFile { path, repo } => format!("there is no {} in {repo}.", code(path)),
         Refusal::Edit { path, why } => edit_problem(&code(path), why),

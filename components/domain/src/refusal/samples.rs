@@ -25,7 +25,8 @@ fn digest(digit: char) -> Digest {
 
 fn moved(todo: MovedTag) -> Refusal {
     let (was, is) = (digest('a'), digest('b'));
-    Refusal::ImageMoved { target: Box::new(target()), tag: target_plan().tag, head: Some(sha('a')), was, is, todo }
+    let images = Box::new(Moved { was, is });
+    Refusal::ImageMoved { target: Box::new(target()), tag: target_plan().tag, head: Some(sha('a')), images, todo }
 }
 
 /// It was approved, but something has changed.
@@ -38,7 +39,7 @@ fn again(changed: SinceApproved) -> Refusal {
         users: vec![user("U2")],
         groups: Vec::new(),
         until: at(3600),
-        changed: Some(changed),
+        changed: Some(Box::new(changed)),
     }
 }
 

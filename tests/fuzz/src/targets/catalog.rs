@@ -22,6 +22,7 @@ fn written_out(environment: &Environment) -> Value {
     let Environment {
         files,
         tag_at,
+        watch,
         applications,
         owners,
         gates,
@@ -31,7 +32,7 @@ fn written_out(environment: &Environment) -> Value {
         verify_running,
         sync,
     } = environment;
-    let Gates { allow, branches, checks, reviews, foreign_changes, approvals, freeze } = gates;
+    let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze } = gates;
     let (argocd, namespace) = match applications {
         Applications::Named(all) => {
             let names: Vec<&KubeName> = all.iter().map(|application| &application.name).collect();
@@ -44,10 +45,12 @@ fn written_out(environment: &Environment) -> Value {
     let mut all = json!({
         "values": files,
         "tag_at": tag_at,
+        "watch": watch,
         "argocd": argocd,
         "owners": people(owners),
         "checks": match checks { Checks::Ignore => "ignore", Checks::Required => "required" },
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
+        "immutable": immutable.0.to_string(),
         "deadline": format!("{}s", deadline.as_secs()),
         "degraded_grace": format!("{}s", degraded_grace.as_secs()),
         "mirrors": mirrors.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -91,6 +91,8 @@ pub fn github_snapshot(data: &[u8]) {
         also: &[],
         catalog: &path("deploy-bot.yaml"),
         live: live.as_ref(),
+        paths: &["apps/checkout".to_owned(), "charts".to_owned()],
+        folders: &[String::new(), "apps".to_owned()],
         app_repo: &repo("acme/checkout"),
         reference: &reference,
         reviews: live.is_some(),

@@ -65,7 +65,7 @@ impl Gate for Option<Approvals> {
             target: Box::new(case.asked.target.clone()),
             head: plan.source.head.clone(),
             tag: plan.tag.clone(),
-            changed,
+            changed: changed.map(Box::new),
             count: approvals.count,
             users: approvals.by.users.clone(),
             groups: approvals.by.groups.clone(),

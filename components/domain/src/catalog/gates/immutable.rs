@@ -5,7 +5,7 @@ use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, read_word};
 use crate::deployment::Granted;
-use crate::refusal::{MovedTag, Refusal};
+use crate::refusal::{Moved, MovedTag, Refusal};
 
 /// Whether a tag means one image for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +33,7 @@ impl Gate for Immutable {
             target: target(),
             tag: plan.tag.clone(),
             head: plan.source.head.clone(),
-            was: was.clone(),
-            is: is.clone(),
+            images: Box::new(Moved { was: was.clone(), is: is.clone() }),
             todo,
         };
         if self.0 {
