@@ -20,6 +20,7 @@ pub fn page() -> Result<String> {
     overview(&mut page)?;
     details(&mut page)?;
     lasting(&mut page)?;
+    attacks(&mut page, &files)?;
     page.push_str(ABOUT_2_14);
     let count: usize = files.iter().map(|file| file.scenarios.len()).sum();
     write!(page, "\n## All end-to-end scenarios\n\n{count} of them; each name is a test in `e2e/tests/`.\n")?;
@@ -132,6 +133,28 @@ with one commit in all. **failed**: the deploy ended with words that say why, an
 |---|---|---|---|---|---|---|
 ";
 
+const ABOUT_THE_ATTACKS: &str = "
+## Who tries what, and what comes of it
+
+Each row is a test that plays the attack through the real `.wasm`: the line `/// Attack:` above the test. What is not
+protected is in [Security](../docs/security.md#what-is-not-protected).
+
+| who | tries | what happens | test |
+|---|---|---|---|
+";
+
+/// The attackers, those with the fewest rights first.
+pub const ATTACKERS: [&str; 8] = [
+    "an outsider",
+    "a member",
+    "may deploy one app",
+    "may push to the app repository",
+    "may push to the GitOps repository",
+    "may push to the registry",
+    "may change the Argo CD application",
+    "may write the store",
+];
+
 /// Steps and troubles on one page.
 fn overview(page: &mut String) -> Result<()> {
     page.push_str(ABOUT_THE_TABLE);
@@ -199,6 +222,22 @@ fn lasting(page: &mut String) -> Result<()> {
     Ok(())
 }
 
+/// Who tries what.
+fn attacks(page: &mut String, files: &[File]) -> Result<()> {
+    page.push_str(ABOUT_THE_ATTACKS);
+    let all: Vec<&Attack> = files.iter().flat_map(|file| &file.attacks).collect();
+    if let Some(odd) = all.iter().find(|attack| !ATTACKERS.contains(&attack.by.as_str())) {
+        anyhow::bail!("`{}` of `{}` is no attacker of the table", odd.by, odd.test);
+    }
+    for by in ATTACKERS {
+        anyhow::ensure!(all.iter().any(|attack| attack.by == by), "nobody plays who {by}");
+        for Attack { tries, ends, test, .. } in all.iter().filter(|attack| attack.by == by) {
+            writeln!(page, "| {by} | {tries} | {ends} | `{test}` |")?;
+        }
+    }
+    Ok(())
+}
+
 fn quoted(words: &str) -> String {
     match words.replace("{cause}*", "*what went wrong*.").replace("{cause}", "*what went wrong*") {
         none if none.is_empty() => String::new(),
@@ -212,6 +251,16 @@ struct File {
     name: String,
     about: String,
     scenarios: Vec<String>,
+    attacks: Vec<Attack>,
+}
+
+/// A test that plays an attack.
+#[derive(Debug, PartialEq, Eq)]
+struct Attack {
+    by: String,
+    tries: String,
+    ends: String,
+    test: String,
 }
 
 /// All files with tests, by name.
@@ -228,7 +277,8 @@ fn files(folder: &Path) -> Result<Vec<File>> {
         let text = fs::read_to_string(&path).with_context(|| name.clone())?;
         let scenarios = scenarios(&text);
         if !scenarios.is_empty() {
-            files.push(File { name: stem.to_owned(), about: about(&text), scenarios });
+            let attacks = attacks_of(stem, &text)?;
+            files.push(File { name: stem.to_owned(), about: about(&text), scenarios, attacks });
         }
     }
     files.sort_by(|one, other| one.name.cmp(&other.name));
@@ -256,6 +306,25 @@ fn scenarios(text: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// The attacks that a file's tests play: `/// Attack: who | tries | what happens`.
+fn attacks_of(file: &str, text: &str) -> Result<Vec<Attack>> {
+    let mut attacks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(told) = line.strip_prefix("/// Attack: ") else { continue };
+        let parts: Vec<&str> = told.split(" | ").collect();
+        let [by, tries, ends] = parts.as_slice() else { anyhow::bail!("{file}: {told:?} has not three parts") };
+        let test = lines.find_map(|line| line.strip_prefix("fn ")?.split('(').next()).context("a test")?;
+        attacks.push(Attack {
+            by: (*by).to_owned(),
+            tries: (*tries).to_owned(),
+            ends: (*ends).to_owned(),
+            test: format!("{file}::{test}"),
+        });
+    }
+    Ok(attacks)
 }
 
 /// Names that people write differently from functions.
@@ -294,6 +363,19 @@ mod tests {
         let text = "//! One.\n//! Two.\n//!\n//! Three.\n\n#[test]\nfn argo_cds_events_reach_slack() {}\n\nfn no_test() {}\n#[test]\n// Why.\nfn healthz_is_well() {\n";
         assert_eq!(about(text), "One. Two.");
         assert_eq!(scenarios(text), ["Argo CD's events reach Slack", "`/healthz` is well"]);
+    }
+
+    #[test]
+    fn an_attack_is_told_above_its_test() {
+        let text = "/// Attack: a member | presses | nothing\n#[test]\nfn a_press_is_vain() {}\n";
+        let attack = Attack {
+            by: "a member".to_owned(),
+            tries: "presses".to_owned(),
+            ends: "nothing".to_owned(),
+            test: "buttons::a_press_is_vain".to_owned(),
+        };
+        assert_eq!(attacks_of("buttons", text).unwrap(), [attack]);
+        assert!(attacks_of("buttons", "/// Attack: a member | presses\nfn x() {}\n").is_err());
     }
 
     #[test]

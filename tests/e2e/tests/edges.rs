@@ -24,6 +24,7 @@ const AT_ONCE: Duration = Duration::from_secs(4);
 
 // ---- before the signature ----
 
+/// Attack: an outsider | sends a body that never ends | the request is given up after 5 s, and nothing is understood of it
 #[test]
 fn a_body_that_never_ends_is_given_up_after_five_seconds() {
     room(async |room| -> Result<()> {
@@ -53,6 +54,7 @@ fn a_body_that_never_ends_is_given_up_after_five_seconds() {
     });
 }
 
+/// Attack: an outsider | sends more than a body may have | 413 by `Content-Length`, before it comes
 #[test]
 fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() {
     room(async |room| -> Result<()> {
@@ -71,6 +73,7 @@ fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() {
     });
 }
 
+/// Attack: an outsider | sends a body without a signature, or with a malformed one | 401 before the body
 #[test]
 fn without_a_signature_no_body_is_waited_for() {
     room(async |room| -> Result<()> {
@@ -96,6 +99,7 @@ fn without_a_signature_no_body_is_waited_for() {
 }
 
 /// Slack asks so, without a signature, whether the address answers. Nothing else is answered unsigned.
+/// Attack: an outsider | hides a command in Slack's check of the certificate | 401: only the check itself needs no signature
 #[test]
 fn an_ssl_check_opens_the_door_for_nothing_else() {
     room(async |room| -> Result<()> {
@@ -190,6 +194,7 @@ async fn first_line(mut stream: TcpStream) -> Result<String> {
 
 // ---- what GitHub delivers ----
 
+/// Attack: may push to the GitOps repository | has an old rewrite of the branch delivered again | the newest rewrite counts, and nothing older is synced
 #[test]
 fn an_older_rewrite_that_comes_late_does_not_hide_a_newer_one() {
     room(async |room| -> Result<()> {
@@ -214,6 +219,7 @@ fn an_older_rewrite_that_comes_late_does_not_hide_a_newer_one() {
 }
 
 /// Anybody who may push can write the bot's trailer, and has GitHub's own committer by editing on its pages.
+/// Attack: may push to the GitOps repository | pushes with the bot's committer and a made-up `Deploy-Id` | it is announced with the account that pushed
 #[test]
 fn a_push_that_poses_as_a_forgotten_deploy_is_announced() {
     const MADE_UP: &str = "Deploy checkout main-0123456\n\nDeploy-Id: 00112233445566778899aabbccddeeff";
@@ -256,6 +262,7 @@ fn a_push_that_poses_as_a_forgotten_deploy_is_announced() {
 
 // ---- where the bot calls ----
 
+/// Attack: an outsider | waits on the way to a host that is spoken to without TLS | the bot does not start with such an address
 #[test]
 fn a_token_goes_to_no_host_without_tls() {
     room(async |room| -> Result<()> {
@@ -291,6 +298,7 @@ fn a_token_goes_to_no_host_without_tls() {
 }
 
 /// The stand-in is two registries: what it is called by its address is another one than what it is called by its name.
+/// Attack: may push to the registry | names another registry's token server, or another scope | no login and no token goes there
 #[test]
 fn a_registry_gets_no_token_that_is_for_another() {
     room(async |room| -> Result<()> {
@@ -330,6 +338,7 @@ fn a_registry_gets_no_token_that_is_for_another() {
     });
 }
 
+/// Attack: may push to the GitOps repository | names an image at a host of their own | no call leaves
 #[test]
 fn an_image_in_a_registry_that_no_variable_names_is_not_asked_for() {
     room(async |room| -> Result<()> {
@@ -353,6 +362,7 @@ fn an_image_in_a_registry_that_no_variable_names_is_not_asked_for() {
 
 // ---- what is left in the store ----
 
+/// Attack: may write the store | speaks as the bot by a stored answer address | it is deleted when the end is told
 #[test]
 fn who_reads_the_store_finds_no_address_to_answer_at() {
     room(async |room| -> Result<()> {
@@ -396,6 +406,7 @@ fn who_reads_the_store_finds_no_address_to_answer_at() {
 
 // ---- after a rotation ----
 
+/// Attack: a member | presses an old button again after a rotation of the secret | it is the same request as before
 #[test]
 fn a_button_pressed_before_a_rotation_starts_nothing_after_it() {
     const NEW: &str = "the secret after the rotation";

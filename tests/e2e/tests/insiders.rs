@@ -44,6 +44,7 @@ fn only(room: &Room, users: &[&str]) {
 
 // ---- an override of somebody else ----
 
+/// Attack: may deploy one app | has an owner press *Retry* of a request with `override` | the owner's request has no override
 #[test]
 fn an_owner_who_presses_retry_lends_no_override() {
     room(async |room| -> Result<()> {
@@ -72,6 +73,7 @@ fn an_owner_who_presses_retry_lends_no_override() {
     });
 }
 
+/// Attack: may deploy one app | has an owner press *Deploy anyway* of a request with `override` | the owner's request has no override
 #[test]
 fn an_owner_who_presses_deploy_anyway_lends_no_override() {
     room(async |room| -> Result<()> {
@@ -101,6 +103,7 @@ fn an_owner_who_presses_deploy_anyway_lends_no_override() {
     });
 }
 
+/// Attack: may deploy one app | hides an `override` behind a preview and an approval | everybody reads the reason, and it stays the asker's
 #[test]
 fn a_preview_and_its_question_to_approvers_show_the_override() {
     room(async |room| -> Result<()> {
@@ -127,6 +130,7 @@ fn a_preview_and_its_question_to_approvers_show_the_override() {
 
 // ---- what cannot be counted ----
 
+/// Attack: may push to the GitOps repository | hides a change behind a hundred deploys | refused: it cannot be counted to its end
 #[test]
 fn more_commits_than_are_read_hide_no_foreign_change() {
     room(async |room| -> Result<()> {
@@ -178,6 +182,7 @@ fn more_commits_than_are_read_hide_no_foreign_change() {
     });
 }
 
+/// Attack: may push to the GitOps repository | changes something before the first version is live | refused until an owner looked; then counted from the newest that reached Git
 #[test]
 fn a_version_that_was_never_live_hides_no_foreign_change() {
     room(async |room| -> Result<()> {
@@ -221,6 +226,7 @@ fn pushes(room: &Room, path: &str, text: &str) {
     room.github.lock().person_pushes(GITOPS, "main", "carol", &[(path, text)], &format!("Change {path}"));
 }
 
+/// Attack: may push to the GitOps repository | changes a shared chart, or a kustomize base | it is named, or refused
 #[test]
 fn a_shared_chart_or_a_base_rides_along_where_it_is_watched() {
     room(async |room| -> Result<()> {
@@ -261,6 +267,7 @@ fn a_shared_chart_or_a_base_rides_along_where_it_is_watched() {
     });
 }
 
+/// Attack: may push to the GitOps repository | changes a file elsewhere that the app may read | refused until somebody says what the app reads
 #[test]
 fn a_change_elsewhere_is_foreign_where_nobody_says_what_counts() {
     room(async |room| -> Result<()> {
@@ -294,6 +301,7 @@ fn a_change_elsewhere_is_foreign_where_nobody_says_what_counts() {
     });
 }
 
+/// Attack: may change the Argo CD application | lets it read another folder after the look | committed, and not synced
 #[test]
 fn an_application_that_reads_more_than_was_looked_at_is_not_synced() {
     let annotation = "argocd.argoproj.io/manifest-generate-paths";
@@ -339,6 +347,7 @@ fn short(digest: &str) -> &str {
     &digest[..19]
 }
 
+/// Attack: may push to the registry | pushes another image under the tag after the request | approval is asked again, with both digests
 #[test]
 fn an_image_pushed_again_after_the_request_needs_approval_again() {
     room(async |room| -> Result<()> {
@@ -376,6 +385,7 @@ fn an_image_pushed_again_after_the_request_needs_approval_again() {
     });
 }
 
+/// Attack: may push to the GitOps repository | pushes something that rides along after the request | approval is asked again
 #[test]
 fn a_commit_pushed_after_the_request_needs_approval_again() {
     room(async |room| -> Result<()> {
@@ -401,6 +411,7 @@ fn a_commit_pushed_after_the_request_needs_approval_again() {
     });
 }
 
+/// Attack: may push to the registry | pushes another image under a tag that was deployed | the asker is asked; with `immutable` refused
 #[test]
 fn an_image_pushed_again_under_a_deployed_tag_is_not_deployed_unasked() {
     room(async |room| -> Result<()> {
@@ -431,6 +442,7 @@ fn an_image_pushed_again_under_a_deployed_tag_is_not_deployed_unasked() {
     });
 }
 
+/// Attack: may push to the registry | pushes another image under an old tag, and waits for a rollback | refused, unless an owner says `override`
 #[test]
 fn an_image_pushed_again_under_an_old_tag_is_no_rollback() {
     room(async |room| -> Result<()> {
@@ -459,6 +471,7 @@ fn an_image_pushed_again_under_an_old_tag_is_no_rollback() {
     });
 }
 
+/// Attack: may push to the registry | keeps the registry from answering | the rollback goes on with the digest that ran
 #[test]
 fn a_silent_registry_stops_no_rollback() {
     room(async |room| -> Result<()> {
@@ -480,6 +493,7 @@ fn a_silent_registry_stops_no_rollback() {
     });
 }
 
+/// Attack: may push to the registry | hides the digest | it is counted from the manifest; without that no approval is asked for
 #[test]
 fn an_image_that_nobody_can_name_is_not_approved() {
     room(async |room| -> Result<()> {
@@ -504,6 +518,7 @@ fn an_image_that_nobody_can_name_is_not_approved() {
 
 // ---- buttons ----
 
+/// Attack: a member | presses a button in vain, again and again | it works for who may deploy
 #[test]
 fn vain_presses_of_somebody_who_may_not_burn_no_button() {
     room(async |room| -> Result<()> {
@@ -526,6 +541,7 @@ fn vain_presses_of_somebody_who_may_not_burn_no_button() {
     });
 }
 
+/// Attack: may deploy one app | presses a button at the same time as somebody else | one deploys, the other is told whose it is
 #[test]
 fn of_two_who_press_at_once_one_deploys_and_one_is_told() {
     room(async |room| -> Result<()> {
@@ -585,6 +601,7 @@ fn turns_direction(text: &str) -> bool {
     )
 }
 
+/// Attack: may push to the app repository | writes Slack's formatting and bidi controls into a title | it is shown as plain text
 #[test]
 fn a_title_or_a_reason_looks_like_nothing_the_bot_says() {
     let fake = "\u{202e}evil\u{2066} :white_check_mark: *checkout* is _live_ ~no~ `x` <!channel> https://evil.example";
@@ -623,6 +640,7 @@ fn a_title_or_a_reason_looks_like_nothing_the_bot_says() {
     });
 }
 
+/// Attack: may push to the GitOps repository | lets Argo CD quote a Secret | its words are left out
 #[test]
 fn a_secret_that_could_not_be_applied_is_not_quoted() {
     room(async |room| -> Result<()> {
@@ -642,6 +660,7 @@ fn a_secret_that_could_not_be_applied_is_not_quoted() {
 
 // ---- locks ----
 
+/// Attack: may deploy one app | locks a target without owners for ever | it ends after 24 hours
 #[test]
 fn a_lock_that_nobody_can_take_away_ends_within_a_day() {
     room(async |room| -> Result<()> {
@@ -671,6 +690,7 @@ fn a_lock_that_nobody_can_take_away_ends_within_a_day() {
     });
 }
 
+/// Attack: may deploy one app | types a time that the bot does not understand | refused with the right form
 #[test]
 fn a_time_that_is_not_understood_makes_no_lock_for_ever() {
     room(async |room| -> Result<()> {

@@ -43,6 +43,7 @@ fn not_ours(room: &Room) -> Vec<String> {
     lines.filter_map(|line| Some(line.split("\"key\":\"").nth(1)?.split('"').next()?.to_owned())).collect()
 }
 
+/// Attack: may write the store | writes a request in somebody's name | it counts for nothing
 #[test]
 fn a_request_that_is_written_into_the_store_deploys_nothing() {
     broken_room(options(), async |room| -> Result<()> {
@@ -66,6 +67,7 @@ fn a_request_that_is_written_into_the_store_deploys_nothing() {
     });
 }
 
+/// Attack: may write the store | writes a commit as the bot's | it is not synced
 #[test]
 fn a_commit_that_is_written_into_the_store_is_not_synced() {
     broken_room(options(), async |room| -> Result<()> {
@@ -93,6 +95,7 @@ fn a_commit_that_is_written_into_the_store_is_not_synced() {
     });
 }
 
+/// Attack: may write the store | writes a catalog that allows anybody | it counts only with the hash that the branch has
 #[test]
 fn a_catalog_that_is_written_into_the_store_is_not_believed() {
     room(async |room| -> Result<()> {
@@ -121,6 +124,7 @@ fn a_catalog_that_is_written_into_the_store_is_not_believed() {
     });
 }
 
+/// Attack: may write the store | writes approvals | nobody has approved
 #[test]
 fn approvals_that_are_written_into_the_store_are_none() {
     room(async |room| -> Result<()> {
@@ -148,6 +152,7 @@ fn approvals_that_are_written_into_the_store_are_none() {
     });
 }
 
+/// Attack: may write the store | writes a lock | it holds until an owner unlocks, and is in the log
 #[test]
 fn a_lock_that_nobody_sealed_holds_until_an_owner_unlocks() {
     room(async |room| -> Result<()> {
