@@ -320,7 +320,7 @@ fn a_lock_that_comes_while_a_deploy_is_decided_still_holds_it() {
         room.slack.lock().groups.insert(PRODUCTION.to_owned(), vec![CAROL.to_owned()]);
         let before = room.commits();
         // While GitHub reads: the first look found no lock.
-        let held = room.github.hold_saying(Moment::Before, "github.query", "$below");
+        let held = room.github.hold_saying(Moment::Before, "github.query", "$path0");
         room.alice("checkout 42").await;
         held.reached().await?;
         room.command(BOB, DEPLOYS, "lock checkout incident 7").await;
