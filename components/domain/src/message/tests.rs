@@ -16,14 +16,14 @@ use crate::deployment::{
     OutcomeFact, Progress, Proof, Reference, Remarks, RequestFact, Rider, Riders, TargetPlan, Waiting,
 };
 use crate::fault::{Cause, Changed, Fault, System};
-use crate::image::Tag;
+use crate::image::{ImageName, Tag};
 use crate::names::{
     AppName, BranchName, DeploymentId, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, SlackGroup, Target,
 };
 use crate::refusal::samples::every_refusal;
 use crate::refusal::{NotAllowed, Refusal, Right};
 use crate::time::Timestamp;
-use crate::values::EditRefusal;
+use crate::values::{EditRefusal, OddFile};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -228,6 +228,10 @@ fn edit_name(why: &EditRefusal) -> &'static str {
         EditRefusal::NotAString { .. } => "not a string",
         EditRefusal::Alias { .. } => "alias",
         EditRefusal::UsedElsewhere { .. } => "used elsewhere",
+        EditRefusal::SeveralItems { .. } => "several items",
+        EditRefusal::OtherImage { .. } => "other image",
+        EditRefusal::Digest { .. } => "digest",
+        EditRefusal::NotPlain { .. } => "no plain file",
         EditRefusal::OnlyMerged { .. } => "only merged",
         EditRefusal::DuplicateKey { .. } => "duplicate key",
         EditRefusal::SeveralDocuments { .. } => "several documents",
@@ -244,6 +248,7 @@ fn edit_name(why: &EditRefusal) -> &'static str {
 #[test]
 fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     let path = || "image.tag".to_owned();
+    let (found, image) = (|| "ghcr.io/eve/checkout".to_owned(), || ImageName::parse("ghcr.io/acme/checkout").unwrap());
     let line = 3;
     let all = [
         EditRefusal::PathMissing { path: path(), exists: "image".to_owned(), line: Some(line) },
@@ -253,6 +258,15 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::NotAString { path: path(), line, tag: "!!int".to_owned() },
         EditRefusal::Alias { path: path(), line },
         EditRefusal::UsedElsewhere { path: path(), line },
+        EditRefusal::SeveralItems { path: "images[name=app].tag".to_owned(), item: "images[name=app]".to_owned(), line },
+        EditRefusal::OtherImage { path: path(), at: "image.repository".to_owned(), line, found: found(), expected: image() },
+        EditRefusal::OtherImage { path: path(), at: path(), line, found: found(), expected: image() },
+        EditRefusal::Digest { path: path(), at: "image.digest".to_owned(), line },
+        EditRefusal::Digest { path: path(), at: path(), line },
+        EditRefusal::NotPlain { file: OddFile::Executable },
+        EditRefusal::NotPlain { file: OddFile::Symlink },
+        EditRefusal::NotPlain { file: OddFile::Submodule },
+        EditRefusal::NotPlain { file: OddFile::Mode(0o100_664) },
         EditRefusal::OnlyMerged { path: path(), line },
         EditRefusal::DuplicateKey { path: path(), key: "image".to_owned(), line },
         EditRefusal::SeveralDocuments { path: path(), line },
@@ -265,7 +279,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::Unproven { path: path() },
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(edit_name).collect();
-    assert_eq!(names.len(), 16, "one of each");
+    assert_eq!(names.len(), 20, "one of each");
     let sentences = all.into_iter().map(|why| {
         let name = edit_name(&why);
         let sentence = refusal(&Refusal::Edit { path: crate::deployment::samples::path("checkout/values.yaml"), why });
