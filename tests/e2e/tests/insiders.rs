@@ -296,7 +296,29 @@ fn an_image_of_somebody_else_gets_no_tag() {
         catalog(room, "", whole);
         bob(&format!("image: {host}/bob/checkout:v1\n"));
         said.push(refused(room, "checkout 42").await?);
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @"
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `registry.test/bob/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `acme/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 6) is `evil.example/acme/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 6) is `evil.example/acme/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `registry.test/bob/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.digest` (line 6) is a digest, which counts more than the tag at `image.tag`. Remove the digest.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image` (line 1) is `registry.test/bob/checkout:v1`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        ");
 
         // A name that the catalog lists is ours.
         catalog(room, "", "    mirrors: [mirror.example/checkout]\n");
@@ -324,7 +346,20 @@ fn a_file_that_is_no_plain_file_is_left_as_it_is() {
             room.github.lock().push(GITOPS, "main", "bob", &[commit]);
             said.push(refused(room, "checkout 42").await?);
         }
-        insta::assert_snapshot!(said.join("\n"), @"");
+        insta::assert_snapshot!(said.join("\n"), @"
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it is executable, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it is a symbolic link, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it is a submodule, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: Git has it with the mode 100664, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
+        asked by @alice
+        [Retry]
+        ");
         let commit = NewCommit { modes: vec![(VALUES.to_owned(), PLAIN)], ..NewCommit::new("Change it back", &[]) };
         room.github.lock().push(GITOPS, "main", "bob", &[commit]);
         deploys(room, "checkout 42").await?;

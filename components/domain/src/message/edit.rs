@@ -25,9 +25,8 @@ pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
         EditRefusal::UsedElsewhere { path, line } => {
             format!("line {line} uses the value of {} too (a YAML anchor), so an edit would change both", code(path))
         }
-        EditRefusal::SeveralItems { path, item, line } => {
-            let way = if item == path { String::new() } else { format!("on the way to {} ", code(path)) };
-            format!("{way}several items are {} (again on line {line})", code(item))
+        EditRefusal::SeveralItems { item, line, .. } => {
+            format!("several entries match {} (again on line {line})", code(item))
         }
         EditRefusal::OtherImage { path, at: place, line, found, expected } => {
             let beside = if place == path { String::new() } else { format!("beside {}, ", code(path)) };

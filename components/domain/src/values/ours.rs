@@ -67,11 +67,9 @@ pub(super) fn held<'s>(
     }
     let value = scalar.value.as_str();
     let (repository, rest) = split(value);
-    let names_nothing = !beside.all.iter().any(|one| one.is_name());
-    let is_whole = repository.contains('/')
-        || rest.starts_with(':')
-        || is_of_container(place.path)
-        || names_nothing && ours.is(repository);
+    // `nginx` may be a tag; at `image` the name of our image is no tag.
+    let is_name = key.to_ascii_lowercase().ends_with("image") && ours.is(repository);
+    let is_whole = repository.contains('/') || rest.starts_with(':') || is_of_container(place.path) || is_name;
     if !is_whole {
         beside.is_ours(ours)?;
         return Ok(Held { repository: None, tag: value });
@@ -153,10 +151,6 @@ impl One<'_> {
             _ => false,
         }
     }
-
-    fn is_name(&self) -> bool {
-        matches!(self.word, Word::Repository | Word::Image | Word::Name | Word::NewName)
-    }
 }
 
 /// Everything beside the tag that says something of the image.
@@ -225,9 +219,8 @@ impl<'t, 'p> Beside<'t, 'p> {
                 return Ok(());
             }
         }
-        let is_image = |name: &&One<'_>| {
-            name.value.contains('/') || registry.is_some() && repository.is_none() && image.is_none()
-        };
+        let is_image =
+            |name: &&One<'_>| name.value.contains('/') || registry.is_some() && repository.is_none() && image.is_none();
         for one in [repository, image, name.filter(is_image)].into_iter().flatten() {
             if let Some(found) = self.images(one.value).into_iter().find(|image| !ours.is(image)) {
                 return Err(self.other(one, &found, ours));
@@ -243,7 +236,8 @@ impl<'t, 'p> Beside<'t, 'p> {
     /// The images that a name may mean: one for each registry that may come before the name.
     fn images(&self, name: &str) -> Vec<String> {
         let beside = self.find(Word::Registry).map(|one| one.value);
-        let has_host = name.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
+        let has_host =
+            name.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
         let global = self.global.filter(|_| beside.is_some() || !has_host);
         let with = |registry: &str| format!("{}/{}", registry.trim_end_matches('/'), name.trim_start_matches('/'));
         let images: Vec<String> = beside.into_iter().chain(global).map(with).collect();
@@ -258,7 +252,10 @@ fn mappings_in(tree: &Tree<'_>, value: usize) -> Vec<usize> {
         Some(Kind::Sequence) => tree.children(value).map(|item| tree.resolved(item)).collect(),
         _ => vec![value],
     };
-    all.into_iter().filter(|one| matches!(tree.kind(*one), Some(Kind::Mapping))).take(MOST_MERGED.saturating_add(1)).collect()
+    all.into_iter()
+        .filter(|one| matches!(tree.kind(*one), Some(Kind::Mapping)))
+        .take(MOST_MERGED.saturating_add(1))
+        .collect()
 }
 
 /// A value, unless it says "none".
@@ -272,7 +269,9 @@ fn global_registry<'t>(tree: &'t Tree<'_>, root: usize) -> Option<&'t str> {
     let get = |mapping: usize, key: &str| {
         let mapping = tree.resolved(mapping);
         let is_mapping = matches!(tree.kind(mapping), Some(Kind::Mapping));
-        is_mapping.then(|| tree.entries(mapping).find(|(name, _)| tree.key(*name) == Some(key)))?.map(|(_, value)| value)
+        is_mapping
+            .then(|| tree.entries(mapping).find(|(name, _)| tree.key(*name) == Some(key)))?
+            .map(|(_, value)| value)
     };
     let global = get(root, "global")?;
     let of_images = || get(global, "image").and_then(|image| get(image, "registry"));

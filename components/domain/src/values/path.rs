@@ -31,7 +31,8 @@ impl TagPath {
     /// Checks the text. A key with dots, brackets or blanks is in double quotes; there are no escapes. Dots need none
     /// within brackets: `images[name=ghcr.io/acme/checkout].newTag`.
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        let invalid = InvalidName("path of a value (such as image.tag, images[name=app].tag, images[0].tag or \"a.b\".tag)");
+        let invalid =
+            InvalidName("path of a value (such as image.tag, images[name=app].tag, images[0].tag or \"a.b\".tag)");
         let mut segments = Vec::new();
         let mut rest = text;
         while !rest.is_empty() && segments.len() < LONGEST_PATH.1 {

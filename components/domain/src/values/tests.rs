@@ -415,6 +415,12 @@ fn what_is_refused() {
         {"duplicate_key":{"path":"image.tag","key":"image","line":4}}
     "image:\n  tag: x\n---\nimage:\n  tag: y\n"
         {"several_documents":{"path":"image.tag","line":5}}
+    "a:\n- {name: x, tag: 1}\n- {name: y, tag: 2}\n- {tag: 3, name: x}\n"
+        {"several_items":{"path":"a[name=x].tag","item":"a[name=x]","line":4}}
+    "a:\n- {name: x, tag: 1}\n- z\n"
+        {"path_missing":{"path":"a[name=z].tag","exists":"a","line":1}}
+    "a: {name: z, tag: 1}\n"
+        {"path_missing":{"path":"a[name=z].tag","exists":"a","line":1}}
     "#);
     insta::assert_snapshot!(refusals(&[
         ("image.tag", "image:\n  tag: |\n    x\n"),
@@ -459,13 +465,15 @@ fn what_is_refused() {
 
 #[test]
 fn an_item_is_chosen_by_its_key() {
-    let kustomization = "images:\n- newTag: one\n  name: ghcr.io/acme/search\n- newTag: two\n  name: ghcr.io/acme/checkout\n";
+    let kustomization =
+        "images:\n- newTag: one\n  name: ghcr.io/acme/search\n- newTag: two\n  name: ghcr.io/acme/checkout\n";
     for at in ["images[name=ghcr.io/acme/checkout].newTag", "images[1].newTag"] {
         let edit = set_tag(kustomization, &[path(at)], TAG).unwrap();
         assert_eq!(edit.text, kustomization.replace("two", "\"main-abc1234\""));
     }
     // The value may be written in any way; a list of lists and an alias are no obstacle.
-    let text = "a:\n- &x {name: 'app', tags: [{k: 1, tag: o}, {k: 0x2, tag: old}]}\n- [name, app]\n- {name: other}\nb: 1\n";
+    let text =
+        "a:\n- &x {name: 'app', tags: [{k: 1, tag: o}, {k: 0x2, tag: old}]}\n- [name, app]\n- {name: other}\nb: 1\n";
     let edit = set_tag(text, &[path("a[name=app].tags[k=0x2].tag")], TAG).unwrap();
     assert_eq!(edit.text, text.replace("old", "\"main-abc1234\""));
     // What is wrong with another item does not matter.
@@ -516,7 +524,8 @@ fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
     check("ghcr.io/acme/checkout", &format!("\"{new}\""), "");
     let flow = set_tag("{image: ghcr.io/acme/checkout:v1, b: [c]}", &[path("image")], TAG).unwrap();
     assert_eq!(flow.text, format!("{{image: {new}, b: [c]}}"));
-    let list = set_tag("images: [ghcr.io/acme/search:v1, ghcr.io/acme/checkout:v1]", &[path("images[1]")], TAG).unwrap();
+    let list =
+        set_tag("images: [ghcr.io/acme/search:v1, ghcr.io/acme/checkout:v1]", &[path("images[1]")], TAG).unwrap();
     assert_eq!(list.text, format!("images: [ghcr.io/acme/search:v1, {new}]"));
 }
 
@@ -572,15 +581,16 @@ fn real_files_with_our_image() {
             "controller:\n  image:\n    chroot: false\n    registry: ghcr.io\n    image: acme/checkout\n    tag: v1\n    digest:\n",
         ),
         (
-            "kube-prometheus-stack and Grafana; a commit's id is no digest",
+            "kube-prometheus-stack, Grafana",
             "image.tag",
-            "image: {registry: ghcr.io, repository: acme/checkout, tag: v1, sha: \"\"}\nsha: 0123456789abcdef0123456789abcdef01234567\n",
+            "image:\n  registry: ghcr.io\n  repository: acme/checkout\n  tag: v1\n  sha: \"\"\n",
         ),
         (
-            "Strimzi",
+            "the id of a commit is no digest",
             "image.tag",
-            "image:\n  registry: ghcr.io\n  repository: acme\n  name: checkout\n  tag: v1\n",
+            "image:\n  repository: ghcr.io/acme/checkout\n  tag: v1\n  sha: 0123456789abcdef0123456789abcdef01234567\n",
         ),
+        ("Strimzi", "image.tag", "image:\n  registry: ghcr.io\n  repository: acme\n  name: checkout\n  tag: v1\n"),
         ("flat", "imageTag", "image: ghcr.io/acme/checkout\nimageTag: v1\nimagePullPolicy: Always\n"),
         (
             "flat, more words",
@@ -638,7 +648,28 @@ fn real_files_with_our_image() {
         writeln!(all, "{name}: {}", written(at, text)).unwrap();
         all
     });
-    insta::assert_snapshot!(all, @"");
+    insta::assert_snapshot!(all, @r#"
+    helm create: tag: "" => tag: "main-abc1234"
+    bitnami: tag: v1 => tag: "main-abc1234"
+    bitnami with a registry for all: tag: v1 => tag: "main-abc1234"
+    bitnami in an umbrella chart, by way of the mirror: image: {registry: "mirror.corp:5000", repository: shop/checkout, tag: v1, digest: null} => image: {registry: "mirror.corp:5000", repository: shop/checkout, tag: "main-abc1234", digest: null}
+    ingress-nginx: tag: v1 => tag: "main-abc1234"
+    kube-prometheus-stack, Grafana: tag: v1 => tag: "main-abc1234"
+    the id of a commit is no digest: tag: v1 => tag: "main-abc1234"
+    Strimzi: tag: v1 => tag: "main-abc1234"
+    flat: imageTag: v1 => imageTag: "main-abc1234"
+    flat, more words: checkout_tag: v1 => checkout_tag: "main-abc1234"
+    app-template, with a digest in the tag: tag: 1.2.3@sha256:0000000000000000000000000000000000000000000000000000000000000000 => tag: "main-abc1234"
+    the name of a container: tag: v1 => tag: "main-abc1234"
+    no name at all: services: {checkout: {version: v1}, search: {version: v2}} => services: {checkout: {version: "main-abc1234"}, search: {version: v2}}
+    kustomize: newTag: v1 => newTag: "main-abc1234"
+    kustomize with a name of its own: newTag: v1 => newTag: "main-abc1234"
+    a Deployment: image: ghcr.io/acme/checkout:v1 # by /deploy => image: ghcr.io/acme/checkout:main-abc1234 # by /deploy
+    a variable of a container: - {name: VERSION, value: v1} => - {name: VERSION, value: "main-abc1234"}
+    parameters of a HelmRelease: - {name: image.tag, value: v1, forceString: true} => - {name: image.tag, value: "main-abc1234", forceString: true}
+    anchors for the repository: tag: v1 => tag: "main-abc1234"
+    a merged image: tag: v1 => tag: "main-abc1234"
+    "#);
 }
 
 /// The same files, and somebody has put another image there, or a digest.
@@ -649,7 +680,6 @@ fn an_image_that_is_not_ours_is_named_with_its_line() {
         ("image", "a: 1\nimage: ghcr.io/eve/checkout:v1\n"),
         ("image", "image: ghcr.io/acme/checkout2:v1\n"),
         ("image", "image: acme/checkout:v1\n"),
-        ("image", "image: ghcr.io/acme/checkout:v1:v2\n"),
         ("image", "image: \"{{ .Values.registry }}/acme/checkout:v1\"\n"),
         ("containers[0].image", "containers:\n- name: app\n  image: redis\n"),
         ("containers[0].image", "containers:\n- name: app\n  image:\n"),
@@ -673,7 +703,58 @@ fn an_image_that_is_not_ours_is_named_with_its_line() {
         ("image.tag", "image:\n  <<: {repository: ghcr.io/eve/checkout}\n  tag: v1\n"),
         ("image.tag", "image:\n  repository: ghcr.io/acme/checkout\n  tag: v1\n  repository: ghcr.io/eve/checkout\n"),
         ("image.tag", "image:\n  Repository: ghcr.io/acme/checkout\n  tag: v1\n  repository: ghcr.io/eve/checkout\n"),
-    ]), @"");
+    ]), @r#"
+    "a: 1\nimage: ghcr.io/eve/checkout:v1\n"
+        {"other_image":{"path":"image","at":"image","line":2,"found":"ghcr.io/eve/checkout:v1","expected":"ghcr.io/acme/checkout"}}
+    "image: ghcr.io/acme/checkout2:v1\n"
+        {"other_image":{"path":"image","at":"image","line":1,"found":"ghcr.io/acme/checkout2:v1","expected":"ghcr.io/acme/checkout"}}
+    "image: acme/checkout:v1\n"
+        {"other_image":{"path":"image","at":"image","line":1,"found":"acme/checkout:v1","expected":"ghcr.io/acme/checkout"}}
+    "image: \"{{ .Values.registry }}/acme/checkout:v1\"\n"
+        {"other_image":{"path":"image","at":"image","line":1,"found":"{{ .Values.registry }}/acme/checkout:v1","expected":"ghcr.io/acme/checkout"}}
+    "containers:\n- name: app\n  image: redis\n"
+        {"other_image":{"path":"containers[0].image","at":"containers[0].image","line":3,"found":"redis","expected":"ghcr.io/acme/checkout"}}
+    "containers:\n- name: app\n  image:\n"
+        {"other_image":{"path":"containers[0].image","at":"containers[0].image","line":3,"found":"","expected":"ghcr.io/acme/checkout"}}
+    "image:\n  tag: v1\n  repository: ghcr.io/eve/checkout\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":3,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image:\n  tag: v1\n  repository: acme/checkout\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":3,"found":"acme/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image: {registry: evil.example, repository: acme/checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":1,"found":"evil.example/acme/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image: {registry: evil.example, repository: ghcr.io/acme/checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":1,"found":"evil.example/ghcr.io/acme/checkout","expected":"ghcr.io/acme/checkout"}}
+    "global: {imageRegistry: evil.example}\nimage: {registry: ghcr.io, repository: acme/checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":2,"found":"evil.example/acme/checkout","expected":"ghcr.io/acme/checkout"}}
+    "global: {image: {registry: evil.example}}\nimage: {repository: acme/checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":2,"found":"evil.example/acme/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image: {repository: ghcr.io/eve, name: checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":1,"found":"ghcr.io/eve","expected":"ghcr.io/acme/checkout"}}
+    "image: {registry: ghcr.io, name: eve, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.name","line":1,"found":"ghcr.io/eve","expected":"ghcr.io/acme/checkout"}}
+    "image: {name: ghcr.io/eve/checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.name","line":1,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "a:\n  tag: v1\n  image: ghcr.io/eve/checkout\n"
+        {"other_image":{"path":"a.tag","at":"a.image","line":3,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "imageTag: v1\nimageRepository: ghcr.io/eve/checkout\n"
+        {"other_image":{"path":"imageTag","at":"imageRepository","line":2,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image: {repository: ghcr.io/acme/checkout, image: ghcr.io/eve/checkout, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.image","line":1,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "images:\n- name: ghcr.io/acme/checkout\n  newName: ghcr.io/eve/checkout\n  newTag: v1\n"
+        {"other_image":{"path":"images[0].newTag","at":"images[0].newName","line":3,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "images:\n- name: redis\n  newTag: v1\n"
+        {"other_image":{"path":"images[0].newTag","at":"images[0].name","line":2,"found":"redis","expected":"ghcr.io/acme/checkout"}}
+    "a: &a ghcr.io/eve/checkout\nimage: {repository: *a, tag: v1}\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":2,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "a: &a {repository: ghcr.io/eve/checkout}\nb: &b {<<: *a}\nimage:\n  <<: [*b]\n  tag: v1\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":1,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image:\n  <<: {repository: ghcr.io/eve/checkout}\n  tag: v1\n"
+        {"other_image":{"path":"image.tag","at":"image.repository","line":2,"found":"ghcr.io/eve/checkout","expected":"ghcr.io/acme/checkout"}}
+    "image:\n  repository: ghcr.io/acme/checkout\n  tag: v1\n  repository: ghcr.io/eve/checkout\n"
+        {"duplicate_key":{"path":"image.tag","key":"image.repository","line":4}}
+    "image:\n  Repository: ghcr.io/acme/checkout\n  tag: v1\n  repository: ghcr.io/eve/checkout\n"
+        {"duplicate_key":{"path":"image.tag","key":"image.repository","line":4}}
+    "#);
     let digest = format!("sha256:{}", "0".repeat(64));
     let files = [
         ("image", format!("image: {digest}\n")),
@@ -685,7 +766,22 @@ fn an_image_that_is_not_ours_is_named_with_its_line() {
         ("image", format!("image: ghcr.io/acme/checkout:v1\ndigest: {digest}\n")),
     ];
     let files: Vec<(&str, &str)> = files.iter().map(|(at, text)| (*at, text.as_str())).collect();
-    insta::assert_snapshot!(refusals(&files), @"");
+    insta::assert_snapshot!(refusals(&files), @r#"
+    "image: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+        {"digest":{"path":"image","at":"image","line":1}}
+    "image:\n  tag: v1\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+        {"digest":{"path":"image.tag","at":"image.digest","line":3}}
+    "image: {tag: v1, sha: '0000000000000000000000000000000000000000000000000000000000000000'}\n"
+        {"digest":{"path":"image.tag","at":"image.sha","line":1}}
+    "imageTag: v1\nimageDigest: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+        {"digest":{"path":"imageTag","at":"imageDigest","line":2}}
+    "images:\n- name: ghcr.io/acme/checkout\n  newTag: v1\n  digest: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+        {"digest":{"path":"images[0].newTag","at":"images[0].digest","line":4}}
+    "a: &a {digest: 'sha256:0000000000000000000000000000000000000000000000000000000000000000'}\nimage:\n  <<: *a\n  tag: v1\n"
+        {"digest":{"path":"image.tag","at":"image.digest","line":1}}
+    "image: ghcr.io/acme/checkout:v1\ndigest: sha256:0000000000000000000000000000000000000000000000000000000000000000\n"
+        {"digest":{"path":"image","at":"digest","line":2}}
+    "#);
 }
 
 #[test]

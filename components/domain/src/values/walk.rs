@@ -63,8 +63,7 @@ impl<'p> Walk<'_, '_, 'p> {
             found = Some(place);
         }
         let (count, line) = self.deepest;
-        let missing =
-            || EditRefusal::PathMissing { path: self.path.to_string(), exists: self.path.first(count), line };
+        let missing = || EditRefusal::PathMissing { path: self.path.to_string(), exists: self.path.first(count), line };
         found.ok_or_else(missing)
     }
 
@@ -131,13 +130,7 @@ impl<'p> Walk<'_, '_, 'p> {
     }
 
     /// The only item of a list that has this key with this value.
-    fn item(
-        &self,
-        list: usize,
-        key: &str,
-        value: &str,
-        below: usize,
-    ) -> Result<Option<(usize, usize)>, EditRefusal> {
+    fn item(&self, list: usize, key: &str, value: &str, below: usize) -> Result<Option<(usize, usize)>, EditRefusal> {
         let tree = self.tree;
         let is_it = |item: &usize| {
             let item = tree.resolved(*item);

@@ -77,7 +77,10 @@ fn a_kustomization_goes_live() {
             .replace("{{ .Values.replicaCount }}", "1");
         let files = [("checkout/kustomization.yaml", kustomization.as_str()), ("checkout/deployment.yaml", &plain)];
         room.github.lock().person_pushes(GITOPS, "main", "carol", &files, "Use kustomize");
-        room.in_the_catalog("checkout", "values: checkout/kustomization.yaml\n    tag_at: images[name=checkout].newTag");
+        room.in_the_catalog(
+            "checkout",
+            "values: checkout/kustomization.yaml\n    tag_at: images[name=checkout].newTag",
+        );
         room.folder_runs("checkout").await?;
         room.goes_live("checkout 42").await?;
         runs(room, &tag(room)).await?;

@@ -665,11 +665,7 @@ impl Repository {
 /// The files of a folder, by their path inside it.
 pub(super) fn inside(commit: &Commit, folder: &str) -> git::Files {
     let start = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    commit
-        .files
-        .iter()
-        .filter_map(|(path, file)| Some((path.strip_prefix(&start)?.to_owned(), file.clone())))
-        .collect()
+    commit.files.iter().filter_map(|(path, file)| Some((path.strip_prefix(&start)?.to_owned(), file.clone()))).collect()
 }
 
 fn has_path(commit: &Commit, path: &str) -> bool {

@@ -51,7 +51,8 @@ pub fn manifest(data: &[u8]) {
         }
     };
     let tag = Tag::parse(&tag).map_or_else(|_| "main-abc1234".to_owned(), |tag| tag.to_string());
-    let [name, mirror] = ["ghcr.io/acme/checkout", "mirror.corp:5000/x"].map(|name| ImageName::parse(name).expect("a name"));
+    let [name, mirror] =
+        ["ghcr.io/acme/checkout", "mirror.corp:5000/x"].map(|name| ImageName::parse(name).expect("a name"));
     let ours = OurImage { name: &name, mirrors: &[mirror] };
 
     let read = read_tags(text, &paths, ours);
@@ -94,8 +95,7 @@ fn only_one_value_differs(old: &str, new: &str, tag: &str) {
         values.flat_map(|value| [format!(" \"{value}\""), format!("\"{value}\" "), format!("'{value}'"), value]);
     // The host may be written in capital letters.
     let is_part = |whole: String| {
-        differs.is_empty()
-            || whole.as_bytes().windows(differs.len()).any(|part| part.eq_ignore_ascii_case(differs))
+        differs.is_empty() || whole.as_bytes().windows(differs.len()).any(|part| part.eq_ignore_ascii_case(differs))
     };
     assert!(written.any(is_part), "{:?} was written", String::from_utf8_lossy(differs));
 }

@@ -245,6 +245,7 @@ fn a_pull_request_is_read() {
                 "image:\n  tag: \"main-1\"\n",
             ),
             size: 23,
+            odd: None,
         },
         also: [],
         catalog: File {
@@ -255,6 +256,7 @@ fn a_pull_request_is_read() {
                 "apps: {}\n",
             ),
             size: 9,
+            odd: None,
         },
         since_live: [
             Touch {
