@@ -1,23 +1,47 @@
-//! Changes one image tag in a YAML file and nothing else.
+//! Changes the tag of our image in a YAML file and nothing else.
 //!
 //! The parser only says *where* the value is: the new text is the old text with the bytes of that scalar
 //! replaced. Then both texts are parsed side by side, and an edit that changed anything but the value is
 //! refused. There are two traps. The parser counts characters, not bytes. And its span of a scalar may begin
 //! with an anchor or tag, and end with blanks and a comment.
 //!
-//! **Invariant:** the new value is always quoted. A plain `12e-1234567` is a number to Helm.
+//! | module | says |
+//! |---|---|
+//! | `path` | what a path is |
+//! | `tree` | what is in the file, and with which bytes |
+//! | `walk` | where a path leads, and who else reads the value there |
+//! | `ours` | whether the place is our image's |
+//! | `edit` | the new text, and the proof |
+//!
+//! **Invariant:** a new tag alone is always quoted. A plain `12e-1234567` is a number to Helm.
 
 mod edit;
+mod ours;
 mod path;
+mod tree;
 mod walk;
 
 pub use edit::{Edit, blob_sha, read_tags, set_tag, text_of};
+pub use ours::OurImage;
 pub use path::TagPath;
+
+use crate::image::ImageName;
 
 use serde::{Deserialize, Serialize};
 
 /// The largest file that is edited, in bytes.
 pub const LARGEST: usize = 1024 * 1024;
+
+/// What a path is in Git, if it is no plain file: a commit through GitHub's API makes a plain file of it (mode 100644).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OddFile {
+    Executable,
+    Symlink,
+    Submodule,
+    /// Another mode, such as the old 100664.
+    Mode(u32),
+}
 
 /// Why a values file cannot be edited safely. Lines count from 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,19 +66,47 @@ pub enum EditRefusal {
         /// The type, such as `!!int`.
         tag: String,
     },
-    /// The value, or something on the way to it, is an alias (`*name`): the text is elsewhere.
+    /// The value, or something on the way to it, is an alias (`*name`), and not every place that has the value is
+    /// to be edited.
     Alias {
         path: String,
         /// The line of the alias.
         line: usize,
     },
-    /// The value, or something on the way to it, is an anchor (`&name`) that is used elsewhere: an edit would
-    /// change both.
+    /// The value, or something on the way to it, is an anchor (`&name`) that is used at a place which is not to be
+    /// edited.
     UsedElsewhere {
         path: String,
         /// The line of the alias that uses it.
         line: usize,
     },
+    /// More than one item of a list has the key and the value that the path names.
+    SeveralItems {
+        path: String,
+        /// The path as far as the item.
+        item: String,
+        /// The line of the second.
+        line: usize,
+    },
+    /// The value is a whole image that is not ours, or something beside the tag names such an image.
+    OtherImage {
+        path: String,
+        /// The path of what names it.
+        at: String,
+        line: usize,
+        /// The image there, with its registry (trimmed to 300 characters).
+        found: String,
+        expected: ImageName,
+    },
+    /// A digest is there, or beside the tag: it would win over the tag.
+    Digest {
+        path: String,
+        /// The path of the digest.
+        at: String,
+        line: usize,
+    },
+    /// No plain file.
+    NotPlain { file: OddFile },
     /// The key is not written in its mapping, which merges another one (`<<`): the text is elsewhere.
     OnlyMerged {
         path: String,
@@ -85,7 +137,7 @@ pub enum EditRefusal {
     },
     /// Only a part of the file was to be had.
     Truncated,
-    /// Larger than [`LARGEST`].
+    /// Larger than [`LARGEST`], or with too many values.
     TooLarge { bytes: usize, limit: usize },
     /// The new tag has characters that would need escapes. Our bug: a tag was checked before.
     UnsafeTag,

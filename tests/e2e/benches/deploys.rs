@@ -284,8 +284,8 @@ async fn watch(count: usize) -> Result<Watched> {
 }
 
 /// A values file of about this size, as people write them.
-fn values(tag: &str, size: usize) -> String {
-    let mut text = format!("image:\n  repository: acme/checkout\n  tag: \"{tag}\" # by /deploy\n");
+fn values(image: &str, tag: &str, size: usize) -> String {
+    let mut text = format!("image:\n  repository: {image}\n  tag: \"{tag}\" # by /deploy\n");
     let mut n = 0;
     while text.len() < size {
         text += &format!(
@@ -304,7 +304,8 @@ pub(crate) async fn edits() -> Result<Vec<Row>> {
     for size in [1 << 10, 32 << 10, 128 << 10, 512 << 10, 1_000 << 10] {
         let bot = sandbox(Options::default()).await?;
         let now_there = sandbox::world::tag(&bot.github.lock(), "checkout", "main");
-        let file = values(&now_there, size);
+        let image = format!("{}/acme/checkout", bot.registry.origin().trim_start_matches("http://"));
+        let file = values(&image, &now_there, size);
         bot.github.lock().repo(GITOPS).commit("Large", &[("checkout/values.yaml", &file)]);
         let mut took = Vec::new();
         for _ in 0..3 {

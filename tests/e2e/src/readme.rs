@@ -24,7 +24,7 @@ pub fn page() -> Result<String> {
     page.push_str(ABOUT_2_14);
     let count: usize = files.iter().map(|file| file.scenarios.len()).sum();
     write!(page, "\n## All end-to-end scenarios\n\n{count} of them; each name is a test in `e2e/tests/`.\n")?;
-    for File { name, about, scenarios } in &files {
+    for File { name, about, scenarios, .. } in &files {
         write!(page, "\n### `{name}`\n\n{about}\n\n")?;
         for scenario in scenarios {
             writeln!(page, "- {scenario}")?;

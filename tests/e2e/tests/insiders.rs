@@ -5,11 +5,12 @@
 //! Easy to miss: a button carries somebody else's words, and a title, a reason or Argo CD's words may say anything.
 
 use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
+use crate::refusals::refused;
 use crate::seen::is_seen;
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, quick, room};
 use fakes::argocd::{End, Script};
-use fakes::github::NewCommit;
+use fakes::github::{EXECUTABLE, NewCommit, PLAIN, SUBMODULE, SYMLINK};
 use fakes::registry::Kind;
 use fakes::slack::Message;
 use fakes::{Fault, Response};
@@ -564,6 +565,111 @@ fn of_two_who_press_at_once_one_deploys_and_one_is_told() {
         room.until("word that the other one was first", PATIENCE, look).await?;
         room.all_told().await?;
         ensure!(syncs(room) == before + 1, "deployed once");
+        Ok(())
+    });
+}
+
+// ---- another image, or another file, in the place of ours ----
+
+const VALUES: &str = "checkout/values.yaml";
+
+/// Bob, who may push to the GitOps repository, would like the next deploy to bring an image of his own.
+#[test]
+fn an_image_of_somebody_else_gets_no_tag() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let good = String::from_utf8(room.file(VALUES))?;
+        let own = format!("repository: {host}/acme/checkout");
+        let digest = format!("digest: sha256:{}", "0".repeat(64));
+        let bob = |text: &str| {
+            room.github.lock().person_pushes(GITOPS, "main", "bob", &[(VALUES, text)], "Tidy up");
+        };
+        let mut said = Vec::new();
+        for text in [
+            good.replace(&own, &format!("repository: {host}/bob/checkout")),
+            good.replace(&own, "repository: acme/checkout"),
+            good.replace(&own, "registry: evil.example\n  repository: acme/checkout"),
+            good.replace(&own, &format!("registry: {host}\n  repository: acme/checkout"))
+                + "global: { imageRegistry: evil.example }\n",
+            good.replace(&own, &format!("<<: {{ repository: {host}/bob/checkout }}")),
+            good.replace(&own, &format!("{own}\n  {digest}")),
+        ] {
+            bob(&text);
+            said.push(refused(room, "checkout 42").await?);
+        }
+        // And where the tag is part of a whole image.
+        let whole = "    tag_at: image\n";
+        catalog(room, "", whole);
+        bob(&format!("image: {host}/bob/checkout:v1\n"));
+        said.push(refused(room, "checkout 42").await?);
+        insta::assert_snapshot!(said.join("\n"), @"
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `registry.test/bob/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `acme/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 6) is `evil.example/acme/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 6) is `evil.example/acme/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `registry.test/bob/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.digest` (line 6) is a digest, which counts more than the tag at `image.tag`. Remove the digest.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image` (line 1) is `registry.test/bob/checkout:v1`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+        asked by @alice
+        [Retry]
+        ");
+
+        // A name that the catalog lists is ours.
+        catalog(room, "", "    mirrors: [mirror.example/checkout]\n");
+        bob(&good.replace(&own, "repository: mirror.example/checkout"));
+        deploys(room, "checkout 42").await?;
+        Ok(())
+    });
+}
+
+/// GitHub's API would make a plain file of any of these.
+#[test]
+fn a_file_that_is_no_plain_file_is_left_as_it_is() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let good = String::from_utf8(room.file(VALUES))?;
+        let mut said = Vec::new();
+        for (mode, text) in [
+            (EXECUTABLE, good.as_str()),
+            (SYMLINK, "../shared/values.yaml"),
+            (SUBMODULE, "0123456789abcdef0123456789abcdef01234567"),
+            (0o100_664, good.as_str()),
+        ] {
+            let commit = NewCommit::new("Change the mode", &[(VALUES, text)]);
+            let commit = NewCommit { modes: vec![(VALUES.to_owned(), mode)], ..commit };
+            room.github.lock().push(GITOPS, "main", "bob", &[commit]);
+            said.push(refused(room, "checkout 42").await?);
+        }
+        insta::assert_snapshot!(said.join("\n"), @"
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it is executable, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it is a symbolic link, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: it is a submodule, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
+        asked by @alice
+        [Retry]
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: Git has it with the mode 100664, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
+        asked by @alice
+        [Retry]
+        ");
+        let commit = NewCommit { modes: vec![(VALUES.to_owned(), PLAIN)], ..NewCommit::new("Change it back", &[]) };
+        room.github.lock().push(GITOPS, "main", "bob", &[commit]);
+        deploys(room, "checkout 42").await?;
         Ok(())
     });
 }

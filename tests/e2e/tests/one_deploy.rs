@@ -46,20 +46,20 @@ fn a_pull_request_goes_live() {
 /// A branch goes the same way. Whatever people's files look like, exactly the bytes of one scalar differ afterwards.
 #[test]
 fn only_the_tag_changes_however_the_file_is_written() {
-    // `TAG` is the scalar, with its quotes: as it was, and as it must be (`NEW` is the new tag).
+    // `TAG` is the scalar, with its quotes: as it was, and as it must be (`NEW` is the new tag). `IMAGE` is checkout's.
     let files = [
         // Comments everywhere, an odd order, a second `tag`, text that looks like the old tag.
         (
-            "# image.tag: old-0000000\nsidecar: { tag: old-0000000 }\n\n\nimage: # by hand?\n\n    # old-0000000\n    tag: TAG    # never by hand\n    repository: acme/x\nz: 1\na: 'old-0000000'\n",
+            "# image.tag: old-0000000\nsidecar: { tag: old-0000000 }\n\n\nimage: # by hand?\n\n    # old-0000000\n    tag: TAG    # never by hand\n    repository: IMAGE\nz: 1\na: 'old-0000000'\n",
             "\"old-0000000\"",
             "\"NEW\"",
         ),
         // As an editor on Windows leaves it: CRLF, no line break at the end, single quotes.
-        ("# Windows\r\nreplicas: 2\r\nimage:\r\n  repository: acme/x\r\n  tag: TAG", "'old-0000000'", "'NEW'"),
+        ("# Windows\r\nreplicas: 2\r\nimage:\r\n  repository: IMAGE\r\n  tag: TAG", "'old-0000000'", "'NEW'"),
         // A BOM, which GitHub's text does not show; both kinds of line breaks; blanks at the end of lines.
         ("\u{feff}image:   \r\n  tag: TAG  \n  pullPolicy: Always\r\n\r\n", "\"old-0000000\"", "\"NEW\""),
         // Flow style, on one line, without a line break at the end.
-        ("{ image: { repository: acme/x, tag: TAG, digest: null }, other: [1, 2] }", "'old-0000000'", "'NEW'"),
+        ("{ image: { repository: IMAGE, tag: TAG, digest: null }, other: [1, 2] }", "'old-0000000'", "'NEW'"),
         // A plain scalar gets quotes, because a tag may read as a number.
         ("image:\n  tag: TAG\n", "old-0000000", "\"NEW\""),
     ];
@@ -67,7 +67,9 @@ fn only_the_tag_changes_however_the_file_is_written() {
         room.script("checkout", quick());
         let branch = room.builds("checkout", "release/2.x", "alice");
         let pull_request = room.tag("checkout", "feature/totals");
+        let image = format!("{}/acme/checkout", room.registry.origin().trim_start_matches("http://"));
         for (n, (text, old, new)) in files.into_iter().enumerate() {
+            let text = text.replace("IMAGE", &image);
             let (typed, tag) = if n % 2 == 0 { ("release/2.x", &branch) } else { ("42", &pull_request) };
             room.github.lock().repo(world::GITOPS).file("checkout/values.yaml", text.replace("TAG", old));
 

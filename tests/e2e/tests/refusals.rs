@@ -441,13 +441,13 @@ fn a_values_file_that_cannot_be_edited_safely_is_left_as_it_is() {
         another type: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) is marked as `!!int`, not as text. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
         asked by @alice
         [Retry]
-        an alias: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+        an alias: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
         asked by @alice
         [Retry]
-        an alias on the way: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) only refers to a value elsewhere (a YAML alias). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+        an alias on the way: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) only refers to a value elsewhere (a YAML alias). Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
         asked by @alice
         [Retry]
-        an anchor with aliases: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 4 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+        an anchor with aliases: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 4 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
         asked by @alice
         [Retry]
         from a merge key only: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` comes only from a merge key `<<` (line 3). Write the key itself into the file.

@@ -15,13 +15,12 @@ mod serve;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 pub use deployments::{Deployment, DeploymentStatus};
-pub use git::{Commit, Files, Person, blob_sha};
+pub use git::{Commit, EXECUTABLE, File, Files, PLAIN, Person, SUBMODULE, SYMLINK, blob_sha};
 pub use webhook::{Delivery, Webhook, webhook_headers};
 
 use crate::{Millis, Outgoing};
@@ -190,6 +189,8 @@ pub struct NewCommit {
     pub message: String,
     /// Files written, and files deleted (`None`).
     pub files: Vec<(String, Option<Vec<u8>>)>,
+    /// The modes of those that are no plain files. A file keeps the mode that it has.
+    pub modes: Vec<(String, u32)>,
     /// The author, if it is not who pushes: free text, as in Git.
     pub author: Option<Person>,
     /// A second parent, for a merge.
@@ -202,7 +203,7 @@ impl NewCommit {
     /// A commit that writes these files.
     pub fn new(message: &str, files: &[(&str, &str)]) -> Self {
         let files = files.iter().map(|(path, text)| ((*path).to_owned(), Some(text.as_bytes().to_vec()))).collect();
-        Self { message: message.to_owned(), files, author: None, merges: None, on_the_web: false }
+        Self { message: message.to_owned(), files, modes: Vec::new(), author: None, merges: None, on_the_web: false }
     }
 }
 
@@ -423,7 +424,7 @@ impl GitHub {
     pub fn file_at(&self, repo: &str, branch: &str, path: &str) -> Option<Vec<u8>> {
         let head = self.head(repo, branch)?;
         let commit = self.repositories[&repo.to_lowercase()].objects.commits.get(&head)?;
-        commit.files.get(path).map(|bytes| bytes.to_vec())
+        commit.files.get(path).map(|file| file.bytes.to_vec())
     }
 
     /// The commits of a branch, newest first.
@@ -490,9 +491,15 @@ impl GitHub {
             let mut files = before.map(|commit| commit.files.clone()).unwrap_or_default();
             for (path, bytes) in &commit.files {
                 match bytes {
-                    Some(bytes) => files.insert(path.clone(), Arc::new(bytes.clone())),
+                    Some(bytes) => {
+                        let mode = files.get(path).map_or(PLAIN, |file: &File| file.mode);
+                        files.insert(path.clone(), File { mode, ..File::plain(bytes.clone()) })
+                    }
                     None => files.remove(path),
                 };
+            }
+            for (path, mode) in &commit.modes {
+                files.get_mut(path).unwrap_or_else(|| panic!("there is no {path}")).mode = *mode;
             }
             let pusher = Person::account(user);
             let draft = git::Draft {

@@ -4,7 +4,8 @@
 //! Work is time on the processor, not time on the wall, so a busy machine does not matter; something quadratic costs 64 times as much.
 
 use domain::catalog::{Catalog, LONGEST};
-use domain::values::{LARGEST, TagPath, set_tag};
+use domain::image::ImageName;
+use domain::values::{LARGEST, OurImage, TagPath, set_tag};
 
 /// How long this thread was on the processor.
 fn worked() -> u64 {
@@ -98,25 +99,27 @@ const YAML: &[(&str, &str, &str)] = &[
 
 #[test]
 fn the_edit_of_a_large_file_costs_in_proportion_whatever_is_in_it() {
-    let paths = [TagPath::default()];
+    let (paths, name) = ([TagPath::default()], ImageName::parse("ghcr.io/acme/checkout").unwrap());
     let shapes: Vec<(String, &str, &str)> =
         YAML.iter().map(|(text, piece, end)| (format!("image:\n  tag: x\n{text}"), *piece, *end)).collect();
     let shapes: Vec<_> = shapes.iter().map(|(text, piece, end)| (text.as_str(), *piece, *end)).collect();
     // An eighth of the largest is enough to tell.
     costs_in_proportion(LARGEST / 8, &shapes, |file| {
-        let _ = set_tag(std::str::from_utf8(file).unwrap(), &paths, "main-abc1234");
+        let ours = OurImage { name: &name, mirrors: &[] };
+        let _ = set_tag(std::str::from_utf8(file).unwrap(), &paths, ours, "main-abc1234");
     });
 }
 
 /// A key that is a list is noticed at its `:`, and then put in front of all that was read of the list.
 #[test]
 fn long_lists_as_keys_within_long_lists_cost_in_proportion() {
-    let paths = [TagPath::default()];
+    let (paths, name) = ([TagPath::default()], ImageName::parse("ghcr.io/acme/checkout").unwrap());
+    let ours = OurImage { name: &name, mirrors: &[] };
     let file = |size: usize| {
         let half = "a,".repeat(size / 4);
         format!("image: {{tag: x}}\nb: [{half}{}{half}{}]\n", "[".repeat(50), "]: x".repeat(50))
     };
-    let edit = |file: &[u8]| assert!(set_tag(std::str::from_utf8(file).unwrap(), &paths, "main-abc1234").is_ok());
+    let edit = |file: &[u8]| assert!(set_tag(std::str::from_utf8(file).unwrap(), &paths, ours, "main-abc1234").is_ok());
     let (small, large) = (cost(&edit, file(LARGEST / 32).as_bytes()), cost(&edit, file(LARGEST / 4).as_bytes()));
     println!("{} us, then {} us", small / 1000, large / 1000);
     assert!(large < small.max(NOTHING) * 24, "{small} ns, then {large} ns");

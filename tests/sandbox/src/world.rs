@@ -79,7 +79,7 @@ impl Git for GitOf {
 
     fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>> {
         let github = lock(&self.0);
-        github.commit(repo(repo_url)?, sha)?.files.get(path).map(|bytes| bytes.to_vec())
+        github.commit(repo(repo_url)?, sha)?.files.get(path).map(|file| file.bytes.to_vec())
     }
 
     fn files(&self, repo_url: &str, sha: &str, folder: &str) -> Vec<String> {

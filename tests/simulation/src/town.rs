@@ -178,7 +178,7 @@ impl Git for GitOf {
 
     fn file(&self, repo_url: &str, sha: &str, path: &str) -> Option<Vec<u8>> {
         let repo = repo_url.strip_prefix("https://github.com/")?;
-        lock(&self.0).commit(repo, sha)?.files.get(path).map(|bytes| bytes.to_vec())
+        lock(&self.0).commit(repo, sha)?.files.get(path).map(|file| file.bytes.to_vec())
     }
 
     fn files(&self, repo_url: &str, sha: &str, folder: &str) -> Vec<String> {

@@ -64,7 +64,7 @@ async fn cache_catalog<W: World>(
     viewer: &GitHubLogin,
     begun: Timestamp,
 ) -> Result<CachedCatalog, Stop> {
-    let FileState::File { blob, text, size } = state else {
+    let FileState::File { blob, text, size, .. } = state else {
         let gitops = &cx.settings.gitops;
         let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
         return Err(Refusal::NoCatalog { path, repo, branch }.into());

@@ -14,13 +14,13 @@ use domain::deployment::{
     CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
     TargetPlan, folder, is_below,
 };
-use domain::image::{Digest, ImageName, ImageRef, Tag};
+use domain::image::{Digest, ImageName, ImageRef};
 use domain::limits;
 use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::seen::Found;
-use domain::values::{self, Edit};
+use domain::values::{self, Edit, EditRefusal, OddFile, OurImage};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
 use store::{LastChallenge, Live, RegistryChallenge, StoreError};
@@ -197,7 +197,7 @@ pub(crate) async fn prepare<W: World>(
         Some(commit) => (commit.target().clone(), None),
         None => wanted(site, snapshot, login.clone()).await?,
     };
-    let edits = edits(site, snapshot, &fixed.tag).await?;
+    let edits = edits(site, snapshot, &fixed).await?;
     let before = edits.first().and_then(|file| file.edit.before.first()).cloned();
     let (riders, previous) = since_live(site, snapshot).await?;
     let elsewhere = site.elsewhere(snapshot, reach);
@@ -262,10 +262,11 @@ async fn wanted<W: World>(
 }
 
 /// One edit for each file.
-async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, tag: &Tag) -> Result<Vec<FileEdit>, Stop> {
+async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetPlan) -> Result<Vec<FileEdit>, Stop> {
     let mut edits = Vec::new();
+    let (ours, tag) = (OurImage { name: &plan.image, mirrors: &plan.mirrors }, &plan.tag);
     for (path, before) in texts(site, snapshot).await? {
-        let edit = values::set_tag(&before, &site.environment.tag_at, tag.as_str())
+        let edit = values::set_tag(&before, &site.environment.tag_at, ours, tag.as_str())
             .map_err(|why| Refusal::Edit { path: path.clone(), why })?;
         edits.push(FileEdit { path: path.clone(), before, edit });
     }
@@ -309,9 +310,15 @@ pub(super) async fn texts<'p, W: World>(
 }
 
 async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileState) -> Result<String, Stop> {
-    let FileState::File { blob, text, size } = state else {
-        let repo = cx.settings.gitops.repo.clone();
-        return Err(Refusal::NoValuesFile { path: path.clone(), repo }.into());
+    let odd = |file| Stop::from(Refusal::Edit { path: path.clone(), why: EditRefusal::NotPlain { file } });
+    let (blob, text, size) = match state {
+        FileState::File { odd: Some(file), .. } => return Err(odd(*file)),
+        FileState::Submodule => return Err(odd(OddFile::Submodule)),
+        FileState::File { blob, text, size, odd: None } => (blob, text, size),
+        FileState::Missing => {
+            let repo = cx.settings.gitops.repo.clone();
+            return Err(Refusal::NoValuesFile { path: path.clone(), repo }.into());
+        }
     };
     let text = catalog::exact_text(cx, blob, text.as_deref(), *size).await?;
     Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)

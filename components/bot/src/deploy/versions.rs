@@ -14,7 +14,7 @@ use domain::image::{Digest, ImageRef, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::refusal::Refusal;
-use domain::values;
+use domain::values::{self, OurImage};
 use futures::future::join_all;
 use store::{Current, History, Images, Live, RolledBackVersions, StoreError};
 
@@ -151,8 +151,9 @@ pub(super) async fn written<'t, W: World>(
     texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
 ) -> Result<TargetPlan, Stop> {
     let mut tags: Vec<String> = Vec::new();
+    let ours = OurImage { name: &site.app.image, mirrors: &site.environment.mirrors };
     for (path, text) in texts {
-        let read = values::read_tags(text, &site.environment.tag_at);
+        let read = values::read_tags(text, &site.environment.tag_at, ours);
         for tag in read.map_err(|why| Refusal::Edit { path: path.clone(), why })? {
             if !tags.contains(&tag) {
                 tags.push(tag);

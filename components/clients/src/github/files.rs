@@ -10,7 +10,7 @@ use super::api::{GitHub, graphql, rest, send};
 use crate::http::{Http, Request, Response, StatusCode};
 use domain::fault::{Fault, System};
 use domain::names::{BlobSha, BranchName, FilePath, GitHubLogin, RepoName, UrlOrigin};
-use domain::values::blob_sha;
+use domain::values::{OddFile, blob_sha};
 use serde_json::{Value, json};
 
 const READ_CATALOG: &str = "read the catalog";
@@ -18,13 +18,16 @@ const READ_BLOB: &str = "read the values file";
 /// Two files as JSON text and up to a hundred commits.
 pub(super) const MAX_ANSWER: usize = 4 << 20;
 
-pub(super) const FILE: &str = "object { ... on Blob { oid text isBinary isTruncated byteSize } }";
+/// A submodule has no object that GitHub shows: its mode tells it from a file that is not there.
+pub(super) const FILE: &str = "mode object { ... on Blob { oid text isBinary isTruncated byteSize } }";
 
 /// A file at a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileState {
     /// There is no file at that path.
     Missing,
+    /// Another repository is there.
+    Submodule,
     /// There is one.
     File {
         /// Its content's id.
@@ -34,6 +37,8 @@ pub enum FileState {
         text: Option<String>,
         /// Its size in bytes.
         size: u64,
+        /// What it is, if it is no plain file. Then a commit of ours would make a plain file of it.
+        odd: Option<OddFile>,
     },
 }
 
@@ -102,14 +107,23 @@ pub async fn raw_blob(http: &impl Http, gh: &GitHub, repo: &RepoName, blob: &Blo
 
 pub(super) fn read_file(commit: &Value, alias: &str) -> Part<FileState> {
     let Some(entry) = nullable(commit, alias, "a file")? else { return Ok(FileState::Missing) };
-    // A directory is an object without the fields of a file; a submodule is no object at all.
+    // Git's own number, as Git's trees have it: https://docs.github.com/en/graphql/reference/git#treeentry
+    let mode = entry.get("mode").and_then(Value::as_u64).and_then(|mode| u32::try_from(mode).ok());
+    let odd = match mode.ok_or("a file's mode")? {
+        0o100_644 => None,
+        0o100_755 => Some(OddFile::Executable),
+        0o120_000 => Some(OddFile::Symlink),
+        0o160_000 => return Ok(FileState::Submodule),
+        mode => Some(OddFile::Mode(mode)),
+    };
+    // A directory is an object without the fields of a file.
     let Some(oid) = entry.pointer("/object/oid") else { return Ok(FileState::Missing) };
     let blob = oid.as_str().and_then(|oid| BlobSha::parse(oid).ok()).ok_or("a file's id")?;
     let size = entry.pointer("/object/byteSize").and_then(Value::as_u64).ok_or("a file's size")?;
     let text = text(entry, "/object/text")
         .filter(|_| !flag(entry, "/object/isBinary") && !flag(entry, "/object/isTruncated"))
         .filter(|text| blob_sha(text.as_bytes()) == blob);
-    Ok(FileState::File { text: text.map(str::to_owned), blob, size })
+    Ok(FileState::File { text: text.map(str::to_owned), blob, size, odd })
 }
 
 #[cfg(test)]
@@ -139,14 +153,14 @@ mod tests {
         let script = Script::new([Ok(ok(&good()))]);
         let (outcome, request) = script.once(catalog(&script, &gh, &repo, &branch, &file));
         let text = "apps: {}\n".to_owned();
-        let file = FileState::File { blob: blob_sha(text.as_bytes()), size: 9, text: Some(text) };
+        let file = FileState::File { blob: blob_sha(text.as_bytes()), size: 9, text: Some(text), odd: None };
         let viewer = GitHubLogin::parse("deploy-bot[bot]").unwrap();
         assert_eq!(outcome, Ok(FileAtHead { file, viewer }));
         insta::assert_snapshot!(show(&request).split_once("\n\n").unwrap().1, @r#"
         query($owner: String!, $name: String!, $ref: String!, $catalog: String!) {
           viewer { login }
           gitops: repository(owner: $owner, name: $name) {
-            ref(qualifiedName: $ref) { target { oid ... on Commit { catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } } } } }
+            ref(qualifiedName: $ref) { target { oid ... on Commit { catalog: file(path: $catalog) { mode object { ... on Blob { oid text isBinary isTruncated byteSize } } } } } }
           }
         }
 

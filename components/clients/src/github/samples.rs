@@ -33,7 +33,8 @@ pub(crate) fn path(text: &str) -> FilePath {
 
 pub(crate) fn blob(text: &str) -> Value {
     let oid = blob_sha(text.as_bytes());
-    json!({ "object": { "oid": oid, "text": text, "isBinary": false, "isTruncated": false, "byteSize": text.len() } })
+    let object = json!({ "oid": oid, "text": text, "isBinary": false, "isTruncated": false, "byteSize": text.len() });
+    json!({ "mode": 33188, "object": object })
 }
 
 pub(crate) fn error(kind: &str, path: &[&str], message: &str) -> Value {

@@ -249,8 +249,8 @@ fn wrong_values_are_named_with_their_line() {
     line 5: `tag` must be text, not a map; text that starts with `{` needs quotes
     line 5: `values`: `../x.yaml` is not a valid path of a file in a repository
     line 5: `tag_at` is empty: leave it out for `image.tag`
-    line 5: `tag_at`: `image..tag` is not a valid path of a value (such as image.tag, images[0].tag or "a.b".tag)
-    line 7: `tag_at`: `a[` is not a valid path of a value (such as image.tag, images[0].tag or "a.b".tag)
+    line 5: `tag_at`: `image..tag` is not a valid path of a value (such as image.tag, images[name=app].tag, images[0].tag or "a.b".tag)
+    line 7: `tag_at`: `a[` is not a valid path of a value (such as image.tag, images[name=app].tag, images[0].tag or "a.b".tag)
     line 2: `tag_at` of `x` names `image.tag` twice
     line 5: `argocd` must be a map, not text
     line 5: `applications` is empty: leave it out for the app's own name

@@ -1,7 +1,7 @@
 //! The sentences about a values file that cannot be edited.
 
 use super::text::{SHORT, code, words};
-use crate::values::EditRefusal;
+use crate::values::{EditRefusal, OddFile};
 
 /// Why a file cannot be edited.
 pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
@@ -25,6 +25,20 @@ pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
         EditRefusal::UsedElsewhere { path, line } => {
             format!("line {line} uses the value of {} too (a YAML anchor), so an edit would change both", code(path))
         }
+        EditRefusal::SeveralItems { item, line, .. } => {
+            format!("several entries match {} (again on line {line})", code(item))
+        }
+        EditRefusal::OtherImage { path, at: place, line, found, expected } => {
+            let beside = if place == path { String::new() } else { format!("beside {}, ", code(path)) };
+            format!("{beside}{} is {}, and the image to deploy is {}", at(place, line), code(found), code(expected))
+        }
+        EditRefusal::Digest { path, at: place, line } if place == path => {
+            format!("{} is a digest, and only a tag can be written", at(path, line))
+        }
+        EditRefusal::Digest { path, at: place, line } => {
+            format!("{} is a digest, which counts more than the tag at {}", at(place, line), code(path))
+        }
+        EditRefusal::NotPlain { file } => format!("{}, and my commit would make a plain file of it", odd(*file)),
         EditRefusal::OnlyMerged { path, line } => {
             format!("{} comes only from a merge key `&lt;&lt;` (line {line})", code(path))
         }
@@ -45,15 +59,36 @@ pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
     format!("I can't safely edit {file}: {what}.")
 }
 
+fn odd(file: OddFile) -> String {
+    match file {
+        OddFile::Executable => "it is executable".to_owned(),
+        OddFile::Symlink => "it is a symbolic link".to_owned(),
+        OddFile::Submodule => "it is a submodule".to_owned(),
+        OddFile::Mode(mode) => format!("Git has it with the mode {mode:o}"),
+    }
+}
+
 pub(super) fn edit_remedy(why: &EditRefusal) -> &'static str {
     match why {
         EditRefusal::PathMissing { .. } => "Add it there, or set `tag_at` in `deploy-bot.yaml` to where the tag is.",
         EditRefusal::NotAScalar { .. }
         | EditRefusal::NotAString { .. }
-        | EditRefusal::Alias { .. }
-        | EditRefusal::UsedElsewhere { .. }
+        | EditRefusal::SeveralItems { .. }
         | EditRefusal::SeveralDocuments { .. } => {
             "Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is."
+        }
+        EditRefusal::Alias { .. } | EditRefusal::UsedElsewhere { .. } => {
+            "Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`."
+        }
+        EditRefusal::OtherImage { .. } => {
+            "Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`."
+        }
+        EditRefusal::Digest { .. } => "Remove the digest.",
+        EditRefusal::NotPlain { file: OddFile::Executable | OddFile::Mode(_) } => {
+            "Make it a plain file: `git update-index --chmod=-x`."
+        }
+        EditRefusal::NotPlain { file: OddFile::Symlink | OddFile::Submodule } => {
+            "Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself."
         }
         EditRefusal::NoValue { .. } => "Write any value in quotes there once.",
         EditRefusal::OnlyMerged { .. } => "Write the key itself into the file.",

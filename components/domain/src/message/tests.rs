@@ -16,14 +16,14 @@ use crate::deployment::{
     OutcomeFact, Progress, Proof, Reference, Remarks, RequestFact, Rider, Riders, TargetPlan, Waiting,
 };
 use crate::fault::{Cause, Changed, Fault, System};
-use crate::image::Tag;
+use crate::image::{ImageName, Tag};
 use crate::names::{
     AppName, BranchName, DeploymentId, EnvironmentName, GitHubLogin, PullRequestNumber, RepoName, SlackGroup, Target,
 };
 use crate::refusal::samples::every_refusal;
 use crate::refusal::{NotAllowed, Refusal, Right};
 use crate::time::Timestamp;
-use crate::values::EditRefusal;
+use crate::values::{EditRefusal, OddFile};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -245,6 +245,10 @@ fn edit_name(why: &EditRefusal) -> &'static str {
         EditRefusal::NotAString { .. } => "not a string",
         EditRefusal::Alias { .. } => "alias",
         EditRefusal::UsedElsewhere { .. } => "used elsewhere",
+        EditRefusal::SeveralItems { .. } => "several items",
+        EditRefusal::OtherImage { .. } => "other image",
+        EditRefusal::Digest { .. } => "digest",
+        EditRefusal::NotPlain { .. } => "no plain file",
         EditRefusal::OnlyMerged { .. } => "only merged",
         EditRefusal::DuplicateKey { .. } => "duplicate key",
         EditRefusal::SeveralDocuments { .. } => "several documents",
@@ -261,6 +265,7 @@ fn edit_name(why: &EditRefusal) -> &'static str {
 #[test]
 fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     let path = || "image.tag".to_owned();
+    let (found, image) = (|| "ghcr.io/eve/checkout".to_owned(), || ImageName::parse("ghcr.io/acme/checkout").unwrap());
     let line = 3;
     let all = [
         EditRefusal::PathMissing { path: path(), exists: "image".to_owned(), line: Some(line) },
@@ -270,6 +275,25 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::NotAString { path: path(), line, tag: "!!int".to_owned() },
         EditRefusal::Alias { path: path(), line },
         EditRefusal::UsedElsewhere { path: path(), line },
+        EditRefusal::SeveralItems {
+            path: "images[name=app].tag".to_owned(),
+            item: "images[name=app]".to_owned(),
+            line,
+        },
+        EditRefusal::OtherImage {
+            path: path(),
+            at: "image.repository".to_owned(),
+            line,
+            found: found(),
+            expected: image(),
+        },
+        EditRefusal::OtherImage { path: path(), at: path(), line, found: found(), expected: image() },
+        EditRefusal::Digest { path: path(), at: "image.digest".to_owned(), line },
+        EditRefusal::Digest { path: path(), at: path(), line },
+        EditRefusal::NotPlain { file: OddFile::Executable },
+        EditRefusal::NotPlain { file: OddFile::Symlink },
+        EditRefusal::NotPlain { file: OddFile::Submodule },
+        EditRefusal::NotPlain { file: OddFile::Mode(0o100_664) },
         EditRefusal::OnlyMerged { path: path(), line },
         EditRefusal::DuplicateKey { path: path(), key: "image".to_owned(), line },
         EditRefusal::SeveralDocuments { path: path(), line },
@@ -282,7 +306,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::Unproven { path: path() },
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(edit_name).collect();
-    assert_eq!(names.len(), 16, "one of each");
+    assert_eq!(names.len(), 20, "one of each");
     let sentences = all.into_iter().map(|why| {
         let name = edit_name(&why);
         let sentence = refusal(&Refusal::Edit { path: crate::deployment::samples::path("checkout/values.yaml"), why });
@@ -294,8 +318,17 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     not a scalar: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is not a single value. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
     no value: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is empty. Write any value in quotes there once.
     not a string: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is marked as `!!int`, not as text. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
-    alias: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
-    used elsewhere: I can't safely edit `checkout/values.yaml`: line 3 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    alias: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
+    used elsewhere: I can't safely edit `checkout/values.yaml`: line 3 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
+    several items: I can't safely edit `checkout/values.yaml`: several entries match `images[name=app]` (again on line 3). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    other image: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 3) is `ghcr.io/eve/checkout`, and the image to deploy is `ghcr.io/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+    other image: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is `ghcr.io/eve/checkout`, and the image to deploy is `ghcr.io/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
+    digest: I can't safely edit `checkout/values.yaml`: `image.digest` (line 3) is a digest, which counts more than the tag at `image.tag`. Remove the digest.
+    digest: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is a digest, and only a tag can be written. Remove the digest.
+    no plain file: I can't safely edit `checkout/values.yaml`: it is executable, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
+    no plain file: I can't safely edit `checkout/values.yaml`: it is a symbolic link, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
+    no plain file: I can't safely edit `checkout/values.yaml`: it is a submodule, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
+    no plain file: I can't safely edit `checkout/values.yaml`: Git has it with the mode 100664, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
     only merged: I can't safely edit `checkout/values.yaml`: `image.tag` comes only from a merge key `&lt;&lt;` (line 3). Write the key itself into the file.
     duplicate key: I can't safely edit `checkout/values.yaml`: on the way to `image.tag` the key `image` is there twice (again on line 3). Remove one of them.
     several documents: I can't safely edit `checkout/values.yaml`: several documents in it have `image.tag` (again on line 3). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.

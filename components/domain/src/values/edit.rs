@@ -1,8 +1,10 @@
 //! The edit of a file, and the proof that nothing else changed.
 
 use super::EditRefusal;
+use super::ours::{Held, OurImage, held};
 use super::path::TagPath;
-use super::walk::{Scalar, check_size, scalars};
+use super::tree::{Form, Scalar, Tree, check_size};
+use super::walk::{Place, places};
 use crate::names::BlobSha;
 use saphyr_parser::{Event, Parser};
 use sha1::{Digest, Sha1};
@@ -12,7 +14,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub text: String,
-    /// The old value at each path.
+    /// The old tag at each path.
     pub before: Vec<String>,
     /// Whether the text differs from the old one.
     pub changed: bool,
@@ -35,73 +37,137 @@ pub fn blob_sha(content: &[u8]) -> BlobSha {
     BlobSha::parse(&hex).expect("a SHA-1 in hexadecimal is a blob id")
 }
 
-/// The value at each path. Refuses whatever [`set_tag`] would refuse to edit.
-pub fn read_tags(text: &str, at: &[TagPath]) -> Result<Vec<String>, EditRefusal> {
-    Ok(scalars(text, at)?.into_iter().map(|scalar| scalar.value).collect())
+/// The tag at each path: of a whole image, what follows its repository. Refuses whatever [`set_tag`] would refuse to
+/// edit.
+pub fn read_tags(text: &str, at: &[TagPath], ours: OurImage<'_>) -> Result<Vec<String>, EditRefusal> {
+    Ok(found(text, at, ours)?.into_iter().map(|found| found.tag).collect())
 }
 
-/// Writes the tag at each path. A value that is the tag already, and a string to every reader of YAML, stays
+/// Writes the tag at each path. A value that has the tag already, and is a string to every reader of YAML, stays
 /// as it is.
-pub fn set_tag(text: &str, at: &[TagPath], tag: &str) -> Result<Edit, EditRefusal> {
+pub fn set_tag(text: &str, at: &[TagPath], ours: OurImage<'_>, tag: &str) -> Result<Edit, EditRefusal> {
     if tag.is_empty() || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
         return Err(EditRefusal::UnsafeTag);
     }
-    let mut scalars = scalars(text, at)?;
-    let before = scalars.iter().map(|scalar| scalar.value.clone()).collect();
-    scalars.retain(|scalar| !scalar.holds(tag));
-    scalars.sort_by_key(|scalar| scalar.event);
-    scalars.dedup_by_key(|scalar| scalar.event);
+    let found = found(text, at, ours)?;
+    let before = found.iter().map(|found| found.tag.clone()).collect();
+    let mut changes: Vec<Change> = found.iter().filter_map(|found| Change::of(found, tag)).collect();
+    changes.sort_by_key(|change| change.event);
+    changes.dedup();
 
-    let splices: Vec<_> = scalars.iter().map(|scalar| (scalar.bytes.clone(), scalar.form.write(tag))).collect();
     let unproven = || EditRefusal::Unproven { path: at.first().map(TagPath::to_string).unwrap_or_default() };
-    let edited = splice(text, &splices).ok_or_else(unproven)?;
-    let proven = differs_only_in(text, &edited, &splices) && means_the_same_but_for(text, &edited, &scalars, tag);
+    let edited = splice(text, &changes).ok_or_else(unproven)?;
+    let proven = differs_only_in(text, &edited, &changes) && means_the_same_but_for(text, &edited, &changes);
     if !proven {
         return Err(unproven());
     }
-    Ok(Edit { text: edited, before, changed: !scalars.is_empty() })
+    Ok(Edit { text: edited, before, changed: !changes.is_empty() })
+}
+
+/// What is at a path.
+struct Found {
+    scalar: Scalar,
+    repository: Option<String>,
+    tag: String,
+}
+
+fn found(text: &str, at: &[TagPath], ours: OurImage<'_>) -> Result<Vec<Found>, EditRefusal> {
+    let tree = Tree::parse(text)?;
+    let found = |place: Place<'_>| {
+        let scalar = tree.scalar(place.node, &place.path.to_string(), place.line)?;
+        let Held { repository, tag } = held(&tree, &place, &scalar, ours)?;
+        let (repository, tag) = (repository.map(str::to_owned), tag.to_owned());
+        Ok(Found { scalar, repository, tag })
+    };
+    places(&tree, at)?.into_iter().map(found).collect()
+}
+
+/// A scalar that gets another value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The number of its event in the stream.
+    pub(super) event: usize,
+    pub(super) bytes: Range<usize>,
+    pub(super) form: Form,
+    pub(super) value: String,
+}
+
+impl Change {
+    /// `None`: every reader of YAML finds the tag there already, as a string.
+    fn of(found: &Found, tag: &str) -> Option<Self> {
+        let Found { scalar, repository, .. } = found;
+        let value = match repository {
+            Some(repository) => format!("{repository}:{tag}"),
+            None => tag.to_owned(),
+        };
+        let is_string = match scalar.form {
+            Form::Single | Form::Double => true,
+            Form::Plain => scalar.is_tagged || is_plain_string(&value),
+            Form::Empty => false,
+        };
+        // A whole image that had a colon may stay without quotes.
+        let stays_plain = scalar.form == Form::Plain && is_string && repository.is_some() && scalar.value.contains(':');
+        let form = if scalar.form == Form::Plain && !stays_plain { Form::Double } else { scalar.form };
+        let is_there = is_string && scalar.value == value;
+        (!is_there).then(|| Self { event: scalar.event, bytes: scalar.bytes.clone(), form, value })
+    }
+
+    fn written(&self) -> String {
+        self.form.write(&self.value)
+    }
+}
+
+/// Whether a plain scalar is a string in YAML 1.1 and 1.2. Takes some strings for others (`1.2.3`): those
+/// get quotes.
+fn is_plain_string(text: &str) -> bool {
+    const WORDS: [&str; 12] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n", ".inf", "-.inf", ".nan"];
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let in_other_base = ["0x", "0X", "0o", "0O", "0b", "0B"].iter().any(|prefix| unsigned.starts_with(prefix));
+    // With colons, a number to the base of 60.
+    let number_or_date =
+        text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-' | b'e' | b'E' | b':'));
+    !in_other_base && !number_or_date && !WORDS.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// Replaces each range; they are in order.
-fn splice(text: &str, splices: &[(Range<usize>, String)]) -> Option<String> {
+fn splice(text: &str, changes: &[Change]) -> Option<String> {
     let mut edited = String::new();
     let mut copied = 0;
-    for (range, new) in splices {
-        edited.push_str(text.get(copied..range.start)?);
-        edited.push_str(new);
-        copied = range.end;
+    for change in changes {
+        edited.push_str(text.get(copied..change.bytes.start)?);
+        edited.push_str(&change.written());
+        copied = change.bytes.end;
     }
     edited.push_str(text.get(copied..)?);
     Some(edited)
 }
 
 /// First half of the proof: outside the ranges every byte is the old one.
-pub(super) fn differs_only_in(old: &str, new: &str, splices: &[(Range<usize>, String)]) -> bool {
+pub(super) fn differs_only_in(old: &str, new: &str, changes: &[Change]) -> bool {
     let mut rest = Some(new);
     let mut seen = 0;
-    for (range, written) in splices {
-        let kept = old.get(seen..range.start);
-        rest = rest.zip(kept).and_then(|(rest, kept)| rest.strip_prefix(kept)?.strip_prefix(written.as_str()));
-        seen = range.end;
+    for change in changes {
+        let kept = old.get(seen..change.bytes.start);
+        rest = rest.zip(kept).and_then(|(rest, kept)| rest.strip_prefix(kept)?.strip_prefix(&change.written()));
+        seen = change.bytes.end;
     }
     rest.is_some() && rest == old.get(seen..)
 }
 
-/// Second half of the proof: event by event the same YAML, but for the values, which are the tag in
-/// quotes now.
+/// Second half of the proof: event by event the same YAML, but for the values that were to change.
 ///
 /// Where a path leads depends on the events alone, so it still leads to the same scalar.
-pub(super) fn means_the_same_but_for(old: &str, new: &str, scalars: &[Scalar], tag: &str) -> bool {
+pub(super) fn means_the_same_but_for(old: &str, new: &str, changes: &[Change]) -> bool {
     let (mut old, mut new) = (Parser::new_from_str(old), Parser::new_from_str(new));
-    let mut scalars = scalars.iter().peekable();
+    let mut changes = changes.iter().peekable();
     for position in 0_usize.. {
         let (wanted, got) = match (old.next_event(), new.next_event()) {
             (Some(Ok((wanted, _))), Some(Ok((got, _)))) => (wanted, got),
-            (ends_old, ends_new) => return ends_old.is_none() && ends_new.is_none() && scalars.peek().is_none(),
+            (ends_old, ends_new) => return ends_old.is_none() && ends_new.is_none() && changes.peek().is_none(),
         };
-        let wanted = match (scalars.next_if(|scalar| scalar.event == position), wanted) {
-            (Some(scalar), Event::Scalar(_, _, anchor, kind)) => {
-                Event::Scalar(tag.into(), scalar.form.style(), anchor, kind)
+        let wanted = match (changes.next_if(|change| change.event == position), wanted) {
+            (Some(change), Event::Scalar(_, _, anchor, kind)) => {
+                Event::Scalar(change.value.as_str().into(), change.form.style(), anchor, kind)
             }
             (Some(_), _) => return false,
             (None, same) => same,

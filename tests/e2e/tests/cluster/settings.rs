@@ -77,12 +77,43 @@ fn a_kustomization_goes_live() {
             .replace("{{ .Values.replicaCount }}", "1");
         let files = [("checkout/kustomization.yaml", kustomization.as_str()), ("checkout/deployment.yaml", &plain)];
         room.github.lock().person_pushes(GITOPS, "main", "carol", &files, "Use kustomize");
-        room.in_the_catalog("checkout", "values: checkout/kustomization.yaml\n    tag_at: images[0].newTag");
+        room.in_the_catalog(
+            "checkout",
+            "values: checkout/kustomization.yaml\n    tag_at: images[name=checkout].newTag",
+        );
         room.folder_runs("checkout").await?;
         room.goes_live("checkout 42").await?;
         runs(room, &tag(room)).await?;
         room.goes_live("checkout main").await?;
         runs(room, &old).await
+    });
+}
+
+/// The whole image stands in the manifest: its tag changes and nothing else.
+#[test]
+fn a_plain_manifest_goes_live() {
+    cluster(async |room| {
+        const FILE: &str = "checkout/deployment.yaml";
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let old = room.tag("checkout", "main");
+        let plain = deployment("checkout")
+            .replace(
+                "\"{{ .Values.image.repository }}:{{ .Values.image.tag }}\"",
+                &format!("{host}/acme/checkout:{old} # by /deploy"),
+            )
+            .replace("{{ .Values.replicaCount }}", "1");
+        let files = [("checkout/kustomization.yaml", "resources: [deployment.yaml]\n"), (FILE, plain.as_str())];
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &files, "Use plain manifests");
+        let tag_at = format!("values: {FILE}\n    tag_at: spec.template.spec.containers[name=checkout].image");
+        room.in_the_catalog("checkout", &tag_at);
+        room.folder_runs("checkout").await?;
+        room.goes_live("checkout 42").await?;
+        runs(room, &tag(room)).await?;
+        ensure!(String::from_utf8(room.file(FILE))? == plain.replace(&old, &tag(room)), "nothing but the tag");
+        room.goes_live("checkout main").await?;
+        runs(room, &old).await?;
+        ensure!(String::from_utf8(room.file(FILE))? == plain, "as it was");
+        Ok(())
     });
 }
 

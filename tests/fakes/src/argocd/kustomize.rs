@@ -1,5 +1,5 @@
-//! A folder with a `kustomization.yaml`, built as kustomize does it, as far as the tests go: `resources`, and `images` with `newName` and
-//! `newTag`.
+//! A folder with a `kustomization.yaml`, built as kustomize does it, as far as the tests go: `resources`, and `images` with `newName`,
+//! `newTag` and `digest`.
 
 use serde_json::Value;
 
@@ -35,7 +35,13 @@ fn put_image(wanted: &Value, body: &mut Value) {
         Value::Object(object) => {
             if let Some(image) = object.get_mut("image").filter(|image| is_named(image, &wanted["name"])) {
                 let name = wanted["newName"].as_str().or(wanted["name"].as_str()).unwrap_or_default();
-                *image = Value::String(format!("{name}:{}", wanted["newTag"].as_str().unwrap_or("latest")));
+                let digest = wanted["digest"].as_str().filter(|digest| !digest.is_empty());
+                let tag = match (wanted["newTag"].as_str(), digest) {
+                    (Some(tag), Some(digest)) => format!(":{tag}@{digest}"),
+                    (None, Some(digest)) => format!("@{digest}"),
+                    (tag, None) => format!(":{}", tag.unwrap_or("latest")),
+                };
+                *image = Value::String(format!("{name}{tag}"));
             }
             object.values_mut().for_each(|value| put_image(wanted, value));
         }

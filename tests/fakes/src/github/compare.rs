@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::git::Commit;
 use super::serve::message;
-use super::{Access, GitHub, Repository, blob_sha, git, webhook};
+use super::{Access, GitHub, Repository, git, webhook};
 use crate::{Request, Response};
 
 /// Without paging.
@@ -102,11 +102,11 @@ fn changes(old: &Commit, new: &Commit) -> Vec<Value> {
     let changed = names.filter(|name| old.files.get(*name) != new.files.get(*name));
     let change = |name: &String| {
         let lines = |commit: &Commit, mark: &str| -> Vec<String> {
-            let text = commit.files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            let text = commit.files.get(name).map(|file| String::from_utf8_lossy(&file.bytes).into_owned());
             text.unwrap_or_default().lines().map(|line| format!("{mark}{line}")).collect()
         };
         let (deletions, additions) = (lines(old, "-"), lines(new, "+"));
-        let bytes = new.files.get(name).or(old.files.get(name)).map(|bytes| bytes.as_slice()).unwrap_or_default();
+        let oid = new.files.get(name).or(old.files.get(name)).map(git::File::oid).unwrap_or_default();
         let status = match (old.files.contains_key(name), new.files.contains_key(name)) {
             (false, _) => "added",
             (_, false) => "removed",
@@ -114,7 +114,7 @@ fn changes(old: &Commit, new: &Commit) -> Vec<Value> {
         };
         let patch = [&deletions[..], &additions].concat().join("\n");
         json!({
-            "sha": blob_sha(bytes), "filename": name, "status": status, "additions": additions.len(),
+            "sha": oid, "filename": name, "status": status, "additions": additions.len(),
             "deletions": deletions.len(), "changes": additions.len() + deletions.len(),
             "patch": patch,
         })

@@ -10,7 +10,39 @@ use sha1::{Digest, Sha1};
 use crate::Millis;
 
 /// Every file of a commit, by path.
-pub type Files = BTreeMap<String, Arc<Vec<u8>>>;
+pub type Files = BTreeMap<String, File>;
+
+/// The mode of a plain file, of one that may be executed, of a symbolic link and of a submodule.
+pub const PLAIN: u32 = 0o100_644;
+pub const EXECUTABLE: u32 = 0o100_755;
+pub const SYMLINK: u32 = 0o120_000;
+pub const SUBMODULE: u32 = 0o160_000;
+
+/// What Git has at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its mode.
+    pub mode: u32,
+    /// Its bytes: of a symbolic link, where it leads; of a submodule, the name of its commit.
+    pub bytes: Arc<Vec<u8>>,
+}
+
+impl File {
+    /// A plain one.
+    pub fn plain(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { mode: PLAIN, bytes: Arc::new(bytes.into()) }
+    }
+
+    /// Git's name of what is there.
+    pub(super) fn oid(&self) -> String {
+        if self.is_blob() { blob_sha(&self.bytes) } else { String::from_utf8_lossy(&self.bytes).into_owned() }
+    }
+
+    /// Whether this repository has the bytes.
+    pub(super) fn is_blob(&self) -> bool {
+        self.mode != SUBMODULE
+    }
+}
 
 /// Somebody named in a commit. The text is free; only [`Person::login`] is GitHub's own word (it follows the email).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +141,8 @@ impl Commit {
     /// The commit, its trees and its files as Git hashes them, by name.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let mut objects = BTreeMap::from([(self.sha.clone(), self.object())]);
-        objects.extend(self.files.values().map(|bytes| (blob_sha(bytes), object("blob", bytes))));
+        let blobs = self.files.values().filter(|file| file.is_blob());
+        objects.extend(blobs.map(|file| (file.oid(), object("blob", &file.bytes))));
         tree(&self.files, &mut objects);
         objects
     }
@@ -143,11 +176,11 @@ impl Objects {
             draft.parents.first().and_then(|sha| self.commits.get(sha)).map_or(&nothing, |commit| &commit.files);
         let added = draft.files.keys().filter(|path| !before.contains_key(*path)).cloned().collect();
         let removed = before.keys().filter(|path| !draft.files.contains_key(*path)).cloned().collect();
-        let differs = |(path, text): &(&String, &Arc<Vec<u8>>)| before.get(*path).is_some_and(|old| old != *text);
+        let differs = |(path, file): &(&String, &File)| before.get(*path).is_some_and(|old| old != *file);
         let modified = draft.files.iter().filter(differs).map(|(path, _)| path.clone()).collect();
 
-        for bytes in draft.files.values() {
-            self.blobs.insert(blob_sha(bytes), Arc::clone(bytes));
+        for file in draft.files.values().filter(|file| file.is_blob()) {
+            self.blobs.insert(file.oid(), Arc::clone(&file.bytes));
         }
         let Draft { parents, message, author, committer, signed_by_github, files, .. } = draft;
         let mut commit = Commit {
@@ -200,7 +233,7 @@ impl Objects {
             path.is_empty() || file == path || file.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
         };
         let part = |files: &Files| -> Files {
-            files.iter().filter(|(file, _)| inside(file)).map(|(file, text)| (file.clone(), Arc::clone(text))).collect()
+            files.iter().filter(|(path, _)| inside(path)).map(|(path, file)| (path.clone(), file.clone())).collect()
         };
         let own = part(&commit.files);
         let mut parents = commit.parents.iter().filter_map(|sha| self.commits.get(sha)).peekable();
@@ -232,20 +265,20 @@ pub(super) fn tree_sha(files: &Files) -> String {
 /// The same. Adds the tree and those in it to `objects`.
 fn tree(files: &Files, objects: &mut BTreeMap<String, Vec<u8>>) -> String {
     enum Entry {
-        File(Arc<Vec<u8>>),
+        File(File),
         Folder(Files),
     }
     let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-    for (path, bytes) in files {
+    for (path, file) in files {
         match path.split_once('/') {
             None => {
-                entries.insert(path.clone(), Entry::File(Arc::clone(bytes)));
+                entries.insert(path.clone(), Entry::File(file.clone()));
             }
             // Git sorts a folder as if its name ended in a slash.
             Some((folder, rest)) => {
                 let folder = entries.entry(format!("{folder}/")).or_insert_with(|| Entry::Folder(Files::new()));
                 if let Entry::Folder(inner) = folder {
-                    inner.insert(rest.to_owned(), Arc::clone(bytes));
+                    inner.insert(rest.to_owned(), file.clone());
                 }
             }
         }
@@ -253,10 +286,10 @@ fn tree(files: &Files, objects: &mut BTreeMap<String, Vec<u8>>) -> String {
     let mut text = Vec::new();
     for (name, entry) in entries {
         let (mode, sha) = match entry {
-            Entry::File(bytes) => ("100644", blob_sha(&bytes)),
-            Entry::Folder(inner) => ("40000", tree(&inner, objects)),
+            Entry::File(file) => (file.mode, file.oid()),
+            Entry::Folder(inner) => (0o40_000, tree(&inner, objects)),
         };
-        text.extend(format!("{mode} {}\0", name.trim_end_matches('/')).into_bytes());
+        text.extend(format!("{mode:o} {}\0", name.trim_end_matches('/')).into_bytes());
         text.extend((0..40).step_by(2).filter_map(|at| u8::from_str_radix(&sha[at..at + 2], 16).ok()));
     }
     let object = object("tree", &text);
@@ -339,7 +372,7 @@ mod tests {
 
         // A folder sorts between `a.c` and `a0`.
         let files = [("a/b", "x\n"), ("a.c", "y\n"), ("a0", "z\n")];
-        let files = files.map(|(path, text)| (path.to_owned(), Arc::new(text.as_bytes().to_vec()))).into();
+        let files = files.map(|(path, text)| (path.to_owned(), File::plain(text))).into();
         let alice = Person { name: "alice".to_owned(), email: "a@x".to_owned() };
         let mut objects = Objects::default();
         let sha = objects.commit(Draft {
@@ -353,6 +386,19 @@ mod tests {
         });
         assert_eq!(objects.commits[&sha].tree, "c524da48e5dc55f695574e98f86201aefe04d313");
         assert_eq!(sha, "49a8ab22a109bc8a5885ddbae160d9b3f7702039");
+    }
+
+    #[test]
+    fn a_tree_has_the_modes_of_its_files() {
+        // `git update-index --add --cacheinfo`, then `git write-tree`.
+        let odd = |mode: u32, bytes: &str| File { mode, ..File::plain(bytes) };
+        let files = [
+            ("link", odd(SYMLINK, "run")),
+            ("module", odd(SUBMODULE, "49a8ab22a109bc8a5885ddbae160d9b3f7702039")),
+            ("run", odd(EXECUTABLE, "x\n")),
+        ];
+        let files: Files = files.map(|(path, file)| (path.to_owned(), file)).into();
+        assert_eq!(tree_sha(&files), "e70c31ef7a2a14dfe870dabed2d8fe2c4c0b3f05");
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl GitHub {
                 return Err(error("UNPROCESSABLE", format!("The path `{path}` is not valid.")));
             }
             let bytes = addition["contents"].as_str().and_then(decode_base64).unwrap_or_default();
-            files.insert(path.to_owned(), bytes.into());
+            // Whatever was there before: a plain file.
+            files.insert(path.to_owned(), git::File::plain(bytes));
         }
         let message = match input["message"]["body"].as_str().unwrap_or_default() {
             "" => headline.to_owned(),

@@ -489,22 +489,26 @@ impl GitHub {
         let commit = &self.known(key).objects.commits[sha];
         let name = path.rsplit('/').next().unwrap_or_default();
         let file = commit.files.get(path);
-        let oid = || file.map_or_else(|| git::tree_sha(&inside(commit, path)), |bytes| git::blob_sha(bytes));
+        let oid = || file.map_or_else(|| git::tree_sha(&inside(commit, path)), git::File::oid);
         match field {
             "extension" => leaf(name.rsplit_once('.').map(|(_, ending)| format!(".{ending}"))),
-            "mode" => leaf(if file.is_some() { 0o100_644 } else { 0o40_000 }),
+            "mode" => leaf(file.map_or(0o40_000, |file| file.mode)),
             "name" => leaf(name),
             "nameRaw" => leaf(super::encode_base64(name.as_bytes())),
-            "object" => node(match file {
-                Some(_) => Node::Blob(key.to_owned(), oid()),
-                None => Node::Tree(key.to_owned(), sha.to_owned(), path.to_owned()),
+            "object" => maybe(match file {
+                Some(file) => file.is_blob().then(|| Node::Blob(key.to_owned(), oid())),
+                None => Some(Node::Tree(key.to_owned(), sha.to_owned(), path.to_owned())),
             }),
             "oid" => leaf(oid()),
             "path" => leaf(path),
             "pathRaw" => leaf(super::encode_base64(path.as_bytes())),
             "repository" => node(Node::Repository(key.to_owned())),
-            "size" => leaf(file.map_or(0, |bytes| bytes.len())),
-            _ => leaf(if file.is_some() { "blob" } else { "tree" }),
+            "size" => leaf(file.filter(|file| file.is_blob()).map_or(0, |file| file.bytes.len())),
+            _ => leaf(match file {
+                Some(file) if file.is_blob() => "blob",
+                Some(_) => "commit",
+                None => "tree",
+            }),
         }
     }
 
@@ -647,7 +651,8 @@ impl Repository {
         match path {
             None => Some(Node::Commit(key.to_owned(), sha)),
             Some(path) if commit.files.contains_key(path) => {
-                Some(Node::Blob(key.to_owned(), git::blob_sha(&commit.files[path])))
+                let file = &commit.files[path];
+                file.is_blob().then(|| Node::Blob(key.to_owned(), file.oid()))
             }
             Some(path) if path.is_empty() || has_path(commit, path) => {
                 Some(Node::Tree(key.to_owned(), sha.clone(), path.to_owned()))
@@ -660,11 +665,7 @@ impl Repository {
 /// The files of a folder, by their path inside it.
 pub(super) fn inside(commit: &Commit, folder: &str) -> git::Files {
     let start = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-    commit
-        .files
-        .iter()
-        .filter_map(|(path, bytes)| Some((path.strip_prefix(&start)?.to_owned(), bytes.clone())))
-        .collect()
+    commit.files.iter().filter_map(|(path, file)| Some((path.strip_prefix(&start)?.to_owned(), file.clone()))).collect()
 }
 
 fn has_path(commit: &Commit, path: &str) -> bool {
@@ -675,7 +676,8 @@ fn has_path(commit: &Commit, path: &str) -> bool {
 fn line_changes(repository: &Repository, commit: &Commit) -> (usize, usize) {
     let before = commit.parents.first().and_then(|sha| repository.objects.commits.get(sha));
     let lines = |commit: Option<&Commit>, path: &String| -> Vec<Vec<u8>> {
-        let bytes = commit.and_then(|commit| commit.files.get(path)).map(|bytes| bytes.to_vec()).unwrap_or_default();
+        let file = commit.and_then(|commit| commit.files.get(path));
+        let bytes = file.map(|file| file.bytes.to_vec()).unwrap_or_default();
         bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
     };
     let (mut added, mut deleted) = (0, 0);

@@ -188,7 +188,7 @@ impl GitHub {
                 "html_url": format!("{page}/{}/{wanted}/{path}", if kind == "dir" { "tree" } else { "blob" }),
             })
         };
-        if let Some(bytes) = commit.files.get(path) {
+        if let Some(git::File { bytes, .. }) = commit.files.get(path) {
             if wants_raw(request) {
                 return raw(bytes);
             }
@@ -204,7 +204,7 @@ impl GitHub {
             return message(404, "Not Found");
         }
         let mut entries = BTreeMap::new();
-        for (name, bytes) in &inner {
+        for (name, git::File { bytes, .. }) in &inner {
             let whole = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             let (name, entry) = match name.split_once('/') {
                 None => (name.as_str(), describe(&whole(name), "file", &blob_sha(bytes), bytes.len())),

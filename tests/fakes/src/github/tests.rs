@@ -543,6 +543,32 @@ fn a_commit_moves_the_branch_and_is_signed() {
 }
 
 #[test]
+fn a_commit_makes_a_plain_file_of_whatever_was_there() {
+    const FILE: &str = "checkout/values.yaml";
+    let mut github = github();
+    let mut read = |mode: Option<u32>| {
+        let modes = mode.map(|mode| (FILE.to_owned(), mode)).into_iter().collect();
+        github.push(GITOPS, "main", "alice", &[NewCommit { modes, ..NewCommit::new("Change the mode", &[]) }]);
+        // Whoever writes the file keeps its mode.
+        let text = if mode == Some(SUBMODULE) { "a".repeat(40) } else { "tag: 1\n".to_owned() };
+        let head = github.person_pushes(GITOPS, "main", "bob", &[(FILE, &text)], "Write");
+        let query = format!(
+            "{{ repository(owner: \"acme\", name: \"gitops\") {{ ref(qualifiedName: \"main\") {{ target {{ ... on Commit {{
+               file(path: \"{FILE}\") {{ mode type oid object {{ ... on Blob {{ text }} }} }} }} }} }} }} }}"
+        );
+        let found = data(&mut github, &query)["repository"]["ref"]["target"]["file"].clone();
+        commit(&mut github, &head, "tag: 2\n");
+        let after = github.commits(GITOPS, "main").remove(0);
+        assert_eq!(after.files[FILE], File::plain("tag: 2\n"));
+        lines(&found).replace('\n', ", ")
+    };
+    insta::assert_snapshot!(read(None), @"");
+    insta::assert_snapshot!(read(Some(EXECUTABLE)), @"");
+    insta::assert_snapshot!(read(Some(SYMLINK)), @"");
+    insta::assert_snapshot!(read(Some(SUBMODULE)), @"");
+}
+
+#[test]
 fn only_one_of_two_commits_on_the_same_head_lands() {
     let mut github = github();
     let head = github.head(GITOPS, "main").unwrap();

@@ -3,11 +3,11 @@
 
 use crate::parts::Parts;
 use crate::promise::is_plain_to_slack;
-use domain::image::Tag;
+use domain::image::{ImageName, Tag};
 use domain::message;
 use domain::names::FilePath;
 use domain::refusal::Refusal;
-use domain::values::{EditRefusal, LARGEST, TagPath, blob_sha, read_tags, set_tag, text_of};
+use domain::values::{EditRefusal, LARGEST, OurImage, TagPath, blob_sha, read_tags, set_tag, text_of};
 use serde_yaml::Value;
 
 /// The text of a path, and back.
@@ -51,9 +51,12 @@ pub fn manifest(data: &[u8]) {
         }
     };
     let tag = Tag::parse(&tag).map_or_else(|_| "main-abc1234".to_owned(), |tag| tag.to_string());
+    let [name, mirror] =
+        ["ghcr.io/acme/checkout", "mirror.corp:5000/x"].map(|name| ImageName::parse(name).expect("a name"));
+    let ours = OurImage { name: &name, mirrors: &[mirror] };
 
-    let read = read_tags(text, &paths);
-    let edit = match set_tag(text, &paths, &tag) {
+    let read = read_tags(text, &paths, ours);
+    let edit = match set_tag(text, &paths, ours, &tag) {
         Ok(edit) => edit,
         Err(why) => {
             assert_eq!(read, Err(why.clone()), "what is refused is not read either");
@@ -62,14 +65,14 @@ pub fn manifest(data: &[u8]) {
     };
     assert_eq!(read.as_ref(), Ok(&edit.before));
     assert_eq!(edit.changed, edit.text != text);
-    assert_eq!(read_tags(&edit.text, &paths), Ok(vec![tag.clone(); paths.len()]));
-    let twice = set_tag(&edit.text, &paths, &tag).expect("what was written can be written again");
+    assert_eq!(read_tags(&edit.text, &paths, ours), Ok(vec![tag.clone(); paths.len()]));
+    let twice = set_tag(&edit.text, &paths, ours, &tag).expect("what was written can be written again");
     assert_eq!((twice.text.as_str(), twice.changed), (edit.text.as_str(), false), "twice is once");
     assert_eq!(blob_sha(edit.text.as_bytes()) == blob_sha(file), !edit.changed);
     if let ([_], true) = (paths.as_slice(), edit.changed) {
         // By way of another tag: nothing of that one is left.
-        let other = set_tag(text, &paths, "another-tag").expect("any tag can be written");
-        assert_eq!(set_tag(&other.text, &paths, &tag).map(|edit| edit.text).as_ref(), Ok(&edit.text));
+        let other = set_tag(text, &paths, ours, "another-tag").expect("any tag can be written");
+        assert_eq!(set_tag(&other.text, &paths, ours, &tag).map(|edit| edit.text).as_ref(), Ok(&edit.text));
     }
     if let [path] = paths.as_slice() {
         only_one_value_differs(text, &edit.text, &tag);
@@ -77,7 +80,8 @@ pub fn manifest(data: &[u8]) {
     }
 }
 
-/// What is left of the new text when both its ends that are the old text's are taken off, is part of the tag in quotes.
+/// What is left of the new text when both its ends that are the old text's are taken off, is part of the tag in quotes,
+/// or of our image with it.
 fn only_one_value_differs(old: &str, new: &str, tag: &str) {
     let (old, new) = (old.as_bytes(), new.as_bytes());
     let same_start = old.iter().zip(new).take_while(|(a, b)| a == b).count();
@@ -85,16 +89,22 @@ fn only_one_value_differs(old: &str, new: &str, tag: &str) {
     let same_end = old.iter().rev().zip(new.iter().rev()).take(most).take_while(|(a, b)| a == b).count();
     let differs = &new[same_start..new.len() - same_end];
     // A blank that was there already may be taken for the one that was written.
-    let written = [format!(" \"{tag}\""), format!("\"{tag}\" "), format!("'{tag}'")];
-    let is_part =
-        |whole: &String| differs.is_empty() || whole.as_bytes().windows(differs.len()).any(|part| part == differs);
-    assert!(written.iter().any(is_part), "{:?} was written", String::from_utf8_lossy(differs));
+    let images = ["ghcr.io/acme/checkout:", "mirror.corp:5000/x:"].map(|image| format!("{image}{tag}"));
+    let values = [tag.to_owned()].into_iter().chain(images);
+    let mut written =
+        values.flat_map(|value| [format!(" \"{value}\""), format!("\"{value}\" "), format!("'{value}'"), value]);
+    // The host may be written in capital letters.
+    let is_part = |whole: String| {
+        differs.is_empty() || whole.as_bytes().windows(differs.len()).any(|part| part.eq_ignore_ascii_case(differs))
+    };
+    assert!(written.any(is_part), "{:?} was written", String::from_utf8_lossy(differs));
 }
 
-/// One step down: a key, or the number of an item.
+/// One step down: a key, the number of an item, or what the item has.
 enum Step {
     Key(String),
     Item(usize),
+    With(String, String),
 }
 
 /// The steps of a path as it is printed.
@@ -103,8 +113,9 @@ fn steps(path: &TagPath) -> Vec<Step> {
     let mut rest = text.as_str();
     while !rest.is_empty() {
         rest = rest.strip_prefix('.').unwrap_or(rest);
-        if let Some((number, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            steps.push(Step::Item(number.parse().expect("a number stands in brackets")));
+        if let Some(inside) = rest.strip_prefix('[') {
+            let (step, after) = within(inside);
+            steps.push(step);
             rest = after;
         } else if let Some((key, after)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
             steps.push(Step::Key(key.to_owned()));
@@ -116,6 +127,23 @@ fn steps(path: &TagPath) -> Vec<Step> {
         }
     }
     steps
+}
+
+/// What stands in brackets, and what follows it.
+fn within(text: &str) -> (Step, &str) {
+    let word = |text: &'_ str, end: char| -> (String, usize) {
+        match text.strip_prefix('"').and_then(|quoted| quoted.split_once('"')) {
+            Some((word, _)) => (word.to_owned(), word.len() + 3),
+            None => text.split_once(end).map(|(word, _)| (word.to_owned(), word.len() + 1)).expect("it ends"),
+        }
+    };
+    if let Some((Ok(number), after)) = text.split_once(']').map(|(number, after)| (number.parse(), after)) {
+        return (Step::Item(number), after);
+    }
+    let (key, length) = word(text, '=');
+    let text = &text[length..];
+    let (value, length) = word(text, ']');
+    (Step::With(key, value), &text[length..])
 }
 
 /// libyaml reads both files. It is the parser behind Helm's and Argo CD's, in another language.
@@ -134,14 +162,20 @@ fn another_parser_agrees(old: &str, new: &str, path: &TagPath, tag: &str) {
         place = place.and_then(|value| match (value, step) {
             (Value::Mapping(map), Step::Key(key)) => map.get_mut(key.as_str()),
             (Value::Sequence(list), Step::Item(item)) => list.get_mut(item),
+            (Value::Sequence(list), Step::With(key, value)) => {
+                // What is no text to libyaml (`1`, `on`) is not found.
+                list.iter_mut().find(|item| item.get(key.as_str()).and_then(Value::as_str) == Some(value.as_str()))
+            }
             _ => None,
         });
     }
     // A key that is no text to libyaml (`1`, `on`) is not found.
     let Some(place) = place else { return };
-    match place {
-        Value::Tagged(tagged) => tagged.value = Value::String(tag.to_owned()),
-        value => *value = Value::String(tag.to_owned()),
-    }
+    let place = if let Value::Tagged(tagged) = place { &mut tagged.value } else { place };
+    // Of a whole image the repository stays, with a port if it has one.
+    let named = place.as_str().and_then(|was| was.split('@').next()).filter(|named| named.contains('/'));
+    let last = |named: &str| named.rfind('/').map_or(0, |slash| slash + 1);
+    let repository = named.map(|named| named[last(named)..].find(':').map_or(named, |at| &named[..last(named) + at]));
+    *place = Value::String(repository.map_or_else(|| tag.to_owned(), |repository| format!("{repository}:{tag}")));
     assert_eq!(before, after, "{old:?} became {new:?}");
 }

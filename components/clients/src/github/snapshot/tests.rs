@@ -3,6 +3,7 @@ use crate::github::samples::{blob, body, branch, error, gh, hostile, ok, path, r
 use crate::http::HttpError;
 use crate::http::script::Script;
 use domain::fault::{Cause, Fault, System};
+use domain::values::OddFile;
 
 /// A question that owns what it asks about.
 struct Asked {
@@ -124,8 +125,8 @@ fn one_query_asks_for_everything() {
         url
         defaultBranchRef { name }
         ref(qualifiedName: $gitopsRef) { target { oid ... on Commit {
-          values: file(path: $values) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
-          catalog: file(path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
+          values: file(path: $values) { mode object { ... on Blob { oid text isBinary isTruncated byteSize } } }
+          catalog: file(path: $catalog) { mode object { ... on Blob { oid text isBinary isTruncated byteSize } } }
           history0: history(first: 100, path: $path0) { nodes { oid message author { name user { login } } } }
           path0: file(path: $path0) { oid }
         } } }
@@ -262,6 +263,7 @@ fn a_pull_request_is_read() {
                 "image:\n  tag: \"main-1\"\n",
             ),
             size: 23,
+            odd: None,
         },
         also: [],
         catalog: File {
@@ -272,6 +274,7 @@ fn a_pull_request_is_read() {
                 "apps: {}\n",
             ),
             size: 9,
+            odd: None,
         },
         since_live: [
             Touch {
@@ -354,10 +357,33 @@ fn what_is_absent_is_an_answer() {
     let no_ref = with("/data/app", json!({ "nameWithOwner": "acme/checkout", "ref": null }));
     assert_eq!(feature_branch().read(&no_ref).unwrap().source, SourceState::NoBranch);
     let values = "/data/gitops/ref/target/values";
-    for nothing in [json!(null), json!({ "object": null }), json!({ "object": {} })] {
+    for nothing in [json!(null), json!({ "mode": 16384, "object": {} }), json!({ "mode": 33188, "object": null })] {
         assert_eq!(read(with(values, nothing)).unwrap().values, FileState::Missing);
     }
     assert_eq!(read(with("/data/gitops/ref/target/catalog", Value::Null)).unwrap().catalog, FileState::Missing);
+}
+
+#[test]
+fn what_is_no_plain_file_is_said() {
+    let read = |mode: u32| {
+        let mut answer = good();
+        answer["data"]["gitops"]["ref"]["target"]["values"]["mode"] = json!(mode);
+        match pull_request().read(&answer).unwrap().values {
+            FileState::File { odd, .. } => odd,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(read(0o100_644), None);
+    assert_eq!(read(0o100_755), Some(OddFile::Executable));
+    assert_eq!(read(0o120_000), Some(OddFile::Symlink));
+    assert_eq!(read(0o100_664), Some(OddFile::Mode(0o100_664)));
+    let submodule = with("/data/gitops/ref/target/values", json!({ "mode": 57344, "object": null }));
+    assert_eq!(pull_request().read(&submodule).unwrap().values, FileState::Submodule);
+    for bad in [json!("100644"), json!(-1), json!(1_u64 << 40), json!(33188.5)] {
+        let mut answer = good();
+        answer["data"]["gitops"]["ref"]["target"]["values"]["mode"] = bad;
+        assert_eq!(part(pull_request().read(&answer)), "a file's mode");
+    }
 }
 
 #[test]
@@ -370,6 +396,7 @@ fn a_missing_key_is_not_a_missing_thing() {
         ("/data/gitops/ref", "target", "the head"),
         ("/data/gitops/ref/target", "oid", "a commit's id"),
         ("/data/gitops/ref/target", "values", "a file"),
+        ("/data/gitops/ref/target/values", "mode", "a file's mode"),
         ("/data/gitops/ref/target/values/object", "byteSize", "a file's size"),
         ("/data/gitops/ref/target", "history0", "a list of commits"),
         ("/data", "app", "the app's repository"),
@@ -406,11 +433,11 @@ fn only_exact_bytes_are_text() {
         let mut answer = good();
         change(&mut answer["data"]["gitops"]["ref"]["target"]["values"]["object"]);
         match pull_request().read(&answer).unwrap().values {
-            FileState::File { text, blob, size } => {
-                assert_eq!((text.as_deref(), size), (expected, 23));
+            FileState::File { text, blob, size, odd } => {
+                assert_eq!((text.as_deref(), size, odd), (expected, 23, None));
                 assert_eq!(blob.as_str(), "9017843efe61cd6d08cb6114147bf67baa4cd078");
             }
-            FileState::Missing => panic!("missing"),
+            other => panic!("{other:?}"),
         }
     };
     check(|_| {}, Some(text));
@@ -454,7 +481,7 @@ fn each_path_has_a_history_and_each_folder_its_entries() {
     let query = body(&snapshot_request(&gh().url, &asked.question()))["query"].as_str().unwrap().to_owned();
     let part = query.split_once("catalog: file").unwrap().1.split_once("  app: ").unwrap().0;
     insta::assert_snapshot!(part, @"
-    (path: $catalog) { object { ... on Blob { oid text isBinary isTruncated byteSize } } }
+    (path: $catalog) { mode object { ... on Blob { oid text isBinary isTruncated byteSize } } }
           history0: history(first: 100, path: $path0) { nodes { oid message author { name user { login } } } }
           path0: file(path: $path0) { oid }
           history1: history(first: 100, path: $path1) { nodes { oid message author { name user { login } } } }
