@@ -32,6 +32,8 @@ pub(crate) fn check(town: &Town, excuses: Excuses) {
         match town.facts(&id).filter(|facts| facts.request.is_some()) {
             Some(facts) if accepted => ended_and_told(town, &id, &facts, excuses),
             Some(_) => {}
+            // What came to nothing makes room once twenty newer ones are known.
+            None if town.has_full_ring() => {}
             None if accepted => town.broke(format!("I1: {id} was accepted and is forgotten")),
             None => {}
         }

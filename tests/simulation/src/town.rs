@@ -993,6 +993,15 @@ impl Town {
         store::load(&Peek(self), id).now_or_never()?.ok()
     }
 
+    /// A ring may have let a deployment go that came to nothing.
+    pub(crate) fn has_full_ring(&self) -> bool {
+        let keys: Vec<String> = self.store.borrow().keys().filter(|key| key.ends_with("/history")).cloned().collect();
+        keys.iter().any(|key| {
+            let value = self.store.borrow().get(key).and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok());
+            value.and_then(|ring| ring["ids"].as_array().map(Vec::len)).is_some_and(|known| known >= store::BEGUN)
+        })
+    }
+
     /// The deployments that have a request.
     pub(crate) fn ids(&self) -> Vec<DeploymentId> {
         let store = self.store.borrow();
