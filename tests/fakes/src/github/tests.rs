@@ -546,12 +546,12 @@ fn a_commit_moves_the_branch_and_is_signed() {
 fn a_commit_makes_a_plain_file_of_whatever_was_there() {
     const FILE: &str = "checkout/values.yaml";
     let mut github = github();
-    let mut read = |mode: Option<u32>| {
-        let modes = mode.map(|mode| (FILE.to_owned(), mode)).into_iter().collect();
-        github.push(GITOPS, "main", "alice", &[NewCommit { modes, ..NewCommit::new("Change the mode", &[]) }]);
+    let read = |mode: u32| {
+        let text = |digit: &str| if mode == SUBMODULE { digit.repeat(40) } else { format!("tag: {digit}\n") };
+        let commit_it = NewCommit::new("Change the mode", &[(FILE, &text("0"))]);
+        github.push(GITOPS, "main", "alice", &[NewCommit { modes: vec![(FILE.to_owned(), mode)], ..commit_it }]);
         // Whoever writes the file keeps its mode.
-        let text = if mode == Some(SUBMODULE) { "a".repeat(40) } else { "tag: 1\n".to_owned() };
-        let head = github.person_pushes(GITOPS, "main", "bob", &[(FILE, &text)], "Write");
+        let head = github.person_pushes(GITOPS, "main", "bob", &[(FILE, &text("1"))], "Write");
         let query = format!(
             "{{ repository(owner: \"acme\", name: \"gitops\") {{ ref(qualifiedName: \"main\") {{ target {{ ... on Commit {{
                file(path: \"{FILE}\") {{ mode type oid object {{ ... on Blob {{ text }} }} }} }} }} }} }} }}"
@@ -562,10 +562,12 @@ fn a_commit_makes_a_plain_file_of_whatever_was_there() {
         assert_eq!(after.files[FILE], File::plain("tag: 2\n"));
         lines(&found).replace('\n', ", ")
     };
-    insta::assert_snapshot!(read(None), @"");
-    insta::assert_snapshot!(read(Some(EXECUTABLE)), @"");
-    insta::assert_snapshot!(read(Some(SYMLINK)), @"");
-    insta::assert_snapshot!(read(Some(SUBMODULE)), @"");
+    insta::assert_snapshot!([PLAIN, EXECUTABLE, SYMLINK, SUBMODULE].map(read).join("\n"), @r#"
+    mode: 33188, object.text: "tag: 1\n", oid: "4cb11d537d459807a48acc62d5d6bbe5db300a13", type: "blob"
+    mode: 33261, object.text: "tag: 1\n", oid: "4cb11d537d459807a48acc62d5d6bbe5db300a13", type: "blob"
+    mode: 40960, object.text: "tag: 1\n", oid: "4cb11d537d459807a48acc62d5d6bbe5db300a13", type: "blob"
+    mode: 57344, object: null, oid: "1111111111111111111111111111111111111111", type: "commit"
+    "#);
 }
 
 #[test]
