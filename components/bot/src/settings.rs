@@ -236,7 +236,7 @@ pub trait Settings: Sized {
 pub struct SlackCommandSettings {
     /// Slack's API.
     pub slack: Slack,
-    /// The one workspace that we serve; none: any that has the secret.
+    /// The one workspace that we serve; none: the one that Slack's token belongs to.
     pub team: Option<SlackTeam>,
     /// GitHub's API.
     pub github: GitHub,

@@ -334,6 +334,7 @@ impl Room {
                         || key.starts_with("deploy-bot/application/")
                         || key.starts_with("deploy-bot/registry/")
                         || key.starts_with("deploy-bot/group/")
+                        || key.starts_with("deploy-bot/person/")
                         || key.starts_with("deploy-bot/seen/")
                         || key.starts_with("deploy-bot/selected/")
                         || [
@@ -344,6 +345,7 @@ impl Room {
                             "deploy-bot/catalog-pushed",
                             "deploy-bot/lock",
                             "deploy-bot/locks",
+                            "deploy-bot/workspace",
                         ]
                         .contains(&key.as_str())
                 }
@@ -379,8 +381,8 @@ pub fn seal(key: &str, value: &mut Value) {
         Some("push" | "rewritten" | "catalog-pushed") => Writer::GithubRelay,
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
-        _ if key.starts_with("deploy-bot/group/") => Writer::SlackCommandAlone,
-        Some("request" | "approvals" | "lock" | "catalog") => Writer::SlackCommandAlone,
+        _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
+        Some("request" | "approvals" | "lock" | "catalog" | "workspace") => Writer::SlackCommandAlone,
         _ => Writer::SlackCommand,
     };
     let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);

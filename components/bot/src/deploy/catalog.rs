@@ -1,15 +1,16 @@
 //! The catalog: cached, and compared with the branch before anything is decided by it. The exact bytes of
 //! a file.
 
+use super::gates;
 use super::prepare::Site;
 use crate::context::{Context, Stop};
 use crate::world::{Line, World, within};
 use clients::github::{self, FileAtHead, FileState, ReadError, Snapshot};
-use domain::catalog::{Catalog, CatalogError, Environment};
+use domain::catalog::{App, Catalog, CatalogError, Environment};
 use domain::command::TargetWords;
 use domain::fault::Fault;
 use domain::limits;
-use domain::names::{ArgoApplication, BlobSha, GitHubLogin, Target};
+use domain::names::{ArgoApplication, BlobSha, GitHubLogin, SlackChannel, SlackUser, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
@@ -160,10 +161,26 @@ pub(super) fn read_error<W: World>(cx: &Context<'_, W>, error: ReadError) -> Sto
 pub(crate) async fn find_target<W: World>(
     cx: &Context<'_, W>,
     words: &TargetWords,
+    by: (&SlackUser, &SlackChannel),
 ) -> Result<(Target, Environment), Stop> {
     let (_, catalog) = read_catalog(cx).await?;
-    let (target, _, found) = catalog.find(&words.app, words.environment.as_deref())?;
+    let (target, _, found) = find(cx, &catalog, words, by).await?;
     Ok((target, found.clone()))
+}
+
+/// Finds a target in a catalog. Somebody who may not ask about all targets is told no names.
+pub(crate) async fn find<'c, W: World>(
+    cx: &Context<'_, W>,
+    catalog: &'c Catalog,
+    words: &TargetWords,
+    by: (&SlackUser, &SlackChannel),
+) -> Result<(Target, &'c App, &'c Environment), Stop> {
+    let refusal = match catalog.find(&words.app, words.environment.as_deref()) {
+        Ok(found) => return Ok(found),
+        Err(refusal) => refusal,
+    };
+    let may_read = matches!(gates::may_read(cx, by, catalog).await, Ok(true));
+    Err(if may_read { refusal } else { refusal.without_names() }.into())
 }
 
 /// The Argo CD applications of a target. Those that are named by labels are looked up by the poller, which is woken where
