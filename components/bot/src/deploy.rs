@@ -4,6 +4,7 @@
 //! lines here. The critical path is three round trips: one query, one HEAD, one mutation.
 
 pub(crate) mod catalog;
+mod changed;
 mod commit;
 pub(crate) mod gates;
 mod guard;

@@ -12,7 +12,7 @@ use clients::signature::{Keys, SigningKey};
 use clients::slack::Slack;
 use domain::fault::{Cause, Fault, System};
 use domain::limits::Limits;
-use domain::names::{BranchName, FilePath, RepoName, Secret, SlackTeam, UrlOrigin};
+use domain::names::{BranchName, FilePath, RepoName, Secret, SlackChannel, SlackTeam, UrlOrigin};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use store::Seals;
@@ -246,6 +246,8 @@ pub struct SlackCommandSettings {
     pub gitops: GitOps,
     /// Where the catalog is in it.
     pub catalog_path: FilePath,
+    /// Where changes of the catalog are announced.
+    pub catalog_channel: Option<SlackChannel>,
     /// Registries.
     pub registry: Registry,
     /// Redis, with its password.
@@ -278,6 +280,7 @@ impl Settings for SlackCommandSettings {
         "gitops_repo",
         "gitops_branch",
         "catalog_path",
+        "catalog_channel",
         "registry_url",
         "registry_token_url",
         "registry_credentials",
@@ -307,6 +310,8 @@ impl Settings for SlackCommandSettings {
             github_deployments: variables.switch("github_deployments")?,
             gitops: GitOps::read(variables)?,
             catalog_path: variables.required("catalog_path", FilePath::parse)?,
+            catalog_channel: variables
+                .if_set("catalog_channel", |name| variables.required(name, SlackChannel::parse))?,
             registry: Registry {
                 named: variables.registries()?,
                 token_url: variables.if_set("registry_token_url", |name| variables.origin(name))?,

@@ -3,6 +3,7 @@
 //! The catalog decides who may change a cluster, so nothing in it is guessed: what is unknown, given twice or
 //! claimed by two targets is an error with its line, and a list that is missing or empty allows nobody.
 
+mod change;
 mod fields;
 mod gates;
 mod people;
@@ -11,6 +12,7 @@ mod yaml;
 
 pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
+pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, ToldCatalog};
 pub use gates::{
     Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, InvalidFreeze, Members,
     Reviews, Unmet,

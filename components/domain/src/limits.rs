@@ -164,6 +164,8 @@ pub const GITHUB_CALL: Duration = Duration::from_secs(7);
 pub const WRITE: Duration = Duration::from_secs(2);
 /// Nobody is told to be of another workspace by an answer of Slack's that is older than this.
 pub const WORKSPACE_AGAIN: Duration = Duration::from_secs(60);
+/// A push is looked after for so long: GitHub may show the branch as it was before for a moment.
+pub const CATALOG_SETTLES: Duration = Duration::from_secs(30);
 /// How often a lease that somebody else has is tried again.
 pub const LEASE_RETRY: Duration = Duration::from_millis(100);
 /// How much earlier than the work the answer to Slack sets out.

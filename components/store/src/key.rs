@@ -2,6 +2,7 @@
 
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
+use domain::catalog::{CatalogPushes, ToldCatalog};
 use domain::command::TargetWords;
 use domain::deployment::Writer;
 use domain::lock::{LockLog, RolledBack, TargetLock};
@@ -257,12 +258,6 @@ macro_rules! single_keys {
     )*};
 }
 
-/// `catalog-pushed`: the catalog was pushed, or perhaps was. github-relay writes it, under `relay: all`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogPush {
-    pub at: Timestamp,
-}
-
 /// `workspace`: which workspace our token belonged to. slack-command writes it, and believes nobody else: it permits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownWorkspace {
@@ -272,8 +267,10 @@ pub struct KnownWorkspace {
 }
 
 single_keys! {
-    /// See [`CatalogPush`].
-    CatalogPushed: CatalogPush = "catalog-pushed" by GithubRelay;
+    /// See [`CatalogPushes`].
+    CatalogPushed: CatalogPushes = "catalog-pushed" by GithubRelay;
+    /// See [`ToldCatalog`].
+    CatalogTold: ToldCatalog = "catalog-told" by SlackCommandAlone;
     /// See [`BranchRewritten`].
     Rewritten: BranchRewritten = "branch/rewritten" by GithubRelay;
     /// The lock of everything, see [`TargetLock`].

@@ -1,12 +1,12 @@
 //! The catalog: cached, and compared with the branch before anything is decided by it. The exact bytes of
 //! a file.
 
-use super::gates;
 use super::prepare::Site;
+use super::{changed, gates};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World, within};
 use clients::github::{self, FileAtHead, FileState, ReadError, Snapshot};
-use domain::catalog::{App, Catalog, CatalogError, Environment};
+use domain::catalog::{App, Catalog, CatalogError, Environment, FoundCatalog};
 use domain::command::TargetWords;
 use domain::fault::Fault;
 use domain::limits;
@@ -68,6 +68,7 @@ async fn cache_catalog<W: World>(
     let FileState::File { blob, text, size } = state else {
         let gitops = &cx.settings.gitops;
         let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
+        changed::compare(cx, &FoundCatalog { blob: None, text: Ok("") }).await;
         return Err(Refusal::NoCatalog { path, repo, branch }.into());
     };
     let (now, age) = (cx.world.now(), cx.settings.limits.catalog_age);
@@ -78,6 +79,7 @@ async fn cache_catalog<W: World>(
         && is_whole(cx, &known)
     {
         note_managed(cx, &known.text, viewer, begun).await?;
+        changed::compare(cx, &FoundCatalog { blob: Some(blob), text: Ok(&known.text) }).await;
         return Ok(known);
     }
     let text = exact_text(cx, blob, text.as_deref(), *size).await?.map_err(|why| {
@@ -85,8 +87,12 @@ async fn cache_catalog<W: World>(
             EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
             _ => (None, "it is too large"),
         };
-        broken_catalog(cx, CatalogError { line, problem: problem.to_owned() })
-    })?;
+        CatalogError { line, problem: problem.to_owned() }
+    });
+    // Whatever becomes of this reader: everybody is told of what it has read.
+    let found = FoundCatalog { blob: Some(blob), text: text.as_deref().map_err(CatalogError::clone) };
+    changed::compare(cx, &found).await;
+    let text = text.map_err(|error| broken_catalog(cx, error))?;
     let cached = CachedCatalog { at: now, blob: blob.clone(), text };
     // First: a reader of the cached catalog relies on `managed` being saved, too.
     note_managed(cx, &cached.text, viewer, begun).await?;
