@@ -471,6 +471,7 @@ mod tests {
                 ("gitops_repo", "acme/gitops"),
                 ("gitops_branch", "main"),
                 ("catalog_path", "deploy-bot.yaml"),
+                ("catalog_channel", ""),
                 ("registry_url", ""),
                 ("registry_token_url", ""),
                 ("registry_credentials", "{}"),
@@ -537,6 +538,7 @@ mod tests {
             "slack_signing_secret_previous",
             "github_webhook_secret_previous",
             "slack_team_id",
+            "catalog_channel",
             "registry_url",
             "registry_token_url",
             "registry2_url",
@@ -725,6 +727,7 @@ mod tests {
         check("gitops_branch", &["main", "release/1"], &["hush b", "refs/hush/", "-hush"]);
         check("catalog_path", &["deploy-bot.yaml", "ops/deploy-bot.yaml"], &["/hush.yaml", "../hush", "hush//b"]);
         check("slack_team_id", &["T1DC2JH3J"], &["hush", "T1hush"]);
+        check("catalog_channel", &["C0G9QF9GW"], &["#hush", "C1hush"]);
         check(
             "argocd_root_path",
             &["/", "argocd", "/argocd/", "/a/b.c_d-e"],

@@ -343,6 +343,7 @@ impl Room {
                             "deploy-bot/early-ends",
                             "deploy-bot/branch/rewritten",
                             "deploy-bot/catalog-pushed",
+                            "deploy-bot/catalog-told",
                             "deploy-bot/lock",
                             "deploy-bot/locks",
                             "deploy-bot/workspace",
@@ -382,7 +383,7 @@ pub fn seal(key: &str, value: &mut Value) {
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
         _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
-        Some("request" | "approvals" | "lock" | "catalog" | "workspace") => Writer::SlackCommandAlone,
+        Some("request" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => Writer::SlackCommandAlone,
         _ => Writer::SlackCommand,
     };
     let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);

@@ -55,6 +55,7 @@ const COMPONENTS: [Component; 3] = [
             "github_deployments",
             "gitops_repo",
             "gitops_branch",
+            "catalog_channel",
             "catalog_path",
             "registry_url",
             "registry2_url",

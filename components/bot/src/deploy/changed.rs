@@ -10,7 +10,7 @@ use super::catalog::read_catalog;
 use crate::context::{Context, Stop};
 use crate::patience::Patience;
 use crate::settings::SlackCommandSettings;
-use crate::world::{Line, World, under_lease};
+use crate::world::{Line, World, under_lease, within};
 use clients::slack::{self, SlackError};
 use domain::catalog::{CatalogChange, CatalogPushes, FoundCatalog, ToldCatalog};
 use domain::deployment::End;
@@ -24,7 +24,8 @@ const LEASE: &str = "catalog-told";
 
 /// Compares what was found on the branch. A failure keeps nobody from deploying: the next reader compares.
 pub(super) async fn compare<W: World>(cx: &Context<'_, W>, found: &FoundCatalog<'_>) {
-    if let Err(error) = try_compare(cx, found).await {
+    let too_long = Err(StoreError::Failed("it took too long"));
+    if let Err(error) = within(cx.world, limits::CACHE_LIMIT, try_compare(cx, found)).await.unwrap_or(too_long) {
         cx.world.log(Line::error("catalog_not_compared").of(cx.id).with("cause", error.why()));
     }
 }

@@ -1,7 +1,7 @@
 //! What people read when the catalog has changed: who pushed, and what differs of who may what.
 
 use super::blocks::{Message, SUMMARY, context, section};
-use super::text::{LONG, SHORT, clip, code, counted, cut, escape, link, some, words};
+use super::text::{LONG, SHORT, clip, code, cut, escape, link, some, words};
 use crate::catalog::{CatalogChange, CatalogPusher, Difference, News};
 use crate::names::{BranchName, FilePath, RepoName};
 use serde_json::Value;
@@ -40,7 +40,7 @@ pub fn catalog_changed(change: &CatalogChange, place: &CatalogPlace<'_>) -> Mess
     let mut blocks = vec![section(&format!("{first} {who} {}", look(&change.pushes, place)))];
     blocks.extend(lines.chunks(LINES).map(|lines| section(&lines.join("\n"))));
     if more > 0 {
-        blocks.push(context(&format!("… and {} more that are not listed.", counted(more, "difference"))));
+        blocks.push(context(&format!("… and {more} more that are not listed.")));
     }
     Message { text: cut(&format!("{first} {who}"), SUMMARY), blocks: Value::Array(blocks) }
 }
@@ -83,7 +83,7 @@ fn line(one: &Difference) -> String {
         ("app", None, Some(is)) => format!("• {of}is new: {}", code(is)),
         ("app", _, _) => format!("• {of}is gone"),
         (key, was, is) => {
-            let value = |value: &Option<String>| value.as_ref().map_or("no such key".to_owned(), code);
+            let value = |value: &Option<String>| value.as_ref().map_or("not set".to_owned(), code);
             format!("• {of}{}: {} → {}", code(key), value(was), value(is))
         }
     }
@@ -128,7 +128,17 @@ mod tests {
             one(Some("search"), "app", Some("ghcr.io/acme/search for anyone"), None),
             one(Some("x"), "image", Some("a"), Some("b")),
         ];
-        insta::assert_snapshot!(shown(News::Differs { all, more: 3 }, &[push("mallory", false)]), @"");
+        insta::assert_snapshot!(shown(News::Differs { all, more: 3 }, &[push("mallory", false)]), @"
+        :warning: `deploy-bot.yaml` changed. mallory pushed it, as GitHub told me.
+        :warning: `deploy-bot.yaml` changed. mallory pushed it, as GitHub told me. <https://github.com/acme/gitops/compare/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb|Compare>
+        • *checkout* `allow`: `users U1` → `anyone`
+        • `owners`: `groups S1` → not set
+        • *checkout@production* `branches`: not set → `'main', &lt;!channel&gt;`
+        • *cart* is new: `docker.io/acme/cart for anyone`
+        • *search* is gone
+        • *x* `image`: `a` → `b`
+        … and 3 more that are not listed.
+        ");
     }
 
     #[test]
@@ -139,6 +149,15 @@ mod tests {
             shown(News::Gone, &[]),
             shown(News::Gone, &[CatalogPusher { before: None, ..push("", false) }]),
         ];
-        insta::assert_snapshot!(all.join("\n--\n"), @"");
+        insta::assert_snapshot!(all.join("\n--\n"), @"
+        :x: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. I refuse every deploy until somebody fixes it. carol or ∗mallory∗ pushed it, as GitHub told me. The branch was rewritten.
+        :x: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. I refuse every deploy until somebody fixes it. carol or ∗mallory∗ pushed it, as GitHub told me. The branch was rewritten. <https://github.com/acme/gitops/compare/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb|Compare>
+        --
+        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it.
+        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it. <https://github.com/acme/gitops/commits/main/deploy-bot.yaml|History>
+        --
+        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it.
+        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it. <https://github.com/acme/gitops/commits/main/deploy-bot.yaml|History>
+        ");
     }
 }
