@@ -239,6 +239,9 @@ fn without_a_channel_the_log_has_it_and_what_is_written_into_the_store_hides_not
         room.forges("deploy-bot/catalog-told", &told).await?;
         room.goes_live("checkout 42").await?;
         room.all_told().await?;
+        for _ in 0..20 {
+            probes(room).await?;
+        }
         ensure!(
             room.log().contains("\"key\":\"deploy-bot/catalog-told\"") && room.log().contains("not_ours"),
             "{}",

@@ -193,6 +193,8 @@ fn a_guest_deploys_nothing_that_is_for_anyone() {
         is_now(room, BOB, Account::Guest);
         allows(room, "", "{ users: [U0BOB] }");
         room.builds("checkout", "feature/totals", "alice");
+        // The bot has read the catalog before.
+        is_refused(room, BOB, "checkout 999", "has no pull request").await?;
         let since = room.journal.mark("the guest's own id");
         room.bob("checkout 42").await;
         let tag = room.tag("checkout", "feature/totals");

@@ -188,7 +188,8 @@ pub fn person_request(slack: &Slack, user: &SlackUser) -> Request {
 /// <https://docs.slack.dev/reference/objects/user-object>
 pub fn read_person(response: Response) -> Result<Person, SlackError> {
     let answer = read_ok(response, PERSON, Changed::Nothing)?;
-    let user = answer.user.ok_or_else(|| nonsense(PERSON, Changed::Nothing, "the user"))?;
+    let user = answer.user.and_then(|user| serde_json::from_value::<User>(user).ok());
+    let user = user.ok_or_else(|| nonsense(PERSON, Changed::Nothing, "the user"))?;
     let guest = [user.is_restricted, user.is_ultra_restricted];
     let is_full = guest == [Some(false); 2] && user.deleted != Some(true) && user.is_stranger != Some(true);
     let of_organisation = user.enterprise_user.map(|user| user.teams).unwrap_or_default();
@@ -249,7 +250,8 @@ struct Answer {
     needed: Option<String>,
     ts: Option<String>,
     users: Option<Vec<String>>,
-    user: Option<User>,
+    /// Of a person an object; our own name where we ask who we are.
+    user: Option<Value>,
     team_id: Option<String>,
     is_enterprise_install: Option<bool>,
 }

@@ -422,7 +422,7 @@ apps:
         readers: None -> Some("nobody")
         "#);
         insta::assert_snapshot!(check("  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }\n", "  cart: { repo: acme/cart, image: acme/cart, tag: '{sha:12}', allow: { channels: [C1] } }\n"), @r#"
-        cart app: None -> Some("docker.io/acme/cart for everybody in C1")
+        cart app: None -> Some("acme/cart for everybody in C1")
         search app: Some("ghcr.io/acme/search for anyone") -> None
         "#);
     }
