@@ -128,7 +128,10 @@ fn forced_large_and_multi_commit_pushes_hide_no_change_of_the_catalog() {
         room.github.lock().delete_branch(GITOPS, "main", "mallory");
         let open = with_text(&gated, "\n    checks: required", "");
         room.github.lock().force_push(GITOPS, "main", "eve", &back, &[NewCommit::new("Again", &[(CATALOG, &open)])]);
-        is_announced(room, 2, &["eve pushed it", "`checks`: `required` → not set", "was rewritten"]).await?;
+        while !room.key("deploy-bot/catalog-pushed").await?.unwrap_or_default().to_string().contains("eve") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        is_announced(room, 2, &["mallory or eve pushed it", "`checks`: `required` → not set", "was rewritten"]).await?;
         Ok(())
     });
 }

@@ -12,7 +12,7 @@ use crate::patience::Patience;
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, under_lease, within};
 use clients::slack::{self, SlackError};
-use domain::catalog::{CatalogChange, CatalogPushes, FoundCatalog, ToldCatalog};
+use domain::catalog::{CatalogPushes, FoundCatalog, ToldCatalog};
 use domain::deployment::End;
 use domain::fault::Cause;
 use domain::limits;
@@ -122,7 +122,10 @@ async fn say<W: World>(
     if !known.may_post(world.now(), minute) || store::may_speak(world, minute, speech, Urgency::First).await.is_err() {
         return Ok(());
     }
-    hear(&mut known, &mut change, &pushes(world).await?);
+    if known.untold.len() == 1 {
+        // The change may have been seen before the webhook came.
+        change.pushes.extend(pushes(world).await?.since(known.heard));
+    }
     let before = known.clone();
     known.unsure = known.unsure.saturating_add(1);
     known.posted = Some(world.now());
@@ -162,15 +165,6 @@ async fn say<W: World>(
         }
     }
     save(world, lease, &known).await
-}
-
-/// A command may have seen the change before the webhook came.
-fn hear(known: &mut ToldCatalog, change: &mut CatalogChange, pushes: &CatalogPushes) {
-    if change.pushes.is_empty() && known.untold.len() == 1 {
-        change.pushes = pushes.since(known.heard);
-        known.heard = pushes.newest().max(known.heard);
-        known.untold = vec![change.clone()];
-    }
 }
 
 /// What this build cannot read was never there.
