@@ -352,7 +352,7 @@ mod tests {
         check("T1", "T1", "T1", Workspace::Ours);
         check("T1", "T1", "T2", Workspace::Other);
         check("T1", "T2", "T2", Workspace::Other);
-        // Any workspace that has the secret.
+        // Which workspace is ours is found out after the answer.
         check("", "T2", "T2", Workspace::Ours);
         check("", "T2", "T1", Workspace::Other);
         // Installed for a whole organisation.

@@ -9,7 +9,7 @@ mod questions;
 mod votes;
 
 use crate::context::{Context, Stop};
-use crate::deploy::carry_out;
+use crate::deploy::{carry_out, people};
 use crate::patience::Patience;
 use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
@@ -98,6 +98,9 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
 }
 
 async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
+    if matches!(content, Content::Command(_) | Content::Button(_)) {
+        people::must_be_ours(&ask.cx, &ask.asker.team).await?;
+    }
     match content {
         Content::Words(text) => Ok((Response::words(&text), None)),
         Content::Command(command) => self::command(ask, command).await,

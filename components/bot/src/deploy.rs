@@ -4,9 +4,11 @@
 //! lines here. The critical path is three round trips: one query, one HEAD, one mutation.
 
 pub(crate) mod catalog;
+mod changed;
 mod commit;
 pub(crate) mod gates;
 mod guard;
+pub(crate) mod people;
 pub(crate) mod prepare;
 mod resume;
 pub(crate) mod seen;
@@ -269,6 +271,7 @@ async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts
 /// From the catalog to the commit.
 async fn to_commit<W: World>(run: &Run<'_, W>, job: &mut Job<'_>) -> Result<(), Stop> {
     may_go_on(run, job.request).await?;
+    people::must_be_ours(&run.cx, &job.request.team).await?;
     let cached = catalog::cached_catalog(&run.cx).await;
     // The cached catalog may allow, but never refuse: somebody who has just mended the catalog types the command
     // again at once.

@@ -6,7 +6,8 @@
 //!
 //! Forged pushes and pushes of people are the common case and must stay cheap. Neither the store nor Redis is
 //! touched before the signature, the repository and the branch are known, and a `Deploy-Id` or a pushed YAML
-//! file was found, or the operator says `relay: all`. What becomes of a person's push is in `people`.
+//! file was found, or the push may touch the catalog, or the operator says `relay: all`. What becomes of a person's
+//! push is in `people`.
 //!
 //! **Invariant:** no push of a person reaches Argo CD, unless the operator says `relay: all` and the push is known to touch
 //! nothing that a managed application reads.
@@ -126,13 +127,18 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     let body = match body {
         Kept::Whole(body) => body,
         Kept::Outline(outline) => {
-            // Which files it touches is not known.
-            if let Err(error) = people::catalog_pushed(world, settings).await {
-                return failed(world, None, error);
+            let push = parse_outline(&outline);
+            let kind = recognise(&settings.gitops, &push);
+            // Which files it touches is not known. Without a JSON not even that is known of which branch it is.
+            if !matches!(kind, Kind::Elsewhere(_)) || push.r#ref.is_empty() {
+                let push = push.of_catalog(world.now());
+                if let Err(error) = people::catalog_pushed(world, push).await {
+                    return failed(world, None, error);
+                }
             }
-            return match parse_rewrite(&settings.gitops, &outline) {
-                Some(push) => rewritten(world, &push).await,
-                None => ignored("larger than any push of the bot"),
+            return match kind {
+                Kind::Rewritten => rewritten(world, &push).await,
+                _ => ignored("larger than any push of the bot"),
             };
         }
     };
@@ -141,13 +147,13 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     };
     let kind = recognise(&settings.gitops, &push);
     // A commit of ours never touches the catalog, and may list no file at all.
-    if matches!(kind, Kind::Rewritten | Kind::Persons(_))
+    if matches!(kind, Kind::Rewritten | Kind::Persons(_) | Kind::Unrelated(_))
         && let Err(error) = people::note_catalog(world, settings, &push).await
     {
         return failed(world, None, error);
     }
     let id = match kind {
-        Kind::Unrelated(reason) => return ignored(reason),
+        Kind::Elsewhere(reason) | Kind::Unrelated(reason) => return ignored(reason),
         Kind::Rewritten => return rewritten(world, &push).await,
         Kind::Persons(reason) => match people::keep(world, settings, &push, reason).await {
             Ok(None) => None,
@@ -173,7 +179,9 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
 /// What a push is, as far as it can be known without asking anybody.
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
-    /// The push does not concern us, and why.
+    /// The push is to another branch or repository.
+    Elsewhere(&'static str),
+    /// The push to our branch does not concern us, and why.
     Unrelated(&'static str),
     /// Our branch was forced or deleted.
     Rewritten,
@@ -185,10 +193,10 @@ enum Kind {
 
 fn recognise(gitops: &GitOps, push: &Push<'_>) -> Kind {
     if !gitops.repo.is(&push.repository.full_name) {
-        return Kind::Unrelated("another repository");
+        return Kind::Elsewhere("another repository");
     }
     if push.r#ref.strip_prefix("refs/heads/") != Some(gitops.branch.as_str()) {
-        return Kind::Unrelated("another branch");
+        return Kind::Elsewhere("another branch");
     }
     if push.forced || push.deleted {
         return Kind::Rewritten;
@@ -204,10 +212,9 @@ fn recognise(gitops: &GitOps, push: &Push<'_>) -> Kind {
     }
 }
 
-/// Reads a push that is too large to be the bot's. `None`: the push does not rewrite our branch.
-fn parse_rewrite<'o>(gitops: &GitOps, outline: &'o Outline) -> Option<Push<'o>> {
-    let push = serde_json::from_slice(&outline.json).ok()?;
-    (recognise(gitops, &push) == Kind::Rewritten).then_some(push)
+/// Reads a push that is too large to be the bot's. What cannot be read is no push of ours.
+fn parse_outline(outline: &Outline) -> Push<'_> {
+    serde_json::from_slice(&outline.json).unwrap_or_default()
 }
 
 /// The branch is not what it was: the watch must not sync a commit that may be gone.
@@ -398,20 +405,21 @@ mod tests {
 
         // Of another branch or repository nothing else matters.
         for r#ref in ["refs/heads/other", "refs/heads/main2", "refs/tags/main", "main"] {
-            check(json!({ "ref": r#ref, "forced": true }), Kind::Unrelated("another branch"));
+            check(json!({ "ref": r#ref, "forced": true }), Kind::Elsewhere("another branch"));
         }
         check(
             json!({ "repository": { "full_name": "eve/gitops" }, "forced": true }),
-            Kind::Unrelated("another repository"),
+            Kind::Elsewhere("another repository"),
         );
-        check(json!({ "repository": {} }), Kind::Unrelated("another repository"));
+        check(json!({ "repository": {} }), Kind::Elsewhere("another repository"));
     }
 
     #[test]
     fn of_a_large_push_only_a_rewrite_of_our_branch_counts() {
         let check = |fields: Value, expected: bool| {
             let outline = Outline::default().take(&payload(fields.clone()));
-            assert_eq!(parse_rewrite(&gitops(), &outline).is_some(), expected, "{fields}");
+            let found = recognise(&gitops(), &parse_outline(&outline));
+            assert_eq!(found == Kind::Rewritten, expected, "{fields}");
         };
         check(json!({ "forced": true }), true);
         check(json!({ "deleted": true }), true);
@@ -419,6 +427,7 @@ mod tests {
         check(json!({ "forced": true, "ref": "refs/heads/other" }), false);
         check(json!({ "forced": true, "repository": { "full_name": "eve/gitops" } }), false);
         let cut = payload(json!({ "forced": true }));
-        assert!(parse_rewrite(&gitops(), &Outline::default().take(&cut[..cut.len() - 1])).is_none(), "cut off");
+        let cut_off = Outline::default().take(&cut[..cut.len() - 1]);
+        assert_eq!(recognise(&gitops(), &parse_outline(&cut_off)), Kind::Elsewhere("another repository"), "cut off");
     }
 }

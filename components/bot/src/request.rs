@@ -166,6 +166,11 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
 }
 
 impl Asker {
+    /// Who asks, and where: what the catalog decides by.
+    pub(crate) fn place(&self) -> (&SlackUser, &SlackChannel) {
+        (&self.user, &self.channel)
+    }
+
     pub(crate) fn request(&self, at: Timestamp, words: DeployWords, origin: Origin) -> RequestFact {
         RequestFact {
             at,

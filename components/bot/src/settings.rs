@@ -12,7 +12,7 @@ use clients::signature::{Keys, SigningKey};
 use clients::slack::Slack;
 use domain::fault::{Cause, Fault, System};
 use domain::limits::Limits;
-use domain::names::{BranchName, FilePath, RepoName, Secret, SlackTeam, UrlOrigin};
+use domain::names::{BranchName, FilePath, RepoName, Secret, SlackChannel, SlackTeam, UrlOrigin};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use store::Seals;
@@ -236,7 +236,7 @@ pub trait Settings: Sized {
 pub struct SlackCommandSettings {
     /// Slack's API.
     pub slack: Slack,
-    /// The one workspace that we serve; none: any that has the secret.
+    /// The one workspace that we serve; none: the one that Slack's token belongs to.
     pub team: Option<SlackTeam>,
     /// GitHub's API.
     pub github: GitHub,
@@ -246,6 +246,8 @@ pub struct SlackCommandSettings {
     pub gitops: GitOps,
     /// Where the catalog is in it.
     pub catalog_path: FilePath,
+    /// Where changes of the catalog are announced.
+    pub catalog_channel: Option<SlackChannel>,
     /// Registries.
     pub registry: Registry,
     /// Redis, with its password.
@@ -278,6 +280,7 @@ impl Settings for SlackCommandSettings {
         "gitops_repo",
         "gitops_branch",
         "catalog_path",
+        "catalog_channel",
         "registry_url",
         "registry_token_url",
         "registry_credentials",
@@ -307,6 +310,8 @@ impl Settings for SlackCommandSettings {
             github_deployments: variables.switch("github_deployments")?,
             gitops: GitOps::read(variables)?,
             catalog_path: variables.required("catalog_path", FilePath::parse)?,
+            catalog_channel: variables
+                .if_set("catalog_channel", |name| variables.required(name, SlackChannel::parse))?,
             registry: Registry {
                 named: variables.registries()?,
                 token_url: variables.if_set("registry_token_url", |name| variables.origin(name))?,
@@ -466,6 +471,7 @@ mod tests {
                 ("gitops_repo", "acme/gitops"),
                 ("gitops_branch", "main"),
                 ("catalog_path", "deploy-bot.yaml"),
+                ("catalog_channel", ""),
                 ("registry_url", ""),
                 ("registry_token_url", ""),
                 ("registry_credentials", "{}"),
@@ -532,6 +538,7 @@ mod tests {
             "slack_signing_secret_previous",
             "github_webhook_secret_previous",
             "slack_team_id",
+            "catalog_channel",
             "registry_url",
             "registry_token_url",
             "registry2_url",
@@ -720,6 +727,7 @@ mod tests {
         check("gitops_branch", &["main", "release/1"], &["hush b", "refs/hush/", "-hush"]);
         check("catalog_path", &["deploy-bot.yaml", "ops/deploy-bot.yaml"], &["/hush.yaml", "../hush", "hush//b"]);
         check("slack_team_id", &["T1DC2JH3J"], &["hush", "T1hush"]);
+        check("catalog_channel", &["C0G9QF9GW"], &["#hush", "C1hush"]);
         check(
             "argocd_root_path",
             &["/", "argocd", "/argocd/", "/a/b.c_d-e"],

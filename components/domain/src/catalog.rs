@@ -3,6 +3,7 @@
 //! The catalog decides who may change a cluster, so nothing in it is guessed: what is unknown, given twice or
 //! claimed by two targets is an error with its line, and a list that is missing or empty allows nobody.
 
+mod change;
 mod fields;
 mod gates;
 mod people;
@@ -11,16 +12,17 @@ mod yaml;
 
 pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
+pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, ToldCatalog};
 pub use gates::{
-    Allow, Approvals, Asked, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, Immutable, InvalidFreeze,
-    Members, Reviews, Unmet,
+    Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, Immutable,
+    InvalidFreeze, Members, Reviews, Unmet,
 };
 pub use people::People;
 
 use crate::application::SyncBy;
 use crate::deployment::folder;
 use crate::image::{ImageName, TagRule, VerifyRunning};
-use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, Target};
+use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, SlackChannel, SlackUser, Target};
 use crate::nonempty::NonEmpty;
 use crate::refusal::Refusal;
 use crate::text::nearest;
@@ -38,6 +40,8 @@ pub struct Catalog {
     pub apps: BTreeMap<AppName, App>,
     /// Who owns all of them: they may also lock everything.
     pub owners: People,
+    /// Who may ask about all of them.
+    pub readers: Allow,
 }
 
 /// One app.
@@ -82,6 +86,13 @@ pub struct Environment {
     pub sync: SyncBy,
 }
 
+impl Environment {
+    /// Whether somebody may ask about it who may not ask about all: an owner, and who may deploy it from this channel.
+    pub fn may_read(&self, user: &SlackUser, channel: &SlackChannel, members: &Members) -> Result<bool, Unmet> {
+        Ok(self.owners.include(user, members)? || self.gates.allow.why_not(user, channel, members)?.is_none())
+    }
+}
+
 /// Whether a target's applications may be among these. By a selector they may be any.
 fn is_beside(theirs: &Applications, ours: &NonEmpty<ArgoApplication>) -> bool {
     match theirs {
@@ -123,6 +134,11 @@ impl Catalog {
             }
         }
         folders
+    }
+
+    /// Whether somebody may ask about all targets, from this channel.
+    pub fn may_read(&self, user: &SlackUser, channel: &SlackChannel, members: &Members) -> Result<bool, Unmet> {
+        Ok(self.readers.why_not(user, channel, members)?.is_none() || self.owners.include(user, members)?)
     }
 
     /// Finds what was typed. Without an environment it is `default`, or the only one that the app has.

@@ -199,6 +199,18 @@ impl TagRule {
 }
 
 /// `{branch}-{sha:7}`.
+/// As the catalog writes it.
+impl fmt::Display for TagRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(text),
+            Part::Branch => f.write_str("{branch}"),
+            Part::Sha(40) => f.write_str("{sha}"),
+            Part::Sha(digits) => write!(f, "{{sha:{digits}}}"),
+        })
+    }
+}
+
 impl Default for TagRule {
     fn default() -> Self {
         Self(vec![Part::Branch, Part::Literal("-".to_owned()), Part::Sha(7)])

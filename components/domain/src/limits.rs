@@ -88,6 +88,10 @@ limits! {
     /// For how long the members of a Slack user group are remembered. Slack answers some 20 such questions a minute, for all people
     /// together: https://docs.slack.dev/reference/methods/usergroups.users.list (Tier 2).
     group_age = 60_000;
+    /// For how long it is remembered who is a guest.
+    person_age = 600_000;
+    /// For how long it is remembered which workspace Slack's token belongs to.
+    workspace_age = 24 * 3_600_000;
     /// Between two content writes on github.com.
     write_gap = 1_000;
     /// A minute of Slack's limits, and of GitHub's, which are so many a minute.
@@ -160,6 +164,10 @@ pub const CACHE_LIMIT: Duration = Duration::from_secs(1);
 pub const GITHUB_CALL: Duration = Duration::from_secs(7);
 /// What a write to the store may take.
 pub const WRITE: Duration = Duration::from_secs(2);
+/// Nobody is told to be of another workspace by an answer of Slack's that is older than this.
+pub const WORKSPACE_AGAIN: Duration = Duration::from_secs(60);
+/// A push is looked after for so long: GitHub may show the branch as it was before for a moment.
+pub const CATALOG_SETTLES: Duration = Duration::from_secs(30);
 /// How often a lease that somebody else has is tried again.
 pub const LEASE_RETRY: Duration = Duration::from_millis(100);
 /// How much earlier than the work the answer to Slack sets out.

@@ -47,6 +47,8 @@ pub enum NotAllowed {
     NotListed,
     /// The person may, but not from this channel.
     WrongChannel,
+    /// Every full member may, and the person is a guest, or of another organisation.
+    Guest,
 }
 
 /// Why the changes that would go live cannot be counted.
@@ -137,6 +139,8 @@ pub enum Refusal {
         /// Why not.
         why: NotAllowed,
     },
+    /// Not among those who may ask about anything in the catalog.
+    NotReader,
     /// The request comes from another workspace.
     OtherWorkspace,
     /// The catalog cannot be used.
@@ -512,6 +516,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The same, for somebody who may not ask which names there are.
+    pub fn without_names(self) -> Self {
+        let (did_you_mean, known) = (None, Vec::new());
+        match self {
+            Self::UnknownApp { typed, .. } => Self::UnknownApp { typed, did_you_mean, known },
+            Self::UnknownEnvironment { app, typed, .. } => Self::UnknownEnvironment { app, typed, did_you_mean, known },
+            other => other,
+        }
+    }
+
     /// Whether the same words may be accepted later, without anybody typing others.
     pub fn may_pass(&self) -> bool {
         matches!(

@@ -2,11 +2,12 @@
 
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
+use domain::catalog::{CatalogPushes, ToldCatalog};
 use domain::command::TargetWords;
 use domain::deployment::Writer;
 use domain::image::{Digest, Tag};
 use domain::lock::{LockLog, RolledBack, TargetLock};
-use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, SlackGroup, SlackUser, Target};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, SlackGroup, SlackTeam, SlackUser, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
@@ -283,15 +284,19 @@ macro_rules! single_keys {
     )*};
 }
 
-/// `catalog-pushed`: the catalog was pushed, or perhaps was. github-relay writes it, under `relay: all`.
+/// `workspace`: which workspace our token belonged to. slack-command writes it, and believes nobody else: it permits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogPush {
+pub struct KnownWorkspace {
+    /// When Slack was asked.
     pub at: Timestamp,
+    pub team: SlackTeam,
 }
 
 single_keys! {
-    /// See [`CatalogPush`].
-    CatalogPushed: CatalogPush = "catalog-pushed" by GithubRelay;
+    /// See [`CatalogPushes`].
+    CatalogPushed: CatalogPushes = "catalog-pushed" by GithubRelay;
+    /// See [`ToldCatalog`].
+    CatalogTold: ToldCatalog = "catalog-told" by SlackCommandAlone;
     /// See [`BranchRewritten`].
     Rewritten: BranchRewritten = "branch/rewritten" by GithubRelay;
     /// The lock of everything, see [`TargetLock`].
@@ -304,6 +309,8 @@ single_keys! {
     ManagedFiles: Managed = "managed" by SlackCommand;
     /// Deployments that ended before they were in their target's history.
     EarlyEnds: Ring = "early-ends" by SlackCommand;
+    /// See [`KnownWorkspace`].
+    OwnWorkspace: KnownWorkspace = "workspace" by SlackCommandAlone;
 }
 
 /// `registry/<host>`: how a registry asked for a login. slack-command writes it. Without it, a question takes
@@ -345,6 +352,28 @@ impl Key for Group<'_> {
 
     fn name(&self) -> String {
         format!("{PREFIX}group/{}", self.0)
+    }
+}
+
+/// `person/<id>`: whether a person was a full member of our workspace. slack-command writes it, and believes nobody else:
+/// it permits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPerson {
+    /// When Slack was asked.
+    pub at: Timestamp,
+    pub is_member: bool,
+}
+
+/// See [`KnownPerson`].
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a>(pub &'a SlackUser);
+
+impl Key for Person<'_> {
+    type Value = KnownPerson;
+    const WRITER: Writer = Writer::SlackCommandAlone;
+
+    fn name(&self) -> String {
+        format!("{PREFIX}person/{}", self.0)
     }
 }
 

@@ -334,6 +334,7 @@ impl Room {
                         || key.starts_with("deploy-bot/application/")
                         || key.starts_with("deploy-bot/registry/")
                         || key.starts_with("deploy-bot/group/")
+                        || key.starts_with("deploy-bot/person/")
                         || key.starts_with("deploy-bot/seen/")
                         || key.starts_with("deploy-bot/selected/")
                         || [
@@ -342,8 +343,10 @@ impl Room {
                             "deploy-bot/early-ends",
                             "deploy-bot/branch/rewritten",
                             "deploy-bot/catalog-pushed",
+                            "deploy-bot/catalog-told",
                             "deploy-bot/lock",
                             "deploy-bot/locks",
+                            "deploy-bot/workspace",
                         ]
                         .contains(&key.as_str())
                 }
@@ -379,8 +382,8 @@ pub fn seal(key: &str, value: &mut Value) {
         Some("push" | "rewritten" | "catalog-pushed") => Writer::GithubRelay,
         _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Writer::SyncPoller,
         Some("watch" | "outcome" | "live") => Writer::SyncPoller,
-        _ if key.starts_with("deploy-bot/group/") => Writer::SlackCommandAlone,
-        Some("request" | "approvals" | "lock" | "catalog") => Writer::SlackCommandAlone,
+        _ if key.starts_with("deploy-bot/group/") || key.starts_with("deploy-bot/person/") => Writer::SlackCommandAlone,
+        Some("request" | "approvals" | "lock" | "catalog" | "catalog-told" | "workspace") => Writer::SlackCommandAlone,
         _ => Writer::SlackCommand,
     };
     let shared = Secret::new(sandbox::world::SLACK_BOT_TOKEN);

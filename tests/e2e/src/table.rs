@@ -15,6 +15,10 @@ pub enum Step {
     Catalog,
     /// The members of a user group, where the catalog names one.
     Group,
+    /// Who is a guest.
+    Person,
+    /// Which workspace the token belongs to, where no setting says so.
+    Workspace,
     /// `chat.postMessage`, beside the work.
     FirstMessage,
     /// The one query that reads everything at one moment.
@@ -212,9 +216,11 @@ const ANOTHER: Ending =
     Ending { messages: 2, how: "a second message says the rest; the first one stays as it was", ..LIVE };
 
 /// All steps.
-pub const ROWS: [Row; 17] = [
+pub const ROWS: [Row; 19] = [
     Row { step: Catalog, name: "read the catalog", system: "GitHub", cells: &[(&TROUBLES, AGAIN)], not: "" },
     Row { step: Group, name: "read a user group", system: "Slack", cells: &[(&TROUBLES, AGAIN)], not: "" },
+    Row { step: Person, name: "find out who is a guest", system: "Slack", cells: &[(&TROUBLES, AGAIN)], not: "" },
+    Row { step: Workspace, name: "find out the own workspace", system: "Slack", cells: &[(&TROUBLES, AGAIN)], not: "" },
     Row {
         step: FirstMessage,
         name: "post the first message",
@@ -396,7 +402,7 @@ pub struct Lasting {
 }
 
 /// The faults that last.
-pub const LASTING: [Lasting; 9] = [
+pub const LASTING: [Lasting; 10] = [
     Lasting {
         calls: &["github.query"],
         name: "the catalog cannot be read",
@@ -409,6 +415,14 @@ pub const LASTING: [Lasting; 9] = [
         calls: &["slack.group"],
         name: "no user group can be read",
         ending: Ending { says: "Slack answered with status 503. Nothing was changed.", ..NOTHING },
+    },
+    Lasting {
+        calls: &["slack.user"],
+        name: "nobody can be told from a guest",
+        ending: Ending {
+            says: "I couldn't find out who is a guest: Slack answered with status 503. Nothing was changed.",
+            ..NOTHING
+        },
     },
     Lasting {
         calls: &["registry.head"],
@@ -501,7 +515,7 @@ mod tests {
     /// A read may not be left out of the table by leaving out its troubles.
     #[test]
     fn every_read_is_tried_with_everything_that_can_happen() {
-        for step in [Catalog, Group, Query, Token, WhoWrote, History] {
+        for step in [Catalog, Group, Person, Workspace, Query, Token, WhoWrote, History] {
             let tried = TROUBLES.iter().filter(|trouble| row(step).ending(**trouble).is_some()).count();
             assert_eq!(tried, TROUBLES.len(), "{step:?}");
         }

@@ -355,8 +355,8 @@ fn a_press_without_a_workspace_counts_by_the_persons_workspace() {
 fn a_press_without_a_workspace_is_refused_if_the_bot_knows_none() {
     let variables = [("slack_team_id".to_owned(), String::new())].into();
     room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
-        room.slack.lock().for_organisation = true;
         asks(room, ALICE, "preview checkout 42", "nothing is changed").await?;
+        room.slack.lock().for_organisation = true;
         let preview = whispers(room, ALICE, "nothing is changed").await?;
         let before = room.commits();
         room.press(ALICE, &preview, "deploy").await;

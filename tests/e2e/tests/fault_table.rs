@@ -14,6 +14,7 @@ use sandbox::journal::Outcome;
 use sandbox::world::{ALICE, BOT_LOGIN, DEPLOYS, GITOPS};
 use sandbox::{Options, Sandbox, now};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -24,6 +25,16 @@ fn the_catalog_cannot_be_read() {
 #[test]
 fn a_user_group_cannot_be_read() {
     play(Step::Group);
+}
+
+#[test]
+fn who_is_a_guest_cannot_be_found_out() {
+    play(Step::Person);
+}
+
+#[test]
+fn the_own_workspace_cannot_be_found_out() {
+    play(Step::Workspace);
 }
 
 #[test]
@@ -301,12 +312,21 @@ fn options(step: Step) -> Options {
     limits["guardian"] = json!(200);
     // The catalog is always read, or only before the first cell. (By a cached one nobody is refused: then it is read, and Slack asked, again.)
     limits["catalog_age"] = json!(if matches!(step, Step::Catalog | Step::Group) { 0 } else { 600_000 });
+    // What Slack said is not remembered in the row about asking.
+    match step {
+        Step::Person => limits["person_age"] = json!(0),
+        Step::Workspace => limits["workspace_age"] = json!(0),
+        _ => {}
+    }
     // As it is for people: one call that hangs for as long as its time limit leaves time for another.
     limits["read_again"] = json!(20_000);
     // Long enough for words about it, even on a busy machine.
     limits["settle"] = json!(600);
     // Nobody listens at this address; the registry sends only the cell there that tests this.
-    let variables = [("registry_token_url".to_owned(), NOBODY.to_owned())].into();
+    let mut variables = BTreeMap::from([("registry_token_url".to_owned(), NOBODY.to_owned())]);
+    if step == Step::Workspace {
+        variables.insert("slack_team_id".to_owned(), String::new());
+    }
     Options { limits: Some(limits), variables, ..Options::default() }
 }
 
@@ -405,6 +425,8 @@ fn call_of(step: Step) -> (&'static str, u32) {
     match step {
         Step::Catalog | Step::Query => ("github.query", 0),
         Step::Group => ("slack.group", 0),
+        Step::Person => ("slack.user", 0),
+        Step::Workspace => ("slack.auth", 0),
         Step::FirstMessage => ("slack.post", 0),
         Step::Image => ("registry.head", 0),
         Step::Token => ("registry.token", 0),
@@ -478,7 +500,7 @@ async fn refused(room: &Room, step: Step) -> Result<String> {
         Step::Catalog | Step::Query => room.github.down().await,
         Step::Image => room.registry.down().await,
         Step::Token => room.registry.lock().realm = Some(format!("{NOBODY}/token")),
-        Step::Group | Step::FirstMessage => room.slack.down().await,
+        Step::Group | Step::Person | Step::Workspace | Step::FirstMessage => room.slack.down().await,
         Step::Relay | Step::Refresh => room.argocd.down().await,
         Step::Commit | Step::WhoWrote | Step::Update | Step::ResponseUrl => {
             room.registry.fault("registry.head", slow, 1)
@@ -534,7 +556,13 @@ async fn refused(room: &Room, step: Step) -> Result<String> {
         _ => {}
     }
     room.until("line about a refused connection", PATIENCE, |room| {
-        let is_it = |line: &str| line.contains("not_connected") && (step != Step::Group || line.contains("members"));
+        let doing = match step {
+            Step::Group => "members",
+            Step::Person => "guest",
+            Step::Workspace => "workspace",
+            _ => "",
+        };
+        let is_it = |line: &str| line.contains("not_connected") && line.contains(doing);
         room.log().lines().skip(lines).any(is_it).then_some(())
     })
     .await?;
@@ -542,9 +570,13 @@ async fn refused(room: &Room, step: Step) -> Result<String> {
         Step::Catalog | Step::Query | Step::Commit | Step::History | Step::WhoWrote => room.github.up().await?,
         Step::Image => room.registry.up().await?,
         Step::Token => room.registry.lock().realm = None,
-        Step::Group | Step::FirstMessage | Step::EndMessage | Step::Update | Step::ResponseUrl => {
-            room.slack.up().await?
-        }
+        Step::Group
+        | Step::Person
+        | Step::Workspace
+        | Step::FirstMessage
+        | Step::EndMessage
+        | Step::Update
+        | Step::ResponseUrl => room.slack.up().await?,
         Step::Relay | Step::Refresh | Step::Events | Step::Poll | Step::Sync => {
             room.argocd.up().await?;
             script(quick().ends);

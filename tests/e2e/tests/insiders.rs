@@ -1,5 +1,5 @@
-//! Attacks by people of the workspace who have a part of the rights: who may deploy one app, who may press a
-//! button but not deploy, who may push to a repository. Each test is named after the attack, or after what the
+//! Attacks by people who have a part of the rights: who may deploy one app, who may press a button but not deploy, who
+//! may push to a repository; guests, and people of another workspace. Each test is named after the attack, or after what the
 //! attack comes to.
 //!
 //! Easy to miss: a button carries somebody else's words, and a title, a reason or Argo CD's words may say anything.
@@ -8,14 +8,14 @@ use crate::conversation::{asks, catalog, deploys, hurry, says, whispers};
 use crate::refusals::refused;
 use crate::seen::is_seen;
 use anyhow::{Context, Result, ensure};
-use e2e::{PATIENCE, Room, quick, room};
+use e2e::{PATIENCE, Room, limits, quick, room, room_with};
 use fakes::argocd::{End, Script};
 use fakes::github::{EXECUTABLE, NewCommit, PLAIN, SUBMODULE, SYMLINK};
 use fakes::registry::Kind;
-use fakes::slack::Message;
+use fakes::slack::{Account, Message};
 use fakes::{Fault, Response};
-use sandbox::Sandbox;
-use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, MALLORY, OTHER_TEAM};
+use sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -125,6 +125,239 @@ fn a_preview_and_its_question_to_approvers_show_the_override() {
         room.says("only an owner may override the freeze of checkout").await?;
         room.all_told().await?;
         ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+// ---- guests, and people of other workspaces ----
+
+/// A room in which it is not remembered who is a guest.
+fn forgetful(variables: &[(&str, &str)]) -> Options {
+    let mut limits = limits();
+    (limits["person_age"], limits["workspace_age"]) = (json!(0), json!(0));
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Options { limits: Some(limits), variables, ..Options::default() }
+}
+
+fn is_now(room: &Room, user: &str, account: Account) {
+    room.slack.lock().users.get_mut(user).expect("a person").account = account;
+}
+
+/// The catalog with checkout for these people, as the catalog writes it, and payments for Carol.
+fn allows(room: &Room, top: &str, allow: &str) {
+    let host = room.registry.origin().trim_start_matches("http://").to_owned();
+    let app = |app: &str, allow: &str| {
+        format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: {allow}\n")
+    };
+    let text = format!("{top}apps:\n{}{}", app("checkout", allow), app("payments", "{ users: [U0CAROL] }"));
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Change the catalog");
+}
+
+/// Somebody types; returns what only that person reads then.
+async fn hears(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
+    let before = room.slack.lock().ephemerals(user).len();
+    room.command(user, DEPLOYS, text).await;
+    let look = |room: &Sandbox| {
+        let slack = room.slack.lock();
+        let mut texts = slack.ephemerals(user).into_iter().skip(before).map(|message| slack.render(message));
+        texts.find(|text| text.contains(words))
+    };
+    room.until(&format!("answer to {text:?} that says {words:?}"), PATIENCE, look).await
+}
+
+/// Somebody's deploy is refused with these words, in a message of its own, and nothing is committed.
+async fn is_refused(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
+    let (before, messages) = (room.commits(), room.messages().len());
+    room.nobody_spoke().await?;
+    room.command(user, DEPLOYS, text).await;
+    let look = |_: &Sandbox| room.messages().into_iter().nth(messages).filter(|text| text.contains(words));
+    let told = room.until(&format!("message that says {words:?}"), PATIENCE, look).await?;
+    room.all_told().await?;
+    ensure!(room.commits() == before, "nothing is committed");
+    Ok(told)
+}
+
+#[test]
+fn a_guest_deploys_nothing_that_is_for_anyone() {
+    room_with(forgetful(&[]), async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().groups.insert("S0TEAM".to_owned(), vec![BOB.to_owned(), ALICE.to_owned()]);
+        for guest in [Account::Guest, Account::SingleChannelGuest, Account::Deleted] {
+            is_now(room, BOB, guest);
+            for allow in ["anyone", "{ channels: [C0DEPLOYS] }"] {
+                allows(room, "", allow);
+                is_refused(room, BOB, "checkout 42", "is for full members of the workspace, and you are a guest")
+                    .await?;
+            }
+            for allow in ["{ groups: [S0TEAM] }", "{ groups: [S0TEAM], channels: [C0DEPLOYS] }"] {
+                allows(room, "", allow);
+                is_refused(room, BOB, "checkout 42", "you aren't allowed to deploy checkout").await?;
+            }
+        }
+        // A member of the same group, and then the guest whom the catalog names.
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        is_now(room, BOB, Account::Guest);
+        allows(room, "", "{ users: [U0BOB] }");
+        room.builds("checkout", "feature/totals", "alice");
+        // The bot has read the catalog before.
+        is_refused(room, BOB, "checkout 999", "has no pull request").await?;
+        let since = room.journal.mark("the guest's own id");
+        room.bob("checkout 42").await;
+        let tag = room.tag("checkout", "feature/totals");
+        room.says(&format!("is live: `{tag}`")).await?;
+        ensure!(!room.calls(since).contains(&"slack.user".to_owned()), "Slack is not asked about who is named");
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_guest_in_a_group_neither_approves_nor_overrides() {
+    room_with(forgetful(&[]), async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().groups.insert("S0TEAM".to_owned(), vec![BOB.to_owned(), CAROL.to_owned()]);
+        is_now(room, BOB, Account::Guest);
+        catalog(room, "owners: { groups: [S0TEAM] }\n", "    approvals: { count: 1, groups: [S0TEAM] }\n");
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        room.press(BOB, &wanted, "approve").await;
+        whispers(room, BOB, "can't approve").await?;
+        hears(room, BOB, "lock all a harmless word", "nly an owner may lock everything").await?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_guest_reads_no_status_no_history_and_no_names() {
+    room_with(forgetful(&[]), async |room| -> Result<()> {
+        hurry(room);
+        allows(room, "", "anyone");
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        is_now(room, BOB, Account::Guest);
+        for question in ["status", "status checkout", "history checkout", "apps", "status no-such-app"] {
+            let told = hears(room, BOB, question, "ou aren't allowed to ask that").await?;
+            ensure!(!told.contains("payments") && !told.contains("@alice"), "{question}: {told}");
+        }
+        let told = is_refused(room, BOB, "no-such-app 42", "there is no app").await?;
+        ensure!(!told.contains("payments") && !told.contains("checkout"), "{told}");
+        let told = hears(room, BOB, "lock no-such-app for a test", "here is no app").await?;
+        ensure!(!told.contains("payments") && !told.contains("checkout"), "{told}");
+        // About what the guest may deploy, the guest may ask.
+        allows(room, "", "{ users: [U0BOB] }");
+        let told = hears(room, BOB, "status", "checkout").await?;
+        ensure!(told.contains("deployed by @alice") && !told.contains("payments"), "{told}");
+        let told = hears(room, BOB, "history payments", "here is no app").await?;
+        ensure!(told.contains("`checkout`"), "{told}");
+        Ok(())
+    });
+}
+
+#[test]
+fn only_readers_and_who_may_deploy_are_told_what_runs() {
+    room_with(forgetful(&[]), async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().groups.insert("S0TEAM".to_owned(), vec![ALICE.to_owned()]);
+        allows(room, "readers: { groups: [S0TEAM] }\n", "{ users: [U0BOB] }");
+        let told = hears(room, ALICE, "apps", "acme/checkout").await?;
+        ensure!(told.contains("acme/payments"), "{told}");
+        let told = hears(room, BOB, "apps", "acme/checkout").await?;
+        ensure!(!told.contains("acme/payments"), "{told}");
+        let told = hears(room, CAROL, "apps", "acme/payments").await?;
+        ensure!(!told.contains("acme/checkout"), "{told}");
+        // Those who own all of it may ask about all.
+        allows(room, "owners: { users: [U0CAROL] }\nreaders: { groups: [S0TEAM] }\n", "{ users: [U0BOB] }");
+        hears(room, CAROL, "apps", "acme/checkout").await?;
+        allows(room, "readers: []\n", "{ users: [U0BOB] }");
+        hears(room, ALICE, "status", "ou aren't allowed to ask that").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn without_the_right_to_see_guests_nobody_deploys_as_anyone() {
+    room_with(forgetful(&[]), async |room| -> Result<()> {
+        hurry(room);
+        allows(room, "", "anyone");
+        room.slack.lock().scopes.remove("users:read");
+        let told = is_refused(room, ALICE, "checkout 42", "I couldn't find out who is a guest").await?;
+        ensure!(told.contains("missing_scope: users:read") && told.contains("Nothing was changed"), "{told}");
+        room.slack.lock().scopes.insert("users:read".to_owned());
+        // Whom Slack does not know, or does not show, is no member.
+        for why in ["user_not_found", "user_not_visible"] {
+            let unknown = json!({ "ok": false, "error": why });
+            room.slack.fault("slack.user", Fault::Instead(Response::json(200, &unknown)), 2);
+            is_refused(room, BOB, "checkout 42", "you are a guest").await?;
+            room.slack.mend();
+        }
+        ensure!(room.log().contains("no_such_person"), "{}", room.log());
+        Ok(())
+    });
+}
+
+#[test]
+fn whoever_is_a_guest_uses_up_no_question_of_the_members() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        is_now(room, BOB, Account::Guest);
+        let since = room.journal.mark("Bob, who is a guest");
+        for number in 1..=5 {
+            is_refused(room, BOB, &format!("checkout {number}"), "you are a guest").await?;
+        }
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let asked = room.calls(since).into_iter().filter(|call| call == "slack.user").count();
+        ensure!(asked == 2, "Slack was asked {asked} times");
+        // What somebody writes into the store makes nobody a member.
+        let known = json!({ "version": 1, "at": sandbox::now(), "is_member": true });
+        room.forges(&format!("deploy-bot/person/{BOB}"), &known).await?;
+        is_refused(room, BOB, "checkout 42", "you are a guest").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn another_workspace_with_the_app_deploys_nothing_without_a_setting() {
+    let variables = [("slack_team_id".to_owned(), String::new())].into();
+    room_with(Options { limits: Some(limits()), variables, ..Options::default() }, async |room| -> Result<()> {
+        hurry(room);
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        let failed = says(room, "Argo CD refused the sync").await?;
+        room.all_told().await?;
+        let before = room.commits();
+        room.command(MALLORY, DEPLOYS, "checkout 42").await;
+        let told = room.says("I work for another Slack workspace").await?;
+        ensure!(told.contains("mallory"), "{told}");
+        room.all_told().await?;
+        hears(room, MALLORY, "status", "I work for another Slack workspace").await?;
+        hears(room, MALLORY, "lock checkout a harmless word", "I work for another Slack workspace").await?;
+        room.press(MALLORY, &failed, "retry").await;
+        whispers(room, MALLORY, "I work for another Slack workspace").await?;
+        ensure!(room.commits() == before, "nothing is committed");
+        // What somebody writes into the store makes no workspace ours.
+        let known = json!({ "version": 1, "at": sandbox::now(), "team": OTHER_TEAM });
+        room.forges("deploy-bot/workspace", &known).await?;
+        hears(room, MALLORY, "status", "I work for another Slack workspace").await?;
+        room.goes_live("checkout 42").await?;
+        room.all_told().await?;
+        let asked = room.calls(0).into_iter().filter(|call| call == "slack.auth").count();
+        ensure!(asked == 2, "once, and once when the store had nothing to believe, not {asked} times");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_app_of_a_whole_organisation_serves_nobody_without_a_setting() {
+    room_with(forgetful(&[("slack_team_id", "")]), async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().for_organisation = true;
+        let told = is_refused(room, ALICE, "checkout 42", "I couldn't find out which workspace I work for").await?;
+        ensure!(told.contains("`slack_team_id`"), "{told}");
+        hears(room, ALICE, "status", "`slack_team_id`").await?;
         Ok(())
     });
 }

@@ -6,6 +6,7 @@ mod announced;
 mod argocd;
 mod arrows;
 mod buttons;
+mod catalog;
 mod cluster;
 mod conversation;
 mod crashes;

@@ -36,8 +36,10 @@ pub struct User {
 pub enum Account {
     /// An ordinary member.
     Full,
-    /// A guest of one or several channels (`is_restricted`).
+    /// A guest of several channels (`is_restricted`).
     Guest,
+    /// A guest of one channel (`is_ultra_restricted`, too).
+    SingleChannelGuest,
     /// Deactivated.
     Deleted,
 }
@@ -240,7 +242,7 @@ pub struct Slack {
     /// The app is installed for a whole organisation: Slack names no workspace when a button is pressed, only
     /// that of the person who pressed it.
     pub for_organisation: bool,
-    /// The people by id.
+    /// The people by id, to change an account.
     pub users: BTreeMap<String, User>,
     /// The members of each user group by its id.
     pub groups: BTreeMap<String, Vec<String>>,
@@ -670,8 +672,7 @@ impl Slack {
             "chat.update" => self.update(now, &values)?,
             "users.info" => self.user_info(&values)?,
             "usergroups.users.list" => self.group_members(&values)?,
-            _ => json!({"url": self.origin, "team": "Acme", "user": "deploybot", "team_id": self.team,
-                "user_id": BOT_USER, "bot_id": BOT_ID, "is_enterprise_install": false}),
+            _ => self.auth_test(),
         };
         answer["ok"] = json!(true);
         if let Some(warning) = warning {
@@ -753,13 +754,30 @@ impl Slack {
     fn user_info(&self, values: &Value) -> Result<Value, Refused> {
         let id = values["user"].as_str().ok_or_else(|| missing_field("user"))?;
         let user = self.users.get(id).ok_or(refused("user_not_found"))?;
-        Ok(json!({"user": {
-            "id": id, "team_id": user.team, "name": user.name, "real_name": user.name,
-            "deleted": user.account == Account::Deleted, "is_bot": false, "is_app_user": false,
-            "is_stranger": user.team != self.team,
-            "is_restricted": user.account == Account::Guest, "is_ultra_restricted": false,
-            "profile": {"display_name": user.name, "real_name": user.name},
-        }}))
+        let account = user.account;
+        let mut answer = json!({
+            "id": id, "team_id": user.team, "name": user.name, "real_name": user.name, "deleted": account == Account::Deleted,
+            "is_bot": false, "is_app_user": false, "profile": {"display_name": user.name, "real_name": user.name},
+        });
+        // Slack says little about a deactivated account.
+        if account != Account::Deleted {
+            answer["is_restricted"] = json!(matches!(account, Account::Guest | Account::SingleChannelGuest));
+            answer["is_ultra_restricted"] = json!(account == Account::SingleChannelGuest);
+            // Not of people who share a channel with the bot, whatever their workspace.
+            answer["is_stranger"] = json!(false);
+        }
+        Ok(json!({"user": answer}))
+    }
+
+    /// A token of a whole organisation belongs to no workspace.
+    fn auth_test(&self) -> Value {
+        let mut answer = json!({"url": self.origin, "team": "Acme", "user": "deploybot", "team_id": self.team,
+            "user_id": BOT_USER, "bot_id": BOT_ID, "is_enterprise_install": self.for_organisation});
+        if self.for_organisation {
+            answer["team_id"] = json!("E0ACME");
+            answer["enterprise_id"] = json!("E0ACME");
+        }
+        answer
     }
 
     fn group_members(&self, values: &Value) -> Result<Value, Refused> {

@@ -223,9 +223,17 @@ fn nothing_left(town: &Town) {
         let owned = match key.strip_prefix("deploy-bot/deployment/").and_then(|rest| rest.split_once('/')) {
             Some((id, _)) => remembered.iter().any(|known| known == id),
             None => {
-                let singles =
-                    ["catalog", "catalog-pushed", "managed", "early-ends", "branch/rewritten", "lock", "locks"]
-                        .map(|name| format!("deploy-bot/{name}"));
+                let singles = [
+                    "catalog",
+                    "catalog-pushed",
+                    "catalog-told",
+                    "managed",
+                    "early-ends",
+                    "branch/rewritten",
+                    "lock",
+                    "locks",
+                ]
+                .map(|name| format!("deploy-bot/{name}"));
                 let of_many = [
                     "deploy-bot/target/",
                     "deploy-bot/application/",

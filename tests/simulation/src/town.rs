@@ -266,6 +266,7 @@ impl Town {
             ("gitops_repo", GITOPS.to_owned()),
             ("gitops_branch", "main".to_owned()),
             ("catalog_path", "deploy-bot.yaml".to_owned()),
+            ("catalog_channel", String::new()),
             ("registry_url", System::Registry.origin()),
             ("registry_credentials", credentials.to_string()),
             ("argocd_url", System::ArgoCd.origin()),

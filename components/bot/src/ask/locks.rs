@@ -42,7 +42,7 @@ async fn find<W: World>(ask: &Asking<'_, W>, scope: &Scope) -> Result<Lockable, 
             Ok(Lockable { name: "everything".to_owned(), target: None, owners })
         }
         Scope::Target(words) => {
-            let (target, environment) = catalog::find_target(&ask.cx, words).await?;
+            let (target, environment) = catalog::find_target(&ask.cx, words, ask.asker.place()).await?;
             let (name, owners) = (target.to_string(), environment.owners.clone());
             Ok(Lockable { name, target: Some((target, environment)), owners })
         }

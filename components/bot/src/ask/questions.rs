@@ -6,7 +6,7 @@ use crate::deploy::{catalog, gates, prepare, seen, versions};
 use crate::request::name_version;
 use crate::settings::GitOps;
 use crate::world::World;
-use domain::catalog::{Environment, Members};
+use domain::catalog::{Catalog, Environment, Members};
 use domain::command::{DeployWords, TargetWords};
 use domain::deployment::{End, GitOpsBranch, Origin, RequestFact, TargetPlan};
 use domain::message::{self, Offer, Preview, TargetStatus};
@@ -17,8 +17,20 @@ use store::{Live, Lock, LockOfAll, Locks, LocksOfAll, SeenApplication};
 /// How many targets one `status` shows.
 const MOST: usize = 20;
 
-pub(super) async fn of_all<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
+/// The catalog, as far as the asker may ask about it. What the asker may not ask about looks as if it were not there.
+async fn readable<W: World>(ask: &Asking<'_, W>) -> Result<Catalog, Stop> {
     let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    gates::readable(&ask.cx, ask.asker.place(), catalog).await
+}
+
+async fn find<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<(Target, Environment), Stop> {
+    let catalog = readable(ask).await?;
+    let (target, _, environment) = catalog.find(&words.app, words.environment.as_deref())?;
+    Ok((target, environment.clone()))
+}
+
+pub(super) async fn of_all<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
+    let catalog = readable(ask).await?;
     let mut targets = Vec::new();
     for app in catalog.apps.values() {
         for (name, environment) in &app.environments {
@@ -31,7 +43,7 @@ pub(super) async fn of_all<W: World>(ask: &Asking<'_, W>) -> Result<Response, St
 }
 
 pub(super) async fn of_one<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
-    let (target, environment) = catalog::find_target(&ask.cx, words).await?;
+    let (target, environment) = find(ask, words).await?;
     say(ask, &[status(ask, target, &environment).await?], 0).await
 }
 
@@ -59,7 +71,7 @@ async fn status<W: World>(
 }
 
 pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
-    let (target, _) = catalog::find_target(&ask.cx, words).await?;
+    let (target, _) = find(ask, words).await?;
     let world = ask.cx.world;
     let past = versions::remembered(&ask.cx, &target).await?;
     let own = store::load_key(world, Locks(&target)).await?.unwrap_or_default();
@@ -68,7 +80,7 @@ pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) 
 }
 
 pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
-    let (_, catalog) = catalog::read_catalog(&ask.cx).await?;
+    let catalog = readable(ask).await?;
     let GitOps { repo, branch } = ask.cx.settings.gitops.clone();
     // What the default branch is was not asked here: `HEAD` gets the benefit of the doubt.
     let gitops = GitOpsBranch { repo, branch, is_default: true, url: String::new() };

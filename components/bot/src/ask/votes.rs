@@ -18,7 +18,7 @@ use store::{Current, Lease};
 
 /// Cancels the deployment of a target that has the turn, or waits for it.
 pub(super) async fn current<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Answered {
-    let (target, environment) = catalog::find_target(&ask.cx, words).await?;
+    let (target, environment) = catalog::find_target(&ask.cx, words, ask.asker.place()).await?;
     let applications = catalog::known_applications(&ask.cx, &environment).await?;
     let known = match (versions::under_way(&ask.cx, &target, &applications).await?, applications.first()) {
         (Some((id, _)), _) => Some(id),
@@ -44,7 +44,7 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
         Cancellation::TooLate => return Ok((Response::words(&message::too_late_to_cancel(&facts)), None)),
         Cancellation::ByAsker => {}
         Cancellation::ByOther(words) => {
-            let (target, environment) = catalog::find_target(&ask.cx, &words).await?;
+            let (target, environment) = catalog::find_target(&ask.cx, &words, ask.asker.place()).await?;
             gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
         }
     }
@@ -66,14 +66,14 @@ pub(super) async fn terminate<W: World>(ask: &Asking<'_, W>, waits: &DeploymentI
     if facts.state().is_final() {
         return Ok((Response::words(&message::nothing_to_terminate()), None));
     }
-    let (target, environment) = catalog::find_target(&ask.cx, &request.words.target()).await?;
+    let (target, environment) = catalog::find_target(&ask.cx, &request.words.target(), ask.asker.place()).await?;
     gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
     // In the same application it may be another target's.
     if let Some(theirs) = store::load(world, of).await?.commit.map(|commit| commit.target().target.clone())
         && theirs != target
     {
         let words = TargetWords { app: theirs.app.to_string(), environment: Some(theirs.environment.to_string()) };
-        let (theirs, environment) = catalog::find_target(&ask.cx, &words).await?;
+        let (theirs, environment) = catalog::find_target(&ask.cx, &words, ask.asker.place()).await?;
         gates::may_deploy(&ask.cx, user, &ask.asker.channel, &theirs, &environment).await?;
     }
     if facts.stop.as_ref().is_none_or(|stop| stop.of != *of) {
@@ -130,7 +130,8 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
     if world.now() >= proposal.until {
         return Ok((Response::words(&message::approval_over()), None));
     }
-    let (target, environment) = catalog::find_target(&ask.cx, &proposal.request.words.target()).await?;
+    let (target, environment) =
+        catalog::find_target(&ask.cx, &proposal.request.words.target(), ask.asker.place()).await?;
     let may_vote = match (own_vote(&proposal, user, vote), &environment.gates.approvals) {
         (Some(counts), _) => counts,
         (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,

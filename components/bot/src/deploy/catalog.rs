@@ -2,14 +2,15 @@
 //! a file.
 
 use super::prepare::Site;
+use super::{changed, gates};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World, within};
 use clients::github::{self, FileAtHead, FileState, ReadError, Snapshot};
-use domain::catalog::{Catalog, CatalogError, Environment};
+use domain::catalog::{App, Catalog, CatalogError, Environment, FoundCatalog};
 use domain::command::TargetWords;
 use domain::fault::Fault;
 use domain::limits;
-use domain::names::{ArgoApplication, BlobSha, GitHubLogin, Target};
+use domain::names::{ArgoApplication, BlobSha, GitHubLogin, SlackChannel, SlackUser, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
@@ -67,6 +68,7 @@ async fn cache_catalog<W: World>(
     let FileState::File { blob, text, size, .. } = state else {
         let gitops = &cx.settings.gitops;
         let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
+        changed::compare(cx, &FoundCatalog { blob: None, text: Ok("") }).await;
         return Err(Refusal::NoCatalog { path, repo, branch }.into());
     };
     let (now, age) = (cx.world.now(), cx.settings.limits.catalog_age);
@@ -77,6 +79,7 @@ async fn cache_catalog<W: World>(
         && is_whole(cx, &known)
     {
         note_managed(cx, &known.text, viewer, begun).await?;
+        changed::compare(cx, &FoundCatalog { blob: Some(blob), text: Ok(&known.text) }).await;
         return Ok(known);
     }
     let text = exact_text(cx, blob, text.as_deref(), *size).await?.map_err(|why| {
@@ -84,8 +87,12 @@ async fn cache_catalog<W: World>(
             EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
             _ => (None, "it is too large"),
         };
-        broken_catalog(cx, CatalogError { line, problem: problem.to_owned() })
-    })?;
+        CatalogError { line, problem: problem.to_owned() }
+    });
+    // Whatever becomes of this reader: everybody is told of what it has read.
+    let found = FoundCatalog { blob: Some(blob), text: text.as_deref().map_err(CatalogError::clone) };
+    changed::compare(cx, &found).await;
+    let text = text.map_err(|error| broken_catalog(cx, error))?;
     let cached = CachedCatalog { at: now, blob: blob.clone(), text };
     // First: a reader of the cached catalog relies on `managed` being saved, too.
     note_managed(cx, &cached.text, viewer, begun).await?;
@@ -160,10 +167,26 @@ pub(super) fn read_error<W: World>(cx: &Context<'_, W>, error: ReadError) -> Sto
 pub(crate) async fn find_target<W: World>(
     cx: &Context<'_, W>,
     words: &TargetWords,
+    by: (&SlackUser, &SlackChannel),
 ) -> Result<(Target, Environment), Stop> {
     let (_, catalog) = read_catalog(cx).await?;
-    let (target, _, found) = catalog.find(&words.app, words.environment.as_deref())?;
+    let (target, _, found) = find(cx, &catalog, words, by).await?;
     Ok((target, found.clone()))
+}
+
+/// Finds a target in a catalog. Somebody who may not ask about all targets is told no names.
+pub(crate) async fn find<'c, W: World>(
+    cx: &Context<'_, W>,
+    catalog: &'c Catalog,
+    words: &TargetWords,
+    by: (&SlackUser, &SlackChannel),
+) -> Result<(Target, &'c App, &'c Environment), Stop> {
+    let refusal = match catalog.find(&words.app, words.environment.as_deref()) {
+        Ok(found) => return Ok(found),
+        Err(refusal) => refusal,
+    };
+    let may_read = matches!(gates::may_read(cx, by, catalog).await, Ok(true));
+    Err(if may_read { refusal } else { refusal.without_names() }.into())
 }
 
 /// The Argo CD applications of a target. Those that are named by labels are looked up by the poller, which is woken where

@@ -1,23 +1,21 @@
 //! Who may deploy, and what else may stand in the way of exactly this version. The checks are pure and in
-//! [`domain::catalog`]. Here they get what they look at, and Slack is asked who is in a user group that the
-//! catalog names.
+//! [`domain::catalog`]. Here they get what they look at, and Slack is asked about people.
 
-use super::catalog;
 use super::prepare::Site;
+use super::{catalog, people};
 use crate::context::{Context, Stop};
-use crate::world::{Line, World};
+use crate::world::World;
 use clients::github::{Snapshot, SourceState};
-use clients::slack::{self, SlackError};
 use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
 use domain::deployment::{End, Granted, RequestFact, TargetPlan};
-use domain::fault::{Cause, Changed, Fault, System};
 use domain::github::ReviewsState;
 use domain::image::Digest;
 use domain::lock::TargetLock;
-use domain::names::{BlobSha, SlackChannel, SlackGroup, SlackUser, Target};
+use domain::names::{BlobSha, SlackChannel, SlackUser, Target};
 use domain::refusal::Refusal;
-use store::{Group, KnownGroup, Lock, LockOfAll, RolledBackVersions, StoreError};
+use std::collections::BTreeMap;
+use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
 
 /// Finds what was asked for in the catalog and whether this person may deploy it from this channel.
 pub(crate) async fn authorise<'c, W: World>(
@@ -26,7 +24,8 @@ pub(crate) async fn authorise<'c, W: World>(
     (blob, catalog): &'c (BlobSha, Catalog),
 ) -> Result<Site<'c, W>, Stop> {
     let words = &request.words;
-    let (target, app, environment) = catalog.find(&words.app, words.environment.as_deref())?;
+    let by = (&request.user, &request.channel);
+    let (target, app, environment) = catalog::find(cx, catalog, &words.target(), by).await?;
     if let What::PullRequestOf { repo, number } = &words.what
         && !app.repo.is(repo.as_str())
     {
@@ -60,6 +59,39 @@ pub(crate) async fn is_among<W: World>(cx: &Context<'_, W>, user: &SlackUser, pe
     check_with_groups(cx, &members, || people.include(user, &members)).await
 }
 
+/// Whether this person may ask about all targets, from this channel.
+pub(crate) async fn may_read<W: World>(
+    cx: &Context<'_, W>,
+    (user, channel): (&SlackUser, &SlackChannel),
+    catalog: &Catalog,
+) -> Result<bool, Stop> {
+    let members = Members::default();
+    check_with_groups(cx, &members, || catalog.may_read(user, channel, &members)).await
+}
+
+/// What of the catalog this person may ask about.
+pub(crate) async fn readable<W: World>(
+    cx: &Context<'_, W>,
+    by: (&SlackUser, &SlackChannel),
+    mut catalog: Catalog,
+) -> Result<Catalog, Stop> {
+    if may_read(cx, by, &catalog).await? {
+        return Ok(catalog);
+    }
+    let members = Members::default();
+    for app in catalog.apps.values_mut() {
+        let mut readable = BTreeMap::new();
+        for (name, environment) in std::mem::take(&mut app.environments) {
+            if check_with_groups(cx, &members, || environment.may_read(by.0, by.1, &members)).await? {
+                readable.insert(name, environment);
+            }
+        }
+        app.environments = readable;
+    }
+    catalog.apps.retain(|_, app| !app.environments.is_empty());
+    if catalog.apps.is_empty() { Err(Refusal::NotReader.into()) } else { Ok(catalog) }
+}
+
 /// Checks again and again, until Slack was asked for all that the check has to know. Slack is asked only
 /// about people whom the catalog does not name, and no longer than until one group has them.
 async fn check_with_groups<T, W: World>(
@@ -71,45 +103,10 @@ async fn check_with_groups<T, W: World>(
         match check() {
             Ok(passed) => return Ok(passed),
             Err(Unmet::Refused(refusal)) => return Err((*refusal).into()),
-            Err(Unmet::Asks(user, group)) => {
-                let is_in = is_member(cx, &user, &group).await?;
-                members.add(user, group, is_in);
+            Err(Unmet::Asks(user, to)) => {
+                let does = people::belongs(cx, &user, &to).await?;
+                members.add(user, to, does);
             }
-        }
-    }
-}
-
-/// Slack is asked about a group once a minute, however many people want to know: somebody who is in no group must not use up
-/// the questions of the members.
-async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser, group: &SlackGroup) -> Result<bool, Stop> {
-    let now = cx.world.now();
-    let known = store::load_key(cx.world, Group(group)).await.ok().flatten();
-    let is_fresh = |known: &KnownGroup| known.at <= now && now.since(known.at) < cx.settings.limits.group_age;
-    if let Some(known) = known.filter(is_fresh) {
-        return Ok(known.members.contains(user));
-    }
-    let members = cx.read(async || members_of(cx, group).await).await?;
-    let known = KnownGroup { at: now, members };
-    // Without the note, Slack is asked again.
-    if let Err(error) = store::save_key(cx.world, Group(group), &known).await {
-        cx.world.log(Line::error("group_not_remembered").of(cx.id).with("cause", error.why()));
-    }
-    Ok(known.members.contains(user))
-}
-
-async fn members_of<W: World>(cx: &Context<'_, W>, group: &SlackGroup) -> Result<Vec<SlackUser>, Fault> {
-    let doing = "read the members of a Slack user group";
-    match slack::group_members(cx.world, &cx.settings.slack, group).await {
-        Ok(members) => Ok(members),
-        Err(SlackError::RateLimited(wait)) => {
-            Err(Fault::new(System::Slack, doing, Cause::RateLimited { seconds: Some(wait.as_secs()) }))
-        }
-        Err(SlackError::Unreachable(fault) | SlackError::Refused(fault)) => Err(fault.changed(Changed::Nothing)),
-        // A group that is gone has no members.
-        Err(SlackError::Gone(why)) => {
-            let line = Line::error("no_such_group").of(cx.id);
-            cx.world.log(line.with("group", group.as_str()).with("slack", why.as_str()));
-            Ok(Vec::new())
         }
     }
 }

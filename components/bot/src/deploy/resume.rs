@@ -1,15 +1,15 @@
 //! Resume: deployments whose carrier died, and requests that were not accepted as a whole. Rings that
-//! lost ids.
+//! lost ids. A catalog that changed.
 
 use super::guard::guarded_until;
 use super::turn::kept;
-use super::{CARRY, carry_out};
+use super::{CARRY, carry_out, changed};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, under_leases};
 use domain::deployment::{CancelFact, RequestFact};
 use domain::limits::{self, Limits};
 use domain::names::DeploymentId;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use store::{EarlyEnds, History, Key, Lease, Ring, StoreError};
 
 /// How often we try to take back a request, and how long between two tries.
@@ -19,14 +19,19 @@ const TAKE_BACK_TRIES: u32 = 100;
 /// `/healthz` was answered; does something at most once per period in the whole installation.
 pub async fn resume(world: &impl World, settings: &SlackCommandSettings) {
     match resumable(world, &settings.limits).await {
-        Ok(ids) => drop(join_all(ids.iter().map(|id| carry_out(world, settings, id))).await),
+        Ok(None) => {}
+        Ok(Some(ids)) => {
+            let carried = join_all(ids.iter().map(|id| carry_out(world, settings, id)));
+            join(carried, changed::tell(world, settings)).await;
+        }
         Err(error) => world.log(Line::error("not_resumed").with("cause", error.why())),
     }
 }
 
-async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<DeploymentId>, StoreError> {
+/// `None`: it is not time yet.
+async fn resumable(world: &impl World, limits: &Limits) -> Result<Option<Vec<DeploymentId>>, StoreError> {
     if !store::once_per(world, "resume", limits.resume).await? {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let mut in_flight = store::in_flight(world).await?;
     let lost = !in_flight.whole;
@@ -88,7 +93,7 @@ async fn resumable(world: &impl World, limits: &Limits) -> Result<Vec<Deployment
             store::add_in_flight(world, id, request.at).await?;
         }
     }
-    Ok(resume)
+    Ok(Some(resume))
 }
 
 /// Removes what is left of a request that was not accepted, unless another process is taking it back. Returns

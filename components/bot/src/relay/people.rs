@@ -10,11 +10,12 @@ use crate::world::{Line, World};
 use clients::argocd::RelayHeaders;
 use clients::github::Push;
 use clients::http::{Answer, StatusCode};
+use domain::catalog::CatalogPusher;
 use domain::push::{self, Managed};
 use domain::relay::{Catalogued, Kept, Known, applications, untouched};
 use domain::selection::Selected;
 use std::collections::BTreeMap;
-use store::{CatalogPush, CatalogPushed, Key, ManagedFiles, Pushed, SeenApplication, SelectedApplications, StoreError};
+use store::{CatalogPushed, Key, ManagedFiles, Pushed, SeenApplication, SelectedApplications, StoreError};
 
 /// Whose pushes leave a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,7 @@ async fn decide(
     }
     let pushed = match store::load_key(world, CatalogPushed).await {
         Err(error) if error.is_unreadable() => return Ok(Err(Kept::NoList)),
-        pushed => pushed?.map(|pushed| pushed.at),
+        pushed => pushed?.and_then(|pushed| pushed.newest()),
     };
     let known = Catalogued { managed: managed.as_ref(), selected: &selected, pushed };
     let applications = match applications(&known, world.now()) {
@@ -95,22 +96,22 @@ async fn decide(
     Ok(untouched(&files, &all, &settings.gitops.repo, world.now()))
 }
 
-/// Notes whether a push may have changed the catalog.
+/// Notes whether a push to our branch may have changed the catalog.
 pub(super) async fn note_catalog(
     world: &impl World,
     settings: &GithubRelaySettings,
     push: &Push<'_>,
 ) -> Result<(), StoreError> {
     let leaves_catalog = push.contents().files().is_ok_and(|files| !files.contains(&settings.catalog_path));
-    if leaves_catalog { Ok(()) } else { catalog_pushed(world, settings).await }
+    if leaves_catalog { Ok(()) } else { catalog_pushed(world, push.of_catalog(world.now())).await }
 }
 
-/// The catalog was pushed, or perhaps was: what is known of it counts only once it was read again.
-pub(super) async fn catalog_pushed(world: &impl World, settings: &GithubRelaySettings) -> Result<(), StoreError> {
-    if settings.relay == Relay::Own {
-        return Ok(());
-    }
-    store::save_key(world, CatalogPushed, &CatalogPush { at: world.now() }).await
+/// The catalog was pushed, or perhaps was: slack-command compares it, and what is known of it counts only once it was
+/// read again. What this build cannot read is written anew.
+pub(super) async fn catalog_pushed(world: &impl World, push: CatalogPusher) -> Result<(), StoreError> {
+    let mut pushes = readable(world, CatalogPushed).await?.unwrap_or_default();
+    pushes.add(push);
+    store::save_key(world, CatalogPushed, &pushes).await
 }
 
 /// What this build cannot read is not known.

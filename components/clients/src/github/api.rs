@@ -20,6 +20,11 @@ impl GitHub {
         self.url.host() == "api.github.com"
     }
 
+    /// Where people read its pages.
+    pub fn web(&self) -> String {
+        self.url.as_str().replacen("://api.", "://", 1)
+    }
+
     /// Sends a request with our credential. No other place adds one.
     pub(super) async fn ask(&self, http: &impl Http, request: Request) -> Result<Response, HttpError> {
         http.send(request.bearer(&self.token)).await
@@ -86,5 +91,6 @@ mod tests {
             assert_eq!(found, (graphql.to_owned(), rest.to_owned()));
         }
         assert!(!format!("{:?}", gh()).contains("secret"));
+        assert_eq!(gh().web(), "https://github.com");
     }
 }

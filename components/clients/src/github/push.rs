@@ -1,6 +1,7 @@
 //! GitHub's webhook for a push: the fields that we read. They borrow from the payload, because most pushes
 //! are ignored.
 
+use domain::catalog::CatalogPusher;
 use domain::names::{CommitSha, FilePath, GitHubLogin};
 use domain::push::{MOST_TARGETS, Managed, PushNote, Touched};
 use domain::relay::{Contents, Listed};
@@ -137,6 +138,21 @@ impl Push<'_> {
         self.commits.iter().any(|commit| commit.files().next().is_some())
     }
 
+    /// What is told of it, should the catalog have changed.
+    pub fn of_catalog(&self, now: Timestamp) -> CatalogPusher {
+        CatalogPusher {
+            at: now,
+            who: self.who(),
+            before: head(&self.before),
+            after: head(&self.after),
+            rewrites: self.created || self.deleted || self.forced,
+        }
+    }
+
+    fn who(&self) -> String {
+        bounded(self.sender.as_ref().map_or("", |sender| &sender.login.0))
+    }
+
     /// Whether this account pushed it.
     pub fn is_by(&self, account: &GitHubLogin) -> bool {
         self.sender.as_ref().is_some_and(|sender| sender.login.0.eq_ignore_ascii_case(account.as_str()))
@@ -172,10 +188,9 @@ impl Push<'_> {
         if touched.is_empty() {
             return None;
         }
-        let bounded = |text: &str| text.chars().take(LONGEST).collect::<String>();
         Some(PushNote {
             at: self.pushed(now),
-            who: bounded(self.sender.as_ref().map_or("", |sender| &sender.login.0)),
+            who: self.who(),
             headline: bounded(self.commits.last()?.message.lines().next().unwrap_or_default()),
             commits: u32::try_from(self.commits.len()).unwrap_or(u32::MAX),
             before: CommitSha::parse(&self.before).ok()?,
@@ -185,6 +200,15 @@ impl Push<'_> {
             more: u32::try_from(more.len()).unwrap_or(u32::MAX),
         })
     }
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+/// A head of the branch. Nothing but zeros: there was none.
+fn head(text: &str) -> Option<CommitSha> {
+    CommitSha::parse(text).ok().filter(|sha| sha.as_str().bytes().any(|byte| byte != b'0'))
 }
 
 #[cfg(test)]

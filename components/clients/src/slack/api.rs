@@ -3,7 +3,7 @@
 use crate::http::{Http, Request, Response, failed, header, without_nulls};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::message::Message;
-use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackUser, UrlOrigin};
+use domain::names::{MessageTs, ResponseUrl, Secret, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -32,8 +32,8 @@ pub enum SlackError {
     Unreachable(Fault),
     /// Try again after this long.
     RateLimited(Duration),
-    /// This message, channel, user group or `response_url` cannot be used; another may. Slack's own name for
-    /// the reason.
+    /// This message, channel, user group, person or `response_url` cannot be used; another may. Slack's own name
+    /// for the reason.
     Gone(String),
     /// Trying again does not help: the token, a right, or what we sent.
     Refused(Fault),
@@ -161,6 +161,65 @@ pub fn read_group_members(response: Response) -> Result<Vec<SlackUser>, SlackErr
     Ok(users.iter().filter_map(|user| SlackUser::parse(user).ok()).collect())
 }
 
+/// What Slack says of a person's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// An active account, and no guest's.
+    pub is_full: bool,
+    /// The workspaces that the person belongs to: in a large organisation there may be several.
+    pub teams: Vec<SlackTeam>,
+}
+
+/// A person.
+pub async fn person(http: &impl Http, slack: &Slack, user: &SlackUser) -> Result<Person, SlackError> {
+    read_person(send(http, person_request(slack, user), PERSON, Changed::Nothing).await?)
+}
+
+const PERSON: &str = "find out who is a guest";
+
+/// `users.info`.
+pub fn person_request(slack: &Slack, user: &SlackUser) -> Request {
+    Request::get(format!("{}/api/users.info?user={user}", slack.url)).bearer(&slack.token)
+}
+
+/// Understands the answer to [`person_request`]. What Slack does not say counts against the person.
+///
+/// `is_stranger` is not enough: it is false for people of another organisation who share a channel with us.
+/// <https://docs.slack.dev/reference/objects/user-object>
+pub fn read_person(response: Response) -> Result<Person, SlackError> {
+    let answer = read_ok(response, PERSON, Changed::Nothing)?;
+    let user = answer.user.and_then(|user| serde_json::from_value::<User>(user).ok());
+    let user = user.ok_or_else(|| nonsense(PERSON, Changed::Nothing, "the user"))?;
+    let guest = [user.is_restricted, user.is_ultra_restricted];
+    let is_full = guest == [Some(false); 2] && user.deleted != Some(true) && user.is_stranger != Some(true);
+    let of_organisation = user.enterprise_user.map(|user| user.teams).unwrap_or_default();
+    let teams = user.team_id.iter().chain(&of_organisation).filter_map(|team| SlackTeam::parse(team).ok()).collect();
+    Ok(Person { is_full, teams })
+}
+
+/// The workspace that our token belongs to. `None`: the app is installed for a whole organisation.
+pub async fn own_team(http: &impl Http, slack: &Slack) -> Result<Option<SlackTeam>, SlackError> {
+    read_own_team(send(http, own_team_request(slack), TEAM, Changed::Nothing).await?)
+}
+
+const TEAM: &str = "find out which workspace I work for";
+
+/// `auth.test`, which needs no scope.
+pub fn own_team_request(slack: &Slack) -> Request {
+    Request::get(format!("{}/api/auth.test", slack.url)).bearer(&slack.token)
+}
+
+/// Understands the answer to [`own_team_request`].
+pub fn read_own_team(response: Response) -> Result<Option<SlackTeam>, SlackError> {
+    let answer = read_ok(response, TEAM, Changed::Nothing)?;
+    let team = answer.team_id.as_deref().and_then(|team| SlackTeam::parse(team).ok());
+    // The id of an organisation begins with an E.
+    if answer.is_enterprise_install == Some(true) || team.as_ref().is_some_and(|team| team.as_str().starts_with('E')) {
+        return Ok(None);
+    }
+    team.map(Some).ok_or_else(|| nonsense(TEAM, Changed::Nothing, "the workspace's id"))
+}
+
 /// The body of the immediate answer to a command: seen by the asker only. `text` is for where blocks cannot be
 /// shown.
 pub fn answer(text: &str, blocks: &Value) -> Vec<u8> {
@@ -191,6 +250,30 @@ struct Answer {
     needed: Option<String>,
     ts: Option<String>,
     users: Option<Vec<String>>,
+    /// Of a person an object; our own name where we ask who we are.
+    user: Option<Value>,
+    team_id: Option<String>,
+    is_enterprise_install: Option<bool>,
+}
+
+/// A user object. A deactivated account has few of the fields.
+#[derive(Deserialize)]
+struct User {
+    team_id: Option<String>,
+    deleted: Option<bool>,
+    /// A guest.
+    is_restricted: Option<bool>,
+    /// A guest of one channel.
+    is_ultra_restricted: Option<bool>,
+    /// Of another organisation, and in no channel of ours.
+    is_stranger: Option<bool>,
+    enterprise_user: Option<OfOrganisation>,
+}
+
+#[derive(Deserialize)]
+struct OfOrganisation {
+    #[serde(default)]
+    teams: Vec<String>,
 }
 
 /// Did Slack do it? An HTTP status of 200 does not say so. `unsettled`: what the fault says of an effect that
@@ -233,6 +316,8 @@ fn read_ok(response: Response, doing: &str, unsettled: Changed) -> Result<Answer
         | "expired_url"
         | "messages_tab_disabled"
         | "no_such_subteam"
+        | "user_not_found"
+        | "user_not_visible"
         | "method_not_supported_for_channel_type" => SlackError::Gone(error),
         restricted if restricted.starts_with("restricted_action") => SlackError::Gone(error),
         // "Some aspect of the operation may have succeeded":

@@ -4,8 +4,8 @@
 //! [`Refusal`] has its sentence in `message`.
 //!
 //! Nothing here asks anyone. The caller says who approved, what GitHub reports and what time it is. Only
-//! Slack knows who is in a user group: a check that has to know stops with [`Unmet::Asks`], the caller asks
-//! Slack, and checks again.
+//! Slack knows who is a guest, and who is in a user group: a check that has to know stops with [`Unmet::Asks`], the
+//! caller asks Slack, and checks again.
 
 mod allow;
 mod approvals;
@@ -140,7 +140,7 @@ pub struct Asked<'a> {
     /// They typed `override` and this reason.
     pub override_reason: Option<&'a str>,
     pub now: Timestamp,
-    /// What Slack answered about its user groups so far.
+    /// What Slack answered about people so far.
     pub members: &'a Members,
 }
 
@@ -168,8 +168,8 @@ pub struct Case<'a> {
 pub enum Unmet {
     /// The gate is closed.
     Refused(Box<Refusal>),
-    /// Whether this person is in this group has to be known first: see [`Members::add`].
-    Asks(SlackUser, SlackGroup),
+    /// Whether this person belongs there has to be known first: see [`Members::add`].
+    Asks(SlackUser, Belongs),
 }
 
 impl From<Refusal> for Unmet {
@@ -178,21 +178,39 @@ impl From<Refusal> for Unmet {
     }
 }
 
-/// Who is in which of Slack's user groups, as far as somebody asked.
+/// Where a person may belong, as only Slack knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Belongs {
+    /// A full member of the workspace: no guest, and nobody of another organisation.
+    ToWorkspace,
+    /// In this user group.
+    ToGroup(SlackGroup),
+}
+
+/// Who belongs where, as far as somebody asked.
 #[derive(Debug, Default)]
-pub struct Members(RefCell<Vec<(SlackUser, SlackGroup, bool)>>);
+pub struct Members(RefCell<Vec<(SlackUser, Belongs, bool)>>);
 
 impl Members {
     /// Notes Slack's answer.
-    pub fn add(&self, user: SlackUser, group: SlackGroup, is_in: bool) {
-        self.0.borrow_mut().push((user, group, is_in));
+    pub fn add(&self, user: SlackUser, to: Belongs, does: bool) {
+        self.0.borrow_mut().push((user, to, does));
     }
 
-    /// Whether a person is in a group.
-    pub(super) fn has(&self, user: &SlackUser, group: &SlackGroup) -> Result<bool, Unmet> {
+    /// Whether a person is a full member. A guest counts only where the catalog has the guest's own id.
+    pub(super) fn has(&self, user: &SlackUser) -> Result<bool, Unmet> {
+        self.answer(user, Belongs::ToWorkspace)
+    }
+
+    /// Whether a person is a full member and in a group. Slack is asked about the person last: few are in the group.
+    pub(super) fn has_in(&self, user: &SlackUser, group: &SlackGroup) -> Result<bool, Unmet> {
+        Ok(self.answer(user, Belongs::ToGroup(group.clone()))? && self.has(user)?)
+    }
+
+    fn answer(&self, user: &SlackUser, to: Belongs) -> Result<bool, Unmet> {
         let known = self.0.borrow();
-        let answer = known.iter().find(|(one, of, _)| one == user && of == group);
-        answer.map(|(.., is_in)| *is_in).ok_or_else(|| Unmet::Asks(user.clone(), group.clone()))
+        let answer = known.iter().find(|(one, place, _)| one == user && *place == to).map(|(.., does)| *does);
+        answer.ok_or_else(|| Unmet::Asks(user.clone(), to))
     }
 }
 

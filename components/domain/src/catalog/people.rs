@@ -21,13 +21,13 @@ impl People {
         self.users.is_empty() && self.groups.is_empty()
     }
 
-    /// Whether somebody is named, by themselves or by a group.
+    /// Whether somebody is named, by themselves or by a group. A guest counts by the guest's own id only.
     pub fn include(&self, user: &SlackUser, members: &Members) -> Result<bool, Unmet> {
         if self.users.contains(user) {
             return Ok(true);
         }
         for group in &self.groups {
-            if members.has(user, group)? {
+            if members.has_in(user, group)? {
                 return Ok(true);
             }
         }

@@ -7,7 +7,7 @@ use super::fields::{
     Entry, Fields, MANY, Value, error, item_name, item_text, key_name, list_of, map_of, name, read_duration, read_word,
     text_of,
 };
-use super::gates::{self, Gates};
+use super::gates::{self, Allow, Gates};
 use super::people::{People, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, yaml};
 use crate::application::SyncBy;
@@ -25,9 +25,12 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
         return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
     }
     let root = yaml::parse(text)?;
-    let root =
-        root.as_deref().map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners"])).transpose()?;
+    let root = root
+        .as_deref()
+        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "readers"]))
+        .transpose()?;
     let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
+    let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
     let list = root.as_ref().and_then(|root| root.get("apps"));
     let mut claims = Claims::default();
     let mut apps = BTreeMap::new();
@@ -38,7 +41,7 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
     if apps.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps, owners })
+    Ok(Catalog { apps, owners, readers: readers.unwrap_or(Allow::Anyone) })
 }
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.

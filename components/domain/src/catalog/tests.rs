@@ -166,7 +166,7 @@ fn unknown_keys_are_named_with_what_was_meant() {
     line 5: `allow` cannot have `user`: did you mean `users`?
     line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `watch`, `argocd`, `owners`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`
     line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
-    line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`
+    line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `readers`
     ");
 }
 
@@ -401,7 +401,7 @@ fn aliases_do_not_multiply() {
     }
     assert_eq!(wrong(&"[".repeat(LONGEST)), "line 1: this is not YAML: recursion limit exceeded");
     let keys: String = (0..20_000).map(|n| format!("k{n}: \n")).collect();
-    assert_eq!(wrong(&keys), "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`");
+    assert_eq!(wrong(&keys), "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`, `readers`");
 }
 
 #[test]
@@ -488,4 +488,34 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn readers_and_who_may_deploy_may_ask() {
+    let parse = |readers: &str| {
+        let text = "owners: { users: [U1] }\napps: { x: { repo: a/x, image: x, allow: { users: [U2] }, owners: { users: [U3] } } }";
+        Catalog::parse(&format!("{readers}{text}")).unwrap()
+    };
+    let channel = SlackChannel::parse("C1").unwrap();
+    let check = |readers: &str, user: &str, all: bool, one: bool| {
+        let (catalog, user, members) = (parse(readers), SlackUser::parse(user).unwrap(), Members::default());
+        // U5 and U6 are guests.
+        members.add(user.clone(), Belongs::ToWorkspace, !["U5", "U6"].contains(&user.as_str()));
+        assert_eq!(catalog.may_read(&user, &channel, &members), Ok(all), "{readers}: {user}, all");
+        let environment = catalog.find("x", None).unwrap().2;
+        assert_eq!(environment.may_read(&user, &channel, &members), Ok(one), "{readers}: {user}, x");
+    };
+    for user in ["U1", "U2", "U3", "U4"] {
+        check("", user, true, matches!(user, "U2" | "U3"));
+        check("readers: anyone\n", user, true, matches!(user, "U2" | "U3"));
+        check("readers: []\n", user, user == "U1", matches!(user, "U2" | "U3"));
+        check("readers: { channels: [C2] }\n", user, user == "U1", matches!(user, "U2" | "U3"));
+        check("readers: { channels: [C1] }\n", user, true, matches!(user, "U2" | "U3"));
+    }
+    check("", "U5", false, false);
+    check("readers: { users: [U5] }\n", "U5", true, false);
+    check("readers: { users: [U5] }\n", "U6", false, false);
+    let wrong = |text: &str| Catalog::parse(text).unwrap_err().problem;
+    insta::assert_snapshot!(wrong("readers: everybody"), @"`readers` is the word `anyone`, or a map of `users`, `groups` and `channels`");
+    insta::assert_snapshot!(wrong("readers: { users: [], groups: [S1] }"), @"`users` is empty beside a list that is not: fill it, or leave it out");
 }

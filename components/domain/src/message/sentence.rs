@@ -23,7 +23,7 @@ fn did_you_mean(nearest: Option<&str>, are: &str, known: &[String]) -> String {
     match (nearest, known.is_empty()) {
         (Some(nearest), _) => format!("Did you mean {}?", code(nearest)),
         (None, false) => format!("{are} {}{more}", codes(known)),
-        (None, true) => "Add it to `deploy-bot.yaml` first.".to_owned(),
+        (None, true) => "Check the name.".to_owned(),
     }
 }
 
@@ -70,6 +70,10 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NotAllowed { target, why: NotAllowed::NotListed } => {
             format!("you aren't allowed to deploy {target}.")
         }
+        Refusal::NotAllowed { target, why: NotAllowed::Guest } => {
+            format!("{target} is for full members of the workspace, and you are a guest.")
+        }
+        Refusal::NotReader => "you aren't allowed to ask that.".to_owned(),
         Refusal::OtherWorkspace => "I work for another Slack workspace.".to_owned(),
         Refusal::BrokenCatalog { path, error } => {
             let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
@@ -288,6 +292,10 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NotAllowed { why: NotAllowed::NotListed, .. } => {
             "Ask whoever looks after `deploy-bot.yaml` to add you there."
         }
+        Refusal::NotAllowed { why: NotAllowed::Guest, .. } => {
+            "Ask whoever looks after `deploy-bot.yaml` to add you there, by your user id."
+        }
+        Refusal::NotReader => "Ask whoever looks after `deploy-bot.yaml` to add you to its `readers`.",
         Refusal::OtherWorkspace => "Ask your Slack admins which bot deploys here.",
         Refusal::BrokenCatalog { .. } => "Fix it in Git, then try again.",
         Refusal::NoCatalog { .. } => "Add it there, then try again.",

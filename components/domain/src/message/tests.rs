@@ -84,6 +84,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UnknownApp { .. } => "unknown app",
         Refusal::UnknownEnvironment { .. } => "unknown environment",
         Refusal::NotAllowed { .. } => "not allowed",
+        Refusal::NotReader => "not a reader",
         Refusal::OtherWorkspace => "other workspace",
         Refusal::BrokenCatalog { .. } => "broken catalog",
         Refusal::NoCatalog { .. } => "no catalog",
@@ -137,7 +138,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 50, "one of each");
+    assert_eq!(names.len(), 51, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -151,6 +152,7 @@ fn every_refusal_says_why_and_what_to_do() {
     syntax: I didn't understand that: the reason is missing after `checkout`. Type it like `/deploy lock checkout load test`, or see `/deploy help lock`.
     unknown app: not deployed: there is no app `chekout`. Did you mean `checkout`?
     unknown app: not deployed: there is no app `x`. The apps are `checkout`, `search`.
+    unknown app: not deployed: there is no app `x`. Check the name.
     unknown app: not deployed: there is no app `x`. The apps are `a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, `i`, `j`, …
     unknown environment: not deployed: `checkout` has no environment `prod`. Did you mean `production`?
     unknown environment: not deployed: `checkout` has no environment `moon`. It has `production`, `staging`.
@@ -158,6 +160,8 @@ fn every_refusal_says_why_and_what_to_do() {
     not allowed: not deployed: nobody is set up to deploy checkout@production yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
     not allowed: not deployed: checkout@production can't be deployed from this channel. Use one of the channels that `deploy-bot.yaml` lists for it.
     not allowed: not deployed: you aren't allowed to deploy checkout@production. Ask whoever looks after `deploy-bot.yaml` to add you there.
+    not allowed: not deployed: checkout@production is for full members of the workspace, and you are a guest. Ask whoever looks after `deploy-bot.yaml` to add you there, by your user id.
+    not a reader: not deployed: you aren't allowed to ask that. Ask whoever looks after `deploy-bot.yaml` to add you to its `readers`.
     other workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
     broken catalog: not deployed: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. Fix it in Git, then try again.
     broken catalog: not deployed: `deploy-bot.yaml` has a mistake: it has no apps. Fix it in Git, then try again.

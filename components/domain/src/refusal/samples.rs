@@ -68,6 +68,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             known: names(&["checkout", "search"]),
         },
         Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: names(&["checkout", "search"]) },
+        Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: Vec::new() },
         Refusal::UnknownApp {
             typed: "x".to_owned(),
             did_you_mean: None,
@@ -94,6 +95,8 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::NotAllowed { target: target(), why: NotAllowed::Nobody },
         Refusal::NotAllowed { target: target(), why: NotAllowed::WrongChannel },
         Refusal::NotAllowed { target: target(), why: NotAllowed::NotListed },
+        Refusal::NotAllowed { target: target(), why: NotAllowed::Guest },
+        Refusal::NotReader,
         Refusal::OtherWorkspace,
         Refusal::BrokenCatalog {
             path: catalog(),

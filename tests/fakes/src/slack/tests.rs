@@ -479,7 +479,28 @@ fn tells_about_people_and_groups_but_not_in_json() {
     assert_eq!(get(&mut slack, "/api/users.info?user=U9")["error"], "user_not_found");
     assert_eq!(get(&mut slack, "/api/usergroups.users.list?usergroup=S1")["users"], json!(["U1"]));
     assert_eq!(get(&mut slack, "/api/usergroups.users.list?usergroup=S9")["error"], "no_such_subteam");
-    assert_eq!(get(&mut slack, "/api/auth.test")["bot_id"], "B0BOT");
+    // Somebody of another workspace in a shared channel is no "stranger", and a deactivated account has few fields.
+    slack.add_stranger("U7", "mallory", "T0OTHER");
+    let info = get(&mut slack, "/api/users.info?user=U7");
+    assert_eq!((&info["user"]["is_stranger"], &info["user"]["team_id"]), (&json!(false), &json!("T0OTHER")));
+    for (account, restricted, ultra) in [
+        (Account::Full, json!(false), json!(false)),
+        (Account::Guest, json!(true), json!(false)),
+        (Account::SingleChannelGuest, json!(true), json!(true)),
+        (Account::Deleted, Value::Null, Value::Null),
+    ] {
+        slack.users.get_mut("U1").unwrap().account = account;
+        let user = get(&mut slack, "/api/users.info?user=U1")["user"].take();
+        assert_eq!((&user["is_restricted"], &user["is_ultra_restricted"]), (&restricted, &ultra), "{account:?}");
+    }
+    slack.scopes.remove("users:read");
+    let refused = get(&mut slack, "/api/users.info?user=U1");
+    assert_eq!((&refused["error"], &refused["needed"]), (&json!("missing_scope"), &json!("users:read")));
+    let own = get(&mut slack, "/api/auth.test");
+    assert_eq!((&own["bot_id"], &own["team_id"]), (&json!("B0BOT"), &json!("T0ACME")));
+    slack.for_organisation = true;
+    let own = get(&mut slack, "/api/auth.test");
+    assert_eq!((&own["is_enterprise_install"], &own["team_id"]), (&json!(true), &json!("E0ACME")));
     // Methods that only read ignore a JSON body.
     assert_eq!(error_of(&mut slack, "users.info", &json!({"user": "U1"})), "invalid_arguments");
     slack.free_plan = true;

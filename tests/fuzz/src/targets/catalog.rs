@@ -60,16 +60,7 @@ fn written_out(environment: &Environment) -> Value {
     if let Some(namespace) = namespace {
         all["argocd"]["namespace"] = json!(namespace);
     }
-    match allow {
-        Allow::Anyone => all["allow"] = json!("anyone"),
-        Allow::Listed { people: People { users, groups }, channels } => {
-            for (key, list) in [("users", json!(users)), ("groups", json!(groups)), ("channels", json!(channels))] {
-                if list != json!([]) {
-                    all["allow"][key] = list;
-                }
-            }
-        }
-    }
+    all["allow"] = allowed(allow);
     if !branches.is_empty() {
         all["branches"] = branches.iter().map(ToString::to_string).collect();
     }
@@ -120,6 +111,15 @@ fn gates_hold(gates: &Gates) {
     }
 }
 
+fn allowed(allow: &Allow) -> Value {
+    let Allow::Listed { people, channels } = allow else { return json!("anyone") };
+    let mut all = self::people(people);
+    if !channels.is_empty() {
+        all["channels"] = json!(channels);
+    }
+    all
+}
+
 fn people(People { users, groups }: &People) -> Value {
     let mut all = json!({});
     for (key, list) in [("users", json!(users)), ("groups", json!(groups))] {
@@ -148,7 +148,7 @@ pub fn catalog(data: &[u8]) {
     };
     assert!(text.len() <= LONGEST && !catalog.apps.is_empty());
 
-    let mut again = json!({ "owners": people(&catalog.owners) });
+    let mut again = json!({ "owners": people(&catalog.owners), "readers": allowed(&catalog.readers) });
     let (mut projects, mut places) = (BTreeMap::new(), BTreeSet::new());
     for (name, app) in &catalog.apps {
         assert_eq!(name, &app.name);

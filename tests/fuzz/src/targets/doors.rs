@@ -34,6 +34,7 @@ pub(crate) fn variables() -> Variables {
         ("gitops_repo", "acme/gitops".to_owned()),
         ("gitops_branch", "main".to_owned()),
         ("catalog_path", "deploy-bot.yaml".to_owned()),
+        ("catalog_channel", "C0G9QF9GW".to_owned()),
         ("registry_url", String::new()),
         ("registry_token_url", String::new()),
         ("registry2_url", String::new()),

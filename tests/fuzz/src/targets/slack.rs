@@ -4,8 +4,8 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::slack::{
-    FormError, Interaction, Slack, SlackError, SlashCommand, group_members_request, read_group_members, read_post,
-    read_respond, read_update,
+    FormError, Interaction, Slack, SlackError, SlashCommand, group_members_request, read_group_members, read_own_team,
+    read_person, read_post, read_respond, read_update,
 };
 use domain::command::Scope;
 use domain::fault::{Cause, Fault};
@@ -184,6 +184,18 @@ pub fn slack_answer(data: &[u8]) {
     if let Some(users) = did_it(data, read_group_members(answer()), status, &said) {
         let all = said["users"].as_array().map(Vec::as_slice).unwrap_or_default();
         assert!(users.len() <= all.len() && users.iter().map(SlackUser::as_str).all(|user| all.contains(&json!(user))));
+    }
+    let is_read = !said.is_null();
+    if let Some(person) = did_it(data, read_person(answer()), status, &said).filter(|_| is_read) {
+        let user = &said["user"];
+        let is_no_guest = user["is_restricted"] == json!(false) && user["is_ultra_restricted"] == json!(false);
+        assert!(!person.is_full || (is_no_guest && user["deleted"] != json!(true)), "{user} is a full member");
+        let teams = user["enterprise_user"]["teams"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let has = |team: &str| user["team_id"] == json!(team) || teams.contains(&json!(team));
+        assert!(person.teams.iter().all(|team| has(team.as_str())), "{person:?}");
+    }
+    if let Some(Some(team)) = did_it(data, read_own_team(answer()), status, &said).filter(|_| is_read) {
+        assert!(said["team_id"] == team.as_str() && said["is_enterprise_install"] != json!(true), "{said}");
     }
     let slack = Slack { url: UrlOrigin::parse("https://slack.com").expect("an origin"), token: Secret::new(HUSH) };
     keeps_secrets(b"", &(&slack, group_members_request(&slack, &SlackGroup::parse("S1").expect("a group"))));

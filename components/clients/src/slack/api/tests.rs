@@ -68,6 +68,14 @@ fn what_we_send_to_slack() {
     GET https://slack.com/api/usergroups.users.list?usergroup=S1
     authorization: Bearer xoxb-1
     ");
+    insta::assert_snapshot!(shown(&person_request(&slack(), &SlackUser::parse("U1").unwrap())), @r"
+    GET https://slack.com/api/users.info?user=U1
+    authorization: Bearer xoxb-1
+    ");
+    insta::assert_snapshot!(shown(&own_team_request(&slack())), @r"
+    GET https://slack.com/api/auth.test
+    authorization: Bearer xoxb-1
+    ");
     insta::assert_snapshot!(String::from_utf8(answer("*no*", &json!([]))).unwrap(), @r#"{"blocks":[],"response_type":"ephemeral","text":"*no*"}"#);
     assert_eq!(update_request(&slack(), &channel(), &ts(), &message()).timeout, Duration::from_secs(5));
 }
@@ -95,6 +103,8 @@ fn a_status_of_200_is_not_success() {
         "restricted_action_read_only_channel",
         "used_url",
         "expired_url",
+        "user_not_found",
+        "user_not_visible",
     ] {
         check(200, &json!({ "ok": false, "error": gone }).to_string(), SlackError::Gone(gone.to_owned()));
     }
@@ -184,6 +194,64 @@ fn calls_give_what_slack_says() {
     for error in [read_post(empty()).unwrap_err(), read_group_members(empty()).unwrap_err()] {
         assert!(matches!(&error, SlackError::Unreachable(Fault { cause: Cause::Nonsense { .. }, .. })), "{error:?}");
     }
+}
+
+#[test]
+fn a_full_member_is_who_certainly_is_no_guest() {
+    let check = |user: &Value, full: bool, teams: &[&str]| {
+        let read = read_person(response(200, json!({ "ok": true, "user": user }).to_string())).unwrap();
+        assert_eq!(
+            (read.is_full, read.teams.iter().map(SlackTeam::as_str).collect::<Vec<_>>()),
+            (full, teams.to_vec())
+        );
+    };
+    let member = || {
+        json!({ "id": "U1", "team_id": "T1", "deleted": false, "is_restricted": false, "is_ultra_restricted": false,
+            "is_stranger": false, "profile": {} })
+    };
+    check(&member(), true, &["T1"]);
+    let with = |name: &str, value: Value| {
+        let mut user = member();
+        user[name] = value;
+        user
+    };
+    for (name, value) in [
+        ("is_restricted", json!(true)),
+        ("is_restricted", json!(null)),
+        ("is_ultra_restricted", json!(true)),
+        ("is_ultra_restricted", json!(null)),
+        ("deleted", json!(true)),
+        ("is_stranger", json!(true)),
+    ] {
+        check(&with(name, value), false, &["T1"]);
+    }
+    let organisation = json!({ "id": "U1", "enterprise_id": "E1", "teams": ["T2", "t3", "T4"] });
+    check(&with("enterprise_user", organisation), true, &["T1", "T2", "T4"]);
+    check(&with("enterprise_user", json!({ "id": "U1" })), true, &["T1"]);
+    check(&json!({ "id": "U1", "team_id": "T1", "deleted": true }), false, &["T1"]);
+    check(&json!({}), false, &[]);
+    for body in [r#"{"ok":true}"#, r#"{"ok":true,"user":"bot"}"#, r#"{"ok":true,"user":{"deleted":1}}"#] {
+        assert!(matches!(read_person(response(200, body)), Err(SlackError::Unreachable(_))), "{body}");
+    }
+}
+
+#[test]
+fn the_workspace_is_the_one_of_the_token() {
+    let check = |body: &str| read_own_team(response(200, body));
+    let ours = SlackTeam::parse("T1").unwrap();
+    assert_eq!(
+        check(r#"{"ok":true,"user":"bot","team_id":"T1","user_id":"U1","is_enterprise_install":false}"#),
+        Ok(Some(ours.clone()))
+    );
+    assert_eq!(check(r#"{"ok":true,"team_id":"T1","enterprise_id":"E1"}"#), Ok(Some(ours)));
+    for organisation in [
+        r#"{"ok":true,"team_id":"E1","enterprise_id":"E1","is_enterprise_install":true}"#,
+        r#"{"ok":true,"team_id":"E1","enterprise_id":"E1"}"#,
+        r#"{"ok":true,"enterprise_id":"E1","is_enterprise_install":true}"#,
+    ] {
+        assert_eq!(check(organisation), Ok(None));
+    }
+    assert!(matches!(check(r#"{"ok":true}"#), Err(SlackError::Unreachable(_))));
 }
 
 proptest! {

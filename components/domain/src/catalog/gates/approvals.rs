@@ -198,7 +198,7 @@ mod tests {
         check(1, &[("U2", 1801)], "passes by U2");
         check(1, &[("U2", 1800)], needs);
         check(1, &[("U4", 3000)], &format!("{needs} (U4 in S1?)"));
-        check(2, &[("U2", 3000), ("U3", 3000)], "passes by U2 by U3 (U3 in S1?)");
+        check(2, &[("U2", 3000), ("U3", 3000)], "passes by U2 by U3 (U3 in S1?) (U3 a guest?)");
         check(2, &[("U2", 3000), ("U2", 3100)], "not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals");
         assert_eq!(Example::new().check(&None::<Approvals>), "passes");
     }

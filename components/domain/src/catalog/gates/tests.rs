@@ -22,6 +22,7 @@ pub(super) struct Example {
     pub(super) reviews: ReviewsState,
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
+    pub(super) guests: Vec<&'static str>,
 }
 
 impl Example {
@@ -44,6 +45,7 @@ impl Example {
             reviews: ReviewsState::default(),
             origin: Origin::Typed,
             groups: Vec::new(),
+            guests: Vec::new(),
         }
     }
 
@@ -89,10 +91,15 @@ impl Example {
                     return format!("passes{overridden}{by}{slack}");
                 }
                 Err(Unmet::Refused(refusal)) => return format!("{}{slack}", message::refusal(&refusal)),
-                Err(Unmet::Asks(user, group)) => {
+                Err(Unmet::Asks(user, Belongs::ToGroup(group))) => {
                     slack.push_str(&format!(" ({user} in {group}?)"));
                     let is_in = self.groups.contains(&(user.as_str(), group.as_str()));
-                    members.add(user, group, is_in);
+                    members.add(user, Belongs::ToGroup(group), is_in);
+                }
+                Err(Unmet::Asks(user, Belongs::ToWorkspace)) => {
+                    slack.push_str(&format!(" ({user} a guest?)"));
+                    let is_member = !self.guests.contains(&user.as_str());
+                    members.add(user, Belongs::ToWorkspace, is_member);
                 }
             }
         }

@@ -261,7 +261,7 @@ fn a_freeze_can_be_overridden_by_an_owner() {
     example.owners = People { users: vec![user("U9")], groups: vec![group] };
     assert!(example.ask(&always).ends_with("Ask one of the `owners` in `deploy-bot.yaml`. (U1 in S1?)"));
     example.groups = vec![("U1", "S1")];
-    assert_eq!(example.ask(&always), "passes overridden (hotfix) (U1 in S1?)");
+    assert_eq!(example.ask(&always), "passes overridden (hotfix) (U1 in S1?) (U1 a guest?)");
     assert_eq!(example.ask(&Vec::<Freeze>::new()), "passes", "nothing to override");
 }
 

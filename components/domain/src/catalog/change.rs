@@ -1,0 +1,512 @@
+//! A change of the catalog: what differs between two versions of what counts, who pushed it, and whether people were told.
+//!
+//! The catalog as people know it is kept as a whole, so a change shows whichever way it came: no push has to be
+//! heard of for that. Who pushed is what a webhook said, and no more than a hint.
+//!
+//! Easy to miss: a broken version is told, too, and what comes after it is compared with the last one that was whole.
+
+use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, People};
+use crate::application::SyncBy;
+use crate::image::VerifyRunning;
+use crate::names::{ArgoApplication, BlobSha, CommitSha};
+use crate::selection::Applications;
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::time::Duration;
+
+/// So many differences are kept of one change; further ones are only counted.
+const MOST: usize = 20;
+/// So many changes wait to be told.
+const UNTOLD: usize = 5;
+/// So many pushes are remembered.
+const PUSHES: usize = 5;
+/// How much of a value is kept, in characters.
+const LONGEST: usize = 120;
+
+/// A push that changed the catalog, or perhaps did, as its webhook said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogPusher {
+    /// When it was heard of.
+    pub at: Timestamp,
+    /// The account that pushed; empty where the webhook does not say.
+    pub who: String,
+    pub before: Option<CommitSha>,
+    pub after: Option<CommitSha>,
+    /// The branch was forced, deleted or created.
+    pub rewrites: bool,
+}
+
+/// `catalog-pushed`: the newest pushes that may have changed the catalog, oldest first. github-relay writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogPushes {
+    pub pushes: Vec<CatalogPusher>,
+}
+
+impl CatalogPushes {
+    /// One more.
+    pub fn add(&mut self, push: CatalogPusher) {
+        self.pushes.push(push);
+        self.pushes.drain(..self.pushes.len().saturating_sub(PUSHES));
+    }
+
+    /// When the last one was heard of.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.pushes.iter().map(|push| push.at).max()
+    }
+
+    /// Those after the last one that was looked after.
+    pub fn since(&self, heard: Option<Timestamp>) -> Vec<CatalogPusher> {
+        self.pushes.iter().filter(|push| heard.is_none_or(|heard| push.at > heard)).cloned().collect()
+    }
+}
+
+/// One key that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The app or target; none: the catalog as a whole.
+    pub of: Option<String>,
+    /// The key in the catalog; `app`: the app came or went, with its image and who may deploy it.
+    pub key: String,
+    /// As the catalog writes it. None: it was not there, or as it is by default.
+    pub was: Option<String>,
+    pub is: Option<String>,
+}
+
+/// What became of the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    Differs {
+        all: Vec<Difference>,
+        /// How many more differ.
+        more: u32,
+    },
+    /// It cannot be used.
+    Broken(CatalogError),
+    /// It is not there.
+    Gone,
+}
+
+/// A change that people are to be told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogChange {
+    /// When it was seen.
+    pub at: Timestamp,
+    pub news: News,
+    /// The pushes that were heard of since the change before.
+    pub pushes: Vec<CatalogPusher>,
+}
+
+/// The catalog as it is found on the branch.
+#[derive(Clone, Debug)]
+pub struct FoundCatalog<'f> {
+    /// `None`: there is none.
+    pub blob: Option<&'f BlobSha>,
+    /// Its text, or why it cannot be read.
+    pub text: Result<&'f str, CatalogError>,
+}
+
+/// `catalog-told`: the catalog as people know it, and what they are still to be told. slack-command writes it, under the
+/// lease of that name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldCatalog {
+    /// The version that was compared last; none: there was no catalog.
+    pub blob: Option<BlobSha>,
+    /// The last version that was whole.
+    text: String,
+    /// The newest push that was looked after.
+    pub heard: Option<Timestamp>,
+    /// Oldest first.
+    pub untold: Vec<CatalogChange>,
+    /// How often the first of them was posted without an answer, each of which may be a message.
+    pub unsure: u8,
+    /// When that was last.
+    pub posted: Option<Timestamp>,
+}
+
+impl ToldCatalog {
+    /// The first version that is seen. There is nothing to compare with.
+    pub fn first(found: &FoundCatalog<'_>, pushes: &CatalogPushes) -> Self {
+        let text = found.text.as_ref().map_or_else(|_| String::new(), |text| (*text).to_owned());
+        Self { blob: found.blob.cloned(), text, heard: pushes.newest(), ..Self::default() }
+    }
+
+    /// Whether this is the version that was compared last.
+    pub fn knows(&self, found: &FoundCatalog<'_>) -> bool {
+        self.blob.as_ref() == found.blob
+    }
+
+    /// Compares with what is found now, and returns what changed. `None`: nothing of what counts.
+    pub fn compare(
+        &mut self,
+        found: &FoundCatalog<'_>,
+        pushes: &CatalogPushes,
+        now: Timestamp,
+    ) -> Option<CatalogChange> {
+        if self.knows(found) {
+            return None;
+        }
+        let news = self.news(found);
+        self.blob = found.blob.cloned();
+        let pushed = pushes.since(self.heard);
+        self.heard = pushes.newest().or(self.heard);
+        news.map(|news| CatalogChange { at: now, news, pushes: pushed })
+    }
+
+    fn news(&mut self, found: &FoundCatalog<'_>) -> Option<News> {
+        if found.blob.is_none() {
+            return Some(News::Gone);
+        }
+        let text = match &found.text {
+            Ok(text) => *text,
+            Err(error) => return Some(News::Broken(error.clone())),
+        };
+        let catalog = match Catalog::parse(text) {
+            Ok(catalog) => catalog,
+            Err(error) => return Some(News::Broken(error)),
+        };
+        let before = Catalog::parse(&self.text).ok();
+        text.clone_into(&mut self.text);
+        let mut all = differences(before.as_ref(), &catalog);
+        let more = u32::try_from(all.len().saturating_sub(MOST)).unwrap_or(u32::MAX);
+        all.truncate(MOST);
+        (!all.is_empty()).then_some(News::Differs { all, more })
+    }
+
+    /// To be told. Returns what is never told, because too much waits already.
+    pub fn add(&mut self, change: CatalogChange) -> Vec<CatalogChange> {
+        self.untold.push(change);
+        let late = self.untold.len().saturating_sub(UNTOLD);
+        // The first one may be on its way.
+        self.untold.drain(1..late.saturating_add(1)).collect()
+    }
+
+    /// When the first one may be posted: at once, but after a post without an answer each time later.
+    pub fn may_post(&self, now: Timestamp, minute: Duration) -> bool {
+        let wait = minute.saturating_mul(4_u32.saturating_pow(u32::from(self.unsure).saturating_sub(1)));
+        self.unsure == 0 || self.posted.is_none_or(|posted| now.since(posted) >= wait)
+    }
+
+    /// The first one is told, or never will be.
+    pub fn is_told(&mut self) {
+        if !self.untold.is_empty() {
+            self.untold.remove(0);
+        }
+        (self.unsure, self.posted) = (0, None);
+    }
+}
+
+/// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
+/// last, so that many of them hide nothing.
+const KEYS: [&str; 21] = [
+    "allow",
+    "owners",
+    "readers",
+    "approvals",
+    "reviews",
+    "checks",
+    "branches",
+    "foreign_changes",
+    "freeze",
+    "image",
+    "repo",
+    "tag",
+    "verify_running",
+    "mirrors",
+    "sync",
+    "argocd",
+    "values",
+    "tag_at",
+    "deadline",
+    "degraded_grace",
+    "app",
+];
+
+/// Values by the place of the key in [`KEYS`], and what they are of. What is as by default is not there.
+type Values = BTreeMap<(usize, Option<String>), String>;
+
+/// What differs. `before`: none, if it is not known.
+fn differences(before: Option<&Catalog>, now: &Catalog) -> Vec<Difference> {
+    let is_app = |catalog: &Catalog, name: &str| catalog.apps.keys().any(|app| app.as_str() == name);
+    let is_in_both = |name: &str| before.is_some_and(|before| is_app(before, name)) && is_app(now, name);
+    let (was, is) = (before.map(values).unwrap_or_default(), values(now));
+    let places: BTreeSet<_> = was.keys().chain(is.keys()).collect();
+    let differs = places.into_iter().filter_map(|place| {
+        let (key, of) = (KEYS.get(place.0).copied().unwrap_or_default(), place.1.clone());
+        let app = of.as_deref().and_then(|of| of.split('@').next());
+        let (was, is) = (was.get(place), is.get(place));
+        // Of an app in both versions the keys count, of another one the app.
+        if was == is || app.is_some_and(|app| is_in_both(app) == (key == "app")) {
+            return None;
+        }
+        let (was, is) = shortened(was.map(String::as_str), is.map(String::as_str));
+        Some(Difference { of, key: key.to_owned(), was, is })
+    });
+    differs.collect()
+}
+
+fn values(catalog: &Catalog) -> Values {
+    let mut values = Values::new();
+    let mut add = |of: Option<&str>, key: &str, value: String| {
+        let place = KEYS.iter().position(|known| *known == key).unwrap_or(KEYS.len());
+        if !value.is_empty() {
+            values.insert((place, of.map(str::to_owned)), value);
+        }
+    };
+    add(None, "owners", people(&catalog.owners));
+    if catalog.readers != Allow::Anyone {
+        add(None, "readers", allowed(&catalog.readers));
+    }
+    for app in catalog.apps.values() {
+        let of = Some(app.name.as_str());
+        let who: BTreeSet<String> = app.environments.values().map(|one| allowed(&one.gates.allow)).collect();
+        add(of, "app", format!("{} for {}", app.image, list(who)));
+        add(of, "image", app.image.to_string());
+        add(of, "repo", app.repo.to_string());
+        add(of, "tag", app.tag_rule.to_string());
+        for (name, environment) in &app.environments {
+            let target = crate::names::Target { app: app.name.clone(), environment: name.clone() }.to_string();
+            for (key, value) in of_environment(environment) {
+                add(Some(&target), key, value);
+            }
+            if environment.owners != catalog.owners {
+                let owners = people(&environment.owners);
+                add(Some(&target), "owners", if owners.is_empty() { "nobody".to_owned() } else { owners });
+            }
+        }
+    }
+    values
+}
+
+/// All but the owners. An empty text: as by default.
+fn of_environment(environment: &Environment) -> [(&'static str, String); 15] {
+    let Environment { files, tag_at, applications, owners: _, gates, deadline, degraded_grace, .. } = environment;
+    let Environment { mirrors, verify_running, sync, .. } = environment;
+    let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
+    let approvals = gates.approvals.as_ref().map(|approvals| {
+        format!("{} of {} within {}s", approvals.count, people(&approvals.by), approvals.expires.as_secs())
+    });
+    [
+        ("allow", allowed(&gates.allow)),
+        ("approvals", approvals.unwrap_or_default()),
+        ("reviews", gates.reviews.as_ref().map(|reviews| reviews.count.to_string()).unwrap_or_default()),
+        ("checks", if_not(gates.checks == Checks::Ignore, "required")),
+        ("branches", list(&gates.branches)),
+        ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
+        ("freeze", list(&gates.freeze)),
+        ("verify_running", if_not(*verify_running == VerifyRunning::On, "off")),
+        ("mirrors", list(mirrors)),
+        ("sync", if_not(*sync == SyncBy::Bot, "auto")),
+        ("argocd", applications_of(applications)),
+        ("values", list(files.iter())),
+        ("tag_at", list(tag_at)),
+        ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
+        ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
+    ]
+}
+
+fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// In any order: the same people are the same.
+fn sorted<T: Display>(items: &[T]) -> String {
+    let mut items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    items.sort_unstable();
+    items.dedup();
+    items.join(", ")
+}
+
+fn people(people: &People) -> String {
+    let named = [("users", sorted(&people.users)), ("groups", sorted(&people.groups))];
+    let named: Vec<String> =
+        named.iter().filter(|(_, ids)| !ids.is_empty()).map(|(what, ids)| format!("{what} {ids}")).collect();
+    named.join(" and ")
+}
+
+fn allowed(allow: &Allow) -> String {
+    let Allow::Listed { people: listed, channels } = allow else { return "anyone".to_owned() };
+    match (people(listed), sorted(channels)) {
+        (people, channels) if people.is_empty() && channels.is_empty() => "nobody".to_owned(),
+        (people, channels) if channels.is_empty() => people,
+        (people, channels) if people.is_empty() => format!("everybody in {channels}"),
+        (people, channels) => format!("{people} in {channels}"),
+    }
+}
+
+fn applications_of(applications: &Applications) -> String {
+    let whole = |name: &dyn Display, project: &dyn Display, namespace: Option<&dyn Display>| {
+        let namespace = namespace.map(|namespace| format!(" in {namespace}")).unwrap_or_default();
+        format!("{project}/{name}{namespace}")
+    };
+    match applications {
+        Applications::Named(named) => list(named.iter().map(|ArgoApplication { name, project, namespace }| {
+            whole(name, project, namespace.as_ref().map(|namespace| namespace as &dyn Display))
+        })),
+        Applications::Selected(selection) => {
+            let namespace = selection.namespace.as_ref().map(|namespace| namespace as &dyn Display);
+            whole(&selection.selector, &selection.project, namespace)
+        }
+    }
+}
+
+/// Of two long values only what follows after they were the same.
+fn shortened(was: Option<&str>, is: Option<&str>) -> (Option<String>, Option<String>) {
+    let same = was.zip(is).map_or(0, |(was, is)| was.chars().zip(is.chars()).take_while(|(was, is)| was == is).count());
+    let short = |text: &str| {
+        if text.chars().count() <= LONGEST {
+            return text.to_owned();
+        }
+        let left_out = same.saturating_sub(LONGEST / 4);
+        let begin = if left_out > 0 { "…" } else { "" };
+        let shown: String = text.chars().skip(left_out).take(LONGEST).collect();
+        let end = if text.chars().count() > left_out.saturating_add(LONGEST) { "…" } else { "" };
+        format!("{begin}{shown}{end}")
+    };
+    (was.map(short), is.map(short))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployment::samples::{at, blob};
+
+    const OLD: &str = "
+owners: { users: [U1] }
+apps:
+  checkout:
+    repo: acme/checkout
+    image: ghcr.io/acme/checkout
+    allow: { users: [U2, U1] }
+    approvals: { count: 1, groups: [S1] }
+    environments:
+      production: { values: a.yaml, checks: required, freeze: [{ from: '22:00', until: '06:00', zone: Europe/Berlin }] }
+  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }
+";
+
+    /// What differs, a line each.
+    fn shown(news: &News) -> String {
+        let News::Differs { all, more } = news else { return format!("{news:?}") };
+        let line = |one: &Difference| {
+            let of = one.of.as_ref().map(|of| format!("{of} ")).unwrap_or_default();
+            format!("{of}{}: {:?} -> {:?}\n", one.key, one.was, one.is)
+        };
+        all.iter().map(line).chain((*more > 0).then(|| format!("{more} more"))).collect()
+    }
+
+    fn found<'f>(blob: Option<&'f BlobSha>, text: &'f str) -> FoundCatalog<'f> {
+        FoundCatalog { blob, text: Ok(text) }
+    }
+
+    fn change(new: &str) -> Option<CatalogChange> {
+        let (old, now) = (blob('a'), blob('b'));
+        let mut told = ToldCatalog::first(&found(Some(&old), OLD), &CatalogPushes::default());
+        told.compare(&found(Some(&now), new), &CatalogPushes::default(), at(1))
+    }
+
+    #[test]
+    fn what_counts_is_named_and_what_does_not_count_is_not() {
+        let check = |from: &str, to: &str| {
+            assert!(OLD.contains(from), "{from}");
+            change(&OLD.replace(from, to)).map_or_else(String::new, |change| shown(&change.news))
+        };
+        assert_eq!(check("[U2, U1] }", "[U1, U2] } # the same"), "");
+        insta::assert_snapshot!(check("{ users: [U2, U1] }", "anyone"), @r#"checkout@production allow: Some("users U1, U2") -> Some("anyone")"#);
+        insta::assert_snapshot!(check("approvals: { count: 1, groups: [S1] }", "approvals: none"), @r#"checkout@production approvals: Some("1 of groups S1 within 3600s") -> None"#);
+        insta::assert_snapshot!(check("checks: required, ", ""), @r#"checkout@production checks: Some("required") -> None"#);
+        insta::assert_snapshot!(check("image: ghcr.io/acme/checkout", "image: evil.example/acme/checkout"), @r#"checkout image: Some("ghcr.io/acme/checkout") -> Some("evil.example/acme/checkout")"#);
+        insta::assert_snapshot!(check("owners: { users: [U1] }", "owners: { users: [U1, U9] }\nreaders: []"), @r#"
+        owners: Some("users U1") -> Some("users U1, U9")
+        readers: None -> Some("nobody")
+        "#);
+        insta::assert_snapshot!(check("  search: { repo: acme/search, image: ghcr.io/acme/search, allow: anyone }\n", "  cart: { repo: acme/cart, image: acme/cart, tag: '{sha:12}', allow: { channels: [C1] } }\n"), @r#"
+        cart app: None -> Some("acme/cart for everybody in C1")
+        search app: Some("ghcr.io/acme/search for anyone") -> None
+        "#);
+    }
+
+    #[test]
+    fn many_differences_hide_none_of_who_may_what() {
+        let apps: String =
+            (0..40).map(|n| format!("  a{n}: {{ repo: a/b, image: x, values: {n}.yaml, allow: anyone }}\n")).collect();
+        let change = change(&format!("{}{apps}", OLD.replace("{ users: [U2, U1] }", "anyone"))).unwrap();
+        let News::Differs { all, more } = &change.news else { panic!("{change:?}") };
+        assert_eq!((all.len(), all[0].key.as_str(), *more), (MOST, "allow", 21));
+        let long = |last: &str| {
+            let users: Vec<String> = (100..199).map(|n| format!("U{n}")).collect();
+            OLD.replace("[U2, U1]", &format!("[{}, {last}]", users.join(", ")))
+        };
+        let (a, b) = (blob('a'), blob('b'));
+        let mut told = ToldCatalog::first(&found(Some(&a), &long("U998")), &CatalogPushes::default());
+        let news = told.compare(&found(Some(&b), &long("U999")), &CatalogPushes::default(), at(1)).unwrap().news;
+        let shown = shown(&news);
+        assert!(shown.contains("U998\")") && shown.contains("U999\")") && shown.len() < 300, "{shown}");
+    }
+
+    #[test]
+    fn a_broken_version_is_told_and_the_next_one_compared_with_the_last_whole_one() {
+        let blobs: Vec<BlobSha> = ('a'..='f').map(blob).collect();
+        let none = CatalogPushes::default();
+        let mut told = ToldCatalog::first(&found(Some(&blobs[0]), OLD), &none);
+        let broken = told.compare(&found(Some(&blobs[1]), "apps: { x: 1 }"), &none, at(1)).unwrap();
+        assert!(matches!(&broken.news, News::Broken(error) if error.line == Some(1)), "{broken:?}");
+        let unread = CatalogError { line: None, problem: "it is too large".to_owned() };
+        let found_unread = FoundCatalog { blob: Some(&blobs[2]), text: Err(unread.clone()) };
+        assert_eq!(told.compare(&found_unread, &none, at(1)).unwrap().news, News::Broken(unread));
+        let nothing = FoundCatalog { blob: None, text: Ok("") };
+        assert_eq!(told.compare(&nothing, &none, at(2)).unwrap().news, News::Gone);
+        assert_eq!(told.compare(&nothing, &none, at(2)), None);
+        assert_eq!(told.compare(&found(Some(&blobs[3]), OLD), &none, at(3)), None, "as it was");
+        let widened = OLD.replace("{ users: [U2, U1] }", "anyone");
+        let change = told.compare(&found(Some(&blobs[4]), &widened), &none, at(4)).unwrap();
+        assert!(shown(&change.news).contains("anyone"), "{change:?}");
+    }
+
+    #[test]
+    fn who_pushed_is_who_was_heard_of_since_the_change_before() {
+        let push = |second, who: &str| CatalogPusher {
+            at: at(second),
+            who: who.to_owned(),
+            before: None,
+            after: None,
+            rewrites: false,
+        };
+        let (a, b, c) = (blob('a'), blob('b'), blob('c'));
+        let mut pushes = CatalogPushes::default();
+        pushes.add(push(1, "carol"));
+        let mut told = ToldCatalog::first(&found(Some(&a), OLD), &pushes);
+        pushes.add(push(2, "mallory"));
+        pushes.add(push(3, "eve"));
+        let who =
+            |change: Option<CatalogChange>| change.unwrap().pushes.into_iter().map(|push| push.who).collect::<Vec<_>>();
+        let anyone = OLD.replace("{ users: [U2, U1] }", "anyone");
+        assert_eq!(who(told.compare(&found(Some(&b), &anyone), &pushes, at(4))), ["mallory", "eve"]);
+        assert_eq!(who(told.compare(&found(Some(&c), OLD), &pushes, at(5))), [""; 0]);
+        for n in 10..30 {
+            pushes.add(push(n, "bob"));
+        }
+        assert_eq!((pushes.pushes.len(), pushes.newest()), (PUSHES, Some(at(29))));
+    }
+
+    #[test]
+    fn a_post_without_an_answer_is_repeated_later_and_later() {
+        let minute = Duration::from_secs(60);
+        let mut told = ToldCatalog::default();
+        let one = |second| CatalogChange { at: at(second), news: News::Gone, pushes: Vec::new() };
+        for second in 0..7 {
+            let lost = told.add(one(second));
+            assert_eq!(lost.len(), usize::from(second >= 5));
+        }
+        let times: Vec<Timestamp> = told.untold.iter().map(|change| change.at).collect();
+        assert_eq!(times, [at(0), at(3), at(4), at(5), at(6)]);
+        assert!(told.may_post(at(0), minute));
+        (told.unsure, told.posted) = (1, Some(at(100)));
+        assert!(!told.may_post(at(159), minute) && told.may_post(at(160), minute));
+        told.unsure = 2;
+        assert!(!told.may_post(at(339), minute) && told.may_post(at(340), minute));
+        told.is_told();
+        assert!((told.untold.len(), told.unsure) == (4, 0) && told.may_post(at(100), minute));
+    }
+}
