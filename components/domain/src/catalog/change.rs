@@ -200,7 +200,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 23] = [
     "allow",
     "owners",
     "readers",
@@ -209,6 +209,7 @@ const KEYS: [&str; 21] = [
     "checks",
     "branches",
     "foreign_changes",
+    "immutable",
     "freeze",
     "image",
     "repo",
@@ -219,6 +220,7 @@ const KEYS: [&str; 21] = [
     "argocd",
     "values",
     "tag_at",
+    "watch",
     "deadline",
     "degraded_grace",
     "app",
@@ -281,9 +283,9 @@ fn values(catalog: &Catalog) -> Values {
 }
 
 /// All but the owners. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 15] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 17] {
     let Environment { files, tag_at, applications, owners: _, gates, deadline, degraded_grace, .. } = environment;
-    let Environment { mirrors, verify_running, sync, .. } = environment;
+    let Environment { mirrors, verify_running, sync, watch, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
         format!("{} of {} within {}s", approvals.count, people(&approvals.by), approvals.expires.as_secs())
@@ -295,6 +297,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 15] {
         ("checks", if_not(gates.checks == Checks::Ignore, "required")),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
+        ("immutable", if_not(!gates.immutable.0, "true")),
         ("freeze", list(&gates.freeze)),
         ("verify_running", if_not(*verify_running == VerifyRunning::On, "off")),
         ("mirrors", list(mirrors)),
@@ -302,6 +305,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 15] {
         ("argocd", applications_of(applications)),
         ("values", list(files.iter())),
         ("tag_at", list(tag_at)),
+        ("watch", list(watch)),
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
     ]

@@ -512,7 +512,7 @@ fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
     check("\"ghcr.io/acme/checkout:main-1\"", &format!("\"{new}\""), "main-1");
     check("\"ghcr.io\\/acme/checkout:main-1\"", &format!("\"{new}\""), "main-1");
     check("!!str ghcr.io/acme/checkout:main-1", &format!("!!str {new}"), "main-1");
-    check(&format!("ghcr.io/acme/checkout{digest}"), new, &digest[1..]);
+    check(&format!("ghcr.io/acme/checkout{digest}"), new, digest.trim_start_matches('@'));
     check(&format!("ghcr.io/acme/checkout:v1{digest}"), new, &format!("v1{digest}"));
     check(&format!("{new}{digest}"), new, &format!("main-abc1234{digest}"));
     check(new, new, TAG);
