@@ -144,8 +144,9 @@ protected is in [Security](../docs/security.md#what-is-not-protected).
 ";
 
 /// The attackers, those with the fewest rights first.
-pub const ATTACKERS: [&str; 8] = [
+pub const ATTACKERS: [&str; 9] = [
     "an outsider",
+    "a guest",
     "a member",
     "may deploy one app",
     "may push to the app repository",

@@ -73,6 +73,7 @@ async fn probes(room: &Room) -> Result<()> {
     Ok(())
 }
 
+/// Attack: may push to the GitOps repository | adds themselves to `allow` | announced once, with who and what; the log has it
 #[test]
 fn a_push_that_widens_allow_is_announced_once_with_who_and_what() {
     watched(async |room| -> Result<()> {
@@ -102,6 +103,7 @@ fn a_push_that_widens_allow_is_announced_once_with_who_and_what() {
     });
 }
 
+/// Attack: may push to the GitOps repository | hides a change of the catalog in a forced or large push | announced
 #[test]
 fn forced_large_and_multi_commit_pushes_hide_no_change_of_the_catalog() {
     watched(async |room| -> Result<()> {
@@ -141,6 +143,7 @@ fn with_text(text: &str, from: &str, to: &str) -> String {
     text.replacen(from, to, 1)
 }
 
+/// Attack: may push to the GitOps repository | changes the catalog while no webhook comes | announced at the next command
 #[test]
 fn a_change_without_any_webhook_is_announced_by_who_reads_it() {
     watched(async |room| -> Result<()> {
@@ -220,6 +223,7 @@ fn an_announcement_without_an_answer_is_made_again_and_not_twice_in_a_row() {
     });
 }
 
+/// Attack: may write the store | writes that the change of the catalog was announced | it counts for nothing
 #[test]
 fn without_a_channel_the_log_has_it_and_what_is_written_into_the_store_hides_nothing() {
     room_with(Options { limits: Some(limits()), ..Options::default() }, async |room| -> Result<()> {

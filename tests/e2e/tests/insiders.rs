@@ -177,6 +177,7 @@ async fn is_refused(room: &Room, user: &str, text: &str, words: &str) -> Result<
     Ok(told)
 }
 
+/// Attack: a guest | deploys what the catalog allows `anyone`, a channel or a group | refused: a guest counts only by id
 #[test]
 fn a_guest_deploys_nothing_that_is_for_anyone() {
     room_with(forgetful(&[]), async |room| -> Result<()> {
@@ -211,6 +212,7 @@ fn a_guest_deploys_nothing_that_is_for_anyone() {
     });
 }
 
+/// Attack: a guest | approves, or overrides, as a member of a group | it does not count
 #[test]
 fn a_guest_in_a_group_neither_approves_nor_overrides() {
     room_with(forgetful(&[]), async |room| -> Result<()> {
@@ -230,6 +232,7 @@ fn a_guest_in_a_group_neither_approves_nor_overrides() {
     });
 }
 
+/// Attack: a guest | asks what runs, who deployed it, and which apps there are | is told nothing
 #[test]
 fn a_guest_reads_no_status_no_history_and_no_names() {
     room_with(forgetful(&[]), async |room| -> Result<()> {
@@ -256,6 +259,7 @@ fn a_guest_reads_no_status_no_history_and_no_names() {
     });
 }
 
+/// Attack: a member | asks what runs without being among `readers` | is told only of what they may deploy
 #[test]
 fn only_readers_and_who_may_deploy_are_told_what_runs() {
     room_with(forgetful(&[]), async |room| -> Result<()> {
@@ -277,6 +281,7 @@ fn only_readers_and_who_may_deploy_are_told_what_runs() {
     });
 }
 
+/// Attack: a guest | deploys while Slack does not say who is a guest | nobody deploys as `anyone`; the words name the missing scope
 #[test]
 fn without_the_right_to_see_guests_nobody_deploys_as_anyone() {
     room_with(forgetful(&[]), async |room| -> Result<()> {
@@ -298,6 +303,7 @@ fn without_the_right_to_see_guests_nobody_deploys_as_anyone() {
     });
 }
 
+/// Attack: a guest | types the command again and again | Slack is asked about each person once in ten minutes
 #[test]
 fn whoever_is_a_guest_uses_up_no_question_of_the_members() {
     room(async |room| -> Result<()> {
@@ -319,6 +325,7 @@ fn whoever_is_a_guest_uses_up_no_question_of_the_members() {
     });
 }
 
+/// Attack: an outsider | installs the app in another workspace, and deploys from there | refused: the token belongs to one workspace
 #[test]
 fn another_workspace_with_the_app_deploys_nothing_without_a_setting() {
     let variables = [("slack_team_id".to_owned(), String::new())].into();
@@ -350,6 +357,7 @@ fn another_workspace_with_the_app_deploys_nothing_without_a_setting() {
     });
 }
 
+/// Attack: an outsider | installs the app for a whole organisation | refused until a variable names the workspace
 #[test]
 fn an_app_of_a_whole_organisation_serves_nobody_without_a_setting() {
     room_with(forgetful(&[("slack_team_id", "")]), async |room| -> Result<()> {
@@ -807,6 +815,7 @@ fn of_two_who_press_at_once_one_deploys_and_one_is_told() {
 const VALUES: &str = "checkout/values.yaml";
 
 /// Bob, who may push to the GitOps repository, would like the next deploy to bring an image of his own.
+/// Attack: may push to the GitOps repository | puts another repository, or a digest, beside the tag | refused before the commit, with both and the line
 #[test]
 fn an_image_of_somebody_else_gets_no_tag() {
     room(async |room| -> Result<()> {
@@ -869,6 +878,7 @@ fn an_image_of_somebody_else_gets_no_tag() {
 }
 
 /// GitHub's API would make a plain file of any of these.
+/// Attack: may push to the GitOps repository | makes the values file a symlink, a submodule or executable | refused before the commit
 #[test]
 fn a_file_that_is_no_plain_file_is_left_as_it_is() {
     room(async |room| -> Result<()> {
