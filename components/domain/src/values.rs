@@ -96,7 +96,7 @@ pub enum EditRefusal {
         line: usize,
         /// The image there, with its registry (trimmed to 300 characters).
         found: String,
-        expected: ImageName,
+        expected: Box<ImageName>,
     },
     /// A digest is there, or beside the tag: it would win over the tag.
     Digest {

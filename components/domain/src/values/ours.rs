@@ -81,7 +81,7 @@ pub(super) fn held<'s>(
 }
 
 fn other(path: String, at: String, line: usize, found: &str, ours: OurImage<'_>) -> EditRefusal {
-    let (found, expected) = (found.chars().take(300).collect(), ours.name.clone());
+    let (found, expected) = (found.chars().take(300).collect(), Box::new(ours.name.clone()));
     EditRefusal::OtherImage { path, at, line, found, expected }
 }
 

@@ -497,7 +497,7 @@ fn written(at: &str, text: &str) -> String {
 
 #[test]
 fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
-    let digest = format!("@sha256:{}", "0".repeat(64));
+    let digest = format!("sha256:{}", "0".repeat(64));
     let check = |old: &str, new: &str, before: &str| {
         let text = format!("a: 1 # ü\nimage: {old} # by hand\nb: 2\n");
         let edit = set_tag(&text, &[path("image")], TAG).unwrap();
@@ -512,9 +512,9 @@ fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
     check("\"ghcr.io/acme/checkout:main-1\"", &format!("\"{new}\""), "main-1");
     check("\"ghcr.io\\/acme/checkout:main-1\"", &format!("\"{new}\""), "main-1");
     check("!!str ghcr.io/acme/checkout:main-1", &format!("!!str {new}"), "main-1");
-    check(&format!("ghcr.io/acme/checkout{digest}"), new, &digest[1..]);
-    check(&format!("ghcr.io/acme/checkout:v1{digest}"), new, &format!("v1{digest}"));
-    check(&format!("{new}{digest}"), new, &format!("main-abc1234{digest}"));
+    check(&format!("ghcr.io/acme/checkout@{digest}"), new, &digest);
+    check(&format!("ghcr.io/acme/checkout:v1@{digest}"), new, &format!("v1@{digest}"));
+    check(&format!("{new}@{digest}"), new, &format!("main-abc1234@{digest}"));
     check(new, new, TAG);
     // As written: the host in any case, the port, the mirror.
     check("GHCR.io/acme/checkout:main-1", "GHCR.io/acme/checkout:main-abc1234", "main-1");
