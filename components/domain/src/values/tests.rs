@@ -497,7 +497,7 @@ fn written(at: &str, text: &str) -> String {
 
 #[test]
 fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
-    let digest = format!("sha256:{}", "0".repeat(64));
+    let digest = format!("@sha256:{}", "0".repeat(64));
     let check = |old: &str, new: &str, before: &str| {
         let text = format!("a: 1 # ü\nimage: {old} # by hand\nb: 2\n");
         let edit = set_tag(&text, &[path("image")], TAG).unwrap();
