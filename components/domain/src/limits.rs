@@ -147,6 +147,10 @@ pub const GIVE_UP: Duration = Duration::from_secs(24 * 3600);
 pub const REFUSAL_LINK: Duration = Duration::from_secs(3);
 /// How long a login ahead of the question may take: such a login is there to save time.
 pub const LOGIN_AHEAD: Duration = Duration::from_secs(2);
+/// While Slack does not answer, who was a full member within this time is one.
+pub const MEMBER_WITHOUT_SLACK: Duration = Duration::from_secs(24 * 3600);
+/// How long Slack is asked about such a person.
+pub const SLACK_ABOUT_A_MEMBER: Duration = Duration::from_secs(5);
 /// How long a rollback waits for the registry: what ran is known, and is needed now.
 pub const REGISTRY_FOR_ROLLBACK: Duration = Duration::from_secs(5);
 /// After Redis lost everything, a request that no process has begun for this long is not begun any more.

@@ -8,7 +8,7 @@ use fakes::argocd::Script;
 use fakes::slack::{Bot, Kind};
 use fakes::{Fault, Response};
 use sandbox::journal::Outcome;
-use sandbox::world::{ALICE, DEPLOYS};
+use sandbox::world::{self, ALICE, DEPLOYS};
 use sandbox::{Sandbox, now};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -84,9 +84,17 @@ async fn nobody_told(room: &Room, times: usize) -> Result<()> {
     room.until("error that nobody was told", PATIENCE, look).await
 }
 
+/// The catalog names Alice, so Slack need not say that she is no guest.
+fn alice_by_id(room: &Room) {
+    let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).replace("anyone", "{ users: [U0ALICE] }");
+    let files = [("deploy-bot.yaml", catalog.as_str())];
+    room.github.lock().person_pushes(world::GITOPS, "main", "carol", &files, "Name Alice");
+}
+
 #[test]
 fn slack_is_down_and_the_message_comes_when_it_is_back() {
     room(async |room| {
+        alice_by_id(room);
         let before = room.commits();
         room.slack.down().await;
         room.alice("checkout 42").await;
@@ -142,6 +150,7 @@ fn where_the_bot_cannot_post_the_asker_is_told() {
     ];
     for (name, arrange) in cases {
         room(async |room| {
+            alice_by_id(room);
             let before = room.commits();
             arrange(room);
             room.alice("checkout 42").await;
@@ -276,6 +285,7 @@ fn where_no_message_can_be_edited_the_end_is_a_message_of_its_own() {
 fn slacks_limits_are_obeyed_and_the_deploy_does_not_wait() {
     const SECONDS: u64 = 3;
     room(async |room| {
+        alice_by_id(room);
         let before = room.commits();
         room.script("checkout", quick());
         room.slack.fault("slack.*", limited(SECONDS), 1000);

@@ -6,9 +6,10 @@
 //! an answer of Slack's nobody counts as a full member.
 
 use crate::context::{Context, Stop};
-use crate::world::{Line, World};
+use crate::world::{Line, World, within};
 use clients::slack::{self, SlackError};
 use domain::catalog::Belongs;
+use domain::deployment::End;
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
 use domain::names::{SlackGroup, SlackTeam, SlackUser};
@@ -28,11 +29,26 @@ pub(super) async fn belongs<W: World>(cx: &Context<'_, W>, user: &SlackUser, to:
 async fn is_member<W: World>(cx: &Context<'_, W>, user: &SlackUser) -> Result<bool, Stop> {
     let (now, age) = (cx.world.now(), cx.settings.limits.person_age);
     let known = store::load_key(cx.world, Person(user)).await.ok().flatten();
-    if let Some(known) = known.filter(|known| is_fresh(known.at, now, age)) {
+    if let Some(known) = known.as_ref().filter(|known| is_fresh(known.at, now, age)) {
         return Ok(known.is_member);
     }
-    let ours = workspace(cx, cx.settings.limits.workspace_age).await?;
-    let is_member = cx.read(async || is_member_of(cx, user, &ours).await).await?;
+    let asked = async {
+        let ours = workspace(cx, cx.settings.limits.workspace_age).await?;
+        Ok::<_, Stop>(cx.read(async || is_member_of(cx, user, &ours).await).await?)
+    };
+    // Who was a member today still deploys while Slack is down.
+    let is_recent = |known: &KnownPerson| known.is_member && is_fresh(known.at, now, limits::MEMBER_WITHOUT_SLACK);
+    let is_member = match known.filter(is_recent) {
+        None => asked.await?,
+        Some(_) => match within(cx.world, limits::SLACK_ABOUT_A_MEMBER, asked).await {
+            Some(Ok(is_member)) => is_member,
+            None | Some(Err(Stop::End(End::Failed { .. }))) => {
+                cx.world.log(Line::error("person_by_memory").of(cx.id).with("user", user.as_str()));
+                return Ok(true);
+            }
+            Some(Err(other)) => return Err(other),
+        },
+    };
     let saved = store::save_key(cx.world, Person(user), &KnownPerson { at: now, is_member }).await;
     remembered(cx, Line::error("person_not_remembered"), saved);
     Ok(is_member)

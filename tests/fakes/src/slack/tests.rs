@@ -496,6 +496,7 @@ fn tells_about_people_and_groups_but_not_in_json() {
     slack.scopes.remove("users:read");
     let refused = get(&mut slack, "/api/users.info?user=U1");
     assert_eq!((&refused["error"], &refused["needed"]), (&json!("missing_scope"), &json!("users:read")));
+    slack.scopes.insert("users:read".to_owned());
     let own = get(&mut slack, "/api/auth.test");
     assert_eq!((&own["bot_id"], &own["team_id"]), (&json!("B0BOT"), &json!("T0ACME")));
     slack.for_organisation = true;
