@@ -228,6 +228,7 @@ fn nothing_left(town: &Town) {
                     "catalog-pushed",
                     "catalog-told",
                     "managed",
+                    "workspace",
                     "early-ends",
                     "branch/rewritten",
                     "lock",
@@ -239,6 +240,7 @@ fn nothing_left(town: &Town) {
                     "deploy-bot/application/",
                     "deploy-bot/registry/",
                     "deploy-bot/group/",
+                    "deploy-bot/person/",
                     "deploy-bot/seen/",
                     "deploy-bot/selected/",
                 ];
