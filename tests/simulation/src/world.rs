@@ -32,7 +32,7 @@ impl Role {
     pub(crate) fn writer(key: &str) -> Self {
         match key.rsplit('/').next() {
             _ if key.starts_with("deploy-bot/push/") => Self::GithubRelay,
-            Some("push" | "rewritten") => Self::GithubRelay,
+            Some("push" | "rewritten" | "catalog-pushed") => Self::GithubRelay,
             _ if key.starts_with("deploy-bot/seen/") || key.starts_with("deploy-bot/selected/") => Self::SyncPoller,
             Some("watch" | "outcome" | "live") => Self::SyncPoller,
             _ => Self::SlackCommand,
