@@ -1,6 +1,6 @@
 //! A catalog that has changed is announced, once, where the operator says.
 //!
-//! Whoever reads the catalog compares it with the version that people know, and saves what differs. The probe says it,
+//! Each reader of the catalog compares it with the version that people know, and saves what differs. The probe says it,
 //! and looks at the catalog itself when github-relay has heard of a push that may have changed it.
 //!
 //! Save first, then post. A process that dies in between leaves "perhaps posted", and the next one waits before it
@@ -147,7 +147,7 @@ async fn say<W: World>(
         Err(SlackError::Refused(fault)) => {
             world.log(Line::error("slack").with_json("fault", &fault));
             match fault.cause {
-                // A token that was replaced: whoever runs us mends that.
+                // The token was replaced: the operator mends that.
                 Cause::Unauthorized | Cause::Forbidden { .. } | Cause::Status { .. } => known = before,
                 _ => known.is_told(),
             }

@@ -3,7 +3,7 @@
 //! questions of those who may.
 //!
 //! Easy to miss: a guest, and a person of another organisation in a shared channel, have ids like everybody. Without
-//! an answer of Slack's nobody counts as a full member.
+//! an answer of Slack's only a person counts as a full member who was one within a day.
 
 use crate::context::{Context, Stop};
 use crate::world::{Line, World, within};
