@@ -193,10 +193,20 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
     let asker = Asker { user, user_name, channel, team, team_domain, response_url };
     match Command::parse(&text) {
         Ok(Command::Help(verb)) => Accepted::say(&message::help(verb)),
+        Ok(_) if is_quieted(cx, &asker).await => Accepted::say(&message::refused_too_often()),
         Ok(Command::Deploy(words) | Command::Rollback(words)) => typed_deploy(cx, &asker, words, at).await,
         Ok(command) => follow_up(cx, Content::Command(command), asker, at),
         Err(refusal) => Accepted::say(&message::refusal(&refusal)),
     }
+}
+
+/// Whether the person was refused too often. Asked before anything is stored.
+async fn is_quieted<W: World>(cx: &Context<'_, W>, asker: &Asker) -> bool {
+    let is = within(cx.world, limits::BUDGET, store::is_quieted(cx.world, &asker.user)).await.unwrap_or(false);
+    if is {
+        cx.world.log(Line::new("refused_too_often").of(cx.id).with("user", asker.user.as_str()));
+    }
+    is
 }
 
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
@@ -229,6 +239,7 @@ async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &
             cx.world.log(Line::new("other_workspace").of(cx.id).with("user", asker.user.as_str()));
             Content::Words(message::refusal(&Refusal::OtherWorkspace))
         }
+        Workspace::Ours if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
         Workspace::Ours => match Button::parse(&action_id, &value) {
             None => Content::Words(message::unknown_button()),
             Some(
@@ -253,7 +264,7 @@ async fn pressed_deploy<W: World>(
 ) -> Accepted {
     let (world, settings) = (cx.world, cx.settings);
     let begun_at = world.elapsed();
-    let too_long = Err(StoreError::Failed("reading took longer than a second"));
+    let too_long = Err(StoreError::Failed("reading took too long"));
     let id = match within(world, limits::SAVE_LIMIT, pressed_id(world, presses, at)).await.unwrap_or(too_long) {
         Ok(id) => id,
         Err(error) => {

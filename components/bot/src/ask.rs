@@ -84,7 +84,7 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
     };
     let (response, next) = match within(world, limits::ANSWER_LIMIT, find_out(&ask, content)).await {
         Some(Ok(answered)) => answered,
-        Some(Err(stop)) => (stopped(&ask, stop, changed), None),
+        Some(Err(stop)) => (stopped(&ask, stop, changed).await, None),
         None => (not_answered(&ask, "answer that", "it took too long", changed), None),
     };
     send(&ask, response).await;
@@ -149,10 +149,11 @@ async fn button<W: World>(ask: &Asking<'_, W>, button: Button) -> Answered {
 }
 
 /// The answer when the work stopped.
-fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Response {
-    let Context { world, id, .. } = ask.cx;
+async fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) -> Response {
+    let Context { world, id, settings, .. } = ask.cx;
     match stop {
         Stop::End(End::Refused { refusal, .. }) => {
+            store::count_refusal(world, settings.limits.refusals, &ask.asker.user).await;
             let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
             world.log(line.with_json("refusal", &refusal));
             refusal.read().map_or(Response::Nothing, |refusal| Response::words(&message::declined(&refusal)))

@@ -320,8 +320,9 @@ mod tests {
             head: Some(sha('a')),
             tag: target_plan().tag,
             count: 2,
-            users: Vec::new(),
-            groups: Vec::new(),
+            users: Box::default(),
+            groups: Box::default(),
+            reviewed: Box::default(),
             until: at(60),
             changed: None,
         };

@@ -1,4 +1,4 @@
-//! Container registries: is there an image with this tag? One HEAD, and a login where the registry asks
+//! Container registries: is there an image with this tag? One HEAD for each tag that it may have, and a login where the registry asks
 //! for one.
 //!
 //! The registry says where to log in, and its word is outside text: credentials go to an origin of our own
@@ -12,8 +12,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use challenge::{Challenge, challenges};
 use domain::fault::{Cause, Fault, System};
-use domain::image::{Digest, ImageName, ImageRef};
+use domain::image::{Digest, ImageName, ImageRef, Tag};
 use domain::names::{InvalidName, Secret, UrlOrigin};
+use domain::nonempty::NonEmpty;
+use futures::future::join_all;
 use http::Uri;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -97,34 +99,44 @@ fn digest_of(response: &Response) -> Option<Digest> {
     named.or_else(counted)
 }
 
-/// Asks the registry; logs in once if the registry asks for a login. `ahead`: from [`log_in_ahead`].
-pub async fn image_digest(
+/// Asks the registry for all these tags of an image, side by side; logs in once if the registry asks for a login. `ahead`:
+/// from [`log_in_ahead`].
+pub async fn image_digests(
     http: &impl Http,
     registry: &Registry,
-    image: &ImageRef,
+    image: &ImageName,
+    tags: &NonEmpty<Tag>,
     ahead: Option<Login>,
 ) -> Result<Looked, Fault> {
     // A login is for one image: another image may be on another host, and a token is for one repository.
-    let ahead = ahead.filter(|login| login.image == image.name);
-    let mut response = ask(http, registry, image, ahead.as_ref()).await?;
-    let is_plain = matches!(
-        response.status,
-        StatusCode::OK | StatusCode::UNAUTHORIZED | StatusCode::METHOD_NOT_ALLOWED | StatusCode::TOO_MANY_REQUESTS
-    );
-    if ahead.is_some() && !is_plain {
+    let ahead = ahead.filter(|login| login.image == *image);
+    let images: Vec<_> = tags.iter().map(|tag| ImageRef { name: image.clone(), tag: tag.clone() }).collect();
+    let ask_all = async |login: Option<&Login>| {
+        let asked = join_all(images.iter().map(|image| ask(http, registry, image, login))).await;
+        asked.into_iter().collect::<Result<Vec<_>, _>>()
+    };
+    let mut responses = ask_all(ahead.as_ref()).await?;
+    let is_plain = |response: &Response| {
+        let plain =
+            [StatusCode::OK, StatusCode::UNAUTHORIZED, StatusCode::METHOD_NOT_ALLOWED, StatusCode::TOO_MANY_REQUESTS];
+        plain.contains(&response.status)
+    };
+    if ahead.is_some() && !responses.iter().any(is_plain) {
         // Perhaps only because of that login: registries differ in what they say to a token of the
         // wrong kind.
-        response = ask(http, registry, image, None).await?;
+        responses = ask_all(None).await?;
     }
-    if response.status != StatusCode::UNAUTHORIZED {
-        return Ok(Looked { state: read_image(&response)?, challenge: None });
+    let wants_login = responses.iter().find(|response| response.status == StatusCode::UNAUTHORIZED);
+    let challenge = wants_login.map(challenge_of);
+    if let Some(response) = wants_login {
+        let challenge = challenge.as_deref().unwrap_or_default();
+        let Some(login) = log_in(http, registry, image, &challenges(challenge)).await? else {
+            return Err(refused(LOG_IN, response));
+        };
+        responses = ask_all(Some(&login)).await?;
     }
-    let challenge = challenge_of(&response);
-    let Some(login) = log_in(http, registry, &image.name, &challenges(&challenge)).await? else {
-        return Err(refused(LOG_IN, &response));
-    };
-    let state = read_image(&ask(http, registry, image, Some(&login)).await?)?;
-    Ok(Looked { state, challenge: Some(challenge).filter(|challenge| challenge.len() <= LONGEST_CHALLENGE) })
+    let states = responses.iter().map(read_image).collect::<Result<_, _>>()?;
+    Ok(Looked { states, challenge: challenge.filter(|challenge| challenge.len() <= LONGEST_CHALLENGE) })
 }
 
 /// One question: a HEAD, or a GET where the registry knows no HEAD, or names no digest in the answer to one.
@@ -148,7 +160,7 @@ async fn ask(
 }
 
 /// Logs in as the registry asked last time, before the registry asks again: two round trips less. `None`:
-/// that did not work, and [`image_digest`] will be asked for a login.
+/// that did not work, and [`image_digests`] will be asked for a login.
 pub async fn log_in_ahead(http: &impl Http, registry: &Registry, image: &ImageName, challenge: &str) -> Option<Login> {
     log_in(http, registry, image, &challenges(challenge)).await.ok().flatten()
 }
@@ -157,7 +169,8 @@ pub async fn log_in_ahead(http: &impl Http, registry: &Registry, image: &ImageNa
 /// next time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
-    pub state: ImageState,
+    /// Of each tag, in the order of the question.
+    pub states: Vec<ImageState>,
     /// Its `WWW-Authenticate`.
     pub challenge: Option<String>,
 }

@@ -4,7 +4,9 @@
 //! has, because people compare it with their own files, and compare by registry and repository.
 
 use crate::names::{BranchName, CommitSha, InvalidName, is_authority, is_hex, name, stored_as_text};
+use crate::nonempty::NonEmpty;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The registry that a name without a host means, as people write it; its API answers on another host.
@@ -131,19 +133,30 @@ impl fmt::Display for ImageRef {
 /// The longest template. A tag has 128 characters at most.
 const LONGEST_RULE: usize = 256;
 
-/// How CI names the image of a commit: a template with `{branch}`, `{sha}` and `{sha:N}`.
+/// How many digits of a commit tools write if nobody tells them: 7 is `git rev-parse --short` in a small repository and
+/// docker/metadata-action, 8 is GitLab's `CI_COMMIT_SHORT_SHA`, 10 and 12 are what Git writes in larger ones, 40 is all.
+const USUAL_DIGITS: [usize; 5] = [7, 8, 10, 12, 40];
+
+/// Somebody can make a commit with the same first digits on purpose, if these are fewer.
+const HARD_TO_FORGE: usize = 12;
+
+/// How CI names the image of a commit: a template with `{branch}`, and `{sha}`, `{sha:N}` or `{sha:N,M}`.
 ///
 /// A branch is written the way docker/metadata-action writes it: every run of characters that a tag may not
 /// have becomes one `-`. Two branches may become the same text, so the rule must name the commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagRule(Vec<Part>);
+pub struct TagRule {
+    parts: Vec<Part>,
+    /// How many digits of the commit's id a tag may have: each once, the fewest first.
+    digits: Vec<usize>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Literal(String),
     Branch,
-    /// The first digits of the commit's id: how many.
-    Sha(usize),
+    /// The first digits of the commit's id.
+    Sha,
 }
 
 impl TagRule {
@@ -154,7 +167,7 @@ impl TagRule {
         if template.len() > LONGEST_RULE {
             return Err(format!("it is longer than {LONGEST_RULE} characters"));
         }
-        let mut parts = Vec::new();
+        let (mut parts, mut digits) = (Vec::new(), Vec::new());
         let mut rest = template;
         while !rest.is_empty() {
             let (literal, after) = rest.split_once('{').map_or((rest, None), |(literal, after)| (literal, Some(after)));
@@ -168,52 +181,78 @@ impl TagRule {
             let (placeholder, after) = after.split_once('}').ok_or("a `{` has no `}`")?;
             parts.push(match placeholder.split_once(':') {
                 None if placeholder == "branch" => Part::Branch,
-                None if placeholder == "sha" => Part::Sha(40),
-                Some(("sha", digits)) => match digits.parse() {
-                    Ok(digits @ 7..=40) => Part::Sha(digits),
-                    _ => return Err("`{sha:N}` needs a number of digits from 7 to 40".to_owned()),
-                },
+                _ if placeholder.starts_with("sha") && !digits.is_empty() => {
+                    return Err("it may contain `{sha}` only once".to_owned());
+                }
+                None if placeholder == "sha" => {
+                    digits = USUAL_DIGITS.to_vec();
+                    Part::Sha
+                }
+                Some(("sha", list)) => {
+                    digits = read_digits(list)?;
+                    Part::Sha
+                }
                 _ => return Err("the placeholders are `{branch}`, `{sha}` and `{sha:7}`".to_owned()),
             });
             rest = after;
         }
-        if !parts.iter().any(|part| matches!(part, Part::Sha(_))) {
+        if digits.is_empty() {
             return Err("it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit".to_owned());
         }
-        Ok(Self(parts))
+        Ok(Self { parts, digits })
     }
 
-    /// The tag of a commit on a branch; if that is not a valid tag, the text that was made.
-    pub fn make(&self, branch: &BranchName, head: &CommitSha) -> Result<Tag, String> {
-        let made: String = self
-            .0
-            .iter()
-            .map(|part| match part {
+    /// The tags that a commit on a branch may have, the most digits first; if none is a valid tag, the shortest text
+    /// that was made.
+    pub fn make(&self, branch: &BranchName, head: &CommitSha) -> Result<NonEmpty<Tag>, String> {
+        let made = |digits: usize| -> String {
+            let text = self.parts.iter().map(|part| match part {
                 Part::Literal(text) => text.clone(),
                 Part::Branch => as_tag_text(branch.as_str()),
-                Part::Sha(digits) => head.as_str().chars().take(*digits).collect(),
-            })
-            .collect();
-        Tag::parse(&made).map_err(|_| made)
+                Part::Sha => head.as_str().chars().take(digits).collect(),
+            });
+            text.collect()
+        };
+        let tags = self.digits.iter().rev().filter_map(|digits| Tag::parse(&made(*digits)).ok());
+        NonEmpty::try_from(tags.collect::<Vec<_>>()).map_err(|_| made(self.digits.first().copied().unwrap_or_default()))
+    }
+
+    /// How many digits of a commit a tag has at most, if these are so few that somebody can make another commit with
+    /// the same tag on purpose.
+    pub fn too_few_digits(&self) -> Option<usize> {
+        self.digits.last().copied().filter(|most| *most < HARD_TO_FORGE)
     }
 }
 
-/// `{branch}-{sha:7}`.
+/// `7` or `7,12`.
+fn read_digits(list: &str) -> Result<Vec<usize>, String> {
+    let wrong = || "`{sha:N}` needs numbers of digits from 7 to 40, at most five".to_owned();
+    let digits: BTreeSet<usize> =
+        list.split(',').map(|one| one.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let is_good = digits.len() <= USUAL_DIGITS.len() && digits.iter().all(|digits| (7..=40).contains(digits));
+    if is_good { Ok(digits.into_iter().collect()) } else { Err(wrong()) }
+}
+
 /// As the catalog writes it.
 impl fmt::Display for TagRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|part| match part {
+        self.parts.iter().try_for_each(|part| match part {
             Part::Literal(text) => f.write_str(text),
             Part::Branch => f.write_str("{branch}"),
-            Part::Sha(40) => f.write_str("{sha}"),
-            Part::Sha(digits) => write!(f, "{{sha:{digits}}}"),
+            Part::Sha if self.digits == USUAL_DIGITS => f.write_str("{sha}"),
+            Part::Sha => {
+                let digits: Vec<String> = self.digits.iter().map(usize::to_string).collect();
+                write!(f, "{{sha:{}}}", digits.join(","))
+            }
         })
     }
 }
 
+/// `{branch}-{sha}`.
 impl Default for TagRule {
     fn default() -> Self {
-        Self(vec![Part::Branch, Part::Literal("-".to_owned()), Part::Sha(7)])
+        let parts = vec![Part::Branch, Part::Literal("-".to_owned()), Part::Sha];
+        Self { parts, digits: USUAL_DIGITS.to_vec() }
     }
 }
 
@@ -324,7 +363,8 @@ mod tests {
 
     fn made(rule: &str, branch: &str) -> Result<String, String> {
         let head = CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap();
-        TagRule::parse(rule).unwrap().make(&BranchName::parse(branch).unwrap(), &head).map(|tag| tag.to_string())
+        let tags = TagRule::parse(rule).unwrap().make(&BranchName::parse(branch).unwrap(), &head)?;
+        Ok(tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -342,14 +382,29 @@ mod tests {
         ] {
             assert_eq!(made("{branch}-{sha:7}", branch).as_deref(), Ok(tag), "{branch}");
         }
-        assert_eq!(TagRule::default(), TagRule::parse("{branch}-{sha:7}").unwrap());
+        assert_eq!(TagRule::default(), TagRule::parse("{branch}-{sha}").unwrap());
     }
 
     #[test]
     fn other_rules_work_too() {
         assert_eq!(made("sha-{sha:12}", "main").as_deref(), Ok("sha-0123456789ab"));
-        assert_eq!(made("{sha}", "main").as_deref(), Ok("0123456789abcdef0123456789abcdef01234567"));
+        assert_eq!(made("{sha:40}", "main").as_deref(), Ok("0123456789abcdef0123456789abcdef01234567"));
         assert_eq!(made("pre_{branch}.{branch}_{sha:8}x", "a/b").as_deref(), Ok("pre_a-b.a-b_01234567x"));
+    }
+
+    #[test]
+    fn a_tag_may_have_several_lengths() {
+        let all = "0123456789abcdef0123456789abcdef01234567 0123456789ab 0123456789 01234567 0123456";
+        assert_eq!(made("{sha}", "main").as_deref(), Ok(all));
+        assert_eq!(made("{sha:12, 7,12}", "main").as_deref(), Ok("0123456789ab 0123456"));
+        // What is too long for a tag is left out.
+        let long = "a".repeat(120);
+        assert_eq!(made("{branch}-{sha}", &long), Ok(format!("{long}-0123456")));
+        let shown = |rule: &str| TagRule::parse(rule).unwrap().to_string();
+        assert_eq!(shown("v{sha:7,8,10,12,40}"), "v{sha}");
+        assert_eq!(shown("{branch}_{sha:9,8}"), "{branch}_{sha:8,9}");
+        let few = |rule: &str| TagRule::parse(rule).unwrap().too_few_digits();
+        assert_eq!((few("{sha:7,11}"), few("{sha:7,12}"), few("{sha}")), (Some(11), None, None));
     }
 
     #[test]
@@ -368,9 +423,10 @@ mod tests {
         check("{branch}/{sha}", "an image tag cannot have '/'");
         check("{sha}}", "an image tag cannot have '}'");
         check("{sha", "a `{` has no `}`");
-        check("{sha:6}", "`{sha:N}` needs a number of digits from 7 to 40");
-        check("{sha:41}", "`{sha:N}` needs a number of digits from 7 to 40");
-        check("{sha:}", "`{sha:N}` needs a number of digits from 7 to 40");
+        for wrong in ["{sha:6}", "{sha:41}", "{sha:}", "{sha:7,}", "{sha:7;8}", "{sha:7,8,9,10,11,12}"] {
+            check(wrong, "`{sha:N}` needs numbers of digits from 7 to 40, at most five");
+        }
+        check("{sha:7}-{sha:40}", "it may contain `{sha}` only once");
         check("{commit}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
         check("{branch:3}{sha}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
         check("{{sha}}", "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
@@ -391,8 +447,9 @@ mod tests {
             if let Ok(branch) = BranchName::parse(&branch) {
                 let sha = CommitSha::parse(&sha).unwrap();
                 match TagRule::parse(&format!("{{branch}}-{{sha:{digits}}}")).unwrap().make(&branch, &sha) {
-                    Ok(tag) => {
-                        prop_assert!(Tag::parse(tag.as_str()).is_ok());
+                    Ok(tags) => {
+                        let tag = tags.first();
+                        prop_assert!(tags.rest().is_empty() && Tag::parse(tag.as_str()).is_ok());
                         prop_assert!(tag.as_str().ends_with(sha.as_str().get(..digits).unwrap()));
                     }
                     Err(made) => prop_assert!(Tag::parse(&made).is_err()),

@@ -96,6 +96,8 @@ limits! {
     write_gap = 1_000;
     /// A minute of Slack's limits, and of GitHub's, which are so many a minute.
     minute = 60_000;
+    /// In this time a person may be refused 20 times. Who is refused more often is not heard for as long.
+    refusals = 60_000;
 }
 
 impl Limits {
@@ -196,8 +198,10 @@ pub const SLACK_CALL: Duration = Duration::from_secs(5);
 pub const SPEAK_AGAIN: Duration = Duration::from_secs(1);
 /// How soon to look again whether the other role's call has arrived.
 pub const ARRIVES: Duration = Duration::from_millis(100);
-/// The store and Redis together get this long before the answer to Slack.
-pub const SAVE_LIMIT: Duration = Duration::from_secs(1);
+/// The store and Redis together get this long before the answer to Slack, and [`BUDGET`]: a second.
+pub const SAVE_LIMIT: Duration = Duration::from_millis(800);
+/// How long Redis gets to say whether a person was refused too often.
+pub const BUDGET: Duration = Duration::from_millis(200);
 /// How long after the sync's end we ask Argo CD to compare again. Argo CD compares right after a sync, but in whole
 /// seconds: that comparison may have the same second as the end, and then it may prove nothing. Its next one may be
 /// minutes away. One that begins a second later has a later second.

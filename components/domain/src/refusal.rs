@@ -226,10 +226,18 @@ pub enum Refusal {
     NoImage {
         /// The image.
         image: ImageName,
-        /// The tag that was tried.
+        /// The tag that was tried; of several, the shortest.
         tag: Tag,
+        /// Tags with more digits of the commit were tried, too.
+        longer: bool,
         /// The commit it would be of.
         head: Option<CommitSha>,
+    },
+    /// Tags of one commit with different numbers of digits are not one image.
+    ImagesDiffer {
+        image: ImageName,
+        /// What the registry has, the most digits first.
+        found: Vec<(Tag, Option<Digest>)>,
     },
     /// The registry names no digest, and something rests on knowing the image.
     NoDigest {
@@ -393,9 +401,11 @@ pub enum Refusal {
         /// How many have to.
         count: u8,
         /// Who may.
-        users: Vec<SlackUser>,
+        users: Box<[SlackUser]>,
         /// Or anyone of these groups.
-        groups: Vec<SlackGroup>,
+        groups: Box<[SlackGroup]>,
+        /// Whose approving reviews on GitHub count already.
+        reviewed: Box<[SlackUser]>,
         /// Until when.
         until: Timestamp,
         /// Others had agreed, but to something else.
@@ -531,6 +541,7 @@ impl Refusal {
         matches!(
             self,
             Self::NoImage { .. }
+                | Self::ImagesDiffer { .. }
                 | Self::RegistryNotNamed { .. }
                 | Self::Busy { .. }
                 | Self::ApplicationBusy { .. }

@@ -1,8 +1,9 @@
-//! Rate limits of the whole installation for calls to Slack and to GitHub, counted in Redis.
+//! Rate limits of the whole installation for calls to Slack and to GitHub, and of one person for what is refused,
+//! counted in Redis.
 
 use crate::key::PREFIX;
 use crate::seams::{Redis, StoreError};
-use domain::names::SlackChannel;
+use domain::names::{SlackChannel, SlackUser};
 use domain::time::millis;
 use std::time::Duration;
 
@@ -105,6 +106,28 @@ pub async fn quiet_github(world: &impl Redis, wait: Duration) {
     let _ = world.run("SET", &[&github_key(QUIET), "1", "PX", &millis(wait).max(1).to_string()]).await;
 }
 
+/// Refusals that a person gets in a minute.
+const REFUSALS: u64 = 20;
+
+/// Counts a refusal before there was a plan. What is refused costs calls to GitHub and Slack, which the whole
+/// installation shares. Without Redis nothing is counted.
+pub async fn count_refusal(world: &impl Redis, period: Duration, user: &SlackUser) {
+    let keys = [DUE, QUIET].map(|what| refusals_key(user, what));
+    let quiet = keys[1].clone();
+    if take_turn(world, period, keys, (REFUSALS, REFUSALS)).await.is_ok_and(|wait| !wait.is_zero()) {
+        let _ = world.run("SET", &[&quiet, "1", "NX", "PX", &millis(period).max(1).to_string()]).await;
+    }
+}
+
+/// Whether a person has had too many refusals. Without Redis nobody has.
+pub async fn is_quieted(world: &impl Redis, user: &SlackUser) -> bool {
+    world.number("EXISTS", &[&refusals_key(user, QUIET)]).await == Ok(Some(1))
+}
+
+fn refusals_key(user: &SlackUser, what: &str) -> String {
+    format!("{PREFIX}refusals/{user}/{what}")
+}
+
 fn github_key(what: &str) -> String {
     format!("{PREFIX}github/{what}")
 }
@@ -150,6 +173,25 @@ mod tests {
         assert!(may(Speech::Edit, Urgency::Progress));
         memory.pass(91);
         assert!(may(Speech::Post(&one), Urgency::First));
+    }
+
+    #[test]
+    fn who_is_refused_all_the_time_is_not_heard_for_a_minute() {
+        let memory = Memory::default();
+        let [one, other] = ["U1", "U2"].map(|user| SlackUser::parse(user).unwrap());
+        let refused = |times: usize| {
+            (0..times).for_each(|_| memory.run(count_refusal(&memory, secs(60), &one)));
+            memory.run(is_quieted(&memory, &one))
+        };
+        assert!(!refused(20));
+        assert!(refused(1));
+        assert!(!memory.run(is_quieted(&memory, &other)));
+        memory.pass(59);
+        assert!(refused(0));
+        memory.pass(2);
+        assert!(!refused(20), "a minute has room for twenty");
+        memory.redis_is_down.set(true);
+        assert!(!refused(40));
     }
 
     #[test]

@@ -196,8 +196,9 @@ mod tests {
                 head: None,
                 tag: target_plan().tag,
                 count: 2,
-                users: Vec::new(),
-                groups: Vec::new(),
+                users: Box::default(),
+                groups: Box::default(),
+                reviewed: Box::default(),
                 until: at(1000),
                 changed: None,
             };

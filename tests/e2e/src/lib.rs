@@ -36,7 +36,7 @@ pub fn limits() -> Value {
     json!({
         "webhook_patience": 1_500, "sync_taken": 30_000, "target_wait": 3_000, "target_retry": 100, "guardian": 400, "resume": 300, "watch": 4_000,
         "reload": 1_000, "poll": 200, "first_event": 1_500, "look_again": 400, "settle": 200, "edit_gap": 100,
-        "degraded_before": 3_000, "other_image": 3_000, "argocd_error": 3_000, "repeat": 500, "pods": 500, "minute": 6_000,
+        "degraded_before": 3_000, "other_image": 3_000, "argocd_error": 3_000, "repeat": 500, "pods": 500, "minute": 6_000, "refusals": 100,
         "read_again": 2_000, "group_age": 1,
     })
 }

@@ -210,7 +210,10 @@ impl Room {
             let name = key.strip_prefix("deploy-bot/").with_context(|| format!("I6: {key} in Redis"))?;
             let hint = ["in-flight", "news"].contains(&name);
             let first = name.split('/').next().unwrap_or_default();
-            ensure!(hint || ["lease", "edits", "posts", "github", "told"].contains(&first), "I6: {key} in Redis");
+            ensure!(
+                hint || ["lease", "edits", "posts", "github", "told", "refusals"].contains(&first),
+                "I6: {key} in Redis"
+            );
             // -2: it has just run out.
             let left: i64 = self.redis(&["PTTL", &key]).await?;
             ensure!(hint || left != -1, "I6: {key} stays in Redis for ever");

@@ -190,7 +190,9 @@ async fn lasts(room: &Room, what: &Lasting) -> Result<()> {
     let count = |name: &str| room.calls(0).iter().filter(|call| *call == name).count();
     match what.ending.stored {
         State::Failed => what.calls.iter().try_for_each(|call| {
-            let (tried, most) = (count(call), 6);
+            // Five tags are asked for side by side.
+            let at_once = if *call == "registry.head" { 5 } else { 1 };
+            let (tried, most) = (count(call).div_ceil(at_once), 6);
             ensure!((3..=most).contains(&tried), "{call} was asked {tried} times in 2 s");
             Ok(())
         })?,

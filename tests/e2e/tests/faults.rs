@@ -229,16 +229,17 @@ fn a_commit_that_was_submitted_too_quickly_is_made_after_a_pause() {
 
 // ---- the registry ----
 
+/// So many tags of a commit are asked for side by side.
+const TAGS: u32 = 5;
+
 #[test]
 fn the_registry_does_not_let_the_bot_in_and_nothing_was_changed() {
     room(async |room| {
         room.slack.lock().limits = None;
-        for (call, fault, words) in [
-            // A challenge that names no place to log in.
-            ("registry.head", status(401), "my credentials for it are missing or not accepted"),
-            ("registry.token", status(401), "my credentials for it are missing or not accepted"),
-        ] {
-            room.registry.fault(call, fault, 1);
+        // A challenge that names no place to log in, for each of the tags.
+        for (call, times) in [("registry.head", TAGS), ("registry.token", 1)] {
+            let words = "my credentials for it are missing or not accepted";
+            room.registry.fault(call, status(401), times);
             fails(room, words).await?;
         }
         room.registry.fault("registry.token", Fault::Instead(html()), u32::MAX);

@@ -627,6 +627,45 @@ fn an_image_pushed_again_after_the_request_needs_approval_again() {
     });
 }
 
+/// Attack: may push to the registry | pushes another image under a longer tag of the commit | refused, with both tags and images; if both are pushed, the asker is asked
+#[test]
+fn another_image_under_a_longer_tag_of_the_commit_is_not_deployed_unasked() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tag = room.tag("checkout", "feature/totals");
+        let head = room.github.lock().head("acme/checkout", "feature/totals").context("a head")?;
+        let all = format!("feature-totals-{head}");
+        let honest = room.registry.lock().push("acme/checkout", &tag);
+        let push = |tag: &str, kind| room.registry.lock().push_as("acme/checkout", tag, kind);
+        let other = push(&all, Kind::DockerManifest);
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let refused = room.says("they are not the same image").await?;
+        for part in [&all, &tag, short(&honest), short(&other)] {
+            ensure!(refused.contains(part), "{part} is not in {refused}");
+        }
+        room.all_told().await?;
+        ensure!(room.commits() == before, "nothing is committed");
+
+        // The same image under both: the tag with the most digits is written.
+        room.registry.lock().retag("acme/checkout", &tag, &all);
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        ensure!(String::from_utf8(room.file("checkout/values.yaml"))?.contains(&all));
+
+        // Another image of the commit, under a tag that was never deployed.
+        let twelve = format!("feature-totals-{}", &head[..12]);
+        push(&twelve, Kind::DockerList);
+        for tag in [&tag, &all] {
+            room.registry.lock().retag("acme/checkout", &twelve, tag);
+        }
+        room.registry.lock().remove_tag("acme/checkout", &all);
+        room.alice("checkout 42").await;
+        room.says("has changed: it was").await?;
+        room.all_told().await
+    });
+}
+
 /// Attack: may push to the GitOps repository | pushes something that rides along after the request | approval is asked again
 #[test]
 fn a_commit_pushed_after_the_request_needs_approval_again() {
@@ -1093,6 +1132,38 @@ fn what_phones_and_pages_make_of_a_command_is_understood() {
         room.says("that link is to acme/payments#42").await?;
         room.alice("checkout 42 to nowhere").await;
         room.says("has no environment `nowhere`").await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: a member | types without end what is refused | is not heard for a minute; nothing is stored or asked, and the others deploy
+#[test]
+fn who_is_refused_without_end_is_not_heard_and_holds_nobody_up() {
+    let mut limits = limits();
+    limits["refusals"] = json!(60_000);
+    room_with(Options { limits: Some(limits), ..Options::default() }, async |room| -> Result<()> {
+        let tries = async |text: &str| -> Result<u32> {
+            for n in 0..60 {
+                let answer = room.alice(text).await;
+                if answer.body.contains("more than 20 of your requests") {
+                    return Ok(n);
+                }
+                room.nothing_left().await?;
+            }
+            Err(anyhow::anyhow!("60 requests were read"))
+        };
+        let heard = tries("nosuch 1").await?;
+        ensure!(heard > 20, "{heard} were read");
+        let (begun, keys) = (room.journal.mark("quiet"), room.keys().await?);
+        for text in ["checkout 42", "status", "history nosuch"] {
+            ensure!(room.alice(text).await.body.contains("more than 20 of your requests"), "{text} was read");
+        }
+        let help = room.alice("help").await.body;
+        ensure!(help.contains("/deploy help rollback"), "{help}");
+        let asked: Vec<String> = room.calls(begun).into_iter().filter(|call| !call.starts_with("bot.")).collect();
+        ensure!(asked.is_empty() && room.keys().await? == keys, "{asked:?}, or something was stored");
+        room.bob("payments 7").await;
+        room.says("is live").await?;
         room.all_told().await
     });
 }

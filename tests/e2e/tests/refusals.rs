@@ -362,7 +362,7 @@ fn an_image_that_is_not_there() {
         let tag = room.tag("checkout", "feature/totals");
         room.registry.lock().remove_tag("acme/checkout", &tag);
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: there is no image `feature-totals-<sha>` in `registry.test/acme/checkout` yet (commit `<sha>`). Wait until CI has built it, then try again.
+        :no_entry: *checkout #42*  not deployed: there is no image `feature-totals-<sha>` in `registry.test/acme/checkout` yet, nor one with more digits of the commit (commit `<sha>`). Wait until CI has built it, then try again.
         asked by @alice
         [Retry]
         ");

@@ -3,6 +3,7 @@
 //! Most of these tests stop right after the registry's answer, because the values file has no place for a
 //! tag. A refusal that names the values file means that the image was found, and is quicker than a deploy.
 
+use crate::conversation::catalog;
 use anyhow::Result;
 use e2e::{PATIENCE, Room, limits, room, room_with};
 use fakes::Fault;
@@ -11,8 +12,9 @@ use sandbox::{Options, world};
 
 const REPOSITORY: &str = "acme/checkout";
 
-/// A room where nobody may deploy checkout for want of a tag in its values file.
+/// A room where nobody may deploy checkout for want of a tag in its values file, and where one tag is asked for.
 fn stop_behind_the_question(room: &Room) {
+    catalog(room, "", "    tag: '{branch}-{sha:7}'\n");
     room.slack.lock().limits = None;
     room.github.lock().repo(world::GITOPS).file("checkout/values.yaml", "replicaCount: 1\n");
 }

@@ -1,13 +1,13 @@
 //! The gate `reviews`: who has approved what on GitHub, through the real components.
 
-use crate::conversation::{asks, catalog, deploys, hurry};
+use crate::conversation::{asks, catalog, deploys, hurry, says};
 use crate::refusals::refused;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, room};
 use fakes::github::ReviewState;
 use fakes::github::ReviewState::{Approved, ChangesRequested, Commented, Dismissed};
 use sandbox::Sandbox;
-use sandbox::world::{self, BOB};
+use sandbox::world::{self, ALICE, BOB, CAROL};
 
 const REPO: &str = "acme/checkout";
 
@@ -88,5 +88,66 @@ fn a_rollback_needs_no_new_review() {
             String::from_utf8_lossy(&file).contains(&first).then_some(())
         };
         room.until("the first version", PATIENCE, back).await
+    });
+}
+
+/// Attack: may deploy one app | counts a review on GitHub as an approval, alone, twice, or of an older commit | one approval is given in Slack, each person counts once, and the review is of the newest commit
+#[test]
+fn a_review_on_github_counts_as_an_approval_beside_one_in_slack() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let people = format!("people: {{ {BOB}: bob, {CAROL}: carol }}");
+        let approvals =
+            format!("    approvals: {{ count: 2, users: [{BOB}, {CAROL}], github_reviews: true, {people} }}\n");
+        catalog(room, "", &approvals);
+        let apps = asks(room, BOB, "apps", REPO).await?;
+        ensure!(apps.contains("2 approvals, reviews on GitHub count"), "{apps}");
+
+        // An approval of what was there before counts for nothing.
+        review(room, "bob", Approved);
+        let tag = room.builds("checkout", "feature/totals", "alice");
+        room.alice("checkout 42").await;
+        let wanted = says(room, "needs 2 approvals").await?;
+        ensure!(!room.slack.lock().render_edit(wanted.now()).contains("On GitHub"), "nobody reviewed this");
+        room.all_told().await?;
+        room.press(ALICE, &wanted, "reject").await;
+        says(room, "rejected by").await?;
+
+        // Both of them on GitHub, and nobody here.
+        review(room, "bob", Approved);
+        review(room, "carol", Approved);
+        room.alice("checkout 42").await;
+        says(room, "On GitHub approved by @bob and @carol; one approval has to be here.").await?;
+        room.all_told().await?;
+        review(room, "carol", Dismissed);
+        room.alice("checkout 42").await;
+        let wanted = says(room, "On GitHub approved by @bob; one approval has to be here.").await?;
+        room.all_told().await?;
+
+        // The same person twice is one.
+        let before = room.commits();
+        room.press(BOB, &wanted, "approve").await;
+        says(room, "Approved by @bob so far").await?;
+        ensure!(room.commits() == before, "one of two");
+        room.press(CAROL, &wanted, "approve").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains(&tag), "{live}");
+        room.all_told().await?;
+
+        // One here and one there.
+        room.builds("checkout", "feature/totals", "alice");
+        review(room, "bob", Approved);
+        room.alice("checkout 42").await;
+        let wanted = says(room, "On GitHub approved by @bob; one approval has to be here.").await?;
+        room.all_told().await?;
+        room.press(CAROL, &wanted, "approve").await;
+        room.says("is live").await?;
+        room.all_told().await?;
+        let commits = room.github.lock().commits(world::GITOPS, "main");
+        let newest = commits.iter().find(|commit| commit.message.contains("Approved-By")).context("a commit")?;
+        for user in [BOB, CAROL] {
+            ensure!(newest.message.contains(&format!("Approved-By: {user}")), "{}", newest.message);
+        }
+        Ok(())
     });
 }

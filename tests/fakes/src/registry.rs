@@ -177,6 +177,15 @@ impl Registry {
         digest
     }
 
+    /// Gives the image of a tag another tag, too.
+    pub fn retag(&mut self, repository: &str, tag: &str, other: &str) {
+        if let Some(found) = self.repositories.get_mut(repository)
+            && let Some(digest) = found.tags.get(tag).cloned()
+        {
+            found.tags.insert(other.to_owned(), digest);
+        }
+    }
+
     /// Takes a tag away; its manifest stays.
     pub fn remove_tag(&mut self, repository: &str, tag: &str) {
         if let Some(found) = self.repositories.get_mut(repository) {

@@ -7,7 +7,9 @@ use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
 use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, Shown, StopFact};
+use domain::deployment::{
+    Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, Shown, StopFact, approvals_missing,
+};
 use domain::image::Tag;
 use domain::limits;
 use domain::message;
@@ -120,6 +122,8 @@ struct Proposal {
     tag: Tag,
     shown: Shown,
     needed: u8,
+    /// Whose reviews on GitHub count.
+    reviewed: Box<[SlackUser]>,
     until: Timestamp,
 }
 
@@ -157,7 +161,7 @@ async fn record<W: World>(
     let (world, user) = (ask.cx.world, &ask.asker.user);
     let before: ApprovalsFact = store::load_fact(world, of).await?.unwrap_or_default();
     let mine = Approval { user: user.clone(), at: world.now() };
-    let (votes, verdict) = count(&before, mine, vote, proposal.needed);
+    let (votes, verdict) = count(&before, mine, vote, (proposal.needed, &proposal.reviewed));
     let is_new = votes != before;
     if is_new {
         lease.ensure(limits::WRITE).await?;
@@ -218,9 +222,11 @@ async fn show<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, facts: &Facts) -
 fn proposal(facts: &Facts) -> Option<Proposal> {
     let request = facts.request.clone()?;
     let End::Refused { refusal, plan } = &facts.end.as_ref()?.end else { return None };
-    let Some(Refusal::NeedsApproval { target, head, tag, count, until, .. }) = refusal.read() else { return None };
+    let Some(Refusal::NeedsApproval { target, head, tag, count, reviewed, until, .. }) = refusal.read() else {
+        return None;
+    };
     let shown = plan.as_deref()?.into();
-    Some(Proposal { request, target: *target, head, tag, shown, needed: count, until })
+    Some(Proposal { request, target: *target, head, tag, shown, needed: count, reviewed, until })
 }
 
 /// The asker may withdraw the request, but not approve it. `None`: the vote is somebody else's.
@@ -243,9 +249,17 @@ enum Verdict {
 }
 
 /// Each person approves once, one rejection ends it, and neither changes what is decided already.
-fn count(before: &ApprovalsFact, mine: Approval, vote: Vote, needed: u8) -> (ApprovalsFact, Verdict) {
+fn count(
+    before: &ApprovalsFact,
+    mine: Approval,
+    vote: Vote,
+    (needed, reviewed): (u8, &[SlackUser]),
+) -> (ApprovalsFact, Verdict) {
     let mut votes = before.clone();
-    let missing = |votes: &ApprovalsFact| usize::from(needed).saturating_sub(votes.given.len());
+    let missing = |votes: &ApprovalsFact| {
+        let given: Vec<SlackUser> = votes.given.iter().map(|given| given.user.clone()).collect();
+        approvals_missing(needed, &given, reviewed)
+    };
     if votes.rejected.is_none() && missing(&votes) > 0 {
         match vote {
             Vote::Reject => votes.rejected = Some(mine),
@@ -304,8 +318,9 @@ mod tests {
             head: Some(sha('a')),
             tag: target_plan().tag,
             count: 2,
-            users: vec![user("U2")],
-            groups: Vec::new(),
+            users: vec![user("U2")].into(),
+            groups: Box::default(),
+            reviewed: Box::default(),
             until: at(60),
             changed: None,
         };
@@ -363,7 +378,11 @@ mod tests {
     #[test]
     fn each_vote_counts_once_until_it_is_decided() {
         let check = |before: ApprovalsFact, by: &str, vote, after: ApprovalsFact, verdict: Verdict| {
-            assert_eq!(count(&before, approval(by), vote, 2), (after, verdict), "{by}: {vote:?} after {before:?}");
+            assert_eq!(
+                count(&before, approval(by), vote, (2, &[])),
+                (after, verdict),
+                "{by}: {vote:?} after {before:?}"
+            );
         };
         let rejected = |by: &str| Verdict::Rejected { by: user(by) };
         let waits = |missing| Verdict::Waits { missing };
@@ -383,7 +402,7 @@ mod tests {
 
     #[test]
     fn fewer_approvals_in_the_catalog_do_not_undo_a_decision() {
-        let (after, verdict) = count(&votes(&["U2", "U3"], None), approval("U4"), Vote::Approve, 1);
+        let (after, verdict) = count(&votes(&["U2", "U3"], None), approval("U4"), Vote::Approve, (1, &[]));
         assert_eq!((after, verdict), (votes(&["U2", "U3"], None), Verdict::Approved));
     }
 

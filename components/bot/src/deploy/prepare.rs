@@ -14,7 +14,7 @@ use domain::deployment::{
     CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
     TargetPlan, folder, is_below,
 };
-use domain::image::{Digest, ImageName, ImageRef};
+use domain::image::{Digest, ImageName, Tag};
 use domain::limits;
 use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
@@ -80,7 +80,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         folders: &folders,
         app_repo: &site.app.repo,
         reference: &reference,
-        reviews: site.environment.gates.reviews.is_some(),
+        reviews: site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
     let snapshot = cx.read(async || github::snapshot(cx.world, &cx.settings.github, &question).await);
@@ -168,22 +168,29 @@ async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Optio
     within(cx.world, limits::LOGIN_AHEAD, login).await.flatten()
 }
 
-/// What the registry knows of an image, if that registry may be asked. How the registry asked for a login is remembered for the next time.
-async fn look_for<W: World>(cx: &Context<'_, W>, image: &ImageRef, login: Option<Login>) -> Result<ImageState, Stop> {
+/// What the registry knows of these tags of an image, if that registry may be asked. How the registry asked for a login is
+/// remembered for the next time.
+async fn look_for<W: World>(
+    cx: &Context<'_, W>,
+    image: &ImageName,
+    tags: &NonEmpty<Tag>,
+    login: Option<Login>,
+) -> Result<Vec<ImageState>, Stop> {
     let registry = &cx.settings.registry;
-    if !registry.has(&image.name) {
+    if !registry.has(image) {
         let variable = registry.free_variable().map(str::to_owned);
-        return Err(Refusal::RegistryNotNamed { image: image.name.clone(), variable }.into());
+        return Err(Refusal::RegistryNotNamed { image: image.clone(), variable }.into());
     }
-    let looked = cx.read(async || registry::image_digest(cx.world, registry, image, login.clone()).await).await?;
+    let look = async || registry::image_digests(cx.world, registry, image, tags, login.clone()).await;
+    let looked = cx.read(look).await?;
     if let Some(challenge) = looked.challenge {
         let challenge = RegistryChallenge { challenge };
         // A hint: without it the registry is asked as if for the first time.
-        if let Err(error) = store::save_key(cx.world, LastChallenge(image.name.host()), &challenge).await {
+        if let Err(error) = store::save_key(cx.world, LastChallenge(image.host()), &challenge).await {
             cx.world.log(Line::error("login_not_remembered").of(cx.id).with("cause", error.why()));
         }
     }
-    Ok(looked.state)
+    Ok(looked.states)
 }
 
 /// Source, tag, image, edit. `begun`: the plan of an attempt that may still land. Its version may not change.
@@ -218,28 +225,33 @@ async fn wanted<W: World>(
     login: Option<Login>,
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
     let cx = site.cx;
-    let Wanted { source, image, deployed } = versions::wanted(site, snapshot).await?;
-    let looked = look_for(cx, &image, login);
-    let state = match (&site.request.words.what, &deployed) {
+    let Wanted { source, image, tags, deployed } = versions::wanted(site, snapshot).await?;
+    // In a box, because futures of futures are too deep for the compiler otherwise.
+    let looked = Box::pin(look_for_one(cx, &image, &tags, login));
+    // Of the same commit, whatever its tag was.
+    let deployed = tags.iter().find_map(|tag| deployed.of(tag));
+    let found = match (&site.request.words.what, deployed) {
         // What ran is known without the registry, and is needed now.
         (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, looked).await {
             Some(Err(Stop::End(End::Failed { .. }))) | None => {
                 cx.world.log(Line::error("registry_not_waited_for").of(cx.id).with("image", image.to_string()));
-                ImageState::Found(Some(known.clone()))
+                Some((tags.first(), Some(known.clone())))
             }
-            Some(state) => state?,
+            Some(found) => found?,
         },
         _ => looked.await?,
     };
-    let ImageState::Found(digest) = state else {
-        return Err(Refusal::NoImage { image: image.name, tag: image.tag, head: source.head }.into());
+    let Some((tag, digest)) = found else {
+        let shortest = tags.rest().last().unwrap_or(tags.first()).clone();
+        let longer = !tags.rest().is_empty();
+        return Err(Refusal::NoImage { image, tag: shortest, longer, head: source.head }.into());
     };
-    let environment = site.environment;
+    let (environment, tag, deployed) = (site.environment, tag.clone(), deployed.cloned());
     let plan = TargetPlan {
         target: site.target.clone(),
         source,
-        image: image.name,
-        tag: image.tag,
+        image,
+        tag,
         before: None,
         digest,
         files: environment.files.clone(),
@@ -322,6 +334,28 @@ async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileSta
     };
     let text = catalog::exact_text(cx, blob, text.as_deref(), *size).await?;
     Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
+}
+
+/// Which of the tags the image has: the one with the most digits. If there are several, they have to be one image.
+async fn look_for_one<'t, W: World>(
+    cx: &Context<'_, W>,
+    image: &ImageName,
+    tags: &'t NonEmpty<Tag>,
+    login: Option<Login>,
+) -> Result<Option<(&'t Tag, Option<Digest>)>, Stop> {
+    let states = look_for(cx, image, tags, login).await?;
+    let found = tags.iter().zip(states).filter_map(|(tag, state)| match state {
+        ImageState::Found(digest) => Some((tag, digest)),
+        ImageState::Missing => None,
+    });
+    let found: Vec<_> = found.collect();
+    let differs =
+        found.iter().any(|(_, digest)| digest.is_none() || found.first().is_some_and(|(_, first)| digest != first));
+    if differs && found.len() > 1 {
+        let found = found.into_iter().map(|(tag, digest)| (tag.clone(), digest)).collect();
+        return Err(Refusal::ImagesDiffer { image: image.clone(), found }.into());
+    }
+    Ok(found.into_iter().next())
 }
 
 /// What would be committed.

@@ -10,13 +10,14 @@ use domain::command::{Version, What};
 use domain::deployment::{
     Change, ChangesFact, CommittedFact, Facts, Reference, RequestFact, Source, State, TargetPlan,
 };
-use domain::image::{Digest, ImageRef, Tag};
+use domain::image::{ImageName, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
+use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, OurImage};
 use futures::future::join_all;
-use store::{Current, History, Images, Live, RolledBackVersions, StoreError};
+use store::{Current, DeployedImages, History, Images, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
 pub(super) type Past = [(TargetPlan, Facts)];
@@ -24,14 +25,20 @@ pub(super) type Past = [(TargetPlan, Facts)];
 /// What is to run.
 pub(super) struct Wanted {
     pub(super) source: Source,
-    pub(super) image: ImageRef,
-    /// The image that was deployed under this tag before, if it was.
-    pub(super) deployed: Option<Digest>,
+    pub(super) image: ImageName,
+    /// The tags that it may have, see [`TagRule::make`](domain::image::TagRule::make).
+    pub(super) tags: NonEmpty<Tag>,
+    /// The images that were deployed before.
+    pub(super) deployed: DeployedImages,
 }
 
 impl From<TargetPlan> for Wanted {
     fn from(plan: TargetPlan) -> Self {
-        Self { image: plan.image_ref(), source: plan.source, deployed: plan.digest }
+        let mut deployed = DeployedImages::default();
+        if let Some(digest) = &plan.digest {
+            deployed.deployed(&plan.tag, digest);
+        }
+        Self { source: plan.source, image: plan.image, tags: NonEmpty::one(plan.tag), deployed }
     }
 }
 
@@ -54,10 +61,9 @@ pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) ->
     let source = source(snapshot, request, site.app)?;
     still_head(request, &source)?;
     let Some(head) = &source.head else { return Err(Stop::Leave("a branch without a commit")) };
-    let tag = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
-    let images = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
-    let deployed = images.of(&tag).cloned();
-    Ok(Wanted { source, image: ImageRef { name: site.app.image.clone(), tag }, deployed })
+    let tags = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
+    let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
+    Ok(Wanted { source, image: site.app.image.clone(), tags, deployed })
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.

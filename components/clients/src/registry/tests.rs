@@ -40,11 +40,22 @@ fn registry() -> Registry {
 
 type Outcome = Result<ImageState, Fault>;
 
+/// Asks for one tag.
+async fn image_digest(
+    http: &impl Http,
+    registry: &Registry,
+    image: &ImageRef,
+    ahead: Option<Login>,
+) -> Result<(ImageState, Option<String>), Fault> {
+    let looked = image_digests(http, registry, &image.name, &NonEmpty::one(image.tag.clone()), ahead).await?;
+    Ok((looked.states.into_iter().next().unwrap(), looked.challenge))
+}
+
 /// The outcome, and every request in one line.
 fn run(registry: &Registry, name: &str, answers: Vec<Result<Response, HttpError>>) -> (Outcome, Vec<String>) {
     let script = Script::new(answers);
     let (looked, sent) = script.run(image_digest(&script, registry, &image(name), None));
-    (looked.map(|looked| looked.state), sent.iter().map(line).collect())
+    (looked.map(|(state, _)| state), sent.iter().map(line).collect())
 }
 
 fn cause(outcome: Outcome) -> Cause {
@@ -153,7 +164,7 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
             image_digest(&script, &registry(), &image, ahead).await
         };
         let (looked, sent) = script.run(looked);
-        (looked.unwrap().challenge, sent.iter().map(line).collect::<Vec<_>>().join("\n"))
+        (looked.unwrap().1, sent.iter().map(line).collect::<Vec<_>>().join("\n"))
     };
     let token = || answer(200, &[], r#"{"token":"t0ken"}"#);
     let (challenge, asked) = run(last_time, vec![token(), there()]);
@@ -190,9 +201,38 @@ fn a_login_ahead_of_the_question_saves_two_round_trips() {
         let ahead = log_in_ahead(&script, &registry(), &image.name, last_time).await;
         image_digest(&script, &registry(), &image, ahead).await
     });
-    assert_eq!((looked.unwrap().state, sent.len()), (ImageState::Missing, 3));
+    assert_eq!((looked.unwrap().0, sent.len()), (ImageState::Missing, 3));
     let elsewhere = r#"Bearer realm="https://evil.example/token""#;
     assert_eq!(run(elsewhere, vec![there()]).1.lines().count(), 1, "credentials go nowhere else");
+}
+
+#[test]
+fn several_tags_of_an_image_are_asked_for_side_by_side_with_one_login() {
+    let basic = r#"Basic realm="https://ghcr.io/",service="ghcr.io""#;
+    let tags = ["main-abc1234ff", "main-abc1234f", "main-abc1234"].map(|tag| Tag::parse(tag).unwrap()).to_vec();
+    let tags = NonEmpty::try_from(tags).unwrap();
+    let image = ImageName::parse("ghcr.io/acme/checkout").unwrap();
+    let missing = || answer(404, &[], "");
+    let run = |ahead: bool, answers: Vec<Result<Response, HttpError>>| {
+        let script = Script::new(answers);
+        let (looked, sent) = script.run(async {
+            let ahead = if ahead { log_in_ahead(&script, &registry(), &image, basic).await } else { None };
+            image_digests(&script, &registry(), &image, &tags, ahead).await
+        });
+        (looked.map(|looked| looked.states), sent.len())
+    };
+    let found = || ImageState::Found(Some(Digest::parse(DIGEST).unwrap()));
+    let states = vec![ImageState::Missing, found(), ImageState::Missing];
+    assert_eq!(run(true, vec![missing(), there(), missing()]), (Ok(states.clone()), 3));
+    let asked = || challenge(basic);
+    let all = vec![asked(), asked(), asked(), missing(), there(), missing()];
+    assert_eq!(run(false, all), (Ok(states), 6));
+    // All are missing: perhaps only because of the login.
+    let none = vec![missing(), missing(), missing(), asked(), asked(), asked(), there(), there(), there()];
+    assert_eq!(run(true, none), (Ok(vec![found(), found(), found()]), 9));
+    // One that nobody knows of could be another image.
+    let (outcome, _) = run(true, vec![there(), answer(500, &[], ""), missing()]);
+    assert!(outcome.is_err());
 }
 
 #[test]

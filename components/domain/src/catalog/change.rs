@@ -288,7 +288,13 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 17] {
     let Environment { mirrors, verify_running, sync, watch, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
-        format!("{} of {} within {}s", approvals.count, people(&approvals.by), approvals.expires.as_secs())
+        let reviewers = approvals.reviewers.iter().map(|(user, login)| format!(" {user}={login}"));
+        let reviewers = if approvals.reviewers.is_empty() {
+            String::new()
+        } else {
+            format!(" reviews of{}", reviewers.collect::<String>())
+        };
+        format!("{} of {} within {}s{reviewers}", approvals.count, people(&approvals.by), approvals.expires.as_secs())
     });
     [
         ("allow", allowed(&gates.allow)),

@@ -108,6 +108,13 @@ gates! {
     }
 }
 
+impl Gates {
+    /// Whether the reviews of the pull request have to be known.
+    pub fn want_reviews(&self) -> bool {
+        self.reviews.is_some() || self.approvals.as_ref().is_some_and(|approvals| !approvals.reviewers.is_empty())
+    }
+}
+
 /// One gate, as a value of the catalog. `Default`: the catalog does not name the gate.
 trait Gate: Default {
     /// What the check looks at: [`Asked`] or [`Case`].

@@ -8,7 +8,7 @@ use super::plan::TargetPlan;
 use super::voice::Place;
 use super::watched::{ApplicationWatch, LastWord, OutcomeFact, WatchFact};
 use crate::limits::Limits;
-use crate::names::ArgoApplication;
+use crate::names::{ArgoApplication, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
 use std::time::Duration;
@@ -76,6 +76,12 @@ impl State {
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Accepted | Self::Committing | Self::Committed | Self::Relayed | Self::Syncing)
     }
+}
+
+/// How many people have to agree in Slack still. `given`: who did, each once; `reviewed`: whose reviews on GitHub count.
+pub fn approvals_missing(count: u8, given: &[SlackUser], reviewed: &[SlackUser]) -> usize {
+    let others = reviewed.iter().filter(|one| !given.contains(one)).count();
+    usize::from(count).saturating_sub(given.len().saturating_add(others)).max(usize::from(given.is_empty()))
 }
 
 impl Facts {
@@ -151,8 +157,10 @@ impl Facts {
     /// Whether enough people have agreed to what was refused for want of that: then it goes on as another
     /// deployment, in the same message.
     pub fn is_approved(&self) -> bool {
-        self.approvals_needed().zip(self.approvals.as_ref()).is_some_and(|(count, approvals)| {
-            approvals.rejected.is_none() && approvals.given.len() >= usize::from(count)
+        self.approvals.as_ref().is_some_and(|approvals| {
+            let given: Vec<SlackUser> = approvals.given.iter().map(|approval| approval.user.clone()).collect();
+            let missing = |(count, reviewed): (u8, Box<[SlackUser]>)| approvals_missing(count, &given, &reviewed);
+            approvals.rejected.is_none() && self.approvals_needed().map(missing) == Some(0)
         })
     }
 
@@ -161,9 +169,9 @@ impl Facts {
         self.approvals_needed().is_some()
     }
 
-    fn approvals_needed(&self) -> Option<u8> {
-        let Refusal::NeedsApproval { count, .. } = self.refused()? else { return None };
-        Some(count)
+    fn approvals_needed(&self) -> Option<(u8, Box<[SlackUser]>)> {
+        let Refusal::NeedsApproval { count, reviewed, .. } = self.refused()? else { return None };
+        Some((count, reviewed))
     }
 
     /// What is committed, or what people are asked to approve.

@@ -63,6 +63,13 @@ pub fn not_accepted() -> String {
         .to_owned()
 }
 
+/// The person was refused so often that nothing more is read.
+pub fn refused_too_often() -> String {
+    "I had to refuse more than 20 of your requests within a minute, so I don't read more of them for a minute. \
+     `/deploy help` lists what you can type."
+        .to_owned()
+}
+
 /// How commands are typed: all of them in a line each, or one with examples.
 pub fn help(about: Option<Verb>) -> String {
     let line = |typed: &str, meaning: &str| format!("\n• {}: {}", code(typed), escape(meaning));
@@ -245,6 +252,15 @@ pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops:
             })
             .collect();
         lines.push(format!("*{}* ({}): {}", app.name, app.repo, escape(&environments.join("; "))));
+        if let Some(digits) = app.tag_rule.too_few_digits() {
+            lines.push(format!(
+                ":warning: {} has only {digits} digits of the commit: who may push can make another commit with that tag. \
+                 Use {} or {}.",
+                code(app.tag_rule.to_string()),
+                code("{sha:12}"),
+                code("{sha}")
+            ));
+        }
         for (name, environment) in &app.environments {
             let of_it: Vec<_> =
                 seen.iter().filter(|(target, ..)| target.app == app.name && target.environment == *name).collect();

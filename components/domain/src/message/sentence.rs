@@ -7,7 +7,7 @@ use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::ChecksState;
-use crate::image::Digest;
+use crate::image::{Digest, Tag};
 use crate::names::GitHubLogin;
 use crate::refusal::{MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
@@ -119,9 +119,22 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::RegistryNotNamed { image, .. } => {
             format!("I may not ask the registry {} for {}.", code(image.host()), code(image))
         }
-        Refusal::NoImage { image, tag, head } => {
+        Refusal::NoImage { image, tag, longer, head } => {
             let commit = head.as_ref().map(|head| format!(" (commit {})", code(head.short()))).unwrap_or_default();
-            format!("there is no image {} in {} yet{commit}.", code(tag), code(image))
+            let longer = if *longer { ", nor one with more digits of the commit" } else { "" };
+            format!("there is no image {} in {} yet{longer}{commit}.", code(tag), code(image))
+        }
+        Refusal::ImagesDiffer { image, found } => {
+            let shown = |(tag, digest): &(Tag, Option<Digest>)| match digest {
+                Some(digest) => format!("{} is {}", code(tag), code(digest.short())),
+                None => format!("{} has no digest", code(tag)),
+            };
+            let shown: Vec<String> = found.iter().map(shown).collect();
+            format!(
+                "{} has several tags of this commit, and they are not the same image: {}.",
+                code(image),
+                shown.join(", ")
+            )
         }
         Refusal::NoDigest { target, image } => {
             format!("the registry names no digest of {}, so nobody could say which image {target} gets.", code(image))
@@ -212,12 +225,19 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 some(&paths, "and")
             )
         }
-        Refusal::NeedsApproval { tag, count, users, groups, changed, .. } => {
+        Refusal::NeedsApproval { tag, count, users, groups, reviewed, changed, .. } => {
             let since = changed.as_ref().map(|changed| format!(" {}", since_approved(changed))).unwrap_or_default();
             let groups = groups.iter().map(|group| format!("<!subteam^{group}>"));
             let by: Vec<String> = groups.chain(users.iter().map(|user| format!("<@{user}>"))).collect();
             let needs = counted(u32::from(*count), "approval");
-            format!("{} needs {needs} by {}.{since}", code(tag), some(&by, "or"))
+            let reviewed: Vec<String> = reviewed.iter().map(|user| format!("<@{user}>")).collect();
+            let reviewed = match reviewed.as_slice() {
+                [] => String::new(),
+                some_of_them => {
+                    format!(" On GitHub approved by {}; one approval has to be here.", some(some_of_them, "and"))
+                }
+            };
+            format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
         }
         Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
@@ -329,6 +349,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             "Ask whoever runs me: all four variables that could name it name another registry."
         }
         Refusal::NoImage { .. } => "Wait until CI has built it, then try again.",
+        Refusal::ImagesDiffer { .. } => {
+            "Find out who pushed which, delete the wrong one, or name one length in the catalog: `tag: '{branch}-{sha:12}'`."
+        }
         Refusal::Hydrated { .. } => "Give the application a plain source, without `sourceHydrator`, then try again.",
         Refusal::NotFollowed { repo, branch, .. } => {
             return format!(

@@ -99,6 +99,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::RegistryNotNamed { .. } => "registry not named",
         Refusal::NoImage { .. } => "no image",
         Refusal::NoValuesFile { .. } => "no values file",
+        Refusal::ImagesDiffer { .. } => "images differ",
         Refusal::NoDigest { .. } => "no digest",
         Refusal::ImageMoved { .. } => "image moved",
         Refusal::Edit { .. } => "edit",
@@ -139,7 +140,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 51, "one of each");
+    assert_eq!(names.len(), 52, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -180,6 +181,8 @@ fn every_refusal_says_why_and_what_to_do() {
     registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me to set `registry2_url` to `https://acme.azurecr.io`, then try again.
     registry not named: not deployed: I may not ask the registry `acme.azurecr.io` for `acme.azurecr.io/checkout`. Ask whoever runs me: all four variables that could name it name another registry.
     no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    no image: not deployed: there is no image `faster-cart-aaaaaaa` in `ghcr.io/acme/checkout` yet, nor one with more digits of the commit (commit `aaaaaaa`). Wait until CI has built it, then try again.
+    images differ: not deployed: `ghcr.io/acme/checkout` has several tags of this commit, and they are not the same image: `faster-cart-aaaaaaaaaaaa` is `sha256:111111111111`, `faster-cart-aaaaaaa` is `sha256:222222222222`, `faster-cart-aaaaaaaa` has no digest. Find out who pushed which, delete the wrong one, or name one length in the catalog: `tag: '{branch}-{sha:12}'`.
     no digest: not deployed: the registry names no digest of `ghcr.io/acme/checkout:faster-cart-aaaaaaa`, so nobody could say which image checkout@production gets. Ask whoever runs the registry. Without `approvals` and `immutable` I would deploy it.
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. Somebody pushed that tag again. Press *Deploy anyway* if you do mean the new image.
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner can go ahead by adding `override` and the reason to the command.
@@ -211,7 +214,7 @@ fn every_refusal_says_why_and_what_to_do() {
     uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (the live version is older than the 100 newest commits there, and I read no more), and checkout@production doesn't allow that. Look at the commits. An owner can go ahead by adding `override` and the reason to the command.
     uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (I know of no version of checkout@production that reached Git through me), and checkout@production doesn't allow that. Look at the commits. An owner can go ahead by adding `override` and the reason to the command.
     uncounted changes: not deployed: I can't tell whether other people's changes would go live with it (I know of no version of checkout@production that reached Git through me), and checkout@production doesn't allow that. Look at the commits. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
-    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then the image behind the tag has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then the image behind the tag has changed: it was unknown and is `sha256:bbbbbbbbbbbb` now. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then one more commit would go live with it. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.

@@ -69,6 +69,11 @@ fn written_out(environment: &Environment) -> Value {
     }
     if let Some(approvals) = approvals {
         all["approvals"] = people(&approvals.by);
+        if !approvals.reviewers.is_empty() {
+            let people = approvals.reviewers.iter().map(|(user, login)| (user.to_string(), json!(login)));
+            all["approvals"]["people"] = Value::Object(people.collect());
+            all["approvals"]["github_reviews"] = json!("true");
+        }
         all["approvals"]["count"] = json!(approvals.count.to_string());
         all["approvals"]["expires"] = json!(format!("{}s", approvals.expires.as_secs()));
     }

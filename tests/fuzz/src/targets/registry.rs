@@ -5,10 +5,11 @@ use crate::promise::{HUSH, keeps_secrets};
 use crate::world::{World, response};
 use clients::http::HeaderValue;
 use clients::registry::{
-    ImageState, Registry, image_digest, image_request, log_in_ahead, parse_credentials, read_image,
+    ImageState, Registry, image_digests, image_request, log_in_ahead, parse_credentials, read_image,
 };
 use domain::image::{ImageName, ImageRef, Tag};
 use domain::names::UrlOrigin;
+use domain::nonempty::NonEmpty;
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -76,7 +77,7 @@ pub fn registry(data: &[u8]) {
         world.answers.replace(answers.into_iter().skip(usize::from(!ahead)).map(Ok).collect::<VecDeque<_>>());
         let outcome = world.run(async {
             let login = if ahead { log_in_ahead(&world, &registry, &image.name, challenge).await } else { None };
-            image_digest(&world, &registry, &image, login).await
+            image_digests(&world, &registry, &image.name, &NonEmpty::one(image.tag.clone()), login).await
         });
         keeps_secrets(data, &outcome);
         let asked = world.asked.take();

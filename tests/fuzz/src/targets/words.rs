@@ -197,9 +197,13 @@ pub fn image(data: &[u8]) {
         && let (Ok(branch), Ok(sha)) = (BranchName::parse(&branch), CommitSha::parse(&sha))
     {
         match rule.make(&branch, &sha) {
-            Ok(tag) => {
-                assert!(tag.as_str().contains(&sha.as_str()[..7]), "{tag} does not name the commit");
-                assert_eq!(name(Tag::parse, tag.as_str(), 128), Some(tag));
+            Ok(tags) => {
+                for tag in tags.iter() {
+                    assert!(tag.as_str().contains(&sha.as_str()[..7]), "{tag} does not name the commit");
+                    assert_eq!(name(Tag::parse, tag.as_str(), 128).as_ref(), Some(tag));
+                }
+                assert!(tags.rest().len() < 5);
+                assert!(tags.rest().is_sorted_by_key(|tag| std::cmp::Reverse(tag.as_str().len())));
             }
             Err(made) => {
                 assert!(Tag::parse(&made).is_err());

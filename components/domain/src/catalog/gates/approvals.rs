@@ -1,11 +1,16 @@
-//! `approvals`: how many people have to agree in Slack, and who may. The asker does not count.
+//! `approvals`: how many people have to agree, and who may. The asker does not count. They agree in Slack; where the
+//! catalog says who is who on GitHub, an approving review of the commit counts as well, but at least one of them agrees in
+//! Slack, where the image, the riders and what is replaced are shown.
 
+use super::reviews::approving;
 use super::{Case, Gate, Unmet};
 use crate::catalog::CatalogError;
-use crate::catalog::fields::{Entry, Fields, Value, error, is_none, read_duration, read_small_number};
+use crate::catalog::fields::{
+    Entry, Fields, Value, error, is_none, key_name, map_of, name, read_duration, read_small_number, read_word,
+};
 use crate::catalog::people::{People, read_people};
-use crate::deployment::{Granted, Riders, Shown, TargetPlan};
-use crate::names::SlackUser;
+use crate::deployment::{Granted, Riders, Shown, TargetPlan, approvals_missing};
+use crate::names::{GitHubLogin, SlackUser};
 use crate::refusal::{Refusal, SinceApproved};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,6 +24,8 @@ pub struct Approvals {
     pub by: People,
     /// How long people can approve a request.
     pub expires: Duration,
+    /// Who these people are on GitHub, where their reviews count. Empty: no review counts.
+    pub reviewers: Vec<(SlackUser, GitHubLogin)>,
 }
 
 impl Gate for Option<Approvals> {
@@ -32,7 +39,8 @@ impl Gate for Option<Approvals> {
             let problem = "`approvals` is the word `none`, or a map of `count`, `users`, `groups` and `expires`";
             return Err(error(entry.line, problem));
         }
-        let fields = Fields::of("`approvals`", entry.line, &entry.node, &["count", "users", "groups", "expires"])?;
+        let keys = ["count", "users", "groups", "expires", "github_reviews", "people"];
+        let fields = Fields::of("`approvals`", entry.line, &entry.node, &keys)?;
         let count = fields.get("count").map_or(Ok(1), read_small_number)?;
         let by = read_people(&fields)?;
         if by.is_empty() {
@@ -44,7 +52,8 @@ impl Gate for Option<Approvals> {
             return Err(error(entry.line, problem));
         }
         let expires = fields.get("expires").map(|entry| read_duration(entry, ("1m", "24h"))).transpose()?;
-        Ok(Some(Approvals { count, by, expires: expires.unwrap_or(Duration::from_secs(3600)) }))
+        let reviewers = read_reviewers(&fields)?;
+        Ok(Some(Approvals { count, by, expires: expires.unwrap_or(Duration::from_secs(3600)), reviewers }))
     }
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
@@ -57,8 +66,10 @@ impl Gate for Option<Approvals> {
             );
         }
         let changed = case.origin.approved().and_then(|shown| since_approved(shown, plan));
-        let approved_by = if changed.is_some() { Vec::new() } else { approvals.given(case)? };
-        if approved_by.len() >= usize::from(approvals.count) {
+        let mut approved_by = if changed.is_some() { Vec::new() } else { approvals.given(case)? };
+        let reviewed = approvals.reviewed(case)?;
+        if approvals_missing(approvals.count, &approved_by, &reviewed) == 0 {
+            approved_by.extend(reviewed.into_iter().filter(|one| !approved_by.contains(one)).collect::<Vec<_>>());
             return Ok(Granted { approved_by, ..Granted::default() });
         }
         Err(Refusal::NeedsApproval {
@@ -67,17 +78,21 @@ impl Gate for Option<Approvals> {
             tag: plan.tag.clone(),
             changed: changed.map(Box::new),
             count: approvals.count,
-            users: approvals.by.users.clone(),
-            groups: approvals.by.groups.clone(),
+            users: approvals.by.users.clone().into(),
+            groups: approvals.by.groups.clone().into(),
+            reviewed: reviewed.into(),
             until: case.requested.after(approvals.expires),
         }
         .into())
     }
 
     fn in_short(&self) -> Option<String> {
-        self.as_ref().map(|approvals| match approvals.count {
-            1 => "1 approval".to_owned(),
-            count => format!("{count} approvals"),
+        self.as_ref().map(|approvals| {
+            let on_github = if approvals.reviewers.is_empty() { "" } else { ", reviews on GitHub count" };
+            match approvals.count {
+                1 => format!("1 approval{on_github}"),
+                count => format!("{count} approvals{on_github}"),
+            }
         })
     }
 }
@@ -96,6 +111,47 @@ impl Approvals {
             }
         }
         Ok(by)
+    }
+
+    /// Who of them has approved the commit on GitHub.
+    fn reviewed(&self, case: &Case<'_>) -> Result<Vec<SlackUser>, Unmet> {
+        let mut by = Vec::new();
+        for (user, login) in self.reviewers.iter().filter(|_| !case.stands_still) {
+            let has_approved = approving(case.reviews, &case.plan.source)
+                .any(|review| review.by.as_str().eq_ignore_ascii_case(login.as_str()));
+            if has_approved && user != case.asked.user && self.by.include(user, case.asked.members)? {
+                by.push(user.clone());
+            }
+        }
+        Ok(by)
+    }
+}
+
+/// `github_reviews: true` and `people: {U0123ABCDE: alice}`.
+fn read_reviewers(fields: &Fields<'_>) -> Result<Vec<(SlackUser, GitHubLogin)>, CatalogError> {
+    let counts = fields.get("github_reviews").map(|entry| read_word(entry, [("true", true), ("false", false)]));
+    let Some(people) = fields.get("people") else {
+        return match (counts.transpose()?, fields.get("github_reviews")) {
+            (Some(true), Some(entry)) => {
+                let problem =
+                    "`github_reviews` needs `people`: who is who on GitHub, as in `people: { U0123ABCDE: alice }`";
+                Err(error(entry.line, problem))
+            }
+            _ => Ok(Vec::new()),
+        };
+    };
+    let mut reviewers: Vec<(SlackUser, GitHubLogin)> = Vec::new();
+    for entry in map_of(people)? {
+        let (user, login) = (key_name(entry, SlackUser::parse)?, name(entry, GitHubLogin::parse)?);
+        if reviewers.iter().any(|(_, known)| known.as_str().eq_ignore_ascii_case(login.as_str())) {
+            return Err(error(entry.line, format!("`people` names {login} twice: one review would count for two")));
+        }
+        reviewers.push((user, login));
+    }
+    match counts.transpose()? {
+        Some(true) => Ok(reviewers),
+        Some(false) => Ok(Vec::new()),
+        None => Err(error(people.line, "`people` is of use with `github_reviews: true` only")),
     }
 }
 
@@ -126,6 +182,8 @@ mod tests {
     use crate::catalog::gates::tests::Example;
     use crate::deployment::samples::{at, id, sha, user};
     use crate::deployment::{Approval, Origin, Rider};
+    use crate::github::Opinion::{Approved, WantsChanges};
+    use crate::github::{Opinion, Review, ReviewsState};
     use crate::image::Digest;
     use crate::names::SlackGroup;
 
@@ -146,6 +204,7 @@ mod tests {
             count: 1,
             by: People { users: vec![user("U2")], ..People::default() },
             expires: Duration::from_secs(1800),
+            reviewers: Vec::new(),
         });
         let digest = |digit: char| Some(Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).unwrap());
         let check = |shown: fn(&mut TargetPlan), now: fn(&mut TargetPlan), expected: &str| {
@@ -182,7 +241,8 @@ mod tests {
     #[test]
     fn enough_of_those_who_are_named_have_to_agree_in_time() {
         let by = People { users: vec![user("U1"), user("U2")], groups: vec![SlackGroup::parse("S1").unwrap()] };
-        let gate = |count| Some(Approvals { count, by: by.clone(), expires: Duration::from_secs(1800) });
+        let (expires, reviewers) = (Duration::from_secs(1800), Vec::new());
+        let gate = |count| Some(Approvals { count, by: by.clone(), expires, reviewers: reviewers.clone() });
         let check = |count: u8, given: &[(&str, u64)], expected: &str| {
             let origin = approved(given, &Example::new().plan);
             let said = Example { origin, groups: vec![("U3", "S1")], ..Example::new() }.check(&gate(count));
@@ -201,5 +261,50 @@ mod tests {
         check(2, &[("U2", 3000), ("U3", 3000)], "passes by U2 by U3 (U3 in S1?) (U3 a guest?)");
         check(2, &[("U2", 3000), ("U2", 3100)], "not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals");
         assert_eq!(Example::new().check(&None::<Approvals>), "passes");
+    }
+
+    /// Pull request 42 is by bob. U1 asks; U2, U3 and U4 may approve.
+    #[test]
+    fn a_review_on_github_counts_beside_one_in_slack() {
+        let login = |name: &str| GitHubLogin::parse(name).unwrap();
+        let by = People { users: ["U1", "U2", "U3", "U4"].map(user).to_vec(), ..People::default() };
+        let known = [("U1", "ann"), ("U2", "Dave"), ("U3", "erin"), ("U4", "bob"), ("U5", "fay")];
+        let reviewers: Vec<_> = known.map(|(who, name)| (user(who), login(name))).to_vec();
+        let gate = |count| Approvals {
+            count,
+            by: by.clone(),
+            expires: Duration::from_secs(1800),
+            reviewers: reviewers.clone(),
+        };
+        let check = |count: u8, slack: &[&str], reviews: &[(&str, Opinion, char)], expected: &str| {
+            let given: Vec<(&str, u64)> = slack.iter().map(|user| (*user, 3000)).collect();
+            let latest =
+                reviews.iter().map(|(by, opinion, of)| Review { by: login(by), opinion: *opinion, of: Some(sha(*of)) });
+            let reviews = ReviewsState { head_author: None, latest: latest.collect() };
+            let example = Example { origin: approved(&given, &Example::new().plan), reviews, ..Example::new() };
+            let said = example.check(&Some(gate(count)));
+            assert!(said.starts_with(expected), "{slack:?}: {said}");
+        };
+        let needs = "not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals";
+        check(2, &["U3"], &[("dave", Approved, 'a')], "passes by U3 by U2");
+        check(2, &["U3"], &[("dave", Approved, 'b')], needs);
+        check(2, &["U3"], &[("dave", WantsChanges, 'a')], needs);
+        // The asker, the author, who may not approve, who is nobody here, and the same person twice.
+        for name in ["ann", "bob", "fay", "gus", "erin"] {
+            check(2, &["U3"], &[(name, Approved, 'a')], needs);
+        }
+        // One of them agrees in Slack, always.
+        check(1, &[], &[("dave", Approved, 'a')], "not deployed yet: `faster-cart-aaaaaaa` needs 1 approval");
+        check(2, &[], &[("dave", Approved, 'a'), ("erin", Approved, 'a')], needs);
+        let missing = |count, given: &[&str], reviewed: &[&str]| {
+            let users = |names: &[&str]| names.iter().map(|name| user(name)).collect::<Vec<_>>();
+            approvals_missing(count, &users(given), &users(reviewed))
+        };
+        assert_eq!((missing(2, &[], &["U2"]), missing(2, &[], &["U2", "U3"]), missing(2, &["U2"], &["U2"])), (1, 1, 1));
+        assert_eq!((missing(2, &["U3"], &["U2"]), missing(3, &["U3"], &["U2", "U3"])), (0, 1));
+        let mut rollback = Example { origin: approved(&[("U3", 3000)], &Example::new().plan), ..Example::new() };
+        rollback.reviews.latest = vec![Review { by: login("dave"), opinion: Approved, of: Some(sha('a')) }];
+        rollback.stands_still = true;
+        assert!(rollback.check(&Some(gate(2))).starts_with(needs), "its pull request was not looked at");
     }
 }

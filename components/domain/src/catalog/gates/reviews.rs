@@ -78,7 +78,7 @@ impl Gate for Option<Reviews> {
 }
 
 /// The reviews that count.
-fn approving<'a>(state: &'a ReviewsState, source: &'a Source) -> impl Iterator<Item = &'a Review> {
+pub(super) fn approving<'a>(state: &'a ReviewsState, source: &'a Source) -> impl Iterator<Item = &'a Review> {
     state.latest.iter().filter(|review| {
         let is_of_head = review.of.is_some() && review.of == source.head;
         review.opinion == Opinion::Approved && is_of_head && !is_author(state, source, review)

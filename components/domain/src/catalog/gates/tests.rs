@@ -162,7 +162,7 @@ fn shown_gates(environment: &Environment) -> String {
     let approvals = gates
         .approvals
         .as_ref()
-        .map(|Approvals { count, by, expires }| format!("{count} of {} within {}s", people(by), expires.as_secs()));
+        .map(|Approvals { count, by, expires, .. }| format!("{count} of {} within {}s", people(by), expires.as_secs()));
     let freeze: Vec<_> = gates.freeze.iter().map(ToString::to_string).collect();
     format!(
         "owners {}; branches {branches:?}; {:?}, {:?}, {:?}; {approvals:?}; {freeze:?}",

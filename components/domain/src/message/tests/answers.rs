@@ -400,7 +400,7 @@ fn a_preview_says_what_stands_in_the_way() {
     busy: I looked for other people's changes in `checkout`.
     :no_entry: This can't be deployed now: checkout@production is busy with a deploy by <@U1> (<https://acme.slack.com/archives/C1/p1|see it>). Try again when it's done.
     needs approval: I looked for other people's changes in `checkout`.
-    :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. *Deploy* asks them to approve.
+    :raised_hand: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. *Deploy* asks them to approve.
     [buttons] Deploy
     [context] The button deploys commit `aaaaaaa`. It stops working when the branch moves.
     was rolled back: I looked for other people's changes in `checkout`.

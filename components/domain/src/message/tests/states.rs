@@ -158,8 +158,8 @@ fn a_button_that_does_much_asks_back() {
 #[test]
 fn others_have_to_agree() {
     insta::assert_snapshot!(show(&message_of(&agreed(&[], None))), @"
-    checkout #42 – not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
-    [section] :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    checkout #42 – not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    [section] :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
     [buttons] Approve | Reject
     ");
@@ -168,7 +168,7 @@ fn others_have_to_agree() {
         ("one of two", first(&agreed(&["U7"], None))),
         ("rejected", first(&agreed(&["U7"], Some("U8")))),
     ]), @"
-    one of two: :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Approved by <@U7> so far.
+    one of two: :raised_hand: *checkout #42*  not deployed yet: `faster-cart-aaaaaaa` needs 2 approvals by <!subteam^S1> or <@U2>. On GitHub approved by <@U9>; one approval has to be here. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Approved by <@U7> so far.
     rejected: :no_entry: *checkout #42*  rejected by <@U8>, so it isn't deployed.
     ");
 }
@@ -444,8 +444,9 @@ fn whoever_asked_is_not_called_to_approve_it() {
         tag,
         count,
         until,
-        groups: Vec::new(),
-        users: vec![request().user],
+        groups: Box::default(),
+        reviewed: Box::default(),
+        users: vec![request().user].into(),
         changed,
     };
     assert_eq!(call(&refused(&alone)).unwrap().text.matches("<@U2CERLKJA>").count(), 1);
