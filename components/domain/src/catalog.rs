@@ -67,6 +67,8 @@ pub struct Environment {
     pub files: NonEmpty<FilePath>,
     /// Where in that file; never empty.
     pub tag_at: Vec<TagPath>,
+    /// Where the digest of the image is written besides. Empty: nowhere.
+    pub digest_at: Vec<TagPath>,
     /// Files and folders besides, whose changes go live with it: a shared chart, a base.
     pub watch: Vec<FilePath>,
     /// What Argo CD calls it. Other targets may name the same application.

@@ -220,6 +220,7 @@ const KEYS: [&str; 23] = [
     "argocd",
     "values",
     "tag_at",
+    "digest_at",
     "watch",
     "deadline",
     "degraded_grace",
@@ -283,8 +284,9 @@ fn values(catalog: &Catalog) -> Values {
 }
 
 /// All but the owners. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 17] {
-    let Environment { files, tag_at, applications, owners: _, gates, deadline, degraded_grace, .. } = environment;
+fn of_environment(environment: &Environment) -> [(&'static str, String); 18] {
+    let Environment { files, tag_at, digest_at, applications, owners: _, gates, deadline, degraded_grace, .. } =
+        environment;
     let Environment { mirrors, verify_running, sync, watch, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
@@ -311,6 +313,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 17] {
         ("argocd", applications_of(applications)),
         ("values", list(files.iter())),
         ("tag_at", list(tag_at)),
+        ("digest_at", list(digest_at)),
         ("watch", list(watch)),
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),

@@ -45,9 +45,10 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
 }
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 10] = [
+const ENVIRONMENT_KEYS: [&str; 11] = [
     "values",
     "tag_at",
+    "digest_at",
     "watch",
     "argocd",
     "owners",
@@ -90,20 +91,25 @@ impl Claims {
     }
 
     fn claim(&mut self, target: &Target, line: usize, environment: &Environment) -> Result<(), CatalogError> {
-        let places =
-            environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |tag_at| (file, tag_at)));
-        for (file, tag_at) in places {
-            match self.places.insert((file.clone(), tag_at.clone()), target.clone()) {
-                Some(other) if other == *target => {
-                    return Err(error(line, format!("`tag_at` of `{target}` names `{tag_at}` twice")));
-                }
-                Some(other) => {
-                    return Err(error(
-                        line,
-                        format!("`{other}` and `{target}` have their tag in the same place, `{tag_at}` in `{file}`"),
-                    ));
-                }
-                None => {}
+        let Environment { files, tag_at, digest_at, .. } = environment;
+        for (key, list) in [("tag_at", tag_at), ("digest_at", digest_at)] {
+            if let Some((_, twice)) = list
+                .iter()
+                .enumerate()
+                .find(|(at, one)| list.iter().skip(at.saturating_add(1)).any(|other| other == *one))
+            {
+                return Err(error(line, format!("`{key}` of `{target}` names `{twice}` twice")));
+            }
+        }
+        let places = files.iter().flat_map(|file| tag_at.iter().chain(digest_at).map(move |place| (file, place)));
+        for (file, place) in places {
+            // A whole image is in both of a target's lists.
+            if let Some(other) = self.places.insert((file.clone(), place.clone()), target.clone())
+                && other != *target
+            {
+                let problem =
+                    format!("`{other}` and `{target}` have their tag in the same place, `{place}` in `{file}`");
+                return Err(error(line, problem));
             }
         }
         Ok(())
@@ -160,7 +166,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
-    let Common { tag_at, watch, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
+    let Common { tag_at, digest_at, watch, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
         Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
@@ -172,6 +178,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
     Ok(Environment {
         files,
         tag_at,
+        digest_at,
         watch,
         applications,
         owners,
@@ -238,6 +245,7 @@ fn read_names(entry: &Entry) -> Result<NonEmpty<KubeName>, CatalogError> {
 /// What an app may say once for all its environments.
 struct Common {
     tag_at: Vec<TagPath>,
+    digest_at: Vec<TagPath>,
     watch: Vec<FilePath>,
     owners: People,
     gates: Gates,
@@ -252,6 +260,7 @@ impl Default for Common {
     fn default() -> Self {
         Self {
             tag_at: vec![TagPath::default()],
+            digest_at: Vec::new(),
             watch: Vec::new(),
             owners: People::default(),
             gates: Gates::default(),
@@ -270,6 +279,7 @@ impl Common {
         let (deadline, grace) = (("30s", "2h"), ("0s", "10m"));
         Ok(Self {
             tag_at: fields.get_or("tag_at", read_tag_at, &defaults.tag_at)?,
+            digest_at: fields.get_or("digest_at", read_paths, &defaults.digest_at)?,
             watch: fields.get_or("watch", read_watch, &defaults.watch)?,
             owners: fields.get_or("owners", read_owners, &defaults.owners)?,
             gates: Gates::read(fields, &defaults.gates)?,
@@ -309,14 +319,19 @@ fn read_values(entry: &Entry) -> Result<NonEmpty<FilePath>, CatalogError> {
 const MOST_FILES: usize = 10;
 
 fn read_tag_at(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
-    if let Value::Text(_) = &entry.node.value {
-        return Ok(vec![name(entry, TagPath::parse)?]);
-    }
-    let paths = list_of(entry)?;
+    let paths = read_paths(entry)?;
     if paths.is_empty() {
         return Err(error(entry.line, "`tag_at` is empty: leave it out for `image.tag`"));
     }
-    paths.into_iter().map(|node| item_name("tag_at", node, TagPath::parse)).collect()
+    Ok(paths)
+}
+
+/// One path, or several. An empty list undoes the app's.
+fn read_paths(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
+    if let Value::Text(_) = &entry.node.value {
+        return Ok(vec![name(entry, TagPath::parse)?]);
+    }
+    list_of(entry)?.into_iter().map(|node| item_name(&entry.key, node, TagPath::parse)).collect()
 }
 
 /// Each has a history of its own in the one question to GitHub.

@@ -22,6 +22,7 @@ fn written_out(environment: &Environment) -> Value {
     let Environment {
         files,
         tag_at,
+        digest_at,
         watch,
         applications,
         owners,
@@ -45,6 +46,7 @@ fn written_out(environment: &Environment) -> Value {
     let mut all = json!({
         "values": files,
         "tag_at": tag_at,
+        "digest_at": digest_at,
         "watch": watch,
         "argocd": argocd,
         "owners": people(owners),
@@ -169,7 +171,8 @@ pub fn catalog(data: &[u8]) {
                 assert_eq!(known, project, "{name} is in two projects");
             }
             assert!(!environment.tag_at.is_empty());
-            for place in environment.files.iter().flat_map(|file| environment.tag_at.iter().map(move |at| (file, at))) {
+            let at: BTreeSet<_> = environment.tag_at.iter().chain(&environment.digest_at).collect();
+            for place in environment.files.iter().flat_map(|file| at.iter().map(move |at| (file, *at))) {
                 assert!(places.insert(place), "{place:?} belongs to two targets");
             }
             if let Allow::Listed { people, channels } = &environment.gates.allow
