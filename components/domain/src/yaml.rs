@@ -1,0 +1,196 @@
+//! YAML as Helm and kubectl read it: events, and where each is in the text.
+//!
+//! Their parsers descend from libyaml, and so does this one: what a newer parser refuses or reads otherwise (a `]` at the
+//! indentation of its key, a quoted text that goes on in column 0, NEL as the end of a line) is the same here as there.
+//!
+//! **Invariant:** the parser sees no text that makes it panic. It does so in three places: in a block scalar or an escape
+//! that the text ends in, and at the comma right after a tag (`[!a, b]`). So every text ends with a line feed here, and
+//! [`comma_after_tag`] looks first.
+
+use libyaml_safer::{Encoding, Error, ErrorKind, EventData, Mark, Parser, Scanner, Token, TokenData};
+use std::collections::BTreeSet;
+use std::io::{BufRead, Read, Result as IoResult};
+use std::ops::Range;
+
+pub(crate) use libyaml_safer::{EventData as What, ScalarStyle};
+
+const BOM: char = '\u{FEFF}';
+
+/// Where a text is not YAML, or not YAML that is read here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// From 1 on.
+    pub(crate) line: usize,
+    pub(crate) problem: String,
+}
+
+pub(crate) struct Event {
+    pub(crate) what: What,
+    /// An anchor and a type before the value belong to it, what follows the value does not. An empty value has no bytes.
+    pub(crate) bytes: Range<usize>,
+    /// On which it begins, from 1 on.
+    pub(crate) line: usize,
+}
+
+/// The events of a text. After the first error there is nothing more to ask for.
+pub(crate) struct Events<'t> {
+    text: &'t str,
+    /// Where what the parser sees begins.
+    begin: usize,
+    parser: Parser<Pieces<'t>>,
+    /// Those of the document that were seen so far.
+    anchors: BTreeSet<String>,
+}
+
+impl<'t> Events<'t> {
+    pub(crate) fn new(text: &'t str) -> Result<Self, Wrong> {
+        let seen = text.strip_prefix(BOM).unwrap_or(text);
+        readable(seen)?;
+        comma_after_tag(seen)?;
+        let mut parser = Parser::new();
+        // Otherwise it looks for a byte order mark, and takes the first byte of other characters for one.
+        parser.set_encoding(Encoding::Utf8);
+        parser.set_input(Pieces::of(seen));
+        Ok(Self { text, begin: text.len().saturating_sub(seen.len()), parser, anchors: BTreeSet::new() })
+    }
+
+    /// The next event; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Event>, Wrong> {
+        let event = self.parser.parse().map_err(|error| self.wrong(&error))?;
+        let line = line(event.start_mark.line);
+        match &event.data {
+            EventData::StreamEnd => return Ok(None),
+            EventData::DocumentStart { .. } => self.anchors.clear(),
+            EventData::Alias { anchor } if !self.anchors.contains(anchor) => {
+                return Err(Wrong { line, problem: "an alias whose anchor is not above it".to_owned() });
+            }
+            EventData::Scalar { anchor: Some(anchor), .. }
+            | EventData::SequenceStart { anchor: Some(anchor), .. }
+            | EventData::MappingStart { anchor: Some(anchor), .. } => {
+                self.anchors.insert(anchor.clone());
+            }
+            _ => {}
+        }
+        let (start, end) = (self.place(event.start_mark.index), self.place(event.end_mark.index));
+        Ok(Some(Event { what: event.data, bytes: start..end, line }))
+    }
+
+    fn place(&self, index: u64) -> usize {
+        usize::try_from(index).unwrap_or(usize::MAX).saturating_add(self.begin).min(self.text.len())
+    }
+
+    fn wrong(&self, error: &Error) -> Wrong {
+        let mark = error.problem_mark().unwrap_or_default();
+        // Of a quote that is open until the end, the line where the quote is.
+        let begin = error.context_mark().filter(|_| error.kind() == ErrorKind::Scanner);
+        let is_tab = self.text.get(self.place(mark.index)..).is_some_and(|rest| rest.starts_with('\t'));
+        let problem = match error.problem() {
+            "found character that cannot start any token" if is_tab => "a tab as indentation".to_owned(),
+            problem => error.context().map_or_else(|| problem.to_owned(), |context| format!("{context}, {problem}")),
+        };
+        Wrong { line: line(begin.unwrap_or(mark).line), problem }
+    }
+}
+
+fn line(mark: u64) -> usize {
+    usize::try_from(mark).unwrap_or(usize::MAX).saturating_add(1)
+}
+
+fn wrong<T>(text: &str, at: usize, problem: &str) -> Result<T, Wrong> {
+    let breaks = text.get(..at).unwrap_or_default().matches('\n').count();
+    Err(Wrong { line: breaks.saturating_add(1), problem: problem.to_owned() })
+}
+
+/// Refuses characters that are none of YAML, and directives: the parser copies the prefix of a `%TAG` into every tag that
+/// uses it (gigabytes of copies from a small file).
+fn readable(text: &str) -> Result<(), Wrong> {
+    let is_control = |c: char| match c {
+        '\t' | '\n' | '\r' | '\u{85}' => false,
+        c => c < ' ' || ('\u{7F}'..'\u{A0}').contains(&c) || matches!(c, '\u{FFFE}' | '\u{FFFF}'),
+    };
+    if let Some(at) = text.find(is_control) {
+        return wrong(text, at, "control characters are not allowed");
+    }
+    let directive = |at: &usize| {
+        let rest = text.get(*at..).unwrap_or_default();
+        rest.starts_with('%') && !rest.starts_with("%YAML ")
+    };
+    let lines = text.match_indices(is_break).map(|(at, found)| at.saturating_add(found.len()));
+    match std::iter::once(0).chain(lines).find(directive) {
+        Some(at) => wrong(text, at, "a directive other than %YAML"),
+        None => Ok(()),
+    }
+}
+
+/// Whether a character ends a line.
+pub(crate) fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// How many commas are looked at.
+const MOST_COMMAS: usize = 8;
+
+/// Refuses a tag with a comma right after it. Whether a `!` begins a tag is known only by reading up to the comma.
+fn comma_after_tag(text: &str) -> Result<(), Wrong> {
+    let ends_word = |c: char| matches!(c, ' ' | '\t' | ',') || is_break(c);
+    let may_be_tag = |(at, _): &(usize, &str)| {
+        let before = text.get(..*at).unwrap_or_default();
+        before.rsplit(ends_word).next().is_some_and(|word| word.contains('!'))
+    };
+    for (count, (at, _)) in text.match_indices(',').filter(may_be_tag).enumerate() {
+        if count >= MOST_COMMAS {
+            return wrong(text, at, "too many words with a ! have a comma after them");
+        }
+        let mut scanner = Scanner::new();
+        scanner.set_encoding(Encoding::Utf8);
+        scanner.set_input(Pieces::of(text.get(..at).unwrap_or_default()));
+        let is_there = |mark: Mark| usize::try_from(mark.index).is_ok_and(|index| index >= at);
+        let is_tag = scanner.find_map(|token| match token {
+            Ok(Token { data: TokenData::Tag { .. }, end_mark, .. }) if is_there(end_mark) => Some(true),
+            Ok(_) => None,
+            // The list is a key, whose end is missing here, and what is in it is kept back until then.
+            Err(error) if error.problem() == "could not find expected ':'" => {
+                Some(is_there(error.problem_mark().unwrap_or_default()))
+            }
+            // The scanner repeats it forever.
+            Err(_) => Some(false),
+        });
+        if is_tag == Some(true) {
+            return wrong(text, at, "a comma right after a type");
+        }
+    }
+    Ok(())
+}
+
+/// A text line by line, so that the parser holds one of them at a time, with a line feed at its end.
+struct Pieces<'t> {
+    rest: &'t str,
+    at_end: &'t str,
+}
+
+impl<'t> Pieces<'t> {
+    fn of(text: &'t str) -> Self {
+        Self { rest: text, at_end: if text.ends_with('\n') { "" } else { "\n" } }
+    }
+}
+
+impl BufRead for Pieces<'_> {
+    fn fill_buf(&mut self) -> IoResult<&[u8]> {
+        if self.rest.is_empty() {
+            self.rest = std::mem::take(&mut self.at_end);
+        }
+        Ok(self.rest.split_inclusive('\n').next().unwrap_or_default().as_bytes())
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.rest = self.rest.get(amount..).unwrap_or_default();
+    }
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> IoResult<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
