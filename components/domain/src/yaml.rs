@@ -7,7 +7,10 @@
 //! that the text ends in, and at the comma right after a tag (`[!a, b]`). So every text ends with a line feed here, and
 //! [`comma_after_tag`] looks first.
 
-use libyaml_safer::{Encoding, Error, ErrorKind, EventData, Mark, Parser, Scanner, Token, TokenData};
+use libyaml_safer::{
+    Encoding, Error, ErrorKind, EventData, MappingStyle, Mark, Parser, Scanner, SequenceStyle, Token, TokenData,
+    VersionDirective,
+};
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read, Result as IoResult};
 use std::ops::Range;
@@ -40,6 +43,8 @@ pub(crate) struct Events<'t> {
     parser: Parser<Pieces<'t>>,
     /// Those of the document that were seen so far.
     anchors: BTreeSet<String>,
+    /// How many lists and mappings are open, from the outermost in brackets on.
+    in_brackets: usize,
 }
 
 impl<'t> Events<'t> {
@@ -51,7 +56,13 @@ impl<'t> Events<'t> {
         // Otherwise it looks for a byte order mark, and takes the first byte of other characters for one.
         parser.set_encoding(Encoding::Utf8);
         parser.set_input(Pieces::of(seen));
-        Ok(Self { text, begin: text.len().saturating_sub(seen.len()), parser, anchors: BTreeSet::new() })
+        Ok(Self {
+            text,
+            begin: text.len().saturating_sub(seen.len()),
+            parser,
+            anchors: BTreeSet::new(),
+            in_brackets: 0,
+        })
     }
 
     /// The next event; `None` at the end.
@@ -60,6 +71,10 @@ impl<'t> Events<'t> {
         let line = line(event.start_mark.line);
         match &event.data {
             EventData::StreamEnd => return Ok(None),
+            // libyaml reads YAML 1.2, too, but those of Helm and kubectl do not.
+            EventData::DocumentStart { version_directive: Some(VersionDirective { minor, .. }), .. } if *minor != 1 => {
+                return Err(Wrong { line, problem: "a version of YAML other than 1.1".to_owned() });
+            }
             EventData::DocumentStart { .. } => self.anchors.clear(),
             EventData::Alias { anchor } if !self.anchors.contains(anchor) => {
                 return Err(Wrong { line, problem: "an alias whose anchor is not above it".to_owned() });
@@ -71,8 +86,24 @@ impl<'t> Events<'t> {
             }
             _ => {}
         }
-        let (start, end) = (self.place(event.start_mark.index), self.place(event.end_mark.index));
-        Ok(Some(Event { what: event.data, bytes: start..end, line }))
+        self.in_brackets = match &event.data {
+            EventData::SequenceStart { style: SequenceStyle::Flow, .. }
+            | EventData::MappingStart { style: MappingStyle::Flow, .. } => self.in_brackets.saturating_add(1),
+            EventData::SequenceEnd | EventData::MappingEnd => self.in_brackets.saturating_sub(1),
+            // To Go the text ends before the question mark.
+            EventData::Scalar { style: ScalarStyle::Plain, value, .. }
+                if self.in_brackets > 0 && value.contains('?') =>
+            {
+                return Err(Wrong { line, problem: "a ? in brackets and without quotes".to_owned() });
+            }
+            _ => self.in_brackets,
+        };
+        let bytes = self.place(event.start_mark.index)..self.place(event.end_mark.index);
+        let in_quotes = matches!(event.data, EventData::Scalar { style: ScalarStyle::DoubleQuoted, .. });
+        if in_quotes && self.text.get(bytes.clone()).is_some_and(escapes_slash) {
+            return Err(Wrong { line, problem: "the escape \\/, which Helm does not know".to_owned() });
+        }
+        Ok(Some(Event { what: event.data, bytes, line }))
     }
 
     fn place(&self, index: u64) -> usize {
@@ -101,8 +132,9 @@ fn wrong<T>(text: &str, at: usize, problem: &str) -> Result<T, Wrong> {
     Err(Wrong { line: breaks.saturating_add(1), problem: problem.to_owned() })
 }
 
-/// Refuses characters that are none of YAML, and directives: the parser copies the prefix of a `%TAG` into every tag that
-/// uses it (gigabytes of copies from a small file).
+/// Refuses characters that are none of YAML, byte order marks within the text, which each parser takes for something else,
+/// and directives: the parser copies the prefix of a `%TAG` into every tag that uses it (gigabytes of copies from a small
+/// file).
 fn readable(text: &str) -> Result<(), Wrong> {
     let is_control = |c: char| match c {
         '\t' | '\n' | '\r' | '\u{85}' => false,
@@ -111,15 +143,27 @@ fn readable(text: &str) -> Result<(), Wrong> {
     if let Some(at) = text.find(is_control) {
         return wrong(text, at, "control characters are not allowed");
     }
-    let directive = |at: &usize| {
-        let rest = text.get(*at..).unwrap_or_default();
-        rest.starts_with('%') && !rest.starts_with("%YAML ")
-    };
-    let lines = text.match_indices(is_break).map(|(at, found)| at.saturating_add(found.len()));
-    match std::iter::once(0).chain(lines).find(directive) {
-        Some(at) => wrong(text, at, "a directive other than %YAML"),
-        None => Ok(()),
+    let breaks = text.match_indices(is_break).map(|(at, found)| at.saturating_add(found.len()));
+    for at in std::iter::once(0).chain(breaks) {
+        let line = text.get(at..).unwrap_or_default();
+        if line.starts_with(BOM) {
+            return wrong(text, at, "a byte order mark within the text");
+        }
+        if line.starts_with('%') && !line.starts_with("%YAML ") {
+            return wrong(text, at, "a directive other than %YAML");
+        }
     }
+    Ok(())
+}
+
+fn escapes_slash(quoted: &str) -> bool {
+    let mut rest = quoted.chars();
+    while let Some(c) = rest.next() {
+        if c == '\\' && rest.next() == Some('/') {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a character ends a line.

@@ -206,7 +206,14 @@ impl<'a> Tree<'a> {
         if whole.contains(is_break) {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
-        let begin = end.saturating_sub(without_properties(whole).len());
+        let written = without_properties(whole);
+        // The name of an anchor ends there, and the value begins without a blank between them.
+        let properties = whole.strip_suffix(written).unwrap_or_default();
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        if properties.split([' ', '\t']).filter_map(|one| one.strip_prefix('&')).any(|name| name.contains(odd)) {
+            return Err(syntax(line, "an anchor whose name has other characters than a-z, 0-9, - and _"));
+        }
+        let begin = end.saturating_sub(written.len());
         let (form, begin, end) = match style {
             ScalarStyle::SingleQuoted => (Form::Single, begin, end),
             ScalarStyle::DoubleQuoted => (Form::Double, begin, end),
