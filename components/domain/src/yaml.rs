@@ -128,7 +128,7 @@ fn line(mark: u64) -> usize {
 }
 
 fn wrong<T>(text: &str, at: usize, problem: &str) -> Result<T, Wrong> {
-    let breaks = text.get(..at).unwrap_or_default().matches('\n').count();
+    let breaks = text.get(..at).unwrap_or_default().replace("\r\n", "\n").matches(is_break).count();
     Err(Wrong { line: breaks.saturating_add(1), problem: problem.to_owned() })
 }
 
@@ -236,5 +236,68 @@ impl Read for Pieces<'_> {
         let read = self.fill_buf()?.read(into)?;
         self.consume(read);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> Option<String> {
+        let mut events = match Events::new(text) {
+            Ok(events) => events,
+            Err(Wrong { line, problem }) => return Some(format!("{line}: {problem}")),
+        };
+        loop {
+            match events.next() {
+                Ok(Some(event)) => assert!(text.get(event.bytes).is_some(), "{text:?}"),
+                Ok(None) => return None,
+                Err(Wrong { line, problem }) => return Some(format!("{line}: {problem}")),
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_reaches_what_makes_the_parser_panic() {
+        for text in [
+            "a: |\n  b",
+            "a: >-\n  b\n ",
+            "a: ''\nb: |1\n 0",
+            "a: \"\\\n b\"",
+            "a: [!b , c]",
+            "a: [\"b !c, d\", e !f g, 'h!, i'] # !j, k",
+            "a: |\n  b !c, d\ne: !f g, h",
+            "a: 1\n[b, \"!c, d\"]: e",
+            "# !a, !b, !c, d",
+            "!<tag:yaml.org,2002:str> a: b",
+        ] {
+            assert_eq!(problem(text), None, "{text:?}");
+        }
+        let after_type = |line: usize| Some(format!("{line}: a comma right after a type"));
+        assert_eq!(problem("[!a, b]"), after_type(1));
+        assert_eq!(problem("a: 1\r\nb: {c: !<d>, e: f}"), after_type(2));
+        assert_eq!(problem("a: [!, b]"), after_type(1));
+        assert_eq!(problem("a: 1\n[!b, c]: d"), after_type(2));
+        assert_eq!(problem("a: [b, '!c, d', !!str, e]"), after_type(1));
+        for open in ["a: \"\\", "a: \"b\\", "a: '", "a: \"\\u12", "a: !<b", "a: !%4"] {
+            assert!(problem(open).is_some(), "{open:?}");
+        }
+        assert_eq!(problem(&"# !a, b\n".repeat(MOST_COMMAS)), None);
+        let many = "# !a, b\n".repeat(MOST_COMMAS + 1);
+        assert_eq!(problem(&many), Some("9: too many words with a ! have a comma after them".to_owned()));
+    }
+
+    #[test]
+    fn places_are_bytes_of_the_text() {
+        let text = "\u{FEFF}ä: &b !!str 'ö' # c\n漢: d\n";
+        let mut events = Events::new(text).unwrap();
+        let mut found = Vec::new();
+        while let Some(Event { what, bytes, line }) = events.next().unwrap() {
+            if let What::Scalar { value, .. } = what {
+                found.push((line, value, text.get(bytes).unwrap()));
+            }
+        }
+        let found: Vec<_> = found.iter().map(|(line, value, written)| (*line, value.as_str(), *written)).collect();
+        assert_eq!(found, [(1, "ä", "ä"), (1, "ö", "&b !!str 'ö'"), (2, "漢", "漢"), (2, "d", "d")]);
     }
 }

@@ -57,7 +57,8 @@ pub(crate) fn ask(text: &str) -> Option<Answer> {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("YAML_READERS: {path}: {error}"));
-        let (input, output) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let input = child.stdin.take().expect("it is piped");
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
         Some(Mutex::new(Program { child, input, output }))
     };
     // An input that does not hold poisons it.
