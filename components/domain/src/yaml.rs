@@ -33,6 +33,8 @@ pub(crate) struct Event {
     pub(crate) bytes: Range<usize>,
     /// On which it begins, from 1 on.
     pub(crate) line: usize,
+    /// Whether it is within `[]` or `{}`.
+    pub(crate) in_brackets: bool,
 }
 
 /// The events of a text. After the first error there is nothing more to ask for.
@@ -67,7 +69,7 @@ impl<'t> Events<'t> {
 
     /// The next event; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Event>, Wrong> {
-        let event = self.parser.parse().map_err(|error| self.wrong(&error))?;
+        let mut event = self.parser.parse().map_err(|error| self.wrong(&error))?;
         let line = line(event.start_mark.line);
         match &event.data {
             EventData::StreamEnd => return Ok(None),
@@ -103,7 +105,14 @@ impl<'t> Events<'t> {
         if in_quotes && self.text.get(bytes.clone()).is_some_and(escapes_slash) {
             return Err(Wrong { line, problem: "the escape \\/, which Helm does not know".to_owned() });
         }
-        Ok(Some(Event { what: event.data, bytes, line }))
+        if let EventData::Scalar { style: ScalarStyle::Literal | ScalarStyle::Folded, value, .. } = &mut event.data
+            && bytes.end >= self.text.len()
+            && self.text.rsplit(is_break).next().is_some_and(|last| !last.trim_matches(' ').is_empty())
+        {
+            // That of `Pieces`.
+            value.truncate(value.strip_suffix('\n').map_or(value.len(), str::len));
+        }
+        Ok(Some(Event { what: event.data, bytes, line, in_brackets: self.in_brackets > 0 }))
     }
 
     fn place(&self, index: u64) -> usize {
@@ -288,11 +297,34 @@ mod tests {
     }
 
     #[test]
+    fn a_block_text_at_the_end_has_no_line_feed_of_ours() {
+        let value = |text: &str| {
+            let mut events = Events::new(text).unwrap();
+            let next = || events.next().unwrap();
+            std::iter::from_fn(next).find_map(|event| match event.what {
+                What::Scalar { value, style: ScalarStyle::Literal | ScalarStyle::Folded, .. } => Some(value),
+                _ => None,
+            })
+        };
+        for (text, expected) in [
+            ("a: |\n  b", "b"),
+            ("a: |+\n  b", "b"),
+            ("a: |-\n  b", "b"),
+            ("a: >\n  b\n  c", "b c"),
+            ("a: |\n  b\n", "b\n"),
+            ("a: |\n  b\n ", "b\n"),
+            ("a: |+\n  b\n\n", "b\n\n"),
+        ] {
+            assert_eq!(value(text).as_deref(), Some(expected), "{text:?}");
+        }
+    }
+
+    #[test]
     fn places_are_bytes_of_the_text() {
         let text = "\u{FEFF}ä: &b !!str 'ö' # c\n漢: d\n";
         let mut events = Events::new(text).unwrap();
         let mut found = Vec::new();
-        while let Some(Event { what, bytes, line }) = events.next().unwrap() {
+        while let Some(Event { what, bytes, line, .. }) = events.next().unwrap() {
             if let What::Scalar { value, .. } = what {
                 found.push((line, value, text.get(bytes).unwrap()));
             }

@@ -432,6 +432,7 @@ fn what_is_refused() {
         ("image.tag", "image:\n  tag: !!str \u{85}x\n"),
         ("image.tag", "image: {tag:, b: c}\n"),
         ("image.tag", "image:\n\t\n  tag: x\n"),
+        ("image.tag", "image:\n  tag: x\n    \t\n"),
         ("image.tag", "a: [!b, c]\nimage:\n  tag: x\n"),
         ("image.tag", "%YAML 1.3\n---\nimage:\n  tag: x\n"),
         ("image.tag", "%YAML 1.2\n---\nimage:\n  tag: x\n"),
@@ -468,6 +469,8 @@ fn what_is_refused() {
         {"syntax":{"line":1,"problem":"while scanning a plain scalar, found unexpected ':'"}}
     "image:\n\t\n  tag: x\n"
         {"syntax":{"line":2,"problem":"a tab as indentation"}}
+    "image:\n  tag: x\n    \t\n"
+        {"syntax":{"line":3,"problem":"a tab as indentation"}}
     "a: [!b, c]\nimage:\n  tag: x\n"
         {"syntax":{"line":1,"problem":"a comma right after a type"}}
     "%YAML 1.3\n---\nimage:\n  tag: x\n"

@@ -29,6 +29,7 @@ struct Node {
     line: usize,
     bytes: Range<usize>,
     is_anchor: bool,
+    in_brackets: bool,
 }
 
 pub(super) enum Kind {
@@ -87,7 +88,15 @@ impl<'a> Tree<'a> {
                 anchors.insert(anchor, here);
             }
             let end = here.saturating_add(1);
-            tree.nodes.push(Node { kind, event, end, line: next.line, bytes: next.bytes, is_anchor });
+            tree.nodes.push(Node {
+                kind,
+                event,
+                end,
+                line: next.line,
+                bytes: next.bytes,
+                is_anchor,
+                in_brackets: next.in_brackets,
+            });
         }
         Ok(tree)
     }
@@ -202,6 +211,10 @@ impl<'a> Tree<'a> {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
         let Range { start, end } = found.bytes;
+        let after = self.text.get(end..).unwrap_or_default();
+        if *style == ScalarStyle::Plain && !value.is_empty() && !found.in_brackets && has_odd_tab(after) {
+            return Err(syntax(line.saturating_add(1), "a tab as indentation"));
+        }
         let whole = self.text.get(start..end).ok_or_else(unproven)?;
         if whole.contains(is_break) {
             return Err(EditRefusal::MultiLine { path: path(), line });
@@ -227,6 +240,12 @@ impl<'a> Tree<'a> {
         };
         Ok(Scalar { event: found.event, value: value.clone(), bytes: begin..end, form, is_tagged: tag.is_some() })
     }
+}
+
+/// Whether one of the blank lines after a plain value has a tab. After a value in quotes, the tab would be an error.
+fn has_odd_tab(after: &str) -> bool {
+    let blank = after.len().saturating_sub(after.trim_start_matches(|c| matches!(c, ' ' | '\t') || is_break(c)).len());
+    after.get(..blank).and_then(|blank| blank.split_once(is_break)).is_some_and(|(_, lines)| lines.contains('\t'))
 }
 
 /// Adds what the collections show that end before a node to what they are in.

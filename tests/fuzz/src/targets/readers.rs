@@ -158,7 +158,7 @@ fn has_no_value(error: &str) -> bool {
     WHY.iter().any(|why| error.contains(why))
 }
 
-/// Whether a list or mapping is a key. Helm makes no value of it, and stumbles over an empty one.
+/// Whether a list or mapping is a key. Helm makes no value of such a file: an error, or nothing at all if it is an empty one.
 fn has_odd_key(node: &Node) -> bool {
     let is_odd = |key: &Node| key.scalar.is_none();
     node.list.iter().any(has_odd_key) || node.map.iter().any(|(key, value)| is_odd(key) || has_odd_key(value))
@@ -187,6 +187,9 @@ fn all<'n>(node: &'n Node, path: &mut Vec<Step>, found: &mut Vec<(Vec<Step>, &'n
 
 /// The path of a scalar, if there is a way to write it.
 fn printed(steps: &[Step]) -> Option<TagPath> {
+    if steps.iter().any(|step| matches!(step, Step::Key(key) if key.contains('"'))) {
+        return None;
+    }
     let text: Vec<String> = steps
         .iter()
         .map(|step| match step {
@@ -215,7 +218,7 @@ fn same(text: &str, steps: &[Step], node: &Node, go: &Answer, ours: OurImage<'_>
         Err(_) => return,
     };
     assert!(is_tag_of(&tag, scalar, ours), "{text:?}: at {path} is {scalar:?} to Kustomize, but {tag:?} here");
-    if !go.helm_error.is_empty() {
+    if !go.helm_error.is_empty() || go.kustomize.iter().flatten().any(has_odd_key) {
         return;
     }
     match in_json(&go.helm, steps) {

@@ -3,7 +3,7 @@
 use super::{TAG, path, read_tags, set_tag};
 
 /// The name of a shape, the path, and the file: what is replaced stands between `«` and `»`.
-const SHAPES: [(&str, &str, &str); 49] = [
+const SHAPES: [(&str, &str, &str); 50] = [
     ("plain", "image.tag", "image:\n  repository: ghcr.io/acme/checkout\n  tag: «v1»\n"),
     ("single quotes", "image.tag", "image:\n  tag: «'v1'»\n"),
     ("double quotes with escapes", "image.tag", "image:\n  tag: «\"v\\x31 \\\" \\u00e4\"»\n"),
@@ -34,6 +34,7 @@ const SHAPES: [(&str, &str, &str); 49] = [
     ("a mapping on one line, no value", "image.tag", "image: {tag:«» , b: c}\n"),
     ("a mapping over lines", "image.tag", "image: {\n  tag: «v1», # c\n  b: c,\n}\n"),
     ("JSON", "image.tag", "{\"image\":{\"tag\":«\"v1\"»,\"b\":[1,null]}}"),
+    ("JSON in tabs, without quotes", "image.tag", "{\n\timage: {\n\t\ttag: «v1»\n\t\n\t# c\n\t}\n}\n"),
     ("JSON in tabs", "image.tag", "{\n\t\"image\": {\n\t\t\"tag\": «\"v1\"»\n\t}\n}\n"),
     ("a ] at the indentation of its key", "image.tag", "args: [\n  a,\n  b\n]\nimage:\n  tag: «v1»\n"),
     ("an empty [ ] over two lines", "image.tag", "a: [\n]\nb: {\n}\nimage:\n  tag: «v1»\n"),
