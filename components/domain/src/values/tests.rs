@@ -470,7 +470,7 @@ fn what_is_refused() {
     "image:\n\t\n  tag: x\n"
         {"syntax":{"line":2,"problem":"a tab as indentation"}}
     "image:\n  tag: x\n    \t\n"
-        {"syntax":{"line":3,"problem":"a tab as indentation"}}
+        {"syntax":{"line":2,"problem":"a tab in a blank line after the value"}}
     "a: [!b, c]\nimage:\n  tag: x\n"
         {"syntax":{"line":1,"problem":"a comma right after a type"}}
     "%YAML 1.3\n---\nimage:\n  tag: x\n"

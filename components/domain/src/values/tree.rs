@@ -213,7 +213,7 @@ impl<'a> Tree<'a> {
         let Range { start, end } = found.bytes;
         let after = self.text.get(end..).unwrap_or_default();
         if *style == ScalarStyle::Plain && !value.is_empty() && !found.in_brackets && has_odd_tab(after) {
-            return Err(syntax(line.saturating_add(1), "a tab as indentation"));
+            return Err(syntax(line, "a tab in a blank line after the value"));
         }
         let whole = self.text.get(start..end).ok_or_else(unproven)?;
         if whole.contains(is_break) {

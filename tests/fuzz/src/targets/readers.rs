@@ -101,7 +101,12 @@ const OURS: &[&str] = &[
 
 /// Whether only the place of a tag is refused so, not the whole file.
 fn is_of_a_path(problem: &str) -> bool {
-    problem == "too many mappings are merged there" || problem.starts_with("an anchor whose name has other characters")
+    const WHY: [&str; 3] = [
+        "too many mappings are merged there",
+        "an anchor whose name has other characters than a-z, 0-9, - and _",
+        "a tab in a blank line after the value",
+    ];
+    WHY.contains(&problem)
 }
 
 /// What a file is to libyaml and to Go, if it is refused here or not.
