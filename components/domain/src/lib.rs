@@ -62,3 +62,4 @@ pub mod text;
 pub mod time;
 pub mod values;
 pub mod verb;
+mod yaml;

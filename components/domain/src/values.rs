@@ -2,8 +2,7 @@
 //!
 //! The parser only says *where* the value is: the new text is the old text with the bytes of that scalar
 //! replaced. Then both texts are parsed side by side, and an edit that changed anything but the value is
-//! refused. There are two traps. The parser counts characters, not bytes. And its span of a scalar may begin
-//! with an anchor or tag, and end with blanks and a comment.
+//! refused. There is one trap: the parser's span of a scalar may begin with an anchor or a type.
 //!
 //! | module | says |
 //! |---|---|

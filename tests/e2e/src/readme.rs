@@ -45,7 +45,8 @@ The suite has four layers. Each layer tries what the layer before cannot.
 1. **Pure**, beside the code in `components/`: tables, vendors' published examples, every message that people
    read, and properties such as \"any order of the facts folds to the same state\".
 2. **Fuzz**, in `fuzz/`: everything that parses outside bytes, against a corpus and thousands of inputs made
-   of the corpus. [`fuzz/README.md`](fuzz/README.md) says how to let libFuzzer go on from there.
+   of the corpus. [`fuzz/README.md`](fuzz/README.md) says how to let libFuzzer go on from there, how the parser of
+   values files is compared with Helm's and Kustomize's, and with which public charts the edit was tried.
 3. **Simulation**, in `simulation/`: the bot's own code, one to three replicas of each component, on stand-ins
    and a clock that only the simulation moves. A seed decides who goes next, what is lost or comes twice,
    which process dies, which freezes and wakes again, and what people do meanwhile. `cargo test -p simulation`

@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod doors;
 pub(crate) mod github;
 pub(crate) mod manifest;
+pub(crate) mod readers;
 pub(crate) mod registry;
 pub(crate) mod settings;
 pub(crate) mod signatures;

@@ -1,11 +1,12 @@
 //! Each target with its corpus, then with inputs made of it. `FUZZ_SEED` and `FUZZ_RUNS` ask for others and
-//! for more, `FUZZ_INPUT=<file>` for that one alone.
+//! for more, `FUZZ_SECONDS` for as many as are made in that time, `FUZZ_INPUT=<file>` for that one alone.
 
 use crate::mutate::{Corpus, Random};
 use fuzz::corpus::{Entry, write};
 use fuzz::{TARGETS, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn setting(name: &str, otherwise: u64) -> u64 {
     match std::env::var(name) {
@@ -37,11 +38,14 @@ fn hold(name: &str) {
     for entry in &entries {
         assert!(holds(target, &entry.input), "{name} does not hold for {} of corpus/{name}.txt", entry.name);
     }
-    let (seed, runs) = (setting("FUZZ_SEED", 1), setting("FUZZ_RUNS", RUNS));
-    println!("{name}: FUZZ_SEED={seed} FUZZ_RUNS={runs}");
+    let (seed, seconds) = (setting("FUZZ_SEED", 1), setting("FUZZ_SECONDS", 0));
+    let runs = setting("FUZZ_RUNS", if seconds > 0 { u64::MAX } else { RUNS });
+    let until = (seconds > 0).then(|| Instant::now() + Duration::from_secs(seconds));
     let corpus = Corpus::new(entries.into_iter().map(|entry| entry.input).collect());
     let mut random = Random(seed);
-    for run in 0..runs {
+    let mut made = 0;
+    for run in (0..runs).take_while(|_| until.is_none_or(|until| Instant::now() < until)) {
+        made += 1;
         let input = corpus.input(&mut random);
         if !holds(target, &input) {
             let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{seed}-{run}"));
@@ -50,6 +54,7 @@ fn hold(name: &str) {
             panic!("{name} does not hold: input {run} of FUZZ_SEED={seed}, written to {path}\n{entry}");
         }
     }
+    println!("{name}: {made} inputs of FUZZ_SEED={seed}");
 }
 
 /// One test for each target, in a module of the target's name: so `cargo test … -- <target>` runs it.

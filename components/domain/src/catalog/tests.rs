@@ -366,9 +366,9 @@ fn text_that_is_no_catalog_at_all() {
     ];
     let all: Vec<String> = all.into_iter().map(wrong).collect();
     insta::assert_snapshot!(all.join("\n"), @"
-    line 2: this is not YAML: while parsing a node, did not find expected node content
-    line 2: this is not YAML: tabs disallowed within this context (block indentation)
-    line 1: this is not YAML: while parsing node, found unknown anchor
+    line 2: this is not YAML: while parsing a flow node, did not find expected node content
+    line 2: this is not YAML: a tab as indentation
+    line 1: this is not YAML: an alias whose anchor is not above it
     line 1: this alias contains itself
     line 2: a second document starts here: a catalog is one document
     line 2: this is not YAML: while scanning a quoted scalar, found unexpected end of stream
@@ -396,10 +396,9 @@ fn aliases_do_not_multiply() {
         chain.push_str(&format!("x{level}: &x{level} {}*x{}{}\n", "[".repeat(40), level - 1, "]".repeat(40)));
     }
     assert_eq!(wrong(&chain), "line 3: this is nested too deeply");
-    for deep in ["- ".repeat(LONGEST / 2), "? ".repeat(LONGEST / 2), "[".repeat(60)] {
+    for deep in ["- ".repeat(LONGEST / 2), "? ".repeat(LONGEST / 2), "[".repeat(60), "[".repeat(LONGEST)] {
         assert_eq!(wrong(&deep), "line 1: this is nested too deeply");
     }
-    assert_eq!(wrong(&"[".repeat(LONGEST)), "line 1: this is not YAML: recursion limit exceeded");
     let keys: String = (0..20_000).map(|n| format!("k{n}: \n")).collect();
     assert_eq!(wrong(&keys), "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`, `readers`");
 }

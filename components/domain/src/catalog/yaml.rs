@@ -6,8 +6,8 @@
 
 use super::CatalogError;
 use crate::text::quoted;
-use saphyr_parser::{Event, Parser, ScalarStyle};
-use std::collections::{BTreeMap, HashMap};
+use crate::yaml::{Events, ScalarStyle, What, Wrong};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The most values that a catalog may have once its aliases are written out; long text counts as several.
@@ -17,8 +17,8 @@ const MOST_VALUES: usize = 50_000;
 /// How many bytes of a text count as one more value.
 const LONG_TEXT: usize = 16;
 
-/// The deepest nesting, aliases written out. The parser limits only that in brackets; a tree as deep as the
-/// text allows would overflow the stack when it is dropped.
+/// The deepest nesting, aliases written out. A tree as deep as the text allows would overflow the stack when it is
+/// dropped.
 const DEEPEST: usize = 50;
 
 pub(super) struct Node {
@@ -51,29 +51,29 @@ pub(super) fn error(line: usize, problem: impl Into<String>) -> CatalogError {
 /// The only document of the text; nothing if there is none.
 pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, CatalogError> {
     let mut tree = Tree::default();
-    for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|wrong| error(wrong.marker().line(), format!("this is not YAML: {}", wrong.info())))?;
-        let line = span.start.line();
-        match event {
-            Event::DocumentStart(_) if tree.root.is_some() => {
+    let not_yaml = |Wrong { line, problem }: Wrong| error(line, format!("this is not YAML: {problem}"));
+    let mut events = Events::new(text).map_err(not_yaml)?;
+    while let Some(event) = events.next().map_err(not_yaml)? {
+        let line = event.line;
+        match event.what {
+            What::DocumentStart { .. } if tree.root.is_some() => {
                 return Err(error(line, "a second document starts here: a catalog is one document"));
             }
-            Event::Scalar(text, style, anchor, _) => {
-                let empty = style == ScalarStyle::Plain && matches!(text.as_ref(), "" | "~" | "null");
+            What::Scalar { value: text, style, anchor, .. } => {
+                let empty = style == ScalarStyle::Plain && matches!(text.as_str(), "" | "~" | "null");
                 let size = 1_usize.saturating_add(text.len() / LONG_TEXT);
-                let value = if empty { Value::Empty } else { Value::Text(text.into_owned()) };
+                let value = if empty { Value::Empty } else { Value::Text(text) };
                 tree.put(Rc::new(Node { line, value, size, depth: 0 }), anchor, line)?;
             }
-            Event::Alias(anchor) => match tree.anchors.get(&anchor).cloned() {
-                Some(node) => tree.put(node, 0, line)?,
+            What::Alias { anchor } => match tree.anchors.get(&anchor).cloned() {
+                Some(node) => tree.put(node, None, line)?,
                 None => return Err(error(line, "this alias contains itself")),
             },
-            Event::SequenceStart(anchor, _) => tree.begin(line, anchor, Inside::List(Vec::new()))?,
-            Event::MappingStart(anchor, _) => {
+            What::SequenceStart { anchor, .. } => tree.begin(line, anchor, Inside::List(Vec::new()))?,
+            What::MappingStart { anchor, .. } => {
                 tree.begin(line, anchor, Inside::Map { entries: Vec::new(), seen: BTreeMap::new(), key: None })?;
             }
-            Event::SequenceEnd | Event::MappingEnd => tree.close()?,
+            What::SequenceEnd | What::MappingEnd => tree.close()?,
             _ => {}
         }
     }
@@ -85,13 +85,13 @@ struct Tree {
     root: Option<Rc<Node>>,
     /// From the outermost to the innermost.
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: BTreeMap<String, Rc<Node>>,
 }
 
 /// A list or map whose end was not seen yet.
 struct Open {
     line: usize,
-    anchor: usize,
+    anchor: Option<String>,
     size: usize,
     depth: usize,
     inside: Inside,
@@ -103,7 +103,7 @@ enum Inside {
 }
 
 impl Tree {
-    fn begin(&mut self, line: usize, anchor: usize, inside: Inside) -> Result<(), CatalogError> {
+    fn begin(&mut self, line: usize, anchor: Option<String>, inside: Inside) -> Result<(), CatalogError> {
         if self.open.len() >= DEEPEST {
             return Err(error(line, "this is nested too deeply"));
         }
@@ -111,9 +111,9 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds a complete value to the innermost open list or map. Anchor 0 means none.
-    fn put(&mut self, node: Rc<Node>, anchor: usize, line: usize) -> Result<(), CatalogError> {
-        if anchor != 0 {
+    /// Adds a complete value to the innermost open list or map.
+    fn put(&mut self, node: Rc<Node>, anchor: Option<String>, line: usize) -> Result<(), CatalogError> {
+        if let Some(anchor) = anchor {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
         // Each alias can bring the depth of the one before it.

@@ -6,7 +6,7 @@ use super::path::TagPath;
 use super::tree::{Form, Scalar, Tree, check_size};
 use super::walk::{Place, places};
 use crate::names::BlobSha;
-use saphyr_parser::{Event, Parser};
+use crate::yaml::{Events, What};
 use sha1::{Digest, Sha1};
 use std::ops::Range;
 
@@ -158,21 +158,24 @@ pub(super) fn differs_only_in(old: &str, new: &str, changes: &[Change]) -> bool 
 ///
 /// Where a path leads depends on the events alone, so it still leads to the same scalar.
 pub(super) fn means_the_same_but_for(old: &str, new: &str, changes: &[Change]) -> bool {
-    let (mut old, mut new) = (Parser::new_from_str(old), Parser::new_from_str(new));
+    let (Ok(mut old), Ok(mut new)) = (Events::new(old), Events::new(new)) else { return false };
     let mut changes = changes.iter().peekable();
     for position in 0_usize.. {
-        let (wanted, got) = match (old.next_event(), new.next_event()) {
-            (Some(Ok((wanted, _))), Some(Ok((got, _)))) => (wanted, got),
-            (ends_old, ends_new) => return ends_old.is_none() && ends_new.is_none() && changes.peek().is_none(),
+        let (wanted, got) = match (old.next(), new.next()) {
+            (Ok(Some(wanted)), Ok(Some(got))) => (wanted.what, got.what),
+            (Ok(None), Ok(None)) => return changes.peek().is_none(),
+            _ => return false,
         };
-        let wanted = match (changes.next_if(|change| change.event == position), wanted) {
-            (Some(change), Event::Scalar(_, _, anchor, kind)) => {
-                Event::Scalar(change.value.as_str().into(), change.form.style(), anchor, kind)
-            }
-            (Some(_), _) => return false,
-            (None, same) => same,
+        let same = match (changes.next_if(|change| change.event == position), &wanted, &got) {
+            (None, wanted, got) => wanted == got,
+            (
+                Some(change),
+                What::Scalar { anchor, tag, .. },
+                What::Scalar { anchor: anchor_got, tag: tag_got, value, style, .. },
+            ) => (anchor, tag, &change.value, change.form.style()) == (anchor_got, tag_got, value, *style),
+            _ => false,
         };
-        if wanted != got {
+        if !same {
             return false;
         }
     }

@@ -22,7 +22,7 @@ use super::tree::{Kind, Scalar, Tree, syntax};
 use super::walk::Place;
 use crate::image::{Digest, ImageName};
 use crate::names::is_hex;
-use saphyr_parser::ScalarStyle;
+use crate::yaml::ScalarStyle;
 
 /// The image that is deployed, and the other names under which it may be written.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,8 @@ use super::{read_tags as read_tags_of, set_tag as set_tag_of, *};
 use proptest::prelude::*;
 use std::fmt::Write;
 
+mod shapes;
+
 const TAG: &str = "main-abc1234";
 
 fn path(text: &str) -> TagPath {
@@ -259,20 +261,13 @@ fn anchors_types_and_empty_values() {
     b: ! &b 'main-abc1234' # c
     ---
     "#);
-    insta::assert_snapshot!(fences(&["a"], "a: &xy !!str \u{85}z\n"), @r#"
-    --- before: ["\u{85}z"]
-    a: &xy !!str \u{85}z
-    --- after
-    a: &xy !!str "main-abc1234"
-    ---
-    "#);
-    insta::assert_snapshot!(fences(&["a", "b.c"], "a:\nb: {c:, d: e}\n"), @r#"
+    insta::assert_snapshot!(fences(&["a", "b.c"], "a:\nb: {c: , d: e}\n"), @r#"
     --- before: ["", ""]
     a:
-    b: {c:, d: e}
+    b: {c: , d: e}
     --- after
     a: "main-abc1234"
-    b: {c: "main-abc1234", d: e}
+    b: {c: "main-abc1234" , d: e}
     ---
     "#);
     insta::assert_snapshot!(fences(&["a", "b", "c"], "a: # none\nb: !!str\nc: ~\n"), @r#"
@@ -434,6 +429,16 @@ fn what_is_refused() {
         ("image.tag", "image:\n  tag: *x\n"),
         ("image.tag", "image:\n  tag: x\0y\n"),
         ("image.tag", "image:\n  tag: !!str &v:1 x\n"),
+        ("image.tag", "image:\n  tag: !!str \u{85}x\n"),
+        ("image.tag", "image: {tag:, b: c}\n"),
+        ("image.tag", "image:\n\t\n  tag: x\n"),
+        ("image.tag", "image:\n  tag: x\n    \t\n"),
+        ("image.tag", "a: [!b, c]\nimage:\n  tag: x\n"),
+        ("image.tag", "%YAML 1.3\n---\nimage:\n  tag: x\n"),
+        ("image.tag", "%YAML 1.2\n---\nimage:\n  tag: x\n"),
+        ("image.tag", "image: {tag: x}\n\u{feff}b: c\n"),
+        ("image.tag", "a: [http://b/?c=d]\nimage:\n  tag: x\n"),
+        ("image.tag", "image: {a: \"b\\\\/\", repository: \"ghcr.io\\/acme/checkout\", tag: x}\n"),
         ("image.tag", "%TAG !e! tag:example.com,2000:\n---\nimage:\n  tag: x\n"),
     ]), @r#"
     "image:\n  tag: |\n    x\n"
@@ -447,17 +452,37 @@ fn what_is_refused() {
     "image:\n  tag: !!str # c\n    \"x\"\n"
         {"multi_line":{"path":"image.tag","line":2}}
     "image:\n\ttag: x\n"
-        {"syntax":{"line":2,"problem":"tabs disallowed within this context (block indentation)"}}
+        {"syntax":{"line":2,"problem":"a tab as indentation"}}
     "a: 1\nimage:\n  tag: \"x\n"
         {"syntax":{"line":3,"problem":"while scanning a quoted scalar, found unexpected end of stream"}}
     "image:\n  tag: x\n{{- if .Values.a }}\nb: 1\n{{- end }}\n"
-        {"syntax":{"line":3,"problem":"\"-\" is only valid inside a block"}}
+        {"syntax":{"line":3,"problem":"while scanning a simple key, could not find expected ':'"}}
     "image:\n  tag: *x\n"
-        {"syntax":{"line":2,"problem":"while parsing node, found unknown anchor"}}
+        {"syntax":{"line":2,"problem":"an alias whose anchor is not above it"}}
     "image:\n  tag: x\0y\n"
-        {"syntax":{"line":2,"problem":"found unprintable character"}}
+        {"syntax":{"line":2,"problem":"control characters are not allowed"}}
     "image:\n  tag: !!str &v:1 x\n"
         {"syntax":{"line":2,"problem":"an anchor whose name has other characters than a-z, 0-9, - and _"}}
+    "image:\n  tag: !!str \u{85}x\n"
+        {"syntax":{"line":3,"problem":"while scanning a simple key, could not find expected ':'"}}
+    "image: {tag:, b: c}\n"
+        {"syntax":{"line":1,"problem":"while scanning a plain scalar, found unexpected ':'"}}
+    "image:\n\t\n  tag: x\n"
+        {"syntax":{"line":2,"problem":"a tab as indentation"}}
+    "image:\n  tag: x\n    \t\n"
+        {"syntax":{"line":2,"problem":"a tab in a blank line after the value"}}
+    "a: [!b, c]\nimage:\n  tag: x\n"
+        {"syntax":{"line":1,"problem":"a comma right after a type"}}
+    "%YAML 1.3\n---\nimage:\n  tag: x\n"
+        {"syntax":{"line":1,"problem":"found incompatible YAML document"}}
+    "%YAML 1.2\n---\nimage:\n  tag: x\n"
+        {"syntax":{"line":1,"problem":"a version of YAML other than 1.1"}}
+    "image: {tag: x}\n\u{feff}b: c\n"
+        {"syntax":{"line":2,"problem":"a byte order mark within the text"}}
+    "a: [http://b/?c=d]\nimage:\n  tag: x\n"
+        {"syntax":{"line":1,"problem":"a ? in brackets and without quotes"}}
+    "image: {a: \"b\\\\/\", repository: \"ghcr.io\\/acme/checkout\", tag: x}\n"
+        {"syntax":{"line":1,"problem":"the escape \\/, which Helm does not know"}}
     "%TAG !e! tag:example.com,2000:\n---\nimage:\n  tag: x\n"
         {"syntax":{"line":1,"problem":"a directive other than %YAML"}}
     "#);
@@ -510,7 +535,6 @@ fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
     check("ghcr.io/acme/checkout:main-1234567", new, "main-1234567");
     check("'ghcr.io/acme/checkout:main-1'", &format!("'{new}'"), "main-1");
     check("\"ghcr.io/acme/checkout:main-1\"", &format!("\"{new}\""), "main-1");
-    check("\"ghcr.io\\/acme/checkout:main-1\"", &format!("\"{new}\""), "main-1");
     check("!!str ghcr.io/acme/checkout:main-1", &format!("!!str {new}"), "main-1");
     check(&format!("ghcr.io/acme/checkout{digest}"), new, digest.trim_start_matches('@'));
     check(&format!("ghcr.io/acme/checkout:v1{digest}"), new, &format!("v1{digest}"));

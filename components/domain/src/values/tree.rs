@@ -1,46 +1,43 @@
-//! A YAML file as a list of its nodes, in the order of the text. What is peculiar to the parser ends here, but for
-//! the proof of the edit.
+//! A YAML file as a list of its nodes, in the order of the text.
 //!
 //! Easy to miss: an alias is a node of its own, and what it stands for is elsewhere in the list. A file may be full
 //! of nodes of one byte, so there is a limit: a node takes some fifty times as much.
 
 use super::{EditRefusal, LARGEST};
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
-use std::borrow::Cow;
+use crate::yaml::{Events, ScalarStyle, What, Wrong, is_break};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// The most collections within each other. The parser keeps every open one, at a hundred times the size of
-/// its text.
+/// The most collections within each other. The parser looks at every open one again with each word.
 pub(super) const DEEPEST: usize = 200;
 /// The most nodes of a file.
 pub(super) const MOST_NODES: usize = 250_000;
 
 pub(super) struct Tree<'a> {
     text: &'a str,
-    nodes: Vec<Node<'a>>,
+    nodes: Vec<Node>,
     /// The root of each document.
     pub(super) roots: Vec<usize>,
 }
 
-struct Node<'a> {
-    kind: Kind<'a>,
+struct Node {
+    kind: Kind,
     /// The number of its first event in the stream.
     event: usize,
     /// The first node after it and what is in it.
     end: usize,
     line: usize,
-    /// In characters.
-    span: Range<usize>,
+    bytes: Range<usize>,
     is_anchor: bool,
+    in_brackets: bool,
 }
 
-pub(super) enum Kind<'a> {
+pub(super) enum Kind {
     Scalar {
-        value: Cow<'a, str>,
+        value: String,
         style: ScalarStyle,
-        /// The explicit type.
-        tag: Option<Box<saphyr_parser::Tag>>,
+        /// The explicit type, written out.
+        tag: Option<String>,
     },
     /// The node that it stands for.
     Alias(usize),
@@ -55,28 +52,18 @@ pub(super) fn check_size(bytes: usize) -> Result<(), EditRefusal> {
 impl<'a> Tree<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, EditRefusal> {
         check_size(text.len())?;
-        no_directives(text)?;
-        let (mut tree, mut parser) = (Self { text, nodes: Vec::new(), roots: Vec::new() }, Parser::new_from_str(text));
-        // By the parser's own number, which no two anchors of a file share.
-        let mut anchors: BTreeMap<usize, usize> = BTreeMap::new();
+        let (mut tree, mut events) = (Self { text, nodes: Vec::new(), roots: Vec::new() }, Events::new(text)?);
+        let mut anchors: BTreeMap<String, usize> = BTreeMap::new();
         let mut open = Vec::new();
         for event in 0_usize.. {
-            // The parser repeats an error forever: the first one must end the reading.
-            let (got, span) = match parser.next_event() {
-                None | Some(Ok((Event::StreamEnd, _))) => break,
-                Some(Ok(next)) => next,
-                Some(Err(error)) => return Err(syntax(error.marker().line(), error.info())),
-            };
+            let Some(next) = events.next()? else { break };
             let here = tree.nodes.len();
-            let (kind, anchor) = match got {
-                Event::Scalar(value, style, anchor, tag) => {
-                    let tag = tag.map(|tag| Box::new(tag.into_owned()));
-                    (Kind::Scalar { value, style, tag }, anchor)
-                }
-                Event::Alias(id) => (Kind::Alias(anchors.get(&id).copied().unwrap_or(here)), 0),
-                Event::MappingStart(anchor, _) => (Kind::Mapping, anchor),
-                Event::SequenceStart(anchor, _) => (Kind::Sequence, anchor),
-                Event::MappingEnd | Event::SequenceEnd => {
+            let (kind, anchor) = match next.what {
+                What::Scalar { value, style, anchor, tag, .. } => (Kind::Scalar { value, style, tag }, anchor),
+                What::Alias { anchor } => (Kind::Alias(anchors.get(&anchor).copied().unwrap_or(here)), None),
+                What::MappingStart { anchor, .. } => (Kind::Mapping, anchor),
+                What::SequenceStart { anchor, .. } => (Kind::Sequence, anchor),
+                What::MappingEnd | What::SequenceEnd => {
                     if let Some(node) = open.pop().and_then(|node: usize| tree.nodes.get_mut(node)) {
                         node.end = here;
                     }
@@ -93,27 +80,32 @@ impl<'a> Tree<'a> {
             if matches!(kind, Kind::Mapping | Kind::Sequence) {
                 open.push(here);
                 if open.len() > DEEPEST {
-                    return Err(syntax(span.start.line(), "nested too deeply"));
+                    return Err(syntax(next.line, "nested too deeply"));
                 }
             }
-            if anchor > 0 {
+            let is_anchor = anchor.is_some();
+            if let Some(anchor) = anchor {
                 anchors.insert(anchor, here);
             }
-            tree.push(kind, event, &span, anchor > 0);
+            let end = here.saturating_add(1);
+            tree.nodes.push(Node {
+                kind,
+                event,
+                end,
+                line: next.line,
+                bytes: next.bytes,
+                is_anchor,
+                in_brackets: next.in_brackets,
+            });
         }
         Ok(tree)
     }
 
-    fn push(&mut self, kind: Kind<'a>, event: usize, span: &Span, is_anchor: bool) {
-        let (end, line) = (self.nodes.len().saturating_add(1), span.start.line());
-        self.nodes.push(Node { kind, event, end, line, span: span.start.index()..span.end.index(), is_anchor });
-    }
-
-    fn node(&self, node: usize) -> Option<&Node<'a>> {
+    fn node(&self, node: usize) -> Option<&Node> {
         self.nodes.get(node)
     }
 
-    pub(super) fn kind(&self, node: usize) -> Option<&Kind<'a>> {
+    pub(super) fn kind(&self, node: usize) -> Option<&Kind> {
         self.node(node).map(|node| &node.kind)
     }
 
@@ -218,33 +210,42 @@ impl<'a> Tree<'a> {
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
-        let (start, end) = (byte_at(self.text, found.span.start), byte_at(self.text, found.span.end));
+        let Range { start, end } = found.bytes;
+        let after = self.text.get(end..).unwrap_or_default();
+        if *style == ScalarStyle::Plain && !value.is_empty() && !found.in_brackets && has_odd_tab(after) {
+            return Err(syntax(line, "a tab in a blank line after the value"));
+        }
         let whole = self.text.get(start..end).ok_or_else(unproven)?;
-        if whole.contains(['\n', '\r']) {
+        if whole.contains(is_break) {
             return Err(EditRefusal::MultiLine { path: path(), line });
         }
         let written = without_properties(whole);
-        // To YAML 1.1, which Helm reads, such a name ends earlier, and what is left of it belongs to
-        // the value.
+        // The name of an anchor ends there, and the value begins without a blank between them.
         let properties = whole.strip_suffix(written).unwrap_or_default();
         let odd = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
         if properties.split([' ', '\t']).filter_map(|one| one.strip_prefix('&')).any(|name| name.contains(odd)) {
             return Err(syntax(line, "an anchor whose name has other characters than a-z, 0-9, - and _"));
         }
         let begin = end.saturating_sub(written.len());
-        let (form, begin, length) = match style {
-            ScalarStyle::SingleQuoted => (Form::Single, begin, quoted(written, '\'')),
-            ScalarStyle::DoubleQuoted => (Form::Double, begin, quoted(written, '"')),
-            _ if !value.is_empty() => (Form::Plain, begin, Some(written.len())),
-            // The span is that of the anchor and tag. Without them it is that of the colon, or of whatever
-            // comes next.
-            _ if found.is_anchor || tag.is_some() => (Form::Empty, end, Some(0)),
-            _ if self.text.get(start..).is_some_and(is_bare_colon) => (Form::Empty, start.saturating_add(1), Some(0)),
-            _ => return Err(EditRefusal::NoValue { path: path(), line }),
+        let (form, begin, end) = match style {
+            ScalarStyle::SingleQuoted => (Form::Single, begin, end),
+            ScalarStyle::DoubleQuoted => (Form::Double, begin, end),
+            _ if !value.is_empty() => (Form::Plain, begin, end),
+            _ if found.is_anchor || tag.is_some() => (Form::Empty, end, end),
+            // It is where the next word begins, or right after the colon.
+            _ => match self.text.get(..start).map(|before| before.trim_end_matches([' ', '\t'])) {
+                Some(before) if before.ends_with(':') => (Form::Empty, before.len(), before.len()),
+                _ => return Err(EditRefusal::NoValue { path: path(), line }),
+            },
         };
-        let bytes = begin..begin.saturating_add(length.ok_or_else(unproven)?);
-        Ok(Scalar { event: found.event, value: value.to_string(), bytes, form, is_tagged: tag.is_some() })
+        Ok(Scalar { event: found.event, value: value.clone(), bytes: begin..end, form, is_tagged: tag.is_some() })
     }
+}
+
+/// Whether one of the blank lines after a plain value has a tab. After a value in quotes, the tab would be an error.
+fn has_odd_tab(after: &str) -> bool {
+    let blank = after.len().saturating_sub(after.trim_start_matches(|c| matches!(c, ' ' | '\t') || is_break(c)).len());
+    after.get(..blank).and_then(|blank| blank.split_once(is_break)).is_some_and(|(_, lines)| lines.contains('\t'))
 }
 
 /// Adds what the collections show that end before a node to what they are in.
@@ -261,16 +262,9 @@ pub(super) fn syntax(line: usize, problem: &str) -> EditRefusal {
     EditRefusal::Syntax { line, problem: problem.to_owned() }
 }
 
-/// The parser copies the prefix of a `%TAG` into every tag that uses it (gigabytes of copies from a small file), and it
-/// counts bytes, not characters, in directives that it does not know.
-fn no_directives(text: &str) -> Result<(), EditRefusal> {
-    let directive = |line: &str| {
-        let line = line.trim_start_matches('\u{FEFF}');
-        line.starts_with('%') && !line.starts_with("%YAML ")
-    };
-    match text.split(['\n', '\r']).position(directive) {
-        Some(before) => Err(syntax(before.saturating_add(1), "a directive other than %YAML")),
-        None => Ok(()),
+impl From<Wrong> for EditRefusal {
+    fn from(Wrong { line, problem }: Wrong) -> Self {
+        Self::Syntax { line, problem }
     }
 }
 
@@ -320,27 +314,13 @@ impl Form {
 const CORE: &str = "tag:yaml.org,2002:";
 
 /// `!!str`, in any spelling, or `!`, which says "not a number" too.
-fn is_string_tag(tag: &saphyr_parser::Tag) -> bool {
-    let (handle, suffix) = (tag.handle.as_str(), tag.suffix.as_str());
-    (handle, suffix) == (CORE, "str")
-        || (handle, suffix) == ("", "!")
-        || handle.is_empty() && suffix.strip_prefix(CORE) == Some("str")
+fn is_string_tag(tag: &str) -> bool {
+    tag == "!" || tag.strip_prefix(CORE) == Some("str")
 }
 
-fn shown(tag: &saphyr_parser::Tag) -> String {
-    let text = if tag.handle == CORE { format!("!!{}", tag.suffix) } else { tag.to_string() };
+fn shown(tag: &str) -> String {
+    let text = tag.strip_prefix(CORE).map_or_else(|| tag.to_owned(), |kind| format!("!!{kind}"));
     text.chars().take(80).collect()
-}
-
-/// Whether a value may be written right after this colon.
-fn is_bare_colon(text: &str) -> bool {
-    let after = text.strip_prefix(':');
-    after.is_some_and(|after| after.is_empty() || after.starts_with([' ', '\t', '\r', '\n', ',', '}', ']']))
-}
-
-/// The byte offset of a character; the end of the text if there are fewer.
-fn byte_at(text: &str, characters: usize) -> usize {
-    text.char_indices().nth(characters).map_or(text.len(), |(byte, _)| byte)
 }
 
 /// What follows the anchor and the tag, which end at a blank: nothing else in Unicode is one to YAML.
@@ -351,20 +331,4 @@ fn without_properties(text: &str) -> &str {
         rest = rest.trim_start_matches(|c| !BLANKS.contains(&c)).trim_start_matches(BLANKS);
     }
     rest
-}
-
-/// The length of a quoted scalar at the start of the text.
-fn quoted(text: &str, quote: char) -> Option<usize> {
-    let mut chars = text.char_indices().peekable();
-    chars.next_if(|(_, c)| *c == quote)?;
-    while let Some((at, c)) = chars.next() {
-        let doubled = quote == '\'' && chars.peek().is_some_and(|(_, next)| *next == quote);
-        match c {
-            '\\' if quote == '"' => drop(chars.next()),
-            _ if c == quote && doubled => drop(chars.next()),
-            _ if c == quote => return Some(at.saturating_add(1)),
-            _ => {}
-        }
-    }
-    None
 }

@@ -143,7 +143,7 @@ pub fn catalog(data: &[u8]) {
     let catalog = match Catalog::parse(&text) {
         Ok(catalog) => catalog,
         Err(error) => {
-            let lines = text.matches(['\n', '\r']).count() + 2;
+            let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 2;
             assert!(error.line.is_none_or(|line| (1..=lines).contains(&line)), "{error:?} of {lines} lines");
             is_short(&error.problem, 500);
             let path = FilePath::parse("deploy-bot.yaml").expect("a path");

@@ -1,8 +1,9 @@
-//! The edit: every byte but the value's is the old one, another parser sees the same file with that value in it, what was set is
+//! The edit: every byte but the value's is the old one, other parsers see the same file with that value in it, what was set is
 //! read, and setting it twice is setting it once.
 
 use crate::parts::Parts;
 use crate::promise::is_plain_to_slack;
+use crate::targets::readers::{self, Step};
 use domain::image::{ImageName, Tag};
 use domain::message;
 use domain::names::FilePath;
@@ -24,7 +25,7 @@ pub fn tag_path(data: &[u8]) {
 
 fn is_refused_in_words(text: &str, why: EditRefusal) {
     if let EditRefusal::Syntax { line, .. } | EditRefusal::NotUtf8 { line } = &why {
-        let lines = text.matches(['\n', '\r']).count() + 2;
+        let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 2;
         assert!((1..=lines).contains(line), "line {line} of {lines}");
     }
     // Both would be bugs of ours.
@@ -55,6 +56,8 @@ pub fn manifest(data: &[u8]) {
         ["ghcr.io/acme/checkout", "mirror.corp:5000/x"].map(|name| ImageName::parse(name).expect("a name"));
     let ours = OurImage { name: &name, mirrors: &[mirror] };
 
+    let go = readers::ask(text);
+    readers::agree(text, go.as_ref(), ours);
     let read = read_tags(text, &paths, ours);
     let edit = match set_tag(text, &paths, ours, &tag) {
         Ok(edit) => edit,
@@ -77,6 +80,9 @@ pub fn manifest(data: &[u8]) {
     if let [path] = paths.as_slice() {
         only_one_value_differs(text, &edit.text, &tag);
         another_parser_agrees(text, &edit.text, path, &tag);
+        if let Some(go) = go {
+            readers::see_the_edit(text, go, &edit.text, &steps(path), &tag, ours);
+        }
     }
 }
 
@@ -98,13 +104,6 @@ fn only_one_value_differs(old: &str, new: &str, tag: &str) {
         differs.is_empty() || whole.as_bytes().windows(differs.len()).any(|part| part.eq_ignore_ascii_case(differs))
     };
     assert!(written.any(is_part), "{:?} was written", String::from_utf8_lossy(differs));
-}
-
-/// One step down: a key, the number of an item, or what the item has.
-enum Step {
-    Key(String),
-    Item(usize),
-    With(String, String),
 }
 
 /// The steps of a path as it is printed.
@@ -149,10 +148,6 @@ fn within(text: &str) -> (Step, &str) {
 /// libyaml reads both files. It is the parser behind Helm's and Argo CD's, in another language.
 fn another_parser_agrees(old: &str, new: &str, path: &TagPath, tag: &str) {
     let Ok(mut before) = serde_yaml::from_str::<Value>(old) else { return };
-    // It reads YAML 1.1, where these end a line; and it takes no notice of a byte order mark within the text.
-    if old.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}']) {
-        return;
-    }
     let after: Value = match serde_yaml::from_str(new) {
         Ok(after) => after,
         Err(error) => panic!("{old:?} became {new:?}, which libyaml does not read: {error}"),
