@@ -1,4 +1,4 @@
-//! Changes the tag of our image in a YAML file and nothing else.
+//! Changes the tag of our image in a YAML file, and the digest where the catalog says where, and nothing else.
 //!
 //! The parser only says *where* the value is: the new text is the old text with the bytes of that scalar
 //! replaced. Then both texts are parsed side by side, and an edit that changed anything but the value is
@@ -20,7 +20,7 @@ mod path;
 mod tree;
 mod walk;
 
-pub use edit::{Edit, blob_sha, read_tags, set_tag, text_of};
+pub use edit::{At, Edit, Version, blob_sha, read_tags, set_tag, text_of};
 pub use ours::OurImage;
 pub use path::TagPath;
 
@@ -104,6 +104,8 @@ pub enum EditRefusal {
         at: String,
         line: usize,
     },
+    /// Where the digest is to be written is neither a digest nor empty, nor a whole image that has its tag there, too.
+    NotADigest { path: String, line: usize },
     /// No plain file.
     NotPlain { file: OddFile },
     /// The key is not written in its mapping, which merges another one (`<<`): the text is elsewhere.

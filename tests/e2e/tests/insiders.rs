@@ -752,6 +752,40 @@ fn an_image_pushed_again_under_an_old_tag_is_no_rollback() {
     });
 }
 
+/// Attack: may push to the registry | pushes another image under an old tag of an app with `digest_at` | the rollback writes the digest that ran
+#[test]
+fn with_a_digest_in_git_a_rollback_brings_back_what_ran() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", "    digest_at: image.digest\n");
+        let file =
+            String::from_utf8(room.file("checkout/values.yaml"))?.replace("image:\n", "image:\n  digest: \"\"\n");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/values.yaml", &file)], "Use digests");
+        let written = |room: &Room| -> Result<String> {
+            let file = String::from_utf8(room.file("checkout/values.yaml"))?;
+            let line = file.lines().find(|line| line.trim_start().starts_with("digest:")).context("a digest")?;
+            Ok(line.trim().to_owned())
+        };
+        let old = room.builds("checkout", "main", "alice");
+        let honest = room.registry.lock().push("acme/checkout", &old);
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        ensure!(written(room)? == format!("digest: \"{honest}\""), "{}", written(room)?);
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        ensure!(written(room)? != format!("digest: \"{honest}\""));
+        room.registry.lock().push_as("acme/checkout", &old, Kind::DockerManifest);
+        let begun = room.journal.mark("rollback");
+        room.alice("rollback checkout").await;
+        room.says("is locked now").await?;
+        room.all_told().await?;
+        ensure!(written(room)? == format!("digest: \"{honest}\""), "{}", written(room)?);
+        ensure!(!room.calls(begun).contains(&"registry.head".to_owned()), "its digest is known");
+        Ok(())
+    });
+}
+
 /// Attack: may push to the registry | keeps the registry from answering | the rollback goes on with the digest that ran
 #[test]
 fn a_silent_registry_stops_no_rollback() {

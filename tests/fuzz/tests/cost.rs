@@ -5,7 +5,7 @@
 
 use domain::catalog::{Catalog, LONGEST};
 use domain::image::ImageName;
-use domain::values::{LARGEST, OurImage, TagPath, set_tag};
+use domain::values::{At, LARGEST, OurImage, TagPath, Version, set_tag};
 
 /// How long this thread was on the processor.
 fn worked() -> u64 {
@@ -108,7 +108,12 @@ fn the_edit_of_a_large_file_costs_in_proportion_whatever_is_in_it() {
     // An eighth of the largest is enough to tell.
     costs_in_proportion(LARGEST / 8, &shapes, |file| {
         let ours = OurImage { name: &name, mirrors: &[] };
-        let _ = set_tag(std::str::from_utf8(file).unwrap(), &paths, ours, "main-abc1234");
+        let _ = set_tag(
+            std::str::from_utf8(file).unwrap(),
+            At::tags(&paths),
+            ours,
+            Version { tag: "main-abc1234", digest: None },
+        );
     });
 }
 

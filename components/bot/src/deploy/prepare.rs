@@ -20,7 +20,7 @@ use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::seen::Found;
-use domain::values::{self, Edit, EditRefusal, OddFile, OurImage};
+use domain::values::{self, At, Edit, EditRefusal, OddFile, OurImage};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
 use store::{LastChallenge, Live, RegistryChallenge, StoreError};
@@ -227,19 +227,23 @@ async fn wanted<W: World>(
     let cx = site.cx;
     let Wanted { source, image, tags, deployed } = versions::wanted(site, snapshot).await?;
     // In a box, because futures of futures are too deep for the compiler otherwise.
-    let looked = Box::pin(look_for_one(cx, &image, &tags, login));
+    let look = || Box::pin(look_for_one(cx, &image, &tags, login));
     // Of the same commit, whatever its tag was.
     let deployed = tags.iter().find_map(|tag| deployed.of(tag));
     let found = match (&site.request.words.what, deployed) {
+        // It is written by its digest, whatever stands behind the tag now.
+        (What::Rollback(_), Some(known)) if !site.environment.digest_at.is_empty() => {
+            Some((tags.first(), Some(known.clone())))
+        }
         // What ran is known without the registry, and is needed now.
-        (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, looked).await {
+        (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, look()).await {
             Some(Err(Stop::End(End::Failed { .. }))) | None => {
                 cx.world.log(Line::error("registry_not_waited_for").of(cx.id).with("image", image.to_string()));
                 Some((tags.first(), Some(known.clone())))
             }
             Some(found) => found?,
         },
-        _ => looked.await?,
+        _ => look().await?,
     };
     let Some((tag, digest)) = found else {
         let shortest = tags.rest().last().unwrap_or(tags.first()).clone();
@@ -277,9 +281,14 @@ async fn wanted<W: World>(
 async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetPlan) -> Result<Vec<FileEdit>, Stop> {
     let mut edits = Vec::new();
     let (ours, tag) = (OurImage { name: &plan.image, mirrors: &plan.mirrors }, &plan.tag);
+    let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
+    if !at.digests.is_empty() && plan.digest.is_none() {
+        return Err(Refusal::NoDigest { target: Box::new(plan.target.clone()), image: plan.image_ref() }.into());
+    }
+    let version = values::Version { tag: tag.as_str(), digest: plan.digest.as_ref() };
     for (path, before) in texts(site, snapshot).await? {
-        let edit = values::set_tag(&before, &site.environment.tag_at, ours, tag.as_str())
-            .map_err(|why| Refusal::Edit { path: path.clone(), why })?;
+        let edit =
+            values::set_tag(&before, at, ours, version).map_err(|why| Refusal::Edit { path: path.clone(), why })?;
         edits.push(FileEdit { path: path.clone(), before, edit });
     }
     let is_there = |file: &FileEdit| file.edit.before.iter().all(|before| before == tag.as_str());

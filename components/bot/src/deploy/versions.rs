@@ -15,7 +15,7 @@ use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
-use domain::values::{self, OurImage};
+use domain::values::{self, At, OurImage};
 use futures::future::join_all;
 use store::{Current, DeployedImages, History, Images, Live, RolledBackVersions, StoreError};
 
@@ -159,7 +159,8 @@ pub(super) async fn written<'t, W: World>(
     let mut tags: Vec<String> = Vec::new();
     let ours = OurImage { name: &site.app.image, mirrors: &site.environment.mirrors };
     for (path, text) in texts {
-        let read = values::read_tags(text, &site.environment.tag_at, ours);
+        let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
+        let read = values::read_tags(text, at, ours);
         for tag in read.map_err(|why| Refusal::Edit { path: path.clone(), why })? {
             if !tags.contains(&tag) {
                 tags.push(tag);

@@ -200,7 +200,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 24] = [
     "allow",
     "owners",
     "readers",

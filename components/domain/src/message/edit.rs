@@ -32,6 +32,9 @@ pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
             let beside = if place == path { String::new() } else { format!("beside {}, ", code(path)) };
             format!("{beside}{} is {}, and the image to deploy is {}", at(place, line), code(found), code(expected))
         }
+        EditRefusal::NotADigest { path, line } => {
+            format!("{} is where the digest belongs, and something else is there", at(path, line))
+        }
         EditRefusal::Digest { path, at: place, line } if place == path => {
             format!("{} is a digest, and only a tag can be written", at(path, line))
         }
@@ -83,7 +86,12 @@ pub(super) fn edit_remedy(why: &EditRefusal) -> &'static str {
         EditRefusal::OtherImage { .. } => {
             "Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`."
         }
-        EditRefusal::Digest { .. } => "Remove the digest.",
+        EditRefusal::Digest { .. } => {
+            "Remove the digest, or set `digest_at` in `deploy-bot.yaml` to where it is, and I write it, too."
+        }
+        EditRefusal::NotADigest { .. } => {
+            "Leave it empty there, or set `digest_at` in `deploy-bot.yaml` to where the digest is."
+        }
         EditRefusal::NotPlain { file: OddFile::Executable | OddFile::Mode(_) } => {
             "Make it a plain file: `git update-index --chmod=-x`."
         }

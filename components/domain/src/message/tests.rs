@@ -256,6 +256,7 @@ fn edit_name(why: &EditRefusal) -> &'static str {
         EditRefusal::SeveralItems { .. } => "several items",
         EditRefusal::OtherImage { .. } => "other image",
         EditRefusal::Digest { .. } => "digest",
+        EditRefusal::NotADigest { .. } => "not a digest",
         EditRefusal::NotPlain { .. } => "no plain file",
         EditRefusal::OnlyMerged { .. } => "only merged",
         EditRefusal::DuplicateKey { .. } => "duplicate key",
@@ -299,6 +300,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::OtherImage { path: path(), at: path(), line, found: found(), expected: Box::new(image()) },
         EditRefusal::Digest { path: path(), at: "image.digest".to_owned(), line },
         EditRefusal::Digest { path: path(), at: path(), line },
+        EditRefusal::NotADigest { path: path(), line },
         EditRefusal::NotPlain { file: OddFile::Executable },
         EditRefusal::NotPlain { file: OddFile::Symlink },
         EditRefusal::NotPlain { file: OddFile::Submodule },
@@ -315,7 +317,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::Unproven { path: path() },
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(edit_name).collect();
-    assert_eq!(names.len(), 20, "one of each");
+    assert_eq!(names.len(), 21, "one of each");
     let sentences = all.into_iter().map(|why| {
         let name = edit_name(&why);
         let sentence = refusal(&Refusal::Edit { path: crate::deployment::samples::path("checkout/values.yaml"), why });
@@ -332,8 +334,9 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     several items: I can't safely edit `checkout/values.yaml`: several entries match `images[name=app]` (again on line 3). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
     other image: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 3) is `ghcr.io/eve/checkout`, and the image to deploy is `ghcr.io/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
     other image: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is `ghcr.io/eve/checkout`, and the image to deploy is `ghcr.io/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
-    digest: I can't safely edit `checkout/values.yaml`: `image.digest` (line 3) is a digest, which counts more than the tag at `image.tag`. Remove the digest.
-    digest: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is a digest, and only a tag can be written. Remove the digest.
+    digest: I can't safely edit `checkout/values.yaml`: `image.digest` (line 3) is a digest, which counts more than the tag at `image.tag`. Remove the digest, or set `digest_at` in `deploy-bot.yaml` to where it is, and I write it, too.
+    digest: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is a digest, and only a tag can be written. Remove the digest, or set `digest_at` in `deploy-bot.yaml` to where it is, and I write it, too.
+    not a digest: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is where the digest belongs, and something else is there. Leave it empty there, or set `digest_at` in `deploy-bot.yaml` to where the digest is.
     no plain file: I can't safely edit `checkout/values.yaml`: it is executable, and my commit would make a plain file of it. Make it a plain file: `git update-index --chmod=-x`.
     no plain file: I can't safely edit `checkout/values.yaml`: it is a symbolic link, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.
     no plain file: I can't safely edit `checkout/values.yaml`: it is a submodule, and my commit would make a plain file of it. Put a plain file there, or set `values` in `deploy-bot.yaml` to the file itself.

@@ -1,13 +1,14 @@
 //! The edit of a file, and the proof that nothing else changed.
 
 use super::EditRefusal;
-use super::ours::{Held, OurImage, held};
+use super::ours::{DigestForm, Held, OurImage, held, held_digest};
 use super::path::TagPath;
 use super::tree::{Form, Scalar, Tree, check_size};
 use super::walk::{Place, places};
+use crate::image::Digest;
 use crate::names::BlobSha;
 use crate::yaml::{Events, What};
-use sha1::{Digest, Sha1};
+use sha1::{Digest as _, Sha1};
 use std::ops::Range;
 
 /// One tag changed in one file, proven to be the only change.
@@ -37,25 +38,53 @@ pub fn blob_sha(content: &[u8]) -> BlobSha {
     BlobSha::parse(&hex).expect("a SHA-1 in hexadecimal is a blob id")
 }
 
-/// The tag at each path: of a whole image, what follows its repository. Refuses whatever [`set_tag`] would refuse to
-/// edit.
-pub fn read_tags(text: &str, at: &[TagPath], ours: OurImage<'_>) -> Result<Vec<String>, EditRefusal> {
-    Ok(found(text, at, ours)?.into_iter().map(|found| found.tag).collect())
+/// Where to write.
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    pub tags: &'a [TagPath],
+    /// Where the digest is written besides. A path that is in both lists leads to a whole image: `repo:tag@digest`.
+    pub digests: &'a [TagPath],
 }
 
-/// Writes the tag at each path. A value that has the tag already, and is a string to every reader of YAML, stays
-/// as it is.
-pub fn set_tag(text: &str, at: &[TagPath], ours: OurImage<'_>, tag: &str) -> Result<Edit, EditRefusal> {
+impl<'a> At<'a> {
+    /// No digest is written.
+    pub fn tags(tags: &'a [TagPath]) -> Self {
+        Self { tags, digests: &[] }
+    }
+}
+
+/// What to write.
+#[derive(Clone, Copy, Debug)]
+pub struct Version<'a> {
+    pub tag: &'a str,
+    /// Needed where [`At::digests`] has places.
+    pub digest: Option<&'a Digest>,
+}
+
+/// The tag at each path: of a whole image, what follows its repository. Refuses whatever [`set_tag`] would refuse to
+/// edit.
+pub fn read_tags(text: &str, at: At<'_>, ours: OurImage<'_>) -> Result<Vec<String>, EditRefusal> {
+    Ok(found(text, at, ours)?.into_iter().filter_map(|found| found.tag).collect())
+}
+
+/// Writes the tag at each path, and the digest. A value that is there already, and is a string to every reader of YAML,
+/// stays as it is.
+pub fn set_tag(text: &str, at: At<'_>, ours: OurImage<'_>, version: Version<'_>) -> Result<Edit, EditRefusal> {
+    let tag = version.tag;
     if tag.is_empty() || !tag.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
         return Err(EditRefusal::UnsafeTag);
     }
     let found = found(text, at, ours)?;
-    let before = found.iter().map(|found| found.tag.clone()).collect();
-    let mut changes: Vec<Change> = found.iter().filter_map(|found| Change::of(found, tag)).collect();
+    let before = found.iter().filter_map(|found| found.tag.clone()).collect();
+    let unproven = || EditRefusal::Unproven { path: at.tags.first().map(TagPath::to_string).unwrap_or_default() };
+    let mut changes = Vec::new();
+    for found in &found {
+        let value = found.value(version).ok_or_else(unproven)?;
+        changes.extend(Change::of(&found.scalar, found.repository.is_some(), value));
+    }
     changes.sort_by_key(|change| change.event);
     changes.dedup();
 
-    let unproven = || EditRefusal::Unproven { path: at.first().map(TagPath::to_string).unwrap_or_default() };
     let edited = splice(text, &changes).ok_or_else(unproven)?;
     let proven = differs_only_in(text, &edited, &changes) && means_the_same_but_for(text, &edited, &changes);
     if !proven {
@@ -68,18 +97,49 @@ pub fn set_tag(text: &str, at: &[TagPath], ours: OurImage<'_>, tag: &str) -> Res
 struct Found {
     scalar: Scalar,
     repository: Option<String>,
-    tag: String,
+    /// Of a place of a tag.
+    tag: Option<String>,
+    /// The digest is written there, and how.
+    digest: Option<DigestForm>,
 }
 
-fn found(text: &str, at: &[TagPath], ours: OurImage<'_>) -> Result<Vec<Found>, EditRefusal> {
+impl Found {
+    /// What the place gets. `None`: the digest is not known.
+    fn value(&self, Version { tag, digest }: Version<'_>) -> Option<String> {
+        let digest = match self.digest {
+            None => None,
+            Some(DigestForm::Whole) => Some(digest?.as_str()),
+            Some(DigestForm::Digits) => Some(digest?.as_str().trim_start_matches("sha256:")),
+        };
+        Some(match (&self.repository, digest) {
+            (Some(repository), Some(digest)) => format!("{repository}:{tag}@{digest}"),
+            (Some(repository), None) => format!("{repository}:{tag}"),
+            (None, Some(digest)) => digest.to_owned(),
+            (None, None) => tag.to_owned(),
+        })
+    }
+}
+
+fn found(text: &str, at: At<'_>, ours: OurImage<'_>) -> Result<Vec<Found>, EditRefusal> {
     let tree = Tree::parse(text)?;
+    let mut all = at.tags.to_vec();
+    all.extend(at.digests.iter().filter(|path| !at.tags.contains(path)).cloned());
     let found = |place: Place<'_>| {
         let scalar = tree.scalar(place.node, &place.path.to_string(), place.line)?;
-        let Held { repository, tag } = held(&tree, &place, &scalar, ours)?;
-        let (repository, tag) = (repository.map(str::to_owned), tag.to_owned());
-        Ok(Found { scalar, repository, tag })
+        if !at.tags.contains(place.path) {
+            let digest = Some(held_digest(&tree, &place, &scalar, ours)?);
+            return Ok(Found { scalar, repository: None, tag: None, digest });
+        }
+        let Held { repository, tag } = held(&tree, &place, &scalar, (ours, at.digests))?;
+        let digest = at.digests.contains(place.path).then_some(DigestForm::Whole);
+        if digest.is_some() && repository.is_none() {
+            return Err(EditRefusal::NotADigest { path: place.path.to_string(), line: place.line });
+        }
+        let tag = tag.split_once('@').filter(|_| digest.is_some()).map_or(tag, |(tag, _)| tag);
+        let (repository, tag) = (repository.map(str::to_owned), Some(tag.to_owned()));
+        Ok(Found { scalar, repository, tag, digest })
     };
-    places(&tree, at)?.into_iter().map(found).collect()
+    places(&tree, &all)?.into_iter().map(found).collect()
 }
 
 /// A scalar that gets another value.
@@ -93,20 +153,15 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// `None`: every reader of YAML finds the tag there already, as a string.
-    fn of(found: &Found, tag: &str) -> Option<Self> {
-        let Found { scalar, repository, .. } = found;
-        let value = match repository {
-            Some(repository) => format!("{repository}:{tag}"),
-            None => tag.to_owned(),
-        };
+    /// `None`: every reader of YAML finds the value there already, as a string.
+    fn of(scalar: &Scalar, is_whole: bool, value: String) -> Option<Self> {
         let is_string = match scalar.form {
             Form::Single | Form::Double => true,
             Form::Plain => scalar.is_tagged || is_plain_string(&value),
             Form::Empty => false,
         };
         // A whole image that had a colon may stay without quotes.
-        let stays_plain = scalar.form == Form::Plain && is_string && repository.is_some() && scalar.value.contains(':');
+        let stays_plain = scalar.form == Form::Plain && is_string && is_whole && scalar.value.contains(':');
         let form = if scalar.form == Form::Plain && !stays_plain { Form::Double } else { scalar.form };
         let is_there = is_string && scalar.value == value;
         (!is_there).then(|| Self { event: scalar.event, bytes: scalar.bytes.clone(), form, value })

@@ -18,7 +18,7 @@
 
 use super::EditRefusal;
 use super::path::{Segment, TagPath};
-use super::tree::{Kind, Scalar, Tree, syntax};
+use super::tree::{Form, Kind, Scalar, Tree, syntax};
 use super::walk::Place;
 use crate::image::{Digest, ImageName};
 use crate::names::is_hex;
@@ -49,12 +49,37 @@ pub(super) struct Held<'s> {
     pub(super) tag: &'s str,
 }
 
-/// What is at a place, if the place is our image's.
+/// How a digest is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DigestForm {
+    Whole,
+    /// Without `sha256:`, as charts do that have a key `sha`.
+    Digits,
+}
+
+/// How the digest is written at a place, if the place is our image's.
+pub(super) fn held_digest(
+    tree: &Tree<'_>,
+    place: &Place<'_>,
+    scalar: &Scalar,
+    ours: OurImage<'_>,
+) -> Result<DigestForm, EditRefusal> {
+    let (key, value) = (place.path.last_key().unwrap_or_default(), scalar.value.as_str());
+    let is_none = value.is_empty() || scalar.form == Form::Plain && NONE.contains(&value);
+    if !is_none && Digest::parse(value).is_err() && !is_hex(value, 64) {
+        return Err(EditRefusal::NotADigest { path: place.path.to_string(), line: place.line });
+    }
+    Beside::read(tree, place, key)?.is_ours(ours)?;
+    let is_digits = is_hex(value, 64) || is_none && word(key, key) == Some(Word::Sha);
+    Ok(if is_digits { DigestForm::Digits } else { DigestForm::Whole })
+}
+
+/// What is at a place, if the place is our image's. `digests`: where the digest is written besides.
 pub(super) fn held<'s>(
     tree: &Tree<'_>,
     place: &Place<'_>,
     scalar: &'s Scalar,
-    ours: OurImage<'_>,
+    (ours, digests): (OurImage<'_>, &[TagPath]),
 ) -> Result<Held<'s>, EditRefusal> {
     let key = place.path.last_key().unwrap_or_default();
     let beside = Beside::read(tree, place, key)?;
@@ -62,7 +87,8 @@ pub(super) fn held<'s>(
     if Digest::parse(&scalar.value).is_ok() {
         return Err(EditRefusal::Digest { path: path(), at: path(), line: place.line });
     }
-    if let Some(one) = beside.all.iter().find(|one| one.is_digest()) {
+    let is_written = |one: &One<'_>| digests.iter().any(|at| at.to_string() == place.path.beside(one.key));
+    if let Some(one) = beside.all.iter().find(|one| one.is_digest() && !is_written(one)) {
         return Err(EditRefusal::Digest { path: path(), at: place.path.beside(one.key), line: one.line });
     }
     let value = scalar.value.as_str();
@@ -117,7 +143,8 @@ enum Word {
 /// What a key means beside a key such as `tag` or `imageTag`.
 fn word(key: &str, tag_key: &str) -> Option<Word> {
     let (key, tag_key) = (key.to_ascii_lowercase(), tag_key.to_ascii_lowercase());
-    let prefix = tag_key.strip_suffix("tag").filter(|_| tag_key != "newtag").unwrap_or_default();
+    let without = |word: &str| tag_key.strip_suffix(word).filter(|_| tag_key != "newtag");
+    let prefix = ["tag", "digest", "sha"].into_iter().find_map(without).unwrap_or_default();
     if key == "image" && prefix.trim_end_matches(['_', '-']) == "image" {
         return Some(Word::Image);
     }
@@ -165,6 +192,7 @@ struct Beside<'t, 'p> {
 impl<'t, 'p> Beside<'t, 'p> {
     fn read(tree: &'t Tree<'_>, place: &Place<'p>, tag_key: &str) -> Result<Self, EditRefusal> {
         let (mut all, mut known): (Vec<One<'t>>, Vec<Word>) = (Vec::new(), Vec::new());
+        let mut is_kustomize = tag_key == "newTag";
         // The mapping's own keys first: they win over what it merges.
         let mut mappings: Vec<usize> = place.mapping.into_iter().collect();
         let mut read = 0_usize;
@@ -175,6 +203,7 @@ impl<'t, 'p> Beside<'t, 'p> {
                     merged.extend(mappings_in(tree, value));
                 }
                 let Some(key) = tree.text_of(name).map(|(key, _)| key).filter(|key| *key != tag_key) else { continue };
+                is_kustomize |= ["newTag", "newName"].contains(&key);
                 let Some(word) = word(key, tag_key) else { continue };
                 let line = tree.line(name);
                 // Also by another spelling: programs differ in which one they take.
@@ -196,7 +225,7 @@ impl<'t, 'p> Beside<'t, 'p> {
             }
         }
         let global = global_registry(tree, place.root);
-        Ok(Self { all, path: place.path, is_kustomize: tag_key == "newTag", global })
+        Ok(Self { all, path: place.path, is_kustomize, global })
     }
 
     fn find(&self, word: Word) -> Option<&One<'t>> {
@@ -258,10 +287,13 @@ fn mappings_in(tree: &Tree<'_>, value: usize) -> Vec<usize> {
         .collect()
 }
 
+/// Plain words that say "none".
+const NONE: [&str; 5] = ["~", "null", "Null", "NULL", "false"];
+
 /// A value, unless it says "none".
 fn text<'t>(tree: &'t Tree<'_>, value: usize) -> Option<&'t str> {
     let (text, style) = tree.text_of(value)?;
-    let is_none = style == ScalarStyle::Plain && ["~", "null", "Null", "NULL", "false"].contains(&text);
+    let is_none = style == ScalarStyle::Plain && NONE.contains(&text);
     (!text.is_empty() && !is_none).then_some(text)
 }
 

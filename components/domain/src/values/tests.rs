@@ -8,6 +8,7 @@ use super::{read_tags as read_tags_of, set_tag as set_tag_of, *};
 use proptest::prelude::*;
 use std::fmt::Write;
 
+mod digests;
 mod shapes;
 
 const TAG: &str = "main-abc1234";
@@ -27,11 +28,11 @@ fn ours<T>(run: impl FnOnce(OurImage<'_>) -> T) -> T {
 }
 
 fn set_tag(text: &str, at: &[TagPath], tag: &str) -> Result<Edit, EditRefusal> {
-    ours(|ours| set_tag_of(text, at, ours, tag))
+    ours(|ours| set_tag_of(text, At::tags(at), ours, Version { tag, digest: None }))
 }
 
 fn read_tags(text: &str, at: &[TagPath]) -> Result<Vec<String>, EditRefusal> {
-    ours(|ours| read_tags_of(text, at, ours))
+    ours(|ours| read_tags_of(text, At::tags(at), ours))
 }
 
 fn refusal(text: &str, at: &str) -> EditRefusal {
@@ -557,7 +558,10 @@ fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
 fn the_short_names_of_docker_hub_are_one_image() {
     let nginx = image("nginx");
     let ours = OurImage { name: &nginx, mirrors: &[] };
-    let set = |text: &str, at: &str| set_tag_of(text, &[path(at)], ours, "1.2-abc1234").map(|edit| edit.text);
+    let set = |text: &str, at: &str| {
+        set_tag_of(text, At::tags(&[path(at)]), ours, Version { tag: "1.2-abc1234", digest: None })
+            .map(|edit| edit.text)
+    };
     for name in ["nginx", "library/nginx", "docker.io/nginx", "docker.io/library/nginx", "index.docker.io/nginx"] {
         let whole = |tag: &str| format!("image: {name}:{tag}\n");
         assert_eq!(set(&whole("1"), "image"), Ok(whole("1.2-abc1234")));
@@ -571,7 +575,8 @@ fn the_short_names_of_docker_hub_are_one_image() {
     // A number to the base of 60, if it stood there without quotes.
     let number = image("190");
     let ours = OurImage { name: &number, mirrors: &[] };
-    let edit = set_tag_of("image: 190:20\n", &[path("image")], ours, "30").unwrap();
+    let edit =
+        set_tag_of("image: 190:20\n", At::tags(&[path("image")]), ours, Version { tag: "30", digest: None }).unwrap();
     assert_eq!(edit.text, "image: \"190:30\"\n");
 }
 

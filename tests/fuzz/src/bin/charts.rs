@@ -3,7 +3,7 @@
 //! What was changed is checked line by line here, and by another parser.
 
 use domain::image::ImageName;
-use domain::values::{Edit, EditRefusal, OurImage, TagPath, set_tag, text_of};
+use domain::values::{At, Edit, EditRefusal, OurImage, TagPath, Version, set_tag, text_of};
 use serde::Deserialize;
 use serde_yaml::Value;
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ fn edit(text: &str, at: &TagPath) -> Result<Edit, EditRefusal> {
     let mut names = vec![ImageName::parse("ghcr.io/acme/checkout").expect("a name")];
     loop {
         let ours = OurImage { name: &names[0], mirrors: &names[1..] };
-        match set_tag(text, std::slice::from_ref(at), ours, TAG) {
+        match set_tag(text, At::tags(std::slice::from_ref(at)), ours, Version { tag: TAG, digest: None }) {
             Err(EditRefusal::OtherImage { found, .. }) if names.len() < 4 && ImageName::parse(&found).is_ok() => {
                 names.push(ImageName::parse(&found).expect("a name"));
             }

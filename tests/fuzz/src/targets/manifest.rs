@@ -4,11 +4,11 @@
 use crate::parts::Parts;
 use crate::promise::is_plain_to_slack;
 use crate::targets::readers::{self, Step};
-use domain::image::{ImageName, Tag};
+use domain::image::{Digest, ImageName, Tag};
 use domain::message;
 use domain::names::FilePath;
 use domain::refusal::Refusal;
-use domain::values::{EditRefusal, LARGEST, OurImage, TagPath, blob_sha, read_tags, set_tag, text_of};
+use domain::values::{At, EditRefusal, LARGEST, OurImage, TagPath, Version, blob_sha, read_tags, set_tag, text_of};
 use serde_yaml::Value;
 
 /// The text of a path, and back.
@@ -37,12 +37,15 @@ fn is_refused_in_words(text: &str, why: EditRefusal) {
     is_plain_to_slack(&message::refusal(&Refusal::Edit { path, why }));
 }
 
-/// Where the tags are (paths with blanks between them) and the new tag, a line each; then the file.
+/// Where the tags are (paths with blanks between them; those of a digest begin with `@`) and the new tag, a line each; then the file.
 pub fn manifest(data: &[u8]) {
     let mut parts = Parts(data);
     let (paths, tag) = (parts.text(), parts.text());
     let file = parts.rest();
-    let paths: Vec<TagPath> = paths.split(' ').filter_map(|path| TagPath::parse(path).ok()).take(4).collect();
+    let (digests, paths): (Vec<&str>, Vec<&str>) = paths.split(' ').partition(|path| path.starts_with('@'));
+    let digests = digests.iter().filter_map(|path| TagPath::parse(path.trim_start_matches('@')).ok());
+    let digests: Vec<TagPath> = digests.take(2).collect();
+    let paths: Vec<TagPath> = paths.into_iter().filter_map(|path| TagPath::parse(path).ok()).take(4).collect();
     let paths = if paths.is_empty() { vec![TagPath::default()] } else { paths };
     let text = match text_of(file) {
         Ok(text) => text,
@@ -55,11 +58,14 @@ pub fn manifest(data: &[u8]) {
     let [name, mirror] =
         ["ghcr.io/acme/checkout", "mirror.corp:5000/x"].map(|name| ImageName::parse(name).expect("a name"));
     let ours = OurImage { name: &name, mirrors: &[mirror] };
+    let digest = Digest::parse(&format!("sha256:{}", "0123456789abcdef".repeat(4))).expect("a digest");
+    let at = At { tags: &paths, digests: &digests };
+    let version = |tag| Version { tag, digest: Some(&digest) };
 
     let go = readers::ask(text);
     readers::agree(text, go.as_ref(), ours);
-    let read = read_tags(text, &paths, ours);
-    let edit = match set_tag(text, &paths, ours, &tag) {
+    let read = read_tags(text, at, ours);
+    let edit = match set_tag(text, at, ours, version(&tag)) {
         Ok(edit) => edit,
         Err(why) => {
             assert_eq!(read, Err(why.clone()), "what is refused is not read either");
@@ -68,14 +74,14 @@ pub fn manifest(data: &[u8]) {
     };
     assert_eq!(read.as_ref(), Ok(&edit.before));
     assert_eq!(edit.changed, edit.text != text);
-    assert_eq!(read_tags(&edit.text, &paths, ours), Ok(vec![tag.clone(); paths.len()]));
-    let twice = set_tag(&edit.text, &paths, ours, &tag).expect("what was written can be written again");
+    assert_eq!(read_tags(&edit.text, at, ours), Ok(vec![tag.clone(); paths.len()]));
+    let twice = set_tag(&edit.text, at, ours, version(&tag)).expect("what was written can be written again");
     assert_eq!((twice.text.as_str(), twice.changed), (edit.text.as_str(), false), "twice is once");
     assert_eq!(blob_sha(edit.text.as_bytes()) == blob_sha(file), !edit.changed);
     if let ([_], true) = (paths.as_slice(), edit.changed) {
         // By way of another tag: nothing of that one is left.
-        let other = set_tag(text, &paths, ours, "another-tag").expect("any tag can be written");
-        assert_eq!(set_tag(&other.text, &paths, ours, &tag).map(|edit| edit.text).as_ref(), Ok(&edit.text));
+        let other = set_tag(text, at, ours, version("another-tag")).expect("any tag can be written");
+        assert_eq!(set_tag(&other.text, at, ours, version(&tag)).map(|edit| edit.text).as_ref(), Ok(&edit.text));
     }
     if let [path] = paths.as_slice() {
         only_one_value_differs(text, &edit.text, &tag);
