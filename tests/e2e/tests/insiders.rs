@@ -934,7 +934,7 @@ fn an_image_of_somebody_else_gets_no_tag() {
         :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 5) is `registry.test/bob/checkout`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
         asked by @alice
         [Retry]
-        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.digest` (line 6) is a digest, which counts more than the tag at `image.tag`. Remove the digest.
+        :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.digest` (line 6) is a digest, which counts more than the tag at `image.tag`. Remove the digest, or set `digest_at` in `deploy-bot.yaml` to where it is, and I write it, too.
         asked by @alice
         [Retry]
         :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image` (line 1) is `registry.test/bob/checkout:v1`, and the image to deploy is `registry.test/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.

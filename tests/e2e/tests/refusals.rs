@@ -578,7 +578,7 @@ fn a_catalog_that_cannot_be_used() {
             said.push(format!("{name}: {}", refused(room, "checkout 42").await?));
         }
         insta::assert_snapshot!(said.join("\n"), @"
-        not YAML: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 3: this is not YAML: while parsing a node, did not find expected node content. Fix it in Git, then try again.
+        not YAML: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 3: this is not YAML: while parsing a flow node, did not find expected node content. Fix it in Git, then try again.
         asked by @alice
         [Retry]
         an unknown key: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` cannot have `alow`: did you mean `allow`? Fix it in Git, then try again.
