@@ -280,6 +280,16 @@ impl Resource {
         !self.hook_type.is_empty()
     }
 
+    /// Whether it is a hook that Kubernetes may have: also one whose end nobody saw. Argo CD says of a hook that it could
+    /// not send because nobody took the connection: `Post "https://…?fieldManager=argocd-controller": dial tcp …: connect:
+    /// connection refused`. That one never was.
+    pub fn is_hook_that_ran(&self) -> bool {
+        let unsent = self.message.starts_with("Post \"https://")
+            && self.message.contains("fieldManager=argocd-controller\": dial tcp ")
+            && self.message.ends_with("connection refused");
+        self.is_hook() && !(unsent && matches!(self.hook_phase.as_str(), "Failed" | "Error"))
+    }
+
     /// Whether it was not applied, or its hook failed.
     pub fn has_failed(&self) -> bool {
         self.status == "SyncFailed" || matches!(self.hook_phase.as_str(), "Failed" | "Error")

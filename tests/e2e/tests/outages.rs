@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const LATER: Duration = Duration::from_secs(5);
 /// The same after Kubernetes was away. Argo CD's server sees it again some ten seconds after it is back: until then the server sends no
 /// events, and a refresh has no answer.
-const LATER_THAN_KUBERNETES: Duration = Duration::from_secs(20);
+const LATER_THAN_KUBERNETES: Duration = Duration::from_secs(5);
 
 const PARTS: [&str; 5] = ["server", "application-controller", "repo-server", "redis", "kube-apiserver"];
 const SECONDS: [u64; 3] = [1, 8, 30];

@@ -963,6 +963,8 @@ fn a_doubt_about_the_image_and_one_about_the_health_have_a_clock_each() {
 #[test]
 fn a_fault_of_argocds_own_is_repeated_twice_and_never_a_hook() {
     let lost = "dial tcp 10.0.0.1:443: connect: connection refused";
+    let url = "https://10.0.0.1/apis/batch/v1/namespaces/checkout/jobs?fieldManager=argocd-controller";
+    let unsent = format!("Post \"{url}\": {lost}");
     let failed =
         |text: &str| Resource { status: "SyncFailed".to_owned(), message: text.to_owned(), ..Resource::default() };
     let hook = || Resource { hook_type: "PreSync".to_owned(), hook_phase: "Failed".to_owned(), ..Resource::default() };
@@ -972,6 +974,10 @@ fn a_fault_of_argocds_own_is_repeated_twice_and_never_a_hook() {
         (Phase::Failed, Vec::new(), false),
         (Phase::Failed, vec![failed(lost), failed("field is immutable")], false),
         (Phase::Error, vec![hook()], false),
+        // Kubernetes was away when the hook should have been made. What a hook itself says is something else.
+        (Phase::Failed, vec![Resource { message: unsent.clone(), ..hook() }], true),
+        (Phase::Failed, vec![Resource { message: lost.to_owned(), ..hook() }], false),
+        (Phase::Failed, vec![Resource { message: unsent.clone(), ..hook() }, hook()], false),
     ] {
         let mut scene = Scene::taken();
         scene.app.last = Some(OperationState { resources, finished: Some(at(8)), ..ours(phase) });
