@@ -193,6 +193,8 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
     let asker = Asker { user, user_name, channel, team, team_domain, response_url };
     match Command::parse(&text) {
         Ok(Command::Help(verb)) => Accepted::say(&message::help(verb)),
+        // Who wants to stop something is heard.
+        Ok(Command::Cancel(words)) => follow_up(cx, Content::Command(Command::Cancel(words)), asker, at),
         Ok(_) if is_quieted(cx, &asker).await => Accepted::say(&message::refused_too_often()),
         Ok(Command::Deploy(words) | Command::Rollback(words)) => typed_deploy(cx, &asker, words, at).await,
         Ok(command) => follow_up(cx, Content::Command(command), asker, at),
@@ -239,16 +241,14 @@ async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &
             cx.world.log(Line::new("other_workspace").of(cx.id).with("user", asker.user.as_str()));
             Content::Words(message::refusal(&Refusal::OtherWorkspace))
         }
-        Workspace::Ours if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
         Workspace::Ours => match Button::parse(&action_id, &value) {
+            // Who wants to stop something is heard.
+            Some(button @ (Button::Cancel(_) | Button::Reject(_))) => Content::Button(button),
+            _ if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
             None => Content::Words(message::unknown_button()),
-            Some(
-                button @ (Button::Cancel(_)
-                | Button::Approve(_)
-                | Button::Reject(_)
-                | Button::Terminate { .. }
-                | Button::Unlock { .. }),
-            ) => Content::Button(button),
+            Some(button @ (Button::Approve(_) | Button::Terminate { .. } | Button::Unlock { .. })) => {
+                Content::Button(button)
+            }
             Some(button) => return pressed_deploy(cx, asker, (&button, presses), at).await,
         },
     };

@@ -228,9 +228,13 @@ impl TagRule {
 fn read_digits(list: &str) -> Result<Vec<usize>, String> {
     let wrong = || "`{sha:N}` needs numbers of digits from 7 to 40, at most five".to_owned();
     let digits: BTreeSet<usize> =
-        list.split(',').map(|one| one.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
+        list.split(',').map(|one| digits_of(one.trim())).collect::<Option<_>>().ok_or_else(wrong)?;
     let is_good = digits.len() <= USUAL_DIGITS.len() && digits.iter().all(|digits| (7..=40).contains(digits));
     if is_good { Ok(digits.into_iter().collect()) } else { Err(wrong()) }
+}
+
+fn digits_of(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// As the catalog writes it.
@@ -423,7 +427,7 @@ mod tests {
         check("{branch}/{sha}", "an image tag cannot have '/'");
         check("{sha}}", "an image tag cannot have '}'");
         check("{sha", "a `{` has no `}`");
-        for wrong in ["{sha:6}", "{sha:41}", "{sha:}", "{sha:7,}", "{sha:7;8}", "{sha:7,8,9,10,11,12}"] {
+        for wrong in ["{sha:6}", "{sha:+7}", "{sha:41}", "{sha:}", "{sha:7,}", "{sha:7;8}", "{sha:7,8,9,10,11,12}"] {
             check(wrong, "`{sha:N}` needs numbers of digits from 7 to 40, at most five");
         }
         check("{sha:7}-{sha:40}", "it may contain `{sha}` only once");

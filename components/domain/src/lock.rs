@@ -1,5 +1,6 @@
 //! Locks of a target, or of everything, and versions that were rolled back.
 
+use crate::image::{Digest, Tag};
 use crate::names::SlackUser;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -90,10 +91,19 @@ pub struct RolledBack {
     pub versions: Vec<RolledBackVersion>,
 }
 
+impl RolledBackVersion {
+    /// Whether it is this version, also under another tag.
+    pub fn is(&self, tag: &Tag, digest: Option<&Digest>) -> bool {
+        self.tag == tag.as_str() || (digest.is_some() && self.digest.as_ref() == digest)
+    }
+}
+
 /// A version that was rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolledBackVersion {
     pub tag: String,
+    /// Its image, where that is known.
+    pub digest: Option<Digest>,
     pub by: SlackUser,
     pub at: Timestamp,
 }

@@ -180,39 +180,96 @@ pub(crate) fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// How many commas are looked at.
-const MOST_COMMAS: usize = 8;
+/// How many types in full (`!<tag:yaml.org,2002:str>`) may have a comma.
+const MOST_FULL_TYPES: usize = 8;
 
-/// Refuses a tag with a comma right after it. Whether a `!` begins a tag is known only by reading up to the comma.
+/// How many lists and mappings in brackets may be open where a comma has to be looked at: the scanner goes through all of
+/// them at each token.
+const MOST_OPEN: usize = 256;
+
+/// Refuses a type with a comma right after it. Whether a `!` begins a type, only the scanner knows: so the scanner reads the text
+/// with a blank before each comma that follows a word with a `!`. Where the comma may be, a blank may be, too, but within a
+/// type in full.
 fn comma_after_tag(text: &str) -> Result<(), Wrong> {
-    let ends_word = |c: char| matches!(c, ' ' | '\t' | ',') || is_break(c);
-    let may_be_tag = |(at, _): &(usize, &str)| {
-        let before = text.get(..*at).unwrap_or_default();
-        before.rsplit(ends_word).next().is_some_and(|word| word.contains('!'))
-    };
-    for (count, (at, _)) in text.match_indices(',').filter(may_be_tag).enumerate() {
-        if count >= MOST_COMMAS {
-            return wrong(text, at, "too many words with a ! have a comma after them");
-        }
-        let mut scanner = Scanner::new();
-        scanner.set_encoding(Encoding::Utf8);
-        scanner.set_input(Pieces::of(text.get(..at).unwrap_or_default()));
-        let is_there = |mark: Mark| usize::try_from(mark.index).is_ok_and(|index| index >= at);
-        let is_tag = scanner.find_map(|token| match token {
-            Ok(Token { data: TokenData::Tag { .. }, end_mark, .. }) if is_there(end_mark) => Some(true),
-            Ok(_) => None,
-            // The list is a key, whose end is missing here, and what is in it is kept back until then.
-            Err(error) if error.problem() == "could not find expected ':'" => {
-                Some(is_there(error.problem_mark().unwrap_or_default()))
-            }
-            // The scanner repeats it forever.
-            Err(_) => Some(false),
-        });
-        if is_tag == Some(true) {
-            return wrong(text, at, "a comma right after a type");
+    let (mut commas, mut has_mark) = (Vec::new(), false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '!' => has_mark = true,
+            ',' if has_mark => commas.push(at),
+            c if matches!(c, ' ' | '\t') || is_break(c) => has_mark = false,
+            _ => {}
         }
     }
-    Ok(())
+    for _ in 0..=MOST_FULL_TYPES {
+        if commas.is_empty() {
+            return Ok(());
+        }
+        let Some(full) = scan(text, &commas)? else { return Ok(()) };
+        let inside = |at: &usize| full.contains(at);
+        if !commas.iter().any(inside) {
+            return wrong(text, full.start, "while scanning a tag, did not find the expected '>'");
+        }
+        commas.retain(|at| !inside(at));
+    }
+    wrong(text, 0, "too many types with a comma in them")
+}
+
+/// Scans a text with blanks before these commas. The bytes of a type in full that a blank has broken, if there is one.
+fn scan(text: &str, commas: &[usize]) -> Result<Option<Range<usize>>, Wrong> {
+    let (mut spaced, mut blanks, mut copied) = (String::with_capacity(text.len()), Vec::new(), 0);
+    for at in commas {
+        spaced.push_str(text.get(copied..*at).unwrap_or_default());
+        blanks.push(spaced.len());
+        spaced.push(' ');
+        copied = *at;
+    }
+    spaced.push_str(text.get(copied..).unwrap_or_default());
+    let mut scanner = Scanner::new();
+    scanner.set_encoding(Encoding::Utf8);
+    scanner.set_input(Pieces::of(&spaced));
+    let index = |mark: Mark| usize::try_from(mark.index).unwrap_or(usize::MAX);
+    let mut open = 0_usize;
+    for token in scanner {
+        match token {
+            Ok(Token { data: TokenData::Tag { .. }, end_mark, .. })
+                if blanks.binary_search(&index(end_mark)).is_ok() =>
+            {
+                return Err(Wrong { line: line(end_mark.line), problem: "a comma right after a type".to_owned() });
+            }
+            Ok(Token { data: TokenData::FlowSequenceStart | TokenData::FlowMappingStart, start_mark, .. }) => {
+                open = open.saturating_add(1);
+                if open > MOST_OPEN {
+                    return Err(Wrong {
+                        line: line(start_mark.line),
+                        problem: "too many brackets are open".to_owned(),
+                    });
+                }
+            }
+            Ok(Token { data: TokenData::FlowSequenceEnd | TokenData::FlowMappingEnd, .. }) => {
+                open = open.saturating_sub(1);
+            }
+            Ok(_) => {}
+            // The scanner repeats it forever.
+            Err(error) => {
+                let begin = error.context_mark().map(index);
+                if let Some(begin) = begin.filter(|_| error.problem() == "did not find the expected '>'") {
+                    let begin = begin.saturating_sub(blanks.partition_point(|blank| *blank < begin));
+                    return Ok(Some(begin..full_type(text, begin)));
+                }
+                let mark = error.problem_mark().unwrap_or_default();
+                return Err(Wrong { line: line(mark.line), problem: error.problem().to_owned() });
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Where a type in full ends that begins there.
+fn full_type(text: &str, begin: usize) -> usize {
+    let is_uri = |c: char| c.is_ascii_alphanumeric() || "-_;/?:@&=+$.!~*'()%,[]".contains(c);
+    let inside = text.get(begin..).and_then(|rest| rest.strip_prefix("!<")).unwrap_or_default();
+    let length = inside.find(|c| !is_uri(c)).unwrap_or(inside.len());
+    begin.saturating_add(length).saturating_add(2)
 }
 
 /// A text line by line, so that the parser holds one of them at a time, with a line feed at its end.
@@ -279,6 +336,8 @@ mod tests {
             "a: 1\n[b, \"!c, d\"]: e",
             "# !a, !b, !c, d",
             "!<tag:yaml.org,2002:str> a: b",
+            "a: [!<b,c> d, e!f, '!<', !<g,h> i]",
+            "a: |\n  {job!=\"x\",ns=\"y\"} {job!=\"x\",ns=\"y\"} {job!=\"x\",ns=\"y\"} {job!=\"x\",ns=\"y\"}\n  {job!=\"x\",a=\"y\",b!=\"z\",c!=\"d\",e!=\"f\",g}\n",
         ] {
             assert_eq!(problem(text), None, "{text:?}");
         }
@@ -286,14 +345,22 @@ mod tests {
         assert_eq!(problem("[!a, b]"), after_type(1));
         assert_eq!(problem("a: 1\r\nb: {c: !<d>, e: f}"), after_type(2));
         assert_eq!(problem("a: [!, b]"), after_type(1));
+        for text in
+            ["a: [!<b,c>, d]", "a: ['!<',!c, d]", "a: [b!c,!d, e]", "a: [x!y,z!,!c, d>]", "a: [!<b,c> d, !<e>, f]"]
+        {
+            assert_eq!(problem(text), after_type(1), "{text}");
+        }
+        assert_eq!(problem("a: [!<b,c d"), Some("1: while scanning a tag, did not find the expected '>'".to_owned()));
+        let many = format!("a: [{}]", "!<b,c> d, ".repeat(9));
+        assert_eq!(problem(&many), Some("1: too many types with a comma in them".to_owned()));
+        let deep = format!("a: {}x!b, c", "[".repeat(1000));
+        assert_eq!(problem(&deep), Some("1: too many brackets are open".to_owned()));
         assert_eq!(problem("a: 1\n[!b, c]: d"), after_type(2));
         assert_eq!(problem("a: [b, '!c, d', !!str, e]"), after_type(1));
         for open in ["a: \"\\", "a: \"b\\", "a: '", "a: \"\\u12", "a: !<b", "a: !%4"] {
             assert!(problem(open).is_some(), "{open:?}");
         }
-        assert_eq!(problem(&"# !a, b\n".repeat(MOST_COMMAS)), None);
-        let many = "# !a, b\n".repeat(MOST_COMMAS + 1);
-        assert_eq!(problem(&many), Some("9: too many words with a ! have a comma after them".to_owned()));
+        assert_eq!(problem(&"# !a, b\n".repeat(1000)), None);
     }
 
     #[test]

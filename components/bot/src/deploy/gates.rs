@@ -129,7 +129,7 @@ pub(crate) async fn gates<W: World>(
     granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
-        let bad = bad.versions.into_iter().find(|bad| bad.tag == plan.tag.as_str());
+        let bad = bad.versions.into_iter().find(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
         if let Some((bad, head)) = bad.zip(plan.source.head.clone()) {
             let (target, tag) = (Box::new(site.target.clone()), plan.tag.clone());
             return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());

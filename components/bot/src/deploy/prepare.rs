@@ -84,7 +84,9 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         checks_of: checked.as_ref(),
     };
     let snapshot = cx.read(async || github::snapshot(cx.world, &cx.settings.github, &question).await);
-    let (snapshot, login) = join(snapshot, log_in_ahead(cx, &site.app.image)).await;
+    let knows_digest = matches!(request.words.what, What::Rollback(_)) && !site.environment.digest_at.is_empty();
+    let login = async { if knows_digest { None } else { log_in_ahead(cx, &site.app.image).await } };
+    let (snapshot, login) = join(snapshot, login).await;
     let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
     // The checks that were asked for are those of the version that was in the file.
     if file.is_some_and(|file| file != snapshot.values) {
@@ -269,6 +271,7 @@ async fn wanted<W: World>(
         riders: Riders::FirstDeploy,
         reach: Reach::default(),
         elsewhere: Vec::new(),
+        pinned: !environment.digest_at.is_empty(),
         alone: false,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,
@@ -292,7 +295,13 @@ async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetP
         edits.push(FileEdit { path: path.clone(), before, edit });
     }
     let is_there = |file: &FileEdit| file.edit.before.iter().all(|before| before == tag.as_str());
-    if site.request.words.what == What::Written && !edits.iter().all(is_there) {
+    let is_written = site.request.words.what == What::Written;
+    if is_written && !at.digests.is_empty() && edits.iter().any(|file| file.edit.changed) {
+        // Another image than the one that was deployed under the tag.
+        let tags = vec![tag.to_string()];
+        return Err(Refusal::UnknownWritten { target: Box::new(plan.target.clone()), tags }.into());
+    }
+    if is_written && !edits.iter().all(is_there) {
         // Nobody asked for anything else than what is there.
         return Err(Stop::Leave("the file changed while a commit may still land"));
     }

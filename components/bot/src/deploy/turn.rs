@@ -12,6 +12,7 @@ use crate::request::has_button;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
 use domain::deployment::{Facts, RequestFact, TargetPlan};
+use domain::image::Tag;
 use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
 use domain::message::Note;
@@ -342,10 +343,14 @@ pub(super) async fn after_rollback<W: World>(run: &Run<'_, W>, facts: &Facts) ->
         let replaced = plan.before.as_ref().filter(|before| *before != plan.tag.as_str());
         let known = store::load_key(world, RolledBackVersions(target)).await?.unwrap_or_default();
         let mut versions = known.versions.clone();
-        versions.retain(|version| version.tag != plan.tag.as_str());
+        versions.retain(|version| !version.is(&plan.tag, plan.digest.as_ref()));
         if let Some(before) = replaced.filter(|_| plan.rollback) {
             versions.retain(|version| version.tag != *before);
-            versions.push(RolledBackVersion { tag: before.clone(), by: user.clone(), at: now });
+            let images = store::load_key(world, Images(target)).await?.unwrap_or_default();
+            let digest = Tag::parse(before).ok().and_then(|tag| images.of(&tag).cloned());
+            // The same image may come back under another tag: that is no bad version.
+            let digest = digest.filter(|digest| plan.digest.as_ref() != Some(digest));
+            versions.push(RolledBackVersion { tag: before.clone(), digest, by: user.clone(), at: now });
             versions.drain(..versions.len().saturating_sub(MANY));
         }
         lease.ensure(limits::WRITE).await?;

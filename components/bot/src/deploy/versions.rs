@@ -49,7 +49,7 @@ pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) ->
         let past = past(cx, &site.target).await?;
         still_newest(request, &site.target, &past)?;
         let earlier = earlier(site, &past, version).await?;
-        not_live(&earlier.tag, &site.target, &past)?;
+        not_live(&earlier, &site.target, &past)?;
         return Ok(earlier.into());
     }
     if request.words.what == What::Written {
@@ -77,10 +77,10 @@ fn still_newest(request: &RequestFact, target: &Target, past: &Past) -> Result<(
 }
 
 /// The newest version is what runs, once it is live: there is nothing to go back to.
-fn not_live(tag: &Tag, target: &Target, past: &Past) -> Result<(), Stop> {
+fn not_live(plan: &TargetPlan, target: &Target, past: &Past) -> Result<(), Stop> {
     match past.first() {
-        Some((newest, facts)) if newest.tag == *tag && facts.state() == State::Live => {
-            Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag.clone() }.into())
+        Some((newest, facts)) if newest.is_same_version(plan) && facts.state() == State::Live => {
+            Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: plan.tag.clone() }.into())
         }
         _ => Ok(()),
     }
@@ -203,10 +203,14 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
     match version {
         Version::LastHealthy => {
             // The newest that was committed is what runs, or should.
-            let newest = plans().next().map(|plan| &plan.tag);
-            let is_bad = |plan: &TargetPlan| rolled_back.versions.iter().any(|bad| bad.tag == plan.tag.as_str());
+            let newest = plans().next();
+            let is_bad =
+                |plan: &TargetPlan| rolled_back.versions.iter().any(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
             let live = past.iter().filter(|(_, facts)| facts.state() == State::Live).map(|(plan, _)| plan);
-            let found = live.clone().find(|plan| Some(&plan.tag) != newest && !is_bad(plan)).cloned();
+            let found = live
+                .clone()
+                .find(|plan| !newest.is_some_and(|newest| newest.is_same_version(plan)) && !is_bad(plan))
+                .cloned();
             let was_live = live.count() > 0;
             let replaced = || if was_live { None } else { replaced(past, is_bad) };
             found.or_else(replaced).ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
@@ -316,11 +320,12 @@ mod tests {
     use domain::catalog::Catalog;
     use domain::deployment::samples::{at, commit_to, id, live, relayed, request, sha, target_plan, user};
     use domain::deployment::{Failure, LastWord, Origin, OutcomeFact};
+    use domain::image::Digest;
     use domain::lock::RolledBackVersion;
     use domain::names::{BranchName, GitHubLogin, PullRequestNumber};
 
     fn deployed(tag: &str, word: Option<LastWord>) -> (TargetPlan, Facts) {
-        let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), before: None, ..target_plan() };
+        let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), digest: None, before: None, ..target_plan() };
         let commit = commit_to(plan.clone());
         let outcome = word.map(|word| OutcomeFact { at: at(60), word, application: None });
         (plan, Facts { commit: Some(commit), outcome, ..relayed() })
@@ -330,6 +335,26 @@ mod tests {
         Some(LastWord::Failed { failure: Failure::NoApplication })
     }
 
+    #[test]
+    fn an_image_is_one_version_whatever_its_tag_is() {
+        let digest = |digit: char| Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).ok();
+        let of = |tag: &str, digit: char| {
+            let (plan, facts) = deployed(tag, Some(live()));
+            (TargetPlan { digest: digest(digit), ..plan }, facts)
+        };
+        // The newest has another tag of the image before it, and the tag of another image long ago.
+        let past = [of("main-1234567890ab", '2'), of("main-1234567", '2'), of("main-1234567890ab", '1'), of("v0", '0')];
+        let back = |bad: &[RolledBackVersion]| {
+            let bad = RolledBack { versions: bad.to_vec() };
+            find_version(&target_plan().target, &past, &Version::LastHealthy, &bad).ok().map(|plan| plan.digest)
+        };
+        assert_eq!(back(&[]), Some(digest('1')));
+        let bad = RolledBackVersion { tag: "main-7654321".to_owned(), digest: digest('1'), by: user("U1"), at: at(0) };
+        assert_eq!(back(&[bad]), Some(digest('0')));
+        assert!(not_live(&past[1].0, &target_plan().target, &past).is_err());
+        assert!(not_live(&past[2].0, &target_plan().target, &past).is_ok());
+    }
+
     /// Which version is found, or why none.
     enum Expected<'a> {
         Found(&'a str),
@@ -337,7 +362,7 @@ mod tests {
     }
 
     fn check(past: &Past, version: Version, rolled_back: &[&str], expected: Expected<'_>) {
-        let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), by: user("U1"), at: at(0) };
+        let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), digest: None, by: user("U1"), at: at(0) };
         let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
         let found = find_version(&target_plan().target, past, &version, &rolled_back);
         match (found, expected) {
@@ -479,7 +504,8 @@ mod tests {
     fn the_live_version_is_no_version_to_go_back_to() {
         let target = target_plan().target;
         let check = |version: &str, past: &Past, expected: Result<(), Option<Refusal>>| {
-            assert_eq!(not_live(&tag(version), &target, past).map_err(|stop| stop.refusal()), expected);
+            let plan = TargetPlan { tag: tag(version), digest: None, ..target_plan() };
+            assert_eq!(not_live(&plan, &target, past).map_err(|stop| stop.refusal()), expected);
         };
         let already = Refusal::AlreadyLive { target: Box::new(target.clone()), tag: tag("v2") };
         check("v2", &newest("v2", true), Err(Some(already)));

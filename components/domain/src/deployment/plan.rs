@@ -168,6 +168,8 @@ pub struct TargetPlan {
     /// everything counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elsewhere: Vec<String>,
+    /// The digest is written in Git: no other image under the tag is ours.
+    pub pinned: bool,
     /// The deploy passed because nothing rides along, so nothing may: an application that reads something else by now is not
     /// synced.
     pub alone: bool,
@@ -190,8 +192,17 @@ impl TargetPlan {
         Ours {
             wanted: self.image_ref(),
             digest: self.digest.clone(),
+            pinned: self.pinned,
             mirrors: self.mirrors.clone(),
             beside: self.beside.clone(),
+        }
+    }
+
+    /// Whether both mean one image: tags of one commit may differ, and a tag may be pushed again.
+    pub fn is_same_version(&self, other: &Self) -> bool {
+        match (&self.digest, &other.digest) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.tag == other.tag,
         }
     }
 

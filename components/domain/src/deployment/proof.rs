@@ -40,6 +40,8 @@ pub struct Ours {
     pub wanted: ImageRef,
     /// The digest that the registry named.
     pub digest: Option<Digest>,
+    /// The digest is written in Git: another image under our tag is not ours.
+    pub pinned: bool,
     /// The other names that the catalog lists.
     pub mirrors: Vec<ImageName>,
     /// The names of the images of other targets in the same application.
@@ -106,7 +108,7 @@ fn has_ours(images: &[Named<'_>], mirror: Option<&str>, ours: &Ours) -> Option<b
     let named: Vec<&Named<'_>> = images.iter().filter(|image| ours.is_named_by(image)).collect();
     let mirrored = || images.iter().filter(|image| Some(image.name) == mirror).collect();
     let named = if named.is_empty() { mirrored() } else { named };
-    let known = named.iter().filter_map(|image| image.matches(&ours.wanted, ours.digest.as_ref()));
+    let known = named.iter().filter_map(|image| image.matches(ours));
     known.reduce(|one, other| one || other)
 }
 
@@ -139,11 +141,12 @@ impl<'a> Named<'a> {
     }
 
     /// Whether the image has our tag or our digest. `None`: it has a digest alone, and ours is not known.
-    fn matches(&self, wanted: &ImageRef, digest: Option<&Digest>) -> Option<bool> {
-        let by_digest = self.digest.zip(digest).map(|(theirs, ours)| theirs == ours.as_str());
+    fn matches(&self, ours: &Ours) -> Option<bool> {
+        let by_digest = self.digest.zip(ours.digest.as_ref()).map(|(theirs, ours)| theirs == ours.as_str());
         match (self.tag, by_digest) {
             (_, Some(true)) => Some(true),
-            (Some(tag), _) => Some(tag == wanted.tag.as_str()),
+            (_, Some(false)) if ours.pinned => Some(false),
+            (Some(tag), _) => Some(tag == ours.wanted.tag.as_str()),
             (None, by_digest) => by_digest,
         }
     }
@@ -160,7 +163,7 @@ mod tests {
     }
 
     fn ours(digest: Option<&Digest>) -> Ours {
-        Ours { wanted: wanted(), digest: digest.cloned(), mirrors: Vec::new(), beside: Vec::new() }
+        Ours { wanted: wanted(), digest: digest.cloned(), pinned: false, mirrors: Vec::new(), beside: Vec::new() }
     }
 
     fn digest(digit: char) -> String {
@@ -276,6 +279,12 @@ mod tests {
         check(&format!("ghcr.io/acme/checkout:old@{same}"), Some(&ours), Ok(Proof::Runs));
         check(&format!("ghcr.io/acme/checkout:new@{different}"), Some(&ours), Ok(Proof::Runs));
         check(&format!("ghcr.io/acme/checkout@{different}"), Some(&ours), Err(Doubt::OtherTag));
+        // Who writes the digest wants no other image; without one, the tag counts.
+        let pinned = Ours { pinned: true, ..super::tests::ours(Some(&ours)) };
+        let pinned = |pod: String| proof(&[], &[pod], &pinned);
+        assert_eq!(pinned(format!("ghcr.io/acme/checkout:new@{different}")), Err(Doubt::OtherTag));
+        assert_eq!(pinned(format!("ghcr.io/acme/checkout:new@{same}")), Ok(Proof::Runs));
+        assert_eq!(pinned("ghcr.io/acme/checkout:new".to_owned()), Ok(Proof::Runs));
         // Which tag that is cannot be known.
         check(&format!("ghcr.io/acme/checkout@{same}"), None, Err(Doubt::OtherTag));
     }

@@ -95,6 +95,7 @@ pub fn target_plan() -> TargetPlan {
         sync: crate::application::SyncBy::Bot,
         reach: Reach { paths: vec!["checkout".to_owned()], everything: false },
         elsewhere: Vec::new(),
+        pinned: false,
         alone: false,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,

@@ -65,7 +65,7 @@ pub fn not_accepted() -> String {
 
 /// The person was refused so often that nothing more is read.
 pub fn refused_too_often() -> String {
-    "I had to refuse more than 20 of your requests within a minute, so I don't read more of them for a minute. \
+    "I had to refuse more than 20 of your requests, so I don't read more of them for a minute. \
      `/deploy help` lists what you can type."
         .to_owned()
 }
@@ -255,10 +255,9 @@ pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops:
         if let Some(digits) = app.tag_rule.too_few_digits() {
             lines.push(format!(
                 ":warning: {} has only {digits} digits of the commit: who may push can make another commit with that tag. \
-                 Use {} or {}.",
+                 Let CI write 12 digits or more, and use {}.",
                 code(app.tag_rule.to_string()),
-                code("{sha:12}"),
-                code("{sha}")
+                code("{sha:12}")
             ));
         }
         for (name, environment) in &app.environments {

@@ -223,7 +223,8 @@ pub fn image(data: &[u8]) {
         assert!(canonical.len() > 255 || is_the_same, "{text} is not {canonical}");
         if let Ok(tag) = Tag::parse("main-abc1234") {
             let wanted = ImageRef { name: image, tag };
-            let ours = Ours { wanted: wanted.clone(), digest: None, mirrors: Vec::new(), beside: Vec::new() };
+            let ours =
+                Ours { wanted: wanted.clone(), digest: None, pinned: false, mirrors: Vec::new(), beside: Vec::new() };
             let of = |image: String| proof(&[], &[image], &ours);
             assert_eq!(of(wanted.to_string()), Ok(Proof::Runs), "{wanted} is not itself");
             assert_eq!(of(format!("{wanted}0")), Err(Doubt::OtherTag), "{wanted}0 is another tag");

@@ -113,10 +113,12 @@ impl Approvals {
         Ok(by)
     }
 
-    /// Who of them has approved the commit on GitHub.
+    /// Who of them has approved the commit on GitHub. Whoever wrote that commit may be one of them, so GitHub has to know
+    /// who did.
     fn reviewed(&self, case: &Case<'_>) -> Result<Vec<SlackUser>, Unmet> {
         let mut by = Vec::new();
-        for (user, login) in self.reviewers.iter().filter(|_| !case.stands_still) {
+        for (user, login) in self.reviewers.iter().filter(|_| !case.stands_still && case.reviews.head_author.is_some())
+        {
             let has_approved = approving(case.reviews, &case.plan.source)
                 .any(|review| review.by.as_str().eq_ignore_ascii_case(login.as_str()));
             if has_approved && user != case.asked.user && self.by.include(user, case.asked.members)? {
@@ -280,7 +282,7 @@ mod tests {
             let given: Vec<(&str, u64)> = slack.iter().map(|user| (*user, 3000)).collect();
             let latest =
                 reviews.iter().map(|(by, opinion, of)| Review { by: login(by), opinion: *opinion, of: Some(sha(*of)) });
-            let reviews = ReviewsState { head_author: None, latest: latest.collect() };
+            let reviews = ReviewsState { head_author: Some(login("carol")), latest: latest.collect() };
             let example = Example { origin: approved(&given, &Example::new().plan), reviews, ..Example::new() };
             let said = example.check(&Some(gate(count)));
             assert!(said.starts_with(expected), "{slack:?}: {said}");
@@ -304,6 +306,8 @@ mod tests {
         assert_eq!((missing(2, &["U3"], &["U2"]), missing(3, &["U3"], &["U2", "U3"])), (0, 1));
         let mut rollback = Example { origin: approved(&[("U3", 3000)], &Example::new().plan), ..Example::new() };
         rollback.reviews.latest = vec![Review { by: login("dave"), opinion: Approved, of: Some(sha('a')) }];
+        assert!(rollback.check(&Some(gate(2))).starts_with(needs), "nobody knows who wrote the commit");
+        rollback.reviews.head_author = Some(login("carol"));
         rollback.stands_still = true;
         assert!(rollback.check(&Some(gate(2))).starts_with(needs), "its pull request was not looked at");
     }
