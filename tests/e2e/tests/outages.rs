@@ -17,9 +17,6 @@ use std::time::{Duration, Instant};
 
 /// How much later than the Application the bot may be.
 const LATER: Duration = Duration::from_secs(5);
-/// The same after Kubernetes was away. Argo CD's server sees it again some ten seconds after it is back: until then the server sends no
-/// events, and a refresh has no answer.
-const LATER_THAN_KUBERNETES: Duration = Duration::from_secs(5);
 
 const PARTS: [&str; 5] = ["server", "application-controller", "repo-server", "redis", "kube-apiserver"];
 const SECONDS: [u64; 3] = [1, 8, 30];
@@ -217,8 +214,7 @@ fn a_part_goes_away_and_comes_back() {
         println!("{part} away for {seconds} s");
         cluster_alone(Options::default(), async |room| {
             four_environments(room).await?;
-            let later = if part == "kube-apiserver" { LATER_THAN_KUBERNETES } else { LATER };
-            deploys_through(room, later, async || is_away(room, part, Duration::from_secs(seconds)).await).await
+            deploys_through(room, LATER, async || is_away(room, part, Duration::from_secs(seconds)).await).await
         });
     }
 }

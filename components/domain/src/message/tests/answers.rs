@@ -140,6 +140,7 @@ apps:
   basket:
     repo: acme/basket
     image: ghcr.io/acme/basket
+    tag: "{branch}-{sha:7,8}"
     allow: anyone
   checkout:
     repo: acme/checkout
@@ -182,6 +183,7 @@ apps:
     insta::assert_snapshot!(show(&apps(&catalog, &seen, &gitops)), @"
     *basket* (acme/basket): default
     [section] *basket* (acme/basket): default
+    :warning: `{branch}-{sha:7,8}` has only 8 digits of the commit: who may push can make another commit with that tag. Let CI write 12 digits or more, and use `{sha:12}`.
     *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, has freezes); staging
     :warning: nowhere: Argo CD has no such application (seen <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
     :warning: production: it doesn't follow the branch that I commit to; auto-sync is on, and the catalog has no `sync: auto`; I may not sync it in Argo CD (`sync`) (seen <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
