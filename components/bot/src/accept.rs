@@ -244,8 +244,8 @@ async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &
         Workspace::Ours => match Button::parse(&action_id, &value) {
             // Who wants to stop something is heard.
             Some(button @ (Button::Cancel(_) | Button::Reject(_))) => Content::Button(button),
-            _ if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
             None => Content::Words(message::unknown_button()),
+            _ if is_quieted(cx, &asker).await => Content::Words(message::refused_too_often()),
             Some(button @ (Button::Approve(_) | Button::Terminate { .. } | Button::Unlock { .. })) => {
                 Content::Button(button)
             }

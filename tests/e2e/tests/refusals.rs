@@ -468,7 +468,7 @@ fn a_values_file_that_cannot_be_edited_safely_is_left_as_it_is() {
         several lines: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: `image.tag` (line 2) spans several lines. Write it on one line.
         asked by @alice
         [Retry]
-        a tab: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 2 is not valid YAML (tabs disallowed within this context (block indentation)). Fix that line.
+        a tab: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 2 is not valid YAML (a tab as indentation). Fix that line.
         asked by @alice
         [Retry]
         not UTF-8: :no_entry: *checkout #42*  not deployed: I can't safely edit `checkout/values.yaml`: line 1 is not UTF-8. Save the file as UTF-8.
