@@ -28,8 +28,12 @@ fn filled(text: &str, piece: &str, end: &str, size: usize) -> Vec<u8> {
 /// Below this, what is measured is the clock.
 const NOTHING: u64 = 2_000_000;
 
+/// One at a time: what these need of the memory slows the others down.
+static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Checks each shape at an eighth of the size and at the size.
 fn costs_in_proportion(size: usize, shapes: &[(&str, &str, &str)], run: impl Fn(&[u8])) {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut slow = Vec::new();
     for (text, piece, end) in shapes {
         // The least of several, because caches, page faults and neighbours on the machine cost one of them more.
