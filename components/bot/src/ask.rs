@@ -153,7 +153,9 @@ async fn stopped<W: World>(ask: &Asking<'_, W>, stop: Stop, changed: Changed) ->
     let Context { world, id, settings, .. } = ask.cx;
     match stop {
         Stop::End(End::Refused { refusal, .. }) => {
-            store::count_refusal(world, settings.limits.refusals, &ask.asker.user).await;
+            let _ =
+                within(world, limits::BUDGET, store::count_refusal(world, settings.limits.refusals, &ask.asker.user))
+                    .await;
             let line = Line::new("declined").of(id).with("user", ask.asker.user.as_str());
             world.log(line.with_json("refusal", &refusal));
             refusal.read().map_or(Response::Nothing, |refusal| Response::words(&message::declined(&refusal)))

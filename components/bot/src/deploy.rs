@@ -249,7 +249,12 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
     let fact = EndFact { at: now, end };
     store::save_fact(world, id, &fact).await?;
     if matches!(fact.end, End::Refused { plan: None, .. }) && known.plan().is_none() {
-        store::count_refusal(world, run.cx.settings.limits.refusals, &job.request.user).await;
+        let _ = within(
+            world,
+            limits::BUDGET,
+            store::count_refusal(world, run.cx.settings.limits.refusals, &job.request.user),
+        )
+        .await;
     }
     world.log(Line::new("ended").of(id).with_json("end", &fact.end));
     job.facts.end = Some(fact);

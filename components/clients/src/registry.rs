@@ -1,5 +1,5 @@
-//! Container registries: is there an image with this tag? One HEAD for each tag that it may have, and a login where the registry asks
-//! for one.
+//! Container registries: is there an image with this tag? One HEAD for each tag that the image may have, and a login
+//! where the registry asks for one.
 //!
 //! The registry says where to log in, and its word is outside text: credentials go to an origin of our own
 //! list, or nowhere, and a token is asked for our own scope. Which registries are asked at all is on a list, too. A registry answers 404, as for a missing tag, if `Accept` lacks the manifest's media

@@ -280,10 +280,10 @@ impl Resource {
         !self.hook_type.is_empty()
     }
 
-    /// Whether it is a hook that Kubernetes may have: also one whose end nobody saw. Argo CD says of a hook that it could
-    /// not send because nobody took the connection: `Post "https://…?fieldManager=argocd-controller": dial tcp …: connect:
-    /// connection refused`. That one never was.
-    pub fn is_hook_that_ran(&self) -> bool {
+    /// Whether it is a hook that Kubernetes may have run, also if nobody saw how the hook ended. A hook that Argo CD could
+    /// not send never ran: Kubernetes refused the connection. Argo CD's words are then `Post
+    /// "https://…?fieldManager=argocd-controller": dial tcp …: connect: connection refused` (seen on 3.2.11).
+    pub fn may_have_run(&self) -> bool {
         let unsent = self.message.starts_with("Post \"https://")
             && self.message.contains("fieldManager=argocd-controller\": dial tcp ")
             && self.message.ends_with("connection refused");

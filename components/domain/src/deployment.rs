@@ -83,7 +83,7 @@ pub use attempts::{Attempt, Candidate, CommitFact, Granted};
 pub use before::AsBefore;
 pub use decisions::{Next, Overtaken, Said, Turn, all_said, is_newer, may_terminate, next, overtaken, step, turn};
 pub use fact::*;
-pub use facts::{Facts, State, approvals_missing, until};
+pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin, Shown, Warned};
 pub(crate) use paths::left_out;
 pub use paths::{Reach, folder, is_below};

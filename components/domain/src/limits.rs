@@ -200,7 +200,7 @@ pub const SPEAK_AGAIN: Duration = Duration::from_secs(1);
 pub const ARRIVES: Duration = Duration::from_millis(100);
 /// The store and Redis together get this long before the answer to Slack, and [`BUDGET`]: a second.
 pub const SAVE_LIMIT: Duration = Duration::from_millis(800);
-/// How long Redis gets to say whether a person was refused too often.
+/// How long Redis gets to say whether a person was refused too often, and to count a refusal.
 pub const BUDGET: Duration = Duration::from_millis(200);
 /// How long after the sync's end we ask Argo CD to compare again. Argo CD compares right after a sync, but in whole
 /// seconds: that comparison may have the same second as the end, and then it may prove nothing. Its next one may be

@@ -20,7 +20,7 @@ mod path;
 mod tree;
 mod walk;
 
-pub use edit::{At, Edit, Version, blob_sha, read_tags, set_tag, text_of};
+pub use edit::{At, Edit, Version, Written, blob_sha, read_written, set_tag, text_of};
 pub use ours::OurImage;
 pub use path::TagPath;
 

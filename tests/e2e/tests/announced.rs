@@ -4,12 +4,13 @@
 //! Easy to miss: nothing is announced before the bot has read its catalog once. A press is a request like any
 //! other.
 
-use crate::conversation::{asks, deploys, hurry, says};
+use crate::conversation::{asks, catalog, deploys, hurry, says};
 use anyhow::{Context, Result, ensure};
 use e2e::access::Accesses;
 use e2e::{PATIENCE, Room, limits, room, room_with};
 use fakes::Fault;
 use fakes::github::NewCommit;
+use fakes::registry;
 use fakes::slack::{Bot, Kind, Message};
 use sandbox::world::{ALICE, BOB, DEPLOYS, GITOPS, MALLORY};
 use sandbox::{Options, Sandbox};
@@ -308,6 +309,30 @@ fn two_replicas_announce_a_push_once_in_each_channel() {
         let again = push(&[("payments/values.yaml", &payments.replace("replicaCount: 2", "replicaCount: 3"))]);
         announced(room, &again).await?;
         ensure!(room.announcements().len() == 1 && room.slack.lock().messages(OTHER).len() == 1);
+        Ok(())
+    });
+}
+
+/// Attack: may push to the GitOps repository | pushes another digest beside a tag that was deployed, for somebody to press *Deploy it* | refused: that image was never deployed
+#[test]
+fn another_digest_beside_a_known_tag_is_no_known_version() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", "    digest_at: image.digest\n");
+        let file =
+            String::from_utf8(room.file("checkout/values.yaml"))?.replace("image:\n", "image:\n  digest: \"\"\n");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("checkout/values.yaml", &file)], "Use digests");
+        let tag = room.builds("checkout", "main", "alice");
+        let honest = room.registry.lock().push("acme/checkout", &tag);
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        let other = room.registry.lock().push_as("acme/checkout", &tag, registry::Kind::DockerManifest);
+        let before = room.commits();
+        let pushed = announced(room, &carol_replaces(room, &honest, &other)).await?;
+        room.press(ALICE, &pushed, DEPLOY).await;
+        room.says(&format!("Git says `{tag}@{}`, which I never deployed to checkout", &other[..19])).await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "nothing but the push");
         Ok(())
     });
 }

@@ -1196,6 +1196,9 @@ fn who_is_refused_without_end_is_not_heard_and_holds_nobody_up() {
         ensure!(help.contains("/deploy help rollback"), "{help}");
         let asked: Vec<String> = room.calls(begun).into_iter().filter(|call| !call.starts_with("bot.")).collect();
         ensure!(asked.is_empty() && room.keys().await? == keys, "{asked:?}, or something was stored");
+        // Who wants to stop something is heard.
+        let cancel = room.alice("cancel checkout").await.body;
+        ensure!(!cancel.contains("more than 20"), "{cancel}");
         room.bob("payments 7").await;
         room.says("is live").await?;
         room.all_told().await

@@ -1,5 +1,5 @@
 //! Each target with its corpus, then with inputs made of it. `FUZZ_SEED` and `FUZZ_RUNS` ask for others and
-//! for more, `FUZZ_SECONDS` for as many as are made in that time, `FUZZ_INPUT=<file>` for that one alone.
+//! for more, `FUZZ_SECONDS` for as many as are made in that time, `FUZZ_INPUT=<file>` for that file alone.
 
 use crate::mutate::{Corpus, Random};
 use fuzz::corpus::{Entry, write};

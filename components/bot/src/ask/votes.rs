@@ -7,9 +7,7 @@ use crate::request::{Saved, name_version, save};
 use crate::world::{Line, World, under_lease};
 use clients::slack::{self, SlackError};
 use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{
-    Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, Shown, StopFact, approvals_missing,
-};
+use domain::deployment::{Approval, ApprovalsFact, CancelFact, End, Facts, Origin, RequestFact, Shown, StopFact};
 use domain::image::Tag;
 use domain::limits;
 use domain::message;
@@ -256,10 +254,7 @@ fn count(
     (needed, reviewed): (u8, &[SlackUser]),
 ) -> (ApprovalsFact, Verdict) {
     let mut votes = before.clone();
-    let missing = |votes: &ApprovalsFact| {
-        let given: Vec<SlackUser> = votes.given.iter().map(|given| given.user.clone()).collect();
-        approvals_missing(needed, &given, reviewed)
-    };
+    let missing = |votes: &ApprovalsFact| votes.missing(needed, reviewed);
     if votes.rejected.is_none() && missing(&votes) > 0 {
         match vote {
             Vote::Reject => votes.rejected = Some(mine),

@@ -89,7 +89,7 @@ async fn cache_catalog<W: World>(
         };
         CatalogError { line, problem: problem.to_owned() }
     });
-    // Everybody is told of what was read, also if the reader stops here.
+    // What was read is announced, also if this request stops here.
     let found = FoundCatalog { blob: Some(blob), text: text.as_deref().map_err(CatalogError::clone) };
     changed::compare(cx, &found).await;
     let text = text.map_err(|error| broken_catalog(cx, error))?;

@@ -172,7 +172,7 @@ async fn log_in_ahead<W: World>(cx: &Context<'_, W>, image: &ImageName) -> Optio
 
 /// What the registry knows of these tags of an image, if that registry may be asked. How the registry asked for a login is
 /// remembered for the next time.
-async fn look_for<W: World>(
+async fn ask_registry<W: World>(
     cx: &Context<'_, W>,
     image: &ImageName,
     tags: &NonEmpty<Tag>,
@@ -207,7 +207,7 @@ pub(crate) async fn prepare<W: World>(
         None => wanted(site, snapshot, login.clone()).await?,
     };
     let edits = edits(site, snapshot, &fixed).await?;
-    let before = edits.first().and_then(|file| file.edit.before.first()).cloned();
+    let before = edits.first().and_then(|file| file.edit.before.tags.first()).cloned();
     let (riders, previous) = since_live(site, snapshot).await?;
     let elsewhere = site.elsewhere(snapshot, reach);
     let refuses = site.environment.gates.foreign_changes == ForeignChanges::Refuse;
@@ -229,7 +229,7 @@ async fn wanted<W: World>(
     let cx = site.cx;
     let Wanted { source, image, tags, deployed } = versions::wanted(site, snapshot).await?;
     // In a box, because futures of futures are too deep for the compiler otherwise.
-    let look = || Box::pin(look_for_one(cx, &image, &tags, login));
+    let look = || Box::pin(look_for(cx, &image, &tags, login));
     // Of the same commit, whatever its tag was.
     let deployed = tags.iter().find_map(|tag| deployed.of(tag));
     let found = match (&site.request.words.what, deployed) {
@@ -294,14 +294,7 @@ async fn edits<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, plan: &TargetP
             values::set_tag(&before, at, ours, version).map_err(|why| Refusal::Edit { path: path.clone(), why })?;
         edits.push(FileEdit { path: path.clone(), before, edit });
     }
-    let is_there = |file: &FileEdit| file.edit.before.iter().all(|before| before == tag.as_str());
-    let is_written = site.request.words.what == What::Written;
-    if is_written && !at.digests.is_empty() && edits.iter().any(|file| file.edit.changed) {
-        // Another image than the one that was deployed under the tag.
-        let tags = vec![tag.to_string()];
-        return Err(Refusal::UnknownWritten { target: Box::new(plan.target.clone()), tags }.into());
-    }
-    if is_written && !edits.iter().all(is_there) {
+    if site.request.words.what == What::Written && !edits.iter().all(|file| file.edit.before.is(version)) {
         // Nobody asked for anything else than what is there.
         return Err(Stop::Leave("the file changed while a commit may still land"));
     }
@@ -355,13 +348,13 @@ async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileSta
 }
 
 /// Which of the tags the image has: the one with the most digits. If there are several, they have to be one image.
-async fn look_for_one<'t, W: World>(
+async fn look_for<'t, W: World>(
     cx: &Context<'_, W>,
     image: &ImageName,
     tags: &'t NonEmpty<Tag>,
     login: Option<Login>,
 ) -> Result<Option<(&'t Tag, Option<Digest>)>, Stop> {
-    let states = look_for(cx, image, tags, login).await?;
+    let states = ask_registry(cx, image, tags, login).await?;
     let found = tags.iter().zip(states).filter_map(|(tag, state)| match state {
         ImageState::Found(digest) => Some((tag, digest)),
         ImageState::Missing => None,

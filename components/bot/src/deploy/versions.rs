@@ -10,13 +10,14 @@ use domain::command::{Version, What};
 use domain::deployment::{
     Change, ChangesFact, CommittedFact, Facts, Reference, RequestFact, Source, State, TargetPlan,
 };
-use domain::image::{ImageName, Tag};
+use domain::image::{Digest, ImageName, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
-use domain::values::{self, At, OurImage};
+use domain::values::{self, At, OurImage, Written};
 use futures::future::join_all;
+use std::collections::BTreeSet;
 use store::{Current, DeployedImages, History, Images, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
@@ -156,27 +157,27 @@ pub(super) async fn written<'t, W: World>(
     site: &Site<'_, W>,
     texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
 ) -> Result<TargetPlan, Stop> {
-    let mut tags: Vec<String> = Vec::new();
+    let mut all = Written::default();
     let ours = OurImage { name: &site.app.image, mirrors: &site.environment.mirrors };
+    let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
     for (path, text) in texts {
-        let at = At { tags: &site.environment.tag_at, digests: &site.environment.digest_at };
-        let read = values::read_tags(text, at, ours);
-        for tag in read.map_err(|why| Refusal::Edit { path: path.clone(), why })? {
-            if !tags.contains(&tag) {
-                tags.push(tag);
-            }
-        }
+        let read = values::read_written(text, at, ours);
+        let Written { tags, digests } = read.map_err(|why| Refusal::Edit { path: path.clone(), why })?;
+        all.tags.extend(tags);
+        all.digests.extend(digests);
     }
-    let known = match tags.as_slice() {
-        [tag] => {
-            let mut plans = past(site.cx, &site.target).await?.into_iter().map(|(plan, _)| plan);
-            plans.find(|plan| plan.tag.as_str() == tag)
-        }
-        _ => None,
-    };
+    let mut plans = past(site.cx, &site.target).await?.into_iter().map(|(plan, _)| plan);
+    let known = plans.find(|plan| all.is(values::Version { tag: plan.tag.as_str(), digest: plan.digest.as_ref() }));
     let target = Box::new(site.target.clone());
-    tags.truncate(5);
-    Ok(known.ok_or(Refusal::UnknownWritten { target, tags })?)
+    Ok(known.ok_or_else(|| Refusal::UnknownWritten { target, tags: shown(&all) })?)
+}
+
+/// The versions that are written, each once, with the digest if that is one.
+fn shown(written: &Written) -> Vec<String> {
+    let tags: BTreeSet<&String> = written.tags.iter().collect();
+    let digests: BTreeSet<&str> = written.digests.iter().map(Digest::short).collect();
+    let digest = if digests.len() == 1 { digests.first().map(|digest| format!("@{digest}")) } else { None };
+    tags.into_iter().take(5).map(|tag| format!("{tag}{}", digest.as_deref().unwrap_or_default())).collect()
 }
 
 /// The version to go back to, from what we remember of the target.
@@ -320,7 +321,6 @@ mod tests {
     use domain::catalog::Catalog;
     use domain::deployment::samples::{at, commit_to, id, live, relayed, request, sha, target_plan, user};
     use domain::deployment::{Failure, LastWord, Origin, OutcomeFact};
-    use domain::image::Digest;
     use domain::lock::RolledBackVersion;
     use domain::names::{BranchName, GitHubLogin, PullRequestNumber};
 

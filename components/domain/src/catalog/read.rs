@@ -17,7 +17,7 @@ use crate::nonempty::NonEmpty;
 use crate::selection::{Applications, MOST_APPLICATIONS, Selection};
 use crate::text::quoted;
 use crate::values::TagPath;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
@@ -93,11 +93,8 @@ impl Claims {
     fn claim(&mut self, target: &Target, line: usize, environment: &Environment) -> Result<(), CatalogError> {
         let Environment { files, tag_at, digest_at, .. } = environment;
         for (key, list) in [("tag_at", tag_at), ("digest_at", digest_at)] {
-            if let Some((_, twice)) = list
-                .iter()
-                .enumerate()
-                .find(|(at, one)| list.iter().skip(at.saturating_add(1)).any(|other| other == *one))
-            {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = list.iter().find(|place| !seen.insert(*place)) {
                 return Err(error(line, format!("`{key}` of `{target}` names `{twice}` twice")));
             }
         }

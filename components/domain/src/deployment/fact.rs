@@ -133,6 +133,20 @@ pub struct ApprovalsFact {
     pub rejected: Option<Approval>,
 }
 
+impl ApprovalsFact {
+    /// How many people have to agree in Slack still. `reviewed`: whose reviews on GitHub count.
+    pub fn missing(&self, count: u8, reviewed: &[SlackUser]) -> usize {
+        let given: Vec<SlackUser> = self.given.iter().map(|approval| approval.user.clone()).collect();
+        approvals_missing(count, &given, reviewed)
+    }
+}
+
+/// The same of some people: `given` agreed in Slack, each once. One always has to.
+pub fn approvals_missing(count: u8, given: &[SlackUser], reviewed: &[SlackUser]) -> usize {
+    let others = reviewed.iter().filter(|one| !given.contains(one)).count();
+    usize::from(count).saturating_sub(given.len().saturating_add(others)).max(usize::from(given.is_empty()))
+}
+
 impl Fact for ApprovalsFact {
     const NAME: &'static str = "approvals";
     const WRITER: Writer = Writer::SlackCommandAlone;

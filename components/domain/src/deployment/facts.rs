@@ -78,12 +78,6 @@ impl State {
     }
 }
 
-/// How many people have to agree in Slack still. `given`: who did, each once; `reviewed`: whose reviews on GitHub count.
-pub fn approvals_missing(count: u8, given: &[SlackUser], reviewed: &[SlackUser]) -> usize {
-    let others = reviewed.iter().filter(|one| !given.contains(one)).count();
-    usize::from(count).saturating_sub(given.len().saturating_add(others)).max(usize::from(given.is_empty()))
-}
-
 impl Facts {
     /// The fold: total, and independent of the order in which facts arrived. First `outcome`, then
     /// `committed`, then `end`, then `commit`, then `request`. The one final state that is ever replaced is
@@ -158,8 +152,7 @@ impl Facts {
     /// deployment, in the same message.
     pub fn is_approved(&self) -> bool {
         self.approvals.as_ref().is_some_and(|approvals| {
-            let given: Vec<SlackUser> = approvals.given.iter().map(|approval| approval.user.clone()).collect();
-            let missing = |(count, reviewed): (u8, Box<[SlackUser]>)| approvals_missing(count, &given, &reviewed);
+            let missing = |(count, reviewed): (u8, Box<[SlackUser]>)| approvals.missing(count, &reviewed);
             approvals.rejected.is_none() && self.approvals_needed().map(missing) == Some(0)
         })
     }

@@ -271,7 +271,7 @@ pub(super) fn failing(app: &Application, left: &[Unwell]) -> Vec<String> {
 /// Notes what hooks the operation of ours has. Argo CD does not say since when a hook runs: it counts from when we saw it
 /// first.
 pub(super) fn note_hooks(watch: &mut ApplicationWatch, ours: Option<&OperationState>, now: Timestamp) {
-    watch.hooks_ran = watch.hooks_ran || ours.is_some_and(|ours| ours.resources.iter().any(Resource::is_hook_that_ran));
+    watch.hooks_ran = watch.hooks_ran || ours.is_some_and(|ours| ours.resources.iter().any(Resource::may_have_run));
     let known = watch.hook.take();
     watch.hook = ours.and_then(running_hook).map(|name| match known {
         Some((known, since)) if known == name => (name, since),

@@ -15,8 +15,8 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     pub text: String,
-    /// The old tag at each path.
-    pub before: Vec<String>,
+    /// What was there.
+    pub before: Written,
     /// Whether the text differs from the old one.
     pub changed: bool,
 }
@@ -61,10 +61,34 @@ pub struct Version<'a> {
     pub digest: Option<&'a Digest>,
 }
 
-/// The tag at each path: of a whole image, what follows its repository. Refuses whatever [`set_tag`] would refuse to
-/// edit.
-pub fn read_tags(text: &str, at: At<'_>, ours: OurImage<'_>) -> Result<Vec<String>, EditRefusal> {
-    Ok(found(text, at, ours)?.into_iter().filter_map(|found| found.tag).collect())
+/// What is written in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The tag at each path: of a whole image, what follows its repository.
+    pub tags: Vec<String>,
+    /// At each path of a digest that has one.
+    pub digests: Vec<Digest>,
+}
+
+impl Written {
+    fn of(found: Vec<Found>) -> Self {
+        let mut written = Self::default();
+        for Found { tag, old, .. } in found {
+            written.tags.extend(tag);
+            written.digests.extend(old);
+        }
+        written
+    }
+
+    /// Whether this version is there, as far as a digest is.
+    pub fn is(&self, Version { tag, digest }: Version<'_>) -> bool {
+        self.tags.iter().all(|other| other == tag) && self.digests.iter().all(|other| Some(other) == digest)
+    }
+}
+
+/// Refuses whatever [`set_tag`] would refuse to edit.
+pub fn read_written(text: &str, at: At<'_>, ours: OurImage<'_>) -> Result<Written, EditRefusal> {
+    Ok(Written::of(found(text, at, ours)?))
 }
 
 /// Writes the tag at each path, and the digest. A value that is there already, and is a string to every reader of YAML,
@@ -75,7 +99,6 @@ pub fn set_tag(text: &str, at: At<'_>, ours: OurImage<'_>, version: Version<'_>)
         return Err(EditRefusal::UnsafeTag);
     }
     let found = found(text, at, ours)?;
-    let before = found.iter().filter_map(|found| found.tag.clone()).collect();
     let unproven = || EditRefusal::Unproven { path: at.tags.first().map(TagPath::to_string).unwrap_or_default() };
     let mut changes = Vec::new();
     for found in &found {
@@ -90,7 +113,7 @@ pub fn set_tag(text: &str, at: At<'_>, ours: OurImage<'_>, version: Version<'_>)
     if !proven {
         return Err(unproven());
     }
-    Ok(Edit { text: edited, before, changed: !changes.is_empty() })
+    Ok(Edit { text: edited, before: Written::of(found), changed: !changes.is_empty() })
 }
 
 /// What is at a path.
@@ -101,6 +124,8 @@ struct Found {
     tag: Option<String>,
     /// The digest is written there, and how.
     digest: Option<DigestForm>,
+    /// The digest that is there.
+    old: Option<Digest>,
 }
 
 impl Found {
@@ -128,18 +153,30 @@ fn found(text: &str, at: At<'_>, ours: OurImage<'_>) -> Result<Vec<Found>, EditR
         let scalar = tree.scalar(place.node, &place.path.to_string(), place.line)?;
         if !at.tags.contains(place.path) {
             let digest = Some(held_digest(&tree, &place, &scalar, ours)?);
-            return Ok(Found { scalar, repository: None, tag: None, digest });
+            let old = digest_in(&scalar.value);
+            return Ok(Found { scalar, repository: None, tag: None, digest, old });
         }
         let Held { repository, tag } = held(&tree, &place, &scalar, (ours, at.digests))?;
         let digest = at.digests.contains(place.path).then_some(DigestForm::Whole);
         if digest.is_some() && repository.is_none() {
             return Err(EditRefusal::NotADigest { path: place.path.to_string(), line: place.line });
         }
-        let tag = tag.split_once('@').filter(|_| digest.is_some()).map_or(tag, |(tag, _)| tag);
+        let old = scalar.value.split_once('@').filter(|_| digest.is_some()).and_then(|(_, old)| digest_in(old));
+        // `repo@digest` has no tag.
+        let tag = match tag.split_once('@') {
+            Some((tag, _)) if digest.is_some() => tag,
+            None if digest.is_some() && old.is_some() => "",
+            _ => tag,
+        };
         let (repository, tag) = (repository.map(str::to_owned), Some(tag.to_owned()));
-        Ok(Found { scalar, repository, tag, digest })
+        Ok(Found { scalar, repository, tag, digest, old })
     };
     places(&tree, &all)?.into_iter().map(found).collect()
+}
+
+/// `sha256:` and the digits, or the digits alone.
+fn digest_in(text: &str) -> Option<Digest> {
+    Digest::parse(text).or_else(|_| Digest::parse(&format!("sha256:{text}"))).ok()
 }
 
 /// A scalar that gets another value.

@@ -4,7 +4,7 @@
 
 use super::edit::{Change, differs_only_in, means_the_same_but_for};
 use super::tree::{DEEPEST, Form, MOST_NODES};
-use super::{read_tags as read_tags_of, set_tag as set_tag_of, *};
+use super::{set_tag as set_tag_of, *};
 use proptest::prelude::*;
 use std::fmt::Write;
 
@@ -32,7 +32,7 @@ fn set_tag(text: &str, at: &[TagPath], tag: &str) -> Result<Edit, EditRefusal> {
 }
 
 fn read_tags(text: &str, at: &[TagPath]) -> Result<Vec<String>, EditRefusal> {
-    ours(|ours| read_tags_of(text, At::tags(at), ours))
+    Ok(ours(|ours| read_written(text, At::tags(at), ours))?.tags)
 }
 
 fn refusal(text: &str, at: &str) -> EditRefusal {
@@ -55,14 +55,14 @@ fn fences(at: &[&str], text: &str) -> String {
     let at: Vec<_> = at.iter().map(|at| path(at)).collect();
     let edit = set_tag(text, &at, TAG).unwrap();
     assert_eq!(read_tags(&edit.text, &at).unwrap(), vec![TAG; at.len()]);
-    assert_eq!(read_tags(text, &at).unwrap(), edit.before);
+    assert_eq!(read_tags(text, &at).unwrap(), edit.before.tags);
     let again = set_tag(&edit.text, &at, TAG).unwrap();
     assert_eq!((again.text.as_str(), again.changed), (edit.text.as_str(), false), "a second edit has nothing to do");
     let show = |text: &str| {
         let seen = text.replace('\r', "␍").replace('\u{FEFF}', "<BOM>").replace('\u{85}', "\\u{85}");
         if seen.ends_with('\n') { seen } else { format!("{seen}<no newline>\n") }
     };
-    format!("--- before: {:?}\n{}--- after\n{}---", edit.before, show(text), show(&edit.text))
+    format!("--- before: {:?}\n{}--- after\n{}---", edit.before.tags, show(text), show(&edit.text))
 }
 
 #[test]
@@ -504,10 +504,10 @@ fn an_item_is_chosen_by_its_key() {
     assert_eq!(edit.text, text.replace("old", "\"main-abc1234\""));
     // What is wrong with another item does not matter.
     let text = "a:\n- name: other\n  tag: |\n    x\n- tag: x\n  name: app\n";
-    assert_eq!(set_tag(text, &[path("a[name=app].tag")], TAG).unwrap().before, ["x"]);
+    assert_eq!(set_tag(text, &[path("a[name=app].tag")], TAG).unwrap().before.tags, ["x"]);
     // Of several documents, the one that has it.
     let text = "a: [{name: other, tag: x}]\n---\na: [{name: b}, {name: app, tag: y}]\n";
-    assert_eq!(set_tag(text, &[path("a[name=app].tag")], TAG).unwrap().before, ["y"]);
+    assert_eq!(set_tag(text, &[path("a[name=app].tag")], TAG).unwrap().before.tags, ["y"]);
 }
 
 /// What is written, and where in the text; the rest is as it was.
@@ -528,7 +528,7 @@ fn the_tag_of_a_whole_image_is_written_and_nothing_else() {
         let text = format!("a: 1 # ü\nimage: {old} # by hand\nb: 2\n");
         let edit = set_tag(&text, &[path("image")], TAG).unwrap();
         assert_eq!(edit.text, format!("a: 1 # ü\nimage: {new} # by hand\nb: 2\n"));
-        assert_eq!((edit.before.as_slice(), edit.changed), ([before.to_owned()].as_slice(), old != new));
+        assert_eq!((edit.before.tags.as_slice(), edit.changed), ([before.to_owned()].as_slice(), old != new));
         assert_eq!(read_tags(&edit.text, &[path("image")]).unwrap(), [TAG]);
         assert!(!set_tag(&edit.text, &[path("image")], TAG).unwrap().changed);
     };
@@ -910,7 +910,7 @@ fn the_same_tag_is_quoted_if_it_may_be_read_as_something_else() {
     let changed = |value: &str, tag: &str| {
         let edit = set_tag(&format!("tag: {value}\n"), &[path("tag")], tag).unwrap();
         assert!(edit.changed != (edit.text == format!("tag: {value}\n")));
-        assert_eq!(edit.before, [tag]);
+        assert_eq!(edit.before.tags, [tag]);
         edit.changed
     };
     for tag in ["main-abc1234", "v1.2.3", "1.2.3-abc", "_x", "nope", "0xyz-", "deadbeef", "12f-1234567"] {
@@ -954,7 +954,7 @@ fn the_same_tag_is_quoted_if_it_may_be_read_as_something_else() {
 fn one_changed_value_of_several_is_a_change() {
     let edit = set_tag("a: 'main-abc1234'\nb: x\n", &[path("b"), path("a"), path("b")], TAG).unwrap();
     assert_eq!(edit.text, "a: 'main-abc1234'\nb: \"main-abc1234\"\n");
-    assert_eq!((edit.before, edit.changed), (vec!["x".to_owned(), TAG.to_owned(), "x".to_owned()], true));
+    assert_eq!((edit.before.tags, edit.changed), (vec!["x".to_owned(), TAG.to_owned(), "x".to_owned()], true));
 }
 
 #[test]
@@ -1130,7 +1130,7 @@ proptest! {
         } else {
             prop_assert_eq!(&edit.text, &format!("{before}{value}{after}"));
         }
-        prop_assert_eq!(&edit.before, &[value.trim_matches(['\'', '"'])]);
+        prop_assert_eq!(&edit.before.tags, &[value.trim_matches(['\'', '"'])]);
         prop_assert_eq!(read_tags(&edit.text, &at).unwrap(), [tag.clone()]);
         prop_assert!(!set_tag(&edit.text, &at, &tag).unwrap().changed);
     }

@@ -8,7 +8,7 @@ use domain::image::{Digest, ImageName, Tag};
 use domain::message;
 use domain::names::FilePath;
 use domain::refusal::Refusal;
-use domain::values::{At, EditRefusal, LARGEST, OurImage, TagPath, Version, blob_sha, read_tags, set_tag, text_of};
+use domain::values::{At, EditRefusal, LARGEST, OurImage, TagPath, Version, blob_sha, read_written, set_tag, text_of};
 use serde_yaml::Value;
 
 /// The text of a path, and back.
@@ -64,7 +64,7 @@ pub fn manifest(data: &[u8]) {
 
     let go = readers::ask(text);
     readers::agree(text, go.as_ref(), ours);
-    let read = read_tags(text, at, ours);
+    let read = read_written(text, at, ours);
     let edit = match set_tag(text, at, ours, version(&tag)) {
         Ok(edit) => edit,
         Err(why) => {
@@ -74,7 +74,9 @@ pub fn manifest(data: &[u8]) {
     };
     assert_eq!(read.as_ref(), Ok(&edit.before));
     assert_eq!(edit.changed, edit.text != text);
-    assert_eq!(read_tags(&edit.text, at, ours), Ok(vec![tag.clone(); paths.len()]));
+    let now = read_written(&edit.text, at, ours).expect("what was written can be read");
+    assert!(now.is(version(&tag)) && now.tags.len() == paths.len(), "{now:?}");
+    assert!(digests.iter().all(|path| paths.contains(path)) || !now.digests.is_empty(), "{now:?}");
     let twice = set_tag(&edit.text, at, ours, version(&tag)).expect("what was written can be written again");
     assert_eq!((twice.text.as_str(), twice.changed), (edit.text.as_str(), false), "twice is once");
     assert_eq!(blob_sha(edit.text.as_bytes()) == blob_sha(file), !edit.changed);

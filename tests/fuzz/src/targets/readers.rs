@@ -5,7 +5,7 @@
 //! is refused here is safe, but has a reason with a name below.
 
 use domain::image::ImageName;
-use domain::values::{At, EditRefusal, OurImage, TagPath, read_tags};
+use domain::values::{At, EditRefusal, OurImage, TagPath, read_written};
 use serde::de::{Deserialize, IgnoredAny};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -111,7 +111,7 @@ fn is_of_a_path(problem: &str) -> bool {
 
 /// What a file is to libyaml and to Go, if it is refused here or not.
 pub(crate) fn agree(text: &str, go: Option<&Answer>, ours: OurImage<'_>) {
-    let refused = match read_tags(text, At::tags(&[TagPath::default()]), ours) {
+    let refused = match read_written(text, At::tags(&[TagPath::default()]), ours) {
         Err(EditRefusal::Syntax { problem, .. }) if !is_of_a_path(&problem) => Some(problem),
         Err(EditRefusal::TooLarge { .. }) => return,
         _ => None,
@@ -210,8 +210,8 @@ fn printed(steps: &[Step]) -> Option<TagPath> {
 fn same(text: &str, steps: &[Step], node: &Node, go: &Answer, ours: OurImage<'_>) {
     let Some(path) = printed(steps) else { return };
     let scalar = node.scalar.as_deref().unwrap_or_default();
-    let tag = match read_tags(text, At::tags(std::slice::from_ref(&path)), ours) {
-        Ok(tags) => tags.concat(),
+    let tag = match read_written(text, At::tags(std::slice::from_ref(&path)), ours) {
+        Ok(written) => written.tags.concat(),
         Err(
             why @ (EditRefusal::PathMissing { .. } | EditRefusal::NotAScalar { .. } | EditRefusal::Unproven { .. }),
         ) => {

@@ -113,8 +113,8 @@ impl Approvals {
         Ok(by)
     }
 
-    /// Who of them has approved the commit on GitHub. Whoever wrote that commit may be one of them, so GitHub has to know
-    /// who did.
+    /// Who of them has approved the commit on GitHub. The commit's author may be one of them: where GitHub does not know the
+    /// author, no review counts.
     fn reviewed(&self, case: &Case<'_>) -> Result<Vec<SlackUser>, Unmet> {
         let mut by = Vec::new();
         for (user, login) in self.reviewers.iter().filter(|_| !case.stands_still && case.reviews.head_author.is_some())
