@@ -95,7 +95,8 @@ const OURS: &[&str] = &[
     "the escape \\/, which Helm does not know",
     // Those of Helm and Kustomize refuse it, too.
     "a comma right after a type",
-    "too many words with a ! have a comma after them",
+    "too many types with a comma in them",
+    "too many brackets are open",
     "nested too deeply",
 ];
 
