@@ -87,6 +87,13 @@ pub enum EditRefusal {
         /// The line of the second.
         line: usize,
     },
+    /// An item of a list is chosen by the value: with another one there, the path would lead elsewhere.
+    ChoosesItem {
+        path: String,
+        /// The path that has the choice.
+        by: String,
+        line: usize,
+    },
     /// The value is a whole image that is not ours, or something beside the tag names such an image.
     OtherImage {
         path: String,

@@ -28,6 +28,13 @@ pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
         EditRefusal::SeveralItems { item, line, .. } => {
             format!("several entries match {} (again on line {line})", code(item))
         }
+        EditRefusal::ChoosesItem { path, by, line } => {
+            let whose = if by == path { "itself".to_owned() } else { code(by) };
+            format!(
+                "{} is what the path {whose} chooses an entry by, and the tag would be written over it",
+                at(path, line)
+            )
+        }
         EditRefusal::OtherImage { path, at: place, line, found, expected } => {
             let beside = if place == path { String::new() } else { format!("beside {}, ", code(path)) };
             format!("{beside}{} is {}, and the image to deploy is {}", at(place, line), code(found), code(expected))
@@ -82,6 +89,9 @@ pub(super) fn edit_remedy(why: &EditRefusal) -> &'static str {
         }
         EditRefusal::Alias { .. } | EditRefusal::UsedElsewhere { .. } => {
             "Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`."
+        }
+        EditRefusal::ChoosesItem { .. } => {
+            "Choose the entry by another key in `tag_at` in `deploy-bot.yaml`, or by its number."
         }
         EditRefusal::OtherImage { .. } => {
             "Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`."

@@ -254,6 +254,7 @@ fn edit_name(why: &EditRefusal) -> &'static str {
         EditRefusal::Alias { .. } => "alias",
         EditRefusal::UsedElsewhere { .. } => "used elsewhere",
         EditRefusal::SeveralItems { .. } => "several items",
+        EditRefusal::ChoosesItem { .. } => "chooses an item",
         EditRefusal::OtherImage { .. } => "other image",
         EditRefusal::Digest { .. } => "digest",
         EditRefusal::NotADigest { .. } => "not a digest",
@@ -290,6 +291,8 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
             item: "images[name=app]".to_owned(),
             line,
         },
+        EditRefusal::ChoosesItem { path: path(), by: "images[name=app].tag".to_owned(), line },
+        EditRefusal::ChoosesItem { path: path(), by: path(), line },
         EditRefusal::OtherImage {
             path: path(),
             at: "image.repository".to_owned(),
@@ -317,7 +320,7 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
         EditRefusal::Unproven { path: path() },
     ];
     let names: std::collections::BTreeSet<_> = all.iter().map(edit_name).collect();
-    assert_eq!(names.len(), 21, "one of each");
+    assert_eq!(names.len(), 22, "one of each");
     let sentences = all.into_iter().map(|why| {
         let name = edit_name(&why);
         let sentence = refusal(&Refusal::Edit { path: crate::deployment::samples::path("checkout/values.yaml"), why });
@@ -332,6 +335,8 @@ fn every_refusal_of_the_edit_says_where_and_what_to_do() {
     alias: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) only refers to a value elsewhere (a YAML alias). Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
     used elsewhere: I can't safely edit `checkout/values.yaml`: line 3 uses the value of `image.tag` too (a YAML anchor), so an edit would change both. Write the value out there, or list all places that have it in `tag_at` in `deploy-bot.yaml`.
     several items: I can't safely edit `checkout/values.yaml`: several entries match `images[name=app]` (again on line 3). Fix the file, or set `tag_at` in `deploy-bot.yaml` to where the tag is.
+    chooses an item: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is what the path `images[name=app].tag` chooses an entry by, and the tag would be written over it. Choose the entry by another key in `tag_at` in `deploy-bot.yaml`, or by its number.
+    chooses an item: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is what the path itself chooses an entry by, and the tag would be written over it. Choose the entry by another key in `tag_at` in `deploy-bot.yaml`, or by its number.
     other image: I can't safely edit `checkout/values.yaml`: beside `image.tag`, `image.repository` (line 3) is `ghcr.io/eve/checkout`, and the image to deploy is `ghcr.io/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
     other image: I can't safely edit `checkout/values.yaml`: `image.tag` (line 3) is `ghcr.io/eve/checkout`, and the image to deploy is `ghcr.io/acme/checkout`. Correct the file. If that is the same image by another name, list the name in `mirrors` in `deploy-bot.yaml`.
     digest: I can't safely edit `checkout/values.yaml`: `image.digest` (line 3) is a digest, which counts more than the tag at `image.tag`. Remove the digest, or set `digest_at` in `deploy-bot.yaml` to where it is, and I write it, too.

@@ -388,6 +388,8 @@ fn what_is_refused() {
         ("a[name=x].tag", "a:\n- {name: x, tag: 1}\n- {name: y, tag: 2}\n- {tag: 3, name: x}\n"),
         ("a[name=z].tag", "a:\n- {name: x, tag: 1}\n- z\n"),
         ("a[name=z].tag", "a: {name: z, tag: 1}\n"),
+        ("a[name=z].name", "a:\n- {name: z}\n"),
+        ("a[name=z].name", "a:\n- {b: &b z}\n- {name: *b}\n"),
     ]), @r#"
     "a: &a x\nimage:\n  tag: *a\n"
         {"alias":{"path":"image.tag","line":3}}
@@ -417,6 +419,10 @@ fn what_is_refused() {
         {"path_missing":{"path":"a[name=z].tag","exists":"a","line":1}}
     "a: {name: z, tag: 1}\n"
         {"path_missing":{"path":"a[name=z].tag","exists":"a","line":1}}
+    "a:\n- {name: z}\n"
+        {"chooses_item":{"path":"a[name=z].name","by":"a[name=z].name","line":2}}
+    "a:\n- {b: &b z}\n- {name: *b}\n"
+        {"chooses_item":{"path":"a[name=z].name","by":"a[name=z].name","line":3}}
     "#);
     insta::assert_snapshot!(refusals(&[
         ("image.tag", "image:\n  tag: |\n    x\n"),
@@ -1158,4 +1164,19 @@ proptest! {
             prop_assert_eq!(TagPath::parse(&at.to_string()), Ok(at));
         }
     }
+}
+
+#[test]
+fn a_tag_is_never_written_over_what_a_path_chooses_by() {
+    let refused = |at: &[&str], text: &str| {
+        let at: Vec<TagPath> = at.iter().map(|path| TagPath::parse(path).unwrap()).collect();
+        let read = ours(|ours| read_written(text, At::tags(&at), ours));
+        assert_eq!(set_tag(text, &at, "v2").err(), read.clone().err());
+        matches!(read, Err(EditRefusal::ChoosesItem { .. }))
+    };
+    let text = "a:\n- {name: x, tag: v1}\n- {name: y, tag: v1, more: v1}\n";
+    assert!(refused(&["a[name=x].tag", "a[name=x].name"], text), "by the same path's neighbour");
+    assert!(refused(&["a[name=x].tag", "a[0].name"], text), "by its number");
+    assert!(refused(&["a[name=x].tag", "a[1].name"], text), "the other entry would be chosen, too");
+    assert!(!refused(&["a[name=x].tag", "a[name=y].tag", "a[1].more"], text));
 }

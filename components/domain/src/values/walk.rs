@@ -18,13 +18,21 @@ pub(super) struct Place<'p> {
     pub(super) root: usize,
     /// The aliases on the way.
     aliases: Vec<usize>,
+    /// The values by which items of lists were chosen on the way, or were not.
+    looked_at: Vec<usize>,
 }
 
-/// The place of each path. No other place has any of the values.
+/// The place of each path. No other place has any of the values, and with other values there, each path still leads to its place.
 pub(super) fn places<'p>(tree: &Tree<'_>, at: &'p [TagPath]) -> Result<Vec<Place<'p>>, EditRefusal> {
-    let places: Vec<Place<'p>> =
-        at.iter().map(|path| Walk { tree, path, deepest: (0, None) }.find()).collect::<Result<_, _>>()?;
+    let places: Vec<Place<'p>> = at
+        .iter()
+        .map(|path| Walk { tree, path, deepest: (0, None), looked_at: Vec::new() }.find())
+        .collect::<Result<_, _>>()?;
     for place in &places {
+        if let Some(chosen) = places.iter().find(|other| other.looked_at.contains(&place.node)) {
+            let (path, by) = (place.path.to_string(), chosen.path.to_string());
+            return Err(EditRefusal::ChoosesItem { path, by, line: place.line });
+        }
         let mut named: Vec<&[usize]> = Vec::new();
         for same in places.iter().filter(|other| other.node == place.node) {
             if !named.contains(&same.aliases.as_slice()) {
@@ -49,6 +57,7 @@ struct Walk<'w, 't, 'p> {
     path: &'p TagPath,
     /// How many segments exist, and the line of the last one.
     deepest: (usize, Option<usize>),
+    looked_at: Vec<usize>,
 }
 
 impl<'p> Walk<'_, '_, 'p> {
@@ -83,7 +92,8 @@ impl<'p> Walk<'_, '_, 'p> {
             let Some(segment) = self.path.0.get(depth) else {
                 return match kind {
                     Some(Kind::Scalar { .. }) => {
-                        Ok(Some(Place { path: self.path, node, line, mapping, root, aliases }))
+                        let looked_at = std::mem::take(&mut self.looked_at);
+                        Ok(Some(Place { path: self.path, node, line, mapping, root, aliases, looked_at }))
                     }
                     _ => Err(EditRefusal::NotAScalar { path: self.path.to_string(), line }),
                 };
@@ -130,18 +140,31 @@ impl<'p> Walk<'_, '_, 'p> {
     }
 
     /// The only item of a list that has this key with this value.
-    fn item(&self, list: usize, key: &str, value: &str, below: usize) -> Result<Option<(usize, usize)>, EditRefusal> {
+    fn item(
+        &mut self,
+        list: usize,
+        key: &str,
+        value: &str,
+        below: usize,
+    ) -> Result<Option<(usize, usize)>, EditRefusal> {
         let tree = self.tree;
-        let is_it = |item: &usize| {
-            let item = tree.resolved(*item);
-            let is_mapping = matches!(tree.kind(item), Some(Kind::Mapping));
-            let has = |(name, its): (usize, usize)| {
-                tree.key(name) == Some(key) && tree.text_of(its).is_some_and(|(text, _)| text == value)
-            };
-            is_mapping && tree.entries(item).any(has)
-        };
-        let mut items = tree.children(list).filter(is_it).map(|item| (item, tree.line(item)));
-        match (items.next(), items.next()) {
+        let mut found = Vec::new();
+        for item in tree.children(list) {
+            let mapping = tree.resolved(item);
+            if !matches!(tree.kind(mapping), Some(Kind::Mapping)) {
+                continue;
+            }
+            let mut is_it = false;
+            for (_, its) in tree.entries(mapping).filter(|(name, _)| tree.key(*name) == Some(key)) {
+                self.looked_at.push(tree.resolved(its));
+                is_it |= tree.text_of(its).is_some_and(|(text, _)| text == value);
+            }
+            if is_it {
+                found.push((item, tree.line(item)));
+            }
+        }
+        let mut found = found.into_iter();
+        match (found.next(), found.next()) {
             (Some(_), Some((_, line))) => {
                 let item = self.path.first(below);
                 Err(EditRefusal::SeveralItems { path: self.path.to_string(), item, line })
