@@ -131,6 +131,8 @@ pub struct PullRequest {
     pub base: String,
     /// Its reviews, oldest first.
     pub reviews: Vec<Review>,
+    /// The commit that brought it to its base.
+    pub merge_commit: Option<String>,
 }
 
 /// A review of a pull request.
@@ -178,6 +180,7 @@ impl PullRequest {
             head_oid: String::new(),
             base: String::new(),
             reviews: Vec::new(),
+            merge_commit: None,
         }
     }
 }
@@ -353,6 +356,34 @@ impl GitHub {
         let pull_request = self.pull_request(repo, number);
         let oid = pull_request.head_oid.clone();
         pull_request.reviews.push(Review { by: by.to_owned(), state, oid });
+    }
+
+    /// Merges a pull request in the browser, as one commit or with a merge commit; the name of that commit.
+    pub fn merge(&mut self, repo: &str, number: u64, by: &str, squash: bool) -> String {
+        let key = repo.to_lowercase();
+        let pull_request = self.pull_request(repo, number).clone();
+        let repository = self.known_mut(&key);
+        let base = repository.branches.get(&pull_request.base).cloned().unwrap_or_default();
+        let before = repository.objects.ancestors(&base);
+        let own = repository.objects.log(&pull_request.head_oid).into_iter().rev();
+        let head = &repository.objects.commits[&pull_request.head_oid].files;
+        let changed: BTreeSet<String> =
+            own.filter(|commit| !before.contains(&commit.sha)).flat_map(git::Commit::changed).collect();
+        let files = changed.into_iter().map(|path| {
+            let bytes = head.get(&path).map(|file| file.bytes.to_vec());
+            (path, bytes)
+        });
+        let files = files.collect();
+        let merges = (!squash).then(|| pull_request.head_oid.clone());
+        let message = format!("{} (#{number})", pull_request.title);
+        let commit = NewCommit { files, merges, on_the_web: true, ..NewCommit::new(&message, &[]) };
+        let sha = self.write_commits(&key, by, Some(base), &[commit]);
+        let pull_request = self.pull_request(repo, number);
+        pull_request.state = PullRequestState::Merged;
+        pull_request.merge_commit = Some(sha.clone());
+        let branch = pull_request.base.clone();
+        self.move_branch(&key, &branch, Some(sha.clone()), by);
+        sha
     }
 
     /// This account may read the repository, and not write to it as everybody else may.

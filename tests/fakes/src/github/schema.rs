@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::git::{self, Commit, Person};
 use super::graphql::{Arguments, FieldError, Objects, Resolved, Schema};
-use super::{Access, GitHub, Head, PullRequest, Repository, Review, ReviewState};
+use super::{Access, GitHub, Head, PullRequest, PullRequestState, Repository, Review, ReviewState};
 use crate::Millis;
 
 pub(super) static SCHEMA: LazyLock<Schema> =
@@ -22,6 +22,7 @@ enum StatusState { ERROR EXPECTED FAILURE PENDING SUCCESS }
 enum GitSignatureState { VALID UNSIGNED INVALID }
 enum RepositoryPermission { ADMIN MAINTAIN READ TRIAGE WRITE }
 enum OrderDirection { ASC DESC }
+enum PullRequestOrderField { CREATED_AT UPDATED_AT }
 type Query {
   viewer: User!
   repository(followRenames: Boolean = true, name: String!, owner: String!): Repository
@@ -47,6 +48,7 @@ type RefConnection { nodes: [Ref] pageInfo: PageInfo! totalCount: Int! }
 interface GitObject { abbreviatedOid: String! commitUrl: URI! oid: GitObjectID! repository: Repository! }
 type Commit implements GitObject {
   abbreviatedOid: String! commitUrl: URI! oid: GitObjectID! repository: Repository!
+  associatedPullRequests(after: String, before: String, first: Int, last: Int, orderBy: PullRequestOrder): PullRequestConnection
   additions: Int! deletions: Int! changedFiles: Int! changedFilesIfAvailable: Int
   author: GitActor committer: GitActor authoredDate: DateTime! committedDate: DateTime! committedViaWeb: Boolean!
   message: String! messageBody: String! messageHeadline: String!
@@ -58,6 +60,8 @@ type Commit implements GitObject {
   tree: Tree!
   url: URI!
 }
+input PullRequestOrder { direction: OrderDirection! field: PullRequestOrderField! }
+type PullRequestConnection { nodes: [PullRequest] pageInfo: PageInfo! totalCount: Int! }
 input CommitAuthor { emails: [String!] id: ID }
 type CommitHistoryConnection { nodes: [Commit] pageInfo: PageInfo! totalCount: Int! }
 type CommitConnection { nodes: [Commit] pageInfo: PageInfo! totalCount: Int! }
@@ -83,7 +87,7 @@ type PullRequest {
   commits(after: String, before: String, first: Int, last: Int): PullRequestCommitConnection!
   headRef: Ref headRefName: String! headRefOid: GitObjectID! headRepository: Repository headRepositoryOwner: RepositoryOwner
   latestOpinionatedReviews(after: String, before: String, first: Int, last: Int, writersOnly: Boolean = false): PullRequestReviewConnection
-  isCrossRepository: Boolean! isDraft: Boolean! merged: Boolean! number: Int! state: PullRequestState!
+  isCrossRepository: Boolean! isDraft: Boolean! mergeCommit: Commit merged: Boolean! number: Int! state: PullRequestState!
   statusCheckRollup: StatusCheckRollup title: String! url: URI!
 }
 type PullRequestReviewConnection { nodes: [PullRequestReview] pageInfo: PageInfo! totalCount: Int! }
@@ -433,6 +437,24 @@ impl GitHub {
                     .join("\n\n");
                 leaf(if field == "messageHeadline" { head } else { body })
             }
+            "associatedPullRequests" => {
+                // The one that brought the commit to its base, and, as long as none did, those that want to.
+                let is_of = |pull_request: &&PullRequest| match (&pull_request.state, &pull_request.merge_commit) {
+                    (PullRequestState::Merged, Some(merge)) => {
+                        merge == sha || repository.own_commits(pull_request).iter().any(|own| own == sha)
+                    }
+                    (PullRequestState::Open, _) => repository.own_commits(pull_request).iter().any(|own| own == sha),
+                    _ => false,
+                };
+                let (merged, open): (Vec<_>, Vec<_>) = repository
+                    .pull_requests
+                    .values()
+                    .filter(is_of)
+                    .partition(|pull_request| pull_request.state == PullRequestState::Merged);
+                let found = if merged.is_empty() { open } else { merged };
+                let nodes = found.iter().map(|found| Node::PullRequest(key.to_owned(), found.number)).collect();
+                page("PullRequestConnection", field, arguments, nodes)
+            }
             "file" => {
                 let path = text(arguments, "path").unwrap_or_default();
                 maybe(has_path(commit, path).then(|| Node::TreeEntry(key.to_owned(), sha.to_owned(), path.to_owned())))
@@ -539,7 +561,7 @@ impl GitHub {
 
     fn pull_request_field(&mut self, key: &str, number: u64, field: &str, arguments: &Arguments) -> Answer {
         let repository = self.known(key);
-        let PullRequest { title, author, state, draft, head, head_ref, head_oid, base, reviews, .. } =
+        let PullRequest { title, author, state, draft, head, head_ref, head_oid, base, reviews, merge_commit, .. } =
             &repository.pull_requests[&number];
         let base_oid = repository.branches.get(base).cloned().unwrap_or_default();
         let branch =
@@ -552,20 +574,7 @@ impl GitHub {
             "baseRepository" => node(Node::Repository(key.to_owned())),
             "closed" => leaf(state.name() != "OPEN"),
             "commits" => {
-                let before = repository.objects.ancestors(&base_oid);
-                let mut own: Vec<_> = repository
-                    .objects
-                    .log(head_oid)
-                    .into_iter()
-                    .filter(|commit| !before.contains(&commit.sha))
-                    .collect();
-                own.reverse();
-                // A merged one keeps its commits.
-                let shas = if own.is_empty() {
-                    vec![head_oid.clone()]
-                } else {
-                    own.iter().map(|commit| commit.sha.clone()).collect()
-                };
+                let shas = repository.own_commits(&repository.pull_requests[&number]);
                 let nodes = shas.into_iter().map(|sha| Node::PullRequestCommit(key.to_owned(), number, sha)).collect();
                 page("PullRequestCommitConnection", "commits", arguments, nodes)
             }
@@ -597,6 +606,7 @@ impl GitHub {
             }
             "isCrossRepository" => leaf(*head != Head::SameRepository),
             "isDraft" => leaf(*draft),
+            "mergeCommit" => maybe(merge_commit.as_ref().map(|sha| Node::Commit(key.to_owned(), sha.clone()))),
             "merged" => leaf(state.name() == "MERGED"),
             "number" => leaf(number),
             "state" => leaf(state.name()),
@@ -629,6 +639,19 @@ impl GitHub {
 }
 
 impl Repository {
+    /// The commits of a pull request, oldest first. A merged one keeps them.
+    fn own_commits(&self, pull_request: &PullRequest) -> Vec<String> {
+        let merged = pull_request.merge_commit.as_ref().and_then(|sha| self.objects.commits.get(sha));
+        let base = match merged {
+            Some(merge) => merge.parents.first(),
+            None => self.branches.get(&pull_request.base),
+        };
+        let before = self.objects.ancestors(base.map_or("", String::as_str));
+        let log = self.objects.log(&pull_request.head_oid).into_iter().rev();
+        let own: Vec<_> = log.filter(|commit| !before.contains(&commit.sha)).map(|commit| commit.sha.clone()).collect();
+        if own.is_empty() { vec![pull_request.head_oid.clone()] } else { own }
+    }
+
     /// The checks of a commit, all in one.
     fn rollup(&self, key: &str, sha: &str) -> Answer {
         if self.hides_checks {

@@ -234,7 +234,9 @@ fn every_field_of_the_schema_has_an_answer() {
             ("Repository", "object") => "(expression: \"main:checkout/values.yaml\")".to_owned(),
             ("Repository", "pullRequest") => format!("(number: {number})"),
             ("Commit", "file") => "(path: \"checkout\")".to_owned(),
-            (_, "history" | "parents" | "commits" | "latestOpinionatedReviews") => "(first: 1)".to_owned(),
+            (_, "history" | "parents" | "commits" | "latestOpinionatedReviews" | "associatedPullRequests") => {
+                "(first: 1)".to_owned()
+            }
             _ => String::new(),
         };
         let query = schema::SCHEMA.everything("Query", 5, &argument);
@@ -1229,4 +1231,33 @@ fn a_merge_touches_only_what_no_parent_has() {
     history.nodes[1].message: "Write checkout/values.yaml"
     parents.totalCount: 2
     "#);
+}
+
+#[test]
+fn a_merged_pull_request_is_found_from_its_commits_and_from_its_merge() {
+    let ask = |squash: bool| {
+        let mut github = GitHub::new("ghp_secret", "acme-bot");
+        github.repo("acme/checkout").file("a", "1").pull_request(PullRequest::new(1, "topic"));
+        let topic = github.pull_request("acme/checkout", 1).head_oid.clone();
+        let query = |sha: &str| {
+            format!(
+                "{{ repository(owner: \"acme\", name: \"checkout\") {{ object(oid: \"{sha}\") {{ ... on Commit {{
+                     file(path: \"work.txt\") {{ name }}
+                     associatedPullRequests(first: 1) {{ nodes {{ number state mergeCommit {{ oid }} }} }} }} }} }} }}"
+            )
+        };
+        let found = |github: &mut GitHub, sha: &str| {
+            data(github, &query(sha))["repository"]["object"]["associatedPullRequests"]["nodes"][0].clone()
+        };
+        let open = json!({ "number": 1, "state": "OPEN", "mergeCommit": null });
+        assert_eq!(found(&mut github, &topic), open);
+        let merge = github.merge("acme/checkout", 1, "alice", squash);
+        let merged = json!({ "number": 1, "state": "MERGED", "mergeCommit": { "oid": merge } });
+        assert_eq!((found(&mut github, &topic), found(&mut github, &merge)), (merged.clone(), merged));
+        assert_eq!(data(&mut github, &query(&merge))["repository"]["object"]["file"], json!({ "name": "work.txt" }));
+        let initial = github.commit("acme/checkout", &merge).unwrap().parents[0].clone();
+        assert_eq!(found(&mut github, &initial), Value::Null);
+    };
+    ask(true);
+    ask(false);
 }
