@@ -11,6 +11,7 @@
 
 mod answer;
 mod api;
+mod builds;
 mod commit;
 mod compare;
 mod deployments;
@@ -23,6 +24,7 @@ mod snapshot;
 
 pub use answer::ReadError;
 pub use api::GitHub;
+pub use builds::Build;
 pub use commit::*;
 pub use compare::*;
 pub use deployments::*;

@@ -55,6 +55,8 @@ pub struct App {
     pub image: ImageName,
     /// How CI names a build.
     pub tag_rule: TagRule,
+    /// The files and folders of `repo` that it is built from, where CI builds only what has changed. Empty: all of them.
+    pub paths: Vec<FilePath>,
     /// Where it runs; never empty.
     pub environments: BTreeMap<EnvironmentName, Environment>,
 }

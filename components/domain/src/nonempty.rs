@@ -15,6 +15,10 @@ impl<T> NonEmpty<T> {
         Self { first, rest: Vec::new() }
     }
 
+    pub fn new(first: T, rest: Vec<T>) -> Self {
+        Self { first, rest }
+    }
+
     pub fn first(&self) -> &T {
         &self.first
     }

@@ -20,6 +20,7 @@ mod insiders;
 mod kept;
 mod load;
 mod meanwhile;
+mod monorepo;
 mod outages;
 mod people;
 mod promise;

@@ -158,7 +158,12 @@ pub(crate) fn case<'a, W: World>(
     let stands_still = request.words.what.stands_still();
     let checks = match &snapshot.source {
         _ if stands_still => snapshot.checked,
-        SourceState::PullRequest { checks, .. } | SourceState::Branch { checks, .. } => *checks,
+        SourceState::PullRequest { head, checks, builds, .. } | SourceState::Branch { head, checks, builds, .. } => {
+            // Those of the commit whose image it is.
+            let of = plan.source.head.as_ref();
+            let older = builds.iter().find(|build| Some(&build.sha) == of && build.sha != *head);
+            older.map_or(*checks, |build| build.checks)
+        }
         _ => None,
     };
     let reviews = match &snapshot.source {

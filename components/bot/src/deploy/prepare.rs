@@ -1,7 +1,7 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing
 //! outside our own store.
 
-use super::versions::Wanted;
+use super::versions::{Built, Wanted};
 use super::{catalog, seen, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
@@ -11,7 +11,7 @@ use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment, ForeignChanges};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
+    CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders, Source,
     TargetPlan, folder, is_below,
 };
 use domain::image::{Digest, ImageName, Tag};
@@ -80,6 +80,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         folders: &folders,
         app_repo: &site.app.repo,
         reference: &reference,
+        built_from: &site.app.paths,
         reviews: site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
@@ -227,32 +228,35 @@ async fn wanted<W: World>(
     login: Option<Login>,
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
     let cx = site.cx;
-    let Wanted { source, image, tags, deployed } = versions::wanted(site, snapshot).await?;
+    let Wanted { source, image, builds, deployed } = versions::wanted(site, snapshot).await?;
     // In a box, because futures of futures are too deep for the compiler otherwise.
-    let look = || Box::pin(look_for(cx, &image, &tags, login));
+    let look = || Box::pin(look_for(cx, &image, &builds, login));
     // Of the same commit, whatever its tag was.
-    let deployed = tags.iter().find_map(|tag| deployed.of(tag));
-    let found = match (&site.request.words.what, deployed) {
+    let deployed = |built: &Built| built.tags.iter().find_map(|tag| deployed.of(tag)).cloned();
+    let newest = builds.first();
+    let as_known = |known: Digest| Some((newest, newest.tags.first(), Some(known)));
+    let found = match (&site.request.words.what, deployed(newest)) {
         // It is written by its digest, whatever stands behind the tag now.
-        (What::Rollback(_), Some(known)) if !site.environment.digest_at.is_empty() => {
-            Some((tags.first(), Some(known.clone())))
-        }
+        (What::Rollback(_), Some(known)) if !site.environment.digest_at.is_empty() => as_known(known),
         // What ran is known without the registry, and is needed now.
         (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, look()).await {
             Some(Err(Stop::End(End::Failed { .. }))) | None => {
                 cx.world.log(Line::error("registry_not_waited_for").of(cx.id).with("image", image.to_string()));
-                Some((tags.first(), Some(known.clone())))
+                as_known(known)
             }
             Some(found) => found?,
         },
         _ => look().await?,
     };
-    let Some((tag, digest)) = found else {
-        let shortest = tags.rest().last().unwrap_or(tags.first()).clone();
-        let longer = !tags.rest().is_empty();
-        return Err(Refusal::NoImage { image, tag: shortest, longer, head: source.head }.into());
+    let Some((built, tag, digest)) = found else {
+        let tag = newest.tags.rest().last().unwrap_or(newest.tags.first()).clone();
+        let longer = !newest.tags.rest().is_empty();
+        return Err(Refusal::NoImage { image, tag, longer, head: source.head }.into());
     };
-    let (environment, tag, deployed) = (site.environment, tag.clone(), deployed.cloned());
+    let tip = source.head.clone().filter(|head| Some(head) != built.head.as_ref());
+    let source = Source { head: built.head.clone(), tip, ..source };
+    versions::still_head(site.request, &source)?;
+    let (environment, tag, deployed) = (site.environment, tag.clone(), deployed(built));
     let plan = TargetPlan {
         target: site.target.clone(),
         source,
@@ -347,26 +351,41 @@ async fn text_of<W: World>(cx: &Context<'_, W>, path: &FilePath, state: &FileSta
     Ok(text.map_err(|why| Refusal::Edit { path: path.clone(), why })?)
 }
 
-/// Which of the tags the image has: the one with the most digits. If there are several, they have to be one image.
+/// The first of the commits that has an image, and its tag with the most digits. If a commit has several, they have to be one
+/// image.
 async fn look_for<'t, W: World>(
     cx: &Context<'_, W>,
     image: &ImageName,
-    tags: &'t NonEmpty<Tag>,
+    builds: &'t NonEmpty<Built>,
     login: Option<Login>,
-) -> Result<Option<(&'t Tag, Option<Digest>)>, Stop> {
-    let states = ask_registry(cx, image, tags, login).await?;
-    let found = tags.iter().zip(states).filter_map(|(tag, state)| match state {
-        ImageState::Found(digest) => Some((tag, digest)),
-        ImageState::Missing => None,
-    });
-    let found: Vec<_> = found.collect();
-    let differs =
-        found.iter().any(|(_, digest)| digest.is_none() || found.first().is_some_and(|(_, first)| digest != first));
-    if differs && found.len() > 1 {
-        let found = found.into_iter().map(|(tag, digest)| (tag.clone(), digest)).collect();
-        return Err(Refusal::ImagesDiffer { image: image.clone(), found }.into());
+) -> Result<Option<(&'t Built, &'t Tag, Option<Digest>)>, Stop> {
+    // Two commits may begin with the same digits.
+    let mut more: Vec<Tag> = Vec::new();
+    let first = builds.first().tags.first();
+    for tag in builds.iter().flat_map(|built| built.tags.iter()) {
+        if tag != first && !more.contains(tag) {
+            more.push(tag.clone());
+        }
     }
-    Ok(found.into_iter().next())
+    let tags = NonEmpty::new(first.clone(), more);
+    let states = ask_registry(cx, image, &tags, login).await?;
+    let digest_of = |tag: &Tag| {
+        let state = tags.iter().zip(&states).find(|(asked, _)| *asked == tag).map(|(_, state)| state);
+        state.and_then(|state| if let ImageState::Found(digest) = state { Some(digest.clone()) } else { None })
+    };
+    for built in builds.iter() {
+        let found: Vec<_> = built.tags.iter().filter_map(|tag| Some((tag, digest_of(tag)?))).collect();
+        let differs =
+            found.iter().any(|(_, digest)| digest.is_none() || found.first().is_some_and(|(_, first)| digest != first));
+        if differs && found.len() > 1 {
+            let found = found.into_iter().map(|(tag, digest)| (tag.clone(), digest)).collect();
+            return Err(Refusal::ImagesDiffer { image: image.clone(), found }.into());
+        }
+        if let Some((tag, digest)) = found.into_iter().next() {
+            return Ok(Some((built, tag, digest)));
+        }
+    }
+    Ok(None)
 }
 
 /// What would be committed.

@@ -27,10 +27,16 @@ pub(super) type Past = [(TargetPlan, Facts)];
 pub(super) struct Wanted {
     pub(super) source: Source,
     pub(super) image: ImageName,
-    /// The tags that it may have, see [`TagRule::make`](domain::image::TagRule::make).
-    pub(super) tags: NonEmpty<Tag>,
+    /// What may have been built of it. The first of them that there is counts.
+    pub(super) builds: NonEmpty<Built>,
     /// The images that were deployed before.
     pub(super) deployed: DeployedImages,
+}
+
+/// A commit, and the tags that its image may have, see [`TagRule::make`](domain::image::TagRule::make).
+pub(super) struct Built {
+    pub(super) head: Option<CommitSha>,
+    pub(super) tags: NonEmpty<Tag>,
 }
 
 impl From<TargetPlan> for Wanted {
@@ -39,7 +45,8 @@ impl From<TargetPlan> for Wanted {
         if let Some(digest) = &plan.digest {
             deployed.deployed(&plan.tag, digest);
         }
-        Self { source: plan.source, image: plan.image, tags: NonEmpty::one(plan.tag), deployed }
+        let builds = NonEmpty::one(Built { head: plan.source.head.clone(), tags: NonEmpty::one(plan.tag) });
+        Self { source: plan.source, image: plan.image, builds, deployed }
     }
 }
 
@@ -60,11 +67,20 @@ pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) ->
         return Ok(known.into());
     }
     let source = source(snapshot, request, site.app)?;
-    still_head(request, &source)?;
     let Some(head) = &source.head else { return Err(Stop::Leave("a branch without a commit")) };
-    let tags = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
+    let built = |head: &CommitSha| -> Result<Built, Stop> {
+        let tags = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
+        Ok(Built { head: Some(head.clone()), tags })
+    };
+    let older = snapshot.source.builds().iter().map(|build| built(&build.sha)).collect::<Result<_, _>>()?;
+    let builds = NonEmpty::new(built(head)?, older);
+    // A button stands for one of these, or it is void.
+    let shown = request.origin.head();
+    if shown.is_some_and(|shown| builds.iter().all(|built| built.head.as_ref() != Some(shown))) {
+        still_head(request, &source)?;
+    }
     let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
-    Ok(Wanted { source, image: site.app.image.clone(), tags, deployed })
+    Ok(Wanted { source, image: site.app.image.clone(), builds, deployed })
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.
@@ -88,7 +104,7 @@ fn not_live(plan: &TargetPlan, target: &Target, past: &Past) -> Result<(), Stop>
 }
 
 /// A button is void once the branch has moved from the commit that it showed.
-fn still_head(request: &RequestFact, source: &Source) -> Result<(), Stop> {
+pub(super) fn still_head(request: &RequestFact, source: &Source) -> Result<(), Stop> {
     match request.origin.head().zip(source.head.as_ref()) {
         Some((was, is)) if was != is => Err(Refusal::HeadMoved { was: was.clone(), is: is.clone() }.into()),
         _ => Ok(()),
@@ -116,6 +132,7 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
                 return Err(Refusal::FromFork { number: *number }.into());
             }
             Ok(Source {
+                tip: None,
                 repo,
                 reference: Reference::PullRequest(*number),
                 branch: branch.clone(),
@@ -126,6 +143,7 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
             })
         }
         SourceState::Branch { branch, head, title, .. } => Ok(Source {
+            tip: None,
             repo,
             reference: Reference::Branch(branch.clone()),
             branch: branch.clone(),
@@ -435,6 +453,7 @@ mod tests {
             author: Some(GitHubLogin::parse("bob").unwrap()),
             url: "https://github.com/acme/checkout/pull/42".to_owned(),
             checks: None,
+            builds: Vec::new(),
             reviews: domain::github::ReviewsState::default(),
         }
     }
@@ -465,7 +484,7 @@ mod tests {
         check(by_number(), SourceState::NoPullRequest, Err(Some(no_pull_request)));
 
         let (head, title) = (sha('a'), "Make the cart faster".to_owned());
-        let state = SourceState::Branch { branch: branch.clone(), head, title, checks: None };
+        let state = SourceState::Branch { branch: branch.clone(), head, title, checks: None, builds: Vec::new() };
         let reference = Reference::Branch(branch.clone());
         let of_branch = Source { reference, branch: branch.clone(), author: None, url: None, ..target_plan().source };
         check(by_branch(), state, Ok(of_branch));

@@ -5,6 +5,7 @@ use super::answer::{
     Part, ReadError, commit_sha, flag, login, nodes, nonsense, nullable, qualified, read_data, read_head, text, words,
 };
 use super::api::{GitHub, graphql, send};
+use super::builds::{Build, builds_query, read_builds};
 use super::files::{FILE, FileState, MAX_ANSWER, read_file};
 use crate::http::{Http, Request, Response, without_nulls};
 use domain::deployment::{COMMITS_READ, Reference};
@@ -38,6 +39,8 @@ pub struct Question<'a> {
     pub app_repo: &'a RepoName,
     /// What to deploy of it.
     pub reference: &'a Reference,
+    /// The files and folders that the app is built from, where CI builds only what has changed. Empty: all.
+    pub built_from: &'a [FilePath],
     /// Whether the reviews of the pull request are wanted.
     pub reviews: bool,
     /// Another commit of the app's repository whose checks we want to know: that of an earlier version, whose
@@ -114,6 +117,8 @@ pub enum SourceState {
         url: String,
         /// `None`: there are no checks, or our token may not see them.
         checks: Option<ChecksState>,
+        /// See [`Build`]; none if [`Question::built_from`] is empty.
+        builds: Vec<Build>,
         /// Empty if [`Question::reviews`] did not want them.
         reviews: ReviewsState,
     },
@@ -124,7 +129,18 @@ pub enum SourceState {
         title: String,
         /// As for a pull request.
         checks: Option<ChecksState>,
+        /// As for a pull request.
+        builds: Vec<Build>,
     },
+}
+
+impl SourceState {
+    pub fn builds(&self) -> &[Build] {
+        match self {
+            Self::PullRequest { builds, .. } | Self::Branch { builds, .. } => builds,
+            Self::NoRepository | Self::NoPullRequest | Self::NoBranch => &[],
+        }
+    }
 }
 
 /// Whether a pull request is open.
@@ -140,18 +156,17 @@ const SNAPSHOT_VARIABLES: &str = "$gitopsOwner: String!, $gitopsName: String!, $
      $catalog: String!, $appOwner: String!, $appName: String!";
 const ENTRIES: &str = "entries { name oid }";
 const TOUCHES: &str = "{ nodes { oid message author { name user { login } } } }";
-const PULL_REQUEST: &str = "pullRequest(number: $number) {
-      number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } baseRefName title url
-      author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state } } } }";
+const PULL_REQUEST: &str =
+    "number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } \
+     baseRefName title url
+      author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state }";
 /// Of each person the latest review that approves, asks for changes or was dismissed; a mere comment is none.
 /// More than a hundred such people are not read, and do not count. From GitHub's public schema
 /// (`PullRequest`, `PullRequestReview`): <https://docs.github.com/public/fpt/schema.docs.graphql>
 const REVIEWS: &str = "
       headRef { target { oid ... on Commit { author { user { login } } } } }
       latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } }";
-const BRANCH: &str = "ref(qualifiedName: $appRef) {
-      target { oid ... on Commit { messageHeadline statusCheckRollup { state } } }
-    }";
+const BRANCH: &str = "oid ... on Commit { messageHeadline statusCheckRollup { state }";
 
 const CHECKED: &str = "
     checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }";
@@ -160,14 +175,24 @@ pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
     graphql(api, &snapshot_query(question), &snapshot_variables(question)).max_answer(MAX_ANSWER)
 }
 
-fn snapshot_query(question: &Question<'_>) -> String {
-    let (variable, source) = match question.reference {
+/// What is to be deployed, and the variable that names it.
+fn source_query(question: &Question<'_>) -> (&'static str, String) {
+    let builds = builds_query(question.built_from.len());
+    match question.reference {
         Reference::PullRequest(_) => {
             let reviews = if question.reviews { REVIEWS } else { "" };
-            ("$number: Int!", format!("{PULL_REQUEST}{reviews}\n    }}"))
+            let pull_request = format!("{PULL_REQUEST}{builds} }} }} }}{reviews}\n    }}");
+            ("$number: Int!", format!("pullRequest(number: $number) {{\n      {pull_request}"))
         }
-        Reference::Branch(_) => ("$appRef: String!", BRANCH.to_owned()),
-    };
+        Reference::Branch(_) => {
+            let head = format!("{BRANCH}{builds} }}");
+            ("$appRef: String!", format!("ref(qualifiedName: $appRef) {{\n      target {{ {head} }}\n    }}"))
+        }
+    }
+}
+
+fn snapshot_query(question: &Question<'_>) -> String {
+    let (variable, source) = source_query(question);
     let (checked_variable, checked) = match question.checks_of {
         Some(_) => (", $checked: GitObjectID!", CHECKED),
         None => ("", ""),
@@ -178,6 +203,9 @@ fn snapshot_query(question: &Question<'_>) -> String {
     for n in 0..question.also.len() {
         more_variables.push_str(&format!(", $also{n}: String!"));
         more.push_str(&format!("\n      also{n}: file(path: $also{n}) {{ {FILE} }}"));
+    }
+    for n in 0..question.built_from.len() {
+        more_variables.push_str(&format!(", $built{n}: String!"));
     }
     for n in 0..question.paths.len() {
         more_variables.push_str(&format!(", $path{n}: String!"));
@@ -247,6 +275,7 @@ fn snapshot_variables(question: &Question<'_>) -> Value {
         for (n, file) in question.also.iter().enumerate() {
             variables.insert(format!("also{n}"), json!(file));
         }
+        variables.extend(question.built_from.iter().enumerate().map(|(n, path)| (format!("built{n}"), json!(path))));
         variables.extend(question.paths.iter().enumerate().map(|(n, path)| (format!("path{n}"), json!(path))));
         let folders = question.folders.iter().enumerate().filter(|(_, folder)| !folder.is_empty());
         let folders = folders.filter(|_| question.live.is_some());
@@ -354,7 +383,7 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
     match question.reference {
         Reference::PullRequest(number) => match nullable(app, "pullRequest", "the pull request")? {
             None => Ok(SourceState::NoPullRequest),
-            Some(pr) => read_pull_request(*number, text(app, "/nameWithOwner"), pr, question.reviews),
+            Some(pr) => read_pull_request(*number, text(app, "/nameWithOwner"), pr, question),
         },
         Reference::Branch(branch) => match nullable(app, "ref", "the app's branch")? {
             None => Ok(SourceState::NoBranch),
@@ -363,13 +392,14 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
                 head: commit_sha(found, "/target/oid")?,
                 title: words(text(found, "/target/messageHeadline").unwrap_or_default()),
                 checks: read_checks(found, "/target"),
+                builds: found.get("target").map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
             }),
         },
     }
 }
 
 /// The checks of a commit. A state that GitHub may add one day is no success.
-fn read_checks(commit: &Value, pointer: &str) -> Option<ChecksState> {
+pub(super) fn read_checks(commit: &Value, pointer: &str) -> Option<ChecksState> {
     text(commit, &format!("{pointer}/statusCheckRollup/state")).map(|state| match state {
         "SUCCESS" => ChecksState::Passed,
         "PENDING" | "EXPECTED" => ChecksState::Running,
@@ -382,13 +412,15 @@ fn read_pull_request(
     number: PullRequestNumber,
     own_name: Option<&str>,
     pr: &Value,
-    with_reviews: bool,
+    question: &Question<'_>,
 ) -> Part<SourceState> {
     let branch = |pointer, part| text(pr, pointer).and_then(|name| BranchName::parse(name).ok()).ok_or(part);
     let same_repository = match (own_name, text(pr, "/headRepository/nameWithOwner")) {
         (Some(own), Some(head)) => own.eq_ignore_ascii_case(head),
         _ => false,
     };
+    // Another commit says nothing: GitHub lists at most 250 commits of a pull request, so the last one may not be the head.
+    let head = pr.pointer("/commits/nodes/0/commit").filter(|commit| commit.get("oid") == pr.get("headRefOid"));
     Ok(SourceState::PullRequest {
         number,
         open: match text(pr, "/state") {
@@ -405,13 +437,9 @@ fn read_pull_request(
         title: words(text(pr, "/title").unwrap_or_default()),
         author: login(pr, "/author/login"),
         url: text(pr, "/url").ok_or("the pull request's page")?.to_owned(),
-        // Checks of another commit say nothing: GitHub lists at most 250 commits of a pull request, so the
-        // last one may not be the head.
-        checks: pr
-            .pointer("/commits/nodes/0/commit")
-            .filter(|commit| commit.get("oid") == pr.get("headRefOid"))
-            .and_then(|commit| read_checks(commit, "")),
-        reviews: if with_reviews { read_reviews(pr)? } else { ReviewsState::default() },
+        checks: head.and_then(|head| read_checks(head, "")),
+        builds: head.map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
+        reviews: if question.reviews { read_reviews(pr)? } else { ReviewsState::default() },
     })
 }
 

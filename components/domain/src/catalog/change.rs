@@ -200,7 +200,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "allow",
     "owners",
     "readers",
@@ -214,6 +214,7 @@ const KEYS: [&str; 24] = [
     "image",
     "repo",
     "tag",
+    "paths",
     "verify_running",
     "mirrors",
     "sync",
@@ -269,6 +270,7 @@ fn values(catalog: &Catalog) -> Values {
         add(of, "image", app.image.to_string());
         add(of, "repo", app.repo.to_string());
         add(of, "tag", app.tag_rule.to_string());
+        add(of, "paths", list(app.paths.iter().map(ToString::to_string)));
         for (name, environment) in &app.environments {
             let target = crate::names::Target { app: app.name.clone(), environment: name.clone() }.to_string();
             for (key, value) in of_environment(environment) {

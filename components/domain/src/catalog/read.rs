@@ -116,7 +116,7 @@ impl Claims {
 fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, CatalogError> {
     let app = key_name(entry, AppName::parse)?;
     let environment_keys = [&ENVIRONMENT_KEYS[..], gates::KEYS].concat();
-    let keys = [&["repo", "image", "tag", "environments"][..], &environment_keys].concat();
+    let keys = [&["repo", "image", "tag", "paths", "environments"][..], &environment_keys].concat();
     let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &keys)?;
     let repo = name(fields.required("repo")?, RepoName::parse)?;
     let image = name(fields.required("image")?, ImageName::parse)?;
@@ -124,6 +124,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
         Some(rule) => TagRule::parse(text_of(rule)?).map_err(|wrong| error(rule.line, format!("`tag`: {wrong}")))?,
         None => TagRule::default(),
     };
+    let paths = fields.get_or("paths", read_parts, &Vec::new())?;
     let common = Common { owners: owners.clone(), ..Common::default() };
     let mut environments = BTreeMap::new();
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
@@ -159,7 +160,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
             }
         }
     }
-    Ok(App { name: app, repo, image, tag_rule, environments })
+    Ok(App { name: app, repo, image, tag_rule, paths, environments })
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
@@ -277,7 +278,7 @@ impl Common {
         Ok(Self {
             tag_at: fields.get_or("tag_at", read_tag_at, &defaults.tag_at)?,
             digest_at: fields.get_or("digest_at", read_paths, &defaults.digest_at)?,
-            watch: fields.get_or("watch", read_watch, &defaults.watch)?,
+            watch: fields.get_or("watch", read_parts, &defaults.watch)?,
             owners: fields.get_or("owners", read_owners, &defaults.owners)?,
             gates: Gates::read(fields, &defaults.gates)?,
             deadline: fields.get_or("deadline", |entry| read_duration(entry, deadline), &defaults.deadline)?,
@@ -332,25 +333,26 @@ fn read_paths(entry: &Entry) -> Result<Vec<TagPath>, CatalogError> {
 }
 
 /// Each has a history of its own in the one question to GitHub.
-const MOST_WATCHED: usize = 10;
+const MOST_PARTS: usize = 10;
 
 /// Files, and folders as `folder/**`. An empty list undoes the app's.
-fn read_watch(entry: &Entry) -> Result<Vec<FilePath>, CatalogError> {
+fn read_parts(entry: &Entry) -> Result<Vec<FilePath>, CatalogError> {
     let list = match &entry.node.value {
         Value::Text(text) => vec![(entry.node.line, text.as_str())],
         _ => list_of(entry)?
             .into_iter()
-            .map(|node| Ok((node.line, item_text("watch", node)?)))
+            .map(|node| Ok((node.line, item_text(&entry.key, node)?)))
             .collect::<Result<_, _>>()?,
     };
-    if list.len() > MOST_WATCHED {
-        return Err(error(entry.line, format!("`watch` names more than {MOST_WATCHED} files and folders")));
+    let key = &entry.key;
+    if list.len() > MOST_PARTS {
+        return Err(error(entry.line, format!("`{key}` names more than {MOST_PARTS} files and folders")));
     }
     let read = |(line, text): (usize, &str)| {
         let path = text.strip_suffix("/**").unwrap_or(text);
         let known = FilePath::parse(path).ok().filter(|_| !path.contains('*'));
         known.ok_or_else(|| {
-            error(line, format!("{} in `watch` is no file and no folder: write `folder/**`", quoted(text)))
+            error(line, format!("{} in `{key}` is no file and no folder: write `folder/**`", quoted(text)))
         })
     };
     list.into_iter().map(read).collect()

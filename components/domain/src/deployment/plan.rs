@@ -42,14 +42,24 @@ pub struct Source {
     pub reference: Reference,
     /// The branch behind it.
     pub branch: BranchName,
-    /// Its newest commit when we asked. `None`: we never deployed that version, and know only its tag.
+    /// The commit that the image is of. `None`: we never deployed that version, and know only its tag.
     pub head: Option<CommitSha>,
+    /// The newest commit of the branch when we asked, where that is another one, which has the same files in the app's
+    /// [`paths`](crate::catalog::App::paths).
+    pub tip: Option<CommitSha>,
     /// Title of the pull request, or first line of the commit.
     pub title: String,
     /// Who opened the pull request.
     pub author: Option<GitHubLogin>,
     /// The page to look at.
     pub url: Option<String>,
+}
+
+impl Source {
+    /// The newest commit of the branch when we asked.
+    pub fn newest(&self) -> Option<&CommitSha> {
+        self.tip.as_ref().or(self.head.as_ref())
+    }
 }
 
 /// A commit of somebody else that will be synced together with ours.

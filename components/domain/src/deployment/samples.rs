@@ -73,6 +73,7 @@ pub fn target_plan() -> TargetPlan {
             environment: EnvironmentName::parse("default").unwrap(),
         },
         source: Source {
+            tip: None,
             repo: RepoName::parse("acme/checkout").unwrap(),
             reference: Reference::PullRequest(PullRequestNumber(42)),
             branch: BranchName::parse("faster-cart").unwrap(),

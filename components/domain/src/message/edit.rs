@@ -4,6 +4,7 @@ use super::text::{SHORT, code, words};
 use crate::values::{EditRefusal, OddFile};
 
 /// Why a file cannot be edited.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn edit_problem(file: &str, why: &EditRefusal) -> String {
     let at = |path: &str, line: &usize| format!("{} (line {line})", code(path));
     let what = match why {

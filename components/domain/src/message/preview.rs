@@ -7,7 +7,7 @@ use super::deployment::{elsewhere, first_deploy, new_in_it, source_title, uncoun
 use super::sentence;
 use super::text::{SHORT, code, escape, length, one_way, some, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
-use crate::names::FilePath;
+use crate::names::{CommitSha, FilePath};
 use crate::refusal::Refusal;
 
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     let mut lines = vec![format!(":mag: *{title}*  only a preview, nothing is changed.")];
     let mut about: Vec<String> = source_title(source).into_iter().collect();
     about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
+    let newest = |tip: &CommitSha| format!("the newest commit, {}, changes none of its `paths`", code(tip.short()));
+    about.extend(source.tip.as_ref().map(newest));
     about.extend(plan.digest.as_ref().map(|digest| code(digest.short())));
     about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));

@@ -95,6 +95,7 @@ pub fn github_snapshot(data: &[u8]) {
         folders: &[String::new(), "apps".to_owned()],
         app_repo: &repo("acme/checkout"),
         reference: &reference,
+        built_from: &[path("services/cart"), path("libs")],
         reviews: live.is_some(),
         checks_of: live.as_ref(),
     };
@@ -128,6 +129,12 @@ pub fn github_snapshot(data: &[u8]) {
     for touch in &snapshot.since_live {
         is_short(&touch.headline, 200);
         is_short(&touch.name, 200);
+    }
+    for build in snapshot.source.builds() {
+        let (SourceState::PullRequest { head, .. } | SourceState::Branch { head, .. }) = &snapshot.source else {
+            panic!("a build of nothing")
+        };
+        assert!(build.sha != *head, "the newest commit is no older one");
     }
     match &snapshot.source {
         SourceState::PullRequest { number: read, from_fork, title, .. } => {

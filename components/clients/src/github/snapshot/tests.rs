@@ -49,6 +49,7 @@ impl Asked {
             folders: &self.folders,
             app_repo: &self.repos[1],
             reference: &self.reference,
+            built_from: &[],
             reviews: false,
             checks_of: None,
         }
@@ -330,6 +331,7 @@ fn a_pull_request_is_read() {
             checks: Some(
                 Passed,
             ),
+            builds: [],
             reviews: ReviewsState {
                 head_author: None,
                 latest: [],
@@ -344,7 +346,74 @@ fn a_pull_request_is_read() {
 fn a_branch_is_read() {
     let snapshot = feature_branch().read(&with_branch()).unwrap();
     let (branch, title) = (branch("feature/x"), "Faster".to_owned());
-    assert_eq!(snapshot.source, SourceState::Branch { branch, head: sha("f"), title, checks: None });
+    assert_eq!(
+        snapshot.source,
+        SourceState::Branch { branch, head: sha("f"), title, checks: None, builds: Vec::new() }
+    );
+}
+
+#[test]
+fn an_older_commit_with_the_same_files_may_have_been_built() {
+    let (gh, paths) = (gh(), [path("services/cart"), path("libs")]);
+    for asked in [feature_branch(), pull_request()] {
+        let question = Question { built_from: &paths, ..asked.question() };
+        let request = snapshot_request(&gh.url, &question);
+        let text = body(&request)["query"].as_str().unwrap().to_owned();
+        assert!(text.lines().next().unwrap().contains("$built0: String!, $built1: String!, "), "{text}");
+        assert_eq!(text.matches('{').count(), text.matches('}').count(), "{text}");
+        assert_eq!(body(&request)["variables"]["built1"], json!("libs"));
+        if asked.reference == feature_branch().reference {
+            insta::assert_snapshot!(text.split_once("  app: ").unwrap().1, @"
+            repository(owner: $appOwner, name: $appName) {
+                nameWithOwner
+                ref(qualifiedName: $appRef) {
+                  target { oid ... on Commit { messageHeadline statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid }
+                    last0: history(first: 1, path: $built0) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 1) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } }
+                    last1: history(first: 1, path: $built1) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 1) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } } } }
+                }
+              }
+            }
+            ");
+        }
+        let commit = |id: &str, files: [&str; 2], merge: Value| {
+            json!({ "oid": sha(id), "statusCheckRollup": { "state": "SUCCESS" }, "built0": { "oid": files[0] },
+                "built1": if files[1].is_empty() { json!(null) } else { json!({ "oid": files[1] }) },
+                "associatedPullRequests": { "nodes": [{ "mergeCommit": merge }] } })
+        };
+        let builds = |last: [Value; 2]| {
+            let (mut answer, head) = match asked.reference {
+                Reference::Branch(_) => (with_branch(), "/data/app/ref/target"),
+                Reference::PullRequest(_) => (good(), "/data/app/pullRequest/commits/nodes/0/commit"),
+            };
+            let target = answer.pointer_mut(head).unwrap();
+            let own = target["oid"].clone();
+            let found = commit("0", ["a", ""], Value::Null);
+            for key in ["built0", "built1"] {
+                target[key] = found[key].clone();
+            }
+            for (n, commit) in last.into_iter().enumerate() {
+                target[format!("last{n}")] = json!({ "nodes": [commit] });
+            }
+            let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
+            let builds = snapshot.source.builds();
+            assert!(builds.iter().all(|build| build.checks == Some(ChecksState::Passed) && json!(build.sha) != own));
+            builds.iter().map(|build| build.sha.clone()).collect::<Vec<_>>()
+        };
+        let merge = |files| commit("c", files, Value::Null);
+        let last = |id, files, merge| commit(id, files, merge);
+        // The merge is built on the branch where it is, the commit on its own; another file is another image.
+        let both = last("b", ["a", ""], merge(["a", ""]));
+        assert_eq!(builds([both.clone(), both.clone()]), [sha("c"), sha("b")]);
+        assert_eq!(builds([both.clone(), last("d", ["a", "b"], Value::Null)]), [sha("c"), sha("b")]);
+        assert_eq!(builds([last("b", ["x", ""], merge(["a", "x"])), Value::Null]), []);
+        assert_eq!(builds([last("b", ["a", ""], merge(["x", ""])), Value::Null]), [sha("b")]);
+        assert_eq!(builds([json!({}), json!("nonsense")]), []);
+    }
+    // Not that of another commit.
+    let (asked, mut answer) = (pull_request(), good());
+    answer["data"]["app"]["pullRequest"]["headRefOid"] = json!(sha("9"));
+    let question = Question { built_from: &paths, ..asked.question() };
+    assert_eq!(read_snapshot(&question, &ok(&answer)).unwrap().source.builds(), []);
 }
 
 #[test]

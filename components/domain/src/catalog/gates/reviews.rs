@@ -34,7 +34,7 @@ impl Gate for Option<Reviews> {
         let Some(reviews) = self.filter(|_| !case.stands_still) else { return Ok(Granted::default()) };
         let (source, target) = (&case.plan.source, Box::new(case.asked.target.clone()));
         // What ran before our first deploy has no commit that we know.
-        let Some(head) = &source.head else { return Ok(Granted::default()) };
+        let Some(head) = source.newest() else { return Ok(Granted::default()) };
         let Reference::PullRequest(number) = source.reference else {
             return Err(Refusal::NeedsPullRequest { target, branch: source.branch.clone() }.into());
         };
@@ -80,7 +80,7 @@ impl Gate for Option<Reviews> {
 /// The reviews that count.
 pub(super) fn approving<'a>(state: &'a ReviewsState, source: &'a Source) -> impl Iterator<Item = &'a Review> {
     state.latest.iter().filter(|review| {
-        let is_of_head = review.of.is_some() && review.of == source.head;
+        let is_of_head = review.of.is_some() && review.of.as_ref() == source.newest();
         review.opinion == Opinion::Approved && is_of_head && !is_author(state, source, review)
     })
 }

@@ -1,0 +1,51 @@
+//! The commits that CI may have built where it builds only what has changed: of a repository with several apps.
+//!
+//! An image of an older commit is as good as one of the newest if both commits have the same files where the app is built
+//! from. GitHub's ids of these files and folders say so; no date and no order of commits has to be believed.
+
+use super::answer::{commit_sha, text};
+use super::snapshot::read_checks;
+use domain::github::ChecksState;
+use domain::names::CommitSha;
+use serde_json::Value;
+
+/// How many older commits are looked for in the registry. More than the last change and its merge are there only where
+/// somebody changed something back.
+const MOST: usize = 3;
+
+/// An older commit that has the same files as the newest one in all of [`Question::built_from`](super::Question::built_from): CI may have built that one,
+/// and not the newest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    pub sha: CommitSha,
+    /// As for a pull request.
+    pub checks: Option<ChecksState>,
+}
+
+/// Of the newest commit, what it has at each path, and the last commit that touched it, with the merge that brought it: where a
+/// pull request is merged with a merge commit, CI builds that one. From GitHub's public schema (`Commit`).
+pub(super) fn builds_query(paths: usize) -> String {
+    let files: String = (0..paths).map(|n| format!(" built{n}: file(path: $built{n}) {{ oid }}")).collect();
+    let commit = format!("oid statusCheckRollup {{ state }}{files}");
+    let merge = format!("associatedPullRequests(first: 1) {{ nodes {{ mergeCommit {{ {commit} }} }} }}");
+    let last = |n| format!("\n        last{n}: history(first: 1, path: $built{n}) {{ nodes {{ {commit} {merge} }} }}");
+    files.clone() + &(0..paths).map(last).collect::<String>()
+}
+
+/// The merge before the commit that it brought: on the branch of the pull request, CI may have built something else.
+pub(super) fn read_builds(head: &Value, paths: usize) -> Vec<Build> {
+    let files = |commit: &Value| -> Vec<Option<String>> {
+        (0..paths).map(|n| text(commit, &format!("/built{n}/oid")).map(str::to_owned)).collect()
+    };
+    let mut builds: Vec<Build> = Vec::new();
+    for last in (0..paths).filter_map(|n| head.pointer(&format!("/last{n}/nodes/0"))) {
+        for commit in last.pointer("/associatedPullRequests/nodes/0/mergeCommit").into_iter().chain([last]) {
+            let Ok(sha) = commit_sha(commit, "/oid") else { continue };
+            let is_known = Some(sha.as_str()) == text(head, "/oid") || builds.iter().any(|known| known.sha == sha);
+            if !is_known && builds.len() < MOST && files(commit) == files(head) {
+                builds.push(Build { sha, checks: read_checks(commit, "") });
+            }
+        }
+    }
+    builds
+}
