@@ -1,6 +1,6 @@
 //! What GitHub says of a commit and of a pull request, in our words.
 
-use crate::names::{CommitSha, GitHubLogin};
+use crate::names::{CommitSha, GitHubLogin, PullRequestNumber};
 use serde::{Deserialize, Serialize};
 
 /// What all checks of a commit come to.
@@ -22,6 +22,9 @@ pub struct ReviewsState {
     pub head_author: Option<GitHubLogin>,
     /// The latest opinion of each person with write access.
     pub latest: Vec<Review>,
+    /// They are of this pull request, and it was merged to the branch that is looked at: the merge is the branch's newest
+    /// commit, and has exactly the files of the pull request's newest commit.
+    pub merged: Option<PullRequestNumber>,
 }
 
 /// What one person says of a pull request.

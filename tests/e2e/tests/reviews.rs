@@ -151,3 +151,82 @@ fn a_review_on_github_counts_as_an_approval_beside_one_in_slack() {
         Ok(())
     });
 }
+
+/// Alice merges her reviewed pull request 50 in the browser, and CI builds the merge.
+fn merges(room: &Room, squash: bool) -> String {
+    room.github.lock().repo(REPO).pull_request(fakes::github::PullRequest::new(50, "topic"));
+    room.github.lock().review(REPO, 50, "bob", Approved);
+    let merge = room.github.lock().merge(REPO, 50, "alice", squash);
+    let tag = room.tag("checkout", "main");
+    room.registry.lock().push(REPO, &tag);
+    merge
+}
+
+#[test]
+fn a_branch_whose_newest_commit_is_the_merge_of_a_reviewed_pull_request_is_reviewed() {
+    for squash in [true, false] {
+        room(async |room| -> Result<()> {
+            hurry(room);
+            catalog(room, "", "    reviews: 1\n");
+            merges(room, squash);
+            let shown = asks(room, BOB, "preview checkout main", "only a preview").await?;
+            ensure!(shown.contains("reviews: 1 of 1"), "{shown}");
+            deploys(room, "checkout main").await?;
+            let people = "github_reviews: true, people: { U0BOB: bob }";
+            catalog(room, "", &format!("    approvals: {{ count: 2, users: [{BOB}, {CAROL}], {people} }}\n"));
+            room.alice("checkout main").await;
+            let wanted = says(room, "On GitHub approved by @bob; one approval has to be here.").await?;
+            room.all_told().await?;
+            room.press(ALICE, &wanted, "reject").await;
+            says(room, "rejected by").await?;
+            catalog(room, "", "    reviews: 1\n");
+            // One commit later it is a branch like any other.
+            room.builds("checkout", "main", "alice");
+            let branch = refused(room, "checkout main").await?;
+            ensure!(branch.contains("takes only reviewed pull requests, and `main` is a branch."), "{branch}");
+            Ok(())
+        });
+    }
+}
+
+/// Attack: may push to the app repository | merges a reviewed pull request by hand, with more in it | not reviewed: the files are others than those that were reviewed
+#[test]
+fn a_merge_with_more_in_it_than_was_reviewed_is_not_reviewed() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let people = "people: { U0BOB: bob }";
+        catalog(
+            room,
+            "",
+            &format!(
+                "    reviews: 1\n    approvals: {{ count: 2, users: [{BOB}, {CAROL}], github_reviews: true, {people} }}\n"
+            ),
+        );
+        room.github.lock().repo(REPO).pull_request(fakes::github::PullRequest::new(50, "topic"));
+        room.github.lock().review(REPO, 50, "bob", Approved);
+        let reviewed = room.github.lock().pull_request(REPO, 50).head_oid.clone();
+        let mut merge = fakes::github::NewCommit::new("Merge topic", &[("work.txt", "topic"), ("evil.txt", "1")]);
+        merge.merges = Some(reviewed);
+        room.github.lock().push(REPO, "main", "mallory", &[merge]);
+        let state = room.github.lock().pull_request(REPO, 50).state.clone();
+        ensure!(state == fakes::github::PullRequestState::Merged, "GitHub takes it for the merge: {state:?}");
+        let tag = room.tag("checkout", "main");
+        room.registry.lock().push(REPO, &tag);
+        let before = room.commits();
+        let said = refused(room, "checkout main").await?;
+        ensure!(said.contains("takes only reviewed pull requests, and `main` is a branch."), "{said}");
+
+        // The same where reviews count as approvals.
+        catalog(
+            room,
+            "",
+            &format!("    approvals: {{ count: 2, users: [{BOB}, {CAROL}], github_reviews: true, {people} }}\n"),
+        );
+        room.alice("checkout main").await;
+        let wanted = says(room, "needs 2 approvals").await?;
+        ensure!(!room.slack.lock().render_edit(wanted.now()).contains("On GitHub"), "nobody reviewed this");
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "only the catalog was changed");
+        Ok(())
+    });
+}

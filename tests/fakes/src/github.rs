@@ -564,6 +564,23 @@ impl GitHub {
                 pull_request.head_oid.clone_from(&to);
             }
         }
+        // Whoever pushes the commits of a pull request to its base has merged it, whatever else is in the push.
+        let before = repository.branches.get(branch).map(|sha| repository.objects.ancestors(sha)).unwrap_or_default();
+        let own: Vec<String> = repository
+            .objects
+            .log(&to)
+            .iter()
+            .map(|commit| commit.sha.clone())
+            .filter(|sha| !before.contains(sha))
+            .collect();
+        for pull_request in repository.pull_requests.values_mut() {
+            let is_for_it = pull_request.state == PullRequestState::Open && pull_request.base == branch;
+            if is_for_it && own.contains(&pull_request.head_oid) {
+                let brought = |sha: &&String| repository.objects.ancestors(sha).contains(&pull_request.head_oid);
+                pull_request.state = PullRequestState::Merged;
+                pull_request.merge_commit = own.iter().rev().find(brought).cloned();
+            }
+        }
         repository.branches.insert(branch.to_owned(), to)
     }
 }

@@ -111,7 +111,7 @@ async fn check_with_groups<T, W: World>(
     }
 }
 
-static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new() };
+static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new(), merged: None };
 
 /// Everything that may forbid exactly this deployment. Checked again before each commit, whichever way the
 /// request came. Returns what was granted.
@@ -167,7 +167,7 @@ pub(crate) fn case<'a, W: World>(
         _ => None,
     };
     let reviews = match &snapshot.source {
-        SourceState::PullRequest { reviews, .. } => reviews,
+        SourceState::PullRequest { reviews, .. } | SourceState::Branch { reviews, .. } => reviews,
         _ => &NO_REVIEWS,
     };
     Case {

@@ -484,7 +484,14 @@ mod tests {
         check(by_number(), SourceState::NoPullRequest, Err(Some(no_pull_request)));
 
         let (head, title) = (sha('a'), "Make the cart faster".to_owned());
-        let state = SourceState::Branch { branch: branch.clone(), head, title, checks: None, builds: Vec::new() };
+        let state = SourceState::Branch {
+            branch: branch.clone(),
+            head,
+            title,
+            checks: None,
+            builds: Vec::new(),
+            reviews: domain::github::ReviewsState::default(),
+        };
         let reference = Reference::Branch(branch.clone());
         let of_branch = Source { reference, branch: branch.clone(), author: None, url: None, ..target_plan().source };
         check(by_branch(), state, Ok(of_branch));

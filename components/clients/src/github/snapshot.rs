@@ -131,6 +131,9 @@ pub enum SourceState {
         checks: Option<ChecksState>,
         /// As for a pull request.
         builds: Vec<Build>,
+        /// Those of the pull request that the newest commit is the merge of, if both have the same files. Empty if
+        /// [`Question::reviews`] did not want them.
+        reviews: ReviewsState,
     },
 }
 
@@ -164,8 +167,13 @@ const PULL_REQUEST: &str =
 /// More than a hundred such people are not read, and do not count. From GitHub's public schema
 /// (`PullRequest`, `PullRequestReview`): <https://docs.github.com/public/fpt/schema.docs.graphql>
 const REVIEWS: &str = "
-      headRef { target { oid ... on Commit { author { user { login } } } } }
       latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } }";
+const HEAD_AUTHOR: &str = "
+      headRef { target { oid ... on Commit { author { user { login } } } } }";
+/// The pull request that a commit is the merge of. Its branch may be gone by now, its commits are not.
+const MERGED: &str = " tree { oid }
+      associatedPullRequests(first: 1) { nodes { number headRefOid author { login } mergeCommit { oid }
+      commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }";
 const BRANCH: &str = "oid ... on Commit { messageHeadline statusCheckRollup { state }";
 
 const CHECKED: &str = "
@@ -180,12 +188,13 @@ fn source_query(question: &Question<'_>) -> (&'static str, String) {
     let builds = builds_query(question.built_from.len());
     match question.reference {
         Reference::PullRequest(_) => {
-            let reviews = if question.reviews { REVIEWS } else { "" };
+            let reviews = if question.reviews { [HEAD_AUTHOR, REVIEWS].concat() } else { String::new() };
             let pull_request = format!("{PULL_REQUEST}{builds} }} }} }}{reviews}\n    }}");
             ("$number: Int!", format!("pullRequest(number: $number) {{\n      {pull_request}"))
         }
         Reference::Branch(_) => {
-            let head = format!("{BRANCH}{builds} }}");
+            let reviews = if question.reviews { format!("{MERGED}{REVIEWS} }} }}") } else { String::new() };
+            let head = format!("{BRANCH}{builds}{reviews} }}");
             ("$appRef: String!", format!("ref(qualifiedName: $appRef) {{\n      target {{ {head} }}\n    }}"))
         }
     }
@@ -393,6 +402,7 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
                 title: words(text(found, "/target/messageHeadline").unwrap_or_default()),
                 checks: read_checks(found, "/target"),
                 builds: found.get("target").map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
+                reviews: found.get("target").filter(|_| question.reviews).and_then(read_merged).unwrap_or_default(),
             }),
         },
     }
@@ -443,8 +453,28 @@ fn read_pull_request(
     })
 }
 
+/// The reviews of the pull request that this commit is the merge of. Whoever may push can merge something else by hand, and GitHub
+/// takes it for the merge: only with the files of the pull request's newest commit is it what was reviewed.
+fn read_merged(head: &Value) -> Option<ReviewsState> {
+    let pr = head.pointer("/associatedPullRequests/nodes/0")?;
+    let own = pr.pointer("/commits/nodes/0/commit").filter(|own| own.get("oid") == pr.get("headRefOid"))?;
+    let merge = commit_sha(head, "/oid").ok().filter(|merge| text(pr, "/mergeCommit/oid") == Some(merge.as_str()))?;
+    let tree = text(head, "/tree/oid")?;
+    if text(own, "/tree/oid") != Some(tree) {
+        return None;
+    }
+    let (reviewed, author) = (commit_sha(own, "/oid").ok()?, login(pr, "/author/login"));
+    let mut latest = read_opinions(pr).ok()?;
+    latest.retain(|review| Some(&review.by) != author.as_ref());
+    for review in latest.iter_mut().filter(|review| review.of.as_ref() == Some(&reviewed)) {
+        review.of = Some(merge.clone());
+    }
+    let number = PullRequestNumber(u32::try_from(pr.get("number")?.as_u64()?).ok()?);
+    Some(ReviewsState { head_author: login(own, "/author/user/login"), latest, merged: Some(number) })
+}
+
 /// A review without an author is of an account that is gone. An app is no person: its review is left out.
-fn read_reviews(pr: &Value) -> Part<ReviewsState> {
+fn read_opinions(pr: &Value) -> Part<Vec<Review>> {
     let nodes = pr.pointer("/latestOpinionatedReviews/nodes").and_then(Value::as_array).ok_or("a list of reviews")?;
     let latest = nodes.iter().filter(|node| text(node, "/author/__typename") == Some("User"));
     let latest = latest.filter_map(|node| {
@@ -455,12 +485,17 @@ fn read_reviews(pr: &Value) -> Part<ReviewsState> {
         };
         Some(Review { by: login(node, "/author/login")?, opinion, of: commit_sha(node, "/commit/oid").ok() })
     });
+    Ok(latest.collect())
+}
+
+fn read_reviews(pr: &Value) -> Part<ReviewsState> {
+    let latest = read_opinions(pr)?;
     // The branch of a closed pull request may be gone. Who wrote its newest commit is not known then, and
     // nothing counts.
     let Some(head) = pr.pointer("/headRef/target").filter(|head| head.get("oid") == pr.get("headRefOid")) else {
         return Ok(ReviewsState::default());
     };
-    Ok(ReviewsState { head_author: login(head, "/author/user/login"), latest: latest.collect() })
+    Ok(ReviewsState { head_author: login(head, "/author/user/login"), latest, merged: None })
 }
 
 #[cfg(test)]

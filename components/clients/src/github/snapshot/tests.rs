@@ -335,6 +335,7 @@ fn a_pull_request_is_read() {
             reviews: ReviewsState {
                 head_author: None,
                 latest: [],
+                merged: None,
             },
         },
         checked: None,
@@ -345,10 +346,10 @@ fn a_pull_request_is_read() {
 #[test]
 fn a_branch_is_read() {
     let snapshot = feature_branch().read(&with_branch()).unwrap();
-    let (branch, title) = (branch("feature/x"), "Faster".to_owned());
+    let (branch, title, reviews) = (branch("feature/x"), "Faster".to_owned(), ReviewsState::default());
     assert_eq!(
         snapshot.source,
-        SourceState::Branch { branch, head: sha("f"), title, checks: None, builds: Vec::new() }
+        SourceState::Branch { branch, head: sha("f"), title, checks: None, builds: Vec::new(), reviews }
     );
 }
 
@@ -662,6 +663,61 @@ fn checks_of_another_commit_than_the_head_are_none() {
 }
 
 #[test]
+fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
+    let (asked, gh) = (feature_branch(), gh());
+    let question = Question { reviews: true, ..asked.question() };
+    let query = body(&snapshot_request(&gh.url, &question))["query"].as_str().unwrap().to_owned();
+    insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @"
+    repository(owner: $appOwner, name: $appName) {
+        nameWithOwner
+        ref(qualifiedName: $appRef) {
+          target { oid ... on Commit { messageHeadline statusCheckRollup { state } tree { oid }
+          associatedPullRequests(first: 1) { nodes { number headRefOid author { login } mergeCommit { oid }
+          commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }
+          latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } } } } } }
+        }
+      }
+    }
+    ");
+    let read = |change: fn(&mut Value)| {
+        let mut answer = with_branch();
+        let approved = |by: &str, of: &str| json!({ "state": "APPROVED", "author": { "__typename": "User", "login": by }, "commit": { "oid": sha(of) } });
+        let target = &mut answer["data"]["app"]["ref"]["target"];
+        target["tree"] = json!({ "oid": sha("5") });
+        target["associatedPullRequests"] = json!({ "nodes": [{
+            "number": 50, "headRefOid": sha("b"), "author": { "login": "bob" }, "mergeCommit": { "oid": target["oid"] },
+            "commits": { "nodes": [{ "commit": {
+                "oid": sha("b"), "tree": { "oid": sha("5") }, "author": { "user": { "login": "carol" } },
+            } }] },
+            "latestOpinionatedReviews": { "nodes": [approved("dave", "b"), approved("erin", "c"), approved("bob", "b")] },
+        }] });
+        change(target);
+        match read_snapshot(&question, &ok(&answer)).unwrap().source {
+            SourceState::Branch { reviews, .. } => reviews,
+            other => panic!("{other:?}"),
+        }
+    };
+    let found = read(|_| {});
+    let of = |by: &str| found.latest.iter().find(|review| review.by.as_str() == by).map(|review| review.of.clone());
+    assert_eq!((of("dave"), of("erin"), of("bob")), (Some(Some(sha("f"))), Some(Some(sha("c"))), None));
+    assert_eq!(found.merged, Some(PullRequestNumber(50)));
+    assert_eq!(found.head_author.map(|login| login.to_string()).as_deref(), Some("carol"));
+    for change in [
+        // Other files than those that were reviewed.
+        (|target| target["tree"]["oid"] = json!(sha("6"))) as fn(&mut Value),
+        |target| target["tree"] = Value::Null,
+        |target| target["associatedPullRequests"]["nodes"][0]["commits"]["nodes"][0]["commit"]["tree"] = Value::Null,
+        // A commit of the pull request, or one after its merge.
+        |target| target["associatedPullRequests"]["nodes"][0]["mergeCommit"]["oid"] = json!(sha("7")),
+        |target| target["associatedPullRequests"]["nodes"][0]["mergeCommit"] = Value::Null,
+        |target| target["associatedPullRequests"]["nodes"] = json!([]),
+        |target| target["associatedPullRequests"]["nodes"][0]["headRefOid"] = json!(sha("7")),
+    ] {
+        assert_eq!(read(change), ReviewsState::default());
+    }
+}
+
+#[test]
 fn reviews_are_asked_for_if_they_are_wanted() {
     let (asked, gh) = (pull_request(), gh());
     let question = Question { reviews: true, ..asked.question() };
@@ -676,10 +732,6 @@ fn reviews_are_asked_for_if_they_are_wanted() {
       }
     }
     ");
-    let branch = feature_branch();
-    let plain = snapshot_request(&gh.url, &branch.question());
-    assert_eq!(body(&snapshot_request(&gh.url, &Question { reviews: true, ..branch.question() })), body(&plain));
-
     let review = |state: &str, kind: &str, login: &str, oid: Value| json!({ "state": state, "author": { "__typename": kind, "login": login }, "commit": oid });
     let mut answer = good();
     let pr = &mut answer["data"]["app"]["pullRequest"];
@@ -702,7 +754,7 @@ fn reviews_are_asked_for_if_they_are_wanted() {
         said("erin", Opinion::WantsChanges, Some(sha("e"))),
         said("frank", Opinion::Dismissed, None),
     ];
-    assert_eq!(read(&answer), ReviewsState { head_author: Some(login("carol")), latest });
+    assert_eq!(read(&answer), ReviewsState { head_author: Some(login("carol")), latest, merged: None });
 
     let mut without = answer.clone();
     without["data"]["app"]["pullRequest"]["latestOpinionatedReviews"] = Value::Null;

@@ -282,7 +282,7 @@ mod tests {
             let given: Vec<(&str, u64)> = slack.iter().map(|user| (*user, 3000)).collect();
             let latest =
                 reviews.iter().map(|(by, opinion, of)| Review { by: login(by), opinion: *opinion, of: Some(sha(*of)) });
-            let reviews = ReviewsState { head_author: Some(login("carol")), latest: latest.collect() };
+            let reviews = ReviewsState { head_author: Some(login("carol")), latest: latest.collect(), merged: None };
             let example = Example { origin: approved(&given, &Example::new().plan), reviews, ..Example::new() };
             let said = example.check(&Some(gate(count)));
             assert!(said.starts_with(expected), "{slack:?}: {said}");

@@ -13,7 +13,7 @@ use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, is_none, read_small_number};
 use crate::deployment::{Granted, Reference, Source};
 use crate::github::{Opinion, Review, ReviewsState};
-use crate::names::GitHubLogin;
+use crate::names::{GitHubLogin, PullRequestNumber};
 use crate::refusal::Refusal;
 
 /// How many people have to approve the pull request.
@@ -35,7 +35,7 @@ impl Gate for Option<Reviews> {
         let (source, target) = (&case.plan.source, Box::new(case.asked.target.clone()));
         // What ran before our first deploy has no commit that we know.
         let Some(head) = source.newest() else { return Ok(Granted::default()) };
-        let Reference::PullRequest(number) = source.reference else {
+        let Some(number) = of(case) else {
             return Err(Refusal::NeedsPullRequest { target, branch: source.branch.clone() }.into());
         };
         let given = approving(case.reviews, source).count();
@@ -71,9 +71,16 @@ impl Gate for Option<Reviews> {
     }
 
     fn in_preview(&self, case: &Case<'_>) -> Option<String> {
-        let reviews =
-            self.filter(|_| !case.stands_still && matches!(case.plan.source.reference, Reference::PullRequest(_)))?;
+        let reviews = self.filter(|_| !case.stands_still && of(case).is_some())?;
         Some(format!("reviews: {} of {}", approving(case.reviews, &case.plan.source).count(), reviews.count))
+    }
+}
+
+/// The pull request that is reviewed: that which is deployed, or was merged as the branch's newest commit.
+fn of(case: &Case<'_>) -> Option<PullRequestNumber> {
+    match case.plan.source.reference {
+        Reference::PullRequest(number) => Some(number),
+        Reference::Branch(_) => case.reviews.merged,
     }
 }
 
@@ -107,7 +114,7 @@ mod tests {
         let review =
             |(by, opinion, of): &(&str, Opinion, char)| Review { by: login(by), opinion: *opinion, of: Some(sha(*of)) };
         let latest = reviews.iter().map(review).collect();
-        let reviews = ReviewsState { head_author: Some(login("carol")), latest };
+        let reviews = ReviewsState { head_author: Some(login("carol")), latest, merged: None };
         Example { reviews, ..Example::new() }
     }
 
@@ -154,6 +161,14 @@ mod tests {
         example.plan.source.reference = Reference::Branch(example.plan.source.branch.clone());
         insta::assert_snapshot!(example.check(&ONE), @"not deployed: checkout@production takes only reviewed pull requests, and `faster-cart` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.");
         assert_eq!(example.in_preview(&ONE), None);
+        // As the merge of a pull request, it is as good as that.
+        example.reviews.merged = Some(PullRequestNumber(50));
+        assert!(example.check(&ONE).contains("#50"), "{}", example.check(&ONE));
+        example.reviews.latest = reviewed(&[("dave", Approved, 'a')]).reviews.latest;
+        assert_eq!(
+            (example.check(&ONE).as_str(), example.in_preview(&ONE).as_deref()),
+            ("passes", Some("reviews: 1 of 1"))
+        );
         example.stands_still = true;
         assert_eq!(example.check(&ONE), "passes");
         let mut example = reviewed(&[]);
