@@ -208,7 +208,7 @@ fn a_merge_with_more_in_it_than_was_reviewed_is_not_reviewed() {
         let mut merge = fakes::github::NewCommit::new("Merge topic", &[("work.txt", "topic"), ("evil.txt", "1")]);
         merge.merges = Some(reviewed);
         room.github.lock().push(REPO, "main", "mallory", &[merge]);
-        let state = room.github.lock().pull_request(REPO, 50).state.clone();
+        let state = room.github.lock().pull_request(REPO, 50).state;
         ensure!(state == fakes::github::PullRequestState::Merged, "GitHub takes it for the merge: {state:?}");
         let tag = room.tag("checkout", "main");
         room.registry.lock().push(REPO, &tag);
