@@ -145,7 +145,7 @@ protected is in [Security](../docs/security.md#what-is-not-protected).
 ";
 
 /// The attackers, those with the fewest rights first.
-pub const ATTACKERS: [&str; 9] = [
+pub const ATTACKERS: [&str; 10] = [
     "an outsider",
     "a guest",
     "a member",
@@ -155,6 +155,7 @@ pub const ATTACKERS: [&str; 9] = [
     "may push to the registry",
     "may change the Argo CD application",
     "may write the store",
+    "holds one component's secrets",
 ];
 
 /// Steps and troubles on one page.

@@ -383,3 +383,81 @@ async fn thieves_go(room: &Room) -> Result<()> {
     }
     Ok(())
 }
+
+/// The users of Redis that the page about security has lines for.
+fn users() -> Vec<String> {
+    let page = include_str!("../../../docs/security.md");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("user "));
+    lines.filter(|line| !line.starts_with("default ")).map(str::to_owned).collect()
+}
+
+/// Each component has a user of its own, with the lines of the page. Redis notes what it denies.
+async fn with_users(room: &mut Room) -> Result<Vec<(String, String)>> {
+    let mut urls = Vec::new();
+    for line in users() {
+        let words: Vec<&str> = line.split(' ').collect();
+        room.redis::<String>(&[&["ACL", "SETUSER"], &words[..]].concat()).await?;
+        let password = words.iter().find_map(|word| word.strip_prefix('>')).context("a password")?;
+        let url = room.redis.url().replacen("://", &format!("://{}:{password}@", words[0]), 1);
+        room.set_of(words[0], "redis_url", &url)?;
+        urls.push((words[0].to_owned(), url));
+    }
+    let poller = urls.iter().find(|(name, _)| name == "sync-poller").context("the poller")?;
+    // Its trigger listens as the poller does.
+    room.variables.insert("redis_url".to_owned(), poller.1.clone());
+    room.restart_bot().await?;
+    Ok(urls)
+}
+
+/// Attack: holds one component's secrets | has github-relay's user of Redis and takes a lease, reads what is in flight, or empties Redis | Redis denies it, and the components need nothing else
+#[test]
+fn each_component_can_do_in_redis_what_it_needs_and_nothing_else() {
+    let options = Options { limits: Some(limits()), ..Options::default() };
+    room_with(options, async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let urls = with_users(room).await?;
+        // A deploy, one that waits for its turn, and a person's push.
+        room.goes_live("checkout 42").await?;
+        room.github.lock().person_pushes(
+            world::GITOPS,
+            "main",
+            "carol",
+            &[("checkout/values.yaml", "image: {tag: x}\n")],
+            "By hand",
+        );
+        room.says("carol pushed").await?;
+        room.alice("lock checkout for 2h maintenance").await;
+        room.says("locked *checkout*").await?;
+        room.command(world::BOB, world::DEPLOYS, "checkout main").await;
+        room.says("is locked by").await?;
+        // It is written anew.
+        room.redis::<i64>(&["DEL", "deploy-bot/in-flight"]).await?;
+        ensure!(room.get("/healthz").await.status == Some(200));
+        room.all_told().await?;
+        let denied: redis::Value = room.redis(&["ACL", "LOG"]).await?;
+        ensure!(denied == redis::Value::Array(Vec::new()), "{denied:?}");
+
+        let relay = urls.iter().find(|(name, _)| name == "github-relay").context("the relay")?;
+        let mut connection = redis::Client::open(relay.1.as_str())?.get_multiplexed_async_connection().await?;
+        for command in [
+            &["SET", "deploy-bot/lease/watch", "thief"][..],
+            &["DEL", "deploy-bot/in-flight"],
+            &["ZRANGE", "deploy-bot/in-flight", "0", "-1"],
+            &["GET", "deploy-bot/told/x"],
+            &["FLUSHALL"],
+            &["CONFIG", "GET", "*"],
+            &["ACL", "LIST"],
+            &["KEYS", "*"],
+            &["EVAL", "return redis.call('GET', KEYS[1])", "1", "deploy-bot/news"],
+            &["ZADD", "elsewhere", "1", "x"],
+            &["PUBLISH", "elsewhere", "x"],
+        ] {
+            let mut asked = redis::cmd(command[0]);
+            asked.arg(&command[1..]);
+            let said = asked.query_async::<redis::Value>(&mut connection).await;
+            let denied = said.as_ref().is_err_and(|error| error.code() == Some("NOPERM"));
+            ensure!(denied, "{command:?}: {said:?}");
+        }
+        Ok(())
+    });
+}

@@ -1,11 +1,14 @@
 //! Somebody may write the key-value store, and has no secret of the bot. Nobody deploys, approves or unlocks that way.
 
 use anyhow::{Context, Result, ensure};
+use domain::deployment::Writer;
+use domain::names::Secret;
 use e2e::{Room, broken_room, limits, quick, room};
-use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS, SLACK_BOT_TOKEN};
 use sandbox::{Options, now};
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::Seals;
 
 /// What every attack here may have to wait for: a probe resumes what is in flight at most every five seconds.
 const A_WHILE: Duration = Duration::from_secs(7);
@@ -63,6 +66,42 @@ fn a_request_that_is_written_into_the_store_deploys_nothing() {
         room.forges(&key(NEW, "request"), &request).await?;
         is_carried_on(room).await?;
         ensure!((room.commits(), room.told().len()) == before, "{:#?}", room.messages());
+        Ok(())
+    });
+}
+
+/// Attack: holds one component's secrets | has sync-poller's `store_key` and writes a request, approvals and a lock in Alice's name | they count for nothing, but the lock holds until an owner unlocks
+#[test]
+fn with_the_pollers_key_nobody_speaks_for_a_person() {
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        room.goes_live("checkout 42").await?;
+        let before = (room.commits(), room.told().len());
+        let seals = Seals::shared(&Secret::new(SLACK_BOT_TOKEN), None);
+        // All that the key can seal: as the poller's own, and as what both components write.
+        for writer in [Writer::SyncPoller, Writer::SlackCommand] {
+            let mut request = fact(room, "request").await?;
+            request["at"] = now().into();
+            request["words"]["what"] = json!({ "branch": "main" });
+            let mut given = json!({ "version": 1, "given": [{ "user": BOB, "at": now() }], "rejected": null });
+            let mut lock = json!({
+                "version": 1, "by": ALICE, "reason": "mine", "at": now(), "until": null, "rollback": false,
+            });
+            for (name, value) in [
+                (key(NEW, "request"), &mut request),
+                (key(NEW, "approvals"), &mut given),
+                ("deploy-bot/target/checkout/default/lock".to_owned(), &mut lock),
+            ] {
+                ensure!(seals.seal(&name, writer, value), "it has the key");
+                room.forges(&name, value).await?;
+            }
+            is_carried_on(room).await?;
+            ensure!((room.commits(), room.told().len()) == before, "{:#?}", room.messages());
+        }
+        ensure!(not_ours(room).contains(&key(NEW, "request")), "{}", room.log());
+        room.alice("checkout main").await;
+        room.says("is locked by").await?;
+        ensure!(not_ours(room).contains(&"deploy-bot/target/checkout/default/lock".to_owned()), "{}", room.log());
         Ok(())
     });
 }

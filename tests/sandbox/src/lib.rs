@@ -282,6 +282,11 @@ impl Sandbox {
         Ok(())
     }
 
+    /// From the next start on, a component has a value of its own for a variable. Needs [`Options::limits`].
+    pub fn set_of(&self, component: &str, variable: &str, value: &str) -> anyhow::Result<()> {
+        self.manifest.set(component, variable, value)
+    }
+
     /// Ends the bot as SIGTERM does: its requests and its background work die.
     pub async fn stop_bot(&mut self) {
         for replica in 0..self.running.len() {
