@@ -124,7 +124,8 @@ pub(crate) async fn overhead() -> Result<Vec<Row>> {
     let [commit, trips, registry, sync, sync_trips, last, last_trips, answer] = figures.map(median);
     let (trips, sync_trips, last_trips, delay) = (trips?, sync_trips?, last_trips?, DELAY as f64);
     let (sync, registry) = (sync?, registry?);
-    // Spin sets no TCP_NODELAY: a POST on a connection that was used before takes so much longer, whatever a component does.
+    // Spin sets no TCP_NODELAY: a POST on a connection that was used before takes so much longer where the body does not go out
+    // with the head, and the bot can only make that likely.
     let (post, what) = match Runner::from_environment() {
         Runner::BuiltIn => (0.0, "ms of round trips"),
         Runner::Spin(_) => (42.0, "ms of round trips, 42 ms a POST"),
