@@ -50,6 +50,23 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop })
 }
 
+/// Reads what `history` and a rollback need to know of a deployment that was begun before: two facts if the deployment was
+/// committed, else six. Of a committed one, the others only say how far it was.
+pub async fn load_past(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
+    let (committed, outcome) = try_join!(load_fact::<CommittedFact>(store, id), load_fact(store, id))?;
+    if let Some(committed) = committed {
+        let commit = (*committed.commit).clone();
+        let request = match commit.request.read() {
+            Some(request) => Some(request),
+            None => load_fact(store, id).await?,
+        };
+        return Ok(Facts { request, commit: Some(commit), committed: Some(committed), outcome, ..Facts::default() });
+    }
+    let (request, commit, end, approvals) =
+        try_join!(load_fact(store, id), load_fact(store, id), load_fact(store, id), load_fact(store, id))?;
+    Ok(Facts { request, commit, end, outcome, approvals, ..Facts::default() })
+}
+
 /// The names of all facts. `github`, `look` and `response-url` are not among [`Facts`]: nothing is decided by them.
 pub(crate) const FACTS: [&str; 15] = [
     "request",

@@ -318,8 +318,8 @@ async fn since_live<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result
         return Ok((riders, None));
     };
     // As it was committed: the key `commit` alone may have been written late.
-    let live = store::load(cx.world, &live.id).await?.commit;
-    let previous = live.as_ref().map(CommitFact::target);
+    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
+    let previous = committed.as_ref().map(|committed| committed.commit.target());
     let previous = previous.map(|plan| Previous { tag: plan.tag.clone(), head: plan.source.head.clone() });
     Ok((riders(snapshot, &ours(cx, &snapshot.since_live).await?), previous))
 }

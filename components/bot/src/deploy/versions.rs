@@ -280,14 +280,14 @@ pub(super) async fn past<W: World>(cx: &Context<'_, W>, target: &Target) -> Resu
     Ok(committed.filter_map(|(_, facts)| Some((facts.commit.as_ref()?.target().clone(), facts))).collect())
 }
 
-/// All deployments that we remember of a target, newest first.
+/// All deployments that we remember of a target, newest first, with what [`store::load_past`] reads.
 pub(crate) async fn remembered<W: World>(
     cx: &Context<'_, W>,
     target: &Target,
 ) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
     let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
     let ids: Vec<DeploymentId> = ring.all().cloned().collect();
-    let all = join_all(ids.iter().map(|id| store::load(cx.world, id))).await;
+    let all = join_all(ids.iter().map(|id| store::load_past(cx.world, id))).await;
     let mut remembered = Vec::new();
     for (id, facts) in ids.into_iter().zip(all) {
         match facts {
@@ -328,7 +328,13 @@ pub(crate) async fn under_way<W: World>(
         return Ok(None);
     }
     let waiting = remembered(cx, target).await?.into_iter();
-    Ok(waiting.filter(|(_, facts)| facts.committed.is_none()).find(|(_, facts)| facts.keeps_busy(now, limits)))
+    for (id, _) in waiting.filter(|(_, facts)| facts.committed.is_none() && facts.end.is_none()) {
+        let facts = store::load(cx.world, &id).await?;
+        if facts.keeps_busy(now, limits) {
+            return Ok(Some((id, facts)));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

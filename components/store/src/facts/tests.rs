@@ -233,8 +233,24 @@ fn all_facts_are_loaded_together_and_each_by_its_own_name() {
         save_fact(&memory, &id, &response_url()).await.unwrap();
     });
     assert_eq!(memory.store.borrow().len(), FACTS.len());
-    assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all));
+    assert_eq!(memory.run(load(&memory, &id('1'))), Ok(all.clone()));
     assert_eq!(memory.run(load(&memory, &id('2'))), Ok(Facts::default()));
+
+    // What is past: of a committed one what history shows of it, of another one why there was no commit.
+    let Facts { request, commit, committed, end, outcome, approvals, .. } = all;
+    let past = memory.run(load_past(&memory, &id('1'))).unwrap();
+    let expected = Facts {
+        request: request.clone(),
+        commit: commit.clone(),
+        committed,
+        outcome: outcome.clone(),
+        ..Facts::default()
+    };
+    assert_eq!(past, expected);
+    memory.run(delete_fact::<CommittedFact>(&memory, &id('1'))).unwrap();
+    let past = memory.run(load_past(&memory, &id('1'))).unwrap();
+    assert_eq!(past, Facts { request, commit, end, outcome, approvals, ..Facts::default() });
+    assert_eq!(memory.run(load_past(&memory, &id('2'))), Ok(Facts::default()));
 }
 
 #[test]
