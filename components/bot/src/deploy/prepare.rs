@@ -1,7 +1,7 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing
 //! outside our own store.
 
-use super::versions::{Built, Wanted};
+use super::versions::{Built, Past, Wanted};
 use super::{catalog, seen, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
@@ -11,8 +11,8 @@ use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment, ForeignChanges};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, End, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders, Source,
-    TargetPlan, folder, is_below,
+    CommitFact, CommittedFact, End, Facts, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
+    Source, TargetPlan, folder, is_below,
 };
 use domain::image::{Digest, ImageName, Tag};
 use domain::limits;
@@ -45,12 +45,15 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     let (cx, request) = (site.cx, site.request);
     let since = versions::since(cx, &site.target).await?;
     let (mut checked, mut file) = (None, None);
+    let past = match &request.words.what {
+        What::Rollback(_) | What::Written => versions::past(cx, &site.target).await?,
+        What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) => Vec::new(),
+    };
     let reference = match &request.words.what {
         What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
         What::Branch(branch) => Reference::Branch(branch.clone()),
         // Its branch may be gone; the commit is not.
         What::Rollback(version) => {
-            let past = versions::past(cx, &site.target).await?;
             let source = versions::earlier(site, &past, version).await?.source;
             checked = source.head;
             Reference::Branch(source.branch)
@@ -62,7 +65,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
             let read = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?;
             let now = file.insert(read.file);
             let text = text_of(cx, path, now).await?;
-            let source = versions::written(site, std::iter::once((path, text.as_str()))).await?.source;
+            let source = versions::written(site, &past, std::iter::once((path, text.as_str())))?.source;
             checked = source.head;
             Reference::Branch(source.branch)
         }
@@ -93,13 +96,15 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     if file.is_some_and(|file| file != snapshot.values) {
         Err(Stop::Moved)
     } else {
-        Ok(Looked { snapshot, reach, login })
+        Ok(Looked { snapshot, past, reach, login })
     }
 }
 
 /// What the one query showed.
 pub(crate) struct Looked {
     pub(crate) snapshot: Snapshot,
+    /// What was deployed before, where that is to be deployed again.
+    past: Vec<(TargetPlan, Facts)>,
     /// Where other people's changes were looked for.
     pub(crate) reach: Reach,
     pub(crate) login: Option<Login>,
@@ -202,10 +207,10 @@ pub(crate) async fn prepare<W: World>(
     begun: Option<&CommitFact>,
     looked: &Looked,
 ) -> Result<Prepared, Stop> {
-    let Looked { snapshot, reach, login } = looked;
+    let Looked { snapshot, past, reach, login } = looked;
     let (fixed, deployed) = match begun {
         Some(commit) => (commit.target().clone(), None),
-        None => wanted(site, snapshot, login.clone()).await?,
+        None => wanted(site, (snapshot, past), login.clone()).await?,
     };
     let edits = edits(site, snapshot, &fixed).await?;
     let before = edits.first().and_then(|file| file.edit.before.tags.first()).cloned();
@@ -224,11 +229,11 @@ pub(crate) async fn prepare<W: World>(
 /// up yet.
 async fn wanted<W: World>(
     site: &Site<'_, W>,
-    snapshot: &Snapshot,
+    (snapshot, past): (&Snapshot, &Past),
     login: Option<Login>,
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
     let cx = site.cx;
-    let Wanted { source, image, builds, deployed } = versions::wanted(site, snapshot).await?;
+    let Wanted { source, image, builds, deployed } = versions::wanted(site, snapshot, past).await?;
     // In a box, because futures of futures are too deep for the compiler otherwise.
     let look = || Box::pin(look_for(cx, &image, &builds, login));
     // Of the same commit, whatever its tag was.

@@ -51,18 +51,17 @@ impl From<TargetPlan> for Wanted {
 }
 
 /// What is to run: the source and its image.
-pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<Wanted, Stop> {
+pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, past: &Past) -> Result<Wanted, Stop> {
     let (cx, request) = (site.cx, site.request);
     if let What::Rollback(version) = &request.words.what {
-        let past = past(cx, &site.target).await?;
-        still_newest(request, &site.target, &past)?;
-        let earlier = earlier(site, &past, version).await?;
-        not_live(&earlier, &site.target, &past)?;
+        still_newest(request, &site.target, past)?;
+        let earlier = earlier(site, past, version).await?;
+        not_live(&earlier, &site.target, past)?;
         return Ok(earlier.into());
     }
     if request.words.what == What::Written {
         let texts = prepare::texts(site, snapshot).await?;
-        let known = written(site, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
+        let known = written(site, past, texts.iter().map(|(path, text)| (*path, text.as_str())))?;
         still_head(request, &known.source)?;
         return Ok(known.into());
     }
@@ -171,8 +170,9 @@ pub(super) async fn since<W: World>(cx: &Context<'_, W>, target: &Target) -> Res
 }
 
 /// The version that is in these files, if it was deployed to the target before.
-pub(super) async fn written<'t, W: World>(
+pub(super) fn written<'t, W: World>(
     site: &Site<'_, W>,
+    past: &Past,
     texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
 ) -> Result<TargetPlan, Stop> {
     let mut all = Written::default();
@@ -184,10 +184,10 @@ pub(super) async fn written<'t, W: World>(
         all.tags.extend(tags);
         all.digests.extend(digests);
     }
-    let mut plans = past(site.cx, &site.target).await?.into_iter().map(|(plan, _)| plan);
+    let mut plans = past.iter().map(|(plan, _)| plan);
     let known = plans.find(|plan| all.is(values::Version { tag: plan.tag.as_str(), digest: plan.digest.as_ref() }));
     let target = Box::new(site.target.clone());
-    Ok(known.ok_or_else(|| Refusal::UnknownWritten { target, tags: shown(&all) })?)
+    Ok(known.cloned().ok_or_else(|| Refusal::UnknownWritten { target, tags: shown(&all) })?)
 }
 
 /// The versions that are written, each once, with the digest if that is one.
