@@ -27,7 +27,7 @@ pub struct Build {
 pub(super) fn builds_query(paths: usize) -> String {
     let files: String = (0..paths).map(|n| format!(" built{n}: file(path: $built{n}) {{ oid }}")).collect();
     let commit = format!("oid statusCheckRollup {{ state }}{files}");
-    let merge = format!("associatedPullRequests(first: 1) {{ nodes {{ mergeCommit {{ {commit} }} }} }}");
+    let merge = format!("associatedPullRequests(first: 5) {{ nodes {{ mergeCommit {{ {commit} }} }} }}");
     let last = |n| format!("\n        last{n}: history(first: 1, path: $built{n}) {{ nodes {{ {commit} {merge} }} }}");
     files.clone() + &(0..paths).map(last).collect::<String>()
 }
@@ -39,7 +39,8 @@ pub(super) fn read_builds(head: &Value, paths: usize) -> Vec<Build> {
     };
     let mut builds: Vec<Build> = Vec::new();
     for last in (0..paths).filter_map(|n| head.pointer(&format!("/last{n}/nodes/0"))) {
-        for commit in last.pointer("/associatedPullRequests/nodes/0/mergeCommit").into_iter().chain([last]) {
+        let of = last.pointer("/associatedPullRequests/nodes").and_then(Value::as_array).into_iter().flatten();
+        for commit in of.filter_map(|pull_request| pull_request.get("mergeCommit")).chain([last]) {
             let Ok(sha) = commit_sha(commit, "/oid") else { continue };
             let is_known = Some(sha.as_str()) == text(head, "/oid") || builds.iter().any(|known| known.sha == sha);
             if !is_known && builds.len() < MOST && files(commit) == files(head) {

@@ -172,7 +172,7 @@ const HEAD_AUTHOR: &str = "
       headRef { target { oid ... on Commit { author { user { login } } } } }";
 /// The pull request that a commit is the merge of. Its branch may be gone by now, its commits are not.
 const MERGED: &str = " tree { oid }
-      associatedPullRequests(first: 1) { nodes { number headRefOid author { login } mergeCommit { oid }
+      associatedPullRequests(first: 5) { nodes { number headRefOid author { login } mergeCommit { oid }
       commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }";
 const BRANCH: &str = "oid ... on Commit { messageHeadline statusCheckRollup { state }";
 
@@ -456,9 +456,11 @@ fn read_pull_request(
 /// The reviews of the pull request that this commit is the merge of. Whoever may push can merge something else by hand, and GitHub
 /// takes it for the merge: only with the files of the pull request's newest commit is it what was reviewed.
 fn read_merged(head: &Value) -> Option<ReviewsState> {
-    let pr = head.pointer("/associatedPullRequests/nodes/0")?;
+    let merge = commit_sha(head, "/oid").ok()?;
+    // On a branch that is not the default one, open pull requests with the commit are among them.
+    let all = head.pointer("/associatedPullRequests/nodes")?.as_array()?;
+    let pr = all.iter().find(|pr| text(pr, "/mergeCommit/oid") == Some(merge.as_str()))?;
     let own = pr.pointer("/commits/nodes/0/commit").filter(|own| own.get("oid") == pr.get("headRefOid"))?;
-    let merge = commit_sha(head, "/oid").ok().filter(|merge| text(pr, "/mergeCommit/oid") == Some(merge.as_str()))?;
     let tree = text(head, "/tree/oid")?;
     if text(own, "/tree/oid") != Some(tree) {
         return None;

@@ -369,8 +369,8 @@ fn an_older_commit_with_the_same_files_may_have_been_built() {
                 nameWithOwner
                 ref(qualifiedName: $appRef) {
                   target { oid ... on Commit { messageHeadline statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid }
-                    last0: history(first: 1, path: $built0) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 1) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } }
-                    last1: history(first: 1, path: $built1) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 1) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } } } }
+                    last0: history(first: 1, path: $built0) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 5) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } }
+                    last1: history(first: 1, path: $built1) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 5) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } } } }
                 }
               }
             }
@@ -672,7 +672,7 @@ fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
         nameWithOwner
         ref(qualifiedName: $appRef) {
           target { oid ... on Commit { messageHeadline statusCheckRollup { state } tree { oid }
-          associatedPullRequests(first: 1) { nodes { number headRefOid author { login } mergeCommit { oid }
+          associatedPullRequests(first: 5) { nodes { number headRefOid author { login } mergeCommit { oid }
           commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }
           latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } } } } } }
         }
@@ -684,7 +684,7 @@ fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
         let approved = |by: &str, of: &str| json!({ "state": "APPROVED", "author": { "__typename": "User", "login": by }, "commit": { "oid": sha(of) } });
         let target = &mut answer["data"]["app"]["ref"]["target"];
         target["tree"] = json!({ "oid": sha("5") });
-        target["associatedPullRequests"] = json!({ "nodes": [{
+        target["associatedPullRequests"] = json!({ "nodes": [{ "number": 7, "mergeCommit": null }, {
             "number": 50, "headRefOid": sha("b"), "author": { "login": "bob" }, "mergeCommit": { "oid": target["oid"] },
             "commits": { "nodes": [{ "commit": {
                 "oid": sha("b"), "tree": { "oid": sha("5") }, "author": { "user": { "login": "carol" } },
@@ -706,12 +706,12 @@ fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
         // Other files than those that were reviewed.
         (|target| target["tree"]["oid"] = json!(sha("6"))) as fn(&mut Value),
         |target| target["tree"] = Value::Null,
-        |target| target["associatedPullRequests"]["nodes"][0]["commits"]["nodes"][0]["commit"]["tree"] = Value::Null,
+        |target| target["associatedPullRequests"]["nodes"][1]["commits"]["nodes"][0]["commit"]["tree"] = Value::Null,
         // A commit of the pull request, or one after its merge.
-        |target| target["associatedPullRequests"]["nodes"][0]["mergeCommit"]["oid"] = json!(sha("7")),
-        |target| target["associatedPullRequests"]["nodes"][0]["mergeCommit"] = Value::Null,
+        |target| target["associatedPullRequests"]["nodes"][1]["mergeCommit"]["oid"] = json!(sha("7")),
+        |target| target["associatedPullRequests"]["nodes"][1]["mergeCommit"] = Value::Null,
         |target| target["associatedPullRequests"]["nodes"] = json!([]),
-        |target| target["associatedPullRequests"]["nodes"][0]["headRefOid"] = json!(sha("7")),
+        |target| target["associatedPullRequests"]["nodes"][1]["headRefOid"] = json!(sha("7")),
     ] {
         assert_eq!(read(change), ReviewsState::default());
     }
