@@ -348,7 +348,7 @@ pub enum Refusal {
         count: u8,
         /// How many it has that count.
         given: u8,
-        /// Up to five people who approved an earlier commit.
+        /// Up to five people who approved another commit.
         outdated: Vec<GitHubLogin>,
         /// Up to five people who asked for changes.
         against: Vec<GitHubLogin>,

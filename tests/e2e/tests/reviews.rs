@@ -54,7 +54,7 @@ fn a_pull_request_is_deployed_when_its_newest_commit_is_approved() {
         let tag = room.builds("checkout", "feature/totals", "carol");
         review(room, "carol", Approved);
         let said = refused(room, "checkout 42").await?;
-        ensure!(said.contains("has none. bob approved an earlier commit."), "{said}");
+        ensure!(said.contains("has none. bob approved another commit."), "{said}");
         let shown = asks(room, BOB, "preview checkout 42", "reviews: 0 of 1").await?;
         ensure!(shown.contains("be deployed now: checkout needs 1 approving review"), "{shown}");
 

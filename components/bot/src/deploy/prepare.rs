@@ -70,6 +70,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
             Reference::Branch(source.branch)
         }
     };
+    // What ran before is known already.
+    let is_new = !request.words.what.stands_still();
     let reach = reach(site).await?;
     let folders = site.folders(&reach);
     let question = Question {
@@ -83,8 +85,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         folders: &folders,
         app_repo: &site.app.repo,
         reference: &reference,
-        built_from: &site.app.paths,
-        reviews: site.environment.gates.want_reviews(),
+        built_from: if is_new { &site.app.paths } else { &[] },
+        reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
     let snapshot = cx.read(async || github::snapshot(cx.world, &cx.settings.github, &question).await);
@@ -259,7 +261,8 @@ async fn wanted<W: World>(
         return Err(Refusal::NoImage { image, tag, longer, head: source.head }.into());
     };
     let tip = source.head.clone().filter(|head| Some(head) != built.head.as_ref());
-    let source = Source { head: built.head.clone(), tip, ..source };
+    let title = built.title.clone().unwrap_or(source.title);
+    let source = Source { head: built.head.clone(), tip, title, ..source };
     versions::still_head(site.request, &source)?;
     let (environment, tag, deployed) = (site.environment, tag.clone(), deployed(built));
     let plan = TargetPlan {

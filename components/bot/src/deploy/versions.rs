@@ -37,6 +37,8 @@ pub(super) struct Wanted {
 pub(super) struct Built {
     pub(super) head: Option<CommitSha>,
     pub(super) tags: NonEmpty<Tag>,
+    /// Its own, where the source is a branch whose newest commit is another one.
+    pub(super) title: Option<String>,
 }
 
 impl From<TargetPlan> for Wanted {
@@ -45,7 +47,8 @@ impl From<TargetPlan> for Wanted {
         if let Some(digest) = &plan.digest {
             deployed.deployed(&plan.tag, digest);
         }
-        let builds = NonEmpty::one(Built { head: plan.source.head.clone(), tags: NonEmpty::one(plan.tag) });
+        let builds =
+            NonEmpty::one(Built { head: plan.source.head.clone(), tags: NonEmpty::one(plan.tag), title: None });
         Self { source: plan.source, image: plan.image, builds, deployed }
     }
 }
@@ -67,17 +70,23 @@ pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, pa
     }
     let source = source(snapshot, request, site.app)?;
     let Some(head) = &source.head else { return Err(Stop::Leave("a branch without a commit")) };
-    let built = |head: &CommitSha| -> Result<Built, Stop> {
+    let built = |head: &CommitSha, title: Option<&String>| -> Result<Built, Stop> {
         let tags = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
-        Ok(Built { head: Some(head.clone()), tags })
+        Ok(Built { head: Some(head.clone()), tags, title: title.cloned() })
     };
-    let older = snapshot.source.builds().iter().map(|build| built(&build.sha)).collect::<Result<_, _>>()?;
-    let builds = NonEmpty::new(built(head)?, older);
-    // A button stands for one of these, or it is void.
-    let shown = request.origin.head();
-    if shown.is_some_and(|shown| builds.iter().all(|built| built.head.as_ref() != Some(shown))) {
-        still_head(request, &source)?;
+    let is_branch = matches!(source.reference, Reference::Branch(_));
+    let mut all = vec![built(head, None)?];
+    for build in snapshot.source.builds() {
+        all.push(built(&build.sha, Some(&build.title).filter(|_| is_branch))?);
     }
+    // A button stands for one of these, or it is void.
+    if let Some(shown) = request.origin.head() {
+        all.retain(|built| built.head.as_ref() == Some(shown));
+    }
+    let Ok(builds) = NonEmpty::try_from(all) else {
+        still_head(request, &source)?;
+        return Err(Stop::Leave("a commit that is neither the newest nor another one"));
+    };
     let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
     Ok(Wanted { source, image: site.app.image.clone(), builds, deployed })
 }
@@ -329,9 +338,12 @@ pub(crate) async fn under_way<W: World>(
     }
     let waiting = remembered(cx, target).await?.into_iter();
     for (id, _) in waiting.filter(|(_, facts)| facts.committed.is_none() && facts.end.is_none()) {
-        let facts = store::load(cx.world, &id).await?;
-        if facts.keeps_busy(now, limits) {
-            return Ok(Some((id, facts)));
+        match store::load(cx.world, &id).await {
+            Ok(facts) if facts.keeps_busy(now, limits) => return Ok(Some((id, facts))),
+            Ok(_) => {}
+            // Of another version of ours: not for us to show.
+            Err(error) if error.is_unreadable() => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(None)

@@ -3,7 +3,7 @@
 //! An image of an older commit is as good as one of the newest if both commits have the same files where the app is built
 //! from. GitHub's ids of these files and folders say so; no date and no order of commits has to be believed.
 
-use super::answer::{commit_sha, text};
+use super::answer::{commit_sha, text, words};
 use super::snapshot::read_checks;
 use domain::github::ChecksState;
 use domain::names::CommitSha;
@@ -18,6 +18,8 @@ const MOST: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
     pub sha: CommitSha,
+    /// The first line of its message.
+    pub title: String,
     /// As for a pull request.
     pub checks: Option<ChecksState>,
 }
@@ -25,8 +27,8 @@ pub struct Build {
 /// Of the newest commit, what it has at each path, and the last commit that touched it, with the merge that brought it: where a
 /// pull request is merged with a merge commit, CI builds that one. From GitHub's public schema (`Commit`).
 pub(super) fn builds_query(paths: usize) -> String {
-    let files: String = (0..paths).map(|n| format!(" built{n}: file(path: $built{n}) {{ oid }}")).collect();
-    let commit = format!("oid statusCheckRollup {{ state }}{files}");
+    let files: String = (0..paths).map(|n| format!(" built{n}: file(path: $built{n}) {{ mode oid }}")).collect();
+    let commit = format!("oid messageHeadline statusCheckRollup {{ state }}{files}");
     let merge = format!("associatedPullRequests(first: 5) {{ nodes {{ mergeCommit {{ {commit} }} }} }}");
     let last = |n| format!("\n        last{n}: history(first: 1, path: $built{n}) {{ nodes {{ {commit} {merge} }} }}");
     files.clone() + &(0..paths).map(last).collect::<String>()
@@ -34,17 +36,24 @@ pub(super) fn builds_query(paths: usize) -> String {
 
 /// The merge before the commit that it brought: on the branch of the pull request, CI may have built something else.
 pub(super) fn read_builds(head: &Value, paths: usize) -> Vec<Build> {
-    let files = |commit: &Value| -> Vec<Option<String>> {
-        (0..paths).map(|n| text(commit, &format!("/built{n}/oid")).map(str::to_owned)).collect()
+    // A path that is not there proves nothing: the catalog may have an old name of the folder.
+    let files = |commit: &Value| -> Option<Vec<(u64, String)>> {
+        let of = |n| {
+            let mode = commit.pointer(&format!("/built{n}/mode"))?.as_u64()?;
+            Some((mode, text(commit, &format!("/built{n}/oid"))?.to_owned()))
+        };
+        (0..paths).map(of).collect()
     };
+    let Some(newest) = files(head) else { return Vec::new() };
     let mut builds: Vec<Build> = Vec::new();
     for last in (0..paths).filter_map(|n| head.pointer(&format!("/last{n}/nodes/0"))) {
         let of = last.pointer("/associatedPullRequests/nodes").and_then(Value::as_array).into_iter().flatten();
         for commit in of.filter_map(|pull_request| pull_request.get("mergeCommit")).chain([last]) {
             let Ok(sha) = commit_sha(commit, "/oid") else { continue };
             let is_known = Some(sha.as_str()) == text(head, "/oid") || builds.iter().any(|known| known.sha == sha);
-            if !is_known && builds.len() < MOST && files(commit) == files(head) {
-                builds.push(Build { sha, checks: read_checks(commit, "") });
+            if !is_known && builds.len() < MOST && files(commit).as_ref() == Some(&newest) {
+                let title = words(text(commit, "/messageHeadline").unwrap_or_default());
+                builds.push(Build { sha, title, checks: read_checks(commit, "") });
             }
         }
     }

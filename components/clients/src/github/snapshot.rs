@@ -172,7 +172,8 @@ const HEAD_AUTHOR: &str = "
       headRef { target { oid ... on Commit { author { user { login } } } } }";
 /// The pull request that a commit is the merge of. Its branch may be gone by now, its commits are not.
 const MERGED: &str = " tree { oid }
-      associatedPullRequests(first: 5) { nodes { number headRefOid author { login } mergeCommit { oid }
+      associatedPullRequests(first: 5) { nodes { number headRefOid author { login } baseRefName
+      baseRepository { nameWithOwner } mergeCommit { oid }
       commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }";
 const BRANCH: &str = "oid ... on Commit { messageHeadline statusCheckRollup { state }";
 
@@ -402,7 +403,11 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
                 title: words(text(found, "/target/messageHeadline").unwrap_or_default()),
                 checks: read_checks(found, "/target"),
                 builds: found.get("target").map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
-                reviews: found.get("target").filter(|_| question.reviews).and_then(read_merged).unwrap_or_default(),
+                reviews: found
+                    .get("target")
+                    .filter(|_| question.reviews)
+                    .and_then(|head| read_merged(head, (text(app, "/nameWithOwner")?, branch)))
+                    .unwrap_or_default(),
             }),
         },
     }
@@ -455,11 +460,17 @@ fn read_pull_request(
 
 /// The reviews of the pull request that this commit is the merge of. Whoever may push can merge something else by hand, and GitHub
 /// takes it for the merge: only with the files of the pull request's newest commit is it what was reviewed.
-fn read_merged(head: &Value) -> Option<ReviewsState> {
+/// Nor does one count that was reviewed for another repository, a fork, or for another branch.
+fn read_merged(head: &Value, (own_name, branch): (&str, &BranchName)) -> Option<ReviewsState> {
     let merge = commit_sha(head, "/oid").ok()?;
     // On a branch that is not the default one, open pull requests with the commit are among them.
     let all = head.pointer("/associatedPullRequests/nodes")?.as_array()?;
-    let pr = all.iter().find(|pr| text(pr, "/mergeCommit/oid") == Some(merge.as_str()))?;
+    let pr = all.iter().find(|pr| {
+        let repo = text(pr, "/baseRepository/nameWithOwner");
+        text(pr, "/mergeCommit/oid") == Some(merge.as_str())
+            && repo.is_some_and(|repo| repo.eq_ignore_ascii_case(own_name))
+            && text(pr, "/baseRefName") == Some(branch.as_str())
+    })?;
     let own = pr.pointer("/commits/nodes/0/commit").filter(|own| own.get("oid") == pr.get("headRefOid"))?;
     let tree = text(head, "/tree/oid")?;
     if text(own, "/tree/oid") != Some(tree) {

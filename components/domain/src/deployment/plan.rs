@@ -55,13 +55,6 @@ pub struct Source {
     pub url: Option<String>,
 }
 
-impl Source {
-    /// The newest commit of the branch when we asked.
-    pub fn newest(&self) -> Option<&CommitSha> {
-        self.tip.as_ref().or(self.head.as_ref())
-    }
-}
-
 /// A commit of somebody else that will be synced together with ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rider {

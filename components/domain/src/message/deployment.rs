@@ -271,6 +271,7 @@ fn details(facts: &Facts) -> Vec<String> {
         }));
         parts.extend(facts.commit.as_ref().and_then(|commit| approved_by(&commit.granted)));
         parts.extend(source_title(&plan.source));
+        parts.extend(not_newest(&plan.source));
         if let Some((commit, committed)) = facts.commit.as_ref().zip(facts.committed.as_ref()) {
             let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
             parts.push(link(&url, &format!("commit {}", committed.sha.short())));
@@ -288,6 +289,12 @@ pub(super) fn approved_by(granted: &Granted) -> Option<String> {
 pub(super) fn source_title(source: &Source) -> Option<String> {
     let title = Some(words(&source.title, SHORT)).filter(|title| !title.is_empty())?;
     Some(source.url.as_ref().map_or_else(|| title.clone(), |url| link(url, &title)))
+}
+
+/// That the image is of an older commit, and why that is as good.
+pub(super) fn not_newest(source: &Source) -> Option<String> {
+    let tip = source.tip.as_ref()?;
+    Some(format!("the newest commit, {}, changes none of its `paths`", code(tip.short())))
 }
 
 /// Other people's commits that go live with this one: shown before the sync, and true after it.

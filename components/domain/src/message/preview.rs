@@ -3,11 +3,13 @@
 use super::answer::page;
 use super::blocks::{Message, context};
 use super::button::{Button, Offer};
-use super::deployment::{elsewhere, first_deploy, new_in_it, source_title, uncounted, wants_override, whose};
+use super::deployment::{
+    elsewhere, first_deploy, new_in_it, not_newest, source_title, uncounted, wants_override, whose,
+};
 use super::sentence;
 use super::text::{SHORT, code, escape, length, one_way, some, words};
 use crate::deployment::{ChangesFact, Riders, TargetPlan};
-use crate::names::{CommitSha, FilePath};
+use crate::names::FilePath;
 use crate::refusal::Refusal;
 
 #[derive(Clone, Debug)]
@@ -31,8 +33,7 @@ pub fn preview(preview: &Preview<'_>) -> Message {
     let mut lines = vec![format!(":mag: *{title}*  only a preview, nothing is changed.")];
     let mut about: Vec<String> = source_title(source).into_iter().collect();
     about.extend(source.head.as_ref().map(|head| format!("commit {}", code(head.short()))));
-    let newest = |tip: &CommitSha| format!("the newest commit, {}, changes none of its `paths`", code(tip.short()));
-    about.extend(source.tip.as_ref().map(newest));
+    about.extend(not_newest(source));
     about.extend(plan.digest.as_ref().map(|digest| code(digest.short())));
     about.extend(preview.gates.iter().map(|gate| words(gate, SHORT)));
     lines.push(about.join("  ·  "));

@@ -191,7 +191,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             format!(
                 "{target} needs {needs} of commit {}, and {pull_request} has {has}.{}{}",
                 code(head.short()),
-                did(outdated, "approved an earlier commit"),
+                did(outdated, "approved another commit"),
                 did(against, "asked for changes")
             )
         }

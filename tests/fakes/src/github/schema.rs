@@ -438,7 +438,7 @@ impl GitHub {
                 leaf(if field == "messageHeadline" { head } else { body })
             }
             "associatedPullRequests" => {
-                // The one that brought the commit to its base, and, as long as none did, those that want to.
+                // The one that brought the commit to the default branch. Of a commit that is not there, open ones, too.
                 let is_of = |pull_request: &&PullRequest| match (&pull_request.state, &pull_request.merge_commit) {
                     (PullRequestState::Merged, Some(merge)) => {
                         merge == sha || repository.own_commits(pull_request).iter().any(|own| own == sha)
@@ -451,7 +451,9 @@ impl GitHub {
                     .values()
                     .filter(is_of)
                     .partition(|pull_request| pull_request.state == PullRequestState::Merged);
-                let found = if merged.is_empty() { open } else { merged };
+                let default = repository.branches.get(&repository.default_branch).map_or("", String::as_str);
+                let is_there = repository.objects.ancestors(default).contains(sha);
+                let found = if is_there { merged } else { [open, merged].concat() };
                 let nodes = found.iter().map(|found| Node::PullRequest(key.to_owned(), found.number)).collect();
                 page("PullRequestConnection", field, arguments, nodes)
             }

@@ -368,27 +368,32 @@ fn an_older_commit_with_the_same_files_may_have_been_built() {
             repository(owner: $appOwner, name: $appName) {
                 nameWithOwner
                 ref(qualifiedName: $appRef) {
-                  target { oid ... on Commit { messageHeadline statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid }
-                    last0: history(first: 1, path: $built0) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 5) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } }
-                    last1: history(first: 1, path: $built1) { nodes { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } associatedPullRequests(first: 5) { nodes { mergeCommit { oid statusCheckRollup { state } built0: file(path: $built0) { oid } built1: file(path: $built1) { oid } } } } } } } }
+                  target { oid ... on Commit { messageHeadline statusCheckRollup { state } built0: file(path: $built0) { mode oid } built1: file(path: $built1) { mode oid }
+                    last0: history(first: 1, path: $built0) { nodes { oid messageHeadline statusCheckRollup { state } built0: file(path: $built0) { mode oid } built1: file(path: $built1) { mode oid } associatedPullRequests(first: 5) { nodes { mergeCommit { oid messageHeadline statusCheckRollup { state } built0: file(path: $built0) { mode oid } built1: file(path: $built1) { mode oid } } } } } }
+                    last1: history(first: 1, path: $built1) { nodes { oid messageHeadline statusCheckRollup { state } built0: file(path: $built0) { mode oid } built1: file(path: $built1) { mode oid } associatedPullRequests(first: 5) { nodes { mergeCommit { oid messageHeadline statusCheckRollup { state } built0: file(path: $built0) { mode oid } built1: file(path: $built1) { mode oid } } } } } } } }
                 }
               }
             }
             ");
         }
         let commit = |id: &str, files: [&str; 2], merge: Value| {
-            json!({ "oid": sha(id), "statusCheckRollup": { "state": "SUCCESS" }, "built0": { "oid": files[0] },
-                "built1": if files[1].is_empty() { json!(null) } else { json!({ "oid": files[1] }) },
+            let file = |oid: &str| match oid {
+                "" => json!(null),
+                "+x" => json!({ "mode": 33261, "oid": "l" }),
+                _ => json!({ "mode": 33188, "oid": oid }),
+            };
+            json!({ "oid": sha(id), "messageHeadline": "Work", "statusCheckRollup": { "state": "SUCCESS" },
+                "built0": file(files[0]), "built1": file(files[1]),
                 "associatedPullRequests": { "nodes": [{ "mergeCommit": merge }] } })
         };
-        let builds = |last: [Value; 2]| {
+        let builds_of = |here: &str, last: [Value; 2]| {
             let (mut answer, head) = match asked.reference {
                 Reference::Branch(_) => (with_branch(), "/data/app/ref/target"),
                 Reference::PullRequest(_) => (good(), "/data/app/pullRequest/commits/nodes/0/commit"),
             };
             let target = answer.pointer_mut(head).unwrap();
             let own = target["oid"].clone();
-            let found = commit("0", ["a", ""], Value::Null);
+            let found = commit("0", ["a", here], Value::Null);
             for key in ["built0", "built1"] {
                 target[key] = found[key].clone();
             }
@@ -400,15 +405,19 @@ fn an_older_commit_with_the_same_files_may_have_been_built() {
             assert!(builds.iter().all(|build| build.checks == Some(ChecksState::Passed) && json!(build.sha) != own));
             builds.iter().map(|build| build.sha.clone()).collect::<Vec<_>>()
         };
+        let builds = |last: [Value; 2]| builds_of("l", last);
         let merge = |files| commit("c", files, Value::Null);
         let last = |id, files, merge| commit(id, files, merge);
         // The merge is built on the branch where it is, the commit on its own; another file is another image.
-        let both = last("b", ["a", ""], merge(["a", ""]));
+        let both = last("b", ["a", "l"], merge(["a", "l"]));
         assert_eq!(builds([both.clone(), both.clone()]), [sha("c"), sha("b")]);
         assert_eq!(builds([both.clone(), last("d", ["a", "b"], Value::Null)]), [sha("c"), sha("b")]);
-        assert_eq!(builds([last("b", ["x", ""], merge(["a", "x"])), Value::Null]), []);
-        assert_eq!(builds([last("b", ["a", ""], merge(["x", ""])), Value::Null]), [sha("b")]);
+        assert_eq!(builds([last("b", ["x", "l"], merge(["a", "x"])), Value::Null]), []);
+        assert_eq!(builds([last("b", ["a", "l"], merge(["x", "l"])), Value::Null]), [sha("b")]);
+        assert_eq!(builds([last("b", ["a", "+x"], Value::Null), last("c", ["a", ""], Value::Null)]), []);
         assert_eq!(builds([json!({}), json!("nonsense")]), []);
+        // What is not there at the newest commit proves nothing.
+        assert_eq!(builds_of("", [last("b", ["a", ""], Value::Null), Value::Null]), []);
     }
     // Not that of another commit.
     let (asked, mut answer) = (pull_request(), good());
@@ -672,7 +681,8 @@ fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
         nameWithOwner
         ref(qualifiedName: $appRef) {
           target { oid ... on Commit { messageHeadline statusCheckRollup { state } tree { oid }
-          associatedPullRequests(first: 5) { nodes { number headRefOid author { login } mergeCommit { oid }
+          associatedPullRequests(first: 5) { nodes { number headRefOid author { login } baseRefName
+          baseRepository { nameWithOwner } mergeCommit { oid }
           commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }
           latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } } } } } }
         }
@@ -685,7 +695,8 @@ fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
         let target = &mut answer["data"]["app"]["ref"]["target"];
         target["tree"] = json!({ "oid": sha("5") });
         target["associatedPullRequests"] = json!({ "nodes": [{ "number": 7, "mergeCommit": null }, {
-            "number": 50, "headRefOid": sha("b"), "author": { "login": "bob" }, "mergeCommit": { "oid": target["oid"] },
+            "number": 50, "baseRefName": "feature/x", "baseRepository": { "nameWithOwner": "Acme/Checkout" },
+            "headRefOid": sha("b"), "author": { "login": "bob" }, "mergeCommit": { "oid": target["oid"] },
             "commits": { "nodes": [{ "commit": {
                 "oid": sha("b"), "tree": { "oid": sha("5") }, "author": { "user": { "login": "carol" } },
             } }] },
@@ -711,6 +722,12 @@ fn a_branch_has_the_reviews_of_the_pull_request_that_it_is_the_merge_of() {
         |target| target["associatedPullRequests"]["nodes"][1]["mergeCommit"]["oid"] = json!(sha("7")),
         |target| target["associatedPullRequests"]["nodes"][1]["mergeCommit"] = Value::Null,
         |target| target["associatedPullRequests"]["nodes"] = json!([]),
+        // For a fork, or for another branch.
+        |target| {
+            target["associatedPullRequests"]["nodes"][1]["baseRepository"]["nameWithOwner"] = json!("mallory/checkout");
+        },
+        |target| target["associatedPullRequests"]["nodes"][1]["baseRepository"] = Value::Null,
+        |target| target["associatedPullRequests"]["nodes"][1]["baseRefName"] = json!("main"),
         |target| target["associatedPullRequests"]["nodes"][1]["headRefOid"] = json!(sha("7")),
     ] {
         assert_eq!(read(change), ReviewsState::default());

@@ -5,7 +5,8 @@
 //! who the asker is on GitHub: an asker who wrote neither may be one of the reviewers. Who must be somebody
 //! else than the asker belongs into `approvals`.
 //!
-//! A branch without a pull request has no reviews, so it is refused. A version that was deployed before (a
+//! A branch without a pull request has no reviews, so it is refused, unless its newest commit is the merge of one and has exactly
+//! its files. A version that was deployed before (a
 //! rollback) was reviewed before, and its commit does not change: it needs no new review.
 
 use super::{Case, Gate, Unmet};
@@ -34,7 +35,7 @@ impl Gate for Option<Reviews> {
         let Some(reviews) = self.filter(|_| !case.stands_still) else { return Ok(Granted::default()) };
         let (source, target) = (&case.plan.source, Box::new(case.asked.target.clone()));
         // What ran before our first deploy has no commit that we know.
-        let Some(head) = source.newest() else { return Ok(Granted::default()) };
+        let Some(head) = &source.head else { return Ok(Granted::default()) };
         let Some(number) = of(case) else {
             return Err(Refusal::NeedsPullRequest { target, branch: source.branch.clone() }.into());
         };
@@ -87,7 +88,7 @@ fn of(case: &Case<'_>) -> Option<PullRequestNumber> {
 /// The reviews that count.
 pub(super) fn approving<'a>(state: &'a ReviewsState, source: &'a Source) -> impl Iterator<Item = &'a Review> {
     state.latest.iter().filter(|review| {
-        let is_of_head = review.of.is_some() && review.of.as_ref() == source.newest();
+        let is_of_head = review.of.is_some() && review.of == source.head;
         review.opinion == Opinion::Approved && is_of_head && !is_author(state, source, review)
     })
 }
@@ -152,7 +153,7 @@ mod tests {
         let said = reviewed(&[]).check(&ONE);
         insta::assert_snapshot!(said, @"not deployed: checkout@production needs 1 approving review of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has none. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.");
         let more = reviewed(&[("dave", Approved, 'a'), ("erin", Approved, 'b'), ("frank", WantsChanges, 'a')]);
-        insta::assert_snapshot!(more.check(&Some(Reviews { count: 2 })), @"not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has 1. erin approved an earlier commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.");
+        insta::assert_snapshot!(more.check(&Some(Reviews { count: 2 })), @"not deployed: checkout@production needs 2 approving reviews of commit `aaaaaaa`, and <https://github.com/acme/checkout/pull/42|pull request #42> has 1. erin approved another commit. frank asked for changes. Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again.");
     }
 
     #[test]
