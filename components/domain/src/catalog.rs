@@ -2,6 +2,9 @@
 //!
 //! The catalog decides who may change a cluster, so nothing in it is guessed: what is unknown, given twice or
 //! claimed by two targets is an error with its line, and a list that is missing or empty allows nobody.
+//!
+//! Easy to miss: an error in the entry of an app takes that app out of service, and no other. Of two apps that cannot both
+//! be, the later one is out of service.
 
 mod change;
 mod fields;
@@ -12,7 +15,7 @@ mod yaml;
 
 pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
-pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, ToldCatalog};
+pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
 pub use gates::{
     Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, Immutable,
     InvalidFreeze, Members, Reviews, Unmet,
@@ -36,12 +39,24 @@ pub const LONGEST: usize = 256 * 1024;
 /// Everything that may be deployed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
-    /// The apps, by name; never empty.
+    /// The apps that can be deployed, by name.
     pub apps: BTreeMap<AppName, App>,
+    /// What the catalog names besides, and nobody can deploy. Without any of it there are apps.
+    pub out_of_service: Vec<OutOfService>,
     /// Who owns all of them: they may also lock everything.
     pub owners: People,
     /// Who may ask about all of them.
     pub readers: Allow,
+}
+
+/// An entry with a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfService {
+    /// The name of the app, as it is written.
+    pub app: Option<String>,
+    /// The file that the mistake is in.
+    pub path: FilePath,
+    pub error: CatalogError,
 }
 
 /// One app.
@@ -106,9 +121,15 @@ fn is_beside(theirs: &Applications, ours: &NonEmpty<ArgoApplication>) -> bool {
 }
 
 impl Catalog {
-    /// Reads a catalog; the first thing that is wrong with it is the error.
+    /// Reads a catalog; the first thing that is wrong with the whole of it is the error.
+    pub fn read(path: &FilePath, text: &str) -> Result<Self, CatalogError> {
+        read::catalog(path, text)
+    }
+
+    /// Reads a catalog that is where catalogs are by default.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        read::catalog(text)
+        let path = FilePath::parse("deploy-bot.yaml");
+        Self::read(&path.map_err(|wrong| CatalogError { line: None, problem: wrong.to_string() })?, text)
     }
 
     /// Under which names the images of the other targets in a target's Argo CD application run.
@@ -148,6 +169,11 @@ impl Catalog {
     /// Finds what was typed. Without an environment it is `default`, or the only one that the app has.
     pub fn find(&self, app: &str, environment: Option<&str>) -> Result<(Target, &App, &Environment), Refusal> {
         let Some(app) = AppName::parse(app).ok().and_then(|name| self.apps.get(&name)) else {
+            if let Some(OutOfService { path, error, .. }) =
+                self.out_of_service.iter().find(|one| one.app.as_deref() == Some(app))
+            {
+                return Err(Refusal::BrokenApp { app: app.to_owned(), path: path.clone(), error: error.clone() });
+            }
             return Err(Refusal::UnknownApp {
                 typed: app.chars().take(64).collect(),
                 did_you_mean: nearest(app, self.apps.keys().map(AppName::as_str)),

@@ -44,8 +44,8 @@ pub struct ManagedTarget {
 }
 
 impl Managed {
-    /// Reads it out of a catalog.
-    pub fn of(catalog: &Catalog, bot: GitHubLogin, at: Timestamp) -> Self {
+    /// Reads it out of a catalog. `known`: what was known before. An app that is out of service has the files it had.
+    pub fn of(catalog: &Catalog, known: Option<&Self>, bot: GitHubLogin, at: Timestamp) -> Self {
         let mut files: BTreeMap<String, Vec<ManagedTarget>> = BTreeMap::new();
         let mut auto = false;
         for app in catalog.apps.values() {
@@ -59,6 +59,19 @@ impl Managed {
                 let managed = ManagedTarget { target, applications: environment.applications.clone(), channel };
                 for path in environment.files.iter() {
                     files.entry(path.to_string()).or_default().push(managed.clone());
+                }
+            }
+        }
+        let is_out = |target: &ManagedTarget| {
+            let name = target.target.app.as_str();
+            let is_it = |app: &Option<String>| app.as_deref().is_none_or(|app| app == name);
+            !catalog.apps.contains_key(&target.target.app) && catalog.out_of_service.iter().any(|one| is_it(&one.app))
+        };
+        if let Some(known) = known {
+            auto |= known.auto && !catalog.out_of_service.is_empty();
+            for (path, targets) in &known.files {
+                for target in targets.iter().filter(|target| is_out(target)) {
+                    files.entry(path.clone()).or_default().push(target.clone());
                 }
             }
         }
@@ -133,7 +146,7 @@ apps:
   shop: { repo: acme/shop, image: ghcr.io/acme/shop, allow: anyone, sync: auto }
     ";
         let bot = || GitHubLogin::parse("deploy-bot[bot]").unwrap();
-        let of = |text: &str| Managed::of(&Catalog::parse(text).unwrap(), bot(), Timestamp(7));
+        let of = |text: &str| Managed::of(&Catalog::parse(text).unwrap(), None, bot(), Timestamp(7));
         let managed = of(text);
         let lines: Vec<String> = managed
             .files
@@ -154,5 +167,12 @@ apps:
             ]
         );
         assert!(managed.auto && !of(&text.replace(", sync: auto", "")).auto);
+        // Out of service, and then not there at all.
+        let next = |text: &str| Managed::of(&Catalog::parse(text).unwrap(), Some(&managed), bot(), Timestamp(7));
+        assert_eq!(next(&text.replace("repo: acme/checkout", "repo: acme")), managed);
+        let broken = next(&text.replace(", sync: auto", ", sync: never"));
+        assert_eq!(broken, managed);
+        let alone = next("apps: { cart: { repo: a/b, image: c }, shop: { repo: acme } }");
+        assert_eq!(alone.files.keys().collect::<Vec<_>>(), ["cart/values.yaml", "shop/values.yaml"]);
     }
 }

@@ -150,6 +150,15 @@ pub enum Refusal {
         /// What is wrong, and on which line.
         error: CatalogError,
     },
+    /// The app is out of service, because its entry in the catalog has a mistake.
+    BrokenApp {
+        /// Its name.
+        app: String,
+        /// The file with the mistake.
+        path: FilePath,
+        /// What is wrong, and on which line. Without words for somebody who may not ask.
+        error: CatalogError,
+    },
     /// There is no catalog.
     NoCatalog {
         /// Where it should be.
@@ -532,6 +541,9 @@ impl Refusal {
         match self {
             Self::UnknownApp { typed, .. } => Self::UnknownApp { typed, did_you_mean, known },
             Self::UnknownEnvironment { app, typed, .. } => Self::UnknownEnvironment { app, typed, did_you_mean, known },
+            Self::BrokenApp { app, path, error } => {
+                Self::BrokenApp { app, path, error: CatalogError { problem: String::new(), ..error } }
+            }
             other => other,
         }
     }
@@ -556,6 +568,7 @@ impl Refusal {
                 | Self::TooLate { .. }
                 | Self::CatalogChanged
                 | Self::BrokenCatalog { .. }
+                | Self::BrokenApp { .. }
                 | Self::NoCatalog { .. }
                 | Self::NoValuesFile { .. }
                 | Self::Edit { .. }

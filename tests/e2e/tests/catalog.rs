@@ -3,7 +3,7 @@
 //!
 //! Easy to miss: a webhook only says who pushed. What changed is compared with what people were told before.
 
-use crate::conversation::hurry;
+use crate::conversation::{asks, hurry};
 use crate::pushes::large_commits;
 use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, Room, limits, room_with};
@@ -183,12 +183,54 @@ fn a_change_without_any_webhook_is_announced_by_who_reads_it() {
 fn a_broken_catalog_is_announced_with_its_line_and_a_mended_one_with_what_differs() {
     watched(async |room| -> Result<()> {
         let whole = with(room, "apps:", "apps:");
-        let broken = with_text(&whole, "    allow: anyone", "    alow: anyone");
+        let broken = format!("readers: everybody\n{whole}");
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[(CATALOG, &broken)], "A typo");
-        is_announced(room, 0, &["has a mistake on line", "`alow`", "carol pushed it", "refuse every deploy"]).await?;
+        is_announced(room, 0, &["has a mistake on line", "`readers`", "carol pushed it", "refuse every deploy"])
+            .await?;
         let mended = with_text(&whole, "    allow: anyone", "    allow: anyone\n    branches: [main]");
         room.github.lock().person_pushes(GITOPS, "main", "carol", &[(CATALOG, &mended)], "Mend it");
         is_announced(room, 1, &["*checkout*", "`branches`: not set → `main`"]).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn an_app_with_a_broken_entry_is_out_of_service_and_the_others_are_not() {
+    watched(async |room| -> Result<()> {
+        for one in ["checkout 42", "payments 7"] {
+            room.goes_live(one).await?;
+            room.all_told().await?;
+        }
+        let whole = with(room, "apps:", "apps:");
+        // Of checkout, which stands first.
+        let broken = with_text(&whole, "    allow: anyone", "    alow: anyone");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[(CATALOG, &broken)], "A typo");
+        is_announced(room, 0, &["*checkout* is out of service: deploy-bot.yaml on line", "`alow`", "carol pushed it"])
+            .await?;
+        room.alice("checkout 42").await;
+        room.says("`checkout` is out of service: `deploy-bot.yaml` has a mistake on line").await?;
+        room.all_told().await?;
+        let apps = asks(room, ALICE, "apps", "*payments*").await?;
+        ensure!(apps.contains(":x: *checkout* is out of service") && apps.contains("`alow`"), "{apps}");
+        // Its files are still its own: a push to them is announced.
+        let commits = room.commits();
+        room.builds("payments", "feature/refunds", "bob");
+        room.goes_live("payments 7").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == commits + 1);
+        room.github.lock().person_pushes(
+            GITOPS,
+            "main",
+            "carol",
+            &[("checkout/values.yaml", "image: {}\n")],
+            "By hand",
+        );
+        room.until("announcement", PATIENCE, |_| room.announcements().first().map(|_| ())).await?;
+        room.all_told().await?;
+        // Back, with another gate than before the break.
+        let mended = with_text(&whole, "    allow: anyone", "    allow: anyone\n    branches: [main]");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[(CATALOG, &mended)], "Mend it");
+        is_announced(room, 1, &["*checkout* is back in service", "*checkout* `branches`: not set → `main`"]).await?;
         Ok(())
     });
 }

@@ -3,7 +3,7 @@
 //!
 //! Sources are found by their text, not by their path: a file may move, and these tests stay the same.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use domain::catalog::Catalog;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -185,7 +185,9 @@ fn each_key_of_the_catalog_has_its_line() -> Result<()> {
         there.extend(names(&rows(&text, heading)?, 0));
     }
     // The error for an unknown key lists the known keys.
-    let wrong = Catalog::parse("apps: { x: { repo: a/b, image: x, no such key: } }").unwrap_err().problem;
+    let read =
+        Catalog::parse("apps: { x: { repo: a/b, image: x, no such key: } }").map_err(|wrong| anyhow!("{wrong:?}"))?;
+    let wrong = &read.out_of_service.first().context("out of service")?.error.problem;
     let all = wrong.split_once("it can have").context(wrong.clone())?.1;
     assert_same("docs/catalog.md", &there, &code_spans(all).into_iter().map(|key| (key, ())).collect());
     Ok(())
@@ -221,7 +223,7 @@ fn the_examples_are_catalogs() -> Result<()> {
     let shortest = fenced(&install, "yaml").into_iter().filter(|text| text.starts_with("apps:"));
     for example in examples.iter().cloned().chain(shortest) {
         let read = Catalog::parse(&example);
-        assert!(read.is_ok(), "{read:?} in\n{example}");
+        assert!(read.as_ref().is_ok_and(|read| read.out_of_service.is_empty()), "{read:?} in\n{example}");
     }
     Ok(())
 }

@@ -552,14 +552,13 @@ fn a_catalog_that_cannot_be_used() {
         let good = room.file(CATALOG);
         let host = room.registry.origin().trim_start_matches("http://").to_owned();
         let twice = format!("{}  checkout:\n    repo: acme/other\n    image: acme/other\n", checkout(room, ""));
-        let shared = format!(
-            "{}  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    argocd: {{ application: checkout, project: shop }}\n",
-            checkout(room, "")
-        );
-        let same_place = format!(
-            "{}  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    values: checkout/values.yaml\n",
-            checkout(room, "")
-        );
+        let below_basket = |more: &str| {
+            let basket =
+                format!("apps:\n  basket:\n    repo: acme/basket\n    image: {host}/acme/basket\n    {more}\n");
+            checkout(room, "").replacen("apps:\n", &basket, 1)
+        };
+        let shared = below_basket("argocd: { application: checkout, project: shop }");
+        let same_place = below_basket("values: checkout/values.yaml");
         let misspelt = checkout(room, "    alow: anyone\n");
         let not_utf8 = [b"# gr\xf6\xdfe\n".as_slice(), &good].concat();
         let cases: [(&str, &[u8]); 8] = [
@@ -581,7 +580,7 @@ fn a_catalog_that_cannot_be_used() {
         not YAML: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 3: this is not YAML: while parsing a flow node, did not find expected node content. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        an unknown key: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` cannot have `alow`: did you mean `allow`? Fix it in Git, then try again.
+        an unknown key: :no_entry: *checkout #42*  not deployed: `checkout` is out of service: `deploy-bot.yaml` has a mistake on line 5: `checkout` cannot have `alow`: did you mean `allow`? Fix it in Git, then try again.
         asked by @alice
         [Retry]
         a wrong type: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 1: `apps` must be a map, not a list. Fix it in Git, then try again.
@@ -593,10 +592,10 @@ fn a_catalog_that_cannot_be_used() {
         an app twice: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` is given twice, first in line 2. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        one application, two projects: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` name the Argo CD application `checkout` in different projects, `default` and `shop`. Fix it in Git, then try again.
+        one application, two projects: :no_entry: *checkout #42*  not deployed: `checkout` is out of service: `deploy-bot.yaml` has a mistake on line 6: `basket` and `checkout` name the Argo CD application `checkout` in different projects, `shop` and `default`. Fix it in Git, then try again.
         asked by @alice
         [Retry]
-        two targets, one place: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 5: `checkout` and `basket` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Fix it in Git, then try again.
+        two targets, one place: :no_entry: *checkout #42*  not deployed: `checkout` is out of service: `deploy-bot.yaml` has a mistake on line 6: `basket` and `checkout` have their tag in the same place, `image.tag` in `checkout/values.yaml`. Fix it in Git, then try again.
         asked by @alice
         [Retry]
         not UTF-8: :no_entry: *checkout #42*  not deployed: `deploy-bot.yaml` has a mistake on line 1: it is not UTF-8. Fix it in Git, then try again.

@@ -26,7 +26,7 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
     let now = cx.world.now();
     let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
     let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now && is_whole(cx, &cached);
-    let catalog = Catalog::parse(&cached.text).ok().filter(|_| fresh)?;
+    let catalog = Catalog::read(&cx.settings.catalog_path, &cached.text).ok().filter(|_| fresh)?;
     Some((cached.blob, catalog))
 }
 
@@ -53,9 +53,7 @@ pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobS
     let begun = world.now();
     let read = async || github::catalog(world, github, &gitops.repo, &gitops.branch, path).await;
     let FileAtHead { file, viewer } = cx.read(read).await.map_err(|error| read_error(cx, error))?;
-    let cached = cache_catalog(cx, &file, &viewer, begun).await?;
-    let catalog = Catalog::parse(&cached.text).map_err(|error| broken_catalog(cx, error))?;
-    Ok((cached.blob, catalog))
+    cache_catalog(cx, &file, &viewer, begun).await
 }
 
 /// `viewer`: the bot's own login. `begun`: when the reading began, or a moment before.
@@ -64,59 +62,65 @@ async fn cache_catalog<W: World>(
     state: &FileState,
     viewer: &GitHubLogin,
     begun: Timestamp,
-) -> Result<CachedCatalog, Stop> {
+) -> Result<(BlobSha, Catalog), Stop> {
+    let path = &cx.settings.catalog_path;
     let FileState::File { blob, text, size, .. } = state else {
         let gitops = &cx.settings.gitops;
-        let (path, repo, branch) = (cx.settings.catalog_path.clone(), gitops.repo.clone(), gitops.branch.clone());
-        changed::compare(cx, &FoundCatalog { blob: None, text: Ok("") }).await;
+        let (path, repo, branch) = (path.clone(), gitops.repo.clone(), gitops.branch.clone());
+        changed::compare(cx, FoundCatalog::Gone).await;
         return Err(Refusal::NoCatalog { path, repo, branch }.into());
     };
     let (now, age) = (cx.world.now(), cx.settings.limits.catalog_age);
-    if let Ok(Some(known)) = store::load_key(cx.world, CatalogCache).await
-        && known.blob == *blob
-        && known.at <= now
-        && now.since(known.at).saturating_mul(2) < age
-        && is_whole(cx, &known)
-    {
-        note_managed(cx, &known.text, viewer, begun).await?;
-        changed::compare(cx, &FoundCatalog { blob: Some(blob), text: Ok(&known.text) }).await;
-        return Ok(known);
-    }
-    let text = exact_text(cx, blob, text.as_deref(), *size).await?.map_err(|why| {
-        let (line, problem) = match why {
-            EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
-            _ => (None, "it is too large"),
-        };
-        CatalogError { line, problem: problem.to_owned() }
-    });
+    let known = match store::load_key(cx.world, CatalogCache).await {
+        Ok(Some(known)) if known.blob == *blob && is_whole(cx, &known) => Some(known),
+        _ => None,
+    };
+    let is_fresh = known.as_ref().is_some_and(|known| known.at <= now && now.since(known.at).saturating_mul(2) < age);
+    let text = match known.filter(|_| is_fresh) {
+        Some(known) => Ok(known.text),
+        None => exact_text(cx, blob, text.as_deref(), *size).await?.map_err(not_text),
+    };
+    let read = text.and_then(|text| Ok((Catalog::read(path, &text)?, text)));
     // What was read is announced, also if this request stops here.
-    let found = FoundCatalog { blob: Some(blob), text: text.as_deref().map_err(CatalogError::clone) };
-    changed::compare(cx, &found).await;
-    let text = text.map_err(|error| broken_catalog(cx, error))?;
-    let cached = CachedCatalog { at: now, blob: blob.clone(), text };
+    let found = match &read {
+        Ok((catalog, _)) => FoundCatalog::Whole(blob, catalog),
+        Err(error) => FoundCatalog::Broken(blob, error),
+    };
+    changed::compare(cx, found).await;
+    let (catalog, text) = read.map_err(|error| Refusal::BrokenCatalog { path: path.clone(), error })?;
     // First: a reader of the cached catalog relies on `managed` being saved, too.
-    note_managed(cx, &cached.text, viewer, begun).await?;
-    // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
-    match within(cx.world, limits::CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
-        Some(saved) => saved?,
-        None => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
+    note_managed(cx, &catalog, viewer, begun).await?;
+    if !is_fresh {
+        let cached = CachedCatalog { at: now, blob: blob.clone(), text };
+        // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
+        match within(cx.world, limits::CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
+            Some(saved) => saved?,
+            None => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
+        }
     }
-    Ok(cached)
+    Ok((blob.clone(), catalog))
+}
+
+fn not_text(why: EditRefusal) -> CatalogError {
+    let (line, problem) = match why {
+        EditRefusal::NotUtf8 { line } => (Some(line), "it is not UTF-8"),
+        _ => (None, "it is too large"),
+    };
+    CatalogError { line, problem: problem.to_owned() }
 }
 
 /// Saves which files belong to which target, and who the bot is, for the relay, which asks GitHub nothing.
 async fn note_managed<W: World>(
     cx: &Context<'_, W>,
-    text: &str,
+    catalog: &Catalog,
     viewer: &GitHubLogin,
     read: Timestamp,
 ) -> Result<(), StoreError> {
-    let Ok(catalog) = Catalog::parse(text) else { return Ok(()) };
-    let managed = Managed::of(&catalog, viewer.clone(), read);
     let known = match store::load_key(cx.world, ManagedFiles).await {
         Err(error) if !error.is_unreadable() => return Err(error),
         known => known.ok().flatten(),
     };
+    let managed = Managed::of(catalog, known.as_ref(), viewer.clone(), read);
     let is_same = known.as_ref().is_some_and(|known| Managed { at: read, ..known.clone() } == managed);
     if is_same && known.is_some_and(|known| read.since(known.at) < limits::MANAGED_AGAIN) {
         return Ok(());
@@ -127,10 +131,6 @@ async fn note_managed<W: World>(
         let _ = store::wake(cx.world).await;
     }
     Ok(())
-}
-
-fn broken_catalog<W: World>(cx: &Context<'_, W>, error: CatalogError) -> Refusal {
-    Refusal::BrokenCatalog { path: cx.settings.catalog_path.clone(), error }
 }
 
 /// The exact bytes of a blob as text: as the query gave them, or raw where GitHub changed them on the way.

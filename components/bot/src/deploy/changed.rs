@@ -23,28 +23,28 @@ use store::{CatalogPushed, CatalogTold, Lease, Speech, StoreError, Urgency};
 const LEASE: &str = "catalog-told";
 
 /// Compares what was found on the branch. A failure keeps nobody from deploying: the next reader compares.
-pub(super) async fn compare<W: World>(cx: &Context<'_, W>, found: &FoundCatalog<'_>) {
+pub(super) async fn compare<W: World>(cx: &Context<'_, W>, found: FoundCatalog<'_>) {
     let too_long = Err(StoreError::Failed("it took too long"));
     if let Err(error) = within(cx.world, limits::CACHE_LIMIT, try_compare(cx, found)).await.unwrap_or(too_long) {
         cx.world.log(Line::error("catalog_not_compared").of(cx.id).with("cause", error.why()));
     }
 }
 
-async fn try_compare<W: World>(cx: &Context<'_, W>, found: &FoundCatalog<'_>) -> Result<(), StoreError> {
+async fn try_compare<W: World>(cx: &Context<'_, W>, found: FoundCatalog<'_>) -> Result<(), StoreError> {
     let world = cx.world;
-    if told(world).await?.is_some_and(|told| told.knows(found)) {
+    if told(world).await?.is_some_and(|told| told.knows(&found)) {
         return Ok(());
     }
     under_lease(world, LEASE, async |lease: &Lease<'_, W>| {
         let pushes = pushes(world).await?;
         let Some(mut known) = told(world).await? else {
             world.log(Line::new("catalog_first_seen").of(cx.id));
-            return save(world, lease, &ToldCatalog::first(found, &pushes)).await;
+            return save(world, lease, &ToldCatalog::first(&found, &pushes)).await;
         };
-        if known.knows(found) {
+        if known.knows(&found) {
             return Ok(());
         }
-        if let Some(change) = known.compare(found, &pushes, world.now()) {
+        if let Some(change) = known.compare(&found, &pushes, world.now()) {
             let who: Vec<&str> = change.pushes.iter().map(|push| push.who.as_str()).collect();
             let line = Line::new("catalog_changed").of(cx.id).with("pushed_by", who.join(" "));
             world.log(line.with_json("news", &change.news));

@@ -78,6 +78,7 @@ pub(crate) async fn readable<W: World>(
     if may_read(cx, by, &catalog).await? {
         return Ok(catalog);
     }
+    catalog.out_of_service.clear();
     let members = Members::default();
     for app in catalog.apps.values_mut() {
         let mut readable = BTreeMap::new();

@@ -3,9 +3,10 @@
 //! The catalog as people know it is kept as a whole, so a change shows whichever way it came: no push has to be
 //! heard of for that. Who pushed is what a webhook said, and no more than a hint.
 //!
-//! Easy to miss: a broken version is told, too, and what comes after it is compared with the last one that was whole.
+//! Easy to miss: a broken version is told, too, and what comes after it is compared with the last one that was whole. The
+//! same holds for an app that was out of service.
 
-use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, People};
+use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, OutOfService, People};
 use crate::application::SyncBy;
 use crate::image::VerifyRunning;
 use crate::names::{ArgoApplication, BlobSha, CommitSha};
@@ -67,7 +68,8 @@ impl CatalogPushes {
 pub struct Difference {
     /// The app or target; none: the catalog as a whole.
     pub of: Option<String>,
-    /// The key in the catalog; `app`: the app came or went, with its image and who may deploy it.
+    /// The key in the catalog; `app`: the app came or went, with its image and who may deploy it; [`OUT`]: it went out of
+    /// service, and why, or is back.
     pub key: String,
     /// As the catalog writes it. None: it was not there, or as it is by default.
     pub was: Option<String>,
@@ -100,12 +102,21 @@ pub struct CatalogChange {
 }
 
 /// The catalog as it is found on the branch.
-#[derive(Clone, Debug)]
-pub struct FoundCatalog<'f> {
-    /// `None`: there is none.
-    pub blob: Option<&'f BlobSha>,
-    /// Its text, or why it cannot be read.
-    pub text: Result<&'f str, CatalogError>,
+#[derive(Clone, Copy, Debug)]
+pub enum FoundCatalog<'f> {
+    /// There is none.
+    Gone,
+    Broken(&'f BlobSha, &'f CatalogError),
+    Whole(&'f BlobSha, &'f Catalog),
+}
+
+impl FoundCatalog<'_> {
+    fn blob(&self) -> Option<&BlobSha> {
+        match self {
+            Self::Gone => None,
+            Self::Broken(blob, _) | Self::Whole(blob, _) => Some(blob),
+        }
+    }
 }
 
 /// `catalog-told`: the catalog as people know it, and what they are still to be told. slack-command writes it, under the
@@ -114,8 +125,8 @@ pub struct FoundCatalog<'f> {
 pub struct ToldCatalog {
     /// The version that was compared last; none: there was no catalog.
     pub blob: Option<BlobSha>,
-    /// The last version that was whole.
-    text: String,
+    /// What counts of the last version that was whole. Of an app that is out of service: when the app was whole.
+    values: Vec<(String, Option<String>, String)>,
     /// The newest push that was looked after.
     pub heard: Option<Timestamp>,
     /// Oldest first.
@@ -129,13 +140,16 @@ pub struct ToldCatalog {
 impl ToldCatalog {
     /// The first version that is seen. There is nothing to compare with.
     pub fn first(found: &FoundCatalog<'_>, pushes: &CatalogPushes) -> Self {
-        let text = found.text.as_ref().map_or_else(|_| String::new(), |text| (*text).to_owned());
-        Self { blob: found.blob.cloned(), text, heard: pushes.newest(), ..Self::default() }
+        let values = match found {
+            FoundCatalog::Whole(_, catalog) => stored(values(catalog)),
+            _ => Vec::new(),
+        };
+        Self { blob: found.blob().cloned(), values, heard: pushes.newest(), ..Self::default() }
     }
 
     /// Whether this is the version that was compared last.
     pub fn knows(&self, found: &FoundCatalog<'_>) -> bool {
-        self.blob.as_ref() == found.blob
+        self.blob.as_ref() == found.blob()
     }
 
     /// Compares with what is found now, and returns what changed. `None`: nothing of what counts.
@@ -149,27 +163,22 @@ impl ToldCatalog {
             return None;
         }
         let news = self.news(found);
-        self.blob = found.blob.cloned();
+        self.blob = found.blob().cloned();
         let pushed = pushes.since(self.heard);
         self.heard = pushes.newest().or(self.heard);
         news.map(|news| CatalogChange { at: now, news, pushes: pushed })
     }
 
     fn news(&mut self, found: &FoundCatalog<'_>) -> Option<News> {
-        if found.blob.is_none() {
-            return Some(News::Gone);
-        }
-        let text = match &found.text {
-            Ok(text) => *text,
-            Err(error) => return Some(News::Broken(error.clone())),
+        let catalog = match found {
+            FoundCatalog::Gone => return Some(News::Gone),
+            FoundCatalog::Broken(_, error) => return Some(News::Broken((*error).clone())),
+            FoundCatalog::Whole(_, catalog) => catalog,
         };
-        let catalog = match Catalog::parse(text) {
-            Ok(catalog) => catalog,
-            Err(error) => return Some(News::Broken(error)),
-        };
-        let before = Catalog::parse(&self.text).ok();
-        text.clone_into(&mut self.text);
-        let mut all = differences(before.as_ref(), &catalog);
+        let (was, mut is) = (known(&self.values), values(catalog));
+        keep(&was, &mut is, catalog);
+        let mut all = differences(&was, &is);
+        self.values = stored(is);
         let more = u32::try_from(all.len().saturating_sub(MOST)).unwrap_or(u32::MAX);
         all.truncate(MOST);
         (!all.is_empty()).then_some(News::Differs { all, more })
@@ -200,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "allow",
     "owners",
     "readers",
@@ -225,26 +234,67 @@ const KEYS: [&str; 25] = [
     "watch",
     "deadline",
     "degraded_grace",
+    OUT,
     "app",
 ];
 
 /// Values by the place of the key in [`KEYS`], and what they are of. What is as by default is not there.
 type Values = BTreeMap<(usize, Option<String>), String>;
 
-/// What differs. `before`: none, if it is not known.
-fn differences(before: Option<&Catalog>, now: &Catalog) -> Vec<Difference> {
-    let is_app = |catalog: &Catalog, name: &str| catalog.apps.keys().any(|app| app.as_str() == name);
-    let is_in_both = |name: &str| before.is_some_and(|before| is_app(before, name)) && is_app(now, name);
-    let (was, is) = (before.map(values).unwrap_or_default(), values(now));
+/// What is out of service, of what is not in the catalog itself.
+pub const OUT: &str = "out of service";
+
+fn place(key: &str) -> usize {
+    KEYS.iter().position(|known| *known == key).unwrap_or(KEYS.len())
+}
+
+fn stored(values: Values) -> Vec<(String, Option<String>, String)> {
+    let key = |place: usize| KEYS.get(place).copied().unwrap_or_default().to_owned();
+    values.into_iter().map(|((place, of), value)| (key(place), of, value)).collect()
+}
+
+fn known(stored: &[(String, Option<String>, String)]) -> Values {
+    stored.iter().map(|(key, of, value)| ((place(key), of.clone()), value.clone())).collect()
+}
+
+/// The app that a value is of.
+fn app_of(of: &str) -> &str {
+    of.split('@').next().unwrap_or_default()
+}
+
+/// An app that is out of service is known as it was before, so that what is mended is compared with what was whole.
+fn keep(was: &Values, is: &mut Values, catalog: &Catalog) {
+    let is_out = |of: &str| {
+        let app = app_of(of);
+        !catalog.apps.keys().any(|whole| whole.as_str() == app)
+            && catalog.out_of_service.iter().any(|one| one.app.as_deref() == Some(app))
+    };
+    for ((place, of), value) in was {
+        if *place != self::place(OUT) && of.as_deref().is_some_and(is_out) {
+            is.insert((*place, of.clone()), value.clone());
+        }
+    }
+}
+
+/// What differs.
+fn differences(was: &Values, is: &Values) -> Vec<Difference> {
+    let has_app = |values: &Values, app: &str| values.contains_key(&(place("app"), Some(app.to_owned())));
+    let is_in_both = |app: &str| has_app(was, app) && has_app(is, app);
     let places: BTreeSet<_> = was.keys().chain(is.keys()).collect();
     let differs = places.into_iter().filter_map(|place| {
         let (key, of) = (KEYS.get(place.0).copied().unwrap_or_default(), place.1.clone());
-        let app = of.as_deref().and_then(|of| of.split('@').next());
-        let (was, is) = (was.get(place), is.get(place));
-        // Of an app in both versions the keys count, of another one the app.
-        if was == is || app.is_some_and(|app| is_in_both(app) == (key == "app")) {
+        let app = of.as_deref().map(app_of);
+        let (before, now) = (was.get(place), is.get(place));
+        // Of an app in both versions the keys count, of another one the app. Of one that is out of service, the mistake does
+        // not matter: its line changes with everything above.
+        let is_same = match key {
+            OUT => before.is_some() == now.is_some() || (now.is_none() && !app.is_some_and(|app| has_app(is, app))),
+            _ => before == now || app.is_some_and(|app| is_in_both(app) == (key == "app")),
+        };
+        if is_same {
             return None;
         }
+        let (was, is) = (before, now);
         let (was, is) = shortened(was.map(String::as_str), is.map(String::as_str));
         Some(Difference { of, key: key.to_owned(), was, is })
     });
@@ -254,14 +304,24 @@ fn differences(before: Option<&Catalog>, now: &Catalog) -> Vec<Difference> {
 fn values(catalog: &Catalog) -> Values {
     let mut values = Values::new();
     let mut add = |of: Option<&str>, key: &str, value: String| {
-        let place = KEYS.iter().position(|known| *known == key).unwrap_or(KEYS.len());
         if !value.is_empty() {
-            values.insert((place, of.map(str::to_owned)), value);
+            values.insert((place(key), of.map(str::to_owned)), value);
         }
     };
     add(None, "owners", people(&catalog.owners));
     if catalog.readers != Allow::Anyone {
         add(None, "readers", allowed(&catalog.readers));
+    }
+    for OutOfService { app, path, error } in &catalog.out_of_service {
+        let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
+        let is_whole = |name: &str| catalog.apps.keys().any(|whole| whole.as_str() == name);
+        let of = match app {
+            Some(app) if !is_whole(app) => app.clone(),
+            // Another entry has the name.
+            Some(app) => format!("{app} of {path}"),
+            None => path.to_string(),
+        };
+        add(Some(&of), OUT, format!("{path}{line}: {}", error.problem));
     }
     for app in catalog.apps.values() {
         let of = Some(app.name.as_str());
@@ -411,14 +471,63 @@ apps:
         all.iter().map(line).chain((*more > 0).then(|| format!("{more} more"))).collect()
     }
 
-    fn found<'f>(blob: Option<&'f BlobSha>, text: &'f str) -> FoundCatalog<'f> {
-        FoundCatalog { blob, text: Ok(text) }
+    /// Told of the first version.
+    fn first(text: &str, pushes: &CatalogPushes) -> ToldCatalog {
+        ToldCatalog::first(&FoundCatalog::Whole(&blob('a'), &Catalog::parse(text).unwrap()), pushes)
+    }
+
+    /// Then that version is found.
+    fn then(
+        told: &mut ToldCatalog,
+        blob: &BlobSha,
+        text: &str,
+        pushes: &CatalogPushes,
+        now: Timestamp,
+    ) -> Option<CatalogChange> {
+        match &Catalog::parse(text) {
+            Ok(catalog) => told.compare(&FoundCatalog::Whole(blob, catalog), pushes, now),
+            Err(error) => told.compare(&FoundCatalog::Broken(blob, error), pushes, now),
+        }
     }
 
     fn change(new: &str) -> Option<CatalogChange> {
-        let (old, now) = (blob('a'), blob('b'));
-        let mut told = ToldCatalog::first(&found(Some(&old), OLD), &CatalogPushes::default());
-        told.compare(&found(Some(&now), new), &CatalogPushes::default(), at(1))
+        let none = CatalogPushes::default();
+        then(&mut first(OLD, &none), &blob('b'), new, &none, at(1))
+    }
+
+    #[test]
+    fn an_app_that_goes_out_of_service_is_told_and_what_is_mended_is_compared_with_what_was_whole() {
+        let none = CatalogPushes::default();
+        let mut told = first(OLD, &none);
+        let mut next = |n: char, text: &str| {
+            then(&mut told, &blob(n), text, &none, at(1)).map_or_else(String::new, |change| shown(&change.news))
+        };
+        let broken = OLD.replace("{ users: [U2, U1] }", "anybody");
+        insta::assert_snapshot!(next('b', &broken), @r#"checkout out of service: None -> Some("deploy-bot.yaml on line 7: `allow` is the word `anyone`, or a map of `users`, `groups` and `channels`")"#);
+        assert_eq!(next('c', &broken.replace("owners", "# One line more.\nowners")), "", "no news");
+        // Meanwhile another one changes, and one comes that was never whole.
+        let more = broken.replace("allow: anyone }", "allow: { users: [U7] } }") + "  cart: { repo: acme }\n";
+        insta::assert_snapshot!(next('d', &more), @r#"
+        search allow: Some("anyone") -> Some("users U7")
+        cart out of service: None -> Some("deploy-bot.yaml on line 12: `repo`: `acme` is not a valid repository (owner/name)")
+        "#);
+        // Mended, with less of a gate than before it broke.
+        let mended = OLD.replace("checks: required, ", "").replace("allow: anyone }", "allow: { users: [U7] } }");
+        insta::assert_snapshot!(next('e', &mended), @r#"
+        checkout@production checks: Some("required") -> None
+        checkout out of service: Some("deploy-bot.yaml on line 7: `allow` is the word `anyone`, or a map of `users`, `groups` and `channels`") -> None
+        "#);
+        let mut told = first(&broken, &none);
+        let whole = then(&mut told, &blob('b'), OLD, &none, at(1)).unwrap();
+        insta::assert_snapshot!(shown(&whole.news), @r#"
+        checkout out of service: Some("deploy-bot.yaml on line 7: `allow` is the word `anyone`, or a map of `users`, `groups` and `channels`") -> None
+        checkout app: None -> Some("ghcr.io/acme/checkout for users U1, U2")
+        "#);
+        let gone = OLD.replace("  search:", "  find:");
+        insta::assert_snapshot!(shown(&then(&mut told, &blob('c'), &gone, &none, at(1)).unwrap().news), @r#"
+        find app: None -> Some("ghcr.io/acme/search for anyone")
+        search app: Some("ghcr.io/acme/search for anyone") -> None
+        "#);
     }
 
     #[test]
@@ -453,9 +562,8 @@ apps:
             let users: Vec<String> = (100..199).map(|n| format!("U{n}")).collect();
             OLD.replace("[U2, U1]", &format!("[{}, {last}]", users.join(", ")))
         };
-        let (a, b) = (blob('a'), blob('b'));
-        let mut told = ToldCatalog::first(&found(Some(&a), &long("U998")), &CatalogPushes::default());
-        let news = told.compare(&found(Some(&b), &long("U999")), &CatalogPushes::default(), at(1)).unwrap().news;
+        let none = CatalogPushes::default();
+        let news = then(&mut first(&long("U998"), &none), &blob('b'), &long("U999"), &none, at(1)).unwrap().news;
         let shown = shown(&news);
         assert!(shown.contains("U998\")") && shown.contains("U999\")") && shown.len() < 300, "{shown}");
     }
@@ -464,18 +572,17 @@ apps:
     fn a_broken_version_is_told_and_the_next_one_compared_with_the_last_whole_one() {
         let blobs: Vec<BlobSha> = ('a'..='f').map(blob).collect();
         let none = CatalogPushes::default();
-        let mut told = ToldCatalog::first(&found(Some(&blobs[0]), OLD), &none);
-        let broken = told.compare(&found(Some(&blobs[1]), "apps: { x: 1 }"), &none, at(1)).unwrap();
-        assert!(matches!(&broken.news, News::Broken(error) if error.line == Some(1)), "{broken:?}");
+        let mut told = first(OLD, &none);
+        let broken = then(&mut told, &blobs[1], "apps: [", &none, at(1)).unwrap();
+        assert!(matches!(&broken.news, News::Broken(error) if error.line.is_some()), "{broken:?}");
         let unread = CatalogError { line: None, problem: "it is too large".to_owned() };
-        let found_unread = FoundCatalog { blob: Some(&blobs[2]), text: Err(unread.clone()) };
-        assert_eq!(told.compare(&found_unread, &none, at(1)).unwrap().news, News::Broken(unread));
-        let nothing = FoundCatalog { blob: None, text: Ok("") };
-        assert_eq!(told.compare(&nothing, &none, at(2)).unwrap().news, News::Gone);
-        assert_eq!(told.compare(&nothing, &none, at(2)), None);
-        assert_eq!(told.compare(&found(Some(&blobs[3]), OLD), &none, at(3)), None, "as it was");
+        let found_unread = FoundCatalog::Broken(&blobs[2], &unread);
+        assert_eq!(told.compare(&found_unread, &none, at(1)).unwrap().news, News::Broken(unread.clone()));
+        assert_eq!(told.compare(&FoundCatalog::Gone, &none, at(2)).unwrap().news, News::Gone);
+        assert_eq!(told.compare(&FoundCatalog::Gone, &none, at(2)), None);
+        assert_eq!(then(&mut told, &blobs[3], OLD, &none, at(3)), None, "as it was");
         let widened = OLD.replace("{ users: [U2, U1] }", "anyone");
-        let change = told.compare(&found(Some(&blobs[4]), &widened), &none, at(4)).unwrap();
+        let change = then(&mut told, &blobs[4], &widened, &none, at(4)).unwrap();
         assert!(shown(&change.news).contains("anyone"), "{change:?}");
     }
 
@@ -488,17 +595,16 @@ apps:
             after: None,
             rewrites: false,
         };
-        let (a, b, c) = (blob('a'), blob('b'), blob('c'));
         let mut pushes = CatalogPushes::default();
         pushes.add(push(1, "carol"));
-        let mut told = ToldCatalog::first(&found(Some(&a), OLD), &pushes);
+        let mut told = first(OLD, &pushes);
         pushes.add(push(2, "mallory"));
         pushes.add(push(3, "eve"));
         let who =
             |change: Option<CatalogChange>| change.unwrap().pushes.into_iter().map(|push| push.who).collect::<Vec<_>>();
         let anyone = OLD.replace("{ users: [U2, U1] }", "anyone");
-        assert_eq!(who(told.compare(&found(Some(&b), &anyone), &pushes, at(4))), ["mallory", "eve"]);
-        assert_eq!(who(told.compare(&found(Some(&c), OLD), &pushes, at(5))), [""; 0]);
+        assert_eq!(who(then(&mut told, &blob('b'), &anyone, &pushes, at(4))), ["mallory", "eve"]);
+        assert_eq!(who(then(&mut told, &blob('c'), OLD, &pushes, at(5))), [""; 0]);
         for n in 10..30 {
             pushes.add(push(n, "bob"));
         }

@@ -9,7 +9,7 @@ use super::fields::{
 };
 use super::gates::{self, Allow, Gates};
 use super::people::{People, read_owners};
-use super::{App, Catalog, CatalogError, Environment, LONGEST, yaml};
+use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, Target};
@@ -20,7 +20,7 @@ use crate::values::TagPath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
+pub(super) fn catalog(path: &FilePath, text: &str) -> Result<Catalog, CatalogError> {
     if text.len() > LONGEST {
         return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
     }
@@ -33,16 +33,27 @@ pub(super) fn catalog(text: &str) -> Result<Catalog, CatalogError> {
     let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
     let list = root.as_ref().and_then(|root| root.get("apps"));
     let mut claims = Claims::default();
-    let mut apps = BTreeMap::new();
+    let (mut apps, mut out_of_service) = (BTreeMap::new(), Vec::new());
     for entry in list.map(map_of).transpose()?.unwrap_or_default() {
-        let app = read_app(entry, &owners, &mut claims)?;
-        apps.insert(app.name.clone(), app);
+        match read_app(entry, &owners, &claims) {
+            Ok((app, taken)) => {
+                claims.add(taken);
+                apps.insert(app.name.clone(), app);
+            }
+            Err(error) => {
+                let app = Some(entry.key.chars().take(LONGEST_NAME).collect());
+                out_of_service.push(OutOfService { app, path: path.clone(), error });
+            }
+        }
     }
-    if apps.is_empty() {
+    if apps.is_empty() && out_of_service.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps, owners, readers: readers.unwrap_or(Allow::Anyone) })
+    Ok(Catalog { apps, out_of_service, owners, readers: readers.unwrap_or(Allow::Anyone) })
 }
+
+/// As much of the name of an app as is shown, in characters.
+const LONGEST_NAME: usize = 64;
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
 const ENVIRONMENT_KEYS: [&str; 11] = [
@@ -67,11 +78,24 @@ struct Claims {
 }
 
 impl Claims {
+    /// What an app has taken counts once the whole app is read: an app out of service takes nothing from others.
+    fn add(&mut self, taken: Self) {
+        self.applications.extend(taken.applications);
+        self.places.extend(taken.places);
+    }
+
     /// Several targets may run in one application, but not by oversight: two environments that name none would.
-    fn share(&mut self, target: &Target, fields: &Fields<'_>, argocd: &ArgoApplication) -> Result<(), CatalogError> {
+    /// `before`: what belongs to the apps above.
+    fn share(
+        &mut self,
+        before: &Self,
+        target: &Target,
+        fields: &Fields<'_>,
+        argocd: &ArgoApplication,
+    ) -> Result<(), CatalogError> {
         let ArgoApplication { name, namespace, project } = argocd;
         let key = (namespace.clone(), name.clone());
-        let Some((other, theirs)) = self.applications.get(&key) else {
+        let Some((other, theirs)) = before.applications.get(&key).or_else(|| self.applications.get(&key)) else {
             self.applications.insert(key, (target.clone(), project.clone()));
             return Ok(());
         };
@@ -90,7 +114,13 @@ impl Claims {
         Ok(())
     }
 
-    fn claim(&mut self, target: &Target, line: usize, environment: &Environment) -> Result<(), CatalogError> {
+    fn claim(
+        &mut self,
+        before: &Self,
+        target: &Target,
+        line: usize,
+        environment: &Environment,
+    ) -> Result<(), CatalogError> {
         let Environment { files, tag_at, digest_at, .. } = environment;
         for (key, list) in [("tag_at", tag_at), ("digest_at", digest_at)] {
             let mut seen = BTreeSet::new();
@@ -101,19 +131,22 @@ impl Claims {
         let places = files.iter().flat_map(|file| tag_at.iter().chain(digest_at).map(move |place| (file, place)));
         for (file, place) in places {
             // A whole image is in both of a target's lists.
-            if let Some(other) = self.places.insert((file.clone(), place.clone()), target.clone())
-                && other != *target
+            let key = (file.clone(), place.clone());
+            if let Some(other) = before.places.get(&key).or_else(|| self.places.get(&key))
+                && other != target
             {
                 let problem =
                     format!("`{other}` and `{target}` have their tag in the same place, `{place}` in `{file}`");
                 return Err(error(line, problem));
             }
+            self.places.insert(key, target.clone());
         }
         Ok(())
     }
 }
 
-fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, CatalogError> {
+/// Returns what the app takes, too.
+fn read_app(entry: &Entry, owners: &People, before: &Claims) -> Result<(App, Claims), CatalogError> {
     let app = key_name(entry, AppName::parse)?;
     let environment_keys = [&ENVIRONMENT_KEYS[..], gates::KEYS].concat();
     let keys = [&["repo", "image", "tag", "paths", "environments"][..], &environment_keys].concat();
@@ -126,14 +159,14 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
     };
     let paths = fields.get_or("paths", read_parts, &Vec::new())?;
     let common = Common { owners: owners.clone(), ..Common::default() };
-    let mut environments = BTreeMap::new();
+    let (mut environments, mut claims) = (BTreeMap::new(), Claims::default());
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
         let environment = read_environment(&target, fields, common)?;
         for application in environment.applications.named() {
-            claims.share(&target, fields, application)?;
+            claims.share(before, &target, fields, application)?;
         }
-        claims.claim(&target, fields.line, &environment)?;
+        claims.claim(before, &target, fields.line, &environment)?;
         environments.insert(target.environment, environment);
         Ok(())
     };
@@ -160,7 +193,7 @@ fn read_app(entry: &Entry, owners: &People, claims: &mut Claims) -> Result<App, 
             }
         }
     }
-    Ok(App { name: app, repo, image, tag_rule, paths, environments })
+    Ok((App { name: app, repo, image, tag_rule, paths, environments }, claims))
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {

@@ -109,10 +109,56 @@ fn the_long_form_says_once_what_environments_share() {
     "#);
 }
 
+/// The first mistake, of the whole or of an app.
 pub(super) fn wrong(text: &str) -> String {
-    match Catalog::parse(text).unwrap_err() {
+    let error = match Catalog::parse(text) {
+        Ok(catalog) => catalog.out_of_service.into_iter().next().expect("a mistake").error,
+        Err(error) => error,
+    };
+    match error {
         CatalogError { line: Some(line), problem } => format!("line {line}: {problem}"),
         CatalogError { line: None, problem } => problem,
+    }
+}
+
+#[test]
+fn an_entry_with_a_mistake_takes_only_its_own_app_out_of_service() {
+    let broken = "
+owners: { users: [U1] }
+apps:
+  one: { repo: acme/one, image: one, allow: anyone }
+  two: { repo: acme/two, image: two, allow: anyone, alow: anyone }
+  three: { repo: acme/three, image: three, values: one/values.yaml, approvals: { count: 1, users: [U2] } }
+  four: { repo: acme/four, image: four, argocd: { application: one, project: money } }
+  Five: { repo: acme/five, image: five }
+  six: { repo: acme/six, image: six, values: two/values.yaml, argocd: { application: three } }
+  seven:
+    repo: acme/seven
+    image: seven
+    environments:
+      a: { values: seven/a.yaml, argocd: { application: seven-a } }
+      b: { values: one/values.yaml, argocd: { application: seven-b } }
+  eight: { repo: acme/eight, image: eight, values: seven/a.yaml }
+";
+    let catalog = Catalog::parse(broken).unwrap();
+    let whole: Vec<&str> = catalog.apps.keys().map(AppName::as_str).collect();
+    assert_eq!(whole, ["eight", "one", "six"], "what is out of service takes no place from others");
+    let out = |name: &str| match catalog.find(name, None) {
+        Err(Refusal::BrokenApp { app, path, error }) => format!("{app}: {path} {:?} {}", error.line, error.problem),
+        other => panic!("{other:?}"),
+    };
+    let all = ["two", "three", "four", "Five", "seven"].map(out);
+    insta::assert_snapshot!(all.join("\n"), @"
+    two: deploy-bot.yaml Some(5) `two` cannot have `alow`: did you mean `allow`?
+    three: deploy-bot.yaml Some(6) `one` and `three` have their tag in the same place, `image.tag` in `one/values.yaml`
+    four: deploy-bot.yaml Some(7) `one` and `four` name the Argo CD application `one` in different projects, `default` and `money`
+    Five: deploy-bot.yaml Some(8) `Five` is not a valid app name (a-z, 0-9, '-', '_', '.')
+    seven: deploy-bot.yaml Some(15) `one` and `seven@b` have their tag in the same place, `image.tag` in `one/values.yaml`
+    ");
+    assert_eq!(catalog.out_of_service.len(), all.len());
+    // What concerns the whole is an error of the whole.
+    for whole in ["owners: { users: [x] }", "readers: 1", "freeze: []", "apps: {}", "["] {
+        assert!(Catalog::parse(&broken.replace("owners: { users: [U1] }", whole)).is_err(), "{whole}");
     }
 }
 

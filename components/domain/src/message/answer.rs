@@ -6,7 +6,7 @@ use super::button::{self, Button};
 use super::deployment::{approved_by, wants_override};
 use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, OutOfService};
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{End, Facts, GitOpsBranch, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
@@ -240,7 +240,9 @@ fn not_deployed(facts: &Facts) -> Option<String> {
 
 /// `apps`: the catalog in short, and what is odd in Argo CD.
 pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops: &GitOpsBranch) -> Message {
-    let mut lines = Vec::new();
+    let of = |one: &OutOfService| one.app.as_ref().map(|app| format!("*{}*", words(app, SHORT))).unwrap_or_default();
+    let out = catalog.out_of_service.iter().map(|one| sentence::out_of_service(&of(one), &one.path, &one.error));
+    let mut lines: Vec<String> = out.map(|line| format!(":x: {line}")).collect();
     for app in catalog.apps.values() {
         let environments: Vec<String> = app
             .environments

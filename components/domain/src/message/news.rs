@@ -2,7 +2,7 @@
 
 use super::blocks::{Message, SUMMARY, context, section};
 use super::text::{LONG, SHORT, clip, code, cut, escape, link, some, words};
-use crate::catalog::{CatalogChange, CatalogPusher, Difference, News};
+use crate::catalog::{CatalogChange, CatalogPusher, Difference, News, OUT};
 use crate::names::{BranchName, FilePath, RepoName};
 use serde_json::Value;
 
@@ -80,6 +80,8 @@ fn line(one: &Difference) -> String {
     let Difference { of, key, was, is } = one;
     let of = of.as_ref().map(|of| format!("*{}* ", words(of, SHORT))).unwrap_or_default();
     match (key.as_str(), was, is) {
+        (OUT, _, Some(is)) => format!("• {of}is out of service: {}", escape(&clip(is, LONG))),
+        (OUT, _, None) => format!("• {of}is back in service"),
         ("app", None, Some(is)) => format!("• {of}is new: {}", code(is)),
         ("app", _, _) => format!("• {of}is gone"),
         (key, was, is) => {
@@ -127,6 +129,8 @@ mod tests {
             one(Some("cart"), "app", None, Some("docker.io/acme/cart for anyone")),
             one(Some("search"), "app", Some("ghcr.io/acme/search for anyone"), None),
             one(Some("x"), "image", Some("a"), Some("b")),
+            one(Some("y"), OUT, None, Some("deploy-bot.yaml on line 7: `y` cannot have `<!channel>`")),
+            one(Some("z"), OUT, Some("deploy-bot.yaml: why"), None),
         ];
         insta::assert_snapshot!(shown(News::Differs { all, more: 3 }, &[push("mallory", false)]), @"
         :warning: `deploy-bot.yaml` changed. mallory pushed it, as GitHub told me.
@@ -137,6 +141,8 @@ mod tests {
         • *cart* is new: `docker.io/acme/cart for anyone`
         • *search* is gone
         • *x* `image`: `a` → `b`
+        • *y* is out of service: deploy-bot.yaml on line 7: `y` cannot have `&lt;!channel&gt;`
+        • *z* is back in service
         … and 3 more that are not listed.
         ");
     }

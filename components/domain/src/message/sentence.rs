@@ -8,8 +8,8 @@ use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::ChecksState;
 use crate::image::{Digest, Tag};
-use crate::names::GitHubLogin;
-use crate::refusal::{MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
+use crate::names::{FilePath, GitHubLogin};
+use crate::refusal::{CatalogError, MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 
 /// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
@@ -53,6 +53,23 @@ fn capital(text: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// What is wrong with a file of the catalog.
+pub(super) fn mistake(path: &FilePath, error: &CatalogError) -> String {
+    let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
+    let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
+    match problem.is_empty() {
+        true => format!("{} has a mistake{line}.", code(path)),
+        false => {
+            format!("{} has a mistake{line}: {problem}{}", code(path), if problem.ends_with('?') { "" } else { "." })
+        }
+    }
+}
+
+/// The same, and which app cannot be deployed for that.
+pub(super) fn out_of_service(app: &str, path: &FilePath, error: &CatalogError) -> String {
+    format!("{app} is out of service: {}", mistake(path, error))
+}
+
 /// What is in the way.
 #[expect(clippy::too_many_lines, reason = "a table: one entry for each refusal")]
 pub(super) fn problem(refusal: &Refusal) -> String {
@@ -75,12 +92,8 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         }
         Refusal::NotReader => "you aren't allowed to ask that.".to_owned(),
         Refusal::OtherWorkspace => "I work for another Slack workspace.".to_owned(),
-        Refusal::BrokenCatalog { path, error } => {
-            let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
-            let problem = escape(clip(&error.problem, LONG).trim_end_matches('.'));
-            let stop = if problem.ends_with('?') { "" } else { "." };
-            format!("{} has a mistake{line}: {problem}{stop}", code(path))
-        }
+        Refusal::BrokenCatalog { path, error } => mistake(path, error),
+        Refusal::BrokenApp { app, path, error } => out_of_service(&code(app), path, error),
         Refusal::NoCatalog { path, repo, branch } => {
             format!("there is no {} on {} of {repo}.", code(path), code(branch))
         }
@@ -317,7 +330,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         }
         Refusal::NotReader => "Ask whoever looks after `deploy-bot.yaml` to add you to its `readers`.",
         Refusal::OtherWorkspace => "Ask your Slack admins which bot deploys here.",
-        Refusal::BrokenCatalog { .. } => "Fix it in Git, then try again.",
+        Refusal::BrokenCatalog { .. } | Refusal::BrokenApp { .. } => "Fix it in Git, then try again.",
         Refusal::NoCatalog { .. } => "Add it there, then try again.",
         Refusal::OtherRepository { .. } => "Check the app and the link.",
         Refusal::NoSuchPullRequest { number, .. } => {

@@ -87,6 +87,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NotReader => "not a reader",
         Refusal::OtherWorkspace => "other workspace",
         Refusal::BrokenCatalog { .. } => "broken catalog",
+        Refusal::BrokenApp { .. } => "out of service",
         Refusal::NoCatalog { .. } => "no catalog",
         Refusal::OtherRepository { .. } => "other repository",
         Refusal::NoSuchPullRequest { .. } => "no such pull request",
@@ -140,7 +141,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 52, "one of each");
+    assert_eq!(names.len(), 53, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -167,6 +168,8 @@ fn every_refusal_says_why_and_what_to_do() {
     other workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
     broken catalog: not deployed: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. Fix it in Git, then try again.
     broken catalog: not deployed: `deploy-bot.yaml` has a mistake: it has no apps. Fix it in Git, then try again.
+    out of service: not deployed: `checkout` is out of service: `deploy-bot.yaml` has a mistake on line 7: `checkout` has no `repo`. Fix it in Git, then try again.
+    out of service: not deployed: `checkout` is out of service: `deploy-bot.yaml` has a mistake on line 7. Fix it in Git, then try again.
     no catalog: not deployed: there is no `deploy-bot.yaml` on `main` of acme/gitops. Add it there, then try again.
     other repository: not deployed: that link is to acme/payments#42, but `checkout` is built from acme/checkout. Check the app and the link.
     no such pull request: not deployed: acme/checkout has no pull request #42. Check the number. If you mean a branch of that name, type `branch:42`.

@@ -107,6 +107,16 @@ pub fn every_refusal() -> Vec<Refusal> {
             path: catalog(),
             error: CatalogError { line: None, problem: "it has no apps.".to_owned() },
         },
+        Refusal::BrokenApp {
+            app: "checkout".to_owned(),
+            path: catalog(),
+            error: CatalogError { line: Some(7), problem: "`checkout` has no `repo`".to_owned() },
+        },
+        Refusal::BrokenApp {
+            app: "checkout".to_owned(),
+            path: catalog(),
+            error: CatalogError { line: Some(7), problem: String::new() },
+        },
         Refusal::NoCatalog { path: catalog(), repo: repo("acme/gitops"), branch: branch("main") },
         Refusal::OtherRepository {
             number: PULL,

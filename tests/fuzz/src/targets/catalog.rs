@@ -4,8 +4,8 @@ use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use domain::application::SyncBy;
 use domain::catalog::{
-    Allow, Asked, BranchGlob, Catalog, Checks, Environment, ForeignChanges, Freeze, Gates, LONGEST, Members, People,
-    Unmet,
+    Allow, Asked, BranchGlob, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, Gates, LONGEST,
+    Members, OutOfService, People, Unmet,
 };
 use domain::image::VerifyRunning;
 use domain::message;
@@ -140,20 +140,30 @@ fn people(People { users, groups }: &People) -> Value {
 /// The text of `deploy-bot.yaml`.
 pub fn catalog(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let catalog = match Catalog::parse(&text) {
+    let is_said = |refusal: Refusal, error: &CatalogError| {
+        let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 2;
+        assert!(error.line.is_none_or(|line| (1..=lines).contains(&line)), "{error:?} of {lines} lines");
+        is_short(&error.problem, 500);
+        let sentence = message::refusal(&refusal);
+        is_plain_to_slack(&sentence);
+        is_short(&sentence, 1000);
+    };
+    let mut catalog = match Catalog::parse(&text) {
         Ok(catalog) => catalog,
         Err(error) => {
-            let lines = text.matches(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 2;
-            assert!(error.line.is_none_or(|line| (1..=lines).contains(&line)), "{error:?} of {lines} lines");
-            is_short(&error.problem, 500);
             let path = FilePath::parse("deploy-bot.yaml").expect("a path");
-            let sentence = message::refusal(&Refusal::BrokenCatalog { path, error });
-            is_plain_to_slack(&sentence);
-            is_short(&sentence, 900);
-            return;
+            return is_said(Refusal::BrokenCatalog { path, error: error.clone() }, &error);
         }
     };
-    assert!(text.len() <= LONGEST && !catalog.apps.is_empty());
+    assert!(text.len() <= LONGEST && !(catalog.apps.is_empty() && catalog.out_of_service.is_empty()));
+    for OutOfService { app, path, error } in std::mem::take(&mut catalog.out_of_service) {
+        let app = app.expect("a name");
+        assert!(catalog.apps.keys().all(|whole| whole.as_str() != app), "{app} is in service");
+        is_said(Refusal::BrokenApp { app, path, error: error.clone() }, &error);
+    }
+    if catalog.apps.is_empty() {
+        return;
+    }
 
     let mut again = json!({ "owners": people(&catalog.owners), "readers": allowed(&catalog.readers) });
     let (mut projects, mut places) = (BTreeMap::new(), BTreeSet::new());
