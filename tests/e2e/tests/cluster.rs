@@ -174,6 +174,9 @@ fn what_was_so_before_holds_nothing_up() {
         room.runs("checkout", &made_of).await?;
         room.is_made_of("checkout", &[deployment("checkout"), ingress("checkout")]);
         room.person_syncs("checkout").await?;
+        // What nobody saw before is not what was so before.
+        let waits = |application: &Value| application["status"]["health"]["status"] == "Progressing";
+        room.application_is("checkout", "waiting for its Ingress", waits).await?;
         let message = room.goes_live("checkout 42").await?;
         ensure!(message.contains("Ingress/checkout"), "{message}");
         Ok(())

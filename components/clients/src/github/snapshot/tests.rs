@@ -354,6 +354,7 @@ fn a_branch_is_read() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn an_older_commit_with_the_same_files_may_have_been_built() {
     let (gh, paths) = (gh(), [path("services/cart"), path("libs")]);
     for asked in [feature_branch(), pull_request()] {
