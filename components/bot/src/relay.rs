@@ -147,15 +147,15 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
     };
     let kind = recognise(&settings.gitops, &push);
     // A commit of ours never touches the catalog, and may list no file at all.
-    if matches!(kind, Kind::Rewritten | Kind::Persons(_) | Kind::Unrelated(_))
-        && let Err(error) = people::note_catalog(world, settings, &push).await
-    {
+    let is_theirs = matches!(kind, Kind::Rewritten | Kind::Persons(_) | Kind::Unrelated(_));
+    let managed = if is_theirs { people::managed(world, &push).await } else { Ok(None) };
+    if is_theirs && let Err(error) = people::note_catalog(world, settings, &push, &managed).await {
         return failed(world, None, error);
     }
     let id = match kind {
         Kind::Elsewhere(reason) | Kind::Unrelated(reason) => return ignored(reason),
         Kind::Rewritten => return rewritten(world, &push).await,
-        Kind::Persons(reason) => match people::keep(world, settings, &push, reason).await {
+        Kind::Persons(reason) => match people::keep(world, settings, &push, managed, reason).await {
             Ok(None) => None,
             Ok(Some(answer)) => return answer,
             Err(error) => return failed(world, None, error),
@@ -163,10 +163,13 @@ async fn answer(world: &impl World, settings: &GithubRelaySettings, verified: Ve
         Kind::Candidate(id, after) => match prove(world, settings, &push, &id, &after).await {
             Ok(None) => Some(id),
             // It may be a person's that names a deployment.
-            Ok(Some(answer)) => match people::note_catalog(world, settings, &push).await {
-                Ok(()) => return answer,
-                Err(error) => return failed(world, Some(&id), error),
-            },
+            Ok(Some(answer)) => {
+                let managed = people::managed(world, &push).await;
+                match people::note_catalog(world, settings, &push, &managed).await {
+                    Ok(()) => return answer,
+                    Err(error) => return failed(world, Some(&id), error),
+                }
+            }
             Err(error) => return failed(world, Some(&id), error),
         },
     };

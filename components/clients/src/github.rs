@@ -29,7 +29,8 @@ pub use commit::*;
 pub use compare::*;
 pub use deployments::*;
 pub use files::{
-    FileAtHead, FileState, catalog, catalog_request, raw_blob, raw_blob_request, read_catalog, read_raw_blob,
+    CatalogPlaces, FileAtHead, FileState, Found, catalog, catalog_request, included, included_request, raw_blob,
+    raw_blob_request, read_catalog, read_included, read_raw_blob, read_texts, texts, texts_request,
 };
 pub use history::*;
 pub use push::{Push, PushedCommit, Repository};

@@ -9,6 +9,7 @@
 mod change;
 mod fields;
 mod gates;
+mod include;
 mod people;
 mod read;
 mod yaml;
@@ -20,6 +21,7 @@ pub use gates::{
     Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, Immutable,
     InvalidFreeze, Members, Reviews, Unmet,
 };
+pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;
 
 use crate::application::SyncBy;
@@ -47,12 +49,14 @@ pub struct Catalog {
     pub owners: People,
     /// Who may ask about all of them.
     pub readers: Allow,
+    /// Which files belong to it besides, and what these may name.
+    pub include: Vec<Include>,
 }
 
 /// An entry with a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfService {
-    /// The name of the app, as it is written.
+    /// The name of the app, as it is written. `None`: an included file cannot be read, and all its apps are out of service.
     pub app: Option<String>,
     /// The file that the mistake is in.
     pub path: FilePath,
@@ -64,6 +68,8 @@ pub struct OutOfService {
 pub struct App {
     /// Its name.
     pub name: AppName,
+    /// The file of the catalog that it is in.
+    pub path: FilePath,
     /// Where its pull requests and branches are.
     pub repo: RepoName,
     /// What CI builds of it.
@@ -121,15 +127,21 @@ fn is_beside(theirs: &Applications, ours: &NonEmpty<ArgoApplication>) -> bool {
 }
 
 impl Catalog {
-    /// Reads a catalog; the first thing that is wrong with the whole of it is the error.
-    pub fn read(path: &FilePath, text: &str) -> Result<Self, CatalogError> {
-        read::catalog(path, text)
+    /// Reads a catalog; the first thing that is wrong with the whole of it is the error. `path`: where it is itself.
+    pub fn read(path: &FilePath, sources: &Sources) -> Result<Self, CatalogError> {
+        read::catalog(path, sources)
     }
 
-    /// Reads a catalog that is where catalogs are by default.
+    /// Reads a catalog without further files, that is where catalogs are by default.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
         let path = FilePath::parse("deploy-bot.yaml");
-        Self::read(&path.map_err(|wrong| CatalogError { line: None, problem: wrong.to_string() })?, text)
+        let path = path.map_err(|wrong| CatalogError { line: None, problem: wrong.to_string() })?;
+        Self::read(&path, &Sources::alone(text.to_owned()))
+    }
+
+    /// Where further files are.
+    pub fn places(&self) -> Vec<IncludePlace> {
+        self.include.iter().map(|one| one.place.clone()).collect()
     }
 
     /// Under which names the images of the other targets in a target's Argo CD application run.
@@ -166,6 +178,11 @@ impl Catalog {
         Ok(self.readers.why_not(user, channel, members)?.is_none() || self.owners.include(user, members)?)
     }
 
+    /// The files of which no app is known.
+    fn unread(&self) -> impl Iterator<Item = &FilePath> {
+        self.out_of_service.iter().filter(|one| one.app.is_none()).map(|one| &one.path)
+    }
+
     /// Finds what was typed. Without an environment it is `default`, or the only one that the app has.
     pub fn find(&self, app: &str, environment: Option<&str>) -> Result<(Target, &App, &Environment), Refusal> {
         let Some(app) = AppName::parse(app).ok().and_then(|name| self.apps.get(&name)) else {
@@ -178,6 +195,7 @@ impl Catalog {
                 typed: app.chars().take(64).collect(),
                 did_you_mean: nearest(app, self.apps.keys().map(AppName::as_str)),
                 known: self.apps.keys().take(10).map(ToString::to_string).collect(),
+                unread: self.unread().take(3).cloned().collect(),
             });
         };
         let only = (app.environments.len() == 1).then(|| app.environments.iter().next()).flatten();

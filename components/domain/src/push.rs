@@ -6,7 +6,7 @@
 //! nothing is announced until the bot was used once.
 
 use crate::application::SyncBy;
-use crate::catalog::{Allow, Catalog};
+use crate::catalog::{Allow, Catalog, IncludePlace};
 use crate::names::{ArgoApplication, CommitSha, FilePath, GitHubLogin, SlackChannel, Target};
 use crate::selection::{Applications, Selection};
 use crate::time::Timestamp;
@@ -25,6 +25,9 @@ pub const MOST_TARGETS: usize = 200;
 pub struct Managed {
     /// By the path of the file.
     pub files: BTreeMap<String, Vec<ManagedTarget>>,
+    /// Where further files of the catalog are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<IncludePlace>,
     /// Argo CD itself syncs one of the applications, as the catalog says.
     pub auto: bool,
     /// The account with which the bot commits. Only its pushes are the bot's.
@@ -75,7 +78,7 @@ impl Managed {
                 }
             }
         }
-        Self { files, auto, bot, at }
+        Self { files, include: catalog.places(), auto, bot, at }
     }
 
     /// What the poller has to look up, each once.

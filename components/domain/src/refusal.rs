@@ -120,6 +120,9 @@ pub enum Refusal {
         did_you_mean: Option<String>,
         /// Up to ten names that exist.
         known: Vec<String>,
+        /// Files of the catalog that cannot be read: it may be in one of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unread: Vec<FilePath>,
     },
     /// The app has no such environment.
     UnknownEnvironment {
@@ -539,7 +542,7 @@ impl Refusal {
     pub fn without_names(self) -> Self {
         let (did_you_mean, known) = (None, Vec::new());
         match self {
-            Self::UnknownApp { typed, .. } => Self::UnknownApp { typed, did_you_mean, known },
+            Self::UnknownApp { typed, .. } => Self::UnknownApp { typed, did_you_mean, known, unread: Vec::new() },
             Self::UnknownEnvironment { app, typed, .. } => Self::UnknownEnvironment { app, typed, did_you_mean, known },
             Self::BrokenApp { app, path, error } => {
                 Self::BrokenApp { app, path, error: CatalogError { problem: String::new(), ..error } }

@@ -2,12 +2,12 @@
 
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
-use domain::catalog::{CatalogPushes, ToldCatalog};
+use domain::catalog::{CatalogPushes, Sources, ToldCatalog};
 use domain::command::TargetWords;
 use domain::deployment::Writer;
 use domain::image::{Digest, Tag};
 use domain::lock::{LockLog, RolledBack, TargetLock};
-use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, SlackGroup, SlackTeam, SlackUser, Target};
+use domain::names::{ArgoApplication, CommitSha, DeploymentId, SlackGroup, SlackTeam, SlackUser, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::{Managed, PushNote};
 use domain::seen::Seen;
@@ -126,8 +126,7 @@ pub struct BranchRewritten {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CachedCatalog {
     pub at: Timestamp,
-    pub blob: BlobSha,
-    pub text: String,
+    pub sources: Sources,
 }
 
 /// The deployments of a target, or those that had none yet. What came to nothing never pushes out what was committed.
@@ -421,7 +420,7 @@ pub async fn delete_key<K: Key>(store: &impl KeyValue, key: K) -> Result<(), Sto
 mod tests {
     use super::*;
     use crate::memory::Memory;
-    use domain::deployment::samples::{application, at, blob, id, sha, target_plan, user};
+    use domain::deployment::samples::{application, at, id, sha, target_plan, user};
     use domain::names::{EnvironmentName, KubeName};
 
     #[test]
@@ -473,7 +472,7 @@ mod tests {
             let live = LiveVersion { id: id('1'), sha: sha('d') };
             save_key(&memory, Live(&here), &live).await.unwrap();
             assert_eq!(load_key(&memory, Live(&here)).await, Ok(Some(live)));
-            let cached = CachedCatalog { at: at(1), blob: blob('c'), text: "apps:\n".to_owned() };
+            let cached = CachedCatalog { at: at(1), sources: Sources::alone("apps:\n".to_owned()) };
             save_key(&memory, CatalogCache, &cached).await.unwrap();
             assert_eq!(load_key(&memory, CatalogCache).await, Ok(Some(cached)));
         });

@@ -19,7 +19,7 @@ const CHANNEL: &str = "C0CATALOG";
 const CATALOG: &str = "deploy-bot.yaml";
 
 /// A room with a channel for changes of the catalog, in which the bot has read the catalog.
-fn watched(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
+pub(crate) fn watched(test: impl AsyncFnOnce(&mut Room) -> Result<()>) {
     let variables = [("catalog_channel".to_owned(), CHANNEL.to_owned())].into();
     room_with(
         Options { limits: Some(limits()), variables, replicas: 2, ..Options::default() },
@@ -48,7 +48,7 @@ fn announced(room: &Sandbox) -> Vec<String> {
 }
 
 /// Probes both replicas until the announcement is there, and a few times more. It comes once.
-async fn is_announced(room: &Room, nth: usize, words: &[&str]) -> Result<String> {
+pub(crate) async fn is_announced(room: &Room, nth: usize, words: &[&str]) -> Result<String> {
     let begun = std::time::Instant::now();
     while announced(room).len() <= nth {
         ensure!(begun.elapsed() < PATIENCE, "no announcement: {:#?}", announced(room));

@@ -166,7 +166,7 @@ async fn hears(room: &Room, user: &str, text: &str, words: &str) -> Result<Strin
 }
 
 /// Somebody's deploy is refused with these words, in a message of its own, and nothing is committed.
-async fn is_refused(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
+pub(crate) async fn is_refused(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
     let (before, messages) = (room.commits(), room.messages().len());
     room.nobody_spoke().await?;
     room.command(user, DEPLOYS, text).await;

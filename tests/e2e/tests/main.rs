@@ -16,6 +16,7 @@ mod edges;
 mod fault_table;
 mod faults;
 mod healthz;
+mod included;
 mod insiders;
 mod kept;
 mod load;

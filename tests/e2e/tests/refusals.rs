@@ -639,7 +639,7 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
         let history = room.key("deploy-bot/target/checkout/default/history").await?.unwrap_or_default();
         assert_eq!(history["ids"].as_array().map(Vec::len), Some(2), "she got as far as the application's lease");
         let now = room.key("deploy-bot/catalog").await?.unwrap_or_default();
-        assert_ne!(now["blob"], remembered["blob"]);
+        assert_ne!(now["sources"]["blob"], remembered["sources"]["blob"]);
 
         // Alice is let in, but everything is frozen.
         let frozen = "    allow: { users: [U0ALICE] }\n    freeze:\n      - { from: 'Mon 00:00', until: 'Thu 00:00', zone: Europe/Berlin }\n      - { from: 'Thu 00:00', until: 'Mon 00:00', zone: Europe/Berlin }\n";

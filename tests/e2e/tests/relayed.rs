@@ -202,6 +202,24 @@ fn after_a_push_to_the_catalog_nothing_is_relayed_until_it_is_read() {
     });
 }
 
+#[test]
+fn a_push_to_an_included_file_is_one_to_the_catalog() {
+    all(async |room| -> Result<()> {
+        let catalog = String::from_utf8_lossy(&room.file("deploy-bot.yaml")).into_owned();
+        let bounds = "{ apps: [], values: [], applications: [], repositories: [], images: [] }";
+        let catalog = format!("{catalog}include: {{ teams/*.yaml: {bounds} }}\n");
+        let files = [("deploy-bot.yaml", catalog.as_str()), ("teams/a.yaml", "apps: {}\n")];
+        room.github.lock().repo(GITOPS).commit("A file for each team", &files);
+        is_seen(room).await?;
+        ensure!(answer_to(room, carol("README.md")).await? == RELAYED);
+        ensure!(answer_to(room, carol("teams/a.md")).await? == RELAYED);
+        ensure!(answer_to(room, carol("teams/deep/a.yaml")).await? == RELAYED);
+        ensure!(answer_to(room, carol("teams/a.yaml")).await? == "200 ignored: a person's push to the catalog");
+        ensure!(answer_to(room, carol("README.md")).await? == NO_LIST);
+        Ok(())
+    });
+}
+
 /// A commit of the bot's own lists no file, and says nothing of the catalog all the same.
 #[test]
 fn after_an_empty_commit_of_the_bot_a_push_is_relayed() {

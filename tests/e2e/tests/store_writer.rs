@@ -147,7 +147,7 @@ fn a_catalog_that_is_written_into_the_store_is_not_believed() {
         let cached = room.key("deploy-bot/catalog").await?.context("a cached catalog")?;
         for is_sealed in [false, true] {
             let mut forged = cached.clone();
-            (forged["at"], forged["text"]) = (now().into(), anyone.clone().into());
+            (forged["at"], forged["sources"]["text"]) = (now().into(), anyone.clone().into());
             match is_sealed {
                 true => room.plants("deploy-bot/catalog", forged).await?,
                 false => room.forges("deploy-bot/catalog", &forged).await?,

@@ -7,7 +7,7 @@ mod targets;
 mod world;
 
 pub use targets::argocd::{argocd_answer, argocd_events};
-pub use targets::catalog::{catalog, catalog_lookup};
+pub use targets::catalog::{catalog, catalog_included, catalog_lookup};
 pub use targets::doors::{headers, push, slack_request};
 pub use targets::github::{github_commit, github_history, github_snapshot};
 pub use targets::manifest::{manifest, tag_path};
@@ -52,7 +52,7 @@ macro_rules! targets {
 }
 
 targets! {
-    argocd_answer, argocd_events, catalog, catalog_lookup, command, github_commit, github_history, github_signature,
+    argocd_answer, argocd_events, catalog, catalog_included, catalog_lookup, command, github_commit, github_history, github_signature,
     github_snapshot, headers, image, json_setting, manifest, names, push, redis_members, registry, response_url, settings,
     slack_answer, slack_form, slack_interaction, slack_request, slack_signature, slack_text, stored_facts, stored_value,
     tag_path, timestamp,

@@ -76,6 +76,7 @@ tests! {
     argocd_answer: no_answer_of_argo_cd_is_taken_for_more_than_it_says,
     argocd_events: the_same_events_come_wherever_chunks_of_a_stream_end,
     catalog: a_catalog_that_is_accepted_reads_the_same_when_it_is_written_out,
+    catalog_included: an_included_file_touches_nothing_out_of_its_bounds,
     catalog_lookup: whatever_app_is_typed_is_found_in_the_catalog_or_refused_in_words,
     command: whatever_is_typed_is_understood_the_same_when_it_is_typed_again,
     github_commit: nothing_was_changed_is_said_only_where_github_refused,

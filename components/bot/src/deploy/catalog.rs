@@ -5,12 +5,14 @@ use super::prepare::Site;
 use super::{changed, gates};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World, within};
-use clients::github::{self, FileAtHead, FileState, ReadError, Snapshot};
-use domain::catalog::{App, Catalog, CatalogError, Environment, FoundCatalog};
+use clients::github::{self, CatalogPlaces, FileAtHead, FileState, Found, ReadError, Snapshot};
+use domain::catalog::{
+    App, Catalog, CatalogError, Environment, FoundCatalog, IncludePlace, IncludedFile, Sources, identity, included,
+};
 use domain::command::TargetWords;
 use domain::fault::Fault;
 use domain::limits;
-use domain::names::{ArgoApplication, BlobSha, GitHubLogin, SlackChannel, SlackUser, Target};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, GitHubLogin, SlackChannel, SlackUser, Target};
 use domain::nonempty::NonEmpty;
 use domain::push::Managed;
 use domain::refusal::Refusal;
@@ -20,23 +22,23 @@ use domain::values::{self, EditRefusal};
 use store::{CachedCatalog, CatalogCache, Key, ManagedFiles, SelectedApplications, StoreError};
 
 /// The catalog as last read. It saves a round trip and decides nothing: before a commit [`same_catalog`]
-/// compares the catalog with the branch, and before a refusal the branch is read. The comparison is by hash, so the text must
-/// be that of the hash.
+/// compares the catalog with the branch, and before a refusal the branch is read. The comparison is by hash, so each text must
+/// be that of its hash.
 pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(BlobSha, Catalog)> {
-    let now = cx.world.now();
-    let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
-    let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now && is_whole(cx, &cached);
-    let catalog = Catalog::read(&cx.settings.catalog_path, &cached.text).ok().filter(|_| fresh)?;
-    Some((cached.blob, catalog))
+    let (now, cached) = (cx.world.now(), known(cx).await?);
+    let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now;
+    let catalog = Catalog::read(&cx.settings.catalog_path, &cached.sources).ok().filter(|_| fresh)?;
+    Some((cached.sources.identity(), catalog))
 }
 
-/// Whether a cached text is the one that its hash is of.
-fn is_whole<W: World>(cx: &Context<'_, W>, cached: &CachedCatalog) -> bool {
-    let is_whole = values::blob_sha(cached.text.as_bytes()) == cached.blob;
-    if !is_whole {
+/// What is cached, however old.
+async fn known<W: World>(cx: &Context<'_, W>) -> Option<CachedCatalog> {
+    let cached = store::load_key(cx.world, CatalogCache).await.ok().flatten()?;
+    let are_whole = cached.sources.are_whole();
+    if !are_whole {
         cx.world.log(Line::error("not_ours").with("key", CatalogCache.name()));
     }
-    is_whole
+    Some(cached).filter(|_| are_whole)
 }
 
 /// Whether a target has owners. Where the catalog is not cached, it counts as if it had.
@@ -51,54 +53,107 @@ pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobS
     let (gitops, path) = (&cx.settings.gitops, &cx.settings.catalog_path);
     let (world, github) = (cx.world, &cx.settings.github);
     let begun = world.now();
-    let read = async || github::catalog(world, github, &gitops.repo, &gitops.branch, path).await;
-    let FileAtHead { file, viewer } = cx.read(read).await.map_err(|error| read_error(cx, error))?;
-    cache_catalog(cx, &file, &viewer, begun).await
+    let known = known(cx).await;
+    let places = known.as_ref().and_then(|known| Catalog::read(path, &known.sources).ok());
+    let places = places.map(|catalog| catalog.places()).unwrap_or_default();
+    let of = CatalogPlaces { repo: &gitops.repo, branch: &gitops.branch, path, places: &places };
+    let read = async || github::catalog(world, github, &of).await;
+    let read = cx.read(read).await.map_err(|error| read_error(cx, error))?;
+    let FileAtHead { file, head, included, viewer } = &read;
+    let at = AtHead { state: file, head, places: &places, found: included, viewer };
+    cache_catalog(cx, &at, known, begun).await
 }
 
-/// `viewer`: the bot's own login. `begun`: when the reading began, or a moment before.
+/// The catalog at the head of the branch.
+struct AtHead<'h> {
+    state: &'h FileState,
+    head: &'h CommitSha,
+    /// Where further files were looked for.
+    places: &'h [IncludePlace],
+    found: &'h [Found],
+    /// The bot's own login.
+    viewer: &'h GitHubLogin,
+}
+
+/// `begun`: when the reading began, or a moment before.
 async fn cache_catalog<W: World>(
     cx: &Context<'_, W>,
-    state: &FileState,
-    viewer: &GitHubLogin,
+    at: &AtHead<'_>,
+    known: Option<CachedCatalog>,
     begun: Timestamp,
 ) -> Result<(BlobSha, Catalog), Stop> {
     let path = &cx.settings.catalog_path;
-    let FileState::File { blob, text, size, .. } = state else {
+    let FileState::File { blob, text, size, .. } = at.state else {
         let gitops = &cx.settings.gitops;
         let (path, repo, branch) = (path.clone(), gitops.repo.clone(), gitops.branch.clone());
         changed::compare(cx, FoundCatalog::Gone).await;
         return Err(Refusal::NoCatalog { path, repo, branch }.into());
     };
-    let (now, age) = (cx.world.now(), cx.settings.limits.catalog_age);
-    let known = match store::load_key(cx.world, CatalogCache).await {
-        Ok(Some(known)) if known.blob == *blob && is_whole(cx, &known) => Some(known),
-        _ => None,
-    };
-    let is_fresh = known.as_ref().is_some_and(|known| known.at <= now && now.since(known.at).saturating_mul(2) < age);
-    let text = match known.filter(|_| is_fresh) {
-        Some(known) => Ok(known.text),
+    let text = match known.as_ref().filter(|known| known.sources.blob == *blob) {
+        Some(known) => Ok(known.sources.text.clone()),
         None => exact_text(cx, blob, text.as_deref(), *size).await?.map_err(not_text),
     };
-    let read = text.and_then(|text| Ok((Catalog::read(path, &text)?, text)));
+    let read = text.and_then(|text| {
+        let sources = Sources::alone(text);
+        Ok((Catalog::read(path, &sources)?, sources))
+    });
     // What was read is announced, also if this request stops here.
-    let found = match &read {
-        Ok((catalog, _)) => FoundCatalog::Whole(blob, catalog),
-        Err(error) => FoundCatalog::Broken(blob, error),
+    let (mut catalog, mut sources) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            changed::compare(cx, FoundCatalog::Broken(blob, &error)).await;
+            return Err(Refusal::BrokenCatalog { path: path.clone(), error }.into());
+        }
     };
-    changed::compare(cx, found).await;
-    let (catalog, text) = read.map_err(|error| Refusal::BrokenCatalog { path: path.clone(), error })?;
+    if !catalog.include.is_empty() {
+        sources.included = included_files(cx, at, &catalog, known.as_ref()).await?;
+        catalog =
+            Catalog::read(path, &sources).map_err(|error| Refusal::BrokenCatalog { path: path.clone(), error })?;
+    }
+    let identity = sources.identity();
+    changed::compare(cx, FoundCatalog::Whole(&identity, &catalog)).await;
     // First: a reader of the cached catalog relies on `managed` being saved, too.
-    note_managed(cx, &catalog, viewer, begun).await?;
-    if !is_fresh {
-        let cached = CachedCatalog { at: now, blob: blob.clone(), text };
+    note_managed(cx, &catalog, at.viewer, begun).await?;
+    let (now, age) = (cx.world.now(), cx.settings.limits.catalog_age);
+    let is_fresh = |known: &CachedCatalog| known.at <= now && now.since(known.at).saturating_mul(2) < age;
+    if !known.is_some_and(|known| known.sources == sources && is_fresh(&known)) {
+        let cached = CachedCatalog { at: now, sources };
         // Nobody waits long for a cache: a late write does no harm, and the next reader writes again.
         match within(cx.world, limits::CACHE_LIMIT, store::save_key(cx.world, CatalogCache, &cached)).await {
             Some(saved) => saved?,
             None => cx.world.log(Line::error("not_cached").of(cx.id).with("cause", "saving took too long")),
         }
     }
-    Ok((blob.clone(), catalog))
+    Ok((identity, catalog))
+}
+
+/// The included files with their texts. One query more asks for the texts that are not known; and one before it, where the
+/// catalog names other places than were known.
+async fn included_files<W: World>(
+    cx: &Context<'_, W>,
+    at: &AtHead<'_>,
+    catalog: &Catalog,
+    known: Option<&CachedCatalog>,
+) -> Result<Vec<IncludedFile>, Stop> {
+    let (world, github, repo) = (cx.world, &cx.settings.github, &cx.settings.gitops.repo);
+    let (places, listed) = (catalog.places(), at.found);
+    let asked;
+    let found = if places == at.places {
+        listed
+    } else {
+        asked = cx.read(async || github::included(world, github, repo, at.head, &places).await).await?;
+        &asked
+    };
+    let mut sources = Sources::alone(String::new());
+    sources.included = included(&cx.settings.catalog_path, &places, found);
+    let texts = known.into_iter().flat_map(|known| &known.sources.included);
+    sources.take_texts(texts.filter_map(|file| Some((file.found.as_ref()?.blob.clone(), file.text.clone()?))));
+    let missing = sources.missing();
+    if !missing.is_empty() {
+        let texts = cx.read(async || github::texts(world, github, repo, &missing).await).await?;
+        sources.take_texts(missing.into_iter().zip(texts).filter_map(|(blob, text)| Some((blob, text?))));
+    }
+    Ok(sources.included)
 }
 
 fn not_text(why: EditRefusal) -> CatalogError {
@@ -246,11 +301,14 @@ async fn selected<W: World>(cx: &Context<'_, W>, selection: &Selection) -> Resul
 
 /// The catalog at the very commit that we build on must be the one that we decided by.
 pub(crate) async fn same_catalog<W: World>(site: &Site<'_, W>, snapshot: &Snapshot) -> Result<(), Stop> {
-    match &snapshot.catalog {
-        FileState::File { blob, .. } if blob == site.catalog => Ok(()),
-        state => {
-            cache_catalog(site.cx, state, &snapshot.viewer, site.request.at).await?;
-            Err(Stop::Moved)
-        }
+    let cx = site.cx;
+    let (state, found, places) = (&snapshot.catalog, &snapshot.included, &site.include);
+    if let FileState::File { blob, .. } = state
+        && identity(blob, &included(&cx.settings.catalog_path, places, found)) == *site.catalog
+    {
+        return Ok(());
     }
+    let at = AtHead { state, head: &snapshot.head, places, found, viewer: &snapshot.viewer };
+    cache_catalog(cx, &at, known(cx).await, site.request.at).await?;
+    Err(Stop::Moved)
 }

@@ -36,7 +36,8 @@ pub(crate) async fn authorise<'c, W: World>(
     let applications = catalog::applications(cx, &target, environment).await?;
     let beside = catalog.beside(&target, &applications);
     let others = catalog.folders_of_others(&target).into_iter().map(str::to_owned).collect();
-    Ok(Site { cx, request, target, app, environment, applications, catalog: blob, beside, others })
+    let include = catalog.places();
+    Ok(Site { cx, request, target, app, environment, applications, catalog: blob, include, beside, others })
 }
 
 /// Whether this person may deploy there, from this channel.

@@ -6,9 +6,9 @@ use super::{catalog, seen, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
 use crate::world::{Line, World, within};
-use clients::github::{self, FileState, Question, Snapshot, Touch};
+use clients::github::{self, CatalogPlaces, FileState, Question, Snapshot, Touch};
 use clients::registry::{self, ImageState, Login};
-use domain::catalog::{App, Environment, ForeignChanges};
+use domain::catalog::{App, Environment, ForeignChanges, IncludePlace};
 use domain::command::What;
 use domain::deployment::{
     CommitFact, CommittedFact, End, Facts, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
@@ -34,6 +34,8 @@ pub(crate) struct Site<'a, W> {
     pub(crate) environment: &'a Environment,
     pub(crate) applications: NonEmpty<ArgoApplication>,
     pub(crate) catalog: &'a BlobSha,
+    /// Where the catalog's further files are.
+    pub(crate) include: Vec<IncludePlace>,
     /// The images of other targets in its Argo CD application.
     pub(crate) beside: Vec<ImageName>,
     /// The folders of other targets' values files.
@@ -60,8 +62,8 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         }
         What::Written => {
             let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
-            let read =
-                async || github::catalog(cx.world, &cx.settings.github, &gitops.repo, &gitops.branch, path).await;
+            let of = CatalogPlaces { repo: &gitops.repo, branch: &gitops.branch, path, places: &[] };
+            let read = async || github::catalog(cx.world, &cx.settings.github, &of).await;
             let read = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?;
             let now = file.insert(read.file);
             let text = text_of(cx, path, now).await?;
@@ -80,6 +82,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         values: site.environment.files.first(),
         also: site.environment.files.rest(),
         catalog: &cx.settings.catalog_path,
+        include: &site.include,
         live: since.as_ref(),
         paths: &reach.paths,
         folders: &folders,
@@ -163,7 +166,8 @@ impl<W> Site<'_, W> {
         let counts = |path: &&String| {
             let counted = reach.paths.iter().any(|known| is_below(path, known));
             let theirs = self.others.iter().any(|other| is_below(path, other));
-            let is_catalog = path.as_str() == self.cx.settings.catalog_path.as_str();
+            let is_catalog = path.as_str() == self.cx.settings.catalog_path.as_str()
+                || FilePath::parse(path).is_ok_and(|path| self.include.iter().any(|place| place.has(&path)));
             !counted && !theirs && !is_catalog && !folders.contains(path)
         };
         snapshot.changed.iter().filter(counts).cloned().collect()
@@ -450,6 +454,7 @@ pub(super) mod tests {
             head: sha('f'),
             values: FileState::Missing,
             also: Vec::new(),
+            included: Vec::new(),
             catalog: FileState::Missing,
             since_live,
             complete: true,

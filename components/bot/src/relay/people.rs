@@ -11,6 +11,7 @@ use clients::argocd::RelayHeaders;
 use clients::github::Push;
 use clients::http::{Answer, StatusCode};
 use domain::catalog::CatalogPusher;
+use domain::names::FilePath;
 use domain::push::{self, Managed};
 use domain::relay::{Catalogued, Kept, Known, applications, untouched};
 use domain::selection::Selected;
@@ -27,7 +28,7 @@ pub(super) enum Whose {
 
 /// A note is left, if the push touches a file of an app.
 pub(super) async fn note(world: &impl World, push: &Push<'_>, whose: Whose, reason: &'static str) -> Answer {
-    match is_noted(world, push, whose).await {
+    match is_noted(world, push, whose, managed(world, push).await).await {
         Ok(true) => noted(),
         Ok(false) => ignored(reason),
         Err(error) => failed(world, None, error),
@@ -43,9 +44,10 @@ pub(super) async fn keep(
     world: &impl World,
     settings: &GithubRelaySettings,
     push: &Push<'_>,
+    managed: Result<Option<Managed>, StoreError>,
     reason: &'static str,
 ) -> Result<Option<Answer>, StoreError> {
-    if is_noted(world, push, Whose::Anybodys).await? {
+    if is_noted(world, push, Whose::Anybodys, managed).await? {
         return Ok(Some(noted()));
     }
     if settings.relay == Relay::Own {
@@ -70,7 +72,7 @@ async fn decide(
         Err(kept) => return Ok(Err(kept)),
     };
     let managed = readable(world, ManagedFiles).await?;
-    if files.contains(&settings.catalog_path) {
+    if files.iter().any(|file| is_catalog(settings, managed.as_ref(), file)) {
         return Ok(Err(Kept::Catalog));
     }
     let mut selected = BTreeMap::new();
@@ -96,14 +98,29 @@ async fn decide(
     Ok(untouched(&files, &all, &settings.gitops.repo, world.now()))
 }
 
-/// Notes whether a push to our branch may have changed the catalog.
+/// Which files are managed, and which are of the catalog: asked for once, and only where the push touches one that may be among
+/// them.
+pub(super) async fn managed(world: &impl World, push: &Push<'_>) -> Result<Option<Managed>, StoreError> {
+    if push.touches_yaml() { store::load_key(world, ManagedFiles).await } else { Ok(None) }
+}
+
+/// Notes whether a push to our branch may have changed the catalog. Before the catalog was read there is nothing to compare.
 pub(super) async fn note_catalog(
     world: &impl World,
     settings: &GithubRelaySettings,
     push: &Push<'_>,
+    managed: &Result<Option<Managed>, StoreError>,
 ) -> Result<(), StoreError> {
-    let leaves_catalog = push.contents().files().is_ok_and(|files| !files.contains(&settings.catalog_path));
+    let leaves_catalog = match (push.contents().files(), managed) {
+        (Ok(files), Ok(managed)) => !files.iter().any(|file| is_catalog(settings, managed.as_ref(), file)),
+        _ => false,
+    };
     if leaves_catalog { Ok(()) } else { catalog_pushed(world, push.of_catalog(world.now())).await }
+}
+
+/// Whether a file is of the catalog, as far as is known.
+fn is_catalog(settings: &GithubRelaySettings, managed: Option<&Managed>, file: &FilePath) -> bool {
+    *file == settings.catalog_path || managed.is_some_and(|managed| managed.include.iter().any(|place| place.has(file)))
 }
 
 /// The catalog was pushed, or perhaps was: slack-command compares it, and what is known of it counts only once it was
@@ -139,13 +156,17 @@ pub(super) async fn relay(
 
 /// A person pushed. If the push touches a file of an app, a note is left, the same for the same push. The
 /// watch tells people and deletes the note.
-async fn is_noted(world: &impl World, push: &Push<'_>, whose: Whose) -> Result<bool, StoreError> {
+async fn is_noted(
+    world: &impl World,
+    push: &Push<'_>,
+    whose: Whose,
+    managed: Result<Option<Managed>, StoreError>,
+) -> Result<bool, StoreError> {
     let now = world.now();
     if !push.touches_yaml() || now.since(push.pushed(now)) >= push::NEWS {
         return Ok(false);
     }
-    let managed = store::load_key(world, ManagedFiles).await?;
-    let managed = managed.filter(|managed| whose == Whose::Anybodys || !push.is_by(&managed.bot));
+    let managed = managed?.filter(|managed| whose == Whose::Anybodys || !push.is_by(&managed.bot));
     let Some(note) = managed.and_then(|managed| push.note(&managed, now)) else { return Ok(false) };
     // In flight first. A process that dies in between leaves something in flight without a note, which
     // the next watch removes. In the other order it would leave a note that nobody finds, neither to

@@ -6,8 +6,9 @@ use super::answer::{
 };
 use super::api::{GitHub, graphql, send};
 use super::builds::{Build, builds_query, read_builds};
-use super::files::{FILE, FileState, MAX_ANSWER, read_file};
+use super::files::{FILE, FileState, Found, MAX_ANSWER, ask_included, name_included, read_file, read_found};
 use crate::http::{Http, Request, Response, without_nulls};
+use domain::catalog::IncludePlace;
 use domain::deployment::{COMMITS_READ, Reference};
 use domain::github::{ChecksState, Opinion, Review, ReviewsState};
 use domain::message;
@@ -29,6 +30,8 @@ pub struct Question<'a> {
     /// More values files.
     pub also: &'a [FilePath],
     pub catalog: &'a FilePath,
+    /// Where the catalog's further files are.
+    pub include: &'a [IncludePlace],
     /// The commit that is live, where one is known.
     pub live: Option<&'a CommitSha>,
     /// The files and folders whose commits since then are wanted; never empty.
@@ -64,6 +67,8 @@ pub struct Snapshot {
     pub also: Vec<FileState>,
     /// The catalog at that head.
     pub catalog: FileState,
+    /// What is at each place of [`Question::include`] at that head.
+    pub included: Vec<Found>,
     /// The commits to [`Question::paths`] after the live one, of each path newest first.
     pub since_live: Vec<Touch>,
     /// Whether `since_live` goes back to the live commit, or to the first commit of all, for each path that is not
@@ -209,7 +214,7 @@ fn snapshot_query(question: &Question<'_>) -> String {
     };
     // The first file is in every query. Each other file has its own part, each path its history, and each folder its
     // entries. What a path or folder is now is compared with what it was at the live commit.
-    let (mut more_variables, mut more, mut live) = (String::new(), String::new(), String::new());
+    let ((mut more_variables, mut more), mut live) = (ask_included(question.include), String::new());
     for n in 0..question.also.len() {
         more_variables.push_str(&format!(", $also{n}: String!"));
         more.push_str(&format!("\n      also{n}: file(path: $also{n}) {{ {FILE} }}"));
@@ -281,6 +286,7 @@ fn snapshot_variables(question: &Question<'_>) -> Value {
         "checked": question.checks_of,
         "live": question.live,
     }));
+    name_included(&mut variables, question.include);
     if let Some(variables) = variables.as_object_mut() {
         for (n, file) in question.also.iter().enumerate() {
             variables.insert(format!("also{n}"), json!(file));
@@ -321,6 +327,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             values: read_file(head, "values")?,
             also: (0..question.also.len()).map(|n| read_file(head, &format!("also{n}"))).collect::<Part<_>>()?,
             catalog: read_file(head, "catalog")?,
+            included: read_found(head, question.include)?,
             since_live,
             complete,
             changed,

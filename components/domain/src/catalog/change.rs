@@ -209,10 +209,11 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 28] = [
     "allow",
     "owners",
     "readers",
+    "include",
     "approvals",
     "reviews",
     "checks",
@@ -234,6 +235,7 @@ const KEYS: [&str; 26] = [
     "watch",
     "deadline",
     "degraded_grace",
+    FILE,
     OUT,
     "app",
 ];
@@ -243,6 +245,8 @@ type Values = BTreeMap<(usize, Option<String>), String>;
 
 /// What is out of service, of what is not in the catalog itself.
 pub const OUT: &str = "out of service";
+/// The included file that an app is in.
+const FILE: &str = "file";
 
 fn place(key: &str) -> usize {
     KEYS.iter().position(|known| *known == key).unwrap_or(KEYS.len())
@@ -266,8 +270,12 @@ fn app_of(of: &str) -> &str {
 fn keep(was: &Values, is: &mut Values, catalog: &Catalog) {
     let is_out = |of: &str| {
         let app = app_of(of);
-        !catalog.apps.keys().any(|whole| whole.as_str() == app)
-            && catalog.out_of_service.iter().any(|one| one.app.as_deref() == Some(app))
+        let file = was.get(&(place(FILE), Some(app.to_owned())));
+        let is_it = |one: &OutOfService| match &one.app {
+            Some(broken) => broken == app,
+            None => file.is_some_and(|file| file == one.path.as_str()),
+        };
+        !catalog.apps.keys().any(|whole| whole.as_str() == app) && catalog.out_of_service.iter().any(is_it)
     };
     for ((place, of), value) in was {
         if *place != self::place(OUT) && of.as_deref().is_some_and(is_out) {
@@ -280,6 +288,9 @@ fn keep(was: &Values, is: &mut Values, catalog: &Catalog) {
 fn differences(was: &Values, is: &Values) -> Vec<Difference> {
     let has_app = |values: &Values, app: &str| values.contains_key(&(place("app"), Some(app.to_owned())));
     let is_in_both = |app: &str| has_app(was, app) && has_app(is, app);
+    // An app, or a file with apps.
+    let is_back =
+        |of: &str| has_app(is, of) || is.iter().any(|((key, _), file)| *key == place(FILE) && file.as_str() == of);
     let places: BTreeSet<_> = was.keys().chain(is.keys()).collect();
     let differs = places.into_iter().filter_map(|place| {
         let (key, of) = (KEYS.get(place.0).copied().unwrap_or_default(), place.1.clone());
@@ -288,7 +299,7 @@ fn differences(was: &Values, is: &Values) -> Vec<Difference> {
         // Of an app in both versions the keys count, of another one the app. Of one that is out of service, the mistake does
         // not matter: its line changes with everything above.
         let is_same = match key {
-            OUT => before.is_some() == now.is_some() || (now.is_none() && !app.is_some_and(|app| has_app(is, app))),
+            OUT => before.is_some() == now.is_some() || (now.is_none() && !of.as_deref().is_some_and(is_back)),
             _ => before == now || app.is_some_and(|app| is_in_both(app) == (key == "app")),
         };
         if is_same {
@@ -312,6 +323,7 @@ fn values(catalog: &Catalog) -> Values {
     if catalog.readers != Allow::Anyone {
         add(None, "readers", allowed(&catalog.readers));
     }
+    add(None, "include", sorted(&catalog.include));
     for OutOfService { app, path, error } in &catalog.out_of_service {
         let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
         let is_whole = |name: &str| catalog.apps.keys().any(|whole| whole.as_str() == name);
@@ -331,6 +343,9 @@ fn values(catalog: &Catalog) -> Values {
         add(of, "repo", app.repo.to_string());
         add(of, "tag", app.tag_rule.to_string());
         add(of, "paths", list(app.paths.iter().map(ToString::to_string)));
+        if catalog.include.iter().any(|one| one.place.has(&app.path)) {
+            add(of, FILE, app.path.to_string());
+        }
         for (name, environment) in &app.environments {
             let target = crate::names::Target { app: app.name.clone(), environment: name.clone() }.to_string();
             for (key, value) in of_environment(environment) {
@@ -509,7 +524,7 @@ apps:
         let more = broken.replace("allow: anyone }", "allow: { users: [U7] } }") + "  cart: { repo: acme }\n";
         insta::assert_snapshot!(next('d', &more), @r#"
         search allow: Some("anyone") -> Some("users U7")
-        cart out of service: None -> Some("deploy-bot.yaml on line 12: `repo`: `acme` is not a valid repository (owner/name)")
+        cart out of service: None -> Some("deploy-bot.yaml on line 12: `cart` has no `image`")
         "#);
         // Mended, with less of a gate than before it broke.
         let mended = OLD.replace("checks: required, ", "").replace("allow: anyone }", "allow: { users: [U7] } }");

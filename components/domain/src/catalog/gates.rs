@@ -19,6 +19,7 @@ mod reviews;
 pub use allow::Allow;
 pub use approvals::Approvals;
 pub use branches::BranchGlob;
+pub(super) use branches::glob;
 pub use checks::Checks;
 pub use foreign::ForeignChanges;
 pub use freeze::{Freeze, InvalidFreeze};

@@ -8,6 +8,7 @@ use super::fields::{
     text_of,
 };
 use super::gates::{self, Allow, Gates};
+use super::include::{self, Bounds, Include, IncludePlace, Sources};
 use super::people::{People, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
@@ -20,36 +21,109 @@ use crate::values::TagPath;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub(super) fn catalog(path: &FilePath, text: &str) -> Result<Catalog, CatalogError> {
+pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, CatalogError> {
+    let text = sources.text.as_str();
     if text.len() > LONGEST {
         return Err(CatalogError { line: None, problem: format!("it is longer than {} KiB", LONGEST / 1024) });
     }
-    let root = yaml::parse(text)?;
+    let root = yaml::parse(text, yaml::MOST_VALUES)?;
     let root = root
         .as_deref()
-        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "readers"]))
+        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "readers", "include"]))
         .transpose()?;
     let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
     let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
+    let include = root.as_ref().and_then(|root| root.get("include"));
+    let include = include.map(|entry| include::read(entry, path)).transpose()?.unwrap_or_default();
     let list = root.as_ref().and_then(|root| root.get("apps"));
-    let mut claims = Claims::default();
-    let (mut apps, mut out_of_service) = (BTreeMap::new(), Vec::new());
+    let mut apps = Apps {
+        path,
+        include: &include,
+        owners: &owners,
+        claims: Claims::default(),
+        names: BTreeMap::new(),
+        apps: BTreeMap::new(),
+        out_of_service: Vec::new(),
+    };
     for entry in list.map(map_of).transpose()?.unwrap_or_default() {
-        match read_app(entry, &owners, &claims) {
-            Ok((app, taken)) => {
-                claims.add(taken);
-                apps.insert(app.name.clone(), app);
-            }
-            Err(error) => {
-                let app = Some(entry.key.chars().take(LONGEST_NAME).collect());
-                out_of_service.push(OutOfService { app, path: path.clone(), error });
-            }
+        apps.add(entry, path, None);
+    }
+    for (file, why) in sources.included.iter().zip(include::unread(&sources.included)) {
+        let read = match (why, &file.text) {
+            (Some(why), _) => Err(CatalogError { line: None, problem: why.to_owned() }),
+            (None, None) => Err(CatalogError {
+                line: None,
+                problem: "it is not UTF-8, or begins with a byte order mark".to_owned(),
+            }),
+            (None, Some(text)) => apps.add_file(&file.path, text),
+        };
+        if let Err(error) = read {
+            apps.out_of_service.push(OutOfService { app: None, path: file.path.clone(), error });
         }
     }
-    if apps.is_empty() && out_of_service.is_empty() {
+    let Apps { apps, out_of_service, .. } = apps;
+    if apps.is_empty() && out_of_service.is_empty() && include.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps, out_of_service, owners, readers: readers.unwrap_or(Allow::Anyone) })
+    Ok(Catalog { apps, out_of_service, owners, readers: readers.unwrap_or(Allow::Anyone), include })
+}
+
+/// The apps as they are read, one file after the other. What was read before is never taken back.
+struct Apps<'r> {
+    path: &'r FilePath,
+    include: &'r [Include],
+    owners: &'r People,
+    claims: Claims,
+    /// Which file a name belongs to: in the catalog itself also that of a broken entry, in another file what is in bounds.
+    names: BTreeMap<String, FilePath>,
+    apps: BTreeMap<AppName, App>,
+    out_of_service: Vec<OutOfService>,
+}
+
+impl Apps<'_> {
+    /// An included file. What is wrong with the whole of it is the error.
+    fn add_file(&mut self, path: &FilePath, text: &str) -> Result<(), CatalogError> {
+        let places = |file: bool| {
+            let is_it = move |one: &&Include| one.place.has(path) && matches!(one.place, IncludePlace::File(_)) == file;
+            self.include.iter().find(is_it)
+        };
+        let include = places(true).or_else(|| places(false));
+        let include = include.ok_or_else(|| error(1, "no place of `include` has this file"))?;
+        let Some(root) = yaml::parse(text, yaml::MOST_VALUES / 4)? else { return Ok(()) };
+        let root = Fields::of("an included file", root.line, &root, &["apps"])?;
+        let bounds = include.bounds(path);
+        for entry in root.get("apps").map(map_of).transpose()?.unwrap_or_default() {
+            self.add(entry, path, Some(&bounds));
+        }
+        Ok(())
+    }
+
+    /// An entry with a mistake is out of service.
+    fn add(&mut self, entry: &Entry, path: &FilePath, bounds: Option<&Bounds<'_>>) {
+        if let Err(error) = self.try_add(entry, path, bounds) {
+            let app = Some(entry.key.chars().take(LONGEST_NAME).collect());
+            self.out_of_service.push(OutOfService { app, path: path.clone(), error });
+        }
+    }
+
+    fn try_add(&mut self, entry: &Entry, path: &FilePath, bounds: Option<&Bounds<'_>>) -> Result<(), CatalogError> {
+        bounds.map_or(Ok(()), |bounds| bounds.permit_name(&entry.key, entry.line))?;
+        if let Some(before) = self.names.get(&entry.key) {
+            return Err(error(entry.line, format!("{} is in `{before}` already", quoted(&entry.key))));
+        }
+        self.names.insert(entry.key.clone(), path.clone());
+        let (app, taken) = read_app(entry, path, self.owners, &self.claims, bounds)?;
+        // The bot may write where people need a review.
+        let files = app.environments.values().flat_map(|environment| environment.files.iter());
+        let is_catalog = |file: &&FilePath| *file == self.path || self.include.iter().any(|one| one.place.has(file));
+        let file = files.into_iter().find(is_catalog).cloned();
+        if let Some(file) = file {
+            return Err(error(entry.line, format!("`{file}` is a file of the catalog, and cannot be one of `values`")));
+        }
+        self.claims.add(taken);
+        self.apps.insert(app.name.clone(), app);
+        Ok(())
+    }
 }
 
 /// As much of the name of an app as is shown, in characters.
@@ -146,13 +220,23 @@ impl Claims {
 }
 
 /// Returns what the app takes, too.
-fn read_app(entry: &Entry, owners: &People, before: &Claims) -> Result<(App, Claims), CatalogError> {
+fn read_app(
+    entry: &Entry,
+    path: &FilePath,
+    owners: &People,
+    before: &Claims,
+    bounds: Option<&Bounds<'_>>,
+) -> Result<(App, Claims), CatalogError> {
     let app = key_name(entry, AppName::parse)?;
     let environment_keys = [&ENVIRONMENT_KEYS[..], gates::KEYS].concat();
     let keys = [&["repo", "image", "tag", "paths", "environments"][..], &environment_keys].concat();
     let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &keys)?;
-    let repo = name(fields.required("repo")?, RepoName::parse)?;
-    let image = name(fields.required("image")?, ImageName::parse)?;
+    let at = (fields.required("repo")?, fields.required("image")?);
+    let (repo, image) = (name(at.0, RepoName::parse)?, name(at.1, ImageName::parse)?);
+    if let Some(bounds) = bounds {
+        bounds.permit_repo(&repo, at.0.line)?;
+        bounds.permit_image(&image, at.1.line)?;
+    }
     let tag_rule = match fields.get("tag") {
         Some(rule) => TagRule::parse(text_of(rule)?).map_err(|wrong| error(rule.line, format!("`tag`: {wrong}")))?,
         None => TagRule::default(),
@@ -163,6 +247,7 @@ fn read_app(entry: &Entry, owners: &People, before: &Claims) -> Result<(App, Cla
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
         let environment = read_environment(&target, fields, common)?;
+        bounds.map_or(Ok(()), |bounds| bounds.permit_environment(&environment, fields.line))?;
         for application in environment.applications.named() {
             claims.share(before, &target, fields, application)?;
         }
@@ -193,7 +278,7 @@ fn read_app(entry: &Entry, owners: &People, before: &Claims) -> Result<(App, Cla
             }
         }
     }
-    Ok((App { name: app, repo, image, tag_rule, paths, environments }, claims))
+    Ok((App { name: app, path: path.clone(), repo, image, tag_rule, paths, environments }, claims))
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {

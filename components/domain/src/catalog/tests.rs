@@ -212,7 +212,7 @@ fn unknown_keys_are_named_with_what_was_meant() {
     line 5: `allow` cannot have `user`: did you mean `users`?
     line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`
     line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
-    line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `readers`
+    line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `readers`, `include`
     ");
 }
 
@@ -446,7 +446,10 @@ fn aliases_do_not_multiply() {
         assert_eq!(wrong(&deep), "line 1: this is nested too deeply");
     }
     let keys: String = (0..20_000).map(|n| format!("k{n}: \n")).collect();
-    assert_eq!(wrong(&keys), "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`, `readers`");
+    assert_eq!(
+        wrong(&keys),
+        "line 1: the catalog cannot have `k0`: it can have `apps`, `owners`, `readers`, `include`"
+    );
 }
 
 #[test]
@@ -466,7 +469,7 @@ fn durations_have_units() {
 
 fn not_found(catalog: &str, app: &str, environment: Option<&str>) -> String {
     match Catalog::parse(catalog).unwrap().find(app, environment).unwrap_err() {
-        Refusal::UnknownApp { typed, did_you_mean, known } => {
+        Refusal::UnknownApp { typed, did_you_mean, known, .. } => {
             format!("no app {typed}; {did_you_mean:?} of {known:?}")
         }
         Refusal::UnknownEnvironment { app, typed, did_you_mean, known } => {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 /// The most values that a catalog may have once its aliases are written out; long text counts as several.
 /// Without aliases, no catalog has more: it would be too long.
-const MOST_VALUES: usize = 50_000;
+pub(super) const MOST_VALUES: usize = 50_000;
 
 /// How many bytes of a text count as one more value.
 const LONG_TEXT: usize = 16;
@@ -49,8 +49,9 @@ pub(super) fn error(line: usize, problem: impl Into<String>) -> CatalogError {
 }
 
 /// The only document of the text; nothing if there is none.
-pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, CatalogError> {
-    let mut tree = Tree::default();
+/// `most`: [`MOST_VALUES`], or less.
+pub(super) fn parse(text: &str, most: usize) -> Result<Option<Rc<Node>>, CatalogError> {
+    let mut tree = Tree { root: None, open: Vec::new(), anchors: BTreeMap::new(), most };
     let not_yaml = |Wrong { line, problem }: Wrong| error(line, format!("this is not YAML: {problem}"));
     let mut events = Events::new(text).map_err(not_yaml)?;
     while let Some(event) = events.next().map_err(not_yaml)? {
@@ -80,12 +81,12 @@ pub(super) fn parse(text: &str) -> Result<Option<Rc<Node>>, CatalogError> {
     Ok(tree.root)
 }
 
-#[derive(Default)]
 struct Tree {
     root: Option<Rc<Node>>,
     /// From the outermost to the innermost.
     open: Vec<Open>,
     anchors: BTreeMap<String, Rc<Node>>,
+    most: usize,
 }
 
 /// A list or map whose end was not seen yet.
@@ -126,7 +127,7 @@ impl Tree {
         };
         open.depth = open.depth.max(node.depth);
         open.size = open.size.saturating_add(node.size);
-        if open.size > MOST_VALUES {
+        if open.size > self.most {
             return Err(error(line, "with its aliases written out, the catalog is too large"));
         }
         match &mut open.inside {

@@ -238,11 +238,20 @@ fn not_deployed(facts: &Facts) -> Option<String> {
 
 // ---- apps ----
 
+/// So many mistakes of the catalog are listed, before all that is in service.
+const MOST_OUT: usize = 10;
+
 /// `apps`: the catalog in short, and what is odd in Argo CD.
 pub fn apps(catalog: &Catalog, seen: &[(Target, ArgoApplication, Seen)], gitops: &GitOpsBranch) -> Message {
-    let of = |one: &OutOfService| one.app.as_ref().map(|app| format!("*{}*", words(app, SHORT))).unwrap_or_default();
-    let out = catalog.out_of_service.iter().map(|one| sentence::out_of_service(&of(one), &one.path, &one.error));
-    let mut lines: Vec<String> = out.map(|line| format!(":x: {line}")).collect();
+    let out = catalog.out_of_service.iter().map(|OutOfService { app, path, error }| match app {
+        Some(app) => sentence::out_of_service(&format!("*{}*", words(app, SHORT)), path, error),
+        None => format!("{} Its apps are out of service.", sentence::mistake(path, error)),
+    });
+    let mut lines: Vec<String> = out.take(MOST_OUT).map(|line| format!(":x: {line}")).collect();
+    let more = catalog.out_of_service.len().saturating_sub(MOST_OUT);
+    if more > 0 {
+        lines.push(format!(":x: … and {more} more."));
+    }
     for app in catalog.apps.values() {
         let environments: Vec<String> = app
             .environments

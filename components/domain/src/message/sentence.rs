@@ -75,7 +75,11 @@ pub(super) fn out_of_service(app: &str, path: &FilePath, error: &CatalogError) -
 pub(super) fn problem(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Syntax { problem, .. } => format!("{}.", escape(&clip(problem, LONG))),
-        Refusal::UnknownApp { typed, .. } => format!("there is no app {}.", code(typed)),
+        Refusal::UnknownApp { typed, unread, .. } if unread.is_empty() => format!("there is no app {}.", code(typed)),
+        Refusal::UnknownApp { typed, unread, .. } => {
+            let files: Vec<String> = unread.iter().map(code).collect();
+            format!("there is no app {}, unless it is in {}, which has a mistake.", code(typed), some(&files, "or"))
+        }
         Refusal::UnknownEnvironment { app, typed: None, .. } => format!("{} has several environments.", code(app)),
         Refusal::UnknownEnvironment { app, typed: Some(typed), .. } => {
             format!("{} has no environment {}.", code(app), code(typed))

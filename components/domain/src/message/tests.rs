@@ -156,6 +156,7 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown app: not deployed: there is no app `chekout`. Did you mean `checkout`?
     unknown app: not deployed: there is no app `x`. The apps are `checkout`, `search`.
     unknown app: not deployed: there is no app `x`. Check the name.
+    unknown app: not deployed: there is no app `x`, unless it is in `teams/payments.yaml`, which has a mistake. Check the name.
     unknown app: not deployed: there is no app `x`. The apps are `a`, `b`, `c`, `d`, `e`, `f`, `g`, `h`, `i`, `j`, …
     unknown environment: not deployed: `checkout` has no environment `prod`. Did you mean `production`?
     unknown environment: not deployed: `checkout` has no environment `moon`. It has `production`, `staging`.

@@ -64,13 +64,26 @@ pub fn every_refusal() -> Vec<Refusal> {
             right: Some(Right::Like("lock checkout load test".to_owned())),
         },
         Refusal::UnknownApp {
+            unread: Vec::new(),
             typed: "chekout".to_owned(),
             did_you_mean: Some("checkout".to_owned()),
             known: names(&["checkout", "search"]),
         },
-        Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: names(&["checkout", "search"]) },
-        Refusal::UnknownApp { typed: "x".to_owned(), did_you_mean: None, known: Vec::new() },
         Refusal::UnknownApp {
+            unread: Vec::new(),
+            typed: "x".to_owned(),
+            did_you_mean: None,
+            known: names(&["checkout", "search"]),
+        },
+        Refusal::UnknownApp { unread: Vec::new(), typed: "x".to_owned(), did_you_mean: None, known: Vec::new() },
+        Refusal::UnknownApp {
+            typed: "x".to_owned(),
+            did_you_mean: None,
+            known: Vec::new(),
+            unread: vec![path("teams/payments.yaml")],
+        },
+        Refusal::UnknownApp {
+            unread: Vec::new(),
             typed: "x".to_owned(),
             did_you_mean: None,
             known: ('a'..='j').map(String::from).collect(),

@@ -165,6 +165,7 @@ fn the_list_of_applications_has_to_be_known_and_short() {
         channel: None,
     };
     let managed = |count: usize| Managed {
+        include: Vec::new(),
         files: (0..count).map(|n| (format!("{n}/values.yaml"), vec![target(&format!("app-{n}"))])).collect(),
         auto: false,
         bot: GitHubLogin::parse("deploy-bot[bot]").unwrap(),

@@ -4,8 +4,8 @@ use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use domain::application::SyncBy;
 use domain::catalog::{
-    Allow, Asked, BranchGlob, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, Gates, LONGEST,
-    Members, OutOfService, People, Unmet,
+    Allow, Asked, BranchGlob, Catalog, CatalogError, Checks, Environment, ForeignChanges, FoundFile, Freeze, Gates,
+    LONGEST, Members, OutOfService, People, Sources, Unmet, included,
 };
 use domain::image::VerifyRunning;
 use domain::message;
@@ -13,6 +13,7 @@ use domain::names::{ArgoApplication, BranchName, FilePath, KubeName, SlackChanne
 use domain::refusal::{NotAllowed, Refusal};
 use domain::selection::{Applications, Selection};
 use domain::time::Timestamp;
+use domain::values::blob_sha;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -156,6 +157,7 @@ pub fn catalog(data: &[u8]) {
         }
     };
     assert!(text.len() <= LONGEST && !(catalog.apps.is_empty() && catalog.out_of_service.is_empty()));
+    catalog.include.clear();
     for OutOfService { app, path, error } in std::mem::take(&mut catalog.out_of_service) {
         let app = app.expect("a name");
         assert!(catalog.apps.keys().all(|whole| whole.as_str() != app), "{app} is in service");
@@ -210,6 +212,68 @@ pub fn catalog(data: &[u8]) {
     }
     if again.to_string().len() <= LONGEST {
         assert_eq!(read.as_ref(), Ok(&catalog), "written out as {again}");
+    }
+}
+
+/// The catalog itself, of a fixed text. What `teams/*.yaml` may have is written so that it can be told without patterns.
+const INCLUDES: &str = "
+owners: { users: [U1] }
+include:
+  teams/*.yaml:
+    apps: ['{name}-*']
+    values: ['{name}/**']
+    applications: ['{name}-*', '{name}/*']
+    repositories: ['acme/{name}-*']
+    images: ['ghcr.io/acme/{name}/**']
+apps:
+  checkout: { repo: acme/checkout, image: ghcr.io/acme/checkout, allow: anyone }
+";
+
+/// The name of a file in `teams`, in the first line; then its text.
+pub fn catalog_included(data: &[u8]) {
+    let mut parts = Parts(data);
+    let name = parts.text().into_owned();
+    let (text, catalog) = (parts.rest_text().into_owned(), FilePath::parse("deploy-bot.yaml").expect("a path"));
+    let alone = Catalog::parse(INCLUDES).expect("a catalog");
+    let Ok(path) = FilePath::parse(&format!("teams/{name}.yaml")) else { return };
+    let found = FoundFile { mode: 0o100_644, blob: blob_sha(text.as_bytes()), size: text.len() as u64 };
+    let mut sources = Sources::alone(INCLUDES.to_owned());
+    sources.included = included(&catalog, &alone.places(), &[vec![(path.clone(), found.clone())]]);
+    sources.take_texts([(found.blob, text)].into_iter());
+    assert!(sources.are_whole() && sources.included.len() <= 1);
+    let mut read = Catalog::read(&catalog, &sources).expect("no file breaks the whole");
+    for OutOfService { app, path: file, error } in &read.out_of_service {
+        assert_eq!(*file, path);
+        is_short(&error.problem, 700);
+        if let Some(app) = app.clone() {
+            let sentence = message::refusal(&Refusal::BrokenApp { app, path: file.clone(), error: error.clone() });
+            is_plain_to_slack(&sentence);
+            is_short(&sentence, 1000);
+        }
+    }
+    assert_eq!((&read.owners, &read.readers, &read.include), (&alone.owners, &alone.readers, &alone.include));
+    for (name, app) in &alone.apps {
+        assert_eq!(read.apps.remove(name).as_ref(), Some(app), "what stands in the catalog itself is as it was");
+    }
+    let is_ours = |text: &str, before: &str, after: &str| text.starts_with(&format!("{before}{name}{after}"));
+    for (app_name, app) in &read.apps {
+        assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{name:?}");
+        assert!(app.path == path && is_ours(app_name.as_str(), "", "-"), "{app_name}");
+        assert!(is_ours(&app.repo.as_str().to_lowercase(), "acme/", "-"), "{}", app.repo);
+        for environment in app.environments.values() {
+            for image in std::iter::once(&app.image).chain(&environment.mirrors) {
+                let whole = format!("{}/{}", image.host(), image.repository());
+                assert!(is_ours(&whole, "ghcr.io/acme/", "/"), "{image}");
+            }
+            assert!(environment.files.iter().all(|file| is_ours(file.as_str(), "", "/")), "{:?}", environment.files);
+            assert!(matches!(environment.applications, Applications::Named(_)), "{:?}", environment.applications);
+            for ArgoApplication { name: application, namespace, .. } in environment.applications.named() {
+                match namespace {
+                    None => assert!(is_ours(application.as_str(), "", "-"), "{application}"),
+                    Some(namespace) => assert_eq!(namespace.as_str(), name, "{application}"),
+                }
+            }
+        }
     }
 }
 

@@ -5,11 +5,13 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::github::{
-    CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState, catalog_request,
-    history_request, read_catalog, read_commit, read_compare, read_create_deployment, read_deployment_status,
-    read_find_deployment, read_history, read_last_touch, read_raw_blob, read_snapshot, snapshot_request,
+    CatalogPlaces, CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState,
+    catalog_request, history_request, read_catalog, read_commit, read_compare, read_create_deployment,
+    read_deployment_status, read_find_deployment, read_history, read_included, read_last_touch, read_raw_blob,
+    read_snapshot, read_texts, snapshot_request,
 };
 use clients::http::Response;
+use domain::catalog::IncludePlace;
 use domain::deployment::Reference;
 use domain::fault::{Cause, Changed, Fault};
 use domain::names::{BranchName, CommitSha, DeploymentId, FilePath, PullRequestNumber, RepoName, Secret, UrlOrigin};
@@ -84,12 +86,18 @@ pub fn github_snapshot(data: &[u8]) {
     let repo = |name| RepoName::parse(name).expect("a repository");
     let path = |name| FilePath::parse(name).expect("a path");
     let live = CommitSha::parse(&live).ok();
+    // An answer of one part less is none.
+    let mut places = vec![IncludePlace::Folder(path("teams")), IncludePlace::File(path("ops/base.yaml"))];
+    if body.pointer("/data/gitops/ref/target/include0").is_none() {
+        places.clear();
+    }
     let question = Question {
         gitops_repo: &repo("acme/gitops"),
         gitops_branch: &branch("main"),
         values: &path("apps/checkout/values.yaml"),
         also: &[],
         catalog: &path("deploy-bot.yaml"),
+        include: &places,
         live: live.as_ref(),
         paths: &["apps/checkout".to_owned(), "charts".to_owned()],
         folders: &[String::new(), "apps".to_owned()],
@@ -111,9 +119,31 @@ pub fn github_snapshot(data: &[u8]) {
     };
     assert_eq!(query(&question), query(&Question { reference: &plain, ..question }));
 
-    match read_catalog(&answer) {
-        Ok(read) => is_file(&read.file),
-        Err(error) => read_error(data, &error),
+    for places in [&places[..], &[]] {
+        match read_catalog(places, &answer) {
+            Ok(read) => {
+                is_file(&read.file);
+                assert_eq!(read.included.len(), places.len());
+                let found = places
+                    .iter()
+                    .zip(&read.included)
+                    .flat_map(|(place, found)| found.iter().map(move |one| (place, one)));
+                found.for_each(|(place, (path, _))| assert!(place.has(path), "{path} is not at {place}"));
+            }
+            Err(error) => read_error(data, &error),
+        }
+    }
+    if let Err(fault) = read_included(&places, &answer) {
+        read_error(data, &ReadError::Fault(fault));
+    }
+    let blobs = [blob_sha(b"apps: {}\n"), blob_sha(b"")];
+    match read_texts(&blobs, &answer) {
+        Ok(texts) => {
+            for (blob, text) in blobs.iter().zip(&texts) {
+                assert!(text.as_ref().is_none_or(|text| blob_sha(text.as_bytes()) == *blob));
+            }
+        }
+        Err(fault) => read_error(data, &ReadError::Fault(fault)),
     }
     let snapshot = match read_snapshot(&question, &answer) {
         Ok(snapshot) => snapshot,
@@ -162,8 +192,9 @@ pub fn github_history(data: &[u8]) {
     let branch = BranchName::parse("main").expect("a branch");
     let since = Timestamp(0);
     let question = HistoryQuestion { repo: &repo, branch: &branch, paths: &paths, touching: None, since };
+    let of = CatalogPlaces { repo: &repo, branch: &branch, path: &paths[0], places: &[] };
     keeps_secrets(data, &history_request(&github().url, &question));
-    keeps_secrets(data, &catalog_request(&github().url, &repo, &branch, &paths[0]));
+    keeps_secrets(data, &catalog_request(&github().url, &of));
     match read_history(&paths, &answer) {
         Ok(history) => {
             assert!(answer.status == 200 && !has_other_errors(&body));

@@ -28,6 +28,7 @@ fn managed(app: &str) -> ManagedTarget {
 fn files(all: &[(&str, &[&str])]) -> Managed {
     let of = |apps: &[&str]| apps.iter().map(|app| managed(app)).collect();
     Managed {
+        include: Vec::new(),
         files: all.iter().map(|(path, apps)| ((*path).to_owned(), of(apps))).collect(),
         auto: false,
         bot: GitHubLogin::parse("deploy-bot[bot]").unwrap(),

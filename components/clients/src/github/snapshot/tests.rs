@@ -43,6 +43,7 @@ impl Asked {
             gitops_branch: &self.branch,
             values: &self.files[0],
             also: &[],
+            include: &[],
             catalog: &self.files[1],
             live: self.live.as_ref(),
             paths: &self.paths,
@@ -277,6 +278,7 @@ fn a_pull_request_is_read() {
             size: 9,
             odd: None,
         },
+        included: [],
         since_live: [
             Touch {
                 sha: CommitSha(

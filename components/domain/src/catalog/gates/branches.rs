@@ -76,43 +76,47 @@ impl BranchGlob {
         (BranchName::parse(&example).is_ok() && !text.contains("***")).then(|| Self(text.to_owned()))
     }
 
-    fn pieces(&self) -> impl Iterator<Item = Piece> {
-        let mut rest = self.0.chars().peekable();
-        std::iter::from_fn(move || match rest.next()? {
-            '*' if rest.next_if_eq(&'*').is_some() => Some(Piece::Any),
-            '*' => Some(Piece::AnyOfSegment),
-            '?' => Some(Piece::OneOfSegment),
-            other => Some(Piece::Exactly(other)),
-        })
-    }
-
-    /// Whether the whole name of the branch matches. The work is at most the product of the two lengths.
+    /// Whether the whole name of the branch matches.
     pub fn matches(&self, branch: &BranchName) -> bool {
-        let name = branch.as_str();
-        // Whether what was taken of the pattern matches the first n characters of the name, for each n
-        // from 0.
-        let mut matched = vec![false; name.chars().count().saturating_add(1)];
-        if let Some(nothing) = matched.first_mut() {
-            *nothing = true;
-        }
-        for piece in self.pieces() {
-            let mut without = matched.into_iter(); // this piece
-            let mut before = without.next().unwrap_or_default();
-            let mut so_far = before && matches!(piece, Piece::AnyOfSegment | Piece::Any);
-            matched = vec![so_far];
-            for (here, c) in without.zip(name.chars()) {
-                so_far = match piece {
-                    Piece::Exactly(wanted) => before && c == wanted,
-                    Piece::OneOfSegment => before && c != '/',
-                    Piece::AnyOfSegment => here || (so_far && c != '/'),
-                    Piece::Any => here || so_far,
-                };
-                before = here;
-                matched.push(so_far);
-            }
-        }
-        matched.last().copied().unwrap_or_default()
+        glob(&self.0, branch.as_str())
     }
+}
+
+fn pieces(pattern: &str) -> impl Iterator<Item = Piece> {
+    let mut rest = pattern.chars().peekable();
+    std::iter::from_fn(move || match rest.next()? {
+        '*' if rest.next_if_eq(&'*').is_some() => Some(Piece::Any),
+        '*' => Some(Piece::AnyOfSegment),
+        '?' => Some(Piece::OneOfSegment),
+        other => Some(Piece::Exactly(other)),
+    })
+}
+
+/// Whether a pattern matches the whole name. The work is at most the product of the two lengths.
+pub(in crate::catalog) fn glob(pattern: &str, name: &str) -> bool {
+    // Whether what was taken of the pattern matches the first n characters of the name, for each n
+    // from 0.
+    let mut matched = vec![false; name.chars().count().saturating_add(1)];
+    if let Some(nothing) = matched.first_mut() {
+        *nothing = true;
+    }
+    for piece in pieces(pattern) {
+        let mut without = matched.into_iter(); // this piece
+        let mut before = without.next().unwrap_or_default();
+        let mut so_far = before && matches!(piece, Piece::AnyOfSegment | Piece::Any);
+        matched = vec![so_far];
+        for (here, c) in without.zip(name.chars()) {
+            so_far = match piece {
+                Piece::Exactly(wanted) => before && c == wanted,
+                Piece::OneOfSegment => before && c != '/',
+                Piece::AnyOfSegment => here || (so_far && c != '/'),
+                Piece::Any => here || so_far,
+            };
+            before = here;
+            matched.push(so_far);
+        }
+    }
+    matched.last().copied().unwrap_or_default()
 }
 
 impl fmt::Display for BranchGlob {

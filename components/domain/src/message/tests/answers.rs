@@ -9,7 +9,7 @@ use crate::deployment::Change;
 use crate::deployment::samples::application;
 use crate::image::Digest;
 use crate::lock::{LockAction, LockChange, TargetLock};
-use crate::names::{ArgoApplication, KubeName};
+use crate::names::{ArgoApplication, FilePath, KubeName};
 use crate::seen::{Found, Seen, Shown};
 
 fn lock(reason: &str) -> TargetLock {
@@ -129,6 +129,33 @@ fn what_was_deployed_before_and_how_it_ended() {
     [section] I know of no deploy of *checkout@production* yet.
     • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
     • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
+    ");
+}
+
+#[test]
+fn what_is_out_of_service_comes_first_and_hides_nothing() {
+    let broken: String = (0..12).map(|n| format!("  a{n:02}: {{ repo: acme, image: a }}\n")).collect();
+    let whole = "  x: { repo: acme/x, image: x, tag: '{sha:12}', allow: anyone }\n";
+    let mut catalog = Catalog::parse(&format!("apps:\n{broken}{whole}")).unwrap();
+    let error = crate::refusal::CatalogError { line: Some(2), problem: "this is not `YAML` <!channel>".to_owned() };
+    let path = FilePath::parse("teams/payments.yaml").unwrap();
+    catalog.out_of_service.insert(0, crate::catalog::OutOfService { app: None, path, error });
+    let gitops = commit().plan.gitops;
+    let shown = show(&apps(&catalog, &[], &gitops));
+    insta::assert_snapshot!(shown, @"
+    :x: `teams/payments.yaml` has a mistake on line 2: this is not `YAML` &lt;!channel&gt;. Its apps are out of service.
+    [section] :x: `teams/payments.yaml` has a mistake on line 2: this is not `YAML` &lt;!channel&gt;. Its apps are out of service.
+    :x: *a00* is out of service: `deploy-bot.yaml` has a mistake on line 2: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a01* is out of service: `deploy-bot.yaml` has a mistake on line 3: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a02* is out of service: `deploy-bot.yaml` has a mistake on line 4: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a03* is out of service: `deploy-bot.yaml` has a mistake on line 5: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a04* is out of service: `deploy-bot.yaml` has a mistake on line 6: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a05* is out of service: `deploy-bot.yaml` has a mistake on line 7: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a06* is out of service: `deploy-bot.yaml` has a mistake on line 8: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a07* is out of service: `deploy-bot.yaml` has a mistake on line 9: `repo`: `acme` is not a valid repository (owner/name).
+    :x: *a08* is out of service: `deploy-bot.yaml` has a mistake on line 10: `repo`: `acme` is not a valid repository (owner/name).
+    :x: … and 3 more.
+    *x* (acme/x): default
     ");
 }
 
@@ -270,6 +297,7 @@ fn short_answers() {
 #[test]
 fn a_question_is_declined_in_words_that_stand_alone() {
     let unknown = |known: &[&str]| Refusal::UnknownApp {
+        unread: Vec::new(),
         typed: "chekout".to_owned(),
         did_you_mean: known.first().map(|name| (*name).to_owned()),
         known: Vec::new(),
