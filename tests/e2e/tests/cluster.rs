@@ -14,7 +14,7 @@ use anyhow::ensure;
 use e2e::Room;
 use e2e::cluster::{cluster, cron_job, deployment, hook, ingress, stateful_set, workload};
 use sandbox::world::GITOPS;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// The bot never said that the app is live.
 fn never_live(room: &Room) {
