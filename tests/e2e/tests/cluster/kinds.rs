@@ -143,7 +143,8 @@ fn a_job_that_is_removed_when_it_is_done_holds_nothing_up() {
             job("once", "takes: 1s").replace("  backoffLimit: 0", "  ttlSecondsAfterFinished: 0\n  backoffLimit: 0");
         room.is_made_of("checkout", &[deployment("checkout"), job]);
         room.person_syncs("checkout").await?;
-        // Before it was there it was missing, too: Argo CD 2.14 shows that until it compares again.
+        // Before it was there it was missing, too: Argo CD shows that until it has seen the Job. A second later the Job is done.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         let is_gone = |application: &serde_json::Value| {
             let status = &application["status"];
             let (compared, ended) = (status["reconciledAt"].as_str(), status["operationState"]["finishedAt"].as_str());
