@@ -18,6 +18,7 @@ mod deployments;
 mod files;
 mod history;
 mod push;
+mod reviews;
 #[cfg(test)]
 mod samples;
 mod snapshot;

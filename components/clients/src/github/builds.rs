@@ -13,8 +13,8 @@ use serde_json::Value;
 /// somebody changed something back.
 const MOST: usize = 3;
 
-/// An older commit that has the same files as the newest one in all of [`Question::built_from`](super::Question::built_from): CI may have built that one,
-/// and not the newest.
+/// An older commit that CI may have built instead of the newest one: both have the same files in all of
+/// [`Question::built_from`](super::Question::built_from).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
     pub sha: CommitSha,
@@ -24,8 +24,8 @@ pub struct Build {
     pub checks: Option<ChecksState>,
 }
 
-/// Of the newest commit, what it has at each path, and the last commit that touched it, with the merge that brought it: where a
-/// pull request is merged with a merge commit, CI builds that one. From GitHub's public schema (`Commit`).
+/// Of the newest commit: the file or folder at each path, and the last commit that changed the path. Of that commit also the
+/// merge that brought it, because CI builds the merge commit of a pull request. From GitHub's public schema (`Commit`).
 pub(super) fn builds_query(paths: usize) -> String {
     let files: String = (0..paths).map(|n| format!(" built{n}: file(path: $built{n}) {{ mode oid }}")).collect();
     let commit = format!("oid messageHeadline statusCheckRollup {{ state }}{files}");

@@ -7,10 +7,11 @@ use super::answer::{
 use super::api::{GitHub, graphql, send};
 use super::builds::{Build, builds_query, read_builds};
 use super::files::{FILE, FileState, Found, MAX_ANSWER, ask_included, name_included, read_file, read_found};
+use super::reviews::{HEAD_AUTHOR, MERGED, REVIEWS, read_merged, read_reviews};
 use crate::http::{Http, Request, Response, without_nulls};
 use domain::catalog::IncludePlace;
 use domain::deployment::{COMMITS_READ, Reference};
-use domain::github::{ChecksState, Opinion, Review, ReviewsState};
+use domain::github::{ChecksState, ReviewsState};
 use domain::message;
 use domain::names::{
     BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, UrlOrigin,
@@ -168,18 +169,6 @@ const PULL_REQUEST: &str =
     "number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } \
      baseRefName title url
       author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state }";
-/// Of each person the latest review that approves, asks for changes or was dismissed; a mere comment is none.
-/// More than a hundred such people are not read, and do not count. From GitHub's public schema
-/// (`PullRequest`, `PullRequestReview`): <https://docs.github.com/public/fpt/schema.docs.graphql>
-const REVIEWS: &str = "
-      latestOpinionatedReviews(first: 100, writersOnly: true) { nodes { state author { __typename login } commit { oid } } }";
-const HEAD_AUTHOR: &str = "
-      headRef { target { oid ... on Commit { author { user { login } } } } }";
-/// The pull request that a commit is the merge of. Its branch may be gone by now, its commits are not.
-const MERGED: &str = " tree { oid }
-      associatedPullRequests(first: 5) { nodes { number headRefOid author { login } baseRefName
-      baseRepository { nameWithOwner } mergeCommit { oid }
-      commits(last: 1) { nodes { commit { oid tree { oid } author { user { login } } } } }";
 const BRANCH: &str = "oid ... on Commit { messageHeadline statusCheckRollup { state }";
 
 const CHECKED: &str = "
@@ -463,59 +452,6 @@ fn read_pull_request(
         builds: head.map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
         reviews: if question.reviews { read_reviews(pr)? } else { ReviewsState::default() },
     })
-}
-
-/// The reviews of the pull request that this commit is the merge of. Whoever may push can merge something else by hand, and GitHub
-/// takes it for the merge: only with the files of the pull request's newest commit is it what was reviewed.
-/// Nor does one count that was reviewed for another repository, a fork, or for another branch.
-fn read_merged(head: &Value, (own_name, branch): (&str, &BranchName)) -> Option<ReviewsState> {
-    let merge = commit_sha(head, "/oid").ok()?;
-    // On a branch that is not the default one, open pull requests with the commit are among them.
-    let all = head.pointer("/associatedPullRequests/nodes")?.as_array()?;
-    let pr = all.iter().find(|pr| {
-        let repo = text(pr, "/baseRepository/nameWithOwner");
-        text(pr, "/mergeCommit/oid") == Some(merge.as_str())
-            && repo.is_some_and(|repo| repo.eq_ignore_ascii_case(own_name))
-            && text(pr, "/baseRefName") == Some(branch.as_str())
-    })?;
-    let own = pr.pointer("/commits/nodes/0/commit").filter(|own| own.get("oid") == pr.get("headRefOid"))?;
-    let tree = text(head, "/tree/oid")?;
-    if text(own, "/tree/oid") != Some(tree) {
-        return None;
-    }
-    let (reviewed, author) = (commit_sha(own, "/oid").ok()?, login(pr, "/author/login"));
-    let mut latest = read_opinions(pr).ok()?;
-    latest.retain(|review| Some(&review.by) != author.as_ref());
-    for review in latest.iter_mut().filter(|review| review.of.as_ref() == Some(&reviewed)) {
-        review.of = Some(merge.clone());
-    }
-    let number = PullRequestNumber(u32::try_from(pr.get("number")?.as_u64()?).ok()?);
-    Some(ReviewsState { head_author: login(own, "/author/user/login"), latest, merged: Some(number) })
-}
-
-/// A review without an author is of an account that is gone. An app is no person: its review is left out.
-fn read_opinions(pr: &Value) -> Part<Vec<Review>> {
-    let nodes = pr.pointer("/latestOpinionatedReviews/nodes").and_then(Value::as_array).ok_or("a list of reviews")?;
-    let latest = nodes.iter().filter(|node| text(node, "/author/__typename") == Some("User"));
-    let latest = latest.filter_map(|node| {
-        let opinion = match text(node, "/state")? {
-            "APPROVED" => Opinion::Approved,
-            "CHANGES_REQUESTED" => Opinion::WantsChanges,
-            _ => Opinion::Dismissed,
-        };
-        Some(Review { by: login(node, "/author/login")?, opinion, of: commit_sha(node, "/commit/oid").ok() })
-    });
-    Ok(latest.collect())
-}
-
-fn read_reviews(pr: &Value) -> Part<ReviewsState> {
-    let latest = read_opinions(pr)?;
-    // The branch of a closed pull request may be gone. Who wrote its newest commit is not known then, and
-    // nothing counts.
-    let Some(head) = pr.pointer("/headRef/target").filter(|head| head.get("oid") == pr.get("headRefOid")) else {
-        return Ok(ReviewsState::default());
-    };
-    Ok(ReviewsState { head_author: login(head, "/author/user/login"), latest, merged: None })
 }
 
 #[cfg(test)]

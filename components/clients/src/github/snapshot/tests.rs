@@ -3,6 +3,7 @@ use crate::github::samples::{blob, body, branch, error, gh, hostile, ok, path, r
 use crate::http::HttpError;
 use crate::http::script::Script;
 use domain::fault::{Cause, Fault, System};
+use domain::github::{Opinion, Review};
 use domain::values::OddFile;
 
 /// A question that owns what it asks about.
