@@ -213,14 +213,14 @@ async fn is_quieted<W: World>(cx: &Context<'_, W>, asker: &Asker) -> bool {
 
 async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: DeployWords, at: Timestamp) -> Accepted {
     let request = asker.request(at, words, Origin::Typed);
-    let not_accepted = message::not_accepted();
     let (url, limit) = (Some(&asker.response_url), limits::SAVE_LIMIT);
-    let (text, then) = match save(cx.world, cx.id, limit, url, async || Ok(Some(request))).await {
-        Saved::Request(request) => (message::accepted(&request.words), Then::CarryOut(cx.id.clone(), None)),
-        Saved::Failed { begun: true } => (not_accepted, Then::TakeBack(cx.id.clone(), None)),
-        Saved::Forgotten | Saved::Failed { begun: false } => (not_accepted, Then::Nothing),
+    let then = match save(cx.world, cx.id, limit, url, async || Ok(Some(request))).await {
+        // The message in the channel says so, or the refusal, which the asker alone reads.
+        Saved::Request(_) => return Accepted::silent(Then::CarryOut(cx.id.clone(), None)),
+        Saved::Failed { begun: true } => Then::TakeBack(cx.id.clone(), None),
+        Saved::Forgotten | Saved::Failed { begun: false } => Then::Nothing,
     };
-    Accepted { answer: self::words(&text), then }
+    Accepted { answer: self::words(&message::not_accepted()), then }
 }
 
 async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &Presses, at: Timestamp) -> Accepted {

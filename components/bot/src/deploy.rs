@@ -22,7 +22,7 @@ pub use resume::{resume, take_back};
 use crate::context::{Context, Stop};
 use crate::patience::{Patience, Progress};
 use crate::settings::SlackCommandSettings;
-use crate::speak::{MessageJournal, Speaker};
+use crate::speak::{Handover, Kind, MessageJournal, Speaker};
 use crate::world::{Line, World, within};
 use domain::deployment::{CancelFact, End, EndFact, Facts, OutcomeFact, RequestFact};
 use domain::limits;
@@ -51,6 +51,7 @@ type RunSpeaker<'a, W> = Speaker<'a, W, MessageJournal<'a, W>>;
 pub(crate) struct Run<'a, W> {
     pub(crate) cx: Context<'a, W>,
     pub(crate) lease: &'a Lease<'a, W>,
+    pub(crate) handover: Handover,
     /// The writes of rings.
     rings: &'a Calls<()>,
     /// The deployment is in its target's history, so that its facts are deleted one day.
@@ -89,6 +90,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
         let run = Run {
             cx: Context { world, settings, id, patience },
             lease,
+            handover: Handover::default(),
             rings: &rings,
             remembered: Cell::new(false),
             compared: Cell::new(false),
@@ -126,12 +128,12 @@ async fn run_to_end<W: World>(run: &Run<'_, W>, request: &RequestFact, mut facts
         *run.unsettled.borrow_mut() = Unsettled { look: !bases.is_empty(), bases };
     }
     let Context { world, settings, id, .. } = run.cx;
-    let journal = MessageJournal::new(world, id, run.lease, &facts);
+    let journal = MessageJournal::new((world, id), run.lease, &run.handover, &facts);
     let speaker = Speaker::new(world, &settings.slack, &settings.limits, id, journal);
     if facts.end.is_none() {
         let (progress, heard) = mpsc::unbounded();
         let first = facts.clone();
-        // The first words are posted beside the work, never before it.
+        // The words are sent beside the work, never before it.
         let worked = Cell::new(false);
         let work = async {
             run.cx.patience.tell(progress.clone());
@@ -166,8 +168,13 @@ async fn tell_progress<W: World>(
     let mut latest = (first, None);
     loop {
         let words = message::before_commit(run.cx.id, &latest.0, latest.1.as_ref());
+        // Who waits for another deployment is seen by everybody.
+        let kind = match latest.1 {
+            Some(Note::Application { .. }) => Kind::PublicProgress,
+            _ => Kind::Progress,
+        };
         // Words that have to wait are tried again, unless there are newer ones.
-        let turn = match speaker.tell(&latest.0, &words, false).await {
+        let turn = match speaker.tell(&latest.0, &words, kind).await {
             Some(again) => Either::Left(run.cx.world.sleep(again)),
             None => Either::Right(pending()),
         };
@@ -266,7 +273,7 @@ async fn tell_end<W: World>(run: &Run<'_, W>, speaker: &RunSpeaker<'_, W>, facts
     let (world, id) = (run.cx.world, run.cx.id);
     let words = message::before_commit(id, facts, None);
     let until = world.elapsed().saturating_add(limits::TELL_END);
-    while let Some(again) = speaker.tell(facts, &words, true).await {
+    while let Some(again) = speaker.tell(facts, &words, Kind::Last).await {
         let left = until.saturating_sub(world.elapsed());
         if left.is_zero() {
             return Err(Stop::Leave("the end could not be told yet"));

@@ -47,6 +47,19 @@ pub(crate) enum Standing {
     News,
     /// The message goes on as another deployment's.
     Elsewhere,
+    /// The other role writes the message, because there was none when that role took over.
+    Theirs,
+}
+
+/// What kind of words these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Newer words may follow. They are for the asker alone as long as nobody else is concerned.
+    Progress,
+    /// The same, and other people are concerned.
+    PublicProgress,
+    /// The final words.
+    Last,
 }
 
 /// The words to send, and what they are about.
@@ -57,6 +70,8 @@ struct Telling<'t> {
     hash: u64,
     /// These are the final words.
     last: bool,
+    /// The words are for the asker alone, unless a message is in the channel already.
+    private: bool,
     /// What calls people to the final words: an edit notifies nobody.
     call: Option<Message>,
 }
@@ -77,14 +92,16 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         Self { world, slack, limits, id, journal, written: Cell::new(None) }
     }
 
-    /// Sends these words, if they are not in the message yet. `last`: these are the final words. Returns
-    /// after how long the words have to be tried again: until then the caller may find newer words. `None`:
-    /// the words are sent, or there is nobody to send them to.
-    pub(crate) async fn tell(&self, facts: &Facts, words: &Message, last: bool) -> Option<Duration> {
+    /// Sends these words, if they are not in the message yet. Returns after how long the words have to be tried
+    /// again: until then the caller may find newer words. `None`: the words are sent, or there is nobody to send
+    /// them to.
+    pub(crate) async fn tell(&self, facts: &Facts, words: &Message, kind: Kind) -> Option<Duration> {
         let request = facts.request.as_ref()?;
         let hash = words_hash(&format!("{}{}", words.text, words.blocks));
+        let last = kind == Kind::Last;
+        let private = kind != Kind::PublicProgress && !facts.concerns_others();
         let call = message::call_asker(facts).or_else(|| message::call_approvers(facts)).filter(|_| last);
-        let telling = Telling { facts, request, words, hash, last, call };
+        let telling = Telling { facts, request, words, hash, last, private, call };
         self.tell_now(&telling).await.unwrap_or_else(|error| {
             self.world.log(Line::error("not_told").of(self.id).with("cause", error.why()));
             Some(limits::SPEAK_AGAIN)
@@ -134,11 +151,15 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             ours: self.journal.ours(),
             theirs: self.journal.theirs(),
             before: request.origin.place(),
+            home: facts.plan().and_then(|plan| plan.home.as_ref()),
+            typed: &request.channel,
             words: telling.hash,
             last: telling.last,
+            private: telling.private,
             calls: telling.call.is_some(),
             gap_left: since.map_or(Duration::ZERO, |since| gap.saturating_sub(since)),
             posting: self.limits.posting,
+            asked: request.at,
             ended: ended.unwrap_or(request.at),
             now: self.world.now(),
         }
@@ -163,14 +184,17 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
             Standing::Ours => {}
             Standing::News => return Ok(()),
             Standing::Elsewhere => return self.leave().await,
+            Standing::Theirs => {
+                tried.failed = Some(limits::SPEAK_AGAIN);
+                return Ok(());
+            }
         }
         let answer = match way {
             Way::Edit(place) => {
                 let edit = slack::update(self.world, self.slack, &place.channel, &place.ts, telling.words);
                 edit.await.map(|()| Some(place.clone()))
             }
-            Way::Post => {
-                let channel = &telling.request.channel;
+            Way::Post(channel) => {
                 let post = slack::post(self.world, self.slack, channel, telling.words, None);
                 post.await.map(|ts| Some(Place { channel: channel.clone(), ts }))
             }
@@ -190,7 +214,23 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
         }
         let learnt = self.case(telling).learn(tried, way, &answer, begun);
         self.journal.save(|voice| *voice = learnt).await?;
+        if let (Way::Post(channel), Ok(Some(place))) = (way, &answer)
+            && *channel != telling.request.channel
+        {
+            self.lead_there(telling, place).await?;
+        }
         tried.learn(way, answer);
+        Ok(())
+    }
+
+    /// Tells the asker that the message stands in another channel. A courtesy: nothing is tried again.
+    async fn lead_there(&self, telling: &Telling<'_>, place: &Place) -> Result<(), StoreError> {
+        let Some(ResponseUrlFact { url }) = store::load_fact(self.world, self.id).await? else { return Ok(()) };
+        self.journal.save(|voice| voice.response_url_uses = voice.response_url_uses.saturating_add(1)).await?;
+        let words = message::stands_elsewhere(telling.request, place);
+        if let Err(error) = slack::respond(self.world, &url, &words, Audience::Asker).await {
+            self.note(&error, Way::Whisper.speech(telling.request)).await;
+        }
         Ok(())
     }
 
@@ -256,22 +296,44 @@ impl<'a, W: World, J: Journal> Speaker<'a, W, J> {
     }
 }
 
+/// When the watch takes over. From then on slack-command begins no message: the watch, which reads of none, writes
+/// one itself.
+#[derive(Default)]
+pub(crate) struct Handover {
+    is_over: Cell<bool>,
+    noting: futures::lock::Mutex<()>,
+}
+
+impl Handover {
+    /// Hands over. A message that was begun before is noted in the store when this returns.
+    pub(crate) async fn hand_over(&self) {
+        self.is_over.set(true);
+        drop(self.noting.lock().await);
+    }
+}
+
 /// slack-command's journal: the fact `message`, the voice before the commit, written under the
 /// lease `carry/<id>`.
 pub(crate) struct MessageJournal<'a, W> {
     world: &'a W,
     id: &'a DeploymentId,
     lease: &'a Lease<'a, W>,
+    handover: &'a Handover,
     voice: RefCell<Voice>,
     saved: RefCell<Voice>,
 }
 
 impl<'a, W: World> MessageJournal<'a, W> {
-    pub(crate) fn new(world: &'a W, id: &'a DeploymentId, lease: &'a Lease<'a, W>, facts: &Facts) -> Self {
+    pub(crate) fn new(
+        (world, id): (&'a W, &'a DeploymentId),
+        lease: &'a Lease<'a, W>,
+        handover: &'a Handover,
+        facts: &Facts,
+    ) -> Self {
         let mut voice = facts.message.as_ref().map(|message| message.0.clone()).unwrap_or_default();
         // We hold the lease: the process that spoke before us is gone.
         voice.speaking = None;
-        Self { world, id, lease, saved: RefCell::new(voice.clone()), voice: RefCell::new(voice) }
+        Self { world, id, lease, handover, saved: RefCell::new(voice.clone()), voice: RefCell::new(voice) }
     }
 }
 
@@ -288,8 +350,13 @@ impl<W: World> Journal for MessageJournal<'_, W> {
     }
 
     async fn save(&self, change: impl FnOnce(&mut Voice)) -> Result<(), StoreError> {
+        let _noting = self.handover.noting.lock().await;
         change(&mut self.voice.borrow_mut());
-        let voice = self.ours();
+        let mut voice = self.ours();
+        if self.handover.is_over.get() && voice.place.is_none() && self.saved.borrow().speaking.is_none() {
+            voice.speaking = None;
+            self.voice.borrow_mut().speaking = None;
+        }
         if voice == *self.saved.borrow() {
             return Ok(());
         }
@@ -311,6 +378,7 @@ impl<W: World> Journal for MessageJournal<'_, W> {
             }
         }
         self.lease.ensure(limits::SLACK_CALL).await?;
-        Ok(Standing::Ours)
+        let begun = self.voice.borrow().speaking.is_some();
+        Ok(if begun || !self.handover.is_over.get() { Standing::Ours } else { Standing::Theirs })
     }
 }

@@ -108,6 +108,8 @@ pub struct Environment {
     /// Under which other names its image runs.
     pub mirrors: Vec<ImageName>,
     pub verify_running: VerifyRunning,
+    /// The channel in which the message of each deploy stands. `None`: where the deploy was asked for.
+    pub home: Option<SlackChannel>,
     pub sync: SyncBy,
 }
 

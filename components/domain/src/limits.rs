@@ -194,6 +194,9 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(25);
 /// What a call to Slack may take: the lease must hold this long before the call is made, or old words may
 /// come over newer ones.
 pub const SLACK_CALL: Duration = Duration::from_secs(5);
+/// After how long the asker reads that the request is being looked at, if nothing was said until then. Slack's time of
+/// the request has whole seconds, so these are three to four.
+pub const ASKER_WAITS: Duration = Duration::from_secs(4);
 /// When a call to Slack that failed is tried again.
 pub const SPEAK_AGAIN: Duration = Duration::from_secs(1);
 /// How soon to look again whether the other role's call has arrived.

@@ -23,15 +23,15 @@ mod text;
 
 pub use announcement::{NOT_DEPLOYED, pushed};
 pub use answer::{
-    TargetStatus, accepted, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling,
-    forgotten, help, history, locked, locked_already, may_not_approve, not_accepted, not_locked, noted,
-    nothing_to_cancel, nothing_to_terminate, plain, pressed_before, refused_too_often, rejected_already, status_of,
-    terminating, too_late_to_cancel, unknown_button, unlocked,
+    TargetStatus, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling, forgotten, help,
+    history, locked, locked_already, may_not_approve, not_accepted, not_locked, noted, nothing_to_cancel,
+    nothing_to_terminate, plain, pressed_before, refused_too_often, rejected_already, status_of, terminating,
+    too_late_to_cancel, unknown_button, unlocked,
 };
 pub use blocks::Message;
 pub use button::{Button, Offer, PushedOffer};
 pub use commit::{commit_text, deploy_id};
-pub use deployment::{Note, after_commit, before_commit, call_approvers, call_asker};
+pub use deployment::{Note, after_commit, before_commit, call_approvers, call_asker, stands_elsewhere};
 pub use news::{CatalogPlace, catalog_changed};
 pub use preview::{Preview, preview};
 pub use pull_request::{of_deploy, on_pull_request};

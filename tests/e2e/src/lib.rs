@@ -149,20 +149,37 @@ impl Room {
         edits.map(|edit| slack.render_edit(edit)).collect()
     }
 
-    /// The only message of the bot, as people read it now.
-    pub fn message(&self) -> String {
-        let messages = self.messages();
-        assert_eq!(messages.len(), 1, "one message per deployment: {messages:#?}");
-        messages.into_iter().next().unwrap_or_default()
+    /// What people read as they read it now, oldest first: the messages of deployments in #deploys, and what one person reads
+    /// alone.
+    pub fn reads(&self) -> Vec<String> {
+        let slack = self.slack.lock();
+        let mut all: Vec<&Message> = of_deployments(&slack).chain(slack.all_ephemerals()).collect();
+        all.sort_by_key(|message| message.edits.first().map(|edit| edit.at));
+        all.into_iter().map(|message| slack.render_edit(message.now())).collect()
     }
 
-    /// Waits until a message in #deploys says this, and returns the message as people read it.
+    /// What people read alone, oldest first.
+    pub fn whispers(&self) -> Vec<String> {
+        let slack = self.slack.lock();
+        slack.all_ephemerals().iter().map(|message| slack.render_edit(message.now())).collect()
+    }
+
+    /// The only message of the bot, as people read it now: in #deploys, or what one person reads alone.
+    pub fn message(&self) -> String {
+        let messages = self.messages();
+        let whispers = if messages.is_empty() { self.whispers() } else { Vec::new() };
+        let all = [messages, whispers].concat();
+        assert_eq!(all.len(), 1, "one message per deployment: {all:#?}");
+        all.into_iter().next().unwrap_or_default()
+    }
+
+    /// Waits until a message in #deploys says this, or until one person alone reads it. Returns the message as people read it.
     pub async fn says(&self, words: &str) -> Result<String> {
         let what = format!("message that says {words:?}");
         let look = |room: &Sandbox| {
             let slack = room.slack.lock();
-            let rendered = slack.messages(world::DEPLOYS).iter().map(|message| slack.render_edit(message.now()));
-            rendered.into_iter().find(|text| text.contains(words))
+            let all = slack.messages(world::DEPLOYS).iter().chain(slack.all_ephemerals());
+            all.map(|message| slack.render_edit(message.now())).find(|text| text.contains(words))
         };
         match self.sandbox.until(&what, self.patience, look).await {
             Ok(text) => Ok(text),
@@ -175,7 +192,7 @@ impl Room {
     pub async fn goes_live(&self, text: &str) -> Result<String> {
         let mine = self.messages().len();
         let answer = self.alice(text).await;
-        if answer.status != Some(200) || !answer.body.contains("Accepted") {
+        if !answer.is_accepted() {
             bail!("not accepted: {answer:?}");
         }
         let look = |room: &Sandbox| {

@@ -33,7 +33,7 @@ pub enum Step {
     History,
     /// Whose commit it is, where the wanted tag is there already.
     WhoWrote,
-    /// `chat.update` with a refusal.
+    /// The `response_url` with a refusal.
     EndMessage,
     /// The push to Argo CD.
     Relay,
@@ -210,7 +210,8 @@ const LIVE: Ending =
 /// The question is asked again.
 const AGAIN: Ending = Ending { how: "the bot asks again", ..LIVE };
 /// The deploy ends before anything was changed.
-const NOTHING: Ending = Ending { stored: State::Failed, commits: 0, how: "typed again, the command deploys", ..LIVE };
+const NOTHING: Ending =
+    Ending { stored: State::Failed, commits: 0, messages: 0, how: "typed again, the command deploys", ..LIVE };
 /// The answer to the first message is lost.
 const ANOTHER: Ending =
     Ending { messages: 2, how: "a second message says the rest; the first one stays as it was", ..LIVE };
@@ -290,7 +291,7 @@ pub const ROWS: [Row; 19] = [
     },
     Row {
         step: EndMessage,
-        name: "post a refusal",
+        name: "tell the asker of a refusal",
         system: "Slack",
         cells: &[(
             &TROUBLES,
@@ -298,7 +299,8 @@ pub const ROWS: [Row; 19] = [
                 stored: State::Refused,
                 commits: 0,
                 says: "has no pull request",
-                how: "the refusal is posted again; that is its end",
+                messages: 0,
+                how: "the refusal is told again; that is its end",
                 ..LIVE
             },
         )],

@@ -197,8 +197,9 @@ fn the_button_of_a_push_deploys_what_is_in_the_file_or_says_why_not() {
         deploys(room, "checkout main").await?;
         room.all_told().await?;
         let ours = head(room);
+        let messages = room.messages().len();
         room.press(ALICE, &by_hand, DEPLOY).await;
-        let again = |_: &Sandbox| (room.messages().len() == 6).then_some(());
+        let again = |_: &Sandbox| (room.messages().len() == messages + 1).then_some(());
         room.until("message of the press", PATIENCE, again).await?;
         room.all_told().await?;
         let last = room.messages().pop().unwrap_or_default();

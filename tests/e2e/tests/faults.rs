@@ -23,12 +23,12 @@ fn html() -> Response {
 
 /// Alice types `/deploy checkout 42`; the new message, once it says these words.
 async fn becomes(room: &Room, words: &str) -> Result<String> {
-    let before = room.messages().len();
+    let before = room.reads().len();
     let answer = room.alice("checkout 42").await;
-    assert!(answer.body.contains("Accepted"), "{}", answer.body);
+    assert!(answer.is_accepted(), "{}", answer.body);
     let what = format!("message that says {words:?}");
-    let look = |_: &sandbox::Sandbox| room.messages().get(before).filter(|text| text.contains(words)).cloned();
-    room.until(&what, PATIENCE, look).await.with_context(|| format!("{:#?}", room.messages()))
+    let look = |_: &sandbox::Sandbox| room.reads().into_iter().skip(before).find(|text| text.contains(words));
+    room.until(&what, PATIENCE, look).await.with_context(|| format!("{:#?}", room.reads()))
 }
 
 /// The same, for a deploy that has to end without any change.
@@ -197,7 +197,7 @@ fn a_deploy_is_cancelled_while_it_waits_for_github() {
         room.github.fault("github.query", Fault::Instead(limited), 1);
         let message = becomes(room, "I'm waiting 1 min 40 s before I try again to read the catalog").await?;
         assert!(message.contains("[Cancel]"), "{message}");
-        let message = room.slack.lock().messages(world::DEPLOYS)[0].clone();
+        let message = room.slack.lock().all_ephemerals()[0].clone();
         room.press(ALICE, &message, "cancel").await;
         room.says("cancelled by @alice. Nothing was changed").await?;
         assert_eq!(room.commits(), before);

@@ -74,36 +74,6 @@ fn an_owner_who_presses_retry_lends_no_override() {
     });
 }
 
-/// Attack: may deploy one app | has an owner press *Deploy anyway* of a request with `override` | the owner's request has no override
-#[test]
-fn an_owner_who_presses_deploy_anyway_lends_no_override() {
-    room(async |room| -> Result<()> {
-        hurry(room);
-        catalog(room, CAROL_OWNS, "");
-        for _ in 0..2 {
-            room.builds("checkout", "main", "alice");
-            deploys(room, "checkout main").await?;
-            room.all_told().await?;
-        }
-        room.bob("rollback checkout").await;
-        room.says("is locked now").await?;
-        room.all_told().await?;
-        room.bob("unlock checkout").await;
-        room.says("unlocked *checkout*").await?;
-        room.alice("checkout main override a harmless word").await;
-        let asked = says(room, "was rolled back from checkout").await?;
-        ensure!(read(room, &asked).contains("override: a harmless word"), "{}", read(room, &asked));
-        room.all_told().await?;
-        catalog(room, CAROL_OWNS, FROZEN);
-        let before = room.commits();
-        room.press(CAROL, &asked, "deploy_anyway").await;
-        room.says("checkout is frozen until").await?;
-        room.all_told().await?;
-        ensure!(room.commits() == before && !room.log().contains("\"overridden\""));
-        Ok(())
-    });
-}
-
 /// Attack: may deploy one app | hides an `override` behind a preview and an approval | everybody reads the reason, and it stays the asker's
 #[test]
 fn a_preview_and_its_question_to_approvers_show_the_override() {
@@ -115,7 +85,8 @@ fn a_preview_and_its_question_to_approvers_show_the_override() {
         ensure!(text.contains("override: a harmless word"), "{text}");
         let preview = whispers(room, ALICE, words).await?;
         room.press(ALICE, &preview, "deploy").await;
-        let wanted = says(room, "needs 1 approval").await?;
+        let asks = |room: &Sandbox| room.slack.lock().messages(DEPLOYS).last().cloned();
+        let wanted = room.until("the question to the approvers", PATIENCE, asks).await?;
         ensure!(read(room, &wanted).contains("override: a harmless word"), "{}", read(room, &wanted));
         room.all_told().await?;
         // Whoever approves lends nothing: the words stay the asker's.
@@ -165,12 +136,12 @@ async fn hears(room: &Room, user: &str, text: &str, words: &str) -> Result<Strin
     room.until(&format!("answer to {text:?} that says {words:?}"), PATIENCE, look).await
 }
 
-/// Somebody's deploy is refused with these words, in a message of its own, and nothing is committed.
+/// Somebody's deploy is refused with these words, which that person alone reads, and nothing is committed.
 pub(crate) async fn is_refused(room: &Room, user: &str, text: &str, words: &str) -> Result<String> {
-    let (before, messages) = (room.commits(), room.messages().len());
+    let (before, messages) = (room.commits(), room.whispers().len());
     room.nobody_spoke().await?;
     room.command(user, DEPLOYS, text).await;
-    let look = |_: &Sandbox| room.messages().into_iter().nth(messages).filter(|text| text.contains(words));
+    let look = |_: &Sandbox| room.whispers().into_iter().skip(messages).find(|text| text.contains(words));
     let told = room.until(&format!("message that says {words:?}"), PATIENCE, look).await?;
     room.all_told().await?;
     ensure!(room.commits() == before, "nothing is committed");

@@ -26,6 +26,7 @@ mod outages;
 mod people;
 mod promise;
 mod pushes;
+mod quiet;
 mod readme;
 mod redis;
 mod refusals;

@@ -30,16 +30,18 @@ async fn refused_to(room: &Room, user: &str, channel: &str, text: &str) -> Resul
     // Many people in one room type faster than Slack lets a bot speak; here it is not about that.
     room.nobody_spoke().await?;
     let (commits, said) = (room.commits(), room.slack.lock().messages(channel).len());
+    let whispered = room.whispers().len();
     let since = room.journal.mark(text);
     let answer = room.command(user, channel, text).await;
-    assert!(answer.body.contains("Accepted: deploy"), "{text}: {answer:?}");
+    assert!(answer.is_accepted(), "{text}: {answer:?}");
     let last_word = |room: &sandbox::Sandbox| {
         let slack = room.slack.lock();
-        let message = slack.messages(channel).get(said).map(|message| slack.render_edit(message.now()));
-        message.filter(|message| !message.contains("hourglass"))
+        let news = slack.all_ephemerals().iter().skip(whispered).map(|message| slack.render_edit(message.now()));
+        news.into_iter().find(|text| !text.contains("hourglass"))
     };
     let message = room.until(&format!("last word about {text:?}"), PATIENCE, last_word).await?;
-    assert_eq!(room.slack.lock().messages(channel).len(), said + 1, "one message for one request");
+    assert_eq!(room.slack.lock().messages(channel).len(), said, "{text}: nothing in the channel");
+    assert_eq!(room.whispers().len(), whispered + 1, "{text}: one answer for one request");
     assert!(message.contains("not deployed: ") || message.contains("Nothing was changed."), "{message}");
     assert_eq!(room.commits(), commits, "{text}: no commit");
     let calls = room.calls(since);

@@ -21,13 +21,13 @@ fn stop_behind_the_question(room: &Room) {
 
 /// The last state of the message about checkout's pull request, and the calls to the registry.
 async fn ask(room: &Room) -> Result<(String, Vec<String>)> {
-    let (commits, said) = (room.commits(), room.messages().len());
+    let (commits, said) = (room.commits(), room.whispers().len());
     let since = room.journal.mark("ask");
     room.alice("checkout 42").await;
     let last_word = |room: &sandbox::Sandbox| {
         let slack = room.slack.lock();
-        let message = slack.messages(world::DEPLOYS).get(said).map(|message| slack.render_edit(message.now()));
-        message.filter(|message| !message.contains("hourglass"))
+        let news = slack.all_ephemerals().iter().skip(said).map(|message| slack.render_edit(message.now()));
+        news.into_iter().find(|message| !message.contains("hourglass"))
     };
     let message = room.until("last word", PATIENCE, last_word).await?;
     assert_eq!(room.commits(), commits, "{message}");
@@ -200,12 +200,12 @@ fn a_registry_that_limits_or_fails_for_a_moment_is_asked_again() {
     room(async |room| -> Result<()> {
         stop_behind_the_question(room);
         found(room, &ASKED).await?;
-        let limited = fakes::Response::text(429, "").with("retry-after", "3");
+        let limited = fakes::Response::text(429, "").with("retry-after", "6");
         room.registry.fault("registry.head", Fault::Instead(limited), 1);
         found(room, &["registry.token", "registry.head", "registry.head"]).await?;
-        let why = "the registry limits how often I may ask (again in 3 s).";
-        let waits = format!("I'm waiting 3 s before I try again to look for the image in the registry: {why}");
-        assert!(room.told().iter().any(|text| text.contains(&waits)), "{:#?}", room.told());
+        let why = "the registry limits how often I may ask (again in 6 s).";
+        let waits = format!("I'm waiting 6 s before I try again to look for the image in the registry: {why}");
+        assert!(room.whispers().iter().any(|text| text.contains(&waits)), "{:#?}", room.whispers());
 
         // A login that fails ahead of the question is no login: the registry asks for one.
         room.registry.fault("registry.token", Fault::Instead(fakes::Response::text(200, "<html>")), 1);
@@ -233,7 +233,7 @@ fn a_registry_that_limits_or_fails_for_long_is_named_and_nothing_changed() {
         asked by @alice
         [Retry]
         ");
-        assert!(room.told().iter().any(|text| text.contains("before I try again to look for the image")));
+        assert!(room.whispers().iter().any(|text| text.contains("before I try again to look for the image")));
         room.registry.mend();
 
         room.registry.fault("registry.head", lasting(fakes::Response::text(502, "bad gateway")), u32::MAX);

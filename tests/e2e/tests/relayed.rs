@@ -231,7 +231,7 @@ fn after_an_empty_commit_of_the_bot_a_push_is_relayed() {
         carol_replaces(room, &old, &new);
         room.alice("checkout 42").await;
         let refused = says(room, "carol put ").await?;
-        room.press(BOB, &refused, "take_over").await;
+        room.press(sandbox::world::ALICE, &refused, "take_over").await;
         room.says(&format!("is live: `{new}`")).await?;
         ensure!(answer_to(room, carol("README.md")).await? == RELAYED);
         Ok(())

@@ -32,7 +32,7 @@ fn two_and_three_replicas_share_the_work_and_each_deploy_goes_live_once() {
                 let commits = room.commits();
                 let (one, two) =
                     tokio::join!(room.alice("checkout 42"), room.command(world::BOB, "C0TEAM", "payments 7"));
-                ensure!(one.body.contains("Accepted") && two.body.contains("Accepted"), "{one:?} {two:?}");
+                ensure!(one.is_accepted() && two.is_accepted(), "{one:?} {two:?}");
                 let live = |room: &Sandbox| {
                     let slack = room.slack.lock();
                     let all = slack.messages("C0TEAM");
@@ -74,7 +74,7 @@ fn the_same_click_at_every_replica_at_once_is_one_deployment() {
         let answers = tokio::join!(room.send(&click), room.send(&click), room.send(&click));
         let asked: BTreeSet<usize> = [answers.0, answers.1, answers.2]
             .into_iter()
-            .filter(|answer| answer.body.contains("Accepted"))
+            .filter(|answer| answer.is_accepted())
             .map(|answer| answer.replica)
             .collect();
         ensure!(asked.len() == 3, "each took it: {asked:?}");

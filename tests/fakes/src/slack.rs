@@ -500,6 +500,11 @@ impl Slack {
         self.ephemerals.iter().filter(mine).collect()
     }
 
+    /// What one person alone sees, whoever that is, in order.
+    pub fn all_ephemerals(&self) -> &[Message] {
+        &self.ephemerals
+    }
+
     /// The messages and replies that notified this person when they were posted, in each channel in order: those that mention
     /// them, a group that they are in, or everybody. Updates and ephemeral messages notify nobody.
     pub fn mentions(&self, user: &str) -> Vec<&Message> {

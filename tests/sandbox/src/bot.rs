@@ -40,6 +40,13 @@ pub struct Exchange {
     pub replica: usize,
 }
 
+impl Exchange {
+    /// Whether Slack has its answer, and the person reads nothing yet.
+    pub fn is_accepted(&self) -> bool {
+        self.status == Some(200) && self.body.is_empty()
+    }
+}
+
 /// Where the bot is, and every exchange with it; clones are the same bot. Requests go to its replicas in turn, past those that are down.
 #[derive(Clone)]
 pub struct Bot {

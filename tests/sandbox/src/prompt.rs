@@ -158,7 +158,7 @@ impl Prompt {
         let begun = now();
         let answer = self.sandbox.command(self.user, world::DEPLOYS, text).await;
         // An answer without words: they come later, when the bot has found them out.
-        let goes_on = answer.body.contains("Accepted") || answer.body.is_empty();
+        let goes_on = answer.is_accepted();
         self.follow(before, whispers, begun, goes_on).await;
     }
 
@@ -197,8 +197,7 @@ impl Prompt {
                 self.screen.say(whisper);
             }
             self.screen.show(&mut shown, &view);
-            // "Accepted" is no end.
-            heard |= news.iter().any(|text| !text.starts_with("Accepted"));
+            heard |= !news.is_empty();
             heard |= self.has_changed(before, since);
             let is_silent = !heard && begun.elapsed() > Duration::from_secs(30);
             if !goes_on || (heard && is_over) || is_silent {

@@ -13,7 +13,7 @@ use bot::settings::{GithubRelaySettings, Settings, SlackCommandSettings, SyncPol
 use bot::world::{Line, Log};
 use clients::http::{Chunks, HeaderMap, HeaderName, HeaderValue, HttpError, Inbound, Method};
 use clients::signature::deployment_id;
-use domain::command::What;
+use domain::command::{Command, What};
 use domain::deployment::{CancelFact, Facts, State};
 use domain::image::ImageRef;
 use domain::names::{DeploymentId, SlackTeam, SlackUser};
@@ -445,7 +445,8 @@ impl Town {
                 let id = deployment_id(&keys.current, Some(&team), &fields["trigger_id"]);
                 let body = String::from_utf8_lossy(&body);
                 town.note(|| format!("{id} answered with {status}: {body}"));
-                if status == 200 && body.contains("Accepted") {
+                let deploys = matches!(Command::parse(&fields["text"]), Ok(Command::Deploy(_) | Command::Rollback(_)));
+                if status == 200 && body.is_empty() && deploys {
                     town.answered.borrow_mut().insert(id, true);
                 } else if status == 200 && body.contains("I can't take that right now") {
                     town.answered.borrow_mut().entry(id).or_insert(false);

@@ -53,7 +53,9 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
     let (begun, mut tried) = (world.elapsed(), Tried::default());
     loop {
         let Some(send) = turn.decide(job).await? else { return Ok(()) };
-        let later = turn::with_branch(turn.run, job, async |job, branch, waited| {
+        // The gates are passed, so everybody may read that the deploy waits.
+        let shown = Facts { commit: Some(send.fact.clone()), ..job.facts.clone() };
+        let later = turn::with_branch(turn.run, job, shown, async |job, branch, waited| {
             // Others wrote while we waited: what we read is old.
             let decided = (!waited).then_some(send);
             let later = turn.send_until_known(job, branch, decided).await?;
@@ -204,6 +206,7 @@ impl<W: World> Turn<'_, W> {
         let run = self.run;
         let is_recorded = send.fact.granted.overridden.is_some();
         self.save_commit(job.facts, send.fact).await?;
+        job.tell(Note::Committing);
         may_go_on(run, job.request).await?;
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
         if gates::check_lock_and_freeze(self.site).await?.overridden.is_some() && !is_recorded {

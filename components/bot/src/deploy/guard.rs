@@ -75,6 +75,7 @@ impl<W: World> Run<'_, W> {
         // the broken version.
         turn::after_rollback(self, facts).await?;
         turn::remember_image(self, fact.commit.target()).await?;
+        self.handover.hand_over().await;
         store::save_fact(world, id, &fact).await?;
         world.log(Line::new("committed").of(id).with("sha", fact.sha.as_str()).with("reused", reused));
         facts.committed = Some(fact);

@@ -283,6 +283,7 @@ async fn wanted<W: World>(
         mirrors: environment.mirrors.clone(),
         beside: site.beside.clone(),
         verify_running: environment.verify_running,
+        home: environment.home.clone(),
         sync: environment.sync,
         riders: Riders::FirstDeploy,
         reach: Reach::default(),

@@ -303,21 +303,22 @@ fn branch<W: World>(run: &Run<'_, W>) -> String {
     format!("branch/{}/{}", run.cx.settings.gitops.repo, run.cx.settings.gitops.branch)
 }
 
-/// Takes the turn at the branch, and works. `work` learns whether the turn was waited for: then others may
-/// have written.
+/// Takes the turn at the branch, and works. `shown`: what people read of while the turn is waited for. `work` learns
+/// whether it was waited for: then others may have written.
 pub(super) async fn with_branch<W: World, T>(
     run: &Run<'_, W>,
     job: &mut Job<'_>,
+    shown: Facts,
     work: impl AsyncFnOnce(&mut Job<'_>, &Lease<'_, W>, bool) -> Result<T, Stop>,
 ) -> Result<T, Stop> {
     let (world, name, request) = (run.cx.world, branch(run), job.request);
     let (waited, told) = (Cell::new(false), Cell::new(None));
-    let (facts, progress) = (job.facts.clone(), job.progress.clone());
+    let progress = job.progress.clone();
     let if_taken = async || {
         waited.set(true);
         let ahead = store::queue_place(world, &name, run.cx.id, request.at).await?;
         if ahead > 0 && told.replace(Some(ahead)) != Some(ahead) {
-            let _ = progress.unbounded_send((Some(facts.clone()), Note::Queue { ahead }));
+            let _ = progress.unbounded_send((Some(shown.clone()), Note::Queue { ahead }));
         }
         may_go_on(run, request).await?;
         // A deployment far behind need not look often, and those in front get there first.

@@ -4,6 +4,7 @@
 use clients::slack::{LATE_EDIT, SlackError};
 use domain::deployment::{Lost, Place, RequestFact, Told, Voice, until};
 use domain::limits;
+use domain::names::SlackChannel;
 use domain::time::Timestamp;
 use std::time::Duration;
 use store::Speech;
@@ -20,18 +21,19 @@ const MOST_WHISPERS: u8 = 3;
 pub(super) enum Way {
     /// The message that is there is edited.
     Edit(Place),
-    /// A message is posted in the request's channel.
-    Post,
+    /// A message is posted in this channel.
+    Post(SlackChannel),
     /// To the asker alone, through the `response_url`.
     Whisper,
 }
 
 impl Way {
     /// Which of Slack's limits counts.
-    pub(super) fn speech<'r>(&self, request: &'r RequestFact) -> Speech<'r> {
+    pub(super) fn speech<'r>(&'r self, request: &'r RequestFact) -> Speech<'r> {
         match self {
             Self::Edit(_) => Speech::Edit,
-            Self::Post | Self::Whisper => Speech::Post(&request.channel),
+            Self::Post(channel) => Speech::Post(channel),
+            Self::Whisper => Speech::Post(&request.channel),
         }
     }
 }
@@ -67,16 +69,24 @@ pub(super) struct Case<'a> {
     pub(super) theirs: Voice,
     /// The message in which the deployment was asked for or approved: it goes on there.
     pub(super) before: Option<&'a Place>,
+    /// The channel in which the target's messages stand, if the catalog names one.
+    pub(super) home: Option<&'a SlackChannel>,
+    /// The channel in which the deployment was asked for.
+    pub(super) typed: &'a SlackChannel,
     /// The words, as a hash.
     pub(super) words: u64,
     /// These are the final words.
     pub(super) last: bool,
+    /// The words are for the asker alone, unless a message is in the channel already.
+    pub(super) private: bool,
     /// People have to be called to them.
     pub(super) calls: bool,
     /// How long the message may not be edited again, but for final words.
     pub(super) gap_left: Duration,
     /// A call of the other role that began longer ago than this is given up.
     pub(super) posting: Duration,
+    /// When the deployment was asked for.
+    pub(super) asked: Timestamp,
     /// When the deployment ended, or was asked for.
     pub(super) ended: Timestamp,
     pub(super) now: Timestamp,
@@ -137,11 +147,20 @@ impl Case<'_> {
         if !self.last && !self.gap_left.is_zero() {
             return Next::Wait(self.gap_left);
         }
+        let patient = self.asked.after(limits::ASKER_WAITS);
+        if self.is_private() && !self.last && self.now < patient {
+            return Next::Wait(until(patient, self.now));
+        }
         let begun = self.theirs.speaking.filter(|_| self.ours.place.is_none());
         if begun.is_some_and(|begun| self.now.since(begun) < self.posting) {
             return Next::LetArrive;
         }
         self.way(tried).map_or(Next::GiveUp, Next::Speak)
+    }
+
+    /// Whether the words are for the asker alone.
+    fn is_private(&self) -> bool {
+        self.private && self.place().is_none()
     }
 
     /// The message that people see.
@@ -156,6 +175,9 @@ impl Case<'_> {
         // The final words are tried until Slack says that the uses are spent: not every use that is counted
         // has reached Slack.
         let whisper = Some(Way::Whisper).filter(|_| !tried.url_gone && (last || used < MOST_WHISPERS));
+        if self.is_private() && (whisper.is_some() || !last) {
+            return whisper;
+        }
         let no_answer = [ours, theirs].iter().any(|voice| voice.lost == Some(Lost::NoAnswer));
         if last && no_answer && self.place().is_none() && whisper.is_some() {
             // One more post may be one more message that nobody edits.
@@ -168,8 +190,14 @@ impl Case<'_> {
             Some(place) if !tried.message_gone => Some(Way::Edit(place.clone())),
             // So as not to fill a channel in which nothing can be edited.
             Some(_) if ours.replaced && !last => None,
-            _ => Some(Way::Post),
+            _ => Some(Way::Post(self.channel().clone())),
         }
+    }
+
+    /// Where a message is posted. A home that takes none is passed over.
+    fn channel(&self) -> &SlackChannel {
+        let closed = self.ours.home_closed || self.theirs.home_closed;
+        self.home.filter(|_| !closed).unwrap_or(self.typed)
     }
 
     /// When edits without an answer have landed, or never will.
@@ -179,6 +207,7 @@ impl Case<'_> {
 
     /// Our voice after Slack's answer to a call that began at `at`.
     pub(super) fn learn(self, tried: &Tried, way: &Way, answer: &Answer, at: Timestamp) -> Voice {
+        let typed = self.typed;
         let may_be_late = self.late_edit().is_some_and(|late| at < late);
         let mut voice = self.ours;
         voice.speaking = None;
@@ -191,16 +220,17 @@ impl Case<'_> {
                 voice.place = place.clone().or(voice.place);
             }
             (Way::Whisper, Err(_)) => {}
-            (Way::Edit(_) | Way::Post, Err(SlackError::Refused(_))) => voice.lost = Some(Lost::Refused),
+            (Way::Edit(_) | Way::Post(_), Err(SlackError::Refused(_))) => voice.lost = Some(Lost::Refused),
             (Way::Edit(_), Err(error)) if error.is_unsure() => voice.unsure_edit = Some(self.now),
-            (Way::Post, Err(SlackError::Gone(why))) => voice.lost = Some(Lost::Gone(why.clone())),
-            (Way::Post, Err(error)) if error.is_unsure() => {
+            (Way::Post(channel), Err(SlackError::Gone(_))) if channel != typed => voice.home_closed = true,
+            (Way::Post(_), Err(SlackError::Gone(why))) => voice.lost = Some(Lost::Gone(why.clone())),
+            (Way::Post(_), Err(error)) if error.is_unsure() => {
                 voice.unsure_posts = voice.unsure_posts.saturating_add(1);
                 if voice.unsure_posts >= MOST_UNSURE_POSTS {
                     voice.lost = Some(Lost::NoAnswer);
                 }
             }
-            (Way::Edit(_) | Way::Post, Err(_)) => {}
+            (Way::Edit(_) | Way::Post(_), Err(_)) => {}
         }
         voice
     }

@@ -1,7 +1,7 @@
 //! What is known of one deployment while it is watched, how the watch's facts are written, and how the watch speaks.
 
 use super::Watch;
-use crate::speak::{Journal, Speaker, Standing};
+use crate::speak::{Journal, Kind, Speaker, Standing};
 use crate::world::{Line, World, within};
 use domain::deployment::{self, CommittedFact, Facts, LastWord, OutcomeFact, Said, Voice, WatchFact};
 use domain::limits;
@@ -205,6 +205,7 @@ impl<'w, W: World> Follower<'w, W> {
         if !last && facts.outcome.is_some() {
             return None;
         }
-        speaker.tell(&facts, &message::after_commit(self.id, &facts), last).await
+        let kind = if last { Kind::Last } else { Kind::Progress };
+        speaker.tell(&facts, &message::after_commit(self.id, &facts), kind).await
     }
 }

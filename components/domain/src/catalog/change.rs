@@ -209,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "allow",
     "owners",
     "readers",
@@ -228,6 +228,7 @@ const KEYS: [&str; 28] = [
     "verify_running",
     "mirrors",
     "sync",
+    "home",
     "argocd",
     "values",
     "tag_at",
@@ -361,10 +362,10 @@ fn values(catalog: &Catalog) -> Values {
 }
 
 /// All but the owners. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 18] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
     let Environment { files, tag_at, digest_at, applications, owners: _, gates, deadline, degraded_grace, .. } =
         environment;
-    let Environment { mirrors, verify_running, sync, watch, .. } = environment;
+    let Environment { mirrors, verify_running, sync, watch, home, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
         let reviewers = approvals.reviewers.iter().map(|(user, login)| format!(" {user}={login}"));
@@ -387,6 +388,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 18] {
         ("verify_running", if_not(*verify_running == VerifyRunning::On, "off")),
         ("mirrors", list(mirrors)),
         ("sync", if_not(*sync == SyncBy::Bot, "auto")),
+        ("home", home.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("argocd", applications_of(applications)),
         ("values", list(files.iter())),
         ("tag_at", list(tag_at)),

@@ -1,9 +1,9 @@
 //! People whom the catalog names: owners, and those who may approve.
 
 use super::CatalogError;
-use super::fields::{Entry, Fields, Node, error, item_text, list_of};
+use super::fields::{Entry, Fields, Node, error, item_text, list_of, text_of};
 use super::gates::{Members, Unmet};
-use crate::names::{InvalidName, SlackGroup, SlackUser};
+use crate::names::{InvalidName, SlackChannel, SlackGroup, SlackUser};
 use crate::text::quoted;
 
 /// People who are named, by themselves or by a user group. Nobody, if it is empty.
@@ -56,6 +56,18 @@ pub(super) fn none_empty_beside(fields: &Fields<'_>, lists: &[(&str, bool)]) -> 
 pub(super) fn read_owners(entry: &Entry) -> Result<People, CatalogError> {
     let fields = Fields::of("`owners`", entry.line, &entry.node, &["users", "groups"])?;
     read_people(&fields)
+}
+
+/// `home`: a channel of people, not a direct message. `none` undoes the app's.
+pub(super) fn read_home(entry: &Entry) -> Result<Option<SlackChannel>, CatalogError> {
+    let text = text_of(entry)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    let wrong =
+        || error(entry.line, format!("`home`: {} is not a Slack channel id such as `C0123ABCDE`", quoted(text)));
+    let channel = SlackChannel::parse(text).map_err(|_| wrong())?;
+    if text.starts_with(['C', 'G']) { Ok(Some(channel)) } else { Err(wrong()) }
 }
 
 /// Ids of one kind. Slack tells kinds apart by the first letter; a user in a list of groups would

@@ -9,11 +9,13 @@ use super::fields::{
 };
 use super::gates::{self, Allow, Gates};
 use super::include::{self, Bounds, Include, IncludePlace, Sources};
-use super::people::{People, read_owners};
+use super::people::{People, read_home, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
-use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, Target};
+use crate::names::{
+    AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, SlackChannel, Target,
+};
 use crate::nonempty::NonEmpty;
 use crate::selection::{Applications, MOST_APPLICATIONS, Selection};
 use crate::text::quoted;
@@ -130,7 +132,7 @@ impl Apps<'_> {
 const LONGEST_NAME: usize = 64;
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 11] = [
+const ENVIRONMENT_KEYS: [&str; 12] = [
     "values",
     "tag_at",
     "digest_at",
@@ -142,6 +144,7 @@ const ENVIRONMENT_KEYS: [&str; 11] = [
     "mirrors",
     "verify_running",
     "sync",
+    "home",
 ];
 
 /// Which target has which place, which may not belong to two, and who was the first to name which application.
@@ -282,8 +285,19 @@ fn read_app(
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
-    let Common { tag_at, digest_at, watch, owners, gates, deadline, degraded_grace, mirrors, verify_running, sync } =
-        Common::read(fields, common)?;
+    let Common {
+        tag_at,
+        digest_at,
+        watch,
+        owners,
+        gates,
+        deadline,
+        degraded_grace,
+        mirrors,
+        verify_running,
+        sync,
+        home,
+    } = Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
         None => FilePath::parse(&format!("{}/values.yaml", target.app))
@@ -304,6 +318,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         mirrors,
         verify_running,
         sync,
+        home,
     })
 }
 
@@ -370,6 +385,7 @@ struct Common {
     mirrors: Vec<ImageName>,
     verify_running: VerifyRunning,
     sync: SyncBy,
+    home: Option<SlackChannel>,
 }
 
 impl Default for Common {
@@ -385,6 +401,7 @@ impl Default for Common {
             mirrors: Vec::new(),
             verify_running: VerifyRunning::On,
             sync: SyncBy::Bot,
+            home: None,
         }
     }
 }
@@ -408,6 +425,7 @@ impl Common {
             mirrors: fields.get_or("mirrors", read_mirrors, &defaults.mirrors)?,
             verify_running: fields.get_or("verify_running", read_verify, &defaults.verify_running)?,
             sync: fields.get_or("sync", read_sync, &defaults.sync)?,
+            home: fields.get_or("home", read_home, &defaults.home)?,
         })
     }
 }

@@ -3,7 +3,7 @@
 use super::attempts::CommitFact;
 use super::origin::{Approval, Origin};
 use super::plan::TargetPlan;
-use super::voice::Voice;
+use super::voice::{Place, Voice};
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{
@@ -85,6 +85,14 @@ pub struct RequestFact {
     pub button: Option<DeploymentId>,
 }
 fact!(RequestFact, "request", SlackCommandAlone);
+
+impl RequestFact {
+    /// The address of a message in the asker's workspace, if its name is known.
+    pub fn link(&self, place: &Place) -> Option<String> {
+        let domain = Some(self.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
+        Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
+    }
+}
 
 /// A copy of a [`RequestFact`] as JSON. github-relay reads it never, and so needs no code for it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

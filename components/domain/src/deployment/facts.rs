@@ -198,6 +198,11 @@ impl Facts {
         }
     }
 
+    /// Whether people besides the asker are told of it: it has passed the gates, or waits for approvals.
+    pub fn concerns_others(&self) -> bool {
+        self.commit.is_some() || self.waits_for_approval()
+    }
+
     /// The message that people see: the watch's own, if it had to write one, else slack-command's.
     pub fn place(&self) -> Option<&Place> {
         let watch = self.watch.as_ref().and_then(|watch| watch.voice.place.as_ref());
@@ -210,10 +215,7 @@ impl Facts {
     /// Link to that message. Slack opens `/archives/<channel>/p<ts without its dot>` on the workspace's
     /// own domain.
     pub fn link(&self) -> Option<String> {
-        let domain =
-            self.request.as_ref().map(|request| request.team_domain.as_str()).filter(|domain| !domain.is_empty())?;
-        let place = self.place()?;
-        Some(format!("https://{domain}.slack.com/archives/{}/p{}", place.channel, place.ts.as_str().replace('.', "")))
+        self.request.as_ref()?.link(self.place()?)
     }
 
     /// When the watch gives up, as far as is known now: at the first application that is late.

@@ -7,7 +7,7 @@ use super::proof::Ours;
 use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
-    ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, Target,
+    ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackChannel, Target,
 };
 use crate::nonempty::NonEmpty;
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,9 @@ pub struct TargetPlan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub beside: Vec<ImageName>,
     pub verify_running: VerifyRunning,
+    /// The channel in which the message stands. `None`: where the deploy was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<SlackChannel>,
     pub sync: SyncBy,
     /// Whose commits ride along.
     pub riders: Riders,

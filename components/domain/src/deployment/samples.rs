@@ -94,6 +94,7 @@ pub fn target_plan() -> TargetPlan {
         beside: Vec::new(),
         verify_running: crate::image::VerifyRunning::On,
         sync: crate::application::SyncBy::Bot,
+        home: None,
         reach: Reach { paths: vec!["checkout".to_owned()], everything: false },
         elsewhere: Vec::new(),
         pinned: false,

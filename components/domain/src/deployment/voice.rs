@@ -50,6 +50,8 @@ pub struct Voice {
     /// The message could not be edited, so a new one took its place. The next time, only the final words get
     /// a new message.
     pub replaced: bool,
+    /// The channel that the catalog names takes no message of ours.
+    pub home_closed: bool,
     /// Posts without an answer.
     pub unsure_posts: u8,
     /// The last edit without an answer: it may still land, over newer words.

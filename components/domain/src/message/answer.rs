@@ -7,7 +7,7 @@ use super::deployment::{approved_by, wants_override};
 use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
 use crate::catalog::{Catalog, OutOfService};
-use crate::command::{DeployWords, Scope, Verb, What};
+use crate::command::{Scope, Verb};
 use crate::deployment::{End, Facts, GitOpsBranch, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
@@ -49,13 +49,6 @@ pub(super) fn page(lines: &[String], last: Option<&str>, buttons: &[Button]) -> 
 }
 
 // ---- to the command itself ----
-
-/// The immediate answer to an accepted command; only the asker sees it.
-pub fn accepted(words: &DeployWords) -> String {
-    let verb = if matches!(words.what, What::Rollback(_)) { "" } else { "deploy " };
-    let wish = wants_override(words);
-    format!("Accepted: {verb}{}{wish}. Follow it in this channel.", code(words.to_string()))
-}
 
 /// The immediate answer when the request could not be saved.
 pub fn not_accepted() -> String {

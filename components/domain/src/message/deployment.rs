@@ -8,8 +8,8 @@ use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people,
 use super::{remarks, sentence};
 use crate::command::DeployWords;
 use crate::deployment::{
-    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, Granted, LastWord, Reference, Rider, Riders, Source,
-    State, TargetPlan,
+    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, Granted, LastWord, Place, Reference, RequestFact, Rider,
+    Riders, Source, State, TargetPlan,
 };
 use crate::fault::Fault;
 use crate::names::{DeploymentId, Target};
@@ -18,9 +18,17 @@ use crate::time::Timestamp;
 use serde_json::Value;
 use std::time::Duration;
 
+/// The first words in the channel. They stay true if nothing can follow them.
+const STARTING: &str = "starting.";
+
+/// How long an asker looks at the message.
+const ASKER_LOOKS: Duration = Duration::from_secs(60);
+
 /// What is only known for a moment and is in no fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
+    /// All gates are passed.
+    Committing,
     /// Others write to the branch first.
     Queue { ahead: u64 },
     /// Another target has the turn in the same Argo CD application; `link`: to the message of its deploy.
@@ -35,7 +43,7 @@ pub enum Note {
 pub fn before_commit(id: &DeploymentId, facts: &Facts, note: Option<&Note>) -> Message {
     let said = match &facts.end {
         Some(end) => ended(facts, &end.end),
-        None => waiting_for_commit(note),
+        None => waiting_for_commit(facts, note),
     };
     whole(facts, said, &button::before_commit(id, facts))
 }
@@ -45,9 +53,12 @@ pub fn after_commit(id: &DeploymentId, facts: &Facts) -> Message {
     whole(facts, status(facts), &button::after_commit(id, facts))
 }
 
-/// Calls the asker to a failure, in a thread below its message, because an edit notifies nobody.
+/// Calls the asker to a failure, and to a success that took long, in a thread below its message, because an edit notifies
+/// nobody.
 pub fn call_asker(facts: &Facts) -> Option<Message> {
+    let lasted = || facts.outcome.as_ref()?.at.since(facts.request.as_ref()?.at).checked_sub(ASKER_LOOKS);
     let ended = match facts.state() {
+        State::Live if lasted().is_some() => "is live",
         State::Failed => "failed",
         State::TimedOut => "timed out",
         State::Unknown => "may not have gone through",
@@ -55,6 +66,13 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
     };
     let asker = &facts.request.as_ref()?.user;
     Some(called(&format!("<@{asker}> {} {ended}: see above.", title(facts))))
+}
+
+/// Leads the asker to the message of the deployment, which stands in another channel.
+pub fn stands_elsewhere(request: &RequestFact, place: &Place) -> Message {
+    let what = words(&request.words.to_string(), SHORT);
+    let there = request.link(place).map(|url| format!(" {}", link(&url, "See it there."))).unwrap_or_default();
+    called(&format!("*{what}* is in <#{}>.{there}", place.channel))
 }
 
 /// Calls those who have to agree to a deploy, in the same way.
@@ -183,7 +201,7 @@ fn what(facts: &Facts) -> String {
     }
 }
 
-fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
+fn waiting_for_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, String) {
     let text = match note {
         Some(Note::Queue { ahead: 1 }) => "waiting for its turn: one other deploy is ahead.".to_owned(),
         Some(Note::Queue { ahead }) => format!("waiting for its turn: {ahead} other deploys are ahead."),
@@ -196,7 +214,9 @@ fn waiting_for_commit(note: Option<&Note>) -> (&'static str, String) {
             let cause = sentence::cause(fault.system, &fault.cause);
             format!("I'm waiting {} before I try again to {}: {cause}.", lasted(*wait), words(&fault.doing, LONG))
         }
-        None => "accepted.".to_owned(),
+        Some(Note::Committing) => STARTING.to_owned(),
+        None if facts.commit.is_some() => STARTING.to_owned(),
+        None => "checking whether it can be deployed. That takes longer than usual.".to_owned(),
     };
     (":hourglass_flowing_sand:", text)
 }
@@ -233,7 +253,7 @@ fn status(facts: &Facts) -> (&'static str, String) {
     if let Some(outcome) = &facts.outcome {
         return last_word(facts, outcome);
     }
-    let Some(committed) = &facts.committed else { return waiting_for_commit(None) };
+    let Some(committed) = &facts.committed else { return waiting_for_commit(facts, None) };
     let sha = code(committed.sha.short());
     let applications = facts.applications();
     let several = applications.len() > 1;

@@ -7,9 +7,9 @@ mod states;
 
 use super::*;
 use crate::application::Condition;
-use crate::command::{Command, DeployWords, Verb, What};
+use crate::command::{DeployWords, Verb, What};
 use crate::deployment::samples::{
-    at, cancelled, commit, commit_to, id, live, path, relayed, request, sha, target_plan, user,
+    at, cancelled, commit, commit_to, id, live, path, place, relayed, request, sha, target_plan, user,
 };
 use crate::deployment::{
     ApplicationWatch, AsBefore, ChangesFact, CommitFact, Doubt, End, EndFact, Facts, Failure, Granted, LastWord,
@@ -471,21 +471,21 @@ fn accepted_facts() -> Facts {
 #[test]
 fn the_first_words_stay_true_without_any_that_follow() {
     insta::assert_snapshot!(show(&before_commit(&id('1'), &accepted_facts(), None)), @"
-    checkout #42 – accepted.
-    [section] :hourglass_flowing_sand: *checkout #42*  accepted.
+    checkout #42 – checking whether it can be deployed. That takes longer than usual.
+    [section] :hourglass_flowing_sand: *checkout #42*  checking whether it can be deployed. That takes longer than usual.
     [context] asked by <@U2CERLKJA>
     [buttons] Cancel
     ");
     let begun = Facts { commit: Some(commit()), ..accepted_facts() };
     insta::assert_snapshot!(show(&before_commit(&id('1'), &begun, None)), @"
-    checkout #42 – accepted.
-    [section] :hourglass_flowing_sand: *checkout #42*  accepted.
+    checkout #42 – committing.
+    [section] :hourglass_flowing_sand: *checkout #42*  committing.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
     [buttons] Cancel
     ");
     insta::assert_snapshot!(show(&before_commit(&id('1'), &Facts::default(), None)), @"
-    deployment – accepted.
-    [section] :hourglass_flowing_sand: *deployment*  accepted.
+    deployment – checking whether it can be deployed. That takes longer than usual.
+    [section] :hourglass_flowing_sand: *deployment*  checking whether it can be deployed. That takes longer than usual.
     [buttons] Cancel
     ");
 }
@@ -494,6 +494,7 @@ fn the_first_words_stay_true_without_any_that_follow() {
 fn notes_are_said_while_they_are_true() {
     let fault = Fault::new(System::GitHub, "read the catalog", Cause::RateLimited { seconds: Some(90) });
     let notes = [
+        ("gates passed", Note::Committing),
         ("one", Note::Queue { ahead: 1 }),
         ("more", Note::Queue { ahead: 7 }),
         (
@@ -509,6 +510,7 @@ fn notes_are_said_while_they_are_true() {
     ];
     let words = notes.map(|(name, note)| (name, before_commit(&id('1'), &accepted_facts(), Some(&note)).text));
     insta::assert_snapshot!(list_of(words), @"
+    gates passed: checkout #42 – committing.
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
     another target: checkout #42 – waiting for the deploy of checkout in the same Argo CD application (<https://acme.slack.com/archives/C1/p1|see it>).
@@ -904,14 +906,38 @@ fn whose_commits_go_live_too() {
     "#);
 }
 
+#[test]
+fn an_asker_who_has_looked_away_is_called_to_a_success() {
+    let ended = |seconds: u64| {
+        let outcome =
+            OutcomeFact { at: request().at.after(Duration::from_secs(seconds)), word: live(), application: None };
+        call(&Facts { outcome: Some(outcome), ..relayed() })
+    };
+    assert_eq!(ended(59), None);
+    insta::assert_snapshot!(show(&ended(60).unwrap()), @"
+    <@U2CERLKJA> checkout #42 is live: see above.
+    [section] <@U2CERLKJA> checkout #42 is live: see above.
+    ");
+}
+
+#[test]
+fn the_asker_is_led_to_a_message_in_another_channel() {
+    let elsewhere = |request: &RequestFact| show(&stands_elsewhere(request, &place("1503435956.000247")));
+    insta::assert_snapshot!(elsewhere(&request()), @"
+    *checkout #42* is in <#C0G9QF9GW>. <https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|See it there.>
+    [section] *checkout #42* is in <#C0G9QF9GW>. <https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|See it there.>
+    ");
+    insta::assert_snapshot!(elsewhere(&RequestFact { team_domain: String::new(), ..request() }), @"
+    *checkout #42* is in <#C0G9QF9GW>.
+    [section] *checkout #42* is in <#C0G9QF9GW>.
+    ");
+}
+
 // ---- Answers to the command ----
 
 #[test]
 fn answers_to_the_command_itself() {
-    insta::assert_snapshot!(accepted(&request().words), @"Accepted: deploy `checkout #42`. Follow it in this channel.");
     insta::assert_snapshot!(not_accepted(), @"I can't take that right now: my database isn't answering. Nothing was changed. Please try again in a minute.");
-    let Ok(Command::Rollback(back)) = Command::parse("rollback checkout 2") else { panic!() };
-    insta::assert_snapshot!(accepted(&back), @"Accepted: `rollback checkout 2`. Follow it in this channel.");
     insta::assert_snapshot!(help(None), @"
     I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
     • `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch

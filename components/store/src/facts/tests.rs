@@ -122,6 +122,7 @@ fn every_fact_is_read_as_it_was_written() {
         told: Some(Told { words: u64::MAX, at: at(3) }),
         told_end: true,
         replaced: true,
+        home_closed: true,
         unsure_posts: 2,
         unsure_edit: Some(at(2)),
         response_url_uses: 5,

@@ -33,6 +33,7 @@ fn written_out(environment: &Environment) -> Value {
         mirrors,
         verify_running,
         sync,
+        home,
     } = environment;
     let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze } = gates;
     let (argocd, namespace) = match applications {
@@ -60,6 +61,9 @@ fn written_out(environment: &Environment) -> Value {
         "sync": match sync { SyncBy::Bot => "bot", SyncBy::Auto => "auto" },
         "verify_running": match verify_running { VerifyRunning::On => "on", VerifyRunning::Off => "off" },
     });
+    if let Some(home) = home {
+        all["home"] = json!(home);
+    }
     if let Some(namespace) = namespace {
         all["argocd"]["namespace"] = json!(namespace);
     }

@@ -27,8 +27,6 @@ fn deploy_words(words: &DeployWords) {
     if let What::Rollback(Version::Tag(tag)) = &words.what {
         assert!(Tag::parse(tag).is_ok(), "{tag:?} is no tag");
     }
-    is_plain_to_slack(&message::accepted(words));
-    is_short(&message::accepted(words), 900);
 }
 
 fn target_words(words: &TargetWords) {

@@ -19,6 +19,15 @@ fn place(ts: &str) -> Place {
     Place { channel: SlackChannel::parse("C0DEPLOYS").unwrap(), ts: MessageTs::parse(ts).unwrap() }
 }
 
+/// For the whole test: a case borrows its channels.
+fn channel(id: &str) -> &'static SlackChannel {
+    Box::leak(Box::new(SlackChannel::parse(id).unwrap()))
+}
+
+fn post() -> Way {
+    Way::Post(channel("C0DEPLOYS").clone())
+}
+
 fn ours() -> Place {
     place("1503435956.000247")
 }
@@ -37,11 +46,15 @@ fn case(last: bool) -> Case<'static> {
         ours: Voice::default(),
         theirs: Voice::default(),
         before: None,
+        home: None,
+        typed: channel("C0DEPLOYS"),
         words: NEW,
         last,
+        private: false,
         calls: false,
         gap_left: Duration::ZERO,
         posting: seconds(10),
+        asked: at(80),
         ended: at(90),
         now: at(100),
     }
@@ -74,7 +87,7 @@ fn check_after(name: &str, case: &Case<'_>, tried: &Tried, expected: Next) {
 
 #[test]
 fn the_way_to_people() {
-    let (edit, post, whisper) = (Next::Speak(Way::Edit(ours())), Next::Speak(Way::Post), Next::Speak(Way::Whisper));
+    let (edit, post, whisper) = (Next::Speak(Way::Edit(ours())), Next::Speak(post()), Next::Speak(Way::Whisper));
     for last in [false, true] {
         check("no message yet", &case(last), post.clone());
         check("a message of ours", &with_message(last), edit.clone());
@@ -107,12 +120,50 @@ fn the_way_to_people() {
 }
 
 #[test]
+fn what_concerns_the_asker_alone_is_never_posted_while_the_asker_can_be_told() {
+    let private = |last| Case { private: true, ..case(last) };
+    let whisper = Next::Speak(Way::Whisper);
+    let soon = Case { asked: at(99), ..private(false) };
+    check("just asked for", &soon, Next::Wait(seconds(3)));
+    check("asked for a while ago", &private(false), whisper.clone());
+    check("the end does not wait", &Case { last: true, ..soon }, whisper.clone());
+    let url_gone = Tried { url_gone: true, ..Tried::default() };
+    check_after("the asker cannot be told of progress", &private(false), &url_gone, Next::GiveUp);
+    check_after("the asker cannot be told of the end", &private(true), &url_gone, Next::Speak(post()));
+    for last in [false, true] {
+        check("a message is there", &Case { private: true, ..with_message(last) }, Next::Speak(Way::Edit(ours())));
+        let before = theirs();
+        let from_message = Case { before: Some(&before), ..private(last) };
+        check("approved in a message", &from_message, Next::Speak(Way::Edit(theirs())));
+    }
+    let (ways, next, voice) = play(private(true), &[Ok(None)]);
+    assert_eq!((ways, next, voice.told_end), (vec![Way::Whisper], Next::Done, true));
+    // Everybody is concerned from here on: a message is posted.
+    let (_, _, voice) = play(private(false), &[Ok(None)]);
+    check("the gates are passed", &Case { ours: voice, words: OLD, ..case(false) }, Next::Speak(post()));
+}
+
+#[test]
+fn the_message_stands_in_its_home_unless_that_takes_none() {
+    let at_home = |last| Case { home: Some(channel("C0HOME")), ..case(last) };
+    let home = Way::Post(channel("C0HOME").clone());
+    for last in [false, true] {
+        check("at home", &at_home(last), Next::Speak(home.clone()));
+        let (ways, next, voice) = play(at_home(last), &[Err(gone()), Ok(Some(ours()))]);
+        assert_eq!((ways, next), (vec![home.clone(), post()], Next::Done), "the bot was not invited");
+        assert_eq!((voice.home_closed, voice.lost), (true, None));
+        let closed = Voice { home_closed: true, ..Voice::default() };
+        check("the other role knows", &Case { theirs: closed, ..at_home(last) }, Next::Speak(post()));
+    }
+}
+
+#[test]
 fn a_message_that_is_gone_is_replaced() {
     let gone = Tried { message_gone: true, ..Tried::default() };
     for last in [false, true] {
-        check_after("once", &with_message(last), &gone, Next::Speak(Way::Post));
+        check_after("once", &with_message(last), &gone, Next::Speak(post()));
         let again = Case { ours: Voice { replaced: true, ..with_message(last).ours }, ..case(last) };
-        check_after("twice", &again, &gone, if last { Next::Speak(Way::Post) } else { Next::GiveUp });
+        check_after("twice", &again, &gone, if last { Next::Speak(post()) } else { Next::GiveUp });
     }
 }
 
@@ -135,7 +186,7 @@ fn two_uses_of_the_response_url_are_kept_for_the_end() {
 fn a_call_of_the_other_role_is_waited_for() {
     for last in [false, true] {
         check("it is on its way", &Case { theirs: speaking(95), ..case(last) }, Next::LetArrive);
-        check("its caller died", &Case { theirs: speaking(90), ..case(last) }, Next::Speak(Way::Post));
+        check("its caller died", &Case { theirs: speaking(90), ..case(last) }, Next::Speak(post()));
         let own = Case { theirs: speaking(95), ..with_message(last) };
         check("our own message is there", &own, Next::Speak(Way::Edit(ours())));
     }
@@ -214,7 +265,7 @@ fn play(mut case: Case<'static>, answers: &[Answer]) -> (Vec<Way>, Next, Voice) 
 
 #[test]
 fn a_call_that_succeeds_ends_it() {
-    let (edit, post, whisper) = (Way::Edit(ours()), Way::Post, Way::Whisper);
+    let (edit, post, whisper) = (Way::Edit(ours()), post(), Way::Whisper);
     let refused = |last| Case { ours: lost(Lost::Refused), ..case(last) };
     for last in [false, true] {
         for (case, way, answer) in [
@@ -238,7 +289,7 @@ fn a_call_that_succeeds_ends_it() {
 
 #[test]
 fn another_way_is_tried_where_one_is_closed() {
-    let (edit, post, whisper) = (Way::Edit(ours()), Way::Post, Way::Whisper);
+    let (edit, post, whisper) = (Way::Edit(ours()), post(), Way::Whisper);
     for last in [false, true] {
         let (ways, next, voice) = play(with_message(last), &[Err(gone()), Ok(Some(theirs()))]);
         assert_eq!((ways, next), (vec![edit.clone(), post.clone()], Next::Done), "the message was deleted");

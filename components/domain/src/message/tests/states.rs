@@ -415,7 +415,8 @@ fn an_end_that_needs_somebody_calls_them_in_the_thread() {
     ]), @"
     accepted: nobody
     syncing: nobody
-    live: nobody
+    live: <@U2CERLKJA> checkout #42 is live: see above.
+    [section] <@U2CERLKJA> checkout #42 is live: see above.
     refused: nobody
     cancelled: nobody
     superseded: nobody
