@@ -22,6 +22,7 @@ mod sentence;
 mod text;
 
 pub use announcement::{NOT_DEPLOYED, pushed};
+pub(crate) use answer::not_deployed;
 pub use answer::{
     TargetStatus, accepted, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling,
     forgotten, help, history, locked, locked_already, may_not_approve, not_accepted, not_locked, noted,
@@ -36,6 +37,7 @@ pub use news::{CatalogPlace, catalog_changed};
 pub use preview::{Preview, preview};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
+pub(crate) use text::clip;
 pub use text::{code_escape, escape, middle};
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ async fn status<W: World>(
 pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
     let (target, _) = find(ask, words).await?;
     let world = ask.cx.world;
-    let past = versions::remembered(&ask.cx, &target).await?;
+    let past = store::past(world, &target, ask.cx.id).await?;
     let own = store::load_key(world, Locks(&target)).await?.unwrap_or_default();
     let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
     Ok(Response::Asker(message::history(&target, &past, &own.changes, &all.changes)))

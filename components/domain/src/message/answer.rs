@@ -8,9 +8,9 @@ use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
 use crate::catalog::{Catalog, OutOfService};
 use crate::command::{DeployWords, Scope, Verb, What};
-use crate::deployment::{End, Facts, GitOpsBranch, State};
+use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
-use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
+use crate::names::{ArgoApplication, SlackUser, Target};
 use crate::seen::Seen;
 use serde_json::Value;
 
@@ -136,49 +136,31 @@ fn lock_words(lock: &TargetLock) -> String {
 
 /// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between
 /// them who locked and unlocked the target, or everything.
-pub fn history(
-    target: &Target,
-    all: &[(DeploymentId, Facts)],
-    locks: &[LockChange],
-    locks_of_all: &[LockChange],
-) -> Message {
-    let past: Vec<&Facts> = all.iter().map(|(_, facts)| facts).filter(|facts| facts.committed.is_some()).collect();
+pub fn history(target: &Target, all: &[Past], locks: &[LockChange], locks_of_all: &[LockChange]) -> Message {
+    let past: Vec<_> = all.iter().filter_map(|past| Some((past, past.version()?))).collect();
     // A rollback locks its target just after its commit, perhaps within the same millisecond.
     let mut happened: Vec<_> = locks.iter().map(|change| (change.at, lock_line("", change))).collect();
     happened.extend(locks_of_all.iter().map(|change| (change.at, lock_line("everything ", change))));
     happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     happened.truncate(MOST_LOCKS);
-    for (n, facts) in past.iter().enumerate() {
-        let Some(((commit, request), committed)) =
-            facts.commit.as_ref().zip(facts.request.as_ref()).zip(facts.committed.as_ref())
-        else {
-            continue;
-        };
-        let how = match facts.state() {
-            State::Live => ":white_check_mark: live",
-            State::Failed => ":x: failed",
-            State::Superseded => ":fast_forward: replaced",
-            State::TimedOut => ":alarm_clock: timed out",
-            State::Unknown => ":grey_question: unknown",
-            _ => ":hourglass_flowing_sand: under way",
-        };
+    for (n, (past, version)) in past.iter().enumerate() {
         let mut notes = Vec::new();
-        notes.extend(commit.target().digest.as_ref().map(|digest| code(digest.short())));
-        notes.extend(commit.target().rollback.then(|| "rollback".to_owned()));
-        notes.extend(committed.reused.then(|| "same commit again".to_owned()));
-        notes.extend(approved_by(&commit.granted));
-        notes.extend(commit.granted.overridden.as_ref().map(|reason| format!("override{}", said(reason))));
+        notes.extend(version.digest.as_ref().map(|digest| code(digest.short())));
+        notes.extend(version.rollback.then(|| "rollback".to_owned()));
+        notes.extend(version.reused.then(|| "same commit again".to_owned()));
+        notes.extend(approved_by(&version.approved_by));
+        notes.extend(past.overridden.as_ref().map(|reason| format!("override{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-        let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
         let line = format!(
-            "{}. {} {how}, <@{}> {} {}{notes}",
+            "{}. {} {}{} {} {}{notes}",
             n.saturating_add(1),
-            code(&commit.target().tag),
-            request.user,
-            moment(committed.at),
-            link(&url, committed.sha.short())
+            code(&version.tag),
+            became(version.state),
+            by(past),
+            moment(past.at),
+            link(&format!("{}/commit/{}", version.page, version.sha), version.sha.short())
         );
-        happened.push((committed.at, line));
+        happened.push((past.at, line));
     }
     happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     let mut lines = vec![match past.is_empty() {
@@ -186,13 +168,30 @@ pub fn history(
         false => format!("*{target}*, newest first:"),
     }];
     lines.extend(happened.into_iter().map(|(_, line)| line));
-    let others: Vec<String> = all.iter().filter_map(|(_, facts)| not_deployed(facts)).take(MOST_OTHERS).collect();
+    let others: Vec<String> = all.iter().filter_map(other).take(MOST_OTHERS).collect();
     if !others.is_empty() {
         lines.push("Not deployed:".to_owned());
         lines.extend(others);
     }
     let back = (past.len() > 1).then(|| format!("Go back to one: `/deploy rollback {target} 2`"));
     page(&lines, back.as_deref(), &[])
+}
+
+/// What became of a version that reached the branch.
+fn became(state: State) -> &'static str {
+    match state {
+        State::Live => ":white_check_mark: live",
+        State::Failed => ":x: failed",
+        State::Superseded => ":fast_forward: replaced",
+        State::TimedOut => ":alarm_clock: timed out",
+        State::Unknown => ":grey_question: unknown",
+        _ => ":hourglass_flowing_sand: under way",
+    }
+}
+
+/// Who asked for it, after what became of it.
+fn by(past: &Past) -> String {
+    past.by.as_ref().map(|by| format!(", <@{by}>")).unwrap_or_default()
 }
 
 /// A lock that was set or taken away: by whom, when and why.
@@ -217,23 +216,35 @@ const MOST_LOCKS: usize = 20;
 const MOST_OTHERS: usize = 10;
 
 /// A request that came to nothing: who wanted what, when, and why not.
-fn not_deployed(facts: &Facts) -> Option<String> {
-    let (request, end) = (facts.request.as_ref()?, facts.end.as_ref().filter(|_| facts.committed.is_none())?);
+fn other(past: &Past) -> Option<String> {
+    let Became::Nothing { why } = &past.became else { return None };
+    let wish = past.overridden.as_ref().map(|reason| format!(", override{}", said(reason))).unwrap_or_default();
+    Some(format!("• {}{wish}{} {}: {why}", words(&past.what, SHORT), by(past), moment(past.at)))
+}
+
+/// How much is kept of why a request came to nothing.
+const WHY: usize = 240;
+
+/// Why nothing came of a request, where people read that.
+pub(crate) fn not_deployed(facts: &Facts) -> Option<String> {
+    let end = facts.end.as_ref().filter(|_| facts.committed.is_none())?;
     let rejected = facts.approvals.as_ref().and_then(|approvals| approvals.rejected.as_ref());
     let why = match (&end.end, rejected) {
         (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
         (End::Refused { .. }, None) if facts.is_approved() => return None,
         (End::Refused { refusal, .. }, None) => match refusal.read() {
-            Some(refusal) => sentence::problem(&refusal).trim_end_matches('.').to_owned(),
+            Some(refusal) => sentence::problem(&refusal),
             None => "refused".to_owned(),
         },
-        (End::Failed { fault }, None) => sentence::could_not(fault).trim_end_matches('.').to_owned(),
+        (End::Failed { fault }, None) => sentence::could_not(fault),
         (End::Cancelled { by: Some(by) }, None) => format!("cancelled by <@{by}>"),
         (End::Cancelled { by: None }, None) => return None,
     };
-    let wanted = words(&request.words.to_string(), SHORT);
-    let wish = wants_override(&request.words);
-    Some(format!("• {wanted}{wish}, <@{}> {}: {why}", request.user, moment(end.at)))
+    let mut why = cut(why.trim_end_matches('.'), WHY);
+    if why.matches('`').count() % 2 == 1 {
+        why.push('`');
+    }
+    Some(why)
 }
 
 // ---- apps ----

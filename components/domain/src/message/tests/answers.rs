@@ -5,8 +5,8 @@
 use super::*;
 use crate::catalog::Catalog;
 use crate::command::{Scope, TargetWords};
-use crate::deployment::Change;
 use crate::deployment::samples::application;
+use crate::deployment::{Change, Past};
 use crate::image::Digest;
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, FilePath, KubeName};
@@ -91,7 +91,7 @@ fn what_was_deployed_before_and_how_it_ended() {
         ended(LastWord::Unknown),
         accepted_facts(),
     ];
-    let past: Vec<_> = past.into_iter().map(|facts| (id('1'), facts)).collect();
+    let past: Vec<_> = past.iter().filter_map(|facts| Past::of(&id('1'), facts)).collect();
     let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
     let locks = [
         change(1, LockAction::Set { until: Some(at(3600)) }),
