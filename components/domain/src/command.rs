@@ -201,6 +201,14 @@ impl DeployWords {
     }
 }
 
+impl TargetWords {
+    /// The beginning of a commit's name, if it may be one: 7 to 40 hex digits. It may be an app all the same.
+    pub fn commit(&self) -> Option<&str> {
+        let is_hex = self.app.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (is_hex && self.environment.is_none() && (7..=40).contains(&self.app.len())).then_some(&self.app)
+    }
+}
+
 /// As people would type it: they leave out `default`.
 impl From<&Target> for TargetWords {
     fn from(target: &Target) -> Self {

@@ -75,7 +75,7 @@ impl Verb {
             Self::Deploy => "/deploy <app>[@environment] <pull request or branch> [override <reason>]",
             Self::Preview => "/deploy preview <app>[@environment] <pull request or branch>",
             Self::Status => "/deploy status [<app>[@environment]]",
-            Self::History => "/deploy history <app>[@environment]",
+            Self::History => "/deploy history <app>[@environment] or <commit>",
             Self::Rollback => "/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
             Self::Cancel => "/deploy cancel <app>[@environment]",
             Self::Lock => "/deploy lock <app>[@environment] <reason> [for <time>]",
@@ -91,7 +91,7 @@ impl Verb {
             Self::Deploy => "deploy a pull request, or the newest commit of a branch",
             Self::Preview => "show what a deploy would change, and change nothing",
             Self::Status => "what is live and what is under way, for one app or all",
-            Self::History => "what was deployed before, by whom, and how it ended",
+            Self::History => "what was deployed before, by whom, and how it ended; or which deploy made a commit",
             Self::Rollback => "go back to the last healthy version, or to the one you name; this also locks the app",
             Self::Cancel => "stop a deploy that is not committed yet",
             Self::Lock => {
@@ -124,7 +124,10 @@ impl Verb {
             Self::Status => {
                 &[("/deploy status checkout@production", "one environment of an app"), ("/deploy status", "all apps")]
             }
-            Self::History => &[("/deploy history checkout@production", "the last deploys, the newest first")],
+            Self::History => &[
+                ("/deploy history checkout@production", "the last deploys, the newest first"),
+                ("/deploy history 9f3c2ab", "which deploy made that commit of mine (a link to the commit works, too)"),
+            ],
             Self::Rollback => &[
                 ("/deploy rollback checkout@production", "to the last version that was healthy"),
                 ("/deploy rollback checkout@production 2", "to line 2 of `/deploy history checkout@production`"),

@@ -6,11 +6,11 @@ use crate::deploy::{catalog, gates, prepare, seen, versions};
 use crate::request::name_version;
 use crate::settings::GitOps;
 use crate::world::World;
-use domain::catalog::{Catalog, Environment, Members};
+use domain::catalog::{App, Catalog, Environment, Members};
 use domain::command::{DeployWords, TargetWords};
 use domain::deployment::{End, GitOpsBranch, Origin, RequestFact, TargetPlan};
-use domain::message::{self, Offer, Preview, TargetStatus};
-use domain::names::{DeploymentId, FilePath, Target};
+use domain::message::{self, Found, Offer, Preview, TargetStatus};
+use domain::names::{DeploymentId, EnvironmentName, FilePath, Target};
 use futures::future::join_all;
 use store::{Live, Lock, LockOfAll, Locks, LocksOfAll, SeenApplication};
 
@@ -29,14 +29,15 @@ async fn find<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<(Tar
     Ok((target, environment.clone()))
 }
 
+fn targets(catalog: &Catalog) -> Vec<(Target, &Environment)> {
+    let of = |app: &'_ App, name: &EnvironmentName| Target { app: app.name.clone(), environment: name.clone() };
+    let apps = catalog.apps.values();
+    apps.flat_map(|app| app.environments.iter().map(move |(name, one)| (of(app, name), one))).collect()
+}
+
 pub(super) async fn of_all<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
     let catalog = readable(ask).await?;
-    let mut targets = Vec::new();
-    for app in catalog.apps.values() {
-        for (name, environment) in &app.environments {
-            targets.push((Target { app: app.name.clone(), environment: name.clone() }, environment));
-        }
-    }
+    let targets = targets(&catalog);
     let more = targets.len().saturating_sub(MOST);
     let all = join_all(targets.into_iter().take(MOST).map(|(target, environment)| status(ask, target, environment)));
     say(ask, &all.await.into_iter().collect::<Result<Vec<_>, _>>()?, more).await
@@ -71,12 +72,39 @@ async fn status<W: World>(
 }
 
 pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
-    let (target, _) = find(ask, words).await?;
+    let catalog = readable(ask).await?;
+    // An app of that name comes first.
+    if let Some(commit) = words.commit().filter(|name| !catalog.apps.keys().any(|app| app.as_str() == *name)) {
+        return of_commit(ask, &catalog, commit).await;
+    }
+    let (target, ..) = catalog.find(&words.app, words.environment.as_deref())?;
     let world = ask.cx.world;
     let past = store::past(world, &target, ask.cx.id).await?;
     let own = store::load_key(world, Locks(&target)).await?.unwrap_or_default();
     let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
     Ok(Response::Asker(message::history(&target, &past, &own.changes, &all.changes)))
+}
+
+/// The deployments that made a commit whose name begins so, among those that the asker may ask about.
+async fn of_commit<W: World>(ask: &Asking<'_, W>, catalog: &Catalog, begin: &str) -> Result<Response, Stop> {
+    let (world, id) = (ask.cx.world, ask.cx.id);
+    let look = async |(target, _): (Target, _)| (store::past(world, &target, id).await, target);
+    let mut found = Vec::new();
+    for (past, target) in join_all(targets(catalog).into_iter().map(look)).await {
+        let past = match past {
+            Ok(past) => past,
+            // Of another version of ours: not for us to show.
+            Err(error) if error.is_unreadable() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        found.extend(past.into_iter().filter(|past| past.is_named(begin)).map(|past| (target.clone(), past)));
+    }
+    found.sort_by_key(|(_, past)| std::cmp::Reverse(past.at));
+    let all = found.into_iter().map(async |(target, past)| {
+        let facts = store::load(world, &past.id).await.unwrap_or_default();
+        Found { target, past, facts }
+    });
+    Ok(Response::Asker(message::found(begin, &join_all(all).await)))
 }
 
 pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {

@@ -143,7 +143,7 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
         Verb::Rollback => Command::Rollback(rollback(words)?),
         Verb::Status if words.peek().is_none() => Command::Status(None),
         Verb::Status => Command::Status(Some(only_target(verb, words)?)),
-        Verb::History => Command::History(only_target(verb, words)?),
+        Verb::History => Command::History(history(words)?),
         Verb::Cancel => Command::Cancel(only_target(verb, words)?),
         Verb::Lock => lock(words)?,
         Verb::Unlock => Command::Unlock(scope(only_target(verb, words)?)),
@@ -294,6 +294,19 @@ fn lock(mut words: Words<'_>) -> Result<Command, Wrong> {
 
 fn scope(target: TargetWords) -> Scope {
     if target.app == "all" && target.environment.is_none() { Scope::Everything } else { Scope::Target(target) }
+}
+
+/// One target, or a commit of ours: the beginning of its name, or a link to it.
+fn history(mut words: Words<'_>) -> Result<TargetWords, Wrong> {
+    let linked = words.peek().filter(|word| is_link(word)).and_then(link_parts);
+    let Some([_, _, "commit", sha]) = linked.as_deref() else { return only_target(Verb::History, words) };
+    let linked = TargetWords { app: sha.to_lowercase(), environment: None };
+    if linked.commit().is_none() {
+        return only_target(Verb::History, words);
+    }
+    words.take();
+    words.end_of(sha, sha)?;
+    Ok(linked)
 }
 
 /// One target and nothing after it.

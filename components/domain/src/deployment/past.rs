@@ -126,6 +126,12 @@ impl Past {
         })
     }
 
+    /// Whether the name of its commit begins so, or its own.
+    pub fn is_named(&self, begin: &str) -> bool {
+        let commit = self.version().map(|version| version.sha.as_str());
+        self.id.as_str().starts_with(begin) || commit.is_some_and(|commit| commit.starts_with(begin))
+    }
+
     /// The version, if it reached the branch.
     pub fn version(&self) -> Option<&PastVersion> {
         match &self.became {

@@ -3,7 +3,7 @@
 
 use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
-use super::deployment::{approved_by, wants_override};
+use super::deployment::{approved_by, source_title, wants_override};
 use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
 use crate::catalog::{Catalog, OutOfService};
@@ -192,6 +192,60 @@ fn became(state: State) -> &'static str {
 /// Who asked for it, after what became of it.
 fn by(past: &Past) -> String {
     past.by.as_ref().map(|by| format!(", <@{by}>")).unwrap_or_default()
+}
+
+/// A deployment that was looked for.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub target: Target,
+    pub past: Past,
+    /// What is known of it besides.
+    pub facts: Facts,
+}
+
+/// So many deployments are shown.
+const MOST_FOUND: usize = 10;
+
+/// `history <commit>`: which deployments the commit is of, the newest first. `typed`: the beginning of its name, which is
+/// 7 to 40 hex digits.
+pub fn found(typed: &str, all: &[Found]) -> Message {
+    let named = code(typed);
+    let first = match all.len() {
+        0 => {
+            return plain(&format!(
+                "I know of no app {named}, and of no deploy whose commit begins so. I remember the last 20 deploys of an \
+                 app in an environment, and 50 before them that were committed. Of an older one, the commit itself says \
+                 who asked for what. {} lists the apps.",
+                code("/deploy apps")
+            ));
+        }
+        1 => format!("{named} is one deploy:"),
+        many => format!("{named} is the beginning of {many} deploys, newest first:"),
+    };
+    let line = |found: &Found| {
+        let Found { target, past, facts } = found;
+        let seen = facts.link().map(|url| format!(" ({})", link(&url, "see its message"))).unwrap_or_default();
+        let Some(version) = past.version() else {
+            let line = other(past).unwrap_or_else(|| format!("• {}{}", words(&past.what, SHORT), by(past)));
+            return format!("{line}, to *{target}*{seen}");
+        };
+        let title = facts.commit.as_ref().and_then(|commit| source_title(&commit.target().source));
+        let title = title.map(|title| format!(", {title}")).unwrap_or_default();
+        let ended = facts.outcome.as_ref().map(|outcome| format!(" {}", moment(outcome.at))).unwrap_or_default();
+        format!(
+            "• {} to *{target}* ({}{title}){}, commit {} {}, {}{ended}{seen}",
+            code(&version.tag),
+            words(&past.what, SHORT),
+            by(past),
+            link(&format!("{}/commit/{}", version.page, version.sha), version.sha.short()),
+            moment(past.at),
+            became(version.state)
+        )
+    };
+    let lines: Vec<String> = std::iter::once(first).chain(all.iter().take(MOST_FOUND).map(line)).collect();
+    let more = all.len().saturating_sub(MOST_FOUND);
+    let more = (more > 0).then(|| format!("… and {more} more: type more of the commit's name."));
+    page(&lines, more.as_deref(), &[])
 }
 
 /// A lock that was set or taken away: by whom, when and why.
