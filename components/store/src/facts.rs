@@ -55,8 +55,8 @@ async fn load_ours<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<
     read(store, &fact_key(id, F::NAME), F::WRITER, |_| None).await
 }
 
-/// Reads what a [`Past`](domain::deployment::Past) is made of: three facts, and two more of a deployment that has ended
-/// without a commit. Only what is ours counts, because a rollback believes what is made of it.
+/// Reads what a [`Past`](domain::deployment::Past) is made of: three facts, and two more of a deployment without a
+/// commit. Only what is ours counts, because a rollback believes what is made of it.
 pub(crate) async fn load_past(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
     let (committed, outcome, end) =
         try_join!(load_ours::<CommittedFact>(store, id), load_ours(store, id), load_ours::<EndFact>(store, id))?;
@@ -64,7 +64,6 @@ pub(crate) async fn load_past(store: &impl KeyValue, id: &DeploymentId) -> Resul
     let copied = commit.as_ref().and_then(|commit| commit.request.read());
     let (request, approvals) = match copied {
         Some(request) => (Some(request), None),
-        None if committed.is_none() && end.is_none() => (None, None),
         None => try_join!(load_ours::<RequestFact>(store, id), load_ours(store, id))?,
     };
     Ok(Facts { request, commit, committed, end, outcome, approvals, ..Facts::default() })

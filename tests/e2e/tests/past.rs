@@ -1,12 +1,14 @@
 //! What was deployed before: how much the store is asked for it, and how a deployment is found.
 
-use crate::conversation::{asks, deploys, hurry};
+use crate::conversation::{asks, catalog, deploys, hurry};
 use anyhow::{Context, Result, ensure};
 use e2e::access::Accesses;
 use e2e::{PATIENCE, Room, room};
+use fakes::Fault;
 use sandbox::Sandbox;
-use sandbox::world::{ALICE, BOB, DEPLOYS};
+use sandbox::world::{ALICE, BOB, DEPLOYS, GITOPS};
 use serde_json::json;
+use std::time::Duration;
 
 const RING: &str = "deploy-bot/target/checkout/default/history";
 
@@ -83,4 +85,105 @@ async fn unlocks(room: &Room, n: usize) -> Result<()> {
         (all.iter().filter(|message| slack.render(message).contains("unlocked *checkout*")).count() == n).then_some(())
     };
     room.until("end of the lock", PATIENCE, unlocked).await
+}
+
+/// The name of the commit that this person's deploy made last.
+fn commit(room: &Room) -> Result<String> {
+    let log = room.log();
+    let line = log.lines().rfind(|line| line.contains("\"event\":\"committed\"")).context("a commit")?;
+    Ok(line.split("\"sha\":\"").nth(1).and_then(|rest| rest.split('"').next()).context("its name")?.to_owned())
+}
+
+#[test]
+fn the_deploy_that_made_a_commit_is_found_by_those_who_may_read_it() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "readers: { users: [U0ALICE] }\n", "");
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        let (sha, tag) = (commit(room)?, room.tag("checkout", "feature/totals"));
+        let host = room.registry.origin().trim_start_matches("http://").to_owned();
+        let entry = |app: &str, who: &str| {
+            format!("  {app}:\n    repo: acme/{app}\n    image: {host}/acme/{app}\n    allow: {{ users: [{who}] }}\n")
+        };
+        let text =
+            format!("readers: {{ users: [{ALICE}] }}\napps:\n{}{}", entry("checkout", ALICE), entry("payments", BOB));
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Close it");
+
+        // The newest, of which the history does not know yet how it ended.
+        let short = &sha[..7];
+        for typed in [short.to_owned(), sha.to_uppercase(), format!("https://github.com/{GITOPS}/commit/{sha}")] {
+            let found = asks(room, ALICE, &format!("history {typed}"), "is one deploy").await?;
+            for word in [&tag, "*checkout*", "@alice", "live", short, "see its message", "Show totals"] {
+                ensure!(found.contains(word), "{word} is not in {found}");
+            }
+        }
+        let hidden = asks(room, BOB, &format!("history {short}"), "I know of no app").await?;
+        ensure!(!hidden.contains("checkout") && !hidden.contains(&tag), "{hidden}");
+        // One of before, by its id, too.
+        let id = room.deployments().await?.pop().context("a deployment")?;
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        ensure!(asks(room, ALICE, &format!("history {}", &id[..8]), "is one deploy").await?.contains(&tag));
+        ensure!(room.key(RING).await?.is_some_and(|ring| ring["past"][0]["id"] == id.as_str()));
+        asks(room, ALICE, "history abcdef0", "`/deploy apps` lists the apps").await?;
+        // Slips of an app's name are still noticed.
+        asks(room, ALICE, "history chekout", "Did you mean").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn people_ask_for_an_environment_for_theirs_and_since_a_day() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        asks(room, BOB, "status @me", "nothing is live or under way").await?;
+        deploys(room, "checkout 42").await?;
+        room.all_told().await?;
+        let mine = asks(room, ALICE, "status @me", "*checkout* runs").await?;
+        ensure!(!mine.contains("payments"), "{mine}");
+        let all = asks(room, BOB, "status default", "*checkout* runs").await?;
+        ensure!(all.contains("*payments*"), "{all}");
+        asks(room, BOB, "status nowhere", "there is no app").await?;
+        let tag = room.tag("checkout", "feature/totals");
+        ensure!(asks(room, BOB, "history checkout --since 1d", "newest first").await?.contains(&tag));
+        asks(room, BOB, "history checkout --since 2099-01-01", "I know of nothing at").await?;
+        asks(room, BOB, "history checkout --since whenever", "is no day like").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn why_says_what_holds_an_app_up_and_who_can_help() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let approvals = "    approvals: { count: 1, users: [U0BOB] }\n";
+        catalog(room, "owners: { users: [U0CAROL] }\n", "");
+        asks(room, BOB, "why checkout", "Nothing holds *checkout* up").await?;
+        room.command(BOB, DEPLOYS, "lock checkout load test for 2h").await;
+        room.says("locked *checkout*").await?;
+        let locked = asks(room, ALICE, "why checkout", "locked by @bob").await?;
+        ensure!(locked.contains("load test") && locked.contains("Owners") && locked.contains("@carol"), "{locked}");
+        room.command(BOB, DEPLOYS, "unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
+
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(3)), 1);
+        room.alice("checkout 42").await;
+        room.says("accepted.").await?;
+        let asked = |room: &Sandbox| (room.registry.lock().calls("registry.head") > 0).then_some(());
+        room.until("question to the registry", PATIENCE, asked).await?;
+        let busy = asks(room, BOB, "why checkout", "a deploy is under way").await?;
+        ensure!(busy.contains("checkout #42 by @alice") && busy.contains("not committed yet"), "{busy}");
+        room.says("is live").await?;
+        room.all_told().await?;
+
+        catalog(room, "", approvals);
+        room.builds("checkout", "main", "alice");
+        room.alice("checkout main").await;
+        room.says("needs 1 approval").await?;
+        let waits = asks(room, BOB, "why checkout", "waits for approval").await?;
+        ensure!(waits.contains("checkout main by @alice") && waits.contains("Who can approve: @bob"), "{waits}");
+        Ok(())
+    });
 }

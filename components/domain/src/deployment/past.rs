@@ -152,18 +152,22 @@ impl Became {
 }
 
 impl Facts {
+    /// Whether the deployment waits for approvals, and somebody can still give one.
+    pub fn may_be_approved(&self, now: Timestamp) -> bool {
+        self.committed.is_none() && self.is_voted_on(now) && !self.is_approved()
+    }
+
+    fn is_voted_on(&self, now: Timestamp) -> bool {
+        let is_rejected = self.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
+        matches!(self.refused(), Some(Refusal::NeedsApproval { until, .. }) if now < until && !is_rejected)
+    }
+
     /// Whether what a [`Past`] is made of can change no more.
     pub fn is_settled(&self, now: Timestamp) -> bool {
         if self.committed.is_some() {
             return self.outcome.is_some();
         }
-        let waits = match (self.refused(), &self.approvals) {
-            (Some(Refusal::NeedsApproval { until, .. }), approvals) => {
-                now < until && approvals.as_ref().is_none_or(|approvals| approvals.rejected.is_none())
-            }
-            _ => false,
-        };
-        let ended = self.end.as_ref().map(|end| end.at).filter(|_| !waits);
+        let ended = self.end.as_ref().map(|end| end.at).filter(|_| !self.is_voted_on(now));
         ended.zip(self.request.as_ref()).is_some_and(|(ended, request)| now >= ended.max(request.at).after(SETTLED))
     }
 }

@@ -4,14 +4,17 @@
 use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
 use super::deployment::{approved_by, source_title, wants_override};
+use super::progress::{syncing, with_waiting};
 use super::sentence;
-use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
-use crate::catalog::{Catalog, OutOfService};
+use super::text::{SHORT, code, cut, escape, length, link, moment, said, some, words};
+use crate::catalog::{Catalog, OutOfService, People};
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, SlackUser, Target};
+use crate::refusal::Refusal;
 use crate::seen::Seen;
+use crate::time::Timestamp;
 use serde_json::Value;
 
 /// At most this many characters of a page are shown: Slack finds longer messages too long, and nobody
@@ -101,6 +104,12 @@ pub struct TargetStatus {
     pub frozen: Option<crate::time::Timestamp>,
 }
 
+/// `status @me`, where there is nothing.
+pub fn nothing_of_yours() -> String {
+    "Of what you deployed, nothing is live or under way, as far as I remember. `/deploy status` shows all apps."
+        .to_owned()
+}
+
 pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: usize) -> Message {
     let mut lines = Vec::new();
     lines.extend(lock_of_all.map(|lock| format!(":lock: *Everything* {}", lock_words(lock))));
@@ -132,11 +141,108 @@ fn lock_words(lock: &TargetLock) -> String {
     format!("locked by <@{}> since {}{until}{}.", lock.by, moment(lock.at), said(&lock.reason))
 }
 
+// ---- why ----
+
+/// What holds a target up, and who can help.
+#[derive(Clone, Debug)]
+pub struct Holds {
+    pub status: TargetStatus,
+    pub lock_of_all: Option<TargetLock>,
+    /// A deployment of another target that has the turn in the same Argo CD application; which one, if the asker may know.
+    pub other: Option<Option<(Target, Facts)>>,
+    /// What waits for approval.
+    pub waiting: Vec<Facts>,
+    pub owners: People,
+    pub approvers: People,
+}
+
+pub fn why(holds: &Holds) -> Message {
+    let Holds { status, lock_of_all, other, waiting, owners, approvers } = holds;
+    let target = &status.target;
+    let seen = |facts: &Facts| facts.link().map(|url| format!(" ({})", link(&url, "see it"))).unwrap_or_default();
+    let who = |facts: &Facts| {
+        let wanted = facts.request.as_ref();
+        wanted.map(|request| format!("{} by <@{}>", words(&request.words.to_string(), SHORT), request.user))
+    };
+    let mut lines = Vec::new();
+    lines.extend(status.under_way.as_ref().map(|facts| {
+        let who = who(facts).unwrap_or_default();
+        format!("• :hourglass_flowing_sand: a deploy is under way, {who}: {}{}", step(facts), seen(facts))
+    }));
+    lines.extend(other.as_ref().map(|other| match other {
+        Some((other, facts)) => {
+            let who = who(facts).unwrap_or_default();
+            format!(
+                "• :hourglass: *{other}* has the turn in the same Argo CD application, {who}: {}{}",
+                step(facts),
+                seen(facts)
+            )
+        }
+        None => "• :hourglass: a deploy of another app has the turn in the same Argo CD application.".to_owned(),
+    }));
+    lines.extend(lock_of_all.as_ref().map(|lock| format!("• :lock: everything is {}", lock_words(lock))));
+    lines.extend(status.lock.as_ref().map(|lock| format!("• :lock: {}", lock_words(lock))));
+    lines.extend(status.frozen.map(|until| format!("• :snowflake: frozen until {}.", moment(until))));
+    for facts in waiting {
+        let until = match facts.refused() {
+            Some(Refusal::NeedsApproval { until, .. }) => format!(" until {}", moment(until)),
+            _ => String::new(),
+        };
+        lines.push(format!(
+            "• :raised_hand: {} waits for approval{until}.{}",
+            who(facts).unwrap_or_default(),
+            seen(facts)
+        ));
+    }
+    let first = match lines.is_empty() {
+        true => format!("Nothing holds *{target}* up: no deploy is under way, no lock or freeze is in force."),
+        false => format!("What holds *{target}* up:"),
+    };
+    lines.insert(0, first);
+    let mut help = Vec::new();
+    help.extend(named(owners).map(|who| format!("Owners, who can unlock it and override a freeze: {who}.")));
+    help.extend(named(approvers).map(|who| format!("Who can approve: {who}.")));
+    page(&lines, (!help.is_empty()).then(|| help.join(" ")).as_deref(), &[])
+}
+
+/// How far a deployment is, and since when.
+fn step(facts: &Facts) -> String {
+    let when = |at: Option<Timestamp>| at.map(|at| format!(" {}", moment(at))).unwrap_or_default();
+    let asked = facts.request.as_ref().map(|request| request.at);
+    match (facts.state(), &facts.committed) {
+        (State::Syncing, Some(committed)) => {
+            let watch = facts.said_at();
+            let how = with_waiting(syncing(&code(committed.sha.short()), &watch), &watch);
+            format!("committed {}; {how}", moment(committed.at))
+        }
+        (_, Some(committed)) => format!("committed {}, not rolled out yet.", moment(committed.at)),
+        (State::Committing, None) => {
+            let begun = facts.commit.as_ref().and_then(|commit| commit.attempts.first()).map(|attempt| attempt.at);
+            format!("its commit was begun{}.", when(begun.or(asked)))
+        }
+        (_, None) => format!("asked for{}, not committed yet.", when(asked)),
+    }
+}
+
+/// The people, if they are anybody: at most ten.
+fn named(people: &People) -> Option<String> {
+    let groups = people.groups.iter().map(|group| format!("<!subteam^{group}>"));
+    let all: Vec<String> = groups.chain(people.users.iter().map(|user| format!("<@{user}>"))).collect();
+    (!all.is_empty()).then(|| some(&all, "and"))
+}
+
 // ---- history ----
 
 /// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between
 /// them who locked and unlocked the target, or everything.
-pub fn history(target: &Target, all: &[Past], locks: &[LockChange], locks_of_all: &[LockChange]) -> Message {
+/// `since`: only what happened from then on.
+pub fn history(
+    target: &Target,
+    all: &[Past],
+    (locks, locks_of_all): (&[LockChange], &[LockChange]),
+    since: Option<Timestamp>,
+) -> Message {
+    let is_shown = |at: &Timestamp| since.is_none_or(|since| *at >= since);
     let past: Vec<_> = all.iter().filter_map(|past| Some((past, past.version()?))).collect();
     // A rollback locks its target just after its commit, perhaps within the same millisecond.
     let mut happened: Vec<_> = locks.iter().map(|change| (change.at, lock_line("", change))).collect();
@@ -162,18 +268,27 @@ pub fn history(target: &Target, all: &[Past], locks: &[LockChange], locks_of_all
         );
         happened.push((past.at, line));
     }
+    happened.retain(|(at, _)| is_shown(at));
     happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    let mut lines = vec![match past.is_empty() {
-        true => format!("I know of no deploy of *{target}* yet."),
-        false => format!("*{target}*, newest first:"),
+    let shown = all.iter().filter(|past| is_shown(&past.at));
+    let others: Vec<String> = shown.filter_map(other).take(MOST_OTHERS).collect();
+    let mut lines = vec![match since {
+        Some(since) if happened.is_empty() && others.is_empty() => {
+            format!(
+                "I know of nothing at *{target}* since {}. Without `--since` I show all that I remember.",
+                moment(since)
+            )
+        }
+        Some(since) => format!("*{target}* since {}, newest first:", moment(since)),
+        None if past.is_empty() => format!("I know of no deploy of *{target}* yet."),
+        None => format!("*{target}*, newest first:"),
     }];
     lines.extend(happened.into_iter().map(|(_, line)| line));
-    let others: Vec<String> = all.iter().filter_map(other).take(MOST_OTHERS).collect();
     if !others.is_empty() {
         lines.push("Not deployed:".to_owned());
         lines.extend(others);
     }
-    let back = (past.len() > 1).then(|| format!("Go back to one: `/deploy rollback {target} 2`"));
+    let back = (past.len() > 1 && lines.len() > 1).then(|| format!("Go back to one: `/deploy rollback {target} 2`"));
     page(&lines, back.as_deref(), &[])
 }
 
@@ -227,7 +342,7 @@ pub fn found(typed: &str, all: &[Found]) -> Message {
         let seen = facts.link().map(|url| format!(" ({})", link(&url, "see its message"))).unwrap_or_default();
         let Some(version) = past.version() else {
             let line = other(past).unwrap_or_else(|| format!("• {}{}", words(&past.what, SHORT), by(past)));
-            return format!("{line}, to *{target}*{seen}");
+            return format!("{line} (*{target}*){seen}");
         };
         let title = facts.commit.as_ref().and_then(|commit| source_title(&commit.target().source));
         let title = title.map(|title| format!(", {title}")).unwrap_or_default();
