@@ -22,11 +22,10 @@ mod sentence;
 mod text;
 
 pub use announcement::{NOT_DEPLOYED, pushed};
-pub(crate) use answer::not_deployed;
 pub use answer::{
     Found, Holds, TargetStatus, accepted, approval_over, approved_already, approved_by_you, approved_only, apps,
     cancelling, forgotten, found, help, history, locked, locked_already, may_not_approve, not_accepted, not_locked,
-    noted, nothing_of_yours, nothing_to_cancel, nothing_to_terminate, plain, pressed_before, refused_too_often,
+    noted, nothing_of_yours, nothing_to_cancel, nothing_to_terminate, past, plain, pressed_before, refused_too_often,
     rejected_already, status_of, terminating, too_late_to_cancel, unknown_button, unlocked, why,
 };
 pub use blocks::Message;
@@ -37,7 +36,6 @@ pub use news::{CatalogPlace, catalog_changed};
 pub use preview::{Preview, preview};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
-pub(crate) use text::clip;
 pub use text::{code_escape, escape, middle};
 
 #[cfg(test)]

@@ -391,7 +391,7 @@ mod tests {
         let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), digest: None, before: None, ..target_plan() };
         let outcome = word.map(|word| OutcomeFact { at: at(60), word, application: None });
         let facts = Facts { commit: Some(commit_to(plan)), outcome, ..relayed() };
-        (id('1'), Past::of(&id('1'), &facts).unwrap().became.version().unwrap())
+        (id('1'), domain::message::past(&id('1'), &facts).unwrap().became.version().unwrap())
     }
 
     fn failed() -> Option<LastWord> {

@@ -26,8 +26,8 @@ const EPOCH: u64 = 3;
 impl Since {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.to_lowercase();
-        let is_named = |name: &&str| **name == text || name.get(..3) == Some(&text);
-        if let Some(day) = DAYS.iter().position(|name| is_named(&name)) {
+        let is_named = |name: &str| name == text || name.get(..3) == Some(&text);
+        if let Some(day) = DAYS.iter().position(|name| is_named(name)) {
             return u8::try_from(day).ok().map(Self::Weekday);
         }
         if text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {

@@ -5,7 +5,6 @@
 
 use super::{CommitFact, CommittedFact, Facts, State};
 use crate::image::{Digest, Tag};
-use crate::message::{self, clip};
 use crate::names::{CommitSha, DeploymentId, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -76,6 +75,11 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
+/// The beginning of a text. How it is shown is for the message to say.
+fn clip(text: &str, limit: usize) -> String {
+    text.chars().take(limit).collect()
+}
+
 impl PastVersion {
     fn of(committed: &CommittedFact, commit: &CommitFact, state: State) -> Self {
         let (plan, granted) = (commit.target(), &commit.granted);
@@ -103,8 +107,8 @@ impl PastVersion {
 }
 
 impl Past {
-    /// What is known of a deployment so far. `None`: nothing.
-    pub fn of(id: &DeploymentId, facts: &Facts) -> Option<Self> {
+    /// What is known of a deployment so far. `None`: nothing. `why`: why it came to nothing, as Slack shows that.
+    pub(crate) fn of(id: &DeploymentId, facts: &Facts, why: Option<String>) -> Option<Self> {
         let (request, committed) = (facts.request.as_ref(), facts.committed.as_ref().zip(facts.commit.as_ref()));
         let asked = request.map(|request| request.at);
         let at = committed.map(|(committed, _)| committed.at).or(facts.end.as_ref().map(|end| end.at)).or(asked)?;
@@ -114,7 +118,7 @@ impl Past {
         };
         let became = match committed {
             Some((committed, commit)) => Became::Version(Box::new(PastVersion::of(committed, commit, facts.state()))),
-            None => message::not_deployed(facts).map_or(Became::Unsaid, |why| Became::Nothing { why }),
+            None => why.map_or(Became::Unsaid, |why| Became::Nothing { why }),
         };
         Some(Self {
             id: id.clone(),
@@ -203,14 +207,17 @@ mod tests {
         full.granted.approved_by = vec![user("U0123456789")];
         facts.committed = Some(CommittedFact { commit: Box::new(full.clone()), ..committed() });
         facts.commit = Some(full);
-        let past = Past::of(&id('1'), &facts).unwrap();
+        let past = Past::of(&id('1'), &facts, None).unwrap();
         let text = serde_json::to_string(&past).unwrap();
         assert_eq!(serde_json::from_str::<Past>(&text).unwrap(), past);
         insta::assert_snapshot!(text, @r#"{"id":"11111111111111111111111111111111","by":"U2CERLKJA","at":1787301766000,"what":"checkout #42","became":{"version":{"tag":"faster-cart-aaaaaaa","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","sha":"dddddddddddddddddddddddddddddddddddddddd","page":"https://github.com/acme/gitops","state":"live","before":"main-1234567","approved_by":["U0123456789"]}}}"#);
         assert!(text.len() < 400, "{}", text.len());
         let refused = Facts { request: Some(request()), end: Some(waits()), ..Facts::default() };
-        let text = serde_json::to_string(&Past::of(&id('1'), &refused).unwrap()).unwrap();
-        insta::assert_snapshot!(text, @r#"{"id":"11111111111111111111111111111111","by":"U2CERLKJA","at":1787301768000,"what":"checkout #42","became":{"nothing":{"why":"`faster-cart-aaaaaaa` needs 2 approvals by "}}}"#);
+        let text = serde_json::to_string(
+            &Past::of(&id('1'), &refused, Some("`faster-cart-aaaaaaa` needs 2 approvals by <@U7>".to_owned())).unwrap(),
+        )
+        .unwrap();
+        insta::assert_snapshot!(text, @r#"{"id":"11111111111111111111111111111111","by":"U2CERLKJA","at":1787301768000,"what":"checkout #42","became":{"nothing":{"why":"`faster-cart-aaaaaaa` needs 2 approvals by <@U7>"}}}"#);
         assert!(text.len() < 400, "{}", text.len());
         assert_eq!(past.version().map(|version| &version.sha), Some(&sha('d')));
     }

@@ -11,7 +11,7 @@ use crate::catalog::{Catalog, OutOfService, People};
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
-use crate::names::{ArgoApplication, SlackUser, Target};
+use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::seen::Seen;
 use crate::time::Timestamp;
@@ -391,11 +391,16 @@ fn other(past: &Past) -> Option<String> {
     Some(format!("• {}{wish}{} {}: {why}", words(&past.what, SHORT), by(past), moment(past.at)))
 }
 
+/// What a target's history keeps of a deployment so far. `None`: nothing is known.
+pub fn past(id: &DeploymentId, facts: &Facts) -> Option<Past> {
+    Past::of(id, facts, not_deployed(facts))
+}
+
 /// How much is kept of why a request came to nothing.
 const WHY: usize = 240;
 
 /// Why nothing came of a request, where people read that.
-pub(crate) fn not_deployed(facts: &Facts) -> Option<String> {
+fn not_deployed(facts: &Facts) -> Option<String> {
     let end = facts.end.as_ref().filter(|_| facts.committed.is_none())?;
     let rejected = facts.approvals.as_ref().and_then(|approvals| approvals.rejected.as_ref());
     let why = match (&end.end, rejected) {

@@ -99,7 +99,7 @@ pub(super) fn said(text: &str) -> String {
 }
 
 /// At most that many characters, on one line, with `…` where something was cut.
-pub(crate) fn clip(text: &str, limit: usize) -> String {
+pub(super) fn clip(text: &str, limit: usize) -> String {
     let text = one_way(text);
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= limit {

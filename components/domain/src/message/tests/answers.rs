@@ -5,8 +5,8 @@
 use super::*;
 use crate::catalog::{Catalog, People};
 use crate::command::{Scope, TargetWords};
+use crate::deployment::Change;
 use crate::deployment::samples::application;
-use crate::deployment::{Change, Past};
 use crate::image::Digest;
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, FilePath, KubeName};
@@ -91,7 +91,7 @@ fn what_was_deployed_before_and_how_it_ended() {
         ended(LastWord::Unknown),
         accepted_facts(),
     ];
-    let past: Vec<_> = past.iter().filter_map(|facts| Past::of(&id('1'), facts)).collect();
+    let past: Vec<_> = past.iter().filter_map(|facts| crate::message::past(&id('1'), facts)).collect();
     let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
     let locks = [
         change(1, LockAction::Set { until: Some(at(3600)) }),
@@ -137,10 +137,10 @@ fn what_happened_since_a_day_keeps_its_numbers() {
     let at_second = |seconds: u64| {
         let mut facts = live_facts();
         facts.committed.as_mut().unwrap().at = at(seconds);
-        Past::of(&id('1'), &facts).unwrap()
+        past(&id('1'), &facts).unwrap()
     };
     let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
-    let past = [at_second(200), at_second(100), Past::of(&id('2'), &refused).unwrap()];
+    let past = [at_second(200), at_second(100), crate::message::past(&id('2'), &refused).unwrap()];
     insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), Some(at(150)))), @"
     *checkout@production* since <!date^1787301913^{date_short_pretty} {time}|2026-08-21 08:45 UTC>, newest first:
     [section] *checkout@production* since <!date^1787301913^{date_short_pretty} {time}|2026-08-21 08:45 UTC>, newest first:
@@ -150,7 +150,6 @@ fn what_happened_since_a_day_keeps_its_numbers() {
     insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), Some(at(300)))), @"
     I know of nothing at *checkout@production* since <!date^1787302063^{date_short_pretty} {time}|2026-08-21 08:47 UTC>. Without `--since` I show all that I remember.
     [section] I know of nothing at *checkout@production* since <!date^1787302063^{date_short_pretty} {time}|2026-08-21 08:47 UTC>. Without `--since` I show all that I remember.
-    Go back to one: `/deploy rollback checkout@production 2`
     ");
     insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), None)), @"
     *checkout@production*, newest first:
@@ -168,7 +167,7 @@ fn which_deploy_made_a_commit() {
     let linked = Facts { request: Some(linked_request()), ..live_facts() };
     let of = |facts: &Facts| crate::message::Found {
         target: target(),
-        past: Past::of(&id('1'), facts).unwrap(),
+        past: past(&id('1'), facts).unwrap(),
         facts: facts.clone(),
     };
     let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
@@ -182,8 +181,8 @@ fn which_deploy_made_a_commit() {
     `1111111` is the beginning of 3 deploys, newest first:
     [section] `1111111` is the beginning of 3 deploys, newest first:
     • `faster-cart-aaaaaaa` to *checkout@production* (checkout #42, <https://github.com/acme/checkout/pull/42|Make the cart faster>), <@U2CERLKJA>, commit <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, :hourglass_flowing_sand: under way
-    • checkout #42, <@U2CERLKJA> <!date^1787301768^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: cancelled by <@U1>, to *checkout@production*
-    • checkout #42, <@U2CERLKJA>, to *checkout@production*
+    • checkout #42, <@U2CERLKJA> <!date^1787301768^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: cancelled by <@U1> (*checkout@production*)
+    • checkout #42, <@U2CERLKJA> (*checkout@production*)
     ");
     insta::assert_snapshot!(show(&found("9f3c2ab", &[])), @"
     I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
@@ -234,7 +233,7 @@ fn what_holds_a_target_up_and_who_can_help() {
     })), @"
     What holds *checkout@production* up:
     [section] What holds *checkout@production* up:
-    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: committed since <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, not rolled out yet. (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>)
+    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: committed <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, not rolled out yet. (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>)
     • :hourglass: *checkout@production* has the turn in the same Argo CD application, checkout #42 by <@U2CERLKJA>: committed <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>; rolling out `ddddddd`.
     • :lock: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Release night.
     • :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test.
@@ -245,14 +244,14 @@ fn what_holds_a_target_up_and_who_can_help() {
     insta::assert_snapshot!(show(&why(&Holds { other: Some(None), ..holds(status(Some(committing), None, None)) })), @"
     What holds *checkout@production* up:
     [section] What holds *checkout@production* up:
-    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: being committed since <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>.
+    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: its commit was begun <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>.
     • :hourglass: a deploy of another app has the turn in the same Argo CD application.
     ");
     let accepted = Facts { request: Some(request()), ..Facts::default() };
     insta::assert_snapshot!(show(&why(&holds(status(Some(accepted), None, None)))), @"
     What holds *checkout@production* up:
     [section] What holds *checkout@production* up:
-    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: asked for since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, not committed yet.
+    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: asked for <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, not committed yet.
     ");
 }
 

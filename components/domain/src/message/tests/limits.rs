@@ -6,7 +6,7 @@
 use super::*;
 use crate::catalog::Catalog;
 use crate::command::{Scope, TargetWords, Version};
-use crate::deployment::{Approval, ApprovalsFact, Change, Past};
+use crate::deployment::{Approval, ApprovalsFact, Change};
 use crate::lock::{LockChange, TargetLock};
 use crate::names::CommitSha;
 use proptest::prelude::*;
@@ -367,8 +367,8 @@ proptest! {
         let locks = [lock.change(), LockChange { what: taken_away, ..lock.change() }];
         let locks: Vec<_> = locks.iter().cycle().take(count.min(20)).cloned().collect();
         check_message(&status_of(&vec![status; count.max(1)], Some(&lock), count), "status");
-        check_message(&history(&target(), &vec![Past::of(&id('1'), &facts).unwrap(); count], (&locks, &locks), None), "history");
-        let found_all = vec![Found { target: target(), past: Past::of(&id('1'), &facts).unwrap(), facts: facts.clone() }; count];
+        check_message(&history(&target(), &vec![past(&id('1'), &facts).unwrap(); count], (&locks, &locks), None), "history");
+        let found_all = vec![Found { target: target(), past: past(&id('1'), &facts).unwrap(), facts: facts.clone() }; count];
         check_message(&found("ddddddd", &found_all), "found");
         let holds = Holds {
             status: TargetStatus { target: target(), live: None, under_way: Some(facts.clone()), lock: Some(lock.clone()), frozen: None },
@@ -507,7 +507,7 @@ fn a_hundred_apps_fit_on_a_page() {
 #[test]
 fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     let facts = Facts { outcome: outcome(60, live()), ..relayed() };
-    let message = history(&target(), &vec![Past::of(&id('1'), &facts).unwrap(); 50], (&[], &[]), None);
+    let message = history(&target(), &vec![past(&id('1'), &facts).unwrap(); 50], (&[], &[]), None);
     check_message(&message, "history");
     let shown = show(&message);
     assert!(
@@ -516,7 +516,7 @@ fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     );
     let mut long = facts;
     long.commit.as_mut().unwrap().granted.overridden = Some("payments are failing ".repeat(20));
-    let shown = show(&history(&target(), &vec![Past::of(&id('1'), &long).unwrap(); 50], (&[], &[]), None));
+    let shown = show(&history(&target(), &vec![past(&id('1'), &long).unwrap(); 50], (&[], &[]), None));
     let (above, below) = shown.split_once("\n… and ").unwrap();
     assert!(above.contains("\n10. ") && below.contains(" more.") && below.contains("Go back to one: "), "{shown}");
 }
