@@ -12,6 +12,7 @@ use domain::deployment::{Became, End, Facts, GitOpsBranch, Origin, Past, Request
 use domain::message::{self, Found, Holds, Offer, Preview, TargetStatus};
 use domain::names::{DeploymentId, EnvironmentName, FilePath, SlackUser, Target};
 use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use futures::future::join_all;
 use store::{Current, History, Live, Lock, LockOfAll, Locks, LocksOfAll, SeenApplication};
 
@@ -113,16 +114,16 @@ pub(super) async fn history<W: World>(
     since: Option<Since>,
 ) -> Result<Response, Stop> {
     let catalog = readable(ask).await?;
+    let since = since.map(|since| since.begins(ask.cx.world.now()));
     // An app of that name comes first.
     if let Some(commit) = words.commit().filter(|name| !catalog.apps.keys().any(|app| app.as_str() == *name)) {
-        return of_commit(ask, &catalog, commit).await;
+        return of_commit(ask, &catalog, commit, since).await;
     }
     let (target, ..) = catalog.find(&words.app, words.environment.as_deref())?;
     let world = ask.cx.world;
     let past = store::past(world, &target, ask.cx.id).await?;
     let own = store::load_key(world, Locks(&target)).await?.unwrap_or_default();
     let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
-    let since = since.map(|since| since.begins(world.now()));
     Ok(Response::Asker(message::history(&target, &past, (&own.changes, &all.changes), since)))
 }
 
@@ -156,8 +157,14 @@ pub(super) async fn why<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> R
 }
 
 /// The deployments that made a commit whose name begins so, among those that the asker may ask about.
-async fn of_commit<W: World>(ask: &Asking<'_, W>, catalog: &Catalog, begin: &str) -> Result<Response, Stop> {
+async fn of_commit<W: World>(
+    ask: &Asking<'_, W>,
+    catalog: &Catalog,
+    begin: &str,
+    since: Option<Timestamp>,
+) -> Result<Response, Stop> {
     let (world, id) = (ask.cx.world, ask.cx.id);
+    let is_meant = |past: &Past| past.is_named(begin) && since.is_none_or(|since| past.at >= since);
     let look = async |(target, _): (Target, _)| (store::past(world, &target, id).await, target);
     let mut found = Vec::new();
     for (past, target) in join_all(targets(catalog).into_iter().map(look)).await {
@@ -167,7 +174,7 @@ async fn of_commit<W: World>(ask: &Asking<'_, W>, catalog: &Catalog, begin: &str
             Err(error) if error.is_unreadable() => continue,
             Err(error) => return Err(error.into()),
         };
-        found.extend(past.into_iter().filter(|past| past.is_named(begin)).map(|past| (target.clone(), past)));
+        found.extend(past.into_iter().filter(is_meant).map(|past| (target.clone(), past)));
     }
     found.sort_by_key(|(_, past)| std::cmp::Reverse(past.at));
     let all = found.into_iter().map(async |(target, past)| {
