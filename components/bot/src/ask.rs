@@ -15,7 +15,7 @@ use crate::request::{Asker, Content, FollowUp};
 use crate::settings::SlackCommandSettings;
 use crate::world::{Line, World, within};
 use clients::slack::{self, Audience, SlackError};
-use domain::command::Command;
+use domain::command::{Command, Which};
 use domain::deployment::{End, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
@@ -114,9 +114,11 @@ async fn find_out<W: World>(ask: &Asking<'_, W>, content: Content) -> Answered {
 
 async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
     let response = match command {
-        Command::Status(None) => questions::of_all(ask).await?,
-        Command::Status(Some(words)) => questions::of_one(ask, &words).await?,
-        Command::History(words) => questions::history(ask, &words).await?,
+        Command::Status(Which::All) => questions::of_all(ask).await?,
+        Command::Status(Which::Mine) => questions::of_mine(ask).await?,
+        Command::Status(Which::Of(words)) => questions::of_some(ask, &words).await?,
+        Command::History { of, since } => questions::history(ask, &of, since).await?,
+        Command::Why(words) => questions::why(ask, &words).await?,
         Command::Apps => questions::apps(ask).await?,
         Command::Preview(words) => questions::preview(ask, words).await?,
         Command::Lock { scope, reason, period } => locks::lock(ask, &scope, reason, period).await?,

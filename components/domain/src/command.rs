@@ -6,10 +6,12 @@
 
 mod parse;
 mod reason;
+mod since;
 mod words;
 
 pub use crate::verb::Verb;
 pub use reason::LONGEST_REASON;
+pub use since::Since;
 
 use crate::names::{BranchName, PullRequestNumber, RepoName, SlackUser, Target};
 use crate::refusal::Refusal;
@@ -25,9 +27,15 @@ pub enum Command {
     Deploy(DeployWords),
     /// Show what a deploy would change.
     Preview(DeployWords),
-    /// Say what is live, of one app or of all.
-    Status(Option<TargetWords>),
-    History(TargetWords),
+    /// Say what is live.
+    Status(Which),
+    History {
+        of: TargetWords,
+        /// Only what happened since.
+        since: Option<Since>,
+    },
+    /// Say what holds a target up.
+    Why(TargetWords),
     /// Deploy an earlier version: `what` is a [`What::Rollback`].
     Rollback(DeployWords),
     Lock {
@@ -52,6 +60,16 @@ pub struct TargetWords {
     /// The environment, in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+}
+
+/// What `status` is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    All,
+    /// What the asker deployed.
+    Mine,
+    /// An app; or every app in an environment of that name, if there is no such app.
+    Of(TargetWords),
 }
 
 /// What a lock is about.
@@ -140,7 +158,8 @@ impl Command {
             Self::Deploy(_) => Verb::Deploy,
             Self::Preview(_) => Verb::Preview,
             Self::Status(_) => Verb::Status,
-            Self::History(_) => Verb::History,
+            Self::History { .. } => Verb::History,
+            Self::Why(_) => Verb::Why,
             Self::Rollback(_) => Verb::Rollback,
             Self::Lock { .. } => Verb::Lock,
             Self::Unlock(_) => Verb::Unlock,
@@ -172,8 +191,11 @@ impl fmt::Display for Command {
                     None => Ok(()),
                 }
             }
-            Self::Status(None) | Self::Apps | Self::Help(None) => Ok(()),
-            Self::Status(Some(target)) | Self::History(target) | Self::Cancel(target) => write!(f, " {target}"),
+            Self::Status(Which::All) | Self::Apps | Self::Help(None) => Ok(()),
+            Self::Status(Which::Mine) => f.write_str(" @me"),
+            Self::Status(Which::Of(target)) | Self::Why(target) | Self::Cancel(target) => write!(f, " {target}"),
+            Self::History { of, since: None } => write!(f, " {of}"),
+            Self::History { of, since: Some(since) } => write!(f, " {of} --since {since}"),
             Self::Lock { scope, reason, period } => write!(f, " {scope} {}", reason::as_typed(reason, *period, true)),
             Self::Unlock(scope) => write!(f, " {scope}"),
             Self::Help(Some(verb)) => write!(f, " {}", verb.name()),
@@ -198,6 +220,14 @@ impl DeployWords {
     pub fn again(mut self, first: &SlackUser, now: &SlackUser) -> Self {
         self.override_reason = self.override_reason.filter(|_| first == now);
         self
+    }
+}
+
+impl TargetWords {
+    /// The beginning of a commit's name, if it may be one: 7 to 40 hex digits. It may be an app all the same.
+    pub fn commit(&self) -> Option<&str> {
+        let is_hex = self.app.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        (is_hex && self.environment.is_none() && (7..=40).contains(&self.app.len())).then_some(&self.app)
     }
 }
 

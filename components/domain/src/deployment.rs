@@ -1,7 +1,7 @@
 //! The heart: what is known of one deployment (its facts), the state that follows from them, and what to
 //! do next.
 //!
-//! A [`State`] is computed and never stored. There is no shared record, because there is no compare-and-swap:
+//! A [`State`] is computed from the facts, and stored once it is final: in a history, see [`Past`]. There is no shared record, because there is no compare-and-swap:
 //! each fact is one key, written whole by one role, and nobody rewrites another role's key.
 //!
 //! ```text
@@ -69,6 +69,7 @@ mod decisions;
 mod fact;
 mod facts;
 mod origin;
+mod past;
 mod paths;
 mod plan;
 mod proof;
@@ -85,6 +86,7 @@ pub use decisions::{Next, Overtaken, Said, Turn, all_said, is_newer, may_termina
 pub use fact::*;
 pub use facts::{Facts, State, until};
 pub use origin::{Approval, Origin, Shown, Warned};
+pub use past::{Became, Past, PastVersion};
 pub(crate) use paths::left_out;
 pub use paths::{Reach, folder, is_below};
 

@@ -23,10 +23,10 @@ mod text;
 
 pub use announcement::{NOT_DEPLOYED, pushed};
 pub use answer::{
-    TargetStatus, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling, forgotten, help,
-    history, locked, locked_already, may_not_approve, not_accepted, not_locked, noted, nothing_to_cancel,
-    nothing_to_terminate, plain, pressed_before, refused_too_often, rejected_already, status_of, terminating,
-    too_late_to_cancel, unknown_button, unlocked,
+    Found, Holds, TargetStatus, approval_over, approved_already, approved_by_you, approved_only, apps, cancelling,
+    forgotten, found, help, history, locked, locked_already, may_not_approve, not_accepted, not_locked, noted,
+    nothing_of_yours, nothing_to_cancel, nothing_to_terminate, past, plain, pressed_before, refused_too_often,
+    rejected_already, status_of, terminating, too_late_to_cancel, unknown_button, unlocked, why,
 };
 pub use blocks::Message;
 pub use button::{Button, Offer, PushedOffer};

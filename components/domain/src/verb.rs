@@ -30,6 +30,7 @@ verbs! {
     Preview,
     Status,
     History,
+    Why,
     Rollback,
     Cancel,
     Lock,
@@ -46,6 +47,7 @@ impl Verb {
             Self::Preview => "preview",
             Self::Status => "status",
             Self::History => "history",
+            Self::Why => "why",
             Self::Rollback => "rollback",
             Self::Cancel => "cancel",
             Self::Lock => "lock",
@@ -63,9 +65,11 @@ impl Verb {
         Self::ALL.iter().copied().find(|verb| word.eq_ignore_ascii_case(verb.name()))
     }
 
-    /// The verb that was probably meant by a word: a slip or two away, or its beginning.
+    /// The verb that was probably meant by a word: a slip or two away, or its beginning. A verb of three letters is near too
+    /// many names of apps, such as `web`.
     pub fn nearest(word: &str) -> Option<Self> {
-        let name = nearest(&word.to_lowercase(), Self::ALL.iter().map(|verb| verb.name()))?;
+        let names = Self::ALL.iter().map(|verb| verb.name()).filter(|name| name.len() > 3);
+        let name = nearest(&word.to_lowercase(), names)?;
         Self::typed(&name)
     }
 
@@ -74,8 +78,9 @@ impl Verb {
         match self {
             Self::Deploy => "/deploy <app>[@environment] <pull request or branch> [override <reason>]",
             Self::Preview => "/deploy preview <app>[@environment] <pull request or branch>",
-            Self::Status => "/deploy status [<app>[@environment]]",
-            Self::History => "/deploy history <app>[@environment]",
+            Self::Status => "/deploy status [<app>[@environment] or <environment> or @me]",
+            Self::Why => "/deploy why <app>[@environment]",
+            Self::History => "/deploy history <app>[@environment] [--since <day>] or <commit>",
             Self::Rollback => "/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
             Self::Cancel => "/deploy cancel <app>[@environment]",
             Self::Lock => "/deploy lock <app>[@environment] <reason> [for <time>]",
@@ -90,8 +95,9 @@ impl Verb {
         match self {
             Self::Deploy => "deploy a pull request, or the newest commit of a branch",
             Self::Preview => "show what a deploy would change, and change nothing",
-            Self::Status => "what is live and what is under way, for one app or all",
-            Self::History => "what was deployed before, by whom, and how it ended",
+            Self::Status => "what is live and what is under way: of one app or all, of an environment, or of yours",
+            Self::Why => "what holds an app up now, and who can help",
+            Self::History => "what was deployed before, by whom, and how it ended; or which deploy made a commit",
             Self::Rollback => "go back to the last healthy version, or to the one you name; this also locks the app",
             Self::Cancel => "stop a deploy that is not committed yet",
             Self::Lock => {
@@ -121,10 +127,20 @@ impl Verb {
                 ("/deploy preview checkout 42", "what pull request 42 would change"),
                 ("/deploy preview checkout@production main", "the newest commit of a branch, in one environment"),
             ],
-            Self::Status => {
-                &[("/deploy status checkout@production", "one environment of an app"), ("/deploy status", "all apps")]
+            Self::Status => &[
+                ("/deploy status checkout@production", "one environment of an app"),
+                ("/deploy status", "all apps"),
+                ("/deploy status production", "all apps in an environment"),
+                ("/deploy status @me", "what you deployed"),
+            ],
+            Self::Why => {
+                &[("/deploy why checkout@production", "a deploy, a lock, a freeze, or what waits for approval")]
             }
-            Self::History => &[("/deploy history checkout@production", "the last deploys, the newest first")],
+            Self::History => &[
+                ("/deploy history checkout@production", "the last deploys, the newest first"),
+                ("/deploy history checkout --since monday", "also `2026-11-20` or `3d`; days begin at midnight in UTC"),
+                ("/deploy history 9f3c2ab", "which deploy made that commit of mine (a link to the commit works, too)"),
+            ],
             Self::Rollback => &[
                 ("/deploy rollback checkout@production", "to the last version that was healthy"),
                 ("/deploy rollback checkout@production 2", "to line 2 of `/deploy history checkout@production`"),

@@ -3,7 +3,7 @@
 use crate::key::PREFIX;
 use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError, WRITE_TIMEOUT};
-use domain::deployment::{CommittedFact, Fact, Facts, RequestFact};
+use domain::deployment::{CommittedFact, EndFact, Fact, Facts, RequestFact};
 use domain::names::DeploymentId;
 use domain::time::Timestamp;
 use futures::try_join;
@@ -50,21 +50,23 @@ pub async fn load(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, Sto
     Ok(Facts { request, commit, committed, end, message, cancel, push, watch, outcome, approvals, changes, stop })
 }
 
-/// Reads what `history` and a rollback need to know of a deployment that was begun before: two facts if the deployment was
-/// committed, else six. Of a committed one, the others only say how far it was.
-pub async fn load_past(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
-    let (committed, outcome) = try_join!(load_fact::<CommittedFact>(store, id), load_fact(store, id))?;
-    if let Some(committed) = committed {
-        let commit = (*committed.commit).clone();
-        let request = match commit.request.read() {
-            Some(request) => Some(request),
-            None => load_fact(store, id).await?,
-        };
-        return Ok(Facts { request, commit: Some(commit), committed: Some(committed), outcome, ..Facts::default() });
-    }
-    let (request, commit, end, approvals) =
-        try_join!(load_fact(store, id), load_fact(store, id), load_fact(store, id), load_fact(store, id))?;
-    Ok(Facts { request, commit, end, outcome, approvals, ..Facts::default() })
+/// Reads one fact, unless it is not ours.
+async fn load_ours<F: Fact>(store: &impl KeyValue, id: &DeploymentId) -> Result<Option<F>, StoreError> {
+    read(store, &fact_key(id, F::NAME), F::WRITER, |_| None).await
+}
+
+/// Reads what a [`Past`](domain::deployment::Past) is made of: three facts, and two more of a deployment without a
+/// commit. Only what is ours counts, because a rollback believes what is made of it.
+pub(crate) async fn load_past(store: &impl KeyValue, id: &DeploymentId) -> Result<Facts, StoreError> {
+    let (committed, outcome, end) =
+        try_join!(load_ours::<CommittedFact>(store, id), load_ours(store, id), load_ours::<EndFact>(store, id))?;
+    let commit = committed.as_ref().map(|committed| (*committed.commit).clone());
+    let copied = commit.as_ref().and_then(|commit| commit.request.read());
+    let (request, approvals) = match copied {
+        Some(request) => (Some(request), None),
+        None => try_join!(load_ours::<RequestFact>(store, id), load_ours(store, id))?,
+    };
+    Ok(Facts { request, commit, committed, end, outcome, approvals, ..Facts::default() })
 }
 
 /// The names of all facts. `github`, `look` and `response-url` are not among [`Facts`]: nothing is decided by them.

@@ -4,7 +4,7 @@ use crate::kv::{read, write};
 use crate::seams::{KeyValue, StoreError};
 use domain::catalog::{CatalogPushes, Sources, ToldCatalog};
 use domain::command::TargetWords;
-use domain::deployment::Writer;
+use domain::deployment::{Past, Writer};
 use domain::image::{Digest, Tag};
 use domain::lock::{LockLog, RolledBack, TargetLock};
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, SlackGroup, SlackTeam, SlackUser, Target};
@@ -136,12 +136,25 @@ pub struct Ring {
     pub ids: Vec<DeploymentId>,
     /// Those before that were committed, oldest first: [`COMMITTED`].
     pub committed: Vec<DeploymentId>,
+    /// What is known of those of them that can change no more. It saves reading their facts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
 }
 
 impl Ring {
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = &DeploymentId> {
         self.committed.iter().chain(&self.ids)
+    }
+
+    /// What is known of one that can change no more.
+    pub fn past(&self, id: &DeploymentId) -> Option<&Past> {
+        self.past.iter().find(|past| past.id == *id)
+    }
+
+    /// Those that can still change, or of which nobody has noted that they cannot.
+    pub fn unsettled(&self) -> impl Iterator<Item = &DeploymentId> {
+        self.all().filter(|id| self.past(id).is_none())
     }
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub(crate) struct Memory {
     pub(crate) store: RefCell<BTreeMap<String, Vec<u8>>>,
     pub(crate) scans: Cell<u32>,
+    pub(crate) gets: Cell<u32>,
     pub(crate) redis: RefCell<BTreeMap<String, Entry>>,
     pub(crate) redis_is_down: Cell<bool>,
     pub(crate) published: Cell<i64>,
@@ -41,6 +42,7 @@ impl Default for Memory {
         Self {
             store: RefCell::default(),
             scans: Cell::default(),
+            gets: Cell::default(),
             redis: RefCell::default(),
             redis_is_down: Cell::default(),
             published: Cell::default(),
@@ -65,6 +67,7 @@ pub(crate) enum Stored {
 
 impl KeyValue for Memory {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.gets.set(self.gets.get() + 1);
         Ok(self.store.borrow().get(key).cloned())
     }
 

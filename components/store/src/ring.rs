@@ -1,14 +1,16 @@
 //! Rings: the last deployments of a target. What falls out of a ring is deleted with all its facts, so the
-//! store stays bounded.
+//! store stays bounded. Of a deployment that can change no more, the ring itself has what `history` and a rollback ask for.
 
-use crate::facts::{forget, load_fact};
-use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, Key, PREFIX, Ring, load_key, save_key};
+use crate::facts::{forget, load_fact, load_past};
+use crate::key::{BEGUN, COMMITTED, EARLY, EarlyEnds, History, Key, PREFIX, Ring, load_key, save_key};
 use crate::kv::read;
 use crate::lease::LeaseLost;
 use crate::seams::{Clock, KeyValue, StoreError};
-use domain::deployment::{ApprovalsFact, CommittedFact, End, EndFact, Fact, RequestFact};
-use domain::names::{DeploymentId, SlackUser};
+use domain::deployment::{ApprovalsFact, Became, CommittedFact, End, EndFact, Fact, Facts, Past, RequestFact};
+use domain::message;
+use domain::names::{DeploymentId, SlackUser, Target};
 use domain::refusal::Refusal;
+use futures::future::join_all;
 use std::collections::BTreeSet;
 
 /// Of how many deployments one person may wait for approval at a target without pushing out their own.
@@ -28,9 +30,15 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
     if ring.all().any(|known| known == id) {
         return Ok(());
     }
+    let of_target = key.name() != EarlyEnds.name();
+    if of_target {
+        let unsettled = load_all(store, ring.unsettled()).await?;
+        let settled = unsettled.into_iter().filter(|(_, facts)| facts.is_settled(store.now()));
+        ring.past.extend(settled.filter_map(|(id, facts)| message::past(&id, &facts)));
+    }
     ring.ids.push(id.clone());
     let mut forgotten = Vec::new();
-    let newest = if key.name() == EarlyEnds.name() { EARLY } else { BEGUN };
+    let newest = if of_target { BEGUN } else { EARLY };
     let mut excess = ring.ids.len().saturating_sub(newest);
     for old in ring.ids.clone() {
         if excess == 0 {
@@ -41,6 +49,17 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
         }
         excess = excess.saturating_sub(1);
         ring.ids.retain(|other| *other != old);
+        match ring.past(&old).map(|past| &past.became) {
+            Some(Became::Version(_)) => {
+                ring.committed.push(old);
+                continue;
+            }
+            Some(Became::Nothing { .. } | Became::Unsaid) => {
+                forgotten.push(old);
+                continue;
+            }
+            None => {}
+        }
         match load_fact::<CommittedFact>(store, &old).await {
             Ok(None) => forgotten.push(old),
             Ok(Some(_)) => ring.committed.push(old),
@@ -58,6 +77,7 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
         }
         !forget
     });
+    ring.past.retain(|past| !forgotten.contains(&past.id));
     // Facts are deleted first: a crash in between leaves an id without facts, which the next call deletes
     // again, and never facts without an id.
     for old in &forgotten {
@@ -71,9 +91,13 @@ pub async fn remember<K: Key<Value = Ring> + Copy>(
 
 /// Whether a deployment waits for approvals, and is one of the last few of that person that do.
 async fn is_waiting(store: &(impl KeyValue + Clock), ring: &Ring, id: &DeploymentId) -> Result<bool, StoreError> {
+    if ring.past(id).is_some() {
+        return Ok(false);
+    }
     let Some(asker) = waits_for(store, id).await? else { return Ok(false) };
     let mut later = 0_usize;
-    for other in ring.ids.iter().skip_while(|other| *other != id).skip(1) {
+    let after = ring.ids.iter().skip_while(|other| *other != id).skip(1);
+    for other in after.filter(|other| ring.past(other).is_none()) {
         if waits_for(store, other).await?.as_ref() == Some(&asker) {
             later = later.saturating_add(1);
         }
@@ -91,6 +115,31 @@ async fn waits_for(store: &(impl KeyValue + Clock), id: &DeploymentId) -> Result
         return Ok(None);
     }
     Ok(if_readable::<RequestFact>(store, id).await?.map(|request| request.user))
+}
+
+/// What a [`Past`] is made of, of each of these; without those that another version of ours wrote.
+async fn load_all(
+    store: &impl KeyValue,
+    ids: impl Iterator<Item = &DeploymentId>,
+) -> Result<Vec<(DeploymentId, Facts)>, StoreError> {
+    let all = join_all(ids.map(async |id| (id.clone(), load_past(store, id).await))).await;
+    all.into_iter()
+        .filter_map(|(id, facts)| match facts {
+            Ok(facts) => Some(Ok((id, facts))),
+            Err(error) if error.is_unreadable() => None,
+            Err(error) => Some(Err(error)),
+        })
+        .collect()
+}
+
+/// What is known of the deployments of a target, newest first. `but`: the one that asks, of which nothing is past.
+pub async fn past(store: &impl KeyValue, target: &Target, but: &DeploymentId) -> Result<Vec<Past>, StoreError> {
+    let ring = load_key(store, History(target)).await?.unwrap_or_default();
+    let unsettled = load_all(store, ring.unsettled().filter(|id| *id != but)).await?;
+    let mut all = ring.past;
+    all.extend(unsettled.iter().filter_map(|(id, facts)| message::past(id, facts)));
+    all.sort_by_key(|past| std::cmp::Reverse(past.at));
+    Ok(all)
 }
 
 /// One fact that cannot be read must not keep all later deployments from being remembered.
@@ -123,7 +172,8 @@ mod tests {
     use crate::facts::save_fact;
     use crate::key::History;
     use crate::memory::{Memory, numbered};
-    use domain::deployment::samples::{at, cancelled, committed, id, request, target_plan, user};
+    use domain::deployment::samples::{at, cancelled, committed, id, live, request, target_plan, user};
+    use domain::deployment::{OutcomeFact, State};
 
     /// Which deployments have facts.
     fn known(memory: &Memory) -> BTreeSet<usize> {
@@ -184,6 +234,94 @@ mod tests {
             let ring = load_key(&memory, History(&target_plan().target)).await.unwrap().unwrap();
             assert_eq!((ring.committed.len(), ring.ids.len()), (COMMITTED, BEGUN));
         });
+    }
+
+    async fn goes_live(memory: &Memory, n: usize) {
+        begins(memory, n, &[]).await;
+        save_fact(memory, &numbered(n), &committed()).await.unwrap();
+        let outcome = OutcomeFact { at: at(60), word: live(), application: None };
+        save_fact(memory, &numbered(n), &outcome).await.unwrap();
+    }
+
+    fn ring(memory: &Memory) -> Ring {
+        memory.run(load_key(memory, History(&target_plan().target))).unwrap().unwrap()
+    }
+
+    /// How many values are read for what is past.
+    fn reads(memory: &Memory) -> (u32, Vec<Past>) {
+        memory.gets.set(0);
+        let past = memory.run(past(memory, &target_plan().target, &id('f'))).unwrap();
+        (memory.gets.get(), past)
+    }
+
+    #[test]
+    fn what_is_past_is_one_read_and_those_of_what_can_still_change() {
+        let memory = Memory::default();
+        memory.run(async {
+            for n in 0..100 {
+                goes_live(&memory, n).await;
+            }
+            begins(&memory, 100, &[]).await;
+        });
+        let (gets, all) = reads(&memory);
+        assert_eq!((gets, all.len()), (1 + 5, BEGUN + COMMITTED));
+        let live = all.iter().filter_map(Past::version).filter(|version| version.state == State::Live);
+        assert_eq!(live.count(), all.len() - 1);
+        let ring = ring(&memory);
+        assert_eq!(ring.unsettled().collect::<Vec<_>>(), [&numbered(100)]);
+        // What falls out of the ring is forgotten in the ring, too.
+        assert_eq!((ring.past.len(), ring.past(&numbered(30))), (all.len() - 1, None));
+        // A deploy reads little: its ring, what the one before became, and nothing of what the ring knows.
+        let before = memory.gets.get();
+        memory.run(goes_live(&memory, 101));
+        assert_eq!(memory.gets.get() - before, 1 + 5);
+    }
+
+    #[test]
+    fn only_what_is_ours_and_can_change_no_more_becomes_past() {
+        let target = target_plan().target;
+        let spoilt = |n: usize, fact: &str, spoil: fn(String) -> String| {
+            let memory = Memory::default();
+            memory.run(goes_live(&memory, n));
+            let key = format!("deploy-bot/deployment/{}/{fact}", numbered(n));
+            memory.put(&key, &spoil(memory.text(&key)));
+            memory.run(begins(&memory, n + 1, &[]));
+            ring(&memory).past
+        };
+        assert_eq!(spoilt(0, "committed", |good| good).len(), 1);
+        assert_eq!(spoilt(0, "committed", |good| good.replace("main-1234567", "main-6666666")), []);
+        assert_eq!(spoilt(0, "outcome", |good| good.replace("runs", "applied")), []);
+        assert_eq!(spoilt(0, "outcome", |good| good.replace(r#""version":1"#, r#""version":2"#)), []);
+
+        // What ends without a commit is past when none can land any more; a forged end is none.
+        let memory = Memory::default();
+        memory.run(async {
+            begins(&memory, 0, &[]).await;
+            begins(&memory, 1, &[]).await;
+            save_fact(&memory, &numbered(0), &cancelled()).await.unwrap();
+            save_fact(&memory, &numbered(1), &cancelled()).await.unwrap();
+        });
+        let forged = format!("deploy-bot/deployment/{}/end", numbered(1));
+        memory.put(&forged, &memory.text(&forged).replace("U1", "U0EVE"));
+        memory.pass(500);
+        memory.run(begins(&memory, 2, &[]));
+        assert_eq!(ring(&memory).past, []);
+        memory.pass(500);
+        memory.run(begins(&memory, 3, &[]));
+        let ids: Vec<_> = ring(&memory).past.into_iter().map(|past| past.id).collect();
+        assert_eq!(ids, [numbered(0)]);
+
+        // What the ring knows counts, whatever becomes of the facts; what somebody writes into the ring does not.
+        let memory = Memory::default();
+        memory.run(async {
+            goes_live(&memory, 0).await;
+            begins(&memory, 1, &[]).await;
+            forget(&memory, &numbered(0)).await.unwrap();
+        });
+        assert_eq!(reads(&memory).1.len(), 2);
+        let name = History(&target).name();
+        memory.put(&name, &memory.text(&name).replace("main-1234567", "main-6666666"));
+        assert_eq!(reads(&memory).1, []);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod load;
 mod meanwhile;
 mod monorepo;
 mod outages;
+mod past;
 mod people;
 mod promise;
 mod pushes;

@@ -141,8 +141,9 @@ fn an_unknown_command_is_answered_at_once_and_to_the_asker_alone() {
         I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
         • `/deploy <app>[@environment] <pull request or branch> [override <reason>]`: deploy a pull request, or the newest commit of a branch
         • `/deploy preview <app>[@environment] <pull request or branch>`: show what a deploy would change, and change nothing
-        • `/deploy status [<app>[@environment]]`: what is live and what is under way, for one app or all
-        • `/deploy history <app>[@environment]`: what was deployed before, by whom, and how it ended
+        • `/deploy status [<app>[@environment] or <environment> or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
+        • `/deploy history <app>[@environment] [--since <day>] or <commit>`: what was deployed before, by whom, and how it ended; or which deploy made a commit
+        • `/deploy why <app>[@environment]`: what holds an app up now, and who can help
         • `/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]`: go back to the last healthy version, or to the one you name; this also locks the app
         • `/deploy cancel <app>[@environment]`: stop a deploy that is not committed yet
         • `/deploy lock <app>[@environment] <reason> [for <time>]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up

@@ -163,6 +163,42 @@ fn a_catalog_that_is_written_into_the_store_is_not_believed() {
     });
 }
 
+/// Attack: may write the store | writes into the history that another version was live | a rollback does not go there
+#[test]
+fn a_version_that_is_written_into_the_history_is_none_to_go_back_to() {
+    const HISTORY: &str = "deploy-bot/target/checkout/default/history";
+    broken_room(options(), async |room| -> Result<()> {
+        room.script("checkout", quick());
+        let mut tags = Vec::new();
+        for _ in 0..3 {
+            tags.push(room.builds("checkout", "main", "alice"));
+            room.goes_live("checkout main").await?;
+            room.all_told().await?;
+        }
+        let good = room.key(HISTORY).await?.context("a history")?;
+        let past = good["past"].as_array().context("what is past")?;
+        ensure!(past.len() == 2 && past[1]["became"]["version"]["tag"] == tags[1], "{good}");
+        // What she would have back was never deployed, and what was deployed was never bad.
+        let mut forged = good.clone();
+        forged["past"][1]["became"]["version"]["tag"] = "evil-123456789abc".into();
+        room.forges(HISTORY, &forged).await?;
+        let before = room.commits();
+        room.command(BOB, DEPLOYS, "rollback checkout").await;
+        room.says("I know of no earlier healthy version").await?;
+        ensure!(room.commits() == before && not_ours(room).contains(&HISTORY.to_owned()), "{}", room.log());
+        // Of the true history counts what was committed, and no plan that somebody has written.
+        room.forges(HISTORY, &good).await?;
+        let id = past[1]["id"].as_str().context("an id")?;
+        let mut committed = room.key(&key(id, "committed")).await?.context("a commit")?;
+        committed["commit"]["plan"]["targets"][0]["tag"] = "evil-123456789abc".into();
+        room.forges(&key(id, "committed"), &committed).await?;
+        room.command(BOB, DEPLOYS, "rollback checkout").await;
+        room.all_told().await?;
+        ensure!(room.commits() == before && not_ours(room).contains(&key(id, "committed")), "{}", room.log());
+        Ok(())
+    });
+}
+
 /// Attack: may write the store | writes approvals | nobody has approved
 #[test]
 fn approvals_that_are_written_into_the_store_are_none() {

@@ -1,4 +1,4 @@
-//! `status`, `history` and `apps`: what is known of the targets. `preview`: what a deploy would do.
+//! `status`, `history`, `why` and `apps`: what is known of the targets. `preview`: what a deploy would do.
 
 use super::{Asking, Response};
 use crate::context::Stop;
@@ -6,13 +6,15 @@ use crate::deploy::{catalog, gates, prepare, seen, versions};
 use crate::request::name_version;
 use crate::settings::GitOps;
 use crate::world::World;
-use domain::catalog::{Catalog, Environment, Members};
-use domain::command::{DeployWords, TargetWords};
-use domain::deployment::{End, GitOpsBranch, Origin, RequestFact, TargetPlan};
-use domain::message::{self, Offer, Preview, TargetStatus};
-use domain::names::{DeploymentId, FilePath, Target};
+use domain::catalog::{App, Catalog, Environment, Members};
+use domain::command::{DeployWords, Since, TargetWords};
+use domain::deployment::{Became, End, Facts, GitOpsBranch, Origin, Past, RequestFact, TargetPlan};
+use domain::message::{self, Found, Holds, Offer, Preview, TargetStatus};
+use domain::names::{DeploymentId, EnvironmentName, FilePath, SlackUser, Target};
+use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use futures::future::join_all;
-use store::{Live, Lock, LockOfAll, Locks, LocksOfAll, SeenApplication};
+use store::{Current, History, Live, Lock, LockOfAll, Locks, LocksOfAll, SeenApplication};
 
 /// How many targets one `status` shows.
 const MOST: usize = 20;
@@ -23,28 +25,64 @@ async fn readable<W: World>(ask: &Asking<'_, W>) -> Result<Catalog, Stop> {
     gates::readable(&ask.cx, ask.asker.place(), catalog).await
 }
 
-async fn find<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<(Target, Environment), Stop> {
-    let catalog = readable(ask).await?;
-    let (target, _, environment) = catalog.find(&words.app, words.environment.as_deref())?;
-    Ok((target, environment.clone()))
+fn targets(catalog: &Catalog) -> Vec<(Target, &Environment)> {
+    let of = |app: &'_ App, name: &EnvironmentName| Target { app: app.name.clone(), environment: name.clone() };
+    let apps = catalog.apps.values();
+    apps.flat_map(|app| app.environments.iter().map(move |(name, one)| (of(app, name), one))).collect()
 }
 
 pub(super) async fn of_all<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
     let catalog = readable(ask).await?;
-    let mut targets = Vec::new();
-    for app in catalog.apps.values() {
-        for (name, environment) in &app.environments {
-            targets.push((Target { app: app.name.clone(), environment: name.clone() }, environment));
+    of_these(ask, targets(&catalog)).await
+}
+
+/// One target; or all of an environment of that name, if there is no such app.
+pub(super) async fn of_some<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
+    let catalog = readable(ask).await?;
+    let mut all = targets(&catalog);
+    all.retain(|(target, _)| words.environment.is_none() && target.environment.as_str() == words.app);
+    let found = match catalog.find(&words.app, words.environment.as_deref()) {
+        Err(Refusal::UnknownApp { .. }) if !all.is_empty() => all,
+        found => found.map(|(target, _, environment)| vec![(target, environment)])?,
+    };
+    of_these(ask, found).await
+}
+
+/// What the asker deployed, where it is live or under way.
+pub(super) async fn of_mine<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {
+    let (catalog, world) = (readable(ask).await?, ask.cx.world);
+    let is_mine = |by: Option<&SlackUser>| by == Some(&ask.asker.user);
+    let look = async |(target, environment): (Target, _)| {
+        // First what costs little: who asked for what is live, or has not ended.
+        let live = store::load_key(world, Live(&target)).await?.map(|live| live.id);
+        let is_of_interest = |past: &Past| {
+            let is_over = past.version().is_none_or(|version| version.state.is_final());
+            let is_over = is_over && past.became != Became::Unsaid;
+            is_mine(past.by.as_ref()) && (!is_over || Some(&past.id) == live.as_ref())
+        };
+        if !store::past(world, &target, ask.cx.id).await?.iter().any(is_of_interest) {
+            return Ok(None);
         }
+        let status = status(ask, target, environment).await?;
+        let of_mine = |facts: &Option<Facts>| {
+            is_mine(facts.as_ref().and_then(|facts| facts.request.as_ref()).map(|request| &request.user))
+        };
+        Ok::<_, Stop>((of_mine(&status.live) || of_mine(&status.under_way)).then_some(status))
+    };
+    let all = join_all(targets(&catalog).into_iter().map(look)).await;
+    let mut mine = Vec::new();
+    for status in all {
+        mine.extend(status?);
     }
+    let more = mine.len().saturating_sub(MOST);
+    mine.truncate(MOST);
+    if mine.is_empty() { Ok(Response::words(&message::nothing_of_yours())) } else { say(ask, &mine, more).await }
+}
+
+async fn of_these<W: World>(ask: &Asking<'_, W>, targets: Vec<(Target, &Environment)>) -> Result<Response, Stop> {
     let more = targets.len().saturating_sub(MOST);
     let all = join_all(targets.into_iter().take(MOST).map(|(target, environment)| status(ask, target, environment)));
     say(ask, &all.await.into_iter().collect::<Result<Vec<_>, _>>()?, more).await
-}
-
-pub(super) async fn of_one<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
-    let (target, environment) = find(ask, words).await?;
-    say(ask, &[status(ask, target, &environment).await?], 0).await
 }
 
 async fn say<W: World>(ask: &Asking<'_, W>, all: &[TargetStatus], more: usize) -> Result<Response, Stop> {
@@ -70,13 +108,80 @@ async fn status<W: World>(
     Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
 }
 
-pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
-    let (target, _) = find(ask, words).await?;
+pub(super) async fn history<W: World>(
+    ask: &Asking<'_, W>,
+    words: &TargetWords,
+    since: Option<Since>,
+) -> Result<Response, Stop> {
+    let catalog = readable(ask).await?;
+    let since = since.map(|since| since.begins(ask.cx.world.now()));
+    // An app of that name comes first.
+    if let Some(commit) = words.commit().filter(|name| !catalog.apps.keys().any(|app| app.as_str() == *name)) {
+        return of_commit(ask, &catalog, commit, since).await;
+    }
+    let (target, ..) = catalog.find(&words.app, words.environment.as_deref())?;
     let world = ask.cx.world;
-    let past = versions::remembered(&ask.cx, &target).await?;
+    let past = store::past(world, &target, ask.cx.id).await?;
     let own = store::load_key(world, Locks(&target)).await?.unwrap_or_default();
     let all = store::load_key(world, LocksOfAll).await?.unwrap_or_default();
-    Ok(Response::Asker(message::history(&target, &past, &own.changes, &all.changes)))
+    Ok(Response::Asker(message::history(&target, &past, (&own.changes, &all.changes), since)))
+}
+
+/// What holds a target up, and who can help.
+pub(super) async fn why<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {
+    let catalog = readable(ask).await?;
+    let (target, _, environment) = catalog.find(&words.app, words.environment.as_deref())?;
+    let (world, now, limits) = (ask.cx.world, ask.cx.world.now(), &ask.cx.settings.limits);
+    let status = status(ask, target.clone(), environment).await?;
+    let mut other = None;
+    for application in &catalog::known_applications(&ask.cx, environment).await? {
+        let Some(current) = store::load_key(world, Current(application)).await? else { continue };
+        if current.target == target {
+            continue;
+        }
+        let facts = store::load(world, &current.id).await?;
+        if facts.keeps_busy(now, limits) {
+            let may_know = targets(&catalog).iter().any(|(target, _)| *target == current.target);
+            other = Some(may_know.then_some((current.target, facts)));
+        }
+    }
+    let ring = store::load_key(world, History(&target)).await?.unwrap_or_default();
+    let unsettled = join_all(ring.unsettled().map(|id| store::load(world, id))).await;
+    // What cannot be read is not shown.
+    let mut waiting: Vec<Facts> = unsettled.into_iter().filter_map(Result::ok).collect();
+    waiting.retain(|facts| facts.may_be_approved(now));
+    let lock_of_all = store::load_key(world, LockOfAll).await?.filter(|lock| lock.holds(now));
+    let (owners, gates) = (environment.owners.clone(), &environment.gates);
+    let approvers = gates.approvals.as_ref().map(|approvals| approvals.by.clone()).unwrap_or_default();
+    Ok(Response::Asker(message::why(&Holds { status, lock_of_all, other, waiting, owners, approvers })))
+}
+
+/// The deployments that made a commit whose name begins so, among those that the asker may ask about.
+async fn of_commit<W: World>(
+    ask: &Asking<'_, W>,
+    catalog: &Catalog,
+    begin: &str,
+    since: Option<Timestamp>,
+) -> Result<Response, Stop> {
+    let (world, id) = (ask.cx.world, ask.cx.id);
+    let is_meant = |past: &Past| past.is_named(begin) && since.is_none_or(|since| past.at >= since);
+    let look = async |(target, _): (Target, _)| (store::past(world, &target, id).await, target);
+    let mut found = Vec::new();
+    for (past, target) in join_all(targets(catalog).into_iter().map(look)).await {
+        let past = match past {
+            Ok(past) => past,
+            // Of another version of ours: not for us to show.
+            Err(error) if error.is_unreadable() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        found.extend(past.into_iter().filter(is_meant).map(|past| (target.clone(), past)));
+    }
+    found.sort_by_key(|(_, past)| std::cmp::Reverse(past.at));
+    let all = found.into_iter().map(async |(target, past)| {
+        let facts = store::load(world, &past.id).await.unwrap_or_default();
+        Found { target, past, facts }
+    });
+    Ok(Response::Asker(message::found(begin, &join_all(all).await)))
 }
 
 pub(super) async fn apps<W: World>(ask: &Asking<'_, W>) -> Result<Response, Stop> {

@@ -1,7 +1,7 @@
 //! Prepare: one look at GitHub and one at the registry, and the plan that follows from them. Writes nothing
 //! outside our own store.
 
-use super::versions::{Built, Past, Wanted};
+use super::versions::{Built, Versions, Wanted};
 use super::{catalog, seen, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
@@ -11,12 +11,12 @@ use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment, ForeignChanges, IncludePlace};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, End, Facts, GitOpsBranch, Plan, Previous, Reach, Reference, RequestFact, Rider, Riders,
-    Source, TargetPlan, folder, is_below,
+    CommitFact, CommittedFact, End, GitOpsBranch, PastVersion, Plan, Previous, Reach, Reference, RequestFact, Rider,
+    Riders, Source, TargetPlan, folder, is_below,
 };
 use domain::image::{Digest, ImageName, Tag};
 use domain::limits;
-use domain::names::{ArgoApplication, BlobSha, CommitSha, FilePath, Target};
+use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::seen::Found;
@@ -46,7 +46,7 @@ pub(crate) struct Site<'a, W> {
 pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     let (cx, request) = (site.cx, site.request);
     let since = versions::since(cx, &site.target).await?;
-    let (mut checked, mut file) = (None, None);
+    let (mut checked, mut file, mut earlier) = (None, None, None);
     let past = match &request.words.what {
         What::Rollback(_) | What::Written => versions::past(cx, &site.target).await?,
         What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) => Vec::new(),
@@ -56,7 +56,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         What::Branch(branch) => Reference::Branch(branch.clone()),
         // Its branch may be gone; the commit is not.
         What::Rollback(version) => {
-            let source = versions::earlier(site, &past, version).await?.source;
+            let source = earlier.insert(versions::earlier(site, &past, version).await?).source.clone();
             checked = source.head;
             Reference::Branch(source.branch)
         }
@@ -67,7 +67,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
             let read = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?;
             let now = file.insert(read.file);
             let text = text_of(cx, path, now).await?;
-            let source = versions::written(site, &past, std::iter::once((path, text.as_str())))?.source;
+            let source = versions::written(site, &past, std::iter::once((path, text.as_str()))).await?.source;
             checked = source.head;
             Reference::Branch(source.branch)
         }
@@ -101,7 +101,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     if file.is_some_and(|file| file != snapshot.values) {
         Err(Stop::Moved)
     } else {
-        Ok(Looked { snapshot, past, reach, login })
+        Ok(Looked { snapshot, past, earlier, reach, login })
     }
 }
 
@@ -109,7 +109,9 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
 pub(crate) struct Looked {
     pub(crate) snapshot: Snapshot,
     /// What was deployed before, where that is to be deployed again.
-    past: Vec<(TargetPlan, Facts)>,
+    past: Vec<(DeploymentId, PastVersion)>,
+    /// What is to be deployed again, where a rollback was asked for.
+    earlier: Option<TargetPlan>,
     /// Where other people's changes were looked for.
     pub(crate) reach: Reach,
     pub(crate) login: Option<Login>,
@@ -213,10 +215,10 @@ pub(crate) async fn prepare<W: World>(
     begun: Option<&CommitFact>,
     looked: &Looked,
 ) -> Result<Prepared, Stop> {
-    let Looked { snapshot, past, reach, login } = looked;
+    let Looked { snapshot, past, earlier, reach, login } = looked;
     let (fixed, deployed) = match begun {
         Some(commit) => (commit.target().clone(), None),
-        None => wanted(site, (snapshot, past), login.clone()).await?,
+        None => wanted(site, (snapshot, past, earlier.as_ref()), login.clone()).await?,
     };
     let edits = edits(site, snapshot, &fixed).await?;
     let before = edits.first().and_then(|file| file.edit.before.tags.first()).cloned();
@@ -235,11 +237,11 @@ pub(crate) async fn prepare<W: World>(
 /// up yet.
 async fn wanted<W: World>(
     site: &Site<'_, W>,
-    (snapshot, past): (&Snapshot, &Past),
+    (snapshot, past, earlier): (&Snapshot, &Versions, Option<&TargetPlan>),
     login: Option<Login>,
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
     let cx = site.cx;
-    let Wanted { source, image, builds, deployed } = versions::wanted(site, snapshot, past).await?;
+    let Wanted { source, image, builds, deployed } = versions::wanted(site, snapshot, (past, earlier)).await?;
     // In a box, because futures of futures are too deep for the compiler otherwise.
     let look = || Box::pin(look_for(cx, &image, &builds, login));
     // Of the same commit, whatever its tag was.

@@ -222,7 +222,7 @@ async fn written_by_us<W: World>(
             recorded || theirs.is_ours(&id, &candidate(cx, past, &snapshot.viewer))
         }
         Some(_) if recorded => {
-            versions::past(cx, &plan.target).await?.first().is_some_and(|(newest, _)| newest.tag == plan.tag)
+            versions::past(cx, &plan.target).await?.first().is_some_and(|(_, newest)| newest.tag == plan.tag)
         }
         _ => false,
     };
@@ -259,12 +259,11 @@ async fn taken_over<W: World>(
     wrote: &CommitSha,
     head: &CommitSha,
 ) -> Result<Option<(CommitSha, TargetPlan)>, Stop> {
-    let has_taken = |before: &TargetPlan| {
-        before.tag == target.tag && before.taken.as_ref().is_some_and(|taken| taken.wrote == *wrote)
-    };
-    let past = versions::past(cx, &target.target).await?.into_iter();
-    let mut known = past.filter_map(|(before, facts)| Some((facts.committed?.sha, before)));
-    let Some((sha, before)) = known.find(|(_, before)| has_taken(before)) else { return Ok(None) };
+    let past = versions::past(cx, &target.target).await?;
+    let known = past.iter().find(|(_, before)| before.tag == target.tag && before.took_over.as_ref() == Some(wrote));
+    let Some(known) = known else { return Ok(None) };
+    let Some(before) = versions::plan_of(cx, known).await? else { return Ok(None) };
+    let sha = known.1.sha.clone();
     let (github, repo) = (&cx.settings.github, &cx.settings.gitops.repo);
     match cx.read(async || github::compare(cx.world, github, repo, &sha, head).await).await {
         Ok(compared) => Ok((compared.behind == 0).then_some((sha, before))),

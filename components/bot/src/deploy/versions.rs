@@ -8,7 +8,7 @@ use clients::github::{self, Comparison, PrState, Snapshot, SourceState};
 use domain::catalog::App;
 use domain::command::{Version, What};
 use domain::deployment::{
-    Change, ChangesFact, CommittedFact, Facts, Reference, RequestFact, Source, State, TargetPlan,
+    Change, ChangesFact, CommittedFact, Facts, Past, PastVersion, Reference, RequestFact, Source, State, TargetPlan,
 };
 use domain::image::{Digest, ImageName, Tag};
 use domain::lock::RolledBack;
@@ -16,12 +16,11 @@ use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::values::{self, At, OurImage, Written};
-use futures::future::join_all;
 use std::collections::BTreeSet;
 use store::{Current, DeployedImages, History, Images, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
-pub(super) type Past = [(TargetPlan, Facts)];
+pub(super) type Versions = [(DeploymentId, PastVersion)];
 
 /// What is to run.
 pub(super) struct Wanted {
@@ -53,18 +52,21 @@ impl From<TargetPlan> for Wanted {
     }
 }
 
-/// What is to run: the source and its image.
-pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, past: &Past) -> Result<Wanted, Stop> {
+/// What is to run: the source and its image. `earlier`: the version to go back to, where one was asked for.
+pub(super) async fn wanted<W: World>(
+    site: &Site<'_, W>,
+    snapshot: &Snapshot,
+    (past, earlier): (&Versions, Option<&TargetPlan>),
+) -> Result<Wanted, Stop> {
     let (cx, request) = (site.cx, site.request);
-    if let What::Rollback(version) = &request.words.what {
+    if let Some(earlier) = earlier {
         still_newest(request, &site.target, past)?;
-        let earlier = earlier(site, past, version).await?;
-        not_live(&earlier, &site.target, past)?;
-        return Ok(earlier.into());
+        not_live(earlier, &site.target, past)?;
+        return Ok(earlier.clone().into());
     }
     if request.words.what == What::Written {
         let texts = prepare::texts(site, snapshot).await?;
-        let known = written(site, past, texts.iter().map(|(path, text)| (*path, text.as_str())))?;
+        let known = written(site, past, texts.iter().map(|(path, text)| (*path, text.as_str()))).await?;
         still_head(request, &known.source)?;
         return Ok(known.into());
     }
@@ -92,8 +94,8 @@ pub(super) async fn wanted<W: World>(site: &Site<'_, W>, snapshot: &Snapshot, pa
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.
-fn still_newest(request: &RequestFact, target: &Target, past: &Past) -> Result<(), Stop> {
-    match request.origin.takes_away().zip(past.first().map(|(newest, _)| &newest.tag)) {
+fn still_newest(request: &RequestFact, target: &Target, past: &Versions) -> Result<(), Stop> {
+    match request.origin.takes_away().zip(past.first().map(|(_, newest)| &newest.tag)) {
         Some((was, is)) if was != is => {
             Err(Refusal::VersionMoved { target: Box::new(target.clone()), was: was.clone(), is: is.clone() }.into())
         }
@@ -102,9 +104,9 @@ fn still_newest(request: &RequestFact, target: &Target, past: &Past) -> Result<(
 }
 
 /// The newest version is what runs, once it is live: there is nothing to go back to.
-fn not_live(plan: &TargetPlan, target: &Target, past: &Past) -> Result<(), Stop> {
+fn not_live(plan: &TargetPlan, target: &Target, past: &Versions) -> Result<(), Stop> {
     match past.first() {
-        Some((newest, facts)) if newest.is_same_version(plan) && facts.state() == State::Live => {
+        Some((_, newest)) if newest.is(&plan.tag, plan.digest.as_ref()) && newest.state == State::Live => {
             Err(Refusal::AlreadyLive { target: Box::new(target.clone()), tag: plan.tag.clone() }.into())
         }
         _ => Ok(()),
@@ -171,17 +173,16 @@ pub(super) async fn since<W: World>(cx: &Context<'_, W>, target: &Target) -> Res
         let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
         return Ok(Some(committed.as_ref().and_then(taken).unwrap_or(live.sha)));
     }
-    let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
-    let all = join_all(ring.ids.iter().map(|id| store::load_fact::<CommittedFact>(cx.world, id))).await;
-    let all = all.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let newest = all.into_iter().flatten().max_by_key(|committed| committed.at);
-    Ok(newest.map(|newest| taken(&newest).unwrap_or(newest.sha)))
+    let past = store::past(cx.world, target, cx.id).await?;
+    let Some((id, newest)) = past.iter().find_map(|past| Some((&past.id, past.version()?))) else { return Ok(None) };
+    let committed: Option<CommittedFact> = store::load_fact(cx.world, id).await?;
+    Ok(Some(committed.as_ref().and_then(taken).unwrap_or(newest.sha.clone())))
 }
 
 /// The version that is in these files, if it was deployed to the target before.
-pub(super) fn written<'t, W: World>(
+pub(super) async fn written<'t, W: World>(
     site: &Site<'_, W>,
-    past: &Past,
+    past: &Versions,
     texts: impl Iterator<Item = (&'t FilePath, &'t str)>,
 ) -> Result<TargetPlan, Stop> {
     let mut all = Written::default();
@@ -193,10 +194,14 @@ pub(super) fn written<'t, W: World>(
         all.tags.extend(tags);
         all.digests.extend(digests);
     }
-    let mut plans = past.iter().map(|(plan, _)| plan);
-    let known = plans.find(|plan| all.is(values::Version { tag: plan.tag.as_str(), digest: plan.digest.as_ref() }));
+    let is_written =
+        |version: &PastVersion| all.is(values::Version { tag: version.tag.as_str(), digest: version.digest.as_ref() });
+    let known = match past.iter().find(|(_, version)| is_written(version)) {
+        Some(known) => plan_of(site.cx, known).await?,
+        None => None,
+    };
     let target = Box::new(site.target.clone());
-    Ok(known.cloned().ok_or_else(|| Refusal::UnknownWritten { target, tags: shown(&all) })?)
+    Ok(known.ok_or_else(|| Refusal::UnknownWritten { target, tags: shown(&all) })?)
 }
 
 /// The versions that are written, each once, with the digest if that is one.
@@ -207,23 +212,55 @@ fn shown(written: &Written) -> Vec<String> {
     tags.into_iter().take(5).map(|tag| format!("{tag}{}", digest.as_deref().unwrap_or_default())).collect()
 }
 
+/// The plan by which that version was committed. `None`: its facts are gone, or are of another commit.
+pub(super) async fn plan_of<W: World>(
+    cx: &Context<'_, W>,
+    (id, version): &(DeploymentId, PastVersion),
+) -> Result<Option<TargetPlan>, StoreError> {
+    let committed: Option<CommittedFact> = store::load_fact(cx.world, id).await?;
+    let committed = committed.filter(|committed| committed.sha == version.sha);
+    Ok(committed.map(|committed| committed.commit.target().clone()))
+}
+
 /// The version to go back to, from what we remember of the target.
-pub(super) async fn earlier<W: World>(site: &Site<'_, W>, past: &Past, version: &Version) -> Result<TargetPlan, Stop> {
+pub(super) async fn earlier<W: World>(
+    site: &Site<'_, W>,
+    past: &Versions,
+    version: &Version,
+) -> Result<TargetPlan, Stop> {
+    let (cx, target) = (site.cx, &site.target);
     let rolled_back = match version {
-        Version::LastHealthy => store::load_key(site.cx.world, RolledBackVersions(&site.target)).await?,
+        Version::LastHealthy => store::load_key(cx.world, RolledBackVersions(target)).await?,
         Version::Back(_) | Version::Tag(_) => None,
     };
-    find_version(&site.target, past, version, &rolled_back.unwrap_or_default())
+    let found = match find_version(target, past, version, &rolled_back.unwrap_or_default())? {
+        Earlier::Version(known) => plan_of(cx, known).await?,
+        Earlier::Replaced(oldest, tag) => plan_of(cx, oldest).await?.map(|oldest| replaced(&oldest, tag)),
+    };
+    found.ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
+}
+
+/// A version to go back to.
+#[derive(Debug)]
+enum Earlier<'p> {
+    /// That version.
+    Version(&'p (DeploymentId, PastVersion)),
+    /// What our oldest one replaced: this tag.
+    Replaced(&'p (DeploymentId, PastVersion), Tag),
 }
 
 /// The deployment that a version means, among those of the target that reached the branch, newest first.
-fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &RolledBack) -> Result<TargetPlan, Stop> {
-    let plans = || past.iter().map(|(plan, _)| plan);
+fn find_version<'p>(
+    target: &Target,
+    past: &'p Versions,
+    version: &Version,
+    rolled_back: &RolledBack,
+) -> Result<Earlier<'p>, Stop> {
     let unknown = |typed: String| {
         let mut known: Vec<String> = Vec::new();
-        for plan in plans() {
-            if !known.iter().any(|tag| tag == plan.tag.as_str()) && known.len() < 5 {
-                known.push(plan.tag.to_string());
+        for (_, version) in past {
+            if !known.iter().any(|tag| tag == version.tag.as_str()) && known.len() < 5 {
+                known.push(version.tag.to_string());
             }
         }
         Stop::from(Refusal::UnknownVersion { target: target.clone(), typed, known })
@@ -231,35 +268,43 @@ fn find_version(target: &Target, past: &Past, version: &Version, rolled_back: &R
     match version {
         Version::LastHealthy => {
             // The newest that was committed is what runs, or should.
-            let newest = plans().next();
+            let newest = past.first();
             let is_bad =
-                |plan: &TargetPlan| rolled_back.versions.iter().any(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
-            let live = past.iter().filter(|(_, facts)| facts.state() == State::Live).map(|(plan, _)| plan);
+                |tag: &Tag, digest: Option<&Digest>| rolled_back.versions.iter().any(|bad| bad.is(tag, digest));
+            let is_newest = |version: &PastVersion| {
+                newest.is_some_and(|(_, newest)| newest.is(&version.tag, version.digest.as_ref()))
+            };
+            let live = past.iter().filter(|(_, version)| version.state == State::Live);
             let found = live
                 .clone()
-                .find(|plan| !newest.is_some_and(|newest| newest.is_same_version(plan)) && !is_bad(plan))
-                .cloned();
-            let was_live = live.count() > 0;
-            let replaced = || if was_live { None } else { replaced(past, is_bad) };
-            found.or_else(replaced).ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
+                .find(|(_, version)| !is_newest(version) && !is_bad(&version.tag, version.digest.as_ref()))
+                .map(Earlier::Version);
+            // None of ours was ever live: then what ran before our first deploy.
+            let before = || {
+                let oldest = past.last().filter(|_| live.count() == 0)?;
+                let tag = Tag::parse(oldest.1.before.as_deref()?).ok().filter(|tag| *tag != oldest.1.tag)?;
+                // The digest is that of the version that replaced it.
+                (!is_bad(&tag, None)).then_some(Earlier::Replaced(oldest, tag))
+            };
+            found.or_else(before).ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
         }
         Version::Back(n) => {
             let index = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
-            plans().nth(index).cloned().ok_or_else(|| unknown(n.to_string()))
+            past.get(index).map(Earlier::Version).ok_or_else(|| unknown(n.to_string()))
         }
-        Version::Tag(tag) => plans().find(|plan| plan.tag.as_str() == tag).cloned().ok_or_else(|| unknown(tag.clone())),
+        Version::Tag(tag) => {
+            let found = past.iter().find(|(_, version)| version.tag.as_str() == tag);
+            found.map(Earlier::Version).ok_or_else(|| unknown(tag.clone()))
+        }
     }
 }
 
-/// What ran before our first deploy, if none of ours was ever live: the tag that the oldest one replaced.
-fn replaced(past: &Past, is_bad: impl Fn(&TargetPlan) -> bool) -> Option<TargetPlan> {
-    let (oldest, _) = past.last()?;
-    let tag = Tag::parse(oldest.before.as_deref()?).ok().filter(|tag| *tag != oldest.tag)?;
+/// The plan of what ran before our oldest one.
+fn replaced(oldest: &TargetPlan, tag: Tag) -> TargetPlan {
     let reference = Reference::Branch(oldest.source.branch.clone());
     let (head, title, author, url) = (None, String::new(), None, None);
     let source = Source { reference, head, title, author, url, ..oldest.source.clone() };
-    // The digest is that of the version that replaced it.
-    Some(TargetPlan { tag, source, digest: None, ..oldest.clone() }).filter(|plan| !is_bad(plan))
+    TargetPlan { tag, source, digest: None, ..oldest.clone() }
 }
 
 /// What is new in a version, as far as GitHub can compare it with the one before. People read it, and nothing
@@ -283,35 +328,13 @@ pub(crate) async fn changes<W: World>(cx: &Context<'_, W>, plan: &TargetPlan) ->
     }
 }
 
-/// The deployments of a target that reached the branch.
-pub(super) async fn past<W: World>(cx: &Context<'_, W>, target: &Target) -> Result<Vec<(TargetPlan, Facts)>, Stop> {
-    let committed = remembered(cx, target).await?.into_iter().filter(|(_, facts)| facts.committed.is_some());
-    Ok(committed.filter_map(|(_, facts)| Some((facts.commit.as_ref()?.target().clone(), facts))).collect())
-}
-
-/// All deployments that we remember of a target, newest first, with what [`store::load_past`] reads.
-pub(crate) async fn remembered<W: World>(
+/// The deployments of a target that reached the branch, newest first.
+pub(super) async fn past<W: World>(
     cx: &Context<'_, W>,
     target: &Target,
-) -> Result<Vec<(DeploymentId, Facts)>, Stop> {
-    let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
-    let ids: Vec<DeploymentId> = ring.all().cloned().collect();
-    let all = join_all(ids.iter().map(|id| store::load_past(cx.world, id))).await;
-    let mut remembered = Vec::new();
-    for (id, facts) in ids.into_iter().zip(all) {
-        match facts {
-            Ok(facts) => remembered.push((id, facts)),
-            // Of another version of ours: not for us to show.
-            Err(error) if error.is_unreadable() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let when = |facts: &Facts| match (&facts.committed, &facts.request) {
-        (Some(committed), _) => Some(committed.at),
-        (None, request) => request.as_ref().map(|request| request.at),
-    };
-    remembered.sort_by_key(|(_, facts)| std::cmp::Reverse(when(facts)));
-    Ok(remembered)
+) -> Result<Vec<(DeploymentId, PastVersion)>, StoreError> {
+    let past = store::past(cx.world, target, cx.id).await?.into_iter();
+    Ok(past.filter_map(|Past { id, became, .. }| Some((id, became.version()?))).collect())
 }
 
 /// The deployment of a target that is under way: it has the turn at the target's application, or waits there while another
@@ -336,10 +359,14 @@ pub(crate) async fn under_way<W: World>(
     if !may_wait {
         return Ok(None);
     }
-    let waiting = remembered(cx, target).await?.into_iter();
-    for (id, _) in waiting.filter(|(_, facts)| facts.committed.is_none() && facts.end.is_none()) {
-        match store::load(cx.world, &id).await {
-            Ok(facts) if facts.keeps_busy(now, limits) => return Ok(Some((id, facts))),
+    let ring = store::load_key(cx.world, History(target)).await?.unwrap_or_default();
+    // What is committed has the turn. Of the others, the newest.
+    let newest: Vec<_> = ring.unsettled().collect();
+    for id in newest.into_iter().rev() {
+        match store::load(cx.world, id).await {
+            Ok(facts) if facts.committed.is_none() && facts.keeps_busy(now, limits) => {
+                return Ok(Some((id.clone(), facts)));
+            }
             Ok(_) => {}
             // Of another version of ours: not for us to show.
             Err(error) if error.is_unreadable() => {}
@@ -360,11 +387,11 @@ mod tests {
     use domain::lock::RolledBackVersion;
     use domain::names::{BranchName, GitHubLogin, PullRequestNumber};
 
-    fn deployed(tag: &str, word: Option<LastWord>) -> (TargetPlan, Facts) {
+    fn deployed(tag: &str, word: Option<LastWord>) -> (DeploymentId, PastVersion) {
         let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), digest: None, before: None, ..target_plan() };
-        let commit = commit_to(plan.clone());
         let outcome = word.map(|word| OutcomeFact { at: at(60), word, application: None });
-        (plan, Facts { commit: Some(commit), outcome, ..relayed() })
+        let facts = Facts { commit: Some(commit_to(plan)), outcome, ..relayed() };
+        (id('1'), domain::message::past(&id('1'), &facts).unwrap().became.version().unwrap())
     }
 
     fn failed() -> Option<LastWord> {
@@ -375,20 +402,28 @@ mod tests {
     fn an_image_is_one_version_whatever_its_tag_is() {
         let digest = |digit: char| Digest::parse(&format!("sha256:{}", digit.to_string().repeat(64))).ok();
         let of = |tag: &str, digit: char| {
-            let (plan, facts) = deployed(tag, Some(live()));
-            (TargetPlan { digest: digest(digit), ..plan }, facts)
+            let (id, version) = deployed(tag, Some(live()));
+            (id, PastVersion { digest: digest(digit), ..version })
         };
         // The newest has another tag of the image before it, and the tag of another image long ago.
         let past = [of("main-1234567890ab", '2'), of("main-1234567", '2'), of("main-1234567890ab", '1'), of("v0", '0')];
         let back = |bad: &[RolledBackVersion]| {
             let bad = RolledBack { versions: bad.to_vec() };
-            find_version(&target_plan().target, &past, &Version::LastHealthy, &bad).ok().map(|plan| plan.digest)
+            match find_version(&target_plan().target, &past, &Version::LastHealthy, &bad) {
+                Ok(Earlier::Version((_, version))) => Some(version.digest.clone()),
+                _ => None,
+            }
         };
         assert_eq!(back(&[]), Some(digest('1')));
         let bad = RolledBackVersion { tag: "main-7654321".to_owned(), digest: digest('1'), by: user("U1"), at: at(0) };
         assert_eq!(back(&[bad]), Some(digest('0')));
-        assert!(not_live(&past[1].0, &target_plan().target, &past).is_err());
-        assert!(not_live(&past[2].0, &target_plan().target, &past).is_ok());
+        let plan = |(_, version): &(DeploymentId, PastVersion)| TargetPlan {
+            tag: version.tag.clone(),
+            digest: version.digest.clone(),
+            ..target_plan()
+        };
+        assert!(not_live(&plan(&past[1]), &target_plan().target, &past).is_err());
+        assert!(not_live(&plan(&past[2]), &target_plan().target, &past).is_ok());
     }
 
     /// Which version is found, or why none.
@@ -397,14 +432,15 @@ mod tests {
         Refused(Refusal),
     }
 
-    fn check(past: &Past, version: Version, rolled_back: &[&str], expected: Expected<'_>) {
+    fn check(past: &Versions, version: Version, rolled_back: &[&str], expected: Expected<'_>) {
         let bad = |tag: &&str| RolledBackVersion { tag: (*tag).to_owned(), digest: None, by: user("U1"), at: at(0) };
         let rolled_back = RolledBack { versions: rolled_back.iter().map(bad).collect() };
         let found = find_version(&target_plan().target, past, &version, &rolled_back);
         match (found, expected) {
-            (Ok(plan), Found(tag)) => assert_eq!(plan.tag.as_str(), tag, "{version:?}"),
+            (Ok(Earlier::Version((_, found))), Found(tag)) => assert_eq!(found.tag.as_str(), tag, "{version:?}"),
+            (Ok(Earlier::Replaced(_, found)), Found(tag)) => assert_eq!(found.as_str(), tag, "{version:?}"),
             (Err(stop), Refused(refusal)) => assert_eq!(stop.refusal(), Some(refusal), "{version:?}"),
-            (Ok(plan), Refused(refusal)) => panic!("{version:?}: {} and not {refusal:?}", plan.tag),
+            (Ok(found), Refused(refusal)) => panic!("{version:?}: {found:?} and not {refusal:?}"),
             (Err(stop), Found(tag)) => panic!("{version:?}: {:?} and not {tag}", stop.refusal()),
         }
     }
@@ -429,8 +465,8 @@ mod tests {
         check(&[v5.clone(), v2.clone()], last(), &[], none());
         // None was ever live: what the first one replaced.
         let first = |tag: &str, before: &str| {
-            let (plan, facts) = deployed(tag, failed());
-            (TargetPlan { before: Some(before.to_owned()), ..plan }, facts)
+            let (id, version) = deployed(tag, failed());
+            (id, PastVersion { before: Some(before.to_owned()), ..version })
         };
         check(&[v5.clone(), first("v1", "v0")], last(), &[], Found("v0"));
         check(&[first("v1", "v0")], last(), &["v0"], none());
@@ -522,14 +558,14 @@ mod tests {
         Tag::parse(text).unwrap()
     }
 
-    fn newest(text: &str, is_live: bool) -> Vec<(TargetPlan, Facts)> {
+    fn newest(text: &str, is_live: bool) -> Vec<(DeploymentId, PastVersion)> {
         vec![deployed(text, is_live.then(live))]
     }
 
     #[test]
     fn roll_back_is_void_once_another_version_was_deployed() {
         let target = target_plan().target;
-        let check = |origin: Origin, past: &Past, expected: Result<(), Option<Refusal>>| {
+        let check = |origin: Origin, past: &Versions, expected: Result<(), Option<Refusal>>| {
             assert_eq!(
                 still_newest(&RequestFact { origin, ..request() }, &target, past).map_err(|stop| stop.refusal()),
                 expected
@@ -547,7 +583,7 @@ mod tests {
     #[test]
     fn the_live_version_is_no_version_to_go_back_to() {
         let target = target_plan().target;
-        let check = |version: &str, past: &Past, expected: Result<(), Option<Refusal>>| {
+        let check = |version: &str, past: &Versions, expected: Result<(), Option<Refusal>>| {
             let plan = TargetPlan { tag: tag(version), digest: None, ..target_plan() };
             assert_eq!(not_live(&plan, &target, past).map_err(|stop| stop.refusal()), expected);
         };

@@ -13,11 +13,11 @@
 //!
 //! An app with such a name is deployed with the word `deploy` in front.
 
-use super::reason::reason;
+use super::reason::{reason, undashed};
 use super::words::{
     LONGEST_SUGGESTION, Words, Wrong, like, plain_dashes, split, strip_quotes, suggest, unescape, wrong,
 };
-use super::{Command, DeployWords, LONGEST, Scope, TargetWords, Verb, Version, What};
+use super::{Command, DeployWords, LONGEST, Scope, Since, TargetWords, Verb, Version, What, Which};
 use crate::image::Tag;
 use crate::names::{BranchName, PullRequestNumber, RepoName};
 use crate::refusal::{Refusal, Right};
@@ -141,9 +141,17 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
         Verb::Deploy => Command::Deploy(deploy(words)?),
         Verb::Preview => Command::Preview(deploy(words)?),
         Verb::Rollback => Command::Rollback(rollback(words)?),
-        Verb::Status if words.peek().is_none() => Command::Status(None),
-        Verb::Status => Command::Status(Some(only_target(verb, words)?)),
-        Verb::History => Command::History(only_target(verb, words)?),
+        Verb::Status => match words.peek() {
+            None => Command::Status(Which::All),
+            Some(me) if me.eq_ignore_ascii_case("@me") => {
+                words.take();
+                words.end_of(me, me)?;
+                Command::Status(Which::Mine)
+            }
+            Some(_) => Command::Status(Which::Of(only_target(verb, words)?)),
+        },
+        Verb::History => history(words)?,
+        Verb::Why => Command::Why(only_target(verb, words)?),
         Verb::Cancel => Command::Cancel(only_target(verb, words)?),
         Verb::Lock => lock(words)?,
         Verb::Unlock => Command::Unlock(scope(only_target(verb, words)?)),
@@ -294,6 +302,57 @@ fn lock(mut words: Words<'_>) -> Result<Command, Wrong> {
 
 fn scope(target: TargetWords) -> Scope {
     if target.app == "all" && target.environment.is_none() { Scope::Everything } else { Scope::Target(target) }
+}
+
+/// `<app>[@env] [--since <day>]`, or a commit of ours: the beginning of its name, or a link to it.
+fn history(mut words: Words<'_>) -> Result<Command, Wrong> {
+    let Some(first) = words.peek() else { return wrong("the app is missing after `history`".to_owned()) };
+    if let Some(of) = linked_commit(first) {
+        words.take();
+        words.end_of(&of.app, &of.app)?;
+        return Ok(Command::History { of, since: None });
+    }
+    let of = target(&mut words)?;
+    let since = since(first, &mut words)?;
+    words.end_of(first, first)?;
+    Ok(Command::History { of, since })
+}
+
+/// The commit of `https://<host>/<owner>/<name>/commit/<sha>`.
+fn linked_commit(word: &str) -> Option<TargetWords> {
+    let parts = link_parts(word).filter(|_| is_link(word))?;
+    let [_, _, "commit", sha] = parts.as_slice() else { return None };
+    let of = TargetWords { app: sha.to_lowercase(), environment: None };
+    of.commit().is_some().then_some(of)
+}
+
+/// `--since monday`. `first`: the app as typed, for the suggestion.
+fn since(first: &str, words: &mut Words<'_>) -> Result<Option<Since>, Wrong> {
+    let Some(word) = words.peek().map(undashed) else { return Ok(None) };
+    let Some((begin, joined)) = word.split_at_checked(5) else { return Ok(None) };
+    if !begin.eq_ignore_ascii_case("since") || !(joined.is_empty() || joined.starts_with(['=', ':'])) {
+        return Ok(None);
+    }
+    words.take();
+    let mut typed = joined.trim_start_matches(['=', ':']).to_owned();
+    if typed.is_empty() {
+        typed.push_str(words.take().unwrap_or_default());
+    }
+    // `3 days`
+    if is_number(&typed) {
+        typed.push_str(words.take().unwrap_or_default());
+    }
+    let since = Since::parse(&typed);
+    since.map(Some).ok_or_else(|| Wrong {
+        problem: format!(
+            "{} is no day like {}, {} or {}",
+            quoted(&typed),
+            quoted("monday"),
+            quoted("2026-11-20"),
+            quoted("3d")
+        ),
+        right: like(first, "--since monday"),
+    })
 }
 
 /// One target and nothing after it.

@@ -56,7 +56,7 @@ pub(super) fn reason(words: Words<'_>, before: Option<&str>) -> Result<(String, 
 }
 
 /// The word as phones leave it: `--for` may have become `—for`.
-fn undashed(word: &str) -> &str {
+pub(super) fn undashed(word: &str) -> &str {
     word.trim_start_matches(super::words::is_dash)
 }
 
@@ -192,7 +192,7 @@ const UNITS: &[(&[&str], u64)] = &[
 ];
 
 /// `2h`, `90m`, `1h30m`, `2hours`: each unit once, the larger first.
-fn parse_period(text: &str) -> Option<Duration> {
+pub(super) fn parse_period(text: &str) -> Option<Duration> {
     let text = text.to_ascii_lowercase();
     let (mut rest, mut units, mut seconds) = (text.as_str(), UNITS, 0_u64);
     while !rest.is_empty() {
@@ -210,7 +210,7 @@ fn parse_period(text: &str) -> Option<Duration> {
     (!text.is_empty()).then(|| Duration::from_secs(seconds))
 }
 
-fn show_period(period: Duration) -> String {
+pub(super) fn show_period(period: Duration) -> String {
     let mut left = period.as_secs();
     let mut text = String::new();
     for (unit, size) in [("d", 24 * 3600), ("h", 3600), ("m", 60), ("s", 1)] {

@@ -117,11 +117,37 @@ fn questions_about_a_target() {
         ("status", "status"),
         ("status checkout", "status checkout"),
         ("status Checkout@Production", "status checkout@production"),
+        ("status @me", "status @me"),
+        ("status “@ME”", "status @me"),
+        ("status production", "status production"),
+        ("why checkout@production", "why checkout@production"),
         ("history checkout@production", "history checkout@production"),
+        ("history checkout --since monday", "history checkout --since monday"),
+        ("history checkout —since Mon", "history checkout --since monday"),
+        ("history checkout since=2026-11-20", "history checkout --since 2026-11-20"),
+        ("history checkout --since 3 days", "history checkout --since 3d"),
+        ("history 9F3C2AB", "history 9f3c2ab"),
+        (
+            "history <https://github.com/acme/gitops/commit/9f3c2abddddddddddddddddddddddddddddddddd|9f3c2ab>",
+            "history 9f3c2abddddddddddddddddddddddddddddddddd",
+        ),
         ("cancel checkout", "cancel checkout"),
         ("apps", "apps"),
         ("`apps`", "apps"),
     ]);
+}
+
+#[test]
+fn seven_to_forty_hex_digits_may_be_a_commit() {
+    let commit = |text: &str| match Command::parse(text) {
+        Ok(Command::History { of, .. }) => of.commit().map(str::to_owned),
+        other => panic!("{text}: {other:?}"),
+    };
+    assert_eq!(commit("history 9f3c2ab"), Some("9f3c2ab".to_owned()));
+    assert_eq!(commit(&format!("history {}", "a".repeat(40))), Some("a".repeat(40)));
+    for other in ["9f3c2a", "9f3c2ag", "9f3c2ab@production", &"a".repeat(41)] {
+        assert_eq!(commit(&format!("history {other}")), None, "{other}");
+    }
 }
 
 /// Which version is to come back.
@@ -624,6 +650,7 @@ fn a_slip_of_a_verb_is_noticed() {
 #[test]
 fn an_app_with_a_name_like_a_verb_is_no_slip() {
     check(&[
+        ("web feature-x", "deploy web branch:refs/heads/feature-x"),
         ("stauts 42", "deploy stauts #42"),
         ("stauts main", "deploy stauts branch:refs/heads/main"),
         ("stauts fix/x", "deploy stauts branch:refs/heads/fix/x"),

@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::names::{ArgoApplication, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::{Timestamp, millis};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// All facts of one deployment, as far as they are there.
@@ -42,8 +43,9 @@ pub struct Facts {
     pub stop: Option<StopFact>,
 }
 
-/// How far a deployment is: computed, never stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How far a deployment is: computed. A history keeps it once it is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Asked for; nothing decided yet.
     Accepted,

@@ -204,14 +204,6 @@ impl TargetPlan {
         }
     }
 
-    /// Whether both mean one image: tags of one commit may differ, and a tag may be pushed again.
-    pub fn is_same_version(&self, other: &Self) -> bool {
-        match (&self.digest, &other.digest) {
-            (Some(one), Some(other)) => one == other,
-            _ => self.tag == other.tag,
-        }
-    }
-
     /// The image with its tag.
     pub fn image_ref(&self) -> ImageRef {
         ImageRef { name: self.image.clone(), tag: self.tag.clone() }

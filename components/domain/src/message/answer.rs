@@ -3,15 +3,18 @@
 
 use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
-use super::deployment::{approved_by, wants_override};
+use super::deployment::{approved_by, source_title};
+use super::progress::{syncing, with_waiting};
 use super::sentence;
-use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
-use crate::catalog::{Catalog, OutOfService};
+use super::text::{SHORT, code, cut, escape, length, link, moment, said, some, words};
+use crate::catalog::{Catalog, OutOfService, People};
 use crate::command::{Scope, Verb};
-use crate::deployment::{End, Facts, GitOpsBranch, State};
+use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, DeploymentId, SlackUser, Target};
+use crate::refusal::Refusal;
 use crate::seen::Seen;
+use crate::time::Timestamp;
 use serde_json::Value;
 
 /// At most this many characters of a page are shown: Slack finds longer messages too long, and nobody
@@ -94,6 +97,12 @@ pub struct TargetStatus {
     pub frozen: Option<crate::time::Timestamp>,
 }
 
+/// `status @me`, where there is nothing.
+pub fn nothing_of_yours() -> String {
+    "Of what you deployed, nothing is live or under way, as far as I remember. `/deploy status` shows all apps."
+        .to_owned()
+}
+
 pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: usize) -> Message {
     let mut lines = Vec::new();
     lines.extend(lock_of_all.map(|lock| format!(":lock: *Everything* {}", lock_words(lock))));
@@ -125,67 +134,226 @@ fn lock_words(lock: &TargetLock) -> String {
     format!("locked by <@{}> since {}{until}{}.", lock.by, moment(lock.at), said(&lock.reason))
 }
 
+// ---- why ----
+
+/// What holds a target up, and who can help.
+#[derive(Clone, Debug)]
+pub struct Holds {
+    pub status: TargetStatus,
+    pub lock_of_all: Option<TargetLock>,
+    /// A deployment of another target that has the turn in the same Argo CD application; which one, if the asker may know.
+    pub other: Option<Option<(Target, Facts)>>,
+    /// What waits for approval.
+    pub waiting: Vec<Facts>,
+    pub owners: People,
+    pub approvers: People,
+}
+
+pub fn why(holds: &Holds) -> Message {
+    let Holds { status, lock_of_all, other, waiting, owners, approvers } = holds;
+    let target = &status.target;
+    let seen = |facts: &Facts| facts.link().map(|url| format!(" ({})", link(&url, "see it"))).unwrap_or_default();
+    let who = |facts: &Facts| {
+        let wanted = facts.request.as_ref();
+        wanted.map(|request| format!("{} by <@{}>", words(&request.words.to_string(), SHORT), request.user))
+    };
+    let mut lines = Vec::new();
+    lines.extend(status.under_way.as_ref().map(|facts| {
+        let who = who(facts).unwrap_or_default();
+        format!("• :hourglass_flowing_sand: a deploy is under way, {who}: {}{}", step(facts), seen(facts))
+    }));
+    lines.extend(other.as_ref().map(|other| match other {
+        Some((other, facts)) => {
+            let who = who(facts).unwrap_or_default();
+            format!(
+                "• :hourglass: *{other}* has the turn in the same Argo CD application, {who}: {}{}",
+                step(facts),
+                seen(facts)
+            )
+        }
+        None => "• :hourglass: a deploy of another app has the turn in the same Argo CD application.".to_owned(),
+    }));
+    lines.extend(lock_of_all.as_ref().map(|lock| format!("• :lock: everything is {}", lock_words(lock))));
+    lines.extend(status.lock.as_ref().map(|lock| format!("• :lock: {}", lock_words(lock))));
+    lines.extend(status.frozen.map(|until| format!("• :snowflake: frozen until {}.", moment(until))));
+    for facts in waiting {
+        let until = match facts.refused() {
+            Some(Refusal::NeedsApproval { until, .. }) => format!(" until {}", moment(until)),
+            _ => String::new(),
+        };
+        lines.push(format!(
+            "• :raised_hand: {} waits for approval{until}.{}",
+            who(facts).unwrap_or_default(),
+            seen(facts)
+        ));
+    }
+    let first = match lines.is_empty() {
+        true => format!("Nothing holds *{target}* up: no deploy is under way, no lock or freeze is in force."),
+        false => format!("What holds *{target}* up:"),
+    };
+    lines.insert(0, first);
+    let mut help = Vec::new();
+    help.extend(named(owners).map(|who| format!("Owners, who can unlock it and override a freeze: {who}.")));
+    help.extend(named(approvers).map(|who| format!("Who can approve: {who}.")));
+    page(&lines, (!help.is_empty()).then(|| help.join(" ")).as_deref(), &[])
+}
+
+/// How far a deployment is, and since when.
+fn step(facts: &Facts) -> String {
+    let when = |at: Option<Timestamp>| at.map(|at| format!(" {}", moment(at))).unwrap_or_default();
+    let asked = facts.request.as_ref().map(|request| request.at);
+    match (facts.state(), &facts.committed) {
+        (State::Syncing, Some(committed)) => {
+            let watch = facts.said_at();
+            let how = with_waiting(syncing(&code(committed.sha.short()), &watch), &watch);
+            format!("committed {}; {how}", moment(committed.at))
+        }
+        (_, Some(committed)) => format!("committed {}, not rolled out yet.", moment(committed.at)),
+        (State::Committing, None) => {
+            let begun = facts.commit.as_ref().and_then(|commit| commit.attempts.first()).map(|attempt| attempt.at);
+            format!("its commit was begun{}.", when(begun.or(asked)))
+        }
+        (_, None) => format!("asked for{}, not committed yet.", when(asked)),
+    }
+}
+
+/// The people, if they are anybody: at most ten.
+fn named(people: &People) -> Option<String> {
+    let groups = people.groups.iter().map(|group| format!("<!subteam^{group}>"));
+    let all: Vec<String> = groups.chain(people.users.iter().map(|user| format!("<@{user}>"))).collect();
+    (!all.is_empty()).then(|| some(&all, "and"))
+}
+
 // ---- history ----
 
 /// `history`: deployments that reached the branch, newest first, numbered as `rollback` takes them; between
 /// them who locked and unlocked the target, or everything.
+/// `since`: only what happened from then on.
 pub fn history(
     target: &Target,
-    all: &[(DeploymentId, Facts)],
-    locks: &[LockChange],
-    locks_of_all: &[LockChange],
+    all: &[Past],
+    (locks, locks_of_all): (&[LockChange], &[LockChange]),
+    since: Option<Timestamp>,
 ) -> Message {
-    let past: Vec<&Facts> = all.iter().map(|(_, facts)| facts).filter(|facts| facts.committed.is_some()).collect();
+    let is_shown = |at: &Timestamp| since.is_none_or(|since| *at >= since);
+    let past: Vec<_> = all.iter().filter_map(|past| Some((past, past.version()?))).collect();
     // A rollback locks its target just after its commit, perhaps within the same millisecond.
     let mut happened: Vec<_> = locks.iter().map(|change| (change.at, lock_line("", change))).collect();
     happened.extend(locks_of_all.iter().map(|change| (change.at, lock_line("everything ", change))));
     happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     happened.truncate(MOST_LOCKS);
-    for (n, facts) in past.iter().enumerate() {
-        let Some(((commit, request), committed)) =
-            facts.commit.as_ref().zip(facts.request.as_ref()).zip(facts.committed.as_ref())
-        else {
-            continue;
-        };
-        let how = match facts.state() {
-            State::Live => ":white_check_mark: live",
-            State::Failed => ":x: failed",
-            State::Superseded => ":fast_forward: replaced",
-            State::TimedOut => ":alarm_clock: timed out",
-            State::Unknown => ":grey_question: unknown",
-            _ => ":hourglass_flowing_sand: under way",
-        };
+    for (n, (past, version)) in past.iter().enumerate() {
         let mut notes = Vec::new();
-        notes.extend(commit.target().digest.as_ref().map(|digest| code(digest.short())));
-        notes.extend(commit.target().rollback.then(|| "rollback".to_owned()));
-        notes.extend(committed.reused.then(|| "same commit again".to_owned()));
-        notes.extend(approved_by(&commit.granted));
-        notes.extend(commit.granted.overridden.as_ref().map(|reason| format!("override{}", said(reason))));
+        notes.extend(version.digest.as_ref().map(|digest| code(digest.short())));
+        notes.extend(version.rollback.then(|| "rollback".to_owned()));
+        notes.extend(version.reused.then(|| "same commit again".to_owned()));
+        notes.extend(approved_by(&version.approved_by));
+        notes.extend(past.overridden.as_ref().map(|reason| format!("override{}", said(reason))));
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-        let url = format!("{}/commit/{}", commit.plan.gitops.url, committed.sha);
         let line = format!(
-            "{}. {} {how}, <@{}> {} {}{notes}",
+            "{}. {} {}{} {} {}{notes}",
             n.saturating_add(1),
-            code(&commit.target().tag),
-            request.user,
-            moment(committed.at),
-            link(&url, committed.sha.short())
+            code(&version.tag),
+            became(version.state),
+            by(past),
+            moment(past.at),
+            link(&format!("{}/commit/{}", version.page, version.sha), version.sha.short())
         );
-        happened.push((committed.at, line));
+        happened.push((past.at, line));
     }
+    happened.retain(|(at, _)| is_shown(at));
     happened.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-    let mut lines = vec![match past.is_empty() {
-        true => format!("I know of no deploy of *{target}* yet."),
-        false => format!("*{target}*, newest first:"),
+    let shown = all.iter().filter(|past| is_shown(&past.at));
+    let others: Vec<String> = shown.filter_map(other).take(MOST_OTHERS).collect();
+    let mut lines = vec![match since {
+        Some(since) if happened.is_empty() && others.is_empty() => {
+            format!(
+                "I know of nothing at *{target}* since {}. Without `--since` I show all that I remember.",
+                moment(since)
+            )
+        }
+        Some(since) => format!("*{target}* since {}, newest first:", moment(since)),
+        None if past.is_empty() => format!("I know of no deploy of *{target}* yet."),
+        None => format!("*{target}*, newest first:"),
     }];
     lines.extend(happened.into_iter().map(|(_, line)| line));
-    let others: Vec<String> = all.iter().filter_map(|(_, facts)| not_deployed(facts)).take(MOST_OTHERS).collect();
     if !others.is_empty() {
         lines.push("Not deployed:".to_owned());
         lines.extend(others);
     }
-    let back = (past.len() > 1).then(|| format!("Go back to one: `/deploy rollback {target} 2`"));
+    let back = (past.len() > 1 && lines.len() > 1).then(|| format!("Go back to one: `/deploy rollback {target} 2`"));
     page(&lines, back.as_deref(), &[])
+}
+
+/// What became of a version that reached the branch.
+fn became(state: State) -> &'static str {
+    match state {
+        State::Live => ":white_check_mark: live",
+        State::Failed => ":x: failed",
+        State::Superseded => ":fast_forward: replaced",
+        State::TimedOut => ":alarm_clock: timed out",
+        State::Unknown => ":grey_question: unknown",
+        _ => ":hourglass_flowing_sand: under way",
+    }
+}
+
+/// Who asked for it, after what became of it.
+fn by(past: &Past) -> String {
+    past.by.as_ref().map(|by| format!(", <@{by}>")).unwrap_or_default()
+}
+
+/// A deployment that was looked for.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub target: Target,
+    pub past: Past,
+    /// What is known of it besides.
+    pub facts: Facts,
+}
+
+/// So many deployments are shown.
+const MOST_FOUND: usize = 10;
+
+/// `history <commit>`: which deployments the commit is of, the newest first. `typed`: the beginning of its name, which is
+/// 7 to 40 hex digits.
+pub fn found(typed: &str, all: &[Found]) -> Message {
+    let named = code(typed);
+    let first = match all.len() {
+        0 => {
+            return plain(&format!(
+                "I know of no app {named}, and of no deploy whose commit begins so. I remember the last 20 deploys of an \
+                 app in an environment, and 50 before them that were committed. Of an older one, the commit itself says \
+                 who asked for what. {} lists the apps.",
+                code("/deploy apps")
+            ));
+        }
+        1 => format!("{named} is one deploy:"),
+        many => format!("{named} is the beginning of {many} deploys, newest first:"),
+    };
+    let line = |found: &Found| {
+        let Found { target, past, facts } = found;
+        let seen = facts.link().map(|url| format!(" ({})", link(&url, "see its message"))).unwrap_or_default();
+        let Some(version) = past.version() else {
+            let line = other(past).unwrap_or_else(|| format!("• {}{}", words(&past.what, SHORT), by(past)));
+            return format!("{line} (*{target}*){seen}");
+        };
+        let title = facts.commit.as_ref().and_then(|commit| source_title(&commit.target().source));
+        let title = title.map(|title| format!(", {title}")).unwrap_or_default();
+        let ended = facts.outcome.as_ref().map(|outcome| format!(" {}", moment(outcome.at))).unwrap_or_default();
+        format!(
+            "• {} to *{target}* ({}{title}){}, commit {} {}, {}{ended}{seen}",
+            code(&version.tag),
+            words(&past.what, SHORT),
+            by(past),
+            link(&format!("{}/commit/{}", version.page, version.sha), version.sha.short()),
+            moment(past.at),
+            became(version.state)
+        )
+    };
+    let lines: Vec<String> = std::iter::once(first).chain(all.iter().take(MOST_FOUND).map(line)).collect();
+    let more = all.len().saturating_sub(MOST_FOUND);
+    let more = (more > 0).then(|| format!("… and {more} more: type more of the commit's name."));
+    page(&lines, more.as_deref(), &[])
 }
 
 /// A lock that was set or taken away: by whom, when and why.
@@ -210,23 +378,40 @@ const MOST_LOCKS: usize = 20;
 const MOST_OTHERS: usize = 10;
 
 /// A request that came to nothing: who wanted what, when, and why not.
+fn other(past: &Past) -> Option<String> {
+    let Became::Nothing { why } = &past.became else { return None };
+    let wish = past.overridden.as_ref().map(|reason| format!(", override{}", said(reason))).unwrap_or_default();
+    Some(format!("• {}{wish}{} {}: {why}", words(&past.what, SHORT), by(past), moment(past.at)))
+}
+
+/// What a target's history keeps of a deployment so far. `None`: nothing is known.
+pub fn past(id: &DeploymentId, facts: &Facts) -> Option<Past> {
+    Past::of(id, facts, not_deployed(facts))
+}
+
+/// How much is kept of why a request came to nothing.
+const WHY: usize = 240;
+
+/// Why nothing came of a request, where people read that.
 fn not_deployed(facts: &Facts) -> Option<String> {
-    let (request, end) = (facts.request.as_ref()?, facts.end.as_ref().filter(|_| facts.committed.is_none())?);
+    let end = facts.end.as_ref().filter(|_| facts.committed.is_none())?;
     let rejected = facts.approvals.as_ref().and_then(|approvals| approvals.rejected.as_ref());
     let why = match (&end.end, rejected) {
         (_, Some(rejected)) => format!("rejected by <@{}>", rejected.user),
         (End::Refused { .. }, None) if facts.is_approved() => return None,
         (End::Refused { refusal, .. }, None) => match refusal.read() {
-            Some(refusal) => sentence::problem(&refusal).trim_end_matches('.').to_owned(),
+            Some(refusal) => sentence::problem(&refusal),
             None => "refused".to_owned(),
         },
-        (End::Failed { fault }, None) => sentence::could_not(fault).trim_end_matches('.').to_owned(),
+        (End::Failed { fault }, None) => sentence::could_not(fault),
         (End::Cancelled { by: Some(by) }, None) => format!("cancelled by <@{by}>"),
         (End::Cancelled { by: None }, None) => return None,
     };
-    let wanted = words(&request.words.to_string(), SHORT);
-    let wish = wants_override(&request.words);
-    Some(format!("• {wanted}{wish}, <@{}> {}: {why}", request.user, moment(end.at)))
+    let mut why = cut(why.trim_end_matches('.'), WHY);
+    if why.matches('`').count() % 2 == 1 {
+        why.push('`');
+    }
+    Some(why)
 }
 
 // ---- apps ----

@@ -8,11 +8,11 @@ use super::text::{LONG, SHORT, code, counted, cut, lasted, length, link, people,
 use super::{remarks, sentence};
 use crate::command::DeployWords;
 use crate::deployment::{
-    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, Granted, LastWord, Place, Reference, RequestFact, Rider,
-    Riders, Source, State, TargetPlan,
+    ApplicationWatch, COMMITS_READ, ChangesFact, End, Facts, LastWord, Place, Reference, RequestFact, Rider, Riders,
+    Source, State, TargetPlan,
 };
 use crate::fault::Fault;
-use crate::names::{DeploymentId, Target};
+use crate::names::{DeploymentId, SlackUser, Target};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde_json::Value;
@@ -289,7 +289,7 @@ fn details(facts: &Facts) -> Vec<String> {
             let by = taken.by.as_ref().map_or("somebody".to_owned(), |by| words(by.as_str(), SHORT));
             format!("put into Git by {by} in {}", code(taken.wrote.short()))
         }));
-        parts.extend(facts.commit.as_ref().and_then(|commit| approved_by(&commit.granted)));
+        parts.extend(facts.commit.as_ref().and_then(|commit| approved_by(&commit.granted.approved_by)));
         parts.extend(source_title(&plan.source));
         parts.extend(not_newest(&plan.source));
         if let Some((commit, committed)) = facts.commit.as_ref().zip(facts.committed.as_ref()) {
@@ -300,8 +300,8 @@ fn details(facts: &Facts) -> Vec<String> {
     parts
 }
 
-pub(super) fn approved_by(granted: &Granted) -> Option<String> {
-    let by = people(granted.approved_by.iter());
+pub(super) fn approved_by(all: &[SlackUser]) -> Option<String> {
+    let by = people(all.iter());
     (!by.is_empty()).then(|| format!("approved by {by}"))
 }
 

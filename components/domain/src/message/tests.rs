@@ -478,8 +478,8 @@ fn the_first_words_stay_true_without_any_that_follow() {
     ");
     let begun = Facts { commit: Some(commit()), ..accepted_facts() };
     insta::assert_snapshot!(show(&before_commit(&id('1'), &begun, None)), @"
-    checkout #42 – committing.
-    [section] :hourglass_flowing_sand: *checkout #42*  committing.
+    checkout #42 – starting.
+    [section] :hourglass_flowing_sand: *checkout #42*  starting.
     [context] asked by <@U2CERLKJA>  ·  `main-1234567` → `faster-cart-aaaaaaa`  ·  <https://github.com/acme/checkout/pull/42|Make the cart faster>
     [buttons] Cancel
     ");
@@ -510,7 +510,7 @@ fn notes_are_said_while_they_are_true() {
     ];
     let words = notes.map(|(name, note)| (name, before_commit(&id('1'), &accepted_facts(), Some(&note)).text));
     insta::assert_snapshot!(list_of(words), @"
-    gates passed: checkout #42 – committing.
+    gates passed: checkout #42 – starting.
     one: checkout #42 – waiting for its turn: one other deploy is ahead.
     more: checkout #42 – waiting for its turn: 7 other deploys are ahead.
     another target: checkout #42 – waiting for the deploy of checkout in the same Argo CD application (<https://acme.slack.com/archives/C1/p1|see it>).
@@ -942,8 +942,9 @@ fn answers_to_the_command_itself() {
     I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
     • `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
     • `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
-    • `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, for one app or all
-    • `/deploy history &lt;app&gt;[@environment]`: what was deployed before, by whom, and how it ended
+    • `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
+    • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
+    • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
@@ -970,12 +971,19 @@ fn the_help_of_each_command() {
     • `/deploy preview checkout 42`: what pull request 42 would change
     • `/deploy preview checkout@production main`: the newest commit of a branch, in one environment
 
-    `/deploy status [&lt;app&gt;[@environment]]`: what is live and what is under way, for one app or all
+    `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
     • `/deploy status checkout@production`: one environment of an app
     • `/deploy status`: all apps
+    • `/deploy status production`: all apps in an environment
+    • `/deploy status @me`: what you deployed
 
-    `/deploy history &lt;app&gt;[@environment]`: what was deployed before, by whom, and how it ended
+    `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy history checkout@production`: the last deploys, the newest first
+    • `/deploy history checkout --since monday`: also `2026-11-20` or `3d`; days begin at midnight in UTC
+    • `/deploy history 9f3c2ab`: which deploy made that commit of mine (a link to the commit works, too)
+
+    `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
+    • `/deploy why checkout@production`: a deploy, a lock, a freeze, or what waits for approval
 
     `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
     • `/deploy rollback checkout@production`: to the last version that was healthy

@@ -2,7 +2,7 @@
 
 use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
-use domain::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What};
+use domain::command::{Command, DeployWords, LONGEST, LONGEST_REASON, Scope, TargetWords, Version, What, Which};
 use domain::deployment::{Doubt, Ours, Proof, proof};
 use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule};
 use domain::message;
@@ -70,9 +70,15 @@ pub fn command(data: &[u8]) {
                     assert!(period.is_none_or(|period| (60..=30 * 24 * 3600).contains(&period.as_secs())));
                     said = Some(text);
                 }
-                Command::Status(Some(words)) | Command::History(words) | Command::Cancel(words) => target_words(words),
+                Command::Status(Which::Of(words))
+                | Command::History { of: words, .. }
+                | Command::Why(words)
+                | Command::Cancel(words) => target_words(words),
                 Command::Unlock(Scope::Target(words)) => target_words(words),
-                Command::Unlock(Scope::Everything) | Command::Status(None) | Command::Apps | Command::Help(_) => {}
+                Command::Unlock(Scope::Everything)
+                | Command::Status(Which::All | Which::Mine)
+                | Command::Apps
+                | Command::Help(_) => {}
             }
             // No quotes can be put around a reason that has every kind of them in it.
             let quotes = [['"', '“', '”', '„', '‟', '«', '»'], ['\'', '‘', '’', '‚', '‛', '‹', '›'], ['`'; 7]];

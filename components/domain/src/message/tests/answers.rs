@@ -3,7 +3,7 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, People};
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
 use crate::deployment::samples::application;
@@ -91,7 +91,7 @@ fn what_was_deployed_before_and_how_it_ended() {
         ended(LastWord::Unknown),
         accepted_facts(),
     ];
-    let past: Vec<_> = past.into_iter().map(|facts| (id('1'), facts)).collect();
+    let past: Vec<_> = past.iter().filter_map(|facts| crate::message::past(&id('1'), facts)).collect();
     let change = |seconds, what| LockChange { at: at(seconds), by: user("U7"), reason: "Load test.".to_owned(), what };
     let locks = [
         change(1, LockAction::Set { until: Some(at(3600)) }),
@@ -100,7 +100,7 @@ fn what_was_deployed_before_and_how_it_ended() {
         change(61, LockAction::Set { until: None }),
         change(62, LockAction::TakenAway { of: user("U8") }),
     ];
-    insta::assert_snapshot!(show(&history(&target(), &past, &[], &[])), @"
+    insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), None)), @"
     *checkout@production*, newest first:
     [section] *checkout@production*, newest first:
     1. `faster-cart-aaaaaaa` :hourglass_flowing_sand: under way, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
@@ -114,7 +114,7 @@ fn what_was_deployed_before_and_how_it_ended() {
     9. `faster-cart-aaaaaaa` :grey_question: unknown, <@U2CERLKJA> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
     Go back to one: `/deploy rollback checkout@production 2`
     ");
-    insta::assert_snapshot!(show(&history(&target(), &past[..1], &locks[..3], &locks[3..])), @"
+    insta::assert_snapshot!(show(&history(&target(), &past[..1], (&locks[..3], &locks[3..]), None)), @"
     *checkout@production*, newest first:
     [section] *checkout@production*, newest first:
     • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
@@ -124,11 +124,134 @@ fn what_was_deployed_before_and_how_it_ended() {
     • :unlock: unlocked by <@U7> <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>; it was their own: Load test
     • :lock: locked by <@U7> <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: Load test
     ");
-    insta::assert_snapshot!(show(&history(&target(), &[], &[], &locks[3..])), @"
+    insta::assert_snapshot!(show(&history(&target(), &[], (&[], &locks[3..]), None)), @"
     I know of no deploy of *checkout@production* yet.
     [section] I know of no deploy of *checkout@production* yet.
     • :unlock: everything unlocked by <@U7> <!date^1787301825^{date_short_pretty} {time}|2026-08-21 08:43 UTC>; it was <@U8>'s: Load test
     • :lock: everything locked by <@U7> <!date^1787301824^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: Load test
+    ");
+}
+
+#[test]
+fn what_happened_since_a_day_keeps_its_numbers() {
+    let at_second = |seconds: u64| {
+        let mut facts = live_facts();
+        facts.committed.as_mut().unwrap().at = at(seconds);
+        past(&id('1'), &facts).unwrap()
+    };
+    let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
+    let past = [at_second(200), at_second(100), crate::message::past(&id('2'), &refused).unwrap()];
+    insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), Some(at(150)))), @"
+    *checkout@production* since <!date^1787301913^{date_short_pretty} {time}|2026-08-21 08:45 UTC>, newest first:
+    [section] *checkout@production* since <!date^1787301913^{date_short_pretty} {time}|2026-08-21 08:45 UTC>, newest first:
+    1. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301963^{date_short_pretty} {time}|2026-08-21 08:46 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    Go back to one: `/deploy rollback checkout@production 2`
+    ");
+    insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), Some(at(300)))), @"
+    I know of nothing at *checkout@production* since <!date^1787302063^{date_short_pretty} {time}|2026-08-21 08:47 UTC>. Without `--since` I show all that I remember.
+    [section] I know of nothing at *checkout@production* since <!date^1787302063^{date_short_pretty} {time}|2026-08-21 08:47 UTC>. Without `--since` I show all that I remember.
+    ");
+    insta::assert_snapshot!(show(&history(&target(), &past, (&[], &[]), None)), @"
+    *checkout@production*, newest first:
+    [section] *checkout@production*, newest first:
+    1. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301963^{date_short_pretty} {time}|2026-08-21 08:46 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    2. `faster-cart-aaaaaaa` :white_check_mark: live, <@U2CERLKJA> <!date^1787301863^{date_short_pretty} {time}|2026-08-21 08:44 UTC> <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd>
+    Not deployed:
+    • checkout #42, <@U2CERLKJA> <!date^1787301768^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: cancelled by <@U1>
+    Go back to one: `/deploy rollback checkout@production 2`
+    ");
+}
+
+#[test]
+fn which_deploy_made_a_commit() {
+    let linked = Facts { request: Some(linked_request()), ..live_facts() };
+    let of = |facts: &Facts| crate::message::Found {
+        target: target(),
+        past: past(&id('1'), facts).unwrap(),
+        facts: facts.clone(),
+    };
+    let refused = Facts { request: Some(request()), end: Some(cancelled()), ..Facts::default() };
+    let begun = Facts { request: Some(request()), ..Facts::default() };
+    insta::assert_snapshot!(show(&found("ddddddd", &[of(&linked)])), @"
+    `ddddddd` is one deploy:
+    [section] `ddddddd` is one deploy:
+    • `faster-cart-aaaaaaa` to *checkout@production* (checkout #42, <https://github.com/acme/checkout/pull/42|Make the cart faster>), <@U2CERLKJA>, commit <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, :white_check_mark: live <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC> (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see its message>)
+    ");
+    insta::assert_snapshot!(show(&found("1111111", &[of(&relayed()), of(&refused), of(&begun)])), @"
+    `1111111` is the beginning of 3 deploys, newest first:
+    [section] `1111111` is the beginning of 3 deploys, newest first:
+    • `faster-cart-aaaaaaa` to *checkout@production* (checkout #42, <https://github.com/acme/checkout/pull/42|Make the cart faster>), <@U2CERLKJA>, commit <https://github.com/acme/gitops/commit/dddddddddddddddddddddddddddddddddddddddd|ddddddd> <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, :hourglass_flowing_sand: under way
+    • checkout #42, <@U2CERLKJA> <!date^1787301768^{date_short_pretty} {time}|2026-08-21 08:42 UTC>: cancelled by <@U1> (*checkout@production*)
+    • checkout #42, <@U2CERLKJA> (*checkout@production*)
+    ");
+    insta::assert_snapshot!(show(&found("9f3c2ab", &[])), @"
+    I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
+    [section] I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
+    ");
+    let many = show(&found("ddddddd", &vec![of(&linked); 12]));
+    assert!(many.contains("12 deploys") && many.ends_with("… and 2 more: type more of the commit's name."), "{many}");
+}
+
+#[test]
+fn what_holds_a_target_up_and_who_can_help() {
+    let status = |under_way, lock, frozen| TargetStatus { target: target(), live: None, under_way, lock, frozen };
+    let holds = |status| Holds {
+        status,
+        lock_of_all: None,
+        other: None,
+        waiting: Vec::new(),
+        owners: People::default(),
+        approvers: People::default(),
+    };
+    insta::assert_snapshot!(show(&why(&holds(status(None, None, None)))), @"
+    Nothing holds *checkout@production* up: no deploy is under way, no lock or freeze is in force.
+    [section] Nothing holds *checkout@production* up: no deploy is under way, no lock or freeze is in force.
+    ");
+    let refusal = Refusal::NeedsApproval {
+        target: Box::new(target()),
+        head: None,
+        tag: target_plan().tag,
+        count: 2,
+        users: [user("U7")].into(),
+        groups: Box::default(),
+        reviewed: Box::default(),
+        until: at(3600),
+        changed: None,
+    };
+    let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None } };
+    let linked = |facts| Facts { request: Some(linked_request()), ..facts };
+    let waits = Facts { end: Some(end), ..Facts::default() };
+    let syncing = ApplicationWatch { asked: Some(at(7)), ..ApplicationWatch::default() };
+    let committing = Facts { committed: None, push: None, ..relayed() };
+    insta::assert_snapshot!(show(&why(&Holds {
+        lock_of_all: Some(lock("Release night.")),
+        other: Some(Some((target(), Facts { watch: Some(syncing.into()), ..relayed() }))),
+        waiting: vec![linked(waits)],
+        owners: People { users: vec![user("U7")], groups: vec![SlackGroup::parse("S1").unwrap()] },
+        approvers: People { users: vec![user("U8")], groups: Vec::new() },
+        ..holds(status(Some(linked(relayed())), Some(lock("Load test.")), Some(at(60))))
+    })), @"
+    What holds *checkout@production* up:
+    [section] What holds *checkout@production* up:
+    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: committed <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, not rolled out yet. (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>)
+    • :hourglass: *checkout@production* has the turn in the same Argo CD application, checkout #42 by <@U2CERLKJA>: committed <!date^1787301766^{date_short_pretty} {time}|2026-08-21 08:42 UTC>; rolling out `ddddddd`.
+    • :lock: everything is locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Release night.
+    • :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test.
+    • :snowflake: frozen until <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>.
+    • :raised_hand: checkout #42 by <@U2CERLKJA> waits for approval until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>)
+    Owners, who can unlock it and override a freeze: <!subteam^S1> and <@U7>. Who can approve: <@U8>.
+    ");
+    insta::assert_snapshot!(show(&why(&Holds { other: Some(None), ..holds(status(Some(committing), None, None)) })), @"
+    What holds *checkout@production* up:
+    [section] What holds *checkout@production* up:
+    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: its commit was begun <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>.
+    • :hourglass: a deploy of another app has the turn in the same Argo CD application.
+    ");
+    let accepted = Facts { request: Some(request()), ..Facts::default() };
+    insta::assert_snapshot!(show(&why(&holds(status(Some(accepted), None, None)))), @"
+    What holds *checkout@production* up:
+    [section] What holds *checkout@production* up:
+    • :hourglass_flowing_sand: a deploy is under way, checkout #42 by <@U2CERLKJA>: asked for <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>, not committed yet.
     ");
 }
 

@@ -366,7 +366,18 @@ proptest! {
         let locks = [lock.change(), LockChange { what: taken_away, ..lock.change() }];
         let locks: Vec<_> = locks.iter().cycle().take(count.min(20)).cloned().collect();
         check_message(&status_of(&vec![status; count.max(1)], Some(&lock), count), "status");
-        check_message(&history(&target(), &vec![(id('1'), facts.clone()); count], &locks, &locks), "history");
+        check_message(&history(&target(), &vec![past(&id('1'), &facts).unwrap(); count], (&locks, &locks), None), "history");
+        let found_all = vec![Found { target: target(), past: past(&id('1'), &facts).unwrap(), facts: facts.clone() }; count];
+        check_message(&found("ddddddd", &found_all), "found");
+        let holds = Holds {
+            status: TargetStatus { target: target(), live: None, under_way: Some(facts.clone()), lock: Some(lock.clone()), frozen: None },
+            lock_of_all: Some(lock.clone()),
+            other: Some(Some((target(), facts.clone()))),
+            waiting: vec![facts.clone(); count],
+            owners: crate::catalog::People { users: vec![user("U7"); count], groups: Vec::new() },
+            approvers: crate::catalog::People::default(),
+        };
+        check_message(&why(&holds), "why");
         check_message(&locked(&Scope::Everything, "everything", &lock, true), "locked");
         check_message(&unlocked("everything", &user("U7"), &lock), "unlocked");
         check_message(&plain(&locked_already("everything", &lock)), "locked already");
@@ -495,7 +506,7 @@ fn a_hundred_apps_fit_on_a_page() {
 #[test]
 fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     let facts = Facts { outcome: outcome(60, live()), ..relayed() };
-    let message = history(&target(), &vec![(id('1'), facts.clone()); 50], &[], &[]);
+    let message = history(&target(), &vec![past(&id('1'), &facts).unwrap(); 50], (&[], &[]), None);
     check_message(&message, "history");
     let shown = show(&message);
     assert!(
@@ -504,7 +515,7 @@ fn fifty_deploys_fit_on_a_page_and_each_has_its_line() {
     );
     let mut long = facts;
     long.commit.as_mut().unwrap().granted.overridden = Some("payments are failing ".repeat(20));
-    let shown = show(&history(&target(), &vec![(id('1'), long); 50], &[], &[]));
+    let shown = show(&history(&target(), &vec![past(&id('1'), &long).unwrap(); 50], (&[], &[]), None));
     let (above, below) = shown.split_once("\n… and ").unwrap();
     assert!(above.contains("\n10. ") && below.contains(" more.") && below.contains("Go back to one: "), "{shown}");
 }
