@@ -723,6 +723,8 @@ fn a_tag_written_by_hand_is_deployed_on_request_by_an_empty_commit() {
         whispers(room, MALLORY, "I work for another Slack workspace").await?;
         ensure!(room.commits() == before && room.argocd.lock().syncs().len() == syncs, "nothing happened so far");
 
+        // Slack is asked about Bob before he presses, and not while Alice overtakes him.
+        asks(room, BOB, "status checkout", "*checkout* runs").await?;
         // Two people press: one commit, on top of hers, changes nothing, and exactly that commit is synced.
         room.press(BOB, &refused, "take_over").await;
         room.press(ALICE, &refused, "take_over").await;
