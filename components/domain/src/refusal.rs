@@ -6,6 +6,7 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
+use crate::catalog::Opening;
 use crate::github::ChecksState;
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
@@ -430,6 +431,18 @@ pub enum Refusal {
         target: Target,
         /// Until when.
         until: Timestamp,
+        /// Why, as the catalog says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// There are people who may override it.
+        overridable: bool,
+    },
+    /// This target is deployed at certain times only.
+    Closed {
+        /// What.
+        target: Box<Target>,
+        /// When the next of them begins, if that can be told.
+        opens: Option<Opening>,
         /// There are people who may override it.
         overridable: bool,
     },
@@ -562,6 +575,7 @@ impl Refusal {
                 | Self::ApplicationBusy { .. }
                 | Self::Locked { .. }
                 | Self::Frozen { .. }
+                | Self::Closed { .. }
                 | Self::ChecksNotPassed { .. }
                 | Self::NotReviewed { .. }
                 | Self::ForeignChanges { .. }

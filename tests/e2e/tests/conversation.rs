@@ -4,6 +4,7 @@
 //! Easy to miss: a button does not prove who presses it, and may be pressed twice. An edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
+use domain::time::Timestamp;
 use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};
 use fakes::argocd::{Health, Script};
 use fakes::github::Checks;
@@ -614,6 +615,54 @@ fn a_freeze_holds_everybody_but_an_owner_who_says_why() {
         ensure!(text.is_some_and(|text| text.contains("Gate-Overridden: incident 12")));
         ensure!(room.log().matches("\"overridden\"").count() == 1, "an operator finds it, once");
         ensure!(asks(room, BOB, "history checkout", "override: ").await?.contains("incident 12"));
+        Ok(())
+    });
+}
+
+/// Both are checked by the clock of the machine, so the dates and days are those around today.
+#[test]
+fn a_freeze_by_dates_and_the_times_of_only_refuse_and_are_shown() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let day = |ahead: u64| {
+            let at = Timestamp(now() + ahead * 86_400_000).to_rfc3339();
+            at.split('T').next().unwrap_or_default().to_owned()
+        };
+        // With quotes and without.
+        let freeze = format!(
+            "    freeze: [{{ from: {}, to: \"{}\", zone: UTC, why: \"*Inventory* <!channel>\" }}]\n",
+            day(0),
+            day(1)
+        );
+        catalog(room, "owners: { users: [U0CAROL] }\n", &freeze);
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let refused = room.says("checkout is frozen until").await?;
+        ensure!(refused.contains(&format!("{} 00:00", day(2))), "to the end of the last day: {refused}");
+        ensure!(refused.contains(": ∗Inventory∗ <!channel>. Try again then."), "{refused}");
+        ensure!(room.slack.lock().mentions(MALLORY).is_empty(), "nobody is called");
+        let status = asks(room, BOB, "status checkout", "frozen until").await?;
+        ensure!(status.contains("∗Inventory∗"), "{status}");
+        asks(room, ALICE, "preview checkout 42", "This can't be deployed now: checkout is frozen until").await?;
+        ensure!(asks(room, BOB, "apps", "frozen").await?.contains(&format!("{} to {} UTC", day(0), day(1))));
+
+        // The freeze is over, and the day is not today, so the next time is in three days.
+        let days = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
+        let today = now() / 86_400_000;
+        let opens = days[usize::try_from((today + 3) % 7)?];
+        let only = format!("    only: [{{ days: {opens}, from: 09:30, to: 10:00, zone: UTC }}]\n");
+        catalog(room, "owners: { users: [U0CAROL] }\n", &only);
+        room.alice("checkout 42").await;
+        let refused = room.says("checkout is deployed at certain times only").await?;
+        let shown = format!("{}{} 09:30 UTC", &opens[..1].to_uppercase(), &opens[1..]);
+        ensure!(refused.contains(&format!("The next time begins {shown} ({} 09:30", day(3))), "{refused}");
+        asks(room, BOB, "status checkout", &format!("the next time begins {shown}")).await?;
+        asks(room, BOB, "apps", &format!("only {} to 10:00 UTC", shown.trim_end_matches(" UTC"))).await?;
+        asks(room, ALICE, "preview checkout 42", "This can't be deployed now: checkout is deployed at certain").await?;
+        ensure!(room.commits() == before + 1, "only the catalog was changed");
+        room.command(CAROL, DEPLOYS, "checkout 42 override incident 13").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains("*Override* by @carol: incident 13"), "{live}");
         Ok(())
     });
 }

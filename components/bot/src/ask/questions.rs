@@ -67,7 +67,14 @@ async fn status<W: World>(
     let under_way = versions::under_way(&ask.cx, &target, &applications).await?.map(|(_, facts)| facts);
     let lock = store::load_key(world, Lock(&target)).await?.map(|lock| lock.ending(!environment.owners.is_empty()));
     let lock = lock.filter(|lock| lock.holds(now));
-    Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
+    Ok(TargetStatus {
+        target,
+        live,
+        under_way,
+        lock,
+        frozen: environment.gates.frozen(now),
+        closed: environment.gates.closed(now),
+    })
 }
 
 pub(super) async fn history<W: World>(ask: &Asking<'_, W>, words: &TargetWords) -> Result<Response, Stop> {

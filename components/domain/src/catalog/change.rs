@@ -6,7 +6,7 @@
 //! Easy to miss: a broken version is told, too, and what comes after it is compared with the last one that was whole. The
 //! same holds for an app that was out of service.
 
-use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, OutOfService, People};
+use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, OutOfService, People};
 use crate::application::SyncBy;
 use crate::image::VerifyRunning;
 use crate::names::{ArgoApplication, BlobSha, CommitSha};
@@ -209,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 29] = [
     "allow",
     "owners",
     "readers",
@@ -221,6 +221,7 @@ const KEYS: [&str; 28] = [
     "foreign_changes",
     "immutable",
     "freeze",
+    "only",
     "image",
     "repo",
     "tag",
@@ -361,7 +362,7 @@ fn values(catalog: &Catalog) -> Values {
 }
 
 /// All but the owners. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 18] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
     let Environment { files, tag_at, digest_at, applications, owners: _, gates, deadline, degraded_grace, .. } =
         environment;
     let Environment { mirrors, verify_running, sync, watch, .. } = environment;
@@ -383,7 +384,8 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 18] {
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
         ("immutable", if_not(!gates.immutable.0, "true")),
-        ("freeze", list(&gates.freeze)),
+        ("freeze", list(gates.freeze.iter().map(freeze))),
+        ("only", list(&gates.only)),
         ("verify_running", if_not(*verify_running == VerifyRunning::On, "off")),
         ("mirrors", list(mirrors)),
         ("sync", if_not(*sync == SyncBy::Bot, "auto")),
@@ -395,6 +397,11 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 18] {
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
     ]
+}
+
+fn freeze(freeze: &Freeze) -> String {
+    let why = freeze.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("{freeze}{why}")
 }
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {

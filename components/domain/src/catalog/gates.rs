@@ -14,6 +14,7 @@ mod checks;
 mod foreign;
 mod freeze;
 mod immutable;
+mod only;
 mod reviews;
 
 pub use allow::Allow;
@@ -22,8 +23,9 @@ pub use branches::BranchGlob;
 pub(super) use branches::glob;
 pub use checks::Checks;
 pub use foreign::ForeignChanges;
-pub use freeze::{Freeze, InvalidFreeze};
+pub use freeze::{Freeze, Frozen, InvalidWindow, Until};
 pub use immutable::Immutable;
+pub use only::{Closed, Only, Opening};
 pub use reviews::Reviews;
 
 use super::CatalogError;
@@ -106,6 +108,8 @@ gates! {
     fn check_freeze(&Asked) {
         /// When nothing may be deployed.
         freeze: Vec<Freeze>,
+        /// When alone something may be deployed. Empty: always.
+        only: Vec<Only>,
     }
 }
 

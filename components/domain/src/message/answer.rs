@@ -6,7 +6,7 @@ use super::button::{self, Button};
 use super::deployment::{approved_by, wants_override};
 use super::sentence;
 use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
-use crate::catalog::{Catalog, OutOfService};
+use crate::catalog::{Catalog, Closed, Frozen, OutOfService};
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{End, Facts, GitOpsBranch, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
@@ -97,8 +97,9 @@ pub struct TargetStatus {
     /// The deployment whose turn it is, if it has not ended.
     pub under_way: Option<Facts>,
     pub lock: Option<TargetLock>,
-    /// Frozen until then.
-    pub frozen: Option<crate::time::Timestamp>,
+    pub frozen: Option<Frozen>,
+    /// It is deployed at certain times only, and not now.
+    pub closed: Option<Closed>,
 }
 
 pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: usize) -> Message {
@@ -120,7 +121,12 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
             format!(" :hourglass_flowing_sand: a deploy{who} is under way{seen}.")
         }));
         line.extend(one.lock.as_ref().map(|lock| format!(" :lock: {}", lock_words(lock))));
-        line.extend(one.frozen.map(|until| format!(" :snowflake: frozen until {}.", moment(until))));
+        let frozen = |Frozen { until, why }: &Frozen| sentence::frozen(*until, why.as_deref());
+        line.extend(one.frozen.as_ref().map(|it| format!(" :snowflake: frozen until {}.", frozen(it))));
+        line.extend(one.closed.as_ref().map(|closed| match &closed.opens {
+            Some(opens) => format!(" :clock9: no deploys now, the next time begins {}.", sentence::opening(opens)),
+            None => " :clock9: no deploys now.".to_owned(),
+        }));
         lines.push(line);
     }
     let more = (more > 0).then(|| format!("… and {more} more: name one, like `/deploy status checkout`."));

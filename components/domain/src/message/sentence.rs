@@ -3,6 +3,7 @@
 
 use super::edit::{edit_problem, edit_remedy};
 use super::text::{LONG, SHORT, clip, code, code_escape, codes, counted, escape, link, moment, said, some, words};
+use crate::catalog::Opening;
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
@@ -11,6 +12,7 @@ use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
 use crate::refusal::{CatalogError, MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
+use crate::time::Timestamp;
 
 /// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
 /// enough there.
@@ -45,6 +47,16 @@ pub fn declined(refusal: &Refusal) -> String {
         Refusal::Syntax { .. } | Refusal::OtherWorkspace => self::refusal(refusal),
         _ => format!("{} {}", capital(&problem(refusal)), remedy(refusal)),
     }
+}
+
+/// Until when, and why.
+pub(super) fn frozen(until: Timestamp, why: Option<&str>) -> String {
+    format!("{}{}", moment(until), why.map(said).unwrap_or_default())
+}
+
+/// When, in the window's time zone and on the reader's own clock.
+pub(super) fn opening(opens: &Opening) -> String {
+    format!("{} ({})", words(&opens.shown, SHORT), moment(opens.at))
 }
 
 /// With a capital letter at the beginning, unless it begins with code.
@@ -256,7 +268,13 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             };
             format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
         }
-        Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
+        Refusal::Frozen { target, until, why, .. } => {
+            format!("{target} is frozen until {}.", frozen(*until, why.as_deref()))
+        }
+        Refusal::Closed { target, opens, .. } => {
+            let opens = opens.as_ref().map(|opens| format!(" The next time begins {}.", opening(opens)));
+            format!("{target} is deployed at certain times only, and not now.{}", opens.unwrap_or_default())
+        }
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
         Refusal::ButtonTaken { by, link: url } => {
             let by = by.as_ref().map_or("somebody".to_owned(), |by| format!("<@{by}>"));
@@ -447,10 +465,10 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             );
         }
         Refusal::NeedsApproval { until, .. } => return format!("They can approve it until {}.", moment(*until)),
-        Refusal::Frozen { overridable: true, .. } => {
+        Refusal::Frozen { overridable: true, .. } | Refusal::Closed { overridable: true, .. } => {
             "Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command."
         }
-        Refusal::Frozen { .. } => "Try again then.",
+        Refusal::Frozen { .. } | Refusal::Closed { .. } => "Try again then.",
         Refusal::NotOwner { owned: true, .. } => "Ask one of the `owners` in `deploy-bot.yaml`.",
         Refusal::NotOwner { .. } => "There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.",
         Refusal::ButtonTaken { .. } => "Follow that deploy.",

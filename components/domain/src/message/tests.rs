@@ -118,6 +118,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UncountedChanges { .. } => "uncounted changes",
         Refusal::NeedsApproval { .. } => "needs approval",
         Refusal::Frozen { .. } => "frozen",
+        Refusal::Closed { .. } => "closed",
         Refusal::NotOwner { .. } => "not an owner",
         Refusal::HeadMoved { .. } => "head moved",
         Refusal::VersionMoved { .. } => "version moved",
@@ -141,7 +142,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 53, "one of each");
+    assert_eq!(names.len(), 54, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -227,7 +228,9 @@ fn every_refusal_says_why_and_what_to_do() {
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace `main-89abcde`, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace nothing, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
-    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then.
+    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: ∗Holidays∗ &lt;!here&gt;. Try again then.
+    closed: not deployed: checkout@production is deployed at certain times only, and not now. The next time begins Thu 02:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>). Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    closed: not deployed: checkout@production is deployed at certain times only, and not now. Try again then.
     not an owner: not deployed: only an owner may lock everything. Ask one of the `owners` in `deploy-bot.yaml`.
     not an owner: not deployed: only an owner may lock everything. There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.
     head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since you saw that button. Type the command again for the new commit.

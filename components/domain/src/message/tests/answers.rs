@@ -3,7 +3,7 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Closed, Frozen, Opening};
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
 use crate::deployment::samples::application;
@@ -30,19 +30,25 @@ fn what_is_live_and_what_is_under_way() {
         live,
         under_way,
         lock,
+        closed: None,
         frozen,
     };
     let linked = Facts { request: Some(linked_request()), ..relayed() };
     let all = [
         of("basket", None, None, None, None),
         of("checkout", Some(live_facts()), Some(linked), None, None),
-        of("search", Some(live_facts()), None, Some(lock("Load test.")), Some(at(3600))),
+        of("search", Some(live_facts()), None, Some(lock("Load test.")), Some(Frozen { until: at(3600), why: None })),
+        TargetStatus {
+            closed: Some(Closed { opens: Some(Opening { at: at(3600), shown: "Mon 09:00 Europe/Berlin".to_owned() }) }),
+            ..of("user", None, None, None, Some(Frozen { until: at(60), why: Some("*No* <!here>.".to_owned()) }))
+        },
     ];
     insta::assert_snapshot!(show(&status_of(&all, None, 0)), @"
     *basket@production* has not been deployed by me yet.
     [section] *basket@production* has not been deployed by me yet.
     *checkout@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :hourglass_flowing_sand: a deploy by <@U2CERLKJA> is under way (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>).
     *search@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test. :snowflake: frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    *user@production* has not been deployed by me yet. :snowflake: frozen until <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: ∗No∗ &lt;!here&gt;. :clock9: no deploys now, the next time begins Mon 09:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>).
     ");
     let for_good = TargetLock { until: None, ..lock("") };
     insta::assert_snapshot!(show(&status_of(&all[..1], Some(&for_good), 3)), @"
@@ -211,7 +217,7 @@ apps:
     *basket* (acme/basket): default
     [section] *basket* (acme/basket): default
     :warning: `{branch}-{sha:7,8}` has only 8 digits of the commit: who may push can make another commit with that tag. Let CI write 12 digits or more, and use `{sha:12}`.
-    *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, has freezes); staging
+    *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, frozen Fri 16:00 to Mon 08:00 Europe/Berlin); staging
     :warning: nowhere: Argo CD has no such application (seen <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
     :warning: production: it doesn't follow the branch that I commit to; auto-sync is on, and the catalog has no `sync: auto`; I may not sync it in Argo CD (`sync`) (seen <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
     ");

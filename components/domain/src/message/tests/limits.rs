@@ -4,7 +4,7 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Closed, Frozen, Opening};
 use crate::command::{Scope, TargetWords, Version};
 use crate::deployment::{Approval, ApprovalsFact, Change};
 use crate::lock::{LockChange, TargetLock};
@@ -361,7 +361,8 @@ proptest! {
             live: Some(facts.clone()),
             under_way: Some(facts.clone()),
             lock: Some(lock.clone()),
-            frozen: Some(at(9)),
+            frozen: Some(Frozen { until: at(9), why: Some(text.clone()) }),
+            closed: Some(Closed { opens: Some(Opening { at: at(9), shown: text.clone() }) }),
         };
         let taken_away = crate::lock::LockAction::TakenAway { of: user("U8") };
         let locks = [lock.change(), LockChange { what: taken_away, ..lock.change() }];
