@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use domain::time::Timestamp;
 use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};
 use fakes::argocd::{Health, Script};
-use fakes::github::Checks;
+use fakes::github::{Check, Checks};
 use fakes::slack::{Bot, Kind, Message};
 use fakes::{Fault, Response};
 use sandbox::hold::Moment;
@@ -619,6 +619,62 @@ fn a_freeze_holds_everybody_but_an_owner_who_says_why() {
     });
 }
 
+#[test]
+fn each_check_that_the_catalog_names_has_to_pass_on_the_very_commit() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", "    checks: [build, 'test (linux)']\n");
+        let before = room.commits();
+        let head = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        let check = |check: Check| room.github.lock().check("acme/checkout", &head, check);
+        let at = |second: u64| now() - 60_000 + second * 1000;
+        let refused = async |words: &str| {
+            room.alice("checkout 42").await;
+            room.says(words).await
+        };
+        refused("but `build` isn't there and `test (linux)` isn't there").await?;
+        check(Check::ended("build", "FAILURE", at(1)));
+        check(Check::ended("test (linux)", "SKIPPED", at(1)));
+        let said = refused("but `build` failed and `test (linux)` was skipped").await?;
+        ensure!(said.contains(&format!("/acme/checkout/commit/{head}/checks")), "{said}");
+        // Each runs again. What waits has not passed, and a failure beside them does not matter.
+        check(Check::ended("lint", "FAILURE", at(1)));
+        check(Check::ended("build", "SUCCESS", at(2)));
+        check(Check::Run { name: "test (linux)".to_owned(), conclusion: None, started: None });
+        refused("but `test (linux)` is still running").await?;
+        asks(room, ALICE, "preview checkout 42", "checks: 1 of 2").await?;
+        // A status of the same name does not stand in for a run that has not passed.
+        check(Check::Status { context: "test (linux)".to_owned(), state: Checks::Success, created: at(9) });
+        room.bob("checkout 42").await;
+        let both = says(room, "asked by @bob").await?;
+        ensure!(read(room, &both).contains("but `test (linux)` is still running"), "{}", read(room, &both));
+        ensure!(room.commits() == before, "nothing is deployed");
+        // CI of the older kind, on the next commit.
+        room.builds("checkout", "feature/totals", "alice");
+        let next = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        for name in ["build", "test (linux)"] {
+            let status = Check::Status { context: name.to_owned(), state: Checks::Success, created: at(3) };
+            room.github.lock().check("acme/checkout", &next, status);
+        }
+        // With more checks than are read, one of them may be a newer run.
+        for n in 0..98 {
+            room.github.lock().check("acme/checkout", &next, Check::ended(&format!("job {n}"), "FAILURE", at(3)));
+        }
+        asks(room, ALICE, "preview checkout 42", "checks: 2 of 2").await?;
+        room.github.lock().check("acme/checkout", &next, Check::ended("one more", "SUCCESS", at(3)));
+        refused("but there are more than I can read").await?;
+        // The next commit has few checks, and one that failed beside them.
+        room.builds("checkout", "feature/totals", "alice");
+        let last = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        for (name, conclusion) in [("build", "SUCCESS"), ("test (linux)", "SUCCESS"), ("lint", "FAILURE")] {
+            room.github.lock().check("acme/checkout", &last, Check::ended(name, conclusion, at(4)));
+        }
+        room.alice("checkout 42").await;
+        room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
+        Ok(())
+    });
+}
+
 /// Both are checked by the clock of the machine, so the dates and days are those around today.
 #[test]
 fn a_freeze_by_dates_and_the_times_of_only_refuse_and_are_shown() {
@@ -644,7 +700,7 @@ fn a_freeze_by_dates_and_the_times_of_only_refuse_and_are_shown() {
         let status = asks(room, BOB, "status checkout", "frozen until").await?;
         ensure!(status.contains("∗Inventory∗"), "{status}");
         asks(room, ALICE, "preview checkout 42", "This can't be deployed now: checkout is frozen until").await?;
-        ensure!(asks(room, BOB, "apps", "frozen").await?.contains(&format!("{} to {} UTC", day(0), day(1))));
+        asks(room, BOB, "apps", &format!("frozen {} to {} UTC", day(0), day(1))).await?;
 
         // The freeze is over, and the day is not today, so the next time is in three days.
         let days = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];

@@ -89,6 +89,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         app_repo: &site.app.repo,
         reference: &reference,
         built_from: if is_new { &site.app.paths } else { &[] },
+        named_checks: site.environment.gates.want_named_checks(),
         reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
@@ -460,7 +461,7 @@ pub(super) mod tests {
             complete: true,
             changed: Vec::new(),
             source,
-            checked: None,
+            checked: domain::github::CommitChecks::default(),
         }
     }
 

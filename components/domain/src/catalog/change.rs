@@ -380,7 +380,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
         ("allow", allowed(&gates.allow)),
         ("approvals", approvals.unwrap_or_default()),
         ("reviews", gates.reviews.as_ref().map(|reviews| reviews.count.to_string()).unwrap_or_default()),
-        ("checks", if_not(gates.checks == Checks::Ignore, "required")),
+        ("checks", checks(&gates.checks)),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
         ("immutable", if_not(!gates.immutable.0, "true")),
@@ -397,6 +397,14 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
     ]
+}
+
+fn checks(checks: &Checks) -> String {
+    match checks {
+        Checks::Ignore => String::new(),
+        Checks::Required => "required".to_owned(),
+        Checks::Named(names) => list(names),
+    }
 }
 
 fn freeze(freeze: &Freeze) -> String {

@@ -25,14 +25,14 @@ pub use checks::Checks;
 pub use foreign::ForeignChanges;
 pub use freeze::{Freeze, Frozen, InvalidWindow, Until};
 pub use immutable::Immutable;
-pub use only::{Closed, Only, Opening};
+pub use only::{Closed, Only};
 pub use reviews::Reviews;
 
 use super::CatalogError;
 use super::fields::{Entry, Fields};
 use super::people::People;
 use crate::deployment::{Granted, Origin, TargetPlan};
-use crate::github::{ChecksState, ReviewsState};
+use crate::github::{CommitChecks, ReviewsState};
 use crate::image::Digest;
 use crate::names::{SlackChannel, SlackGroup, SlackUser, Target};
 use crate::refusal::Refusal;
@@ -157,7 +157,7 @@ pub struct Asked<'a> {
 }
 
 /// What would be deployed, with everything that is known of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Case<'a> {
     pub asked: Asked<'a>,
     pub plan: &'a TargetPlan,
@@ -165,8 +165,10 @@ pub struct Case<'a> {
     pub deployed: Option<&'a Digest>,
     /// A version that was deployed before, see [`crate::command::What::stands_still`].
     pub stands_still: bool,
-    /// The checks of the source's commit; `None`: it has none, or our token may not see them.
-    pub checks: Option<ChecksState>,
+    /// The checks of the source's commit.
+    pub checks: &'a CommitChecks,
+    /// The page that shows them.
+    pub checks_url: Option<String>,
     /// The reviews of the source's pull request; none where it is a branch.
     pub reviews: &'a ReviewsState,
     /// What the asker knows, and who approved.

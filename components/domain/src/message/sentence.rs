@@ -3,14 +3,13 @@
 
 use super::edit::{edit_problem, edit_remedy};
 use super::text::{LONG, SHORT, clip, code, code_escape, codes, counted, escape, link, moment, said, some, words};
-use crate::catalog::Opening;
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
-use crate::github::ChecksState;
+use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
-use crate::refusal::{CatalogError, MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
+use crate::refusal::{CatalogError, MovedTag, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
 
@@ -46,6 +45,29 @@ pub fn declined(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Syntax { .. } | Refusal::OtherWorkspace => self::refusal(refusal),
         _ => format!("{} {}", capital(&problem(refusal)), remedy(refusal)),
+    }
+}
+
+fn check_state(check: &Unpassed) -> String {
+    let is = match check.state {
+        Some(RunState::Passed) => "has passed",
+        Some(RunState::Running) => "is still running",
+        Some(RunState::Skipped) => "was skipped",
+        Some(RunState::Failed) => "failed",
+        None => "isn't there",
+    };
+    format!("{} {is}", code(&check.name))
+}
+
+/// What the commit cannot pass with comes first.
+fn named_checks_todo(unpassed: &[Unpassed]) -> &'static str {
+    let is_any = |state: Option<RunState>| unpassed.iter().any(|check| check.state == state);
+    if is_any(Some(RunState::Failed)) || is_any(Some(RunState::Skipped)) {
+        "Run them again, or fix them and deploy the new commit."
+    } else if is_any(None) {
+        "Wait until CI has begun it. If it doesn't come, check its name in `deploy-bot.yaml`, and that my GitHub token may read checks."
+    } else {
+        "Wait, then try again."
     }
 }
 
@@ -208,6 +230,16 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 Some(_) => "they failed",
             };
             format!("{target} needs the checks of commit {} to pass, but {state}.", code(head.short()))
+        }
+        Refusal::NamedChecks { target, head, url, unpassed, more } => {
+            let of = link(url.as_deref().unwrap_or_default(), "checks");
+            let mut states: Vec<String> = unpassed.iter().map(check_state).collect();
+            states.extend(more.then(|| "there are more than I can read".to_owned()));
+            format!(
+                "{target} needs certain {of} of commit {} to pass, but {}.",
+                code(head.short()),
+                some(&states, "and")
+            )
         }
         Refusal::NotReviewed { target, number, url, head, count, given, outdated, against } => {
             let needs = counted(u32::from(*count), "approving review");
@@ -433,6 +465,10 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         }
         Refusal::ChecksNotPassed { state: Some(ChecksState::Running), .. } => "Wait for them, then try again.",
         Refusal::ChecksNotPassed { .. } => "Fix them, then deploy the new commit.",
+        Refusal::NamedChecks { more: true, .. } => {
+            "I read at most 100 checks of a commit, and only those that my GitHub token may see. `checks: required` needs no more than what they come to."
+        }
+        Refusal::NamedChecks { unpassed, .. } => named_checks_todo(unpassed),
         Refusal::NotReviewed { .. } => {
             "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
         }

@@ -117,6 +117,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::ForeignFiles { .. } => "foreign files",
         Refusal::UncountedChanges { .. } => "uncounted changes",
         Refusal::NeedsApproval { .. } => "needs approval",
+        Refusal::NamedChecks { .. } => "named checks",
         Refusal::Frozen { .. } => "frozen",
         Refusal::Closed { .. } => "closed",
         Refusal::NotOwner { .. } => "not an owner",
@@ -142,7 +143,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 54, "one of each");
+    assert_eq!(names.len(), 55, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -229,6 +230,8 @@ fn every_refusal_says_why_and_what_to_do() {
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace nothing, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: ∗Holidays∗ &lt;!here&gt;. Try again then.
+    named checks: not deployed: checkout@production needs certain <https://github.com/acme/checkout/commit/aaaaaaa/checks|checks> of commit `aaaaaaa` to pass, but `build` failed, `test ('linux', *arm*)` is still running, `lint` was skipped and `scan` isn't there. Run them again, or fix them and deploy the new commit.
+    named checks: not deployed: checkout@production needs certain checks of commit `aaaaaaa` to pass, but there are more than I can read. I read at most 100 checks of a commit, and only those that my GitHub token may see. `checks: required` needs no more than what they come to.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. The next time begins Thu 02:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>). Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
     closed: not deployed: checkout@production is deployed at certain times only, and not now. Try again then.
     not an owner: not deployed: only an owner may lock everything. Ask one of the `owners` in `deploy-bot.yaml`.

@@ -289,6 +289,27 @@ pub fn every_refusal() -> Vec<Refusal> {
             why: Some("*Holidays* <!here>.".to_owned()),
             overridable: false,
         },
+        Refusal::NamedChecks {
+            target: Box::new(target()),
+            head: sha('a'),
+            url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".to_owned()),
+            unpassed: [
+                ("build", Some(RunState::Failed)),
+                ("test (`linux`, *arm*)", Some(RunState::Running)),
+                ("lint", Some(RunState::Skipped)),
+                ("scan", None),
+            ]
+            .map(|(name, state)| Unpassed { name: name.to_owned(), state })
+            .to_vec(),
+            more: false,
+        },
+        Refusal::NamedChecks {
+            target: Box::new(target()),
+            head: sha('a'),
+            url: None,
+            unpassed: Vec::new(),
+            more: true,
+        },
         Refusal::Closed {
             target: Box::new(target()),
             opens: Some(Opening { at: at(3600), shown: "Thu 02:00 Europe/Berlin".to_owned() }),

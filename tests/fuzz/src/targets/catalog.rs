@@ -51,7 +51,11 @@ fn written_out(environment: &Environment) -> Value {
         "watch": watch,
         "argocd": argocd,
         "owners": people(owners),
-        "checks": match checks { Checks::Ignore => "ignore", Checks::Required => "required" },
+        "checks": match checks {
+            Checks::Ignore => json!("ignore"),
+            Checks::Required => json!("required"),
+            Checks::Named(names) => json!(names),
+        },
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
         "immutable": immutable.0.to_string(),
         "deadline": format!("{}s", deadline.as_secs()),

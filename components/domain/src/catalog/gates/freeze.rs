@@ -18,7 +18,6 @@ use crate::deployment::Granted;
 use crate::refusal::Refusal;
 use crate::text::{nearest, quoted};
 use crate::time::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::fmt;
 use std::time::Duration;
@@ -26,7 +25,7 @@ use std::time::Duration;
 /// The most windows of one `freeze`, or of one `only`.
 const MOST_WINDOWS: usize = 20;
 /// The longest freeze by dates, in days. A longer one is a slip of the pen; what is closed for good has no `allow`.
-const MOST_DAYS: i32 = 366;
+const MOST_DAYS: u64 = 366;
 /// The longest `why`, in characters.
 const LONGEST_WHY: usize = 200;
 
@@ -157,8 +156,12 @@ enum Span {
         until: WallTime,
     },
     /// Once, from the first moment of the first day to the last moment of the last one.
-    Days { from: Date, to: Date },
+    Days { from: Day, to: Day },
 }
+
+/// A day of the calendar, by how many days it is after 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Day(u64);
 
 /// What ends a freeze, as it is written.
 #[derive(Clone, Copy, Debug)]
@@ -263,7 +266,7 @@ impl Freeze {
     }
 
     fn times(from: &str, until: &str) -> Result<Span, InvalidWindow> {
-        if day_of_calendar(from).is_some() {
+        if Day::parse(from).is_some() {
             let problem = format!("{} is a day, so write `to`, the last day that is frozen, instead", quoted(from));
             return Err(InvalidWindow { key: "until", problem });
         }
@@ -285,12 +288,12 @@ impl Freeze {
     fn days(from: &str, to: &str) -> Result<Span, InvalidWindow> {
         let day = |key: &'static str, text: &str| {
             let problem = || format!("{} is not a day such as `2026-12-20`", quoted(text));
-            day_of_calendar(text).ok_or_else(|| InvalidWindow { key, problem: problem() })
+            Day::parse(text).ok_or_else(|| InvalidWindow { key, problem: problem() })
         };
         let (from, to) = (day("from", from)?, day("to", to)?);
         let problem = if to < from {
             Some(format!("`{to}` is before `from`"))
-        } else if days_since_epoch(to).saturating_sub(days_since_epoch(from)) >= i64::from(MOST_DAYS) {
+        } else if to.0.saturating_sub(from.0) >= MOST_DAYS {
             Some(format!("`{to}` is more than {MOST_DAYS} days after `from`"))
         } else {
             None
@@ -319,8 +322,7 @@ impl Freeze {
                 (gone < length).then(|| length.saturating_sub(gone))
             }
             Span::Days { from, to } => {
-                let (begins, ends) = (days_since_epoch(from), days_since_epoch(to).saturating_add(1));
-                let (begins, ends) = (begins.saturating_mul(DAY), ends.saturating_mul(DAY));
+                let (begins, ends) = (from.begins(), to.begins().saturating_add(DAY));
                 (begins <= wall && wall < ends).then(|| ends.saturating_sub(wall))
             }
         }
@@ -365,16 +367,25 @@ pub(super) fn lasts(
     (at > begun).then(|| u64::try_from(at.min(furthest)).ok().map(Timestamp)).flatten()
 }
 
-/// `2026-12-20`.
-fn day_of_calendar(text: &str) -> Option<Date> {
-    let is_like = text.len() == 10
-        && text.bytes().enumerate().all(|(n, b)| if n == 4 || n == 7 { b == b'-' } else { b.is_ascii_digit() });
-    if is_like { text.parse().ok() } else { None }
+impl Day {
+    /// `2026-12-20`.
+    fn parse(text: &str) -> Option<Self> {
+        let day = Self(Timestamp::from_rfc3339(&format!("{text}T00:00:00Z"))?.seconds() / (24 * 60 * 60));
+        // There is no 30th of February, and no other way to write a day.
+        (day.to_string() == text).then_some(day)
+    }
+
+    /// In milliseconds since the epoch, by the clock on the wall.
+    fn begins(self) -> i64 {
+        i64::try_from(self.0).unwrap_or(i64::MAX).saturating_mul(DAY)
+    }
 }
 
-fn days_since_epoch(day: Date) -> i64 {
-    let epoch = Date::constant(1970, 1, 1);
-    day.since(epoch).map_or(0, |span| i64::from(span.get_days()))
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = Timestamp::from_seconds(self.0.saturating_mul(24 * 60 * 60)).to_rfc3339();
+        f.write_str(text.split('T').next().unwrap_or_default())
+    }
 }
 
 impl fmt::Display for Freeze {

@@ -11,11 +11,10 @@ use super::{Asked, Case, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Value, item_text, list_of, text_of};
 use crate::deployment::Granted;
-use crate::refusal::Refusal;
+use crate::refusal::{Opening, Refusal};
 use crate::text::quoted;
 use crate::time::Timestamp;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
@@ -65,14 +64,6 @@ fn read_days<'a>(entry: &'a Entry) -> Result<Vec<&'a str>, CatalogError> {
 pub struct Closed {
     /// When the next one opens; `None`: in no time that can be told.
     pub opens: Option<Opening>,
-}
-
-/// When a window opens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opening {
-    pub at: Timestamp,
-    /// What the clock in the window's time zone shows then: `Mon 09:00 Europe/Berlin`.
-    pub shown: String,
 }
 
 impl Gates {

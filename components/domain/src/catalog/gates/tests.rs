@@ -18,7 +18,7 @@ pub(super) struct Example {
     pub(super) plan: TargetPlan,
     pub(super) deployed: Option<Digest>,
     pub(super) stands_still: bool,
-    pub(super) checks: Option<ChecksState>,
+    pub(super) checks: CommitChecks,
     pub(super) reviews: ReviewsState,
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
@@ -41,7 +41,7 @@ impl Example {
             },
             deployed: None,
             stands_still: false,
-            checks: None,
+            checks: CommitChecks::default(),
             reviews: ReviewsState::default(),
             origin: Origin::Typed,
             groups: Vec::new(),
@@ -60,7 +60,8 @@ impl Example {
             plan: &self.plan,
             deployed: self.deployed.as_ref(),
             stands_still: self.stands_still,
-            checks: self.checks,
+            checks: &self.checks,
+            checks_url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".to_owned()),
             reviews: &self.reviews,
             origin: &self.origin,
             requested: at(0),
@@ -143,6 +144,7 @@ apps:
         argocd: { application: canary }
         owners: {}
         reviews: 10
+        checks: [build, 'test (linux)']
         approvals: { users: [U5, U6], count: 2, expires: 30m }
         freeze: [{ from: '2026-12-20', to: 2027-01-02, zone: UTC }]
         only:
@@ -192,7 +194,7 @@ fn an_environment_has_its_own_owners_and_gates_or_those_of_the_app() {
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
     cart@default: owners U1 S1; branches ["trunk"]; Ignore, None, Warn; None; []; []
-    checkout@canary: owners ; branches ["main", "release/*"]; Required, Some(10), Refuse; Some("2 of U5 U6 within 1800s"); ["2026-12-20 to 2027-01-02 UTC"]; ["Mon,Wed-Fri 22:00 to 06:00 UTC", "Sat 00:00 to 24:00 UTC", "Mon-Sun 12:00 to 13:00 UTC"]
+    checkout@canary: owners ; branches ["main", "release/*"]; Named(["build", "test (linux)"]), Some(10), Refuse; Some("2 of U5 U6 within 1800s"); ["2026-12-20 to 2027-01-02 UTC"]; ["Mon,Wed-Fri 22:00 to 06:00 UTC", "Sat 00:00 to 24:00 UTC", "Mon-Sun 12:00 to 13:00 UTC"]
     checkout@production: owners S2; branches ["main", "release/*"]; Required, Some(2), Refuse; Some("2 of U3 S3 within 3600s"); ["Fri 16:00 to Mon 08:00 Europe/Berlin", "22:00 to 06:00 America/New_York", "2026-12-20 to 2027-01-02 Europe/Berlin"]; ["Mon-Thu 09:00 to 16:00 Europe/Berlin"]
     checkout@staging: owners U4; branches ["**"]; Ignore, None, Warn; None; []; []
     mail@default: owners U1 S1; branches []; Ignore, None, Warn; None; []; []
@@ -225,6 +227,11 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
         app("x", "    checks: require"),
         app("x", "    checks: true"),
         app("x", "    checks:"),
+        app("x", "    checks: []"),
+        app("x", "    checks: [build, '']"),
+        app("x", "    checks: [build, test, build]"),
+        app("x", "    checks: [{ name: build }]"),
+        app("x", &format!("    checks: [{}]", (0..21).map(|n| format!("c{n}, ")).collect::<String>())),
         app("x", "    reviews: 0"),
         app("x", "    reviews: 11"),
         app("x", "    reviews: required"),
@@ -286,6 +293,11 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: `checks` is `ignore` or `required`, not `require`
     line 5: `checks` is `ignore` or `required`, not `true`
     line 5: `checks` must be text, not empty
+    line 5: `checks` is empty: write `ignore`, or `required` for all of them
+    line 5: an entry of `checks` is no name of 1 to 100 characters
+    line 5: `checks` names `build` twice
+    line 5: an entry of `checks` must be text, not a map; text that starts with `{` needs quotes
+    line 5: `checks` names more than 20 checks
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10

@@ -3,13 +3,14 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::{Catalog, Closed, Frozen, Opening};
+use crate::catalog::{Catalog, Closed, Frozen};
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
 use crate::deployment::samples::application;
 use crate::image::Digest;
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, FilePath, KubeName};
+use crate::refusal::Opening;
 use crate::seen::{Found, Seen, Shown};
 
 fn lock(reason: &str) -> TargetLock {

@@ -4,11 +4,12 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::{Catalog, Closed, Frozen, Opening};
+use crate::catalog::{Catalog, Closed, Frozen};
 use crate::command::{Scope, TargetWords, Version};
 use crate::deployment::{Approval, ApprovalsFact, Change};
 use crate::lock::{LockChange, TargetLock};
 use crate::names::CommitSha;
+use crate::refusal::Opening;
 use proptest::prelude::*;
 
 /// What people and other systems could write to be noticed, or to break the message.

@@ -376,8 +376,8 @@ fn window() -> impl Strategy<Value = (String, String, String)> {
         let (from, until) = (text(from), text(until));
         (from != until).then_some((from, until))
     });
-    let days = (0i64..365 * 3, 0i64..20).prop_map(|(begins, length)| {
-        let day = |days: i64| Date::constant(2026, 1, 1).checked_add(jiff::Span::new().days(days)).unwrap().to_string();
+    let days = (0u64..365 * 3, 0u64..20).prop_map(|(begins, length)| {
+        let day = |days: u64| Day(20_454 + days).to_string();
         (day(begins), day(begins + length))
     });
     let zone = prop::sample::select(ZONES.to_vec());
@@ -389,7 +389,10 @@ fn on_the_wall(freeze: &Freeze, now: Timestamp) -> bool {
     let moment = jiff::Timestamp::from_millisecond(now.0 as i64).unwrap();
     let wall = freeze.zone.to_datetime(moment);
     let (from, until) = match freeze.span {
-        Span::Days { from, to } => return from <= wall.date() && wall.date() <= to,
+        Span::Days { from, to } => {
+            let day = wall.date().to_string();
+            return from.to_string() <= day && day <= to.to_string();
+        }
         Span::Times { from, until } => (from, until),
     };
     let weekly = from.day.is_some();
@@ -411,7 +414,7 @@ proptest! {
     ) {
         let freeze: Vec<_> = windows.iter().map(|(from, until, zone)| parse(from, until, zone).unwrap()).collect();
         let dated = freeze.iter().find_map(|freeze| match freeze.span {
-            Span::Days { from, .. } => Some((days_since_epoch(from) * DAY) as u64),
+            Span::Days { from, .. } => Some(from.begins() as u64),
             Span::Times { .. } => None,
         });
         let now = dated.filter(|_| now % 2 == 0).map_or(now, |day| day + now % (DAY as u64 * 2) - DAY as u64);
