@@ -635,8 +635,9 @@ fn each_check_that_the_catalog_names_has_to_pass_on_the_very_commit() {
         refused("but `build` isn't there and `test (linux)` isn't there").await?;
         check(Check::ended("build", "FAILURE", at(1)));
         check(Check::ended("test (linux)", "SKIPPED", at(1)));
-        let said = refused("but `build` failed and `test (linux)` was skipped").await?;
-        ensure!(said.contains(&format!("/acme/checkout/commit/{head}/checks")), "{said}");
+        refused("but `build` failed and `test (linux)` was skipped").await?;
+        let said = json!(says(room, "`build` failed").await?.now().blocks).to_string();
+        ensure!(said.contains(&format!("/acme/checkout/commit/{head}/checks|checks>")), "{said}");
         // Each runs again. What waits has not passed, and a failure beside them does not matter.
         check(Check::ended("lint", "FAILURE", at(1)));
         check(Check::ended("build", "SUCCESS", at(2)));
@@ -671,6 +672,62 @@ fn each_check_that_the_catalog_names_has_to_pass_on_the_very_commit() {
         }
         room.alice("checkout 42").await;
         room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn the_command_is_what_the_installation_calls_it_in_every_message() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().command = "/ship-eu".to_owned();
+        let help = asks(room, ALICE, "help", "/ship-eu status").await?;
+        ensure!(!help.contains("/deploy"), "{help}");
+        let odd = asks(room, ALICE, "statsu", "/ship-eu").await?;
+        ensure!(!odd.contains("/deploy"), "{odd}");
+        // What people wrote stays as it is.
+        asks(room, BOB, "lock checkout use `/deploy help` of the other bot", "/ship-eu unlock checkout").await?;
+        room.alice("checkout 42").await;
+        let locked = says(room, "They or an owner can unlock it").await?;
+        let shown = read(room, &locked);
+        ensure!(shown.contains("use '/deploy help' of the other bot"), "{shown}");
+        ensure!(shown.contains("`/ship-eu unlock checkout`") && shown.matches("/deploy").count() == 1, "{shown}");
+        // A button is pressed without a command: the deployment's own counts.
+        room.press(BOB, &locked, "retry").await;
+        let again = says(room, "asked by @bob").await?;
+        ensure!(read(room, &again).contains("`/ship-eu unlock checkout`"), "{}", read(room, &again));
+        asks(room, BOB, "unlock checkout", "unlocked").await?;
+        deploys(room, "checkout main").await?;
+        deploys(room, "checkout 42").await?;
+        room.command(BOB, DEPLOYS, "rollback checkout").await;
+        let back = room.says("is locked now, so the bad version can't come back").await?;
+        ensure!(back.contains("`/ship-eu unlock checkout`"), "{back}");
+        // Slack's own word is checked, too.
+        room.slack.lock().command = "/<!channel>".to_owned();
+        asks(room, ALICE, "help", "/deploy status").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn sentences_name_whom_the_catalog_says_people_turn_to() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let more = "    allow: { users: [U0BOB] }\n    contact: 'the *cart* team <!channel>'\n";
+        let text = |room: &Room| String::from_utf8(room.file("deploy-bot.yaml"));
+        catalog(room, "contact: '#platform'\n", "");
+        let both =
+            text(room)?.replacen("    allow: anyone\n", more, 1).replace("allow: anyone", "allow: { users: [U0BOB] }");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &both)], "Bob only");
+        room.alice("checkout 42").await;
+        let refused = room.says("you aren't allowed to deploy checkout").await?;
+        ensure!(refused.contains("Ask the ∗cart∗ team <!channel> to add you in `deploy-bot.yaml`."), "{refused}");
+        ensure!(room.slack.lock().mentions(MALLORY).is_empty(), "nobody is called");
+        asks(room, ALICE, "lock checkout a test", "Ask the ∗cart∗ team").await?;
+        // The catalog's own contact, where the app has none.
+        room.alice("payments 99").await;
+        let refused = room.says("you aren't allowed to deploy payments").await?;
+        ensure!(refused.contains("Ask #platform to add you in `deploy-bot.yaml`."), "{refused}");
         Ok(())
     });
 }

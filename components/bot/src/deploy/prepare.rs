@@ -293,6 +293,7 @@ async fn wanted<W: World>(
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,
         taken: None,
+        contact: environment.contact.clone(),
     };
     Ok((plan, deployed))
 }

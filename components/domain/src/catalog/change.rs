@@ -9,7 +9,7 @@
 use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, OutOfService, People};
 use crate::application::SyncBy;
 use crate::image::VerifyRunning;
-use crate::names::{ArgoApplication, BlobSha, CommitSha};
+use crate::names::{ArgoApplication, BlobSha, CommitSha, Contact};
 use crate::selection::Applications;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -209,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 30] = [
     "allow",
     "owners",
     "readers",
@@ -236,6 +236,7 @@ const KEYS: [&str; 29] = [
     "watch",
     "deadline",
     "degraded_grace",
+    "contact",
     FILE,
     OUT,
     "app",
@@ -324,6 +325,7 @@ fn values(catalog: &Catalog) -> Values {
     if catalog.readers != Allow::Anyone {
         add(None, "readers", allowed(&catalog.readers));
     }
+    add(None, "contact", contact(catalog.contact.as_ref()));
     add(None, "include", sorted(&catalog.include));
     for OutOfService { app, path, error } in &catalog.out_of_service {
         let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
@@ -352,6 +354,9 @@ fn values(catalog: &Catalog) -> Values {
             for (key, value) in of_environment(environment) {
                 add(Some(&target), key, value);
             }
+            if environment.contact != catalog.contact {
+                add(Some(&target), "contact", contact(environment.contact.as_ref()));
+            }
             if environment.owners != catalog.owners {
                 let owners = people(&environment.owners);
                 add(Some(&target), "owners", if owners.is_empty() { "nobody".to_owned() } else { owners });
@@ -361,10 +366,20 @@ fn values(catalog: &Catalog) -> Values {
     values
 }
 
-/// All but the owners. An empty text: as by default.
+/// All but the owners and the contact. An empty text: as by default.
 fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
-    let Environment { files, tag_at, digest_at, applications, owners: _, gates, deadline, degraded_grace, .. } =
-        environment;
+    let Environment {
+        files,
+        tag_at,
+        digest_at,
+        applications,
+        owners: _,
+        contact: _,
+        gates,
+        deadline,
+        degraded_grace,
+        ..
+    } = environment;
     let Environment { mirrors, verify_running, sync, watch, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
@@ -397,6 +412,10 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
     ]
+}
+
+fn contact(contact: Option<&Contact>) -> String {
+    contact.map(ToString::to_string).unwrap_or_default()
 }
 
 fn checks(checks: &Checks) -> String {

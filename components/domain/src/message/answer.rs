@@ -5,7 +5,7 @@ use super::blocks::{Message, SECTION, SUMMARY, section};
 use super::button::{self, Button};
 use super::deployment::{approved_by, wants_override};
 use super::sentence;
-use super::text::{SHORT, code, cut, escape, length, link, moment, said, words};
+use super::text::{SHORT, code, cut, escape, length, link, moment, said, typed, words};
 use crate::catalog::{Catalog, Closed, Frozen, OutOfService};
 use crate::command::{DeployWords, Scope, Verb, What};
 use crate::deployment::{End, Facts, GitOpsBranch, State};
@@ -72,7 +72,7 @@ pub fn refused_too_often() -> String {
 
 /// How commands are typed: all of them in a line each, or one with examples.
 pub fn help(about: Option<Verb>) -> String {
-    let line = |typed: &str, meaning: &str| format!("\n• {}: {}", code(typed), escape(meaning));
+    let line = |rest: &str, meaning: &str| format!("\n• {}: {meaning}", typed(rest));
     match about {
         None => {
             let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
@@ -82,7 +82,7 @@ pub fn help(about: Option<Verb>) -> String {
         }
         Some(verb) => {
             let lines: String = verb.examples().iter().map(|(typed, meaning)| line(typed, meaning)).collect();
-            format!("{}: {}{lines}", code(verb.usage()), escape(verb.meaning()))
+            format!("{}: {}{lines}", typed(verb.usage()), verb.meaning())
         }
     }
 }
@@ -310,7 +310,7 @@ pub fn locked(scope: &Scope, what: &str, lock: &TargetLock, shortened: bool) -> 
         ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.{}",
         lock.by,
         said(&lock.reason),
-        code(format!("/deploy unlock {scope}")),
+        typed(&format!("unlock {scope}")),
         if shortened { UNOWNED } else { "" }
     );
     page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])

@@ -54,7 +54,7 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
         _ => return None,
     };
     let asker = &facts.request.as_ref()?.user;
-    Some(called(&format!("<@{asker}> {} {ended}: see above.", title(facts))))
+    Some(called(facts, &format!("<@{asker}> {} {ended}: see above.", title(facts))))
 }
 
 /// Calls those who have to agree to a deploy, in the same way.
@@ -66,11 +66,11 @@ pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let all: Vec<String> = groups.chain(users).take(10).collect();
     let title = title(facts);
     let text = format!("{} please approve {title} for <@{}>: see above.", all.join(" "), request.user);
-    Some(called(text.trim_start()))
+    Some(called(facts, text.trim_start()))
 }
 
-fn called(text: &str) -> Message {
-    Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }
+fn called(facts: &Facts, text: &str) -> Message {
+    Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }.worded(&facts.into())
 }
 
 /// What stays the same is above what comes later, so that nothing jumps while people read.
@@ -90,7 +90,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     blocks.extend(button::row(buttons));
     // Notifications have one line.
     let summary = format!("{title} – {status}").replace('\n', " ");
-    Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }
+    Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }.worded(&facts.into())
 }
 
 /// Everybody in the channel sees that somebody overrode a gate.

@@ -2,7 +2,7 @@
 //! doubt it, and what to do next.
 
 use super::edit::{edit_problem, edit_remedy};
-use super::text::{LONG, SHORT, clip, code, code_escape, codes, counted, escape, link, moment, said, some, words};
+use super::text::{LONG, SHORT, clip, code, codes, counted, escape, link, moment, said, some, typed, words};
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
@@ -352,12 +352,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
 pub(super) fn remedy(refusal: &Refusal) -> String {
     let text = match refusal {
         Refusal::Syntax { verb, right, .. } => {
-            let typed = |text: &str| format!("`/deploy {}`", code_escape(text, LONG));
             let help = verb.map_or("`/deploy help`".to_owned(), |verb| format!("`/deploy help {}`", verb.name()));
             return match right {
                 Some(Right::DidYouMean(text)) => format!("Did you mean {}? If not, see {help}.", typed(text)),
                 Some(Right::Like(text)) => format!("Type it like {}, or see {help}.", typed(text)),
-                None => format!("Type it like {}, or see {help}.", code(verb.unwrap_or(Verb::Deploy).example())),
+                None => format!("Type it like {}, or see {help}.", typed(verb.unwrap_or(Verb::Deploy).example())),
             };
         }
         Refusal::UnknownApp { did_you_mean: nearest, known, .. } => {
@@ -371,18 +370,18 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return did_you_mean(nearest.as_deref(), "It has", known);
         }
         Refusal::NotAllowed { why: NotAllowed::Nobody, .. } => {
-            "Ask whoever looks after `deploy-bot.yaml` to add your team there."
+            "Ask whoever looks after the catalog to add your team in `deploy-bot.yaml`."
         }
         Refusal::NotAllowed { why: NotAllowed::WrongChannel, .. } => {
             "Use one of the channels that `deploy-bot.yaml` lists for it."
         }
         Refusal::NotAllowed { why: NotAllowed::NotListed, .. } => {
-            "Ask whoever looks after `deploy-bot.yaml` to add you there."
+            "Ask whoever looks after the catalog to add you in `deploy-bot.yaml`."
         }
         Refusal::NotAllowed { why: NotAllowed::Guest, .. } => {
-            "Ask whoever looks after `deploy-bot.yaml` to add you there, by your user id."
+            "Ask whoever looks after the catalog to add you in `deploy-bot.yaml`, by your user id."
         }
-        Refusal::NotReader => "Ask whoever looks after `deploy-bot.yaml` to add you to its `readers`.",
+        Refusal::NotReader => "Ask whoever looks after the catalog to add you to `readers` in `deploy-bot.yaml`.",
         Refusal::OtherWorkspace => "Ask your Slack admins which bot deploys here.",
         Refusal::BrokenCatalog { .. } | Refusal::BrokenApp { .. } => "Fix it in Git, then try again.",
         Refusal::NoCatalog { .. } => "Add it there, then try again.",
@@ -506,7 +505,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         }
         Refusal::Frozen { .. } | Refusal::Closed { .. } => "Try again then.",
         Refusal::NotOwner { owned: true, .. } => "Ask one of the `owners` in `deploy-bot.yaml`.",
-        Refusal::NotOwner { .. } => "There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.",
+        Refusal::NotOwner { .. } => {
+            "There are none yet: ask whoever looks after the catalog to add `owners` in `deploy-bot.yaml`."
+        }
         Refusal::ButtonTaken { .. } => "Follow that deploy.",
         Refusal::HeadMoved { .. } => "Type the command again for the new commit.",
         Refusal::VersionMoved { target, .. } => return format!("To roll *that* back: `/deploy rollback {target}`."),

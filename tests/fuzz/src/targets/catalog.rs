@@ -27,6 +27,7 @@ fn written_out(environment: &Environment) -> Value {
         watch,
         applications,
         owners,
+        contact,
         gates,
         deadline,
         degraded_grace,
@@ -68,6 +69,9 @@ fn written_out(environment: &Environment) -> Value {
         all["argocd"]["namespace"] = json!(namespace);
     }
     all["allow"] = allowed(allow);
+    if let Some(contact) = contact {
+        all["contact"] = json!(contact);
+    }
     if !branches.is_empty() {
         all["branches"] = branches.iter().map(ToString::to_string).collect();
     }
@@ -201,6 +205,9 @@ pub fn catalog(data: &[u8]) {
     }
 
     let mut again = json!({ "owners": people(&catalog.owners), "readers": allowed(&catalog.readers) });
+    if let Some(contact) = &catalog.contact {
+        again["contact"] = json!(contact);
+    }
     let (mut projects, mut places) = (BTreeMap::new(), BTreeSet::new());
     for (name, app) in &catalog.apps {
         assert_eq!(name, &app.name);

@@ -318,7 +318,7 @@ fn a_question_is_declined_in_words_that_stand_alone() {
     ]), @"
     app: There is no app `chekout`. Did you mean `checkout`?
     owner: Only an owner may take away the lock of <@U1>. Ask one of the `owners` in `deploy-bot.yaml`.
-    allowed: You aren't allowed to deploy checkout@production. Ask whoever looks after `deploy-bot.yaml` to add you there.
+    allowed: You aren't allowed to deploy checkout@production. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
     workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
     tag: Somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     ");
@@ -337,7 +337,14 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
         changes,
         gates: &["checks passed".to_owned()],
         problem,
-        offer: Offer { of: id('1'), by: request().user, words: request().words, head, digest: None },
+        offer: Offer {
+            of: id('1'),
+            by: request().user,
+            words: request().words,
+            head,
+            digest: None,
+            command: Default::default(),
+        },
     }))
 }
 
@@ -456,7 +463,14 @@ fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
         changes: None,
         gates: &["no checks".to_owned()],
         problem: None,
-        offer: Offer { of: id('1'), by: request().user, words: request().words, head: None, digest: None },
+        offer: Offer {
+            of: id('1'),
+            by: request().user,
+            words: request().words,
+            head: None,
+            digest: None,
+            command: Default::default(),
+        },
     });
     let shown = show(&message);
     assert!(shown.contains("```\n(this version is already there)```") && shown.contains("no checks"), "{shown}");

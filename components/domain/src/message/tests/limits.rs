@@ -192,7 +192,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plan: None });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
             let about = format!("{end:?}").chars().take(60).collect::<String>();
-            let facts = Facts { end: Some(EndFact { at: at(5), end }), ..asked_only.clone() };
+            let facts = Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..asked_only.clone() };
             check_message(&before_commit(&id('1'), &facts, None), &about);
         }
         assert!(accepted(&facts.request.as_ref().unwrap().words).matches('<').count() == 0);
@@ -336,7 +336,7 @@ proptest! {
         let given = vec![Approval { user: user("U7"), at: at(1) }; 100];
         let facts = Facts {
             committed: None,
-            end: Some(EndFact { at: at(5), end }),
+            end: Some(EndFact { at: at(5), end, contact: None }),
             approvals: Some(ApprovalsFact { given, rejected: None }),
             ..facts
         };
@@ -377,7 +377,7 @@ proptest! {
         facts.commit.as_mut().unwrap().target_mut().riders = Riders::Since { commits: vec![rider; count], more: true };
         let mut words = request().words;
         words.override_reason = Some(text.clone());
-        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None };
+        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None, command: Default::default() };
         let line = |text: &str| format!("{text}\n").repeat(40);
         for problem in [None, Some(&refusal)] {
             let shown = preview(&Preview {
@@ -451,6 +451,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         words,
         head: head.map(|head| CommitSha::parse(&head).unwrap()),
         digest: None,
+        command: Default::default(),
     });
     let wrote = proptest::collection::vec("[0-9a-f]{40}".prop_map(|text| CommitSha::parse(&text).unwrap()), 0..5);
     let pushed = (name(), proptest::option::of(name()), wrote).prop_map(|(app, environment, wrote)| {
@@ -477,7 +478,14 @@ fn a_button_that_would_carry_too_much_is_not_shown() {
     let mut words = request().words;
     words.what = What::Branch(branch(&"x".repeat(240)));
     words.override_reason = Some("\u{1}".repeat(1000));
-    let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None };
+    let offer = Offer {
+        of: id('1'),
+        by: request().user,
+        words,
+        head: Some(sha('a')),
+        digest: None,
+        command: Default::default(),
+    };
     assert_eq!(button::row(&[Button::Deploy(Box::new(offer))]), None);
     assert_eq!(button::row(&[]), None);
 }
