@@ -43,6 +43,16 @@ pub(crate) async fn says(room: &Room, words: &str) -> Result<Message> {
     found.cloned().with_context(|| format!("the message that said {words:?} is another by now"))
 }
 
+/// Waits for a message in #deploys that says all of this.
+async fn says_all(room: &Room, words: &[&str]) -> Result<()> {
+    let look = |room: &Sandbox| {
+        let slack = room.slack.lock();
+        let mut all = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
+        all.any(|text| words.iter().all(|words| text.contains(words))).then_some(())
+    };
+    room.until(&format!("message that says {words:?}"), PATIENCE, look).await
+}
+
 /// The message to this person alone, once it says this.
 pub(crate) async fn whispers(room: &Room, user: &str, words: &str) -> Result<Message> {
     let look = |room: &Sandbox| {
@@ -647,8 +657,7 @@ fn each_check_that_the_catalog_names_has_to_pass_on_the_very_commit() {
         // A status of the same name does not stand in for a run that has not passed.
         check(Check::Status { context: "test (linux)".to_owned(), state: Checks::Success, created: at(9) });
         room.bob("checkout 42").await;
-        let both = says(room, "asked by @bob").await?;
-        ensure!(read(room, &both).contains("but `test (linux)` is still running"), "{}", read(room, &both));
+        says_all(room, &["asked by @bob", "but `test (linux)` is still running"]).await?;
         ensure!(room.commits() == before, "nothing is deployed");
         // CI of the older kind, on the next commit.
         room.builds("checkout", "feature/totals", "alice");
@@ -686,7 +695,8 @@ fn the_command_is_what_the_installation_calls_it_in_every_message() {
         let odd = asks(room, ALICE, "statsu", "/ship-eu").await?;
         ensure!(!odd.contains("/deploy"), "{odd}");
         // What people wrote stays as it is.
-        asks(room, BOB, "lock checkout use `/deploy help` of the other bot", "/ship-eu unlock checkout").await?;
+        room.command(BOB, DEPLOYS, "lock checkout use `/deploy help` of the other bot").await;
+        room.says("until somebody types `/ship-eu unlock checkout`").await?;
         room.alice("checkout 42").await;
         let locked = says(room, "They or an owner can unlock it").await?;
         let shown = read(room, &locked);
@@ -694,9 +704,9 @@ fn the_command_is_what_the_installation_calls_it_in_every_message() {
         ensure!(shown.contains("`/ship-eu unlock checkout`") && shown.matches("/deploy").count() == 1, "{shown}");
         // A button is pressed without a command: the deployment's own counts.
         room.press(BOB, &locked, "retry").await;
-        let again = says(room, "asked by @bob").await?;
-        ensure!(read(room, &again).contains("`/ship-eu unlock checkout`"), "{}", read(room, &again));
-        asks(room, BOB, "unlock checkout", "unlocked").await?;
+        says_all(room, &["asked by @bob", "`/ship-eu unlock checkout`"]).await?;
+        room.command(BOB, DEPLOYS, "unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
         deploys(room, "checkout main").await?;
         deploys(room, "checkout 42").await?;
         room.command(BOB, DEPLOYS, "rollback checkout").await;

@@ -160,10 +160,10 @@ mod tests {
         :x: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. I refuse every deploy until somebody fixes it. carol or ∗mallory∗ pushed it, as GitHub told me. The branch was rewritten. <https://github.com/acme/gitops/compare/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb|Compare>
         --
         :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it.
-        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it. <https://github.com/acme/gitops/commits/main/deploy-bot.yaml|History>
+        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it. <https://github.com/acme/gitops/commits/main/deploy-bot.yaml|History>
         --
         :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it.
-        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it. <https://github.com/acme/gitops/commits/main/deploy-bot.yaml|History>
+        :x: `deploy-bot.yaml` is gone from `main`. I refuse every deploy until it is back. I don't know who pushed it. <https://github.com/acme/gitops/commits/main/deploy-bot.yaml|History>
         ");
     }
 }

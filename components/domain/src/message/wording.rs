@@ -84,13 +84,20 @@ pub fn worded(text: &str, wording: &Wording) -> String {
     wording.put_into(text)
 }
 
-/// Outside text in which none of our words is taken for one of ours.
+/// Outside text of which nothing is taken for our words. We may put a backtick before it.
 pub(super) fn guard(text: &str) -> String {
+    let marked = |ours: &str| {
+        let mut letters = ours.chars();
+        letters.next().into_iter().chain([MARK]).chain(letters).collect::<String>()
+    };
     let mut text = text.replace(MARK, "");
-    for ours in [DEPLOY, RUNS, CATALOG] {
+    if let Some(rest) = text.strip_prefix(DEPLOY) {
+        text = format!("{}{rest}", marked(DEPLOY));
+    }
+    text = text.replace(&format!("`{DEPLOY}"), &format!("`{}", marked(DEPLOY)));
+    for ours in [RUNS, CATALOG] {
         if text.contains(ours) {
-            let (first, rest) = ours.split_at(1);
-            text = text.replace(ours, &format!("{first}{MARK}{rest}"));
+            text = text.replace(ours, &marked(ours));
         }
     }
     text
