@@ -707,6 +707,7 @@ fn the_command_is_what_the_installation_calls_it_in_every_message() {
         says_all(room, &["asked by @bob", "`/ship-eu unlock checkout`"]).await?;
         room.command(BOB, DEPLOYS, "unlock checkout").await;
         room.says("unlocked *checkout*").await?;
+        room.builds("checkout", "main", "alice");
         deploys(room, "checkout main").await?;
         deploys(room, "checkout 42").await?;
         room.command(BOB, DEPLOYS, "rollback checkout").await;

@@ -52,7 +52,7 @@ impl Gate for Vec<Only> {
 }
 
 /// Entries of a list, or of a text with commas.
-fn read_days<'a>(entry: &'a Entry) -> Result<Vec<&'a str>, CatalogError> {
+fn read_days(entry: &Entry) -> Result<Vec<&str>, CatalogError> {
     if let Value::Text(text) = &entry.node.value {
         return Ok(text.split(',').map(str::trim).collect());
     }

@@ -210,6 +210,7 @@ fn an_environment_has_its_own_owners_and_gates_or_those_of_the_app() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     let all = [
         format!("owners: [U1]{SHORTEST}"),

@@ -254,6 +254,7 @@ fn a_moment_beyond_every_calendar_does_no_harm() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_a_freeze_is_said_with_its_key() {
     let all = [
         ("16:00", "16:00", BERLIN),
