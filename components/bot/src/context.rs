@@ -33,7 +33,14 @@ impl<'a, W> Context<'a, W> {
         Self { world, settings, id, patience, contact: RefCell::default() }
     }
 
-    /// Notes whom the catalog names.
+    /// Notes whom the catalog names for everything. Whom it names for the target counts more.
+    pub(crate) fn may_turn_to(&self, contact: Option<&Contact>) {
+        if self.contact.borrow().is_none() {
+            self.turns_to(contact);
+        }
+    }
+
+    /// Notes whom the catalog names for the target.
     pub(crate) fn turns_to(&self, contact: Option<&Contact>) {
         *self.contact.borrow_mut() = contact.cloned();
     }

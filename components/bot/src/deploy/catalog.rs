@@ -28,7 +28,7 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
     let (now, cached) = (cx.world.now(), known(cx).await?);
     let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now;
     let catalog = Catalog::read(&cx.settings.catalog_path, &cached.sources).ok().filter(|_| fresh)?;
-    cx.turns_to(catalog.contact.as_ref());
+    cx.may_turn_to(catalog.contact.as_ref());
     Some((cached.sources.identity(), catalog))
 }
 
@@ -63,7 +63,7 @@ pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobS
     let FileAtHead { file, head, included, viewer } = &read;
     let at = AtHead { state: file, head, places: &places, found: included, viewer };
     let read = cache_catalog(cx, &at, known, begun).await?;
-    cx.turns_to(read.1.contact.as_ref());
+    cx.may_turn_to(read.1.contact.as_ref());
     Ok(read)
 }
 
