@@ -17,8 +17,8 @@ use domain::command::{Command, DeployWords};
 use domain::deployment::{Origin, RequestFact, click};
 use domain::fault::{Cause, Fault, System};
 use domain::limits;
-use domain::message::{self, Button};
-use domain::names::{DeploymentId, ResponseUrl, SlackTeam};
+use domain::message::{self, Button, Wording};
+use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackTeam};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use futures::future::join;
@@ -68,8 +68,8 @@ pub enum Then {
 }
 
 impl Accepted {
-    fn say(text: &str) -> Self {
-        Self { answer: words(text), then: Then::Nothing }
+    fn say(text: &str, command: &CommandName) -> Self {
+        Self { answer: words(text, command), then: Then::Nothing }
     }
 
     /// An empty answer now, and a response later.
@@ -80,11 +80,13 @@ impl Accepted {
 
 /// An HTTP 200 with a sentence that only the asker sees. Anything but 200 would show
 /// people `dispatch_failed`.
-fn words(text: &str) -> Answer {
+fn words(text: &str, command: &CommandName) -> Answer {
+    let wording = Wording { command: command.clone(), contact: None };
+    let said = message::plain(text).worded(&wording);
     Answer {
         status: StatusCode::OK,
         content_type: "application/json",
-        body: slack::answer(text, &message::plain(text).blocks),
+        body: slack::answer(&message::worded(text, &wording), &said.blocks),
     }
 }
 
@@ -94,7 +96,7 @@ pub fn not_found() -> Answer {
 
 /// A setting is wrong: the person reads that, and the log says which.
 pub fn not_set(error: &SettingError) -> Declined {
-    Declined::setting(error, words(&message::fault(&error.fault("start"))))
+    Declined::setting(error, words(&message::fault(&error.fault("start")), &CommandName::default()))
 }
 
 /// Proves that the request is Slack's and understands its form. Needs no store and no Redis.
@@ -168,7 +170,7 @@ fn verified_press(pressed: Interaction, at: Timestamp) -> Verified {
 /// carries it out with [`after`]. Everything else is done after the answer.
 pub async fn accept<W: World>(world: &W, settings: &SlackCommandSettings, verified: Verified) -> Accepted {
     let Verified { form, id, at } = verified;
-    let cx = Context { world, settings, id: &id, patience: Patience::default() };
+    let cx = Context::new(world, settings, &id, Patience::default());
     match form {
         Form::Typed(command) => typed(&cx, *command, at).await,
         Form::Pressed { pressed, presses } => self::pressed(&cx, *pressed, &presses, at).await,
@@ -182,23 +184,24 @@ fn foreign_response_url() -> Accepted {
 }
 
 async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timestamp) -> Accepted {
-    let SlashCommand { team, team_domain, channel, user, user_name, text, response_url, .. } = command;
+    let SlashCommand { team, team_domain, channel, user, user_name, command, text, response_url, .. } = command;
     let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &cx.settings.slack.url) else {
         return foreign_response_url();
     };
     if cx.settings.team.as_ref().is_some_and(|ours| *ours != team) {
         cx.world.log(Line::new("other_workspace").of(cx.id).with("user", user.as_str()));
-        return Accepted::say(&message::refusal(&Refusal::OtherWorkspace));
+        return Accepted::say(&message::refusal(&Refusal::OtherWorkspace), &command);
     }
-    let asker = Asker { user, user_name, channel, team, team_domain, response_url };
+    let named = Some(command.clone());
+    let asker = Asker { user, user_name, channel, team, team_domain, command: named, response_url };
     match Command::parse(&text) {
-        Ok(Command::Help(verb)) => Accepted::say(&message::help(verb)),
+        Ok(Command::Help(verb)) => Accepted::say(&message::help(verb), &command),
         // Who wants to stop something is heard.
         Ok(Command::Cancel(words)) => follow_up(cx, Content::Command(Command::Cancel(words)), asker, at),
-        Ok(_) if is_quieted(cx, &asker).await => Accepted::say(&message::refused_too_often()),
+        Ok(_) if is_quieted(cx, &asker).await => Accepted::say(&message::refused_too_often(), &command),
         Ok(Command::Deploy(words) | Command::Rollback(words)) => typed_deploy(cx, &asker, words, at).await,
-        Ok(command) => follow_up(cx, Content::Command(command), asker, at),
-        Err(refusal) => Accepted::say(&message::refusal(&refusal)),
+        Ok(asked) => follow_up(cx, Content::Command(asked), asker, at),
+        Err(refusal) => Accepted::say(&message::refusal(&refusal), &command),
     }
 }
 
@@ -220,7 +223,8 @@ async fn typed_deploy<W: World>(cx: &Context<'_, W>, asker: &Asker, words: Deplo
         Saved::Failed { begun: true } => Then::TakeBack(cx.id.clone(), None),
         Saved::Forgotten | Saved::Failed { begun: false } => Then::Nothing,
     };
-    Accepted { answer: self::words(&message::not_accepted()), then }
+    let command = asker.command.clone().unwrap_or_default();
+    Accepted { answer: self::words(&message::not_accepted(), &command), then }
 }
 
 async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &Presses, at: Timestamp) -> Accepted {
@@ -229,7 +233,7 @@ async fn pressed<W: World>(cx: &Context<'_, W>, pressed: Interaction, presses: &
     let Ok(response_url) = ResponseUrl::parse(response_url.expose(), &cx.settings.slack.url) else {
         return foreign_response_url();
     };
-    let asker = Asker { user, user_name, channel, team: user_team, team_domain, response_url };
+    let asker = Asker { user, user_name, channel, team: user_team, team_domain, command: None, response_url };
     let content = match workspace {
         Workspace::Unknown => {
             let cause = Cause::Setting { variable: "slack_team_id".to_owned() };
@@ -272,7 +276,7 @@ async fn pressed_deploy<W: World>(
             return follow_up(cx, Content::Words(message::not_accepted()), asker, at);
         }
     };
-    let cx = Context { world, settings, id: &id, patience: Patience::default() };
+    let cx = Context::new(world, settings, &id, Patience::default());
     let limit = limits::SAVE_LIMIT.saturating_sub(world.elapsed().saturating_sub(begun_at));
     let url = Some(&asker.response_url);
     let taken = OnceCell::new();

@@ -19,8 +19,8 @@ use domain::command::{Command, Which};
 use domain::deployment::{End, RequestFact};
 use domain::fault::{Cause, Changed, Fault, System};
 use domain::limits;
-use domain::message::{self, Button, Message};
-use domain::names::{DeploymentId, SlackChannel};
+use domain::message::{self, Button, Message, Wording};
+use domain::names::{CommandName, DeploymentId, SlackChannel};
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
 use futures::future::join;
@@ -41,6 +41,8 @@ struct Asking<'a, W> {
     cx: Context<'a, W>,
     asker: &'a Asker,
     at: Timestamp,
+    /// The deployment whose button was pressed, if it is one's.
+    of: Option<DeploymentId>,
 }
 
 /// What to answer, and to whom.
@@ -74,7 +76,13 @@ pub(crate) async fn answer<W: World>(world: &W, settings: &SlackCommandSettings,
     world.sleep(limits::HEAD_START).await;
     let FollowUp { content, asker, id, at } = follow_up;
     let patience = Patience::until(world.now().after(limits::READS_OF_AN_ANSWER));
-    let ask = Asking { cx: Context { world, settings, id: &id, patience }, asker: &asker, at };
+    let of = match &content {
+        Content::Button(Button::Cancel(of) | Button::Approve(of) | Button::Reject(of)) => Some(of.clone()),
+        Content::Button(Button::Terminate { waits, .. }) => Some(waits.clone()),
+        Content::PressedBefore => Some(id.clone()),
+        Content::Command(_) | Content::Button(_) | Content::Words(_) => None,
+    };
+    let ask = Asking { cx: Context::new(world, settings, &id, patience), asker: &asker, at, of };
     // A write that failed, or took too long, may have taken effect.
     let changed = match &content {
         Content::Command(Command::Lock { .. } | Command::Unlock(_) | Command::Cancel(_)) | Content::Button(_) => {
@@ -202,7 +210,24 @@ async fn send<W: World>(ask: &Asking<'_, W>, response: Response) {
         Response::Channel(words, elsewhere) => (words, Audience::Channel, elsewhere),
         Response::Nothing => return,
     };
+    let words = words.clone().worded(&wording(ask, &words).await);
     join(respond(ask, &words, audience), announce(ask, elsewhere.as_ref(), &words)).await;
+}
+
+/// The names that the installation has. A pressed button does not say how its command is called: then it is called as for the
+/// deployment.
+async fn wording<W: World>(ask: &Asking<'_, W>, words: &Message) -> Wording {
+    let of = ask.of.as_ref().filter(|_| words.names_command());
+    let command = match (&ask.asker.command, of) {
+        (Some(command), _) => command.clone(),
+        (None, Some(of)) => {
+            let load = within(ask.cx.world, limits::BUDGET, store::load_fact::<RequestFact>(ask.cx.world, of));
+            let request = load.await.and_then(Result::ok).flatten();
+            request.map(|request| request.command).unwrap_or_default()
+        }
+        (None, None) => CommandName::default(),
+    };
+    Wording { command, contact: ask.cx.contact.borrow().clone() }
 }
 
 /// Posts the words in another channel too. Nobody there waits for the post, so the post waits for its turn,

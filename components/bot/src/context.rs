@@ -6,8 +6,9 @@ use crate::settings::SlackCommandSettings;
 use crate::world::World;
 use domain::deployment::{CancelFact, End};
 use domain::fault::Fault;
-use domain::names::DeploymentId;
+use domain::names::{Contact, DeploymentId};
 use domain::refusal::Refusal;
+use std::cell::RefCell;
 use store::{LeaseLost, StoreError};
 
 /// For a step that carries a deployment out, or that answers a question.
@@ -18,6 +19,31 @@ pub(crate) struct Context<'a, W> {
     pub(crate) id: &'a DeploymentId,
     /// For its reads.
     pub(crate) patience: Patience,
+    /// Whom people turn to, as the catalog said last.
+    pub(crate) contact: RefCell<Option<Contact>>,
+}
+
+impl<'a, W> Context<'a, W> {
+    pub(crate) fn new(
+        world: &'a W,
+        settings: &'a SlackCommandSettings,
+        id: &'a DeploymentId,
+        patience: Patience,
+    ) -> Self {
+        Self { world, settings, id, patience, contact: RefCell::default() }
+    }
+
+    /// Notes whom the catalog names for everything. Whom it names for the target counts more.
+    pub(crate) fn may_turn_to(&self, contact: Option<&Contact>) {
+        if self.contact.borrow().is_none() {
+            self.turns_to(contact);
+        }
+    }
+
+    /// Notes whom the catalog names for the target.
+    pub(crate) fn turns_to(&self, contact: Option<&Contact>) {
+        *self.contact.borrow_mut() = contact.cloned();
+    }
 }
 
 impl<W: World> Context<'_, W> {

@@ -88,7 +88,7 @@ pub async fn carry_out<W: World>(world: &W, settings: &SlackCommandSettings, id:
         let Some(request) = facts.request.clone() else { return Err(Stop::Leave("there is no request")) };
         let patience = Patience::until(request.at.after(settings.limits.no_mutation));
         let run = Run {
-            cx: Context { world, settings, id, patience },
+            cx: Context::new(world, settings, id, patience),
             lease,
             handover: Handover::default(),
             rings: &rings,
@@ -253,7 +253,8 @@ async fn save_end<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, end: End) -> Re
         return Ok(());
     }
     run.lease.ensure(limits::WRITE).await?;
-    let fact = EndFact { at: now, end };
+    let contact = run.cx.contact.borrow().clone();
+    let fact = EndFact { at: now, end, contact };
     store::save_fact(world, id, &fact).await?;
     if matches!(fact.end, End::Refused { plan: None, .. }) && known.plan().is_none() {
         let _ = within(

@@ -10,7 +10,7 @@ use domain::command::{Command, DeployWords, TargetWords, Version, What};
 use domain::deployment::{End, EndFact, Facts, LastWord, Origin, RequestFact, ResponseUrlFact, Warned, click};
 use domain::image::Tag;
 use domain::message::{Button, PushedOffer};
-use domain::names::{DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
+use domain::names::{CommandName, DeploymentId, ResponseUrl, SlackChannel, SlackTeam, SlackUser};
 use domain::refusal::{MovedTag, Refusal};
 use domain::time::Timestamp;
 use futures::future::try_join;
@@ -26,6 +26,8 @@ pub struct Asker {
     pub(crate) channel: SlackChannel,
     pub(crate) team: SlackTeam,
     pub(crate) team_domain: String,
+    /// As Slack sent it; a pressed button has none.
+    pub(crate) command: Option<CommandName>,
     pub(crate) response_url: ResponseUrl,
 }
 
@@ -150,7 +152,7 @@ fn came_to_nothing(facts: &Facts, pressed: Timestamp) -> bool {
     }
     let (ended, to_nothing) = match (&facts.outcome, &facts.end) {
         (Some(outcome), _) => (outcome.at, matches!(outcome.word, LastWord::Failed { .. })),
-        (None, Some(EndFact { at, end: End::Refused { refusal, .. } })) => match refusal.read() {
+        (None, Some(EndFact { at, end: End::Refused { refusal, .. }, .. })) => match refusal.read() {
             // The deployment still waits for approvals, or went on as another one.
             Some(Refusal::NeedsApproval { until, .. }) => {
                 let rejected = facts.approvals.as_ref().is_some_and(|approvals| approvals.rejected.is_some());
@@ -180,6 +182,7 @@ impl Asker {
             team: self.team.clone(),
             team_domain: self.team_domain.clone(),
             words,
+            command: self.command.clone().unwrap_or_default(),
             click: click(&self.response_url),
             origin,
             button: None,
@@ -196,11 +199,20 @@ impl Asker {
         let facts = match button {
             Button::Retry(of) | Button::DeployAnyway(of) | Button::TakeOver(of) => store::load(world, of).await?,
             // A rollback needs one fact, and goes on if another fact of that deployment cannot be read.
-            Button::RollBack(of) => Facts { commit: store::load_fact(world, of).await?, ..Facts::default() },
+            Button::RollBack(of) => Facts {
+                commit: store::load_fact(world, of).await?,
+                request: store::load_fact(world, of).await.ok().flatten(),
+                ..Facts::default()
+            },
             _ => Facts::default(),
+        };
+        let command = match button {
+            Button::Deploy(offer) => offer.command.clone(),
+            _ => facts.request.as_ref().map(|request| request.command.clone()).unwrap_or_default(),
         };
         Ok(asked_for(button, facts, &self.user).map(|(words, origin)| RequestFact {
             button: Some(pressed.button.clone()),
+            command,
             ..self.request(at, words, origin)
         }))
     }
@@ -298,7 +310,7 @@ mod tests {
 
     /// Ended before its commit, ten seconds after the start, and posted.
     fn ended(end: End) -> Facts {
-        let end = Some(EndFact { at: at(10), end });
+        let end = Some(EndFact { at: at(10), end, contact: None });
         Facts { request: Some(request()), end, message: Some(MessageFact(told())), ..Facts::default() }
     }
 
@@ -441,7 +453,14 @@ mod tests {
     #[test]
     fn deploy_asks_for_what_was_shown() {
         let (shown, head) = (request().words, Some(sha('a')));
-        let offer = Offer { of: id('1'), by: request().user, words: shown.clone(), head: head.clone(), digest: None };
+        let offer = Offer {
+            of: id('1'),
+            by: request().user,
+            words: shown.clone(),
+            head: head.clone(),
+            digest: None,
+            command: Default::default(),
+        };
         let expected = (shown, Origin::Shown { of: id('1'), head, digest: None });
         assert_eq!(asked_for(&Button::Deploy(Box::new(offer)), Facts::default()), Some(expected));
 
@@ -462,7 +481,14 @@ mod tests {
             at: at(1),
         };
         let facts = Facts { request: asked(typed.clone(), Origin::Typed).request, ..refused(&rolled_back) };
-        let offer = Offer { of: id('1'), by: request().user, words: typed.clone(), head: None, digest: None };
+        let offer = Offer {
+            of: id('1'),
+            by: request().user,
+            words: typed.clone(),
+            head: None,
+            digest: None,
+            command: Default::default(),
+        };
         for button in [
             Button::Retry(id('1')),
             Button::DeployAnyway(id('1')),

@@ -12,6 +12,7 @@
 mod answer;
 mod api;
 mod builds;
+mod checks;
 mod commit;
 mod compare;
 mod deployments;

@@ -18,8 +18,8 @@ pub use crate::refusal::CatalogError;
 use crate::selection::Applications;
 pub use change::{CatalogChange, CatalogPusher, CatalogPushes, Difference, FoundCatalog, News, OUT, ToldCatalog};
 pub use gates::{
-    Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, ForeignChanges, Freeze, Gates, Immutable,
-    InvalidFreeze, Members, Reviews, Unmet,
+    Allow, Approvals, Asked, Belongs, BranchGlob, Case, Checks, Closed, ForeignChanges, Freeze, Frozen, Gates,
+    Immutable, InvalidWindow, Members, Only, Reviews, Unmet, Until,
 };
 pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, identity, included};
 pub use people::People;
@@ -27,7 +27,9 @@ pub use people::People;
 use crate::application::SyncBy;
 use crate::deployment::folder;
 use crate::image::{ImageName, TagRule, VerifyRunning};
-use crate::names::{AppName, ArgoApplication, EnvironmentName, FilePath, RepoName, SlackChannel, SlackUser, Target};
+use crate::names::{
+    AppName, ArgoApplication, Contact, EnvironmentName, FilePath, RepoName, SlackChannel, SlackUser, Target,
+};
 use crate::nonempty::NonEmpty;
 use crate::refusal::Refusal;
 use crate::text::nearest;
@@ -47,6 +49,8 @@ pub struct Catalog {
     pub out_of_service: Vec<OutOfService>,
     /// Who owns all of them: they may also lock everything.
     pub owners: People,
+    /// Whom people turn to.
+    pub contact: Option<Contact>,
     /// Who may ask about all of them.
     pub readers: Allow,
     /// Which files belong to it besides, and what these may name.
@@ -99,6 +103,8 @@ pub struct Environment {
     /// Who may release other people's locks of the environment and override its freeze: its own list, else
     /// the app's, else the catalog's.
     pub owners: People,
+    /// Whom people turn to: as the owners, each has its own or that above it.
+    pub contact: Option<Contact>,
     /// Who may deploy it, and what else has to be so.
     pub gates: Gates,
     /// How long a rollout may take after Argo CD has taken the sync.

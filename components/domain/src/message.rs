@@ -20,6 +20,7 @@ mod pull_request;
 mod remarks;
 mod sentence;
 mod text;
+mod wording;
 
 pub use announcement::{NOT_DEPLOYED, pushed};
 pub use answer::{
@@ -37,6 +38,7 @@ pub use preview::{Preview, preview};
 pub use pull_request::{of_deploy, on_pull_request};
 pub use sentence::{declined, fault, refusal};
 pub use text::{code_escape, escape, middle};
+pub use wording::{Wording, worded};
 
 #[cfg(test)]
 pub(crate) mod tests;

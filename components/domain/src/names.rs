@@ -115,6 +115,21 @@ name! {
     MessageTs, "Slack message ts", |text| !text.is_empty() && text.len() <= 32 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 name! {
+    /// What people type before the rest: `/deploy`, or what the installation calls its command in Slack.
+    CommandName, "name of a command (/deploy)", |text| {
+        text.strip_prefix('/').is_some_and(|name| {
+            (1..=31).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
+        })
+    }
+}
+name! {
+    /// Whom people turn to: a channel such as `#platform`, or a few words.
+    Contact, "contact (a channel or a few words on one line, at most 80 characters)", |text| {
+        (1..=80).contains(&text.chars().count()) && text.trim() == text && !text.contains(char::is_control)
+    }
+}
+name! {
     /// An account on GitHub: a login, with `[bot]` at the end for an app.
     GitHubLogin, "GitHub login", |text| {
         let login = text.strip_suffix("[bot]").unwrap_or(text);
@@ -368,6 +383,23 @@ impl ResponseUrl {
 impl fmt::Debug for ResponseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ResponseUrl(..)")
+    }
+}
+
+impl Default for CommandName {
+    fn default() -> Self {
+        Self("/deploy".to_owned())
+    }
+}
+
+impl CommandName {
+    /// As Slack sent it. What cannot be one is `/deploy`.
+    pub fn sent(text: &str) -> Self {
+        Self::parse(text).unwrap_or_default()
+    }
+
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

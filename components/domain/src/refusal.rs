@@ -6,7 +6,7 @@
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 
-use crate::github::ChecksState;
+use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
     AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, LabelSelector, PullRequestNumber, RepoName,
@@ -95,6 +95,22 @@ pub enum MovedTag {
     },
     /// Nobody may.
     Never,
+}
+
+/// A check that the catalog names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpassed {
+    pub name: String,
+    /// `None`: there is none with that name.
+    pub state: Option<RunState>,
+}
+
+/// When a window of time opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    pub at: Timestamp,
+    /// What the clock in the window's time zone shows then: `Mon 09:00 Europe/Berlin`.
+    pub shown: String,
 }
 
 /// Why we say no.
@@ -348,6 +364,17 @@ pub enum Refusal {
         /// What they come to; `None`: there are none.
         state: Option<ChecksState>,
     },
+    /// Of the checks that the catalog names, some have not passed on that very commit.
+    NamedChecks {
+        target: Box<Target>,
+        head: CommitSha,
+        /// The page that shows the checks.
+        url: Option<String>,
+        /// Which, in the order of the catalog.
+        unpassed: Vec<Unpassed>,
+        /// The commit has more checks than we can read, and any of them may be a newer run.
+        more: bool,
+    },
     /// The pull request has too few reviews that approve its newest commit.
     NotReviewed {
         target: Box<Target>,
@@ -430,6 +457,18 @@ pub enum Refusal {
         target: Target,
         /// Until when.
         until: Timestamp,
+        /// Why, as the catalog says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+        /// There are people who may override it.
+        overridable: bool,
+    },
+    /// This target is deployed at certain times only.
+    Closed {
+        /// What.
+        target: Box<Target>,
+        /// When the next of them begins, if that can be told.
+        opens: Option<Opening>,
         /// There are people who may override it.
         overridable: bool,
     },
@@ -562,7 +601,9 @@ impl Refusal {
                 | Self::ApplicationBusy { .. }
                 | Self::Locked { .. }
                 | Self::Frozen { .. }
+                | Self::Closed { .. }
                 | Self::ChecksNotPassed { .. }
+                | Self::NamedChecks { .. }
                 | Self::NotReviewed { .. }
                 | Self::ForeignChanges { .. }
                 | Self::ForeignFiles { .. }

@@ -73,20 +73,20 @@ impl Verb {
         Self::typed(&name)
     }
 
-    /// Its form, with what has to be filled in.
+    /// Its form after the command's own name, with what has to be filled in.
     pub fn usage(self) -> &'static str {
         match self {
-            Self::Deploy => "/deploy <app>[@environment] <pull request or branch> [override <reason>]",
-            Self::Preview => "/deploy preview <app>[@environment] <pull request or branch>",
-            Self::Status => "/deploy status [<app>[@environment] or <environment> or @me]",
-            Self::Why => "/deploy why <app>[@environment]",
-            Self::History => "/deploy history <app>[@environment] [--since <day>] or <commit>",
-            Self::Rollback => "/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
-            Self::Cancel => "/deploy cancel <app>[@environment]",
-            Self::Lock => "/deploy lock <app>[@environment] <reason> [for <time>]",
-            Self::Unlock => "/deploy unlock <app>[@environment]",
-            Self::Apps => "/deploy apps",
-            Self::Help => "/deploy help [<command>]",
+            Self::Deploy => "<app>[@environment] <pull request or branch> [override <reason>]",
+            Self::Preview => "preview <app>[@environment] <pull request or branch>",
+            Self::Status => "status [<app>[@environment] or <environment> or @me]",
+            Self::Why => "why <app>[@environment]",
+            Self::History => "history <app>[@environment] [--since <day>] or <commit>",
+            Self::Rollback => "rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
+            Self::Cancel => "cancel <app>[@environment]",
+            Self::Lock => "lock <app>[@environment] <reason> [for <time>]",
+            Self::Unlock => "unlock <app>[@environment]",
+            Self::Apps => "apps",
+            Self::Help => "help [<command>]",
         }
     }
 
@@ -109,63 +109,61 @@ impl Verb {
         }
     }
 
-    /// How it is typed, and what that means. The first is the plainest: refusals show it.
+    /// What is typed after the command's own name, and what that means. The first is the plainest: refusals show it.
     pub fn examples(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Deploy => &[
-                ("/deploy checkout 42", "pull request 42 of the app `checkout` (`#42` or its link work too)"),
-                ("/deploy checkout feature/x", "the newest commit of a branch"),
-                ("/deploy checkout@production main", "to an environment of the app"),
-                ("/deploy checkout branch:42", "a branch whose name is a number"),
+                ("checkout 42", "pull request 42 of the app `checkout` (`#42` or its link work too)"),
+                ("checkout feature/x", "the newest commit of a branch"),
+                ("checkout@production main", "to an environment of the app"),
+                ("checkout branch:42", "a branch whose name is a number"),
                 (
-                    "/deploy checkout main override payments are failing",
+                    "checkout main override payments are failing",
                     "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",
                 ),
-                ("/deploy deploy status 42", "an app whose name is a command"),
+                ("deploy status 42", "an app whose name is a command"),
             ],
             Self::Preview => &[
-                ("/deploy preview checkout 42", "what pull request 42 would change"),
-                ("/deploy preview checkout@production main", "the newest commit of a branch, in one environment"),
+                ("preview checkout 42", "what pull request 42 would change"),
+                ("preview checkout@production main", "the newest commit of a branch, in one environment"),
             ],
             Self::Status => &[
-                ("/deploy status checkout@production", "one environment of an app"),
-                ("/deploy status", "all apps"),
-                ("/deploy status production", "all apps in an environment"),
-                ("/deploy status @me", "what you deployed"),
+                ("status checkout@production", "one environment of an app"),
+                ("status", "all apps"),
+                ("status production", "all apps in an environment"),
+                ("status @me", "what you deployed"),
             ],
-            Self::Why => {
-                &[("/deploy why checkout@production", "a deploy, a lock, a freeze, or what waits for approval")]
-            }
+            Self::Why => &[("why checkout@production", "a deploy, a lock, a freeze, or what waits for approval")],
             Self::History => &[
-                ("/deploy history checkout@production", "the last deploys, the newest first"),
-                ("/deploy history checkout --since monday", "also `2026-11-20` or `3d`; days begin at midnight in UTC"),
-                ("/deploy history 9f3c2ab", "which deploy made that commit of mine (a link to the commit works, too)"),
+                ("history checkout@production", "the last deploys, the newest first"),
+                ("history checkout --since monday", "also `2026-11-20` or `3d`; days begin at midnight in UTC"),
+                ("history 9f3c2ab", "which deploy made that commit of mine (a link to the commit works, too)"),
             ],
             Self::Rollback => &[
-                ("/deploy rollback checkout@production", "to the last version that was healthy"),
-                ("/deploy rollback checkout@production 2", "to line 2 of `/deploy history checkout@production`"),
-                ("/deploy rollback checkout main-abc1234", "to a tag (`tag:42` if it is a number)"),
+                ("rollback checkout@production", "to the last version that was healthy"),
+                ("rollback checkout@production 2", "to line 2 of `/deploy history checkout@production`"),
+                ("rollback checkout main-abc1234", "to a tag (`tag:42` if it is a number)"),
                 (
-                    "/deploy rollback checkout override payments are failing",
+                    "rollback checkout override payments are failing",
                     "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",
                 ),
             ],
-            Self::Cancel => &[("/deploy cancel checkout@production", "what is under way there")],
+            Self::Cancel => &[("cancel checkout@production", "what is under way there")],
             Self::Lock => &[
-                ("/deploy lock checkout the database is being moved for 2h", "for 2 hours (also `90m`, `1h30m`, `1d`)"),
-                ("/deploy lock checkout@production load test", "until somebody unlocks it"),
-                ("/deploy lock all payment provider is down", "every app"),
+                ("lock checkout the database is being moved for 2h", "for 2 hours (also `90m`, `1h30m`, `1d`)"),
+                ("lock checkout@production load test", "until somebody unlocks it"),
+                ("lock all payment provider is down", "every app"),
             ],
             Self::Unlock => &[
-                ("/deploy unlock checkout@production", "one environment of an app"),
-                ("/deploy unlock all", "the lock on everything; locks on single apps stay"),
+                ("unlock checkout@production", "one environment of an app"),
+                ("unlock all", "the lock on everything; locks on single apps stay"),
             ],
-            Self::Apps => &[("/deploy apps", "all of them")],
-            Self::Help => &[("/deploy help", "all commands"), ("/deploy help lock", "one of them, with examples")],
+            Self::Apps => &[("apps", "all of them")],
+            Self::Help => &[("help", "all commands"), ("help lock", "one of them, with examples")],
         }
     }
 
     pub fn example(self) -> &'static str {
-        self.examples().first().map_or("/deploy help", |(typed, _)| typed)
+        self.examples().first().map_or("help", |(typed, _)| typed)
     }
 }

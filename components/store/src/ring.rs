@@ -340,7 +340,8 @@ mod tests {
                 until: at(1000),
                 changed: None,
             };
-            let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None } };
+            let end =
+                EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None }, contact: None };
             save_fact(&memory, &numbered(n), &RequestFact { user: user(who), ..request() }).await.unwrap();
             save_fact(&memory, &numbered(n), &end).await.unwrap();
         };

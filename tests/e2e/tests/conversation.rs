@@ -4,9 +4,10 @@
 //! Easy to miss: a button does not prove who presses it, and may be pressed twice. An edit notifies nobody.
 
 use anyhow::{Context, Result, ensure};
+use domain::time::Timestamp;
 use e2e::{PATIENCE, Room, changed_lines, limits, quick, room, room_with};
 use fakes::argocd::{Health, Script};
-use fakes::github::Checks;
+use fakes::github::{Check, Checks};
 use fakes::slack::{Bot, Kind, Message};
 use fakes::{Fault, Response};
 use sandbox::hold::Moment;
@@ -43,6 +44,16 @@ pub(crate) async fn says(room: &Room, words: &str) -> Result<Message> {
     all.sort_by_key(|message| message.now().at);
     let found = all.pop();
     found.cloned().with_context(|| format!("the message that said {words:?} is another by now"))
+}
+
+/// Waits for a message in #deploys that says all of this.
+async fn says_all(room: &Room, words: &[&str]) -> Result<()> {
+    let look = |room: &Sandbox| {
+        let slack = room.slack.lock();
+        let mut all = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
+        all.any(|text| words.iter().all(|words| text.contains(words))).then_some(())
+    };
+    room.until(&format!("message that says {words:?}"), PATIENCE, look).await
 }
 
 /// The message to this person alone, once it says this.
@@ -627,6 +638,168 @@ fn a_freeze_holds_everybody_but_an_owner_who_says_why() {
         ensure!(text.is_some_and(|text| text.contains("Gate-Overridden: incident 12")));
         ensure!(room.log().matches("\"overridden\"").count() == 1, "an operator finds it, once");
         ensure!(asks(room, BOB, "history checkout", "override: ").await?.contains("incident 12"));
+        Ok(())
+    });
+}
+
+#[test]
+fn each_check_that_the_catalog_names_has_to_pass_on_the_very_commit() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        catalog(room, "", "    checks: [build, 'test (linux)']\n");
+        let before = room.commits();
+        let head = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        let check = |check: Check| room.github.lock().check("acme/checkout", &head, check);
+        let at = |second: u64| now() - 60_000 + second * 1000;
+        let refused = async |words: &str| {
+            room.alice("checkout 42").await;
+            room.says(words).await
+        };
+        refused("but `build` isn't there and `test (linux)` isn't there").await?;
+        check(Check::ended("build", "FAILURE", at(1)));
+        check(Check::ended("test (linux)", "SKIPPED", at(1)));
+        refused("but `build` failed and `test (linux)` was skipped").await?;
+        let said = json!(says(room, "`build` failed").await?.now().blocks).to_string();
+        ensure!(said.contains(&format!("/acme/checkout/commit/{head}/checks|checks>")), "{said}");
+        // Each runs again. What waits has not passed, and a failure beside them does not matter.
+        check(Check::ended("lint", "FAILURE", at(1)));
+        check(Check::ended("build", "SUCCESS", at(2)));
+        check(Check::Run { name: "test (linux)".to_owned(), conclusion: None, started: None });
+        refused("but `test (linux)` is still running").await?;
+        asks(room, ALICE, "preview checkout 42", "checks: 1 of 2").await?;
+        // A status of the same name does not stand in for a run that has not passed.
+        check(Check::Status { context: "test (linux)".to_owned(), state: Checks::Success, created: at(9) });
+        room.bob("checkout 42").await;
+        says_all(room, &["asked by @bob", "but `test (linux)` is still running"]).await?;
+        ensure!(room.commits() == before, "nothing is deployed");
+        // CI of the older kind, on the next commit.
+        room.builds("checkout", "feature/totals", "alice");
+        let next = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        for name in ["build", "test (linux)"] {
+            let status = Check::Status { context: name.to_owned(), state: Checks::Success, created: at(3) };
+            room.github.lock().check("acme/checkout", &next, status);
+        }
+        // With more checks than are read, one of them may be a newer run.
+        for n in 0..98 {
+            room.github.lock().check("acme/checkout", &next, Check::ended(&format!("job {n}"), "FAILURE", at(3)));
+        }
+        asks(room, ALICE, "preview checkout 42", "checks: 2 of 2").await?;
+        room.github.lock().check("acme/checkout", &next, Check::ended("one more", "SUCCESS", at(3)));
+        refused("but there are more than I can read").await?;
+        // The next commit has few checks, and one that failed beside them.
+        room.builds("checkout", "feature/totals", "alice");
+        let last = room.github.lock().head("acme/checkout", "feature/totals").unwrap_or_default();
+        for (name, conclusion) in [("build", "SUCCESS"), ("test (linux)", "SUCCESS"), ("lint", "FAILURE")] {
+            room.github.lock().check("acme/checkout", &last, Check::ended(name, conclusion, at(4)));
+        }
+        room.alice("checkout 42").await;
+        room.says(&format!("is live: `{}`", room.tag("checkout", "feature/totals"))).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn the_command_is_what_the_installation_calls_it_in_every_message() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        room.slack.lock().command = "/ship-eu".to_owned();
+        let help = asks(room, ALICE, "help", "/ship-eu status").await?;
+        ensure!(!help.contains("/deploy"), "{help}");
+        let odd = asks(room, ALICE, "statsu", "/ship-eu").await?;
+        ensure!(!odd.contains("/deploy"), "{odd}");
+        // What people wrote stays as it is.
+        room.command(BOB, DEPLOYS, "lock checkout use `/deploy help` of the other bot").await;
+        room.says("until somebody types `/ship-eu unlock checkout`").await?;
+        room.alice("checkout 42").await;
+        let locked = says(room, "They or an owner can unlock it").await?;
+        let shown = read(room, &locked);
+        ensure!(shown.contains("use '/deploy help' of the other bot"), "{shown}");
+        ensure!(shown.contains("`/ship-eu unlock checkout`") && shown.matches("/deploy").count() == 1, "{shown}");
+        // A button is pressed without a command: the deployment's own counts.
+        room.press(BOB, &locked, "retry").await;
+        says_all(room, &["asked by @bob", "`/ship-eu unlock checkout`"]).await?;
+        room.command(BOB, DEPLOYS, "unlock checkout").await;
+        room.says("unlocked *checkout*").await?;
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        deploys(room, "checkout 42").await?;
+        room.command(BOB, DEPLOYS, "rollback checkout").await;
+        let back = room.says("is locked now, so the bad version can't come back").await?;
+        ensure!(back.contains("`/ship-eu unlock checkout`"), "{back}");
+        // Slack's own word is checked, too.
+        room.slack.lock().command = "/<!channel>".to_owned();
+        asks(room, ALICE, "help", "/deploy status").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn sentences_name_whom_the_catalog_says_people_turn_to() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let more = "    allow: { users: [U0BOB] }\n    contact: 'the *cart* team <!channel>'\n";
+        let text = |room: &Room| String::from_utf8(room.file("deploy-bot.yaml"));
+        catalog(room, "contact: '#platform'\n", "");
+        let both =
+            text(room)?.replacen("    allow: anyone\n", more, 1).replace("allow: anyone", "allow: { users: [U0BOB] }");
+        room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &both)], "Bob only");
+        room.alice("checkout 42").await;
+        let refused = room.says("you aren't allowed to deploy checkout").await?;
+        ensure!(refused.contains("Ask the ∗cart∗ team <!channel> to add you in `deploy-bot.yaml`."), "{refused}");
+        ensure!(room.slack.lock().mentions(MALLORY).is_empty(), "nobody is called");
+        asks(room, ALICE, "lock checkout a test", "Ask the ∗cart∗ team").await?;
+        // The catalog's own contact, where the app has none.
+        room.alice("payments 99").await;
+        let refused = room.says("you aren't allowed to deploy payments").await?;
+        ensure!(refused.contains("Ask #platform to add you in `deploy-bot.yaml`."), "{refused}");
+        Ok(())
+    });
+}
+
+/// Both are checked by the clock of the machine, so the dates and days are those around today.
+#[test]
+fn a_freeze_by_dates_and_the_times_of_only_refuse_and_are_shown() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let day = |ahead: u64| {
+            let at = Timestamp(now() + ahead * 86_400_000).to_rfc3339();
+            at.split('T').next().unwrap_or_default().to_owned()
+        };
+        // With quotes and without.
+        let freeze = format!(
+            "    freeze: [{{ from: {}, to: \"{}\", zone: UTC, why: \"*Inventory* <!channel>\" }}]\n",
+            day(0),
+            day(1)
+        );
+        catalog(room, "owners: { users: [U0CAROL] }\n", &freeze);
+        let before = room.commits();
+        room.alice("checkout 42").await;
+        let refused = room.says("checkout is frozen until").await?;
+        ensure!(refused.contains(&format!("{} 00:00", day(2))), "to the end of the last day: {refused}");
+        ensure!(refused.contains(": ∗Inventory∗ <!channel>. Try again then."), "{refused}");
+        ensure!(room.slack.lock().mentions(MALLORY).is_empty(), "nobody is called");
+        let status = asks(room, BOB, "status checkout", "frozen until").await?;
+        ensure!(status.contains("∗Inventory∗"), "{status}");
+        asks(room, ALICE, "preview checkout 42", "This can't be deployed now: checkout is frozen until").await?;
+        asks(room, BOB, "apps", &format!("frozen {} to {} UTC", day(0), day(1))).await?;
+
+        // The freeze is over, and the day is not today, so the next time is in three days.
+        let days = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
+        let today = now() / 86_400_000;
+        let opens = days[usize::try_from((today + 3) % 7)?];
+        let only = format!("    only: [{{ days: {opens}, from: 09:30, to: 10:00, zone: UTC }}]\n");
+        catalog(room, "owners: { users: [U0CAROL] }\n", &only);
+        room.alice("checkout 42").await;
+        let refused = room.says("checkout is deployed at certain times only").await?;
+        let shown = format!("{}{} 09:30 UTC", &opens[..1].to_uppercase(), &opens[1..]);
+        ensure!(refused.contains(&format!("The next time begins {shown} ({} 09:30", day(3))), "{refused}");
+        asks(room, BOB, "status checkout", &format!("the next time begins {shown}")).await?;
+        asks(room, BOB, "apps", &format!("only {} to 10:00 UTC", shown.trim_end_matches(" UTC"))).await?;
+        asks(room, ALICE, "preview checkout 42", "This can't be deployed now: checkout is deployed at certain").await?;
+        ensure!(room.commits() == before + 1, "only the catalog was changed");
+        room.command(CAROL, DEPLOYS, "checkout 42 override incident 13").await;
+        let live = room.says("is live").await?;
+        ensure!(live.contains("*Override* by @carol: incident 13"), "{live}");
         Ok(())
     });
 }

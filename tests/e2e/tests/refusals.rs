@@ -221,24 +221,24 @@ fn the_catalog_says_who_may_deploy() {
         // An empty list means nobody, and so does none at all.
         bob_writes(room, CATALOG, checkout(room, "    allow: {}\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
+        :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after the catalog to add your team in `deploy-bot.yaml`.
         asked by @alice
         ");
         bob_writes(room, CATALOG, checkout(room, ""));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
+        :no_entry: *checkout #42*  not deployed: nobody is set up to deploy checkout yet. Ask whoever looks after the catalog to add your team in `deploy-bot.yaml`.
         asked by @alice
         ");
 
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
         asked by @alice
         ");
 
         bob_writes(room, CATALOG, checkout(room, "    allow: { groups: [S0BACKEND] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
         asked by @alice
         ");
         // A member of the group gets further, and so does a new member, at once.
@@ -252,7 +252,7 @@ fn the_catalog_says_who_may_deploy() {
         asked by @alice
         ");
         insta::assert_snapshot!(refused_to(room, world::BOB, world::DEPLOYS, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
+        :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
         asked by @bob
         ");
         // A user whom the catalog names needs no group, and Slack is not asked.
@@ -264,7 +264,7 @@ fn the_catalog_says_who_may_deploy() {
         // A group that Slack does not know has no members; the log names it.
         room.slack.lock().groups.clear();
         insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
-        :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
+        :no_entry: *checkout #99*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
         asked by @alice
         ");
         assert!(room.log().contains("no_such_group"), "{}", room.log());
@@ -275,7 +275,7 @@ fn the_catalog_says_who_may_deploy() {
         asked by @alice
         ");
         insta::assert_snapshot!(refused_to(room, world::BOB, "C0RANDOM", "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
         asked by @bob
         ");
         insta::assert_snapshot!(refused(room, "checkout 99").await?, @"
@@ -636,7 +636,7 @@ fn a_catalog_that_changed_a_moment_ago_counts() {
         // is old.
         bob_writes(room, CATALOG, checkout(room, "    allow: { users: [U0BOB] }\n"));
         insta::assert_snapshot!(refused(room, "checkout 42").await?, @"
-        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after `deploy-bot.yaml` to add you there.
+        :no_entry: *checkout #42*  not deployed: you aren't allowed to deploy checkout. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
         asked by @alice
         ");
         let history = room.key("deploy-bot/target/checkout/default/history").await?.unwrap_or_default();

@@ -79,6 +79,32 @@ impl Checks {
     }
 }
 
+/// One check of a commit. A check that runs again is one more.
+#[derive(Clone, Debug)]
+pub enum Check {
+    /// A check run, such as a job of GitHub Actions. It has no `conclusion` until it ends, and no `started` while it waits.
+    Run { name: String, conclusion: Option<&'static str>, started: Option<Millis> },
+    /// A commit status.
+    Status { context: String, state: Checks, created: Millis },
+}
+
+impl Check {
+    /// A check run that has ended.
+    pub fn ended(name: &str, conclusion: &'static str, started: Millis) -> Self {
+        Self::Run { name: name.to_owned(), conclusion: Some(conclusion), started: Some(started) }
+    }
+
+    /// What it adds to the state of all.
+    fn state(&self) -> Checks {
+        match self {
+            Self::Run { conclusion: None, .. } => Checks::Pending,
+            Self::Run { conclusion: Some("SUCCESS" | "SKIPPED" | "NEUTRAL"), .. } => Checks::Success,
+            Self::Run { .. } => Checks::Failure,
+            Self::Status { state, .. } => *state,
+        }
+    }
+}
+
 /// The state of a pull request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullRequestState {
@@ -217,6 +243,8 @@ struct Repository {
     branches: BTreeMap<String, String>,
     objects: git::Objects,
     checks: BTreeMap<String, Checks>,
+    runs: BTreeMap<String, Vec<Check>>,
+    hides_check_runs: bool,
     hides_checks: bool,
     takes_deployments: bool,
     deployments: Vec<Deployment>,
@@ -323,6 +351,8 @@ impl GitHub {
             branches: BTreeMap::new(),
             objects: git::Objects::default(),
             checks: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            hides_check_runs: false,
             hides_checks: false,
             readers: BTreeSet::new(),
             takes_deployments: true,
@@ -398,6 +428,20 @@ impl GitHub {
             Some(checks) => all.insert(sha.to_owned(), checks),
             None => all.remove(sha),
         };
+    }
+
+    /// One more check of a commit. What they come to follows from all of them.
+    pub fn check(&mut self, repo: &str, sha: &str, check: Check) {
+        let repository = self.known_mut(&repo.to_lowercase());
+        let runs = repository.runs.entry(sha.to_owned()).or_default();
+        runs.push(check);
+        let is_any = |one: &[Checks]| runs.iter().any(|run| one.contains(&run.state()));
+        let all = match () {
+            () if is_any(&[Checks::Failure, Checks::Error]) => Checks::Failure,
+            () if is_any(&[Checks::Pending, Checks::Expected]) => Checks::Pending,
+            () => Checks::Success,
+        };
+        repository.checks.insert(sha.to_owned(), all);
     }
 
     /// Somebody pushes one commit; its name. A branch that does not exist begins at the default branch.
@@ -696,6 +740,12 @@ impl Setup<'_> {
     /// The token may not read checks here, as a fine-grained personal token never may.
     pub fn hide_checks(mut self) -> Self {
         self.repository().hides_checks = true;
+        self
+    }
+
+    /// The token may read commit statuses here, and no check runs: they are null, each with an error.
+    pub fn hide_check_runs(mut self) -> Self {
+        self.repository().hides_check_runs = true;
         self
     }
 

@@ -233,6 +233,8 @@ pub struct Slack {
     pub team: String,
     /// The scopes that the bot was given when it was installed.
     pub scopes: BTreeSet<String>,
+    /// What the installation calls the command.
+    pub command: String,
     /// `None`: no rate limits.
     pub limits: Option<Limits>,
     /// How long after posting a message may be edited; `None`: always.
@@ -266,6 +268,7 @@ impl Slack {
             origin: origin.trim_end_matches('/').to_owned(),
             team: "T0ACME".to_owned(),
             scopes: scopes.into_iter().map(str::to_owned).collect(),
+            command: "/deploy".to_owned(),
             limits: None,
             edit_window: None,
             free_plan: false,
@@ -314,7 +317,7 @@ impl Slack {
 
     // ---- what people do ----
 
-    /// A person types `/deploy <text>`. A stranger's command has the id of their own workspace; it only gets to us if the app
+    /// A person types the command. A stranger's command has the id of their own workspace; it only gets to us if the app
     /// was installed there too.
     pub fn command(&mut self, now: Millis, user: &str, channel: &str, text: &str) -> Outgoing {
         let person = self.person(user).clone();
@@ -329,7 +332,7 @@ impl Slack {
             .append_pair("channel_name", &channel_name)
             .append_pair("user_id", user)
             .append_pair("user_name", &person.name)
-            .append_pair("command", "/deploy")
+            .append_pair("command", &self.command)
             .append_pair("text", text.trim())
             .append_pair("api_app_id", APP_ID)
             .append_pair("is_enterprise_install", "false")

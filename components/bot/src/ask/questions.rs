@@ -105,7 +105,14 @@ async fn status<W: World>(
     let under_way = versions::under_way(&ask.cx, &target, &applications).await?.map(|(_, facts)| facts);
     let lock = store::load_key(world, Lock(&target)).await?.map(|lock| lock.ending(!environment.owners.is_empty()));
     let lock = lock.filter(|lock| lock.holds(now));
-    Ok(TargetStatus { target, live, under_way, lock, frozen: environment.gates.frozen_until(now) })
+    Ok(TargetStatus {
+        target,
+        live,
+        under_way,
+        lock,
+        frozen: environment.gates.frozen(now),
+        closed: environment.gates.closed(now),
+    })
 }
 
 pub(super) async fn history<W: World>(
@@ -242,7 +249,14 @@ fn offer(of: &DeploymentId, request: &RequestFact, plan: &TargetPlan) -> Offer {
     let mut words = request.words.clone();
     let is_rollback = name_version(&mut words, &plan.tag);
     let head = plan.source.head.clone().filter(|_| !is_rollback);
-    Offer { of: of.clone(), by: request.user.clone(), words, head, digest: plan.digest.clone() }
+    Offer {
+        of: of.clone(),
+        by: request.user.clone(),
+        words,
+        head,
+        digest: plan.digest.clone(),
+        command: request.command.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -257,13 +271,27 @@ mod tests {
         let typed = request().words;
         let by = request().user;
         let offer = |words| offer(&id('1'), &RequestFact { words, ..request() }, &plan);
-        let shown = Offer { of: id('1'), by: by.clone(), words: typed.clone(), head: Some(sha('a')), digest: None };
+        let shown = Offer {
+            of: id('1'),
+            by: by.clone(),
+            words: typed.clone(),
+            head: Some(sha('a')),
+            digest: None,
+            command: Default::default(),
+        };
         assert_eq!(offer(typed.clone()), shown);
 
         let back = |version| DeployWords { what: What::Rollback(version), ..typed.clone() };
         let tag = Version::Tag("faster-cart-aaaaaaa".to_owned());
         for version in [Version::LastHealthy, Version::Back(3), tag.clone()] {
-            let shown = Offer { of: id('1'), by: by.clone(), words: back(tag.clone()), head: None, digest: None };
+            let shown = Offer {
+                of: id('1'),
+                by: by.clone(),
+                words: back(tag.clone()),
+                head: None,
+                digest: None,
+                command: Default::default(),
+            };
             assert_eq!(offer(back(version)), shown);
         }
     }

@@ -28,6 +28,7 @@ pub(super) async fn cached_catalog<W: World>(cx: &Context<'_, W>) -> Option<(Blo
     let (now, cached) = (cx.world.now(), known(cx).await?);
     let fresh = now.since(cached.at) < cx.settings.limits.catalog_age && cached.at <= now;
     let catalog = Catalog::read(&cx.settings.catalog_path, &cached.sources).ok().filter(|_| fresh)?;
+    cx.may_turn_to(catalog.contact.as_ref());
     Some((cached.sources.identity(), catalog))
 }
 
@@ -61,7 +62,9 @@ pub(crate) async fn read_catalog<W: World>(cx: &Context<'_, W>) -> Result<(BlobS
     let read = cx.read(read).await.map_err(|error| read_error(cx, error))?;
     let FileAtHead { file, head, included, viewer } = &read;
     let at = AtHead { state: file, head, places: &places, found: included, viewer };
-    cache_catalog(cx, &at, known, begun).await
+    let read = cache_catalog(cx, &at, known, begun).await?;
+    cx.may_turn_to(read.1.contact.as_ref());
+    Ok(read)
 }
 
 /// The catalog at the head of the branch.
@@ -237,7 +240,10 @@ pub(crate) async fn find<'c, W: World>(
     by: (&SlackUser, &SlackChannel),
 ) -> Result<(Target, &'c App, &'c Environment), Stop> {
     let refusal = match catalog.find(&words.app, words.environment.as_deref()) {
-        Ok(found) => return Ok(found),
+        Ok(found) => {
+            cx.turns_to(found.2.contact.as_ref());
+            return Ok(found);
+        }
         Err(refusal) => refusal,
     };
     let may_read = matches!(gates::may_read(cx, by, catalog).await, Ok(true));

@@ -16,7 +16,7 @@ use domain::catalog::{CatalogPushes, FoundCatalog, ToldCatalog};
 use domain::deployment::End;
 use domain::fault::Cause;
 use domain::limits;
-use domain::message::{self, CatalogPlace};
+use domain::message::{self, CatalogPlace, Wording};
 use domain::names::{DeploymentId, SlackChannel};
 use store::{CatalogPushed, CatalogTold, Lease, Speech, StoreError, Urgency};
 
@@ -97,7 +97,7 @@ async fn look<W: World>(world: &W, settings: &SlackCommandSettings) -> Result<()
     // For the log, and unlike any deployment's.
     let Ok(id) = DeploymentId::parse(&format!("{:032x}", world.now().0)) else { return Ok(()) };
     let patience = Patience::until(world.now().after(limits::READS_OF_AN_ANSWER));
-    let cx = Context { world, settings, id: &id, patience };
+    let cx = Context::new(world, settings, &id, patience);
     match read_catalog(&cx).await {
         Err(Stop::End(End::Failed { fault })) => {
             world.log(Line::error("catalog_not_compared").with_json("fault", &fault));
@@ -134,7 +134,7 @@ async fn say<W: World>(
     let gitops = &settings.gitops;
     let web = settings.github.web();
     let place = CatalogPlace { path: &settings.catalog_path, repo: &gitops.repo, branch: &gitops.branch, web: &web };
-    let words = message::catalog_changed(&change, &place);
+    let words = message::catalog_changed(&change, &place).worded(&Wording::default());
     match slack::post(world, &settings.slack, channel, &words, None).await {
         Ok(_) => {
             world.log(Line::new("catalog_announced").with("channel", channel.as_str()));

@@ -9,10 +9,10 @@ use clients::github::{Snapshot, SourceState};
 use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
 use domain::deployment::{End, Granted, RequestFact, TargetPlan};
-use domain::github::ReviewsState;
+use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
-use domain::names::{BlobSha, SlackChannel, SlackUser, Target};
+use domain::names::{BlobSha, RepoName, SlackChannel, SlackUser, Target};
 use domain::refusal::Refusal;
 use std::collections::BTreeMap;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
@@ -113,6 +113,7 @@ async fn check_with_groups<T, W: World>(
     }
 }
 
+static NO_CHECKS: CommitChecks = CommitChecks { all: None, runs: Vec::new(), more: false };
 static NO_REVIEWS: ReviewsState = ReviewsState { head_author: None, latest: Vec::new(), merged: None };
 
 /// Everything that may forbid exactly this deployment. Checked again before each commit, whichever way the
@@ -159,14 +160,14 @@ pub(crate) fn case<'a, W: World>(
     let request = site.request;
     let stands_still = request.words.what.stands_still();
     let checks = match &snapshot.source {
-        _ if stands_still => snapshot.checked,
+        _ if stands_still => &snapshot.checked,
         SourceState::PullRequest { head, checks, builds, .. } | SourceState::Branch { head, checks, builds, .. } => {
             // Those of the commit whose image it is.
             let of = plan.source.head.as_ref();
             let older = builds.iter().find(|build| Some(&build.sha) == of && build.sha != *head);
-            older.map_or(*checks, |build| build.checks)
+            older.map_or(checks, |build| &build.checks)
         }
-        _ => None,
+        _ => &NO_CHECKS,
     };
     let reviews = match &snapshot.source {
         SourceState::PullRequest { reviews, .. } | SourceState::Branch { reviews, .. } => reviews,
@@ -178,10 +179,17 @@ pub(crate) fn case<'a, W: World>(
         deployed,
         stands_still,
         checks,
+        checks_url: checks_url(plan, snapshot, &site.cx.settings.gitops.repo),
         reviews,
         origin: &request.origin,
         requested: request.at,
     }
+}
+
+/// The page of the commit's checks. The GitOps repository's page is on the same web site as the app's repository.
+fn checks_url(plan: &TargetPlan, snapshot: &Snapshot, gitops: &RepoName) -> Option<String> {
+    let site = snapshot.url.strip_suffix(gitops.as_str())?;
+    Some(format!("{site}{}/commit/{}/checks", plan.source.repo, plan.source.head.as_ref()?))
 }
 
 fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a> {

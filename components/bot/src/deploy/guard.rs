@@ -24,7 +24,7 @@ use crate::context::Stop;
 use crate::world::{Line, World};
 use clients::github::{self, DeploymentStatus, NewDeployment};
 use domain::deployment::{
-    ApplicationWatch, ChangesFact, CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact,
+    ApplicationWatch, ChangesFact, CommitFact, CommittedFact, Facts, GitHubFact, LastWord, OutcomeFact, RequestFact,
 };
 use domain::fault::{Cause, Fault};
 use domain::limits::{self, Limits};
@@ -236,7 +236,9 @@ impl<W: World> Run<'_, W> {
             "default" => plan.applications.first().name.as_str(),
             named => named,
         };
-        let description = message::of_deploy(commit);
+        let request = store::load_fact::<RequestFact>(self.cx.world, self.cx.id).await.ok().flatten();
+        let command = request.map(|request| request.command).unwrap_or_default();
+        let description = message::of_deploy(commit, &command);
         // GitHub's deployments are of a commit.
         let (repo, Some(sha)) = (&plan.source.repo, &plan.source.head) else { return Ok(None) };
         let new = NewDeployment { repo, sha, environment, description: &description, id: self.cx.id };

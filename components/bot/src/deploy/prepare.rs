@@ -89,6 +89,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         app_repo: &site.app.repo,
         reference: &reference,
         built_from: if is_new { &site.app.paths } else { &[] },
+        named_checks: site.environment.gates.want_named_checks(),
         reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
@@ -295,6 +296,7 @@ async fn wanted<W: World>(
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         previous: None,
         taken: None,
+        contact: environment.contact.clone(),
     };
     Ok((plan, deployed))
 }
@@ -463,7 +465,7 @@ pub(super) mod tests {
             complete: true,
             changed: Vec::new(),
             source,
-            checked: None,
+            checked: domain::github::CommitChecks::default(),
         }
     }
 

@@ -506,7 +506,7 @@ mod tests {
             title: "Make the cart faster".to_owned(),
             author: Some(GitHubLogin::parse("bob").unwrap()),
             url: "https://github.com/acme/checkout/pull/42".to_owned(),
-            checks: None,
+            checks: domain::github::CommitChecks::default(),
             builds: Vec::new(),
             reviews: domain::github::ReviewsState::default(),
         }
@@ -542,7 +542,7 @@ mod tests {
             branch: branch.clone(),
             head,
             title,
-            checks: None,
+            checks: domain::github::CommitChecks::default(),
             builds: Vec::new(),
             reviews: domain::github::ReviewsState::default(),
         };

@@ -12,7 +12,7 @@ use clients::slack::{self, SlackError};
 use domain::deployment::RequestFact;
 use domain::fault::Cause;
 use domain::limits;
-use domain::message;
+use domain::message::{self, Wording};
 use domain::names::{CommitSha, SlackChannel};
 use domain::push::{NEWS, PushNote, Touched};
 use futures::stream::StreamExt;
@@ -161,7 +161,15 @@ impl<W: World> Teller<'_, W> {
         let perhaps = PushTold::Perhaps(unsure.saturating_add(1));
         store::mark_push_told(world, &telling, perhaps).await?;
         self.still_ours().await?;
-        let told = match slack::post(world, &settings.slack, channel, &message::pushed(note, touched), None).await {
+        let told = match slack::post(
+            world,
+            &settings.slack,
+            channel,
+            &message::pushed(note, touched).worded(&Wording::default()),
+            None,
+        )
+        .await
+        {
             Ok(_) => {
                 let line = Line::new("push_announced").with("commit", self.sha.as_str());
                 world.log(line.with("channel", channel.as_str()));

@@ -4,8 +4,8 @@
 //! from. GitHub's ids of these files and folders say so; no date and no order of commits has to be believed.
 
 use super::answer::{commit_sha, text, words};
-use super::snapshot::read_checks;
-use domain::github::ChecksState;
+use super::checks::{read_checks, rollup};
+use domain::github::CommitChecks;
 use domain::names::CommitSha;
 use serde_json::Value;
 
@@ -21,14 +21,14 @@ pub struct Build {
     /// The first line of its message.
     pub title: String,
     /// As for a pull request.
-    pub checks: Option<ChecksState>,
+    pub checks: CommitChecks,
 }
 
 /// Of the newest commit: the file or folder at each path, and the last commit that changed the path. Of that commit also the
 /// merge that brought it, because CI builds the merge commit of a pull request. From GitHub's public schema (`Commit`).
-pub(super) fn builds_query(paths: usize) -> String {
+pub(super) fn builds_query(paths: usize, named_checks: bool) -> String {
     let files: String = (0..paths).map(|n| format!(" built{n}: file(path: $built{n}) {{ mode oid }}")).collect();
-    let commit = format!("oid messageHeadline statusCheckRollup {{ state }}{files}");
+    let commit = format!("oid messageHeadline {}{files}", rollup(named_checks));
     let merge = format!("associatedPullRequests(first: 5) {{ nodes {{ mergeCommit {{ {commit} }} }} }}");
     let last = |n| format!("\n        last{n}: history(first: 1, path: $built{n}) {{ nodes {{ {commit} {merge} }} }}");
     files.clone() + &(0..paths).map(last).collect::<String>()
@@ -53,7 +53,7 @@ pub(super) fn read_builds(head: &Value, paths: usize) -> Vec<Build> {
             let is_known = Some(sha.as_str()) == text(head, "/oid") || builds.iter().any(|known| known.sha == sha);
             if !is_known && builds.len() < MOST && files(commit).as_ref() == Some(&newest) {
                 let title = words(text(commit, "/messageHeadline").unwrap_or_default());
-                builds.push(Build { sha, title, checks: read_checks(commit, "") });
+                builds.push(Build { sha, title, checks: read_checks(commit) });
             }
         }
     }

@@ -6,12 +6,13 @@ use super::answer::{
 };
 use super::api::{GitHub, graphql, send};
 use super::builds::{Build, builds_query, read_builds};
+use super::checks::{read_checks, rollup};
 use super::files::{FILE, FileState, Found, MAX_ANSWER, ask_included, name_included, read_file, read_found};
 use super::reviews::{HEAD_AUTHOR, MERGED, REVIEWS, read_merged, read_reviews};
 use crate::http::{Http, Request, Response, without_nulls};
 use domain::catalog::IncludePlace;
 use domain::deployment::{COMMITS_READ, Reference};
-use domain::github::{ChecksState, ReviewsState};
+use domain::github::{CommitChecks, ReviewsState};
 use domain::message;
 use domain::names::{
     BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, UrlOrigin,
@@ -45,6 +46,8 @@ pub struct Question<'a> {
     pub reference: &'a Reference,
     /// The files and folders that the app is built from, where CI builds only what has changed. Empty: all.
     pub built_from: &'a [FilePath],
+    /// Whether each check is wanted, and not only what all come to.
+    pub named_checks: bool,
     /// Whether the reviews of the pull request are wanted.
     pub reviews: bool,
     /// Another commit of the app's repository whose checks we want to know: that of an earlier version, whose
@@ -80,7 +83,7 @@ pub struct Snapshot {
     /// What is to be deployed.
     pub source: SourceState,
     /// The checks of [`Question::checks_of`], as for a pull request.
-    pub checked: Option<ChecksState>,
+    pub checked: CommitChecks,
 }
 
 /// A commit that rides along.
@@ -121,8 +124,8 @@ pub enum SourceState {
         /// Who opened it, while the account exists.
         author: Option<GitHubLogin>,
         url: String,
-        /// `None`: there are no checks, or our token may not see them.
-        checks: Option<ChecksState>,
+        /// Of its newest commit.
+        checks: CommitChecks,
         /// See [`Build`]; none if [`Question::built_from`] is empty.
         builds: Vec<Build>,
         /// Empty if [`Question::reviews`] did not want them.
@@ -134,7 +137,7 @@ pub enum SourceState {
         /// The first line of that commit's message.
         title: String,
         /// As for a pull request.
-        checks: Option<ChecksState>,
+        checks: CommitChecks,
         /// As for a pull request.
         builds: Vec<Build>,
         /// Those of the pull request that the newest commit is the merge of, if both have the same files. Empty if
@@ -168,11 +171,8 @@ const TOUCHES: &str = "{ nodes { oid message author { name user { login } } } }"
 const PULL_REQUEST: &str =
     "number state isDraft isCrossRepository headRefName headRefOid headRepository { nameWithOwner } \
      baseRefName title url
-      author { login } commits(last: 1) { nodes { commit { oid statusCheckRollup { state }";
-const BRANCH: &str = "oid ... on Commit { messageHeadline statusCheckRollup { state }";
-
-const CHECKED: &str = "
-    checked: object(oid: $checked) { ... on Commit { statusCheckRollup { state } } }";
+      author { login } commits(last: 1) { nodes { commit { oid";
+const BRANCH: &str = "oid ... on Commit { messageHeadline";
 
 pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
     graphql(api, &snapshot_query(question), &snapshot_variables(question)).max_answer(MAX_ANSWER)
@@ -180,16 +180,17 @@ pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
 
 /// What is to be deployed, and the variable that names it.
 fn source_query(question: &Question<'_>) -> (&'static str, String) {
-    let builds = builds_query(question.built_from.len());
+    let rollup = rollup(question.named_checks);
+    let builds = builds_query(question.built_from.len(), question.named_checks);
     match question.reference {
         Reference::PullRequest(_) => {
             let reviews = if question.reviews { [HEAD_AUTHOR, REVIEWS].concat() } else { String::new() };
-            let pull_request = format!("{PULL_REQUEST}{builds} }} }} }}{reviews}\n    }}");
+            let pull_request = format!("{PULL_REQUEST} {rollup}{builds} }} }} }}{reviews}\n    }}");
             ("$number: Int!", format!("pullRequest(number: $number) {{\n      {pull_request}"))
         }
         Reference::Branch(_) => {
             let reviews = if question.reviews { format!("{MERGED}{REVIEWS} }} }}") } else { String::new() };
-            let head = format!("{BRANCH}{builds}{reviews} }}");
+            let head = format!("{BRANCH} {rollup}{builds}{reviews} }}");
             ("$appRef: String!", format!("ref(qualifiedName: $appRef) {{\n      target {{ {head} }}\n    }}"))
         }
     }
@@ -198,8 +199,12 @@ fn source_query(question: &Question<'_>) -> (&'static str, String) {
 fn snapshot_query(question: &Question<'_>) -> String {
     let (variable, source) = source_query(question);
     let (checked_variable, checked) = match question.checks_of {
-        Some(_) => (", $checked: GitObjectID!", CHECKED),
-        None => ("", ""),
+        Some(_) => {
+            let rollup = rollup(question.named_checks);
+            let checked = format!("\n    checked: object(oid: $checked) {{ ... on Commit {{ {rollup} }} }}");
+            (", $checked: GitObjectID!", checked)
+        }
+        None => ("", String::new()),
     };
     // The first file is in every query. Each other file has its own part, each path its history, and each folder its
     // entries. What a path or folder is now is compared with what it was at the live commit.
@@ -321,7 +326,7 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             complete,
             changed,
             source: read_source(&data, question)?,
-            checked: read_checks(&data, "/app/checked"),
+            checked: data.pointer("/app/checked").map(read_checks).unwrap_or_default(),
         })
     };
     read().map_err(|part| nonsense(READ, part).into())
@@ -397,7 +402,7 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
                 branch: branch.clone(),
                 head: commit_sha(found, "/target/oid")?,
                 title: words(text(found, "/target/messageHeadline").unwrap_or_default()),
-                checks: read_checks(found, "/target"),
+                checks: found.get("target").map(read_checks).unwrap_or_default(),
                 builds: found.get("target").map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
                 reviews: found
                     .get("target")
@@ -407,15 +412,6 @@ fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
             }),
         },
     }
-}
-
-/// The checks of a commit. A state that GitHub may add one day is no success.
-pub(super) fn read_checks(commit: &Value, pointer: &str) -> Option<ChecksState> {
-    text(commit, &format!("{pointer}/statusCheckRollup/state")).map(|state| match state {
-        "SUCCESS" => ChecksState::Passed,
-        "PENDING" | "EXPECTED" => ChecksState::Running,
-        _ => ChecksState::Failed,
-    })
 }
 
 /// `own_name` is the repository's present name. The catalog may have an older name, from before a renaming.
@@ -448,7 +444,7 @@ fn read_pull_request(
         title: words(text(pr, "/title").unwrap_or_default()),
         author: login(pr, "/author/login"),
         url: text(pr, "/url").ok_or("the pull request's page")?.to_owned(),
-        checks: head.and_then(|head| read_checks(head, "")),
+        checks: head.map(read_checks).unwrap_or_default(),
         builds: head.map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
         reviews: if question.reviews { read_reviews(pr)? } else { ReviewsState::default() },
     })

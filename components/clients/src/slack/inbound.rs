@@ -1,6 +1,6 @@
 //! What Slack sends us: a slash command, a pressed button.
 
-use domain::names::{Secret, SlackChannel, SlackTeam, SlackUser};
+use domain::names::{CommandName, Secret, SlackChannel, SlackTeam, SlackUser};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -31,8 +31,8 @@ pub struct SlashCommand {
     pub user: SlackUser,
     /// Their name, for texts only; empty if Slack did not send it.
     pub user_name: String,
-    /// The command itself, such as `/deploy`.
-    pub command: String,
+    /// The command itself, as the installation calls it.
+    pub command: CommandName,
     /// What was typed after it.
     pub text: String,
     /// Where we may answer without a token, once [`ResponseUrl::parse`](domain::names::ResponseUrl::parse)
@@ -55,7 +55,7 @@ impl SlashCommand {
             channel: form.named("channel_id", SlackChannel::parse)?,
             user: form.named("user_id", SlackUser::parse)?,
             user_name: form.optional("user_name")?.unwrap_or_default(),
-            command: form.required("command")?,
+            command: CommandName::sent(&form.required("command")?),
             text: form.optional("text")?.unwrap_or_default(),
             response_url: Secret::new(form.required("response_url")?),
             trigger_id: form.required("trigger_id")?,

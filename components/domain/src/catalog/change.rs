@@ -6,10 +6,10 @@
 //! Easy to miss: a broken version is told, too, and what comes after it is compared with the last one that was whole. The
 //! same holds for an app that was out of service.
 
-use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, OutOfService, People};
+use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, OutOfService, People};
 use crate::application::SyncBy;
 use crate::image::VerifyRunning;
-use crate::names::{ArgoApplication, BlobSha, CommitSha};
+use crate::names::{ArgoApplication, BlobSha, CommitSha, Contact};
 use crate::selection::Applications;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -209,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 29] = [
+const KEYS: [&str; 31] = [
     "allow",
     "owners",
     "readers",
@@ -221,6 +221,7 @@ const KEYS: [&str; 29] = [
     "foreign_changes",
     "immutable",
     "freeze",
+    "only",
     "image",
     "repo",
     "tag",
@@ -236,6 +237,7 @@ const KEYS: [&str; 29] = [
     "watch",
     "deadline",
     "degraded_grace",
+    "contact",
     FILE,
     OUT,
     "app",
@@ -324,6 +326,7 @@ fn values(catalog: &Catalog) -> Values {
     if catalog.readers != Allow::Anyone {
         add(None, "readers", allowed(&catalog.readers));
     }
+    add(None, "contact", contact(catalog.contact.as_ref()));
     add(None, "include", sorted(&catalog.include));
     for OutOfService { app, path, error } in &catalog.out_of_service {
         let line = error.line.map(|line| format!(" on line {line}")).unwrap_or_default();
@@ -352,6 +355,9 @@ fn values(catalog: &Catalog) -> Values {
             for (key, value) in of_environment(environment) {
                 add(Some(&target), key, value);
             }
+            if environment.contact != catalog.contact {
+                add(Some(&target), "contact", contact(environment.contact.as_ref()));
+            }
             if environment.owners != catalog.owners {
                 let owners = people(&environment.owners);
                 add(Some(&target), "owners", if owners.is_empty() { "nobody".to_owned() } else { owners });
@@ -361,10 +367,20 @@ fn values(catalog: &Catalog) -> Values {
     values
 }
 
-/// All but the owners. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
-    let Environment { files, tag_at, digest_at, applications, owners: _, gates, deadline, degraded_grace, .. } =
-        environment;
+/// All but the owners and the contact. An empty text: as by default.
+fn of_environment(environment: &Environment) -> [(&'static str, String); 20] {
+    let Environment {
+        files,
+        tag_at,
+        digest_at,
+        applications,
+        owners: _,
+        contact: _,
+        gates,
+        deadline,
+        degraded_grace,
+        ..
+    } = environment;
     let Environment { mirrors, verify_running, sync, watch, home, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
@@ -380,11 +396,12 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
         ("allow", allowed(&gates.allow)),
         ("approvals", approvals.unwrap_or_default()),
         ("reviews", gates.reviews.as_ref().map(|reviews| reviews.count.to_string()).unwrap_or_default()),
-        ("checks", if_not(gates.checks == Checks::Ignore, "required")),
+        ("checks", checks(&gates.checks)),
         ("branches", list(&gates.branches)),
         ("foreign_changes", if_not(gates.foreign_changes == ForeignChanges::Warn, "refuse")),
         ("immutable", if_not(!gates.immutable.0, "true")),
-        ("freeze", list(&gates.freeze)),
+        ("freeze", list(gates.freeze.iter().map(freeze))),
+        ("only", list(&gates.only)),
         ("verify_running", if_not(*verify_running == VerifyRunning::On, "off")),
         ("mirrors", list(mirrors)),
         ("sync", if_not(*sync == SyncBy::Bot, "auto")),
@@ -397,6 +414,23 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 19] {
         ("deadline", if_not(deadline.as_secs() == 900, &format!("{}s", deadline.as_secs()))),
         ("degraded_grace", if_not(degraded_grace.as_secs() == 60, &format!("{}s", degraded_grace.as_secs()))),
     ]
+}
+
+fn contact(contact: Option<&Contact>) -> String {
+    contact.map(ToString::to_string).unwrap_or_default()
+}
+
+fn checks(checks: &Checks) -> String {
+    match checks {
+        Checks::Ignore => String::new(),
+        Checks::Required => "required".to_owned(),
+        Checks::Named(names) => list(names),
+    }
+}
+
+fn freeze(freeze: &Freeze) -> String {
+    let why = freeze.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    format!("{freeze}{why}")
 }
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {

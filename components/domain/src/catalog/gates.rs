@@ -14,6 +14,7 @@ mod checks;
 mod foreign;
 mod freeze;
 mod immutable;
+mod only;
 mod reviews;
 
 pub use allow::Allow;
@@ -22,15 +23,16 @@ pub use branches::BranchGlob;
 pub(super) use branches::glob;
 pub use checks::Checks;
 pub use foreign::ForeignChanges;
-pub use freeze::{Freeze, InvalidFreeze};
+pub use freeze::{Freeze, Frozen, InvalidWindow, Until};
 pub use immutable::Immutable;
+pub use only::{Closed, Only};
 pub use reviews::Reviews;
 
 use super::CatalogError;
 use super::fields::{Entry, Fields};
 use super::people::People;
 use crate::deployment::{Granted, Origin, TargetPlan};
-use crate::github::{ChecksState, ReviewsState};
+use crate::github::{CommitChecks, ReviewsState};
 use crate::image::Digest;
 use crate::names::{SlackChannel, SlackGroup, SlackUser, Target};
 use crate::refusal::Refusal;
@@ -106,6 +108,8 @@ gates! {
     fn check_freeze(&Asked) {
         /// When nothing may be deployed.
         freeze: Vec<Freeze>,
+        /// When alone something may be deployed. Empty: always.
+        only: Vec<Only>,
     }
 }
 
@@ -153,7 +157,7 @@ pub struct Asked<'a> {
 }
 
 /// What would be deployed, with everything that is known of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Case<'a> {
     pub asked: Asked<'a>,
     pub plan: &'a TargetPlan,
@@ -161,8 +165,10 @@ pub struct Case<'a> {
     pub deployed: Option<&'a Digest>,
     /// A version that was deployed before, see [`crate::command::What::stands_still`].
     pub stands_still: bool,
-    /// The checks of the source's commit; `None`: it has none, or our token may not see them.
-    pub checks: Option<ChecksState>,
+    /// The checks of the source's commit.
+    pub checks: &'a CommitChecks,
+    /// The page that shows them.
+    pub checks_url: Option<String>,
     /// The reviews of the source's pull request; none where it is a branch.
     pub reviews: &'a ReviewsState,
     /// What the asker knows, and who approved.

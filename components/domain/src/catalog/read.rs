@@ -14,7 +14,8 @@ use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml
 use crate::application::SyncBy;
 use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{
-    AppName, ArgoApplication, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, SlackChannel, Target,
+    AppName, ArgoApplication, Contact, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, SlackChannel,
+    Target,
 };
 use crate::nonempty::NonEmpty;
 use crate::selection::{Applications, MOST_APPLICATIONS, Selection};
@@ -31,9 +32,10 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
     let root = yaml::parse(text, yaml::MOST_VALUES)?;
     let root = root
         .as_deref()
-        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "readers", "include"]))
+        .map(|root| Fields::of("the catalog", root.line, root, &["apps", "owners", "contact", "readers", "include"]))
         .transpose()?;
     let owners = root.as_ref().and_then(|root| root.get("owners")).map(read_owners).transpose()?.unwrap_or_default();
+    let contact = root.as_ref().and_then(|root| root.get("contact")).map(read_contact).transpose()?;
     let readers = root.as_ref().and_then(|root| root.get("readers")).map(Allow::parse).transpose()?;
     let include = root.as_ref().and_then(|root| root.get("include"));
     let include = include.map(|entry| include::read(entry, path)).transpose()?.unwrap_or_default();
@@ -42,6 +44,7 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
         path,
         include: &include,
         owners: &owners,
+        contact: contact.as_ref(),
         claims: Claims::default(),
         names: BTreeMap::new(),
         apps: BTreeMap::new(),
@@ -67,7 +70,7 @@ pub(super) fn catalog(path: &FilePath, sources: &Sources) -> Result<Catalog, Cat
     if apps.is_empty() && out_of_service.is_empty() && include.is_empty() {
         return Err(CatalogError { line: list.map(|list| list.line), problem: "it has no apps".to_owned() });
     }
-    Ok(Catalog { apps, out_of_service, owners, readers: readers.unwrap_or(Allow::Anyone), include })
+    Ok(Catalog { apps, out_of_service, owners, contact, readers: readers.unwrap_or(Allow::Anyone), include })
 }
 
 /// The apps as they are read, one file after the other. What was read before is never taken back.
@@ -75,6 +78,7 @@ struct Apps<'r> {
     path: &'r FilePath,
     include: &'r [Include],
     owners: &'r People,
+    contact: Option<&'r Contact>,
     claims: Claims,
     /// Which file a name belongs to: in the catalog itself also that of a broken entry, in another file what is in bounds.
     names: BTreeMap<String, FilePath>,
@@ -114,7 +118,7 @@ impl Apps<'_> {
             return Err(error(entry.line, format!("{} is in `{before}` already", quoted(&entry.key))));
         }
         self.names.insert(entry.key.clone(), path.clone());
-        let (app, taken) = read_app(entry, path, self.owners, &self.claims, bounds)?;
+        let (app, taken) = read_app(entry, path, (self.owners, self.contact), &self.claims, bounds)?;
         // The bot may write where people need a review.
         let files = app.environments.values().flat_map(|environment| environment.files.iter());
         let is_catalog = |file: &&FilePath| *file == self.path || self.include.iter().any(|one| one.place.has(file));
@@ -132,13 +136,14 @@ impl Apps<'_> {
 const LONGEST_NAME: usize = 64;
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 12] = [
+const ENVIRONMENT_KEYS: [&str; 13] = [
     "values",
     "tag_at",
     "digest_at",
     "watch",
     "argocd",
     "owners",
+    "contact",
     "deadline",
     "degraded_grace",
     "mirrors",
@@ -226,7 +231,7 @@ impl Claims {
 fn read_app(
     entry: &Entry,
     path: &FilePath,
-    owners: &People,
+    (owners, contact): (&People, Option<&Contact>),
     before: &Claims,
     bounds: Option<&Bounds<'_>>,
 ) -> Result<(App, Claims), CatalogError> {
@@ -245,7 +250,7 @@ fn read_app(
         None => TagRule::default(),
     };
     let paths = fields.get_or("paths", read_parts, &Vec::new())?;
-    let common = Common { owners: owners.clone(), ..Common::default() };
+    let common = Common { owners: owners.clone(), contact: contact.cloned(), ..Common::default() };
     let (mut environments, mut claims) = (BTreeMap::new(), Claims::default());
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
@@ -290,6 +295,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         digest_at,
         watch,
         owners,
+        contact,
         gates,
         deadline,
         degraded_grace,
@@ -312,6 +318,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         watch,
         applications,
         owners,
+        contact,
         gates,
         deadline,
         degraded_grace,
@@ -379,6 +386,7 @@ struct Common {
     digest_at: Vec<TagPath>,
     watch: Vec<FilePath>,
     owners: People,
+    contact: Option<Contact>,
     gates: Gates,
     deadline: Duration,
     degraded_grace: Duration,
@@ -395,6 +403,7 @@ impl Default for Common {
             digest_at: Vec::new(),
             watch: Vec::new(),
             owners: People::default(),
+            contact: None,
             gates: Gates::default(),
             deadline: Duration::from_secs(900),
             degraded_grace: Duration::from_secs(60),
@@ -415,6 +424,7 @@ impl Common {
             digest_at: fields.get_or("digest_at", read_paths, &defaults.digest_at)?,
             watch: fields.get_or("watch", read_parts, &defaults.watch)?,
             owners: fields.get_or("owners", read_owners, &defaults.owners)?,
+            contact: fields.get_or("contact", |entry| read_contact(entry).map(Some), &defaults.contact)?,
             gates: Gates::read(fields, &defaults.gates)?,
             deadline: fields.get_or("deadline", |entry| read_duration(entry, deadline), &defaults.deadline)?,
             degraded_grace: fields.get_or(
@@ -428,6 +438,14 @@ impl Common {
             home: fields.get_or("home", read_home, &defaults.home)?,
         })
     }
+}
+
+/// A `#` without quotes begins a comment.
+fn read_contact(entry: &Entry) -> Result<Contact, CatalogError> {
+    if let Value::Empty = entry.node.value {
+        return Err(error(entry.line, "`contact` is empty: a text that begins with `#` needs quotes"));
+    }
+    name(entry, Contact::parse)
 }
 
 /// One file, or several that get the same tag.

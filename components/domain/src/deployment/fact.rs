@@ -7,7 +7,8 @@ use super::voice::{Place, Voice};
 use crate::command::DeployWords;
 use crate::fault::Fault;
 use crate::names::{
-    ArgoApplication, CommitSha, DeploymentId, GitHubLogin, ResponseUrl, SlackChannel, SlackTeam, SlackUser,
+    ArgoApplication, CommandName, CommitSha, Contact, DeploymentId, GitHubLogin, ResponseUrl, SlackChannel, SlackTeam,
+    SlackUser,
 };
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -78,6 +79,9 @@ pub struct RequestFact {
     pub team_domain: String,
     /// What, as typed and parsed. The catalog says later whether it exists.
     pub words: DeployWords,
+    /// What the installation calls the command. Of a button: as in the message that the button is below.
+    #[serde(default)]
+    pub command: CommandName,
     /// Which click: [`click`] of its `response_url`.
     pub click: String,
     pub origin: Origin,
@@ -294,6 +298,9 @@ pub struct EndFact {
     pub at: Timestamp,
     /// How.
     pub end: End,
+    /// Whom the catalog says people turn to, as far as it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Contact>,
 }
 fact!(EndFact, "end", SlackCommand, forbids);
 

@@ -7,7 +7,8 @@ use super::proof::Ours;
 use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
-    ArgoApplication, BranchName, CommitSha, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackChannel, Target,
+    ArgoApplication, BranchName, CommitSha, Contact, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackChannel,
+    Target,
 };
 use crate::nonempty::NonEmpty;
 use serde::{Deserialize, Serialize};
@@ -185,6 +186,9 @@ pub struct TargetPlan {
     pub previous: Option<Previous>,
     /// The tag was in the files already, by somebody else's commit.
     pub taken: Option<Taken>,
+    /// Whom people turn to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<Contact>,
 }
 
 impl TargetPlan {

@@ -60,6 +60,7 @@ pub fn request() -> RequestFact {
             what: What::PullRequest(PullRequestNumber(42)),
             override_reason: None,
         },
+        command: crate::names::CommandName::default(),
         click: click(&response_url().url),
         origin: Origin::Typed,
         button: None,
@@ -103,6 +104,7 @@ pub fn target_plan() -> TargetPlan {
         rollback: false,
         previous: None,
         taken: None,
+        contact: None,
     }
 }
 
@@ -162,7 +164,7 @@ pub fn push() -> PushFact {
 }
 
 pub fn cancelled() -> EndFact {
-    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) } }
+    EndFact { at: at(5), end: End::Cancelled { by: Some(user("U1")) }, contact: None }
 }
 
 pub fn place(ts: &str) -> Place {

@@ -6,8 +6,8 @@ use super::button::{self, Button};
 use super::deployment::{approved_by, source_title};
 use super::progress::{syncing, with_waiting};
 use super::sentence;
-use super::text::{SHORT, code, cut, escape, length, link, moment, said, some, words};
-use crate::catalog::{Catalog, OutOfService, People};
+use super::text::{SHORT, code, cut, escape, length, link, moment, said, some, typed, words};
+use crate::catalog::{Catalog, Closed, Frozen, OutOfService, People};
 use crate::command::{Scope, Verb};
 use crate::deployment::{Became, End, Facts, GitOpsBranch, Past, State};
 use crate::lock::{LockAction, LockChange, TargetLock};
@@ -68,7 +68,7 @@ pub fn refused_too_often() -> String {
 
 /// How commands are typed: all of them in a line each, or one with examples.
 pub fn help(about: Option<Verb>) -> String {
-    let line = |typed: &str, meaning: &str| format!("\n• {}: {}", code(typed), escape(meaning));
+    let line = |rest: &str, meaning: &str| format!("\n• {}: {meaning}", typed(rest));
     match about {
         None => {
             let lines: String = Verb::ALL.iter().map(|verb| line(verb.usage(), verb.meaning())).collect();
@@ -78,7 +78,7 @@ pub fn help(about: Option<Verb>) -> String {
         }
         Some(verb) => {
             let lines: String = verb.examples().iter().map(|(typed, meaning)| line(typed, meaning)).collect();
-            format!("{}: {}{lines}", code(verb.usage()), escape(verb.meaning()))
+            format!("{}: {}{lines}", typed(verb.usage()), verb.meaning())
         }
     }
 }
@@ -93,8 +93,9 @@ pub struct TargetStatus {
     /// The deployment whose turn it is, if it has not ended.
     pub under_way: Option<Facts>,
     pub lock: Option<TargetLock>,
-    /// Frozen until then.
-    pub frozen: Option<crate::time::Timestamp>,
+    pub frozen: Option<Frozen>,
+    /// It is deployed at certain times only, and not now.
+    pub closed: Option<Closed>,
 }
 
 /// `status @me`, where there is nothing.
@@ -122,11 +123,23 @@ pub fn status_of(all: &[TargetStatus], lock_of_all: Option<&TargetLock>, more: u
             format!(" :hourglass_flowing_sand: a deploy{who} is under way{seen}.")
         }));
         line.extend(one.lock.as_ref().map(|lock| format!(" :lock: {}", lock_words(lock))));
-        line.extend(one.frozen.map(|until| format!(" :snowflake: frozen until {}.", moment(until))));
+        line.extend(not_now(one).into_iter().map(|text| format!(" {text}")));
         lines.push(line);
     }
     let more = (more > 0).then(|| format!("… and {more} more: name one, like `/deploy status checkout`."));
     page(&lines, more.as_deref(), &[])
+}
+
+/// The freeze in force, and the next time at which deploys are allowed.
+fn not_now(status: &TargetStatus) -> Vec<String> {
+    let frozen = |Frozen { until, why }: &Frozen| sentence::frozen(*until, why.as_deref());
+    let mut lines = Vec::new();
+    lines.extend(status.frozen.as_ref().map(|it| format!(":snowflake: frozen until {}.", frozen(it))));
+    lines.extend(status.closed.as_ref().map(|closed| match &closed.opens {
+        Some(opens) => format!(":clock9: no deploys now, the next time begins {}.", sentence::opening(opens)),
+        None => ":clock9: no deploys now.".to_owned(),
+    }));
+    lines
 }
 
 fn lock_words(lock: &TargetLock) -> String {
@@ -175,7 +188,7 @@ pub fn why(holds: &Holds) -> Message {
     }));
     lines.extend(lock_of_all.as_ref().map(|lock| format!("• :lock: everything is {}", lock_words(lock))));
     lines.extend(status.lock.as_ref().map(|lock| format!("• :lock: {}", lock_words(lock))));
-    lines.extend(status.frozen.map(|until| format!("• :snowflake: frozen until {}.", moment(until))));
+    lines.extend(not_now(status).into_iter().map(|text| format!("• {text}")));
     for facts in waiting {
         let until = match facts.refused() {
             Some(Refusal::NeedsApproval { until, .. }) => format!(" until {}", moment(until)),
@@ -482,7 +495,7 @@ pub fn locked(scope: &Scope, what: &str, lock: &TargetLock, shortened: bool) -> 
         ":lock: <@{}> locked *{what}*{until}{}. Nobody can deploy there until somebody types {}.{}",
         lock.by,
         said(&lock.reason),
-        code(format!("/deploy unlock {scope}")),
+        typed(&format!("unlock {scope}")),
         if shortened { UNOWNED } else { "" }
     );
     page(&[text], None, &[Button::Unlock { scope: scope.clone(), set: Some(lock.at) }])

@@ -6,7 +6,7 @@ use super::text::{clip, length};
 use crate::command::{DeployWords, Scope, TargetWords};
 use crate::deployment::{End, Facts, LastWord, State, Waiting};
 use crate::image::Digest;
-use crate::names::{CommitSha, DeploymentId, SlackUser, Target};
+use crate::names::{CommandName, CommitSha, DeploymentId, SlackUser, Target};
 use crate::refusal::{MovedTag, Refusal};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub struct Offer {
     /// Its image when it was shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// What the command was called.
+    #[serde(default, skip_serializing_if = "CommandName::is_default")]
+    pub command: CommandName,
 }
 
 /// What the announcement of a push offers.

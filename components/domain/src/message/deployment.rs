@@ -65,14 +65,15 @@ pub fn call_asker(facts: &Facts) -> Option<Message> {
         _ => return None,
     };
     let asker = &facts.request.as_ref()?.user;
-    Some(called(&format!("<@{asker}> {} {ended}: see above.", title(facts))))
+    Some(called(facts, &format!("<@{asker}> {} {ended}: see above.", title(facts))))
 }
 
 /// Leads the asker to the message of the deployment, which stands in another channel.
 pub fn stands_elsewhere(request: &RequestFact, place: &Place) -> Message {
     let what = words(&request.words.to_string(), SHORT);
     let there = request.link(place).map(|url| format!(" {}", link(&url, "See it there."))).unwrap_or_default();
-    called(&format!("*{what}* is in <#{}>.{there}", place.channel))
+    let facts = Facts { request: Some(request.clone()), ..Facts::default() };
+    called(&facts, &format!("*{what}* is in <#{}>.{there}", place.channel))
 }
 
 /// Calls those who have to agree to a deploy, in the same way.
@@ -84,11 +85,11 @@ pub fn call_approvers(facts: &Facts) -> Option<Message> {
     let all: Vec<String> = groups.chain(users).take(10).collect();
     let title = title(facts);
     let text = format!("{} please approve {title} for <@{}>: see above.", all.join(" "), request.user);
-    Some(called(text.trim_start()))
+    Some(called(facts, text.trim_start()))
 }
 
-fn called(text: &str) -> Message {
-    Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }
+fn called(facts: &Facts, text: &str) -> Message {
+    Message { text: cut(text, SUMMARY), blocks: Value::Array(vec![section(text)]) }.worded(&facts.into())
 }
 
 /// What stays the same is above what comes later, so that nothing jumps while people read.
@@ -108,7 +109,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     blocks.extend(button::row(buttons));
     // Notifications have one line.
     let summary = format!("{title} – {status}").replace('\n', " ");
-    Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }
+    Message { text: cut(&summary, SUMMARY), blocks: Value::Array(blocks) }.worded(&facts.into())
 }
 
 /// Everybody in the channel sees that somebody overrode a gate.

@@ -4,10 +4,11 @@
 //! Argo CD says about the cluster. The link to the message leads to the rest.
 
 use crate::deployment::{CommitFact, DeploymentState, LastWord};
+use crate::names::CommandName;
 
-pub fn of_deploy(commit: &CommitFact) -> String {
+pub fn of_deploy(commit: &CommitFact, command: &CommandName) -> String {
     let what = if commit.target().rollback { "rollback to " } else { "" };
-    format!("{what}{}, by /deploy in Slack", commit.target().tag)
+    format!("{what}{}, by {command} in Slack", commit.target().tag)
 }
 
 /// How the deploy goes, after the commit. Without a last word the deploy is on its way.
@@ -47,8 +48,14 @@ mod tests {
         (Error, "Not live in time, but may become so")
         (Error, "Not known how it ended")
         "#);
-        assert_eq!(of_deploy(&commit()), format!("{}, by /deploy in Slack", commit().target().tag));
+        assert_eq!(
+            of_deploy(&commit(), &CommandName::default()),
+            format!("{}, by /deploy in Slack", commit().target().tag)
+        );
         let back = commit_to(TargetPlan { rollback: true, ..target_plan() });
-        assert_eq!(of_deploy(&back), format!("rollback to {}, by /deploy in Slack", back.target().tag));
+        assert_eq!(
+            of_deploy(&back, &CommandName::sent("/ship")),
+            format!("rollback to {}, by /ship in Slack", back.target().tag)
+        );
     }
 }

@@ -2,15 +2,16 @@
 //! doubt it, and what to do next.
 
 use super::edit::{edit_problem, edit_remedy};
-use super::text::{LONG, SHORT, clip, code, code_escape, codes, counted, escape, link, moment, said, some, words};
+use super::text::{LONG, SHORT, clip, code, codes, counted, escape, link, moment, said, some, typed, words};
 use crate::command::Verb;
 use crate::deployment::COMMITS_READ;
 use crate::fault::{Cause, Changed, Fault, System};
-use crate::github::ChecksState;
+use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
-use crate::refusal::{CatalogError, MovedTag, NotAllowed, Refusal, Right, SinceApproved, Uncounted};
+use crate::refusal::{CatalogError, MovedTag, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
+use crate::time::Timestamp;
 
 /// Added where one could believe otherwise: a refusal never changes anything, so "not deployed" is
 /// enough there.
@@ -45,6 +46,39 @@ pub fn declined(refusal: &Refusal) -> String {
         Refusal::Syntax { .. } | Refusal::OtherWorkspace => self::refusal(refusal),
         _ => format!("{} {}", capital(&problem(refusal)), remedy(refusal)),
     }
+}
+
+fn check_state(check: &Unpassed) -> String {
+    let is = match check.state {
+        Some(RunState::Passed) => "has passed",
+        Some(RunState::Running) => "is still running",
+        Some(RunState::Skipped) => "was skipped",
+        Some(RunState::Failed) => "failed",
+        None => "isn't there",
+    };
+    format!("{} {is}", code(&check.name))
+}
+
+/// What the commit cannot pass with comes first.
+fn named_checks_todo(unpassed: &[Unpassed]) -> &'static str {
+    let is_any = |state: Option<RunState>| unpassed.iter().any(|check| check.state == state);
+    if is_any(Some(RunState::Failed)) || is_any(Some(RunState::Skipped)) {
+        "Run them again, or fix them and deploy the new commit."
+    } else if is_any(None) {
+        "Wait until CI has begun it. If it doesn't come, check its name in `deploy-bot.yaml`, and that my GitHub token may read checks."
+    } else {
+        "Wait, then try again."
+    }
+}
+
+/// Until when, and why.
+pub(super) fn frozen(until: Timestamp, why: Option<&str>) -> String {
+    format!("{}{}", moment(until), why.map(said).unwrap_or_default())
+}
+
+/// When, in the window's time zone and on the reader's own clock.
+pub(super) fn opening(opens: &Opening) -> String {
+    format!("{} ({})", words(&opens.shown, SHORT), moment(opens.at))
 }
 
 /// With a capital letter at the beginning, unless it begins with code.
@@ -197,6 +231,16 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             };
             format!("{target} needs the checks of commit {} to pass, but {state}.", code(head.short()))
         }
+        Refusal::NamedChecks { target, head, url, unpassed, more } => {
+            let of = link(url.as_deref().unwrap_or_default(), "checks");
+            let mut states: Vec<String> = unpassed.iter().map(check_state).collect();
+            states.extend(more.then(|| "there are more than I can read".to_owned()));
+            format!(
+                "{target} needs certain {of} of commit {} to pass, but {}.",
+                code(head.short()),
+                some(&states, "and")
+            )
+        }
         Refusal::NotReviewed { target, number, url, head, count, given, outdated, against } => {
             let needs = counted(u32::from(*count), "approving review");
             let has = if *given == 0 { "none".to_owned() } else { given.to_string() };
@@ -256,7 +300,13 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             };
             format!("{} needs {needs} by {}.{reviewed}{since}", code(tag), some(&by, "or"))
         }
-        Refusal::Frozen { target, until, .. } => format!("{target} is frozen until {}.", moment(*until)),
+        Refusal::Frozen { target, until, why, .. } => {
+            format!("{target} is frozen until {}.", frozen(*until, why.as_deref()))
+        }
+        Refusal::Closed { target, opens, .. } => {
+            let opens = opens.as_ref().map(|opens| format!(" The next time begins {}.", opening(opens)));
+            format!("{target} is deployed at certain times only, and not now.{}", opens.unwrap_or_default())
+        }
         Refusal::NotOwner { doing, .. } => format!("only an owner may {doing}."),
         Refusal::ButtonTaken { by, link: url } => {
             let by = by.as_ref().map_or("somebody".to_owned(), |by| format!("<@{by}>"));
@@ -302,12 +352,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
 pub(super) fn remedy(refusal: &Refusal) -> String {
     let text = match refusal {
         Refusal::Syntax { verb, right, .. } => {
-            let typed = |text: &str| format!("`/deploy {}`", code_escape(text, LONG));
             let help = verb.map_or("`/deploy help`".to_owned(), |verb| format!("`/deploy help {}`", verb.name()));
             return match right {
                 Some(Right::DidYouMean(text)) => format!("Did you mean {}? If not, see {help}.", typed(text)),
                 Some(Right::Like(text)) => format!("Type it like {}, or see {help}.", typed(text)),
-                None => format!("Type it like {}, or see {help}.", code(verb.unwrap_or(Verb::Deploy).example())),
+                None => format!("Type it like {}, or see {help}.", typed(verb.unwrap_or(Verb::Deploy).example())),
             };
         }
         Refusal::UnknownApp { did_you_mean: nearest, known, .. } => {
@@ -321,18 +370,18 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return did_you_mean(nearest.as_deref(), "It has", known);
         }
         Refusal::NotAllowed { why: NotAllowed::Nobody, .. } => {
-            "Ask whoever looks after `deploy-bot.yaml` to add your team there."
+            "Ask whoever looks after the catalog to add your team in `deploy-bot.yaml`."
         }
         Refusal::NotAllowed { why: NotAllowed::WrongChannel, .. } => {
             "Use one of the channels that `deploy-bot.yaml` lists for it."
         }
         Refusal::NotAllowed { why: NotAllowed::NotListed, .. } => {
-            "Ask whoever looks after `deploy-bot.yaml` to add you there."
+            "Ask whoever looks after the catalog to add you in `deploy-bot.yaml`."
         }
         Refusal::NotAllowed { why: NotAllowed::Guest, .. } => {
-            "Ask whoever looks after `deploy-bot.yaml` to add you there, by your user id."
+            "Ask whoever looks after the catalog to add you in `deploy-bot.yaml`, by your user id."
         }
-        Refusal::NotReader => "Ask whoever looks after `deploy-bot.yaml` to add you to its `readers`.",
+        Refusal::NotReader => "Ask whoever looks after the catalog to add you to `readers` in `deploy-bot.yaml`.",
         Refusal::OtherWorkspace => "Ask your Slack admins which bot deploys here.",
         Refusal::BrokenCatalog { .. } | Refusal::BrokenApp { .. } => "Fix it in Git, then try again.",
         Refusal::NoCatalog { .. } => "Add it there, then try again.",
@@ -415,6 +464,10 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         }
         Refusal::ChecksNotPassed { state: Some(ChecksState::Running), .. } => "Wait for them, then try again.",
         Refusal::ChecksNotPassed { .. } => "Fix them, then deploy the new commit.",
+        Refusal::NamedChecks { more: true, .. } => {
+            "I read at most 100 checks of a commit, and only those that my GitHub token may see. `checks: required` needs no more than what they come to."
+        }
+        Refusal::NamedChecks { unpassed, .. } => named_checks_todo(unpassed),
         Refusal::NotReviewed { .. } => {
             "Ask somebody who can write to the repository, but isn't an author, to approve it there. Then try again."
         }
@@ -447,12 +500,14 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             );
         }
         Refusal::NeedsApproval { until, .. } => return format!("They can approve it until {}.", moment(*until)),
-        Refusal::Frozen { overridable: true, .. } => {
+        Refusal::Frozen { overridable: true, .. } | Refusal::Closed { overridable: true, .. } => {
             "Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command."
         }
-        Refusal::Frozen { .. } => "Try again then.",
+        Refusal::Frozen { .. } | Refusal::Closed { .. } => "Try again then.",
         Refusal::NotOwner { owned: true, .. } => "Ask one of the `owners` in `deploy-bot.yaml`.",
-        Refusal::NotOwner { .. } => "There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.",
+        Refusal::NotOwner { .. } => {
+            "There are none yet: ask whoever looks after the catalog to add `owners` in `deploy-bot.yaml`."
+        }
         Refusal::ButtonTaken { .. } => "Follow that deploy.",
         Refusal::HeadMoved { .. } => "Type the command again for the new commit.",
         Refusal::VersionMoved { target, .. } => return format!("To roll *that* back: `/deploy rollback {target}`."),

@@ -117,7 +117,9 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::ForeignFiles { .. } => "foreign files",
         Refusal::UncountedChanges { .. } => "uncounted changes",
         Refusal::NeedsApproval { .. } => "needs approval",
+        Refusal::NamedChecks { .. } => "named checks",
         Refusal::Frozen { .. } => "frozen",
+        Refusal::Closed { .. } => "closed",
         Refusal::NotOwner { .. } => "not an owner",
         Refusal::HeadMoved { .. } => "head moved",
         Refusal::VersionMoved { .. } => "version moved",
@@ -141,7 +143,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 53, "one of each");
+    assert_eq!(names.len(), 55, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -161,11 +163,11 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown environment: not deployed: `checkout` has no environment `prod`. Did you mean `production`?
     unknown environment: not deployed: `checkout` has no environment `moon`. It has `production`, `staging`.
     unknown environment: not deployed: `checkout` has several environments. Say which one, like `checkout@production`. It has `production`, `staging`.
-    not allowed: not deployed: nobody is set up to deploy checkout@production yet. Ask whoever looks after `deploy-bot.yaml` to add your team there.
+    not allowed: not deployed: nobody is set up to deploy checkout@production yet. Ask whoever looks after the catalog to add your team in `deploy-bot.yaml`.
     not allowed: not deployed: checkout@production can't be deployed from this channel. Use one of the channels that `deploy-bot.yaml` lists for it.
-    not allowed: not deployed: you aren't allowed to deploy checkout@production. Ask whoever looks after `deploy-bot.yaml` to add you there.
-    not allowed: not deployed: checkout@production is for full members of the workspace, and you are a guest. Ask whoever looks after `deploy-bot.yaml` to add you there, by your user id.
-    not a reader: not deployed: you aren't allowed to ask that. Ask whoever looks after `deploy-bot.yaml` to add you to its `readers`.
+    not allowed: not deployed: you aren't allowed to deploy checkout@production. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
+    not allowed: not deployed: checkout@production is for full members of the workspace, and you are a guest. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`, by your user id.
+    not a reader: not deployed: you aren't allowed to ask that. Ask whoever looks after the catalog to add you to `readers` in `deploy-bot.yaml`.
     other workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
     broken catalog: not deployed: `deploy-bot.yaml` has a mistake on line 7: `repo` is missing. Fix it in Git, then try again.
     broken catalog: not deployed: `deploy-bot.yaml` has a mistake: it has no apps. Fix it in Git, then try again.
@@ -227,9 +229,13 @@ fn every_refusal_says_why_and_what_to_do() {
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace `main-89abcde`, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     needs approval: not deployed yet: `faster-cart-aaaaaaa` needs 1 approval by <@U2>. It was approved, but since then it would replace nothing, and no more `main-1234567`. They can approve it until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
     frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
-    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>. Try again then.
+    frozen: not deployed: checkout@production is frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>: ∗Holidays∗ &lt;!here&gt;. Try again then.
+    named checks: not deployed: checkout@production needs certain <https://github.com/acme/checkout/commit/aaaaaaa/checks|checks> of commit `aaaaaaa` to pass, but `build` failed, `test ('linux', *arm*)` is still running, `lint` was skipped and `scan` isn't there. Run them again, or fix them and deploy the new commit.
+    named checks: not deployed: checkout@production needs certain checks of commit `aaaaaaa` to pass, but there are more than I can read. I read at most 100 checks of a commit, and only those that my GitHub token may see. `checks: required` needs no more than what they come to.
+    closed: not deployed: checkout@production is deployed at certain times only, and not now. The next time begins Thu 02:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>). Try again then. In an emergency, an owner can go ahead by adding `override` and the reason to the command.
+    closed: not deployed: checkout@production is deployed at certain times only, and not now. Try again then.
     not an owner: not deployed: only an owner may lock everything. Ask one of the `owners` in `deploy-bot.yaml`.
-    not an owner: not deployed: only an owner may lock everything. There are none yet: ask whoever looks after `deploy-bot.yaml` to add `owners`.
+    not an owner: not deployed: only an owner may lock everything. There are none yet: ask whoever looks after the catalog to add `owners` in `deploy-bot.yaml`.
     head moved: not deployed: the branch has moved from `aaaaaaa` to `bbbbbbb` since you saw that button. Type the command again for the new commit.
     version moved: not deployed: this button would roll back `main-1234567`, but `main-89abcde` has been deployed since. To roll *that* back: `/deploy rollback checkout@production`.
     no earlier version: not deployed: I know of no earlier healthy version of checkout@production. `/deploy history checkout@production` shows what I know. You can deploy any branch by its name.
@@ -522,8 +528,13 @@ fn notes_are_said_while_they_are_true() {
 
 #[test]
 fn an_end_before_the_commit() {
-    let ended =
-        |end| before_commit(&id('1'), &Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }, None);
+    let ended = |end| {
+        before_commit(
+            &id('1'),
+            &Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..accepted_facts() },
+            None,
+        )
+    };
     let refused = End::Refused {
         refusal: (&Refusal::NoSuchPullRequest { number: PULL, repo: repo("acme/checkout") }).into(),
         plan: None,

@@ -1,6 +1,7 @@
 //! Words and how they are put together: what is escaped, cut, listed, linked, and how a moment and a duration
 //! read. Without escaping, a branch named `<!channel>` would call everybody.
 
+use super::wording::guard;
 use crate::names::SlackUser;
 use crate::time::Timestamp;
 use std::fmt;
@@ -45,9 +46,10 @@ fn begins_emoji(after: &[char]) -> bool {
     length > 0 && after.get(length) == Some(&':')
 }
 
-/// Text of people in mrkdwn: what Slack would take for a mention or a link stays text.
+/// Text of people in mrkdwn: what Slack would take for a mention or a link stays text, and what we would take for words of
+/// ours.
 pub fn escape(text: &str) -> String {
-    one_way(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    guard(&one_way(text)).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Text of people between backticks: at most `limit` characters on one line. A backtick cannot be escaped
@@ -76,6 +78,11 @@ pub(super) fn code(text: impl fmt::Display) -> String {
         "" => "(nothing)".to_owned(),
         text => format!("`{text}`"),
     }
+}
+
+/// How a command is typed, of which `rest` may be outside text.
+pub(super) fn typed(rest: &str) -> String {
+    format!("`/deploy {}`", code_escape(rest, LONG))
 }
 
 /// All of them, with commas.

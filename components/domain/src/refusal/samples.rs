@@ -282,8 +282,40 @@ pub fn every_refusal() -> Vec<Refusal> {
         again(SinceApproved::Uncounted),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: Some("main-89abcde".to_owned()) }),
         again(SinceApproved::Replaced { was: Some("main-1234567".to_owned()), is: None }),
-        Refusal::Frozen { target: target(), until: at(3600), overridable: true },
-        Refusal::Frozen { target: target(), until: at(3600), overridable: false },
+        Refusal::Frozen { target: target(), until: at(3600), why: None, overridable: true },
+        Refusal::Frozen {
+            target: target(),
+            until: at(3600),
+            why: Some("*Holidays* <!here>.".to_owned()),
+            overridable: false,
+        },
+        Refusal::NamedChecks {
+            target: Box::new(target()),
+            head: sha('a'),
+            url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".to_owned()),
+            unpassed: [
+                ("build", Some(RunState::Failed)),
+                ("test (`linux`, *arm*)", Some(RunState::Running)),
+                ("lint", Some(RunState::Skipped)),
+                ("scan", None),
+            ]
+            .map(|(name, state)| Unpassed { name: name.to_owned(), state })
+            .to_vec(),
+            more: false,
+        },
+        Refusal::NamedChecks {
+            target: Box::new(target()),
+            head: sha('a'),
+            url: None,
+            unpassed: Vec::new(),
+            more: true,
+        },
+        Refusal::Closed {
+            target: Box::new(target()),
+            opens: Some(Opening { at: at(3600), shown: "Thu 02:00 Europe/Berlin".to_owned() }),
+            overridable: true,
+        },
+        Refusal::Closed { target: Box::new(target()), opens: None, overridable: false },
         Refusal::NotOwner { doing: "lock everything".to_owned(), owned: true },
         Refusal::NotOwner { doing: "lock everything".to_owned(), owned: false },
         Refusal::HeadMoved { was: sha('a'), is: sha('b') },

@@ -1,6 +1,6 @@
 //! The part of GitHub's public GraphQL schema that the stand-in answers, and the answers. Names, arguments
 //! and nullability are those of the public schema: add to [`SDL`] only what the public schema has, and answer
-//! it below.
+//! it below. A union is an interface without fields here.
 
 use std::sync::LazyLock;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::git::{self, Commit, Person};
 use super::graphql::{Arguments, FieldError, Objects, Resolved, Schema};
-use super::{Access, GitHub, Head, PullRequest, PullRequestState, Repository, Review, ReviewState};
+use super::{Access, Check, GitHub, Head, PullRequest, PullRequestState, Repository, Review, ReviewState};
 use crate::Millis;
 
 pub(super) static SCHEMA: LazyLock<Schema> =
@@ -19,6 +19,8 @@ scalar URI scalar DateTime scalar GitTimestamp scalar GitObjectID scalar Base64S
 enum PullRequestState { CLOSED MERGED OPEN }
 enum PullRequestReviewState { APPROVED CHANGES_REQUESTED COMMENTED DISMISSED PENDING }
 enum StatusState { ERROR EXPECTED FAILURE PENDING SUCCESS }
+enum CheckConclusionState { ACTION_REQUIRED CANCELLED FAILURE NEUTRAL SKIPPED STALE STARTUP_FAILURE SUCCESS TIMED_OUT }
+enum CheckStatusState { COMPLETED IN_PROGRESS PENDING QUEUED REQUESTED WAITING }
 enum GitSignatureState { VALID UNSIGNED INVALID }
 enum RepositoryPermission { ADMIN MAINTAIN READ TRIAGE WRITE }
 enum OrderDirection { ASC DESC }
@@ -73,7 +75,16 @@ interface GitSignature {
 type GpgSignature implements GitSignature {
   email: String! isValid: Boolean! keyId: String payload: String! signature: String! signer: User state: GitSignatureState! wasSignedByGitHub: Boolean!
 }
-type StatusCheckRollup { commit: Commit state: StatusState! }
+type StatusCheckRollup {
+  commit: Commit state: StatusState!
+  contexts(after: String, before: String, first: Int, last: Int): StatusCheckRollupContextConnection!
+}
+type StatusCheckRollupContextConnection { nodes: [StatusCheckRollupContext] pageInfo: PageInfo! totalCount: Int! }
+interface StatusCheckRollupContext { }
+type CheckRun implements StatusCheckRollupContext {
+  completedAt: DateTime conclusion: CheckConclusionState name: String! startedAt: DateTime status: CheckStatusState!
+}
+type StatusContext implements StatusCheckRollupContext { context: String! createdAt: DateTime! state: StatusState! }
 type Tree implements GitObject { abbreviatedOid: String! commitUrl: URI! entries: [TreeEntry!] oid: GitObjectID! repository: Repository! }
 type TreeEntry {
   extension: String mode: Int! name: String! nameRaw: Base64String! object: GitObject oid: GitObjectID! path: String pathRaw: Base64String
@@ -129,6 +140,8 @@ pub(super) enum Node {
     Actor(Person, Millis),
     Signature,
     Rollup(String, String),
+    /// One of the checks of a commit.
+    Check(String, String, usize),
     PullRequest(String, u64),
     PullRequestCommit(String, u64, String),
     Review(String, u64, usize),
@@ -185,6 +198,10 @@ impl Objects for GitHub {
             Node::Actor(..) => "GitActor",
             Node::Signature => "GpgSignature",
             Node::Rollup(..) => "StatusCheckRollup",
+            Node::Check(key, sha, index) => match self.known(key).runs[sha][*index] {
+                Check::Run { .. } => "CheckRun",
+                Check::Status { .. } => "StatusContext",
+            },
             Node::PullRequest(..) => "PullRequest",
             Node::PullRequestCommit(..) => "PullRequestCommit",
             Node::Review(..) => "PullRequestReview",
@@ -247,8 +264,14 @@ impl Objects for GitHub {
             },
             Node::Rollup(key, sha) => match field {
                 "commit" => node(Node::Commit(key.clone(), sha.clone())),
+                "contexts" => {
+                    let count = self.known(key).runs.get(sha).map_or(0, Vec::len);
+                    let nodes = (0..count).map(|index| Node::Check(key.clone(), sha.clone(), index)).collect();
+                    page("StatusCheckRollupContextConnection", field, arguments, nodes)
+                }
                 _ => leaf(self.known(key).checks.get(sha).map_or(Value::Null, |checks| json!(checks.name()))),
             },
+            Node::Check(key, sha, index) => self.check_field(key, sha, *index, field),
             Node::PullRequest(key, number) => self.pull_request_field(key, *number, field, arguments),
             Node::PullRequestCommit(key, number, sha) => match field {
                 "commit" => node(Node::Commit(key.clone(), sha.clone())),
@@ -620,6 +643,30 @@ impl GitHub {
 }
 
 impl GitHub {
+    fn check_field(&self, key: &str, sha: &str, index: usize, field: &str) -> Answer {
+        let repository = self.known(key);
+        let at = |at: &Option<Millis>| leaf(at.map_or(Value::Null, |at| json!(git::rfc3339(at))));
+        match &repository.runs[sha][index] {
+            Check::Run { .. } if repository.hides_check_runs => {
+                Err(error("FORBIDDEN", "Resource not accessible by integration"))
+            }
+            Check::Run { name, conclusion, started } => match field {
+                "name" => leaf(name.as_str()),
+                "status" if conclusion.is_some() => leaf("COMPLETED"),
+                "status" if started.is_some() => leaf("IN_PROGRESS"),
+                "status" => leaf("QUEUED"),
+                "conclusion" => leaf(conclusion.map_or(Value::Null, |conclusion| json!(conclusion))),
+                "startedAt" => at(started),
+                _ => at(&started.filter(|_| conclusion.is_some())),
+            },
+            Check::Status { context, state, created } => match field {
+                "context" => leaf(context.as_str()),
+                "state" => leaf(state.name()),
+                _ => at(&Some(*created)),
+            },
+        }
+    }
+
     fn review_field(&self, key: &str, number: u64, index: usize, field: &str) -> Answer {
         let repository = self.known(key);
         let review = &repository.pull_requests[&number].reviews[index];

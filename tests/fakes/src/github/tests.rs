@@ -1070,6 +1070,45 @@ fn the_checks_of_one_commit_can_be_read_without_its_branch() {
     assert_eq!((rollup(&answer), &answer["errors"][0]["type"]), (Value::Null, &json!("FORBIDDEN")));
 }
 
+#[test]
+fn the_checks_of_a_commit_are_listed_a_hundred_at_a_time() {
+    let mut github = github();
+    let (_, head) = commits_on_top(&mut github, 1);
+    let read = |github: &mut GitHub, first: usize| {
+        let query = format!(
+            "query($oid: GitObjectID!) {{ repository(owner: \"acme\", name: \"checkout\") {{ object(oid: $oid) {{ ... on Commit {{
+            statusCheckRollup {{ state contexts(first: {first}) {{ pageInfo {{ hasNextPage }} nodes {{
+            ... on CheckRun {{ name status conclusion startedAt }} ... on StatusContext {{ context state createdAt }} }} }} }} }} }} }} }}"
+        );
+        let answer = ask(github, &query, json!({ "oid": head }));
+        (answer["data"]["repository"]["object"]["statusCheckRollup"].clone(), answer["errors"].clone())
+    };
+    let at = 1_787_301_763_000;
+    github.check(APP, &head, Check::ended("build", "FAILURE", at));
+    github.check(APP, &head, Check::Run { name: "build".to_owned(), conclusion: None, started: None });
+    github.check(APP, &head, Check::Status { context: "ci/lint".to_owned(), state: Checks::Success, created: at });
+    let time = "2026-08-21T08:42:43Z";
+    let nodes = json!([
+        { "name": "build", "status": "COMPLETED", "conclusion": "FAILURE", "startedAt": time },
+        { "name": "build", "status": "QUEUED", "conclusion": null, "startedAt": null },
+        { "context": "ci/lint", "state": "SUCCESS", "createdAt": time },
+    ]);
+    let contexts = json!({ "pageInfo": { "hasNextPage": false }, "nodes": nodes });
+    assert_eq!(read(&mut github, 100), (json!({ "state": "FAILURE", "contexts": contexts }), Value::Null));
+    assert_eq!(read(&mut github, 101).1[0]["type"], "EXCESSIVE_PAGINATION");
+    assert_eq!(read(&mut github, 2).0["contexts"]["pageInfo"]["hasNextPage"], true);
+    for n in 0..98 {
+        github.check(APP, &head, Check::ended(&format!("job {n}"), "SUCCESS", at));
+    }
+    let (rollup, _) = read(&mut github, 100);
+    assert_eq!(rollup["contexts"]["pageInfo"]["hasNextPage"], true);
+    github.repo(APP).hide_check_runs();
+    let (rollup, errors) = read(&mut github, 100);
+    let nodes = &rollup["contexts"]["nodes"];
+    assert_eq!((&nodes[0], &nodes[2]["context"]), (&Value::Null, &json!("ci/lint")));
+    assert_eq!(errors[0]["type"], "FORBIDDEN");
+}
+
 // ---- Webhooks ----
 
 #[test]

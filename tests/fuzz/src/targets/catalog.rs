@@ -4,8 +4,8 @@ use crate::parts::Parts;
 use crate::promise::{is_plain_to_slack, is_short};
 use domain::application::SyncBy;
 use domain::catalog::{
-    Allow, Asked, BranchGlob, Catalog, CatalogError, Checks, Environment, ForeignChanges, FoundFile, Freeze, Gates,
-    LONGEST, Members, OutOfService, People, Sources, Unmet, included,
+    Allow, Asked, BranchGlob, Catalog, CatalogError, Checks, Closed, Environment, ForeignChanges, FoundFile, Freeze,
+    Frozen, Gates, LONGEST, Members, Only, OutOfService, People, Sources, Unmet, Until, included,
 };
 use domain::image::VerifyRunning;
 use domain::message;
@@ -27,6 +27,7 @@ fn written_out(environment: &Environment) -> Value {
         watch,
         applications,
         owners,
+        contact,
         gates,
         deadline,
         degraded_grace,
@@ -35,7 +36,7 @@ fn written_out(environment: &Environment) -> Value {
         sync,
         home,
     } = environment;
-    let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze } = gates;
+    let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze, only } = gates;
     let (argocd, namespace) = match applications {
         Applications::Named(all) => {
             let names: Vec<&KubeName> = all.iter().map(|application| &application.name).collect();
@@ -52,7 +53,11 @@ fn written_out(environment: &Environment) -> Value {
         "watch": watch,
         "argocd": argocd,
         "owners": people(owners),
-        "checks": match checks { Checks::Ignore => "ignore", Checks::Required => "required" },
+        "checks": match checks {
+            Checks::Ignore => json!("ignore"),
+            Checks::Required => json!("required"),
+            Checks::Named(names) => json!(names),
+        },
         "foreign_changes": match foreign_changes { ForeignChanges::Warn => "warn", ForeignChanges::Refuse => "refuse" },
         "immutable": immutable.0.to_string(),
         "deadline": format!("{}s", deadline.as_secs()),
@@ -68,6 +73,9 @@ fn written_out(environment: &Environment) -> Value {
         all["argocd"]["namespace"] = json!(namespace);
     }
     all["allow"] = allowed(allow);
+    if let Some(contact) = contact {
+        all["contact"] = json!(contact);
+    }
     if !branches.is_empty() {
         all["branches"] = branches.iter().map(ToString::to_string).collect();
     }
@@ -87,19 +95,37 @@ fn written_out(environment: &Environment) -> Value {
     if !freeze.is_empty() {
         let window = |freeze: &Freeze| {
             let (from, until, zone) = words(freeze);
-            json!({ "from": from, "until": until, "zone": zone })
+            let end = if is_day(&until) { "to" } else { "until" };
+            let mut window = json!({ "from": from, end: until, "zone": zone });
+            if let Some(why) = &freeze.why {
+                window["why"] = json!(why);
+            }
+            window
         };
         all["freeze"] = freeze.iter().map(window).collect();
+    }
+    if !only.is_empty() {
+        let window = |only: &Only| {
+            let (from, to, zone) = words(only);
+            let (days, from) = from.split_once(' ').expect("days and from");
+            json!({ "days": days, "from": from, "to": to, "zone": zone })
+        };
+        all["only"] = only.iter().map(window).collect();
     }
     all
 }
 
 /// From, until and the time zone of a window.
-fn words(freeze: &Freeze) -> (String, String, String) {
-    let text = freeze.to_string();
+fn words(window: &impl ToString) -> (String, String, String) {
+    let text = window.to_string();
     let (from, rest) = text.split_once(" to ").expect("from and until");
     let (until, zone) = rest.rsplit_once(' ').expect("until and a zone");
     (from.to_owned(), until.to_owned(), zone.to_owned())
+}
+
+/// A day of the calendar, and no time.
+fn is_day(text: &str) -> bool {
+    text.contains('-')
 }
 
 /// Patterns and windows are what they are shown as, and a freeze ends after it began.
@@ -111,14 +137,26 @@ fn gates_hold(gates: &Gates) {
     }
     for freeze in &gates.freeze {
         let (from, until, zone) = words(freeze);
-        assert_eq!(Freeze::parse(&from, &until, &zone).as_ref(), Ok(freeze));
+        let until = if is_day(&until) { Until::Day(&until) } else { Until::Time(&until) };
+        let mut read = Freeze::parse(&from, until, &zone).expect("a freeze");
+        read.why.clone_from(&freeze.why);
+        assert_eq!(read, *freeze);
+    }
+    for only in &gates.only {
+        let (from, to, zone) = words(only);
+        let (days, from) = from.split_once(' ').expect("days and from");
+        let days: Vec<&str> = days.split(',').collect();
+        assert_eq!(Only::parse(&days, from, &to, &zone).as_ref(), Ok(only));
     }
     for turn in 0..4 {
         // From the night on in which the clocks change in Europe, six weeks apart.
         let now = Timestamp::from_seconds(1_774_742_400 + turn * 3_628_800);
-        if let Some(until) = gates.frozen_until(now) {
-            assert!(until > now && until <= now.after(Freeze::FURTHEST), "{until:?}");
-            assert!(until == now.after(Freeze::FURTHEST) || gates.frozen_until(until).is_none(), "{until:?}");
+        if let Some(Frozen { until, .. }) = gates.frozen(now) {
+            assert!(until > now, "{until:?}");
+            assert!(until >= now.after(Freeze::FURTHEST) || gates.frozen(until).is_none(), "{until:?}");
+        }
+        if let Some(Closed { opens: Some(opens) }) = gates.closed(now) {
+            assert!(opens.at > now && gates.closed(opens.at).is_none(), "{opens:?}");
         }
     }
 }
@@ -172,6 +210,9 @@ pub fn catalog(data: &[u8]) {
     }
 
     let mut again = json!({ "owners": people(&catalog.owners), "readers": allowed(&catalog.readers) });
+    if let Some(contact) = &catalog.contact {
+        again["contact"] = json!(contact);
+    }
     let (mut projects, mut places) = (BTreeMap::new(), BTreeSet::new());
     for (name, app) in &catalog.apps {
         assert_eq!(name, &app.name);

@@ -104,6 +104,7 @@ pub fn github_snapshot(data: &[u8]) {
         app_repo: &repo("acme/checkout"),
         reference: &reference,
         built_from: &[path("services/cart"), path("libs")],
+        named_checks: live.is_some(),
         reviews: live.is_some(),
         checks_of: live.as_ref(),
     };

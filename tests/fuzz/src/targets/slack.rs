@@ -41,7 +41,7 @@ pub fn slack_form(data: &[u8]) {
         ("channel_id", channel.as_str()),
         ("user_id", user.as_str()),
         ("user_name", user_name),
-        ("command", slash),
+        ("command", slash.as_str()),
         ("text", text),
         ("response_url", response_url.expose()),
         ("trigger_id", trigger_id),
@@ -49,7 +49,10 @@ pub fn slack_form(data: &[u8]) {
     let mut again = form_urlencoded::Serializer::new(String::new());
     for (name, value) in fields {
         let seen = field(data, name);
-        assert!(seen == [value] || (seen.is_empty() && value.is_empty()), "{name}: {value:?} or {seen:?}");
+        // What cannot be a command's name is `/deploy`.
+        let is_replaced = name == "command" && slash.is_default() && seen.len() == 1;
+        let is_same = seen == [value] || (seen.is_empty() && value.is_empty());
+        assert!(is_same || is_replaced, "{name}: {value:?} or {seen:?}");
         again.append_pair(name, value);
     }
     assert_eq!(SlashCommand::parse(again.finish().as_bytes()), Ok(Some(command.clone())));
@@ -201,20 +204,25 @@ pub fn slack_answer(data: &[u8]) {
     keeps_secrets(b"", &(&slack, group_members_request(&slack, &SlackGroup::parse("S1").expect("a group"))));
 }
 
+/// The mark in people's words that could be taken for ours is gone when the message is.
+fn without_mark(text: &str) -> String {
+    text.replace('\u{e000}', "")
+}
+
 /// Outside text on its way into a message.
 pub fn slack_text(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let escaped = escape(&text);
     assert!(!escaped.contains(['<', '>']));
     assert_eq!(
-        escaped.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"),
-        text,
+        without_mark(&escaped.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")),
+        without_mark(&text),
         "people read what was there"
     );
     for limit in [1, 20, 128] {
         let code = code_escape(&text, limit);
         assert!(!code.contains(['<', '>', '`']) && !code.chars().any(char::is_control), "{code:?}");
-        let shown = code.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        let shown = without_mark(&code).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
         assert!(shown.chars().count() <= limit, "{shown:?}");
     }
 }

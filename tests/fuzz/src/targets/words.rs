@@ -7,8 +7,9 @@ use domain::deployment::{Doubt, Ours, Proof, proof};
 use domain::image::{Digest, ImageName, ImageRef, Tag, TagRule};
 use domain::message;
 use domain::names::{
-    AppName, BlobSha, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, InvalidName,
-    KubeName, LabelSelector, MessageTs, RepoName, SlackChannel, SlackGroup, SlackTeam, SlackUser, UrlOrigin,
+    AppName, BlobSha, BranchName, CommandName, CommitSha, Contact, DeploymentId, EnvironmentName, FilePath,
+    GitHubLogin, InvalidName, KubeName, LabelSelector, MessageTs, RepoName, SlackChannel, SlackGroup, SlackTeam,
+    SlackUser, UrlOrigin,
 };
 use domain::refusal::Refusal;
 use domain::time::Timestamp;
@@ -147,6 +148,8 @@ pub fn names(data: &[u8]) {
     name(SlackChannel::parse, &text, 32);
     name(SlackTeam::parse, &text, 32);
     name(MessageTs::parse, &text, 32);
+    name(CommandName::parse, &text, 32);
+    name(Contact::parse, &text, 320);
     name(GitHubLogin::parse, &text, 105);
     name(KubeName::parse, &text, 253);
     name(LabelSelector::parse, &text, 500);
@@ -157,7 +160,9 @@ pub fn names(data: &[u8]) {
     if let Some(branch) = name(BranchName::parse, &text, 244) {
         assert!(!branch.as_str().contains(' ') && !branch.as_str().contains("..") && !text.starts_with('-'));
         // What the rule says of a branch is what a person can type.
-        let typed = Command::parse(&domain::message::escape(&format!("app branch:refs/heads/{branch}")));
+        let escaped = domain::message::escape(&format!("app branch:refs/heads/{branch}"));
+        // The mark that keeps people's words from being taken for ours.
+        let typed = Command::parse(&escaped.replace('\u{e000}', ""));
         if let Ok(Command::Deploy(DeployWords { what: What::Branch(understood), .. })) = typed {
             assert!(branch.as_str().starts_with(understood.as_str()));
         }

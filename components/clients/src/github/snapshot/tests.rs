@@ -3,7 +3,7 @@ use crate::github::samples::{blob, body, branch, error, gh, hostile, ok, path, r
 use crate::http::HttpError;
 use crate::http::script::Script;
 use domain::fault::{Cause, Fault, System};
-use domain::github::{Opinion, Review};
+use domain::github::{ChecksState, Opinion, Review, RunState};
 use domain::values::OddFile;
 
 /// A question that owns what it asks about.
@@ -52,6 +52,7 @@ impl Asked {
             app_repo: &self.repos[1],
             reference: &self.reference,
             built_from: &[],
+            named_checks: false,
             reviews: false,
             checks_of: None,
         }
@@ -209,13 +210,42 @@ fn the_checks_of_an_earlier_version_are_asked_for_besides() {
         answer["data"]["app"]["checked"] = part;
         answer["errors"] = errors;
         let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
-        assert_eq!(snapshot.checked, expected);
+        assert_eq!(snapshot.checked.all, expected);
     };
     check(json!({ "statusCheckRollup": { "state": "FAILURE" } }), json!([]), Some(ChecksState::Failed));
     check(json!({ "statusCheckRollup": null }), json!([]), None);
     check(json!(null), json!([error("NOT_FOUND", &["app", "checked"], "m")]), None);
     let hidden = error("FORBIDDEN", &["app", "checked", "statusCheckRollup"], "Resource not accessible");
     check(json!({ "statusCheckRollup": null }), json!([hidden]), None);
+}
+
+#[test]
+fn each_check_is_asked_for_only_where_the_catalog_names_checks() {
+    let (paths, old) = ([path("services/cart")], sha("e"));
+    for asked in [feature_branch(), pull_request()] {
+        let plain = Question { built_from: &paths, checks_of: Some(&old), ..asked.question() };
+        let query = |question: &Question<'_>| {
+            body(&snapshot_request(&gh().url, question))["query"].as_str().unwrap().to_owned()
+        };
+        assert!(!query(&plain).contains("contexts"));
+        let named = query(&Question { named_checks: true, ..plain });
+        // The newest commit, the last one of the path, the merge of that, and the one that is asked for besides.
+        assert_eq!(named.matches("contexts(first: 100)").count(), 4, "{named}");
+        assert_eq!(named.matches('{').count(), named.matches('}').count(), "{named}");
+    }
+    let (asked, mut answer) = (feature_branch(), with_branch());
+    let run =
+        json!({ "name": "build", "status": "COMPLETED", "conclusion": "SUCCESS", "startedAt": "2026-08-21T08:42:43Z" });
+    let contexts = json!({ "pageInfo": { "hasNextPage": false }, "nodes": [run] });
+    let rollup = json!({ "state": "FAILURE", "contexts": contexts });
+    answer["data"]["app"]["ref"]["target"]["statusCheckRollup"] = rollup.clone();
+    answer["data"]["app"]["checked"] = json!({ "statusCheckRollup": rollup });
+    let question = Question { named_checks: true, checks_of: Some(&old), ..asked.question() };
+    let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
+    let SourceState::Branch { checks, .. } = &snapshot.source else { panic!("{snapshot:?}") };
+    for checks in [checks, &snapshot.checked] {
+        assert_eq!((checks.all, checks.of("build")), (Some(ChecksState::Failed), Some(RunState::Passed)));
+    }
 }
 
 #[test]
@@ -331,9 +361,13 @@ fn a_pull_request_is_read() {
                 ),
             ),
             url: "https://github.com/acme/checkout/pull/42",
-            checks: Some(
-                Passed,
-            ),
+            checks: CommitChecks {
+                all: Some(
+                    Passed,
+                ),
+                runs: [],
+                more: false,
+            },
             builds: [],
             reviews: ReviewsState {
                 head_author: None,
@@ -341,7 +375,11 @@ fn a_pull_request_is_read() {
                 merged: None,
             },
         },
-        checked: None,
+        checked: CommitChecks {
+            all: None,
+            runs: [],
+            more: false,
+        },
     }
     "#);
 }
@@ -352,7 +390,14 @@ fn a_branch_is_read() {
     let (branch, title, reviews) = (branch("feature/x"), "Faster".to_owned(), ReviewsState::default());
     assert_eq!(
         snapshot.source,
-        SourceState::Branch { branch, head: sha("f"), title, checks: None, builds: Vec::new(), reviews }
+        SourceState::Branch {
+            branch,
+            head: sha("f"),
+            title,
+            checks: CommitChecks::default(),
+            builds: Vec::new(),
+            reviews
+        }
     );
 }
 
@@ -406,7 +451,9 @@ fn an_older_commit_with_the_same_files_may_have_been_built() {
             }
             let snapshot = read_snapshot(&question, &ok(&answer)).unwrap();
             let builds = snapshot.source.builds();
-            assert!(builds.iter().all(|build| build.checks == Some(ChecksState::Passed) && json!(build.sha) != own));
+            assert!(
+                builds.iter().all(|build| build.checks.all == Some(ChecksState::Passed) && json!(build.sha) != own)
+            );
             builds.iter().map(|build| build.sha.clone()).collect::<Vec<_>>()
         };
         let builds = |last: [Value; 2]| builds_of("l", last);
@@ -644,7 +691,8 @@ fn a_pull_request_has_three_states_and_may_lack_author_and_checks() {
         let checks = ["app", "pullRequest", "commits", "nodes", "commit", "statusCheckRollup"];
         answer["errors"] = json!([error("FORBIDDEN", &checks, "Resource not accessible by personal access token")]);
         match pull_request().read(&answer).unwrap().source {
-            SourceState::PullRequest { open, draft: true, author: None, checks: None, .. } => {
+            SourceState::PullRequest { open, draft: true, author: None, checks, .. } => {
+                assert_eq!(checks, CommitChecks::default());
                 assert_eq!(open, expected)
             }
             other => panic!("{other:?}"),
@@ -656,7 +704,7 @@ fn a_pull_request_has_three_states_and_may_lack_author_and_checks() {
 fn checks_of_another_commit_than_the_head_are_none() {
     let mut answer = good();
     let checks = |answer: &Value| match pull_request().read(answer).unwrap().source {
-        SourceState::PullRequest { checks, .. } => checks,
+        SourceState::PullRequest { checks, .. } => checks.all,
         other => panic!("{other:?}"),
     };
     for (state, expected) in [

@@ -36,7 +36,9 @@ fn slacks_example_of_a_command_is_read() {
             "U2CERLKJA",
         ),
         user_name: "roadrunner",
-        command: "/webhook-collect",
+        command: CommandName(
+            "/webhook-collect",
+        ),
         text: "",
         response_url: Secret(..),
         trigger_id: "398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c",

@@ -18,7 +18,7 @@ pub(super) struct Example {
     pub(super) plan: TargetPlan,
     pub(super) deployed: Option<Digest>,
     pub(super) stands_still: bool,
-    pub(super) checks: Option<ChecksState>,
+    pub(super) checks: CommitChecks,
     pub(super) reviews: ReviewsState,
     pub(super) origin: Origin,
     pub(super) groups: Vec<(&'static str, &'static str)>,
@@ -41,7 +41,7 @@ impl Example {
             },
             deployed: None,
             stands_still: false,
-            checks: None,
+            checks: CommitChecks::default(),
             reviews: ReviewsState::default(),
             origin: Origin::Typed,
             groups: Vec::new(),
@@ -60,7 +60,8 @@ impl Example {
             plan: &self.plan,
             deployed: self.deployed.as_ref(),
             stands_still: self.stands_still,
-            checks: self.checks,
+            checks: &self.checks,
+            checks_url: Some("https://github.com/acme/checkout/commit/aaaaaaa/checks".to_owned()),
             reviews: &self.reviews,
             origin: &self.origin,
             requested: at(0),
@@ -122,6 +123,8 @@ apps:
     freeze:
       - { from: 'Fri 16:00', until: 'Mon 08:00', zone: Europe/Berlin }
       - { from: 22:00, until: 06:00, zone: America/New_York }
+      - { from: 2026-12-20, to: '2027-01-02', zone: Europe/Berlin, why: holidays }
+    only: [{ days: mon-thu, from: 09:00, to: '16:00', zone: Europe/Berlin }]
     environments:
       production:
         argocd: { application: production }
@@ -135,13 +138,19 @@ apps:
         foreign_changes: warn
         approvals: none
         freeze: none
+        only: none
       canary:
         tag_at: canary.tag
         argocd: { application: canary }
         owners: {}
         reviews: 10
+        checks: [build, 'test (linux)']
         approvals: { users: [U5, U6], count: 2, expires: 30m }
-        freeze: [{ from: Sat 00:00, until: Mon 00:00, zone: UTC }]
+        freeze: [{ from: '2026-12-20', to: 2027-01-02, zone: UTC }]
+        only:
+          - { days: 'mon, WED-fri', from: 22:00, to: 06:00, zone: UTC }
+          - { days: [sat], from: 00:00, to: 24:00, zone: UTC }
+          - { from: 12:00, to: 13:00, zone: UTC }
   cart:
     repo: acme/cart
     image: cart
@@ -164,8 +173,9 @@ fn shown_gates(environment: &Environment) -> String {
         .as_ref()
         .map(|Approvals { count, by, expires, .. }| format!("{count} of {} within {}s", people(by), expires.as_secs()));
     let freeze: Vec<_> = gates.freeze.iter().map(ToString::to_string).collect();
+    let only: Vec<_> = gates.only.iter().map(ToString::to_string).collect();
     format!(
-        "owners {}; branches {branches:?}; {:?}, {:?}, {:?}; {approvals:?}; {freeze:?}",
+        "owners {}; branches {branches:?}; {:?}, {:?}, {:?}; {approvals:?}; {freeze:?}; {only:?}",
         people(owners),
         gates.checks,
         gates.reviews.map(|reviews| reviews.count),
@@ -183,11 +193,11 @@ fn an_environment_has_its_own_owners_and_gates_or_those_of_the_app() {
         }
     }
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    cart@default: owners U1 S1; branches ["trunk"]; Ignore, None, Warn; None; []
-    checkout@canary: owners ; branches ["main", "release/*"]; Required, Some(10), Refuse; Some("2 of U5 U6 within 1800s"); ["Sat 00:00 to Mon 00:00 UTC"]
-    checkout@production: owners S2; branches ["main", "release/*"]; Required, Some(2), Refuse; Some("2 of U3 S3 within 3600s"); ["Fri 16:00 to Mon 08:00 Europe/Berlin", "22:00 to 06:00 America/New_York"]
-    checkout@staging: owners U4; branches ["**"]; Ignore, None, Warn; None; []
-    mail@default: owners U1 S1; branches []; Ignore, None, Warn; None; []
+    cart@default: owners U1 S1; branches ["trunk"]; Ignore, None, Warn; None; []; []
+    checkout@canary: owners ; branches ["main", "release/*"]; Named(["build", "test (linux)"]), Some(10), Refuse; Some("2 of U5 U6 within 1800s"); ["2026-12-20 to 2027-01-02 UTC"]; ["Mon,Wed-Fri 22:00 to 06:00 UTC", "Sat 00:00 to 24:00 UTC", "Mon-Sun 12:00 to 13:00 UTC"]
+    checkout@production: owners S2; branches ["main", "release/*"]; Required, Some(2), Refuse; Some("2 of U3 S3 within 3600s"); ["Fri 16:00 to Mon 08:00 Europe/Berlin", "22:00 to 06:00 America/New_York", "2026-12-20 to 2027-01-02 Europe/Berlin"]; ["Mon-Thu 09:00 to 16:00 Europe/Berlin"]
+    checkout@staging: owners U4; branches ["**"]; Ignore, None, Warn; None; []; []
+    mail@default: owners U1 S1; branches []; Ignore, None, Warn; None; []; []
     "#);
     assert_eq!(catalog.owners.users, [user("U1")]);
     let shortest = Catalog::parse(SHORTEST).unwrap();
@@ -195,11 +205,12 @@ fn an_environment_has_its_own_owners_and_gates_or_those_of_the_app() {
     let (_, _, environment) = shortest.find("checkout", None).unwrap();
     assert!(environment.owners.is_empty() && environment.gates == Gates { allow: Allow::Anyone, ..Gates::default() });
     let any = BranchName::parse("any/branch").unwrap();
-    assert!(environment.gates.takes_branch(&any) && environment.gates.frozen_until(Timestamp(0)).is_none());
+    assert!(environment.gates.takes_branch(&any) && environment.gates.frozen(Timestamp(0)).is_none());
     assert!(!catalog.find("cart", None).unwrap().2.gates.takes_branch(&any));
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     let all = [
         format!("owners: [U1]{SHORTEST}"),
@@ -217,6 +228,11 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
         app("x", "    checks: require"),
         app("x", "    checks: true"),
         app("x", "    checks:"),
+        app("x", "    checks: []"),
+        app("x", "    checks: [build, '']"),
+        app("x", "    checks: [build, test, build]"),
+        app("x", "    checks: [{ name: build }]"),
+        app("x", &format!("    checks: [{}]", (0..21).map(|n| format!("c{n}, ")).collect::<String>())),
         app("x", "    reviews: 0"),
         app("x", "    reviews: 11"),
         app("x", "    reviews: required"),
@@ -247,6 +263,18 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
         app("x", "    freeze:\n      - from: 10:00\n        until: 10:00\n        zone: UTC"),
         app("x", "    freeze:\n      - from: 25:00\n        until: 10:00\n        zone: UTC"),
         app("x", &format!("    freeze: [{}]", "{ from: 10:00, until: 11:00, zone: UTC }, ".repeat(21))),
+        app("x", "    freeze: [{ from: 2026-12-20, to: 2026-12-19, zone: UTC }]"),
+        app("x", "    freeze: [{ from: 2026-12-20, until: 2027-01-02, zone: UTC }]"),
+        app("x", "    freeze: [{ from: 2026-12-20, to: 2027-01-02, until: 10:00, zone: UTC }]"),
+        app("x", "    freeze: [{ from: 2026-12-20, zone: UTC }]"),
+        app("x", "    freeze: [{ from: 2026-12-20, to: 2027-01-02, zone: UTC, why: }]"),
+        app("x", "    freeze: [{ from: 2026-12-20, to: 2027-01-02, zone: UTC, why: '' }]"),
+        app("x", "    only: never"),
+        app("x", "    only: []"),
+        app("x", "    only: [{ from: 10:00, to: 11:00 }]"),
+        app("x", "    only: [{ days: [], from: 10:00, to: 11:00, zone: UTC }]"),
+        app("x", "    only: [{ days: workdays, from: 10:00, to: 11:00, zone: UTC }]"),
+        app("x", "    only: [{ from: 10:00, until: 11:00, zone: UTC }]"),
         app("x", "    freeze: none\n    environments:\n      a: { freeze: [] }"),
     ];
     let all: Vec<String> = all.iter().map(|text| wrong(text)).collect();
@@ -266,6 +294,11 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: `checks` is `ignore` or `required`, not `require`
     line 5: `checks` is `ignore` or `required`, not `true`
     line 5: `checks` must be text, not empty
+    line 5: `checks` is empty: write `ignore`, or `required` for all of them
+    line 5: an entry of `checks` is no name of 1 to 100 characters
+    line 5: `checks` names `build` twice
+    line 5: an entry of `checks` must be text, not a map; text that starts with `{` needs quotes
+    line 5: `checks` names more than 20 checks
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
     line 5: `reviews` must be a number from 1 to 10
@@ -291,11 +324,23 @@ fn a_gate_that_says_nothing_certain_is_refused_with_its_line() {
     line 5: `freeze` must be a list, not a map
     line 5: an entry of `freeze` must be a map, not text
     line 5: an entry of `freeze` has no `zone`
-    line 5: an entry of `freeze` cannot have `till`: it can have `from`, `until`, `zone`
+    line 5: an entry of `freeze` cannot have `till`: it can have `from`, `until`, `to`, `zone`, `why`
     line 8: `zone`: `Europe/Berln` is not a known time zone: did you mean `Europe/Berlin`?
     line 7: `until`: `10:00` is the same as `from`
     line 6: `from`: `25:00` is not a time such as `16:00` or `Fri 16:00`
     line 5: `freeze` has more than 20 windows
+    line 5: `to`: `2026-12-19` is before `from`
+    line 5: `until`: `2026-12-20` is a day, so write `to`, the last day that is frozen, instead
+    line 5: `until` and `to` cannot stand side by side
+    line 5: an entry of `freeze` has no `until`
+    line 5: `why` must be text, not empty
+    line 5: `why` must be one line of 1 to 200 characters
+    line 5: `only` is the word `none`, or a list of windows with `days`, `from`, `to` and `zone`
+    line 5: `only` is empty: leave it out, or write `none`
+    line 5: an entry of `only` has no `zone`
+    line 5: `days`: it is empty: leave it out for every day
+    line 5: `days`: `workdays` is not a day or a range of days such as `fri` or `mon-thu`
+    line 5: an entry of `only` cannot have `until`: it can have `days`, `from`, `to`, `zone`
     line 7: `freeze` is empty: leave it out, or write `none`
     ");
 }

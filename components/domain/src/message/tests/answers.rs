@@ -3,13 +3,14 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::{Catalog, People};
+use crate::catalog::{Catalog, Closed, Frozen, People};
 use crate::command::{Scope, TargetWords};
 use crate::deployment::Change;
 use crate::deployment::samples::application;
 use crate::image::Digest;
 use crate::lock::{LockAction, LockChange, TargetLock};
 use crate::names::{ArgoApplication, FilePath, KubeName};
+use crate::refusal::Opening;
 use crate::seen::{Found, Seen, Shown};
 
 fn lock(reason: &str) -> TargetLock {
@@ -30,19 +31,25 @@ fn what_is_live_and_what_is_under_way() {
         live,
         under_way,
         lock,
+        closed: None,
         frozen,
     };
     let linked = Facts { request: Some(linked_request()), ..relayed() };
     let all = [
         of("basket", None, None, None, None),
         of("checkout", Some(live_facts()), Some(linked), None, None),
-        of("search", Some(live_facts()), None, Some(lock("Load test.")), Some(at(3600))),
+        of("search", Some(live_facts()), None, Some(lock("Load test.")), Some(Frozen { until: at(3600), why: None })),
+        TargetStatus {
+            closed: Some(Closed { opens: Some(Opening { at: at(3600), shown: "Mon 09:00 Europe/Berlin".to_owned() }) }),
+            ..of("user", None, None, None, Some(Frozen { until: at(60), why: Some("*No* <!here>.".to_owned()) }))
+        },
     ];
     insta::assert_snapshot!(show(&status_of(&all, None, 0)), @"
     *basket@production* has not been deployed by me yet.
     [section] *basket@production* has not been deployed by me yet.
     *checkout@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :hourglass_flowing_sand: a deploy by <@U2CERLKJA> is under way (<https://acme.slack.com/archives/C0G9QF9GW/p1503435956000247|see it>).
     *search@production* runs `faster-cart-aaaaaaa`, deployed by <@U2CERLKJA> <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>. :lock: locked by <@U1> since <!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC> until <!date^1787308963^{date_short_pretty} {time}|2026-08-21 10:42 UTC>: Load test. :snowflake: frozen until <!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>.
+    *user@production* has not been deployed by me yet. :snowflake: frozen until <!date^1787301823^{date_short_pretty} {time}|2026-08-21 08:43 UTC>: ∗No∗ &lt;!here&gt;. :clock9: no deploys now, the next time begins Mon 09:00 Europe/Berlin (<!date^1787305363^{date_short_pretty} {time}|2026-08-21 09:42 UTC>).
     ");
     let for_good = TargetLock { until: None, ..lock("") };
     insta::assert_snapshot!(show(&status_of(&all[..1], Some(&for_good), 3)), @"
@@ -185,8 +192,8 @@ fn which_deploy_made_a_commit() {
     • checkout #42, <@U2CERLKJA> (*checkout@production*)
     ");
     insta::assert_snapshot!(show(&found("9f3c2ab", &[])), @"
-    I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
-    [section] I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
+    I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
+    [section] I know of no app `9f3c2ab`, and of no deploy whose commit begins so. I remember the last 20 deploys of an app in an environment, and 50 before them that were committed. Of an older one, the commit itself says who asked for what. `/deploy apps` lists the apps.
     ");
     let many = show(&found("ddddddd", &vec![of(&linked); 12]));
     assert!(many.contains("12 deploys") && many.ends_with("… and 2 more: type more of the commit's name."), "{many}");
@@ -194,7 +201,10 @@ fn which_deploy_made_a_commit() {
 
 #[test]
 fn what_holds_a_target_up_and_who_can_help() {
-    let status = |under_way, lock, frozen| TargetStatus { target: target(), live: None, under_way, lock, frozen };
+    let status = |under_way, lock, frozen: Option<Timestamp>| {
+        let frozen = frozen.map(|until| Frozen { until, why: None });
+        TargetStatus { target: target(), live: None, under_way, lock, frozen, closed: None }
+    };
     let holds = |status| Holds {
         status,
         lock_of_all: None,
@@ -218,7 +228,7 @@ fn what_holds_a_target_up_and_who_can_help() {
         until: at(3600),
         changed: None,
     };
-    let end = EndFact { at: at(9), end: End::Refused { refusal: (&refusal).into(), plan: None } };
+    let end = EndFact { at: at(9), contact: None, end: End::Refused { refusal: (&refusal).into(), plan: None } };
     let linked = |facts| Facts { request: Some(linked_request()), ..facts };
     let waits = Facts { end: Some(end), ..Facts::default() };
     let syncing = ApplicationWatch { asked: Some(at(7)), ..ApplicationWatch::default() };
@@ -334,7 +344,7 @@ apps:
     *basket* (acme/basket): default
     [section] *basket* (acme/basket): default
     :warning: `{branch}-{sha:7,8}` has only 8 digits of the commit: who may push can make another commit with that tag. Let CI write 12 digits or more, and use `{sha:12}`.
-    *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, has freezes); staging
+    *checkout* (acme/checkout): nowhere (nobody may deploy); production (for some people only, only main, release/*, checks must pass, no other changes with it, 2 approvals, frozen Fri 16:00 to Mon 08:00 Europe/Berlin); staging
     :warning: nowhere: Argo CD has no such application (seen <!date^1787301764^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
     :warning: production: it doesn't follow the branch that I commit to; auto-sync is on, and the catalog has no `sync: auto`; I may not sync it in Argo CD (`sync`) (seen <!date^1787301765^{date_short_pretty} {time}|2026-08-21 08:42 UTC>).
     ");
@@ -434,7 +444,7 @@ fn a_question_is_declined_in_words_that_stand_alone() {
     ]), @"
     app: There is no app `chekout`. Did you mean `checkout`?
     owner: Only an owner may take away the lock of <@U1>. Ask one of the `owners` in `deploy-bot.yaml`.
-    allowed: You aren't allowed to deploy checkout@production. Ask whoever looks after `deploy-bot.yaml` to add you there.
+    allowed: You aren't allowed to deploy checkout@production. Ask whoever looks after the catalog to add you in `deploy-bot.yaml`.
     workspace: I work for another Slack workspace. Ask your Slack admins which bot deploys here.
     tag: Somebody put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
     ");
@@ -453,7 +463,14 @@ fn shown(change: impl FnOnce(&mut CommitFact), changes: Option<&ChangesFact>, pr
         changes,
         gates: &["checks passed".to_owned()],
         problem,
-        offer: Offer { of: id('1'), by: request().user, words: request().words, head, digest: None },
+        offer: Offer {
+            of: id('1'),
+            by: request().user,
+            words: request().words,
+            head,
+            digest: None,
+            command: Default::default(),
+        },
     }))
 }
 
@@ -572,7 +589,14 @@ fn a_preview_of_a_version_that_is_there_already_shows_no_change() {
         changes: None,
         gates: &["no checks".to_owned()],
         problem: None,
-        offer: Offer { of: id('1'), by: request().user, words: request().words, head: None, digest: None },
+        offer: Offer {
+            of: id('1'),
+            by: request().user,
+            words: request().words,
+            head: None,
+            digest: None,
+            command: Default::default(),
+        },
     });
     let shown = show(&message);
     assert!(shown.contains("```\n(this version is already there)```") && shown.contains("no checks"), "{shown}");

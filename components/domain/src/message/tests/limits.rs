@@ -4,11 +4,12 @@
 #![expect(clippy::too_many_lines, reason = "tables of what goes in and what comes out")]
 
 use super::*;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Closed, Frozen};
 use crate::command::{Scope, TargetWords, Version};
 use crate::deployment::{Approval, ApprovalsFact, Change};
 use crate::lock::{LockChange, TargetLock};
 use crate::names::CommitSha;
+use crate::refusal::Opening;
 use proptest::prelude::*;
 
 /// What people and other systems could write to be noticed, or to break the message.
@@ -191,7 +192,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
         let ends = refusals.map(|refusal| End::Refused { refusal: (&refusal).into(), plan: None });
         for end in ends.into_iter().chain([End::Failed { fault: fault.clone() }]) {
             let about = format!("{end:?}").chars().take(60).collect::<String>();
-            let facts = Facts { end: Some(EndFact { at: at(5), end }), ..asked_only.clone() };
+            let facts = Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..asked_only.clone() };
             check_message(&before_commit(&id('1'), &facts, None), &about);
         }
     }
@@ -334,7 +335,7 @@ proptest! {
         let given = vec![Approval { user: user("U7"), at: at(1) }; 100];
         let facts = Facts {
             committed: None,
-            end: Some(EndFact { at: at(5), end }),
+            end: Some(EndFact { at: at(5), end, contact: None }),
             approvals: Some(ApprovalsFact { given, rejected: None }),
             ..facts
         };
@@ -360,7 +361,8 @@ proptest! {
             live: Some(facts.clone()),
             under_way: Some(facts.clone()),
             lock: Some(lock.clone()),
-            frozen: Some(at(9)),
+            frozen: Some(Frozen { until: at(9), why: Some(text.clone()) }),
+            closed: Some(Closed { opens: Some(Opening { at: at(9), shown: text.clone() }) }),
         };
         let taken_away = crate::lock::LockAction::TakenAway { of: user("U8") };
         let locks = [lock.change(), LockChange { what: taken_away, ..lock.change() }];
@@ -370,7 +372,7 @@ proptest! {
         let found_all = vec![Found { target: target(), past: past(&id('1'), &facts).unwrap(), facts: facts.clone() }; count];
         check_message(&found("ddddddd", &found_all), "found");
         let holds = Holds {
-            status: TargetStatus { target: target(), live: None, under_way: Some(facts.clone()), lock: Some(lock.clone()), frozen: None },
+            status: TargetStatus { target: target(), live: None, under_way: Some(facts.clone()), lock: Some(lock.clone()), frozen: None, closed: None },
             lock_of_all: Some(lock.clone()),
             other: Some(Some((target(), facts.clone()))),
             waiting: vec![facts.clone(); count],
@@ -385,7 +387,7 @@ proptest! {
         facts.commit.as_mut().unwrap().target_mut().riders = Riders::Since { commits: vec![rider; count], more: true };
         let mut words = request().words;
         words.override_reason = Some(text.clone());
-        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None };
+        let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None, command: Default::default() };
         let line = |text: &str| format!("{text}\n").repeat(40);
         for problem in [None, Some(&refusal)] {
             let shown = preview(&Preview {
@@ -459,6 +461,7 @@ fn any_button() -> impl Strategy<Value = Button> {
         words,
         head: head.map(|head| CommitSha::parse(&head).unwrap()),
         digest: None,
+        command: Default::default(),
     });
     let wrote = proptest::collection::vec("[0-9a-f]{40}".prop_map(|text| CommitSha::parse(&text).unwrap()), 0..5);
     let pushed = (name(), proptest::option::of(name()), wrote).prop_map(|(app, environment, wrote)| {
@@ -485,7 +488,14 @@ fn a_button_that_would_carry_too_much_is_not_shown() {
     let mut words = request().words;
     words.what = What::Branch(branch(&"x".repeat(240)));
     words.override_reason = Some("\u{1}".repeat(1000));
-    let offer = Offer { of: id('1'), by: request().user, words, head: Some(sha('a')), digest: None };
+    let offer = Offer {
+        of: id('1'),
+        by: request().user,
+        words,
+        head: Some(sha('a')),
+        digest: None,
+        command: Default::default(),
+    };
     assert_eq!(button::row(&[Button::Deploy(Box::new(offer))]), None);
     assert_eq!(button::row(&[]), None);
 }

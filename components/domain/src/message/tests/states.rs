@@ -11,7 +11,7 @@ use crate::nonempty::NonEmpty;
 
 fn refused(refusal: &Refusal) -> Facts {
     let end = End::Refused { refusal: refusal.into(), plan: None };
-    Facts { end: Some(EndFact { at: at(5), end }), ..accepted_facts() }
+    Facts { end: Some(EndFact { at: at(5), end, contact: None }), ..accepted_facts() }
 }
 
 fn of_kind(name: &str) -> Refusal {
@@ -49,7 +49,8 @@ fn buttons(facts: &Facts) -> String {
 fn each_state_has_its_buttons() {
     let failed = || LastWord::Failed { failure: Failure::NoSource };
     let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
-    let broken = Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault } }), ..accepted_facts() };
+    let broken =
+        Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault }, contact: None }), ..accepted_facts() };
     let newer = LastWord::Superseded { by_deployment: Some(id('2')), by_person: None };
     let nothing =
         Facts { outcome: outcome(360, LastWord::Failed { failure: Failure::NothingDone }), ..accepted_facts() };
@@ -118,6 +119,7 @@ fn a_button_that_does_much_asks_back() {
             words: request().words,
             head: Some(sha('a')),
             digest: None,
+            command: Default::default(),
         })),
         Button::Unlock {
             scope: Scope::Target(TargetWords { app: "checkout".to_owned(), environment: None }),
@@ -398,7 +400,8 @@ fn what_is_new_in_the_deployed_version() {
 fn an_end_that_needs_somebody_calls_them_in_the_thread() {
     let text = |facts: &Facts| call(facts).map_or("nobody".to_owned(), |message| show(&message));
     let fault = Fault::new(System::GitHub, "read the GitOps repository", Cause::TimedOut);
-    let broken = Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault } }), ..accepted_facts() };
+    let broken =
+        Facts { end: Some(EndFact { at: at(5), end: End::Failed { fault }, contact: None }), ..accepted_facts() };
     insta::assert_snapshot!(list_of([
         ("accepted", text(&accepted_facts())),
         ("syncing", text(&Facts { watch: Some(asked().into()), ..relayed() })),

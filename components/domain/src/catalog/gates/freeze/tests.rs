@@ -9,9 +9,19 @@ use proptest::prelude::*;
 const BERLIN: &str = "Europe/Berlin";
 const NEW_YORK: &str = "America/New_York";
 
+/// With two days of the calendar, or two times.
+fn parse(from: &str, until: &str, zone: &str) -> Result<Freeze, InvalidWindow> {
+    let until = if until.contains('-') { Until::Day(until) } else { Until::Time(until) };
+    Freeze::parse(from, until, zone)
+}
+
 fn gates(windows: &[(&str, &str, &str)]) -> Gates {
-    let freeze = windows.iter().map(|(from, until, zone)| Freeze::parse(from, until, zone).unwrap()).collect();
+    let freeze = windows.iter().map(|(from, until, zone)| parse(from, until, zone).unwrap()).collect();
     Gates { freeze, ..Gates::default() }
+}
+
+fn frozen_until(gates: &Gates, now: Timestamp) -> Option<Timestamp> {
+    gates.frozen(now).map(|frozen| frozen.until)
 }
 
 fn at(text: &str) -> Timestamp {
@@ -22,7 +32,7 @@ fn at(text: &str) -> Timestamp {
 fn check(windows: &[(&str, &str, &str)], moments: &[(&str, Option<&str>)]) {
     let gates = gates(windows);
     for (now, until) in moments {
-        let found = gates.frozen_until(at(now)).map(Timestamp::to_rfc3339);
+        let found = frozen_until(&gates, at(now)).map(Timestamp::to_rfc3339);
         assert_eq!(found.as_deref(), *until, "{windows:?} at {now}");
     }
 }
@@ -171,14 +181,80 @@ fn a_freeze_without_an_end_is_followed_for_eight_days() {
 }
 
 #[test]
+fn a_freeze_by_dates_ends_with_its_last_day() {
+    check(
+        &[("2026-12-20", "2027-01-02", BERLIN)],
+        &[
+            ("2026-12-19T22:59:59.999Z", None),
+            ("2026-12-19T23:00:00Z", Some("2027-01-02T23:00:00Z")),
+            ("2027-01-02T22:59:59.999Z", Some("2027-01-02T23:00:00Z")),
+            ("2027-01-02T23:00:00Z", None),
+            ("2027-12-25T12:00:00Z", None),
+        ],
+    );
+    check(
+        &[("2028-02-29", "2028-02-29", "Pacific/Auckland")],
+        &[("2028-02-28T10:59:59Z", None), ("2028-02-28T11:00:00Z", Some("2028-02-29T11:00:00Z"))],
+    );
+    // With the windows of each week: the holidays begin on a Sunday within a weekend, and end on a Saturday.
+    check(
+        &[("2026-12-20", "2027-01-02", BERLIN), ("Fri 16:00", "Mon 08:00", BERLIN)],
+        &[("2026-12-18T15:00:00Z", Some("2027-01-04T07:00:00Z")), ("2026-12-17T15:00:00Z", None)],
+    );
+    // A freeze of every hour is followed for eight days after the last date.
+    check(
+        &[("2026-12-20", "2027-01-02", "UTC"), ("00:00", "12:00", "UTC"), ("12:00", "00:00", "UTC")],
+        &[
+            ("2026-12-20T00:00:00Z", Some("2027-01-11T00:00:00Z")),
+            ("2026-12-13T00:00:00Z", Some("2027-01-11T00:00:00Z")),
+            ("2026-12-11T00:00:00Z", Some("2026-12-19T00:00:00Z")),
+        ],
+    );
+}
+
+#[test]
+fn a_day_begins_and_ends_with_the_clock_on_the_wall() {
+    // Cairo 2026-04-24: 23:59:59 of the day before is followed by 01:00, at 22:00 UTC.
+    check(
+        &[("2026-04-24", "2026-04-24", "Africa/Cairo")],
+        &[("2026-04-23T21:59:59Z", None), ("2026-04-23T22:00:00Z", Some("2026-04-24T21:00:00Z"))],
+    );
+    // Cairo 2026-10-29: 23:59:59 is followed by 23:00 of the same day, at 21:00 UTC.
+    check(
+        &[("2026-10-29", "2026-10-29", "Africa/Cairo")],
+        &[("2026-10-29T20:59:59Z", Some("2026-10-29T22:00:00Z")), ("2026-10-29T22:00:00Z", None)],
+    );
+    // Berlin 2026-10-25 has 25 hours, and 2026-03-29 has 23.
+    check(&[("2026-10-25", "2026-10-25", BERLIN)], &[("2026-10-24T22:00:00Z", Some("2026-10-25T23:00:00Z"))]);
+    check(&[("2026-03-29", "2026-03-29", BERLIN)], &[("2026-03-28T23:00:00Z", Some("2026-03-29T22:00:00Z"))]);
+}
+
+#[test]
+fn of_freezes_in_force_the_one_that_ends_last_says_why() {
+    let because = |(from, until, why): (&str, &str, &str)| {
+        let freeze = parse(from, until, "UTC").unwrap();
+        Freeze { why: Some(why.to_owned()).filter(|why| !why.is_empty()), ..freeze }
+    };
+    let all = [("22:00", "06:00", "night"), ("2026-12-20", "2027-01-02", "holidays"), ("Sat 00:00", "Mon 00:00", "")];
+    let freeze = all.map(because).to_vec();
+    let gates = Gates { freeze, ..Gates::default() };
+    let why = |now: &str| gates.frozen(at(now)).unwrap().why;
+    assert_eq!(why("2026-12-24T23:00:00Z").as_deref(), Some("holidays"));
+    assert_eq!(why("2027-01-05T23:00:00Z").as_deref(), Some("night"));
+    assert_eq!(why("2027-01-09T12:00:00Z"), None);
+    assert_eq!(why("2027-01-09T23:00:00Z").as_deref(), Some("night"));
+}
+
+#[test]
 fn a_moment_beyond_every_calendar_does_no_harm() {
-    let gates = gates(&[("00:00", "12:00", BERLIN), ("12:00", "00:00", BERLIN)]);
+    let gates = gates(&[("00:00", "12:00", BERLIN), ("12:00", "00:00", BERLIN), ("9999-01-01", "9999-12-31", BERLIN)]);
     for now in [u64::MAX, i64::MAX as u64, 253_402_300_799_999, 0] {
-        let _ = gates.frozen_until(Timestamp(now));
+        let _ = gates.frozen(Timestamp(now));
     }
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_cannot_be_a_freeze_is_said_with_its_key() {
     let all = [
         ("16:00", "16:00", BERLIN),
@@ -203,9 +279,19 @@ fn what_cannot_be_a_freeze_is_said_with_its_key() {
         ("09:00", "17:00", "Etc/Unknown"),
         ("09:00", "17:00", "../../etc/localtime"),
         ("09:00", "17:00", ""),
+        ("2026-12-20", "12:00", BERLIN),
+        ("Fri 16:00", "2026-12-20", BERLIN),
+        ("2026-12-20", "2026-12-19", BERLIN),
+        ("2026-12-20", "2062-01-02", BERLIN),
+        ("2026-02-29", "2026-03-02", BERLIN),
+        ("2026-12-20", "2026-13-01", BERLIN),
+        ("2026-12-20", "2027-1-2", BERLIN),
+        ("2026-12-20", "20-12-2026", BERLIN),
+        ("20261220", "2027-01-02", BERLIN),
+        ("2026-12-20", "2027-01-02", "Berlin"),
     ];
     let all = all.map(|(from, until, zone)| {
-        let InvalidFreeze { key, problem } = Freeze::parse(from, until, zone).unwrap_err();
+        let InvalidWindow { key, problem } = parse(from, until, zone).unwrap_err();
         format!("{key}: {problem}")
     });
     insta::assert_snapshot!(all.join("\n"), @"
@@ -231,24 +317,37 @@ fn what_cannot_be_a_freeze_is_said_with_its_key() {
     zone: `Etc/Unknown` is not a known time zone: it is named like `Europe/Berlin`
     zone: `../../etc/localtime` is not a known time zone: it is named like `Europe/Berlin`
     zone: `` is not a known time zone: it is named like `Europe/Berlin`
+    until: `2026-12-20` is a day, so write `to`, the last day that is frozen, instead
+    from: `Fri 16:00` is not a day such as `2026-12-20`
+    to: `2026-12-19` is before `from`
+    to: `2062-01-02` is more than 366 days after `from`
+    from: `2026-02-29` is not a day such as `2026-12-20`
+    to: `2026-13-01` is not a day such as `2026-12-20`
+    to: `2027-1-2` is not a day such as `2026-12-20`
+    to: `20-12-2026` is not a day such as `2026-12-20`
+    from: `20261220` is not a day such as `2026-12-20`
+    zone: `Berlin` is not a known time zone: did you mean `Europe/Berlin`?
     ");
 }
 
 #[test]
 fn a_freeze_is_shown_as_it_is_written() {
-    for (from, until, zone) in
-        [("Fri 16:00", "Mon 08:00", BERLIN), ("22:00", "06:05", NEW_YORK), ("00:00", "23:59", "UTC")]
-    {
-        let shown = Freeze::parse(from, until, zone).unwrap().to_string();
+    for (from, until, zone) in [
+        ("Fri 16:00", "Mon 08:00", BERLIN),
+        ("22:00", "06:05", NEW_YORK),
+        ("00:00", "23:59", "UTC"),
+        ("2026-12-20", "2027-01-02", BERLIN),
+    ] {
+        let shown = parse(from, until, zone).unwrap().to_string();
         assert_eq!(shown, format!("{from} to {until} {zone}"));
     }
-    assert_eq!(Freeze::parse("01:00", "02:00", "europe/berlin"), Freeze::parse("01:00", "02:00", BERLIN));
+    assert_eq!(parse("01:00", "02:00", "europe/berlin"), parse("01:00", "02:00", BERLIN));
 }
 
 #[test]
 fn a_freeze_can_be_overridden_by_an_owner() {
     let mut example = Example::new();
-    let always = vec![Freeze::parse("00:00", "12:00", "UTC").unwrap(), Freeze::parse("12:00", "00:00", "UTC").unwrap()];
+    let always = vec![parse("00:00", "12:00", "UTC").unwrap(), parse("12:00", "00:00", "UTC").unwrap()];
     assert_eq!(example.ask(&Vec::<Freeze>::new()), "passes");
     let said = example.ask(&always);
     assert!(said.starts_with("not deployed: checkout@production is frozen until "), "{said}");
@@ -265,29 +364,43 @@ fn a_freeze_can_be_overridden_by_an_owner() {
     assert_eq!(example.ask(&Vec::<Freeze>::new()), "passes", "nothing to override");
 }
 
+pub(in crate::catalog::gates) const ZONES: [&str; 7] =
+    [BERLIN, NEW_YORK, "UTC", "Australia/Lord_Howe", "Africa/Casablanca", "Africa/Cairo", "Asia/Kolkata"];
+
 fn window() -> impl Strategy<Value = (String, String, String)> {
-    let zone =
-        prop::sample::select(vec![BERLIN, NEW_YORK, "UTC", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata"]);
     let time = || (0usize..7, 0u8..24, prop::sample::select(vec![0u8, 1, 30, 59]));
-    (any::<bool>(), time(), time(), zone).prop_filter_map("not empty", |(weekly, from, until, zone)| {
+    let times = (any::<bool>(), time(), time()).prop_filter_map("not empty", |(weekly, from, until)| {
         let text = |(day, hour, minute): (usize, u8, u8)| {
             let day = if weekly { format!("{} ", DAYS[day]) } else { String::new() };
             format!("{day}{hour:02}:{minute:02}")
         };
         let (from, until) = (text(from), text(until));
-        (from != until).then(|| (from, until, zone.to_owned()))
-    })
+        (from != until).then_some((from, until))
+    });
+    let days = (0u64..365 * 3, 0u64..20).prop_map(|(begins, length)| {
+        let day = |days: u64| Day(20_454 + days).to_string();
+        (day(begins), day(begins + length))
+    });
+    let zone = prop::sample::select(ZONES.to_vec());
+    (prop_oneof![2 => times, 1 => days], zone).prop_map(|((from, until), zone)| (from, until, zone.to_owned()))
 }
 
 /// Whether the clock on the wall shows a time within a window, by jiff's own calendar.
 fn on_the_wall(freeze: &Freeze, now: Timestamp) -> bool {
     let moment = jiff::Timestamp::from_millisecond(now.0 as i64).unwrap();
     let wall = freeze.zone.to_datetime(moment);
-    let weekly = freeze.from.day.is_some();
+    let (from, until) = match freeze.span {
+        Span::Days { from, to } => {
+            let day = wall.date().to_string();
+            return from.to_string() <= day && day <= to.to_string();
+        }
+        Span::Times { from, until } => (from, until),
+    };
+    let weekly = from.day.is_some();
     let day = if weekly { wall.weekday().to_monday_zero_offset() as u8 } else { 0 };
     let shown = (day, wall.hour() as u8, wall.minute() as u8);
     let place = |time: WallTime| (time.day.unwrap_or(0), time.hour, time.minute);
-    let (from, until) = (place(freeze.from), place(freeze.until));
+    let (from, until) = (place(from), place(until));
     if from < until { from <= shown && shown < until } else { shown >= from || shown < until }
 }
 
@@ -295,19 +408,26 @@ proptest! {
     #[test]
     fn at_any_moment_it_is_frozen_until_the_first_moment_that_is_not(
         windows in prop::collection::vec(window(), 0..4),
-        // Three years of minutes from 2026 on, and some milliseconds.
+        // Three years of minutes from 2026 on, and some milliseconds. Every other moment is at the beginning of a freeze by
+        // dates, if there is one.
         now in (1_767_225_600_000u64..1_861_920_000_000)
             .prop_map(|now| if now % 2 == 0 { now / 60_000 * 60_000 } else { now }),
     ) {
-        let freeze = windows.iter().map(|(from, until, zone)| Freeze::parse(from, until, zone).unwrap()).collect();
+        let freeze: Vec<_> = windows.iter().map(|(from, until, zone)| parse(from, until, zone).unwrap()).collect();
+        let dated = freeze.iter().find_map(|freeze| match freeze.span {
+            Span::Days { from, .. } => Some(from.begins() as u64),
+            Span::Times { .. } => None,
+        });
+        let now = dated.filter(|_| now % 2 == 0).map_or(now, |day| day + now % (DAY as u64 * 2) - DAY as u64);
         let (gates, now) = (Gates { freeze, ..Gates::default() }, Timestamp(now));
         let frozen = |now| gates.freeze.iter().any(|freeze| on_the_wall(freeze, now));
-        let Some(until) = gates.frozen_until(now) else {
+        let Some(until) = frozen_until(&gates, now) else {
             prop_assert!(!frozen(now));
             return Ok(());
         };
-        prop_assert!(now < until && until <= now.after(Freeze::FURTHEST));
-        prop_assert!(until == now.after(Freeze::FURTHEST) || !frozen(until));
+        // Freezes by dates that follow each other end in at most 60 days.
+        prop_assert!(now < until && until <= now.after(Freeze::FURTHEST + Duration::from_secs(86_400 * 84)));
+        prop_assert!(until >= now.after(Freeze::FURTHEST) || !frozen(until));
         // Every minute before is frozen.
         let minutes = (now.0 / 60_000 + 1..=(until.0 - 1) / 60_000).map(|minute| Timestamp(minute * 60_000));
         for moment in minutes.chain([now, Timestamp(until.0 - 1)]) {
