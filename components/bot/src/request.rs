@@ -279,6 +279,12 @@ fn despite(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWor
         Refusal::WasRolledBack { head, .. } => {
             Some((words, Origin::Anyway { of, head, warned: Warned::RolledBack, was }))
         }
+        Refusal::Locked { since, back_to: Some(back_to), .. } => {
+            // The refusal named this version.
+            let (tag, head) = *back_to;
+            name_version(&mut words, &tag);
+            Some((words, Origin::Anyway { of, head, warned: Warned::Locked(since), was }))
+        }
         Refusal::ImageMoved { head, images, todo: MovedTag::AskedAgain, .. } => {
             Some((words, Origin::Anyway { of, head: head?, warned: Warned::Image(images.is), was }))
         }

@@ -345,6 +345,8 @@ pub enum Refusal {
         until: Option<Timestamp>,
         /// Not this target alone: everything.
         everything: bool,
+        /// The version, and its commit, to which a rollback may go all the same.
+        back_to: Option<Box<(Tag, CommitSha)>>,
     },
     /// This target takes other branches only.
     BranchNotAllowed {

@@ -15,7 +15,7 @@ use sandbox::{Options, Sandbox, now};
 use serde_json::json;
 
 /// Argo CD does not sync the next time.
-fn refuse_sync(room: &Room) {
+pub(crate) fn refuse_sync(room: &Room) {
     let refused =
         Response::json(400, &json!({ "code": 9, "message": "under maintenance", "error": "under maintenance" }));
     room.argocd.fault("argocd.sync", Fault::Instead(refused), 1);

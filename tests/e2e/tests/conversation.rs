@@ -46,11 +46,11 @@ pub(crate) async fn says(room: &Room, words: &str) -> Result<Message> {
     found.cloned().with_context(|| format!("the message that said {words:?} is another by now"))
 }
 
-/// Waits for a message in #deploys that says all of this.
+/// Waits for a message in #deploys, or to one person alone, that says all of this.
 async fn says_all(room: &Room, words: &[&str]) -> Result<()> {
     let look = |room: &Sandbox| {
         let slack = room.slack.lock();
-        let mut all = slack.messages(DEPLOYS).iter().map(|message| slack.render(message));
+        let mut all = slack.messages(DEPLOYS).iter().chain(slack.all_ephemerals()).map(|message| slack.render(message));
         all.any(|text| words.iter().all(|words| text.contains(words))).then_some(())
     };
     room.until(&format!("message that says {words:?}"), PATIENCE, look).await
@@ -716,8 +716,14 @@ fn the_command_is_what_the_installation_calls_it_in_every_message() {
         ensure!(shown.contains("use '/deploy help' of the other bot"), "{shown}");
         ensure!(shown.contains("`/ship-eu unlock checkout`") && shown.matches("/deploy").count() == 1, "{shown}");
         // A button is pressed without a command: the deployment's own counts.
-        room.press(BOB, &locked, "retry").await;
-        says_all(room, &["asked by @bob", "`/ship-eu unlock checkout`"]).await?;
+        let read_before = room.whispers().len();
+        room.press(ALICE, &locked, "retry").await;
+        let again = |room: &Sandbox| {
+            let slack = room.slack.lock();
+            let mut news = slack.all_ephemerals().iter().skip(read_before).map(|message| slack.render(message));
+            news.any(|text| text.contains("`/ship-eu unlock checkout`")).then_some(())
+        };
+        room.until("the refusal, again", PATIENCE, again).await?;
         room.command(BOB, DEPLOYS, "unlock checkout").await;
         room.says("unlocked *checkout*").await?;
         room.builds("checkout", "main", "alice");

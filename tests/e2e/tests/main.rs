@@ -5,6 +5,7 @@ mod one_deploy;
 mod announced;
 mod argocd;
 mod arrows;
+mod back;
 mod buttons;
 mod catalog;
 mod cluster;

@@ -205,11 +205,16 @@ impl<W: World> Turn<'_, W> {
     ) -> Result<MutationEnd, Stop> {
         let run = self.run;
         let is_recorded = send.fact.granted.overridden.is_some();
+        let target = send.fact.target().clone();
+        // What was passed over when it was decided.
+        let was_live = target.was_live && gates::brings_back(self.site, &target).await;
         self.save_commit(job.facts, send.fact).await?;
         job.tell(Note::Committing);
         may_go_on(run, job.request).await?;
         // A lock, or the hour of a freeze, may have come while we waited for our turn.
-        if gates::check_lock_and_freeze(self.site).await?.overridden.is_some() && !is_recorded {
+        if gates::check_lock_and_freeze(self.site, Some((&target, was_live))).await?.overridden.is_some()
+            && !is_recorded
+        {
             // An owner overrides a freeze: the override goes into the record and the commit's text first.
             return Ok(MutationEnd::Again);
         }

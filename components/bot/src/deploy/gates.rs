@@ -6,9 +6,9 @@ use super::{catalog, people};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
-use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
+use domain::catalog::{Allow, Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
-use domain::deployment::{End, Granted, RequestFact, TargetPlan};
+use domain::deployment::{End, Granted, Origin, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
@@ -49,7 +49,7 @@ pub(crate) async fn may_deploy<W: World>(
     environment: &Environment,
 ) -> Result<(), Stop> {
     let (members, owners, now) = (Members::default(), &environment.owners, cx.world.now());
-    let asked = Asked { target, owners, user, channel, override_reason: None, now, members: &members };
+    let asked = Asked { target, owners, user, channel, override_reason: None, now, was_live: false, members: &members };
     check_with_groups(cx, &members, || environment.gates.admit(&asked)).await?;
     Ok(())
 }
@@ -127,8 +127,10 @@ pub(crate) async fn gates<W: World>(
     let Site { cx, request, environment, .. } = site;
     let gates = &environment.gates;
     let members = Members::default();
-    let case = case(site, snapshot, plan, deployed, &members);
-    let mut granted = check_lock_and_freeze(site).await?;
+    let was_live = brings_back(site, plan).await;
+    let mut case = case(site, snapshot, plan, deployed, &members);
+    case.asked.was_live = was_live;
+    let mut granted = check_lock_and_freeze(site, Some((plan, was_live))).await?;
     granted.add(check_with_groups(cx, &members, || gates.check_commit(&case)).await?);
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
@@ -147,6 +149,34 @@ pub(crate) async fn gates<W: World>(
         Err(other) => return Err(other),
     }
     Ok(granted)
+}
+
+/// Whether this is a rollback to a version that was live, by somebody who may bring it back. Where approvals are needed,
+/// `allow: anyone` does not make somebody one of those.
+pub(super) async fn brings_back<W: World>(site: &Site<'_, W>, plan: &TargetPlan) -> bool {
+    let Site { cx, request, environment, .. } = site;
+    if !(plan.rollback && plan.was_live) {
+        return false;
+    }
+    let Some(approvals) = &environment.gates.approvals else { return true };
+    let mut known = vec![&environment.owners, &approvals.by];
+    if let Allow::Listed { people, .. } = &environment.gates.allow {
+        known.push(people);
+    }
+    for people in known {
+        // Somebody of whom Slack says nothing is nobody of those.
+        if is_among(cx, &request.user, people).await.unwrap_or(false) {
+            return true;
+        }
+    }
+    match &request.origin {
+        // Who deployed a version may take it away.
+        Origin::RollBack { of, .. } => {
+            let asked = store::load_fact::<RequestFact>(cx.world, of).await.ok().flatten();
+            asked.is_some_and(|asked| asked.user == request.user)
+        }
+        _ => false,
+    }
 }
 
 /// What the gates look at.
@@ -201,23 +231,41 @@ fn asked<'a, W: World>(site: &'a Site<'a, W>, members: &'a Members) -> Asked<'a>
         channel: &request.channel,
         override_reason: request.words.override_reason.as_deref(),
         now: cx.world.now(),
+        was_live: false,
         members,
     }
 }
 
-/// Locks and freezes: what can close at any moment.
-pub(super) async fn check_lock_and_freeze<W: World>(site: &Site<'_, W>) -> Result<Granted, Stop> {
-    let cx = site.cx;
-    let rollback = matches!(site.request.words.what, What::Rollback(_));
+/// Locks and freezes: what can close at any moment. `planned`: the plan, and whether it brings back a version that was live.
+/// Before there is a plan, nothing of this holds a rollback up.
+pub(super) async fn check_lock_and_freeze<W: World>(
+    site: &Site<'_, W>,
+    planned: Option<(&TargetPlan, bool)>,
+) -> Result<Granted, Stop> {
+    let (cx, request) = (site.cx, site.request);
+    let rollback = matches!(request.words.what, What::Rollback(_));
+    if rollback && planned.is_none() {
+        return Ok(Granted::default());
+    }
+    let was_live = planned.is_some_and(|(_, was_live)| was_live);
+    let mut granted = Granted::default();
     if let Some((lock, everything)) = lock(site).await?
         && !(rollback && lock.rollback)
     {
+        let passes = was_live && (lock.by == request.user || request.origin.knows_lock(lock.at));
         let (target, since, until) = (site.target.clone(), lock.at, lock.until);
-        return Err(Refusal::Locked { target, by: lock.by, reason: lock.reason, since, until, everything }.into());
+        if !passes {
+            let back_to = planned.filter(|_| was_live);
+            let back_to = back_to.and_then(|(plan, _)| Some(Box::new((plan.tag.clone(), plan.source.head.clone()?))));
+            let (by, reason) = (lock.by, lock.reason);
+            return Err(Refusal::Locked { target, by, reason, since, until, everything, back_to }.into());
+        }
+        granted.lock_of = Some((lock.by, lock.reason));
     }
     let members = Members::default();
-    let asked = asked(site, &members);
-    check_with_groups(cx, &members, || site.environment.gates.check_freeze(&asked)).await
+    let asked = Asked { was_live, ..asked(site, &members) };
+    granted.add(check_with_groups(cx, &members, || site.environment.gates.check_freeze(&asked)).await?);
+    Ok(granted)
 }
 
 /// The lock that is in force, and whether that is the lock of everything.

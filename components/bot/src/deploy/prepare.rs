@@ -242,7 +242,8 @@ async fn wanted<W: World>(
     login: Option<Login>,
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
     let cx = site.cx;
-    let Wanted { source, image, builds, deployed } = versions::wanted(site, snapshot, (past, earlier)).await?;
+    let Wanted { source, image, builds, deployed, was_live } =
+        versions::wanted(site, snapshot, (past, earlier)).await?;
     // In a box, because futures of futures are too deep for the compiler otherwise.
     let look = || Box::pin(look_for(cx, &image, &builds, login));
     // Of the same commit, whatever its tag was.
@@ -294,6 +295,7 @@ async fn wanted<W: World>(
         pinned: !environment.digest_at.is_empty(),
         alone: false,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
+        was_live,
         previous: None,
         taken: None,
         contact: environment.contact.clone(),

@@ -11,7 +11,7 @@ use crate::patience::Progress;
 use crate::request::has_button;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
-use domain::deployment::{Facts, RequestFact, TargetPlan};
+use domain::deployment::{CancelFact, Facts, RequestFact, TargetPlan};
 use domain::image::Tag;
 use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
@@ -85,6 +85,12 @@ impl<W: World> Waiting<'_, W> {
     async fn for_lease(&self) -> Result<(), Stop> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
         let waited = world.elapsed().saturating_sub(self.since.get());
+        if is_rollback(self.request)
+            && let Some(other) = other_turn(self.run, self.site).await?
+            && other.target == self.site.target
+        {
+            cancel_for_rollback(self.run, self.request, &other).await?;
+        }
         if waited >= limits.target_wait {
             let other = other_turn(self.run, self.site).await?;
             if let Some(other) = other.as_ref().filter(|other| other.target != self.site.target) {
@@ -92,7 +98,9 @@ impl<W: World> Waiting<'_, W> {
             }
             // No other deployment has the turn. Perhaps our own carrier died with the lease, which runs out
             // by itself.
-            if other.is_some() || waited >= limits.target_wait.saturating_add(CARRY.life) {
+            // What a rollback has cancelled lets go at its next step.
+            let hopeless = other.is_some() && !is_rollback(self.request);
+            if hopeless || waited >= limits.target_wait.saturating_add(CARRY.life) {
                 return Err(busy(self.run, &self.site.target, other.map(|other| other.id)).await.into());
             }
         }
@@ -142,7 +150,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     let Turn { run, site, lease } = turn;
     claim(turn, job.request).await?;
     remember(turn).await?;
-    gates::check_lock_and_freeze(site).await?;
+    gates::check_lock_and_freeze(site, None).await?;
     let mut turns = Vec::new();
     for application in site.applications.iter() {
         let (other, last) = turn_at(run, application).await?;
@@ -150,6 +158,14 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
             Some(other) if other.target != site.target => return Ok(Some(other)),
             // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
             Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
+            // Its carrier has lost the leases, so what was not begun is never begun. What was begun may still land.
+            Some(other) if is_rollback(job.request) => {
+                cancel_for_rollback(run, job.request, &other).await?;
+                if other.facts.commit.is_some() {
+                    return Ok(Some(other));
+                }
+                None
+            }
             Some(other) => return Err(busy(run, &site.target, Some(other.id)).await.into()),
             None => None,
         };
@@ -168,6 +184,18 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
     done.map(|()| None)
+}
+
+/// A rollback takes the turn of a deploy of the same target that has not committed: that deploy ends as cancelled. A mutation
+/// that is out is found out about first, by its own carrier.
+async fn cancel_for_rollback<W: World>(run: &Run<'_, W>, request: &RequestFact, other: &Other) -> Result<(), Stop> {
+    if other.facts.committed.is_none() && other.facts.cancel.is_none() && other.facts.end.is_none() {
+        let cancel = CancelFact { by: Some(request.user.clone()), at: run.cx.world.now() };
+        store::save_fact(run.cx.world, &other.id, &cancel).await?;
+        let line = Line::new("cancelled_by_rollback").of(&other.id);
+        run.cx.world.log(line.with("rollback", run.cx.id.as_str()).with("user", request.user.as_str()));
+    }
+    Ok(())
 }
 
 /// The button that asked for the deployment is the deployment's from now on. Two people who press at once both get this

@@ -15,8 +15,10 @@ use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
+use domain::time::Timestamp;
 use domain::values::{self, At, OurImage, Written};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use store::{Current, DeployedImages, History, Images, Live, RolledBackVersions, StoreError};
 
 /// The deployments of a target that reached the branch, newest first: what `history` numbers.
@@ -30,6 +32,8 @@ pub(super) struct Wanted {
     pub(super) builds: NonEmpty<Built>,
     /// The images that were deployed before.
     pub(super) deployed: DeployedImages,
+    /// See [`TargetPlan::was_live`].
+    pub(super) was_live: bool,
 }
 
 /// A commit, and the tags that its image may have, see [`TagRule::make`](domain::image::TagRule::make).
@@ -48,7 +52,7 @@ impl From<TargetPlan> for Wanted {
         }
         let builds =
             NonEmpty::one(Built { head: plan.source.head.clone(), tags: NonEmpty::one(plan.tag), title: None });
-        Self { source: plan.source, image: plan.image, builds, deployed }
+        Self { source: plan.source, image: plan.image, builds, deployed, was_live: plan.was_live }
     }
 }
 
@@ -90,7 +94,7 @@ pub(super) async fn wanted<W: World>(
         return Err(Stop::Leave("a commit that is neither the newest nor another one"));
     };
     let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
-    Ok(Wanted { source, image: site.app.image.clone(), builds, deployed })
+    Ok(Wanted { source, image: site.app.image.clone(), builds, deployed, was_live: false })
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.
@@ -219,7 +223,7 @@ pub(super) async fn plan_of<W: World>(
 ) -> Result<Option<TargetPlan>, StoreError> {
     let committed: Option<CommittedFact> = store::load_fact(cx.world, id).await?;
     let committed = committed.filter(|committed| committed.sha == version.sha);
-    Ok(committed.map(|committed| committed.commit.target().clone()))
+    Ok(committed.map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() }))
 }
 
 /// The version to go back to, from what we remember of the target.
@@ -229,12 +233,16 @@ pub(super) async fn earlier<W: World>(
     version: &Version,
 ) -> Result<TargetPlan, Stop> {
     let (cx, target) = (site.cx, &site.target);
-    let rolled_back = match version {
-        Version::LastHealthy => store::load_key(cx.world, RolledBackVersions(target)).await?,
-        Version::Back(_) | Version::Tag(_) => None,
-    };
-    let found = match find_version(target, past, version, &rolled_back.unwrap_or_default())? {
-        Earlier::Version(known) => plan_of(cx, known).await?,
+    let bad = store::load_key(cx.world, RolledBackVersions(target)).await?.unwrap_or_default();
+    let found = match find_version(target, past, version, &bad)? {
+        Earlier::Version(known) => {
+            let mut plan = plan_of(cx, known).await?;
+            if let Some(plan) = &mut plan {
+                let ours = plan.image == site.app.image || site.environment.mirrors.contains(&plan.image);
+                plan.was_live = ours && was_live(past, &known.1, &bad, cx.world.now());
+            }
+            plan
+        }
         Earlier::Replaced(oldest, tag) => plan_of(cx, oldest).await?.map(|oldest| replaced(&oldest, tag)),
     };
     found.ok_or(Refusal::NoEarlierVersion { target: target.clone() }.into())
@@ -299,6 +307,20 @@ fn find_version<'p>(
     }
 }
 
+/// How many live versions, the newest first, a rollback brings back whatever the gates say.
+const MOST_LIVE: usize = 10;
+/// How old such a version may be.
+const OLDEST_LIVE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Whether that version was live here, not long ago, by a commit that was ours alone, and was never rolled back from.
+fn was_live(past: &Versions, version: &PastVersion, bad: &RolledBack, now: Timestamp) -> bool {
+    let (tag, digest) = (&version.tag, version.digest.as_ref());
+    let live = past.iter().map(|(_, other)| other).filter(|other| other.state == State::Live).take(MOST_LIVE);
+    let ran =
+        |other: &PastVersion| other.is(tag, digest) && other.took_over.is_none() && now.since(other.at) <= OLDEST_LIVE;
+    version.took_over.is_none() && !bad.versions.iter().any(|bad| bad.is(tag, digest)) && live.clone().any(ran)
+}
+
 /// The plan of what ran before our oldest one.
 fn replaced(oldest: &TargetPlan, tag: Tag) -> TargetPlan {
     let reference = Reference::Branch(oldest.source.branch.clone());
@@ -334,7 +356,7 @@ pub(super) async fn past<W: World>(
     target: &Target,
 ) -> Result<Vec<(DeploymentId, PastVersion)>, StoreError> {
     let past = store::past(cx.world, target, cx.id).await?.into_iter();
-    Ok(past.filter_map(|Past { id, became, .. }| Some((id, became.version()?))).collect())
+    Ok(past.filter_map(|Past { id, at, became, .. }| Some((id, PastVersion { at, ..became.version()? }))).collect())
 }
 
 /// The deployment of a target that is under way: it has the turn at the target's application, or waits there while another
@@ -424,6 +446,36 @@ mod tests {
         };
         assert!(not_live(&plan(&past[1]), &target_plan().target, &past).is_err());
         assert!(not_live(&plan(&past[2]), &target_plan().target, &past).is_ok());
+    }
+
+    #[test]
+    fn what_was_live_not_long_ago_comes_back_whatever_the_gates_say() {
+        let day = |n: u64| Timestamp::from_seconds(n * 24 * 3600);
+        let of = |n: u64, word: Option<LastWord>| {
+            let (id, version) = deployed(&format!("v{n}"), word);
+            (id, PastVersion { at: day(n), ..version })
+        };
+        let past: Vec<_> = (0..20).rev().map(|n| of(n, Some(live()))).collect();
+        let comes_back = |past: &Versions, n: u64, now: u64, bad: &[&str]| {
+            let bad = bad.iter().map(|tag| RolledBackVersion {
+                tag: (*tag).to_owned(),
+                digest: None,
+                by: user("U1"),
+                at: at(0),
+            });
+            let bad = RolledBack { versions: bad.collect() };
+            let found = past.iter().find(|(_, version)| version.tag.as_str() == format!("v{n}")).unwrap();
+            was_live(past, &found.1, &bad, day(now))
+        };
+        assert!(comes_back(&past, 10, 20, &[]) && !comes_back(&past, 9, 20, &[]), "one of the last ten");
+        assert!(comes_back(&past, 18, 108, &[]) && !comes_back(&past, 17, 108, &[]), "at most 90 days old");
+        assert!(!comes_back(&past, 15, 20, &["v15"]), "it was rolled back from");
+        let mut only_committed = past.clone();
+        only_committed[5] = of(14, failed());
+        assert!(!comes_back(&only_committed, 14, 20, &[]) && comes_back(&only_committed, 9, 20, &[]));
+        let mut by_hand = past;
+        by_hand[5].1.took_over = Some(sha('e'));
+        assert!(!comes_back(&by_hand, 14, 20, &[]), "a person wrote it");
     }
 
     /// Which version is found, or why none.

@@ -60,7 +60,13 @@ macro_rules! gates {
             $($(#[$when])*
             pub fn $look(&self, case: &$sees<'_>) -> Result<Granted, Unmet> {
                 let mut granted = Granted::default();
-                $(granted.add(self.$key.check(case)?);)+
+                $(match self.$key.check(case) {
+                    Ok(passed) => granted.add(passed),
+                    Err(unmet) if !case.passes_over(stringify!($key)) => return Err(unmet),
+                    Err(Unmet::Refused(_)) => granted.passed_over.push(stringify!($key).to_owned()),
+                    // Nobody is asked about what holds nothing up.
+                    Err(Unmet::Asks(..)) => {}
+                })+
                 Ok(granted)
             })+
 
@@ -120,6 +126,21 @@ impl Gates {
     }
 }
 
+/// The gates that hold up a version that was live before, too: who may deploy, and what else would go live.
+const ALWAYS: [&str; 3] = ["allow", "foreign_changes", "immutable"];
+
+impl Asked<'_> {
+    fn passes_over(&self, key: &str) -> bool {
+        self.was_live && !ALWAYS.contains(&key)
+    }
+}
+
+impl Case<'_> {
+    fn passes_over(&self, key: &str) -> bool {
+        self.asked.passes_over(key)
+    }
+}
+
 /// One gate, as a value of the catalog. `Default`: the catalog does not name the gate.
 trait Gate: Default {
     /// What the check looks at: [`Asked`] or [`Case`].
@@ -152,6 +173,8 @@ pub struct Asked<'a> {
     /// They typed `override` and this reason.
     pub override_reason: Option<&'a str>,
     pub now: Timestamp,
+    /// A rollback to a version that was live, by somebody who may bring it back.
+    pub was_live: bool,
     /// What Slack answered about people so far.
     pub members: &'a Members,
 }

@@ -35,6 +35,12 @@ pub struct Granted {
     pub approved_by: Vec<SlackUser>,
     /// An owner overrode a gate, for this reason.
     pub overridden: Option<String>,
+    /// The gates, by their keys, that did not hold up a version that was live before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<String>,
+    /// Whose lock did not hold it up, and why that was locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock_of: Option<(SlackUser, String)>,
 }
 
 impl Granted {
@@ -42,6 +48,9 @@ impl Granted {
     pub fn add(&mut self, other: Self) {
         self.approved_by.extend(other.approved_by);
         self.overridden = self.overridden.take().or(other.overridden);
+        let new = other.passed_over.into_iter().filter(|gate| !self.passed_over.contains(gate)).collect::<Vec<_>>();
+        self.passed_over.extend(new);
+        self.lock_of = self.lock_of.take().or(other.lock_of);
     }
 }
 

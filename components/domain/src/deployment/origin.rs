@@ -43,6 +43,8 @@ pub enum Warned {
     RolledBack,
     /// This image stands behind the tag now, and another one did before.
     Image(Digest),
+    /// It is locked, since then.
+    Locked(Timestamp),
 }
 
 /// Where a request came from. `of` is the deployment, or the preview, whose message has the button.
@@ -149,6 +151,12 @@ impl Origin {
             || self.was().is_some_and(Self::knows_rolled_back)
     }
 
+    /// The asker knows of the lock that was set then.
+    pub fn knows_lock(&self, since: Timestamp) -> bool {
+        matches!(self, Self::Anyway { warned: Warned::Locked(known), .. } if *known == since)
+            || self.was().is_some_and(|was| was.knows_lock(since))
+    }
+
     /// The asker knows that this image stands behind the tag, and that another one did before.
     pub fn knows_image(&self, digest: &Digest) -> bool {
         let knows = matches!(self, Self::Anyway { warned: Warned::Image(known), .. } if known == digest);
@@ -169,7 +177,9 @@ impl Origin {
     pub fn takes_away(&self) -> Option<&Tag> {
         match self {
             Self::RollBack { takes_away, .. } => Some(takes_away),
-            Self::Retry { was, .. } | Self::Approved { was, .. } => was.takes_away(),
+            Self::Retry { was, .. }
+            | Self::Approved { was, .. }
+            | Self::Anyway { warned: Warned::Locked(_), was, .. } => was.takes_away(),
             Self::Typed | Self::Shown { .. } | Self::Anyway { .. } | Self::TakeOver { .. } | Self::Pushed { .. } => {
                 None
             }

@@ -47,6 +47,9 @@ pub enum Became {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastVersion {
     pub tag: Tag,
+    /// When the commit was on the branch. Kept once, as [`Past::at`]; who takes the version out of its [`Past`] puts it here.
+    #[serde(skip)]
+    pub at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Its commit in the GitOps repository.
@@ -85,6 +88,7 @@ impl PastVersion {
         let (plan, granted) = (commit.target(), &commit.granted);
         Self {
             tag: plan.tag.clone(),
+            at: Timestamp::default(),
             digest: plan.digest.clone(),
             sha: committed.sha.clone(),
             page: commit.plan.gitops.url.clone(),

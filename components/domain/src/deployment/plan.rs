@@ -182,6 +182,9 @@ pub struct TargetPlan {
     pub alone: bool,
     /// This deployment brings an earlier version back.
     pub rollback: bool,
+    /// That version was live here, so no gate holds it up but who may deploy and what goes live with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub was_live: bool,
     /// The version that is live until then.
     pub previous: Option<Previous>,
     /// The tag was in the files already, by somebody else's commit.

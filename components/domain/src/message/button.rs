@@ -237,9 +237,10 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
                 vec![Button::DeployAnyway(id())]
             }
             Some(Refusal::AlreadyWritten { .. }) => vec![Button::TakeOver(id()), Button::Retry(id())],
-            Some(Refusal::Locked { target, everything, since, .. }) => {
+            Some(Refusal::Locked { target, everything, since, back_to, .. }) => {
                 let scope = if everything { Scope::Everything } else { scope(&target) };
-                vec![Button::Retry(id()), Button::Unlock { scope, set: Some(since) }]
+                let first = if back_to.is_some() { Button::DeployAnyway(id()) } else { Button::Retry(id()) };
+                vec![first, Button::Unlock { scope, set: Some(since) }]
             }
             Some(refusal) if refusal.may_pass() => vec![Button::Retry(id())],
             _ => Vec::new(),

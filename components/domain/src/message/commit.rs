@@ -29,11 +29,15 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     let approved: String = commit.granted.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
     let overridden = commit.granted.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));
     let overridden = overridden.unwrap_or_default();
+    let passed = &commit.granted.passed_over;
+    let lock = commit.granted.lock_of.as_ref().map(|(by, _)| format!("the lock of {by}"));
+    let passed: Vec<String> = passed.iter().cloned().chain(lock).collect();
+    let passed = if passed.is_empty() { String::new() } else { format!("Passed-Over: {}\n", passed.join(", ")) };
     let taken = plan.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
     let commit_line = plan.source.head.as_ref().map(|head| format!("Source-Commit: {head}\n")).unwrap_or_default();
     let digest = plan.digest.as_ref().map(|digest| format!("Image-Digest: {digest}\n")).unwrap_or_default();
     let body = format!(
-        "{}\n\n{commit_line}{digest}Requested-By: {}\n{approved}{overridden}{taken}{TRAILER}{id}",
+        "{}\n\n{commit_line}{digest}Requested-By: {}\n{approved}{overridden}{passed}{taken}{TRAILER}{id}",
         line(&source),
         line(&who),
     );

@@ -97,6 +97,7 @@ fn whole(facts: &Facts, (mark, status): (&str, String), buttons: &[Button]) -> M
     let title = title(facts);
     let mut blocks = vec![section(&format!("{mark} *{title}*  {status}"))];
     blocks.extend(overridden(facts).map(|text| section(&text)));
+    blocks.extend(passed_over(facts).map(|text| section(&text)));
     let details = details(facts);
     if !details.is_empty() {
         blocks.push(context(&details.join("  ·  ")));
@@ -117,6 +118,18 @@ fn overridden(facts: &Facts) -> Option<String> {
     let commit = facts.commit.as_ref()?;
     let (reason, request) = (commit.granted.overridden.as_ref()?, facts.request.as_ref()?);
     Some(format!(":rotating_light: *Override* by <@{}>{}.", request.user, said(reason)))
+}
+
+/// Everybody reads what did not hold up a rollback. Whose lock it was is called to the message by it.
+fn passed_over(facts: &Facts) -> Option<String> {
+    let granted = &facts.commit.as_ref()?.granted;
+    let mut what: Vec<String> = granted.passed_over.iter().map(code).collect();
+    let lock =
+        |(by, reason): &(SlackUser, String)| format!("the lock by <@{by}>{}", said(reason).trim_end_matches('.'));
+    what.extend(granted.lock_of.as_ref().map(lock));
+    (!what.is_empty()).then(|| {
+        format!(":rotating_light: This version ran here before, so it isn't held up by {}.", some(&what, "and"))
+    })
 }
 
 /// How far it is, with the time that each step took since it was asked for.

@@ -215,7 +215,7 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 "the deploy of {other}{by}{seen} in the same Argo CD application isn't done after {minutes} minutes."
             )
         }
-        Refusal::Locked { target, by, reason, since, until, everything } => {
+        Refusal::Locked { target, by, reason, since, until, everything, .. } => {
             let what = if *everything { "everything".to_owned() } else { target.to_string() };
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
             format!("{what} is locked by <@{by}> since {}{until}{}.", moment(*since), said(reason))
@@ -454,6 +454,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::Edit { why, .. } => edit_remedy(why),
         Refusal::AlreadyWritten { .. } => "Press *Deploy it* to roll it out now.",
         Refusal::Busy { .. } | Refusal::ApplicationBusy { .. } => "Try again when it's done.",
+        Refusal::Locked { back_to: Some(_), .. } => {
+            "Press *Deploy anyway* to roll back all the same: everybody reads whose lock that is."
+        }
         Refusal::Locked { everything: true, .. } => "They or an owner can unlock it: `/deploy unlock all`.",
         Refusal::Locked { target, .. } => {
             return format!("They or an owner can unlock it: `/deploy unlock {target}`.");

@@ -213,6 +213,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             since: at(0),
             until: Some(at(3600)),
             everything: false,
+            back_to: None,
         },
         Refusal::Locked {
             target: target(),
@@ -221,6 +222,16 @@ pub fn every_refusal() -> Vec<Refusal> {
             since: at(0),
             until: None,
             everything: true,
+            back_to: None,
+        },
+        Refusal::Locked {
+            target: target(),
+            by: user("U1"),
+            reason: "Load test until noon.".to_owned(),
+            since: at(0),
+            until: None,
+            everything: false,
+            back_to: Some(Box::new((Tag::parse("main-1234567").unwrap(), sha('a')))),
         },
         Refusal::BranchNotAllowed {
             target: target(),

@@ -80,7 +80,12 @@ fn every_fact_is_read_as_it_was_written() {
         sync: domain::application::SyncBy::Auto,
         ..target_plan()
     };
-    let granted = Granted { approved_by: vec![user("U7")], overridden: Some("on fire".to_owned()) };
+    let granted = Granted {
+        approved_by: vec![user("U7")],
+        overridden: Some("on fire".to_owned()),
+        passed_over: vec!["checks".to_owned()],
+        lock_of: Some((user("U8"), "Load test.".to_owned())),
+    };
     same(&CommitFact { attempts, granted, ..commit_to(plan) });
     same(&committed());
     same(&CancelFact { by: Some(user("U1")), at: at(1) });

@@ -51,7 +51,16 @@ impl Example {
 
     fn asked<'a>(&'a self, members: &'a Members) -> Asked<'a> {
         let Self { target, owners, user, channel, override_reason, .. } = self;
-        Asked { target, owners, user, channel, override_reason: *override_reason, now: at(3600), members }
+        Asked {
+            target,
+            owners,
+            user,
+            channel,
+            override_reason: *override_reason,
+            now: at(3600),
+            was_live: false,
+            members,
+        }
     }
 
     fn case<'a>(&'a self, members: &'a Members) -> Case<'a> {
@@ -86,7 +95,7 @@ impl Example {
         let (members, mut slack) = (Members::default(), String::new());
         loop {
             match check(&members) {
-                Ok(Granted { overridden, approved_by }) => {
+                Ok(Granted { overridden, approved_by, .. }) => {
                     let overridden = overridden.map(|reason| format!(" overridden ({reason})")).unwrap_or_default();
                     let by: String = approved_by.iter().map(|by| format!(" by {by}")).collect();
                     return format!("passes{overridden}{by}{slack}");

@@ -180,6 +180,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 since: at(0),
                 until: Some(at(60)),
                 everything: false,
+                back_to: None,
             },
             Refusal::Busy { target: target(), by: None, id: None, link: Some(format!("https://evil.example/{evil}")) },
             Refusal::ApplicationBusy {
@@ -260,8 +261,8 @@ fn any_branch() -> impl Strategy<Value = BranchName> {
 fn any_refusal() -> impl Strategy<Value = Refusal> {
     (any_text(), any_branch(), proptest::sample::select(every_refusal())).prop_map(|(text, branch, refusal)| {
         match refusal {
-            Refusal::Locked { target, by, since, until, everything, .. } => {
-                Refusal::Locked { target, by, reason: text, since, until, everything }
+            Refusal::Locked { target, by, since, until, everything, back_to, .. } => {
+                Refusal::Locked { target, by, reason: text, since, until, everything, back_to }
             }
             Refusal::ForeignChanges { target, .. } => {
                 Refusal::ForeignChanges { target, count: u32::MAX, more: true, by: vec![text; 100], overridable: true }

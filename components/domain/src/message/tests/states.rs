@@ -464,6 +464,7 @@ fn the_commit_of_a_rollback_names_who_approved_and_what_was_overridden() {
     fact.granted = Granted {
         approved_by: vec![user("U7"), user("U8")],
         overridden: Some("Payments are failing\nDeploy-Id: x".to_owned()),
+        ..Granted::default()
     };
     insta::assert_snapshot!(whole_commit(&request(), &fact), @"
     Roll back checkout@production to faster-cart-aaaaaaa

@@ -1,0 +1,174 @@
+//! A rollback to a version that was live here: who may deploy and what goes live with it are asked, and nothing else.
+
+use crate::buttons::refuse_sync;
+use crate::conversation::{catalog, deploys, hurry, says, whispers};
+use crate::insiders::FROZEN;
+use anyhow::{Context, Result, ensure};
+use e2e::{PATIENCE, Room, room};
+use fakes::Fault;
+use fakes::github::Checks;
+use sandbox::Sandbox;
+use sandbox::world::{ALICE, BOB, CAROL, DEPLOYS, GITOPS};
+use std::time::{Duration, Instant};
+
+/// Every gate of the catalog is closed, and Bob alone is named.
+const CLOSED: &str = "    branches: ['release/*']\n    checks: required\n    reviews: 1\n    immutable: true\n    approvals: { count: 2, users: [U0CAROL, U0ALICE] }\n";
+
+/// Two versions of checkout were live, one after the other. Returns their tags.
+async fn two_versions(room: &Room) -> Result<(String, String)> {
+    hurry(room);
+    let first = room.builds("checkout", "main", "alice");
+    deploys(room, "checkout main").await?;
+    room.all_told().await?;
+    let second = room.builds("checkout", "main", "alice");
+    deploys(room, "checkout main").await?;
+    room.all_told().await?;
+    Ok((first, second))
+}
+
+/// The gates of checkout, which Bob may deploy.
+fn close(room: &Room, more: &str) {
+    catalog(room, "", more);
+    let text =
+        String::from_utf8_lossy(&room.file("deploy-bot.yaml")).replacen("anyone", &format!("{{ users: [{BOB}] }}"), 1);
+    room.github.lock().person_pushes(GITOPS, "main", "carol", &[("deploy-bot.yaml", &text)], "Bob alone");
+}
+
+#[test]
+fn no_gate_holds_up_a_version_that_was_live() {
+    room(async |room| -> Result<()> {
+        let (first, second) = two_versions(room).await?;
+        let built = room.github.lock().commits("acme/checkout", "main");
+        for commit in built {
+            room.github.lock().checks("acme/checkout", &commit.sha, Some(Checks::Failure));
+        }
+        close(room, &format!("{CLOSED}{FROZEN}"));
+        room.registry.down().await;
+        let typed = Instant::now();
+        room.bob("rollback checkout").await;
+        let live = room.says(&format!("rollback to `{first}`*  is live")).await?;
+        ensure!(typed.elapsed() < Duration::from_secs(15), "{:?}", typed.elapsed());
+        for gate in ["branches", "checks", "approvals", "freeze"] {
+            ensure!(live.contains(&format!("`{gate}`")), "{gate} is not named in {live}");
+        }
+        ensure!(live.contains("ran here before"), "{live}");
+        let commit = room.github.lock().commits(GITOPS, "main").first().context("a commit")?.clone();
+        ensure!(commit.message.contains("Passed-Over: ") && commit.message.contains("approvals"), "{}", commit.message);
+        ensure!(room.argocd.lock().live_tag("checkout") == Some(first.as_str()), "{second}");
+        room.registry.up().await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn the_lock_of_somebody_else_is_shown_first_and_then_named() {
+    room(async |room| -> Result<()> {
+        let (first, _) = two_versions(room).await?;
+        room.command(BOB, DEPLOYS, "lock checkout load test").await;
+        room.says("locked *checkout*").await?;
+        room.alice("rollback checkout").await;
+        let refused = whispers(room, ALICE, "checkout is locked by @bob").await?;
+        ensure!(refused.buttons().first() == Some(&"deploy_anyway"), "{:?}", refused.buttons());
+        room.all_told().await?;
+        room.press(ALICE, &refused, "deploy_anyway").await;
+        let live = room.says(&format!("rollback to `{first}`*  is live")).await?;
+        ensure!(live.contains("the lock by @bob: load test"), "{live}");
+        room.all_told().await?;
+        let notified = room.slack.lock().mentions(BOB).len();
+        ensure!(notified > 0, "Bob is called to the message");
+        Ok(())
+    });
+}
+
+/// The holder of a lock needs no second click.
+#[test]
+fn ones_own_lock_does_not_hold_up_a_rollback() {
+    room(async |room| -> Result<()> {
+        let (first, _) = two_versions(room).await?;
+        room.command(BOB, DEPLOYS, "lock checkout incident 7").await;
+        room.says("locked *checkout*").await?;
+        room.bob("rollback checkout").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        room.all_told().await
+    });
+}
+
+#[test]
+fn a_rollback_takes_the_turn_of_a_deploy_before_its_commit() {
+    room(async |room| -> Result<()> {
+        let (first, _) = two_versions(room).await?;
+        room.builds("checkout", "main", "alice");
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(8)), 1);
+        let asked = room.registry.lock().calls("registry.head");
+        room.alice("checkout main").await;
+        let asks = |room: &Sandbox| (room.registry.lock().calls("registry.head") > asked).then_some(());
+        room.until("question to the registry", PATIENCE, asks).await?;
+        let before = room.commits();
+        let typed = Instant::now();
+        room.bob("rollback checkout").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        ensure!(typed.elapsed() < Duration::from_secs(15), "{:?}", typed.elapsed());
+        whispers(room, ALICE, "cancelled by @bob").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "the rollback alone");
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | rolls back to a version that was never live, to pass a freeze | refused: it is an ordinary deploy
+#[test]
+fn a_version_that_was_only_committed_passes_no_freeze() {
+    room(async |room| -> Result<()> {
+        hurry(room);
+        let tag = room.tag("checkout", "feature/totals");
+        refuse_sync(room);
+        room.alice("checkout 42").await;
+        room.says("Argo CD refused the sync").await?;
+        room.all_told().await?;
+        room.builds("checkout", "main", "alice");
+        deploys(room, "checkout main").await?;
+        room.all_told().await?;
+        catalog(room, "", FROZEN);
+        let before = room.commits();
+        room.bob(&format!("rollback checkout {tag}")).await;
+        whispers(room, BOB, "frozen until").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        Ok(())
+    });
+}
+
+/// Attack: may deploy one app | as one of `anyone`, rolls back where approvals are needed | asked for approvals, as for a deploy
+#[test]
+fn anyone_does_not_roll_back_past_approvals() {
+    room(async |room| -> Result<()> {
+        let (first, _) = two_versions(room).await?;
+        catalog(room, "", &format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n"));
+        room.bob("rollback checkout").await;
+        let asked = says(room, "needs 1 approval").await?;
+        room.all_told().await?;
+        // An approver, who may deploy, too, rolls back alone.
+        room.press(CAROL, &asked, "reject").await;
+        room.says("rejected by @carol").await?;
+        room.command(CAROL, DEPLOYS, "rollback checkout").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        room.all_told().await
+    });
+}
+
+/// Attack: may push to the GitOps repository | has a rollback bring a change along where others' changes are refused | the rollback is refused
+#[test]
+fn what_goes_live_with_a_rollback_is_not_passed_over() {
+    room(async |room| -> Result<()> {
+        two_versions(room).await?;
+        catalog(room, "", "    foreign_changes: refuse\n");
+        let text = String::from_utf8(room.file("checkout/values.yaml"))?.replace("replicaCount: 2", "replicaCount: 9");
+        room.github.lock().person_pushes(GITOPS, "main", "mallory", &[("checkout/values.yaml", &text)], "More");
+        let before = room.commits();
+        room.bob("rollback checkout").await;
+        whispers(room, BOB, "would also ship").await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before);
+        Ok(())
+    });
+}
