@@ -334,7 +334,7 @@ pub enum Refusal {
     /// The target is locked, or everything is.
     Locked {
         /// What.
-        target: Target,
+        target: Box<Target>,
         /// Who locked it.
         by: SlackUser,
         /// Why.

@@ -253,7 +253,7 @@ pub(super) async fn check_lock_and_freeze<W: World>(
         && !(rollback && lock.rollback)
     {
         let passes = was_live && (lock.by == request.user || request.origin.knows_lock(lock.at));
-        let (target, since, until) = (site.target.clone(), lock.at, lock.until);
+        let (target, since, until) = (Box::new(site.target.clone()), lock.at, lock.until);
         if !passes {
             let back_to = planned.filter(|_| was_live);
             let back_to = back_to.and_then(|(plan, _)| Some(Box::new((plan.tag.clone(), plan.source.head.clone()?))));

@@ -207,7 +207,7 @@ pub fn every_refusal() -> Vec<Refusal> {
         },
         Refusal::ApplicationBusy { other: Box::new(target()), by: None, link: None, minutes: 3 },
         Refusal::Locked {
-            target: target(),
+            target: Box::new(target()),
             by: user("U1"),
             reason: "Load test until noon.".to_owned(),
             since: at(0),
@@ -216,7 +216,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             back_to: None,
         },
         Refusal::Locked {
-            target: target(),
+            target: Box::new(target()),
             by: user("U1"),
             reason: String::new(),
             since: at(0),
@@ -225,7 +225,7 @@ pub fn every_refusal() -> Vec<Refusal> {
             back_to: None,
         },
         Refusal::Locked {
-            target: target(),
+            target: Box::new(target()),
             by: user("U1"),
             reason: "Load test until noon.".to_owned(),
             since: at(0),

@@ -241,8 +241,16 @@ pub fn catalog(data: &[u8]) {
                     (SlackUser::parse("U0").expect("an id"), SlackChannel::parse("C0").expect("an id"));
                 let (owners, members) = (&environment.owners, Members::default());
                 let (user, channel, now) = (&user, &channel, Timestamp(0));
-                let asked =
-                    Asked { target: &target, owners, user, channel, override_reason: None, now, members: &members };
+                let asked = Asked {
+                    target: &target,
+                    owners,
+                    user,
+                    channel,
+                    override_reason: None,
+                    now,
+                    was_live: false,
+                    members: &members,
+                };
                 let refusal = Refusal::NotAllowed { target: target.clone(), why: NotAllowed::Nobody };
                 assert_eq!(environment.gates.admit(&asked), Err(Unmet::from(refusal)));
             }

@@ -174,7 +174,7 @@ fn hostile_text_stays_text_and_within_the_limits_of_slack() {
                 why: EditRefusal::DuplicateKey { path: s(), key: s(), line: 1 },
             },
             Refusal::Locked {
-                target: target(),
+                target: Box::new(target()),
                 by: user("U7"),
                 reason: s(),
                 since: at(0),
