@@ -116,6 +116,8 @@ pub struct Environment {
     pub verify_running: VerifyRunning,
     /// The channel in which the message of each deploy stands. `None`: where the deploy was asked for.
     pub home: Option<SlackChannel>,
+    /// The environment of the same app from which its versions come, unless somebody names another one.
+    pub promotes_from: Option<EnvironmentName>,
     pub sync: SyncBy,
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Site<'a, W> {
     pub(crate) cx: &'a Context<'a, W>,
     pub(crate) request: &'a RequestFact,
     pub(crate) target: Target,
+    /// Where the version is live that is to be promoted.
+    pub(crate) from: Option<Target>,
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
     pub(crate) applications: NonEmpty<ArgoApplication>,
@@ -49,7 +51,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     let (mut checked, mut file, mut earlier) = (None, None, None);
     let past = match &request.words.what {
         What::Rollback(_) | What::Written => versions::past(cx, &site.target).await?,
-        What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) => Vec::new(),
+        What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) | What::Promote { .. } => Vec::new(),
     };
     let reference = match &request.words.what {
         What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
@@ -59,6 +61,11 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
             let source = earlier.insert(versions::earlier(site, &past, version).await?).source.clone();
             checked = source.head;
             Reference::Branch(source.branch)
+        }
+        What::Promote { .. } => {
+            let source = earlier.insert(versions::promoted(site).await?).source.clone();
+            checked = source.head;
+            source.reference
         }
         What::Written => {
             let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
@@ -88,7 +95,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         folders: &folders,
         app_repo: &site.app.repo,
         reference: &reference,
-        built_from: if is_new { &site.app.paths } else { &[] },
+        built_from: if is_new && earlier.is_none() { &site.app.paths } else { &[] },
         named_checks: site.environment.gates.want_named_checks(),
         reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
@@ -248,9 +255,13 @@ async fn wanted<W: World>(
     // Of the same commit, whatever its tag was.
     let deployed = |built: &Built| built.tags.iter().find_map(|tag| deployed.of(tag)).cloned();
     let newest = builds.first();
-    let as_known = |known: Digest| Some((newest, newest.tags.first(), Some(known)));
+    let as_known_of = |known: Option<Digest>| Some((newest, newest.tags.first(), known));
+    let as_known = |known: Digest| as_known_of(Some(known));
+    let promoted = earlier.filter(|_| site.from.is_some()).and_then(|plan| Some((plan, plan.digest.as_ref()?)));
+    // It is written by its digest, whatever stands behind the tag now.
+    let pinned = promoted.filter(|(plan, _)| !site.environment.digest_at.is_empty() && plan.image == image);
     let found = match (&site.request.words.what, deployed(newest)) {
-        // It is written by its digest, whatever stands behind the tag now.
+        (What::Promote { .. }, _) if pinned.is_some() => as_known_of(pinned.map(|(_, digest)| digest.clone())),
         (What::Rollback(_), Some(known)) if !site.environment.digest_at.is_empty() => as_known(known),
         // What ran is known without the registry, and is needed now.
         (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, look()).await {
@@ -267,6 +278,11 @@ async fn wanted<W: World>(
         let longer = !newest.tags.rest().is_empty();
         return Err(Refusal::NoImage { image, tag, longer, head: source.head }.into());
     };
+    if let Some(((earlier, was), from)) = promoted.zip(site.from.as_ref())
+        && digest.as_ref() != Some(was)
+    {
+        return Err(versions::promoted_moved((site, from), earlier, (was, digest)));
+    }
     let tip = source.head.clone().filter(|head| Some(head) != built.head.as_ref());
     let title = built.title.clone().unwrap_or(source.title);
     let source = Source { head: built.head.clone(), tip, title, ..source };
@@ -294,6 +310,7 @@ async fn wanted<W: World>(
         pinned: !environment.digest_at.is_empty(),
         alone: false,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
+        promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
         previous: None,
         taken: None,
         contact: environment.contact.clone(),

@@ -102,6 +102,7 @@ pub fn target_plan() -> TargetPlan {
         alone: false,
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
+        promoted_from: None,
         previous: None,
         taken: None,
         contact: None,

@@ -128,6 +128,10 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::UnknownWritten { .. } => "unknown written",
         Refusal::WasRolledBack { .. } => "was rolled back",
+        Refusal::NoPromotion { .. } => "no promotion",
+        Refusal::NothingToPromote { .. } => "nothing to promote",
+        Refusal::NewerThere { .. } => "newer there",
+        Refusal::OtherLive { .. } => "other live",
         Refusal::KeepsMoving { .. } => "keeps moving",
         Refusal::TooLate { .. } => "too late",
         Refusal::CatalogChanged => "catalog changed",
@@ -143,7 +147,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 55, "one of each");
+    assert_eq!(names.len(), 59, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -245,6 +249,12 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown written: not deployed: Git says `by-hand`, which I never deployed to checkout@production, so I can't tell where it comes from. Deploy its pull request or branch instead, like `/deploy checkout@production main`.
     unknown written: not deployed: checkout@production has several versions in Git: `main-1234567` and `by-hand`. Say what to deploy, like `/deploy checkout@production main`.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
+    no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
+    nothing to promote: not deployed: I know of no live version of checkout@production. Deploy it there first.
+    nothing to promote: not deployed: `faster-cart-aaaaaaa` is live on checkout@production, and the registry named no digest of it: a promote needs the digest. Ask whoever runs the registry, then deploy it there again.
+    newer there: not deployed: the last deploy to checkout@production, of `main-89abcde`, isn't live. The last one that was is of `faster-cart-aaaaaaa`. Press *Deploy anyway* if you do mean the one that was live.
+    other live: not deployed: `faster-cart-aaaaaaa` is live on checkout@production by now, another version than when you saw that button. Type the command again for that version.
     keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
     too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
     catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.
@@ -957,6 +967,7 @@ fn answers_to_the_command_itself() {
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
+    • `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
     • `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
@@ -1001,6 +1012,11 @@ fn the_help_of_each_command() {
     • `/deploy rollback checkout@production 2`: to line 2 of `/deploy history checkout@production`
     • `/deploy rollback checkout main-abc1234`: to a tag (`tag:42` if it is a number)
     • `/deploy rollback checkout override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
+
+    `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
+    • `/deploy promote checkout staging production`: what is live in staging goes to production
+    • `/deploy promote checkout production`: from where `promotes_from` says in the catalog
+    • `/deploy promote checkout`: if one environment alone has `promotes_from`
 
     `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy cancel checkout@production`: what is under way there
