@@ -198,6 +198,7 @@ fn every_refusal_says_why_and_what_to_do() {
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner can go ahead by adding `override` and the reason to the command.
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. Its tags may not move (`immutable`). Find out who pushed it again, and deploy a new commit.
+    image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. A promote brings the very image that runs there. Deploy the new one there first, or set `digest_at` here.
     no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
     edit: not deployed: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
     already written: not deployed: eve put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
