@@ -7,7 +7,7 @@ use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
 use domain::catalog::{Asked, Case, Catalog, Environment, Members, People, Unmet};
-use domain::command::{DeployWords, TargetWords, What};
+use domain::command::What;
 use domain::deployment::{End, Granted, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
@@ -25,7 +25,7 @@ pub(crate) async fn authorise<'c, W: World>(
 ) -> Result<Site<'c, W>, Stop> {
     let words = &request.words;
     let by = (&request.user, &request.channel);
-    let (target, app, environment) = catalog::find(cx, catalog, &to(catalog, words)?, by).await?;
+    let (target, app, environment) = catalog::find(cx, catalog, &catalog.meant_by(words)?, by).await?;
     if let What::PullRequestOf { repo, number } = &words.what
         && !app.repo.is(repo.as_str())
     {
@@ -42,19 +42,6 @@ pub(crate) async fn authorise<'c, W: World>(
     let others = catalog.folders_of_others(&target).into_iter().map(str::to_owned).collect();
     let include = catalog.places();
     Ok(Site { cx, request, target, from, app, environment, applications, catalog: blob, include, beside, others })
-}
-
-/// The target that the words mean. A promote goes to the only environment that is promoted from another one.
-fn to(catalog: &Catalog, words: &DeployWords) -> Result<TargetWords, Refusal> {
-    let typed = words.target();
-    let What::Promote { .. } = words.what else { return Ok(typed) };
-    let app = catalog.apps.values().find(|app| app.name.as_str() == typed.app);
-    let Some(app) = app.filter(|_| typed.environment.is_none()) else { return Ok(typed) };
-    let mut promoted = app.environments.iter().filter(|(_, environment)| environment.promotes_from.is_some());
-    match (promoted.next(), promoted.next()) {
-        (Some((only, _)), None) => Ok(TargetWords { environment: Some(only.to_string()), ..typed }),
-        _ => Err(Refusal::NoPromotion { app: app.name.clone(), to: None }),
-    }
 }
 
 /// Where the version is live that is to be promoted.

@@ -291,16 +291,26 @@ fn read_app(
             }
         }
     }
-    for (name, Environment { promotes_from, .. }) in &environments {
-        let Some(from) = promotes_from.as_ref().filter(|from| *from == name || !environments.contains_key(*from))
-        else {
-            continue;
-        };
-        let (line, target) =
-            (lines.get(name).copied().unwrap_or(entry.line), Target { app, environment: name.clone() });
-        return Err(error(line, format!("`promotes_from` of `{target}`: `{from}` is no other environment of it")));
-    }
+    check_promotions(&app, &environments, &lines)?;
     Ok((App { name: app, path: path.clone(), repo, image, tag_rule, paths, environments }, claims))
+}
+
+/// What is promoted comes from another environment of the app. `lines`: where each says so.
+fn check_promotions(
+    app: &AppName,
+    environments: &BTreeMap<EnvironmentName, Environment>,
+    lines: &BTreeMap<EnvironmentName, usize>,
+) -> Result<(), CatalogError> {
+    for (name, Environment { promotes_from, .. }) in environments {
+        if let Some(from) = promotes_from
+            && (from == name || !environments.contains_key(from))
+        {
+            let target = Target { app: app.clone(), environment: name.clone() };
+            let problem = format!("`promotes_from` of `{target}`: `{from}` is no other environment of it");
+            return Err(error(lines.get(name).copied().unwrap_or(1), problem));
+        }
+    }
+    Ok(())
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
