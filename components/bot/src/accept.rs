@@ -199,7 +199,9 @@ async fn typed<W: World>(cx: &Context<'_, W>, command: SlashCommand, at: Timesta
         // Who wants to stop something is heard.
         Ok(Command::Cancel(words)) => follow_up(cx, Content::Command(Command::Cancel(words)), asker, at),
         Ok(_) if is_quieted(cx, &asker).await => Accepted::say(&message::refused_too_often(), &command),
-        Ok(Command::Deploy(words) | Command::Rollback(words)) => typed_deploy(cx, &asker, words, at).await,
+        Ok(Command::Deploy(words) | Command::Rollback(words) | Command::Promote(words)) => {
+            typed_deploy(cx, &asker, words, at).await
+        }
         Ok(asked) => follow_up(cx, Content::Command(asked), asker, at),
         Err(refusal) => Accepted::say(&message::refusal(&refusal), &command),
     }

@@ -133,7 +133,7 @@ async fn command<W: World>(ask: &Asking<'_, W>, command: Command) -> Answered {
         Command::Unlock(scope) => locks::unlock(ask, &scope, Meant::Any).await?,
         Command::Cancel(words) => return votes::current(ask, &words).await,
         // Answered at once, or saved and carried out.
-        Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) => Response::Nothing,
+        Command::Help(_) | Command::Deploy(_) | Command::Rollback(_) | Command::Promote(_) => Response::Nothing,
     };
     Ok((response, None))
 }

@@ -263,10 +263,19 @@ fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords
     let mut words = words.again(&user, by);
     // A rollback goes back to the same version: "the last healthy one" changes once it has reached
     // the branch.
+    let (mut head, mut was) = (origin.head().cloned(), origin.inner());
     if let Some(commit) = facts.commit {
-        name_version(&mut words, &commit.target().tag);
+        let plan = commit.target();
+        name_version(&mut words, &plan.tag);
+        // So does a promote.
+        if plan.promoted_from.is_some() {
+            head.clone_from(&plan.source.head);
+            if was.digest().is_none() {
+                *was = Origin::Shown { of: of.clone(), head: head.clone(), digest: plan.digest.clone() };
+            }
+        }
     }
-    Some((words, Origin::Retry { of: of.clone(), head: origin.head().cloned(), was: origin.inner() }))
+    Some((words, Origin::Retry { of: of.clone(), head, was }))
 }
 
 /// The same request again, by a person who has read the refusal.
@@ -285,6 +294,9 @@ fn despite(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWor
             name_version(&mut words, &tag);
             Some((words, Origin::Anyway { of, head, warned: Warned::Locked(since), was }))
         }
+        Refusal::NewerThere { head, digest, .. } => {
+            Some((words, Origin::Anyway { of, head, warned: Warned::Promoted(digest), was }))
+        }
         Refusal::ImageMoved { head, images, todo: MovedTag::AskedAgain, .. } => {
             Some((words, Origin::Anyway { of, head: head?, warned: Warned::Image(images.is), was }))
         }
@@ -301,10 +313,16 @@ fn despite(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWor
 mod tests {
     use super::*;
     use domain::command::Scope;
-    use domain::deployment::samples::{at, cancelled, commit, id, live, relayed, request, sha, target_plan, user};
-    use domain::deployment::{Approval, ApprovalsFact, Failure, MessageFact, OutcomeFact, Voice, WatchFact};
+    use domain::deployment::samples::{
+        at, cancelled, commit, commit_to, id, live, relayed, request, sha, target_plan, user,
+    };
+    use domain::deployment::{
+        Approval, ApprovalsFact, Failure, MessageFact, OutcomeFact, TargetPlan, Voice, WatchFact,
+    };
     use domain::fault::{Cause, Fault, System};
+    use domain::image::Digest;
     use domain::message::Offer;
+    use domain::names::EnvironmentName;
 
     fn asked_for(button: &Button, facts: Facts) -> Option<(DeployWords, Origin)> {
         super::asked_for(button, facts, &request().user)
@@ -416,6 +434,17 @@ mod tests {
         let anyway = Origin::Anyway { of: id('2'), head: sha('a'), warned: Warned::RolledBack, was: Box::default() };
         let (_, origin) = asked_for(&Button::Retry(id('1')), asked(request().words, anyway.clone())).unwrap();
         assert_eq!(origin, Origin::Retry { of: id('1'), head: Some(sha('a')), was: Box::new(anyway) });
+    }
+
+    #[test]
+    fn retry_of_a_promote_keeps_the_image_that_was_found() {
+        let words = DeployWords { what: What::Promote { from: None }, ..request().words };
+        let digest = Digest::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
+        let from = EnvironmentName::parse("staging").ok();
+        let plan = TargetPlan { promoted_from: from, digest: Some(digest.clone()), ..target_plan() };
+        let facts = Facts { commit: Some(commit_to(plan)), ..asked(words.clone(), Origin::Typed) };
+        let (again, origin) = asked_for(&Button::Retry(id('1')), facts).unwrap();
+        assert_eq!((again, origin.head(), origin.digest()), (words, Some(&sha('a')), Some(&digest)));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub use include::{FoundFile, Include, IncludePlace, IncludedFile, Sources, ident
 pub use people::People;
 
 use crate::application::SyncBy;
+use crate::command::{DeployWords, TargetWords, What};
 use crate::deployment::folder;
 use crate::image::{ImageName, TagRule, VerifyRunning};
 use crate::names::{
@@ -116,6 +117,8 @@ pub struct Environment {
     pub verify_running: VerifyRunning,
     /// The channel in which the message of each deploy stands. `None`: where the deploy was asked for.
     pub home: Option<SlackChannel>,
+    /// The environment of the same app from which its versions come, unless somebody names another one.
+    pub promotes_from: Option<EnvironmentName>,
     pub sync: SyncBy,
 }
 
@@ -189,6 +192,19 @@ impl Catalog {
     /// The files of which no app is known.
     fn unread(&self) -> impl Iterator<Item = &FilePath> {
         self.out_of_service.iter().filter(|one| one.app.is_none()).map(|one| &one.path)
+    }
+
+    /// The target that is meant. A promote without one goes to the only environment that is promoted from another one.
+    pub fn meant_by(&self, words: &DeployWords) -> Result<TargetWords, Refusal> {
+        let typed = words.target();
+        let is_promote = matches!(words.what, What::Promote { .. }) && typed.environment.is_none();
+        let app = self.apps.values().find(|app| is_promote && app.name.as_str() == typed.app);
+        let Some(app) = app else { return Ok(typed) };
+        let mut promoted = app.environments.iter().filter(|(_, environment)| environment.promotes_from.is_some());
+        match (promoted.next(), promoted.next()) {
+            (Some((only, _)), None) => Ok(TargetWords { environment: Some(only.to_string()), ..typed }),
+            _ => Err(Refusal::NoPromotion { app: app.name.clone(), to: None }),
+        }
     }
 
     /// Finds what was typed. Without an environment it is `default`, or the only one that the app has.

@@ -38,6 +38,8 @@ pub enum Command {
     Why(TargetWords),
     /// Deploy an earlier version: `what` is a [`What::Rollback`].
     Rollback(DeployWords),
+    /// Deploy what runs in another environment: `what` is a [`What::Promote`].
+    Promote(DeployWords),
     Lock {
         scope: Scope,
         /// Why: one line, at most [`LONGEST_REASON`] characters.
@@ -106,6 +108,12 @@ pub enum What {
     PullRequestOf { repo: RepoName, number: PullRequestNumber },
     /// A version that was live before.
     Rollback(Version),
+    /// The version that is live in that environment of the app; by default the one that the catalog names.
+    Promote {
+        /// In lower case. `None` wherever the target is left out, too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
     /// The version that is in the file now. Nobody types this: a button means it.
     Written,
 }
@@ -161,6 +169,7 @@ impl Command {
             Self::History { .. } => Verb::History,
             Self::Why(_) => Verb::Why,
             Self::Rollback(_) => Verb::Rollback,
+            Self::Promote(_) => Verb::Promote,
             Self::Lock { .. } => Verb::Lock,
             Self::Unlock(_) => Verb::Unlock,
             Self::Cancel(_) => Verb::Cancel,
@@ -175,9 +184,17 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.verb().name())?;
         match self {
-            Self::Deploy(words) | Self::Preview(words) | Self::Rollback(words) => {
-                write!(f, " {}", words.target())?;
+            Self::Deploy(words) | Self::Preview(words) | Self::Rollback(words) | Self::Promote(words) => {
                 match &words.what {
+                    What::Promote { from: Some(from) } => write!(f, " {}@{from}", words.app)?,
+                    _ => write!(f, " {}", words.target())?,
+                }
+                match &words.what {
+                    What::Promote { from } => {
+                        if let Some(to) = words.environment.as_ref().filter(|_| from.is_some()) {
+                            write!(f, " {to}")?;
+                        }
+                    }
                     What::PullRequest(number) => write!(f, " {number}")?,
                     What::Branch(branch) => write!(f, " branch:refs/heads/{branch}")?,
                     What::PullRequestOf { repo, number } => write!(f, " https://github.com/{repo}/pull/{}", number.0)?,
@@ -239,7 +256,8 @@ impl From<&Target> for TargetWords {
     }
 }
 
-/// As people read it in a message: `checkout@production #42`, `rollback checkout@production 2`.
+/// As people read it in a message: `checkout@production #42`, `rollback checkout@production 2`,
+/// `checkout@production from staging`.
 impl fmt::Display for DeployWords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = self.target();
@@ -250,6 +268,8 @@ impl fmt::Display for DeployWords {
             What::Rollback(Version::LastHealthy) => write!(f, "rollback {target}"),
             What::Rollback(Version::Back(line)) => write!(f, "rollback {target} {line}"),
             What::Rollback(Version::Tag(tag)) => write!(f, "rollback {target} {tag}"),
+            What::Promote { from: Some(from) } => write!(f, "{target} from {from}"),
+            What::Promote { from: None } => write!(f, "promote {target}"),
             What::Written => write!(f, "{target} as it is in Git"),
         }
     }

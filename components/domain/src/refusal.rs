@@ -9,8 +9,8 @@ pub mod samples;
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
-    AppName, BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, LabelSelector, PullRequestNumber, RepoName,
-    SlackGroup, SlackUser, Target,
+    AppName, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, LabelSelector,
+    PullRequestNumber, RepoName, SlackGroup, SlackUser, Target,
 };
 use crate::selection::NotSelected;
 use crate::time::Timestamp;
@@ -95,6 +95,8 @@ pub enum MovedTag {
     },
     /// Nobody may.
     Never,
+    /// It was to be promoted: another image has its tag by now.
+    Promoted,
 }
 
 /// A check that the catalog names.
@@ -545,6 +547,30 @@ pub enum Refusal {
         /// When.
         at: Timestamp,
     },
+    /// Nobody said what is promoted where, and neither does the catalog.
+    NoPromotion {
+        app: AppName,
+        /// The environment that was to get it, if one was typed.
+        to: Option<EnvironmentName>,
+    },
+    /// No version that can be promoted is live where it was to come from.
+    NothingToPromote {
+        from: Box<Target>,
+        /// The version that is live, if it is only its digest that nobody knows.
+        tag: Option<Tag>,
+    },
+    /// What is live there is not what was deployed there last: that failed, or is under way.
+    NewerThere {
+        from: Box<Target>,
+        /// What was deployed last.
+        newest: Tag,
+        /// What is live.
+        tag: Tag,
+        head: CommitSha,
+        digest: Digest,
+    },
+    /// Another version is live there than when the button was shown.
+    OtherLive { from: Box<Target>, was: CommitSha, is: Tag },
     /// The files of the GitOps branch changed again and again while we tried.
     KeepsMoving {
         /// How often we tried.

@@ -32,6 +32,8 @@ verbs! {
     History,
     Why,
     Rollback,
+    /// Deploy what runs in another environment.
+    Promote,
     Cancel,
     Lock,
     Unlock,
@@ -49,6 +51,7 @@ impl Verb {
             Self::History => "history",
             Self::Why => "why",
             Self::Rollback => "rollback",
+            Self::Promote => "promote",
             Self::Cancel => "cancel",
             Self::Lock => "lock",
             Self::Unlock => "unlock",
@@ -82,6 +85,7 @@ impl Verb {
             Self::Why => "why <app>[@environment]",
             Self::History => "history <app>[@environment] [--since <day>] or <commit>",
             Self::Rollback => "rollback <app>[@environment] [<tag or line of the history>] [override <reason>]",
+            Self::Promote => "promote <app> [[from] to] [override <reason>]",
             Self::Cancel => "cancel <app>[@environment]",
             Self::Lock => "lock <app>[@environment] <reason> [for <time>]",
             Self::Unlock => "unlock <app>[@environment]",
@@ -99,6 +103,7 @@ impl Verb {
             Self::Why => "what holds an app up now, and who can help",
             Self::History => "what was deployed before, by whom, and how it ended; or which deploy made a commit",
             Self::Rollback => "go back to the last healthy version, or to the one you name; this also locks the app",
+            Self::Promote => "deploy what is live in one environment to another one: the same image",
             Self::Cancel => "stop a deploy that is not committed yet",
             Self::Lock => {
                 "stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up"
@@ -147,6 +152,11 @@ impl Verb {
                     "rollback checkout override payments are failing",
                     "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",
                 ),
+            ],
+            Self::Promote => &[
+                ("promote checkout staging production", "what is live in staging goes to production"),
+                ("promote checkout production", "from where `promotes_from` says in the catalog"),
+                ("promote checkout", "if one environment alone has `promotes_from`"),
             ],
             Self::Cancel => &[("cancel checkout@production", "what is under way there")],
             Self::Lock => &[

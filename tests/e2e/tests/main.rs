@@ -27,6 +27,7 @@ mod outages;
 mod past;
 mod people;
 mod promise;
+mod promote;
 mod pushes;
 mod quiet;
 mod readme;

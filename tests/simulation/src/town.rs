@@ -445,7 +445,10 @@ impl Town {
                 let id = deployment_id(&keys.current, Some(&team), &fields["trigger_id"]);
                 let body = String::from_utf8_lossy(&body);
                 town.note(|| format!("{id} answered with {status}: {body}"));
-                let deploys = matches!(Command::parse(&fields["text"]), Ok(Command::Deploy(_) | Command::Rollback(_)));
+                let deploys = matches!(
+                    Command::parse(&fields["text"]),
+                    Ok(Command::Deploy(_) | Command::Rollback(_) | Command::Promote(_))
+                );
                 if status == 200 && body.is_empty() && deploys {
                     town.answered.borrow_mut().insert(id, true);
                 } else if status == 200 && body.contains("I can't take that right now") {

@@ -44,7 +44,7 @@ pub(super) async fn cancel<W: World>(ask: &Asking<'_, W>, id: &DeploymentId) -> 
         Cancellation::TooLate => return Ok((Response::words(&message::too_late_to_cancel(&facts)), None)),
         Cancellation::ByAsker => {}
         Cancellation::ByOther(words) => {
-            let (target, environment) = catalog::find_target(&ask.cx, &words, ask.asker.place()).await?;
+            let (target, environment) = catalog::find_asked(&ask.cx, &words, ask.asker.place()).await?;
             gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
         }
     }
@@ -66,7 +66,7 @@ pub(super) async fn terminate<W: World>(ask: &Asking<'_, W>, waits: &DeploymentI
     if facts.state().is_final() {
         return Ok((Response::words(&message::nothing_to_terminate()), None));
     }
-    let (target, environment) = catalog::find_target(&ask.cx, &request.words.target(), ask.asker.place()).await?;
+    let (target, environment) = catalog::find_asked(&ask.cx, &request.words, ask.asker.place()).await?;
     gates::may_deploy(&ask.cx, user, &ask.asker.channel, &target, &environment).await?;
     // In the same application it may be another target's.
     if let Some(theirs) = store::load(world, of).await?.commit.map(|commit| commit.target().target.clone())
@@ -93,7 +93,7 @@ enum Cancellation {
     /// The person who asked for the deployment.
     ByAsker,
     /// Somebody else, who must be allowed to deploy there.
-    ByOther(TargetWords),
+    ByOther(DeployWords),
 }
 
 fn cancellation(facts: &Facts, by: &SlackUser) -> Cancellation {
@@ -101,7 +101,7 @@ fn cancellation(facts: &Facts, by: &SlackUser) -> Cancellation {
         None => Cancellation::Forgotten,
         Some(_) if facts.state().is_final() || facts.committed.is_some() => Cancellation::TooLate,
         Some(request) if request.user == *by => Cancellation::ByAsker,
-        Some(request) => Cancellation::ByOther(request.words.target()),
+        Some(request) => Cancellation::ByOther(request.words.clone()),
     }
 }
 
@@ -132,8 +132,7 @@ pub(super) async fn vote<W: World>(ask: &Asking<'_, W>, of: &DeploymentId, vote:
     if world.now() >= proposal.until {
         return Ok((Response::words(&message::approval_over()), None));
     }
-    let (target, environment) =
-        catalog::find_target(&ask.cx, &proposal.request.words.target(), ask.asker.place()).await?;
+    let (target, environment) = catalog::find_asked(&ask.cx, &proposal.request.words, ask.asker.place()).await?;
     let may_vote = match (own_vote(&proposal, user, vote), &environment.gates.approvals) {
         (Some(counts), _) => counts,
         (None, Some(approvals)) => gates::is_among(&ask.cx, user, &approvals.by).await?,
@@ -453,7 +452,7 @@ mod tests {
         let accepted = Facts { request: Some(request()), ..Facts::default() };
         let committing = Facts { commit: Some(commit()), ..accepted.clone() };
         let ended = Facts { end: Some(cancelled()), ..accepted.clone() };
-        let other = || Cancellation::ByOther(TargetWords { app: "checkout".to_owned(), environment: None });
+        let other = || Cancellation::ByOther(request().words);
         check(&Facts::default(), "U2CERLKJA", Cancellation::Forgotten);
         check(&accepted, "U2CERLKJA", Cancellation::ByAsker);
         check(&accepted, "U7", other());

@@ -9,7 +9,7 @@ use clients::github::{self, CatalogPlaces, FileAtHead, FileState, Found, ReadErr
 use domain::catalog::{
     App, Catalog, CatalogError, Environment, FoundCatalog, IncludePlace, IncludedFile, Sources, identity, included,
 };
-use domain::command::TargetWords;
+use domain::command::{DeployWords, TargetWords};
 use domain::fault::Fault;
 use domain::limits;
 use domain::names::{ArgoApplication, BlobSha, CommitSha, GitHubLogin, SlackChannel, SlackUser, Target};
@@ -229,6 +229,17 @@ pub(crate) async fn find_target<W: World>(
 ) -> Result<(Target, Environment), Stop> {
     let (_, catalog) = read_catalog(cx).await?;
     let (target, _, found) = find(cx, &catalog, words, by).await?;
+    Ok((target, found.clone()))
+}
+
+/// Finds the target of a deploy.
+pub(crate) async fn find_asked<W: World>(
+    cx: &Context<'_, W>,
+    words: &DeployWords,
+    by: (&SlackUser, &SlackChannel),
+) -> Result<(Target, Environment), Stop> {
+    let (_, catalog) = read_catalog(cx).await?;
+    let (target, _, found) = find(cx, &catalog, &catalog.meant_by(words)?, by).await?;
     Ok((target, found.clone()))
 }
 

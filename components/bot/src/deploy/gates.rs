@@ -12,7 +12,7 @@ use domain::deployment::{End, Granted, Origin, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
-use domain::names::{BlobSha, RepoName, SlackChannel, SlackUser, Target};
+use domain::names::{BlobSha, EnvironmentName, RepoName, SlackChannel, SlackUser, Target};
 use domain::refusal::Refusal;
 use std::collections::BTreeMap;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
@@ -25,7 +25,7 @@ pub(crate) async fn authorise<'c, W: World>(
 ) -> Result<Site<'c, W>, Stop> {
     let words = &request.words;
     let by = (&request.user, &request.channel);
-    let (target, app, environment) = catalog::find(cx, catalog, &words.target(), by).await?;
+    let (target, app, environment) = catalog::find(cx, catalog, &catalog.meant_by(words)?, by).await?;
     if let What::PullRequestOf { repo, number } = &words.what
         && !app.repo.is(repo.as_str())
     {
@@ -33,11 +33,37 @@ pub(crate) async fn authorise<'c, W: World>(
         return Err(Refusal::OtherRepository { number: *number, repo, app: target.app, own }.into());
     }
     may_deploy(cx, &request.user, &request.channel, &target, environment).await?;
+    let from = match &words.what {
+        What::Promote { from } => Some(promoted_from(cx, (catalog, &target, environment), from.as_deref(), by).await?),
+        _ => None,
+    };
     let applications = catalog::applications(cx, &target, environment).await?;
     let beside = catalog.beside(&target, &applications);
     let others = catalog.folders_of_others(&target).into_iter().map(str::to_owned).collect();
     let include = catalog.places();
-    Ok(Site { cx, request, target, app, environment, applications, catalog: blob, include, beside, others })
+    Ok(Site { cx, request, target, from, app, environment, applications, catalog: blob, include, beside, others })
+}
+
+/// Where the version is live that is to be promoted.
+async fn promoted_from<W: World>(
+    cx: &Context<'_, W>,
+    (catalog, target, environment): (&Catalog, &Target, &Environment),
+    typed: Option<&str>,
+    by: (&SlackUser, &SlackChannel),
+) -> Result<Target, Stop> {
+    let from = match typed.or(environment.promotes_from.as_ref().map(EnvironmentName::as_str)) {
+        Some(from) => catalog.find(target.app.as_str(), Some(from)),
+        None => Err(Refusal::NoPromotion { app: target.app.clone(), to: Some(target.environment.clone()) }),
+    };
+    match from {
+        // The words of a button need not be typed.
+        Ok((from, ..)) if from == *target => {
+            Err(Refusal::NoPromotion { app: from.app, to: Some(from.environment) }.into())
+        }
+        Ok((from, ..)) => Ok(from),
+        Err(refusal) if matches!(may_read(cx, by, catalog).await, Ok(true)) => Err(refusal.into()),
+        Err(refusal) => Err(refusal.without_names().into()),
+    }
 }
 
 /// Whether this person may deploy there, from this channel.
@@ -190,7 +216,7 @@ pub(crate) fn case<'a, W: World>(
     let request = site.request;
     let stands_still = request.words.what.stands_still();
     let checks = match &snapshot.source {
-        _ if stands_still => &snapshot.checked,
+        _ if stands_still || site.from.is_some() => &snapshot.checked,
         SourceState::PullRequest { head, checks, builds, .. } | SourceState::Branch { head, checks, builds, .. } => {
             // Those of the commit whose image it is.
             let of = plan.source.head.as_ref();
@@ -200,6 +226,12 @@ pub(crate) fn case<'a, W: World>(
         _ => &NO_CHECKS,
     };
     let reviews = match &snapshot.source {
+        // The author of the newest commit is not the author of an older one, whose reviews would count.
+        SourceState::PullRequest { head, .. } | SourceState::Branch { head, .. }
+            if site.from.is_some() && plan.source.head.as_ref() != Some(head) =>
+        {
+            &NO_REVIEWS
+        }
         SourceState::PullRequest { reviews, .. } | SourceState::Branch { reviews, .. } => reviews,
         _ => &NO_REVIEWS,
     };

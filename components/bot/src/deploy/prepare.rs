@@ -23,13 +23,15 @@ use domain::seen::Found;
 use domain::values::{self, At, Edit, EditRefusal, OddFile, OurImage};
 use futures::future::{join, join_all};
 use std::collections::BTreeSet;
-use store::{LastChallenge, Live, RegistryChallenge, StoreError};
+use store::{DeployedImages, LastChallenge, Live, RegistryChallenge, StoreError};
 
 /// Where the work happens: one request, and its target as the catalog has it.
 pub(crate) struct Site<'a, W> {
     pub(crate) cx: &'a Context<'a, W>,
     pub(crate) request: &'a RequestFact,
     pub(crate) target: Target,
+    /// Where the version is live that is to be promoted.
+    pub(crate) from: Option<Target>,
     pub(crate) app: &'a App,
     pub(crate) environment: &'a Environment,
     pub(crate) applications: NonEmpty<ArgoApplication>,
@@ -49,7 +51,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     let (mut checked, mut file, mut earlier) = (None, None, None);
     let past = match &request.words.what {
         What::Rollback(_) | What::Written => versions::past(cx, &site.target).await?,
-        What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) => Vec::new(),
+        What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) | What::Promote { .. } => Vec::new(),
     };
     let reference = match &request.words.what {
         What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
@@ -60,14 +62,14 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
             checked = source.head;
             Reference::Branch(source.branch)
         }
+        What::Promote { .. } => {
+            let source = earlier.insert(versions::promoted(site).await?).source.clone();
+            checked = source.head;
+            source.reference
+        }
         What::Written => {
-            let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
-            let of = CatalogPlaces { repo: &gitops.repo, branch: &gitops.branch, path, places: &[] };
-            let read = async || github::catalog(cx.world, &cx.settings.github, &of).await;
-            let read = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?;
-            let now = file.insert(read.file);
-            let text = text_of(cx, path, now).await?;
-            let source = versions::written(site, &past, std::iter::once((path, text.as_str()))).await?.source;
+            let (state, source) = in_file(site, &past).await?;
+            file = Some(state);
             checked = source.head;
             Reference::Branch(source.branch)
         }
@@ -88,7 +90,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         folders: &folders,
         app_repo: &site.app.repo,
         reference: &reference,
-        built_from: if is_new { &site.app.paths } else { &[] },
+        built_from: if is_new && earlier.is_none() { &site.app.paths } else { &[] },
         named_checks: site.environment.gates.want_named_checks(),
         reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
@@ -104,6 +106,18 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     } else {
         Ok(Looked { snapshot, past, earlier, reach, login })
     }
+}
+
+/// The first values file as it is now, and the version in it that was deployed before.
+async fn in_file<W: World>(site: &Site<'_, W>, past: &Versions) -> Result<(FileState, Source), Stop> {
+    let cx = site.cx;
+    let (path, gitops) = (site.environment.files.first(), &cx.settings.gitops);
+    let of = CatalogPlaces { repo: &gitops.repo, branch: &gitops.branch, path, places: &[] };
+    let read = async || github::catalog(cx.world, &cx.settings.github, &of).await;
+    let now = cx.read(read).await.map_err(|error| catalog::read_error(cx, error))?.file;
+    let text = text_of(cx, path, &now).await?;
+    let known = versions::written(site, past, std::iter::once((path, text.as_str()))).await?;
+    Ok((now, known.source))
 }
 
 /// What the one query showed.
@@ -241,29 +255,11 @@ async fn wanted<W: World>(
     (snapshot, past, earlier): (&Snapshot, &Versions, Option<&TargetPlan>),
     login: Option<Login>,
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
-    let cx = site.cx;
     let Wanted { source, image, builds, deployed, was_live } =
         versions::wanted(site, snapshot, (past, earlier)).await?;
-    // In a box, because futures of futures are too deep for the compiler otherwise.
-    let look = || Box::pin(look_for(cx, &image, &builds, login));
-    // Of the same commit, whatever its tag was.
-    let deployed = |built: &Built| built.tags.iter().find_map(|tag| deployed.of(tag)).cloned();
-    let newest = builds.first();
-    let as_known = |known: Digest| Some((newest, newest.tags.first(), Some(known)));
-    let found = match (&site.request.words.what, deployed(newest)) {
-        // It is written by its digest, whatever stands behind the tag now.
-        (What::Rollback(_), Some(known)) if !site.environment.digest_at.is_empty() => as_known(known),
-        // What ran is known without the registry, and is needed now.
-        (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, look()).await {
-            Some(Err(Stop::End(End::Failed { .. }))) | None => {
-                cx.world.log(Line::error("registry_not_waited_for").of(cx.id).with("image", image.to_string()));
-                as_known(known)
-            }
-            Some(found) => found?,
-        },
-        _ => look().await?,
-    };
+    let found = build_of(site, (&image, &builds, &deployed), earlier, login).await?;
     let Some((built, tag, digest)) = found else {
+        let newest = builds.first();
         let tag = newest.tags.rest().last().unwrap_or(newest.tags.first()).clone();
         let longer = !newest.tags.rest().is_empty();
         return Err(Refusal::NoImage { image, tag, longer, head: source.head }.into());
@@ -272,7 +268,7 @@ async fn wanted<W: World>(
     let title = built.title.clone().unwrap_or(source.title);
     let source = Source { head: built.head.clone(), tip, title, ..source };
     versions::still_head(site.request, &source)?;
-    let (environment, tag, deployed) = (site.environment, tag.clone(), deployed(built));
+    let (environment, tag, deployed) = (site.environment, tag.clone(), deployed_before(&deployed, built));
     let plan = TargetPlan {
         target: site.target.clone(),
         source,
@@ -296,11 +292,58 @@ async fn wanted<W: World>(
         alone: false,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
         was_live,
+        promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
         previous: None,
         taken: None,
         contact: environment.contact.clone(),
     };
     Ok((plan, deployed))
+}
+
+/// The image that was deployed of the same commit, whatever its tag was.
+fn deployed_before(deployed: &DeployedImages, built: &Built) -> Option<Digest> {
+    built.tags.iter().find_map(|tag| deployed.of(tag)).cloned()
+}
+
+/// The build that is to run. `earlier`: the version to bring back, or to promote, whose image is known.
+async fn build_of<'b, W: World>(
+    site: &Site<'_, W>,
+    (image, builds, deployed): (&ImageName, &'b NonEmpty<Built>, &DeployedImages),
+    earlier: Option<&TargetPlan>,
+    login: Option<Login>,
+) -> Result<Option<(&'b Built, &'b Tag, Option<Digest>)>, Stop> {
+    let cx = site.cx;
+    // In a box, because futures of futures are too deep for the compiler otherwise.
+    let look = || Box::pin(look_for(cx, image, builds, login));
+    let newest = builds.first();
+    let as_known = |known: Digest| Some((newest, newest.tags.first(), Some(known)));
+    // It is written by its digest, whatever stands behind the tag now.
+    let is_pinned = !site.environment.digest_at.is_empty();
+    if let Some(((from, plan), was)) = site.from.as_ref().zip(earlier).and_then(|at| Some((at, at.1.digest.as_ref()?)))
+    {
+        if is_pinned && plan.image == *image {
+            return Ok(as_known(was.clone()));
+        }
+        let found = look().await?;
+        return match &found {
+            Some((_, _, is)) if is.as_ref() != Some(was) => {
+                Err(versions::promoted_moved((site, from), plan, (was, is.clone())))
+            }
+            _ => Ok(found),
+        };
+    }
+    Ok(match (&site.request.words.what, deployed_before(deployed, newest)) {
+        (What::Rollback(_), Some(known)) if is_pinned => as_known(known),
+        // What ran is known without the registry, and is needed now.
+        (What::Rollback(_), Some(known)) => match within(cx.world, limits::REGISTRY_FOR_ROLLBACK, look()).await {
+            Some(Err(Stop::End(End::Failed { .. }))) | None => {
+                cx.world.log(Line::error("registry_not_waited_for").of(cx.id).with("image", image.to_string()));
+                as_known(known)
+            }
+            Some(found) => found?,
+        },
+        _ => look().await?,
+    })
 }
 
 /// One edit for each file.

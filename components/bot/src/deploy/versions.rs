@@ -14,7 +14,7 @@ use domain::image::{Digest, ImageName, Tag};
 use domain::lock::RolledBack;
 use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
 use domain::nonempty::NonEmpty;
-use domain::refusal::Refusal;
+use domain::refusal::{Moved, MovedTag, Refusal};
 use domain::time::Timestamp;
 use domain::values::{self, At, OurImage, Written};
 use std::collections::BTreeSet;
@@ -63,6 +63,10 @@ pub(super) async fn wanted<W: World>(
     (past, earlier): (&Versions, Option<&TargetPlan>),
 ) -> Result<Wanted, Stop> {
     let (cx, request) = (site.cx, site.request);
+    if let Some((earlier, _)) = earlier.zip(site.from.as_ref()) {
+        let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
+        return Ok(Wanted { image: site.app.image.clone(), deployed, ..earlier.clone().into() });
+    }
     if let Some(earlier) = earlier {
         still_newest(request, &site.target, past)?;
         not_live(earlier, &site.target, past)?;
@@ -135,7 +139,9 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
                 Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
             }
             What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
-            What::Rollback(_) | What::Written => Err(Stop::Leave("a version of before has no branch of its own")),
+            What::Rollback(_) | What::Promote { .. } | What::Written => {
+                Err(Stop::Leave("a version of before has no branch of its own"))
+            }
         },
         SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
             if *open != PrState::Open {
@@ -224,6 +230,50 @@ pub(super) async fn plan_of<W: World>(
     let committed: Option<CommittedFact> = store::load_fact(cx.world, id).await?;
     let committed = committed.filter(|committed| committed.sha == version.sha);
     Ok(committed.map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() }))
+}
+
+/// The version that is live where a promote comes from: the plan by which it was committed there.
+pub(super) async fn promoted<W: World>(site: &Site<'_, W>) -> Result<TargetPlan, Stop> {
+    let (cx, origin) = (site.cx, &site.request.origin);
+    let Some(from) = &site.from else { return Err(Stop::Leave("a promote from nowhere")) };
+    let nothing = |tag| Stop::from(Refusal::NothingToPromote { from: Box::new(from.clone()), tag });
+    let live = store::load_key(cx.world, Live(from)).await?.ok_or_else(|| nothing(None))?;
+    let committed: Option<CommittedFact> = store::load_fact(cx.world, &live.id).await?;
+    let plan = committed
+        .filter(|committed| committed.sha == live.sha)
+        .map(|committed| TargetPlan { was_live: false, ..committed.commit.target().clone() });
+    // The branch of another repository than now says nothing.
+    let plan = plan.filter(|plan| plan.target == *from && plan.source.repo.is(site.app.repo.as_str()));
+    let plan = plan.ok_or_else(|| nothing(None))?;
+    let Some(head) = plan.source.head.clone() else { return Err(nothing(None)) };
+    let Some(digest) = plan.digest.clone() else { return Err(nothing(Some(plan.tag))) };
+    if let Some(was) = origin.head().filter(|was| **was != head) {
+        return Err(Refusal::OtherLive { from: Box::new(from.clone()), was: was.clone(), is: plan.tag }.into());
+    }
+    let past = past(cx, from).await?;
+    match past.first() {
+        Some((id, newest)) if *id != live.id && !origin.knows_promoted(&digest) => {
+            let (from, newest, tag) = (Box::new(from.clone()), newest.tag.clone(), plan.tag);
+            Err(Refusal::NewerThere { from, newest, tag, head, digest }.into())
+        }
+        _ => Ok(plan),
+    }
+}
+
+/// What the registry has under the tag of the target's image is not what is to be promoted.
+pub(super) fn promoted_moved<W>(
+    (site, from): (&Site<'_, W>, &Target),
+    plan: &TargetPlan,
+    (was, is): (&Digest, Option<Digest>),
+) -> Stop {
+    let (target, tag) = (Box::new(site.target.clone()), plan.tag.clone());
+    match is {
+        None => Refusal::NothingToPromote { from: Box::new(from.clone()), tag: Some(tag) }.into(),
+        Some(is) => {
+            let images = Box::new(Moved { was: was.clone(), is });
+            Refusal::ImageMoved { target, tag, head: None, images, todo: MovedTag::Promoted }.into()
+        }
+    }
 }
 
 /// The version to go back to, from what we remember of the target.

@@ -209,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 31] = [
+const KEYS: [&str; 32] = [
     "allow",
     "owners",
     "readers",
@@ -230,6 +230,7 @@ const KEYS: [&str; 31] = [
     "mirrors",
     "sync",
     "home",
+    "promotes_from",
     "argocd",
     "values",
     "tag_at",
@@ -368,7 +369,7 @@ fn values(catalog: &Catalog) -> Values {
 }
 
 /// All but the owners and the contact. An empty text: as by default.
-fn of_environment(environment: &Environment) -> [(&'static str, String); 20] {
+fn of_environment(environment: &Environment) -> [(&'static str, String); 21] {
     let Environment {
         files,
         tag_at,
@@ -381,7 +382,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 20] {
         degraded_grace,
         ..
     } = environment;
-    let Environment { mirrors, verify_running, sync, watch, home, .. } = environment;
+    let Environment { mirrors, verify_running, sync, watch, home, promotes_from, .. } = environment;
     let if_not = |is_default: bool, text: &str| if is_default { String::new() } else { text.to_owned() };
     let approvals = gates.approvals.as_ref().map(|approvals| {
         let reviewers = approvals.reviewers.iter().map(|(user, login)| format!(" {user}={login}"));
@@ -406,6 +407,7 @@ fn of_environment(environment: &Environment) -> [(&'static str, String); 20] {
         ("mirrors", list(mirrors)),
         ("sync", if_not(*sync == SyncBy::Bot, "auto")),
         ("home", home.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("promotes_from", promotes_from.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("argocd", applications_of(applications)),
         ("values", list(files.iter())),
         ("tag_at", list(tag_at)),

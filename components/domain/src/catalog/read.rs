@@ -4,8 +4,8 @@
 //! application may be shared by targets that name it.
 
 use super::fields::{
-    Entry, Fields, MANY, Value, error, item_name, item_text, key_name, list_of, map_of, name, read_duration, read_word,
-    text_of,
+    Entry, Fields, MANY, Value, error, is_none, item_name, item_text, key_name, list_of, map_of, name, read_duration,
+    read_word, text_of,
 };
 use super::gates::{self, Allow, Gates};
 use super::include::{self, Bounds, Include, IncludePlace, Sources};
@@ -136,7 +136,7 @@ impl Apps<'_> {
 const LONGEST_NAME: usize = 64;
 
 /// The keys that each environment has besides its gates, or the app if there are no `environments`.
-const ENVIRONMENT_KEYS: [&str; 13] = [
+const ENVIRONMENT_KEYS: [&str; 14] = [
     "values",
     "tag_at",
     "digest_at",
@@ -150,6 +150,7 @@ const ENVIRONMENT_KEYS: [&str; 13] = [
     "verify_running",
     "sync",
     "home",
+    "promotes_from",
 ];
 
 /// Which target has which place, which may not belong to two, and who was the first to name which application.
@@ -252,6 +253,8 @@ fn read_app(
     let paths = fields.get_or("paths", read_parts, &Vec::new())?;
     let common = Common { owners: owners.clone(), contact: contact.cloned(), ..Common::default() };
     let (mut environments, mut claims) = (BTreeMap::new(), Claims::default());
+    // Where each environment says what it is promoted from.
+    let (mut lines, at_app) = (BTreeMap::new(), fields.get("promotes_from"));
     let mut add = |environment: EnvironmentName, fields: &Fields<'_>, common: &Common| {
         let target = Target { app: app.clone(), environment };
         let environment = read_environment(&target, fields, common)?;
@@ -260,6 +263,8 @@ fn read_app(
             claims.share(before, &target, fields, application)?;
         }
         claims.claim(before, &target, fields.line, &environment)?;
+        let says = fields.get("promotes_from").or(at_app);
+        lines.insert(target.environment.clone(), says.map_or(fields.line, |entry| entry.line));
         environments.insert(target.environment, environment);
         Ok(())
     };
@@ -286,7 +291,26 @@ fn read_app(
             }
         }
     }
+    check_promotions(&app, &environments, &lines)?;
     Ok((App { name: app, path: path.clone(), repo, image, tag_rule, paths, environments }, claims))
+}
+
+/// What is promoted comes from another environment of the app. `lines`: where each says so.
+fn check_promotions(
+    app: &AppName,
+    environments: &BTreeMap<EnvironmentName, Environment>,
+    lines: &BTreeMap<EnvironmentName, usize>,
+) -> Result<(), CatalogError> {
+    for (name, Environment { promotes_from, .. }) in environments {
+        if let Some(from) = promotes_from
+            && (from == name || !environments.contains_key(from))
+        {
+            let target = Target { app: app.clone(), environment: name.clone() };
+            let problem = format!("`promotes_from` of `{target}`: `{from}` is no other environment of it");
+            return Err(error(lines.get(name).copied().unwrap_or(1), problem));
+        }
+    }
+    Ok(())
 }
 
 fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Result<Environment, CatalogError> {
@@ -303,6 +327,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         verify_running,
         sync,
         home,
+        promotes_from,
     } = Common::read(fields, common)?;
     let files = match fields.get("values") {
         Some(values) => read_values(values)?,
@@ -326,6 +351,7 @@ fn read_environment(target: &Target, fields: &Fields<'_>, common: &Common) -> Re
         verify_running,
         sync,
         home,
+        promotes_from,
     })
 }
 
@@ -394,6 +420,7 @@ struct Common {
     verify_running: VerifyRunning,
     sync: SyncBy,
     home: Option<SlackChannel>,
+    promotes_from: Option<EnvironmentName>,
 }
 
 impl Default for Common {
@@ -411,6 +438,7 @@ impl Default for Common {
             verify_running: VerifyRunning::On,
             sync: SyncBy::Bot,
             home: None,
+            promotes_from: None,
         }
     }
 }
@@ -436,6 +464,7 @@ impl Common {
             verify_running: fields.get_or("verify_running", read_verify, &defaults.verify_running)?,
             sync: fields.get_or("sync", read_sync, &defaults.sync)?,
             home: fields.get_or("home", read_home, &defaults.home)?,
+            promotes_from: fields.get_or("promotes_from", read_promotes_from, &defaults.promotes_from)?,
         })
     }
 }
@@ -525,6 +554,11 @@ fn read_mirrors(entry: &Entry) -> Result<Vec<ImageName>, CatalogError> {
         return Err(error(entry.line, format!("`mirrors` names more than {MOST_MIRRORS} images")));
     }
     list.into_iter().map(|node| item_name("mirrors", node, ImageName::parse)).collect()
+}
+
+/// `none` undoes the app's.
+fn read_promotes_from(entry: &Entry) -> Result<Option<EnvironmentName>, CatalogError> {
+    if is_none(entry) { Ok(None) } else { name(entry, EnvironmentName::parse).map(Some) }
 }
 
 fn read_sync(entry: &Entry) -> Result<SyncBy, CatalogError> {

@@ -207,10 +207,10 @@ fn unknown_keys_are_named_with_what_was_meant() {
     insta::assert_snapshot!(all.join("\n"), @"
     line 5: `x` cannot have `repository`: did you mean `repo`?
     line 5: `x` cannot have `alow`: did you mean `allow`?
-    line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `paths`, `environments`, `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
+    line 5: `x` cannot have `colour`: it can have `repo`, `image`, `tag`, `paths`, `environments`, `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
     line 5: `argocd` cannot have `app`: did you mean `application`?
     line 5: `allow` cannot have `user`: did you mean `users`?
-    line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
+    line 6: `production` cannot have `repo`: it can have `values`, `tag_at`, `digest_at`, `watch`, `argocd`, `owners`, `contact`, `deadline`, `degraded_grace`, `mirrors`, `verify_running`, `sync`, `home`, `promotes_from`, `allow`, `branches`, `checks`, `reviews`, `foreign_changes`, `immutable`, `approvals`, `freeze`, `only`
     line 5: `x` cannot have `<<`: merge keys are not supported; an alias of a whole value is
     line 7: the catalog cannot have `defaults`: it can have `apps`, `owners`, `contact`, `readers`, `include`
     ");
@@ -279,6 +279,15 @@ fn wrong_values_are_named_with_their_line() {
         app("x", "    environments:\n      Production: {}"),
         app("x", "    values: x.yaml\n    environments:\n      production: {}"),
         app("x", "    ? [a]\n    : b"),
+        app("x", "    promotes_from: staging"),
+        app(
+            "x",
+            "    environments:\n      a: { values: a.yaml, argocd: { application: a } }\n      b:\n        promotes_from: c",
+        ),
+        app(
+            "x",
+            "    promotes_from: a\n    environments:\n      a: { values: a.yaml, argocd: { application: a } }\n      b: {}",
+        ),
     ];
     let all: Vec<String> = all.iter().map(|text| wrong(text)).collect();
     insta::assert_snapshot!(all.join("\n"), @r#"
@@ -320,6 +329,9 @@ fn wrong_values_are_named_with_their_line() {
     line 6: `Production` is not a valid environment name (a-z, 0-9, '-', '_', '.')
     line 5: `values` cannot stand beside `environments`: each environment has its own
     line 5: a key must be a word
+    line 5: `promotes_from` of `x`: `staging` is no other environment of it
+    line 8: `promotes_from` of `x@b`: `c` is no other environment of it
+    line 5: `promotes_from` of `x@a`: `a` is no other environment of it
     "#);
 }
 

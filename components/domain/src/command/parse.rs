@@ -19,7 +19,7 @@ use super::words::{
 };
 use super::{Command, DeployWords, LONGEST, Scope, Since, TargetWords, Verb, Version, What, Which};
 use crate::image::Tag;
-use crate::names::{BranchName, PullRequestNumber, RepoName};
+use crate::names::{BranchName, EnvironmentName, PullRequestNumber, RepoName};
 use crate::refusal::{Refusal, Right};
 use crate::text::quoted;
 
@@ -141,6 +141,7 @@ fn after(verb: Verb, mut words: Words<'_>) -> Result<Command, Wrong> {
         Verb::Deploy => Command::Deploy(deploy(words)?),
         Verb::Preview => Command::Preview(deploy(words)?),
         Verb::Rollback => Command::Rollback(rollback(words)?),
+        Verb::Promote => Command::Promote(promote(words)?),
         Verb::Status => match words.peek() {
             None => Command::Status(Which::All),
             Some(me) if me.eq_ignore_ascii_case("@me") => {
@@ -260,6 +261,40 @@ fn rollback(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
     let before: Vec<&str> = [first].into_iter().chain(typed).collect();
     let override_reason = override_reason(words, typed.unwrap_or(first), &before)?;
     Ok(DeployWords { app, environment, what: What::Rollback(version), override_reason })
+}
+
+/// `<app> [[from] to] [override <reason>]`. An environment at the app is the first of the two.
+fn promote(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
+    let Some(first) = words.peek() else { return wrong("the app is missing after `promote`".to_owned()) };
+    let TargetWords { app, environment } = target(&mut words)?;
+    let mut named: Vec<String> = environment.into_iter().collect();
+    let mut said = vec![first];
+    while let Some(typed) = words.peek().filter(|typed| !typed.eq_ignore_ascii_case("override")) {
+        if named.len() > 1 {
+            break;
+        }
+        words.take();
+        said.push(typed);
+        // `staging to production`
+        if typed.eq_ignore_ascii_case("to") && words.peek().is_some_and(could_be_app) {
+            continue;
+        }
+        if let Some(plain) = plain_dashes(typed) {
+            return Err(Wrong { problem: dashed(typed), right: suggest([first, &plain], words.0) });
+        }
+        let name = EnvironmentName::parse(&typed.to_lowercase()).map_err(|_| Wrong {
+            problem: format!("{} is not the name of an environment", quoted(typed)),
+            right: like(first, "staging production"),
+        })?;
+        named.push(name.to_string());
+    }
+    let override_reason = override_reason(words, said.last().copied().unwrap_or(first), &said)?;
+    let (from, environment) = match named.as_slice() {
+        [from, to] if from == to => return wrong(format!("{} is promoted to another environment", quoted(from))),
+        [from, to] => (Some(from.clone()), Some(to.clone())),
+        all => (None, all.first().cloned()),
+    };
+    Ok(DeployWords { app, environment, what: What::Promote { from }, override_reason })
 }
 
 /// What may follow a deploy: nothing, or `override <reason>`. `before`: what was typed so far, for

@@ -180,6 +180,41 @@ fn a_rollback_to_a_version() {
 }
 
 #[test]
+fn a_promote_names_where_from_and_where_to() {
+    check(&[
+        ("promote checkout", "promote checkout"),
+        ("promote checkout production", "promote checkout@production"),
+        ("promote checkout@production", "promote checkout@production"),
+        ("promote checkout to production", "promote checkout@production"),
+        ("promote checkout staging production", "promote checkout@staging production"),
+        ("promote checkout@staging production", "promote checkout@staging production"),
+        ("Promote Checkout Staging to Production", "promote checkout@staging production"),
+        (
+            "promote checkout staging production override it burns",
+            "promote checkout@staging production override it burns",
+        ),
+        ("promote checkout override it burns", "promote checkout override it burns"),
+        (
+            "promot checkout",
+            "no: `promot` is not a command (for an app of that name, put `deploy` in front) | promote checkout?",
+        ),
+        ("promote", "no: the app is missing after `promote`"),
+        (
+            "promote checkout #42",
+            "no: `#42` is not the name of an environment | like promote checkout staging production",
+        ),
+        ("promote checkout production production", "no: `production` is promoted to another environment"),
+        ("promote checkout a b c", "no: `c` after `b` is one word too many"),
+    ]);
+    let words = |text| match Command::parse(text) {
+        Ok(Command::Promote(words)) => words.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(words("promote checkout staging production"), "checkout@production from staging");
+    assert_eq!(words("promote checkout production"), "promote checkout@production");
+}
+
+#[test]
 fn a_lock_has_a_reason_and_perhaps_a_time() {
     check(&[
         ("lock checkout load test", "lock checkout load test"),
@@ -683,7 +718,10 @@ fn every_example_is_understood_as_its_verb_and_every_usage_begins_with_it() {
 #[test]
 fn words_are_stored_and_read_again() {
     let check = |text: &str, json: &str| {
-        let Ok(Command::Deploy(words) | Command::Rollback(words)) = Command::parse(text) else { panic!("{text}") };
+        let Ok(Command::Deploy(words) | Command::Rollback(words) | Command::Promote(words)) = Command::parse(text)
+        else {
+            panic!("{text}")
+        };
         assert_eq!(serde_json::to_string(&words).unwrap(), json);
         assert_eq!(serde_json::from_str::<DeployWords>(json).unwrap(), words);
     };
@@ -700,6 +738,8 @@ fn words_are_stored_and_read_again() {
     check("rollback a", r#"{"app":"a","what":{"rollback":"last_healthy"}}"#);
     check("rollback a 2", r#"{"app":"a","what":{"rollback":{"back":2}}}"#);
     check("rollback a v2", r#"{"app":"a","what":{"rollback":{"tag":"v2"}}}"#);
+    check("promote a b", r#"{"app":"a","environment":"b","what":{"promote":{}}}"#);
+    check("promote a b c", r#"{"app":"a","environment":"c","what":{"promote":{"from":"b"}}}"#);
     let scope = Scope::Target(TargetWords { app: "a".to_owned(), environment: None });
     assert_eq!(serde_json::to_string(&(Scope::Everything, scope)).unwrap(), r#"["everything",{"target":{"app":"a"}}]"#);
     // As the first release stored it.
@@ -714,7 +754,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_understood_is_understood_again(text in "(deploy|preview|status|history|rollback|lock|unlock|cancel|apps|help)( (a|b@c|all|42|v1|for|2h|override|don't|\"x|y\"|'z'|@d|`|lock|”)){0,7}") {
+    fn what_is_understood_is_understood_again(text in "(deploy|preview|status|history|rollback|promote|lock|unlock|cancel|apps|help)( (a|b@c|all|42|v1|for|2h|override|don't|\"x|y\"|'z'|@d|`|lock|”)){0,7}") {
         if let Ok(command) = Command::parse(&text) {
             prop_assert_eq!(Command::parse(&command.to_string()), Ok(command.clone()), "{}", command);
         }
@@ -722,7 +762,7 @@ proptest! {
 
     /// Each word of the text is in what is understood, or the text is refused.
     #[test]
-    fn no_word_is_lost(text in "((deploy|preview|status|history|rollback|lock|unlock|cancel|apps|help) )?((a|b@c|all|42|#7|v1|for|2h|override|don't|\"x|y\"|'z'|@d|lock|stauts|fix/e) ?){0,7}") {
+    fn no_word_is_lost(text in "((deploy|preview|status|history|rollback|promote|lock|unlock|cancel|apps|help) )?((a|b@c|all|42|#7|v1|for|2h|override|don't|\"x|y\"|'z'|@d|lock|stauts|fix/e) ?){0,7}") {
         if let Ok(command) = Command::parse(&text) {
             let shown = command.to_string();
             for word in text.split(' ') {

@@ -45,6 +45,8 @@ pub enum Warned {
     Image(Digest),
     /// It is locked, since then.
     Locked(Timestamp),
+    /// This image is promoted, although another version was deployed after it where it comes from.
+    Promoted(Digest),
 }
 
 /// Where a request came from. `of` is the deployment, or the preview, whose message has the button.
@@ -106,7 +108,7 @@ impl Origin {
     pub fn digest(&self) -> Option<&Digest> {
         match self {
             Self::Shown { digest, .. } => digest.as_ref(),
-            Self::Anyway { warned: Warned::Image(digest), .. } => Some(digest),
+            Self::Anyway { warned: Warned::Image(digest) | Warned::Promoted(digest), .. } => Some(digest),
             // An approval that is out of date is asked for again.
             Self::Approved { .. } => None,
             other => other.was().and_then(Self::digest),
@@ -161,6 +163,12 @@ impl Origin {
     pub fn knows_image(&self, digest: &Digest) -> bool {
         let knows = matches!(self, Self::Anyway { warned: Warned::Image(known), .. } if known == digest);
         knows || self.was().is_some_and(|was| was.knows_image(digest))
+    }
+
+    /// The asker knows that this image is promoted, and that it is not of the newest deploy.
+    pub fn knows_promoted(&self, digest: &Digest) -> bool {
+        let knows = matches!(self, Self::Anyway { warned: Warned::Promoted(known), .. } if known == digest);
+        knows || self.was().is_some_and(|was| was.knows_promoted(digest))
     }
 
     /// The asker knows that this commit of somebody else wrote the tag, and wants a commit of ours for it.

@@ -5,7 +5,7 @@
 
 use super::{CommitFact, CommittedFact, Facts, State};
 use crate::image::{Digest, Tag};
-use crate::names::{CommitSha, DeploymentId, SlackUser};
+use crate::names::{CommitSha, DeploymentId, EnvironmentName, SlackUser};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub struct PastVersion {
     /// It brought an earlier version back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rollback: bool,
+    /// The environment that it was promoted from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<EnvironmentName>,
     /// The tag was there already, by an earlier commit of ours.
     #[serde(default, skip_serializing_if = "is_false")]
     pub reused: bool,
@@ -95,6 +98,7 @@ impl PastVersion {
             state,
             before: plan.before.clone(),
             rollback: plan.rollback,
+            promoted_from: plan.promoted_from.clone(),
             reused: committed.reused,
             approved_by: granted.approved_by.clone(),
             took_over: plan.taken.as_ref().map(|taken| taken.wrote.clone()),

@@ -7,8 +7,8 @@ use super::proof::Ours;
 use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
-    ArgoApplication, BranchName, CommitSha, Contact, FilePath, GitHubLogin, PullRequestNumber, RepoName, SlackChannel,
-    Target,
+    ArgoApplication, BranchName, CommitSha, Contact, EnvironmentName, FilePath, GitHubLogin, PullRequestNumber,
+    RepoName, SlackChannel, Target,
 };
 use crate::nonempty::NonEmpty;
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,9 @@ pub struct TargetPlan {
     /// That version was live here, so no gate holds it up but who may deploy and what goes live with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub was_live: bool,
+    /// The environment in which this version was live, where it was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_from: Option<EnvironmentName>,
     /// The version that is live until then.
     pub previous: Option<Previous>,
     /// The tag was in the files already, by somebody else's commit.

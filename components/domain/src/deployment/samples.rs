@@ -103,6 +103,7 @@ pub fn target_plan() -> TargetPlan {
         riders: Riders::Since { commits: Vec::new(), more: false },
         rollback: false,
         was_live: false,
+        promoted_from: None,
         previous: None,
         taken: None,
         contact: None,

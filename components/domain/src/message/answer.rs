@@ -259,6 +259,7 @@ pub fn history(
         let mut notes = Vec::new();
         notes.extend(version.digest.as_ref().map(|digest| code(digest.short())));
         notes.extend(version.rollback.then(|| "rollback".to_owned()));
+        notes.extend(version.promoted_from.as_ref().map(|from| format!("promoted from {from}")));
         notes.extend(version.reused.then(|| "same commit again".to_owned()));
         notes.extend(approved_by(&version.approved_by));
         notes.extend(past.overridden.as_ref().map(|reason| format!("override{}", said(reason))));

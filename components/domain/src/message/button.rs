@@ -232,7 +232,9 @@ pub(super) fn before_commit(id: &DeploymentId, facts: &Facts) -> Vec<Button> {
             Some(Refusal::NeedsApproval { .. }) if is_rejected(facts) => Vec::new(),
             Some(Refusal::NeedsApproval { .. }) => vec![Button::Approve(id()), Button::Reject(id())],
             Some(
-                Refusal::WasRolledBack { .. } | Refusal::ImageMoved { todo: MovedTag::AskedAgain, head: Some(_), .. },
+                Refusal::WasRolledBack { .. }
+                | Refusal::NewerThere { .. }
+                | Refusal::ImageMoved { todo: MovedTag::AskedAgain, head: Some(_), .. },
             ) => {
                 vec![Button::DeployAnyway(id())]
             }

@@ -34,10 +34,11 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     let passed: Vec<String> = passed.iter().cloned().chain(lock).collect();
     let passed = if passed.is_empty() { String::new() } else { format!("Passed-Over: {}\n", passed.join(", ")) };
     let taken = plan.taken.as_ref().map(|taken| format!("Written-In: {}\n", taken.wrote)).unwrap_or_default();
+    let from = plan.promoted_from.as_ref().map(|from| format!("Promoted-From: {from}\n")).unwrap_or_default();
     let commit_line = plan.source.head.as_ref().map(|head| format!("Source-Commit: {head}\n")).unwrap_or_default();
     let digest = plan.digest.as_ref().map(|digest| format!("Image-Digest: {digest}\n")).unwrap_or_default();
     let body = format!(
-        "{}\n\n{commit_line}{digest}Requested-By: {}\n{approved}{overridden}{passed}{taken}{TRAILER}{id}",
+        "{}\n\n{commit_line}{digest}{from}Requested-By: {}\n{approved}{overridden}{passed}{taken}{TRAILER}{id}",
         line(&source),
         line(&who),
     );

@@ -208,7 +208,8 @@ fn what(facts: &Facts) -> String {
                 Reference::PullRequest(number) => number.to_string(),
                 Reference::Branch(branch) => words(branch.as_str(), SHORT),
             };
-            format!("{} {reference}", plan.target)
+            let from = plan.promoted_from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+            format!("{} {reference}{from}", plan.target)
         }
         (None, Some(request)) => words(&request.words.to_string(), SHORT),
         (None, None) => "deployment".to_owned(),

@@ -339,6 +339,25 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::WasRolledBack { target, tag, by, at, .. } => {
             format!("{} was rolled back from {target} by <@{by}> ({}).", code(tag), moment(*at))
         }
+        Refusal::NoPromotion { app, to } => {
+            let to = to.as_ref().map(|to| format!("@{to}")).unwrap_or_default();
+            format!("the catalog doesn't say from where {app}{to} is promoted.")
+        }
+        Refusal::NothingToPromote { from, tag: None } => format!("I know of no live version of {from}."),
+        Refusal::NothingToPromote { from, tag: Some(tag) } => {
+            format!(
+                "{} is live on {from}, and the registry named no digest of it: a promote needs the digest.",
+                code(tag)
+            )
+        }
+        Refusal::NewerThere { from, newest, tag, .. } => format!(
+            "the last deploy to {from}, of {}, isn't live. The last one that was is of {}.",
+            code(newest),
+            code(tag)
+        ),
+        Refusal::OtherLive { from, is, .. } => {
+            format!("{} is live on {from} by now, another version than when you saw that button.", code(is))
+        }
         Refusal::KeepsMoving { attempts } => {
             format!("other commits came first, each of the {attempts} times that I tried to commit.")
         }
@@ -447,6 +466,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
                 "So this would not bring back what ran. An owner could go ahead, but {target} has no `owners` in `deploy-bot.yaml`."
             );
         }
+        Refusal::ImageMoved { todo: MovedTag::Promoted, .. } => {
+            "A promote brings the very image that runs there. Deploy the new one there first, or set `digest_at` here."
+        }
         Refusal::ImageMoved { todo: MovedTag::Never, .. } => {
             "Its tags may not move (`immutable`). Find out who pushed it again, and deploy a new commit."
         }
@@ -529,6 +551,15 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             return format!("{known}`/deploy history {target}` lists them all.");
         }
         Refusal::WasRolledBack { .. } => "Deploy a newer version, or press the button if you do mean this one.",
+        Refusal::NoPromotion { app, .. } => {
+            return format!(
+                "Name both environments, like `/deploy promote {app} staging production`, or add `promotes_from` in `deploy-bot.yaml`."
+            );
+        }
+        Refusal::NothingToPromote { tag: None, .. } => "Deploy it there first.",
+        Refusal::NothingToPromote { tag: Some(_), .. } => "Ask whoever runs the registry, then deploy it there again.",
+        Refusal::NewerThere { .. } => "Press *Deploy anyway* if you do mean the one that was live.",
+        Refusal::OtherLive { .. } => "Type the command again for that version.",
         Refusal::KeepsMoving { .. } | Refusal::CatalogChanged => "Try again in a minute.",
         Refusal::TooLate { .. } => "Try again. If it keeps failing, tell whoever runs me.",
     };

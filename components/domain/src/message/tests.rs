@@ -78,6 +78,7 @@ const PULL: PullRequestNumber = PullRequestNumber(42);
 // ---- Refusals ----
 
 /// A new refusal does not compile until it is named here; then it wants an example in `every_refusal`, too.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Syntax { .. } => "syntax",
@@ -128,6 +129,10 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::UnknownVersion { .. } => "unknown version",
         Refusal::UnknownWritten { .. } => "unknown written",
         Refusal::WasRolledBack { .. } => "was rolled back",
+        Refusal::NoPromotion { .. } => "no promotion",
+        Refusal::NothingToPromote { .. } => "nothing to promote",
+        Refusal::NewerThere { .. } => "newer there",
+        Refusal::OtherLive { .. } => "other live",
         Refusal::KeepsMoving { .. } => "keeps moving",
         Refusal::TooLate { .. } => "too late",
         Refusal::CatalogChanged => "catalog changed",
@@ -143,7 +148,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 55, "one of each");
+    assert_eq!(names.len(), 59, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -194,6 +199,7 @@ fn every_refusal_says_why_and_what_to_do() {
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner can go ahead by adding `override` and the reason to the command.
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. So this would not bring back what ran. An owner could go ahead, but checkout@production has no `owners` in `deploy-bot.yaml`.
     image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. Its tags may not move (`immutable`). Find out who pushed it again, and deploy a new commit.
+    image moved: not deployed: the image behind `faster-cart-aaaaaaa` has changed: it was `sha256:aaaaaaaaaaaa` and is `sha256:bbbbbbbbbbbb` now. A promote brings the very image that runs there. Deploy the new one there first, or set `digest_at` here.
     no values file: not deployed: there is no `checkout/values.yaml` in acme/gitops. Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.
     edit: not deployed: `checkout/values.yaml` is too large for me to edit. Move the tag to a smaller file, and set `values` of this app in `deploy-bot.yaml` to that file.
     already written: not deployed: eve put `faster-cart-aaaaaaa` into Git by hand (`eeeeeee`), but didn't deploy it through me. Press *Deploy it* to roll it out now.
@@ -246,6 +252,12 @@ fn every_refusal_says_why_and_what_to_do() {
     unknown written: not deployed: Git says `by-hand`, which I never deployed to checkout@production, so I can't tell where it comes from. Deploy its pull request or branch instead, like `/deploy checkout@production main`.
     unknown written: not deployed: checkout@production has several versions in Git: `main-1234567` and `by-hand`. Say what to deploy, like `/deploy checkout@production main`.
     was rolled back: not deployed: `faster-cart-aaaaaaa` was rolled back from checkout@production by <@U1> (<!date^1787301763^{date_short_pretty} {time}|2026-08-21 08:42 UTC>). Deploy a newer version, or press the button if you do mean this one.
+    no promotion: not deployed: the catalog doesn't say from where checkout is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
+    no promotion: not deployed: the catalog doesn't say from where checkout@production is promoted. Name both environments, like `/deploy promote checkout staging production`, or add `promotes_from` in `deploy-bot.yaml`.
+    nothing to promote: not deployed: I know of no live version of checkout@production. Deploy it there first.
+    nothing to promote: not deployed: `faster-cart-aaaaaaa` is live on checkout@production, and the registry named no digest of it: a promote needs the digest. Ask whoever runs the registry, then deploy it there again.
+    newer there: not deployed: the last deploy to checkout@production, of `main-89abcde`, isn't live. The last one that was is of `faster-cart-aaaaaaa`. Press *Deploy anyway* if you do mean the one that was live.
+    other live: not deployed: `faster-cart-aaaaaaa` is live on checkout@production by now, another version than when you saw that button. Type the command again for that version.
     keeps moving: not deployed: other commits came first, each of the 5 times that I tried to commit. Try again in a minute.
     too late: not deployed: I was too busy and gave up after 3 minutes. Try again. If it keeps failing, tell whoever runs me.
     catalog changed: not deployed: `deploy-bot.yaml` kept changing while I worked. Try again in a minute.
@@ -958,6 +970,7 @@ fn answers_to_the_command_itself() {
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
     • `/deploy rollback &lt;app&gt;[@environment] [&lt;tag or line of the history&gt;] [override &lt;reason&gt;]`: go back to the last healthy version, or to the one you name; this also locks the app
+    • `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
     • `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy lock &lt;app&gt;[@environment] &lt;reason&gt; [for &lt;time&gt;]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
     • `/deploy unlock &lt;app&gt;[@environment]`: allow deploys of an app again (or of everything: `all`)
@@ -1002,6 +1015,11 @@ fn the_help_of_each_command() {
     • `/deploy rollback checkout@production 2`: to line 2 of `/deploy history checkout@production`
     • `/deploy rollback checkout main-abc1234`: to a tag (`tag:42` if it is a number)
     • `/deploy rollback checkout override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
+
+    `/deploy promote &lt;app&gt; [[from] to] [override &lt;reason&gt;]`: deploy what is live in one environment to another one: the same image
+    • `/deploy promote checkout staging production`: what is live in staging goes to production
+    • `/deploy promote checkout production`: from where `promotes_from` says in the catalog
+    • `/deploy promote checkout`: if one environment alone has `promotes_from`
 
     `/deploy cancel &lt;app&gt;[@environment]`: stop a deploy that is not committed yet
     • `/deploy cancel checkout@production`: what is under way there

@@ -35,6 +35,7 @@ fn written_out(environment: &Environment) -> Value {
         verify_running,
         sync,
         home,
+        promotes_from,
     } = environment;
     let Gates { allow, branches, checks, reviews, foreign_changes, immutable, approvals, freeze, only } = gates;
     let (argocd, namespace) = match applications {
@@ -68,6 +69,9 @@ fn written_out(environment: &Environment) -> Value {
     });
     if let Some(home) = home {
         all["home"] = json!(home);
+    }
+    if let Some(from) = promotes_from {
+        all["promotes_from"] = json!(from);
     }
     if let Some(namespace) = namespace {
         all["argocd"]["namespace"] = json!(namespace);

@@ -54,12 +54,19 @@ pub fn command(data: &[u8]) {
             let mut said = None;
             match &command {
                 Command::Deploy(words) | Command::Preview(words) => {
-                    assert!(!matches!(words.what, What::Rollback(_)));
+                    assert!(!matches!(words.what, What::Rollback(_) | What::Promote { .. }));
                     deploy_words(words);
                     said = words.override_reason.as_deref();
                 }
                 Command::Rollback(words) => {
                     assert!(matches!(words.what, What::Rollback(_)));
+                    deploy_words(words);
+                    said = words.override_reason.as_deref();
+                }
+                Command::Promote(words) => {
+                    assert!(
+                        matches!(&words.what, What::Promote { from } if from.is_none() || words.environment.is_some())
+                    );
                     deploy_words(words);
                     said = words.override_reason.as_deref();
                 }

@@ -447,6 +447,8 @@ fn any_button() -> impl Strategy<Value = Button> {
         (1..u32::MAX).prop_map(|line| What::Rollback(Version::Back(line))),
         name().prop_map(|tag| What::Rollback(Version::Tag(tag))),
         Just(What::PullRequestOf { repo: repo("acme/checkout"), number: PULL }),
+        Just(What::Promote { from: None }),
+        name().prop_map(|from| What::Promote { from: Some(from) }),
         Just(What::Written),
     ];
     let words = (name(), proptest::option::of(name()), what, proptest::option::of(".{0,100}"));
