@@ -172,3 +172,38 @@ fn what_goes_live_with_a_rollback_is_not_passed_over() {
         Ok(())
     });
 }
+
+/// Only what goes back for sure ends a deploy.
+#[test]
+fn a_rollback_that_would_be_refused_ends_no_deploy() {
+    room(async |room| -> Result<()> {
+        two_versions(room).await?;
+        let newer = room.builds("checkout", "main", "alice");
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_secs(6)), 1);
+        let asked = room.registry.lock().calls("registry.head");
+        room.alice("checkout main").await;
+        let asks = |room: &Sandbox| (room.registry.lock().calls("registry.head") > asked).then_some(());
+        room.until("question to the registry", PATIENCE, asks).await?;
+        room.bob("rollback checkout main-0000000").await;
+        whispers(room, BOB, "busy with a deploy by @alice").await?;
+        room.says(&format!("is live: `{newer}`")).await?;
+        room.all_told().await
+    });
+}
+
+/// Two people press the same button: one of them rolls back, and neither ends the other's rollback.
+#[test]
+fn of_two_rollbacks_at_once_one_goes() {
+    room(async |room| -> Result<()> {
+        let (first, second) = two_versions(room).await?;
+        let live = says(room, &format!("is live: `{second}`")).await?;
+        let before = room.commits();
+        room.registry.fault("registry.head", Fault::Slow(Duration::from_millis(1500)), 1);
+        room.press(ALICE, &live, "roll_back").await;
+        room.press(BOB, &live, "roll_back").await;
+        room.says(&format!("rollback to `{first}`*  is live")).await?;
+        room.all_told().await?;
+        ensure!(room.commits() == before + 1, "one commit");
+        Ok(())
+    });
+}

@@ -117,7 +117,7 @@ fn an_approved_rollback_deploys_the_version_that_the_message_showed() {
         let tags = versions(room, 3).await?;
         let gated = format!("    approvals: {{ count: 1, users: [{CAROL}] }}\n");
         catalog(room, "", &gated);
-        room.alice("rollback checkout").await;
+        room.bob("rollback checkout").await;
         let wanted = says(room, "needs 1 approval").await?;
         room.all_told().await?;
         room.bob("rollback checkout").await;

@@ -66,7 +66,7 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
             Ok(later)
         });
         match later.await? {
-            Some(Later::After(wait)) => world.sleep(wait).await,
+            Some(Later::After(wait)) => pause(turn.run, job, wait).await?,
             Some(Later::Passed(fault)) => {
                 tried.tries = tried.tries.saturating_add(1);
                 tried.took = world.elapsed().saturating_sub(begun);
@@ -76,10 +76,23 @@ pub(super) async fn commit<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> R
                 };
                 let line = Line::new("asked_again").of(turn.run.cx.id).with("seconds", after.as_secs_f64());
                 world.log(line.with_json("fault", &fault));
-                world.sleep(after).await;
+                pause(turn.run, job, after).await?;
             }
             None => return Ok(()),
         }
+    }
+}
+
+/// Waits, and looks meanwhile whether somebody wishes to cancel.
+async fn pause<W: World>(run: &Run<'_, W>, job: &Job<'_>, wait: Duration) -> Result<(), Stop> {
+    let until = run.cx.world.elapsed().saturating_add(wait);
+    loop {
+        let left = until.saturating_sub(run.cx.world.elapsed());
+        if left.is_zero() {
+            return Ok(());
+        }
+        run.cx.world.sleep(left.min(limits::WANTED_AGAIN)).await;
+        may_go_on(run, job.request).await?;
     }
 }
 

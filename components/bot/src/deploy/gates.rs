@@ -2,13 +2,13 @@
 //! [`domain::catalog`]. Here they get what they look at, and Slack is asked about people.
 
 use super::prepare::Site;
-use super::{catalog, people};
+use super::{catalog, people, versions};
 use crate::context::{Context, Stop};
 use crate::world::World;
 use clients::github::{Snapshot, SourceState};
 use domain::catalog::{Allow, Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
-use domain::deployment::{End, Granted, Origin, RequestFact, TargetPlan};
+use domain::deployment::{End, Granted, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
@@ -195,14 +195,29 @@ pub(super) async fn brings_back<W: World>(site: &Site<'_, W>, plan: &TargetPlan)
             return true;
         }
     }
-    match &request.origin {
-        // Who deployed a version may take it away.
-        Origin::RollBack { of, .. } => {
-            let asked = store::load_fact::<RequestFact>(cx.world, of).await.ok().flatten();
-            asked.is_some_and(|asked| asked.user == request.user)
-        }
-        _ => false,
-    }
+    // Who deployed a version may take it away.
+    let newest = async || {
+        let past = versions::past(cx, &site.target).await.ok()?;
+        past.first().map(|(id, _)| id.clone())
+    };
+    let taken = match request.origin.rolls_back() {
+        Some(of) => Some(of.clone()),
+        None => newest().await,
+    };
+    let Some(taken) = taken else { return false };
+    let asked = store::load_fact::<RequestFact>(cx.world, &taken).await.ok().flatten();
+    asked.is_some_and(|asked| asked.user == request.user)
+}
+
+/// Whether a rollback ends a deploy of its target that has not committed: nothing of our own may be in the rollback's way.
+/// What only others know is not asked for that.
+pub(super) async fn is_urgent<W: World>(site: &Site<'_, W>) -> bool {
+    let What::Rollback(version) = &site.request.words.what else { return false };
+    let Ok(past) = versions::past(site.cx, &site.target).await else { return false };
+    let Ok(mut plan) = versions::earlier(site, &past, version).await else { return false };
+    plan.rollback = true;
+    let is_newest = past.first().is_some_and(|(_, newest)| newest.is(&plan.tag, plan.digest.as_ref()));
+    !is_newest && brings_back(site, &plan).await && check_lock_and_freeze(site, Some((&plan, true))).await.is_ok()
 }
 
 /// What the gates look at.

@@ -269,6 +269,7 @@ async fn wanted<W: World>(
     let source = Source { head: built.head.clone(), tip, title, ..source };
     versions::still_head(site.request, &source)?;
     let (environment, tag, deployed) = (site.environment, tag.clone(), deployed_before(&deployed, built));
+    let digest_ran = digest.is_some() && digest == deployed;
     let plan = TargetPlan {
         target: site.target.clone(),
         source,
@@ -291,7 +292,8 @@ async fn wanted<W: World>(
         pinned: !environment.digest_at.is_empty(),
         alone: false,
         rollback: matches!(site.request.words.what, What::Rollback(_)),
-        was_live,
+        // Another image under its tag never ran.
+        was_live: was_live && digest_ran,
         promoted_from: site.from.as_ref().map(|from| from.environment.clone()),
         previous: None,
         taken: None,

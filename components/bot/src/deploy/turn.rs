@@ -45,6 +45,13 @@ struct Other {
     facts: Facts,
 }
 
+impl Other {
+    /// No rollback ends another one.
+    fn is_rollback(&self) -> bool {
+        self.facts.request.as_ref().is_some_and(is_rollback)
+    }
+}
+
 /// Takes the turn at the target's applications, and commits.
 pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, site: &Site<'_, W>) -> Result<(), Stop> {
     let world = run.cx.world;
@@ -56,6 +63,7 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
         progress: job.progress.clone(),
         since: Cell::new(world.elapsed()),
         told: Cell::new(None),
+        urgent: Cell::new(None),
     };
     let leases = store::application_leases(&site.applications);
     loop {
@@ -78,6 +86,7 @@ struct Waiting<'t, W> {
     since: Cell<Duration>,
     /// For whom, as people were told.
     told: Cell<Option<DeploymentId>>,
+    urgent: Cell<Option<bool>>,
 }
 
 impl<W: World> Waiting<'_, W> {
@@ -85,7 +94,8 @@ impl<W: World> Waiting<'_, W> {
     async fn for_lease(&self) -> Result<(), Stop> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
         let waited = world.elapsed().saturating_sub(self.since.get());
-        if is_rollback(self.request)
+        let urgent = is_rollback(self.request) && self.is_urgent().await;
+        if urgent
             && let Some(other) = other_turn(self.run, self.site).await?
             && other.target == self.site.target
         {
@@ -99,13 +109,23 @@ impl<W: World> Waiting<'_, W> {
             // No other deployment has the turn. Perhaps our own carrier died with the lease, which runs out
             // by itself.
             // What a rollback has cancelled lets go at its next step.
-            let hopeless = other.is_some() && !is_rollback(self.request);
+            let hopeless = other.as_ref().is_some_and(|other| !urgent || other.is_rollback());
             if hopeless || waited >= limits.target_wait.saturating_add(CARRY.life) {
                 return Err(busy(self.run, &self.site.target, other.map(|other| other.id)).await.into());
             }
         }
         world.sleep(limits.target_retry).await;
         may_go_on(self.run, self.request).await
+    }
+
+    /// Whether this rollback may end a deploy of its target, see [`gates::is_urgent`]. Found out once.
+    async fn is_urgent(&self) -> bool {
+        if let Some(known) = self.urgent.get() {
+            return known;
+        }
+        let urgent = gates::is_urgent(self.site).await;
+        self.urgent.set(Some(urgent));
+        urgent
     }
 
     /// Until no deployment of another target has the turn.
@@ -159,7 +179,7 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
             // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
             Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
             // Its carrier has lost the leases, so what was not begun is never begun. What was begun may still land.
-            Some(other) if is_rollback(job.request) => {
+            Some(other) if is_rollback(job.request) && !other.is_rollback() && gates::is_urgent(site).await => {
                 cancel_for_rollback(run, job.request, &other).await?;
                 if other.facts.commit.is_some() {
                     return Ok(Some(other));
@@ -189,7 +209,8 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
 /// A rollback takes the turn of a deploy of the same target that has not committed: that deploy ends as cancelled. A mutation
 /// that is out is found out about first, by its own carrier.
 async fn cancel_for_rollback<W: World>(run: &Run<'_, W>, request: &RequestFact, other: &Other) -> Result<(), Stop> {
-    if other.facts.committed.is_none() && other.facts.cancel.is_none() && other.facts.end.is_none() {
+    let facts = &other.facts;
+    if !other.is_rollback() && facts.committed.is_none() && facts.cancel.is_none() && facts.end.is_none() {
         let cancel = CancelFact { by: Some(request.user.clone()), at: run.cx.world.now() };
         store::save_fact(run.cx.world, &other.id, &cancel).await?;
         let line = Line::new("cancelled_by_rollback").of(&other.id);

@@ -290,6 +290,10 @@ pub(super) async fn earlier<W: World>(
             if let Some(plan) = &mut plan {
                 let ours = plan.image == site.app.image || site.environment.mirrors.contains(&plan.image);
                 plan.was_live = ours && was_live(past, &known.1, &bad, cx.world.now());
+                if ours {
+                    // It may have had another of our names then.
+                    plan.image = site.app.image.clone();
+                }
             }
             plan
         }
@@ -366,8 +370,9 @@ const OLDEST_LIVE: Duration = Duration::from_secs(90 * 24 * 3600);
 fn was_live(past: &Versions, version: &PastVersion, bad: &RolledBack, now: Timestamp) -> bool {
     let (tag, digest) = (&version.tag, version.digest.as_ref());
     let live = past.iter().map(|(_, other)| other).filter(|other| other.state == State::Live).take(MOST_LIVE);
-    let ran =
-        |other: &PastVersion| other.is(tag, digest) && other.took_over.is_none() && now.since(other.at) <= OLDEST_LIVE;
+    // A tag without a digest says nothing of one with a digest.
+    let is_same = |other: &PastVersion| other.digest.is_some() == digest.is_some() && other.is(tag, digest);
+    let ran = |other: &PastVersion| is_same(other) && other.took_over.is_none() && now.since(other.at) <= OLDEST_LIVE;
     version.took_over.is_none() && !bad.versions.iter().any(|bad| bad.is(tag, digest)) && live.clone().any(ran)
 }
 

@@ -175,7 +175,10 @@ impl Case<'_> {
         // The final words are tried until Slack says that the uses are spent: not every use that is counted
         // has reached Slack.
         let whisper = Some(Way::Whisper).filter(|_| !tried.url_gone && (last || used < MOST_WHISPERS));
-        if self.is_private() && (whisper.is_some() || !last) {
+        if self.is_private() && !last {
+            return whisper.filter(|_| used == 0);
+        }
+        if self.is_private() && whisper.is_some() {
             return whisper;
         }
         let no_answer = [ours, theirs].iter().any(|voice| voice.lost == Some(Lost::NoAnswer));

@@ -194,6 +194,14 @@ impl Origin {
         }
     }
 
+    /// The deployment below which a rollback was asked for.
+    pub fn rolls_back(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::RollBack { of, .. } => Some(of),
+            other => other.was().and_then(Self::rolls_back),
+        }
+    }
+
     /// The message in which it goes on.
     pub fn place(&self) -> Option<&Place> {
         let Self::Approved { place, .. } = self else { return None };
