@@ -145,6 +145,7 @@ fn an_unknown_command_is_answered_at_once_and_to_the_asker_alone() {
         • `/deploy history <app>[@environment] [--since <day>] or <commit>`: what was deployed before, by whom, and how it ended; or which deploy made a commit
         • `/deploy why <app>[@environment]`: what holds an app up now, and who can help
         • `/deploy rollback <app>[@environment] [<tag or line of the history>] [override <reason>]`: go back to the last healthy version, or to the one you name; this also locks the app
+        • `/deploy promote <app> [[from] to] [override <reason>]`: deploy what is live in one environment to another one: the same image
         • `/deploy cancel <app>[@environment]`: stop a deploy that is not committed yet
         • `/deploy lock <app>[@environment] <reason> [for <time>]`: stop all deploys of an app (or of everything: `all`), until somebody unlocks it or the time is up
         • `/deploy unlock <app>[@environment]`: allow deploys of an app again (or of everything: `all`)
