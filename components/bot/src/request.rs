@@ -267,8 +267,10 @@ fn retry(of: &DeploymentId, facts: Facts, by: &SlackUser) -> Option<(DeployWords
     if let Some(commit) = facts.commit {
         let plan = commit.target();
         name_version(&mut words, &plan.tag);
-        // So does a promote.
-        if plan.promoted_from.is_some() {
+        // So does a promote, from and to where the message says.
+        if let Some(from) = &plan.promoted_from {
+            words.environment = Some(plan.target.environment.to_string());
+            words.what = What::Promote { from: Some(from.to_string()) };
             head.clone_from(&plan.source.head);
             if was.digest().is_none() {
                 *was = Origin::Shown { of: of.clone(), head: head.clone(), digest: plan.digest.clone() };
@@ -444,7 +446,12 @@ mod tests {
         let plan = TargetPlan { promoted_from: from, digest: Some(digest.clone()), ..target_plan() };
         let facts = Facts { commit: Some(commit_to(plan)), ..asked(words.clone(), Origin::Typed) };
         let (again, origin) = asked_for(&Button::Retry(id('1')), facts).unwrap();
-        assert_eq!((again, origin.head(), origin.digest()), (words, Some(&sha('a')), Some(&digest)));
+        let named = DeployWords {
+            environment: Some(target_plan().target.environment.to_string()),
+            what: What::Promote { from: Some("staging".to_owned()) },
+            ..words
+        };
+        assert_eq!((again, origin.head(), origin.digest()), (named, Some(&sha('a')), Some(&digest)));
     }
 
     #[test]
