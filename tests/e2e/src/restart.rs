@@ -27,7 +27,7 @@ pub struct Before {
 /// How many messages there may be at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Messages {
-    /// One message says everything, but for first words that nobody updates.
+    /// One message says everything.
     One,
     /// A crash between posting and saving may leave a first message that nobody updates. That message says
     /// nothing false.
@@ -88,6 +88,24 @@ impl Room {
         }
     }
 
+    /// The message is posted beside the commit. Once the deployment is that far, waits until the bot knows where its message
+    /// is.
+    pub async fn posted(&self) -> Result<()> {
+        let begun = Instant::now();
+        for id in self.in_flight().await? {
+            while self.fact(&id, "commit").await?.is_some() {
+                let message = self.fact(&id, "message").await?.unwrap_or_default();
+                let watch = self.fact(&id, "watch").await?.unwrap_or_default();
+                if message["place"].is_object() || watch["voice"]["place"].is_object() {
+                    break;
+                }
+                ensure!(begun.elapsed() < PATIENCE, "no message of {id}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits until nothing is in flight.
     pub async fn all_told(&self) -> Result<()> {
         let begun = Instant::now();
@@ -140,11 +158,7 @@ impl Room {
         let live: Vec<_> = mine.iter().filter(|text| says_live(text)).collect();
         ensure!(live.len() == 1 && live[0].contains(&tag), "one message says that {tag} is live: {mine:#?}");
         match messages {
-            // The message is posted beside the commit, so who dies just then may leave it with its first words.
-            Messages::One => {
-                let first_words = mine.iter().filter(|text| text.contains("*  starting.")).count();
-                ensure!(first_words <= 1 && mine.len() - first_words == 1, "one message: {mine:#?}");
-            }
+            Messages::One => ensure!(mine.len() == 1, "one message: {mine:#?}"),
             Messages::OneMoreAtMost => ensure!(mine.len() <= 2, "one message, or one more: {mine:#?}"),
         }
         for text in mine {

@@ -106,13 +106,15 @@ fn a_push_is_announced_once_and_not_synced_until_somebody_presses() {
         // Two people press, and somebody from elsewhere: one commit, on top of hers, changes nothing, and
         // exactly that commit is synced.
         let before = room.commits();
+        // Slack is asked about Bob before he presses, and not while Alice overtakes him.
+        asks(room, BOB, "status checkout", "*checkout* runs").await?;
         room.press(MALLORY, &message, DEPLOY).await;
         room.press(BOB, &message, DEPLOY).await;
         room.press(ALICE, &message, DEPLOY).await;
         let live = room.says("put into Git by carol in").await?;
         room.all_told().await?;
         let live = room.messages().into_iter().find(|text| text.contains("put into Git by carol in")).unwrap_or(live);
-        ensure!(live.contains(&format!("is live: `{tag}`")) && !live.contains("asked by @mallory"), "{live}");
+        ensure!(live.contains(&format!("is live: `{tag}`")) && live.contains("asked by @bob"), "{live}");
         ensure!(live.contains("Also goes live: 2 commits by carol"), "{live}");
         let commits = room.github.lock().commits(GITOPS, "main");
         let ours = commits.first().context("a commit")?.clone();

@@ -472,10 +472,11 @@ fn a_rollback_brings_the_last_healthy_version_back_and_locks_the_target() {
         // Pressed by two people: one rollback.
         let live = says(room, &format!("is live: `{bad}`")).await?;
         let before = room.commits();
+        asks(room, BOB, "status checkout", "*checkout* runs").await?;
         room.press(BOB, &live, "roll_back").await;
         room.press(ALICE, &live, "roll_back").await;
         let back = room.says(&format!("is live: `{good}`. checkout is locked")).await?;
-        ensure!(back.contains("rollback to") && back.contains("asked by @"), "{back}");
+        ensure!(back.contains("rollback to") && back.contains("asked by @bob"), "{back}");
         ensure!(room.commits() == before + 1 && room.argocd.lock().live_tag("checkout") == Some(&good));
         let message = room.github.lock().commits(GITOPS, "main").first().map(|commit| commit.message.clone());
         ensure!(message.as_ref().is_some_and(|text| text.starts_with("Roll back checkout to")), "{message:?}");

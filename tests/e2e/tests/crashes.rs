@@ -42,15 +42,8 @@ async fn dies(room: &mut Room, held: Held) -> Result<()> {
     let answer = room.alice("checkout 42").await;
     ensure!(answer.is_accepted(), "{answer:?}");
     held.reached().await?;
-    posted(room).await?;
+    room.posted().await?;
     starts_again(room, held).await
-}
-
-/// The first message is posted beside the work. Here it is posted before the bot dies, and the bot knows
-/// where it is.
-async fn posted(room: &Room) -> Result<()> {
-    room.saved(&only_id(room).await?, "message", |message| message["place"].is_object()).await?;
-    Ok(())
 }
 
 async fn starts_again(room: &mut Room, held: Held) -> Result<()> {
@@ -109,19 +102,19 @@ fn killed_around_the_sync_healthz_makes_it_go_live_with_one_sync() {
     ]);
 }
 
-/// Nothing else goes on meanwhile: GitHub is asked nothing before the bot is dead.
+/// Nothing else goes on meanwhile: GitHub takes no commit before the bot is dead.
 #[test]
 fn killed_during_its_first_post_it_goes_live_in_an_updated_message() {
     room_with(each_time(), async |room| -> Result<()> {
         room.script("checkout", quick());
         for (moment, messages) in [(Ahead, Messages::One), (After, Messages::OneMoreAtMost)] {
             let before = room.before_a_deploy("checkout", "feature/totals");
-            let query = room.github.hold(Ahead, "github.query", 1);
+            let commit = room.github.hold(Ahead, "github.commit", 1);
             let held = room.slack.hold(moment, "slack.post", 1);
             let answer = room.alice("checkout 42").await;
             ensure!(answer.is_accepted(), "{answer:?}");
             starts_again(room, held).await?;
-            drop(query);
+            drop(commit);
             room.goes_on(&before, messages).await.with_context(|| format!("killed {moment:?} the post"))?;
         }
         Ok(())
@@ -271,7 +264,7 @@ fn killed_right_after_the_answer_it_goes_on_when_its_leases_run_out() {
         let held = room.github.hold(Ahead, "github.query", 1);
         room.alice("checkout 42").await;
         held.reached().await?;
-        posted(room).await?;
+        room.posted().await?;
         room.kill_bot().await;
         drop(held);
         let leases: Vec<String> = room.redis(&["KEYS", "deploy-bot/lease/carry/*"]).await?;
@@ -347,7 +340,7 @@ fn killed_before_the_commit_the_same_click_again_makes_it_go_live_once() {
             let click = room.slack.lock().command(now(), sandbox::world::ALICE, DEPLOYS, "checkout 42");
             room.send(&click).await;
             held.reached().await?;
-            posted(room).await?;
+            room.posted().await?;
             starts_again(room, held).await?;
             let again = room.slack.lock().repeat(now(), &click);
             ensure!(room.send(&again).await.is_accepted());

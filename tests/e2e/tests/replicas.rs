@@ -123,6 +123,7 @@ fn a_replica_killed_during_the_commit_is_replaced_by_another() {
         let held = room.github.hold(Moment::After, "github.commit", 1);
         let carries = room.alice("checkout 42").await.replica;
         held.reached().await?;
+        room.posted().await?;
         room.kill_replica(carries).await;
         drop(held);
         room.goes_on(&before, Messages::One).await?;
