@@ -27,9 +27,9 @@ pub use people::People;
 use crate::application::SyncBy;
 use crate::command::{DeployWords, TargetWords, What};
 use crate::deployment::folder;
-use crate::image::{ImageName, TagRule, VerifyRunning};
+use crate::image::{ImageName, Tag, TagRule, VerifyRunning};
 use crate::names::{
-    AppName, ArgoApplication, Contact, EnvironmentName, FilePath, RepoName, SlackChannel, SlackUser, Target,
+    AppName, ArgoApplication, Contact, EnvironmentName, FilePath, GitTag, RepoName, SlackChannel, SlackUser, Target,
 };
 use crate::nonempty::NonEmpty;
 use crate::refusal::Refusal;
@@ -81,10 +81,23 @@ pub struct App {
     pub image: ImageName,
     /// How CI names a build.
     pub tag_rule: TagRule,
+    /// The Git tags that may be deployed. Empty: none.
+    pub tags: Vec<BranchGlob>,
+    /// How CI names the build of a Git tag.
+    pub tag_of_tags: TagRule,
+    /// The tags of the image that move and may be deployed by digest, such as `latest`.
+    pub channels: Vec<Tag>,
     /// The files and folders of `repo` that it is built from, where CI builds only what has changed. Empty: all of them.
     pub paths: Vec<FilePath>,
     /// Where it runs; never empty.
     pub environments: BTreeMap<EnvironmentName, Environment>,
+}
+
+impl App {
+    /// Whether that Git tag may be deployed.
+    pub fn takes_tag(&self, tag: &GitTag) -> bool {
+        self.tags.iter().any(|glob| glob.matches_tag(tag))
+    }
 }
 
 /// One app in one place.

@@ -13,7 +13,8 @@ pub use crate::verb::Verb;
 pub use reason::LONGEST_REASON;
 pub use since::Since;
 
-use crate::names::{BranchName, PullRequestNumber, RepoName, SlackUser, Target};
+use crate::image::Tag;
+use crate::names::{BranchName, CommitDigits, GitTag, PullRequestNumber, RepoName, SlackUser, Target};
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -102,8 +103,28 @@ pub struct DeployWords {
 pub enum What {
     /// A pull request of the app's own repository.
     PullRequest(PullRequestNumber),
+    /// A word that may be a branch, a Git tag, a commit, a channel of the registry or a version of before.
+    Named(BranchName),
     /// A branch of the app's own repository.
     Branch(BranchName),
+    /// A Git tag of the app's own repository.
+    Tag {
+        tag: GitTag,
+        /// The branch that its commit has to be in, where one was typed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<BranchName>,
+    },
+    /// A commit of the app's own repository.
+    Commit {
+        digits: CommitDigits,
+        /// The branch that it has to be in, where one was typed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<BranchName>,
+    },
+    /// A tag of the image that moves, such as `latest`: what it is now.
+    Channel(Tag),
+    /// A version that was deployed before, by the tag of its image: with all gates.
+    Version(Tag),
     /// A pull request by its link. Whether that is the app's repository is for the caller to check.
     PullRequestOf { repo: RepoName, number: PullRequestNumber },
     /// A version that was live before.
@@ -196,7 +217,12 @@ impl fmt::Display for Command {
                         }
                     }
                     What::PullRequest(number) => write!(f, " {number}")?,
+                    What::Named(word) => write!(f, " {word}")?,
                     What::Branch(branch) => write!(f, " branch:refs/heads/{branch}")?,
+                    What::Tag { tag, of } => write!(f, " tag:refs/tags/{tag}{}", of_branch(of.as_ref()))?,
+                    What::Commit { digits, of } => write!(f, " commit:{digits}{}", of_branch(of.as_ref()))?,
+                    What::Channel(tag) => write!(f, " channel:{tag}")?,
+                    What::Version(tag) => write!(f, " version:{tag}")?,
                     What::PullRequestOf { repo, number } => write!(f, " https://github.com/{repo}/pull/{}", number.0)?,
                     What::Rollback(Version::LastHealthy) => {}
                     What::Written => f.write_str(" as it is in Git")?,
@@ -218,6 +244,10 @@ impl fmt::Display for Command {
             Self::Help(Some(verb)) => write!(f, " {}", verb.name()),
         }
     }
+}
+
+fn of_branch(of: Option<&BranchName>) -> String {
+    of.map(|branch| format!(" of {branch}")).unwrap_or_default()
 }
 
 impl DeployWords {
@@ -263,7 +293,10 @@ impl fmt::Display for DeployWords {
         let target = self.target();
         match &self.what {
             What::PullRequest(number) => write!(f, "{target} {number}"),
-            What::Branch(branch) => write!(f, "{target} {branch}"),
+            What::Branch(word) | What::Named(word) => write!(f, "{target} {word}"),
+            What::Tag { tag, of } => write!(f, "{target} {tag}{}", of_branch(of.as_ref())),
+            What::Commit { digits, of } => write!(f, "{target} {}{}", digits.short(), of_branch(of.as_ref())),
+            What::Channel(tag) | What::Version(tag) => write!(f, "{target} {tag}"),
             What::PullRequestOf { repo, number } => write!(f, "{target} {repo}{number}"),
             What::Rollback(Version::LastHealthy) => write!(f, "rollback {target}"),
             What::Rollback(Version::Back(line)) => write!(f, "rollback {target} {line}"),

@@ -3,7 +3,7 @@
 //! An image has several spellings (`nginx` is `docker.io/library/nginx`). We print the one that the catalog
 //! has, because people compare it with their own files, and compare by registry and repository.
 
-use crate::names::{BranchName, CommitSha, InvalidName, is_authority, is_hex, name, stored_as_text};
+use crate::names::{BranchName, CommitSha, GitTag, InvalidName, is_authority, is_hex, name, stored_as_text};
 use crate::nonempty::NonEmpty;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -155,6 +155,10 @@ pub struct TagRule {
 enum Part {
     Literal(String),
     Branch,
+    /// The name of a Git tag.
+    GitTag,
+    /// The same without a `v` in front.
+    Version,
     /// The first digits of the commit's id.
     Sha,
 }
@@ -162,6 +166,17 @@ enum Part {
 impl TagRule {
     /// Reads a template. The error is a sentence about it, without the template.
     pub fn parse(template: &str) -> Result<Self, String> {
+        Self::read(template, &[("branch", Part::Branch)], "the placeholders are `{branch}`, `{sha}` and `{sha:7}`")
+    }
+
+    /// The same for the image of a Git tag, with `{tag}`, or `{version}` for the tag without a `v` in front.
+    pub fn parse_for_tags(template: &str) -> Result<Self, String> {
+        let named = [("tag", Part::GitTag), ("version", Part::Version)];
+        Self::read(template, &named, "the placeholders are `{tag}`, `{version}`, `{sha}` and `{sha:7}`")
+    }
+
+    /// `named`: the placeholders besides the commit.
+    fn read(template: &str, named: &[(&str, Part)], placeholders: &str) -> Result<Self, String> {
         // What the rule makes is stored and shown even if that is no tag, and each `{branch}` in it is a
         // whole name.
         if template.len() > LONGEST_RULE {
@@ -179,8 +194,12 @@ impl TagRule {
             }
             let Some(after) = after else { break };
             let (placeholder, after) = after.split_once('}').ok_or("a `{` has no `}`")?;
+            if let Some((_, part)) = named.iter().find(|(name, _)| *name == placeholder) {
+                parts.push(part.clone());
+                rest = after;
+                continue;
+            }
             parts.push(match placeholder.split_once(':') {
-                None if placeholder == "branch" => Part::Branch,
                 _ if placeholder.starts_with("sha") && !digits.is_empty() => {
                     return Err("it may contain `{sha}` only once".to_owned());
                 }
@@ -192,11 +211,12 @@ impl TagRule {
                     digits = read_digits(list)?;
                     Part::Sha
                 }
-                _ => return Err("the placeholders are `{branch}`, `{sha}` and `{sha:7}`".to_owned()),
+                _ => return Err(placeholders.to_owned()),
             });
             rest = after;
         }
-        if digits.is_empty() {
+        // A Git tag belongs to one commit by itself.
+        if digits.is_empty() && !parts.iter().any(|part| matches!(part, Part::GitTag | Part::Version)) {
             return Err("it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit".to_owned());
         }
         Ok(Self { parts, digits })
@@ -205,16 +225,28 @@ impl TagRule {
     /// The tags that a commit on a branch may have, the most digits first; if none is a valid tag, the shortest text
     /// that was made.
     pub fn make(&self, branch: &BranchName, head: &CommitSha) -> Result<NonEmpty<Tag>, String> {
+        self.make_of(branch.as_str(), head)
+    }
+
+    /// The same of a Git tag.
+    pub fn make_of_tag(&self, tag: &GitTag, head: &CommitSha) -> Result<NonEmpty<Tag>, String> {
+        self.make_of(tag.as_str(), head)
+    }
+
+    fn make_of(&self, name: &str, head: &CommitSha) -> Result<NonEmpty<Tag>, String> {
         let made = |digits: usize| -> String {
             let text = self.parts.iter().map(|part| match part {
                 Part::Literal(text) => text.clone(),
-                Part::Branch => as_tag_text(branch.as_str()),
+                Part::Branch | Part::GitTag => as_tag_text(name),
+                Part::Version => as_tag_text(name.strip_prefix('v').unwrap_or(name)),
                 Part::Sha => head.as_str().chars().take(digits).collect(),
             });
             text.collect()
         };
-        let tags = self.digits.iter().rev().filter_map(|digits| Tag::parse(&made(*digits)).ok());
-        NonEmpty::try_from(tags.collect::<Vec<_>>()).map_err(|_| made(self.digits.first().copied().unwrap_or_default()))
+        // Without a commit in it there is one text.
+        let lengths = if self.digits.is_empty() { &[usize::MIN] } else { self.digits.as_slice() };
+        let tags = lengths.iter().rev().filter_map(|digits| Tag::parse(&made(*digits)).ok());
+        NonEmpty::try_from(tags.collect::<Vec<_>>()).map_err(|_| made(lengths.first().copied().unwrap_or_default()))
     }
 
     /// How many digits of a commit a tag has at most, if these are so few that somebody can make another commit with
@@ -243,12 +275,21 @@ impl fmt::Display for TagRule {
         self.parts.iter().try_for_each(|part| match part {
             Part::Literal(text) => f.write_str(text),
             Part::Branch => f.write_str("{branch}"),
+            Part::GitTag => f.write_str("{tag}"),
+            Part::Version => f.write_str("{version}"),
             Part::Sha if self.digits == USUAL_DIGITS => f.write_str("{sha}"),
             Part::Sha => {
                 let digits: Vec<String> = self.digits.iter().map(usize::to_string).collect();
                 write!(f, "{{sha:{}}}", digits.join(","))
             }
         })
+    }
+}
+
+impl TagRule {
+    /// `{tag}`: how CI names the image of a Git tag, unless the catalog says more.
+    pub fn of_tags() -> Self {
+        Self { parts: vec![Part::GitTag], digits: Vec::new() }
     }
 }
 
@@ -394,6 +435,26 @@ mod tests {
         assert_eq!(made("sha-{sha:12}", "main").as_deref(), Ok("sha-0123456789ab"));
         assert_eq!(made("{sha:40}", "main").as_deref(), Ok("0123456789abcdef0123456789abcdef01234567"));
         assert_eq!(made("pre_{branch}.{branch}_{sha:8}x", "a/b").as_deref(), Ok("pre_a-b.a-b_01234567x"));
+    }
+
+    #[test]
+    fn a_git_tag_has_a_rule_of_its_own() {
+        let head = CommitSha::parse("0123456789abcdef0123456789abcdef01234567").unwrap();
+        let check = |rule: &str, tag: &str, expected: &str| {
+            let rule = TagRule::parse_for_tags(rule).unwrap();
+            let tags = rule.make_of_tag(&GitTag::parse(tag).unwrap(), &head).unwrap_or_else(|made| panic!("{made}"));
+            assert_eq!(tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(" "), expected, "{rule}");
+        };
+        check("{tag}", "v1.2.3", "v1.2.3");
+        check("{version}", "v1.2.3", "1.2.3");
+        check("{version}", "1.2.3", "1.2.3");
+        check("r-{tag}-{sha:12}", "checkout/v1", "r-checkout-v1-0123456789ab");
+        assert_eq!(TagRule::of_tags(), TagRule::parse_for_tags("{tag}").unwrap());
+        assert_eq!(TagRule::parse_for_tags("{version}-{sha:12}").unwrap().to_string(), "{version}-{sha:12}");
+        let wrong = |rule: &str| TagRule::parse_for_tags(rule).unwrap_err();
+        assert_eq!(wrong("{branch}"), "the placeholders are `{tag}`, `{version}`, `{sha}` and `{sha:7}`");
+        assert_eq!(wrong("v"), "it must contain `{sha}` or `{sha:7}`, so that a tag belongs to one commit");
+        assert_eq!(TagRule::parse("{tag}-{sha}").unwrap_err(), "the placeholders are `{branch}`, `{sha}` and `{sha:7}`");
     }
 
     #[test]

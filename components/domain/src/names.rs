@@ -79,6 +79,15 @@ name! {
     BranchName, "branch name", is_branch
 }
 name! {
+    /// A Git tag, without `refs/tags/`: Git has one rule for the names of both.
+    GitTag, "Git tag", is_branch
+}
+name! {
+    /// The first digits of a commit's id, as people type them: 7 to 40.
+    CommitDigits, "beginning of a commit id (7 to 40 of 0-9, a-f)",
+        |text| (7..=40).contains(&text.len()) && is_hex(text, text.len())
+}
+name! {
     /// The full id of a commit: 40 hexadecimal digits in lower case.
     CommitSha, "commit id", |text| is_hex(text, 40)
 }
@@ -251,6 +260,18 @@ impl RepoName {
     /// GitHub treats names as equal whatever their case.
     pub fn is(&self, other: &str) -> bool {
         self.0.eq_ignore_ascii_case(other)
+    }
+}
+
+impl CommitDigits {
+    /// Whether that commit's id begins with them.
+    pub fn begin(&self, sha: &CommitSha) -> bool {
+        sha.as_str().starts_with(self.as_str())
+    }
+
+    /// As people compare it.
+    pub fn short(&self) -> &str {
+        self.as_str().get(..7).unwrap_or_default()
     }
 }
 

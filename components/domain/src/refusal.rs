@@ -9,7 +9,7 @@ pub mod samples;
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, ImageName, ImageRef, Tag};
 use crate::names::{
-    AppName, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, LabelSelector,
+    AppName, BranchName, CommitSha, DeploymentId, EnvironmentName, FilePath, GitHubLogin, GitTag, LabelSelector,
     PullRequestNumber, RepoName, SlackGroup, SlackUser, Target,
 };
 use crate::selection::NotSelected;
@@ -113,6 +113,45 @@ pub struct Opening {
     pub at: Timestamp,
     /// What the clock in the window's time zone shows then: `Mon 09:00 Europe/Berlin`.
     pub shown: String,
+}
+
+/// What a word may stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Branch,
+    /// A Git tag.
+    Tag,
+    Commit,
+    /// A tag of the image that moves.
+    Channel,
+    /// A version that was deployed before.
+    Version,
+}
+
+impl Kind {
+    /// The word that is typed in front, too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Branch => "branch",
+            Self::Tag => "tag",
+            Self::Commit => "commit",
+            Self::Channel => "channel",
+            Self::Version => "version",
+        }
+    }
+}
+
+/// Why a channel cannot be deployed to a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoChannel {
+    /// A gate judges a commit.
+    Gates,
+    /// The target has no place for a digest.
+    NoDigestAt,
+    /// The image that it is now was rolled back.
+    RolledBack,
 }
 
 /// Why we say no.
@@ -227,6 +266,54 @@ pub enum Refusal {
         branch: BranchName,
         /// Repository.
         repo: RepoName,
+    },
+    /// Nothing of these kinds has that name.
+    NothingNamed {
+        /// What was typed.
+        word: String,
+        /// What was looked for; never empty.
+        kinds: Vec<Kind>,
+        /// Repository.
+        repo: RepoName,
+    },
+    /// The word means several things.
+    SeveralNamed {
+        /// What was typed.
+        word: String,
+        kinds: Vec<Kind>,
+    },
+    /// The commit is in no branch that counts, and is not the head of an open pull request of the repository.
+    NotInBranch {
+        head: CommitSha,
+        /// The branch that was looked at.
+        branch: BranchName,
+        /// Somebody typed that branch.
+        typed: bool,
+    },
+    /// The catalog does not list the Git tag.
+    TagNotListed {
+        app: AppName,
+        tag: GitTag,
+        /// Up to five patterns.
+        listed: Vec<String>,
+    },
+    /// The catalog does not list the channel.
+    ChannelNotListed {
+        app: AppName,
+        channel: Tag,
+        /// Those that there are.
+        listed: Vec<Tag>,
+    },
+    /// A channel cannot be deployed there.
+    ChannelNotHere {
+        target: Box<Target>,
+        channel: Tag,
+        why: NoChannel,
+    },
+    /// The Git tag moved while it was being deployed.
+    TagMoved {
+        tag: GitTag,
+        commits: Box<Moved<CommitSha>>,
     },
     /// No such repository, or our token may not see it.
     NoSuchRepository {
@@ -355,7 +442,7 @@ pub enum Refusal {
         /// What.
         target: Target,
         /// Which branch it was.
-        branch: BranchName,
+        branch: Option<BranchName>,
         /// The branches that the target takes.
         allowed: Vec<String>,
     },
@@ -400,7 +487,7 @@ pub enum Refusal {
     NeedsPullRequest {
         target: Box<Target>,
         /// Which branch it was.
-        branch: BranchName,
+        branch: Option<BranchName>,
     },
     /// Nobody can tell whether other people's changes would go live with it.
     UncountedChanges {

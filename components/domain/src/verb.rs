@@ -79,8 +79,8 @@ impl Verb {
     /// Its form after the command's own name, with what has to be filled in.
     pub fn usage(self) -> &'static str {
         match self {
-            Self::Deploy => "<app>[@environment] <pull request or branch> [override <reason>]",
-            Self::Preview => "preview <app>[@environment] <pull request or branch>",
+            Self::Deploy => "<app>[@environment] <pull request, branch, tag or commit> [override <reason>]",
+            Self::Preview => "preview <app>[@environment] <pull request, branch, tag or commit>",
             Self::Status => "status [<app>[@environment] or <environment> or @me]",
             Self::Why => "why <app>[@environment]",
             Self::History => "history <app>[@environment] [--since <day>] or <commit>",
@@ -97,7 +97,7 @@ impl Verb {
     /// What it does, as the end of a line.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Deploy => "deploy a pull request, or the newest commit of a branch",
+            Self::Deploy => "deploy a pull request, the newest commit of a branch, a tag, or a commit",
             Self::Preview => "show what a deploy would change, and change nothing",
             Self::Status => "what is live and what is under way: of one app or all, of an environment, or of yours",
             Self::Why => "what holds an app up now, and who can help",
@@ -121,7 +121,10 @@ impl Verb {
                 ("checkout 42", "pull request 42 of the app `checkout` (`#42` or its link work too)"),
                 ("checkout feature/x", "the newest commit of a branch"),
                 ("checkout@production main", "to an environment of the app"),
-                ("checkout branch:42", "a branch whose name is a number"),
+                ("checkout v1.2.3", "a Git tag, if the catalog has `tags` for the app"),
+                ("checkout 9f3c2ab", "a commit of the default branch, or the head of an open pull request"),
+                ("checkout 9f3c2ab of release/1", "a commit of another branch"),
+                ("checkout branch:42", "a branch whose name is a number; also `tag:`, `commit:`, `channel:`, `version:`"),
                 (
                     "checkout main override payments are failing",
                     "owners only, in an emergency: despite a freeze or other people's changes; everybody sees it",

@@ -20,6 +20,7 @@ mod healthz;
 mod included;
 mod insiders;
 mod kept;
+mod kinds;
 mod load;
 mod meanwhile;
 mod monorepo;

@@ -241,6 +241,9 @@ struct Repository {
     full_name: String,
     default_branch: String,
     branches: BTreeMap<String, String>,
+    /// By name: a commit, or one of `tag_objects`.
+    tags: BTreeMap<String, String>,
+    tag_objects: BTreeMap<String, TagObject>,
     objects: git::Objects,
     checks: BTreeMap<String, Checks>,
     runs: BTreeMap<String, Vec<Check>>,
@@ -272,8 +275,15 @@ impl Repository {
         format!("{web}/{}", self.full_name)
     }
 
-    /// The commit that a branch, `HEAD`, a full reference or a commit's name means.
+    /// The commit that a branch, a tag, `HEAD`, a full reference or a commit's name means, in the order of Git: the whole name of
+    /// a commit first, then tags, then branches, then the beginning of a commit's name.
     fn revision(&self, name: &str) -> Option<String> {
+        if self.objects.commits.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        if let Some(oid) = self.tags.get(name.strip_prefix("refs/tags/").unwrap_or(name)) {
+            return Some(self.tag_objects.get(oid).map_or(oid, |tag| &tag.target).clone());
+        }
         let branch = if matches!(name, "" | "HEAD") {
             &self.default_branch
         } else {
@@ -286,6 +296,14 @@ impl Repository {
         };
         self.branches.get(branch).or_else(abbreviated).cloned()
     }
+}
+
+/// An annotated tag.
+#[derive(Clone)]
+struct TagObject {
+    name: String,
+    /// The commit.
+    target: String,
 }
 
 struct Rate {
@@ -349,6 +367,8 @@ impl GitHub {
             full_name: full_name.to_owned(),
             default_branch: "main".to_owned(),
             branches: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            tag_objects: BTreeMap::new(),
             objects: git::Objects::default(),
             checks: BTreeMap::new(),
             runs: BTreeMap::new(),
@@ -493,6 +513,20 @@ impl GitHub {
                 pull_request.state = PullRequestState::Closed;
             }
         }
+    }
+
+    /// Somebody pushes a Git tag, or moves it: to a commit, by an object of its own if it is annotated. GitHub lets anybody who
+    /// may push do so, with whichever commit it knows.
+    pub fn tag(&mut self, repo: &str, name: &str, commit: &str, annotated: bool) {
+        let repository = self.known_mut(&repo.to_lowercase());
+        assert!(repository.objects.commits.contains_key(commit), "no commit {commit}");
+        let mut oid = commit.to_owned();
+        if annotated {
+            oid = blob_sha(format!("tag {name} {commit}").as_bytes());
+            let object = TagObject { name: name.to_owned(), target: commit.to_owned() };
+            repository.tag_objects.insert(oid.clone(), object);
+        }
+        repository.tags.insert(name.to_owned(), oid);
     }
 
     /// The bytes of a file at the head of a branch.

@@ -8,14 +8,14 @@ use super::{Job, Run, TRIES, catalog, gates, may_go_on, seen};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, CommitOutcome, NewCommit, Snapshot};
-use domain::deployment::{Attempt, CommitFact, Facts, Riders, Taken, TargetPlan, until};
+use domain::deployment::{Attempt, CommitFact, Facts, Reference, Riders, Taken, TargetPlan, until};
 use domain::fault::{Cause, Fault, Passing};
 use domain::limits;
 use domain::message::{self, Note};
 use domain::names::{CommitSha, FilePath};
 use domain::nonempty::NonEmpty;
 use domain::patience::{Next, Tried};
-use domain::refusal::Refusal;
+use domain::refusal::{Moved, Refusal};
 use domain::values;
 use std::time::Duration;
 use store::Lease;
@@ -101,6 +101,18 @@ fn begun<'f, W>(run: &Run<'_, W>, facts: &'f Facts) -> Option<&'f CommitFact> {
     facts.commit.as_ref().filter(|_| !run.unsettled.borrow().bases.is_empty())
 }
 
+/// A branch goes on between two looks, and its newest commit is what is wanted. A Git tag does not: what it was moved to is not
+/// what was asked for.
+fn same_tag(before: &TargetPlan, now: &TargetPlan) -> Result<(), Refusal> {
+    match (&before.source.head, &now.source.head, &now.source.reference) {
+        (Some(was), Some(is), Reference::Tag(tag)) if was != is => {
+            let commits = Box::new(Moved { was: was.clone(), is: is.clone() });
+            Err(Refusal::TagMoved { tag: tag.clone(), commits })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl<W: World> Turn<'_, W> {
     /// Sends mutations, under the branch's lease, until the outcome is known. `None`: the tag is committed.
     /// Otherwise it all begins again later: the lease ran out, GitHub wants a pause, or it was not reached.
@@ -161,6 +173,9 @@ impl<W: World> Turn<'_, W> {
             return Err(Stop::Leave("the catalog moved the target while a commit may still land"));
         }
         let Prepared { plan, edits, deployed } = prepare::prepare(site, begun, &looked).await?;
+        if let Some(before) = job.facts.commit.as_ref() {
+            same_tag(before.target(), plan.targets.first())?;
+        }
         let granted = match begun {
             Some(commit) => commit.granted.clone(),
             None => {

@@ -8,12 +8,12 @@ use crate::world::World;
 use clients::github::{Snapshot, SourceState};
 use domain::catalog::{Allow, Asked, Case, Catalog, Environment, Members, People, Unmet};
 use domain::command::What;
-use domain::deployment::{End, Granted, RequestFact, TargetPlan};
+use domain::deployment::{End, Granted, Reference, RequestFact, TargetPlan};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::image::Digest;
 use domain::lock::TargetLock;
 use domain::names::{BlobSha, EnvironmentName, RepoName, SlackChannel, SlackUser, Target};
-use domain::refusal::Refusal;
+use domain::refusal::{NoChannel, Refusal};
 use std::collections::BTreeMap;
 use store::{Lock, LockOfAll, RolledBackVersions, StoreError};
 
@@ -161,9 +161,18 @@ pub(crate) async fn gates<W: World>(
     if !request.origin.knows_rolled_back() {
         let bad = store::load_key(cx.world, RolledBackVersions(&site.target)).await?.unwrap_or_default();
         let bad = bad.versions.into_iter().find(|bad| bad.is(&plan.tag, plan.digest.as_ref()));
-        if let Some((bad, head)) = bad.zip(plan.source.head.clone()) {
+        if let Some(bad) = bad {
             let (target, tag) = (Box::new(site.target.clone()), plan.tag.clone());
-            return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
+            match (&plan.source.head, &plan.source.reference) {
+                (Some(head), _) => {
+                    let head = head.clone();
+                    return Err(Refusal::WasRolledBack { target, tag, head, by: bad.by, at: bad.at }.into());
+                }
+                (None, Reference::Channel(_)) if !plan.rollback => {
+                    return Err(Refusal::ChannelNotHere { target, channel: tag, why: NoChannel::RolledBack }.into());
+                }
+                (None, _) => {}
+            }
         }
     }
     match check_with_groups(cx, &members, || gates.check_approvals(&case)).await {
@@ -230,9 +239,15 @@ pub(crate) fn case<'a, W: World>(
 ) -> Case<'a> {
     let request = site.request;
     let stands_still = request.words.what.stands_still();
-    let checks = match &snapshot.source {
-        _ if stands_still || site.from.is_some() => &snapshot.checked,
-        SourceState::PullRequest { head, checks, builds, .. } | SourceState::Branch { head, checks, builds, .. } => {
+    // Those of a version that was deployed before were asked for by its commit.
+    let checks = match (&snapshot.checked, &snapshot.source) {
+        (Some(checked), _) => checked,
+        (
+            None,
+            SourceState::PullRequest { head, checks, builds, .. }
+            | SourceState::Branch { head, checks, builds, .. }
+            | SourceState::Commit { head, checks, builds, .. },
+        ) => {
             // Those of the commit whose image it is.
             let of = plan.source.head.as_ref();
             let older = builds.iter().find(|build| Some(&build.sha) == of && build.sha != *head);
@@ -242,12 +257,14 @@ pub(crate) fn case<'a, W: World>(
     };
     let reviews = match &snapshot.source {
         // The author of the newest commit is not the author of an older one, whose reviews would count.
-        SourceState::PullRequest { head, .. } | SourceState::Branch { head, .. }
-            if site.from.is_some() && plan.source.head.as_ref() != Some(head) =>
+        SourceState::PullRequest { head, .. } | SourceState::Branch { head, .. } | SourceState::Commit { head, .. }
+            if snapshot.checked.is_some() && plan.source.head.as_ref() != Some(head) =>
         {
             &NO_REVIEWS
         }
-        SourceState::PullRequest { reviews, .. } | SourceState::Branch { reviews, .. } => reviews,
+        SourceState::PullRequest { reviews, .. }
+        | SourceState::Branch { reviews, .. }
+        | SourceState::Commit { reviews, .. } => reviews,
         _ => &NO_REVIEWS,
     };
     Case {

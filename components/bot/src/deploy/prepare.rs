@@ -6,17 +6,19 @@ use super::{catalog, seen, versions};
 use crate::context::{Context, Stop};
 use crate::settings::GitOps;
 use crate::world::{Line, World, within};
-use clients::github::{self, CatalogPlaces, FileState, Question, Snapshot, Touch};
+use clients::github::{self, CatalogPlaces, FileState, Question, Snapshot, Sought, SourceState, Touch};
 use clients::registry::{self, ImageState, Login};
 use domain::catalog::{App, Environment, ForeignChanges, IncludePlace};
 use domain::command::What;
 use domain::deployment::{
-    CommitFact, CommittedFact, End, GitOpsBranch, PastVersion, Plan, Previous, Reach, Reference, RequestFact, Rider,
-    Riders, Source, TargetPlan, folder, is_below,
+    CommitFact, CommittedFact, End, GitOpsBranch, PastVersion, Plan, Previous, Reach, RequestFact, Rider, Riders, Source,
+    TargetPlan, folder, is_below,
 };
 use domain::image::{Digest, ImageName, Tag};
 use domain::limits;
-use domain::names::{ArgoApplication, BlobSha, CommitSha, DeploymentId, FilePath, Target};
+use domain::names::{
+    ArgoApplication, BlobSha, BranchName, CommitDigits, CommitSha, DeploymentId, FilePath, GitTag, Target,
+};
 use domain::nonempty::NonEmpty;
 use domain::refusal::Refusal;
 use domain::seen::Found;
@@ -46,36 +48,100 @@ pub(crate) struct Site<'a, W> {
 
 /// The one query, and beside it the login that the image's registry is going to ask for.
 pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
-    let (cx, request) = (site.cx, site.request);
-    let since = versions::since(cx, &site.target).await?;
-    let (mut checked, mut file, mut earlier) = (None, None, None);
-    let past = match &request.words.what {
-        What::Rollback(_) | What::Written => versions::past(cx, &site.target).await?,
-        What::PullRequest(_) | What::PullRequestOf { .. } | What::Branch(_) | What::Promote { .. } => Vec::new(),
-    };
-    let reference = match &request.words.what {
-        What::PullRequest(number) | What::PullRequestOf { number, .. } => Reference::PullRequest(*number),
-        What::Branch(branch) => Reference::Branch(branch.clone()),
+    let what = &site.request.words.what;
+    let looked = look(site, what).await?;
+    match what {
+        // A word that GitHub does not know: what was recorded of that version is asked for instead.
+        What::Named(word) if looked.means_version(site.app, word) => {
+            let Ok(tag) = Tag::parse(word.as_str()) else { return Ok(looked) };
+            look(site, &What::Version(tag)).await
+        }
+        _ => Ok(looked),
+    }
+}
+
+/// What the query looks for, and what is known besides.
+#[derive(Default)]
+struct Sight {
+    sought: Sought,
+    /// A version that was deployed before, or elsewhere, and is to be deployed again.
+    earlier: Option<TargetPlan>,
+    /// The version that a word may mean.
+    named: Option<TargetPlan>,
+    /// The values file in which the version was found.
+    file: Option<FileState>,
+    /// The commit of that version, whose checks count.
+    checked: Option<CommitSha>,
+}
+
+impl Sight {
+    /// A version as it was recorded. `sought`: what it was deployed from, where that is looked at once more.
+    fn of(version: TargetPlan, sought: Sought) -> Self {
+        let checked = version.source.head.clone();
+        Self { sought, checked, earlier: Some(version), ..Self::default() }
+    }
+}
+
+async fn sight<W: World>(site: &Site<'_, W>, what: &What, past: &Versions) -> Result<Sight, Stop> {
+    let app = site.app;
+    let sought = match what {
+        What::PullRequest(number) | What::PullRequestOf { number, .. } => {
+            Sought { pull_request: Some(*number), ..Sought::default() }
+        }
+        What::Branch(branch) => Sought { branch: Some(branch.clone()), ..Sought::default() },
+        What::Tag { tag, of } => {
+            versions::must_be_listed(app, tag)?;
+            Sought { tag: Some(tag.clone()), of: of.clone(), ..Sought::default() }
+        }
+        What::Commit { digits, of } => Sought { commit: Some(digits.clone()), of: of.clone(), ..Sought::default() },
+        What::Named(word) => Sought {
+            branch: Some(word.clone()),
+            tag: GitTag::parse(word.as_str()).ok().filter(|tag| app.takes_tag(tag)),
+            commit: CommitDigits::parse(word.as_str()).ok(),
+            ..Sought::default()
+        },
+        What::Channel(channel) => {
+            versions::must_be_channel(app, channel)?;
+            Sought::default()
+        }
         // Its branch may be gone; the commit is not.
         What::Rollback(version) => {
-            let source = earlier.insert(versions::earlier(site, &past, version).await?).source.clone();
-            checked = source.head;
-            Reference::Branch(source.branch)
+            return Ok(Sight::of(versions::earlier(site, past, version).await?, Sought::default()));
+        }
+        What::Version(tag) => {
+            let version = versions::by_tag(site, past, tag).await?;
+            let sought = (&version.source.reference).into();
+            return Ok(Sight::of(version, sought));
         }
         What::Promote { .. } => {
-            let source = earlier.insert(versions::promoted(site).await?).source.clone();
-            checked = source.head;
-            source.reference
+            let version = versions::promoted(site).await?;
+            let sought = (&version.source.reference).into();
+            return Ok(Sight::of(version, sought));
         }
         What::Written => {
-            let (state, source) = in_file(site, &past).await?;
-            file = Some(state);
-            checked = source.head;
-            Reference::Branch(source.branch)
+            let (state, source) = in_file(site, past).await?;
+            return Ok(Sight { file: Some(state), checked: source.head, ..Sight::default() });
         }
     };
+    let named = match what {
+        What::Named(word) => versions::named(site, past, word).await?,
+        _ => None,
+    };
+    Ok(Sight { sought, named, ..Sight::default() })
+}
+
+async fn look<W: World>(site: &Site<'_, W>, what: &What) -> Result<Looked, Stop> {
+    let cx = site.cx;
+    let since = versions::since(cx, &site.target).await?;
+    let past = match what {
+        What::Rollback(_) | What::Written | What::Named(_) | What::Version(_) => {
+            versions::past(cx, &site.target).await?
+        }
+        _ => Vec::new(),
+    };
+    let Sight { sought, earlier, named, file, checked } = sight(site, what, &past).await?;
     // What ran before is known already.
-    let is_new = !request.words.what.stands_still();
+    let is_new = !what.stands_still();
     let reach = reach(site).await?;
     let folders = site.folders(&reach);
     let question = Question {
@@ -89,14 +155,14 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
         paths: &reach.paths,
         folders: &folders,
         app_repo: &site.app.repo,
-        reference: &reference,
+        sought: &sought,
         built_from: if is_new && earlier.is_none() { &site.app.paths } else { &[] },
         named_checks: site.environment.gates.want_named_checks(),
         reviews: is_new && site.environment.gates.want_reviews(),
         checks_of: checked.as_ref(),
     };
     let snapshot = cx.read(async || github::snapshot(cx.world, &cx.settings.github, &question).await);
-    let knows_digest = matches!(request.words.what, What::Rollback(_)) && !site.environment.digest_at.is_empty();
+    let knows_digest = matches!(what, What::Rollback(_)) && !site.environment.digest_at.is_empty();
     let login = async { if knows_digest { None } else { log_in_ahead(cx, &site.app.image).await } };
     let (snapshot, login) = join(snapshot, login).await;
     let snapshot = snapshot.map_err(|error| catalog::read_error(cx, error))?;
@@ -104,7 +170,7 @@ pub(crate) async fn read<W: World>(site: &Site<'_, W>) -> Result<Looked, Stop> {
     if file.is_some_and(|file| file != snapshot.values) {
         Err(Stop::Moved)
     } else {
-        Ok(Looked { snapshot, past, earlier, reach, login })
+        Ok(Looked { snapshot, past, earlier, named, reach, login })
     }
 }
 
@@ -125,11 +191,22 @@ pub(crate) struct Looked {
     pub(crate) snapshot: Snapshot,
     /// What was deployed before, where that is to be deployed again.
     past: Vec<(DeploymentId, PastVersion)>,
-    /// What is to be deployed again, where a rollback was asked for.
+    /// What is to be deployed again, or was promoted, where that was asked for.
     earlier: Option<TargetPlan>,
+    /// The version that a word may mean, and that is not asked for so far.
+    pub(super) named: Option<TargetPlan>,
     /// Where other people's changes were looked for.
     pub(crate) reach: Reach,
     pub(crate) login: Option<Login>,
+}
+
+impl Looked {
+    /// Whether the word is nothing else than a version that was deployed before.
+    fn means_version(&self, app: &App, word: &BranchName) -> bool {
+        let is_channel = app.channels.iter().any(|channel| channel.as_str() == word.as_str());
+        let is_unknown = matches!(self.snapshot.source, SourceState::Nothing | SourceState::NoBranch);
+        self.named.is_some() && is_unknown && !is_channel
+    }
 }
 
 /// Where to look for other people's changes: the folders of the values files, what the catalog and Argo CD name. A target that
@@ -230,10 +307,10 @@ pub(crate) async fn prepare<W: World>(
     begun: Option<&CommitFact>,
     looked: &Looked,
 ) -> Result<Prepared, Stop> {
-    let Looked { snapshot, past, earlier, reach, login } = looked;
+    let Looked { snapshot, earlier, reach, login, .. } = looked;
     let (fixed, deployed) = match begun {
         Some(commit) => (commit.target().clone(), None),
-        None => wanted(site, (snapshot, past, earlier.as_ref()), login.clone()).await?,
+        None => wanted(site, looked, (earlier.as_ref(), login.clone())).await?,
     };
     let edits = edits(site, snapshot, &fixed).await?;
     let before = edits.first().and_then(|file| file.edit.before.tags.first()).cloned();
@@ -252,11 +329,11 @@ pub(crate) async fn prepare<W: World>(
 /// up yet.
 async fn wanted<W: World>(
     site: &Site<'_, W>,
-    (snapshot, past, earlier): (&Snapshot, &Versions, Option<&TargetPlan>),
-    login: Option<Login>,
+    looked: &Looked,
+    (earlier, login): (Option<&TargetPlan>, Option<Login>),
 ) -> Result<(TargetPlan, Option<Digest>), Stop> {
     let Wanted { source, image, builds, deployed, was_live } =
-        versions::wanted(site, snapshot, (past, earlier)).await?;
+        versions::wanted(site, looked, (&looked.past, earlier)).await?;
     let found = build_of(site, (&image, &builds, &deployed), earlier, login).await?;
     let Some((built, tag, digest)) = found else {
         let newest = builds.first();
@@ -494,7 +571,6 @@ fn riders(snapshot: &Snapshot, ours: &BTreeSet<CommitSha>) -> Riders {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use clients::github::SourceState;
     use domain::deployment::samples::{id, sha};
     use domain::names::GitHubLogin;
 
@@ -512,7 +588,14 @@ pub(super) mod tests {
             complete: true,
             changed: Vec::new(),
             source,
-            checked: domain::github::CommitChecks::default(),
+            checked: None,
+        }
+    }
+
+    impl Looked {
+        pub(in crate::deploy) fn of(snapshot: Snapshot) -> Self {
+            let (past, reach) = (Vec::new(), Reach::default());
+            Self { snapshot, past, earlier: None, named: None, reach, login: None }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which version is to run: the source and its image, or why there is none. A version that was deployed to
 //! the target before is one that `history` numbers, and that a rollback goes back to.
 
-use super::prepare::{self, Site};
+use super::prepare::{self, Looked, Site};
 use crate::context::{Context, Stop};
 use crate::world::{Line, World};
 use clients::github::{self, Comparison, PrState, Snapshot, SourceState};
@@ -12,9 +12,9 @@ use domain::deployment::{
 };
 use domain::image::{Digest, ImageName, Tag};
 use domain::lock::RolledBack;
-use domain::names::{ArgoApplication, CommitSha, DeploymentId, FilePath, Target};
+use domain::names::{ArgoApplication, BranchName, CommitDigits, CommitSha, DeploymentId, FilePath, GitTag, Target};
 use domain::nonempty::NonEmpty;
-use domain::refusal::{Moved, MovedTag, Refusal};
+use domain::refusal::{Kind, Moved, MovedTag, NoChannel, Refusal};
 use domain::time::Timestamp;
 use domain::values::{self, At, OurImage, Written};
 use std::collections::BTreeSet;
@@ -56,18 +56,25 @@ impl From<TargetPlan> for Wanted {
     }
 }
 
-/// What is to run: the source and its image. `earlier`: the version to go back to, where one was asked for.
+/// What is to run: the source and its image. `earlier`: the version to go back to, or to deploy again, where one was asked
+/// for.
 pub(super) async fn wanted<W: World>(
     site: &Site<'_, W>,
-    snapshot: &Snapshot,
+    looked: &Looked,
     (past, earlier): (&Versions, Option<&TargetPlan>),
 ) -> Result<Wanted, Stop> {
-    let (cx, request) = (site.cx, site.request);
+    let (cx, request, snapshot) = (site.cx, site.request, &looked.snapshot);
     if let Some((earlier, _)) = earlier.zip(site.from.as_ref()) {
         let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
         return Ok(Wanted { image: site.app.image.clone(), deployed, ..earlier.clone().into() });
     }
     if let Some(earlier) = earlier {
+        if !request.words.what.stands_still() {
+            // With all gates, and as what it was deployed.
+            may_be_here(site, &earlier.source)?;
+            let wanted: Wanted = earlier.clone().into();
+            return Ok(Wanted { image: site.app.image.clone(), was_live: false, ..wanted });
+        }
         still_newest(request, &site.target, past)?;
         not_live(earlier, &site.target, past)?;
         return Ok(earlier.clone().into());
@@ -78,27 +85,130 @@ pub(super) async fn wanted<W: World>(
         still_head(request, &known.source)?;
         return Ok(known.into());
     }
-    let source = source(snapshot, request, site.app)?;
+    let source = source(looked, request, site.app)?;
+    may_be_here(site, &source)?;
+    let image = site.app.image.clone();
+    if let Reference::Channel(channel) = &source.reference {
+        // It moves: another image than the last time is what is wanted.
+        let deployed = DeployedImages::default();
+        let builds = NonEmpty::one(Built { head: None, tags: NonEmpty::one(channel.clone()), title: None });
+        return Ok(Wanted { source, image, builds, deployed, was_live: false });
+    }
+    let builds = builds(site, snapshot, &source)?;
+    let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
+    Ok(Wanted { source, image, builds, deployed, was_live: false })
+}
+
+/// What may have been built of the source.
+fn builds<W>(site: &Site<'_, W>, snapshot: &Snapshot, source: &Source) -> Result<NonEmpty<Built>, Stop> {
+    let (request, app) = (site.request, site.app);
     let Some(head) = &source.head else { return Err(Stop::Leave("a branch without a commit")) };
     let built = |head: &CommitSha, title: Option<&String>| -> Result<Built, Stop> {
-        let tags = site.app.tag_rule.make(&source.branch, head).map_err(|made| Refusal::NoValidTag { made })?;
+        let tags = match (&source.reference, &source.branch) {
+            (Reference::Tag(tag), _) => app.tag_of_tags.make_of_tag(tag, head),
+            (_, Some(branch)) => app.tag_rule.make(branch, head),
+            (_, None) => return Err(Stop::Leave("a commit without a branch")),
+        };
+        let tags = tags.map_err(|made| Refusal::NoValidTag { made })?;
         Ok(Built { head: Some(head.clone()), tags, title: title.cloned() })
     };
-    let is_branch = matches!(source.reference, Reference::Branch(_));
+    let is_branch = !matches!(source.reference, Reference::PullRequest(_));
     let mut all = vec![built(head, None)?];
-    for build in snapshot.source.builds() {
+    // The image of a Git tag has its name, and an older commit is none of it.
+    let older = if matches!(source.reference, Reference::Tag(_)) { &[] } else { snapshot.source.builds() };
+    for build in older {
         all.push(built(&build.sha, Some(&build.title).filter(|_| is_branch))?);
     }
     // A button stands for one of these, or it is void.
     if let Some(shown) = request.origin.head() {
         all.retain(|built| built.head.as_ref() == Some(shown));
     }
-    let Ok(builds) = NonEmpty::try_from(all) else {
-        still_head(request, &source)?;
-        return Err(Stop::Leave("a commit that is neither the newest nor another one"));
+    NonEmpty::try_from(all).map_err(|_| match still_head(request, source) {
+        Err(moved) => moved,
+        Ok(()) => Stop::Leave("a commit that is neither the newest nor another one"),
+    })
+}
+
+/// Whether the catalog lists the Git tag.
+pub(super) fn must_be_listed(app: &App, tag: &GitTag) -> Result<(), Refusal> {
+    if app.takes_tag(tag) {
+        return Ok(());
+    }
+    let listed = app.tags.iter().take(5).map(ToString::to_string).collect();
+    Err(Refusal::TagNotListed { app: app.name.clone(), tag: tag.clone(), listed })
+}
+
+/// Whether the catalog lists the channel.
+pub(super) fn must_be_channel(app: &App, channel: &Tag) -> Result<(), Refusal> {
+    if app.channels.contains(channel) {
+        return Ok(());
+    }
+    Err(Refusal::ChannelNotListed { app: app.name.clone(), channel: channel.clone(), listed: app.channels.clone() })
+}
+
+/// A channel is an image and no commit: not where a gate judges a commit, and only by digest.
+fn may_be_here<W>(site: &Site<'_, W>, source: &Source) -> Result<(), Refusal> {
+    let Reference::Channel(channel) = &source.reference else { return Ok(()) };
+    let why = if site.environment.gates.judge_commits() {
+        NoChannel::Gates
+    } else if site.environment.digest_at.is_empty() {
+        NoChannel::NoDigestAt
+    } else {
+        return Ok(());
     };
-    let deployed = store::load_key(cx.world, Images(&site.target)).await?.unwrap_or_default();
-    Ok(Wanted { source, image: site.app.image.clone(), builds, deployed, was_live: false })
+    Err(Refusal::ChannelNotHere { target: Box::new(site.target.clone()), channel: channel.clone(), why })
+}
+
+/// The version with this tag that was deployed last.
+pub(super) async fn by_tag<W: World>(
+    site: &Site<'_, W>,
+    past: &Versions,
+    tag: &Tag,
+) -> Result<TargetPlan, Stop> {
+    earlier(site, past, &Version::Tag(tag.to_string())).await
+}
+
+/// The version that a word may mean.
+pub(super) async fn named<W: World>(
+    site: &Site<'_, W>,
+    past: &Versions,
+    word: &BranchName,
+) -> Result<Option<TargetPlan>, StoreError> {
+    match past.iter().find(|(_, version)| version.tag.as_str() == word.as_str()) {
+        Some(known) => plan_of(site.cx, known).await,
+        None => Ok(None),
+    }
+}
+
+/// What the word may mean besides what GitHub shows of that name. The version that was deployed of a tag or of a channel is
+/// the same thing, until the tag is of another commit.
+fn meanings(looked: &Looked, app: &App, word: &BranchName) -> Vec<Kind> {
+    let is_word = |tag: &Tag| tag.as_str() == word.as_str();
+    let mut kinds = match &looked.snapshot.source {
+        SourceState::Branch { .. } => vec![Kind::Branch],
+        SourceState::Commit { reference: Reference::Tag(_), .. } => vec![Kind::Tag],
+        SourceState::Commit { .. } | SourceState::PullRequest { .. } | SourceState::NotInBranch { .. } => {
+            vec![Kind::Commit]
+        }
+        SourceState::Several(kinds) => kinds.clone(),
+        _ => Vec::new(),
+    };
+    if app.channels.iter().any(is_word) {
+        kinds.push(Kind::Channel);
+    }
+    if let Some(version) = &looked.named {
+        let is_same = match (&version.source.reference, &looked.snapshot.source) {
+            (Reference::Tag(was), SourceState::Commit { reference: Reference::Tag(is), head, .. }) => {
+                was == is && version.source.head.as_ref() == Some(head)
+            }
+            (Reference::Channel(channel), _) => is_word(channel),
+            _ => false,
+        };
+        if !is_same {
+            kinds.push(Kind::Version);
+        }
+    }
+    kinds
 }
 
 /// The button below a version takes that version away, and is void once another one was deployed.
@@ -130,19 +240,36 @@ pub(super) fn still_head(request: &RequestFact, source: &Source) -> Result<(), S
 }
 
 /// What is to be deployed, or why it cannot be.
-fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Source, Stop> {
-    let repo = app.repo.clone();
-    match &snapshot.source {
-        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo }.into()),
-        SourceState::NoPullRequest | SourceState::NoBranch => match &request.words.what {
-            What::PullRequest(number) | What::PullRequestOf { number, .. } => {
-                Err(Refusal::NoSuchPullRequest { number: *number, repo }.into())
-            }
-            What::Branch(branch) => Err(Refusal::NoSuchBranch { branch: branch.clone(), repo }.into()),
-            What::Rollback(_) | What::Promote { .. } | What::Written => {
-                Err(Stop::Leave("a version of before has no branch of its own"))
-            }
-        },
+fn source(looked: &Looked, request: &RequestFact, app: &App) -> Result<Source, Stop> {
+    let what = &request.words.what;
+    let plain = |reference: Reference, branch: Option<BranchName>, head: Option<CommitSha>, title: &str| {
+        let (repo, title) = (app.repo.clone(), title.to_owned());
+        Source { tip: None, repo, reference, branch, head, title, author: None, url: None }
+    };
+    if let What::Named(word) = what {
+        let kinds = meanings(looked, app, word);
+        if kinds.len() > 1 {
+            return Err(Refusal::SeveralNamed { word: word.to_string(), kinds }.into());
+        }
+        if kinds == [Kind::Channel]
+            && let Some(channel) = app.channels.iter().find(|channel| channel.as_str() == word.as_str())
+        {
+            return Ok(plain(Reference::Channel(channel.clone()), None, None, ""));
+        }
+    }
+    if let What::Channel(channel) = what {
+        return Ok(plain(Reference::Channel(channel.clone()), None, None, ""));
+    }
+    match &looked.snapshot.source {
+        SourceState::NoRepository => Err(Refusal::NoSuchRepository { repo: app.repo.clone() }.into()),
+        state @ (SourceState::NoPullRequest | SourceState::NoBranch | SourceState::Nothing) => {
+            Err(nothing(what, app, *state == SourceState::NoBranch))
+        }
+        SourceState::Several(kinds) => Err(Refusal::SeveralNamed { word: what_word(what), kinds: kinds.clone() }.into()),
+        SourceState::NotInBranch { head, branch } => {
+            let typed = matches!(what, What::Commit { of: Some(_), .. });
+            Err(Refusal::NotInBranch { head: head.clone(), branch: branch.clone(), typed }.into())
+        }
         SourceState::PullRequest { number, open, from_fork, branch, base, head, title, author, url, .. } => {
             if *open != PrState::Open {
                 let (merged, base) = (*open == PrState::Merged, Some(base.clone()));
@@ -151,27 +278,53 @@ fn source(snapshot: &Snapshot, request: &RequestFact, app: &App) -> Result<Sourc
             if *from_fork {
                 return Err(Refusal::FromFork { number: *number }.into());
             }
-            Ok(Source {
-                tip: None,
-                repo,
-                reference: Reference::PullRequest(*number),
-                branch: branch.clone(),
-                head: Some(head.clone()),
-                title: title.clone(),
-                author: author.clone(),
-                url: Some(url.clone()),
-            })
+            let known = plain(Reference::PullRequest(*number), Some(branch.clone()), Some(head.clone()), title);
+            Ok(Source { author: author.clone(), url: Some(url.clone()), ..known })
         }
-        SourceState::Branch { branch, head, title, .. } => Ok(Source {
-            tip: None,
-            repo,
-            reference: Reference::Branch(branch.clone()),
-            branch: branch.clone(),
-            head: Some(head.clone()),
-            title: title.clone(),
-            author: None,
-            url: None,
-        }),
+        SourceState::Branch { branch, head, title, .. } => {
+            Ok(plain(Reference::Branch(branch.clone()), Some(branch.clone()), Some(head.clone()), title))
+        }
+        SourceState::Commit { reference, branch, head, title, .. } => {
+            Ok(plain(reference.clone(), branch.clone(), Some(head.clone()), title))
+        }
+    }
+}
+
+/// There is nothing of that name.
+fn nothing(what: &What, app: &App, no_branch: bool) -> Stop {
+    let repo = app.repo.clone();
+    let kinds = match what {
+        What::PullRequest(number) | What::PullRequestOf { number, .. } => {
+            return Refusal::NoSuchPullRequest { number: *number, repo }.into();
+        }
+        What::Branch(branch) => return Refusal::NoSuchBranch { branch: branch.clone(), repo }.into(),
+        What::Tag { of: Some(branch), .. } | What::Commit { of: Some(branch), .. } if no_branch => {
+            return Refusal::NoSuchBranch { branch: branch.clone(), repo }.into();
+        }
+        What::Tag { .. } => vec![Kind::Tag],
+        What::Commit { .. } => vec![Kind::Commit],
+        What::Named(word) => {
+            let is_hex = CommitDigits::parse(word.as_str()).is_ok();
+            if app.tags.is_empty() && !is_hex {
+                return Refusal::NoSuchBranch { branch: word.clone(), repo }.into();
+            }
+            let more = [(!app.tags.is_empty()).then_some(Kind::Tag), is_hex.then_some(Kind::Commit)];
+            [Kind::Branch].into_iter().chain(more.into_iter().flatten()).collect()
+        }
+        What::Channel(_) | What::Version(_) | What::Rollback(_) | What::Promote { .. } | What::Written => {
+            return Stop::Leave("a version of before has no branch of its own");
+        }
+    };
+    Refusal::NothingNamed { word: what_word(what), kinds, repo }.into()
+}
+
+/// What was typed.
+fn what_word(what: &What) -> String {
+    match what {
+        What::Named(word) | What::Branch(word) => word.to_string(),
+        What::Tag { tag, .. } => tag.to_string(),
+        What::Commit { digits, .. } => digits.to_string(),
+        _ => String::new(),
     }
 }
 
@@ -378,7 +531,7 @@ fn was_live(past: &Versions, version: &PastVersion, bad: &RolledBack, now: Times
 
 /// The plan of what ran before our oldest one.
 fn replaced(oldest: &TargetPlan, tag: Tag) -> TargetPlan {
-    let reference = Reference::Branch(oldest.source.branch.clone());
+    let reference = oldest.source.branch.clone().map_or_else(|| oldest.source.reference.clone(), Reference::Branch);
     let (head, title, author, url) = (None, String::new(), None, None);
     let source = Source { reference, head, title, author, url, ..oldest.source.clone() };
     TargetPlan { tag, source, digest: None, ..oldest.clone() }
@@ -462,7 +615,7 @@ mod tests {
     use domain::deployment::samples::{at, commit_to, id, live, relayed, request, sha, target_plan, user};
     use domain::deployment::{Failure, LastWord, Origin, OutcomeFact};
     use domain::lock::RolledBackVersion;
-    use domain::names::{BranchName, GitHubLogin, PullRequestNumber};
+    use domain::names::{GitHubLogin, PullRequestNumber};
 
     fn deployed(tag: &str, word: Option<LastWord>) -> (DeploymentId, PastVersion) {
         let plan = TargetPlan { tag: Tag::parse(tag).unwrap(), digest: None, before: None, ..target_plan() };
@@ -626,7 +779,8 @@ mod tests {
         let check = |what: What, state: SourceState, expected: Result<Source, Option<Refusal>>| {
             let mut request = request();
             request.words.what = what;
-            let found = source(&snapshot(state.clone(), Vec::new()), &request, &app);
+            let looked = Looked::of(snapshot(state.clone(), Vec::new()));
+            let found = source(&looked, &request, &app);
             assert_eq!(found.map_err(|stop| stop.refusal()), expected, "{state:?}");
         };
         let (number, repo) = (PullRequestNumber(42), target_plan().source.repo);
@@ -654,7 +808,7 @@ mod tests {
             reviews: domain::github::ReviewsState::default(),
         };
         let reference = Reference::Branch(branch.clone());
-        let of_branch = Source { reference, branch: branch.clone(), author: None, url: None, ..target_plan().source };
+        let of_branch = Source { reference, branch: Some(branch.clone()), author: None, url: None, ..target_plan().source };
         check(by_branch(), state, Ok(of_branch));
         let no_branch = Refusal::NoSuchBranch { branch: branch.clone(), repo: repo.clone() };
         check(by_branch(), SourceState::NoBranch, Err(Some(no_branch)));

@@ -115,6 +115,8 @@ fn is_absence(error: &Value) -> bool {
         "NOT_FOUND" => !path.is_empty(),
         // Fine-grained personal tokens can never see checks; they are a courtesy, so we do without.
         "FORBIDDEN" => path.iter().any(|step| step == "statusCheckRollup"),
+        // What cannot be compared is not in the branch.
+        "UNPROCESSABLE" => path.iter().any(|step| step == "ofTag" || step == "ofCommit"),
         _ => false,
     }
 }

@@ -15,8 +15,10 @@ use domain::deployment::{COMMITS_READ, Reference};
 use domain::github::{CommitChecks, ReviewsState};
 use domain::message;
 use domain::names::{
-    BranchName, CommitSha, DeploymentId, FilePath, GitHubLogin, PullRequestNumber, RepoName, UrlOrigin,
+    BranchName, CommitDigits, CommitSha, DeploymentId, FilePath, GitHubLogin, GitTag, PullRequestNumber, RepoName,
+    UrlOrigin,
 };
+use domain::refusal::Kind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,7 +45,7 @@ pub struct Question<'a> {
     /// The app's own repository.
     pub app_repo: &'a RepoName,
     /// What to deploy of it.
-    pub reference: &'a Reference,
+    pub sought: &'a Sought,
     /// The files and folders that the app is built from, where CI builds only what has changed. Empty: all.
     pub built_from: &'a [FilePath],
     /// Whether each check is wanted, and not only what all come to.
@@ -53,6 +55,37 @@ pub struct Question<'a> {
     /// Another commit of the app's repository whose checks we want to know: that of an earlier version, whose
     /// branch may be gone.
     pub checks_of: Option<&'a CommitSha>,
+}
+
+/// What is looked for in the app's repository. Of a word that may mean several things, each of them is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sought {
+    pub pull_request: Option<PullRequestNumber>,
+    pub branch: Option<BranchName>,
+    pub tag: Option<GitTag>,
+    pub commit: Option<CommitDigits>,
+    /// The branch that the commit, or that of the tag, has to be in. `None`: the default branch.
+    pub of: Option<BranchName>,
+}
+
+impl Sought {
+    /// Whether a commit has to be in a branch.
+    fn compares(&self) -> bool {
+        self.tag.is_some() || self.commit.is_some()
+    }
+}
+
+impl From<&Reference> for Sought {
+    fn from(reference: &Reference) -> Self {
+        let nothing = Self::default();
+        match reference {
+            Reference::PullRequest(number) => Self { pull_request: Some(*number), ..nothing },
+            Reference::Branch(branch) => Self { branch: Some(branch.clone()), ..nothing },
+            Reference::Tag(tag) => Self { tag: Some(tag.clone()), ..nothing },
+            Reference::Commit(sha) => Self { commit: CommitDigits::parse(sha.as_str()).ok(), ..nothing },
+            Reference::Channel(_) => nothing,
+        }
+    }
 }
 
 /// Everything at one moment.
@@ -82,8 +115,8 @@ pub struct Snapshot {
     pub changed: Vec<String>,
     /// What is to be deployed.
     pub source: SourceState,
-    /// The checks of [`Question::checks_of`], as for a pull request.
-    pub checked: CommitChecks,
+    /// The checks of [`Question::checks_of`], as for a pull request. `None`: they were not asked for.
+    pub checked: Option<CommitChecks>,
 }
 
 /// A commit that rides along.
@@ -109,6 +142,12 @@ pub enum SourceState {
     NoRepository,
     NoPullRequest,
     NoBranch,
+    /// Nothing was looked for, or nothing of all that was.
+    Nothing,
+    /// The word means all of these.
+    Several(Vec<Kind>),
+    /// GitHub shows the commit, also one that is only in a fork. So it has to be in a branch, or the head of a pull request.
+    NotInBranch { head: CommitSha, branch: BranchName },
     PullRequest {
         number: PullRequestNumber,
         open: PrState,
@@ -144,13 +183,33 @@ pub enum SourceState {
         /// [`Question::reviews`] did not want them.
         reviews: ReviewsState,
     },
+    /// A commit that is in a branch, or that of a Git tag.
+    Commit {
+        reference: Reference,
+        /// The branch that it is in. `None`: a tag elsewhere.
+        branch: Option<BranchName>,
+        head: CommitSha,
+        /// The first line of its message.
+        title: String,
+        /// As for a pull request.
+        checks: CommitChecks,
+        /// As for a pull request.
+        builds: Vec<Build>,
+        /// As for a branch whose newest commit this is.
+        reviews: ReviewsState,
+    },
 }
 
 impl SourceState {
     pub fn builds(&self) -> &[Build] {
         match self {
-            Self::PullRequest { builds, .. } | Self::Branch { builds, .. } => builds,
-            Self::NoRepository | Self::NoPullRequest | Self::NoBranch => &[],
+            Self::PullRequest { builds, .. } | Self::Branch { builds, .. } | Self::Commit { builds, .. } => builds,
+            Self::NoRepository
+            | Self::NoPullRequest
+            | Self::NoBranch
+            | Self::Nothing
+            | Self::Several(_)
+            | Self::NotInBranch { .. } => &[],
         }
     }
 }
@@ -173,31 +232,56 @@ const PULL_REQUEST: &str =
      baseRefName title url
       author { login } commits(last: 1) { nodes { commit { oid";
 const BRANCH: &str = "oid ... on Commit { messageHeadline";
+/// Whether the commit of the tag is in the branch.
+const OF_TAG: &str = "ofTag";
+const OF_COMMIT: &str = "ofCommit";
 
 pub fn snapshot_request(api: &UrlOrigin, question: &Question<'_>) -> Request {
     graphql(api, &snapshot_query(question), &snapshot_variables(question)).max_answer(MAX_ANSWER)
 }
 
-/// What is to be deployed, and the variable that names it.
-fn source_query(question: &Question<'_>) -> (&'static str, String) {
-    let rollup = rollup(question.named_checks);
+/// What is to be deployed, and the variables that name it.
+fn source_query(question: &Question<'_>) -> (String, String) {
+    let (sought, rollup) = (question.sought, rollup(question.named_checks));
     let builds = builds_query(question.built_from.len(), question.named_checks);
-    match question.reference {
-        Reference::PullRequest(_) => {
-            let reviews = if question.reviews { [HEAD_AUTHOR, REVIEWS].concat() } else { String::new() };
-            let pull_request = format!("{PULL_REQUEST} {rollup}{builds} }} }} }}{reviews}\n    }}");
-            ("$number: Int!", format!("pullRequest(number: $number) {{\n      {pull_request}"))
-        }
-        Reference::Branch(_) => {
-            let reviews = if question.reviews { format!("{MERGED}{REVIEWS} }} }}") } else { String::new() };
-            let head = format!("{BRANCH} {rollup}{builds}{reviews} }}");
-            ("$appRef: String!", format!("ref(qualifiedName: $appRef) {{\n      target {{ {head} }}\n    }}"))
+    let (mut variables, mut parts) = (String::new(), String::new());
+    let mut add = |variable: &str, part: String| {
+        variables.push_str(&format!(", {variable}"));
+        parts.push_str(&format!("\n    {part}"));
+    };
+    let reviews = if question.reviews { [HEAD_AUTHOR, REVIEWS].concat() } else { String::new() };
+    let pull_request = format!("{PULL_REQUEST} {rollup}{builds} }} }} }}{reviews}\n    }}");
+    let merged = if question.reviews { format!("{MERGED}{REVIEWS} }} }}") } else { String::new() };
+    let head = format!("{BRANCH} {rollup}{builds}{merged} }}");
+    if sought.pull_request.is_some() {
+        add("$number: Int!", format!("pullRequest(number: $number) {{\n      {pull_request}"));
+    }
+    if sought.branch.is_some() {
+        add("$appRef: String!", format!("ref(qualifiedName: $appRef) {{\n      target {{ {head} }}\n    }}"));
+    }
+    if sought.tag.is_some() {
+        let target = format!("target {{ __typename {head} ... on Tag {{ target {{ __typename {head} }} }} }}");
+        add("$appTag: String!", format!("tag: ref(qualifiedName: $appTag) {{\n      {target}\n    }}"));
+    }
+    if sought.commit.is_some() {
+        let open = format!("open: associatedPullRequests(first: 20) {{ nodes {{ {pull_request} }} }}");
+        let commit = format!("__typename {head} ... on Commit {{ {open} }}");
+        add("$commit: String!", format!("commit: object(expression: $commit) {{ {commit} }}"));
+    }
+    if sought.compares() {
+        let of = |alias, variable| format!(" {alias}: compare(headRef: {variable}) {{ aheadBy headTarget {{ oid }} }}");
+        let tag = if sought.tag.is_some() { of(OF_TAG, "$appTag") } else { String::new() };
+        let commit = if sought.commit.is_some() { of(OF_COMMIT, "$commit") } else { String::new() };
+        match sought.of {
+            Some(_) => add("$of: String!", format!("base: ref(qualifiedName: $of) {{ name{tag}{commit} }}")),
+            None => parts.push_str(&format!("\n    base: defaultBranchRef {{ name{tag}{commit} }}")),
         }
     }
+    (variables, parts)
 }
 
 fn snapshot_query(question: &Question<'_>) -> String {
-    let (variable, source) = source_query(question);
+    let (source_variables, source) = source_query(question);
     let (checked_variable, checked) = match question.checks_of {
         Some(_) => {
             let rollup = rollup(question.named_checks);
@@ -241,7 +325,7 @@ fn snapshot_query(question: &Question<'_>) -> String {
         live = format!("\n    live: object(oid: $live) {{ ... on Commit {{{live}\n    }} }}");
     }
     format!(
-        "query({SNAPSHOT_VARIABLES}, {variable}{checked_variable}{more_variables}) {{
+        "query({SNAPSHOT_VARIABLES}{source_variables}{checked_variable}{more_variables}) {{
   viewer {{ login }}
   gitops: repository(owner: $gitopsOwner, name: $gitopsName) {{
     url
@@ -252,8 +336,7 @@ fn snapshot_query(question: &Question<'_>) -> String {
     }} }} }}{live}
   }}
   app: repository(owner: $appOwner, name: $appName) {{
-    nameWithOwner
-    {source}{checked}
+    nameWithOwner{source}{checked}
   }}
 }}"
     )
@@ -261,12 +344,9 @@ fn snapshot_query(question: &Question<'_>) -> String {
 
 fn snapshot_variables(question: &Question<'_>) -> Value {
     let values = question.values.as_str();
-    let (number, branch) = match question.reference {
-        // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the
-        // pull request.
-        Reference::PullRequest(number) => (Some(i32::try_from(number.0).unwrap_or(i32::MAX)), None),
-        Reference::Branch(branch) => (None, Some(qualified(branch))),
-    };
+    let sought = question.sought;
+    // GraphQL's Int ends at 2^31 - 1; beyond it GitHub would complain about the variable instead of the pull request.
+    let number = sought.pull_request.map(|number| i32::try_from(number.0).unwrap_or(i32::MAX));
     let mut variables = without_nulls(json!({
         "gitopsOwner": question.gitops_repo.owner(),
         "gitopsName": question.gitops_repo.name(),
@@ -276,7 +356,10 @@ fn snapshot_variables(question: &Question<'_>) -> Value {
         "appOwner": question.app_repo.owner(),
         "appName": question.app_repo.name(),
         "number": number,
-        "appRef": branch,
+        "appRef": sought.branch.as_ref().map(qualified),
+        "appTag": sought.tag.as_ref().map(|tag| format!("refs/tags/{tag}")),
+        "commit": sought.commit,
+        "of": sought.of.as_ref().map(qualified),
         "checked": question.checks_of,
         "live": question.live,
     }));
@@ -326,7 +409,9 @@ pub fn read_snapshot(question: &Question<'_>, response: &Response) -> Result<Sna
             complete,
             changed,
             source: read_source(&data, question)?,
-            checked: data.pointer("/app/checked").map(read_checks).unwrap_or_default(),
+            checked: question
+                .checks_of
+                .map(|_| data.pointer("/app/checked").map(read_checks).unwrap_or_default()),
         })
     };
     read().map_err(|part| nonsense(READ, part).into())
@@ -389,29 +474,109 @@ fn read_changed(head: &Value, live: Option<&Value>, folders: &[String]) -> Part<
     Ok(changed)
 }
 
+/// What there is of what is looked for.
 fn read_source(data: &Value, question: &Question<'_>) -> Part<SourceState> {
     let Some(app) = nullable(data, "app", "the app's repository")? else { return Ok(SourceState::NoRepository) };
-    match question.reference {
-        Reference::PullRequest(number) => match nullable(app, "pullRequest", "the pull request")? {
-            None => Ok(SourceState::NoPullRequest),
-            Some(pr) => read_pull_request(*number, text(app, "/nameWithOwner"), pr, question),
-        },
-        Reference::Branch(branch) => match nullable(app, "ref", "the app's branch")? {
-            None => Ok(SourceState::NoBranch),
-            Some(found) => Ok(SourceState::Branch {
-                branch: branch.clone(),
-                head: commit_sha(found, "/target/oid")?,
-                title: words(text(found, "/target/messageHeadline").unwrap_or_default()),
-                checks: found.get("target").map(read_checks).unwrap_or_default(),
-                builds: found.get("target").map_or_else(Vec::new, |head| read_builds(head, question.built_from.len())),
-                reviews: found
-                    .get("target")
-                    .filter(|_| question.reviews)
-                    .and_then(|head| read_merged(head, (text(app, "/nameWithOwner")?, branch)))
-                    .unwrap_or_default(),
-            }),
-        },
+    let (own_name, sought) = (text(app, "/nameWithOwner"), question.sought);
+    let (mut found, mut kinds) = (Vec::new(), Vec::new());
+    if let Some(number) = sought.pull_request {
+        let pr = nullable(app, "pullRequest", "the pull request")?;
+        return pr.map_or(Ok(SourceState::NoPullRequest), |pr| read_pull_request(number, own_name, pr, question));
     }
+    if let Some(branch) = &sought.branch
+        && let Some(found_branch) = nullable(app, "ref", "the app's branch")?
+    {
+        let target = found_branch.get("target").unwrap_or(&Value::Null);
+        let (head, title, checks, builds, reviews) = read_commit(target, Some(branch), (own_name, question))?;
+        kinds.push(Kind::Branch);
+        found.push(SourceState::Branch { branch: branch.clone(), head, title, checks, builds, reviews });
+    }
+    let base = if sought.compares() { nullable(app, "base", "the branch to compare with")? } else { None };
+    if sought.of.is_some() && base.is_none() {
+        return Ok(SourceState::NoBranch);
+    }
+    if let Some(tag) = &sought.tag
+        && let Some(target) = nullable(app, "tag", "the app's tag")?.and_then(|tag| tag.get("target"))
+        // That of an annotated tag is a tag.
+        && let Some(commit) = [Some(target), target.get("target")].into_iter().flatten().find(is_commit)
+    {
+        let oids = [text(target, "/oid"), text(commit, "/oid")];
+        let branch = base.and_then(|base| branch_with(base, OF_TAG, &oids));
+        let (head, title, checks, builds, reviews) = read_commit(commit, branch.as_ref(), (own_name, question))?;
+        kinds.push(Kind::Tag);
+        let reference = Reference::Tag(tag.clone());
+        found.push(SourceState::Commit { reference, branch, head, title, checks, builds, reviews });
+    }
+    if let Some(digits) = &sought.commit {
+        // A branch or a tag of such a name is what the digits mean to Git.
+        let commit = nullable(app, "commit", "the app's commit")?.filter(is_commit);
+        let commit = commit.filter(|commit| commit_sha(commit, "/oid").is_ok_and(|sha| digits.begin(&sha)));
+        if commit.is_some() || !found.is_empty() {
+            kinds.push(Kind::Commit);
+        }
+        found.extend(commit.map(|commit| read_known_commit(commit, base, (own_name, question))).transpose()?);
+    }
+    match (kinds.len(), found.pop()) {
+        (2.., _) => Ok(SourceState::Several(kinds)),
+        (_, Some(found)) => Ok(found),
+        (_, None) if sought.branch.is_some() && !sought.compares() => Ok(SourceState::NoBranch),
+        (_, None) => Ok(SourceState::Nothing),
+    }
+}
+
+fn is_commit(object: &&Value) -> bool {
+    text(object, "/__typename") == Some("Commit")
+}
+
+/// The branch, if it has the commit: compared with the branch, the commit brings nothing. `oids`: what may have been compared.
+fn branch_with(base: &Value, alias: &str, oids: &[Option<&str>]) -> Option<BranchName> {
+    let compared = base.get(alias)?;
+    let is_it = oids.contains(&Some(text(compared, "/headTarget/oid")?));
+    let brings_nothing = compared.get("aheadBy").and_then(Value::as_u64) == Some(0);
+    BranchName::parse(text(base, "/name")?).ok().filter(|_| is_it && brings_nothing)
+}
+
+/// A commit that GitHub shows, which proves nothing: it shows those of forks, too.
+fn read_known_commit(
+    commit: &Value,
+    base: Option<&Value>,
+    (own_name, question): (Option<&str>, &Question<'_>),
+) -> Part<SourceState> {
+    let head = commit_sha(commit, "/oid")?;
+    if let Some(branch) = base.and_then(|base| branch_with(base, OF_COMMIT, &[Some(head.as_str())])) {
+        let (_, title, checks, builds, reviews) = read_commit(commit, Some(&branch), (own_name, question))?;
+        let reference = Reference::Commit(head.clone());
+        return Ok(SourceState::Commit { reference, branch: Some(branch), head, title, checks, builds, reviews });
+    }
+    let all = commit.pointer("/open/nodes").and_then(Value::as_array).filter(|_| question.sought.of.is_none());
+    for pr in all.into_iter().flatten().filter(|pr| text(pr, "/headRefOid") == Some(head.as_str())) {
+        let number = pr.get("number").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());
+        let number = number.map(PullRequestNumber).ok_or("a pull request's number")?;
+        let found = read_pull_request(number, own_name, pr, question)?;
+        if matches!(found, SourceState::PullRequest { open: PrState::Open, from_fork: false, .. }) {
+            return Ok(found);
+        }
+    }
+    let branch = base.and_then(|base| text(base, "/name")).and_then(|name| BranchName::parse(name).ok());
+    Ok(branch.map_or(SourceState::Nothing, |branch| SourceState::NotInBranch { head, branch }))
+}
+
+/// Its id, title, checks, builds and reviews.
+type Commit = (CommitSha, String, CommitChecks, Vec<Build>, ReviewsState);
+
+fn read_commit(
+    commit: &Value,
+    branch: Option<&BranchName>,
+    (own_name, question): (Option<&str>, &Question<'_>),
+) -> Part<Commit> {
+    let reviews = own_name.zip(branch).filter(|_| question.reviews).and_then(|of| read_merged(commit, of));
+    Ok((
+        commit_sha(commit, "/oid")?,
+        words(text(commit, "/messageHeadline").unwrap_or_default()),
+        read_checks(commit),
+        read_builds(commit, question.built_from.len()),
+        reviews.unwrap_or_default(),
+    ))
 }
 
 /// `own_name` is the repository's present name. The catalog may have an older name, from before a renaming.

@@ -8,7 +8,7 @@
 
 use super::{Allow, Catalog, CatalogError, Checks, Environment, ForeignChanges, Freeze, OutOfService, People};
 use crate::application::SyncBy;
-use crate::image::VerifyRunning;
+use crate::image::{TagRule, VerifyRunning};
 use crate::names::{ArgoApplication, BlobSha, CommitSha, Contact};
 use crate::selection::Applications;
 use crate::time::Timestamp;
@@ -209,7 +209,7 @@ impl ToldCatalog {
 
 /// The keys that are compared, in the order in which people read of them: first who may what. Apps that came or went are
 /// last, so that many of them hide nothing.
-const KEYS: [&str; 32] = [
+const KEYS: [&str; 35] = [
     "allow",
     "owners",
     "readers",
@@ -225,6 +225,9 @@ const KEYS: [&str; 32] = [
     "image",
     "repo",
     "tag",
+    "tags",
+    "tag_of_tags",
+    "channels",
     "paths",
     "verify_running",
     "mirrors",
@@ -347,6 +350,11 @@ fn values(catalog: &Catalog) -> Values {
         add(of, "image", app.image.to_string());
         add(of, "repo", app.repo.to_string());
         add(of, "tag", app.tag_rule.to_string());
+        add(of, "tags", list(&app.tags));
+        if app.tag_of_tags != TagRule::of_tags() {
+            add(of, "tag_of_tags", app.tag_of_tags.to_string());
+        }
+        add(of, "channels", list(&app.channels));
         add(of, "paths", list(app.paths.iter().map(ToString::to_string)));
         if catalog.include.iter().any(|one| one.place.has(&app.path)) {
             add(of, FILE, app.path.to_string());

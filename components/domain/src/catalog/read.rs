@@ -4,15 +4,15 @@
 //! application may be shared by targets that name it.
 
 use super::fields::{
-    Entry, Fields, MANY, Value, error, is_none, item_name, item_text, key_name, list_of, map_of, name, read_duration,
+    Entry, Fields, MANY, Node, Value, error, is_none, item_name, item_text, key_name, list_of, map_of, name, read_duration,
     read_word, text_of,
 };
-use super::gates::{self, Allow, Gates};
+use super::gates::{self, Allow, BranchGlob, Gates};
 use super::include::{self, Bounds, Include, IncludePlace, Sources};
 use super::people::{People, read_home, read_owners};
 use super::{App, Catalog, CatalogError, Environment, LONGEST, OutOfService, yaml};
 use crate::application::SyncBy;
-use crate::image::{ImageName, TagRule, VerifyRunning};
+use crate::image::{ImageName, Tag, TagRule, VerifyRunning};
 use crate::names::{
     AppName, ArgoApplication, Contact, EnvironmentName, FilePath, KubeName, LabelSelector, RepoName, SlackChannel,
     Target,
@@ -238,7 +238,8 @@ fn read_app(
 ) -> Result<(App, Claims), CatalogError> {
     let app = key_name(entry, AppName::parse)?;
     let environment_keys = [&ENVIRONMENT_KEYS[..], gates::KEYS].concat();
-    let keys = [&["repo", "image", "tag", "paths", "environments"][..], &environment_keys].concat();
+    let keys = [&["repo", "image", "tag", "tags", "tag_of_tags", "channels", "paths", "environments"][..], &environment_keys];
+    let keys = keys.concat();
     let fields = Fields::of(&quoted(&entry.key), entry.line, &entry.node, &keys)?;
     let at = (fields.required("repo")?, fields.required("image")?);
     let (repo, image) = (name(at.0, RepoName::parse)?, name(at.1, ImageName::parse)?);
@@ -250,6 +251,9 @@ fn read_app(
         Some(rule) => TagRule::parse(text_of(rule)?).map_err(|wrong| error(rule.line, format!("`tag`: {wrong}")))?,
         None => TagRule::default(),
     };
+    let tags = fields.get_or("tags", read_tags, &Vec::new())?;
+    let tag_of_tags = fields.get_or("tag_of_tags", read_tag_of_tags, &TagRule::of_tags())?;
+    let channels = fields.get_or("channels", read_channels, &Vec::new())?;
     let paths = fields.get_or("paths", read_parts, &Vec::new())?;
     let common = Common { owners: owners.clone(), contact: contact.cloned(), ..Common::default() };
     let (mut environments, mut claims) = (BTreeMap::new(), Claims::default());
@@ -292,7 +296,8 @@ fn read_app(
         }
     }
     check_promotions(&app, &environments, &lines)?;
-    Ok((App { name: app, path: path.clone(), repo, image, tag_rule, paths, environments }, claims))
+    let path = path.clone();
+    Ok((App { name: app, path, repo, image, tag_rule, tags, tag_of_tags, channels, paths, environments }, claims))
 }
 
 /// What is promoted comes from another environment of the app. `lines`: where each says so.
@@ -539,6 +544,34 @@ fn read_parts(entry: &Entry) -> Result<Vec<FilePath>, CatalogError> {
         })
     };
     list.into_iter().map(read).collect()
+}
+
+/// The most patterns of `tags`, and the most channels.
+const MOST_KINDS: usize = 20;
+
+fn read_tags(entry: &Entry) -> Result<Vec<BranchGlob>, CatalogError> {
+    let list = list_of(entry)?;
+    if list.is_empty() || list.len() > MOST_KINDS {
+        return Err(error(entry.line, format!("`tags` needs 1 to {MOST_KINDS} patterns: leave it out for none")));
+    }
+    let glob = |node: &Node| {
+        let text = item_text("tags", node)?;
+        let problem = || format!("`tags`: {} is not a pattern for Git tags such as `v*`", quoted(text));
+        BranchGlob::parse(text).ok_or_else(|| error(node.line, problem()))
+    };
+    list.into_iter().map(glob).collect()
+}
+
+fn read_tag_of_tags(entry: &Entry) -> Result<TagRule, CatalogError> {
+    TagRule::parse_for_tags(text_of(entry)?).map_err(|wrong| error(entry.line, format!("`tag_of_tags`: {wrong}")))
+}
+
+fn read_channels(entry: &Entry) -> Result<Vec<Tag>, CatalogError> {
+    let list = list_of(entry)?;
+    if list.len() > MOST_KINDS {
+        return Err(error(entry.line, format!("`channels` names more than {MOST_KINDS} tags")));
+    }
+    list.into_iter().map(|node| item_name("channels", node, Tag::parse)).collect()
 }
 
 /// As many names as one image has.

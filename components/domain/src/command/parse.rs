@@ -19,7 +19,7 @@ use super::words::{
 };
 use super::{Command, DeployWords, LONGEST, Scope, Since, TargetWords, Verb, Version, What, Which};
 use crate::image::Tag;
-use crate::names::{BranchName, EnvironmentName, PullRequestNumber, RepoName};
+use crate::names::{BranchName, CommitDigits, EnvironmentName, GitTag, PullRequestNumber, RepoName};
 use crate::refusal::{Refusal, Right};
 use crate::text::quoted;
 
@@ -197,7 +197,15 @@ fn deploy(mut words: Words<'_>) -> Result<DeployWords, Wrong> {
         return Err(Wrong { problem, right: suggest([&format!("{first}@{named}"), ""], words.0) });
     }
     let typed = pull_request(typed, &mut words);
-    let what = parse_what(first, typed, words)?;
+    let mut what = parse_what(first, typed, words)?;
+    // `checkout 9f3c2ab of release/1`
+    let mut after = words;
+    if after.take().is_some_and(|of| of.eq_ignore_ascii_case("of"))
+        && let Some(branch) = after.take()
+    {
+        words = after;
+        what = in_branch(what, branch, typed)?;
+    }
     // `checkout 42 to production`
     let mut after = words;
     if let Some(named) = after.take().and_then(|to| to_environment(to, after)) {
@@ -471,24 +479,70 @@ fn parse_what(first: &str, word: &str, after: Words<'_>) -> Result<What, Wrong> 
     if let Some((repo, number)) = reference(word) {
         return Ok(What::PullRequestOf { repo, number: parse_number(number)? });
     }
-    if let Some(plain) = plain_dashes(word).filter(|_| !word.starts_with("branch:")) {
+    if let Some(plain) = plain_dashes(word).filter(|_| !word.starts_with("branch:") && !word.starts_with("tag:")) {
         return Err(Wrong { problem: dashed(word), right: suggest([first, &plain], after.0) });
     }
-    let branch = match word.strip_prefix("branch:") {
-        Some(branch) => branch,
-        None => {
-            let digits = word.strip_prefix('#').unwrap_or(word);
-            if is_number(digits) || digits.is_empty() {
-                return parse_number(digits).map(What::PullRequest);
-            }
-            word
-        }
-    };
-    let branch = branch.strip_prefix("refs/heads/").unwrap_or(branch);
-    match BranchName::parse(branch) {
-        Ok(branch) => Ok(What::Branch(branch)),
+    if let Some(what) = with_kind(word) {
+        return what;
+    }
+    let digits = word.strip_prefix('#').unwrap_or(word);
+    if is_number(digits) || digits.is_empty() {
+        return parse_number(digits).map(What::PullRequest);
+    }
+    match BranchName::parse(word) {
+        Ok(word) => Ok(What::Named(word)),
         Err(_) => wrong(format!("{} is neither a pull request nor the name of a branch", quoted(word))),
     }
+}
+
+/// What is typed with its kind: `branch:42`, `tag:v1.2.3`, `commit:9f3c2ab`, `channel:latest`, `version:main-abc1234`.
+fn with_kind(word: &str) -> Option<Result<What, Wrong>> {
+    let (kind, name) = match word.split_once(':') {
+        Some(typed) => typed,
+        None if word.starts_with("refs/heads/") => ("branch", word),
+        None if word.starts_with("refs/tags/") => ("tag", word),
+        None => return None,
+    };
+    let (what, is) = match kind {
+        "branch" => {
+            let name = name.strip_prefix("refs/heads/").unwrap_or(name);
+            (BranchName::parse(name).ok().map(What::Branch), "neither a pull request nor the name of a branch")
+        }
+        "tag" => {
+            let tag = GitTag::parse(name.strip_prefix("refs/tags/").unwrap_or(name)).ok();
+            (tag.map(|tag| What::Tag { tag, of: None }), "not the name of a Git tag")
+        }
+        "commit" => {
+            let digits = CommitDigits::parse(&name.to_lowercase()).ok();
+            (digits.map(|digits| What::Commit { digits, of: None }), "no commit: type 7 to 40 of its digits")
+        }
+        "channel" => (Tag::parse(name).ok().map(What::Channel), "not the tag of an image"),
+        "version" => (Tag::parse(name).ok().map(What::Version), "not the tag of an image"),
+        _ => return None,
+    };
+    Some(what.ok_or_else(|| Wrong { problem: format!("{} is {is}", quoted(word)), right: None }))
+}
+
+/// `of release/1`: only a commit and a tag are of a branch.
+fn in_branch(what: What, typed: &str, whole: &str) -> Result<What, Wrong> {
+    let name = typed.strip_prefix("branch:").unwrap_or(typed);
+    let Ok(branch) = BranchName::parse(name.strip_prefix("refs/heads/").unwrap_or(name)) else {
+        return wrong(format!("{} is not the name of a branch", quoted(typed)));
+    };
+    let of = Some(branch);
+    Ok(match what {
+        What::Tag { tag, .. } => What::Tag { tag, of },
+        What::Commit { digits, .. } => What::Commit { digits, of },
+        What::Named(word) => match CommitDigits::parse(&word.as_str().to_lowercase()) {
+            Ok(digits) => What::Commit { digits, of },
+            Err(_) => {
+                let tag = GitTag::parse(word.as_str());
+                let tag = tag.map_err(|_| Wrong { problem: format!("{} is no tag", quoted(whole)), right: None })?;
+                What::Tag { tag, of }
+            }
+        },
+        _ => return wrong(format!("{} is of no branch: only a commit or a tag is", quoted(whole))),
+    })
 }
 
 fn is_number(text: &str) -> bool {
@@ -539,16 +593,19 @@ fn is_link(word: &str) -> bool {
     word.starts_with('<') || word.contains("://") || word.starts_with("github.com/")
 }
 
-/// Understands `https://<host>/<owner>/<name>/pull/<number>`, with whatever follows. The host is not looked
+/// Understands `https://<host>/<owner>/<name>/pull/<number>`, and the links to a commit and to a release, with whatever
+/// follows. A commit or a tag of another repository is not found in the app's own. The host is not looked
 /// at: it may be an Enterprise Server.
 fn parse_link(word: &str) -> Result<What, Wrong> {
     let not_one = || Wrong { problem: format!("{} is not a link to a pull request", quoted(word)), right: None };
     let parts = link_parts(word).ok_or_else(not_one)?;
     let (owner, name, digits) = match parts.as_slice() {
         [owner, name, "pull", digits, ..] => (owner, name, *digits),
-        [_, _, "commit" | "commits", ..] => {
-            let problem = format!("{} is a commit, and I deploy pull requests and branches", quoted(word));
-            return Err(Wrong { problem, right: None });
+        [_, _, "commit" | "commits", sha, ..] => {
+            return with_kind(&format!("commit:{sha}")).unwrap_or_else(|| Err(not_one()));
+        }
+        [_, _, "releases", "tag", tag @ ..] => {
+            return with_kind(&format!("tag:{}", tag.join("/"))).unwrap_or_else(|| Err(not_one()));
         }
         _ => return Err(not_one()),
     };

@@ -37,24 +37,52 @@ fn said(texts: &[&str]) -> String {
 }
 
 #[test]
+fn a_deploy_of_a_tag_a_commit_a_channel_or_a_version() {
+    let sha = "9f3c2ab".to_owned() + &"0".repeat(33);
+    check(&[
+        ("checkout tag:v1.2.3", "deploy checkout tag:refs/tags/v1.2.3"),
+        ("checkout refs/tags/v1.2.3", "deploy checkout tag:refs/tags/v1.2.3"),
+        ("checkout commit:9F3C2AB", "deploy checkout commit:9f3c2ab"),
+        ("checkout commit:1234567", "deploy checkout commit:1234567"),
+        ("checkout channel:latest", "deploy checkout channel:latest"),
+        ("checkout version:main-abc1234", "deploy checkout version:main-abc1234"),
+        ("checkout 9f3c2ab", "deploy checkout 9f3c2ab"),
+        ("checkout 9f3c2ab of release/1", "deploy checkout commit:9f3c2ab of release/1"),
+        ("checkout v1.2.3 of release/1", "deploy checkout tag:refs/tags/v1.2.3 of release/1"),
+        ("checkout v1 of refs/heads/x to production", "deploy checkout@production tag:refs/tags/v1 of x"),
+        ("checkout 9f3c2ab of x override it burns", "deploy checkout commit:9f3c2ab of x override it burns"),
+        ("checkout 42 of main", "no: `42` is of no branch: only a commit or a tag is"),
+        ("checkout 9f3c2ab of", "no: `of` after `9f3c2ab` is one word too many"),
+        ("checkout 9f3c2ab of a..b", "no: `a..b` is not the name of a branch"),
+        ("checkout commit:9f3c", "no: `commit:9f3c` is no commit: type 7 to 40 of its digits"),
+        ("checkout tag:a..b", "no: `tag:a..b` is not the name of a Git tag"),
+        ("checkout channel:a/b", "no: `channel:a/b` is not the tag of an image"),
+    ]);
+    let link = |path: &str| understood(&format!("checkout https://github.com/acme/checkout/{path}"));
+    assert_eq!(link(&format!("commit/{sha}")), format!("deploy checkout commit:{sha}"));
+    assert_eq!(link("releases/tag/v1.2.3"), "deploy checkout tag:refs/tags/v1.2.3");
+    assert!(link("commit/xyz").contains("no commit"), "{}", link("commit/xyz"));
+}
+
+#[test]
 fn a_deploy_of_a_pull_request_or_a_branch() {
     check(&[
         ("checkout 42", "deploy checkout #42"),
         ("checkout #42", "deploy checkout #42"),
         ("  checkout\u{a0} 42\n", "deploy checkout #42"),
         ("\u{202a}checkout\u{202c} \u{200e}42\u{ad}", "deploy checkout #42"),
-        ("checkout feature/x", "deploy checkout branch:refs/heads/feature/x"),
+        ("checkout feature/x", "deploy checkout feature/x"),
         ("checkout refs/heads/feature/x", "deploy checkout branch:refs/heads/feature/x"),
-        ("checkout@production feature/x", "deploy checkout@production branch:refs/heads/feature/x"),
+        ("checkout@production feature/x", "deploy checkout@production feature/x"),
         ("checkout branch:42", "deploy checkout branch:refs/heads/42"),
         ("checkout branch:main", "deploy checkout branch:refs/heads/main"),
         ("checkout branch:@x", "deploy checkout branch:refs/heads/@x"),
-        ("checkout 42-fix", "deploy checkout branch:refs/heads/42-fix"),
-        ("checkout #42-fix", "deploy checkout branch:refs/heads/#42-fix"),
-        ("checkout help", "deploy checkout branch:refs/heads/help"),
-        ("Checkout@Production Feature/X", "deploy checkout@production branch:refs/heads/Feature/X"),
-        ("checkout a&amp;b", "deploy checkout branch:refs/heads/a&b"),
-        ("checkout a&amp;lt;b", "deploy checkout branch:refs/heads/a&lt;b"),
+        ("checkout 42-fix", "deploy checkout 42-fix"),
+        ("checkout #42-fix", "deploy checkout #42-fix"),
+        ("checkout help", "deploy checkout help"),
+        ("Checkout@Production Feature/X", "deploy checkout@production Feature/X"),
+        ("checkout a&amp;b", "deploy checkout a&b"),
+        ("checkout a&amp;lt;b", "deploy checkout a&lt;b"),
     ]);
 }
 
@@ -65,7 +93,7 @@ fn the_word_deploy_may_be_typed_twice_and_may_be_an_app() {
         ("Deploy checkout 42", "deploy checkout #42"),
         ("deploy 42", "deploy deploy #42"),
         ("deploy deploy 42", "deploy deploy #42"),
-        ("deploy checkout", "deploy deploy branch:refs/heads/checkout"),
+        ("deploy checkout", "deploy deploy checkout"),
         ("deploy@production 42", "deploy deploy@production #42"),
         ("deploy deploy 42 override it burns", "deploy deploy #42 override it burns"),
     ]);
@@ -81,7 +109,7 @@ fn an_app_that_is_called_like_a_verb_is_deployed_with_the_word_deploy() {
     check(&[
         ("status main", "status main"),
         ("STATUS main", "status main"),
-        ("deploy status main", "deploy status branch:refs/heads/main"),
+        ("deploy status main", "deploy status main"),
         ("status status", "status status"),
     ]);
 }
@@ -90,12 +118,12 @@ fn an_app_that_is_called_like_a_verb_is_deployed_with_the_word_deploy() {
 fn a_deploy_past_the_gates_has_a_reason() {
     check(&[
         ("checkout 42 override payments are failing", "deploy checkout #42 override payments are failing"),
-        ("checkout main OVERRIDE “don’t wait”", "deploy checkout branch:refs/heads/main override don’t wait"),
+        ("checkout main OVERRIDE “don’t wait”", "deploy checkout main override don’t wait"),
         ("preview checkout 42 override x", "preview checkout #42 override x"),
         ("rollback checkout override   it\tburns", "rollback checkout override it burns"),
         ("rollback checkout 2 override for 2h", "rollback checkout 2 override for 2h"),
-        ("checkout override", "deploy checkout branch:refs/heads/override"),
-        ("checkout override override it burns", "deploy checkout branch:refs/heads/override override it burns"),
+        ("checkout override", "deploy checkout override"),
+        ("checkout override override it burns", "deploy checkout override override it burns"),
     ]);
 }
 
@@ -103,7 +131,7 @@ fn a_deploy_past_the_gates_has_a_reason() {
 fn a_preview_has_the_words_of_a_deploy() {
     check(&[
         ("preview checkout 42", "preview checkout #42"),
-        ("Preview checkout@production main", "preview checkout@production branch:refs/heads/main"),
+        ("Preview checkout@production main", "preview checkout@production main"),
         (
             "preview checkout <https://github.com/acme/checkout/pull/42>",
             "preview checkout https://github.com/acme/checkout/pull/42",
@@ -323,7 +351,7 @@ fn what_a_phone_or_a_page_makes_of_names() {
         ("checkout pr 42", "deploy checkout #42"),
         ("checkout PR #42 override it burns", "deploy checkout #42 override it burns"),
         ("checkout pull request 42", "deploy checkout #42"),
-        ("checkout pr", "deploy checkout branch:refs/heads/pr"),
+        ("checkout pr", "deploy checkout pr"),
         ("checkout 42 to production", "deploy checkout@production #42"),
         ("checkout pr 42 in Production override it burns", "deploy checkout@production #42 override it burns"),
         ("checkout@eu 42 to eu", "deploy checkout@eu #42"),
@@ -332,7 +360,7 @@ fn what_a_phone_or_a_page_makes_of_names() {
             "checkout to production 42",
             "no: the environment belongs to the app, `checkout@production` | checkout@production 42?",
         ),
-        ("checkout to", "deploy checkout branch:refs/heads/to"),
+        ("checkout to", "deploy checkout to"),
         ("checkout feature–x", &format!("{} | checkout feature-x?", dash("feature–x"))),
         ("checkout branch:feature–x", "deploy checkout branch:refs/heads/feature–x"),
         ("check‑out 42", &format!("{} | check-out 42?", dash("check‑out"))),
@@ -391,7 +419,7 @@ fn a_link_to_a_pull_request() {
         ),
         (
             "checkout github.com/acme/checkout/commit/0123456",
-            "no: `github.com/acme/checkout/commit/0123456` is a commit, and I deploy pull requests and branches",
+            "deploy checkout commit:0123456",
         ),
         (
             "checkout https://github.com/acme/checkout/pull/",
@@ -685,17 +713,17 @@ fn a_slip_of_a_verb_is_noticed() {
 #[test]
 fn an_app_with_a_name_like_a_verb_is_no_slip() {
     check(&[
-        ("web feature-x", "deploy web branch:refs/heads/feature-x"),
+        ("web feature-x", "deploy web feature-x"),
         ("stauts 42", "deploy stauts #42"),
-        ("stauts main", "deploy stauts branch:refs/heads/main"),
-        ("stauts fix/x", "deploy stauts branch:refs/heads/fix/x"),
+        ("stauts main", "deploy stauts main"),
+        ("stauts fix/x", "deploy stauts fix/x"),
         ("stauts branch:checkout", "deploy stauts branch:refs/heads/checkout"),
-        ("deploy stauts checkout", "deploy stauts branch:refs/heads/checkout"),
-        ("stauts checkout override it burns", "deploy stauts branch:refs/heads/checkout override it burns"),
-        ("apis feature-x", "deploy apis branch:refs/heads/feature-x"),
-        ("clock feature-x", "deploy clock branch:refs/heads/feature-x"),
-        ("helm feature-x", "deploy helm branch:refs/heads/feature-x"),
-        ("status-page feature-x", "deploy status-page branch:refs/heads/feature-x"),
+        ("deploy stauts checkout", "deploy stauts checkout"),
+        ("stauts checkout override it burns", "deploy stauts checkout override it burns"),
+        ("apis feature-x", "deploy apis feature-x"),
+        ("clock feature-x", "deploy clock feature-x"),
+        ("helm feature-x", "deploy helm feature-x"),
+        ("status-page feature-x", "deploy status-page feature-x"),
         ("status-page", "no: the pull request or branch is missing after `status-page` | like status-page 42"),
         ("apis a..b", "no: `a..b` is neither a pull request nor the name of a branch"),
     ]);
@@ -726,7 +754,9 @@ fn words_are_stored_and_read_again() {
         assert_eq!(serde_json::from_str::<DeployWords>(json).unwrap(), words);
     };
     check("checkout 42", r#"{"app":"checkout","what":{"pull_request":42}}"#);
-    check("checkout@x main", r#"{"app":"checkout","environment":"x","what":{"branch":"main"}}"#);
+    check("checkout@x main", r#"{"app":"checkout","environment":"x","what":{"named":"main"}}"#);
+    check("checkout branch:main", r#"{"app":"checkout","what":{"branch":"main"}}"#);
+    check("checkout tag:v1", r#"{"app":"checkout","what":{"tag":{"tag":"v1"}}}"#);
     check(
         "checkout github.com/a/b/pull/1",
         r#"{"app":"checkout","what":{"pull_request_of":{"repo":"a/b","number":1}}}"#,

@@ -7,7 +7,7 @@ use super::proof::Ours;
 use crate::application::SyncBy;
 use crate::image::{Digest, ImageName, ImageRef, Tag, VerifyRunning};
 use crate::names::{
-    ArgoApplication, BranchName, CommitSha, Contact, EnvironmentName, FilePath, GitHubLogin, PullRequestNumber,
+    ArgoApplication, BranchName, CommitSha, Contact, EnvironmentName, FilePath, GitHubLogin, GitTag, PullRequestNumber,
     RepoName, SlackChannel, Target,
 };
 use crate::nonempty::NonEmpty;
@@ -23,6 +23,12 @@ pub enum Reference {
     PullRequest(PullRequestNumber),
     /// A branch's head.
     Branch(BranchName),
+    /// The commit of a Git tag.
+    Tag(GitTag),
+    /// That commit.
+    Commit(CommitSha),
+    /// A tag of the image that moves, such as `latest`: nobody knows its commit.
+    Channel(Tag),
 }
 
 impl fmt::Display for Reference {
@@ -30,6 +36,9 @@ impl fmt::Display for Reference {
         match self {
             Self::PullRequest(number) => number.fmt(f),
             Self::Branch(branch) => branch.fmt(f),
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Commit(sha) => f.write_str(sha.short()),
+            Self::Channel(tag) => tag.fmt(f),
         }
     }
 }
@@ -41,9 +50,9 @@ pub struct Source {
     pub repo: RepoName,
     /// What was asked for.
     pub reference: Reference,
-    /// The branch behind it.
-    pub branch: BranchName,
-    /// The commit that the image is of. `None`: we never deployed that version, and know only its tag.
+    /// The branch that the commit is in. `None`: a tag in no branch that we looked at, or a channel.
+    pub branch: Option<BranchName>,
+    /// The commit that the image is of. `None`: we know only the tag of a version that we never deployed, or of a channel.
     pub head: Option<CommitSha>,
     /// The newest commit of the branch when we asked, where that is another one, which has the same files in the app's
     /// [`paths`](crate::catalog::App::paths).

@@ -77,7 +77,7 @@ pub fn target_plan() -> TargetPlan {
             tip: None,
             repo: RepoName::parse("acme/checkout").unwrap(),
             reference: Reference::PullRequest(PullRequestNumber(42)),
-            branch: BranchName::parse("faster-cart").unwrap(),
+            branch: BranchName::parse("faster-cart").ok(),
             head: Some(sha('a')),
             title: "Make the cart faster".to_owned(),
             author: Some(GitHubLogin::parse("bob").unwrap()),

@@ -22,9 +22,14 @@ pub fn commit_text(request: &RequestFact, commit: &CommitFact, id: &DeploymentId
     // Without the title: "Fixes #12" in it would close issue 12 of the GitOps repository, and "@alice" would
     // notify her.
     let source = match &plan.source.reference {
+        Reference::Channel(tag) => format!("{}, what {tag} is now", plan.source.repo),
         _ if plan.source.head.is_none() => format!("{}, the version before the first deploy", plan.source.repo),
-        Reference::PullRequest(number) => format!("{}{number} ({})", plan.source.repo, plan.source.branch),
-        Reference::Branch(branch) => format!("{} {branch}", plan.source.repo),
+        Reference::PullRequest(number) => match &plan.source.branch {
+            Some(branch) => format!("{}{number} ({branch})", plan.source.repo),
+            None => format!("{}{number}", plan.source.repo),
+        },
+        Reference::Tag(tag) => format!("{} tag {tag}", plan.source.repo),
+        other => format!("{} {other}", plan.source.repo),
     };
     let approved: String = commit.granted.approved_by.iter().map(|by| format!("Approved-By: {by}\n")).collect();
     let overridden = commit.granted.overridden.as_ref().map(|reason| format!("Gate-Overridden: {}\n", line(reason)));

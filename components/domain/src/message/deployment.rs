@@ -206,7 +206,7 @@ fn what(facts: &Facts) -> String {
             let reference = match &plan.source.reference {
                 _ if plan.rollback => format!("rollback to {}", code(&plan.tag)),
                 Reference::PullRequest(number) => number.to_string(),
-                Reference::Branch(branch) => words(branch.as_str(), SHORT),
+                other => words(&other.to_string(), SHORT),
             };
             let from = plan.promoted_from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
             format!("{} {reference}{from}", plan.target)

@@ -9,7 +9,7 @@ use crate::fault::{Cause, Changed, Fault, System};
 use crate::github::{ChecksState, RunState};
 use crate::image::{Digest, Tag};
 use crate::names::{FilePath, GitHubLogin};
-use crate::refusal::{CatalogError, MovedTag, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
+use crate::refusal::{CatalogError, Kind, MovedTag, NoChannel, NotAllowed, Opening, Refusal, Right, SinceApproved, Uncounted, Unpassed};
 use crate::selection::{MOST_APPLICATIONS, NotSelected};
 use crate::time::Timestamp;
 
@@ -104,6 +104,10 @@ pub(super) fn out_of_service(app: &str, path: &FilePath, error: &CatalogError) -
     format!("{app} is out of service: {}", mistake(path, error))
 }
 
+fn kind_names(kinds: &[Kind]) -> Vec<String> {
+    kinds.iter().map(|kind| kind.name().to_owned()).collect()
+}
+
 /// What is in the way.
 #[expect(clippy::too_many_lines, reason = "a table: one entry for each refusal")]
 pub(super) fn problem(refusal: &Refusal) -> String {
@@ -147,6 +151,45 @@ pub(super) fn problem(refusal: &Refusal) -> String {
         Refusal::NoSuchBranch { branch, repo } | Refusal::NoGitOpsBranch { repo, branch } => {
             format!("{repo} has no branch {}.", code(branch))
         }
+        Refusal::NothingNamed { word, kinds, repo } => {
+            format!("{repo} has no {} {}.", some(&kind_names(kinds), "or"), code(word))
+        }
+        Refusal::SeveralNamed { word, kinds } => {
+            let kinds: Vec<String> = kind_names(kinds).into_iter().map(|kind| format!("a {kind}")).collect();
+            format!("{} is {}, and I don't guess which one you mean.", code(word), some(&kinds, "and"))
+        }
+        Refusal::NotInBranch { head, branch, typed: true } => {
+            format!("commit {} isn't in the branch {}.", code(head.short()), code(branch))
+        }
+        Refusal::NotInBranch { head, branch, typed: false } => format!(
+            "commit {} isn't in {}, and no open pull request of the repository ends with it.",
+            code(head.short()),
+            code(branch)
+        ),
+        Refusal::TagNotListed { app, listed, .. } if listed.is_empty() => {
+            format!("{app} isn't deployed by Git tags.")
+        }
+        Refusal::TagNotListed { app, tag, listed } => {
+            format!("only the Git tags {} of {app} can be deployed, and this is {}.", codes(listed), code(tag))
+        }
+        Refusal::ChannelNotListed { app, channel, .. } => format!("{app} has no channel {}.", code(channel)),
+        Refusal::ChannelNotHere { target, channel, why: NoChannel::Gates } => format!(
+            "nobody knows which commit {} is of, and the gates of {target} judge a commit.",
+            code(channel)
+        ),
+        Refusal::ChannelNotHere { target, channel, why: NoChannel::NoDigestAt } => format!(
+            "{} moves, so I deploy it by its digest alone, and {target} has no place for a digest.",
+            code(channel)
+        ),
+        Refusal::ChannelNotHere { target, channel, why: NoChannel::RolledBack } => {
+            format!("the image that {} is now was rolled back on {target}.", code(channel))
+        }
+        Refusal::TagMoved { tag, commits } => format!(
+            "the Git tag {} was moved while I deployed it: it was commit {} and is {} now.",
+            code(tag),
+            code(commits.was.short()),
+            code(commits.is.short())
+        ),
         Refusal::Hydrated { target } => format!(
             "the Argo CD application of {target} has a source hydrator, so it doesn't follow the branch that I commit to."
         ),
@@ -220,8 +263,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let until = until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
             format!("{what} is locked by <@{by}> since {}{until}{}.", moment(*since), said(reason))
         }
-        Refusal::BranchNotAllowed { target, branch, allowed } => {
+        Refusal::BranchNotAllowed { target, branch: Some(branch), allowed } => {
             format!("only {} can go to {target}, and this is {}.", codes(allowed), code(branch))
+        }
+        Refusal::BranchNotAllowed { target, branch: None, allowed } => {
+            format!("only {} can go to {target}, and this commit isn't in the default branch.", codes(allowed))
         }
         Refusal::ChecksNotPassed { target, head, state } => {
             let state = match state {
@@ -256,8 +302,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
                 did(against, "asked for changes")
             )
         }
-        Refusal::NeedsPullRequest { target, branch } => {
+        Refusal::NeedsPullRequest { target, branch: Some(branch) } => {
             format!("{target} takes only reviewed pull requests, and {} is a branch.", code(branch))
+        }
+        Refusal::NeedsPullRequest { target, branch: None } => {
+            format!("{target} takes only reviewed pull requests, and this commit isn't the merge of one.")
         }
         Refusal::UncountedChanges { target, why, .. } => {
             let why = match why {
@@ -418,6 +467,30 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
             };
         }
         Refusal::FromFork { .. } => "Push its branch to the app's own repository and deploy that.",
+        Refusal::NothingNamed { .. } => "Check the name.",
+        Refusal::SeveralNamed { word, kinds } => {
+            let typed: Vec<String> =
+                kinds.iter().map(|kind| code(format!("{}:{word}", kind.name()))).collect();
+            return format!("Type {}.", some(&typed, "or"));
+        }
+        Refusal::NotInBranch { typed: true, .. } => "Check the commit and the branch.",
+        Refusal::NotInBranch { head, .. } => {
+            return format!("If it is in another branch, name that branch: `{} of release/1`.", head.short());
+        }
+        Refusal::TagNotListed { .. } => "Ask whoever looks after the catalog to add it to `tags` in `deploy-bot.yaml`.",
+        Refusal::ChannelNotListed { listed, .. } if listed.is_empty() => {
+            "Deploy a branch, or ask whoever looks after the catalog to add it to `channels` in `deploy-bot.yaml`."
+        }
+        Refusal::ChannelNotListed { listed, .. } => {
+            let listed: Vec<String> = listed.iter().map(code).collect();
+            return format!("There is {}.", some(&listed, "and"));
+        }
+        Refusal::ChannelNotHere { why: NoChannel::Gates, .. } => "Deploy a branch, a pull request or a commit.",
+        Refusal::ChannelNotHere { why: NoChannel::NoDigestAt, .. } => {
+            "Deploy a branch, or ask whoever looks after the catalog to add `digest_at` in `deploy-bot.yaml`."
+        }
+        Refusal::ChannelNotHere { why: NoChannel::RolledBack, .. } => "Push a newer image, then try again.",
+        Refusal::TagMoved { .. } => "Find out who moved it and why, then try again.",
         Refusal::NoSuchBranch { .. } => "Check the name. For a pull request, type its number.",
         Refusal::NoSuchRepository { .. } => {
             "Check its name in `deploy-bot.yaml` (or the setting `gitops_repo`), and that my GitHub token may read it."
@@ -482,6 +555,9 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::Locked { everything: true, .. } => "They or an owner can unlock it: `/deploy unlock all`.",
         Refusal::Locked { target, .. } => {
             return format!("They or an owner can unlock it: `/deploy unlock {target}`.");
+        }
+        Refusal::BranchNotAllowed { target, branch: None, .. } => {
+            return format!("If it is in another branch, name that branch: `/deploy {target} v1.2.3 of release/1`.");
         }
         Refusal::BranchNotAllowed { .. } => "Merge it first, or deploy it to another environment.",
         Refusal::ChecksNotPassed { state: None, .. } => {

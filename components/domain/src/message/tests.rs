@@ -95,6 +95,13 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::PullRequestNotOpen { .. } => "pull request not open",
         Refusal::FromFork { .. } => "from a fork",
         Refusal::NoSuchBranch { .. } => "no such branch",
+        Refusal::NothingNamed { .. } => "nothing of that name",
+        Refusal::SeveralNamed { .. } => "several of that name",
+        Refusal::NotInBranch { .. } => "not in the branch",
+        Refusal::TagNotListed { .. } => "tag not listed",
+        Refusal::ChannelNotListed { .. } => "channel not listed",
+        Refusal::ChannelNotHere { .. } => "channel not here",
+        Refusal::TagMoved { .. } => "tag moved",
         Refusal::NoSuchRepository { .. } => "no such repository",
         Refusal::NoGitOpsBranch { .. } => "no GitOps branch",
         Refusal::NoValidTag { .. } => "no valid tag",
@@ -148,7 +155,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 59, "one of each");
+    assert_eq!(names.len(), 66, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -964,8 +971,8 @@ fn answers_to_the_command_itself() {
     insta::assert_snapshot!(not_accepted(), @"I can't take that right now: my database isn't answering. Nothing was changed. Please try again in a minute.");
     insta::assert_snapshot!(help(None), @"
     I deploy apps: one commit to Git, then I follow Argo CD until the new version is live.
-    • `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
-    • `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
+    • `/deploy &lt;app&gt;[@environment] &lt;pull request, branch, tag or commit&gt; [override &lt;reason&gt;]`: deploy a pull request, the newest commit of a branch, a tag, or a commit
+    • `/deploy preview &lt;app&gt;[@environment] &lt;pull request, branch, tag or commit&gt;`: show what a deploy would change, and change nothing
     • `/deploy status [&lt;app&gt;[@environment] or &lt;environment&gt; or @me]`: what is live and what is under way: of one app or all, of an environment, or of yours
     • `/deploy history &lt;app&gt;[@environment] [--since &lt;day&gt;] or &lt;commit&gt;`: what was deployed before, by whom, and how it ended; or which deploy made a commit
     • `/deploy why &lt;app&gt;[@environment]`: what holds an app up now, and who can help
@@ -984,15 +991,18 @@ fn answers_to_the_command_itself() {
 fn the_help_of_each_command() {
     let all: Vec<String> = Verb::ALL.iter().map(|verb| help(Some(*verb))).collect();
     insta::assert_snapshot!(all.join("\n\n"), @"
-    `/deploy &lt;app&gt;[@environment] &lt;pull request or branch&gt; [override &lt;reason&gt;]`: deploy a pull request, or the newest commit of a branch
+    `/deploy &lt;app&gt;[@environment] &lt;pull request, branch, tag or commit&gt; [override &lt;reason&gt;]`: deploy a pull request, the newest commit of a branch, a tag, or a commit
     • `/deploy checkout 42`: pull request 42 of the app `checkout` (`#42` or its link work too)
     • `/deploy checkout feature/x`: the newest commit of a branch
     • `/deploy checkout@production main`: to an environment of the app
-    • `/deploy checkout branch:42`: a branch whose name is a number
+    • `/deploy checkout v1.2.3`: a Git tag, if the catalog has `tags` for the app
+    • `/deploy checkout 9f3c2ab`: a commit of the default branch, or the head of an open pull request
+    • `/deploy checkout 9f3c2ab of release/1`: a commit of another branch
+    • `/deploy checkout branch:42`: a branch whose name is a number; also `tag:`, `commit:`, `channel:`, `version:`
     • `/deploy checkout main override payments are failing`: owners only, in an emergency: despite a freeze or other people's changes; everybody sees it
     • `/deploy deploy status 42`: an app whose name is a command
 
-    `/deploy preview &lt;app&gt;[@environment] &lt;pull request or branch&gt;`: show what a deploy would change, and change nothing
+    `/deploy preview &lt;app&gt;[@environment] &lt;pull request, branch, tag or commit&gt;`: show what a deploy would change, and change nothing
     • `/deploy preview checkout 42`: what pull request 42 would change
     • `/deploy preview checkout@production main`: the newest commit of a branch, in one environment
 

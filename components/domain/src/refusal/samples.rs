@@ -44,6 +44,10 @@ fn again(changed: SinceApproved) -> Refusal {
     }
 }
 
+fn channel(why: NoChannel) -> Refusal {
+    Refusal::ChannelNotHere { target: Box::new(target()), channel: Tag::parse("latest").unwrap(), why }
+}
+
 pub fn every_refusal() -> Vec<Refusal> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let catalog = || path("deploy-bot.yaml");
@@ -143,6 +147,30 @@ pub fn every_refusal() -> Vec<Refusal> {
         Refusal::PullRequestNotOpen { number: PULL, merged: true, base: None },
         Refusal::FromFork { number: PULL },
         Refusal::NoSuchBranch { branch: branch("faster-cart"), repo: repo("acme/checkout") },
+        Refusal::NothingNamed {
+            word: "v9".to_owned(),
+            kinds: vec![Kind::Branch, Kind::Tag],
+            repo: repo("acme/checkout"),
+        },
+        Refusal::NothingNamed { word: "9f3c2ab".to_owned(), kinds: vec![Kind::Commit], repo: repo("acme/checkout") },
+        Refusal::SeveralNamed { word: "v1.2.3".to_owned(), kinds: vec![Kind::Branch, Kind::Tag] },
+        Refusal::NotInBranch { head: sha('a'), branch: branch("main"), typed: false },
+        Refusal::NotInBranch { head: sha('a'), branch: branch("release/1"), typed: true },
+        Refusal::TagNotListed { app: target().app, tag: GitTag::parse("v1.2.3").unwrap(), listed: Vec::new() },
+        Refusal::TagNotListed { app: target().app, tag: GitTag::parse("x1").unwrap(), listed: names(&["v*"]) },
+        Refusal::ChannelNotListed { app: target().app, channel: Tag::parse("latest").unwrap(), listed: Vec::new() },
+        Refusal::ChannelNotListed {
+            app: target().app,
+            channel: Tag::parse("edge").unwrap(),
+            listed: vec![Tag::parse("latest").unwrap()],
+        },
+        channel(NoChannel::Gates),
+        channel(NoChannel::NoDigestAt),
+        channel(NoChannel::RolledBack),
+        Refusal::TagMoved {
+            tag: GitTag::parse("v1.2.3").unwrap(),
+            commits: Box::new(Moved { was: sha('a'), is: sha('b') }),
+        },
         Refusal::NoSuchRepository { repo: repo("acme/checkout") },
         Refusal::NoGitOpsBranch { repo: repo("acme/gitops"), branch: branch("main") },
         Refusal::NoValidTag { made: "-x-aaaaaaa".to_owned() },
@@ -236,9 +264,10 @@ pub fn every_refusal() -> Vec<Refusal> {
         },
         Refusal::BranchNotAllowed {
             target: target(),
-            branch: branch("faster-cart"),
+            branch: Some(branch("faster-cart")),
             allowed: names(&["main", "release/*"]),
         },
+        Refusal::BranchNotAllowed { target: target(), branch: None, allowed: names(&["main", "release/*"]) },
         Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: None },
         Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some(ChecksState::Running) },
         Refusal::ChecksNotPassed { target: target(), head: sha('a'), state: Some(ChecksState::Failed) },
@@ -262,7 +291,8 @@ pub fn every_refusal() -> Vec<Refusal> {
             outdated: vec![GitHubLogin::parse("dave").unwrap(), GitHubLogin::parse("erin").unwrap()],
             against: vec![GitHubLogin::parse("frank").unwrap()],
         },
-        Refusal::NeedsPullRequest { target: Box::new(target()), branch: branch("main") },
+        Refusal::NeedsPullRequest { target: Box::new(target()), branch: Some(branch("main")) },
+        Refusal::NeedsPullRequest { target: Box::new(target()), branch: None },
         Refusal::ForeignChanges {
             target: target(),
             count: 2,

@@ -54,7 +54,7 @@ fn every_fact_is_read_as_it_was_written() {
     same(&request());
     let mut words = request();
     words.words.environment = Some("production".to_owned());
-    words.words.what = domain::command::What::Branch(target_plan().source.branch);
+    words.words.what = domain::command::What::Branch(target_plan().source.branch.unwrap());
     same(&words);
     let rider = Rider { sha: sha('e'), who: "eve".to_owned(), headline: "Tune".to_owned() };
     let namespace = Some(KubeName::parse("teams").unwrap());

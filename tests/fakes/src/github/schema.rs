@@ -22,6 +22,7 @@ enum StatusState { ERROR EXPECTED FAILURE PENDING SUCCESS }
 enum CheckConclusionState { ACTION_REQUIRED CANCELLED FAILURE NEUTRAL SKIPPED STALE STARTUP_FAILURE SUCCESS TIMED_OUT }
 enum CheckStatusState { COMPLETED IN_PROGRESS PENDING QUEUED REQUESTED WAITING }
 enum GitSignatureState { VALID UNSIGNED INVALID }
+enum ComparisonStatus { AHEAD BEHIND DIVERGED IDENTICAL }
 enum RepositoryPermission { ADMIN MAINTAIN READ TRIAGE WRITE }
 enum OrderDirection { ASC DESC }
 enum PullRequestOrderField { CREATED_AT UPDATED_AT }
@@ -45,7 +46,11 @@ type Repository {
   object(expression: String, oid: GitObjectID): GitObject
   pullRequest(number: Int!): PullRequest
 }
-type Ref { name: String! prefix: String! repository: Repository! target: GitObject }
+type Ref { compare(headRef: String!): Comparison name: String! prefix: String! repository: Repository! target: GitObject }
+type Comparison { aheadBy: Int! baseTarget: GitObject! behindBy: Int! headTarget: GitObject! status: ComparisonStatus! }
+type Tag implements GitObject {
+  abbreviatedOid: String! commitUrl: URI! message: String name: String! oid: GitObjectID! repository: Repository! tagger: GitActor target: GitObject!
+}
 type RefConnection { nodes: [Ref] pageInfo: PageInfo! totalCount: Int! }
 interface GitObject { abbreviatedOid: String! commitUrl: URI! oid: GitObjectID! repository: Repository! }
 type Commit implements GitObject {
@@ -133,6 +138,12 @@ pub(super) enum Node {
     /// A repository that exists only by name: the fork of a pull request.
     Fork(String),
     Ref(String, String),
+    /// Below `refs/tags/`.
+    TagRef(String, String),
+    /// The object of an annotated tag.
+    Tag(String, String),
+    /// What a commit has that another has not.
+    Comparison(String, [String; 2]),
     Commit(String, String),
     Tree(String, String, String),
     TreeEntry(String, String, String),
@@ -190,7 +201,9 @@ impl Objects for GitHub {
             Node::RateLimit => "RateLimit",
             Node::Account(kind, _) | Node::Connection(kind, _) => kind,
             Node::Repository(_) | Node::Fork(_) => "Repository",
-            Node::Ref(..) => "Ref",
+            Node::Ref(..) | Node::TagRef(..) => "Ref",
+            Node::Tag(..) => "Tag",
+            Node::Comparison(..) => "Comparison",
             Node::Commit(..) => "Commit",
             Node::Tree(..) => "Tree",
             Node::TreeEntry(..) => "TreeEntry",
@@ -237,7 +250,45 @@ impl Objects for GitHub {
                 "pullRequest" => Err(error("NOT_FOUND", "Could not resolve to a PullRequest.")),
                 _ => leaf(Value::Null),
             },
+            Node::TagRef(key, tag) => match field {
+                "name" => leaf(tag.as_str()),
+                "prefix" => leaf("refs/tags/"),
+                "repository" => node(Node::Repository(key.clone())),
+                "compare" => self.comparison(key, &format!("refs/tags/{tag}"), arguments),
+                _ => maybe(self.known(key).tags.get(tag).map(|oid| self.known(key).tag_target(key, oid))),
+            },
+            Node::Tag(key, oid) => {
+                let tag = &self.known(key).tag_objects[oid];
+                match field {
+                    "abbreviatedOid" => leaf(&oid[..7]),
+                    "commitUrl" => leaf(format!("{}/commit/{oid}", self.known(key).url(&self.web))),
+                    "message" => leaf(format!("Release {}", tag.name)),
+                    "name" => leaf(tag.name.as_str()),
+                    "oid" => leaf(oid.as_str()),
+                    "repository" => node(Node::Repository(key.clone())),
+                    "tagger" => node(Node::Actor(Person::account("alice"), 0)),
+                    _ => node(Node::Commit(key.clone(), tag.target.clone())),
+                }
+            }
+            Node::Comparison(key, [base, head]) => {
+                let objects = &self.known(key).objects;
+                let (of_base, of_head) = (objects.ancestors(base), objects.ancestors(head));
+                let (ahead, behind) = (of_head.difference(&of_base).count(), of_base.difference(&of_head).count());
+                match field {
+                    "aheadBy" => leaf(ahead),
+                    "behindBy" => leaf(behind),
+                    "baseTarget" => node(Node::Commit(key.clone(), base.clone())),
+                    "headTarget" => node(Node::Commit(key.clone(), head.clone())),
+                    _ => leaf(match (ahead, behind) {
+                        (0, 0) => "IDENTICAL",
+                        (_, 0) => "AHEAD",
+                        (0, _) => "BEHIND",
+                        _ => "DIVERGED",
+                    }),
+                }
+            }
             Node::Ref(key, branch) => match field {
+                "compare" => self.comparison(key, &format!("refs/heads/{branch}"), arguments),
                 "name" => leaf(branch.as_str()),
                 "prefix" => leaf("refs/heads/"),
                 "repository" => node(Node::Repository(key.clone())),
@@ -378,6 +429,14 @@ impl GitHub {
         Node::Account(kind, login.to_owned())
     }
 
+    /// With a branch, a tag, or a commit by its name or the beginning of it.
+    fn comparison(&self, key: &str, base: &str, arguments: &Arguments) -> Answer {
+        let repository = self.known(key);
+        let head = text(arguments, "headRef").filter(|name| !name.is_empty());
+        let found = repository.revision(base).zip(head.and_then(|name| repository.revision(name)));
+        maybe(found.map(|(base, head)| Node::Comparison(key.to_owned(), [base, head])))
+    }
+
     fn repository_field(&mut self, key: &str, field: &str, arguments: &Arguments) -> Answer {
         let repository = self.known(key);
         let branch =
@@ -394,7 +453,13 @@ impl GitHub {
             "defaultBranchRef" => maybe(branch(&repository.default_branch)),
             "ref" => {
                 let name = text(arguments, "qualifiedName").unwrap_or_default();
-                maybe(branch(name.strip_prefix("refs/heads/").unwrap_or(name)))
+                match name.strip_prefix("refs/tags/") {
+                    Some(tag) => {
+                        let is_there = repository.tags.contains_key(tag);
+                        maybe(is_there.then(|| Node::TagRef(key.to_owned(), tag.to_owned())))
+                    }
+                    None => maybe(branch(name.strip_prefix("refs/heads/").unwrap_or(name))),
+                }
             }
             "refs" => {
                 let wanted = text(arguments, "query").unwrap_or_default();
@@ -709,12 +774,32 @@ impl Repository {
         maybe(self.checks.contains_key(sha).then(|| Node::Rollup(key.to_owned(), sha.to_owned())))
     }
 
+    /// What a tag points to.
+    fn tag_target(&self, key: &str, oid: &str) -> Node {
+        match self.tag_objects.contains_key(oid) {
+            true => Node::Tag(key.to_owned(), oid.to_owned()),
+            false => Node::Commit(key.to_owned(), oid.to_owned()),
+        }
+    }
+
+    /// The object of an annotated tag that a name means.
+    fn annotated(&self, name: &str) -> Option<&str> {
+        let oid = match self.tag_objects.contains_key(name) {
+            true => name,
+            false => self.tags.get(name.strip_prefix("refs/tags/").unwrap_or(name))?.as_str(),
+        };
+        self.tag_objects.contains_key(oid).then_some(oid)
+    }
+
     /// What `git rev-parse` would find: `main`, `main:path`, a name or the start of one.
     fn object(&self, key: &str, expression: &str) -> Option<Node> {
         let (revision, path) = match expression.split_once(':') {
             Some((revision, path)) => (revision, Some(path)),
             None => (expression, None),
         };
+        if let (Some(oid), None) = (self.annotated(revision), path) {
+            return Some(Node::Tag(key.to_owned(), oid.to_owned()));
+        }
         let Some(sha) = self.revision(revision) else {
             let blob = self.objects.blobs.get_key_value(revision)?;
             return path.is_none().then(|| Node::Blob(key.to_owned(), blob.0.clone()));

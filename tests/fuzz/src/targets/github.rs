@@ -5,7 +5,7 @@ use crate::parts::Parts;
 use crate::promise::{HUSH, is_short, keeps_secrets};
 use crate::world::response;
 use clients::github::{
-    CatalogPlaces, CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, SourceState,
+    CatalogPlaces, CommitOutcome, FileState, GitHub, HistoryQuestion, Question, ReadError, Sought, SourceState,
     catalog_request, history_request, read_catalog, read_commit, read_compare, read_create_deployment,
     read_deployment_status, read_find_deployment, read_history, read_included, read_last_touch, read_raw_blob,
     read_snapshot, read_texts, snapshot_request,
@@ -14,7 +14,9 @@ use clients::http::Response;
 use domain::catalog::IncludePlace;
 use domain::deployment::Reference;
 use domain::fault::{Cause, Changed, Fault};
-use domain::names::{BranchName, CommitSha, DeploymentId, FilePath, PullRequestNumber, RepoName, Secret, UrlOrigin};
+use domain::names::{
+    BranchName, CommitDigits, CommitSha, DeploymentId, FilePath, GitTag, PullRequestNumber, RepoName, Secret, UrlOrigin,
+};
 use domain::time::Timestamp;
 use domain::values::blob_sha;
 use serde_json::Value;
@@ -82,7 +84,16 @@ pub fn github_snapshot(data: &[u8]) {
 
     let number = wanted.strip_prefix('#').and_then(|number| number.parse().ok()).map(PullRequestNumber);
     let branch = |name: &str| BranchName::parse(name).unwrap_or_else(|_| BranchName::parse("main").expect("a branch"));
-    let reference = number.map_or_else(|| Reference::Branch(branch(&wanted)), Reference::PullRequest);
+    let digits = CommitDigits::parse(&wanted).ok();
+    let sought = match number {
+        Some(number) => Sought { pull_request: Some(number), ..Sought::default() },
+        None => Sought {
+            branch: Some(branch(&wanted)),
+            tag: GitTag::parse(&wanted).ok().filter(|_| live.len() == 40),
+            commit: digits,
+            ..Sought::default()
+        },
+    };
     let repo = |name| RepoName::parse(name).expect("a repository");
     let path = |name| FilePath::parse(name).expect("a path");
     let live = CommitSha::parse(&live).ok();
@@ -102,7 +113,7 @@ pub fn github_snapshot(data: &[u8]) {
         paths: &["apps/checkout".to_owned(), "charts".to_owned()],
         folders: &[String::new(), "apps".to_owned()],
         app_repo: &repo("acme/checkout"),
-        reference: &reference,
+        sought: &sought,
         built_from: &[path("services/cart"), path("libs")],
         named_checks: live.is_some(),
         reviews: live.is_some(),
@@ -114,11 +125,14 @@ pub fn github_snapshot(data: &[u8]) {
         keeps_secrets(data, &request);
         serde_json::from_slice::<Value>(&request.body).expect("we write JSON")["query"].clone()
     };
-    let plain = match &reference {
-        Reference::PullRequest(_) => Reference::PullRequest(PullRequestNumber(1)),
-        Reference::Branch(_) => Reference::Branch(branch("main")),
+    let plain = Sought {
+        pull_request: sought.pull_request.map(|_| PullRequestNumber(1)),
+        branch: sought.branch.as_ref().map(|_| branch("main")),
+        tag: sought.tag.as_ref().map(|_| GitTag::parse("v1").expect("a tag")),
+        commit: sought.commit.as_ref().map(|_| CommitDigits::parse("9f3c2ab").expect("digits")),
+        of: None,
     };
-    assert_eq!(query(&question), query(&Question { reference: &plain, ..question }));
+    assert_eq!(query(&question), query(&Question { sought: &plain, ..question }));
 
     for places in [&places[..], &[]] {
         match read_catalog(places, &answer) {
@@ -162,16 +176,23 @@ pub fn github_snapshot(data: &[u8]) {
         is_short(&touch.name, 200);
     }
     for build in snapshot.source.builds() {
-        let (SourceState::PullRequest { head, .. } | SourceState::Branch { head, .. }) = &snapshot.source else {
+        let (SourceState::PullRequest { head, .. }
+        | SourceState::Branch { head, .. }
+        | SourceState::Commit { head, .. }) = &snapshot.source
+        else {
             panic!("a build of nothing")
         };
         assert!(build.sha != *head, "the newest commit is no older one");
     }
     match &snapshot.source {
         SourceState::PullRequest { number: read, from_fork, title, .. } => {
-            assert_eq!(Some(*read), number);
             is_short(title, 200);
             let pr = &body["data"]["app"]["pullRequest"];
+            if number.is_none() {
+                assert!(!*from_fork, "a commit of a fork was taken for our own");
+                return;
+            }
+            assert_eq!(Some(*read), number);
             let own = body["data"]["app"]["nameWithOwner"].as_str().zip(pr["headRepository"]["nameWithOwner"].as_str());
             let same = own.is_some_and(|(own, head)| own.eq_ignore_ascii_case(head));
             assert!(*from_fork || (same && pr["isCrossRepository"] == false), "a fork was taken for our own");
@@ -180,7 +201,17 @@ pub fn github_snapshot(data: &[u8]) {
             assert!(number.is_none());
             is_short(title, 200);
         }
-        SourceState::NoRepository | SourceState::NoPullRequest | SourceState::NoBranch => {}
+        SourceState::Commit { reference, branch, title, .. } => {
+            assert!(number.is_none());
+            assert!(branch.is_some() || matches!(reference, Reference::Tag(_)), "a commit of no branch");
+            is_short(title, 200);
+        }
+        SourceState::Several(kinds) => assert!(kinds.len() > 1),
+        SourceState::NoRepository
+        | SourceState::NoPullRequest
+        | SourceState::NoBranch
+        | SourceState::Nothing
+        | SourceState::NotInBranch { .. } => {}
     }
 }
 

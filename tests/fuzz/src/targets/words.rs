@@ -109,7 +109,7 @@ pub fn command(data: &[u8]) {
         && !text.contains('Σ')
     {
         assert!(text.to_lowercase().contains(&words.app), "{text:?} was read as {words}");
-        if let What::Branch(branch) = &words.what {
+        if let What::Branch(branch) | What::Named(branch) = &words.what {
             assert!(text.contains(branch.as_str()), "{text:?} was read as {words}");
         }
     }

@@ -1,10 +1,10 @@
 //! `branches`: the branches that may be deployed, also as the branch of a pull request. Empty: any.
 
-use super::{Case, Gate, Gates, Unmet};
+use super::{Case, Checks, Gate, Gates, Unmet};
 use crate::catalog::CatalogError;
 use crate::catalog::fields::{Entry, Node, error, item_text, list_of};
 use crate::deployment::Granted;
-use crate::names::BranchName;
+use crate::names::{BranchName, GitTag};
 use crate::refusal::Refusal;
 use crate::text::quoted;
 use std::fmt;
@@ -30,10 +30,11 @@ impl Gate for Vec<BranchGlob> {
     }
 
     fn check(&self, case: &Case<'_>) -> Result<Granted, Unmet> {
-        if takes(self, &case.plan.source.branch) {
+        let branch = case.plan.source.branch.as_ref();
+        if self.is_empty() || branch.is_some_and(|branch| takes(self, branch)) {
             return Ok(Granted::default());
         }
-        let (target, branch) = (case.asked.target.clone(), case.plan.source.branch.clone());
+        let (target, branch) = (case.asked.target.clone(), branch.cloned());
         let allowed = self.iter().take(LISTED).map(ToString::to_string).collect();
         Err(Refusal::BranchNotAllowed { target, branch, allowed }.into())
     }
@@ -50,6 +51,14 @@ fn takes(globs: &[BranchGlob], branch: &BranchName) -> bool {
 }
 
 impl Gates {
+    /// Whether one of them judges a commit, so that an image whose commit nobody knows cannot pass.
+    pub fn judge_commits(&self) -> bool {
+        !self.branches.is_empty()
+            || self.checks != Checks::Ignore
+            || self.reviews.is_some()
+            || self.approvals.is_some()
+    }
+
     /// Whether a branch may be deployed.
     pub fn takes_branch(&self, branch: &BranchName) -> bool {
         takes(&self.branches, branch)
@@ -79,6 +88,11 @@ impl BranchGlob {
     /// Whether the whole name of the branch matches.
     pub fn matches(&self, branch: &BranchName) -> bool {
         glob(&self.0, branch.as_str())
+    }
+
+    /// Whether the whole name of the tag matches.
+    pub fn matches_tag(&self, tag: &GitTag) -> bool {
+        glob(&self.0, tag.as_str())
     }
 }
 

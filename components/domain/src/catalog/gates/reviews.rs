@@ -81,7 +81,8 @@ impl Gate for Option<Reviews> {
 fn of(case: &Case<'_>) -> Option<PullRequestNumber> {
     match case.plan.source.reference {
         Reference::PullRequest(number) => Some(number),
-        Reference::Branch(_) => case.reviews.merged,
+        Reference::Branch(_) | Reference::Tag(_) | Reference::Commit(_) => case.reviews.merged,
+        Reference::Channel(_) => None,
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn a_branch_is_refused_and_an_earlier_version_passes() {
         let mut example = reviewed(&[]);
-        example.plan.source.reference = Reference::Branch(example.plan.source.branch.clone());
+        example.plan.source.reference = Reference::Branch(example.plan.source.branch.clone().unwrap());
         insta::assert_snapshot!(example.check(&ONE), @"not deployed: checkout@production takes only reviewed pull requests, and `faster-cart` is a branch. Open a pull request, have it reviewed, and deploy it by its number, like `/deploy checkout@production 42`.");
         assert_eq!(example.in_preview(&ONE), None);
         // As the merge of a pull request, it is as good as that.

@@ -268,7 +268,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
                 Refusal::ForeignChanges { target, count: u32::MAX, more: true, by: vec![text; 100], overridable: true }
             }
             Refusal::BranchNotAllowed { target, .. } => {
-                Refusal::BranchNotAllowed { target, branch, allowed: vec![text; 100] }
+                Refusal::BranchNotAllowed { target, branch: Some(branch), allowed: vec![text; 100] }
             }
             Refusal::UnknownVersion { target, .. } => {
                 Refusal::UnknownVersion { target, typed: text.clone(), known: vec![text; 5] }
@@ -304,7 +304,7 @@ proptest! {
         let fact = facts.commit.as_mut().unwrap();
         fact.target_mut().source.title = text.clone();
         fact.target_mut().source.reference = Reference::Branch(branch.clone());
-        fact.target_mut().source.branch = branch;
+        fact.target_mut().source.branch = Some(branch);
         fact.target_mut().source.url = Some(format!("https://evil.example/{other}"));
         fact.target_mut().before = Some(other.clone());
         fact.granted.overridden = Some(text.clone());
@@ -355,7 +355,7 @@ proptest! {
         fact.granted.overridden = Some(text.clone());
         fact.target_mut().source.title = text.clone();
         fact.granted.approved_by = vec![user("U7"); 100];
-        fact.target_mut().source.branch = branch;
+        fact.target_mut().source.branch = Some(branch);
         let lock = TargetLock { by: user("U7"), reason: text.clone(), at: at(0), until: Some(at(60)), rollback: false };
         let status = TargetStatus {
             target: target(),
@@ -443,6 +443,7 @@ fn any_button() -> impl Strategy<Value = Button> {
     let what = prop_oneof![
         (1..u32::MAX).prop_map(|number| What::PullRequest(PullRequestNumber(number))),
         any_branch().prop_map(What::Branch),
+        any_branch().prop_map(What::Named),
         Just(What::Rollback(Version::LastHealthy)),
         (1..u32::MAX).prop_map(|line| What::Rollback(Version::Back(line))),
         name().prop_map(|tag| What::Rollback(Version::Tag(tag))),
