@@ -170,7 +170,7 @@ async fn tell_progress<W: World>(
         let words = message::before_commit(run.cx.id, &latest.0, latest.1.as_ref());
         // Who waits for another deployment is seen by everybody.
         let kind = match latest.1 {
-            Some(Note::Application { .. }) => Kind::PublicProgress,
+            Some(Note::Application { .. } | Note::Target { .. }) => Kind::PublicProgress,
             _ => Kind::Progress,
         };
         // Words that have to wait are tried again, unless there are newer ones.

@@ -409,6 +409,15 @@ pub enum Refusal {
         /// Link to its message.
         link: Option<String>,
     },
+    /// The deploy before it, for which it waited, is committed and did not go live.
+    BeforeNotLive {
+        /// What.
+        target: Box<Target>,
+        /// Whose.
+        by: Option<SlackUser>,
+        /// Link to its message.
+        link: Option<String>,
+    },
     /// The deployment of another target in the same Argo CD application took longer than a request waits.
     ApplicationBusy {
         /// Which other one.
@@ -713,6 +722,7 @@ impl Refusal {
                 | Self::ImagesDiffer { .. }
                 | Self::RegistryNotNamed { .. }
                 | Self::Busy { .. }
+                | Self::BeforeNotLive { .. }
                 | Self::ApplicationBusy { .. }
                 | Self::Locked { .. }
                 | Self::Frozen { .. }

@@ -5,7 +5,7 @@ use crate::facts::{delete_fact, forget_left_over, is_left_over, load};
 use crate::key::{PREFIX, PUSH};
 use crate::seams::{Clock, KeyValue, Redis, Reply, StoreError};
 use domain::deployment::ResponseUrlFact;
-use domain::names::{CommitSha, DeploymentId};
+use domain::names::{CommitSha, DeploymentId, Target};
 use domain::time::Timestamp;
 use std::collections::BTreeSet;
 
@@ -156,7 +156,7 @@ pub async fn take_news(world: &impl Redis) -> Result<Vec<Flight>, StoreError> {
     Ok(members.into_iter().filter_map(Reply::text).filter_map(|member| Flight::parse(&member)).collect())
 }
 
-// ---- The deployments that wait to write to the branch, in the order in which they were accepted ----
+// ---- The deployments that wait to write to the branch, or for their target, in the order in which they were accepted ----
 
 /// Joins the queue. Returns the place, 0 for the first.
 pub async fn queue_place(
@@ -170,6 +170,35 @@ pub async fn queue_place(
     world.run("PEXPIRE", &[&key, "600000"]).await?;
     let rank = world.number("ZRANK", &[&key, id.as_str()]).await?;
     Ok(rank.and_then(|rank| u64::try_from(rank).ok()).unwrap_or_default())
+}
+
+/// Joins the queue of a target. Only those who wait are in it.
+pub async fn join_queue(
+    world: &impl Redis,
+    target: &Target,
+    id: &DeploymentId,
+    accepted: Timestamp,
+) -> Result<(), StoreError> {
+    let key = format!("{PREFIX}queue/{}", target_queue(target));
+    world.run("ZADD", &[&key, &accepted.0.to_string(), id.as_str()]).await?;
+    world.run("PEXPIRE", &[&key, "600000"]).await.map(drop)
+}
+
+/// Who waits for a target and was accepted before this one, the first first.
+pub async fn queue_before(
+    world: &impl Redis,
+    target: &Target,
+    id: &DeploymentId,
+) -> Result<Vec<DeploymentId>, StoreError> {
+    let key = format!("{PREFIX}queue/{}", target_queue(target));
+    let members = world.run("ZRANGE", &[&key, "0", "-1"]).await?;
+    let all = members.into_iter().filter_map(Reply::text).filter_map(|member| DeploymentId::parse(&member).ok());
+    Ok(all.take_while(|other| other != id).collect())
+}
+
+/// The name of a target's queue.
+pub fn target_queue(target: &Target) -> String {
+    format!("target/{}/{}", target.app, target.environment)
 }
 
 /// Leaves the queue.

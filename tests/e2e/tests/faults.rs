@@ -182,9 +182,9 @@ fn a_long_pause_that_github_wants_is_kept_and_told() {
         let why = "read the GitOps repository: GitHub answered with status 503 (again in 6 s).";
         room.says(&format!("I'm waiting 6 s before I try again to {why}")).await?;
         room.bob("checkout 42").await;
-        room.says("is busy with a deploy by @alice").await?;
+        room.says("waiting for the deploy by @alice").await?;
         room.says(&format!("is live: `{}`", room.tag("checkout", "main"))).await?;
-        Ok(())
+        room.all_told().await
     });
 }
 

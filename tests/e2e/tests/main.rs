@@ -30,6 +30,7 @@ mod people;
 mod promise;
 mod promote;
 mod pushes;
+mod queue;
 mod quiet;
 mod readme;
 mod redis;

@@ -197,6 +197,7 @@ fn nothing_left(town: &Town) {
         let expected = ["in-flight", "news", "lease/resume", "queue/branch/acme/gitops/main"]
             .iter()
             .any(|name| key == format!("deploy-bot/{name}"))
+            || key.starts_with("deploy-bot/queue/target/")
             || key.starts_with("deploy-bot/edits")
             || key.starts_with("deploy-bot/posts/")
             || key.starts_with("deploy-bot/refusals/")

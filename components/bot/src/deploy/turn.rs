@@ -1,8 +1,10 @@
 //! Whose turn it is: at the Argo CD application, by its lease and `current`; at the branch, by its lease and the queue.
 //! What a target remembers: its history and, after a rollback, a lock and the version that was replaced.
 //!
-//! Several targets may run in one application. A deploy that finds the turn with another target waits for it. A deploy that
-//! finds the turn with another deploy of its own target is refused.
+//! Several targets may run in one application. A deploy that finds the turn with another deploy waits for it, before its own
+//! commit, as long as a request lasts. Those that wait for one target go in the order in which they were asked for: the queue
+//! is a hint in Redis, and `current` decides. They stop if the one before was committed and did not go live. A rollback never
+//! stands in the queue.
 
 use super::prepare::Site;
 use super::{CARRY, Job, Run, catalog, commit, gates, may_go_on};
@@ -11,7 +13,7 @@ use crate::patience::Progress;
 use crate::request::has_button;
 use crate::world::{Line, World, under_lease};
 use domain::command::What;
-use domain::deployment::{CancelFact, Facts, RequestFact, TargetPlan};
+use domain::deployment::{CancelFact, Facts, RequestFact, State, TargetPlan};
 use domain::image::Tag;
 use domain::limits;
 use domain::lock::{RolledBack, RolledBackVersion, TargetLock};
@@ -66,13 +68,20 @@ pub(super) async fn with_target<W: World>(run: &Run<'_, W>, job: &mut Job<'_>, s
         urgent: Cell::new(None),
     };
     let leases = store::application_leases(&site.applications);
-    loop {
-        let if_taken = async || waiting.for_lease().await;
-        let work = async |lease: &Lease<'_, W>| take_turn(&Turn { run, site, lease }, job).await;
-        let Some(other) = Lease::hold_all(world, &leases, CARRY, if_taken, work).await? else { return Ok(()) };
-        // Without the lease: a rollback of the other target must get through.
-        waiting.for_target(other).await?;
+    let work = async {
+        loop {
+            let if_taken = async || waiting.for_lease().await;
+            let work = async |lease: &Lease<'_, W>| take_turn(&Turn { run, site, lease }, job).await;
+            let Some(other) = Lease::hold_all(world, &leases, CARRY, if_taken, work).await? else { return Ok(()) };
+            // Without the lease: a rollback must get through.
+            waiting.for_turn(other).await?;
+        }
+    };
+    let done = work.await;
+    if waiting.told.take().is_some() {
+        let _ = store::leave_queue(world, &store::target_queue(&site.target), run.cx.id).await;
     }
+    done
 }
 
 /// A deployment that waits for its turn at the application.
@@ -84,8 +93,8 @@ struct Waiting<'t, W> {
     progress: mpsc::UnboundedSender<Progress>,
     /// Since when no deployment of another target is known to have the turn.
     since: Cell<Duration>,
-    /// For whom, as people were told.
-    told: Cell<Option<DeploymentId>>,
+    /// For whom, and how many wait before it, as people were told.
+    told: Cell<Option<(DeploymentId, u64)>>,
     urgent: Cell<Option<bool>>,
 }
 
@@ -103,7 +112,8 @@ impl<W: World> Waiting<'_, W> {
         }
         if waited >= limits.target_wait {
             let other = other_turn(self.run, self.site).await?;
-            if let Some(other) = other.as_ref().filter(|other| other.target != self.site.target) {
+            let is_waited_for = |other: &&Other| other.target != self.site.target || !is_rollback(self.request);
+            if let Some(other) = other.as_ref().filter(is_waited_for) {
                 return self.pause(other).await;
             }
             // No other deployment has the turn. Perhaps our own carrier died with the lease, which runs out
@@ -128,12 +138,16 @@ impl<W: World> Waiting<'_, W> {
         urgent
     }
 
-    /// Until no deployment of another target has the turn.
-    async fn for_target(&self, mut other: Other) -> Result<(), Stop> {
+    /// Until no other deployment has the turn, and none of the same target waits longer.
+    async fn for_turn(&self, mut other: Other) -> Result<(), Stop> {
         loop {
             self.pause(&other).await?;
-            match other_turn(self.run, self.site).await? {
-                Some(next) if next.target != self.site.target => other = next,
+            let next = match other_turn(self.run, self.site).await? {
+                Some(next) => Some(next),
+                None => before(self.run, self.site, self.request).await?.into_iter().next(),
+            };
+            match next {
+                Some(next) if next.target != self.site.target || !is_rollback(self.request) => other = next,
                 _ => return Ok(()),
             }
         }
@@ -142,7 +156,11 @@ impl<W: World> Waiting<'_, W> {
     /// A moment. People are told for whom we wait.
     async fn pause(&self, other: &Other) -> Result<(), Stop> {
         let (world, limits) = (self.run.cx.world, &self.run.cx.settings.limits);
+        let is_same = other.target == self.site.target;
         if world.now() >= self.request.at.after(limits.no_mutation) {
+            if is_same {
+                return Err(busy(self.run, &self.site.target, Some(other.id.clone())).await.into());
+            }
             return Err(Refusal::ApplicationBusy {
                 other: Box::new(other.target.clone()),
                 by: other.facts.request.as_ref().map(|request| request.user.clone()),
@@ -151,8 +169,19 @@ impl<W: World> Waiting<'_, W> {
             }
             .into());
         }
-        if self.told.replace(Some(other.id.clone())).as_ref() != Some(&other.id) {
-            let note = Note::Application { other: other.target.clone(), link: other.facts.link() };
+        let mut ahead = 0;
+        if is_same {
+            store::join_queue(world, &self.site.target, self.run.cx.id, self.request.at).await?;
+            let before = before(self.run, self.site, self.request).await?;
+            ahead = u64::try_from(before.iter().filter(|one| one.id != other.id).count()).unwrap_or_default();
+        }
+        let told = (other.id.clone(), ahead);
+        if self.told.replace(Some(told.clone())) != Some(told) {
+            let (link, by) = (other.facts.link(), other.facts.request.as_ref().map(|request| request.user.clone()));
+            let note = match is_same {
+                true => Note::Target { ahead, by, link },
+                false => Note::Application { other: other.target.clone(), link },
+            };
             let _ = self.progress.unbounded_send((Some(self.known.clone()), note));
             let line = Line::new("waits_for_application").of(self.run.cx.id);
             world.log(line.with("of", other.id.as_str()).with("target", other.target.to_string()));
@@ -171,11 +200,16 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     claim(turn, job.request).await?;
     remember(turn).await?;
     gates::check_lock_and_freeze(site, None).await?;
-    let mut turns = Vec::new();
+    let (mut turns, mut has_turn) = (Vec::new(), false);
     for application in site.applications.iter() {
+        let current = store::load_key(run.cx.world, Current(application)).await?;
+        has_turn |= current.is_some_and(|current| current.id == *run.cx.id);
         let (other, last) = turn_at(run, application).await?;
+        if other.is_none() && !is_rollback(job.request) {
+            must_be_live(run, site, (application, job.request)).await?;
+        }
         let over = match other {
-            Some(other) if other.target != site.target => return Ok(Some(other)),
+            Some(other) if other.target != site.target || !is_rollback(job.request) => return Ok(Some(other)),
             // What a rollback brings back is needed now. The other deployment is followed until our commit is there.
             Some(other) if is_rollback(job.request) && other.facts.committed.is_some() => Some(other.id),
             // Its carrier has lost the leases, so what was not begun is never begun. What was begun may still land.
@@ -191,6 +225,12 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
         };
         turns.push((application, over, last));
     }
+    // Who has the turn already waits for nobody: after a crash the others wait for it.
+    if !has_turn
+        && let Some(first) = before(run, site, job.request).await?.into_iter().next()
+    {
+        return Ok(Some(first));
+    }
     // Our turn from here on: a deployment that waits for an application's lease reads in `current` whose turn
     // it is.
     for (application, over, last) in turns {
@@ -204,6 +244,50 @@ async fn take_turn<W: World>(turn: &Turn<'_, W>, job: &mut Job<'_>) -> Result<Op
     let done = commit::commit(turn, job).await;
     let _ = store::leave_queue(run.cx.world, &branch(run), run.cx.id).await;
     done.map(|()| None)
+}
+
+/// The deployments of the target that wait for their turn, and were asked for before. What is over, or is never carried out any
+/// more, is not waited for.
+async fn before<W: World>(run: &Run<'_, W>, site: &Site<'_, W>, request: &RequestFact) -> Result<Vec<Other>, Stop> {
+    if is_rollback(request) {
+        return Ok(Vec::new());
+    }
+    let (world, target) = (run.cx.world, &site.target);
+    let mut all = Vec::new();
+    for id in store::queue_before(world, target, run.cx.id).await? {
+        // What cannot be read is of another version of ours.
+        let Ok(facts) = store::load(world, &id).await else { continue };
+        let asked = facts.request.as_ref().map(|request| request.at);
+        let is_carried = asked.is_some_and(|at| world.now() < at.after(run.cx.settings.limits.no_mutation));
+        let waits = facts.end.is_none() && !facts.watch_speaks() && facts.cancel.is_none();
+        // Nobody who was asked for later goes first: then nobody waits for each other.
+        let is_earlier = asked.is_some_and(|at| (at, &id) < (request.at, run.cx.id));
+        if waits && is_carried && is_earlier {
+            all.push(Other { id, target: target.clone(), facts });
+        }
+    }
+    Ok(all)
+}
+
+/// Who waited for a deploy of the same target stops if that one was committed and did not go live: what is wrong there may be
+/// wrong with everything. Slack's time of a request has whole seconds: what ended in the same second may have ended before.
+async fn must_be_live<W: World>(
+    run: &Run<'_, W>,
+    site: &Site<'_, W>,
+    (application, request): (&ArgoApplication, &RequestFact),
+) -> Result<(), Stop> {
+    let current = store::load_key(run.cx.world, Current(application)).await?;
+    let Some(current) = current.filter(|current| current.id != *run.cx.id && current.target == site.target) else {
+        return Ok(());
+    };
+    let facts = store::load(run.cx.world, &current.id).await?;
+    let ended = facts.outcome.as_ref().map(|outcome| outcome.at);
+    let waited = ended.is_some_and(|at| at.seconds() > request.at.seconds());
+    if waited && facts.committed.is_some() && facts.state() != State::Live {
+        let by = facts.request.as_ref().map(|request| request.user.clone());
+        return Err(Refusal::BeforeNotLive { target: Box::new(site.target.clone()), by, link: facts.link() }.into());
+    }
+    Ok(())
 }
 
 /// A rollback takes the turn of a deploy of the same target that has not committed: that deploy ends as cancelled. A mutation

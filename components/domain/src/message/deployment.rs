@@ -33,6 +33,8 @@ pub enum Note {
     Queue { ahead: u64 },
     /// Another target has the turn in the same Argo CD application; `link`: to the message of its deploy.
     Application { other: Target, link: Option<String> },
+    /// Other deploys of the same target go first. `by` and `link`: whose it is now, and to its message.
+    Target { ahead: u64, by: Option<SlackUser>, link: Option<String> },
     /// The mutation had no answer: being found out.
     Settling,
     /// Another system wants a pause, and then is asked again.
@@ -223,6 +225,15 @@ fn waiting_for_commit(facts: &Facts, note: Option<&Note>) -> (&'static str, Stri
         Some(Note::Application { other, link: url }) => {
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
             format!("waiting for the deploy of {other} in the same Argo CD application{seen}.")
+        }
+        Some(Note::Target { ahead, by, link: url }) => {
+            let by = by.as_ref().map_or("another deploy".to_owned(), |by| format!("the deploy by <@{by}>"));
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
+            let more = match ahead {
+                0 => String::new(),
+                ahead => format!(", and {} after it", counted(u32::try_from(*ahead).unwrap_or(u32::MAX), "more deploy")),
+            };
+            format!("waiting for {by}{seen}{more}. Then it goes on by itself, if that one is live.")
         }
         Some(Note::Settling) => "GitHub didn't confirm my commit. I'm finding out whether it went through.".to_owned(),
         Some(Note::Pause { fault, wait }) => {

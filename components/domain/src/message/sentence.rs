@@ -251,6 +251,11 @@ pub(super) fn problem(refusal: &Refusal) -> String {
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
             format!("{target} is busy with {by}{seen}.")
         }
+        Refusal::BeforeNotLive { target, by, link: url } => {
+            let by = by.as_ref().map(|by| format!(" by <@{by}>")).unwrap_or_default();
+            let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
+            format!("the deploy of {target}{by}{seen} that it waited for didn't go live.")
+        }
         Refusal::ApplicationBusy { other, by, link: url, minutes } => {
             let by = by.as_ref().map(|by| format!(" by <@{by}>")).unwrap_or_default();
             let seen = url.as_ref().map(|url| format!(" ({})", link(url, "see it"))).unwrap_or_default();
@@ -548,6 +553,7 @@ pub(super) fn remedy(refusal: &Refusal) -> String {
         Refusal::NoValuesFile { .. } => "Add it, or set `values` of this app in `deploy-bot.yaml` to the right file.",
         Refusal::Edit { why, .. } => edit_remedy(why),
         Refusal::AlreadyWritten { .. } => "Press *Deploy it* to roll it out now.",
+        Refusal::BeforeNotLive { .. } => "Look at that one first, then try again.",
         Refusal::Busy { .. } | Refusal::ApplicationBusy { .. } => "Try again when it's done.",
         Refusal::Locked { back_to: Some(_), .. } => {
             "Press *Deploy anyway* to roll back all the same: everybody reads whose lock that is."

@@ -114,6 +114,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::Edit { .. } => "edit",
         Refusal::AlreadyWritten { .. } => "already written",
         Refusal::Busy { .. } => "busy",
+        Refusal::BeforeNotLive { .. } => "the one before is not live",
         Refusal::ButtonTaken { .. } => "button taken",
         Refusal::ApplicationBusy { .. } => "application busy",
         Refusal::Locked { .. } => "locked",
@@ -155,7 +156,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
 fn every_refusal_says_why_and_what_to_do() {
     let all = every_refusal();
     let names: std::collections::BTreeSet<_> = all.iter().map(refusal_name).collect();
-    assert_eq!(names.len(), 66, "one of each");
+    assert_eq!(names.len(), 67, "one of each");
     for one in &all {
         let (why, what_to_do) = (sentence::problem(one), sentence::remedy(one));
         assert!(why.ends_with(['.', '?']) && what_to_do.len() > 10, "{one:?}");
@@ -530,6 +531,8 @@ fn notes_are_said_while_they_are_true() {
                 link: Some("https://acme.slack.com/archives/C1/p1".to_owned()),
             },
         ),
+        ("its target", Note::Target { ahead: 0, by: Some(user("U7")), link: Some("https://acme.slack.com/x".to_owned()) }),
+        ("its target and one more", Note::Target { ahead: 1, by: None, link: None }),
         ("another one's message", Note::Application { other: target_plan().target, link: None }),
         ("unknown", Note::Settling),
         ("a pause", Note::Pause { fault, wait: Duration::from_secs(90) }),

@@ -854,3 +854,111 @@ fn whether_the_branch_is_the_default_one() {
     check(json!({ "name": "develop" }), false);
     check(Value::Null, false);
 }
+
+/// A word that may be a branch, a tag and a commit.
+fn word(text: &str) -> Asked {
+    let mut asked = feature_branch();
+    asked.sought = Sought {
+        branch: Some(branch(text)),
+        tag: GitTag::parse(text).ok(),
+        commit: CommitDigits::parse(text).ok(),
+        ..Sought::default()
+    };
+    asked
+}
+
+#[test]
+fn a_word_is_looked_for_as_all_that_it_may_mean() {
+    let request = snapshot_request(&gh().url, &word("9f3c2ab").question());
+    let query = body(&request)["query"].as_str().unwrap().to_owned();
+    assert!(query.contains("$appRef: String!, $appTag: String!, $commit: String!, "), "{query}");
+    insta::assert_snapshot!(query.split_once("  app: ").unwrap().1, @"");
+    let variables = body(&request)["variables"].clone();
+    let named = ["appRef", "appTag", "commit"].map(|name| variables[name].as_str().unwrap().to_owned());
+    assert_eq!(named, ["refs/heads/9f3c2ab", "refs/tags/9f3c2ab", "9f3c2ab"]);
+}
+
+/// What GitHub shows of a word: the parts of the app's repository.
+fn found(parts: Value) -> SourceState {
+    let mut answer = with_branch();
+    answer["data"]["app"] = json!({ "nameWithOwner": "acme/checkout", "ref": null, "tag": null, "commit": null, "base": {
+        "name": "main", "ofTag": null, "ofCommit": null } });
+    let app = answer["data"]["app"].as_object_mut().unwrap();
+    for (name, part) in parts.as_object().unwrap() {
+        app.insert(name.clone(), part.clone());
+    }
+    word(&"9".repeat(7)).read(&answer).unwrap().source
+}
+
+fn shown_commit(digit: &str) -> Value {
+    json!({ "__typename": "Commit", "oid": sha(digit), "messageHeadline": "Work", "statusCheckRollup": null,
+        "open": { "nodes": [] } })
+}
+
+fn base(alias: &str, ahead: u32, head: &str) -> Value {
+    let mut base = json!({ "name": "main", "ofTag": null, "ofCommit": null });
+    base[alias] = json!({ "aheadBy": ahead, "headTarget": { "oid": sha(head) } });
+    base
+}
+
+#[test]
+fn a_commit_counts_only_in_the_branch_or_as_the_head_of_an_open_pull_request() {
+    let not_in_branch = || SourceState::NotInBranch { head: sha("9"), branch: branch("main") };
+    assert_eq!(found(json!({})), SourceState::Nothing);
+    assert_eq!(found(json!({ "commit": shown_commit("9") })), not_in_branch());
+    // What was compared brings something, or is another commit.
+    assert_eq!(found(json!({ "commit": shown_commit("9"), "base": base("ofCommit", 1, "9") })), not_in_branch());
+    assert_eq!(found(json!({ "commit": shown_commit("9"), "base": base("ofCommit", 0, "8") })), not_in_branch());
+    // The digits mean something else to Git.
+    assert_eq!(found(json!({ "commit": shown_commit("8"), "base": base("ofCommit", 0, "8") })), SourceState::Nothing);
+    let in_branch = found(json!({ "commit": shown_commit("9"), "base": base("ofCommit", 0, "9") }));
+    let SourceState::Commit { reference, branch: of, head, .. } = in_branch else { panic!("{in_branch:?}") };
+    assert_eq!((reference, of, head), (Reference::Commit(sha("9")), Some(branch("main")), sha("9")));
+
+    let pull_request = |change: &[(&str, Value)]| {
+        let mut pr = good()["data"]["app"]["pullRequest"].clone();
+        pr["headRefOid"] = json!(sha("9"));
+        for (key, value) in change {
+            pr[*key] = value.clone();
+        }
+        let mut commit = shown_commit("9");
+        commit["open"] = json!({ "nodes": [pr] });
+        found(json!({ "commit": commit }))
+    };
+    assert!(matches!(pull_request(&[]), SourceState::PullRequest { head, .. } if head == sha("9")));
+    for change in [
+        ("isCrossRepository", json!(true)),
+        ("headRepository", json!({ "nameWithOwner": "mallory/checkout" })),
+        ("headRepository", Value::Null),
+        ("state", json!("CLOSED")),
+        ("headRefOid", json!(sha("8"))),
+    ] {
+        assert_eq!(pull_request(&[change.clone()]), not_in_branch(), "{change:?}");
+    }
+}
+
+#[test]
+fn a_tag_is_that_of_its_commit_light_or_annotated() {
+    let tag = |target: Value, base: Value| found(json!({ "tag": { "target": target }, "base": base, "commit": null }));
+    let annotated = json!({ "__typename": "Tag", "oid": sha("7"), "target": shown_commit("5") });
+    // A word of digits that is a tag is a commit, too.
+    assert_eq!(tag(shown_commit("5"), base("ofTag", 0, "5")), SourceState::Several(vec![Kind::Tag, Kind::Commit]));
+    let mut asked = word("9999999");
+    asked.sought.commit = None;
+    let read = |target: Value, base: Value| {
+        let mut answer = with_branch();
+        answer["data"]["app"] =
+            json!({ "nameWithOwner": "acme/checkout", "ref": null, "tag": { "target": target }, "base": base });
+        match asked.read(&answer).unwrap().source {
+            SourceState::Commit { reference: Reference::Tag(_), branch, head, .. } => Some((head, branch)),
+            SourceState::Nothing => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    let main = || Some(branch("main"));
+    assert_eq!(read(shown_commit("5"), base("ofTag", 0, "5")), Some((sha("5"), main())));
+    assert_eq!(read(annotated.clone(), base("ofTag", 0, "5")), Some((sha("5"), main())));
+    assert_eq!(read(annotated.clone(), base("ofTag", 0, "7")), Some((sha("5"), main())));
+    assert_eq!(read(annotated, base("ofTag", 3, "5")), Some((sha("5"), None)));
+    assert_eq!(read(json!({ "__typename": "Blob", "oid": sha("5") }), base("ofTag", 0, "5")), None);
+}
